@@ -1,0 +1,1 @@
+//! Benchmarks of Lattice, side by side with their baselines

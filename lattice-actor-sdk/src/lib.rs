@@ -1,0 +1,1 @@
+//! Write actors for a lattice: guest bindings, logging and typed clients

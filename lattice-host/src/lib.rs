@@ -1,0 +1,1 @@
+//! Runs WebAssembly components as actors of a lattice, embedded in any Rust process

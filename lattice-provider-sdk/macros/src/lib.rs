@@ -1,0 +1,1 @@
+//! Code generation from WIT for lattice-provider-sdk

@@ -1,0 +1,1 @@
+//! Write native capability providers for a lattice from WIT

@@ -1,0 +1,1 @@
+//! The WIT interfaces that Lattice's SDKs speak, as texts
