@@ -1,1 +1,7 @@
-//! The heart of Lattice: names, wire, bus, store, links and calls of a self-healing compute mesh
+//! The heart of Lattice: names, wire, bus, store, links and calls of a self-healing compute mesh.
+
+pub mod bus;
+pub mod call;
+pub mod name;
+pub mod store;
+pub mod subject;

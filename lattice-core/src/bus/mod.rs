@@ -1,0 +1,173 @@
+//! The message seam: how frames leave this process.
+//!
+//! # Contract of [`Bus`]
+//! * **Delivery** is at most once. A message to a subject without a subscriber is dropped; when it named a reply subject,
+//!   the publisher gets [`Body::NoResponders`] there instead.
+//! * **Order**: messages of one publisher on one subject reach one subscription in the order of their `publish` calls.
+//!   Nothing is promised between publishers or between subjects.
+//! * **Subscriptions** see every message published after `subscribe` has returned, from any connection that has seen the
+//!   subscription. A queue group gives each message to one member.
+//! * **Bounds**: a payload over [`Bus::max_payload`] is refused before it is sent. A subscription holds at most its
+//!   capacity; a message that does not fit is dropped for that subscription alone, is counted in
+//!   [`Subscription::dropped`], and neither blocks nor fails the publisher.
+//! * **Disconnected**: `publish` answers [`BusError::Disconnected`] at once, nothing is queued for later. Subscriptions
+//!   stay and resume by themselves.
+//! * **Cancel safety**: dropping a `publish` future leaves the message either sent whole or not at all; dropping a
+//!   `subscribe` future leaves no subscription; dropping a [`Subscription`] ends it.
+
+use crate::subject::Subject;
+use bytes::Bytes;
+use futures_util::{Stream, future::BoxFuture};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+use tokio::sync::watch;
+
+/// A message bus; see the [module](self) for the contract.
+pub trait Bus: Send + Sync + fmt::Debug + 'static {
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// [`BusError::TooLarge`], [`BusError::Disconnected`], [`BusError::Closed`].
+    fn publish(
+        &self,
+        to: Subject,
+        reply: Option<Subject>,
+        payload: Bytes,
+    ) -> BoxFuture<'_, Result<(), BusError>>;
+
+    /// Receives every message to `subject`, at most `capacity` of them waiting.
+    ///
+    /// # Errors
+    /// [`BusError::Disconnected`], [`BusError::Closed`], [`BusError::Refused`].
+    fn subscribe(
+        &self,
+        subject: Subject,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>>;
+
+    /// Receives the share of the messages to `subject` that queue group `group` gives this member.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    fn queue_subscribe(
+        &self,
+        subject: Subject,
+        group: &str,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>>;
+
+    /// The connection's state, now and as it changes.
+    fn state(&self) -> watch::Receiver<BusState>;
+
+    /// The largest payload that `publish` takes, in bytes.
+    fn max_payload(&self) -> usize;
+
+    /// Waits until everything published so far has reached the bus (a server round trip on NATS).
+    ///
+    /// # Errors
+    /// [`BusError::Disconnected`], [`BusError::Closed`].
+    fn flush(&self) -> BoxFuture<'_, Result<(), BusError>>;
+}
+
+/// Whether the bus can carry messages now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BusState {
+    /// Messages flow.
+    Connected,
+    /// No server is reachable; the client keeps trying.
+    Disconnected,
+    /// Closed for good.
+    Closed,
+}
+
+/// One message as a subscription sees it.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Where it was sent.
+    pub subject: Subject,
+    /// Where an answer is wanted.
+    pub reply: Option<Subject>,
+    /// What it carries.
+    pub body: Body,
+}
+
+/// What a message carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Bytes from a publisher.
+    Payload(Bytes),
+    /// The bus itself says that the message which named this reply subject reached nobody.
+    NoResponders,
+}
+
+/// A bounded stream of messages; ends when the bus is closed. Dropping it unsubscribes.
+pub struct Subscription {
+    messages: Pin<Box<dyn Stream<Item = Message> + Send>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Subscription {
+    /// For implementations of [`Bus`]: `dropped` counts what didn't fit.
+    pub fn new(
+        messages: impl Stream<Item = Message> + Send + 'static,
+        dropped: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            messages: Box::pin(messages),
+            dropped,
+        }
+    }
+
+    /// How many messages were dropped because this subscription was full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Message;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.messages.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("dropped", &self.dropped())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the bus did not take a message or a subscription.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum BusError {
+    /// The payload is over the bus's limit; send less, or raise `max_payload` on the server.
+    #[error(
+        "a message of {size} bytes is over the bus's limit of {limit}; send less, or raise the server's `max_payload`"
+    )]
+    TooLarge {
+        /// Size of the refused payload in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// No server is reachable right now; nothing was sent.
+    #[error("not connected to the bus; nothing was sent, try again when it is back")]
+    Disconnected,
+    /// The connection was closed for good.
+    #[error("the bus connection is closed; connect again")]
+    Closed,
+    /// The server refused: permissions or a protocol error.
+    #[error("the bus refused: {0}")]
+    Refused(String),
+}

@@ -1,0 +1,155 @@
+//! Names that are one label: lattices, hosts, components, links.
+
+use super::NameError;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{fmt, str::FromStr, sync::Arc};
+
+const RULE: &str = "use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or a digit";
+const MAX: usize = 63;
+
+fn is_label(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    text.len() <= MAX
+        && bytes
+            .next()
+            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        ///
+        /// 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter or a digit. Cheap to clone.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses a name.
+            ///
+            /// # Errors
+            /// A [`NameError`] that says the rule.
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                if is_label(text) { Ok(Self(text.into())) } else { Err(NameError::new($what, text, RULE)) }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = NameError;
+            fn try_from(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+label!(
+    /// The name of a lattice: one isolated mesh on a bus.
+    LatticeName, "lattice name"
+);
+label!(
+    /// The id of a host. Chosen by a person, or [`HostId::random`].
+    HostId, "host id"
+);
+label!(
+    /// The id of a component, actor or provider, within its lattice.
+    ComponentId, "component id"
+);
+label!(
+    /// Tells several links of one source and interface apart; [`LinkName::default`] is `default`.
+    LinkName, "link name"
+);
+
+impl HostId {
+    /// An id that no other host has: `host-` and 16 random hexadecimal digits.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give.
+    pub fn random() -> Self {
+        Self(
+            format!(
+                "host-{:016x}",
+                getrandom::u64().expect("the operating system gives randomness")
+            )
+            .into(),
+        )
+    }
+}
+
+impl Default for LinkName {
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_follow_their_rule() {
+        for good in ["a", "0", "greeter", "edge-1", "a--b", &"x".repeat(63)] {
+            assert_eq!(ComponentId::new(good).expect(good).as_str(), good);
+        }
+        for bad in [
+            "",
+            "-a",
+            "A",
+            "a_b",
+            "a.b",
+            "a b",
+            "é",
+            "a*",
+            ">",
+            &"x".repeat(64),
+        ] {
+            let error = ComponentId::new(bad).expect_err(bad);
+            assert!(error.to_string().contains("1 to 63 of a-z"), "{error}");
+        }
+    }
+
+    #[test]
+    fn serde_checks_the_rule() {
+        let id: HostId = serde_json::from_str("\"h1\"").expect("valid");
+        assert_eq!(serde_json::to_string(&id).expect("text"), "\"h1\"");
+        assert!(serde_json::from_str::<HostId>("\"H 1\"").is_err());
+        assert_ne!(HostId::random(), HostId::random());
+    }
+}

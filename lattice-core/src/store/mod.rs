@@ -1,0 +1,199 @@
+//! The state seam: a small replicated key-value store.
+//!
+//! # Contract of [`Store`]
+//! * Every successful write gives its keys a [`Revision`] that is higher than any before it in this store. Revisions only
+//!   compare within one [`Incarnation`].
+//! * [`commit`](Store::commit) is atomic: all operations or none; each may name the state that it expects its key to be in.
+//!   No reader finds half of it.
+//! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`] and then delivers every change in revision order. After
+//!   a reconnect, or when the watch fell behind, it delivers a new whole snapshot: whoever keeps a copy diffs.
+//! * A lease is a key whose value vanishes `ttl` after its last write; watchers hear of it as a delete.
+//! * **Bounds**: values of at most [`MAX_VALUE`] bytes, commits of at most [`MAX_OPS`] operations. Every call ends within
+//!   the store's own timeout (5 s by default).
+//! * **Cancel safety**: dropping a `commit` or `lease` future leaves it done or not done, and unknown which.
+
+pub mod key;
+
+pub use key::{KeyKind, StoreKey};
+
+use bytes::Bytes;
+use futures_util::{Stream, future::BoxFuture};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// Most operations in one commit: what a `JetStream` atomic batch holds.
+pub const MAX_OPS: usize = 1_000;
+/// Largest value in bytes: well under NATS's default `max_payload` of 1 MiB.
+pub const MAX_VALUE: usize = 512 * 1024;
+
+/// A replicated key-value store; see the [module](self) for the contract.
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// Which life of the store this is.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>>;
+
+    /// The entry at `key`, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
+
+    /// Applies all of `ops`, or none; answers the revision of the last one.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>>;
+
+    /// Writes a value that vanishes after `ttl` (whole seconds, at least 1 s) unless it is written again. Taking a free
+    /// lease expects [`Expect::Absent`]; renewing it expects the revision of the last write.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>>;
+
+    /// Follows every key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>>;
+}
+
+/// One life of a store, from its creation to its deletion: revisions of different incarnations don't compare.
+/// The creation time in nanoseconds since 1970 where the store has one.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Incarnation(pub u64);
+
+/// The place of a write in the order of all writes; 0 is before the first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Revision(pub u64);
+
+/// One key's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key, as it stands in the store: it may be none of ours.
+    pub key: StoreKey,
+    /// The value.
+    pub value: Bytes,
+    /// The revision of the write that put it.
+    pub revision: Revision,
+}
+
+/// What an operation expects of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// That it has no value: never written, deleted or expired.
+    Absent,
+    /// That its last write had this revision.
+    At(Revision),
+}
+
+/// One operation of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Op {
+    /// The key.
+    pub key: StoreKey,
+    /// The new value; `None` deletes.
+    pub value: Option<Bytes>,
+    /// What the key must be like.
+    pub expect: Expect,
+}
+
+/// What a [`Watch`] delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchEvent {
+    /// All that is there: the first event, and again after a reconnect or a gap.
+    Snapshot {
+        /// Which life of the store.
+        incarnation: Incarnation,
+        /// Every write up to this one is in it.
+        revision: Revision,
+        /// All entries, ordered by key.
+        entries: Vec<Entry>,
+    },
+    /// A key has a new value.
+    Put(Entry),
+    /// A key has none any more: deleted or expired.
+    Delete {
+        /// The key.
+        key: StoreKey,
+        /// The revision of the deletion.
+        revision: Revision,
+    },
+    /// The store is out of reach; a snapshot follows when it is back. What is known stays as it is.
+    Lost,
+}
+
+/// A stream of [`WatchEvent`]s. Dropping it ends the watch. It ends only when the store is closed.
+pub struct Watch(Pin<Box<dyn Stream<Item = WatchEvent> + Send>>);
+
+impl Watch {
+    /// For implementations of [`Store`].
+    pub fn new(events: impl Stream<Item = WatchEvent> + Send + 'static) -> Self {
+        Self(Box::pin(events))
+    }
+}
+
+impl Stream for Watch {
+    type Item = WatchEvent;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<WatchEvent>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+/// Why a read or a watch did not work.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store can't be reached, or did not answer in time.
+    #[error("the store is out of reach: {0}")]
+    Unavailable(String),
+    /// The store lacks something that Lattice needs.
+    #[error("the store can't be used: {0}")]
+    Unsupported(String),
+}
+
+/// Why a commit did not happen, or may not have.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// A key was not as expected; nothing was written. Read it and decide again.
+    #[error("key `{key}` was changed by someone else; read it again")]
+    Conflict {
+        /// The first key that differed, where the store says which; else the first of the commit.
+        key: StoreKey,
+    },
+    /// The commit breaks a bound; nothing was written.
+    #[error("the commit was refused: {0}")]
+    Invalid(String),
+    /// Nothing was written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The answer was lost and reading back did not tell; read the keys to learn whether it happened.
+    #[error("the answer to the commit was lost; read its keys to learn whether it happened")]
+    Unknown,
+}

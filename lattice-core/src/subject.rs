@@ -1,0 +1,137 @@
+//! Every subject on the bus, built and parsed here and nowhere else.
+//!
+//! ```text
+//! lattice.<lattice>.host.<host>.<epoch>.call            frames of calls and probes for one boot of a host
+//! lattice.<lattice>.host.<host>.<epoch>.control         host-control frames, from hosts only
+//! lattice.<lattice>.host.<host>.<epoch>.reply.<token>   replies to that host; the token tells whom it had asked
+//! lattice.<lattice>.beat                                beats and goodbyes, to everyone
+//! lattice.<lattice>.serves.<component>                  "who serves this?", a queue group
+//! ```
+
+use crate::name::{ComponentId, HostId, LatticeName};
+use std::{fmt, sync::Arc};
+
+/// A subject (address) on the bus, with NATS semantics: tokens joined by `.`; a subscription may end in the wildcard
+/// token `*`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject(Arc<str>);
+
+impl Subject {
+    /// A subject that came from the bus or a test.
+    pub(crate) fn from_wire(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The subject as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last token: of a reply subject, the token of the destination that was asked.
+    pub(crate) fn last_token(&self) -> &str {
+        self.0.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// Whether a message to `subject` reaches a subscription to `self`.
+    pub fn matches(&self, subject: &Subject) -> bool {
+        let (mut ours, mut theirs) = (self.0.split('.'), subject.0.split('.'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some("*"), Some(_)) => {}
+                (Some(a), Some(b)) if a == b => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Builds the subjects of one lattice.
+#[derive(Debug, Clone)]
+pub struct Subjects {
+    prefix: Arc<str>,
+}
+
+impl Subjects {
+    /// The subjects of `lattice`.
+    pub fn new(lattice: &LatticeName) -> Self {
+        Self {
+            prefix: format!("lattice.{lattice}").into(),
+        }
+    }
+
+    /// Where one boot of a host takes calls and probes.
+    pub fn call(&self, host: &HostId, epoch: u64) -> Subject {
+        self.host(host, epoch, "call")
+    }
+
+    /// Where one boot of a host takes host-control frames.
+    pub fn control(&self, host: &HostId, epoch: u64) -> Subject {
+        self.host(host, epoch, "control")
+    }
+
+    /// Where replies to one boot of a host arrive, whomever it had asked.
+    pub fn replies(&self, host: &HostId, epoch: u64) -> Subject {
+        self.host(host, epoch, "reply.*")
+    }
+
+    /// Where the reply to a question to destination `token` arrives.
+    pub fn reply(&self, host: &HostId, epoch: u64, token: u64) -> Subject {
+        self.host(host, epoch, &format!("reply.{token:x}"))
+    }
+
+    /// Where beats and goodbyes go.
+    pub fn beat(&self) -> Subject {
+        Subject(format!("{}.beat", self.prefix).into())
+    }
+
+    /// Where the hosts that serve `component` answer for it.
+    pub fn serves(&self, component: &ComponentId) -> Subject {
+        Subject(format!("{}.serves.{component}", self.prefix).into())
+    }
+
+    fn host(&self, host: &HostId, epoch: u64, leaf: &str) -> Subject {
+        Subject(format!("{}.host.{host}.{epoch:016x}.{leaf}", self.prefix).into())
+    }
+}
+
+/// The token of a reply subject made by [`Subjects::reply`].
+pub(crate) fn reply_token(subject: &Subject) -> Option<u64> {
+    u64::from_str_radix(subject.last_token(), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_what_the_page_says() {
+        let s = Subjects::new(&LatticeName::new("prod").expect("valid"));
+        let host = HostId::new("h1").expect("valid");
+        assert_eq!(
+            s.call(&host, 255).as_str(),
+            "lattice.prod.host.h1.00000000000000ff.call"
+        );
+        assert_eq!(
+            s.reply(&host, 1, 26).as_str(),
+            "lattice.prod.host.h1.0000000000000001.reply.1a"
+        );
+        assert_eq!(s.beat().as_str(), "lattice.prod.beat");
+        assert_eq!(reply_token(&s.reply(&host, 1, 26)), Some(26));
+        assert!(s.replies(&host, 1).matches(&s.reply(&host, 1, 7)));
+        assert!(!s.replies(&host, 1).matches(&s.reply(&host, 2, 7)));
+        assert!(!s.replies(&host, 1).matches(&s.call(&host, 1)));
+    }
+}
