@@ -2,6 +2,8 @@
 
 pub mod bus;
 pub mod call;
+pub mod link;
 pub mod name;
 pub mod store;
 pub mod subject;
+pub mod types;
