@@ -7,15 +7,15 @@ use super::{
     pending::Outcome,
 };
 use crate::{
-    bus::{Body, Message, Subscription},
+    bus::{Body as Carried, Message, Subscription},
     call::{CallError, Context, MAX_HOPS, Part},
     link::Link,
     name::ComponentId,
     serve::Request,
     types::Digest,
-    wire::{CallEnvelope, Discover, Discovered, Frame, FrameWriter, Kind, Lane, MAX_COALESCED, Origin, Probe, ProbeAck, ReplyEnvelope, Source},
+    wire::{Body as Envelope, CallEnvelope, Discover, Discovered, EnvelopeError, Frame, FrameWriter, Kind, Lane, MAX_COALESCED, Origin, Probe, ProbeAck, ReplyEnvelope, Source},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
 use tokio::time::Instant;
@@ -56,8 +56,7 @@ pub(super) async fn serve_discovery(node: Arc<Inner>, component: ComponentId, mu
             match Discover::decode(envelope) {
                 Ok(question) if question.component == component => {
                     let found = Discovered { id: question.id, component: component.clone(), hosts: node.known(&component) };
-                    let encode = |buffer: &mut _| found.encode_into(buffer);
-                    node.answer(frame.sender(), Kind::Discovered, encode).await;
+                    node.answer(frame.sender(), &found).await;
                 }
                 Ok(_) => node.refuse("a question about another component"),
                 Err(error) => node.refuse(&error.to_string()),
@@ -69,7 +68,7 @@ pub(super) async fn serve_discovery(node: Arc<Inner>, component: ComponentId, mu
 impl Inner {
     /// The frame in a message, when it is one of ours, for us, and new. Everything else is counted and logged.
     pub(super) fn authentic(&self, message: Message) -> Option<Frame> {
-        let Body::Payload(bytes) = message.body else { return None };
+        let Carried::Payload(bytes) = message.body else { return None };
         let frame = match Frame::open(&self.connection.auth, bytes) {
             Ok(frame) => frame,
             Err(error) => {
@@ -216,8 +215,8 @@ impl Inner {
         for envelope in frame.envelopes() {
             match Probe::decode(envelope) {
                 Ok(probe) => {
-                    let ack = ProbeAck { nonce: probe.nonce };
-                    self.answer(frame.sender(), Kind::ProbeAck, |buffer| ack.encode_into(buffer)).await;
+                    let ack = ProbeAck { nonce: probe.nonce, epoch: self.origin.epoch };
+                    self.answer(frame.sender(), &ack).await;
                 }
                 Err(error) => self.refuse(&error.to_string()),
             }
@@ -236,23 +235,20 @@ impl Inner {
         hosts
     }
 
-    async fn answer(&self, to: &Origin, kind: Kind, encode: impl FnOnce(&mut BytesMut)) {
+    async fn answer<B: Envelope>(&self, to: &Origin, answer: &B) {
         let subject = self.connection.subjects.reply(&to.host, to.epoch, token(&self.origin), 0);
-        let frame = self.lone_frame(Some(to), kind, encode);
-        if let Err(error) = self.connection.bus.publish(subject, None, frame).await {
-            tracing::debug!(%error, host = %to.host, "an answer was not sent");
+        let sent = match self.lone_frame(Some(to), answer) {
+            Ok(frame) => self.connection.bus.publish(subject, None, frame).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = sent {
+            tracing::debug!(error, host = %to.host, "an answer was not sent");
         }
     }
 
     /// A frame with one envelope, outside of any outbox.
-    pub(super) fn lone_frame(
-        &self,
-        to: Option<&Origin>,
-        kind: Kind,
-        encode: impl FnOnce(&mut BytesMut),
-    ) -> Bytes {
-        let mut writer = FrameWriter::new(self.origin.clone(), to.cloned(), kind, Lane::Small);
-        writer.push(encode);
-        writer.seal(&self.connection.auth, self.next_sequence())
+    pub(super) fn lone_frame<B: Envelope>(&self, to: Option<&Origin>, body: &B) -> Result<Bytes, EnvelopeError> {
+        let sequence = self.next_sequence();
+        FrameWriter::message(&self.connection.auth, self.origin.clone(), to.cloned(), sequence, body)
     }
 }

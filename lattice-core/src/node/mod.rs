@@ -180,7 +180,7 @@ impl Node {
     pub async fn leave(&self, grace: Duration) -> bool {
         let inner = &self.0.inner;
         inner.leaving.store(true, Ordering::Release);
-        inner.say_goodbye().await;
+        inner.say_goodbye(grace).await;
         let served: Vec<_> = inner.served.load().values().cloned().collect();
         let drained = futures_util::future::join_all(served.iter().map(|served| served.drain(grace))).await;
         let done = drained.into_iter().all(|drained| drained);

@@ -7,7 +7,7 @@
 use crate::{
     name::{ComponentId, HostId},
     types::Digest,
-    wire::{Beat, Origin},
+    wire::{Beat, Origin, Versions},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,8 +31,14 @@ pub struct Peer {
     pub components: BTreeMap<ComponentId, Digest>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Lowest and highest frame version that it reads.
-    pub versions: (u8, u8),
+    /// Which versions of frames it reads.
+    pub versions: Versions,
+}
+
+impl Peer {
+    fn bare(origin: Origin) -> Self {
+        Self { origin, components: BTreeMap::new(), labels: BTreeMap::new(), versions: Versions::OURS }
+    }
 }
 
 /// All live hosts. A snapshot is cheap to read; see [`Presence::snapshot`].
@@ -52,6 +58,11 @@ impl Peers {
     pub fn digest(&self, component: &ComponentId) -> Option<Digest> {
         let origin = self.serving(component).first()?;
         self.hosts.get(&origin.host)?.components.get(component).copied()
+    }
+
+    /// Whether that boot of a host is live.
+    pub fn contains(&self, origin: &Origin) -> bool {
+        self.hosts.get(&origin.host).is_some_and(|peer| peer.origin == *origin)
     }
 
     /// Every live host, in no order.
@@ -106,7 +117,7 @@ impl Presence {
         if known.as_ref().is_some_and(|peer| peer.origin.epoch > from.epoch) {
             return Change::None;
         }
-        let interval = Duration::from_millis(u64::from(beat.interval_ms)).clamp(MIN_INTERVAL, MAX_INTERVAL);
+        let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.heard.insert(from.host.clone(), (now, interval));
         let peer = Peer {
             origin: from.clone(),
@@ -120,6 +131,26 @@ impl Presence {
             _ => Change::Joined(from.clone()),
         };
         self.peers.hosts.insert(from.host.clone(), Arc::new(peer));
+        self.peers.index();
+        change
+    }
+
+    /// Somebody who knows says that this host serves `component`; its own beats will tell the rest.
+    pub(crate) fn found(&mut self, host: &Origin, component: &ComponentId, digest: Digest, now: Instant) -> Change {
+        if self.ghosts.get(&host.host).is_some_and(|(epoch, _)| host.epoch <= *epoch) {
+            return Change::None;
+        }
+        let known = self.peers.hosts.get(&host.host).filter(|peer| peer.origin == *host);
+        if known.is_some_and(|peer| peer.components.contains_key(component))
+            || self.peers.hosts.get(&host.host).is_some_and(|peer| peer.origin.epoch > host.epoch)
+        {
+            return Change::None;
+        }
+        let mut peer = known.map_or_else(|| Peer::bare(host.clone()), |peer| Peer::clone(peer));
+        peer.components.insert(component.clone(), digest);
+        self.heard.entry(host.host.clone()).or_insert((now, Duration::from_secs(1)));
+        let change = if known.is_some() { Change::Updated } else { Change::Joined(host.clone()) };
+        self.peers.hosts.insert(host.host.clone(), Arc::new(peer));
         self.peers.index();
         change
     }
@@ -189,7 +220,7 @@ mod tests {
     use crate::wire::Served;
 
     fn origin(host: &str, epoch: u64) -> Origin {
-        Origin { host: HostId::new(host).expect("valid"), epoch }
+        Origin::new(HostId::new(host).expect("valid"), epoch)
     }
 
     fn beat(components: &[&str]) -> Beat {
@@ -198,8 +229,12 @@ mod tests {
                 .iter()
                 .map(|id| Served { id: ComponentId::new(id).expect("valid"), digest: Digest([1; 32]) })
                 .collect(),
+            sent_ms: 0,
             interval_ms: 1_000,
-            ..Beat::default()
+            versions: Versions::OURS,
+            incarnation: crate::store::Incarnation(1),
+            revision: crate::store::Revision(1),
+            labels: BTreeMap::new(),
         }
     }
 

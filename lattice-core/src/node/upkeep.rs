@@ -5,19 +5,19 @@ use super::{
     line::{Line, Step, token},
 };
 use crate::{
-    bus::{Body, BusState, Message, Subscription},
+    bus::{Body as Carried, BusState, Message, Subscription},
     call::{CallError, Ran},
     name::ComponentId,
     subject::parse_reply,
     types::{ComponentTypes, Digest},
-    wire::{Beat, Discover, Discovered, EnvelopeError, Frame, Goodbye, Kind, Lane, Origin, Probe, ProbeAck, ReplyEnvelope, Served, Versions},
+    wire::{Beat, Body as _, Discover, Discovered, EnvelopeError, Frame, Goodbye, Kind, Origin, Probe, ProbeAck, ReplyEnvelope, Served, Versions},
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     sync::{broadcast, oneshot},
@@ -81,7 +81,7 @@ fn beat_interval(hosts: usize) -> Duration {
 /// Answers arrive: of calls, probes and questions; or the bus says that nobody was there to answer.
 pub(super) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
     while let Some(message) = replies.next().await {
-        if message.body == Body::NoResponders {
+        if message.body == Carried::NoResponders {
             node.nobody_there(&message);
             continue;
         }
@@ -157,6 +157,7 @@ impl Inner {
     async fn send_beat(&self, interval: Duration) {
         let table = self.connection.replica.table();
         let beat = Beat {
+            sent_ms: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
             components: self
                 .served
                 .load()
@@ -166,21 +167,25 @@ impl Inner {
             labels: self.labels.clone(),
             incarnation: table.incarnation(),
             revision: table.revision(),
-            versions: Versions::default(),
+            versions: Versions::OURS,
             interval_ms: interval.as_millis() as u32,
         };
         drop(table);
         // Callers on this connection need not wait for the bus to bring it back.
         self.connection.presence.beat(&self.origin, beat.clone());
-        let frame = self.lone_frame(None, Kind::Beat, |buffer| beat.encode_into(buffer));
+        let frame = match self.lone_frame(None, &beat) {
+            Ok(frame) => frame,
+            Err(error) => return tracing::error!(%error, "this host serves or says too much to beat"),
+        };
         if let Err(error) = self.connection.bus.publish(self.connection.subjects.beat(), None, frame).await {
             tracing::debug!(%error, "a beat was not sent");
         }
     }
 
-    pub(super) async fn say_goodbye(&self) {
+    pub(super) async fn say_goodbye(&self, grace: Duration) {
         self.connection.presence.goodbye(&self.origin);
-        let frame = self.lone_frame(None, Kind::Goodbye, |buffer| Goodbye::default().encode_into(buffer));
+        let frame = self.lone_frame(None, &Goodbye { grace_ms: grace.as_millis() as u32 });
+        let Ok(frame) = frame else { return };
         if let Err(error) = self.connection.bus.publish(self.connection.subjects.beat(), None, frame).await {
             tracing::debug!(%error, "the goodbye was not sent");
         }
@@ -251,7 +256,8 @@ impl Inner {
                 let (to, number) = (subjects.call(&line.peer.host, line.peer.epoch), self.sequence.load(Ordering::Relaxed));
                 let reply = subjects.reply(&self.origin.host, self.origin.epoch, line.token, u64::MAX);
                 let probe = Probe { nonce: number };
-                let frame = self.lone_frame(Some(&line.peer), Kind::Probe, |buffer| probe.encode_into(buffer));
+                let frame = self.lone_frame(Some(&line.peer), &probe);
+                let Ok(frame) = frame else { return };
                 if let Err(error) = self.connection.bus.publish(to, Some(reply), frame).await {
                     tracing::debug!(%error, host = %line.peer.host, "a probe was not sent");
                 }
@@ -287,7 +293,7 @@ impl Inner {
         }
         let _asked = Asked(self, id);
         let question = Discover { id, component: component.clone() };
-        let frame = self.lone_frame(None, Kind::Discover, |buffer| question.encode_into(buffer));
+        let frame = self.lone_frame(None, &question).map_err(|error| CallError::BadArguments { reason: error.to_string() })?;
         let subjects = &self.connection.subjects;
         let reply = subjects.reply(&self.origin.host, self.origin.epoch, QUESTION, id);
         let asked = self.connection.bus.publish(subjects.serves(component), Some(reply), frame).await;
