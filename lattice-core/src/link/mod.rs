@@ -3,6 +3,14 @@
 //! A link says that *source* may call *target* through *interface*, under a *link name*, with *config*. Its key is source,
 //! interface (with its compatible version) and name; so a source can reach several targets through one interface by name.
 
+mod entry;
+mod status;
+mod table;
+
+pub use entry::{LinkChange, LinkEntry};
+pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
+pub use table::{LinkTable, TableEvent};
+
 use crate::name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
