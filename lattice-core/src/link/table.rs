@@ -93,6 +93,11 @@ impl LinkTable {
         self.revision
     }
 
+    /// Whether everything up to `revision` is in the table. A later incarnation has seen all of an earlier one.
+    pub fn has_seen(&self, incarnation: Incarnation, revision: Revision) -> bool {
+        (self.incarnation, self.revision) >= (incarnation, revision)
+    }
+
     /// The link of `source` for an interface (with its compatible version) under a link name. Asked on every call: it
     /// builds nothing.
     pub fn resolve(

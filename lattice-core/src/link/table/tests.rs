@@ -188,11 +188,7 @@ impl Model {
                 .expect("there");
             assert_eq!((&found.link, found.revision), (link, *revision));
             assert_eq!(found.status, self.status(key, *revision));
-            assert!(
-                table
-                    .by_target(&link.target)
-                    .any(|entry| entry == found)
-            );
+            assert!(table.by_target(&link.target).any(|entry| entry == found));
         }
         for target in 0..3 {
             let id = ComponentId::new(&format!("t{target}")).expect("valid");
