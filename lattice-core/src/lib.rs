@@ -5,6 +5,7 @@ pub mod bus;
 pub mod call;
 pub mod link;
 pub mod name;
+pub mod replica;
 pub mod store;
 pub mod subject;
 pub mod types;
