@@ -3,5 +3,7 @@
 pub mod bus;
 pub mod call;
 pub mod name;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod store;
 pub mod subject;
