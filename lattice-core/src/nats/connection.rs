@@ -6,15 +6,18 @@
 use super::{
     ConnectError, NatsOptions,
     options::{Login, redacted},
+    round_trip::RoundTrips,
+    tap::{Tap, TapHandle},
     tls,
 };
-use crate::bus::BusState;
+use crate::bus::{BusError, BusState, nats::NatsBus};
 use async_nats::{ConnectOptions, Event, ServerAddr, connection::State, jetstream};
 use std::{
     fmt,
+    future::Future,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -31,6 +34,8 @@ const SETTLE: Duration = Duration::from_millis(1);
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// From the second round over the servers on, an attempt waits half of this and a random part of the rest.
 const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// How long the server may take to confirm what it is asked to; longer than it takes to give up a silent one.
+const CONFIRM: Duration = Duration::from_secs(8);
 /// Server errors kept for a `subscribe` that waits to hear whether it was refused.
 const ERRORS_KEPT: usize = 64;
 
@@ -44,6 +49,7 @@ pub struct NatsConnection {
 struct Shared {
     client: async_nats::Client,
     signals: Arc<Signals>,
+    round_trips: RoundTrips,
     jetstream_domain: Option<String>,
     _watcher: AbortOnDropHandle<()>,
 }
@@ -54,6 +60,8 @@ struct Signals {
     errors: broadcast::Sender<Arc<str>>,
     look: Notify,
     closed: AtomicBool,
+    /// What ends with the connection, even when the client is too busy reconnecting to end it.
+    taps: Mutex<Vec<Weak<Tap>>>,
 }
 
 impl NatsConnection {
@@ -74,15 +82,28 @@ impl NatsConnection {
                 let with_seed = matches!(login, Login::NkeySeed(_));
                 ConnectError::from_client(names, limit, with_seed, error)
             })?;
+        let round_trips =
+            RoundTrips::new(&client)
+                .await
+                .map_err(|source| ConnectError::BadInboxPrefix {
+                    prefix: options.inbox_prefix.clone(),
+                    source,
+                })?;
         let watcher = tokio::spawn(watch_state(client.clone(), signals.clone()));
         Ok(Self {
             shared: Arc::new(Shared {
                 client,
                 signals,
+                round_trips,
                 jetstream_domain: options.jetstream_domain.clone(),
                 _watcher: AbortOnDropHandle::new(watcher),
             }),
         })
+    }
+
+    /// The bus over this connection.
+    pub fn bus(&self) -> NatsBus {
+        NatsBus::new(self.clone())
     }
 
     /// The connection's state, now and as it changes. A loss that healed before anyone could look is a change too: the
@@ -119,6 +140,82 @@ impl NatsConnection {
         }
     }
 
+    /// Whether a message handed to the client now would be sent now.
+    pub(crate) fn check(&self) -> Result<(), BusError> {
+        if self.shared.signals.closed.load(Ordering::Acquire) {
+            return Err(BusError::Closed);
+        }
+        match self.client().connection_state() {
+            State::Connected => Ok(()),
+            State::Pending | State::Disconnected => Err(BusError::Disconnected),
+        }
+    }
+
+    /// Runs `work` until it is done, the connection is lost, or too long has passed.
+    pub(crate) async fn unless_lost<T>(
+        &self,
+        work: impl Future<Output = Result<T, BusError>>,
+    ) -> Result<T, BusError> {
+        let connects = self.connects();
+        self.check()?;
+        tokio::select! {
+            biased;
+            result = work => result,
+            error = self.lost(connects) => Err(error),
+            () = tokio::time::sleep(CONFIRM) => Err(BusError::Unconfirmed { after: CONFIRM }),
+        }
+    }
+
+    /// Waits until the server has seen everything that was sent before.
+    pub(crate) async fn round_trip(&self) -> Result<(), BusError> {
+        let mut complaints = self.server_errors();
+        let trips = &self.shared.round_trips;
+        let refused = async {
+            loop {
+                match complaints.recv().await {
+                    Ok(complaint) if complaint.contains(trips.inbox()) => {
+                        return Err(BusError::Refused(format!(
+                            "{complaint}; allow this user its inbox, or set the inbox prefix that it may use"
+                        )));
+                    }
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return Err(BusError::Closed),
+                }
+            }
+        };
+        self.unless_lost(async {
+            tokio::select! {
+                result = trips.run(self.client()) => result,
+                error = refused => error,
+            }
+        })
+        .await
+    }
+
+    /// Ends the tap's sink when the connection is closed.
+    pub(crate) fn ends_with(&self, tap: &TapHandle) {
+        self.shared.signals.ends_with(tap);
+    }
+
+    fn connects(&self) -> u64 {
+        self.client().statistics().connects.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the loss of the connection that was number `connects`.
+    async fn lost(&self, connects: u64) -> BusError {
+        let mut state = self.state();
+        loop {
+            match self.check() {
+                Ok(()) if self.connects() == connects => {}
+                Ok(()) => return BusError::Disconnected,
+                Err(error) => return error,
+            }
+            if state.changed().await.is_err() {
+                return BusError::Closed;
+            }
+        }
+    }
+
     /// What the server complains about, as it says it: refused subjects above all.
     pub(crate) fn server_errors(&self) -> broadcast::Receiver<Arc<str>> {
         self.shared.signals.errors.subscribe()
@@ -147,12 +244,27 @@ impl Signals {
             errors: broadcast::Sender::new(ERRORS_KEPT),
             look: Notify::new(),
             closed: AtomicBool::new(false),
+            taps: Mutex::default(),
         }
     }
 
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.state.send_replace(BusState::Closed);
+        let taps = std::mem::take(&mut *self.taps.lock().unwrap_or_else(PoisonError::into_inner));
+        for tap in taps.iter().filter_map(Weak::upgrade) {
+            tap.end();
+        }
+    }
+
+    fn ends_with(&self, tap: &TapHandle) {
+        let mut taps = self.taps.lock().unwrap_or_else(PoisonError::into_inner);
+        taps.retain(|tap| tap.strong_count() > 0);
+        taps.push(Arc::downgrade(tap.tap()));
+        drop(taps);
+        if self.closed.load(Ordering::Acquire) {
+            tap.tap().end();
+        }
     }
 
     fn event(&self, event: Event) {

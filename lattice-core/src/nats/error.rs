@@ -40,6 +40,14 @@ pub enum ConnectError {
     /// The nkey seed is not one.
     #[error("the nkey seed can't sign; give the user's seed, which begins with SU")]
     BadNkeySeed,
+    /// The inbox prefix can't begin a subject.
+    #[error("`{prefix}` is no inbox prefix; use tokens joined by `.`, without spaces or wildcards")]
+    BadInboxPrefix {
+        /// The prefix.
+        prefix: String,
+        /// What the client said.
+        source: crate::bus::BusError,
+    },
     /// No server answered.
     #[error("no NATS server answers at {servers}; check the address and that one is running")]
     Unreachable {

@@ -19,6 +19,8 @@
 mod connection;
 mod error;
 mod options;
+mod round_trip;
+pub(crate) mod tap;
 mod tls;
 
 pub use connection::NatsConnection;
