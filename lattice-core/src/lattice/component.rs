@@ -5,6 +5,7 @@ use crate::{
     call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef, Ran},
     name::{ComponentId, FunctionName, InterfaceName, NameError},
     node::Outgoing,
+    store::Incarnation,
     value::{self, Decode, Encode},
     wire::{Idempotence, Source},
 };
@@ -112,6 +113,7 @@ impl<R> Call<R> {
             source: Source::Operator,
             target,
             grant: None,
+            incarnation: Incarnation::default(),
             function: &function,
             args,
             context,

@@ -20,6 +20,9 @@ use futures_util::StreamExt;
 use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
 use tokio::time::Instant;
 
+/// What a reply envelope holds beside the result, in bytes. Generous.
+const ENVELOPE: usize = 64;
+
 /// Both lanes of replies to one caller.
 #[derive(Debug)]
 pub(super) struct ReplyLine {
@@ -152,7 +155,7 @@ impl Inner {
             .wait_for(call.incarnation, call.link_revision, deadline)
             .await
             .map_err(|_| CallError::LinkTableBehind)?;
-        let table = replica.table();
+        let table = replica.links();
         let grant = table.resolve(source, interface, &call.link).filter(|grant| grant.link.target == served.id);
         match grant {
             Some(grant) => Ok(Some(grant.link.clone())),
@@ -174,7 +177,7 @@ impl Inner {
         };
         let reply = ReplyEnvelope { id, outcome };
         let line = self.reply_line(to);
-        let size = reply.encoded_len();
+        let size = reply.outcome.as_ref().map_or(512, Bytes::len) + ENVELOPE;
         let outbox = if size > MAX_COALESCED { &line.bulk } else { &line.small };
         if outbox.push(size, |buffer| reply.encode_into(buffer)).is_err() {
             // A caller that doesn't drain its replies is not heard either: its own deadline ends the call.

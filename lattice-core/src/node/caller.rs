@@ -11,6 +11,7 @@ use crate::{
     link::{LinkEntry, Locality},
     name::{ComponentId, LinkName},
     serve::Request,
+    store::Incarnation,
     wire::{CallEnvelope, Idempotence, Origin, Source},
 };
 use bytes::Bytes;
@@ -20,12 +21,17 @@ use tokio::time::{Instant, timeout_at};
 /// Replicas that one call may try; each further one only when the call surely did not run.
 const ATTEMPTS: u8 = 3;
 
+/// What an envelope holds beside the arguments, in bytes: fixed fields and names. Generous.
+const ENVELOPE: usize = 256;
+
 /// A call about to be made.
 pub(crate) struct Outgoing<'c> {
     pub(crate) source: Source,
     pub(crate) target: ComponentId,
     /// What allows it; `None` for an operator.
     pub(crate) grant: Option<Arc<LinkEntry>>,
+    /// The life of the store that the grant is from.
+    pub(crate) incarnation: Incarnation,
     pub(crate) function: &'c FunctionRef,
     pub(crate) args: Bytes,
     pub(crate) context: Context,
@@ -71,14 +77,16 @@ impl Caller {
     /// # Cancel safety
     /// Dropping the future frees everything on this side; a call that has left may still run.
     pub async fn call(&self, function: &FunctionRef, link: &LinkName, args: Bytes, context: Context) -> Outcome {
-        let table = self.node.connection.replica.table();
+        let table = self.node.connection.replica.links();
         let grant = table.resolve(&self.source, function.compat(), link).cloned().ok_or_else(|| CallError::NotLinked {
             source_id: self.source.clone(),
             interface: function.interface().to_string(),
             link: link.clone(),
         })?;
+        let incarnation = table.incarnation();
         drop(table);
         let call = Outgoing {
+            incarnation,
             source: Source::Component(self.source.clone()),
             target: grant.link.target.clone(),
             idempotence: if grant.link.idempotent.contains(function.function()) {
@@ -184,7 +192,7 @@ impl Inner {
 
     async fn call_there(self: &Arc<Self>, line: &Arc<Line>, call: &Outgoing<'_>, attempt: u8) -> Outcome {
         let (incarnation, link_revision) =
-            call.grant.as_ref().map(|grant| (self.connection.replica.table().incarnation(), grant.revision)).unwrap_or_default();
+            call.grant.as_ref().map(|grant| (call.incarnation, grant.revision)).unwrap_or_default();
         let overloaded = || CallError::Overloaded { component: call.target.clone() };
         let pending = &self.pending;
         let (ticket, answer) = pending.open(line.token, Instant::now()).ok_or_else(overloaded)?;
@@ -205,7 +213,7 @@ impl Inner {
             args: call.args.clone(),
         };
         let _in_flight = line.enter();
-        let frame = line.send(envelope.encoded_len(), |buffer| envelope.encode_into(buffer)).map_err(|_| overloaded())?;
+        let frame = line.send(call.args.len() + ENVELOPE, |buffer| envelope.encode_into(buffer)).map_err(|_| overloaded())?;
         pending.sent(ticket.id, frame);
         self.busy.notify_one();
         match timeout_at(call.context.deadline, answer).await {
@@ -221,8 +229,7 @@ impl Inner {
     async fn explain_not_exported(self: &Arc<Self>, call: &Outgoing<'_>) -> CallError {
         let Outgoing { function, target, .. } = call;
         let missing = CallError::not_exported(target, function.interface(), function.function());
-        let types = timeout_at(call.context.deadline, self.types_of(target)).await;
-        let Ok(Ok(Some(types))) = types else { return missing };
+        let Ok(types) = self.types_of(target, call.context.deadline).await else { return missing };
         let found = types.export(function.interface()).and_then(|(_, f)| f.functions.get(function.function()));
         match found {
             Some(found) if found != function.signature() => CallError::SchemaMismatch {

@@ -103,6 +103,8 @@ pub(crate) struct Inner {
     busy: Notify,
     /// There is something new to tell in a beat.
     news: Notify,
+    /// A component came into service and has to be told of its links.
+    newly_served: Notify,
     leaving: AtomicBool,
     gone: AtomicBool,
     /// Ends the calls that run here when the node vanishes.
@@ -130,6 +132,7 @@ impl Node {
             tasks: TaskTracker::new(),
             busy: Notify::new(),
             news: Notify::new(),
+            newly_served: Notify::new(),
             leaving: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             end: CancellationToken::new(),

@@ -6,13 +6,13 @@ use super::{
 };
 use crate::{
     bus::BusError,
-    link::{LinkEntry, LinkStatus},
+    link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},
     name::ComponentId,
     serve::Service,
     types::PublishError,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::Arc,
     time::Duration,
@@ -151,17 +151,24 @@ impl Node {
         if taken {
             return Err(already());
         }
-        node.tell_present_links(&served);
+        node.newly_served.notify_one();
         node.news.notify_one();
         Ok(Serving { node: node.clone(), served, _discovery: discovery })
     }
 }
 
 impl Inner {
-    /// Tells a component that just came into service of the links that lead to it.
-    fn tell_present_links(self: &Arc<Self>, served: &Arc<Served>) {
-        for entry in self.connection.replica.table().by_target(&served.id) {
-            self.tell_link(served, entry);
+    /// Tells the service of what is new, changed and gone among the links that lead to it.
+    fn tell_links(self: &Arc<Self>, served: &Arc<Served>, table: &LinkTable) {
+        let mut told: HashMap<LinkKey, Arc<Link>> = served.told().into_iter().collect();
+        for entry in table.by_target(&served.id) {
+            let known = told.remove(&*entry.key);
+            if known.is_none_or(|link| !Arc::ptr_eq(&link, &entry.link)) {
+                self.tell_link(served, entry);
+            }
+        }
+        for gone in told.keys() {
+            served.unlink(gone);
         }
     }
 
@@ -172,15 +179,14 @@ impl Inner {
         let work = async move {
             let status = match asked.await {
                 Gate::Rejected(reason) => {
-                    tracing::warn!(link = %entry.link.key(), reason, "a link was refused by its target");
-                    LinkStatus::Rejected { reason }
+                    tracing::warn!(link = %entry.key, reason, "a link was refused by its target");
+                    LinkStatus::rejected(reason)
                 }
                 Gate::Open | Gate::Asking => LinkStatus::Active,
             };
-            if entry.status != status
-                && let Err(error) = node.connection.links.report(&entry.link.key(), entry.revision, status).await
-            {
-                tracing::warn!(link = %entry.link.key(), %error, "the status of a link could not be written");
+            let reported = node.connection.links.report(&entry.key, entry.revision, &node.origin.host, status);
+            if let Err(error) = reported.await {
+                tracing::warn!(link = %entry.key, %error, "the status of a link could not be written");
             }
         };
         let end = self.end.clone();
@@ -190,25 +196,15 @@ impl Inner {
 
 /// Keeps every served component told of its links, for as long as the node lives.
 pub(super) async fn follow_links(node: Arc<Inner>) {
-    let mut changed = node.connection.replica.changed();
+    let mut changes = node.connection.replica.changes();
     loop {
-        let table = node.connection.replica.table();
-        for served in node.served.load().values() {
-            let wanted: Vec<_> = table.by_target(&served.id).cloned().collect();
-            let keys: HashSet<_> = wanted.iter().map(|entry| entry.link.key()).collect();
-            for gone in served.told().into_iter().filter(|(key, _)| !keys.contains(key)) {
-                served.unlink(&gone.0);
-            }
-            let told: HashMap<_, _> = served.told().into_iter().collect();
-            for entry in wanted {
-                if told.get(&entry.link.key()).is_none_or(|link| !Arc::ptr_eq(link, &entry.link)) {
-                    node.tell_link(served, &entry);
-                }
-            }
+        tokio::select! {
+            change = changes.next() => if change.is_none() { return },
+            () = node.newly_served.notified() => {}
         }
-        drop(table);
-        if changed.changed().await.is_err() {
-            return;
+        let table = node.connection.replica.snapshot();
+        for served in node.served.load().values() {
+            node.tell_links(served, &table);
         }
     }
 }

@@ -155,7 +155,7 @@ pub(super) async fn follow_bus(node: Arc<Inner>) {
 
 impl Inner {
     async fn send_beat(&self, interval: Duration) {
-        let table = self.connection.replica.table();
+        let table = self.connection.replica.links();
         let beat = Beat {
             sent_ms: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
             components: self
