@@ -8,7 +8,8 @@ use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError, memory::{MemoryBus, MemoryNetwork}},
     name::{LatticeName, NameError},
-    store::{Store, StoreError, memory::MemoryStore},
+    replica::FollowError,
+    store::{MemoryStore, Store},
 };
 #[cfg(feature = "nats")]
 use crate::{bus::nats::NatsBus, nats::NatsOptions, store::nats::{NatsStore, NatsStoreOptions}};
@@ -63,8 +64,8 @@ pub enum ConnectError {
     #[error("the bus can't be used")]
     Bus(#[from] BusError),
     /// The store can't be used.
-    #[error("the store can't be used")]
-    Store(#[from] StoreError),
+    #[error(transparent)]
+    Store(#[from] FollowError),
 }
 
 impl Connect {

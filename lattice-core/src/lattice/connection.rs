@@ -7,7 +7,7 @@ use crate::{
     link::Links,
     name::LatticeName,
     replica::Replica,
-    store::Store,
+    store::{Store, record::Records},
     subject::Subjects,
     types::TypeStore,
 };
@@ -44,9 +44,10 @@ impl Connection {
         let Parts { name, bus, store, auth, operator_calls } = parts;
         let subjects = Subjects::new(&name);
         let presence = PresenceKeeper::start(&subjects, bus.clone(), auth.clone()).await?;
-        let replica = Replica::start(store.clone(), auth.clone()).await?;
-        let types = TypeStore::new(store.clone(), auth.clone());
-        let links = Links::new(store, auth.clone(), replica.clone(), types.clone());
+        let records = Records::new(store, auth.clone());
+        let replica = Replica::follow(records.clone()).await?;
+        let types = TypeStore::new(records.clone());
+        let links = Links::new(records, replica.clone(), types.clone());
         Ok(Self { name, subjects, bus, auth, replica, links, types, presence, operator_calls })
     }
 

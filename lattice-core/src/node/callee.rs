@@ -191,7 +191,7 @@ impl Inner {
             *line.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             return line.clone();
         }
-        let connection = self.connection;
+        let connection = &self.connection;
         let subject = connection.subjects.reply(&to.host, to.epoch, token(&self.origin), 0);
         let outbox = |lane| {
             let address = Address {
