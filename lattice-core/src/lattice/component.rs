@@ -7,7 +7,7 @@ use crate::{
     node::Outgoing,
     store::Incarnation,
     value::{self, Decode, Encode},
-    wire::{Idempotence, Source},
+    wire::Source,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -30,7 +30,7 @@ pub struct Call<R> {
     args: Result<Bytes, CallError>,
     context: Option<Context>,
     timeout: Duration,
-    idempotence: Idempotence,
+    idempotent: bool,
     result: PhantomData<fn() -> R>,
 }
 
@@ -67,7 +67,7 @@ impl Component {
             args,
             context: None,
             timeout: DEFAULT_DEADLINE,
-            idempotence: Idempotence::Unknown,
+            idempotent: false,
             result: PhantomData,
         }
     }
@@ -88,7 +88,7 @@ impl<R> Call<R> {
 
     /// Says that the call may run twice without harm.
     pub fn idempotent(mut self) -> Self {
-        self.idempotence = Idempotence::Idempotent;
+        self.idempotent = true;
         self
     }
 
@@ -117,7 +117,7 @@ impl<R> Call<R> {
             function: &function,
             args,
             context,
-            idempotence: self.idempotence,
+            idempotent: self.idempotent,
         })
         .await
     }

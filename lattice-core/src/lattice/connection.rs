@@ -9,7 +9,7 @@ use crate::{
     replica::Replica,
     store::{Store, record::Records},
     subject::Subjects,
-    types::TypeStore,
+    types::Types,
 };
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct Connection {
     pub(crate) auth: Auth,
     pub(crate) replica: Replica,
     pub(crate) links: Links,
-    pub(crate) types: TypeStore,
+    pub(crate) types: Types,
     pub(crate) presence: PresenceKeeper,
     /// Whether holders of the key may call any component.
     pub(crate) operator_calls: bool,
@@ -46,7 +46,7 @@ impl Connection {
         let presence = PresenceKeeper::start(&subjects, bus.clone(), auth.clone()).await?;
         let records = Records::new(store, auth.clone());
         let replica = Replica::follow(records.clone()).await?;
-        let types = TypeStore::new(records.clone());
+        let types = Types::new(records.clone());
         let links = Links::new(records, replica.clone(), types.clone());
         Ok(Self { name, subjects, bus, auth, replica, links, types, presence, operator_calls })
     }

@@ -12,7 +12,7 @@ use crate::{
     name::{ComponentId, LinkName},
     serve::Request,
     store::Incarnation,
-    wire::{CallEnvelope, Idempotence, Origin, Source},
+    wire::{CallEnvelope, Origin, Source},
 };
 use bytes::Bytes;
 use std::{fmt, sync::{Arc, atomic::Ordering}, time::Duration};
@@ -35,7 +35,7 @@ pub(crate) struct Outgoing<'c> {
     pub(crate) function: &'c FunctionRef,
     pub(crate) args: Bytes,
     pub(crate) context: Context,
-    pub(crate) idempotence: Idempotence,
+    pub(crate) idempotent: bool,
 }
 
 enum Route {
@@ -89,11 +89,7 @@ impl Caller {
             incarnation,
             source: Source::Component(self.source.clone()),
             target: grant.link.target.clone(),
-            idempotence: if grant.link.idempotent.contains(function.function()) {
-                Idempotence::Idempotent
-            } else {
-                Idempotence::Unknown
-            },
+            idempotent: grant.link.idempotent.contains(function.function()),
             grant: Some(grant),
             function,
             args,
@@ -208,7 +204,7 @@ impl Inner {
             fence: 0,
             hops: call.context.hops,
             attempt,
-            idempotence: call.idempotence,
+            idempotent: call.idempotent,
             trace: call.context.trace,
             args: call.args.clone(),
         };

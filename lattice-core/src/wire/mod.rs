@@ -28,7 +28,7 @@ mod writer;
 
 pub use ask::{Discover, Discovered, Probe, ProbeAck};
 pub use body::Body;
-pub use call::{CallEnvelope, Idempotence, Source};
+pub use call::{CallEnvelope, Source};
 pub use error::EnvelopeError;
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
 pub use function::FunctionKey;
