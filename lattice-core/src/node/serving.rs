@@ -184,7 +184,7 @@ impl Inner {
                 }
                 Gate::Open | Gate::Asking => LinkStatus::Active,
             };
-            let reported = node.connection.links.report(&entry.key, entry.revision, &node.origin.host, status);
+            let reported = node.connection.links.report(&node.origin.host, &entry.key, entry.revision, status);
             if let Err(error) = reported.await {
                 tracing::warn!(link = %entry.key, %error, "the status of a link could not be written");
             }
