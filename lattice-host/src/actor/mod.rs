@@ -57,6 +57,9 @@ pub enum Instances {
 }
 
 impl Instances {
+    /// Idle times below this are rounded up to it: to look at instances more often costs more than to make them anew.
+    pub(crate) const SHORTEST_IDLE: Duration = Duration::from_millis(100);
+
     /// Warm with up to 16 instances, each dropped after a minute without a call.
     pub fn warm() -> Self {
         Self::Warm { most: NonZeroUsize::MIN.saturating_add(15), idle: Duration::from_secs(60) }

@@ -1,6 +1,6 @@
 //! Warm instances that serve one call at a time.
 
-use super::{Actor, Call, Outcome, guest::Serving, instance::Instance};
+use super::{HostedActor, Call, Outcome, guest::Serving, instance::Instance};
 use crate::{
     actor::{Export, Instances},
     instance::Guest,
@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// The instances, and who waits for one.
 pub(super) struct Exclusive {
-    actor: Arc<Actor>,
+    actor: Arc<HostedActor>,
     idle: Arc<Mutex<Vec<Idle>>>,
     /// One for each instance that may be: whoever has one may take or make an instance.
     permits: Semaphore,
@@ -37,7 +37,7 @@ struct Warmed {
 }
 
 impl Exclusive {
-    pub(super) fn new(actor: Arc<Actor>, most: NonZeroUsize, after: Duration) -> Arc<Self> {
+    pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, after: Duration) -> Arc<Self> {
         let idle = Arc::default();
         let sweeper = tokio::spawn(sweep(Arc::clone(&idle), after));
         Arc::new(Self {

@@ -1,6 +1,6 @@
 //! Why a guest ended, in the words of a call's answer.
 
-use super::{Actor, guest::Guest, vitals::CpuOverrun};
+use super::{HostedActor, guest::Guest, vitals::CpuOverrun};
 use crate::transcode::LiftError;
 use lattice_core::call::{CallError, Part};
 use std::fmt::Write as _;
@@ -60,7 +60,7 @@ fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
 }
 
 /// The answer to a call whose instance could not be made.
-pub(super) fn start_error(error: &Error, guest: &Guest, actor: &Actor) -> CallError {
+pub(super) fn start_error(error: &Error, guest: &Guest, actor: &HostedActor) -> CallError {
     match call_error(error, guest) {
         CallError::CalleeFailed { reason } => {
             tracing::warn!(component = %actor.id, reason, "an instance could not be started");

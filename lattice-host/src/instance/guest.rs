@@ -1,7 +1,7 @@
 //! What an instance of an actor carries with it.
 
 use super::{
-    Actor,
+    HostedActor,
     allowance::Allowance,
     vitals::{UnderWay, Vitals},
 };
@@ -16,7 +16,7 @@ use wasmtime::{StoreContextMut, component::GuestTaskId};
 
 /// The state of one instance.
 pub(crate) struct Guest {
-    pub(crate) actor: Arc<Actor>,
+    pub(crate) actor: Arc<HostedActor>,
     pub(crate) wasi: Wasi,
     pub(super) allowance: Allowance,
     pub(super) vitals: Arc<Vitals>,
@@ -28,12 +28,19 @@ pub(super) enum Serving {
     /// One, with the links chosen for it, by interface with its compatible version.
     One { context: Context, links: Vec<(String, LinkName)> },
     /// Several, told apart by their tasks.
-    Many(HashMap<GuestTaskId, Context>),
+    Many(HashMap<GuestTaskId, Running>),
+}
+
+/// One of several calls.
+pub(super) struct Running {
+    /// What its caller knows it by.
+    pub(super) id: u64,
+    pub(super) context: Context,
 }
 
 /// A call that a guest is about to make.
 pub(crate) struct Outgoing {
-    actor: Arc<Actor>,
+    actor: Arc<HostedActor>,
     link: LinkName,
     context: Context,
     _place: UnderWay,
@@ -46,6 +53,21 @@ impl Serving {
 }
 
 impl Guest {
+    /// A task serves one more call.
+    pub(super) fn begin(&mut self, task: GuestTaskId, call: Running) {
+        if let Serving::Many(calls) = &mut self.serving {
+            calls.insert(task, call);
+        }
+    }
+
+    /// A call ended well: the guest may use its whole budget again.
+    pub(super) fn finish(&mut self, task: GuestTaskId) {
+        if let Serving::Many(calls) = &mut self.serving {
+            calls.remove(&task);
+        }
+        self.vitals.refresh();
+    }
+
     /// Chooses the link for the interface for the call being served.
     pub(crate) fn choose_link(&mut self, interface: &InterfaceName, name: LinkName) -> Result<(), String> {
         if self.actor.code.types.import(interface).is_none() {
@@ -66,7 +88,11 @@ impl Guest {
 pub(crate) fn outgoing(mut store: StoreContextMut<'_, Guest>, function: &FunctionRef) -> Result<Outgoing, CallError> {
     let (context, link) = match &store.data().serving {
         Serving::One { context, links } => (*context, chosen(links, function)),
-        Serving::Many(_) => (context_of_task(&mut store), LinkName::default()),
+        Serving::Many(_) => {
+            // What a guest does after its call has ended is done on behalf of nobody, by the time that all have by default.
+            let context = running(&mut store).map_or_else(Context::default, |call| call.context);
+            (context, LinkName::default())
+        }
     };
     let guest = store.data();
     let most = guest.actor.limits.outgoing.get();
@@ -79,12 +105,11 @@ fn chosen(links: &[(String, LinkName)], function: &FunctionRef) -> LinkName {
     found.map(|(_, name)| name.clone()).unwrap_or_default()
 }
 
-/// The context of the call that the running task serves. What a guest does after its call has ended is done on behalf of
-/// nobody, by the time that everyone has by default.
-fn context_of_task(store: &mut StoreContextMut<'_, Guest>) -> Context {
+/// The call that the running task serves, in an instance that serves several.
+pub(super) fn running<'s>(store: &'s mut StoreContextMut<'_, Guest>) -> Option<&'s Running> {
     let tasks: Vec<GuestTaskId> = store.async_call_stack().map(Iterator::collect).unwrap_or_default();
-    let Serving::Many(calls) = &store.data().serving else { return Context::default() };
-    tasks.iter().find_map(|task| calls.get(task)).copied().unwrap_or_default()
+    let Serving::Many(calls) = &store.data().serving else { return None };
+    tasks.iter().find_map(|task| calls.get(task))
 }
 
 impl Outgoing {

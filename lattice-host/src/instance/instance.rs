@@ -1,10 +1,10 @@
 //! One instance of an actor, in a store of its own.
 
 use super::{
-    Actor, Outcome,
+    HostedActor, Outcome,
     allowance::Allowance,
     failure,
-    guest::{Guest, Serving},
+    guest::{self, Guest, Serving},
     vitals::Vitals,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 use bytes::Bytes;
 use lattice_core::call::{CallError, Context};
 use std::sync::Arc;
-use wasmtime::{Error, Result, Store, component};
+use wasmtime::{AsContextMut, Error, Result, Store, component};
 
 /// Handles that one instance may hold: streams, timers and the like. A guest has a dozen.
 const MAX_HANDLES: usize = 10_000;
@@ -27,7 +27,7 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Makes an instance, and runs what of it runs at the start.
-    pub(super) async fn start(actor: &Arc<Actor>, serving: Serving) -> Result<Self, CallError> {
+    pub(super) async fn start(actor: &Arc<HostedActor>, serving: Serving) -> Result<Self, CallError> {
         let vitals = Arc::new(Vitals::new(actor.engine.ticks(), actor.limits.cpu));
         let mut store = store(actor, serving, vitals.clone()).map_err(|error| CallError::CalleeFailed {
             reason: format!("an instance could not be started: {error:#}"),
@@ -72,9 +72,14 @@ impl Instance {
     pub(super) fn failure(&self, error: &Error) -> CallError {
         failure::call_error(error, self.store.data())
     }
+
+    /// The call whose task was running last, in an instance that serves several.
+    pub(super) fn running_call(&mut self) -> Option<u64> {
+        guest::running(&mut self.store.as_context_mut()).map(|call| call.id)
+    }
 }
 
-fn store(actor: &Arc<Actor>, serving: Serving, vitals: Arc<Vitals>) -> Result<Store<Guest>> {
+fn store(actor: &Arc<HostedActor>, serving: Serving, vitals: Arc<Vitals>) -> Result<Store<Guest>> {
     let guest = Guest {
         actor: actor.clone(),
         wasi: crate::builtin::Wasi::default(),

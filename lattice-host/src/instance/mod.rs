@@ -40,7 +40,7 @@ use std::sync::Arc;
 type Outcome = Result<Bytes, CallError>;
 
 /// An actor on one host.
-pub(crate) struct Actor {
+pub(crate) struct HostedActor {
     pub(crate) id: ComponentId,
     pub(crate) engine: Engine,
     pub(crate) code: Arc<Code>,
@@ -52,7 +52,7 @@ pub(crate) struct Actor {
 
 /// Serves the calls of an actor.
 pub(crate) struct ActorService {
-    actor: Arc<Actor>,
+    actor: Arc<HostedActor>,
     warm: Option<Warm>,
 }
 
@@ -64,7 +64,7 @@ struct Warm {
 
 impl ActorService {
     /// Must be called in a Tokio runtime.
-    pub(crate) fn new(actor: Arc<Actor>) -> Self {
+    pub(crate) fn new(actor: Arc<HostedActor>) -> Self {
         let warm = match actor.settings.instances {
             Instances::Fresh => None,
             Instances::Warm { most, idle } => Some(Warm {

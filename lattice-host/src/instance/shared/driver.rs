@@ -7,8 +7,9 @@ use super::line::{End, Job, Line, Reply, State};
 use crate::{
     actor::Instances,
     instance::{
-        Actor, Guest,
-        guest::Serving,
+        HostedActor, Guest,
+        failure,
+        guest::{Running, Serving},
         instance::Instance,
     },
     transcode::BoundExport,
@@ -28,7 +29,7 @@ use wasmtime::component::Accessor;
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Starts an instance, whose first call may come at once.
-pub(super) fn start(actor: Arc<Actor>, idle: Duration) -> Arc<Line> {
+pub(super) fn start(actor: Arc<HostedActor>, idle: Duration) -> Arc<Line> {
     // Whatever an actor may run at once may go to one instance.
     let (jobs, inbox) = mpsc::channel(actor.limits.concurrent.get());
     let state = Arc::new(State::new());
@@ -37,7 +38,7 @@ pub(super) fn start(actor: Arc<Actor>, idle: Duration) -> Arc<Line> {
 }
 
 /// Says that the instance ended, whatever ends the task.
-struct Ending<'s>(&'s State, &'s Actor);
+struct Ending<'s>(&'s State, &'s HostedActor);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
@@ -46,7 +47,7 @@ impl Drop for Ending<'_> {
     }
 }
 
-async fn drive(actor: Arc<Actor>, mut inbox: mpsc::Receiver<Job>, state: Arc<State>, idle: Duration) {
+async fn drive(actor: Arc<HostedActor>, mut inbox: mpsc::Receiver<Job>, state: Arc<State>, idle: Duration) {
     let _ending = Ending(&state, &actor);
     let mut instance = match Instance::start(&actor, Serving::Many(HashMap::new())).await {
         Ok(instance) => instance,
@@ -70,8 +71,8 @@ async fn drive(actor: Arc<Actor>, mut inbox: mpsc::Receiver<Job>, state: Arc<Sta
     let end = match result {
         Some(Ok(())) => End::Failed { component, reason: "it was retired".to_owned(), culprit: None },
         Some(Err(error)) => {
-            let culprit = culprit(&mut instance).map(|call| (call, instance.failure(&error)));
-            End::Failed { component, reason: instance.failure_reason(&error), culprit }
+            let culprit = instance.running_call().map(|call| (call, instance.failure(&error)));
+            End::Failed { component, reason: failure::reason(&error, instance.store.data()), culprit }
         }
         None => End::Failed { component, reason: format!("calls were still running {DRAIN:?} after it was retired"), culprit: None },
     };
@@ -79,7 +80,7 @@ async fn drive(actor: Arc<Actor>, mut inbox: mpsc::Receiver<Job>, state: Arc<Sta
     state.ended(end);
 }
 
-fn bind_all(actor: &Actor, instance: &mut Instance) -> Result<HashMap<FunctionKey, BoundExport<Guest>>, CallError> {
+fn bind_all(actor: &HostedActor, instance: &mut Instance) -> Result<HashMap<FunctionKey, BoundExport<Guest>>, CallError> {
     let mut functions = HashMap::new();
     for (key, export) in &actor.code.exports {
         let bound = instance.bind(export).map_err(|error| instance.failure(&error))?;
@@ -156,23 +157,18 @@ fn begin<'a>(
             return None;
         }
     };
-    accessor.with(|mut store| store.data_mut().serve(task, id, call.context));
+    accessor.with(|mut store| store.data_mut().begin(task, Running { id, context: call.context }));
     Some(async move {
         let result = running.await;
         let outcome = accessor.with(|mut store| {
             let guest = store.data_mut();
-            guest.served(task);
-            if guest.is_bloated() {
+            guest.finish(task);
+            if guest.allowance.is_bloated() {
                 state.retire();
             }
-            result.map(Into::into).map_err(|error| guest.failure(&error))
+            result.map(Into::into).map_err(|error| failure::call_error(&error, guest))
         });
         // Its caller may have gone.
         let _ = reply.send(Reply::Done(outcome));
     })
-}
-
-/// The call whose task was running when the instance trapped.
-fn culprit(instance: &mut Instance) -> Option<u64> {
-    instance.running_call()
 }

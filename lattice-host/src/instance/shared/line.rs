@@ -92,6 +92,11 @@ impl State {
         self.load.load(Ordering::Acquire)
     }
 
+    /// Calls that ever had a place.
+    pub(super) fn started(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
     /// No more calls.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);

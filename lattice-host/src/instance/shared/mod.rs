@@ -7,7 +7,7 @@
 mod driver;
 mod line;
 
-use super::{Actor, Call, Outcome};
+use super::{HostedActor, Call, Outcome};
 use lattice_core::call::CallError;
 use line::{End, Line, Place, Reply};
 use std::{
@@ -23,14 +23,14 @@ const ATTEMPTS: usize = 3;
 
 /// The instances of one actor.
 pub(super) struct Shared {
-    actor: Arc<Actor>,
+    actor: Arc<HostedActor>,
     most: NonZeroUsize,
     idle: Duration,
     open: Mutex<Vec<Arc<Line>>>,
 }
 
 impl Shared {
-    pub(super) fn new(actor: Arc<Actor>, most: NonZeroUsize, idle: Duration) -> Arc<Self> {
+    pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, idle: Duration) -> Arc<Self> {
         Arc::new(Self { actor, most, idle, open: Mutex::default() })
     }
 
