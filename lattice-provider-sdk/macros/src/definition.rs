@@ -98,7 +98,7 @@ fn flags(wit_name: &str, docs: &TokenStream, labels: &Flags) -> TokenStream {
     quote! {
         ::lattice_provider_sdk::__flags! {
             #docs
-            #name: #storage = #all {
+            #name: #storage = #all, {
                 #(#constants)*
             }
         }
