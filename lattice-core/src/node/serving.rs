@@ -6,17 +6,12 @@ use super::{
 };
 use crate::{
     bus::BusError,
-    link::{LinkEntry, LinkStatus},
+    link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},
     name::ComponentId,
     serve::Service,
     types::PublishError,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Questions of who serves a component that wait for this node at most.
@@ -29,7 +24,9 @@ const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum ServeError {
     /// This node serves a component with that id already.
-    #[error("host `{host}` already serves component `{component}`; stop it first, or choose another id")]
+    #[error(
+        "host `{host}` already serves component `{component}`; stop it first, or choose another id"
+    )]
     AlreadyServed {
         /// The component.
         component: ComponentId,
@@ -91,7 +88,10 @@ impl Drop for Serving {
         let (id, served) = (&self.served.id, &self.served);
         self.node.served.rcu(|all| {
             let mut all = HashMap::clone(all);
-            if all.get(id).is_some_and(|current| Arc::ptr_eq(current, served)) {
+            if all
+                .get(id)
+                .is_some_and(|current| Arc::ptr_eq(current, served))
+            {
                 all.remove(id);
             }
             all
@@ -102,7 +102,9 @@ impl Drop for Serving {
 
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving").field("component", &self.served.id).finish_non_exhaustive()
+        f.debug_struct("Serving")
+            .field("component", &self.served.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,9 +122,14 @@ impl Node {
     ) -> Result<Serving, ServeError> {
         let node = self.inner();
         if node.leaving.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(ServeError::Leaving { host: self.host_id().clone() });
+            return Err(ServeError::Leaving {
+                host: self.host_id().clone(),
+            });
         }
-        let already = || ServeError::AlreadyServed { component: component.clone(), host: self.host_id().clone() };
+        let already = || ServeError::AlreadyServed {
+            component: component.clone(),
+            host: self.host_id().clone(),
+        };
         if node.served(&component).is_some() {
             return Err(already());
         }
@@ -132,36 +139,58 @@ impl Node {
             .types
             .publish(&component, &served.types)
             .await
-            .map_err(|source| ServeError::Publish { component: component.clone(), source })?;
+            .map_err(|source| ServeError::Publish {
+                component: component.clone(),
+                source,
+            })?;
         let subject = connection.subjects.serves(&component);
         let questions = connection
             .bus
             .queue_subscribe(subject, "serves", QUESTIONS)
             .await
-            .map_err(|source| ServeError::Bus { component: component.clone(), source })?;
-        let discovery = tokio::spawn(callee::serve_discovery(node.clone(), component.clone(), questions));
+            .map_err(|source| ServeError::Bus {
+                component: component.clone(),
+                source,
+            })?;
+        let discovery = tokio::spawn(callee::serve_discovery(
+            node.clone(),
+            component.clone(),
+            questions,
+        ));
         let discovery = AbortOnDropHandle::new(discovery);
         let mut taken = false;
         node.served.rcu(|all| {
             taken = all.contains_key(&component);
             let mut all = HashMap::clone(all);
-            all.entry(component.clone()).or_insert_with(|| served.clone());
+            all.entry(component.clone())
+                .or_insert_with(|| served.clone());
             all
         });
         if taken {
             return Err(already());
         }
-        node.tell_present_links(&served);
+        node.newly_served.notify_one();
         node.news.notify_one();
-        Ok(Serving { node: node.clone(), served, _discovery: discovery })
+        Ok(Serving {
+            node: node.clone(),
+            served,
+            _discovery: discovery,
+        })
     }
 }
 
 impl Inner {
-    /// Tells a component that just came into service of the links that lead to it.
-    fn tell_present_links(self: &Arc<Self>, served: &Arc<Served>) {
-        for entry in self.connection.replica.table().by_target(&served.id) {
-            self.tell_link(served, entry);
+    /// Tells the service of what is new, changed and gone among the links that lead to it.
+    fn tell_links(self: &Arc<Self>, served: &Arc<Served>, table: &LinkTable) {
+        let mut told: HashMap<LinkKey, Arc<Link>> = served.told().into_iter().collect();
+        for entry in table.by_target(&served.id) {
+            let known = told.remove(&*entry.key);
+            if known.is_none_or(|link| !Arc::ptr_eq(&link, &entry.link)) {
+                self.tell_link(served, entry);
+            }
+        }
+        for gone in told.keys() {
+            served.unlink(gone);
         }
     }
 
@@ -172,43 +201,36 @@ impl Inner {
         let work = async move {
             let status = match asked.await {
                 Gate::Rejected(reason) => {
-                    tracing::warn!(link = %entry.link.key(), reason, "a link was refused by its target");
-                    LinkStatus::Rejected { reason }
+                    tracing::warn!(link = %entry.key, reason, "a link was refused by its target");
+                    LinkStatus::rejected(reason)
                 }
                 Gate::Open | Gate::Asking => LinkStatus::Active,
             };
-            if entry.status != status
-                && let Err(error) = node.connection.links.report(&entry.link.key(), entry.revision, status).await
-            {
-                tracing::warn!(link = %entry.link.key(), %error, "the status of a link could not be written");
+            let reported =
+                node.connection
+                    .links
+                    .report(&node.origin.host, &entry.key, entry.revision, status);
+            if let Err(error) = reported.await {
+                tracing::warn!(link = %entry.key, %error, "the status of a link could not be written");
             }
         };
         let end = self.end.clone();
-        self.tasks.spawn(async move { end.run_until_cancelled(work).await });
+        self.tasks
+            .spawn(async move { end.run_until_cancelled(work).await });
     }
 }
 
 /// Keeps every served component told of its links, for as long as the node lives.
 pub(super) async fn follow_links(node: Arc<Inner>) {
-    let mut changed = node.connection.replica.changed();
+    let mut changes = node.connection.replica.changes();
     loop {
-        let table = node.connection.replica.table();
-        for served in node.served.load().values() {
-            let wanted: Vec<_> = table.by_target(&served.id).cloned().collect();
-            let keys: HashSet<_> = wanted.iter().map(|entry| entry.link.key()).collect();
-            for gone in served.told().into_iter().filter(|(key, _)| !keys.contains(key)) {
-                served.unlink(&gone.0);
-            }
-            let told: HashMap<_, _> = served.told().into_iter().collect();
-            for entry in wanted {
-                if told.get(&entry.link.key()).is_none_or(|link| !Arc::ptr_eq(link, &entry.link)) {
-                    node.tell_link(served, &entry);
-                }
-            }
+        tokio::select! {
+            change = changes.next() => if change.is_none() { return },
+            () = node.newly_served.notified() => {}
         }
-        drop(table);
-        if changed.changed().await.is_err() {
-            return;
+        let table = node.connection.replica.snapshot();
+        for served in node.served.load().values() {
+            node.tell_links(served, &table);
         }
     }
 }
