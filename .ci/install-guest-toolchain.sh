@@ -17,6 +17,7 @@ if [ -x "$prefix/bin/rustc" ]; then exec "$prefix/bin/rustc" -V; fi
 
 tools=$(rustc --print sysroot)/lib/rustlib/x86_64-unknown-linux-gnu/bin
 [ -x "$tools/wasm-component-ld" ] || { echo "no wasm-component-ld in $tools" >&2; exit 1; }
+# shellcheck disable=SC2016 # apt expands it
 mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 '/debian/$') ||
     { echo "no Debian mirror among apt's sources" >&2; exit 1; }
 
@@ -26,7 +27,8 @@ part=$prefix.part apt=$prefix.part/apt
 rm -rf "$part"
 mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$part/bin"
 : > "$apt/status"
-echo "deb [arch=amd64 target=Packages signed-by=$(ls /usr/share/keyrings/debian-archive-keyring.* | head -n1)] $mirror $suite main" > "$apt/sources.list"
+set -- /usr/share/keyrings/debian-archive-keyring.*
+echo "deb [arch=amd64 target=Packages signed-by=$1] $mirror $suite main" > "$apt/sources.list"
 cat > "$apt/apt.conf" <<EOF
 Dir::Etc::SourceList "$apt/sources.list";
 Dir::Etc::SourceParts "/dev/null";
@@ -52,6 +54,6 @@ usr=$(dirname "$(dirname "$(realpath "$0")")")/usr
 exec "$usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "$usr/lib/x86_64-linux-gnu" "$usr/bin/rustc" "$@"
 EOF
 chmod +x "$part/bin/rustc"
-rm -rf "$apt" "$part/etc" "$part/usr/share" "$part/usr/lib/rustlib/wasm32-wasip1"
+rm -rf "$apt" "${part:?}/etc" "${part:?}/usr/share" "$part/usr/lib/rustlib/wasm32-wasip1"
 mv -T "$part" "$prefix"
 exec "$prefix/bin/rustc" -V
