@@ -1,9 +1,9 @@
 #!/bin/sh
 # usage: .ci/guests.sh
 #
-# Builds every guest actor, of the examples and of the host's tests, and leaves
-# the components in target/guests/wasm32-wasip2/release/NAME.wasm. Run again, it
-# takes a second when nothing changed. Prints what it left on standard output.
+# Builds every guest actor, of the examples, the benches and the host's tests,
+# and leaves the components in target/guests/wasm32-wasip2/release/NAME.wasm. Run
+# again, it takes a second when nothing changed. Prints what it left.
 #
 # The compiler is the first of these that can build for wasm32-wasip2:
 #   1. $LATTICE_GUEST_RUSTC, a path, if it is set (then no other is tried);
@@ -27,8 +27,8 @@ main() {
     choose_compiler
     # Flags for the machine's own code are no flags for WebAssembly.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
-    for workspace in examples/guests lattice-host/tests/guests; do
-        (cd "$workspace" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")
+    for manifest in */guests/Cargo.toml */tests/guests/Cargo.toml; do
+        (cd "${manifest%/*}" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")
     done
     ls "$out/$target/release/"*.wasm
 }
