@@ -50,23 +50,39 @@ impl<'de> Reader<'de> {
         Ok(*taken)
     }
 
-    /// A varint in its only form: no zero byte at its end, no bits beyond `bits`.
-    fn varint(&mut self, bits: u32) -> Result<u128> {
-        let mut value = 0_u128;
+    /// A varint of up to 64 bits in its only form: no zero byte at its end, no bits beyond `bits`.
+    fn varint(&mut self, bits: u32) -> Result<u64> {
+        let mut value = 0_u64;
         for shift in (0..bits).step_by(7) {
             let byte = self.byte()?;
-            let group = u128::from(byte & 0x7f);
+            let group = u64::from(byte & 0x7f);
             if bits - shift < 7 && group >> (bits - shift) != 0 {
                 return Err(ValueError::BadInteger);
             }
             value |= group << shift;
-            if byte & 0x80 == 0 {
-                let overlong = byte == 0 && shift > 0;
-                return if overlong {
-                    Err(ValueError::BadInteger)
-                } else {
-                    Ok(value)
-                };
+            match byte {
+                0 if shift > 0 => return Err(ValueError::BadInteger),
+                0..0x80 => return Ok(value),
+                _ => {}
+            }
+        }
+        Err(ValueError::BadInteger)
+    }
+
+    /// The same for 128 bits.
+    fn varint128(&mut self) -> Result<u128> {
+        let mut value = 0_u128;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            let group = u128::from(byte & 0x7f);
+            if shift == 126 && group >> 2 != 0 {
+                return Err(ValueError::BadInteger);
+            }
+            value |= group << shift;
+            match byte {
+                0 if shift > 0 => return Err(ValueError::BadInteger),
+                0..0x80 => return Ok(value),
+                _ => {}
             }
         }
         Err(ValueError::BadInteger)
@@ -100,7 +116,7 @@ impl<'de> Reader<'de> {
 
     /// How many elements a list has. Each takes a byte at least, so that a count is bounded by what is left.
     fn count(&mut self) -> Result<usize> {
-        let count = self.varint(64)? as u64;
+        let count = self.varint(64)?;
         match usize::try_from(count) {
             Ok(count) if count <= self.rest.len() => Ok(count),
             _ => Err(ValueError::BadCount { count }),
@@ -118,8 +134,8 @@ impl<'de> Reader<'de> {
     }
 }
 
-fn zigzag(value: u128) -> i128 {
-    (value >> 1) as i128 ^ -((value & 1) as i128)
+fn zigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 macro_rules! varints {
@@ -141,11 +157,18 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         deserialize_u16 visit_u16 u16, 16, std::convert::identity;
         deserialize_u32 visit_u32 u32, 32, std::convert::identity;
         deserialize_u64 visit_u64 u64, 64, std::convert::identity;
-        deserialize_u128 visit_u128 u128, 128, std::convert::identity;
         deserialize_i16 visit_i16 i16, 16, zigzag;
         deserialize_i32 visit_i32 i32, 32, zigzag;
         deserialize_i64 visit_i64 i64, 64, zigzag;
-        deserialize_i128 visit_i128 i128, 128, zigzag;
+    }
+
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_u128(self.varint128()?)
+    }
+
+    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let value = self.varint128()?;
+        visitor.visit_i128((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {

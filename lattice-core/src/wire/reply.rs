@@ -15,7 +15,7 @@
 use super::{EnvelopeError, call::no_channels, read::take};
 use crate::{
     call::{CallError, Ran},
-    value,
+    value::{self, ValueError},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -111,7 +111,9 @@ fn decode_error(mut rest: Bytes) -> Result<CallError, EnvelopeError> {
         Ok(error) if error.ran() == ran => Ok(error),
         _ => Ok(CallError::Unrecognised {
             ran,
-            message: String::from_utf8_lossy(&text).into_owned(),
+            message: std::str::from_utf8(&text)
+                .map_err(|_| ValueError::BadText)?
+                .to_owned(),
         }),
     }
 }
