@@ -1,7 +1,12 @@
 //! The heart of Lattice: names, wire, bus, store, links and calls of a self-healing compute mesh.
 
+pub mod auth;
 pub mod bus;
 pub mod call;
+pub mod link;
 pub mod name;
 pub mod store;
 pub mod subject;
+pub mod types;
+pub mod value;
+pub mod wire;

@@ -1,0 +1,167 @@
+//! Which frames were seen before.
+//!
+//! A sender numbers its frames from 1 for each (target, lane). A receiver keeps, for each sender and each such series, the
+//! highest number seen and a bitmap of the [`WINDOW`] numbers up to it:
+//!
+//! ```text
+//!        too old: refused       │ window: fresh once each            │ ahead: fresh, moves the window
+//! ──────────────────────────────┼────────────────────────────────────┼──────────────────────────────►
+//!                               top - WINDOW                        top                      sequence
+//! ```
+
+use crate::{
+    name::HostId,
+    wire::{Lane, Origin},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
+use tokio::time::Instant;
+
+/// How far behind the newest frame of its series one may arrive. Frames of one series travel on one subject, in order,
+/// so this is for what a reconnecting bus may do to them; an outbox never has this many in flight.
+pub const WINDOW: u64 = 1024;
+/// Most senders remembered; beyond it the one that was silent for longest is forgotten. At about 400 bytes each, 26 MiB.
+const MAX_SENDERS: usize = 65_536;
+const WORDS: usize = WINDOW as usize / 64;
+
+/// Tells fresh frames from replayed, duplicated and out-of-date ones, for one receiver. Pure: no I/O, no clock.
+#[derive(Debug)]
+pub struct ReplayGuard {
+    senders: HashMap<HostId, Sender>,
+    /// Every sender once, by a time at which it was heard that may be out of date: put right when it comes up.
+    silent: BinaryHeap<Reverse<(Instant, HostId)>>,
+    max_senders: usize,
+}
+
+#[derive(Debug)]
+struct Sender {
+    epoch: u64,
+    heard: Instant,
+    /// One for each series: the receiver is one host, so of a target only "me" or "everyone" is left.
+    windows: [Option<Box<Window>>; 2 * Lane::ALL.len()],
+}
+
+impl ReplayGuard {
+    /// A guard that has seen nothing.
+    pub fn new() -> Self {
+        Self::with_capacity(MAX_SENDERS)
+    }
+
+    fn with_capacity(max_senders: usize) -> Self {
+        Self {
+            senders: HashMap::new(),
+            silent: BinaryHeap::new(),
+            max_senders,
+        }
+    }
+
+    /// Whether this frame was not seen before; marks it as seen.
+    ///
+    /// `target` is the frame's: this receiver, or `None` for everyone. A sender whose epoch is lower than one already seen
+    /// from that host was replaced by its next start, and is refused.
+    #[must_use]
+    pub fn fresh(
+        &mut self,
+        sender: &Origin,
+        target: Option<&Origin>,
+        lane: Lane,
+        sequence: u64,
+        now: Instant,
+    ) -> bool {
+        let series = lane as usize * 2 + usize::from(target.is_none());
+        let known = match self.senders.get_mut(&sender.host) {
+            Some(known) => known,
+            None => self.admit(sender, now),
+        };
+        if sender.epoch < known.epoch {
+            return false;
+        }
+        if sender.epoch > known.epoch {
+            known.epoch = sender.epoch;
+            known.windows = Default::default();
+        }
+        known.heard = known.heard.max(now);
+        known.windows[series]
+            .get_or_insert_default()
+            .fresh(sequence)
+    }
+
+    fn admit(&mut self, sender: &Origin, now: Instant) -> &mut Sender {
+        if self.senders.len() >= self.max_senders {
+            self.forget_one();
+        }
+        self.silent.push(Reverse((now, sender.host.clone())));
+        self.senders.entry(sender.host.clone()).or_insert(Sender {
+            epoch: sender.epoch,
+            heard: now,
+            windows: Default::default(),
+        })
+    }
+
+    fn forget_one(&mut self) {
+        while let Some(Reverse((at, host))) = self.silent.pop() {
+            match self.senders.get(&host) {
+                Some(known) if known.heard > at => self.silent.push(Reverse((known.heard, host))),
+                _ => {
+                    self.senders.remove(&host);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Default for ReplayGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The numbers seen in one series: `seen` is a ring, one bit for each of the last [`WINDOW`] numbers.
+#[derive(Debug)]
+struct Window {
+    top: u64,
+    seen: [u64; WORDS],
+}
+
+impl Window {
+    fn fresh(&mut self, sequence: u64) -> bool {
+        if sequence > self.top {
+            self.advance(sequence);
+        } else if self.top - sequence >= WINDOW {
+            return false;
+        }
+        let (word, bit) = place(sequence);
+        let fresh = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
+        fresh
+    }
+
+    fn advance(&mut self, to: u64) {
+        if to - self.top >= WINDOW {
+            self.seen = [0; WORDS];
+        } else {
+            for skipped in self.top + 1..=to {
+                let (word, bit) = place(skipped);
+                self.seen[word] &= !bit;
+            }
+        }
+        self.top = to;
+    }
+}
+
+impl Default for Window {
+    /// As if number 0, which no sender uses, had been seen.
+    fn default() -> Self {
+        let mut seen = [0; WORDS];
+        seen[0] = 1;
+        Self { top: 0, seen }
+    }
+}
+
+fn place(sequence: u64) -> (usize, u64) {
+    let at = sequence % WINDOW;
+    ((at / 64) as usize, 1 << (at % 64))
+}

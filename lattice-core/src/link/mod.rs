@@ -1,0 +1,128 @@
+//! Links: the grants that let one component call another.
+//!
+//! A link says that *source* may call *target* through *interface*, under a *link name*, with *config*. Its key is source,
+//! interface (with its compatible version) and name; so a source can reach several targets through one interface by name.
+
+use crate::name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt};
+
+/// A declarative grant; see the [module](self).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Link {
+    /// Who may call.
+    pub source: ComponentId,
+    /// Through which interface.
+    pub interface: InterfaceName,
+    /// Under which name.
+    pub name: LinkName,
+    /// Who is called.
+    pub target: ComponentId,
+    /// JSON text for the target, which may refuse it. `null` by default.
+    pub config: String,
+    /// Which replicas may be called.
+    pub locality: Locality,
+    /// Functions that may run twice without harm: retried after `may have run`.
+    pub idempotent: BTreeSet<FunctionName>,
+}
+
+/// Which replicas of a link's target may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Locality {
+    /// The one on this host when there is one, else any.
+    #[default]
+    PreferLocal,
+    /// Only one on this host.
+    LocalOnly,
+    /// Any, this host's without preference.
+    Spread,
+}
+
+/// What tells one link from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LinkKey {
+    /// Who may call.
+    pub source: ComponentId,
+    /// Interface with its compatible version: `wasi:keyvalue/store@0.2`.
+    pub interface: String,
+    /// Under which name.
+    pub name: LinkName,
+}
+
+impl fmt::Display for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {} ({})", self.source, self.interface, self.name)
+    }
+}
+
+impl Link {
+    /// A link under the default name, without config.
+    ///
+    /// # Errors
+    /// A [`NameError`] for the first name that breaks its rule.
+    ///
+    /// ```
+    /// use lattice_core::link::{Link, Locality};
+    ///
+    /// let link = Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?.locality(Locality::Spread);
+    /// assert_eq!(link.name.as_str(), "default");
+    /// # Ok::<_, lattice_core::name::NameError>(())
+    /// ```
+    pub fn new(source: &str, interface: &str, target: &str) -> Result<Self, NameError> {
+        Ok(Self {
+            source: ComponentId::new(source)?,
+            interface: InterfaceName::new(interface)?,
+            name: LinkName::default(),
+            target: ComponentId::new(target)?,
+            config: "null".to_owned(),
+            locality: Locality::default(),
+            idempotent: BTreeSet::new(),
+        })
+    }
+
+    /// The same link under a name of its own.
+    ///
+    /// # Errors
+    /// A [`NameError`] that says the rule.
+    pub fn named(mut self, name: &str) -> Result<Self, NameError> {
+        self.name = LinkName::new(name)?;
+        Ok(self)
+    }
+
+    /// Configuration for the target: anything that serializes to JSON.
+    ///
+    /// # Errors
+    /// When `config` does not serialize.
+    pub fn config<T: Serialize>(mut self, config: &T) -> Result<Self, serde_json::Error> {
+        self.config = serde_json::to_string(config)?;
+        Ok(self)
+    }
+
+    /// Which replicas may be called.
+    pub fn locality(mut self, locality: Locality) -> Self {
+        self.locality = locality;
+        self
+    }
+
+    /// Says that these functions may run twice without harm.
+    ///
+    /// # Errors
+    /// A [`NameError`] for the first that is no function name.
+    pub fn idempotent(mut self, functions: &[&str]) -> Result<Self, NameError> {
+        for function in functions {
+            self.idempotent.insert(FunctionName::new(function)?);
+        }
+        Ok(self)
+    }
+
+    /// What tells this link from another.
+    pub fn key(&self) -> LinkKey {
+        LinkKey {
+            source: self.source.clone(),
+            interface: self.interface.compat(),
+            name: self.name.clone(),
+        }
+    }
+}
