@@ -5,6 +5,8 @@ pub mod bus;
 pub mod call;
 pub mod link;
 pub mod name;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod store;
 pub mod subject;
 pub mod types;
