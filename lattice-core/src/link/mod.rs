@@ -3,7 +3,24 @@
 //! A link says that *source* may call *target* through *interface*, under a *link name*, with *config*. Its key is source,
 //! interface (with its compatible version) and name; so a source can reach several targets through one interface by name.
 
-use crate::name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError};
+mod api;
+mod check;
+mod entry;
+mod status;
+mod table;
+mod write;
+
+pub use api::{DeleteError, LinkError, Links, ReportError};
+pub use check::{MAX_LINK, Misfit};
+pub use entry::{LinkChange, LinkEntry};
+pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
+pub use table::{LinkTable, TableEvent};
+pub use write::WriteError;
+
+use crate::{
+    name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError},
+    store::KeyKind,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -49,6 +66,29 @@ pub struct LinkKey {
     pub interface: String,
     /// Under which name.
     pub name: LinkName,
+}
+
+impl LinkKey {
+    /// The link that a store key speaks of, be it the link's own or its status's.
+    pub(crate) fn of(kind: KeyKind) -> Option<Self> {
+        match kind {
+            KeyKind::Link {
+                source,
+                interface,
+                name,
+            }
+            | KeyKind::LinkStatus {
+                source,
+                interface,
+                name,
+            } => Some(Self {
+                source,
+                interface,
+                name,
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for LinkKey {

@@ -1,5 +1,10 @@
 //! Published types: what a component exports and imports, as text that both ends can compare.
 
+mod cache;
+mod publish;
+
+pub use publish::{PublishError, Types, TypesError};
+
 use crate::name::{FunctionName, InterfaceName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
