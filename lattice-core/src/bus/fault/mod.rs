@@ -339,11 +339,10 @@ async fn pump(shared: Arc<Shared>) {
                 break;
             };
             for _ in 0..held.copies {
-                let sent = shared.inner.publish(
-                    held.to.clone(),
-                    held.reply.clone(),
-                    held.payload.clone(),
-                );
+                let sent =
+                    shared
+                        .inner
+                        .publish(held.to.clone(), held.reply.clone(), held.payload.clone());
                 if sent.await.is_err() {
                     shared.lock().counts.refused += 1;
                 }

@@ -127,7 +127,10 @@ async fn a_partition_is_silence_both_ways_until_it_heals() {
     assert_eq!(bus.counts().cut, 2);
 
     bus.heal();
-    other.publish(cut, None, payload()).await.expect("publishes");
+    other
+        .publish(cut, None, payload())
+        .await
+        .expect("publishes");
     assert!(inside.next().now_or_never().is_some());
 }
 
