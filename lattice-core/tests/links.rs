@@ -1,6 +1,10 @@
 //! Links and published types as a program uses them, over the memory store.
 
-use futures_util::{StreamExt as _, future::join_all};
+use bytes::Bytes;
+use futures_util::{
+    StreamExt as _,
+    future::{BoxFuture, join_all},
+};
 use lattice_core::{
     auth::{Auth, LatticeKey},
     link::{
@@ -9,10 +13,19 @@ use lattice_core::{
     },
     name::{ComponentId, FunctionName, HostId, InterfaceName, LatticeName},
     replica::Replica,
-    store::{Expect, MAX_VALUE, MemoryStore, Op, Revision, Store, StoreKey, record::Records},
+    store::{
+        CommitError, Entry, Expect, Incarnation, MAX_VALUE, MemoryStore, Op, Revision, Store,
+        StoreError, StoreKey, Watch, record::Records,
+    },
     types::{ComponentTypes, InterfaceTypes, PublishError, Types, TypesError},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::{Instant, timeout};
 
 /// One process of a lattice.
@@ -29,9 +42,14 @@ impl Node {
     }
 
     async fn with_key(store: &MemoryStore, key: u8) -> Self {
+        Self::over(store, Arc::new(store.clone()), key).await
+    }
+
+    /// A node that reaches `store` through `way`.
+    async fn over(store: &MemoryStore, way: Arc<dyn Store>, key: u8) -> Self {
         let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
         let auth = Auth::keyed(&LatticeName::new("dev").expect("valid"), &key);
-        let records = Records::new(Arc::new(store.clone()), auth);
+        let records = Records::new(way, auth);
         let replica = Replica::follow(records.clone()).await.expect("follows");
         let types = Types::new(records.clone());
         Self {
@@ -688,4 +706,88 @@ async fn a_link_too_large_is_refused() {
         matches!(error, LinkError::Misfit(Misfit::TooLarge { .. })),
         "{error}"
     );
+}
+
+/// Does what it is asked to, and loses every other answer to a commit.
+#[derive(Debug)]
+struct Lossy {
+    store: MemoryStore,
+    commits: AtomicUsize,
+}
+
+impl Store for Lossy {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        self.store.incarnation()
+    }
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        self.store.read(key)
+    }
+    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async {
+            let revision = self.store.commit(ops).await?;
+            let lost = self.commits.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+            if lost {
+                Err(CommitError::Unknown)
+            } else {
+                Ok(revision)
+            }
+        })
+    }
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        self.store.lease(key, value, ttl, expect)
+    }
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        self.store.watch()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_looked_up_and_nothing_is_written_twice() {
+    let store = MemoryStore::new();
+    let lossy = Arc::new(Lossy {
+        store: store.clone(),
+        commits: AtomicUsize::new(0),
+    });
+    let lose_next = || lossy.commits.store(0, Ordering::Relaxed);
+    let commits = || lossy.commits.load(Ordering::Relaxed);
+    let node = Node::over(&store, lossy.clone(), 1).await;
+
+    let put = node.links.put(link("front", "back")).await.expect("put");
+    assert_eq!((commits(), put.revision), (1, Revision(1)));
+    lose_next();
+    node.links
+        .report(&host("h"), &put.key, put.revision, LinkStatus::Active)
+        .await
+        .expect("reported");
+    assert_eq!(commits(), 1);
+    assert_eq!(
+        node.links.get(&put.key).expect("there").status,
+        LinkStatus::Active
+    );
+    lose_next();
+    let replaced = node
+        .links
+        .replace(link("front", "elsewhere"))
+        .await
+        .expect("replaced");
+    assert_eq!((commits(), &replaced.link.target), (1, &id("elsewhere")));
+    lose_next();
+    node.links
+        .delete(&put.key)
+        .await
+        .expect("deleted, not unknown");
+    assert_eq!((commits(), node.links.list()), (1, vec![]));
+    lose_next();
+    let types = exporting("get", "func()");
+    node.types
+        .publish(&id("back"), &types)
+        .await
+        .expect("published");
+    assert_eq!(commits(), 1);
 }
