@@ -725,7 +725,10 @@ impl Store for Lossy {
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async {
             let revision = self.store.commit(ops).await?;
-            let lost = self.commits.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+            let lost = self
+                .commits
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(2);
             if lost {
                 Err(CommitError::Unknown)
             } else {
