@@ -60,6 +60,10 @@ pub enum ConnectError {
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Nats(#[from] crate::nats::ConnectError),
+    /// The server has no usable place for the lattice's store.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Open(#[from] crate::store::nats::OpenError),
     /// The bus is there but can't be used.
     #[error("the bus can't be used")]
     Bus(#[from] BusError),

@@ -33,6 +33,7 @@ pub mod key;
 mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
+pub mod record;
 
 pub use check::InvalidCommit;
 pub use key::{KeyKind, StoreKey};

@@ -5,8 +5,8 @@
 mod state;
 
 use super::{
-    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError,
-    StoreKey, Watch, WatchEvent,
+    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+    WatchEvent,
     check::{check_ops, check_ttl},
 };
 use bytes::Bytes;

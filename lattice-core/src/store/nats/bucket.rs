@@ -1,18 +1,21 @@
 //! The bucket: its names, how it is made, and what an existing one must be like.
 
+use super::NatsStoreOptions;
 use crate::{
     name::LatticeName,
+    nats::NatsConnection,
     store::{Incarnation, MARKER_TTL, MAX_VALUE, StoreError, StoreKey},
 };
 use async_nats::{
     Client,
     jetstream::{
         Context, ErrorCode,
-        context::{AccountErrorKind, CreateStreamErrorKind, GetStreamErrorKind},
+        context::{AccountErrorKind, ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind},
         stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream},
     },
 };
 use std::num::NonZeroUsize;
+use tokio::sync::broadcast::error::RecvError;
 
 /// The first server that commits several keys at once, and the level of `JetStream`'s API that says so.
 const NEEDED_SERVER: &str = "2.12";
@@ -64,8 +67,8 @@ pub enum OpenError {
         /// Each setting that is wrong: what it is and what it must be.
         problems: Vec<String>,
     },
-    /// The server refused to create the bucket: limits of the account, or replicas without a cluster.
-    #[error("the NATS server refused to create the bucket: {reason}")]
+    /// The server refused: permissions of the user, limits of the account, or replicas without a cluster.
+    #[error("the NATS server refused the bucket: {reason}")]
     Refused {
         /// What the server said.
         reason: String,
@@ -106,13 +109,14 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(lattice: &LatticeName, domain: Option<&str>) -> Self {
-        Self {
+    pub(super) fn new(lattice: &LatticeName, domain: Option<&str>) -> Result<Self, OpenError> {
+        let domain = domain.map(check_domain).transpose()?;
+        Ok(Self {
             name: format!("KV_LATTICE_{lattice}"),
             prefix: format!("$KV.LATTICE_{lattice}."),
             entrance: domain.map_or_else(String::new, |domain| format!("$JS.{domain}.API.")),
             domain: domain.map(str::to_owned),
-        }
+        })
     }
 
     /// A key's subject as the bucket keeps it.
@@ -139,7 +143,43 @@ impl Bucket {
         format!("$JS.EVENT.ADVISORY.STREAM.*.{}", self.name)
     }
 
+    /// Finds the stream, or creates it.
     pub(super) async fn open(
+        &self,
+        connection: &NatsConnection,
+        options: &NatsStoreOptions,
+    ) -> Result<Stream<()>, OpenError> {
+        let context = ContextBuilder::new();
+        let context = match &self.domain {
+            Some(domain) => context.domain(domain),
+            None => context.api_prefix("$JS.API"),
+        };
+        let client = connection.client();
+        let jetstream = context.timeout(options.timeout).build(client.clone());
+        let mut complaints = connection.server_errors();
+        let refused = async {
+            loop {
+                match complaints.recv().await {
+                    Ok(complaint) if complaint.contains("$JS.") => return complaint.to_string(),
+                    Err(RecvError::Closed) => std::future::pending().await,
+                    _ => {}
+                }
+            }
+        };
+        let connects = connection.connects();
+        connection.check().map_err(OpenError::unavailable)?;
+        tokio::select! {
+            biased;
+            stream = self.find(client, &jetstream, options.replicas) => stream,
+            reason = refused => Err(OpenError::Refused { reason }),
+            error = connection.lost(connects) => Err(OpenError::unavailable(error)),
+            () = tokio::time::sleep(options.timeout) => {
+                Err(OpenError::unavailable("no answer in time"))
+            }
+        }
+    }
+
+    async fn find(
         &self,
         client: &Client,
         jetstream: &Context,
@@ -249,7 +289,6 @@ impl Bucket {
             None => OpenError::JetStreamOff,
         }
     }
-
 }
 
 fn refusal(error: &async_nats::jetstream::Error) -> OpenError {
@@ -268,7 +307,7 @@ pub(super) fn created(info: &Info) -> Incarnation {
     Incarnation(u64::try_from(info.created.unix_timestamp_nanos()).unwrap_or_default())
 }
 
-pub(super) fn check_domain(domain: &str) -> Result<&str, OpenError> {
+fn check_domain(domain: &str) -> Result<&str, OpenError> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if !domain.is_empty() && domain.bytes().all(fine) {
         return Ok(domain);
@@ -349,7 +388,7 @@ mod tests {
     use super::*;
 
     fn bucket(domain: Option<&str>) -> Bucket {
-        Bucket::new(&LatticeName::new("dev").expect("valid"), domain)
+        Bucket::new(&LatticeName::new("dev").expect("valid"), domain).expect("a domain")
     }
 
     #[test]

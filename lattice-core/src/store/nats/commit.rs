@@ -17,8 +17,11 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use std::time::Duration;
-use tokio::time::Instant;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::Instant,
+};
 
 /// Rounds of one commit: markers of its absent keys may change between a look and the next try.
 const ROUNDS: usize = 4;
@@ -58,7 +61,7 @@ impl Inner {
         let deadline = Instant::now() + self.timeout;
         let mut expected: Vec<_> = ops.iter().map(|op| first_guess(op.expect)).collect();
         for _ in 0..ROUNDS {
-            let inbox = self.client.new_inbox();
+            let inbox = self.client().new_inbox();
             let attempt = Attempt {
                 id: inbox.rsplit('.').next().unwrap_or_default().to_owned(),
                 ops,
@@ -81,6 +84,8 @@ impl Inner {
 
     /// Sends one write. Leaves two fifths of the time for reading back an answer that does not come.
     async fn attempt(&self, attempt: &Attempt<'_>, inbox: String, deadline: Instant) -> Answer {
+        let connects = self.connection.connects();
+        let mut complaints = self.connection.server_errors();
         if let Err(error) = self.connected() {
             return Answer::Refused(error);
         }
@@ -98,12 +103,32 @@ impl Inner {
             .inbox(inbox)
             .timeout(None);
         tokio::select! {
-            answer = self.client.send_request(subject, request) => match answer {
+            answer = self.client().send_request(subject, request) => match answer {
                 Ok(message) => read_answer(&message.payload),
                 Err(error) => no_answer(error),
             },
-            () = self.disconnection() => Answer::Lost,
+            complaint = self.complaint(attempt.ops, &mut complaints) => {
+                Answer::Refused(StoreError::Unsupported(complaint.to_string()))
+            }
+            _ = self.connection.lost(connects) => Answer::Lost,
             () = tokio::time::sleep_until(answer_by) => Answer::Lost,
+        }
+    }
+
+    /// What the server says against one of the keys: that the user may not publish there. Then nothing is written.
+    async fn complaint(&self, ops: &[Op], complaints: &mut Receiver<Arc<str>>) -> Arc<str> {
+        let is_ours = |complaint: &str| {
+            ops.iter().any(|op| {
+                let subject = self.bucket.publish_subject(op.key.as_str());
+                complaint.contains(&format!("\"{subject}\""))
+            })
+        };
+        loop {
+            match complaints.recv().await {
+                Ok(complaint) if is_ours(&complaint) => return complaint,
+                Err(RecvError::Closed) => std::future::pending().await,
+                _ => {}
+            }
         }
     }
 
@@ -111,7 +136,7 @@ impl Inner {
     async fn send_members(&self, attempt: &Attempt<'_>) -> Result<(), StoreError> {
         for at in 0..attempt.ops.len() - 1 {
             let (subject, headers, value) = self.member(attempt, at);
-            self.client
+            self.client()
                 .publish_with_headers(subject, headers, value)
                 .await
                 .map_err(unavailable)?;

@@ -16,54 +16,38 @@ mod settle;
 pub use bucket::OpenError;
 
 use super::{
-    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError,
-    StoreKey, Watch,
+    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
     check::{check_ops, check_ttl, check_value},
 };
-use crate::name::LatticeName;
-use async_nats::{
-    Client, Subscriber, connection,
-    jetstream::{self, stream},
-};
+use crate::{bus::BusError, name::LatticeName, nats::NatsConnection};
+use async_nats::{Client, Subscriber, jetstream::stream};
 use bucket::{Bucket, created};
 use bytes::Bytes;
 use follow::Follower;
 use futures_util::future::BoxFuture;
-use std::{
-    error::Error, fmt, num::NonZeroUsize, sync::Arc, sync::atomic::Ordering, time::Duration,
-};
+use std::{error::Error, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 /// Longest wait for the store by default, the reading back of a lost answer included.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Room that a message's headers take beside its value, at most.
 const HEADERS: usize = 1024;
-/// How often the connection is looked at while something waits for it.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Which bucket a [`NatsStore`] opens, and how it is made when it does not exist.
 #[derive(Debug, Clone)]
 pub struct NatsStoreOptions {
     lattice: LatticeName,
-    domain: Option<String>,
     replicas: NonZeroUsize,
     timeout: Duration,
 }
 
 impl NatsStoreOptions {
-    /// The bucket of `lattice`: no domain, one replica, calls that end within 5 s.
-    pub fn new(lattice: LatticeName) -> Self {
+    /// The bucket of `lattice`: one replica, calls that end within 5 s.
+    pub fn new(lattice: &LatticeName) -> Self {
         Self {
-            lattice,
-            domain: None,
+            lattice: lattice.clone(),
             replicas: NonZeroUsize::MIN,
             timeout: TIMEOUT,
         }
-    }
-
-    /// Uses `JetStream` in `domain`, from a leaf node for example.
-    pub fn domain(mut self, domain: impl Into<String>) -> Self {
-        self.domain = Some(domain.into());
-        self
     }
 
     /// How many servers of the cluster keep the bucket when this creates it: 1, 3 or 5. An existing bucket keeps its own.
@@ -87,34 +71,28 @@ impl NatsStoreOptions {
 pub struct NatsStore(Arc<Inner>);
 
 struct Inner {
-    client: Client,
+    connection: NatsConnection,
     stream: stream::Stream<()>,
     bucket: Bucket,
     timeout: Duration,
 }
 
 impl NatsStore {
-    /// Opens the bucket, or creates it.
+    /// Opens the bucket, or creates it, in the `JetStream` domain of the connection.
     ///
     /// # Errors
     /// [`OpenError`], which says what to change.
     ///
     /// # Cancel safety
     /// Dropping the future may leave an empty bucket.
-    pub async fn open(client: Client, options: NatsStoreOptions) -> Result<Self, OpenError> {
-        let jetstream = jetstream::context::ContextBuilder::new();
-        let jetstream = match &options.domain {
-            Some(domain) => jetstream.domain(bucket::check_domain(domain)?),
-            None => jetstream.api_prefix("$JS.API"),
-        };
-        let jetstream = jetstream.timeout(options.timeout).build(client.clone());
-        let bucket = Bucket::new(&options.lattice, options.domain.as_deref());
-        let open = bucket.open(&client, &jetstream, options.replicas);
-        let stream = tokio::time::timeout(options.timeout, open)
-            .await
-            .map_err(|_| OpenError::unavailable("no answer in time"))??;
+    pub async fn open(
+        connection: &NatsConnection,
+        options: NatsStoreOptions,
+    ) -> Result<Self, OpenError> {
+        let bucket = Bucket::new(&options.lattice, connection.jetstream_domain())?;
+        let stream = bucket.open(connection, &options).await?;
         Ok(Self(Arc::new(Inner {
-            client,
+            connection: connection.clone(),
             stream,
             bucket,
             timeout: options.timeout,
@@ -123,7 +101,7 @@ impl NatsStore {
 
     async fn write(&self, ops: Vec<Op>, ttl: Option<u64>) -> Result<Revision, CommitError> {
         check_ops(&ops)?;
-        let limit = self.0.client.max_payload().saturating_sub(HEADERS);
+        let limit = self.0.client().max_payload().saturating_sub(HEADERS);
         for op in &ops {
             check_value(&op.key, op.value.as_ref(), limit)?;
         }
@@ -194,46 +172,42 @@ impl Inner {
         }
     }
 
-    /// `work`, unless the connection is down or the time is over.
+    /// `work`, unless the connection is down, breaks, or the time is over.
     async fn within<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let connects = self.connection.connects();
         self.connected()?;
         tokio::select! {
-            done = tokio::time::timeout(self.timeout, work) => {
-                done.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))
+            biased;
+            done = work => done,
+            error = self.connection.lost(connects) => Err(out_of_reach(error)),
+            () = tokio::time::sleep(self.timeout) => {
+                Err(StoreError::Unavailable("no answer in time".into()))
             }
-            () = self.disconnection() => self.connected().and(Err(StoreError::Unavailable(
-                "the connection broke and is back".into(),
-            ))),
         }
     }
 
     fn connected(&self) -> Result<(), StoreError> {
-        match self.client.connection_state() {
-            connection::State::Connected => Ok(()),
-            _ => Err(StoreError::Unavailable("NATS is not connected".into())),
-        }
+        self.connection.check().map_err(out_of_reach)
     }
 
-    /// How often the connection has been made.
-    fn connects(&self) -> u64 {
-        self.client.statistics().connects.load(Ordering::Relaxed)
-    }
-
-    /// Ends when the connection breaks, even if it is back at once.
-    async fn disconnection(&self) {
-        let connects = self.connects();
-        while self.connected().is_ok() && self.connects() == connects {
-            tokio::time::sleep(LOOK).await;
-        }
+    fn client(&self) -> &Client {
+        self.connection.client()
     }
 
     async fn subscribe(&self, subject: String) -> Result<Subscriber, StoreError> {
-        let subscriber = self.client.subscribe(subject).await;
+        let subscriber = self.client().subscribe(subject).await;
         // It only fails when nobody takes the client's commands any more.
         subscriber.map_err(|_| StoreError::Closed)
+    }
+}
+
+fn out_of_reach(error: BusError) -> StoreError {
+    match error {
+        BusError::Closed => StoreError::Closed,
+        other => StoreError::Unavailable(other.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@
 //! in the consumer's own count, or when the stream is no longer the one that was there at first.
 
 use super::{
-    Inner, LOOK,
+    Inner,
     message::{self, Position},
     settle::FENCE,
     unavailable,
@@ -83,8 +83,8 @@ struct Change {
 
 impl Session {
     pub(super) async fn open(store: &Arc<Inner>) -> Result<Self, StoreError> {
-        let connects = store.connects();
-        let inbox = store.client.new_inbox();
+        let connects = store.connection.connects();
+        let inbox = store.client().new_inbox();
         let messages = store.subscribe(inbox.clone()).await?;
         let advisories = store.subscribe(store.bucket.advisories()).await?;
         let before = store.incarnation().await?;
@@ -200,7 +200,11 @@ impl Session {
                     }
                 }
                 Some(_) = self.advisories.next() => self.check_incarnation().await?,
-                () = tokio::time::sleep(LOOK) => self.check_connection()?,
+                _ = self.store.connection.lost(self.connects) => return Err(match self.store.connected() {
+                    Ok(()) => Broken::Gap,
+                    Err(_) => Broken::OutOfReach,
+                }),
+                () = tokio::time::sleep_until(self.heard + SILENCE) => return Err(Broken::OutOfReach),
             }
         }
     }
@@ -237,7 +241,7 @@ impl Session {
         let header = |name: &str| message.headers.as_ref()?.get(name).map(HeaderValue::as_str);
         let ask = message.reply.as_deref().or_else(|| header(STALLED));
         if let Some(subject) = ask {
-            let answer = self.store.client.publish(subject.to_owned(), "".into());
+            let answer = self.store.client().publish(subject.to_owned(), "".into());
             let answered = tokio::time::timeout(self.store.timeout, answer).await;
             return match answered {
                 Ok(Ok(())) => Ok(None),
@@ -249,16 +253,6 @@ impl Session {
             Some(sent) if sent != self.delivered => Err(Broken::Gap),
             _ => Ok(Some(Delivery::Idle)),
         }
-    }
-
-    fn check_connection(&self) -> Result<(), Broken> {
-        if self.store.connected().is_err() || self.heard.elapsed() > SILENCE {
-            return Err(Broken::OutOfReach);
-        }
-        if self.store.connects() != self.connects {
-            return Err(Broken::Gap);
-        }
-        Ok(())
     }
 
     async fn check_incarnation(&self) -> Result<(), Broken> {

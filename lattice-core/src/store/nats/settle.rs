@@ -7,7 +7,7 @@
 //!
 //! Then the keys tell: stored messages keep the id of their write.
 
-use super::{Inner, LOOK, commit::Attempt, message};
+use super::{Inner, commit::Attempt, message};
 use crate::store::{CommitError, Revision, StoreError};
 use async_nats::{
     HeaderMap, Request,
@@ -22,6 +22,8 @@ pub(super) const FENCE: &str = "fence";
 const FENCE_TTL: u64 = 1;
 /// Longest wait for one fence's answer before it is written again.
 const FENCE_WAIT: Duration = Duration::from_secs(1);
+/// Wait before that, where the answer was a refusal or the connection is down.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Inner {
     /// Says what became of `attempt`, or that it can't be said by `deadline`.
@@ -32,7 +34,7 @@ impl Inner {
     ) -> Result<Revision, CommitError> {
         let found = tokio::time::timeout_at(deadline, async {
             while !self.fence().await {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(PAUSE).await;
             }
             self.read_back(attempt).await
         });
@@ -40,6 +42,7 @@ impl Inner {
     }
 
     async fn fence(&self) -> bool {
+        let connects = self.connection.connects();
         if self.connected().is_err() {
             return false;
         }
@@ -47,17 +50,17 @@ impl Inner {
         message::make_marker(&mut headers, FENCE_TTL);
         let request = Request::new()
             .headers(headers)
-            .inbox(self.client.new_inbox())
+            .inbox(self.client().new_inbox())
             .timeout(Some(FENCE_WAIT));
         let subject = self.bucket.publish_subject(FENCE);
         tokio::select! {
-            answer = self.client.send_request(subject, request) => answer.is_ok_and(|message| {
+            answer = self.client().send_request(subject, request) => answer.is_ok_and(|message| {
                 matches!(
                     serde_json::from_slice::<Response<PublishAck>>(&message.payload),
                     Ok(Response::Ok(_))
                 )
             }),
-            () = self.disconnection() => false,
+            _ = self.connection.lost(connects) => false,
         }
     }
 
