@@ -11,7 +11,7 @@ use wasmtime::{Result, ValRaw};
 
 use super::super::wire::Reader;
 use super::carriers::lower_text;
-use super::types::{Cases, Kind, MAX_FLAT, Places, Scalar, flags_size};
+use super::types::{Cases, Kind, Places, Scalar, flags_size};
 
 /// Why validated bytes can't be lowered. Each means that a component isn't what it was planned as, or has a broken
 /// allocator, and is a trap in that guest.
