@@ -383,9 +383,20 @@ async fn a_full_queue_answers_overloaded_at_once() {
         eventually("one runs and one waits", async || serving.in_flight() == 2).await;
         let start = std::time::Instant::now();
         let context = Context::new(Duration::from_secs(5));
-        let answer = caller.call(&echo(), &LinkName::default(), text("x"), context).await;
-        assert_eq!(answer, Err(CallError::Overloaded { component: id("callee") }));
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        let answer = caller
+            .call(&echo(), &LinkName::default(), text("x"), context)
+            .await;
+        assert_eq!(
+            answer,
+            Err(CallError::Overloaded {
+                component: id("callee")
+            })
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
         let refused = answer.expect_err("overloaded");
         assert_eq!((refused.ran(), refused.is_retryable()), (Ran::No, true));
         api.release.notify_one();

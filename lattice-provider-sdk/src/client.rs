@@ -52,9 +52,15 @@ pub fn invoke<I: Invoke, R: Decode>(
     context: Context,
     args: &impl Encode,
 ) -> impl Future<Output = Result<R, CallError>> + Send {
-    let args = to_bytes(args).map_err(|error| CallError::BadArguments { reason: error.to_string() });
+    let args = to_bytes(args).map_err(|error| CallError::BadArguments {
+        reason: error.to_string(),
+    });
     async move {
-        let result = caller.invoke(interface.reference(index), args?, context).await?;
-        from_bytes(&result).map_err(|error| CallError::BadResult { reason: error.to_string() })
+        let result = caller
+            .invoke(interface.reference(index), args?, context)
+            .await?;
+        from_bytes(&result).map_err(|error| CallError::BadResult {
+            reason: error.to_string(),
+        })
     }
 }

@@ -334,7 +334,8 @@ mod tests {
         );
         assert_eq!(serving(&p, "y"), [origin("a", 1), origin("b", 1)]);
         assert_eq!(
-            p.goodbye(&origin("a", 1), now), Change::Leaving(origin("a", 1))
+            p.goodbye(&origin("a", 1), now),
+            Change::Leaving(origin("a", 1))
         );
         assert_eq!(serving(&p, "x"), []);
         assert_eq!(

@@ -150,12 +150,22 @@ impl Tree {
 
 impl Layout {
     fn scalar(size: u64, smallest: u64) -> Self {
-        Self { size, align: size, flat: 1, smallest }
+        Self {
+            size,
+            align: size,
+            flat: 1,
+            smallest,
+        }
     }
 
     /// One after the other.
     pub(super) fn sequence(fields: impl Iterator<Item = Self>) -> Self {
-        let mut all = Self { size: 0, align: 1, flat: 0, smallest: 0 };
+        let mut all = Self {
+            size: 0,
+            align: 1,
+            flat: 0,
+            smallest: 0,
+        };
         for field in fields {
             all.size = align_up(all.size, field.align).saturating_add(field.size);
             all.align = all.align.max(field.align);
@@ -169,9 +179,19 @@ impl Layout {
     /// A discriminant, then one of the payloads.
     fn choice(payloads: impl ExactSizeIterator<Item = Option<Self>>) -> Self {
         let tag = discriminant_size(payloads.len());
-        let mut payload = Self { size: 0, align: tag, flat: 0, smallest: u64::MAX };
+        let mut payload = Self {
+            size: 0,
+            align: tag,
+            flat: 0,
+            smallest: u64::MAX,
+        };
         for case in payloads {
-            let case = case.unwrap_or(Self { size: 0, align: 1, flat: 0, smallest: 0 });
+            let case = case.unwrap_or(Self {
+                size: 0,
+                align: 1,
+                flat: 0,
+                smallest: 0,
+            });
             payload.size = payload.size.max(case.size);
             payload.align = payload.align.max(case.align);
             payload.flat = payload.flat.max(case.flat);

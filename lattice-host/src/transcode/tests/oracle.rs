@@ -20,12 +20,21 @@ fn strings() -> impl Strategy<Value = Strings> {
 
 fn function() -> impl Strategy<Value = Function> {
     let params = prop::collection::vec(any_type(), 0..4);
-    (any::<bool>(), params, prop::option::of(any_type()))
-        .prop_map(|(async_type, params, result)| Function { async_type, params, result })
+    (any::<bool>(), params, prop::option::of(any_type())).prop_map(
+        |(async_type, params, result)| Function {
+            async_type,
+            params,
+            result,
+        },
+    )
 }
 
 fn cases() -> ProptestConfig {
-    ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -101,13 +110,18 @@ async fn call_val(
 }
 
 async fn echoed(guest: &Guest, ty: &Ty, seed: u64) -> Result<()> {
-    let (mut store, instance) = guest.instance(Import::Raw, Bytes::new(), When::AtOnce).await?;
+    let (mut store, instance) = guest
+        .instance(Import::Raw, Bytes::new(), When::AtOnce)
+        .await?;
     let mut random = Random(seed);
     for _ in 0..4 {
         let value = random.value(ty);
         let sent = encode_all(std::slice::from_ref(ty), std::slice::from_ref(&value));
-        let function =
-            Function { async_type: true, params: vec![ty.clone()], result: Some(ty.clone()) };
+        let function = Function {
+            async_type: true,
+            params: vec![ty.clone()],
+            result: Some(ty.clone()),
+        };
         let func = func(&mut store, &instance);
         let by_val = call_val(&mut store, func, &function, &[value]).await?;
         assert_eq!(by_val, sent, "the oracle");
@@ -123,10 +137,15 @@ async fn imported(ty: &Ty, strings: Strings, seed: u64) -> Result<()> {
     let reply = encode_all(std::slice::from_ref(ty), &[random.value(ty)]);
     // In a list of one where the guest needs it in memory.
     let one = |wire: &[u8]| [&[1], wire].concat();
-    let sent = if ty.flat().len() > 4 { one(&params) } else { params.clone() };
+    let sent = if ty.flat().len() > 4 {
+        one(&params)
+    } else {
+        params.clone()
+    };
     for when in [When::AtOnce, When::Later] {
-        let (mut store, instance) =
-            guest.instance(Import::Raw, Bytes::from(reply.clone()), when).await?;
+        let (mut store, instance) = guest
+            .instance(Import::Raw, Bytes::from(reply.clone()), when)
+            .await?;
         let got = guest.call(&mut store, &instance, &sent).await?;
         assert_eq!(seen(&store), [params.clone()], "arguments, {when:?}");
         assert_eq!(got, one(&reply), "result, {when:?}");
@@ -135,7 +154,9 @@ async fn imported(ty: &Ty, strings: Strings, seed: u64) -> Result<()> {
 }
 
 async fn mutated(guest: &Guest, ty: &Ty, seed: u64) -> Result<()> {
-    let (mut store, instance) = guest.instance(Import::Raw, Bytes::new(), When::AtOnce).await?;
+    let (mut store, instance) = guest
+        .instance(Import::Raw, Bytes::new(), When::AtOnce)
+        .await?;
     let mut random = Random(seed);
     let mut sent = encode_all(std::slice::from_ref(ty), &[random.value(ty)]);
     for _ in 0..64 {
