@@ -194,6 +194,9 @@ mod tests {
         );
         assert_eq!(reports_bytes, &b"\xac\x02\x01\x01h\x02\x02no"[..]);
         assert_eq!(value::from_bytes::<Link>(&link_bytes), Ok(link));
-        assert_eq!(value::from_bytes::<LinkReports>(&reports_bytes), Ok(reports));
+        assert_eq!(
+            value::from_bytes::<LinkReports>(&reports_bytes),
+            Ok(reports)
+        );
     }
 }
