@@ -29,6 +29,8 @@
 mod check;
 #[cfg(feature = "test-util")]
 pub mod conformance;
+#[cfg(feature = "test-util")]
+pub mod fault;
 pub mod key;
 mod memory;
 #[cfg(feature = "nats")]
