@@ -1,6 +1,6 @@
 //! Which frames were seen before.
 //!
-//! A sender numbers its frames from 1 for each (target, lane). A receiver keeps, for each sender and each such series, the
+//! A sender numbers its frames from 1 for each (target, kind, lane). A receiver keeps, for each sender and each such series, the
 //! highest number seen and a bitmap of the [`WINDOW`] numbers up to it:
 //!
 //! ```text
@@ -11,7 +11,7 @@
 
 use crate::{
     name::HostId,
-    wire::{Lane, Origin},
+    wire::{Frame, Kind, Lane, Origin},
 };
 use std::{
     cmp::Reverse,
@@ -35,12 +35,14 @@ pub struct ReplayGuard {
     max_senders: usize,
 }
 
+type Series = (Kind, Lane, bool);
+
 #[derive(Debug)]
 struct Sender {
     epoch: u64,
     heard: Instant,
-    /// One for each series: the receiver is one host, so of a target only "me" or "everyone" is left.
-    windows: [Option<Box<Window>>; 2 * Lane::ALL.len()],
+    /// One for each series met: kind, lane, and of the target only "me" or "everyone". A handful.
+    windows: Vec<(Series, Box<Window>)>,
 }
 
 impl ReplayGuard {
@@ -59,18 +61,14 @@ impl ReplayGuard {
 
     /// Whether this frame was not seen before; marks it as seen.
     ///
-    /// `target` is the frame's: this receiver, or `None` for everyone. A sender whose epoch is lower than one already seen
-    /// from that host was replaced by its next start, and is refused.
+    /// A sender whose epoch is lower than one already seen from that host was replaced by its next start, and is refused.
     #[must_use]
-    pub fn fresh(
-        &mut self,
-        sender: &Origin,
-        target: Option<&Origin>,
-        lane: Lane,
-        sequence: u64,
-        now: Instant,
-    ) -> bool {
-        let series = lane as usize * 2 + usize::from(target.is_none());
+    pub fn fresh(&mut self, frame: &Frame, now: Instant) -> bool {
+        let series = (frame.kind(), frame.lane(), frame.target().is_none());
+        self.fresh_in(frame.sender(), series, frame.sequence(), now)
+    }
+
+    fn fresh_in(&mut self, sender: &Origin, series: Series, sequence: u64, now: Instant) -> bool {
         let known = match self.senders.get_mut(&sender.host) {
             Some(known) => known,
             None => self.admit(sender, now),
@@ -80,12 +78,16 @@ impl ReplayGuard {
         }
         if sender.epoch > known.epoch {
             known.epoch = sender.epoch;
-            known.windows = Default::default();
+            known.windows = Vec::new();
         }
         known.heard = known.heard.max(now);
-        known.windows[series]
-            .get_or_insert_default()
-            .fresh(sequence)
+        if let Some((_, window)) = known.windows.iter_mut().find(|(known, _)| *known == series) {
+            return window.fresh(sequence);
+        }
+        let mut window = Box::<Window>::default();
+        let fresh = window.fresh(sequence);
+        known.windows.push((series, window));
+        fresh
     }
 
     fn admit(&mut self, sender: &Origin, now: Instant) -> &mut Sender {
@@ -96,7 +98,7 @@ impl ReplayGuard {
         self.senders.entry(sender.host.clone()).or_insert(Sender {
             epoch: sender.epoch,
             heard: now,
-            windows: Default::default(),
+            windows: Vec::new(),
         })
     }
 

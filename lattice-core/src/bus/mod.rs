@@ -1,19 +1,35 @@
 //! The message seam: how frames leave this process.
 //!
+//! [`memory`] is a bus inside one process, [`nats`] one over NATS; with the feature `test-util`, [`fault`] spoils any of them on
+//! purpose and [`conformance`] checks that one keeps the contract.
+//!
 //! # Contract of [`Bus`]
-//! * **Delivery** is at most once. A message to a subject without a subscriber is dropped; when it named a reply subject,
-//!   the publisher gets [`Body::NoResponders`] there instead.
-//! * **Order**: messages of one publisher on one subject reach one subscription in the order of their `publish` calls.
-//!   Nothing is promised between publishers or between subjects.
+//! * **Delivery** is at most once, also to the publisher's own subscriptions. A message to a subject without a subscriber is
+//!   dropped; when it named a reply subject to which its publisher has subscribed, the publisher gets
+//!   [`Body::NoResponders`] there instead.
+//! * **Order**: messages of one publisher on one subject reach one subscription in the order of their `publish` calls, each
+//!   awaited before the next. Nothing is promised between publishers or between subjects.
 //! * **Subscriptions** see every message published after `subscribe` has returned, from any connection that has seen the
-//!   subscription. A queue group gives each message to one member.
+//!   subscription: at once on one server, a moment later across a cluster. A queue group gives each message to one member.
 //! * **Bounds**: a payload over [`Bus::max_payload`] is refused before it is sent. A subscription holds at most its
-//!   capacity; a message that does not fit is dropped for that subscription alone, is counted in
+//!   capacity (0 counts as 1); a message that does not fit is dropped for that subscription alone, is counted in
 //!   [`Subscription::dropped`], and neither blocks nor fails the publisher.
-//! * **Disconnected**: `publish` answers [`BusError::Disconnected`] at once, nothing is queued for later. Subscriptions
-//!   stay and resume by themselves.
+//! * **Disconnected**: `publish` answers [`BusError::Disconnected`] at once, nothing is queued for later (what was accepted in the
+//!   instant before the loss was seen may be lost, or arrive after it). Subscriptions stay and resume by themselves. Every
+//!   loss notifies [`Bus::state`] at least once, also one that is over before anyone looks.
+//! * **Closed**: every call answers [`BusError::Closed`], and subscriptions end.
 //! * **Cancel safety**: dropping a `publish` future leaves the message either sent whole or not at all; dropping a
 //!   `subscribe` future leaves no subscription; dropping a [`Subscription`] ends it.
+//! * **Trust**: none. Subjects, payloads and [`Body::NoResponders`] can be forged by anyone whom the bus lets publish.
+
+#[cfg(feature = "test-util")]
+pub mod conformance;
+#[cfg(feature = "test-util")]
+pub mod fault;
+pub mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
+mod queue;
 
 use crate::subject::Subject;
 use bytes::Bytes;
@@ -26,6 +42,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -45,7 +62,7 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// Receives every message to `subject`, at most `capacity` of them waiting.
     ///
     /// # Errors
-    /// [`BusError::Disconnected`], [`BusError::Closed`], [`BusError::Refused`].
+    /// [`BusError::Disconnected`], [`BusError::Closed`], [`BusError::Refused`], [`BusError::Unconfirmed`].
     fn subscribe(
         &self,
         subject: Subject,
@@ -72,7 +89,7 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// Waits until everything published so far has reached the bus (a server round trip on NATS).
     ///
     /// # Errors
-    /// [`BusError::Disconnected`], [`BusError::Closed`].
+    /// [`BusError::Disconnected`], [`BusError::Closed`], [`BusError::Unconfirmed`].
     fn flush(&self) -> BoxFuture<'_, Result<(), BusError>>;
 }
 
@@ -170,4 +187,21 @@ pub enum BusError {
     /// The server refused: permissions or a protocol error.
     #[error("the bus refused: {0}")]
     Refused(String),
+    /// The bus is connected but didn't confirm in time.
+    #[error("the bus didn't confirm within {after:?}; it is slow or half cut off, try again")]
+    Unconfirmed {
+        /// How long we waited.
+        after: Duration,
+    },
+}
+
+/// A queue group's name is one token of visible characters.
+fn checked_group(name: &str) -> Result<Box<str>, BusError> {
+    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(BusError::Refused(format!(
+            "`{}` is no queue group; use visible characters without spaces",
+            name.escape_debug()
+        )));
+    }
+    Ok(name.into())
 }

@@ -2,6 +2,8 @@
 
 mod context;
 mod error;
+mod function;
 
 pub use context::{Context, DEFAULT_DEADLINE, MAX_HOPS};
 pub use error::{CallError, Part, Ran};
+pub use function::FunctionRef;

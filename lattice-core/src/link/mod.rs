@@ -3,7 +3,24 @@
 //! A link says that *source* may call *target* through *interface*, under a *link name*, with *config*. Its key is source,
 //! interface (with its compatible version) and name; so a source can reach several targets through one interface by name.
 
-use crate::name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError};
+mod api;
+mod check;
+mod entry;
+mod status;
+mod table;
+mod write;
+
+pub use api::{DeleteError, LinkError, Links, ReportError};
+pub use check::{MAX_LINK, Misfit};
+pub use entry::{LinkChange, LinkEntry};
+pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
+pub use table::{LinkTable, TableEvent};
+pub use write::WriteError;
+
+use crate::{
+    name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError},
+    store::KeyKind,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -49,6 +66,29 @@ pub struct LinkKey {
     pub interface: String,
     /// Under which name.
     pub name: LinkName,
+}
+
+impl LinkKey {
+    /// The link that a store key speaks of, be it the link's own or its status's.
+    pub(crate) fn of(kind: KeyKind) -> Option<Self> {
+        match kind {
+            KeyKind::Link {
+                source,
+                interface,
+                name,
+            }
+            | KeyKind::LinkStatus {
+                source,
+                interface,
+                name,
+            } => Some(Self {
+                source,
+                interface,
+                name,
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for LinkKey {
@@ -124,5 +164,39 @@ impl Link {
             interface: self.interface.compat(),
             name: self.name.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{name::HostId, store::Revision, value};
+
+    /// What stands in stores: a change here is a new schema.
+    #[test]
+    fn golden_bytes() {
+        let link = Link::new("front", "a:b/c@0.2.0", "back")
+            .and_then(|link| link.named("n")?.idempotent(&["get"]))
+            .expect("valid")
+            .config(&7)
+            .expect("JSON")
+            .locality(Locality::Spread);
+        let host = HostId::new("h").expect("valid");
+        let reports = LinkReports::default()
+            .with(Revision(300), &host, LinkStatus::Active)
+            .and_then(|reports| reports.with(Revision(300), &host, LinkStatus::rejected("no")))
+            .expect("changes");
+        let link_bytes = value::to_bytes(&link).expect("encodes");
+        let reports_bytes = value::to_bytes(&reports).expect("encodes");
+        assert_eq!(
+            link_bytes,
+            &b"\x05front\x0ba:b/c@0.2.0\x01n\x04back\x017\x02\x01\x03get"[..]
+        );
+        assert_eq!(reports_bytes, &b"\xac\x02\x01\x01h\x02\x02no"[..]);
+        assert_eq!(value::from_bytes::<Link>(&link_bytes), Ok(link));
+        assert_eq!(
+            value::from_bytes::<LinkReports>(&reports_bytes),
+            Ok(reports)
+        );
     }
 }

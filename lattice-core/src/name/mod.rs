@@ -8,6 +8,8 @@
 //!
 //! Every parser answers a [`NameError`] that says the rule.
 
+use std::borrow::Cow;
+
 mod interface;
 mod label;
 
@@ -15,24 +17,24 @@ pub use interface::{FunctionName, InterfaceName};
 pub use label::{ComponentId, HostId, LatticeName, LinkName, WormholeId};
 
 /// A name that breaks its rule.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 #[error("`{given}` is no {what}: {rule}")]
 pub struct NameError {
     /// What the name was for: "lattice name", "host id", …
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// The text that was given, cut to 80 characters.
     pub given: String,
     /// The rule that it breaks.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
 }
 
 impl NameError {
     pub(crate) fn new(what: &'static str, given: &str, rule: &'static str) -> Self {
         Self {
-            what,
+            what: what.into(),
             given: given.chars().take(80).collect(),
-            rule,
+            rule: rule.into(),
         }
     }
 }

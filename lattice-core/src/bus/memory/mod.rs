@@ -1,0 +1,350 @@
+//! A bus inside one process: no server, no task, and the contract of [`Bus`] all the same.
+//!
+//! A [`MemoryNetwork`] stands for the servers, each [`MemoryBus`] for one connection to them, so that one host can be cut
+//! off or killed while the others go on.
+//!
+//! ```
+//! # use lattice_core::bus::{Bus, BusState, memory::MemoryNetwork};
+//! let network = MemoryNetwork::new();
+//! let (one, two) = (network.connect(), network.connect());
+//! one.disconnect();
+//! assert_eq!(*one.state().borrow(), BusState::Disconnected);
+//! assert_eq!(*two.state().borrow(), BusState::Connected);
+//! ```
+
+mod table;
+
+use super::{
+    Body, Bus, BusError, BusState, Message, Subscription,
+    queue::{Inlet, Outlet, Pushed, queue},
+};
+use crate::subject::Subject;
+use bytes::Bytes;
+use futures_util::{Stream, future::BoxFuture};
+use std::{
+    collections::HashMap,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+use table::Table;
+use tokio::sync::watch;
+
+/// As a NATS server's default, so that what fits here fits there.
+const MAX_PAYLOAD: usize = 1024 * 1024;
+
+/// What the connections of one process share. Cheap to clone.
+#[derive(Clone)]
+pub struct MemoryNetwork {
+    hub: Arc<Hub>,
+}
+
+/// One connection to a [`MemoryNetwork`]. Cheap to clone: clones are the same connection.
+#[derive(Clone)]
+pub struct MemoryBus {
+    connection: Arc<Connection>,
+}
+
+struct Hub {
+    table: RwLock<Table>,
+    max_payload: usize,
+    next_id: AtomicU64,
+}
+
+struct Connection {
+    hub: Arc<Hub>,
+    id: u64,
+    state: watch::Sender<BusState>,
+    /// Also orders changes of the state and of the hub's table.
+    subscriptions: Mutex<HashMap<u64, Arc<Subscriber>>>,
+}
+
+/// The bus's side of a subscription.
+struct Subscriber {
+    id: u64,
+    connection: u64,
+    subject: Subject,
+    group: Option<Box<str>>,
+    inlet: Inlet<Message>,
+}
+
+/// The reader's side of it.
+struct Reader {
+    outlet: Outlet<Message>,
+    subscriber: Arc<Subscriber>,
+    connection: Arc<Connection>,
+}
+
+impl MemoryNetwork {
+    /// An empty network that takes payloads of up to 1 MiB.
+    pub fn new() -> Self {
+        Self::with_max_payload(MAX_PAYLOAD)
+    }
+
+    /// An empty network that takes payloads of up to `limit` bytes.
+    pub fn with_max_payload(limit: usize) -> Self {
+        Self {
+            hub: Arc::new(Hub {
+                table: RwLock::default(),
+                max_payload: limit,
+                next_id: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// A connection of its own.
+    pub fn connect(&self) -> MemoryBus {
+        MemoryBus {
+            connection: Arc::new(Connection {
+                hub: self.hub.clone(),
+                id: self.hub.next_id(),
+                state: watch::Sender::new(BusState::Connected),
+                subscriptions: Mutex::default(),
+            }),
+        }
+    }
+}
+
+impl Default for MemoryNetwork {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryBus {
+    /// The only connection to a new network of its own; [`network`](Self::network) lets others join.
+    pub fn new() -> Self {
+        MemoryNetwork::new().connect()
+    }
+
+    /// The network that this connection belongs to.
+    pub fn network(&self) -> MemoryNetwork {
+        MemoryNetwork {
+            hub: self.connection.hub.clone(),
+        }
+    }
+
+    /// Pulls the plug: nothing goes out or comes in until [`reconnect`](Self::reconnect). Subscriptions keep what they hold.
+    pub fn disconnect(&self) {
+        let subscriptions = self.connection.lock();
+        if *self.connection.state.borrow() != BusState::Connected {
+            return;
+        }
+        let mut table = self.connection.hub.write();
+        for subscriber in subscriptions.values() {
+            table.remove(subscriber);
+        }
+        drop(table);
+        self.connection.state.send_replace(BusState::Disconnected);
+    }
+
+    /// Plugs it in again; the subscriptions resume.
+    pub fn reconnect(&self) {
+        let subscriptions = self.connection.lock();
+        if *self.connection.state.borrow() != BusState::Disconnected {
+            return;
+        }
+        let mut table = self.connection.hub.write();
+        for subscriber in subscriptions.values() {
+            table.add(subscriber);
+        }
+        drop(table);
+        self.connection.state.send_replace(BusState::Connected);
+    }
+
+    /// Closes the connection for good, as the death of its process would: its subscriptions end.
+    pub fn close(&self) {
+        let mut subscriptions = self.connection.lock();
+        let mut table = self.connection.hub.write();
+        for (_, subscriber) in subscriptions.drain() {
+            table.remove(&subscriber);
+            subscriber.inlet.end();
+        }
+        drop(table);
+        self.connection.state.send_replace(BusState::Closed);
+    }
+
+    fn send(&self, to: Subject, reply: Option<Subject>, payload: Bytes) -> Result<(), BusError> {
+        self.connection.check()?;
+        let limit = self.connection.hub.max_payload;
+        if payload.len() > limit {
+            return Err(BusError::TooLarge {
+                size: payload.len(),
+                limit,
+            });
+        }
+        let routes = self.connection.hub.read().routes(&to);
+        let message = Message {
+            subject: to,
+            reply,
+            body: Body::Payload(payload),
+        };
+        if routes.deliver(&message) == 0
+            && let Some(reply) = message.reply
+        {
+            self.tell_no_responders(reply);
+        }
+        Ok(())
+    }
+
+    /// As on NATS, the word goes to the publisher's own subscriptions and to nobody else's.
+    fn tell_no_responders(&self, reply: Subject) {
+        let routes = self.connection.hub.read().routes(&reply);
+        let message = Message {
+            subject: reply,
+            reply: None,
+            body: Body::NoResponders,
+        };
+        routes.deliver_to(self.connection.id, &message);
+    }
+
+    fn open(
+        &self,
+        subject: Subject,
+        group: Option<Box<str>>,
+        capacity: usize,
+    ) -> Result<Subscription, BusError> {
+        let (inlet, outlet) = queue(capacity);
+        let subscriber = Arc::new(Subscriber {
+            id: self.connection.hub.next_id(),
+            connection: self.connection.id,
+            subject,
+            group,
+            inlet,
+        });
+        let mut subscriptions = self.connection.lock();
+        self.connection.check()?;
+        subscriptions.insert(subscriber.id, subscriber.clone());
+        self.connection.hub.write().add(&subscriber);
+        drop(subscriptions);
+        let dropped = outlet.dropped();
+        let reader = Reader {
+            outlet,
+            subscriber,
+            connection: self.connection.clone(),
+        };
+        Ok(Subscription::new(reader, dropped))
+    }
+}
+
+impl Default for MemoryBus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bus for MemoryBus {
+    fn publish(
+        &self,
+        to: Subject,
+        reply: Option<Subject>,
+        payload: Bytes,
+    ) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move { self.send(to, reply, payload) })
+    }
+
+    fn subscribe(
+        &self,
+        subject: Subject,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
+        Box::pin(async move { self.open(subject, None, capacity) })
+    }
+
+    fn queue_subscribe(
+        &self,
+        subject: Subject,
+        group: &str,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
+        let group = super::checked_group(group);
+        Box::pin(async move { self.open(subject, Some(group?), capacity) })
+    }
+
+    fn state(&self) -> watch::Receiver<BusState> {
+        self.connection.state.subscribe()
+    }
+
+    fn max_payload(&self) -> usize {
+        self.connection.hub.max_payload
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move { self.connection.check() })
+    }
+}
+
+impl Connection {
+    fn check(&self) -> Result<(), BusError> {
+        match *self.state.borrow() {
+            BusState::Connected => Ok(()),
+            BusState::Disconnected => Err(BusError::Disconnected),
+            BusState::Closed => Err(BusError::Closed),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Subscriber>>> {
+        self.subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hub {
+    fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber {
+    /// Whether it was there to take `message`, with room for it or not.
+    fn take(&self, message: &Message) -> bool {
+        self.inlet.push(message.clone()) != Pushed::Nobody
+    }
+}
+
+impl Stream for Reader {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        Pin::new(&mut self.outlet).poll_next(cx)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut subscriptions = self.connection.lock();
+        if subscriptions.remove(&self.subscriber.id).is_some()
+            && *self.connection.state.borrow() == BusState::Connected
+        {
+            self.connection.hub.write().remove(&self.subscriber);
+        }
+    }
+}
+
+impl fmt::Debug for MemoryNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryNetwork").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MemoryBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBus")
+            .field("connection", &self.connection.id)
+            .field("state", &*self.connection.state.borrow())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! Who listens where. Publishers take a snapshot of the routes that match and deliver outside of the lock.
+
+use super::Subscriber;
+use crate::{bus::Message, subject::Subject};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Subscriptions by where they listen: a subject without a wildcard and one with a final `*` are each found by one hash
+/// lookup; a pattern with `*` elsewhere is compared with every message.
+#[derive(Default)]
+pub(super) struct Table {
+    exact: HashMap<Subject, Arc<Route>>,
+    /// By what precedes the final `.*`.
+    tails: HashMap<Box<str>, Arc<Route>>,
+    patterns: HashMap<Subject, Arc<Route>>,
+}
+
+/// Everyone who listens to one subject or pattern. Never changed while a publisher holds it: copied then.
+#[derive(Default, Clone)]
+struct Route {
+    each: Vec<Arc<Subscriber>>,
+    groups: Vec<Group>,
+}
+
+/// A queue group; its members take turns.
+#[derive(Clone)]
+struct Group {
+    name: Box<str>,
+    members: Vec<Arc<Subscriber>>,
+    turn: Arc<AtomicUsize>,
+}
+
+/// The routes of one message.
+pub(super) struct Routes {
+    exact: Option<Arc<Route>>,
+    tail: Option<Arc<Route>>,
+    patterns: Vec<Arc<Route>>,
+}
+
+enum Place<'a> {
+    Exact,
+    Tail(&'a str),
+    Pattern,
+}
+
+impl Table {
+    pub(super) fn add(&mut self, subscriber: &Arc<Subscriber>) {
+        let subject = &subscriber.subject;
+        let route = match place(subject) {
+            Place::Exact => self.exact.entry(subject.clone()).or_default(),
+            Place::Tail(prefix) => self.tails.entry(prefix.into()).or_default(),
+            Place::Pattern => self.patterns.entry(subject.clone()).or_default(),
+        };
+        Arc::make_mut(route).add(subscriber.clone());
+    }
+
+    pub(super) fn remove(&mut self, subscriber: &Subscriber) {
+        let subject = &subscriber.subject;
+        match place(subject) {
+            Place::Exact => remove_from(&mut self.exact, subject, subscriber),
+            Place::Tail(prefix) => remove_from(&mut self.tails, prefix, subscriber),
+            Place::Pattern => remove_from(&mut self.patterns, subject, subscriber),
+        }
+    }
+
+    pub(super) fn routes(&self, subject: &Subject) -> Routes {
+        let tail = match subject.as_str().rsplit_once('.') {
+            Some((prefix, _)) if !self.tails.is_empty() => self.tails.get(prefix),
+            _ => None,
+        };
+        Routes {
+            exact: self.exact.get(subject).cloned(),
+            tail: tail.cloned(),
+            patterns: self
+                .patterns
+                .iter()
+                .filter(|(pattern, _)| pattern.matches(subject))
+                .map(|(_, route)| route.clone())
+                .collect(),
+        }
+    }
+}
+
+impl Routes {
+    /// Hands `message` to everyone who listens and to one of each group; answers how many those are.
+    pub(super) fn deliver(&self, message: &Message) -> usize {
+        self.iter().map(|route| route.deliver(message)).sum()
+    }
+
+    /// Hands `message` to the subscriptions of one connection.
+    pub(super) fn deliver_to(&self, connection: u64, message: &Message) {
+        for subscriber in self.iter().flat_map(Route::everyone) {
+            if subscriber.connection == connection {
+                subscriber.take(message);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.exact
+            .iter()
+            .chain(&self.tail)
+            .chain(&self.patterns)
+            .map(AsRef::as_ref)
+    }
+}
+
+impl Route {
+    fn add(&mut self, subscriber: Arc<Subscriber>) {
+        let Some(name) = &subscriber.group else {
+            self.each.push(subscriber);
+            return;
+        };
+        if let Some(group) = self.groups.iter_mut().find(|group| group.name == *name) {
+            group.members.push(subscriber);
+        } else {
+            self.groups.push(Group {
+                name: name.clone(),
+                members: vec![subscriber],
+                turn: Arc::default(),
+            });
+        }
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.each.retain(|subscriber| subscriber.id != id);
+        for group in &mut self.groups {
+            group.members.retain(|subscriber| subscriber.id != id);
+        }
+        self.groups.retain(|group| !group.members.is_empty());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.each.is_empty() && self.groups.is_empty()
+    }
+
+    fn deliver(&self, message: &Message) -> usize {
+        let each = self.each.iter().filter(|s| s.take(message)).count();
+        let groups = self.groups.iter().filter(|g| g.deliver(message)).count();
+        each + groups
+    }
+
+    fn everyone(&self) -> impl Iterator<Item = &Arc<Subscriber>> {
+        let members = self.groups.iter().flat_map(|group| &group.members);
+        self.each.iter().chain(members)
+    }
+}
+
+impl Group {
+    /// To the next member that is still there.
+    fn deliver(&self, message: &Message) -> bool {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len();
+        let (before, after) = self.members.split_at(turn);
+        after.iter().chain(before).any(|s| s.take(message))
+    }
+}
+
+fn place(subject: &Subject) -> Place<'_> {
+    let text = subject.as_str();
+    let wildcards = text.split('.').filter(|token| *token == "*").count();
+    match (wildcards, text.strip_suffix(".*")) {
+        (0, _) => Place::Exact,
+        (1, Some(prefix)) => Place::Tail(prefix),
+        _ => Place::Pattern,
+    }
+}
+
+fn remove_from<K, Q>(routes: &mut HashMap<K, Arc<Route>>, key: &Q, subscriber: &Subscriber)
+where
+    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
+    Q: Eq + std::hash::Hash + ?Sized,
+{
+    let Some(route) = routes.get_mut(key) else {
+        return;
+    };
+    let route = Arc::make_mut(route);
+    route.remove(subscriber.id);
+    if route.is_empty() {
+        routes.remove(key);
+    }
+}

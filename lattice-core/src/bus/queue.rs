@@ -1,0 +1,207 @@
+//! The bounded queue behind a subscription: writers never wait, what doesn't fit is dropped and counted.
+
+use futures_util::Stream;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::task::coop;
+
+/// A queue of at most `capacity` (at least one) waiting items.
+pub(crate) fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State {
+            waiting: VecDeque::new(),
+            reader: None,
+            writers_done: false,
+            reader_gone: false,
+        }),
+        capacity: capacity.max(1),
+        dropped: Arc::new(AtomicU64::new(0)),
+    });
+    let inlet = Inlet {
+        shared: shared.clone(),
+    };
+    (inlet, Outlet { shared })
+}
+
+/// The writing end.
+pub(crate) struct Inlet<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The reading end; ends after what was waiting when the writers were done.
+pub(crate) struct Outlet<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// What became of a pushed item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits for the reader.
+    Taken,
+    /// It was dropped and counted.
+    Dropped,
+    /// There is no reader any more, or the queue has ended.
+    Nobody,
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    capacity: usize,
+    dropped: Arc<AtomicU64>,
+}
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    reader: Option<Waker>,
+    writers_done: bool,
+    reader_gone: bool,
+}
+
+impl<T> Inlet<T> {
+    pub(crate) fn push(&self, item: T) -> Pushed {
+        let mut state = self.shared.lock();
+        if state.reader_gone || state.writers_done {
+            return Pushed::Nobody;
+        }
+        if state.waiting.len() >= self.shared.capacity {
+            drop(state);
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return Pushed::Dropped;
+        }
+        state.waiting.push_back(item);
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        Pushed::Taken
+    }
+
+    /// No more items will come.
+    pub(crate) fn end(&self) {
+        let mut state = self.shared.lock();
+        state.writers_done = true;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether anyone will read what is pushed.
+    pub(crate) fn is_read(&self) -> bool {
+        let state = self.shared.lock();
+        !state.reader_gone && !state.writers_done
+    }
+}
+
+impl<T> Outlet<T> {
+    /// Counts the items that didn't fit.
+    pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
+        self.shared.dropped.clone()
+    }
+}
+
+impl<T> Stream for Outlet<T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let coop = ready!(coop::poll_proceed(cx));
+        let mut state = self.shared.lock();
+        if let Some(item) = state.waiting.pop_front() {
+            coop.made_progress();
+            return Poll::Ready(Some(item));
+        }
+        if state.writers_done {
+            return Poll::Ready(None);
+        }
+        match &mut state.reader {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Outlet<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.reader_gone = true;
+        let unread = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(unread);
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{FutureExt, StreamExt};
+
+    #[test]
+    fn holds_what_fits_and_counts_the_rest() {
+        let (inlet, mut outlet) = queue(2);
+        assert_eq!(inlet.push(1), Pushed::Taken);
+        assert_eq!(inlet.push(2), Pushed::Taken);
+        assert_eq!(inlet.push(3), Pushed::Dropped);
+        assert_eq!(outlet.next().now_or_never(), Some(Some(1)));
+        assert_eq!(inlet.push(4), Pushed::Taken);
+        assert_eq!(outlet.next().now_or_never(), Some(Some(2)));
+        assert_eq!(outlet.next().now_or_never(), Some(Some(4)));
+        assert_eq!(outlet.next().now_or_never(), None);
+        assert_eq!(outlet.dropped().load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn ends_after_what_was_waiting() {
+        let (inlet, mut outlet) = queue(0);
+        assert_eq!(inlet.push(1), Pushed::Taken);
+        inlet.end();
+        assert_eq!(inlet.push(2), Pushed::Nobody);
+        assert_eq!(outlet.next().now_or_never(), Some(Some(1)));
+        assert_eq!(outlet.next().now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn knows_when_nobody_reads() {
+        let (inlet, outlet) = queue(8);
+        assert!(inlet.is_read());
+        inlet.push(Arc::new(()));
+        drop(outlet);
+        assert!(!inlet.is_read());
+        assert_eq!(inlet.push(Arc::new(())), Pushed::Nobody);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_reader_is_woken() {
+        let (inlet, mut outlet) = queue(1);
+        let reader = tokio::spawn(async move {
+            let mut sum = 0;
+            while let Some(item) = outlet.next().await {
+                sum += item;
+            }
+            sum
+        });
+        for item in [1, 2, 3] {
+            while inlet.push(item) != Pushed::Taken {
+                tokio::task::yield_now().await;
+            }
+            tokio::task::yield_now().await;
+        }
+        inlet.end();
+        assert_eq!(reader.await.expect("no panic"), 6);
+    }
+}

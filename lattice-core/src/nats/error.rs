@@ -1,0 +1,162 @@
+//! Why connecting failed, and what to do about it.
+
+use async_nats::{ConnectErrorKind, rustls};
+use std::{error::Error, io, path::PathBuf, time::Duration};
+
+/// Why [`NatsOptions::connect`](super::NatsOptions::connect) gave up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// A server's URL can't be read.
+    #[error(
+        "`{url}` is no NATS server; write it as nats://host:4222, tls://host:4222 or host:4222"
+    )]
+    BadUrl {
+        /// The URL, without user and password.
+        url: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A file of credentials or certificates can't be read.
+    #[error("can't read {}; check the path and its permissions", path.display())]
+    UnreadableFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is there but doesn't hold what it should.
+    #[error("{} holds no usable {expected}; {hint}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// How such a file is made.
+        hint: &'static str,
+        /// What is wrong with it.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// The nkey seed is not one.
+    #[error("the nkey seed can't sign; give the user's seed, which begins with SU")]
+    BadNkeySeed,
+    /// The inbox prefix can't begin a subject.
+    #[error("`{prefix}` is no inbox prefix; use tokens joined by `.`, without spaces or wildcards")]
+    BadInboxPrefix {
+        /// The prefix.
+        prefix: String,
+        /// What the client said.
+        source: crate::bus::BusError,
+    },
+    /// No server answered.
+    #[error("no NATS server answers at {servers}; check the address and that one is running")]
+    Unreachable {
+        /// The servers asked, without users and passwords.
+        servers: String,
+        /// What the last one's attempt ended with.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Nothing answered in time.
+    #[error(
+        "no NATS server at {servers} answered within {limit:?}; check the address and the network, or raise the connect timeout"
+    )]
+    TimedOut {
+        /// The servers asked, without users and passwords.
+        servers: String,
+        /// The connect timeout.
+        limit: Duration,
+    },
+    /// The server knows us not, or wants a login.
+    #[error(
+        "the NATS server at {servers} refused the login; give the token, user, nkey or credentials file that it knows"
+    )]
+    LoginRefused {
+        /// The servers asked, without users and passwords.
+        servers: String,
+        /// What the server said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The TLS handshake failed, on our side or theirs.
+    #[error(
+        "the TLS handshake with {servers} failed; check the root certificates, the server's name, and whether it wants a client certificate"
+    )]
+    Tls {
+        /// The servers asked, without users and passwords.
+        servers: String,
+        /// What failed.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Something answered, and hung up before it was done.
+    #[error(
+        "{servers} hung up while connecting; check that it is a NATS server, and whether it wants TLS or a client certificate"
+    )]
+    HungUp {
+        /// The servers asked, without users and passwords.
+        servers: String,
+        /// What the attempt ended with.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl ConnectError {
+    /// Says in our words why the client gave up.
+    pub(super) fn from_client(
+        servers: String,
+        limit: Duration,
+        with_seed: bool,
+        error: async_nats::ConnectError,
+    ) -> Self {
+        match error.kind() {
+            ConnectErrorKind::TimedOut => return Self::TimedOut { servers, limit },
+            ConnectErrorKind::Authentication if with_seed => return Self::BadNkeySeed,
+            _ => {}
+        }
+        let kind = error.kind();
+        let tls = is_tls(&error);
+        let hung_up = is_hang_up(&error);
+        let source = Box::new(error);
+        match kind {
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                Self::LoginRefused { servers, source }
+            }
+            ConnectErrorKind::Tls => Self::Tls { servers, source },
+            _ if tls => Self::Tls { servers, source },
+            _ if hung_up => Self::HungUp { servers, source },
+            _ => Self::Unreachable { servers, source },
+        }
+    }
+}
+
+/// Whether rustls is somewhere behind `error`. An [`io::Error`] that wraps it skips it in `source()`.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        cause.is::<rustls::Error>()
+            || cause
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref)
+                .is_some_and(|inner| inner.is::<rustls::Error>())
+    })
+}
+
+/// Whether there was a connection that ended early. The client words its own end of stream without an `io::Error`.
+fn is_hang_up(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(io) => matches!(
+            io.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::InvalidData
+        ),
+        None => {
+            let text = cause.to_string();
+            text == "broken pipe" || text.starts_with("expected INFO")
+        }
+    })
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}

@@ -1,0 +1,28 @@
+//! NATS: one connection, shared by the bus and the store.
+//!
+//! [`NatsOptions`] says where and as whom to connect; [`NatsOptions::connect`] answers with a [`NatsConnection`], a cheap
+//! handle from which the [bus](NatsConnection::bus) and the store are made.
+//!
+//! ```no_run
+//! # async fn demo() -> Result<(), lattice_core::nats::ConnectError> {
+//! use lattice_core::nats::NatsOptions;
+//!
+//! let connection = NatsOptions::new("tls://nats-1.example:4222")
+//!     .server("tls://nats-2.example:4222")
+//!     .credentials_file("/etc/lattice/prod.creds")
+//!     .connect()
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod connection;
+mod error;
+mod options;
+mod round_trip;
+pub(crate) mod tap;
+mod tls;
+
+pub use connection::NatsConnection;
+pub use error::ConnectError;
+pub use options::NatsOptions;

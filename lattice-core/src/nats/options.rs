@@ -1,0 +1,235 @@
+//! Where the servers are, who we are, how TLS is done.
+
+use super::{ConnectError, NatsConnection};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// How long [`NatsOptions::connect`] tries before it gives up, unless told otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of one NATS connection. The only needed one is a server.
+///
+/// Secrets are wiped from memory when the options are dropped and never printed; a user and password inside a server's
+/// URL are taken out of it.
+#[derive(Clone)]
+pub struct NatsOptions {
+    pub(super) servers: Vec<String>,
+    pub(super) login: Login,
+    pub(super) tls: TlsOptions,
+    pub(super) jetstream_domain: Option<String>,
+    pub(super) connect_timeout: Duration,
+    pub(super) name: String,
+    pub(super) inbox_prefix: String,
+}
+
+/// As whom to connect.
+#[derive(Clone)]
+pub(super) enum Login {
+    /// No login; a URL may still name a user.
+    None,
+    Token(Zeroizing<String>),
+    Password {
+        user: String,
+        password: Zeroizing<String>,
+    },
+    NkeySeed(Zeroizing<String>),
+    CredentialsFile(PathBuf),
+}
+
+/// What TLS needs beyond the system's certificates.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TlsOptions {
+    pub(super) required: bool,
+    pub(super) first: bool,
+    pub(super) roots: Vec<PathBuf>,
+    pub(super) client: Option<ClientCertificate>,
+}
+
+/// Files of a client certificate chain and its key.
+#[derive(Debug, Clone)]
+pub(super) struct ClientCertificate {
+    pub(super) chain: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl NatsOptions {
+    /// Connects to `server`: `nats://host:4222`, `tls://host:4222`, or just `host:4222`.
+    pub fn new(server: impl Into<String>) -> Self {
+        Self {
+            servers: vec![server.into()],
+            login: Login::None,
+            tls: TlsOptions::default(),
+            jetstream_domain: None,
+            connect_timeout: CONNECT_TIMEOUT,
+            name: "lattice".to_owned(),
+            inbox_prefix: "_INBOX".to_owned(),
+        }
+    }
+
+    /// One more server; the first one that answers is used, and another when it goes away.
+    pub fn server(mut self, server: impl Into<String>) -> Self {
+        self.servers.push(server.into());
+        self
+    }
+
+    /// Logs in with a credentials file (user JWT and nkey seed), as `nsc` writes them. Replaces any other login.
+    pub fn credentials_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.login = Login::CredentialsFile(path.as_ref().to_owned());
+        self
+    }
+
+    /// Logs in with an nkey, by its seed (`SU…`). Replaces any other login.
+    pub fn nkey_seed(mut self, seed: impl Into<String>) -> Self {
+        self.login = Login::NkeySeed(seed.into().into());
+        self
+    }
+
+    /// Logs in with a token. Replaces any other login.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.login = Login::Token(token.into().into());
+        self
+    }
+
+    /// Logs in with a user name and a password. Replaces any other login.
+    pub fn user(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.login = Login::Password {
+            user: user.into(),
+            password: password.into().into(),
+        };
+        self
+    }
+
+    /// Refuses servers that don't speak TLS. A `tls://` URL says the same for one server.
+    pub fn require_tls(mut self) -> Self {
+        self.tls.required = true;
+        self
+    }
+
+    /// Does the TLS handshake before the server's first word (`handshake_first` in the server's configuration); implies
+    /// [`require_tls`](Self::require_tls).
+    pub fn tls_first(mut self) -> Self {
+        self.tls.required = true;
+        self.tls.first = true;
+        self
+    }
+
+    /// Trusts the certificate authorities in this PEM file instead of the system's. May be called again for more files.
+    pub fn root_certificates(mut self, path: impl AsRef<Path>) -> Self {
+        self.tls.roots.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// Shows this certificate to the server (mutual TLS): PEM files of the chain and of its private key.
+    pub fn client_certificate(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        self.tls.client = Some(ClientCertificate {
+            chain: chain.as_ref().to_owned(),
+            key: key.as_ref().to_owned(),
+        });
+        self
+    }
+
+    /// The JetStream domain that holds the store, when it is not the connected server's own.
+    pub fn jetstream_domain(mut self, domain: impl Into<String>) -> Self {
+        self.jetstream_domain = Some(domain.into());
+        self
+    }
+
+    /// How long [`connect`](Self::connect) may take in all, 5 s by default. Several servers share it.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The connection's name as the server's monitoring shows it, `lattice` by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The prefix of the connection's private subjects, `_INBOX` by default; for accounts that allow a user no other.
+    pub fn inbox_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.inbox_prefix = prefix.into();
+        self
+    }
+
+    /// Connects to the first server that answers. Later losses heal by themselves.
+    ///
+    /// # Errors
+    /// A [`ConnectError`] that says what to do.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves no connection.
+    pub async fn connect(&self) -> Result<NatsConnection, ConnectError> {
+        NatsConnection::open(self).await
+    }
+}
+
+impl fmt::Debug for NatsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<_> = self.servers.iter().map(|url| redacted(url)).collect();
+        f.debug_struct("NatsOptions")
+            .field("servers", &servers)
+            .field("login", &self.login)
+            .field("tls", &self.tls)
+            .field("jetstream_domain", &self.jetstream_domain)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("name", &self.name)
+            .field("inbox_prefix", &self.inbox_prefix)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Token(_) => f.write_str("Token(redacted)"),
+            Self::Password { user, .. } => write!(f, "Password({user:?}, redacted)"),
+            Self::NkeySeed(_) => f.write_str("NkeySeed(redacted)"),
+            Self::CredentialsFile(path) => write!(f, "CredentialsFile({})", path.display()),
+        }
+    }
+}
+
+/// A server's URL without what could be a secret: everything up to the last `@` of its authority.
+pub(super) fn redacted(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    if scheme.is_empty() {
+        rest.to_owned()
+    } else {
+        format!("{scheme}://{rest}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let all = [
+            NatsOptions::new("nats://joe:hunter2@localhost:4222"),
+            NatsOptions::new("joe:hunter2@localhost"),
+            NatsOptions::new("localhost").token("hunter2"),
+            NatsOptions::new("localhost").user("joe", "hunter2"),
+            NatsOptions::new("localhost").nkey_seed("hunter2"),
+            NatsOptions::new("nats://hunter2@a:1").server("tls://x:hunter2@b:1"),
+        ];
+        for options in all {
+            let text = format!("{options:?} {options:#?}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_redacted_url_keeps_what_helps() {
+        assert_eq!(redacted("nats://joe:pw@h:1"), "nats://h:1");
+        assert_eq!(redacted("nats://joe:p@w@h:1"), "nats://h:1");
+        assert_eq!(redacted("h:1"), "h:1");
+    }
+}

@@ -1,0 +1,101 @@
+//! Round trips to the server: a message to ourselves.
+//!
+//! The client's `flush` ends when the bytes are written, not when the server has read them. A server handles what one
+//! connection sends in order, so when our own message comes back it has seen everything before it.
+
+use super::tap::{Sink, TapHandle};
+use crate::bus::BusError;
+use bytes::Bytes;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::oneshot;
+
+/// The private subject of a connection and who waits for a message on it.
+pub(super) struct RoundTrips {
+    inbox: String,
+    waiting: Arc<Waiting>,
+    next: AtomicU64,
+    _tap: TapHandle,
+}
+
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<u64, oneshot::Sender<()>>>);
+
+/// Takes its entry away when the round trip is given up.
+struct Entry<'a> {
+    waiting: &'a Waiting,
+    number: u64,
+}
+
+impl RoundTrips {
+    pub(super) async fn new(client: &async_nats::Client) -> Result<Self, BusError> {
+        let inbox = client.new_inbox();
+        let waiting = Arc::new(Waiting::default());
+        let source = client
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| BusError::Refused(error.to_string()))?;
+        Ok(Self {
+            inbox,
+            waiting: waiting.clone(),
+            next: AtomicU64::new(0),
+            _tap: TapHandle::new(source, waiting),
+        })
+    }
+
+    /// The subject that the server must let us use.
+    pub(super) fn inbox(&self) -> &str {
+        &self.inbox
+    }
+
+    /// Waits until a message to ourselves is back, for ever if it is lost.
+    pub(super) async fn run(&self, client: &async_nats::Client) -> Result<(), BusError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (back, wait) = oneshot::channel();
+        self.waiting.lock().insert(number, back);
+        let _entry = Entry {
+            waiting: &self.waiting,
+            number,
+        };
+        client
+            .publish(
+                self.inbox.clone(),
+                Bytes::copy_from_slice(&number.to_le_bytes()),
+            )
+            .await
+            .map_err(|_| BusError::Closed)?;
+        wait.await.map_err(|_| BusError::Closed)
+    }
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Arc<Waiting> {
+    fn message(&self, message: async_nats::Message) {
+        let number = message.payload.as_ref().try_into().map(u64::from_le_bytes);
+        let back = number.ok().and_then(|number| self.lock().remove(&number));
+        if let Some(back) = back {
+            // Who gave up has taken the entry away, or is about to.
+            let _ = back.send(());
+        }
+    }
+
+    fn end(&self) {
+        self.lock().clear();
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().remove(&self.number);
+    }
+}
