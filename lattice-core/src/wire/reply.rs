@@ -12,7 +12,11 @@
 //! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 0 until streams exist. An error that this version does not know,
 //! or of which it thinks differently whether the call ran, becomes [`CallError::Unrecognised`] with what the other side said.
 
-use super::{EnvelopeError, call::no_channels, read::take};
+use super::{
+    EnvelopeError,
+    call::no_channels,
+    read::{head, take},
+};
 use crate::{
     call::{CallError, Ran},
     value::{self, ValueError},
@@ -57,7 +61,7 @@ impl ReplyEnvelope {
     /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells which call it was for.
     pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
         let mut rest = envelope;
-        let mut fixed = take(&mut rest, FIXED)?;
+        let mut fixed = &head::<FIXED>(&mut rest)?[..];
         let id = fixed.get_u64_le();
         let status = fixed.get_u8();
         no_channels(fixed.get_u16_le())?;

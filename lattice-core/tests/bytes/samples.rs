@@ -14,29 +14,29 @@ use lattice_core::{
 use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
 
-pub fn auth(lattice: &str, key: u8) -> Auth {
+pub(crate) fn auth(lattice: &str, key: u8) -> Auth {
     let key = LatticeKey::from_hex(&format!("{key:02x}").repeat(32)).expect("a key");
     Auth::keyed(&LatticeName::new(lattice).expect("a name"), &key)
 }
 
-pub fn host(id: &str) -> HostId {
+pub(crate) fn host(id: &str) -> HostId {
     HostId::new(id).expect("a host")
 }
 
-pub fn component(id: &str) -> ComponentId {
+pub(crate) fn component(id: &str) -> ComponentId {
     ComponentId::new(id).expect("a component")
 }
 
-pub fn origin(id: &str, epoch: u64) -> Origin {
+pub(crate) fn origin(id: &str, epoch: u64) -> Origin {
     Origin::new(host(id), epoch)
 }
 
-pub fn bytes(hex: &str) -> Bytes {
+pub(crate) fn bytes(hex: &str) -> Bytes {
     hex::decode(hex).expect("hex").into()
 }
 
 /// Every variant of [`CallError`], in the order of its declaration, with the number that it has on the wire.
-pub fn call_errors() -> Vec<CallError> {
+pub(crate) fn call_errors() -> Vec<CallError> {
     let text = || "because".to_owned();
     let link = || LinkName::new("main").expect("a link");
     vec![
@@ -93,7 +93,7 @@ pub fn call_errors() -> Vec<CallError> {
     ]
 }
 
-pub fn beat(components: usize) -> Beat {
+pub(crate) fn beat(components: usize) -> Beat {
     Beat {
         sent_ms: 1000,
         interval_ms: 500,
@@ -111,7 +111,7 @@ pub fn beat(components: usize) -> Beat {
     }
 }
 
-pub fn discovered(hosts: usize) -> Discovered {
+pub(crate) fn discovered(hosts: usize) -> Discovered {
     Discovered {
         id: 7,
         component: component("kv"),
@@ -121,15 +121,15 @@ pub fn discovered(hosts: usize) -> Discovered {
 
 const LABEL: &str = "[a-z0-9][a-z0-9-]{0,62}";
 
-pub fn any_origin() -> impl Strategy<Value = Origin> {
+pub(crate) fn any_origin() -> impl Strategy<Value = Origin> {
     (LABEL, any::<u64>()).prop_map(|(id, epoch)| origin(&id, epoch))
 }
 
-pub fn any_bytes() -> impl Strategy<Value = Bytes> {
+pub(crate) fn any_bytes() -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
 }
 
-pub fn any_source() -> impl Strategy<Value = Source> {
+pub(crate) fn any_source() -> impl Strategy<Value = Source> {
     prop_oneof![
         LABEL.prop_map(|id| Source::Component(component(&id))),
         LABEL.prop_map(|id| Source::Wormhole(WormholeId::new(&id).expect("a wormhole"))),
@@ -138,7 +138,7 @@ pub fn any_source() -> impl Strategy<Value = Source> {
     ]
 }
 
-pub fn any_trace() -> impl Strategy<Value = Option<TraceContext>> {
+pub(crate) fn any_trace() -> impl Strategy<Value = Option<TraceContext>> {
     prop::option::of(
         any::<([u8; 16], [u8; 8], u8)>().prop_map(|(trace_id, span_id, flags)| TraceContext {
             trace_id,
@@ -148,7 +148,7 @@ pub fn any_trace() -> impl Strategy<Value = Option<TraceContext>> {
     )
 }
 
-pub fn any_call() -> impl Strategy<Value = CallEnvelope> {
+pub(crate) fn any_call() -> impl Strategy<Value = CallEnvelope> {
     let link = prop_oneof![Just("default".to_owned()), LABEL];
     let numbers = any::<(u64, u64, u32, u64, u64, u64, u8, u8, bool)>();
     (numbers, any_source(), LABEL, link, any_trace(), any_bytes()).prop_map(
@@ -172,7 +172,7 @@ pub fn any_call() -> impl Strategy<Value = CallEnvelope> {
 }
 
 /// Calls `check` with every shorter piece of `whole`, and with each bit of it flipped.
-pub fn damage(whole: &Bytes, mut check: impl FnMut(Bytes)) {
+pub(crate) fn damage(whole: &Bytes, mut check: impl FnMut(Bytes)) {
     for length in 0..whole.len() {
         check(whole.slice(..length));
     }
