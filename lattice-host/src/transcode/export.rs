@@ -47,7 +47,9 @@ impl<T: Send + 'static> ExportFunction<T> {
     /// # Panics
     /// When `func` isn't of `store`.
     pub(crate) fn bind(&self, store: &Store<T>, func: Func) -> Result<BoundExport<T>> {
-        Ok(BoundExport { callee: (self.bind)(func, store)? })
+        Ok(BoundExport {
+            callee: (self.bind)(func, store)?,
+        })
     }
 }
 
@@ -69,7 +71,8 @@ impl<T: Send + 'static> BoundExport<T> {
         match &self.callee {
             Callee::Sync(function) => function.call(store, arguments.0).await,
             Callee::Async(function) => {
-                let call = async |accessor: &Accessor<T>| function.start(accessor, arguments.0).await;
+                let call =
+                    async |accessor: &Accessor<T>| function.start(accessor, arguments.0).await;
                 store.run_concurrent(call).await?
             }
         }
@@ -121,7 +124,12 @@ impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, Fl
 impl<T: Send + 'static, const N: usize> CallSync<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
     fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Call<'a> {
         let function = *self;
-        Box::pin(async move { Ok(function.call_async(store, FlatArguments(arguments)).await?.0) })
+        Box::pin(async move {
+            Ok(function
+                .call_async(store, FlatArguments(arguments))
+                .await?
+                .0)
+        })
     }
 }
 

@@ -39,7 +39,10 @@ impl Function {
         let params: String = params
             .map(|(index, ty)| format!(r#"(param "p{index}" {}) "#, names.write(ty)))
             .collect();
-        let result = self.result.as_ref().map(|ty| format!("(result {})", names.write(ty)));
+        let result = self
+            .result
+            .as_ref()
+            .map(|ty| format!("(result {})", names.write(ty)));
         format!("{keyword} {params} {}", result.unwrap_or_default())
     }
 }
@@ -135,9 +138,19 @@ pub(super) fn call_async(ty: &Ty, strings: Strings) -> String {
     let (definitions, aliases, libc) = (names.definitions(), names.aliases(), libc(""));
     let flat = ty.flat();
     let (param, core, outer, gets) = if flat.len() > 4 {
-        (format!("(list {ty_text})"), "i32".into(), "i32 i32".into(), gets(1))
+        (
+            format!("(list {ty_text})"),
+            "i32".into(),
+            "i32 i32".into(),
+            gets(1),
+        )
     } else {
-        (ty_text.clone(), core_list(&flat), core_list(&flat), gets(flat.len()))
+        (
+            ty_text.clone(),
+            core_list(&flat),
+            core_list(&flat),
+            gets(flat.len()),
+        )
     };
     let options = format!("(memory $memory) (realloc $realloc) {}", strings.option());
     format!(
@@ -178,17 +191,30 @@ pub(super) fn call_async(ty: &Ty, strings: Strings) -> String {
     )
 }
 
-/// Exports `f`, which passes the core values `values` to the import `f: func(p0: T)`. `async_lower` takes one that
-/// spills or not alike, so its values are those of `T`.
-pub(super) fn pass(ty: &Ty, strings: Strings, data: &str, values: &[&str], async_lower: bool) -> String {
+/// The ABI that a guest calls an import by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Lowered {
+    Sync,
+    Async,
+}
+
+/// Exports `f`, which passes the core values `values` (at most 4) to the import `f: func(p0: T)`. Its memory starts with
+/// `data`.
+pub(super) fn pass(
+    ty: &Ty,
+    strings: Strings,
+    data: &str,
+    values: &[String],
+    by: Lowered,
+) -> String {
     let mut names = Names::default();
     let ty_text = names.write(ty);
     let (definitions, libc) = (names.definitions(), libc(&data_at_zero(data)));
     let core = core_list(&ty.flat());
     let values: String = values.iter().map(|value| format!("({value})")).collect();
-    let (keyword, option, result, drop) = match async_lower {
-        true => ("async", "async", "(result i32)", "drop"),
-        false => ("", "", "", ""),
+    let (keyword, option, result, drop) = match by {
+        Lowered::Async => ("async", "async", "(result i32)", "drop"),
+        Lowered::Sync => ("", "", "", ""),
     };
     format!(
         r#"(component
@@ -211,7 +237,11 @@ pub(super) fn give(ty: &Ty, strings: Strings, data: &str, value: &str) -> String
     let (definitions, aliases) = (names.definitions(), names.aliases());
     let libc = libc(&data_at_zero(data));
     let flat = ty.flat();
-    let core = if flat.len() > 1 { "i32".into() } else { core_list(&flat) };
+    let core = if flat.len() > 1 {
+        "i32".into()
+    } else {
+        core_list(&flat)
+    };
     format!(
         r#"(component
         (import "test:guest/i" (instance $i {definitions}))
@@ -225,25 +255,32 @@ pub(super) fn give(ty: &Ty, strings: Strings, data: &str, value: &str) -> String
 }
 
 /// Exports `f: async func() -> T`, which returns the core values `values`.
-pub(super) fn give_async(ty: &Ty, data: &str, values: &[&str]) -> String {
+pub(super) fn give_async(ty: &Ty, strings: Strings, data: &str, values: &[String]) -> String {
     let mut names = Names::default();
     let ty_text = names.write(ty);
     let (definitions, aliases) = (names.definitions(), names.aliases());
     let libc = libc(&data_at_zero(data));
-    let core = core_list(&ty.flat());
+    let flat = ty.flat();
+    let core = if flat.len() > 16 {
+        "i32".into()
+    } else {
+        core_list(&flat)
+    };
     let values: String = values.iter().map(|value| format!("({value})")).collect();
+    let encoding = strings.option();
     format!(
         r#"(component
         (import "test:guest/i" (instance $i {definitions}))
         {aliases} {libc}
-        (core func $return (canon task.return (result {ty_text}) (memory $memory)))
+        (core func $return (canon task.return (result {ty_text}) (memory $memory) {encoding}))
         (core module $m_
           (import "" "return" (func $return (param {core})))
           (func (export "f") (result i32) (call $return {values}) (i32.const 0))
           (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
         (core instance $m (instantiate $m_ (with "" (instance (export "return" (func $return))))))
         (func (export "f") async (result {ty_text})
-          (canon lift (core func $m "f") async (callback (core func $m "callback")) (memory $memory))))"#
+          (canon lift (core func $m "f") async (callback (core func $m "callback"))
+            (memory $memory) {encoding})))"#
     )
 }
 
@@ -296,9 +333,15 @@ pub(super) fn relay() -> String {
 }
 
 fn gets(count: usize) -> String {
-    (0..count).map(|index| format!("(local.get {index}) ")).collect()
+    (0..count)
+        .map(|index| format!("(local.get {index}) "))
+        .collect()
 }
 
 fn data_at_zero(data: &str) -> String {
-    if data.is_empty() { String::new() } else { format!(r#"(data (i32.const 0) "{data}")"#) }
+    if data.is_empty() {
+        String::new()
+    } else {
+        format!(r#"(data (i32.const 0) "{data}")"#)
+    }
 }

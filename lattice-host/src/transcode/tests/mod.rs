@@ -28,6 +28,7 @@ type Seen = Arc<Mutex<Vec<Vec<u8>>>>;
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config.wasm_component_model_async(true);
+    config.wasm_component_model_error_context(true);
     config.wasm_component_model_map(true);
     config.wasm_component_model_fixed_length_lists(true);
     Engine::new(&config).expect("this host can run wasmtime")
@@ -62,11 +63,20 @@ impl Guest {
         let plan = |ty| FunctionPlan::new("test:guest/i", "f", &ty).expect("the type is supported");
         let import = import_type(&component).map(|ty| Arc::new(plan(ty)));
         let export = Arc::new(plan(export_type(&component)));
-        Self { component, import, export }
+        Self {
+            component,
+            import,
+            export,
+        }
     }
 
     /// An instance whose import answers `reply`.
-    async fn instance(&self, route: Import, reply: Bytes, when: When) -> Result<(Store<Seen>, Instance)> {
+    async fn instance(
+        &self,
+        route: Import,
+        reply: Bytes,
+        when: When,
+    ) -> Result<(Store<Seen>, Instance)> {
         let mut linker = Linker::new(&ENGINE);
         if let Some(plan) = &self.import {
             let mut linker = linker.instance("test:guest/i")?;
@@ -89,18 +99,27 @@ impl Guest {
         }
         let mut store = Store::new(&ENGINE, Seen::default());
         store.set_hostcall_fuel(1 << 30);
-        let instance = linker.instantiate_async(&mut store, &self.component).await?;
+        let instance = linker
+            .instantiate_async(&mut store, &self.component)
+            .await?;
         Ok((store, instance))
     }
 
     fn bind(&self, store: &mut Store<Seen>, instance: &Instance) -> BoundExport<Seen> {
         let func = func(store, instance);
         let export = ExportFunction::new(Arc::clone(&self.export));
-        export.bind(store, func).expect("the export has the planned type")
+        export
+            .bind(store, func)
+            .expect("the export has the planned type")
     }
 
     /// Calls `f` with wire bytes.
-    async fn call(&self, store: &mut Store<Seen>, instance: &Instance, wire: &[u8]) -> Result<Vec<u8>> {
+    async fn call(
+        &self,
+        store: &mut Store<Seen>,
+        instance: &Instance,
+        wire: &[u8],
+    ) -> Result<Vec<u8>> {
         let arguments = self.export.arguments(Bytes::copy_from_slice(wire))?;
         self.bind(store, instance).call(store, arguments).await
     }
@@ -128,7 +147,9 @@ fn func(store: &mut Store<Seen>, instance: &Instance) -> Func {
 fn import_type(component: &Component) -> Option<ComponentFunc> {
     let ty = component.component_type();
     let import = ty.get_import(&ENGINE, "test:guest/i")?;
-    let ComponentItem::ComponentInstance(instance) = import.ty else { return None };
+    let ComponentItem::ComponentInstance(instance) = import.ty else {
+        return None;
+    };
     match instance.get_export(&ENGINE, "f")?.ty {
         ComponentItem::ComponentFunc(function) => Some(function),
         _ => None,
@@ -157,7 +178,9 @@ fn link_val(
         mut reply: &[u8],
         when: When,
     ) -> Result<()> {
-        seen.lock().expect("no panic").push(encode_all(&function.params, params));
+        seen.lock()
+            .expect("no panic")
+            .push(encode_all(&function.params, params));
         if when == When::Later {
             tokio::task::yield_now().await;
         }
@@ -183,12 +206,18 @@ fn link_val(
 
 fn encode_all(types: &[Ty], values: &[Val]) -> Vec<u8> {
     let mut wire = vec![];
-    types.iter().zip(values).for_each(|(ty, value)| encode(ty, value, &mut wire));
+    types
+        .iter()
+        .zip(values)
+        .for_each(|(ty, value)| encode(ty, value, &mut wire));
     wire
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime starts")
+        .block_on(future)
 }
 
 /// Takes what the import of the store's guest has seen.

@@ -51,7 +51,19 @@ pub(super) fn option(some: Ty) -> Ty {
 
 fn key() -> impl Strategy<Value = Ty> {
     use Ty::{Bool, Char, S8, S16, S32, S64, U8, U16, U32, U64};
-    prop::sample::select(vec![Bool, S8, U8, S16, U16, S32, U32, S64, U64, Char, Ty::String])
+    prop::sample::select(vec![
+        Bool,
+        S8,
+        U8,
+        S16,
+        U16,
+        S32,
+        U32,
+        S64,
+        U64,
+        Char,
+        Ty::String,
+    ])
 }
 
 fn leaf() -> impl Strategy<Value = Ty> {
@@ -122,8 +134,14 @@ impl Names {
             Ty::Option(some) => format!("(option {})", self.write(some)),
             Ty::Result(ok, err) => {
                 let ok = ok.as_ref().map(|ty| format!(" {}", self.write(ty)));
-                let err = err.as_ref().map(|ty| format!(" (error {})", self.write(ty)));
-                format!("(result{}{})", ok.unwrap_or_default(), err.unwrap_or_default())
+                let err = err
+                    .as_ref()
+                    .map(|ty| format!(" (error {})", self.write(ty)));
+                format!(
+                    "(result{}{})",
+                    ok.unwrap_or_default(),
+                    err.unwrap_or_default()
+                )
             }
             Ty::Tuple(fields) => {
                 let fields: Vec<_> = fields.iter().map(|ty| self.write(ty)).collect();
@@ -159,13 +177,18 @@ impl Names {
             self.definitions,
             r#"(type {name}_ {definition}) (export "{export}" (type {name} (eq {name}_)))"#
         );
-        let _ = write!(self.aliases, r#"(alias export $i "{export}" (type {name}))"#);
+        let _ = write!(
+            self.aliases,
+            r#"(alias export $i "{export}" (type {name}))"#
+        );
         name
     }
 }
 
 fn quoted(letter: char, count: u32) -> String {
-    (0..count).map(|index| format!(r#""{letter}{index}" "#)).collect()
+    (0..count)
+        .map(|index| format!(r#""{letter}{index}" "#))
+        .collect()
 }
 
 impl Ty {

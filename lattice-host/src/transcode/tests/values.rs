@@ -34,19 +34,46 @@ impl Random {
     }
 
     fn char(&mut self) -> char {
-        let edges = ['a', '\0', '\u{7f}', '\u{80}', 'é', 'ÿ', 'Ā', '漢', '\u{d7ff}', '\u{e000}', '🦀', '\u{10ffff}'];
+        let edges = [
+            'a',
+            '\0',
+            '\u{7f}',
+            '\u{80}',
+            'é',
+            'ÿ',
+            'Ā',
+            '漢',
+            '\u{d7ff}',
+            '\u{e000}',
+            '🦀',
+            '\u{10ffff}',
+        ];
         edges[self.below(edges.len())]
     }
 
     fn text(&mut self) -> String {
         // Latin-1 alone takes another way in guests that have it.
         let latin = self.below(3) == 0;
-        let length = if self.below(20) == 0 { 300 } else { self.below(8) };
-        (0..length).map(|_| self.char()).filter(|char| !latin || *char <= 'ÿ').collect()
+        let length = if self.below(20) == 0 {
+            300
+        } else {
+            self.below(8)
+        };
+        (0..length)
+            .map(|_| self.char())
+            .filter(|char| !latin || *char <= 'ÿ')
+            .collect()
     }
 
     fn float(&mut self) -> u64 {
-        let edges = [0.5, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, f64::NAN];
+        let edges = [
+            0.5,
+            -0.0,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::MIN_POSITIVE,
+            f64::NAN,
+        ];
         match self.below(8) {
             0 => self.bits(),
             // Signalling NaNs and payloads are kept as they are.
@@ -71,7 +98,11 @@ impl Random {
             Ty::Char => Val::Char(self.char()),
             Ty::String => Val::String(self.text()),
             Ty::List(element) => {
-                let length = if self.below(20) == 0 { 40 } else { self.below(4) };
+                let length = if self.below(20) == 0 {
+                    40
+                } else {
+                    self.below(4)
+                };
                 Val::List((0..length).map(|_| self.value(element)).collect())
             }
             Ty::FixedList(element, length) => {
@@ -80,7 +111,11 @@ impl Random {
             Ty::Map(key, value) => Val::Map(self.map(key, value)),
             Ty::Record(fields) => {
                 let fields = fields.iter().enumerate();
-                Val::Record(fields.map(|(index, ty)| (format!("f{index}"), self.value(ty))).collect())
+                Val::Record(
+                    fields
+                        .map(|(index, ty)| (format!("f{index}"), self.value(ty)))
+                        .collect(),
+                )
             }
             Ty::Tuple(fields) => Val::Tuple(fields.iter().map(|ty| self.value(ty)).collect()),
             Ty::Variant(cases) => {
@@ -93,9 +128,8 @@ impl Random {
                 Val::Option((self.below(2) == 1).then(|| Box::new(self.value(some))))
             }
             Ty::Result(ok, err) => {
-                let mut payload = |ty: &Option<Box<Ty>>| {
-                    ty.as_ref().map(|ty| Box::new(self.value(ty)))
-                };
+                let mut payload =
+                    |ty: &Option<Box<Ty>>| ty.as_ref().map(|ty| Box::new(self.value(ty)));
                 let (ok, err) = (payload(ok), payload(err));
                 Val::Result(if self.below(2) == 0 { Ok(ok) } else { Err(err) })
             }
@@ -137,10 +171,14 @@ pub(super) fn encode(ty: &Ty, value: &Val, wire: &mut Vec<u8>) {
         (_, Val::String(value)) => put(wire, value),
         (Ty::List(element), Val::List(values)) => {
             put(wire, &values.len());
-            values.iter().for_each(|value| encode(element, value, wire));
+            for value in values {
+                encode(element, value, wire);
+            }
         }
         (Ty::FixedList(element, _), Val::FixedLengthList(values)) => {
-            values.iter().for_each(|value| encode(element, value, wire));
+            for value in values {
+                encode(element, value, wire);
+            }
         }
         (Ty::Map(key_ty, value_ty), Val::Map(entries)) => {
             put(wire, &entries.len());
@@ -150,14 +188,25 @@ pub(super) fn encode(ty: &Ty, value: &Val, wire: &mut Vec<u8>) {
             }
         }
         (Ty::Record(fields), Val::Record(values)) => {
-            fields.iter().zip(values).for_each(|(ty, (_, value))| encode(ty, value, wire));
+            fields
+                .iter()
+                .zip(values)
+                .for_each(|(ty, (_, value))| encode(ty, value, wire));
         }
         (Ty::Tuple(fields), Val::Tuple(values)) => {
-            fields.iter().zip(values).for_each(|(ty, value)| encode(ty, value, wire));
+            fields
+                .iter()
+                .zip(values)
+                .for_each(|(ty, value)| encode(ty, value, wire));
         }
         (Ty::Variant(cases), Val::Variant(name, payload)) => {
             let case = position(name);
-            encode_case(case, cases[case as usize].as_ref(), payload.as_deref(), wire);
+            encode_case(
+                case,
+                cases[case as usize].as_ref(),
+                payload.as_deref(),
+                wire,
+            );
         }
         (Ty::Enum(_), Val::Enum(name)) => put(wire, &position(name)),
         (Ty::Option(some), Val::Option(value)) => {
@@ -206,16 +255,26 @@ pub(super) fn decode(ty: &Ty, wire: &mut &[u8]) -> Val {
         }
         Ty::Map(key, value) => {
             let length: usize = take(wire);
-            Val::Map((0..length).map(|_| (decode(key, wire), decode(value, wire))).collect())
+            Val::Map(
+                (0..length)
+                    .map(|_| (decode(key, wire), decode(value, wire)))
+                    .collect(),
+            )
         }
         Ty::Record(fields) => {
             let fields = fields.iter().enumerate();
-            Val::Record(fields.map(|(index, ty)| (format!("f{index}"), decode(ty, wire))).collect())
+            Val::Record(
+                fields
+                    .map(|(index, ty)| (format!("f{index}"), decode(ty, wire)))
+                    .collect(),
+            )
         }
         Ty::Tuple(fields) => Val::Tuple(fields.iter().map(|ty| decode(ty, wire)).collect()),
         Ty::Variant(cases) => {
             let case: u32 = take(wire);
-            let payload = cases[case as usize].as_ref().map(|ty| Box::new(decode(ty, wire)));
+            let payload = cases[case as usize]
+                .as_ref()
+                .map(|ty| Box::new(decode(ty, wire)));
             Val::Variant(format!("c{case}"), payload)
         }
         Ty::Enum(_) => Val::Enum(format!("e{}", take::<u32>(wire))),
@@ -224,8 +283,13 @@ pub(super) fn decode(ty: &Ty, wire: &mut &[u8]) -> Val {
         }
         Ty::Result(ok, err) => {
             let is_ok = take::<u8>(wire) == 0;
-            let mut payload = |ty: &Option<Box<Ty>>| ty.as_ref().map(|ty| Box::new(decode(ty, wire)));
-            Val::Result(if is_ok { Ok(payload(ok)) } else { Err(payload(err)) })
+            let mut payload =
+                |ty: &Option<Box<Ty>>| ty.as_ref().map(|ty| Box::new(decode(ty, wire)));
+            Val::Result(if is_ok {
+                Ok(payload(ok))
+            } else {
+                Err(payload(err))
+            })
         }
         Ty::Flags(labels) => {
             let bits = match labels {
