@@ -2,10 +2,7 @@
 
 #[cfg_attr(
     not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "used by the linker of actors once it exists"
-    )
+    expect(dead_code, reason = "used by the linker of actors once it exists")
 )]
+#[expect(unused_imports, reason = "used by the linker of actors once it exists")]
 mod transcode;

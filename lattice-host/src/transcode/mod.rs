@@ -42,6 +42,11 @@ mod raw;
 mod shape;
 mod signature;
 #[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "a failed unwrap is a failed test, and nobody waits for its text"
+)]
 mod tests;
 mod validate;
 mod wire;

@@ -5,8 +5,8 @@ use wasmtime::component::types::{ComponentFunc, Type};
 use super::shape::{Layout, NodeId, Shape, Tree};
 use super::signature::Text;
 
-/// Deepest nesting of types. Wasmtime's own validation stops at 100.
-const MAX_DEPTH: usize = 100;
+/// Deepest nesting of types. Far beyond any interface; validation recurses that deep.
+const MAX_DEPTH: usize = 64;
 
 /// Most nodes, fields and cases of a function's types, written out without sharing. Some 20 times the largest function
 /// of the WASI interfaces; without a bound, a few dozen nested tuples of pairs stand for more nodes than fit in memory.
@@ -346,13 +346,10 @@ impl<'n> Builder<'n> {
             return Ok(self.tree.push_cases(&[None, None]));
         }
         self.text.open("result<");
-        let ok = match ok {
-            Some(ty) => Some(self.argument("ok", &ty)?),
-            None => {
-                self.text.item("_");
-                None
-            }
-        };
+        let ok = ok.map(|ty| self.argument("ok", &ty)).transpose()?;
+        if ok.is_none() {
+            self.text.item("_");
+        }
         let err = err.map(|ty| self.argument("err", &ty)).transpose()?;
         self.text.close(">");
         Ok(self.tree.push_cases(&[ok, err]))

@@ -122,7 +122,7 @@ impl Tree {
 
     fn layout_of(&self, shape: &Shape) -> Layout {
         match shape {
-            Shape::Bool | Shape::Byte => Layout::scalar(1, 1),
+            Shape::Bool | Shape::Byte | Shape::Flags { labels: 0..=8 } => Layout::scalar(1, 1),
             Shape::Uint { bits } | Shape::Sint { bits } => Layout::scalar(u64::from(*bits) / 8, 1),
             Shape::Float { bytes } => Layout::scalar(*bytes as u64, *bytes as u64),
             Shape::Char => Layout::scalar(4, 2),
@@ -141,7 +141,6 @@ impl Tree {
                 Layout::choice(payloads.map(|id| id.map(|id| self.layout(id))))
             }
             Shape::Enum { cases } => Layout::scalar(discriminant_size(*cases as usize), 1),
-            Shape::Flags { labels: 0..=8 } => Layout::scalar(1, 1),
             Shape::Flags { labels: 9..=16 } => Layout::scalar(2, 1),
             Shape::Flags { .. } => Layout::scalar(4, 1),
         }

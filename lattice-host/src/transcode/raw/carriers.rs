@@ -59,7 +59,7 @@ unsafe impl<const N: usize> ComponentType for FlatParams<N> {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        match flat_count(ty, types)? {
+        match flat_count(*ty, types)? {
             Some(flat) if flat == N => Ok(()),
             None if N == 0 => Ok(()),
             flat => mismatch("parameters", N, flat),
@@ -74,7 +74,7 @@ unsafe impl<const N: usize> ComponentType for FlatResult<N> {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        match flat_count(ty, types)? {
+        match flat_count(*ty, types)? {
             Some(0) if N == 0 => Ok(()),
             Some(1..) | None if N == MAX_FLAT_RESULTS => Ok(()),
             flat => mismatch("a result", N, flat),
@@ -89,7 +89,7 @@ unsafe impl ComponentType for FlatArguments {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        flat_count(ty, types).map(drop)
+        flat_count(*ty, types).map(drop)
     }
 }
 
@@ -101,7 +101,7 @@ unsafe impl<const N: usize> ComponentType for FlatReturn<N> {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        match flat_count(ty, types)? {
+        match flat_count(*ty, types)? {
             Some(flat) if flat == N => Ok(()),
             Some(flat) if flat > MAX_FLAT_RESULTS && N == SPILLED => Ok(()),
             None if N == SPILLED => Ok(()),
@@ -234,11 +234,11 @@ fn offset(cx: &LiftContext<'_>, place: &[u8]) -> usize {
 }
 
 /// Core values of the tuple `ty`, or `None` if there are more than 16.
-fn flat_count(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<Option<usize>> {
+fn flat_count(ty: InterfaceType, types: &InstanceType<'_>) -> Result<Option<usize>> {
     let InterfaceType::Tuple(tuple) = ty else {
         bail!("expected the tuple of all parameters or results")
     };
-    Ok(types.types[*tuple].abi.flat_count(MAX_FLAT))
+    Ok(types.types[tuple].abi.flat_count(MAX_FLAT))
 }
 
 fn mismatch(what: &str, carried: usize, flat: Option<usize>) -> Result<()> {

@@ -319,7 +319,7 @@ fn scalar_bits(reader: &mut Reader<'_>, scalar: Scalar) -> Result<u64> {
 
 /// A signed number of up to 32 bits as the `i32` it becomes.
 fn signed(value: i64) -> u64 {
-    (value as u32).into()
+    (value as i32).cast_unsigned().into()
 }
 
 fn pointer_pair(at: usize, length: usize) -> Result<(u32, u32)> {

@@ -191,23 +191,30 @@ pub(super) fn call_async(ty: &Ty, strings: Strings) -> String {
     )
 }
 
-/// Exports `f`, which passes the core values `values` to the import `f: func(p0: T)`. `async_lower` takes one that
-/// spills or not alike, so its values are those of `T`.
+/// The ABI that a guest calls an import by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Lowered {
+    Sync,
+    Async,
+}
+
+/// Exports `f`, which passes the core values `values` (at most 4) to the import `f: func(p0: T)`. Its memory starts with
+/// `data`.
 pub(super) fn pass(
     ty: &Ty,
     strings: Strings,
     data: &str,
-    values: &[&str],
-    async_lower: bool,
+    values: &[String],
+    by: Lowered,
 ) -> String {
     let mut names = Names::default();
     let ty_text = names.write(ty);
     let (definitions, libc) = (names.definitions(), libc(&data_at_zero(data)));
     let core = core_list(&ty.flat());
     let values: String = values.iter().map(|value| format!("({value})")).collect();
-    let (keyword, option, result, drop) = match async_lower {
-        true => ("async", "async", "(result i32)", "drop"),
-        false => ("", "", "", ""),
+    let (keyword, option, result, drop) = match by {
+        Lowered::Async => ("async", "async", "(result i32)", "drop"),
+        Lowered::Sync => ("", "", "", ""),
     };
     format!(
         r#"(component
@@ -248,25 +255,32 @@ pub(super) fn give(ty: &Ty, strings: Strings, data: &str, value: &str) -> String
 }
 
 /// Exports `f: async func() -> T`, which returns the core values `values`.
-pub(super) fn give_async(ty: &Ty, data: &str, values: &[&str]) -> String {
+pub(super) fn give_async(ty: &Ty, strings: Strings, data: &str, values: &[String]) -> String {
     let mut names = Names::default();
     let ty_text = names.write(ty);
     let (definitions, aliases) = (names.definitions(), names.aliases());
     let libc = libc(&data_at_zero(data));
-    let core = core_list(&ty.flat());
+    let flat = ty.flat();
+    let core = if flat.len() > 16 {
+        "i32".into()
+    } else {
+        core_list(&flat)
+    };
     let values: String = values.iter().map(|value| format!("({value})")).collect();
+    let encoding = strings.option();
     format!(
         r#"(component
         (import "test:guest/i" (instance $i {definitions}))
         {aliases} {libc}
-        (core func $return (canon task.return (result {ty_text}) (memory $memory)))
+        (core func $return (canon task.return (result {ty_text}) (memory $memory) {encoding}))
         (core module $m_
           (import "" "return" (func $return (param {core})))
           (func (export "f") (result i32) (call $return {values}) (i32.const 0))
           (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
         (core instance $m (instantiate $m_ (with "" (instance (export "return" (func $return))))))
         (func (export "f") async (result {ty_text})
-          (canon lift (core func $m "f") async (callback (core func $m "callback")) (memory $memory))))"#
+          (canon lift (core func $m "f") async (callback (core func $m "callback"))
+            (memory $memory) {encoding})))"#
     )
 }
 

@@ -28,6 +28,7 @@ type Seen = Arc<Mutex<Vec<Vec<u8>>>>;
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config.wasm_component_model_async(true);
+    config.wasm_component_model_error_context(true);
     config.wasm_component_model_map(true);
     config.wasm_component_model_fixed_length_lists(true);
     Engine::new(&config).expect("this host can run wasmtime")

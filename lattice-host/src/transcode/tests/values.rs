@@ -171,10 +171,14 @@ pub(super) fn encode(ty: &Ty, value: &Val, wire: &mut Vec<u8>) {
         (_, Val::String(value)) => put(wire, value),
         (Ty::List(element), Val::List(values)) => {
             put(wire, &values.len());
-            values.iter().for_each(|value| encode(element, value, wire));
+            for value in values {
+                encode(element, value, wire);
+            }
         }
         (Ty::FixedList(element, _), Val::FixedLengthList(values)) => {
-            values.iter().for_each(|value| encode(element, value, wire));
+            for value in values {
+                encode(element, value, wire);
+            }
         }
         (Ty::Map(key_ty, value_ty), Val::Map(entries)) => {
             put(wire, &entries.len());
