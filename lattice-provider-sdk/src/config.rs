@@ -103,11 +103,12 @@ mod tests {
                 "unknown field `pol`, expected `url` or `pool`",
             ),
             ("{", "EOF while parsing"),
-            (&"[".repeat(10_000), "recursion limit exceeded"),
         ] {
             let refusal = parse::<Database>(text).expect_err(text);
             assert!(refusal.reason().contains(expected), "{refusal}");
         }
+        let refusal = parse::<serde_json::Value>(&"[".repeat(10_000)).expect_err("too deep");
+        assert!(refusal.reason().contains("recursion limit exceeded"), "{refusal}");
         let refusal = parse::<()>(r#"{"url": "x"}"#).expect_err("takes none");
         assert!(
             refusal
