@@ -4,15 +4,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmtime::component::{Accessor, Func, TypedFunc};
+use wasmtime::component::{Accessor, Func, GuestTaskId, TypedFunc};
 use wasmtime::{AsContext, Result, Store};
 
+use super::for_flat_count;
 use super::plan::{Asyncness, FunctionPlan};
 use super::raw::{FlatArguments, FlatReturn, SPILLED};
 use super::validate::Arguments;
 
 /// A call on its way: resolves to the wire bytes of the result.
-type Call<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
 
 /// An exported function of a component, ready to be found in any instance of it.
 pub(crate) struct ExportFunction<T: 'static> {
@@ -47,9 +48,7 @@ impl<T: Send + 'static> ExportFunction<T> {
     /// # Panics
     /// When `func` isn't of `store`.
     pub(crate) fn bind(&self, store: &Store<T>, func: Func) -> Result<BoundExport<T>> {
-        Ok(BoundExport {
-            callee: (self.bind)(func, store)?,
-        })
+        Ok(BoundExport { callee: (self.bind)(func, store)? })
     }
 }
 
@@ -71,31 +70,43 @@ impl<T: Send + 'static> BoundExport<T> {
         match &self.callee {
             Callee::Sync(function) => function.call(store, arguments.0).await,
             Callee::Async(function) => {
-                let call =
-                    async |accessor: &Accessor<T>| function.start(accessor, arguments.0).await;
+                let call = async |accessor: &Accessor<T>| function.start(accessor, arguments.0)?.1.await;
                 store.run_concurrent(call).await?
             }
         }
     }
 
-    /// Calls the function beside other calls in the same store. Calls of an `async func` overlap; a plain `func`
-    /// holds the instance until it returns.
+    /// Starts a call beside other calls in the same store, and tells the task that serves it. Calls of an `async func`
+    /// overlap; a plain `func` holds the instance until it returns. The guest runs when the store's event loop next does.
+    ///
+    /// The future resolves to the wire bytes of the result. A trap of any call in the store, this one's too, isn't
+    /// reported there but ends `run_concurrent`, and the future is then never resolved: whoever waits for it has to be
+    /// told by its owner.
     ///
     /// # Errors
-    /// When the guest refuses the call. A trap of any call in the store, this one's too, isn't reported here but ends
-    /// `run_concurrent`, and this future is then never resolved: whoever waits for it has to be told by its owner.
+    /// When the guest can't be called at all.
     ///
     /// # Cancel safety
-    /// Once polled, the call runs on in the guest when the future is dropped; its result is lost.
+    /// The call runs on in the guest when the future is dropped; its result is lost.
+    pub(crate) fn start<'a>(
+        &self,
+        accessor: &'a Accessor<T>,
+        arguments: Arguments,
+    ) -> Result<(GuestTaskId, Running<'a>)> {
+        match &self.callee {
+            Callee::Sync(function) => function.start(accessor, arguments.0),
+            Callee::Async(function) => function.start(accessor, arguments.0),
+        }
+    }
+
+    /// [Starts](Self::start) a call and waits for its result.
+    #[cfg(test)]
     pub(crate) async fn call_concurrent(
         &self,
         accessor: &Accessor<T>,
         arguments: Arguments,
     ) -> Result<Vec<u8>> {
-        match &self.callee {
-            Callee::Sync(function) => function.start(accessor, arguments.0).await,
-            Callee::Async(function) => function.start(accessor, arguments.0).await,
-        }
+        self.start(accessor, arguments)?.1.await
     }
 }
 
@@ -106,30 +117,28 @@ enum Callee<T: 'static> {
 }
 
 trait Start<T>: Send + Sync {
-    fn start<'a>(&self, accessor: &'a Accessor<T>, arguments: Bytes) -> Call<'a>;
+    fn start<'a>(&self, accessor: &'a Accessor<T>, arguments: Bytes) -> Result<(GuestTaskId, Running<'a>)>;
 }
 
 /// Apart from [`Start`], so that its code is compiled for the three carriers of sync functions only.
 trait CallSync<T>: Start<T> {
-    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Call<'a>;
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Running<'a>;
 }
 
 impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
-    fn start<'a>(&self, accessor: &'a Accessor<T>, arguments: Bytes) -> Call<'a> {
-        let call = self.call_concurrent(accessor, FlatArguments(arguments));
-        Box::pin(async move { Ok(call.await?.0) })
+    fn start<'a>(&self, accessor: &'a Accessor<T>, arguments: Bytes) -> Result<(GuestTaskId, Running<'a>)> {
+        let function = *self;
+        let call = accessor.with(|store| function.start_call_concurrent(store, FlatArguments(arguments)))?;
+        let task = call.task();
+        let result = async move { Ok(function.finish_call_concurrent(accessor, call).await?.0) };
+        Ok((task, Box::pin(result)))
     }
 }
 
 impl<T: Send + 'static, const N: usize> CallSync<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
-    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Call<'a> {
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Running<'a> {
         let function = *self;
-        Box::pin(async move {
-            Ok(function
-                .call_async(store, FlatArguments(arguments))
-                .await?
-                .0)
-        })
+        Box::pin(async move { Ok(function.call_async(store, FlatArguments(arguments)).await?.0) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmtime::component::{Accessor, LinkerInstance};
-use wasmtime::{Error, Result, StoreContextMut};
+use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 
 use super::plan::{Asyncness, FunctionPlan};
 use super::raw::{FlatParams, FlatResult};
@@ -17,17 +17,17 @@ pub(crate) type Reply = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
 /// Serves an import.
 pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
     /// Takes the wire bytes of a call's arguments, which are always valid for the plan. What the store knows has to be
-    /// taken from `data` at once; the reply may come later. A reply that is ready when first polled costs no switch of
+    /// taken from it at once; the reply may come later. A reply that is ready when first polled costs no switch of
     /// stacks and no task.
-    fn call(&self, data: &mut T, arguments: Vec<u8>) -> Reply;
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> Reply;
 }
 
 impl<T, F> ImportHandler<T> for F
 where
-    F: Fn(&mut T, Vec<u8>) -> Reply + Send + Sync + 'static,
+    F: Fn(StoreContextMut<'_, T>, Vec<u8>) -> Reply + Send + Sync + 'static,
 {
-    fn call(&self, data: &mut T, arguments: Vec<u8>) -> Reply {
-        self(data, arguments)
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> Reply {
+        self(store, arguments)
     }
 }
 
@@ -81,15 +81,15 @@ fn link<T: Send + 'static, const P: usize, const R: usize>(
     match plan.asyncness() {
         Asyncness::Sync => linker.func_wrap_async(
             name.name(),
-            move |mut store: StoreContextMut<'_, T>, params: FlatParams<P>| {
-                let reply = handler.call(store.data_mut(), params.0);
+            move |store: StoreContextMut<'_, T>, params: FlatParams<P>| {
+                let reply = handler.call(store, params.0);
                 Box::new(answer::<R>(Arc::clone(&plan), reply))
             },
         ),
         Asyncness::Async => linker.func_wrap_concurrent(
             name.name(),
             move |accessor: &Accessor<T>, params: FlatParams<P>| {
-                let reply = accessor.with(|mut store| handler.call(store.get(), params.0));
+                let reply = accessor.with(|mut store| handler.call(store.as_context_mut(), params.0));
                 Box::pin(answer::<R>(Arc::clone(&plan), reply))
             },
         ),
