@@ -61,6 +61,40 @@ impl Component {
         BytesCall(self.prepare(interface, function, Ok(args)))
     }
 
+    /// Calls a function whose type the caller was built with, as generated clients do: a callee with another type
+    /// refuses it as [`SchemaMismatch`](CallError::SchemaMismatch).
+    ///
+    /// # Errors
+    /// A [`CallError`], by the context's deadline.
+    ///
+    /// # Cancel safety
+    /// As for [`call`](Self::call).
+    pub async fn invoke(
+        &self,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        let target = self.id.clone()?;
+        let node = self
+            .lattice
+            .own_node()
+            .await
+            .map_err(|_| CallError::Disconnected { ran: Ran::No })?
+            .inner();
+        node.call(Outgoing {
+            source: Source::Operator,
+            target,
+            grant: None,
+            incarnation: Incarnation::default(),
+            function,
+            args,
+            context,
+            idempotent: false,
+        })
+        .await
+    }
+
     fn prepare<R>(
         &self,
         interface: &str,

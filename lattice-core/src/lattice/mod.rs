@@ -14,7 +14,7 @@ use crate::{
     bus::BusError,
     link::Links,
     name::{ComponentId, LatticeName},
-    node::{Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    node::{Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
     serve::Service,
 };
 use std::{fmt, sync::Arc};
@@ -127,6 +127,14 @@ impl Lattice {
             .map_err(bus)?
             .serve(component.clone(), service, limits)
             .await
+    }
+
+    /// Calls in the name of a component of this process, through its links.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn caller(&self, component: ComponentId) -> Result<Caller, BusError> {
+        Ok(self.own_node().await?.caller(component))
     }
 
     pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {

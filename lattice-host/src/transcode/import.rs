@@ -7,7 +7,6 @@ use bytes::Bytes;
 use wasmtime::component::{Accessor, LinkerInstance};
 use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 
-use super::for_flat_count;
 use super::plan::{Asyncness, FunctionPlan};
 use super::raw::{FlatParams, FlatResult};
 use super::wire::ValueError;

@@ -23,7 +23,7 @@
 /// Makes the core value count `$flat` (0 to 16), known at run time, the constant `$N` in `$body`.
 macro_rules! for_flat_count {
     ($flat:expr, $N:ident => $body:expr) => {
-        $crate::transcode::for_flat_count!(
+        for_flat_count!(
             $flat, $N => $body; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; 16
         )
     };
@@ -34,7 +34,6 @@ macro_rules! for_flat_count {
         }
     };
 }
-use for_flat_count;
 
 mod export;
 mod import;
@@ -43,6 +42,11 @@ mod raw;
 mod shape;
 mod signature;
 #[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "a failed unwrap is a failed test, and nobody waits for its text"
+)]
 mod tests;
 mod validate;
 mod wire;

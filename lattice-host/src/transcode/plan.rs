@@ -5,8 +5,8 @@ use wasmtime::component::types::{ComponentFunc, Type};
 use super::shape::{Layout, NodeId, Shape, Tree};
 use super::signature::Text;
 
-/// Deepest nesting of types. Wasmtime's own validation stops at 100.
-const MAX_DEPTH: usize = 100;
+/// Deepest nesting of types. Far beyond any interface; validation recurses that deep.
+const MAX_DEPTH: usize = 64;
 
 /// Most nodes, fields and cases of a function's types, written out without sharing. Some 20 times the largest function
 /// of the WASI interfaces; without a bound, a few dozen nested tuples of pairs stand for more nodes than fit in memory.
@@ -44,12 +44,12 @@ impl FunctionPlan {
     ///
     /// # Errors
     /// When a type isn't supported, or is larger than any sensible interface has it.
-    pub(crate) fn new(
-        interface: &str,
-        name: &str,
-        ty: &ComponentFunc,
-    ) -> Result<Self, PlanError> {
-        let asyncness = if ty.async_() { Asyncness::Async } else { Asyncness::Sync };
+    pub(crate) fn new(interface: &str, name: &str, ty: &ComponentFunc) -> Result<Self, PlanError> {
+        let asyncness = if ty.async_() {
+            Asyncness::Async
+        } else {
+            Asyncness::Sync
+        };
         let mut builder = Builder::new(interface, name);
         let mut params = Vec::new();
         builder.text.open_function(asyncness);
@@ -136,7 +136,9 @@ pub(crate) enum PlanError {
         kind: &'static str,
     },
     /// Types are nested too deeply.
-    #[error("function `{function}` of `{interface}` nests types more than {limit} deep at `{path}`; flatten them")]
+    #[error(
+        "function `{function}` of `{interface}` nests types more than {limit} deep at `{path}`; flatten them"
+    )]
     TooDeep {
         /// Interface of the function.
         interface: String,
@@ -148,7 +150,9 @@ pub(crate) enum PlanError {
         limit: usize,
     },
     /// The types have too many parts.
-    #[error("function `{function}` of `{interface}` has more than {limit} fields and cases in all; split it")]
+    #[error(
+        "function `{function}` of `{interface}` has more than {limit} fields and cases in all; split it"
+    )]
     TooComplex {
         /// Interface of the function.
         interface: String,
@@ -158,7 +162,9 @@ pub(crate) enum PlanError {
         limit: usize,
     },
     /// A single value takes too much memory.
-    #[error("function `{function}` of `{interface}` has a value of {size} bytes at `{path}`, more than {limit}; use a list without a fixed length")]
+    #[error(
+        "function `{function}` of `{interface}` has a value of {size} bytes at `{path}`, more than {limit}; use a list without a fixed length"
+    )]
     TooLarge {
         /// Interface of the function.
         interface: String,
@@ -268,7 +274,10 @@ impl<'n> Builder<'n> {
                 self.text.open("list<");
                 let element = self.value("[]", &list.ty())?;
                 self.text.length(list.len());
-                Ok(self.tree.push(Shape::FixedList { element, length: list.len() }))
+                Ok(self.tree.push(Shape::FixedList {
+                    element,
+                    length: list.len(),
+                }))
             }
             Type::Map(map) => {
                 self.text.open("map<");
@@ -337,13 +346,10 @@ impl<'n> Builder<'n> {
             return Ok(self.tree.push_cases(&[None, None]));
         }
         self.text.open("result<");
-        let ok = match ok {
-            Some(ty) => Some(self.argument("ok", &ty)?),
-            None => {
-                self.text.item("_");
-                None
-            }
-        };
+        let ok = ok.map(|ty| self.argument("ok", &ty)).transpose()?;
+        if ok.is_none() {
+            self.text.item("_");
+        }
         let err = err.map(|ty| self.argument("err", &ty)).transpose()?;
         self.text.close(">");
         Ok(self.tree.push_cases(&[ok, err]))
@@ -370,10 +376,19 @@ impl<'n> Builder<'n> {
         let (interface, function) = (self.interface.into(), self.function.into());
         if self.depth > MAX_DEPTH {
             let path = self.path.clone();
-            return Err(PlanError::TooDeep { interface, function, path, limit: MAX_DEPTH });
+            return Err(PlanError::TooDeep {
+                interface,
+                function,
+                path,
+                limit: MAX_DEPTH,
+            });
         }
         if self.tree.len().max(self.text.names_written()) > MAX_NODES {
-            return Err(PlanError::TooComplex { interface, function, limit: MAX_NODES });
+            return Err(PlanError::TooComplex {
+                interface,
+                function,
+                limit: MAX_NODES,
+            });
         }
         Ok(())
     }

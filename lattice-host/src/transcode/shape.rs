@@ -122,7 +122,7 @@ impl Tree {
 
     fn layout_of(&self, shape: &Shape) -> Layout {
         match shape {
-            Shape::Bool | Shape::Byte => Layout::scalar(1, 1),
+            Shape::Bool | Shape::Byte | Shape::Flags { labels: 0..=8 } => Layout::scalar(1, 1),
             Shape::Uint { bits } | Shape::Sint { bits } => Layout::scalar(u64::from(*bits) / 8, 1),
             Shape::Float { bytes } => Layout::scalar(*bytes as u64, *bytes as u64),
             Shape::Char => Layout::scalar(4, 2),
@@ -141,7 +141,6 @@ impl Tree {
                 Layout::choice(payloads.map(|id| id.map(|id| self.layout(id))))
             }
             Shape::Enum { cases } => Layout::scalar(discriminant_size(*cases as usize), 1),
-            Shape::Flags { labels: 0..=8 } => Layout::scalar(1, 1),
             Shape::Flags { labels: 9..=16 } => Layout::scalar(2, 1),
             Shape::Flags { .. } => Layout::scalar(4, 1),
         }
@@ -150,12 +149,22 @@ impl Tree {
 
 impl Layout {
     fn scalar(size: u64, smallest: u64) -> Self {
-        Self { size, align: size, flat: 1, smallest }
+        Self {
+            size,
+            align: size,
+            flat: 1,
+            smallest,
+        }
     }
 
     /// One after the other.
     pub(super) fn sequence(fields: impl Iterator<Item = Self>) -> Self {
-        let mut all = Self { size: 0, align: 1, flat: 0, smallest: 0 };
+        let mut all = Self {
+            size: 0,
+            align: 1,
+            flat: 0,
+            smallest: 0,
+        };
         for field in fields {
             all.size = align_up(all.size, field.align).saturating_add(field.size);
             all.align = all.align.max(field.align);
@@ -169,9 +178,19 @@ impl Layout {
     /// A discriminant, then one of the payloads.
     fn choice(payloads: impl ExactSizeIterator<Item = Option<Self>>) -> Self {
         let tag = discriminant_size(payloads.len());
-        let mut payload = Self { size: 0, align: tag, flat: 0, smallest: u64::MAX };
+        let mut payload = Self {
+            size: 0,
+            align: tag,
+            flat: 0,
+            smallest: u64::MAX,
+        };
         for case in payloads {
-            let case = case.unwrap_or(Self { size: 0, align: 1, flat: 0, smallest: 0 });
+            let case = case.unwrap_or(Self {
+                size: 0,
+                align: 1,
+                flat: 0,
+                smallest: 0,
+            });
             payload.size = payload.size.max(case.size);
             payload.align = payload.align.max(case.align);
             payload.flat = payload.flat.max(case.flat);

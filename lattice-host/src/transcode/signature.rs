@@ -76,7 +76,8 @@ impl Text {
     }
 
     pub(super) fn close_braces(&mut self) {
-        self.text.push_str(if self.text.ends_with('{') { "}" } else { " }" });
+        self.text
+            .push_str(if self.text.ends_with('{') { "}" } else { " }" });
     }
 
     /// A name that a type follows.

@@ -41,7 +41,11 @@ impl FunctionPlan {
 }
 
 fn validate(tree: &Tree, values: &[NodeId], wire: &[u8]) -> Result<GuestBytes, ValueError> {
-    let mut walk = Walk { tree, reader: Reader::new(wire), guest_bytes: 0 };
+    let mut walk = Walk {
+        tree,
+        reader: Reader::new(wire),
+        guest_bytes: 0,
+    };
     for id in values {
         walk.value(*id)?;
     }
@@ -73,9 +77,11 @@ impl Walk<'_, '_> {
             Shape::List { element } => self.list(*element),
             Shape::FixedList { element, length } => self.elements(*element, *length as usize),
             Shape::Map { key, value } => self.map(*key, *value),
-            Shape::Fields(run) => {
-                self.tree.fields(run).iter().try_for_each(|field| self.value(*field))
-            }
+            Shape::Fields(run) => self
+                .tree
+                .fields(run)
+                .iter()
+                .try_for_each(|field| self.value(*field)),
             Shape::Cases(run) => {
                 let cases = self.tree.cases(run);
                 let case = self.reader.case(cases.len() as u32)?;
@@ -96,9 +102,7 @@ impl Walk<'_, '_> {
     fn elements(&mut self, element: NodeId, length: usize) -> Result<(), ValueError> {
         match self.tree.node(element).shape {
             Shape::Byte => self.reader.take(length).map(drop),
-            Shape::Float { bytes } => {
-                self.reader.take(length.saturating_mul(bytes)).map(drop)
-            }
+            Shape::Float { bytes } => self.reader.take(length.saturating_mul(bytes)).map(drop),
             _ => (0..length).try_for_each(|_| self.value(element)),
         }
     }
@@ -116,7 +120,9 @@ impl Walk<'_, '_> {
             let start = self.reader.at();
             self.value(key)?;
             if !keys.insert(self.reader.since(start)) {
-                return Err(ValueError::DuplicateKey { at: self.reader.at() });
+                return Err(ValueError::DuplicateKey {
+                    at: self.reader.at(),
+                });
             }
             self.value(value)?;
         }

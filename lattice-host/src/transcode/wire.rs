@@ -134,14 +134,18 @@ impl<'w> Reader<'w> {
     pub(super) fn take(&mut self, count: usize) -> Result<&'w [u8], ValueError> {
         let end = self.at.checked_add(count);
         let bytes = end.and_then(|end| self.wire.get(self.at..end));
-        let bytes = bytes.ok_or(ValueError::Truncated { at: self.wire.len() })?;
+        let bytes = bytes.ok_or(ValueError::Truncated {
+            at: self.wire.len(),
+        })?;
         self.at += count;
         Ok(bytes)
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, ValueError> {
         let byte = self.wire.get(self.at);
-        let byte = *byte.ok_or(ValueError::Truncated { at: self.wire.len() })?;
+        let byte = *byte.ok_or(ValueError::Truncated {
+            at: self.wire.len(),
+        })?;
         self.at += 1;
         Ok(byte)
     }
@@ -149,7 +153,9 @@ impl<'w> Reader<'w> {
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ValueError> {
         let rest = self.wire.get(self.at..).unwrap_or_default();
         let bytes = rest.first_chunk::<N>();
-        let bytes = *bytes.ok_or(ValueError::Truncated { at: self.wire.len() })?;
+        let bytes = *bytes.ok_or(ValueError::Truncated {
+            at: self.wire.len(),
+        })?;
         self.at += N;
         Ok(bytes)
     }
@@ -204,7 +210,11 @@ impl<'w> Reader<'w> {
     pub(super) fn case(&mut self, cases: u32) -> Result<u32, ValueError> {
         let case = self.uint(32)? as u32;
         if case >= cases {
-            return Err(ValueError::Case { at: self.at, case, cases });
+            return Err(ValueError::Case {
+                at: self.at,
+                case,
+                cases,
+            });
         }
         Ok(case)
     }
@@ -216,7 +226,11 @@ impl<'w> Reader<'w> {
         let left = self.left();
         match length.checked_mul(smallest.max(1)) {
             Some(bytes) if bytes <= left as u64 => Ok(length as usize),
-            _ => Err(ValueError::Length { at: self.at, length, left }),
+            _ => Err(ValueError::Length {
+                at: self.at,
+                length,
+                left,
+            }),
         }
     }
 
@@ -242,7 +256,10 @@ impl<'w> Reader<'w> {
             _ => self.uint(32)? as u32,
         };
         if bits & !label_mask(labels) != 0 {
-            return Err(ValueError::Flags { at: self.at, labels });
+            return Err(ValueError::Flags {
+                at: self.at,
+                labels,
+            });
         }
         Ok(bits)
     }
@@ -250,7 +267,9 @@ impl<'w> Reader<'w> {
 
 /// The bits that stand for one of `labels`.
 pub(super) fn label_mask(labels: u32) -> u32 {
-    u32::MAX.checked_shr(32_u32.saturating_sub(labels)).unwrap_or(0)
+    u32::MAX
+        .checked_shr(32_u32.saturating_sub(labels))
+        .unwrap_or(0)
 }
 
 #[inline]

@@ -46,7 +46,7 @@ fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStre
     if name == "new" {
         name = format_ident!("new_");
     }
-    let names = parameters(function, &["context"]);
+    let names = parameters(function, &["context", "args"]);
     let types = function.params.iter().map(|param| scope.argument(&param.ty));
     let encoded = function.params.iter().zip(&names).map(|(param, name)| scope.encoded_argument(&param.ty, &quote!(#name)));
     let arguments = tuple(encoded.collect());
@@ -63,8 +63,9 @@ fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStre
             #(#names: #types,)*
         ) -> impl ::core::future::Future<
             Output = ::core::result::Result<#result, ::lattice_provider_sdk::CallError>,
-        > + ::core::marker::Send {
-            ::lattice_provider_sdk::__private::invoke(&self.caller, &INTERFACE, #index, context.into(), &#arguments)
+        > + ::core::marker::Send + '_ {
+            let args = ::lattice_provider_sdk::__private::encoded(&#arguments);
+            ::lattice_provider_sdk::__private::invoke(&self.caller, &INTERFACE, #index, args, context.into())
         }
     }
 }

@@ -31,7 +31,9 @@ impl Source {
         dependencies.extend(reader.shipped(&main, &dependencies).map_err(text_fault)?);
 
         let mut resolve = Resolve::new();
-        resolve.features.extend(options.features.iter().map(syn::LitStr::value));
+        resolve
+            .features
+            .extend(options.features.iter().map(syn::LitStr::value));
         let package = resolve
             .push_groups(main, dependencies)
             .map_err(|error| text_fault(error.render(&resolve.source_map)))?;
@@ -39,7 +41,11 @@ impl Source {
         let world = resolve
             .select_world(&[package], name.as_deref())
             .map_err(|error| syn::Error::new(options.world_span(), format!("{error:#}")))?;
-        Ok(Self { resolve, world, files: reader.files })
+        Ok(Self {
+            resolve,
+            world,
+            files: reader.files,
+        })
     }
 }
 
@@ -82,7 +88,11 @@ impl Reader {
     }
 
     /// The packages in the `deps` folder; for an inline text, also those at `path`, if one is given.
-    fn dependencies(&mut self, options: &Options, root: &Path) -> Result<Vec<UnresolvedPackageGroup>, String> {
+    fn dependencies(
+        &mut self,
+        options: &Options,
+        root: &Path,
+    ) -> Result<Vec<UnresolvedPackageGroup>, String> {
         let path = path(options, root);
         let mut groups = Vec::new();
         if options.inline.is_some() {
@@ -130,7 +140,9 @@ impl Reader {
 }
 
 fn parse(sources: SourceMap) -> Result<UnresolvedPackageGroup, String> {
-    sources.parse().map_err(|(sources, error)| error.render(&sources))
+    sources
+        .parse()
+        .map_err(|(sources, error)| error.render(&sources))
 }
 
 fn wit_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -146,12 +158,19 @@ fn is_wit(path: &Path) -> bool {
 /// What lies in a folder, in the order of names: the code must not depend on the file system's order.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut paths = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>())
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|e| e.path()))
+                .collect::<io::Result<Vec<_>>>()
+        })
         .map_err(|error| unreadable(folder, &error))?;
     paths.sort();
     Ok(paths)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {
-    format!("`{}` can't be read: {error}; paths start at the crate's root", path.display())
+    format!(
+        "`{}` can't be read: {error}; paths start at the crate's root",
+        path.display()
+    )
 }

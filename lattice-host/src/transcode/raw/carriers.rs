@@ -11,7 +11,10 @@
 //! where it has them from the guest, so `N` can't be rounded up there. Parameters and results that are in memory
 //! declare a size of 0, because the real one is known at run time only: the slice that wasmtime then passes is empty,
 //! but it starts where the values do.
-#![expect(unsafe_code, reason = "the only module that implements wasmtime's lifting and lowering")]
+#![expect(
+    unsafe_code,
+    reason = "the only module that implements wasmtime's lifting and lowering"
+)]
 
 use std::mem::MaybeUninit;
 
@@ -29,8 +32,13 @@ use super::{lift, lower};
 pub(crate) const SPILLED: usize = MAX_FLAT + 1;
 
 /// The size that a carrier declares for its place in memory.
-const UNSIZED: CanonicalAbiInfo =
-    CanonicalAbiInfo { size32: 0, align32: 1, size64: 0, align64: 1, flat_count: None };
+const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
+    size32: 0,
+    align32: 1,
+    size64: 0,
+    align64: 1,
+    flat_count: None,
+};
 
 /// Parameters that a guest passed to an import, as wire bytes.
 pub(crate) struct FlatParams<const N: usize>(pub(crate) Vec<u8>);
@@ -51,7 +59,7 @@ unsafe impl<const N: usize> ComponentType for FlatParams<N> {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        match flat_count(ty, types)? {
+        match flat_count(*ty, types)? {
             Some(flat) if flat == N => Ok(()),
             None if N == 0 => Ok(()),
             flat => mismatch("parameters", N, flat),
@@ -66,7 +74,7 @@ unsafe impl<const N: usize> ComponentType for FlatResult<N> {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        match flat_count(ty, types)? {
+        match flat_count(*ty, types)? {
             Some(0) if N == 0 => Ok(()),
             Some(1..) | None if N == MAX_FLAT_RESULTS => Ok(()),
             flat => mismatch("a result", N, flat),
@@ -81,7 +89,7 @@ unsafe impl ComponentType for FlatArguments {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        flat_count(ty, types).map(drop)
+        flat_count(*ty, types).map(drop)
     }
 }
 
@@ -93,7 +101,7 @@ unsafe impl<const N: usize> ComponentType for FlatReturn<N> {
     const ABI: CanonicalAbiInfo = UNSIZED;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        match flat_count(ty, types)? {
+        match flat_count(*ty, types)? {
             Some(flat) if flat == N => Ok(()),
             Some(flat) if flat > MAX_FLAT_RESULTS && N == SPILLED => Ok(()),
             None if N == SPILLED => Ok(()),
@@ -219,15 +227,18 @@ fn as_slots<const N: usize>(slots: &mut MaybeUninit<[ValRaw; N]>) -> &mut [Maybe
 
 /// Where in the guest's memory `place` starts, which is a part of it.
 fn offset(cx: &LiftContext<'_>, place: &[u8]) -> usize {
-    place.as_ptr().addr().saturating_sub(cx.memory().as_ptr().addr())
+    place
+        .as_ptr()
+        .addr()
+        .saturating_sub(cx.memory().as_ptr().addr())
 }
 
 /// Core values of the tuple `ty`, or `None` if there are more than 16.
-fn flat_count(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<Option<usize>> {
+fn flat_count(ty: InterfaceType, types: &InstanceType<'_>) -> Result<Option<usize>> {
     let InterfaceType::Tuple(tuple) = ty else {
         bail!("expected the tuple of all parameters or results")
     };
-    Ok(types.types[*tuple].abi.flat_count(MAX_FLAT))
+    Ok(types.types[tuple].abi.flat_count(MAX_FLAT))
 }
 
 fn mismatch(what: &str, carried: usize, flat: Option<usize>) -> Result<()> {

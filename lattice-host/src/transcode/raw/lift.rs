@@ -98,7 +98,14 @@ impl<'c, 'a> Lifter<'c, 'a> {
     fn new(cx: &'c mut LiftContext<'a>) -> Self {
         let encoding = cx.options().string_encoding;
         let (types, memory): (&'a ComponentTypes, _) = (cx.types, cx.memory());
-        Self { cx, types, memory, encoding, wire: Vec::with_capacity(64), paid: 0 }
+        Self {
+            cx,
+            types,
+            memory,
+            encoding,
+            wire: Vec::with_capacity(64),
+            paid: 0,
+        }
     }
 
     fn finish(mut self) -> Result<Vec<u8>, LiftError> {
@@ -115,7 +122,11 @@ impl<'c, 'a> Lifter<'c, 'a> {
     }
 
     fn pay_in_steps(&mut self) -> Result<(), LiftError> {
-        if self.wire.len() > self.paid.saturating_add(UNPAID) { self.pay_for(0) } else { Ok(()) }
+        if self.wire.len() > self.paid.saturating_add(UNPAID) {
+            self.pay_for(0)
+        } else {
+            Ok(())
+        }
     }
 
     fn flat(
@@ -167,7 +178,10 @@ impl<'c, 'a> Lifter<'c, 'a> {
         values: &mut slice::Iter<'_, ValRaw>,
     ) -> Result<(), LiftError> {
         let flat = cases.flat().ok_or(LiftError::Unsupported)?;
-        let after = values.len().checked_sub(flat).ok_or(LiftError::Unsupported)?;
+        let after = values
+            .len()
+            .checked_sub(flat)
+            .ok_or(LiftError::Unsupported)?;
         let case = self.case(cases, next(values)?.get_u32())?;
         if let Some(payload) = cases.payload(case) {
             self.flat(payload, values)?;
@@ -199,7 +213,9 @@ impl<'c, 'a> Lifter<'c, 'a> {
             Kind::FixedList { element, length } => self.elements(element, at, length),
             Kind::Fields(fields) => {
                 let mut places = Places::new(self.types, at);
-                fields.iter().try_for_each(|field| self.memory(field, places.place(field)))
+                fields
+                    .iter()
+                    .try_for_each(|field| self.memory(field, places.place(field)))
             }
             Kind::Cases(cases) => {
                 let discriminant = self.load(at, cases.discriminant_size())?;
@@ -289,7 +305,9 @@ impl<'c, 'a> Lifter<'c, 'a> {
     }
 
     fn map(&mut self, ty: InterfaceType, at: u32, length: u32) -> Result<(), LiftError> {
-        let Kind::Map(map) = Kind::of(self.types, ty) else { return Err(LiftError::Unsupported) };
+        let Kind::Map(map) = Kind::of(self.types, ty) else {
+            return Err(LiftError::Unsupported);
+        };
         let (at, length, size) = (at as usize, length as usize, map.entry_abi.size32 as usize);
         self.block(at, size_of_all(length, size)?, map.entry_abi.align32)?;
         put_uint(&mut self.wire, length as u64);
@@ -317,7 +335,10 @@ impl<'c, 'a> Lifter<'c, 'a> {
             StringEncoding::Utf8 => {
                 let text = self.block(at, length as usize, 1)?;
                 self.pay_for(text.len())?;
-                put_str(&mut self.wire, str::from_utf8(text).map_err(|_| LiftError::Text)?);
+                put_str(
+                    &mut self.wire,
+                    str::from_utf8(text).map_err(|_| LiftError::Text)?,
+                );
                 Ok(())
             }
             StringEncoding::Utf16 => self.utf16(at, length),
@@ -350,7 +371,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
         put_uint(&mut self.wire, length as u64);
         self.wire.reserve(length);
         for char in chars.flatten() {
-            self.wire.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            self.wire
+                .extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use wasmtime::{Result, ValRaw};
 
 use super::super::wire::Reader;
 use super::carriers::lower_text;
-use super::types::{Cases, Kind, MAX_FLAT, Places, Scalar, flags_size};
+use super::types::{Cases, Kind, Places, Scalar, flags_size};
 
 /// Why validated bytes can't be lowered. Each means that a component isn't what it was planned as, or has a broken
 /// allocator, and is a trap in that guest.
@@ -100,7 +100,12 @@ struct Lowerer<'c, 't, 'w> {
 impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
     fn new(types: &'t ComponentTypes, guest: &'c mut dyn Guest, wire: &'w [u8]) -> Self {
         let utf8 = guest.utf8();
-        Self { types, guest, utf8, reader: Reader::new(wire) }
+        Self {
+            types,
+            guest,
+            utf8,
+            reader: Reader::new(wire),
+        }
     }
 
     fn flat(&mut self, ty: InterfaceType, slots: &mut Slots<'_>) -> Result<()> {
@@ -167,7 +172,9 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
             Kind::FixedList { element, length } => self.elements(element, at, length),
             Kind::Fields(fields) => {
                 let mut places = Places::new(self.types, at);
-                fields.iter().try_for_each(|field| self.memory(field, places.place(field)))
+                fields
+                    .iter()
+                    .try_for_each(|field| self.memory(field, places.place(field)))
             }
             Kind::Cases(cases) => {
                 let case = self.reader.case(cases.count())?;
@@ -201,7 +208,9 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
     fn list(&mut self, element: InterfaceType) -> Result<(u32, u32)> {
         let abi = self.types.canonical_abi(&element);
         let length = self.reader.length(1)?;
-        let at = self.guest.allocate(abi.align32, size_of_all(length, abi.size32)?)?;
+        let at = self
+            .guest
+            .allocate(abi.align32, size_of_all(length, abi.size32)?)?;
         self.elements(element, at, length)?;
         pointer_pair(at, length)
     }
@@ -235,7 +244,9 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
         };
         let length = self.reader.length(2)?;
         let size = map.entry_abi.size32;
-        let at = self.guest.allocate(map.entry_abi.align32, size_of_all(length, size)?)?;
+        let at = self
+            .guest
+            .allocate(map.entry_abi.align32, size_of_all(length, size)?)?;
         for index in 0..length {
             let entry = at + index * size as usize;
             self.memory(map.key, entry)?;
@@ -266,7 +277,10 @@ struct Slots<'s> {
 
 impl Slots<'_> {
     fn put(&mut self, value: ValRaw) -> Result<()> {
-        self.slots.get_mut(self.used).ok_or(LowerError::FlatCount)?.write(value);
+        self.slots
+            .get_mut(self.used)
+            .ok_or(LowerError::FlatCount)?
+            .write(value);
         self.used += 1;
         Ok(())
     }
@@ -305,7 +319,7 @@ fn scalar_bits(reader: &mut Reader<'_>, scalar: Scalar) -> Result<u64> {
 
 /// A signed number of up to 32 bits as the `i32` it becomes.
 fn signed(value: i64) -> u64 {
-    (value as u32).into()
+    (value as i32).cast_unsigned().into()
 }
 
 fn pointer_pair(at: usize, length: usize) -> Result<(u32, u32)> {
@@ -313,7 +327,9 @@ fn pointer_pair(at: usize, length: usize) -> Result<(u32, u32)> {
 }
 
 fn size_of_all(length: usize, size: u32) -> Result<usize> {
-    Ok(length.checked_mul(size as usize).ok_or(LowerError::OutOfBounds)?)
+    Ok(length
+        .checked_mul(size as usize)
+        .ok_or(LowerError::OutOfBounds)?)
 }
 
 fn slice(memory: &mut [u8], at: usize, size: usize) -> Result<&mut [u8]> {

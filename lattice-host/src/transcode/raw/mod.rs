@@ -13,5 +13,5 @@ mod lift;
 mod lower;
 mod types;
 
-pub(super) use carriers::{FlatArguments, FlatParams, FlatReturn, FlatResult, SPILLED};
+pub(super) use carriers::{FlatArguments, FlatParams, FlatResult, FlatReturn, SPILLED};
 pub(crate) use lift::LiftError;

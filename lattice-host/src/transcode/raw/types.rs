@@ -3,7 +3,9 @@
 use wasmtime::component::__internal::wasmtime_environ::component as environ;
 use wasmtime::component::__internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
 
-use environ::{TypeEnum, TypeMap, TypeOption, TypeRecord, TypeResult, TypeTuple, TypeVariant, VariantInfo};
+use environ::{
+    TypeEnum, TypeMap, TypeOption, TypeRecord, TypeResult, TypeTuple, TypeVariant, VariantInfo,
+};
 
 /// Flat core values before parameters or results move to memory.
 pub(super) const MAX_FLAT: usize = environ::MAX_FLAT_PARAMS;
@@ -16,11 +18,16 @@ pub(super) enum Kind<'t> {
     Scalar(Scalar),
     String,
     List(InterfaceType),
-    FixedList { element: InterfaceType, length: usize },
+    FixedList {
+        element: InterfaceType,
+        length: usize,
+    },
     Map(&'t TypeMap),
     Fields(Fields<'t>),
     Cases(Cases<'t>),
-    Flags { labels: u32 },
+    Flags {
+        labels: u32,
+    },
     /// Refused by every plan.
     Unsupported,
 }
@@ -87,7 +94,9 @@ impl<'t> Kind<'t> {
             InterfaceType::Option(index) => Self::Cases(Cases::Option(&types[index])),
             InterfaceType::Result(index) => Self::Cases(Cases::Result(&types[index])),
             InterfaceType::Flags(index) => match types[index].names.len() {
-                labels @ 0..=32 => Self::Flags { labels: labels as u32 },
+                labels @ 0..=32 => Self::Flags {
+                    labels: labels as u32,
+                },
                 _ => Self::Unsupported,
             },
             InterfaceType::Own(_)
