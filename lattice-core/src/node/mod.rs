@@ -6,6 +6,7 @@
 
 mod callee;
 mod caller;
+mod discovery;
 mod line;
 mod outbox;
 mod pending;
@@ -96,7 +97,7 @@ pub(crate) struct Inner {
     served: ArcSwap<HashMap<ComponentId, Arc<Served>>>,
     lines: Mutex<HashMap<Origin, Arc<Line>>>,
     replies: Mutex<HashMap<Origin, Arc<ReplyLine>>>,
-    questions: upkeep::Questions,
+    questions: discovery::Questions,
     replay: Mutex<ReplayGuard>,
     sequence: AtomicU64,
     dice: AtomicU64,
@@ -137,7 +138,7 @@ impl Node {
             served: ArcSwap::default(),
             lines: Mutex::default(),
             replies: Mutex::default(),
-            questions: upkeep::Questions::default(),
+            questions: discovery::Questions::default(),
             replay: Mutex::new(ReplayGuard::new()),
             sequence: AtomicU64::new(0),
             dice: AtomicU64::new(token(&origin)),
