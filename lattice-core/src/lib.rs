@@ -17,4 +17,4 @@ pub mod types;
 pub mod value;
 pub mod wire;
 
-pub use lattice::{Call, Component, Connect, ConnectError, Lattice};
+pub use lattice::{BytesCall, Call, Component, Connect, ConnectError, Lattice};

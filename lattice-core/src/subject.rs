@@ -124,7 +124,10 @@ mod tests {
             "lattice.prod.host.h1.00000000000000ff.call"
         );
         let reply = s.reply(&host, 1, 26, 3);
-        assert_eq!(reply.as_str(), "lattice.prod.host.h1.0000000000000001.reply.1a.3");
+        assert_eq!(
+            reply.as_str(),
+            "lattice.prod.host.h1.0000000000000001.reply.1a.3"
+        );
         assert_eq!(s.beat().as_str(), "lattice.prod.beat");
         assert_eq!(parse_reply(&reply), Some((26, 3)));
         assert!(s.replies(&host, 1).matches(&reply));

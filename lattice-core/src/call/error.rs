@@ -154,7 +154,9 @@ pub enum CallError {
         host: HostId,
     },
     /// The host was gone before the call reached it. Did not run.
-    #[error("host `{host}` is gone and the call did not reach it; try again, another host may serve it")]
+    #[error(
+        "host `{host}` is gone and the call did not reach it; try again, another host may serve it"
+    )]
     HostGone {
         /// The host.
         host: HostId,

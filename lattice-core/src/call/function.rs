@@ -20,7 +20,13 @@ impl FunctionRef {
     /// `signature` is the canonical text, for example `func(name: string) -> string`.
     pub fn new(interface: InterfaceName, function: FunctionName, signature: &str) -> Self {
         let key = FunctionKey::new(&interface, &function, signature);
-        Self { compat: interface.compat().into(), interface, function, signature: signature.into(), key }
+        Self {
+            compat: interface.compat().into(),
+            interface,
+            function,
+            signature: signature.into(),
+            key,
+        }
     }
 
     /// The interface as the caller names it.

@@ -50,16 +50,57 @@ impl Component {
     /// # Cancel safety
     /// Dropping the future frees everything on this side; a call that has left may still run.
     pub fn call<R: Decode>(&self, interface: &str, function: &str, args: impl Encode) -> Call<R> {
-        let args = value::to_bytes(&args).map_err(|error| CallError::BadArguments { reason: error.to_string() });
+        let args = value::to_bytes(&args).map_err(|error| CallError::BadArguments {
+            reason: error.to_string(),
+        });
         self.prepare(interface, function, args)
     }
 
     /// The same with arguments and result as encoded bytes.
-    pub fn call_bytes(&self, interface: &str, function: &str, args: Bytes) -> Call<Encoded> {
-        self.prepare(interface, function, Ok(args))
+    pub fn call_bytes(&self, interface: &str, function: &str, args: Bytes) -> BytesCall {
+        BytesCall(self.prepare(interface, function, Ok(args)))
     }
 
-    fn prepare<R>(&self, interface: &str, function: &str, args: Result<Bytes, CallError>) -> Call<R> {
+    /// Calls a function whose type the caller was built with, as generated clients do: a callee with another type
+    /// refuses it as [`SchemaMismatch`](CallError::SchemaMismatch).
+    ///
+    /// # Errors
+    /// A [`CallError`], by the context's deadline.
+    ///
+    /// # Cancel safety
+    /// As for [`call`](Self::call).
+    pub async fn invoke(
+        &self,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        let target = self.id.clone()?;
+        let node = self
+            .lattice
+            .own_node()
+            .await
+            .map_err(|_| CallError::Disconnected { ran: Ran::No })?
+            .inner();
+        node.call(Outgoing {
+            source: Source::Operator,
+            target,
+            grant: None,
+            incarnation: Incarnation::default(),
+            function,
+            args,
+            context,
+            idempotent: false,
+        })
+        .await
+    }
+
+    fn prepare<R>(
+        &self,
+        interface: &str,
+        function: &str,
+        args: Result<Bytes, CallError>,
+    ) -> Call<R> {
         Call {
             component: self.clone(),
             interface: interface.to_owned(),
@@ -102,7 +143,11 @@ impl<R> Call<R> {
             None => Context::new(self.timeout),
         };
         let lattice = &self.component.lattice;
-        let node = lattice.own_node().await.map_err(|_| CallError::Disconnected { ran: Ran::No })?.inner();
+        let node = lattice
+            .own_node()
+            .await
+            .map_err(|_| CallError::Disconnected { ran: Ran::No })?
+            .inner();
         let types = node.types_of(&target, context.deadline).await?;
         let signature = types
             .export(&interface)
@@ -123,25 +168,35 @@ impl<R> Call<R> {
     }
 }
 
-/// Marks a call whose result stays encoded.
-#[derive(Debug)]
-pub enum Encoded {}
-
-impl IntoFuture for Call<Encoded> {
-    type Output = Result<Bytes, CallError>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
-    }
-}
-
 impl<R: Decode + 'static> IntoFuture for Call<R> {
     type Output = Result<R, CallError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let bytes = self.send().await?;
-            value::from_bytes(&bytes).map_err(|error| CallError::BadResult { reason: error.to_string() })
+            value::from_bytes(&bytes).map_err(|error| CallError::BadResult {
+                reason: error.to_string(),
+            })
         })
+    }
+}
+
+/// A call whose arguments and result stay encoded: `.await` it.
+#[must_use = "a call does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct BytesCall(Call<()>);
+
+impl BytesCall {
+    /// Sets what [`Call`]'s methods set: `call.with(|call| call.timeout(…))`.
+    pub fn with(self, set: impl FnOnce(Call<()>) -> Call<()>) -> Self {
+        Self(set(self.0))
+    }
+}
+
+impl IntoFuture for BytesCall {
+    type Output = Result<Bytes, CallError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.0.send())
     }
 }

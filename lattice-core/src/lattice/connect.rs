@@ -1,18 +1,21 @@
 //! Connecting: which bus and store, which key.
 
-use super::{
-    Connection, Lattice, Shared,
-    connection::Parts,
-};
+use super::{Connection, Lattice, Shared, connection::Parts};
 use crate::{
     auth::{Auth, LatticeKey},
-    bus::{Bus, BusError, memory::{MemoryBus, MemoryNetwork}},
+    bus::{
+        Bus, BusError,
+        memory::{MemoryBus, MemoryNetwork},
+    },
     name::{LatticeName, NameError},
     replica::FollowError,
     store::{MemoryStore, Store},
 };
 #[cfg(feature = "nats")]
-use crate::{bus::nats::NatsBus, nats::NatsOptions, store::nats::{NatsStore, NatsStoreOptions}};
+use crate::{
+    nats::NatsOptions,
+    store::nats::{NatsStore, NatsStoreOptions},
+};
 use futures_util::future::BoxFuture;
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 use tokio::sync::OnceCell;
@@ -31,8 +34,14 @@ pub struct Connect {
 enum Engine {
     Memory,
     #[cfg(feature = "nats")]
-    Nats { options: Box<NatsOptions>, replicas: NonZeroUsize },
-    Custom { bus: Arc<dyn Bus>, store: Arc<dyn Store> },
+    Nats {
+        options: Box<NatsOptions>,
+        replicas: NonZeroUsize,
+    },
+    Custom {
+        bus: Arc<dyn Bus>,
+        store: Arc<dyn Store>,
+    },
 }
 
 /// Where the nodes of a lattice get their bus connection.
@@ -51,7 +60,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// On NATS everyone who reaches the server could forge calls and links.
-    #[error("lattice `{lattice}` is on a bus and has no key; give it one with `.key(LatticeKey::from_env(\"LATTICE_KEY\")?)`, or say `.trust_bus()` if everyone on that bus may call anything")]
+    #[error(
+        "lattice `{lattice}` is on a bus and has no key; give it one with `.key(LatticeKey::from_env(\"LATTICE_KEY\")?)`, or say `.trust_bus()` if everyone on that bus may call anything"
+    )]
     NoKey {
         /// The lattice.
         lattice: LatticeName,
@@ -67,7 +78,7 @@ pub enum ConnectError {
     /// The bus is there but can't be used.
     #[error("the bus can't be used")]
     Bus(#[from] BusError),
-    /// The store can't be used.
+    /// The store can't be followed.
     #[error(transparent)]
     Store(#[from] FollowError),
 }
@@ -87,7 +98,13 @@ impl Connect {
         for server in servers {
             options = options.server(server);
         }
-        Self::new(name, Engine::Nats { options: Box::new(options), replicas: NonZeroUsize::MIN })
+        Self::new(
+            name,
+            Engine::Nats {
+                options: Box::new(options),
+                replicas: NonZeroUsize::MIN,
+            },
+        )
     }
 
     pub(super) fn custom(bus: Arc<dyn Bus>, store: Arc<dyn Store>, name: &str) -> Self {
@@ -95,7 +112,13 @@ impl Connect {
     }
 
     fn new(name: &str, engine: Engine) -> Self {
-        Self { name: name.to_owned(), engine, key: None, trust: false, operator_calls: true }
+        Self {
+            name: name.to_owned(),
+            engine,
+            key: None,
+            trust: false,
+            operator_calls: true,
+        }
     }
 
     /// The key that authenticates every frame and store value. All of a lattice share it.
@@ -150,19 +173,34 @@ impl Connect {
             Engine::Memory => {
                 let network = MemoryNetwork::new();
                 let bus: MemoryBus = network.connect();
-                (Arc::new(bus), Arc::new(MemoryStore::new()), Seat::Memory(network))
+                (
+                    Arc::new(bus),
+                    Arc::new(MemoryStore::new()),
+                    Seat::Memory(network),
+                )
             }
             #[cfg(feature = "nats")]
             Engine::Nats { options, replicas } => {
                 let connection = options.connect().await?;
-                let store = NatsStore::open(&connection, NatsStoreOptions::new(&name).replicas(replicas)).await?;
-                (Arc::new(NatsBus::new(connection)), Arc::new(store), Seat::Shared)
+                let bucket = NatsStoreOptions::new(&name).replicas(replicas);
+                let store = NatsStore::open(&connection, bucket).await?;
+                (Arc::new(connection.bus()), Arc::new(store), Seat::Shared)
             }
             Engine::Custom { bus, store } => (bus, store, Seat::Shared),
         };
-        let parts = Parts { name, bus, store, auth, operator_calls: self.operator_calls };
+        let parts = Parts {
+            name,
+            bus,
+            store,
+            auth,
+            operator_calls: self.operator_calls,
+        };
         let connection = Arc::new(Connection::open(parts).await?);
-        Ok(Lattice(Arc::new(Shared { connection, node: OnceCell::new(), seat })))
+        Ok(Lattice(Arc::new(Shared {
+            connection,
+            node: OnceCell::new(),
+            seat,
+        })))
     }
 }
 
@@ -176,13 +214,19 @@ impl IntoFuture for Connect {
 
 impl fmt::Debug for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect").field("name", &self.name).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Connect")
+            .field("name", &self.name)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
 impl Seat {
     /// A connection for one node.
-    pub(super) async fn connection(&self, shared: &Arc<Connection>) -> Result<Arc<Connection>, BusError> {
+    pub(super) async fn connection(
+        &self,
+        shared: &Arc<Connection>,
+    ) -> Result<Arc<Connection>, BusError> {
         match self {
             Self::Shared => Ok(shared.clone()),
             Self::Memory(network) => Ok(Arc::new(shared.over(Arc::new(network.connect())).await?)),

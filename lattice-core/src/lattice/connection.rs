@@ -41,14 +41,30 @@ pub(super) struct Parts {
 
 impl Connection {
     pub(super) async fn open(parts: Parts) -> Result<Self, super::ConnectError> {
-        let Parts { name, bus, store, auth, operator_calls } = parts;
+        let Parts {
+            name,
+            bus,
+            store,
+            auth,
+            operator_calls,
+        } = parts;
         let subjects = Subjects::new(&name);
         let presence = PresenceKeeper::start(&subjects, bus.clone(), auth.clone()).await?;
         let records = Records::new(store, auth.clone());
         let replica = Replica::follow(records.clone()).await?;
         let types = Types::new(records.clone());
         let links = Links::new(records, replica.clone(), types.clone());
-        Ok(Self { name, subjects, bus, auth, replica, links, types, presence, operator_calls })
+        Ok(Self {
+            name,
+            subjects,
+            bus,
+            auth,
+            replica,
+            links,
+            types,
+            presence,
+            operator_calls,
+        })
     }
 
     /// The same over another bus connection: replica and links stay shared, presence is heard anew.

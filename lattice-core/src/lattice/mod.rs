@@ -5,7 +5,7 @@ mod connect;
 mod connection;
 mod presence;
 
-pub use component::{Call, Component};
+pub use component::{BytesCall, Call, Component};
 pub use connect::{Connect, ConnectError};
 
 pub(crate) use connection::Connection;
@@ -14,7 +14,7 @@ use crate::{
     bus::BusError,
     link::Links,
     name::{ComponentId, LatticeName},
-    node::{Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    node::{Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
     serve::Service,
 };
 use std::{fmt, sync::Arc};
@@ -56,7 +56,11 @@ impl Lattice {
     }
 
     /// A lattice on a bus and a store of your own, for tests with faults.
-    pub fn on(bus: Arc<dyn crate::bus::Bus>, store: Arc<dyn crate::store::Store>, name: &str) -> Connect {
+    pub fn on(
+        bus: Arc<dyn crate::bus::Bus>,
+        store: Arc<dyn crate::store::Store>,
+        name: &str,
+    ) -> Connect {
         Connect::custom(bus, store, name)
     }
 
@@ -114,17 +118,37 @@ impl Lattice {
         service: Arc<dyn Service>,
         limits: ServeLimits,
     ) -> Result<Serving, ServeError> {
-        let bus = |source| ServeError::Bus { component: component.clone(), source };
-        self.own_node().await.map_err(bus)?.serve(component.clone(), service, limits).await
+        let bus = |source| ServeError::Bus {
+            component: component.clone(),
+            source,
+        };
+        self.own_node()
+            .await
+            .map_err(bus)?
+            .serve(component.clone(), service, limits)
+            .await
+    }
+
+    /// Calls in the name of a component of this process, through its links.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn caller(&self, component: ComponentId) -> Result<Caller, BusError> {
+        Ok(self.own_node().await?.caller(component))
     }
 
     pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {
-        self.0.node.get_or_try_init(|| self.node(NodeOptions::default())).await
+        self.0
+            .node
+            .get_or_try_init(|| self.node(NodeOptions::default()))
+            .await
     }
 }
 
 impl fmt::Debug for Lattice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lattice").field("name", self.name()).finish_non_exhaustive()
+        f.debug_struct("Lattice")
+            .field("name", self.name())
+            .finish_non_exhaustive()
     }
 }

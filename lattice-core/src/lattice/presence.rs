@@ -44,7 +44,11 @@ struct State {
 }
 
 impl PresenceKeeper {
-    pub(super) async fn start(subjects: &Subjects, bus: Arc<dyn Bus>, auth: Auth) -> Result<Self, BusError> {
+    pub(super) async fn start(
+        subjects: &Subjects,
+        bus: Arc<dyn Bus>,
+        auth: Auth,
+    ) -> Result<Self, BusError> {
         let beats = bus.subscribe(subjects.beat(), WAITING).await?;
         let state = Arc::new(State {
             presence: Mutex::default(),
@@ -53,7 +57,10 @@ impl PresenceKeeper {
             version: watch::Sender::new(0),
         });
         let task = tokio::spawn(listen(state.clone(), beats, bus.state(), auth));
-        Ok(Self { state, _task: AbortOnDropHandle::new(task) })
+        Ok(Self {
+            state,
+            _task: AbortOnDropHandle::new(task),
+        })
     }
 
     /// Everyone who is there.
@@ -68,12 +75,14 @@ impl PresenceKeeper {
 
     /// A beat of a node on this connection.
     pub(crate) fn beat(&self, from: &Origin, beat: Beat) {
-        self.state.apply(|presence| presence.beat(from, beat, Instant::now()));
+        self.state
+            .apply(|presence| presence.beat(from, beat, Instant::now()));
     }
 
     /// A goodbye of a node on this connection.
     pub(crate) fn goodbye(&self, from: &Origin) {
-        self.state.apply(|presence| presence.goodbye(from, Instant::now()));
+        self.state
+            .apply(|presence| presence.goodbye(from, Instant::now()));
     }
 
     /// A caller found this boot gone.
@@ -84,7 +93,8 @@ impl PresenceKeeper {
     /// Somebody says that these serve `component`.
     pub(crate) fn found(&self, component: &ComponentId, hosts: &[(Origin, Digest)]) {
         for (origin, digest) in hosts {
-            self.state.apply(|presence| presence.found(origin, component, *digest, Instant::now()));
+            self.state
+                .apply(|presence| presence.found(origin, component, *digest, Instant::now()));
         }
     }
 
@@ -114,7 +124,12 @@ impl State {
     }
 }
 
-async fn listen(state: Arc<State>, mut beats: Subscription, mut bus: watch::Receiver<BusState>, auth: Auth) {
+async fn listen(
+    state: Arc<State>,
+    mut beats: Subscription,
+    mut bus: watch::Receiver<BusState>,
+    auth: Auth,
+) {
     let mut replay = ReplayGuard::new();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -144,8 +159,15 @@ async fn listen(state: Arc<State>, mut beats: Subscription, mut bus: watch::Rece
     }
 }
 
-fn hear(state: &State, replay: &mut ReplayGuard, auth: &Auth, message: Message) -> Result<(), String> {
-    let Carried::Payload(bytes) = message.body else { return Ok(()) };
+fn hear(
+    state: &State,
+    replay: &mut ReplayGuard,
+    auth: &Auth,
+    message: Message,
+) -> Result<(), String> {
+    let Carried::Payload(bytes) = message.body else {
+        return Ok(());
+    };
     let frame = Frame::open(auth, bytes).map_err(|error| error.to_string())?;
     let now = Instant::now();
     if frame.target().is_some() || !replay.fresh(&frame, now) {

@@ -13,11 +13,17 @@ use crate::{
     name::ComponentId,
     serve::Request,
     types::Digest,
-    wire::{Body as Envelope, CallEnvelope, Discover, Discovered, EnvelopeError, Frame, FrameWriter, Kind, Lane, MAX_COALESCED, Origin, Probe, ProbeAck, ReplyEnvelope, Source},
+    wire::{
+        Body as Envelope, CallEnvelope, Discover, Discovered, EnvelopeError, Frame, FrameWriter,
+        Kind, Lane, MAX_COALESCED, Origin, Probe, ProbeAck, ReplyEnvelope, Source,
+    },
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
-use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// What a reply envelope holds beside the result, in bytes. Generous.
@@ -42,7 +48,9 @@ impl ReplyLine {
 /// Takes calls and probes for as long as the node lives.
 pub(super) async fn serve_inbox(node: Arc<Inner>, mut inbox: Subscription) {
     while let Some(message) = inbox.next().await {
-        let Some(frame) = node.authentic(message) else { continue };
+        let Some(frame) = node.authentic(message) else {
+            continue;
+        };
         match frame.kind() {
             Kind::Call => node.take_calls(&frame),
             Kind::Probe => node.answer_probe(&frame).await,
@@ -52,13 +60,23 @@ pub(super) async fn serve_inbox(node: Arc<Inner>, mut inbox: Subscription) {
 }
 
 /// Answers "who serves this?" for one component, as a member of its queue group.
-pub(super) async fn serve_discovery(node: Arc<Inner>, component: ComponentId, mut questions: Subscription) {
+pub(super) async fn serve_discovery(
+    node: Arc<Inner>,
+    component: ComponentId,
+    mut questions: Subscription,
+) {
     while let Some(message) = questions.next().await {
-        let Some(frame) = node.authentic(message) else { continue };
+        let Some(frame) = node.authentic(message) else {
+            continue;
+        };
         for envelope in frame.envelopes() {
             match Discover::decode(envelope) {
                 Ok(question) if question.component == component => {
-                    let found = Discovered { id: question.id, component: component.clone(), hosts: node.known(&component) };
+                    let found = Discovered {
+                        id: question.id,
+                        component: component.clone(),
+                        hosts: node.known(&component),
+                    };
                     node.answer(frame.sender(), &found).await;
                 }
                 Ok(_) => node.refuse("a question about another component"),
@@ -71,7 +89,9 @@ pub(super) async fn serve_discovery(node: Arc<Inner>, component: ComponentId, mu
 impl Inner {
     /// The frame in a message, when it is one of ours, for us, and new. Everything else is counted and logged.
     pub(super) fn authentic(&self, message: Message) -> Option<Frame> {
-        let Carried::Payload(bytes) = message.body else { return None };
+        let Carried::Payload(bytes) = message.body else {
+            return None;
+        };
         let frame = match Frame::open(&self.connection.auth, bytes) {
             Ok(frame) => frame,
             Err(error) => {
@@ -120,14 +140,33 @@ impl Inner {
             let outcome = match node.granted(&served, &call, context.deadline).await {
                 Err(error) => Err(error),
                 Ok(link) => {
-                    let CallEnvelope { target: component, function, source, args, .. } = call;
-                    served.run(place, Request { component, function, source, link, args, context }).await
+                    let CallEnvelope {
+                        target: component,
+                        function,
+                        source,
+                        args,
+                        ..
+                    } = call;
+                    served
+                        .run(
+                            place,
+                            Request {
+                                component,
+                                function,
+                                source,
+                                link,
+                                args,
+                                context,
+                            },
+                        )
+                        .await
                 }
             };
             node.reply(&from, id, outcome);
         };
         let end = self.end.clone();
-        self.tasks.spawn(async move { end.run_until_cancelled(work).await });
+        self.tasks
+            .spawn(async move { end.run_until_cancelled(work).await });
     }
 
     /// Checks the grant again, from this host's own table.
@@ -156,7 +195,9 @@ impl Inner {
             .await
             .map_err(|_| CallError::LinkTableBehind)?;
         let table = replica.links();
-        let grant = table.resolve(source, interface, &call.link).filter(|grant| grant.link.target == served.id);
+        let grant = table
+            .resolve(source, interface, &call.link)
+            .filter(|grant| grant.link.target == served.id);
         match grant {
             Some(grant) => Ok(Some(grant.link.clone())),
             None => Err(CallError::NotLinked {
@@ -170,18 +211,29 @@ impl Inner {
     fn reply(&self, to: &Origin, id: u64, outcome: Outcome) {
         let limit = self.connection.max_message();
         let outcome = match outcome {
-            Ok(result) if result.len() > limit => {
-                Err(CallError::TooLarge { what: Part::Result, limit: limit as u64 })
-            }
+            Ok(result) if result.len() > limit => Err(CallError::TooLarge {
+                what: Part::Result,
+                limit: limit as u64,
+            }),
             outcome => outcome,
         };
         let reply = ReplyEnvelope { id, outcome };
         let line = self.reply_line(to);
         let size = reply.outcome.as_ref().map_or(512, Bytes::len) + ENVELOPE;
-        let outbox = if size > MAX_COALESCED { &line.bulk } else { &line.small };
-        if outbox.push(size, |buffer| reply.encode_into(buffer)).is_err() {
+        let outbox = if size > MAX_COALESCED {
+            &line.bulk
+        } else {
+            &line.small
+        };
+        if outbox
+            .push(size, |buffer| reply.encode_into(buffer))
+            .is_err()
+        {
             // A caller that doesn't drain its replies is not heard either: its own deadline ends the call.
-            self.refuse(&format!("a reply to `{}`, whose queue of replies is full", to.host));
+            self.refuse(&format!(
+                "a reply to `{}`, whose queue of replies is full",
+                to.host
+            ));
         }
     }
 
@@ -192,7 +244,9 @@ impl Inner {
             return line.clone();
         }
         let connection = &self.connection;
-        let subject = connection.subjects.reply(&to.host, to.epoch, token(&self.origin), 0);
+        let subject = connection
+            .subjects
+            .reply(&to.host, to.epoch, token(&self.origin), 0);
         let outbox = |lane| {
             let address = Address {
                 to: Destination::Replies(subject.clone()),
@@ -202,7 +256,12 @@ impl Inner {
                 lane,
             };
             let lost = |_, error| tracing::debug!(%error, "replies were lost; their callers learn it from the bus");
-            Outbox::start(address, connection.bus.clone(), connection.auth.clone(), lost)
+            Outbox::start(
+                address,
+                connection.bus.clone(),
+                connection.auth.clone(),
+                lost,
+            )
         };
         let line = ReplyLine {
             small: outbox(Lane::Small),
@@ -218,7 +277,10 @@ impl Inner {
         for envelope in frame.envelopes() {
             match Probe::decode(envelope) {
                 Ok(probe) => {
-                    let ack = ProbeAck { nonce: probe.nonce, epoch: self.origin.epoch };
+                    let ack = ProbeAck {
+                        nonce: probe.nonce,
+                        epoch: self.origin.epoch,
+                    };
                     self.answer(frame.sender(), &ack).await;
                 }
                 Err(error) => self.refuse(&error.to_string()),
@@ -234,14 +296,25 @@ impl Inner {
             .filter(|origin| *origin != &self.origin)
             .filter_map(|origin| Some((origin.clone(), peers.digest(component)?)))
             .collect();
-        hosts.extend(self.served(component).map(|served| (self.origin.clone(), served.digest)));
+        hosts.extend(
+            self.served(component)
+                .map(|served| (self.origin.clone(), served.digest)),
+        );
         hosts
     }
 
     async fn answer<B: Envelope>(&self, to: &Origin, answer: &B) {
-        let subject = self.connection.subjects.reply(&to.host, to.epoch, token(&self.origin), 0);
+        let subject = self
+            .connection
+            .subjects
+            .reply(&to.host, to.epoch, token(&self.origin), 0);
         let sent = match self.lone_frame(Some(to), answer) {
-            Ok(frame) => self.connection.bus.publish(subject, None, frame).await.map_err(|error| error.to_string()),
+            Ok(frame) => self
+                .connection
+                .bus
+                .publish(subject, None, frame)
+                .await
+                .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = sent {
@@ -250,8 +323,18 @@ impl Inner {
     }
 
     /// A frame with one envelope, outside of any outbox.
-    pub(super) fn lone_frame<B: Envelope>(&self, to: Option<&Origin>, body: &B) -> Result<Bytes, EnvelopeError> {
+    pub(super) fn lone_frame<B: Envelope>(
+        &self,
+        to: Option<&Origin>,
+        body: &B,
+    ) -> Result<Bytes, EnvelopeError> {
         let sequence = self.next_sequence();
-        FrameWriter::message(&self.connection.auth, self.origin.clone(), to.cloned(), sequence, body)
+        FrameWriter::message(
+            &self.connection.auth,
+            self.origin.clone(),
+            to.cloned(),
+            sequence,
+            body,
+        )
     }
 }

@@ -15,7 +15,11 @@ use crate::{
     wire::{CallEnvelope, Origin, Source},
 };
 use bytes::Bytes;
-use std::{fmt, sync::{Arc, atomic::Ordering}, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::{Instant, timeout_at};
 
 /// Replicas that one call may try; each further one only when the call surely did not run.
@@ -52,7 +56,9 @@ pub struct Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Caller")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,13 +82,22 @@ impl Caller {
     ///
     /// # Cancel safety
     /// Dropping the future frees everything on this side; a call that has left may still run.
-    pub async fn call(&self, function: &FunctionRef, link: &LinkName, args: Bytes, context: Context) -> Outcome {
+    pub async fn call(
+        &self,
+        function: &FunctionRef,
+        link: &LinkName,
+        args: Bytes,
+        context: Context,
+    ) -> Outcome {
         let table = self.node.connection.replica.links();
-        let grant = table.resolve(&self.source, function.compat(), link).cloned().ok_or_else(|| CallError::NotLinked {
-            source_id: self.source.clone(),
-            interface: function.interface().to_string(),
-            link: link.clone(),
-        })?;
+        let grant = table
+            .resolve(&self.source, function.compat(), link)
+            .cloned()
+            .ok_or_else(|| CallError::NotLinked {
+                source_id: self.source.clone(),
+                interface: function.interface().to_string(),
+                link: link.clone(),
+            })?;
         let incarnation = table.incarnation();
         drop(table);
         let call = Outgoing {
@@ -124,11 +139,15 @@ impl Inner {
                 Err(error) if may_go_elsewhere(&error) && call.context.left() > Duration::ZERO => {
                     last = Some(error);
                 }
-                Err(CallError::NotExported { .. }) => return Err(self.explain_not_exported(&call).await),
+                Err(CallError::NotExported { .. }) => {
+                    return Err(self.explain_not_exported(&call).await);
+                }
                 outcome => return outcome,
             }
         }
-        Err(last.unwrap_or(CallError::NotServed { component: call.target }))
+        Err(last.unwrap_or(CallError::NotServed {
+            component: call.target,
+        }))
     }
 
     fn check(&self, call: &Outgoing<'_>) -> Result<(), CallError> {
@@ -140,7 +159,10 @@ impl Inner {
         }
         let limit = self.connection.max_message();
         if call.args.len() > limit {
-            return Err(CallError::TooLarge { what: Part::Arguments, limit: limit as u64 });
+            return Err(CallError::TooLarge {
+                what: Part::Arguments,
+                limit: limit as u64,
+            });
         }
         if Instant::now() >= call.context.deadline {
             return Err(CallError::DeadlineExceeded { ran: Ran::No });
@@ -148,15 +170,26 @@ impl Inner {
         Ok(())
     }
 
-    async fn route(self: &Arc<Self>, call: &Outgoing<'_>, tried: &[Origin]) -> Result<Route, CallError> {
-        let locality = call.grant.as_ref().map_or(Locality::PreferLocal, |grant| grant.link.locality);
-        let here = self.served(&call.target).filter(|_| !tried.contains(&self.origin));
+    async fn route(
+        self: &Arc<Self>,
+        call: &Outgoing<'_>,
+        tried: &[Origin],
+    ) -> Result<Route, CallError> {
+        let locality = call
+            .grant
+            .as_ref()
+            .map_or(Locality::PreferLocal, |grant| grant.link.locality);
+        let here = self
+            .served(&call.target)
+            .filter(|_| !tried.contains(&self.origin));
         if locality != Locality::Spread
             && let Some(served) = here
         {
             return Ok(Route::Here(served));
         }
-        let not_served = || CallError::NotServed { component: call.target.clone() };
+        let not_served = || CallError::NotServed {
+            component: call.target.clone(),
+        };
         if locality == Locality::LocalOnly {
             return Err(not_served());
         }
@@ -183,22 +216,42 @@ impl Inner {
         let first = (random >> 32) as usize % count;
         let second = (first + 1 + (random & 0xffff_ffff) as usize % (count - 1)) % count;
         let (first, second) = (at(first)?, at(second)?);
-        Some(if second.load() < first.load() { second } else { first })
+        Some(if second.load() < first.load() {
+            second
+        } else {
+            first
+        })
     }
 
-    async fn call_there(self: &Arc<Self>, line: &Arc<Line>, call: &Outgoing<'_>, attempt: u8) -> Outcome {
-        let (incarnation, link_revision) =
-            call.grant.as_ref().map(|grant| (call.incarnation, grant.revision)).unwrap_or_default();
-        let overloaded = || CallError::Overloaded { component: call.target.clone() };
+    async fn call_there(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        call: &Outgoing<'_>,
+        attempt: u8,
+    ) -> Outcome {
+        let (incarnation, link_revision) = call
+            .grant
+            .as_ref()
+            .map(|grant| (call.incarnation, grant.revision))
+            .unwrap_or_default();
+        let overloaded = || CallError::Overloaded {
+            component: call.target.clone(),
+        };
         let pending = &self.pending;
-        let (ticket, answer) = pending.open(line.token, Instant::now()).ok_or_else(overloaded)?;
+        let (ticket, answer) = pending
+            .open(line.token, Instant::now())
+            .ok_or_else(overloaded)?;
         let envelope = CallEnvelope {
             id: ticket.id,
             function: call.function.key(),
             deadline_left: call.context.left(),
             source: call.source.clone(),
             target: call.target.clone(),
-            link: call.grant.as_ref().map(|grant| grant.link.name.clone()).unwrap_or_default(),
+            link: call
+                .grant
+                .as_ref()
+                .map(|grant| grant.link.name.clone())
+                .unwrap_or_default(),
             incarnation,
             link_revision,
             fence: 0,
@@ -209,24 +262,36 @@ impl Inner {
             args: call.args.clone(),
         };
         let _in_flight = line.enter();
-        let frame = line.send(call.args.len() + ENVELOPE, |buffer| envelope.encode_into(buffer)).map_err(|_| overloaded())?;
+        let frame = line
+            .send(call.args.len() + ENVELOPE, |buffer| {
+                envelope.encode_into(buffer)
+            })
+            .map_err(|_| overloaded())?;
         pending.sent(ticket.id, frame);
         self.busy.notify_one();
         match timeout_at(call.context.deadline, answer).await {
             Ok(Ok(outcome)) => outcome,
             // The table is dropped with the node, and the node is what this future borrows.
             Ok(Err(_)) => Err(CallError::Disconnected { ran: Ran::Maybe }),
-            Err(_) if line.handed_over(frame) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
+            Err(_) if line.handed_over(frame) => {
+                Err(CallError::DeadlineExceeded { ran: Ran::Maybe })
+            }
             Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
         }
     }
 
     /// The callee knows no such function: is it missing there, or another type?
     async fn explain_not_exported(self: &Arc<Self>, call: &Outgoing<'_>) -> CallError {
-        let Outgoing { function, target, .. } = call;
+        let Outgoing {
+            function, target, ..
+        } = call;
         let missing = CallError::not_exported(target, function.interface(), function.function());
-        let Ok(types) = self.types_of(target, call.context.deadline).await else { return missing };
-        let found = types.export(function.interface()).and_then(|(_, f)| f.functions.get(function.function()));
+        let Ok(types) = self.types_of(target, call.context.deadline).await else {
+            return missing;
+        };
+        let found = types
+            .export(function.interface())
+            .and_then(|(_, f)| f.functions.get(function.function()));
         match found {
             Some(found) if found != function.signature() => CallError::SchemaMismatch {
                 component: target.clone(),
@@ -251,14 +316,22 @@ impl Inner {
                 node.frame_lost(number, frame, &error);
             }
         };
-        let line = Arc::new(Line::open(&self.origin, peer.clone(), number, &self.connection, lost));
+        let line = Arc::new(Line::open(
+            &self.origin,
+            peer.clone(),
+            number,
+            &self.connection,
+            lost,
+        ));
         lines.insert(peer.clone(), line.clone());
         line
     }
 
     /// Cheap and good enough to spread load: splitmix64 over a counter.
     fn random(&self) -> u64 {
-        let mut z = self.dice.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mut z = self
+            .dice
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -278,7 +351,11 @@ impl Route {
 async fn call_here(served: &Arc<Served>, call: &Outgoing<'_>) -> Outcome {
     let place = served.admit()?;
     if served.interface_of(call.function.key()).is_none() {
-        return Err(CallError::not_exported(&call.target, call.function.interface(), call.function.function()));
+        return Err(CallError::not_exported(
+            &call.target,
+            call.function.interface(),
+            call.function.function(),
+        ));
     }
     let request = Request {
         component: call.target.clone(),
@@ -296,6 +373,9 @@ fn may_go_elsewhere(error: &CallError) -> bool {
     error.ran() == Ran::No
         && matches!(
             error,
-            CallError::NotServed { .. } | CallError::Stopping { .. } | CallError::Overloaded { .. } | CallError::HostGone { .. }
+            CallError::NotServed { .. }
+                | CallError::Stopping { .. }
+                | CallError::Overloaded { .. }
+                | CallError::HostGone { .. }
         )
 }

@@ -3,7 +3,10 @@
 //! A host's death is noticed by asking: when a call has waited [`PROBE_AFTER`], its host is probed, once per host and not
 //! per call; [`MISSES`] probes unanswered, [`PROBE_EVERY`] apart, end every call to that boot.
 
-use super::{frame_of, outbox::{Address, Destination, Full, Outbox}};
+use super::{
+    frame_of,
+    outbox::{Address, Destination, Full, Outbox},
+};
 use crate::{
     bus::BusError,
     lattice::Connection,
@@ -57,25 +60,59 @@ impl Line {
     ) -> Self {
         let outbox = |lane: Lane| {
             let subject = connection.subjects.call(&peer.host, peer.epoch);
-            let to = Destination::Inbox { subject, subjects: connection.subjects.clone(), token };
-            let address = Address { to, from: from.clone(), peer: peer.clone(), kind: Kind::Call, lane };
+            let to = Destination::Inbox {
+                subject,
+                subjects: connection.subjects.clone(),
+                token,
+            };
+            let address = Address {
+                to,
+                from: from.clone(),
+                peer: peer.clone(),
+                kind: Kind::Call,
+                lane,
+            };
             let lost = lost.clone();
             let lost = move |number, error| lost(frame_of(lane, number), error);
-            Outbox::start(address, connection.bus.clone(), connection.auth.clone(), lost)
+            Outbox::start(
+                address,
+                connection.bus.clone(),
+                connection.auth.clone(),
+                lost,
+            )
         };
         let (small, bulk) = (outbox(Lane::Small), outbox(Lane::Bulk));
-        Self { peer, token, small, bulk, in_flight: AtomicUsize::new(0), watch: Mutex::default() }
+        Self {
+            peer,
+            token,
+            small,
+            bulk,
+            in_flight: AtomicUsize::new(0),
+            watch: Mutex::default(),
+        }
     }
 
     /// Queues a call of about `size` bytes; big ones travel apart and don't hold up the small.
-    pub(crate) fn send(&self, size: usize, encode: impl FnOnce(&mut BytesMut)) -> Result<u64, Full> {
-        let (lane, outbox) = if size > MAX_COALESCED { (Lane::Bulk, &self.bulk) } else { (Lane::Small, &self.small) };
+    pub(crate) fn send(
+        &self,
+        size: usize,
+        encode: impl FnOnce(&mut BytesMut),
+    ) -> Result<u64, Full> {
+        let (lane, outbox) = if size > MAX_COALESCED {
+            (Lane::Bulk, &self.bulk)
+        } else {
+            (Lane::Small, &self.small)
+        };
         Ok(frame_of(lane, outbox.push(size, encode)?))
     }
 
     /// Whether that frame has been given to the bus.
     pub(crate) fn handed_over(&self, frame: u64) -> bool {
-        let outbox = if frame & 0xff == Lane::Bulk as u64 { &self.bulk } else { &self.small };
+        let outbox = if frame & 0xff == Lane::Bulk as u64 {
+            &self.bulk
+        } else {
+            &self.small
+        };
         outbox.handed_over(frame >> 8)
     }
 
@@ -138,7 +175,10 @@ impl Watch {
         if now.saturating_duration_since(quiet_since) < PROBE_AFTER {
             return Step::Nothing;
         }
-        if self.probed.is_some_and(|at| now.saturating_duration_since(at) < PROBE_EVERY) {
+        if self
+            .probed
+            .is_some_and(|at| now.saturating_duration_since(at) < PROBE_EVERY)
+        {
             return Step::Nothing;
         }
         if self.unanswered >= MISSES {

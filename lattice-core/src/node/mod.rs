@@ -38,13 +38,16 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 use tokio::sync::Notify;
-use tokio_util::{sync::CancellationToken, task::{AbortOnDropHandle, TaskTracker}};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 /// Frames that wait in a subscription of this node before the bus drops more.
 const INBOX: usize = 65_536;
@@ -114,11 +117,20 @@ pub(crate) struct Inner {
 
 impl Node {
     /// Joins the lattice: subscribes, and from then on takes part. It beats once it serves something.
-    pub(crate) async fn join(connection: Arc<Connection>, options: NodeOptions) -> Result<Self, BusError> {
+    pub(crate) async fn join(
+        connection: Arc<Connection>,
+        options: NodeOptions,
+    ) -> Result<Self, BusError> {
         let origin = Origin::new(options.host.unwrap_or_else(HostId::random), boot_epoch());
         let subjects = &connection.subjects;
-        let inbox = connection.bus.subscribe(subjects.call(&origin.host, origin.epoch), INBOX).await?;
-        let replies = connection.bus.subscribe(subjects.replies(&origin.host, origin.epoch), INBOX).await?;
+        let inbox = connection
+            .bus
+            .subscribe(subjects.call(&origin.host, origin.epoch), INBOX)
+            .await?;
+        let replies = connection
+            .bus
+            .subscribe(subjects.replies(&origin.host, origin.epoch), INBOX)
+            .await?;
         let inner = Arc::new(Inner {
             labels: options.labels,
             pending: Pending::new(IN_FLIGHT),
@@ -185,7 +197,8 @@ impl Node {
         inner.leaving.store(true, Ordering::Release);
         inner.say_goodbye(grace).await;
         let served: Vec<_> = inner.served.load().values().cloned().collect();
-        let drained = futures_util::future::join_all(served.iter().map(|served| served.drain(grace))).await;
+        let drained =
+            futures_util::future::join_all(served.iter().map(|served| served.drain(grace))).await;
         let done = drained.into_iter().all(|drained| drained);
         // What was answered last may still be in an outbox.
         inner.flush_replies(Duration::from_secs(1)).await;
@@ -210,7 +223,9 @@ impl Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("origin", self.origin()).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("origin", self.origin())
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +269,10 @@ impl Inner {
         let limit = self.connection.bus.max_payload() as u64;
         self.pending.fail(peer, |carried_by| {
             (carried_by == Some(frame)).then(|| match error {
-                BusError::TooLarge { .. } => CallError::TooLarge { what: crate::call::Part::Arguments, limit },
+                BusError::TooLarge { .. } => CallError::TooLarge {
+                    what: crate::call::Part::Arguments,
+                    limit,
+                },
                 _ => CallError::Disconnected { ran: Ran::No },
             })
         });
@@ -262,11 +280,17 @@ impl Inner {
 
     /// Ends every call to a boot of a host that is gone.
     fn peer_lost(&self, peer: &Origin) {
-        let Some(line) = self.lock_lines().remove(peer) else { return };
+        let Some(line) = self.lock_lines().remove(peer) else {
+            return;
+        };
         let count = self.pending.fail(line.token, |frame| {
             let left = frame.is_some_and(|frame| line.handed_over(frame));
             let host = peer.host.clone();
-            Some(if left { CallError::HostLost { host } } else { CallError::HostGone { host } })
+            Some(if left {
+                CallError::HostLost { host }
+            } else {
+                CallError::HostGone { host }
+            })
         });
         if count > 0 {
             tracing::warn!(host = %peer.host, calls = count, "a host was lost with calls in flight");
@@ -292,6 +316,11 @@ fn frame_of(lane: Lane, number: u64) -> u64 {
 /// host id's subject, and one host does not start twice that fast.
 fn boot_epoch() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_millis() as u64);
-    LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(now.max(last + 1))).map_or(now, |last| now.max(last + 1))
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(1, |since| since.as_millis() as u64);
+    LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
+        Some(now.max(last + 1))
+    })
+    .map_or(now, |last| now.max(last + 1))
 }

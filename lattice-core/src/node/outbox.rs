@@ -41,7 +41,11 @@ pub(crate) struct Address {
 #[derive(Debug, Clone)]
 pub(crate) enum Destination {
     /// Calls: one inbox, and a reply subject of its own per frame, where the bus reports nobody there.
-    Inbox { subject: Subject, subjects: Subjects, token: u64 },
+    Inbox {
+        subject: Subject,
+        subjects: Subjects,
+        token: u64,
+    },
     /// Replies: one subject, nothing comes back.
     Replies(Subject),
 }
@@ -65,13 +69,25 @@ impl Outbox {
         auth: Auth,
         lost: impl Fn(u64, BusError) + Send + 'static,
     ) -> Self {
-        let queue = Arc::new(Queue { address, state: Mutex::default(), wake: Notify::new(), handed: AtomicU64::new(0) });
+        let queue = Arc::new(Queue {
+            address,
+            state: Mutex::default(),
+            wake: Notify::new(),
+            handed: AtomicU64::new(0),
+        });
         let task = tokio::spawn(write(queue.clone(), bus, auth, lost));
-        Self { queue, _writer: AbortOnDropHandle::new(task) }
+        Self {
+            queue,
+            _writer: AbortOnDropHandle::new(task),
+        }
     }
 
     /// Queues one envelope of about `size` bytes and answers the number of its frame.
-    pub(crate) fn push(&self, size: usize, encode: impl FnOnce(&mut BytesMut)) -> Result<u64, Full> {
+    pub(crate) fn push(
+        &self,
+        size: usize,
+        encode: impl FnOnce(&mut BytesMut),
+    ) -> Result<u64, Full> {
         let frame = self.queue.push(size, encode)?;
         self.queue.wake.notify_one();
         Ok(frame)
@@ -123,16 +139,28 @@ impl Queue {
         if state.waiting > 0 && state.waiting + size > MAX_WAITING {
             return Err(Full);
         }
-        if state.open.as_ref().is_some_and(|open| open.writer.len() + size > MAX_COALESCED)
+        if state
+            .open
+            .as_ref()
+            .is_some_and(|open| open.writer.len() + size > MAX_COALESCED)
             && let Some(open) = state.open.take()
         {
             state.full.push_back(open);
         }
         if state.open.is_none() {
             state.newest += 1;
-            let Address { from, peer, kind, lane, .. } = &self.address;
+            let Address {
+                from,
+                peer,
+                kind,
+                lane,
+                ..
+            } = &self.address;
             let writer = FrameWriter::new(from.clone(), Some(peer.clone()), *kind, *lane);
-            state.open = Some(Open { number: state.newest, writer });
+            state.open = Some(Open {
+                number: state.newest,
+                writer,
+            });
         }
         let State { open, waiting, .. } = &mut *state;
         let Some(open) = open else { return Err(Full) };
@@ -157,17 +185,29 @@ impl Queue {
     }
 }
 
-async fn write(queue: Arc<Queue>, bus: Arc<dyn Bus>, auth: Auth, lost: impl Fn(u64, BusError) + Send + 'static) {
+async fn write(
+    queue: Arc<Queue>,
+    bus: Arc<dyn Bus>,
+    auth: Auth,
+    lost: impl Fn(u64, BusError) + Send + 'static,
+) {
     loop {
         queue.wake.notified().await;
         // Lets everyone who is about to call get into the same frame; without it a third of the rate is lost.
         tokio::task::yield_now().await;
         while let Some(Open { number, writer }) = queue.next() {
             let (to, reply) = match &queue.address.to {
-                Destination::Inbox { subject, subjects, token } => {
+                Destination::Inbox {
+                    subject,
+                    subjects,
+                    token,
+                } => {
                     let Origin { host, epoch } = &queue.address.from;
                     let frame = frame_of(queue.address.lane, number);
-                    (subject.clone(), Some(subjects.reply(host, *epoch, *token, frame)))
+                    (
+                        subject.clone(),
+                        Some(subjects.reply(host, *epoch, *token, frame)),
+                    )
                 }
                 Destination::Replies(subject) => (subject.clone(), None),
             };

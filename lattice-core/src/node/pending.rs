@@ -54,7 +54,10 @@ impl Drop for Ticket<'_> {
 impl Pending {
     /// At most `limit` calls at once.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { table: Mutex::default(), limit }
+        Self {
+            table: Mutex::default(),
+            limit,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -62,7 +65,11 @@ impl Pending {
     }
 
     /// A slot for a call to `peer`; `None` when there are too many calls in flight.
-    pub(crate) fn open(&self, peer: u64, now: Instant) -> Option<(Ticket<'_>, oneshot::Receiver<Outcome>)> {
+    pub(crate) fn open(
+        &self,
+        peer: u64,
+        now: Instant,
+    ) -> Option<(Ticket<'_>, oneshot::Receiver<Outcome>)> {
         let (answer, receiver) = oneshot::channel();
         let mut table = self.lock();
         let index = match table.free.pop() {
@@ -74,7 +81,12 @@ impl Pending {
             None => return None,
         };
         let slot = &mut table.slots[index as usize];
-        slot.call = Some(Waiting { peer, frame: None, since: now, answer });
+        slot.call = Some(Waiting {
+            peer,
+            frame: None,
+            since: now,
+            answer,
+        });
         let id = u64::from(slot.generation) << 32 | u64::from(index);
         Some((Ticket { pending: self, id }, receiver))
     }
@@ -89,7 +101,11 @@ impl Pending {
     /// The reply of `peer` to call `id` arrived. False when nobody waits for it, or not from that peer.
     pub(crate) fn complete(&self, id: u64, peer: u64, outcome: Outcome) -> bool {
         let mut table = self.lock();
-        if table.slot(id).and_then(|slot| slot.call.as_ref()).is_none_or(|waiting| waiting.peer != peer) {
+        if table
+            .slot(id)
+            .and_then(|slot| slot.call.as_ref())
+            .is_none_or(|waiting| waiting.peer != peer)
+        {
             return false;
         }
         let waiting = table.take(id);
@@ -98,13 +114,21 @@ impl Pending {
     }
 
     /// Ends calls to `peer`: each frame (`None`: still being queued) with what `error` says for it, if it says anything.
-    pub(crate) fn fail(&self, peer: u64, error: impl Fn(Option<u64>) -> Option<CallError>) -> usize {
+    pub(crate) fn fail(
+        &self,
+        peer: u64,
+        error: impl Fn(Option<u64>) -> Option<CallError>,
+    ) -> usize {
         let mut table = self.lock();
         let mut ended = Vec::new();
         for index in 0..table.slots.len() {
             let slot = &table.slots[index];
-            let Some(waiting) = slot.call.as_ref().filter(|waiting| waiting.peer == peer) else { continue };
-            let Some(error) = error(waiting.frame) else { continue };
+            let Some(waiting) = slot.call.as_ref().filter(|waiting| waiting.peer == peer) else {
+                continue;
+            };
+            let Some(error) = error(waiting.frame) else {
+                continue;
+            };
             let id = u64::from(slot.generation) << 32 | index as u64;
             ended.extend(table.take(id).map(|waiting| (waiting, error)));
         }
@@ -120,7 +144,13 @@ impl Pending {
     /// Since when the longest waiting call to `peer` waits.
     pub(crate) fn oldest(&self, peer: u64) -> Option<Instant> {
         let table = self.lock();
-        table.slots.iter().filter_map(|slot| slot.call.as_ref()).filter(|w| w.peer == peer).map(|w| w.since).min()
+        table
+            .slots
+            .iter()
+            .filter_map(|slot| slot.call.as_ref())
+            .filter(|w| w.peer == peer)
+            .map(|w| w.since)
+            .min()
     }
 
     /// How many calls wait.
@@ -158,7 +188,10 @@ mod tests {
         let pending = Pending::new(8);
         let (a, mut answer_a) = pending.open(1, Instant::now()).expect("room");
         let (b, mut answer_b) = pending.open(2, Instant::now()).expect("room");
-        assert!(!pending.complete(a.id, 2, ok()), "another peer can't answer");
+        assert!(
+            !pending.complete(a.id, 2, ok()),
+            "another peer can't answer"
+        );
         assert!(pending.complete(a.id, 1, ok()));
         assert!(!pending.complete(a.id, 1, ok()), "nor anyone twice");
         assert_eq!(answer_a.try_recv().expect("answered"), ok());
@@ -188,10 +221,15 @@ mod tests {
         let (_other, mut answer_other) = pending.open(2, Instant::now()).expect("room");
         pending.sent(a.id, 1);
         pending.sent(b.id, 2);
-        let count = pending.fail(1, |frame| (frame == Some(2)).then_some(CallError::LinkTableBehind));
+        let count = pending.fail(1, |frame| {
+            (frame == Some(2)).then_some(CallError::LinkTableBehind)
+        });
         assert_eq!(count, 1);
         assert!(answer_a.try_recv().is_err());
-        assert_eq!(answer_b.try_recv().expect("ended"), Err(CallError::LinkTableBehind));
+        assert_eq!(
+            answer_b.try_recv().expect("ended"),
+            Err(CallError::LinkTableBehind)
+        );
         assert!(answer_other.try_recv().is_err());
         assert!(pending.oldest(1).is_some());
         assert!(pending.oldest(3).is_none());

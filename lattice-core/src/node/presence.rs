@@ -37,7 +37,12 @@ pub struct Peer {
 
 impl Peer {
     fn bare(origin: Origin) -> Self {
-        Self { origin, components: BTreeMap::new(), labels: BTreeMap::new(), versions: Versions::OURS }
+        Self {
+            origin,
+            components: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            versions: Versions::OURS,
+        }
     }
 }
 
@@ -57,12 +62,18 @@ impl Peers {
     /// The digest of the types that some host serves `component` with.
     pub fn digest(&self, component: &ComponentId) -> Option<Digest> {
         let origin = self.serving(component).first()?;
-        self.hosts.get(&origin.host)?.components.get(component).copied()
+        self.hosts
+            .get(&origin.host)?
+            .components
+            .get(component)
+            .copied()
     }
 
     /// Whether that boot of a host is live.
     pub fn contains(&self, origin: &Origin) -> bool {
-        self.hosts.get(&origin.host).is_some_and(|peer| peer.origin == *origin)
+        self.hosts
+            .get(&origin.host)
+            .is_some_and(|peer| peer.origin == *origin)
     }
 
     /// Every live host, in no order.
@@ -74,7 +85,10 @@ impl Peers {
         self.serving.clear();
         for peer in self.hosts.values() {
             for component in peer.components.keys() {
-                self.serving.entry(component.clone()).or_default().push(peer.origin.clone());
+                self.serving
+                    .entry(component.clone())
+                    .or_default()
+                    .push(peer.origin.clone());
             }
         }
     }
@@ -98,6 +112,8 @@ pub(crate) enum Change {
     Joined(Origin),
     /// A known host serves something else than before.
     Updated,
+    /// A host said goodbye: it takes nothing new and finishes what it has.
+    Leaving(Origin),
     /// These are gone.
     Left(Vec<Origin>),
 }
@@ -110,18 +126,29 @@ impl Presence {
 
     /// A beat arrived.
     pub(crate) fn beat(&mut self, from: &Origin, beat: Beat, now: Instant) -> Change {
-        if self.ghosts.get(&from.host).is_some_and(|(epoch, _)| from.epoch <= *epoch) {
+        if self
+            .ghosts
+            .get(&from.host)
+            .is_some_and(|(epoch, _)| from.epoch <= *epoch)
+        {
             return Change::None;
         }
         let known = self.peers.hosts.get(&from.host).cloned();
-        if known.as_ref().is_some_and(|peer| peer.origin.epoch > from.epoch) {
+        if known
+            .as_ref()
+            .is_some_and(|peer| peer.origin.epoch > from.epoch)
+        {
             return Change::None;
         }
         let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.heard.insert(from.host.clone(), (now, interval));
         let peer = Peer {
             origin: from.clone(),
-            components: beat.components.into_iter().map(|served| (served.id, served.digest)).collect(),
+            components: beat
+                .components
+                .into_iter()
+                .map(|served| (served.id, served.digest))
+                .collect(),
             labels: beat.labels,
             versions: beat.versions,
         };
@@ -136,20 +163,44 @@ impl Presence {
     }
 
     /// Somebody who knows says that this host serves `component`; its own beats will tell the rest.
-    pub(crate) fn found(&mut self, host: &Origin, component: &ComponentId, digest: Digest, now: Instant) -> Change {
-        if self.ghosts.get(&host.host).is_some_and(|(epoch, _)| host.epoch <= *epoch) {
+    pub(crate) fn found(
+        &mut self,
+        host: &Origin,
+        component: &ComponentId,
+        digest: Digest,
+        now: Instant,
+    ) -> Change {
+        if self
+            .ghosts
+            .get(&host.host)
+            .is_some_and(|(epoch, _)| host.epoch <= *epoch)
+        {
             return Change::None;
         }
-        let known = self.peers.hosts.get(&host.host).filter(|peer| peer.origin == *host);
+        let known = self
+            .peers
+            .hosts
+            .get(&host.host)
+            .filter(|peer| peer.origin == *host);
         if known.is_some_and(|peer| peer.components.contains_key(component))
-            || self.peers.hosts.get(&host.host).is_some_and(|peer| peer.origin.epoch > host.epoch)
+            || self
+                .peers
+                .hosts
+                .get(&host.host)
+                .is_some_and(|peer| peer.origin.epoch > host.epoch)
         {
             return Change::None;
         }
         let mut peer = known.map_or_else(|| Peer::bare(host.clone()), |peer| Peer::clone(peer));
         peer.components.insert(component.clone(), digest);
-        self.heard.entry(host.host.clone()).or_insert((now, Duration::from_secs(1)));
-        let change = if known.is_some() { Change::Updated } else { Change::Joined(host.clone()) };
+        self.heard
+            .entry(host.host.clone())
+            .or_insert((now, Duration::from_secs(1)));
+        let change = if known.is_some() {
+            Change::Updated
+        } else {
+            Change::Joined(host.clone())
+        };
         self.peers.hosts.insert(host.host.clone(), Arc::new(peer));
         self.peers.index();
         change
@@ -158,12 +209,20 @@ impl Presence {
     /// A host said goodbye: this boot of it never comes back.
     pub(crate) fn goodbye(&mut self, who: &Origin, now: Instant) -> Change {
         self.remember_ghost(who, now);
-        self.lost(who)
+        match self.lost(who) {
+            Change::Left(_) => Change::Leaving(who.clone()),
+            change => change,
+        }
     }
 
     /// A caller found the host gone. That may be a mistake, so its next beat brings it back.
     pub(crate) fn lost(&mut self, who: &Origin) -> Change {
-        if self.peers.hosts.get(&who.host).is_none_or(|peer| peer.origin.epoch > who.epoch) {
+        if self
+            .peers
+            .hosts
+            .get(&who.host)
+            .is_none_or(|peer| peer.origin.epoch > who.epoch)
+        {
             return Change::None;
         }
         self.peers.hosts.remove(&who.host);
@@ -199,10 +258,17 @@ impl Presence {
     }
 
     fn remember_ghost(&mut self, who: &Origin, now: Instant) {
-        let entry = self.ghosts.entry(who.host.clone()).or_insert((who.epoch, now));
+        let entry = self
+            .ghosts
+            .entry(who.host.clone())
+            .or_insert((who.epoch, now));
         *entry = (entry.0.max(who.epoch), now);
         if self.ghosts.len() > GHOSTS
-            && let Some(oldest) = self.ghosts.iter().min_by_key(|(_, (_, at))| *at).map(|(host, _)| host.clone())
+            && let Some(oldest) = self
+                .ghosts
+                .iter()
+                .min_by_key(|(_, (_, at))| *at)
+                .map(|(host, _)| host.clone())
         {
             self.ghosts.remove(&oldest);
         }
@@ -227,7 +293,10 @@ mod tests {
         Beat {
             components: components
                 .iter()
-                .map(|id| Served { id: ComponentId::new(id).expect("valid"), digest: Digest([1; 32]) })
+                .map(|id| Served {
+                    id: ComponentId::new(id).expect("valid"),
+                    digest: Digest([1; 32]),
+                })
                 .collect(),
             sent_ms: 0,
             interval_ms: 1_000,
@@ -239,7 +308,10 @@ mod tests {
     }
 
     fn serving(presence: &Presence, component: &str) -> Vec<Origin> {
-        let mut hosts = presence.snapshot().serving(&ComponentId::new(component).expect("valid")).to_vec();
+        let mut hosts = presence
+            .snapshot()
+            .serving(&ComponentId::new(component).expect("valid"))
+            .to_vec();
         hosts.sort_by(|a, b| a.host.cmp(&b.host));
         hosts
     }
@@ -247,17 +319,40 @@ mod tests {
     #[test]
     fn a_host_comes_changes_and_goes() {
         let (mut p, now) = (Presence::default(), Instant::now());
-        assert_eq!(p.beat(&origin("a", 1), beat(&["x"]), now), Change::Joined(origin("a", 1)));
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x"]), now),
+            Change::Joined(origin("a", 1))
+        );
         assert_eq!(p.beat(&origin("a", 1), beat(&["x"]), now), Change::None);
-        assert_eq!(p.beat(&origin("a", 1), beat(&["x", "y"]), now), Change::Updated);
-        assert_eq!(p.beat(&origin("b", 1), beat(&["y"]), now), Change::Joined(origin("b", 1)));
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x", "y"]), now),
+            Change::Updated
+        );
+        assert_eq!(
+            p.beat(&origin("b", 1), beat(&["y"]), now),
+            Change::Joined(origin("b", 1))
+        );
         assert_eq!(serving(&p, "y"), [origin("a", 1), origin("b", 1)]);
-        assert_eq!(p.goodbye(&origin("a", 1), now), Change::Left(vec![origin("a", 1)]));
+        assert_eq!(
+            p.goodbye(&origin("a", 1), now),
+            Change::Leaving(origin("a", 1))
+        );
         assert_eq!(serving(&p, "x"), []);
-        assert_eq!(p.beat(&origin("a", 1), beat(&["x"]), now), Change::None, "a ghost stays one");
-        assert_eq!(p.beat(&origin("a", 2), beat(&["x"]), now), Change::Joined(origin("a", 2)));
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x"]), now),
+            Change::None,
+            "a ghost stays one"
+        );
+        assert_eq!(
+            p.beat(&origin("a", 2), beat(&["x"]), now),
+            Change::Joined(origin("a", 2))
+        );
         assert_eq!(p.lost(&origin("a", 2)), Change::Left(vec![origin("a", 2)]));
-        assert_eq!(p.beat(&origin("a", 2), beat(&["x"]), now), Change::Joined(origin("a", 2)), "only suspected");
+        assert_eq!(
+            p.beat(&origin("a", 2), beat(&["x"]), now),
+            Change::Joined(origin("a", 2)),
+            "only suspected"
+        );
     }
 
     #[test]
@@ -276,16 +371,25 @@ mod tests {
         assert_eq!(p.tick(now + Duration::from_millis(3_000)), Change::None);
         p.reconnected(now + Duration::from_millis(3_000));
         assert_eq!(p.tick(now + Duration::from_millis(6_000)), Change::None);
-        assert_eq!(p.tick(now + Duration::from_millis(6_001)), Change::Left(vec![origin("a", 1)]));
+        assert_eq!(
+            p.tick(now + Duration::from_millis(6_001)),
+            Change::Left(vec![origin("a", 1)])
+        );
         let later = now + Duration::from_secs(9);
-        assert_eq!(p.beat(&origin("a", 1), beat(&["x"]), later), Change::Joined(origin("a", 1)));
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x"]), later),
+            Change::Joined(origin("a", 1))
+        );
     }
 
     #[test]
     fn ghosts_are_bounded() {
         let (mut p, now) = (Presence::default(), Instant::now());
         for n in 0..GHOSTS + 10 {
-            p.goodbye(&origin(&format!("h{n}"), 1), now + Duration::from_millis(n as u64));
+            p.goodbye(
+                &origin(&format!("h{n}"), 1),
+                now + Duration::from_millis(n as u64),
+            );
         }
         assert_eq!(p.ghosts.len(), GHOSTS);
     }

@@ -43,7 +43,11 @@ pub struct ServeLimits {
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        Self { concurrent: NonZeroUsize::MIN.saturating_add(255), queued: 1_024, result: 16 * 1024 * 1024 }
+        Self {
+            concurrent: NonZeroUsize::MIN.saturating_add(255),
+            queued: 1_024,
+            result: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -138,13 +142,21 @@ impl Served {
     /// A place in the queue, or why there is none.
     pub(crate) fn admit(self: &Arc<Self>) -> Result<Place, CallError> {
         if *self.stopping.borrow() {
-            return Err(CallError::Stopping { component: self.id.clone() });
+            return Err(CallError::Stopping {
+                component: self.id.clone(),
+            });
         }
         let most = self.limits.concurrent.get() + self.limits.queued;
-        let admitted = self.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < most).then_some(now + 1));
+        let admitted = self
+            .admitted
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now < most).then_some(now + 1)
+            });
         match admitted {
             Ok(_) => Ok(Place(self.clone())),
-            Err(_) => Err(CallError::Overloaded { component: self.id.clone() }),
+            Err(_) => Err(CallError::Overloaded {
+                component: self.id.clone(),
+            }),
         }
     }
 
@@ -169,28 +181,38 @@ impl Served {
             Ok(turn) => turn,
             Err(_) => match timeout_at(deadline, self.running.acquire()).await {
                 Ok(Ok(turn)) => turn,
-                Ok(Err(_)) => return Err(CallError::Stopping { component: self.id.clone() }),
+                Ok(Err(_)) => {
+                    return Err(CallError::Stopping {
+                        component: self.id.clone(),
+                    });
+                }
                 Err(_) => return Err(late),
             },
         };
         if let Some(link) = &request.link {
             self.pass_gate(link, deadline).await?;
         }
-        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request))).map_err(panicked)?;
+        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)))
+            .map_err(panicked)?;
         let result = match answer {
             Answer::Ready(result) => result,
-            Answer::Later(future) => match timeout_at(deadline, AssertUnwindSafe(future).catch_unwind()).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(panic)) => Err(panicked(panic)),
-                Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
-            },
+            Answer::Later(future) => {
+                match timeout_at(deadline, AssertUnwindSafe(future).catch_unwind()).await {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(panic)) => Err(panicked(panic)),
+                    Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
+                }
+            }
         }?;
         self.check_size(result)
     }
 
     fn check_size(&self, result: Bytes) -> Outcome {
         if result.len() > self.limits.result {
-            return Err(CallError::TooLarge { what: Part::Result, limit: self.limits.result as u64 });
+            return Err(CallError::TooLarge {
+                what: Part::Result,
+                limit: self.limits.result as u64,
+            });
         }
         Ok(result)
     }
@@ -212,22 +234,29 @@ impl Served {
                 }
             }
         };
-        let state = match timeout_at(deadline, gate.wait_for(|state| *state != Gate::Asking)).await {
+        let state = match timeout_at(deadline, gate.wait_for(|state| *state != Gate::Asking)).await
+        {
             Ok(Ok(state)) => state.clone(),
             Ok(Err(_)) => return Err(CallError::LinkTableBehind),
             Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
         };
         match state {
-            Gate::Rejected(reason) => {
-                Err(CallError::LinkRejected { source_id: link.source.clone(), link: link.name.clone(), reason })
-            }
+            Gate::Rejected(reason) => Err(CallError::LinkRejected {
+                source_id: link.source.clone(),
+                link: link.name.clone(),
+                reason,
+            }),
             _ => Ok(()),
         }
     }
 
     /// Tells the service of a link; the answer is for the link's status. Calls over the link wait for it from here on,
     /// not only from the first poll on.
-    pub(crate) fn link(self: &Arc<Self>, link: Arc<Link>, within: Duration) -> impl Future<Output = Gate> + Send + use<> {
+    pub(crate) fn link(
+        self: &Arc<Self>,
+        link: Arc<Link>,
+        within: Duration,
+    ) -> impl Future<Output = Gate> + Send + use<> {
         let (state, gate) = watch::channel(Gate::Asking);
         self.gates.send_modify(|gates| {
             gates.insert(link.key(), (link.clone(), gate));
@@ -238,8 +267,12 @@ impl Served {
             let answer = match tokio::time::timeout(within, ask).await {
                 Ok(Ok(Ok(()))) => Gate::Open,
                 Ok(Ok(Err(reason))) => Gate::Rejected(reason),
-                Ok(Err(panic)) => Gate::Rejected(format!("the provider panicked: {}", panic_text(&*panic))),
-                Err(_) => Gate::Rejected(format!("the provider did not accept it within {within:?}")),
+                Ok(Err(panic)) => {
+                    Gate::Rejected(format!("the provider panicked: {}", panic_text(&*panic)))
+                }
+                Err(_) => {
+                    Gate::Rejected(format!("the provider did not accept it within {within:?}"))
+                }
             };
             state.send_replace(answer.clone());
             answer
@@ -248,12 +281,19 @@ impl Served {
 
     /// Every link that the service was told of.
     pub(crate) fn told(&self) -> Vec<(LinkKey, Arc<Link>)> {
-        self.gates.borrow().iter().map(|(key, (link, _))| (key.clone(), link.clone())).collect()
+        self.gates
+            .borrow()
+            .iter()
+            .map(|(key, (link, _))| (key.clone(), link.clone()))
+            .collect()
     }
 
     /// Tells the service that a link is gone.
     pub(crate) fn unlink(&self, key: &LinkKey) {
-        if self.gates.send_if_modified(|gates| gates.remove(key).is_some()) {
+        if self
+            .gates
+            .send_if_modified(|gates| gates.remove(key).is_some())
+        {
             let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
             if told.is_err() {
                 tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was taken away");
@@ -277,7 +317,9 @@ impl Served {
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> CallError {
-    CallError::CalleeFailed { reason: format!("it panicked: {}", panic_text(&*panic)) }
+    CallError::CalleeFailed {
+        reason: format!("it panicked: {}", panic_text(&*panic)),
+    }
 }
 
 /// The message of a panic, when it has one.

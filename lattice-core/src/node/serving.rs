@@ -11,12 +11,7 @@ use crate::{
     serve::Service,
     types::PublishError,
 };
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Questions of who serves a component that wait for this node at most.
@@ -29,7 +24,9 @@ const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum ServeError {
     /// This node serves a component with that id already.
-    #[error("host `{host}` already serves component `{component}`; stop it first, or choose another id")]
+    #[error(
+        "host `{host}` already serves component `{component}`; stop it first, or choose another id"
+    )]
     AlreadyServed {
         /// The component.
         component: ComponentId,
@@ -91,7 +88,10 @@ impl Drop for Serving {
         let (id, served) = (&self.served.id, &self.served);
         self.node.served.rcu(|all| {
             let mut all = HashMap::clone(all);
-            if all.get(id).is_some_and(|current| Arc::ptr_eq(current, served)) {
+            if all
+                .get(id)
+                .is_some_and(|current| Arc::ptr_eq(current, served))
+            {
                 all.remove(id);
             }
             all
@@ -102,7 +102,9 @@ impl Drop for Serving {
 
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving").field("component", &self.served.id).finish_non_exhaustive()
+        f.debug_struct("Serving")
+            .field("component", &self.served.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,9 +122,14 @@ impl Node {
     ) -> Result<Serving, ServeError> {
         let node = self.inner();
         if node.leaving.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(ServeError::Leaving { host: self.host_id().clone() });
+            return Err(ServeError::Leaving {
+                host: self.host_id().clone(),
+            });
         }
-        let already = || ServeError::AlreadyServed { component: component.clone(), host: self.host_id().clone() };
+        let already = || ServeError::AlreadyServed {
+            component: component.clone(),
+            host: self.host_id().clone(),
+        };
         if node.served(&component).is_some() {
             return Err(already());
         }
@@ -132,20 +139,31 @@ impl Node {
             .types
             .publish(&component, &served.types)
             .await
-            .map_err(|source| ServeError::Publish { component: component.clone(), source })?;
+            .map_err(|source| ServeError::Publish {
+                component: component.clone(),
+                source,
+            })?;
         let subject = connection.subjects.serves(&component);
         let questions = connection
             .bus
             .queue_subscribe(subject, "serves", QUESTIONS)
             .await
-            .map_err(|source| ServeError::Bus { component: component.clone(), source })?;
-        let discovery = tokio::spawn(callee::serve_discovery(node.clone(), component.clone(), questions));
+            .map_err(|source| ServeError::Bus {
+                component: component.clone(),
+                source,
+            })?;
+        let discovery = tokio::spawn(callee::serve_discovery(
+            node.clone(),
+            component.clone(),
+            questions,
+        ));
         let discovery = AbortOnDropHandle::new(discovery);
         let mut taken = false;
         node.served.rcu(|all| {
             taken = all.contains_key(&component);
             let mut all = HashMap::clone(all);
-            all.entry(component.clone()).or_insert_with(|| served.clone());
+            all.entry(component.clone())
+                .or_insert_with(|| served.clone());
             all
         });
         if taken {
@@ -153,7 +171,11 @@ impl Node {
         }
         node.newly_served.notify_one();
         node.news.notify_one();
-        Ok(Serving { node: node.clone(), served, _discovery: discovery })
+        Ok(Serving {
+            node: node.clone(),
+            served,
+            _discovery: discovery,
+        })
     }
 }
 
@@ -184,13 +206,17 @@ impl Inner {
                 }
                 Gate::Open | Gate::Asking => LinkStatus::Active,
             };
-            let reported = node.connection.links.report(&node.origin.host, &entry.key, entry.revision, status);
+            let reported =
+                node.connection
+                    .links
+                    .report(&node.origin.host, &entry.key, entry.revision, status);
             if let Err(error) = reported.await {
                 tracing::warn!(link = %entry.key, %error, "the status of a link could not be written");
             }
         };
         let end = self.end.clone();
-        self.tasks.spawn(async move { end.run_until_cancelled(work).await });
+        self.tasks
+            .spawn(async move { end.run_until_cancelled(work).await });
     }
 }
 

@@ -10,7 +10,10 @@ use crate::{
     name::ComponentId,
     subject::parse_reply,
     types::{ComponentTypes, Digest},
-    wire::{Beat, Body as _, Discover, Discovered, EnvelopeError, Frame, Goodbye, Kind, Origin, Probe, ProbeAck, ReplyEnvelope, Served, Versions},
+    wire::{
+        Beat, Body as _, Discover, Discovered, EnvelopeError, Frame, Goodbye, Kind, Origin, Probe,
+        ProbeAck, ReplyEnvelope, Served, Versions,
+    },
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -85,7 +88,9 @@ pub(super) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
             node.nobody_there(&message);
             continue;
         }
-        let Some(frame) = node.authentic(message) else { continue };
+        let Some(frame) = node.authentic(message) else {
+            continue;
+        };
         let peer = token(frame.sender());
         if let Some(line) = node.lock_lines().get(frame.sender()) {
             line.heard(Instant::now());
@@ -109,13 +114,19 @@ pub(super) async fn watch_over_calls(node: Arc<Inner>) {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while node.pending.len() > 0 {
             look.tick().await;
-            let lines: Vec<Arc<Line>> = node.lock_lines().values().filter(|line| line.in_flight() > 0).cloned().collect();
+            let lines: Vec<Arc<Line>> = node
+                .lock_lines()
+                .values()
+                .filter(|line| line.in_flight() > 0)
+                .cloned()
+                .collect();
             for line in lines {
                 node.look_after(&line).await;
             }
         }
         let now = Instant::now();
-        node.lock_replies().retain(|_, line| !line.is_idle(now, REPLY_IDLE));
+        node.lock_replies()
+            .retain(|_, line| !line.is_idle(now, REPLY_IDLE));
     }
 }
 
@@ -125,12 +136,18 @@ pub(super) async fn follow_presence(node: Arc<Inner>) {
     loop {
         match changes.recv().await {
             Ok(super::presence::Change::Joined(_)) => node.news.notify_one(),
-            Ok(super::presence::Change::Left(gone)) => gone.iter().for_each(|origin| node.peer_lost(origin)),
+            Ok(super::presence::Change::Left(gone)) => {
+                gone.iter().for_each(|origin| node.peer_lost(origin))
+            }
             Ok(_) => {}
             Err(broadcast::error::RecvError::Lagged(_)) => {
                 let peers = node.connection.presence.peers();
-                let gone: Vec<Origin> =
-                    node.lock_lines().keys().filter(|origin| !peers.contains(origin)).cloned().collect();
+                let gone: Vec<Origin> = node
+                    .lock_lines()
+                    .keys()
+                    .filter(|origin| !peers.contains(origin))
+                    .cloned()
+                    .collect();
                 gone.iter().for_each(|origin| node.peer_lost(origin));
             }
             Err(broadcast::error::RecvError::Closed) => return,
@@ -157,12 +174,17 @@ impl Inner {
     async fn send_beat(&self, interval: Duration) {
         let table = self.connection.replica.links();
         let beat = Beat {
-            sent_ms: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+            sent_ms: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_millis() as u64),
             components: self
                 .served
                 .load()
                 .values()
-                .map(|served| Served { id: served.id.clone(), digest: served.digest })
+                .map(|served| Served {
+                    id: served.id.clone(),
+                    digest: served.digest,
+                })
                 .collect(),
             labels: self.labels.clone(),
             incarnation: table.incarnation(),
@@ -175,18 +197,35 @@ impl Inner {
         self.connection.presence.beat(&self.origin, beat.clone());
         let frame = match self.lone_frame(None, &beat) {
             Ok(frame) => frame,
-            Err(error) => return tracing::error!(%error, "this host serves or says too much to beat"),
+            Err(error) => {
+                return tracing::error!(%error, "this host serves or says too much to beat");
+            }
         };
-        if let Err(error) = self.connection.bus.publish(self.connection.subjects.beat(), None, frame).await {
+        if let Err(error) = self
+            .connection
+            .bus
+            .publish(self.connection.subjects.beat(), None, frame)
+            .await
+        {
             tracing::debug!(%error, "a beat was not sent");
         }
     }
 
     pub(super) async fn say_goodbye(&self, grace: Duration) {
         self.connection.presence.goodbye(&self.origin);
-        let frame = self.lone_frame(None, &Goodbye { grace_ms: grace.as_millis() as u32 });
+        let frame = self.lone_frame(
+            None,
+            &Goodbye {
+                grace_ms: grace.as_millis() as u32,
+            },
+        );
         let Ok(frame) = frame else { return };
-        if let Err(error) = self.connection.bus.publish(self.connection.subjects.beat(), None, frame).await {
+        if let Err(error) = self
+            .connection
+            .bus
+            .publish(self.connection.subjects.beat(), None, frame)
+            .await
+        {
             tracing::debug!(%error, "the goodbye was not sent");
         }
     }
@@ -194,7 +233,11 @@ impl Inner {
     /// Waits until no reply is queued any more, and the bus has them.
     pub(super) async fn flush_replies(&self, within: Duration) {
         let flushed = async {
-            while self.lock_replies().values().any(|line| !line.is_idle(Instant::now(), Duration::ZERO)) {
+            while self
+                .lock_replies()
+                .values()
+                .any(|line| !line.is_idle(Instant::now(), Duration::ZERO))
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             self.connection.bus.flush().await
@@ -222,7 +265,8 @@ impl Inner {
                 if let Some((component, answer)) = asked {
                     self.connection.presence.found(&component, &found.hosts);
                     // The asker may have gone in this moment.
-                    let _ = answer.send(found.hosts.into_iter().map(|(origin, _)| origin).collect());
+                    let _ =
+                        answer.send(found.hosts.into_iter().map(|(origin, _)| origin).collect());
                 }
             }
             other => self.refuse(&format!("a frame of kind {other:?} among the replies")),
@@ -232,12 +276,18 @@ impl Inner {
 
     /// The bus says that a frame of ours reached nobody.
     fn nobody_there(self: &Arc<Self>, message: &Message) {
-        let Some((peer, frame)) = parse_reply(&message.subject) else { return };
+        let Some((peer, frame)) = parse_reply(&message.subject) else {
+            return;
+        };
         if peer == QUESTION {
             self.questions.lock().remove(&frame);
             return;
         }
-        let line = self.lock_lines().values().find(|line| line.token == peer).cloned();
+        let line = self
+            .lock_lines()
+            .values()
+            .find(|line| line.token == peer)
+            .cloned();
         let Some(line) = line else { return };
         let host = line.peer.host.clone();
         // What that very frame carried never arrived; what went before may have.
@@ -253,8 +303,12 @@ impl Inner {
             Step::Nothing => {}
             Step::Probe => {
                 let subjects = &self.connection.subjects;
-                let (to, number) = (subjects.call(&line.peer.host, line.peer.epoch), self.sequence.load(Ordering::Relaxed));
-                let reply = subjects.reply(&self.origin.host, self.origin.epoch, line.token, u64::MAX);
+                let (to, number) = (
+                    subjects.call(&line.peer.host, line.peer.epoch),
+                    self.sequence.load(Ordering::Relaxed),
+                );
+                let reply =
+                    subjects.reply(&self.origin.host, self.origin.epoch, line.token, u64::MAX);
                 let probe = Probe { nonce: number };
                 let frame = self.lone_frame(Some(&line.peer), &probe);
                 let Ok(frame) = frame else { return };
@@ -275,28 +329,47 @@ impl Inner {
         for line in lines {
             self.pending.fail(line.token, |frame| {
                 let left = frame.is_some_and(|frame| line.handed_over(frame));
-                Some(CallError::Disconnected { ran: if left { Ran::Maybe } else { Ran::No } })
+                Some(CallError::Disconnected {
+                    ran: if left { Ran::Maybe } else { Ran::No },
+                })
             });
         }
     }
 
     /// Asks the lattice who serves `component`.
-    pub(super) async fn discover(&self, component: &ComponentId, deadline: Instant) -> Result<Vec<Origin>, CallError> {
+    pub(super) async fn discover(
+        &self,
+        component: &ComponentId,
+        deadline: Instant,
+    ) -> Result<Vec<Origin>, CallError> {
         let (answer, answered) = oneshot::channel();
         let id = self.next_sequence();
         {
             let mut questions = self.questions.lock();
             if questions.len() >= MAX_QUESTIONS {
-                return Err(CallError::Overloaded { component: component.clone() });
+                return Err(CallError::Overloaded {
+                    component: component.clone(),
+                });
             }
             questions.insert(id, (component.clone(), answer));
         }
         let _asked = Asked(self, id);
-        let question = Discover { id, component: component.clone() };
-        let frame = self.lone_frame(None, &question).map_err(|error| CallError::BadArguments { reason: error.to_string() })?;
+        let question = Discover {
+            id,
+            component: component.clone(),
+        };
+        let frame = self
+            .lone_frame(None, &question)
+            .map_err(|error| CallError::BadArguments {
+                reason: error.to_string(),
+            })?;
         let subjects = &self.connection.subjects;
         let reply = subjects.reply(&self.origin.host, self.origin.epoch, QUESTION, id);
-        let asked = self.connection.bus.publish(subjects.serves(component), Some(reply), frame).await;
+        let asked = self
+            .connection
+            .bus
+            .publish(subjects.serves(component), Some(reply), frame)
+            .await;
         asked.map_err(|_| CallError::Disconnected { ran: Ran::No })?;
         match timeout_at(deadline.min(Instant::now() + ASK), answered).await {
             Ok(Ok(hosts)) => Ok(hosts),
@@ -306,7 +379,11 @@ impl Inner {
     }
 
     /// The types that `component` is served with now.
-    pub(crate) async fn types_of(&self, component: &ComponentId, deadline: Instant) -> Result<Arc<ComponentTypes>, CallError> {
+    pub(crate) async fn types_of(
+        &self,
+        component: &ComponentId,
+        deadline: Instant,
+    ) -> Result<Arc<ComponentTypes>, CallError> {
         if let Some(served) = self.served(component) {
             return Ok(served.types.clone());
         }
@@ -317,16 +394,24 @@ impl Inner {
         let unavailable = |reason: String| CallError::StoreUnavailable { reason };
         match timeout_at(deadline, self.connection.types.by_digest(&digest)).await {
             Ok(Ok(Some(types))) => Ok(types),
-            Ok(Ok(None)) => Err(unavailable(format!("the types of `{component}` are not in the store"))),
+            Ok(Ok(None)) => Err(unavailable(format!(
+                "the types of `{component}` are not in the store"
+            ))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
         }
     }
 
-    async fn discover_digest(&self, component: &ComponentId, deadline: Instant) -> Result<Digest, CallError> {
+    async fn discover_digest(
+        &self,
+        component: &ComponentId,
+        deadline: Instant,
+    ) -> Result<Digest, CallError> {
         self.discover(component, deadline).await?;
         let found = self.connection.presence.peers().digest(component);
-        found.ok_or_else(|| CallError::NotServed { component: component.clone() })
+        found.ok_or_else(|| CallError::NotServed {
+            component: component.clone(),
+        })
     }
 }
 

@@ -50,7 +50,11 @@ pub fn id(text: &str) -> ComponentId {
 
 pub fn function(name: &str, signature: &str) -> FunctionRef {
     let interface = InterfaceName::new(API).expect("an interface");
-    FunctionRef::new(interface, FunctionName::new(name).expect("a function"), signature)
+    FunctionRef::new(
+        interface,
+        FunctionName::new(name).expect("a function"),
+        signature,
+    )
 }
 
 pub fn echo() -> FunctionRef {
@@ -69,11 +73,19 @@ pub fn text(value: &str) -> Bytes {
 pub fn types(functions: &[(&str, &str)]) -> ComponentTypes {
     let functions = functions
         .iter()
-        .map(|(name, signature)| (FunctionName::new(name).expect("a function"), (*signature).to_owned()))
+        .map(|(name, signature)| {
+            (
+                FunctionName::new(name).expect("a function"),
+                (*signature).to_owned(),
+            )
+        })
         .collect();
     let interface = InterfaceName::new(API).expect("an interface");
     let exports = BTreeMap::from([(interface, InterfaceTypes { functions })]);
-    ComponentTypes { exports, ..ComponentTypes::default() }
+    ComponentTypes {
+        exports,
+        ..ComponentTypes::default()
+    }
 }
 
 pub struct Serve(pub Arc<Api>);
@@ -81,7 +93,11 @@ pub struct Serve(pub Arc<Api>);
 impl Service for Serve {
     fn types(&self) -> Arc<ComponentTypes> {
         let plain = ["wait", "panic", "later-panic", "fail"].map(|name| (name, PLAIN));
-        let mut all = vec![("echo", ECHO), ("left", "func() -> u64"), ("big", "func(n: u32) -> list<u8>")];
+        let mut all = vec![
+            ("echo", ECHO),
+            ("left", "func() -> u64"),
+            ("big", "func(n: u32) -> list<u8>"),
+        ];
         all.extend(plain);
         Arc::new(types(&all))
     }
@@ -91,10 +107,14 @@ impl Service for Serve {
         let is = |name: &str, signature: &str| function(name, signature).key() == request.function;
         if is("echo", ECHO) {
             let answer = from_bytes::<(String,)>(&request.args).and_then(|(text,)| to_bytes(&text));
-            return Answer::Ready(answer.map_err(|error| CallError::BadArguments { reason: error.to_string() }));
+            return Answer::Ready(answer.map_err(|error| CallError::BadArguments {
+                reason: error.to_string(),
+            }));
         }
         if is("left", "func() -> u64") {
-            return Answer::Ready(Ok(to_bytes(&(request.context.left().as_millis() as u64)).expect("a number encodes")));
+            return Answer::Ready(Ok(
+                to_bytes(&(request.context.left().as_millis() as u64)).expect("a number encodes")
+            ));
         }
         if is("big", "func(n: u32) -> list<u8>") {
             let (n,) = from_bytes::<(u32,)>(&request.args).expect("a number");
@@ -104,7 +124,9 @@ impl Service for Serve {
             panic!("told to");
         }
         if is("fail", PLAIN) {
-            return Answer::Ready(Err(CallError::CalleeFailed { reason: "told to".to_owned() }));
+            return Answer::Ready(Err(CallError::CalleeFailed {
+                reason: "told to".to_owned(),
+            }));
         }
         let api = self.0.clone();
         let panics = is("later-panic", PLAIN);
@@ -120,13 +142,21 @@ impl Service for Serve {
     }
 
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
-        self.0.links.lock().expect("not poisoned").push(format!("+{} {}", link.source, link.config));
+        self.0
+            .links
+            .lock()
+            .expect("not poisoned")
+            .push(format!("+{} {}", link.source, link.config));
         let refusal = self.0.refuse.lock().expect("not poisoned").clone();
         Box::pin(async move { refusal.map_or(Ok(()), Err) })
     }
 
     fn unlinked(&self, link: &LinkKey) {
-        self.0.links.lock().expect("not poisoned").push(format!("-{}", link.source));
+        self.0
+            .links
+            .lock()
+            .expect("not poisoned")
+            .push(format!("-{}", link.source));
     }
 }
 
@@ -134,11 +164,16 @@ impl Service for Serve {
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while !holds().await {
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not in time: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 pub async fn lattice() -> Lattice {
-    Lattice::in_memory("test").await.expect("an in-memory lattice opens")
+    Lattice::in_memory("test")
+        .await
+        .expect("an in-memory lattice opens")
 }
