@@ -11,7 +11,7 @@ use super::{
     tls,
 };
 use crate::bus::{BusError, BusState, nats::NatsBus};
-use async_nats::{ConnectOptions, Event, ServerAddr, connection::State};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr, connection::State};
 use std::{
     fmt,
     future::Future,
@@ -34,6 +34,9 @@ const SETTLE: Duration = Duration::from_millis(1);
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// From the second round over the servers on, an attempt waits half of this and a random part of the rest.
 const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// Before the next attempt when the last one was refused the login: only a person can help, and every attempt is work for
+/// the server.
+const REFUSED_DELAY: Duration = Duration::from_secs(1);
 /// How long the server may take to confirm what it is asked to; longer than it takes to give up a silent one.
 const CONFIRM: Duration = Duration::from_secs(8);
 /// Server errors kept for a `subscribe` that waits to hear whether it was refused.
@@ -60,6 +63,7 @@ struct Signals {
     errors: broadcast::Sender<Arc<str>>,
     look: Notify,
     closed: AtomicBool,
+    login_refused: AtomicBool,
     /// What ends with the connection, even when the client is too busy reconnecting to end it.
     taps: Mutex<Vec<Weak<Tap>>>,
 }
@@ -117,8 +121,13 @@ impl NatsConnection {
         self.client().server_info().version
     }
 
-    /// Closes the connection for everyone who shares it, after what was published has been written. Subscriptions end.
+    /// Closes the connection for everyone who shares it, after the server has seen what was published. Subscriptions end.
+    /// Waits a few seconds at most, and not at all while disconnected.
     pub async fn close(&self) {
+        // The client would hang up on what its socket doesn't take at once. A server that doesn't answer is not waited for.
+        tokio::time::timeout(PING_INTERVAL, self.round_trip())
+            .await
+            .ok();
         self.shared.signals.close();
         // The command only waits when the client's queue is full, which a dead server can make last.
         tokio::time::timeout(PING_INTERVAL, self.client().drain())
@@ -241,6 +250,7 @@ impl Signals {
             errors: broadcast::Sender::new(ERRORS_KEPT),
             look: Notify::new(),
             closed: AtomicBool::new(false),
+            login_refused: AtomicBool::new(false),
             taps: Mutex::default(),
         }
     }
@@ -272,8 +282,35 @@ impl Signals {
                 // Nobody listening is fine.
                 let _ = self.errors.send(error.to_string().into());
             }
+            Event::ClientError(error) => {
+                tracing::debug!(%error, "reconnecting to NATS");
+                let refused = error
+                    .to_string()
+                    .contains(&ConnectErrorKind::AuthorizationViolation.to_string());
+                if refused && !self.login_refused.swap(true, Ordering::AcqRel) {
+                    tracing::error!(
+                        "the NATS server refuses the login it took before; still trying"
+                    );
+                }
+            }
+            Event::Connected => {
+                self.login_refused.store(false, Ordering::Release);
+                self.look.notify_one();
+            }
             _ => self.look.notify_one(),
         }
+    }
+
+    /// How long the client waits before it tries to connect.
+    fn reconnect_delay(&self, attempt: usize, servers: usize) -> Duration {
+        if self.closed.load(Ordering::Acquire) {
+            // The client retries for ever, also when nobody is left to talk to: park it.
+            return Duration::MAX;
+        }
+        if self.login_refused.load(Ordering::Acquire) {
+            return REFUSED_DELAY;
+        }
+        reconnect_delay(attempt, servers)
     }
 
     /// Tells the watchers what `now` and the count of connections so far mean, given the count before.
@@ -332,14 +369,7 @@ async fn client_options(
         .connection_timeout(options.connect_timeout / servers as u32)
         .require_tls(options.tls.required)
         .tls_client_config(tls_config)
-        .reconnect_delay_callback(move |attempt| {
-            // The client retries for ever, also when nobody is left to talk to: park it.
-            if for_delay.closed.load(Ordering::Acquire) {
-                Duration::MAX
-            } else {
-                reconnect_delay(attempt, servers)
-            }
-        })
+        .reconnect_delay_callback(move |attempt| for_delay.reconnect_delay(attempt, servers))
         .event_callback(move |event| {
             for_events.event(event);
             std::future::ready(())
