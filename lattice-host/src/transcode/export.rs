@@ -64,6 +64,8 @@ impl<T: Send + 'static> BoundExport<T> {
     /// When the guest traps. The store is then of no more use. A result over the store's hostcall fuel is a
     /// [`LiftError::TooLarge`](super::LiftError::TooLarge).
     ///
+    /// A guest that waits for what never comes is not an error but waits: put a deadline around the call.
+    ///
     /// # Cancel safety
     /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
     pub(crate) async fn call(&self, store: &mut Store<T>, arguments: Arguments) -> Result<Vec<u8>> {
