@@ -12,7 +12,11 @@ use std::future::Future;
 
 /// The arguments of a call, as a tuple; else what it is answered with.
 pub fn arguments<T: Decode>(args: &Bytes) -> Result<T, Answer> {
-    from_bytes(args).map_err(|error| Answer::Ready(Err(CallError::BadArguments { reason: error.to_string() })))
+    from_bytes(args).map_err(|error| {
+        Answer::Ready(Err(CallError::BadArguments {
+            reason: error.to_string(),
+        }))
+    })
 }
 
 /// The answer that a handler's future will give.
@@ -27,11 +31,15 @@ where
 pub fn unknown<P: Provider>(call: &Call<P>) -> Answer {
     Answer::Ready(Err(CallError::NotExported {
         component: call.component().clone(),
-        interface: call.link().map_or_else(String::new, |link| link.interface.to_string()),
+        interface: call
+            .link()
+            .map_or_else(String::new, |link| link.interface.to_string()),
         function: format!("the one with key {}", call.function()),
     }))
 }
 
 fn encode(result: &impl Encode) -> Result<Bytes, CallError> {
-    to_bytes(result).map_err(|error| CallError::BadResult { reason: error.to_string() })
+    to_bytes(result).map_err(|error| CallError::BadResult {
+        reason: error.to_string(),
+    })
 }

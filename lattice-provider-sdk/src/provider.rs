@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn an_error_turns_into_a_refusal_with_its_causes() {
         let refused = || -> Result<(), Refusal> { Err(Outer(std::io::Error::other("timed out")))? };
-        assert_eq!(refused().expect_err("refused").reason(), "no connection to `db`: timed out");
+        assert_eq!(
+            refused().expect_err("refused").reason(),
+            "no connection to `db`: timed out"
+        );
     }
 
     #[test]

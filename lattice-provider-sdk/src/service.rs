@@ -23,7 +23,10 @@ pub trait IntoService {
 impl<P: Provider> IntoService for P {
     fn into_service(self) -> Arc<dyn Service> {
         Arc::new(ProviderService {
-            life: Arc::new(Life { provider: Arc::new(self), sessions: Sessions::default() }),
+            life: Arc::new(Life {
+                provider: Arc::new(self),
+                sessions: Sessions::default(),
+            }),
             types: Arc::new(component_types::<P::World>()),
         })
     }
@@ -110,12 +113,23 @@ struct Asking<P: Provider> {
 impl<P: Provider> Asking<P> {
     fn new(life: Arc<Life<P>>, link: Arc<Link>) -> Self {
         let turn = life.sessions.ask(&link);
-        Self { life, link, turn, open: false }
+        Self {
+            life,
+            link,
+            turn,
+            open: false,
+        }
     }
 
     async fn run(mut self) -> Result<(), String> {
-        let session = self.session().await.map_err(|refusal| refusal.reason().to_owned())?;
-        let ended = self.life.sessions.open(self.turn, self.link.clone(), session);
+        let session = self
+            .session()
+            .await
+            .map_err(|refusal| refusal.reason().to_owned())?;
+        let ended = self
+            .life
+            .sessions
+            .open(self.turn, self.link.clone(), session);
         self.open = true;
         self.life.unlink(ended);
         Ok(())
@@ -137,7 +151,10 @@ impl<P: Provider> Drop for Asking<P> {
     }
 }
 
-async fn operator_call<P: Provider>(provider: Arc<P>, request: Request) -> Result<bytes::Bytes, CallError> {
+async fn operator_call<P: Provider>(
+    provider: Arc<P>,
+    request: Request,
+) -> Result<bytes::Bytes, CallError> {
     let session = provider.operator().await.ok_or(CallError::OperatorDenied)?;
     match dispatch(provider, Arc::new(session), request) {
         Answer::Ready(result) => result,

@@ -43,7 +43,11 @@ pub(crate) struct Ended<S> {
 
 impl<S> Default for Sessions<S> {
     fn default() -> Self {
-        Self(RwLock::new(State { by_source: HashMap::new(), turns: 0, closed: false }))
+        Self(RwLock::new(State {
+            by_source: HashMap::new(),
+            turns: 0,
+            closed: false,
+        }))
     }
 }
 
@@ -70,7 +74,11 @@ impl<S> Sessions<S> {
                 entry.asked = link.clone();
                 entry.turn = turn;
             }
-            None => entries.push(Entry { asked: link.clone(), turn, open: None }),
+            None => entries.push(Entry {
+                asked: link.clone(),
+                turn,
+                open: None,
+            }),
         }
         Turn(turn)
     }
@@ -78,7 +86,10 @@ impl<S> Sessions<S> {
     /// The session of `turn` is there. Answers the one that is to be ended: the session before it, or this one when its
     /// link has changed again or gone meanwhile.
     pub(crate) fn open(&self, turn: Turn, link: Arc<Link>, session: S) -> Option<Ended<S>> {
-        let new = Ended { link, session: Arc::new(session) };
+        let new = Ended {
+            link,
+            session: Arc::new(session),
+        };
         let mut state = self.write();
         match state.entry_of(turn, &new.link) {
             Some(entry) => entry.open.replace(new),
@@ -125,7 +136,10 @@ impl<S> State<S> {
         if self.closed {
             return None;
         }
-        self.by_source.get_mut(&link.source)?.iter_mut().find(|entry| entry.turn == turn.0)
+        self.by_source
+            .get_mut(&link.source)?
+            .iter_mut()
+            .find(|entry| entry.turn == turn.0)
     }
 }
 
@@ -139,7 +153,9 @@ mod tests {
     use super::*;
 
     fn link(source: &str, name: &str, config: &str) -> Arc<Link> {
-        let link = Link::new(source, "a:b/c@0.1.0", "provider").and_then(|link| link.named(name)).expect("valid");
+        let link = Link::new(source, "a:b/c@0.1.0", "provider")
+            .and_then(|link| link.named(name))
+            .expect("valid");
         Arc::new(link.config(&config).expect("JSON"))
     }
 
@@ -150,22 +166,42 @@ mod tests {
     #[test]
     fn each_link_has_its_own_session_until_it_goes() {
         let sessions = Sessions::default();
-        let links = [link("a", "default", ""), link("a", "other", ""), link("b", "default", "")];
+        let links = [
+            link("a", "default", ""),
+            link("a", "other", ""),
+            link("b", "default", ""),
+        ];
         for (link, name) in links.iter().zip(["a", "a other", "b"]) {
             let turn = sessions.ask(link);
             assert_eq!(session(&sessions, link), None, "not before it is made");
             assert!(sessions.open(turn, link.clone(), name).is_none());
         }
-        assert_eq!(links.each_ref().map(|link| session(&sessions, link)), [Some("a"), Some("a other"), Some("b")]);
-        assert_eq!(session(&sessions, &Arc::new(Link::clone(&links[1]))), Some("a other"), "another copy of the link");
+        assert_eq!(
+            links.each_ref().map(|link| session(&sessions, link)),
+            [Some("a"), Some("a other"), Some("b")]
+        );
+        assert_eq!(
+            session(&sessions, &Arc::new(Link::clone(&links[1]))),
+            Some("a other"),
+            "another copy of the link"
+        );
 
         let ended = sessions.end(&links[1].key()).expect("was open");
-        assert_eq!((*ended.session, ended.link.name.as_str()), ("a other", "other"));
-        assert_eq!(links.each_ref().map(|link| session(&sessions, link)), [Some("a"), None, Some("b")]);
+        assert_eq!(
+            (*ended.session, ended.link.name.as_str()),
+            ("a other", "other")
+        );
+        assert_eq!(
+            links.each_ref().map(|link| session(&sessions, link)),
+            [Some("a"), None, Some("b")]
+        );
         assert!(sessions.end(&links[1].key()).is_none());
         sessions.end(&links[0].key());
         sessions.end(&links[2].key());
-        assert!(sessions.read().by_source.is_empty(), "nothing is kept of what has gone");
+        assert!(
+            sessions.read().by_source.is_empty(),
+            "nothing is kept of what has gone"
+        );
     }
 
     #[test]
@@ -176,7 +212,9 @@ mod tests {
         sessions.open(turn, before.clone(), "before");
         let turn = sessions.ask(&after);
         assert_eq!(session(&sessions, &before), Some("before"));
-        let ended = sessions.open(turn, after.clone(), "after").expect("the one before");
+        let ended = sessions
+            .open(turn, after.clone(), "after")
+            .expect("the one before");
         assert_eq!((*ended.session, ended.link), ("before", before));
         assert_eq!(session(&sessions, &after), Some("after"));
     }
@@ -188,7 +226,13 @@ mod tests {
         let turn = sessions.ask(&before);
         sessions.open(turn, before, "before");
         let turn = sessions.ask(&after);
-        assert_eq!(*sessions.refuse(turn, &after).expect("the one before").session, "before");
+        assert_eq!(
+            *sessions
+                .refuse(turn, &after)
+                .expect("the one before")
+                .session,
+            "before"
+        );
         assert_eq!(session(&sessions, &after), None);
     }
 
@@ -199,7 +243,13 @@ mod tests {
         let early = sessions.ask(&first);
         let late = sessions.ask(&second);
         assert!(sessions.open(late, second.clone(), "second").is_none());
-        assert_eq!(*sessions.open(early, first.clone(), "first").expect("too late").session, "first");
+        assert_eq!(
+            *sessions
+                .open(early, first.clone(), "first")
+                .expect("too late")
+                .session,
+            "first"
+        );
         assert!(sessions.refuse(early, &first).is_none());
         assert_eq!(session(&sessions, &second), Some("second"));
     }
@@ -210,13 +260,29 @@ mod tests {
         let (one, two) = (link("a", "one", ""), link("a", "two", ""));
         let turn = sessions.ask(&one);
         assert!(sessions.end(&one.key()).is_none());
-        assert_eq!(*sessions.open(turn, one.clone(), "late").expect("handed back").session, "late");
+        assert_eq!(
+            *sessions
+                .open(turn, one.clone(), "late")
+                .expect("handed back")
+                .session,
+            "late"
+        );
 
         let turn = sessions.ask(&one);
         sessions.open(turn, one, "open");
         let turn = sessions.ask(&two);
-        let ended: Vec<_> = sessions.close().into_iter().map(|ended| *ended.session).collect();
+        let ended: Vec<_> = sessions
+            .close()
+            .into_iter()
+            .map(|ended| *ended.session)
+            .collect();
         assert_eq!(ended, ["open"]);
-        assert_eq!(*sessions.open(turn, two, "too late").expect("handed back").session, "too late");
+        assert_eq!(
+            *sessions
+                .open(turn, two, "too late")
+                .expect("handed back")
+                .session,
+            "too late"
+        );
     }
 }

@@ -64,7 +64,8 @@ impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Elements<T, N> {
         while let Some(element) = sequence.next_element()? {
             elements.push(element);
         }
-        let array = <[T; N]>::try_from(elements).map_err(|found| A::Error::invalid_length(found.len(), &self))?;
+        let array = <[T; N]>::try_from(elements)
+            .map_err(|found| A::Error::invalid_length(found.len(), &self))?;
         Ok(Fixed(array))
     }
 }
@@ -129,9 +130,16 @@ where
 ///
 /// # Errors
 /// The deserializer's own, or for such a bit.
-pub fn known_bits<'de, B: Bits, D: Deserializer<'de>>(all: B, deserializer: D) -> Result<B, D::Error> {
+pub fn known_bits<'de, B: Bits, D: Deserializer<'de>>(
+    all: B,
+    deserializer: D,
+) -> Result<B, D::Error> {
     let bits: B = Deserialize::deserialize(deserializer)?;
-    if bits.without(all) == B::NONE { Ok(bits) } else { Err(D::Error::custom("a flag without a label is set")) }
+    if bits.without(all) == B::NONE {
+        Ok(bits)
+    } else {
+        Err(D::Error::custom("a flag without a label is set"))
+    }
 }
 
 /// Defines a set of flags.

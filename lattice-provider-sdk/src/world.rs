@@ -50,7 +50,11 @@ pub struct Function {
 impl Interface {
     /// The interface `ns:pkg/name@version`.
     pub const fn new(name: &'static str, functions: &'static [Function]) -> Self {
-        Self { name, functions, references: OnceLock::new() }
+        Self {
+            name,
+            functions,
+            references: OnceLock::new(),
+        }
     }
 
     /// `ns:pkg/name@version`.
@@ -66,15 +70,26 @@ impl Interface {
     /// What a caller names the function at `index` by.
     pub(crate) fn reference(&self, index: usize) -> &FunctionRef {
         let references = self.references.get_or_init(|| {
-            let reference = |function: &Function| FunctionRef::new(self.parsed_name(), function.parsed_name(), function.signature);
+            let reference = |function: &Function| {
+                FunctionRef::new(
+                    self.parsed_name(),
+                    function.parsed_name(),
+                    function.signature,
+                )
+            };
             self.functions.iter().map(reference).collect()
         });
         &references[index]
     }
 
     fn types(&self) -> InterfaceTypes {
-        let functions = self.functions.iter().map(|function| (function.parsed_name(), function.signature.to_owned()));
-        InterfaceTypes { functions: functions.collect() }
+        let functions = self
+            .functions
+            .iter()
+            .map(|function| (function.parsed_name(), function.signature.to_owned()));
+        InterfaceTypes {
+            functions: functions.collect(),
+        }
     }
 
     fn parsed_name(&self) -> InterfaceName {
@@ -91,7 +106,14 @@ impl Function {
 /// The types that a component of world `W` publishes.
 pub(crate) fn component_types<W: WitWorld>() -> ComponentTypes {
     let types = |interfaces: &[&Interface]| -> BTreeMap<_, _> {
-        interfaces.iter().map(|interface| (interface.parsed_name(), interface.types())).collect()
+        interfaces
+            .iter()
+            .map(|interface| (interface.parsed_name(), interface.types()))
+            .collect()
     };
-    ComponentTypes { exports: types(W::EXPORTS), imports: types(W::IMPORTS), wit: None }
+    ComponentTypes {
+        exports: types(W::EXPORTS),
+        imports: types(W::IMPORTS),
+        wit: None,
+    }
 }

@@ -17,16 +17,20 @@ use wit_parser::{Enum, Flags, FlagsRepr, Record, Type, TypeDef, TypeDefKind, Typ
 pub(crate) fn definitions(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let errors = error_types(world);
     let scope = Scope { world, interface };
-    let types = interface.types(world.resolve).map(|(wit_name, id, definition)| {
-        let item = item(&scope, wit_name, id, definition);
-        let error = errors.contains(&id).then(|| error_impls(wit_name));
-        quote!(#item #error)
-    });
+    let types = interface
+        .types(world.resolve)
+        .map(|(wit_name, id, definition)| {
+            let item = item(&scope, wit_name, id, definition);
+            let error = errors.contains(&id).then(|| error_impls(wit_name));
+            quote!(#item #error)
+        });
     quote!(#(#types)*)
 }
 
 fn item(scope: &Scope<'_, '_>, wit_name: &str, id: TypeId, definition: &TypeDef) -> TokenStream {
-    let docs = docs(definition.docs.contents.as_deref(), || format!("The type `{wit_name}`."));
+    let docs = docs(definition.docs.contents.as_deref(), || {
+        format!("The type `{wit_name}`.")
+    });
     match &definition.kind {
         TypeDefKind::Record(record) => self::record(scope, wit_name, &docs, id, record),
         TypeDefKind::Variant(variant) => self::variant(scope, wit_name, &docs, id, variant),
@@ -39,22 +43,42 @@ fn item(scope: &Scope<'_, '_>, wit_name: &str, id: TypeId, definition: &TypeDef)
     }
 }
 
-fn record(scope: &Scope<'_, '_>, wit_name: &str, docs: &TokenStream, id: TypeId, record: &Record) -> TokenStream {
+fn record(
+    scope: &Scope<'_, '_>,
+    wit_name: &str,
+    docs: &TokenStream,
+    id: TypeId,
+    record: &Record,
+) -> TokenStream {
     let (name, derives) = (name::camel(wit_name), derives(scope.world, id));
     let fields = record.fields.iter().map(|field| {
-        let docs = self::docs(field.docs.contents.as_deref(), || format!("The field `{}`.", field.name));
+        let docs = self::docs(field.docs.contents.as_deref(), || {
+            format!("The field `{}`.", field.name)
+        });
         let (name, ty) = (name::snake(&field.name), scope.owned(&field.ty));
         quote!(#docs pub #name: #ty)
     });
     quote!(#docs #derives pub struct #name { #(#fields,)* })
 }
 
-fn variant(scope: &Scope<'_, '_>, wit_name: &str, docs: &TokenStream, id: TypeId, variant: &Variant) -> TokenStream {
+fn variant(
+    scope: &Scope<'_, '_>,
+    wit_name: &str,
+    docs: &TokenStream,
+    id: TypeId,
+    variant: &Variant,
+) -> TokenStream {
     let (name, derives) = (name::camel(wit_name), derives(scope.world, id));
     let cases = variant.cases.iter().map(|case| {
-        let docs = self::docs(case.docs.contents.as_deref(), || format!("The case `{}`.", case.name));
+        let docs = self::docs(case.docs.contents.as_deref(), || {
+            format!("The case `{}`.", case.name)
+        });
         let name = name::camel(&case.name);
-        let payload = case.ty.as_ref().map(|ty| scope.owned(ty)).map(|ty| quote!((#ty)));
+        let payload = case
+            .ty
+            .as_ref()
+            .map(|ty| scope.owned(ty))
+            .map(|ty| quote!((#ty)));
         quote!(#docs #name #payload)
     });
     quote!(#docs #derives pub enum #name { #(#cases,)* })
@@ -64,7 +88,9 @@ fn enumeration(wit_name: &str, docs: &TokenStream, labels: &Enum) -> TokenStream
     let name = name::camel(wit_name);
     let serde = serde();
     let cases = labels.cases.iter().map(|case| {
-        let docs = self::docs(case.docs.contents.as_deref(), || format!("The case `{}`.", case.name));
+        let docs = self::docs(case.docs.contents.as_deref(), || {
+            format!("The case `{}`.", case.name)
+        });
         let name = name::camel(&case.name);
         quote!(#docs #name)
     });
@@ -90,7 +116,9 @@ fn flags(wit_name: &str, docs: &TokenStream, labels: &Flags) -> TokenStream {
     let bits = |set: &dyn Fn(usize) -> bool| bits(labels, set);
     let all = bits(&|_| true);
     let constants = labels.flags.iter().enumerate().map(|(index, flag)| {
-        let docs = self::docs(flag.docs.contents.as_deref(), || format!("The label `{}`.", flag.name));
+        let docs = self::docs(flag.docs.contents.as_deref(), || {
+            format!("The label `{}`.", flag.name)
+        });
         let (constant, label) = (name::shout(&flag.name), &flag.name);
         let value = bits(&|bit| bit == index);
         quote!(#docs #constant = #label, #value;)
@@ -126,7 +154,11 @@ fn bits(labels: &Flags, set: impl Fn(usize) -> bool) -> TokenStream {
 /// What a record or variant derives: equality that holds for all values only when it has no float.
 fn derives(world: &World<'_>, id: TypeId) -> TokenStream {
     let serde = serde();
-    let exact = if has_float(world, &Type::Id(id)) { quote!() } else { quote!(, Eq, Hash) };
+    let exact = if has_float(world, &Type::Id(id)) {
+        quote!()
+    } else {
+        quote!(, Eq, Hash)
+    };
     quote! {
         #[derive(Debug, Clone, PartialEq #exact)]
         #serde
@@ -146,19 +178,35 @@ fn has_float(world: &World<'_>, ty: &Type) -> bool {
         return matches!(world.resolved(ty), Type::F32 | Type::F64);
     };
     match &definition.kind {
-        TypeDefKind::Record(record) => record.fields.iter().any(|field| has_float(world, &field.ty)),
-        TypeDefKind::Variant(variant) => variant.cases.iter().filter_map(|case| case.ty.as_ref()).any(|ty| has_float(world, ty)),
+        TypeDefKind::Record(record) => record
+            .fields
+            .iter()
+            .any(|field| has_float(world, &field.ty)),
+        TypeDefKind::Variant(variant) => variant
+            .cases
+            .iter()
+            .filter_map(|case| case.ty.as_ref())
+            .any(|ty| has_float(world, ty)),
         TypeDefKind::Tuple(tuple) => tuple.types.iter().any(|ty| has_float(world, ty)),
-        TypeDefKind::Result(result) => result.ok.iter().chain(&result.err).any(|ty| has_float(world, ty)),
+        TypeDefKind::Result(result) => result
+            .ok
+            .iter()
+            .chain(&result.err)
+            .any(|ty| has_float(world, ty)),
         TypeDefKind::Map(key, value) => any(&[key, value]),
-        TypeDefKind::Option(ty) | TypeDefKind::List(ty) | TypeDefKind::FixedLengthList(ty, _) => any(&[ty]),
+        TypeDefKind::Option(ty) | TypeDefKind::List(ty) | TypeDefKind::FixedLengthList(ty, _) => {
+            any(&[ty])
+        }
         _ => false,
     }
 }
 
 /// The types that some function of the world fails with.
 fn error_types(world: &World<'_>) -> HashSet<TypeId> {
-    let functions = world.interfaces.iter().flat_map(|interface| interface.wit.functions.values());
+    let functions = world
+        .interfaces
+        .iter()
+        .flat_map(|interface| interface.wit.functions.values());
     let results = functions.filter_map(|function| world.definition(function.result.as_ref()?));
     results
         .filter_map(|(_, definition)| match &definition.kind {
@@ -166,7 +214,10 @@ fn error_types(world: &World<'_>) -> HashSet<TypeId> {
             _ => None,
         })
         .filter(|(_, definition)| {
-            matches!(definition.kind, TypeDefKind::Record(_) | TypeDefKind::Variant(_) | TypeDefKind::Enum(_))
+            matches!(
+                definition.kind,
+                TypeDefKind::Record(_) | TypeDefKind::Variant(_) | TypeDefKind::Enum(_)
+            )
         })
         .map(|(id, _)| id)
         .collect()

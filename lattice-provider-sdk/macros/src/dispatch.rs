@@ -4,8 +4,7 @@ use crate::{
     client::tuple,
     expand::docs,
     handler::parameters,
-    name,
-    signature,
+    name, signature,
     world::{Interface, World},
 };
 use proc_macro2::{Literal, TokenStream};
@@ -33,17 +32,31 @@ pub(crate) fn description(world: &World<'_>, interface: &Interface<'_>) -> Token
 /// The type `World` and its implementations.
 pub(crate) fn world(world: &World<'_>) -> TokenStream {
     let docs = docs(world.docs, || format!("The WIT world `{}`.", world.name));
-    let served: Vec<_> = world.interfaces.iter().filter(|interface| interface.exported).collect();
+    let served: Vec<_> = world
+        .interfaces
+        .iter()
+        .filter(|interface| interface.exported)
+        .collect();
     // An import without functions only lends its types: there is nothing to link.
-    let called = world.interfaces.iter().filter(|interface| interface.imported && !interface.wit.functions.is_empty());
-    let (exports, imports) = (served.iter().copied().map(description_path), called.map(description_path));
+    let called = world
+        .interfaces
+        .iter()
+        .filter(|interface| interface.imported && !interface.wit.functions.is_empty());
+    let (exports, imports) = (
+        served.iter().copied().map(description_path),
+        called.map(description_path),
+    );
     let handlers = served.iter().map(|interface| {
         let (path, handler) = (interface.path_from_root(), interface.handler());
         quote!(+ #path::#handler)
     });
-    let arms = served
-        .iter()
-        .flat_map(|interface| interface.wit.functions.values().map(|function| arm(world, interface, function)));
+    let arms = served.iter().flat_map(|interface| {
+        interface
+            .wit
+            .functions
+            .values()
+            .map(|function| arm(world, interface, function))
+    });
     quote! {
         #docs
         #[derive(Debug)]
@@ -78,7 +91,11 @@ fn description_path(interface: &Interface<'_>) -> TokenStream {
 
 fn arm(world: &World<'_>, interface: &Interface<'_>, function: &Function) -> TokenStream {
     let key = Literal::u64_suffixed(signature::key(world, interface, function));
-    let (path, handler, method) = (interface.path_from_root(), interface.handler(), name::snake(&function.name));
+    let (path, handler, method) = (
+        interface.path_from_root(),
+        interface.handler(),
+        name::snake(&function.name),
+    );
     let names = parameters(function, &["provider", "call", "args", "error"]);
     let pattern = tuple(names.iter().map(|name| quote!(#name)).collect());
     quote! {

@@ -14,8 +14,14 @@ use wit_parser::Function;
 pub(crate) fn handler(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let scope = Scope { world, interface };
     let name = interface.handler();
-    let docs = docs(interface.wit.docs.contents.as_deref(), || format!("Serves `{}`.", interface.full_name));
-    let methods = interface.wit.functions.values().map(|function| method(&scope, function));
+    let docs = docs(interface.wit.docs.contents.as_deref(), || {
+        format!("Serves `{}`.", interface.full_name)
+    });
+    let methods = interface
+        .wit
+        .functions
+        .values()
+        .map(|function| method(&scope, function));
     quote! {
         #docs
         pub trait #name: ::lattice_provider_sdk::Provider {
@@ -28,7 +34,11 @@ pub(crate) fn handler(world: &World<'_>, interface: &Interface<'_>) -> TokenStre
 pub(crate) fn parameters(function: &Function, taken: &[&str]) -> Vec<Ident> {
     let names = function.params.iter().map(|param| {
         let name = name::snake(&param.name);
-        if taken.contains(&name.to_string().as_str()) { format_ident!("{name}_") } else { name }
+        if taken.contains(&name.to_string().as_str()) {
+            format_ident!("{name}_")
+        } else {
+            name
+        }
     });
     names.collect()
 }
@@ -37,8 +47,13 @@ pub(crate) fn parameters(function: &Function, taken: &[&str]) -> Vec<Ident> {
 pub(crate) const CALL: &str = "call";
 
 fn method(scope: &Scope<'_, '_>, function: &Function) -> TokenStream {
-    let docs = docs(function.docs.contents.as_deref(), || format!("The function `{}`.", function.name));
-    let (name, call) = (name::snake(&function.name), Ident::new(CALL, Span::call_site()));
+    let docs = docs(function.docs.contents.as_deref(), || {
+        format!("The function `{}`.", function.name)
+    });
+    let (name, call) = (
+        name::snake(&function.name),
+        Ident::new(CALL, Span::call_site()),
+    );
     let names = parameters(function, &[CALL]);
     let types = function.params.iter().map(|param| scope.owned(&param.ty));
     let result = scope.owned_or_unit(function.result.as_ref());

@@ -36,7 +36,11 @@ fn ident(text: &str) -> Ident {
     }
     // A keyword since edition 2024 only; raw is fine in all of them.
     let keyword = text == "gen" || syn::parse_str::<Ident>(text).is_err();
-    if keyword { Ident::new_raw(text, Span::call_site()) } else { Ident::new(text, Span::call_site()) }
+    if keyword {
+        Ident::new_raw(text, Span::call_site())
+    } else {
+        Ident::new(text, Span::call_site())
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +61,12 @@ mod tests {
         ] {
             assert_eq!(snake(wit).to_string(), expected);
         }
-        for (wit, expected) in [("key-page", "KeyPage"), ("HTTP-get", "HttpGet"), ("self", "Self_"), ("a-1b", "A1b")] {
+        for (wit, expected) in [
+            ("key-page", "KeyPage"),
+            ("HTTP-get", "HttpGet"),
+            ("self", "Self_"),
+            ("a-1b", "A1b"),
+        ] {
             assert_eq!(camel(wit).to_string(), expected);
         }
         assert_eq!(camel_with("store", "Client").to_string(), "StoreClient");

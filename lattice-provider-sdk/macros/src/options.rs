@@ -66,7 +66,9 @@ impl Options {
             other => {
                 return Err(syn::Error::new(
                     field.name.span(),
-                    format!("no option `{other}`; there are `world`, `path`, `inline` and `features`"),
+                    format!(
+                        "no option `{other}`; there are `world`, `path`, `inline` and `features`"
+                    ),
                 ));
             }
         };
@@ -94,7 +96,9 @@ impl Parse for Field {
         let values = if name == "features" {
             let list;
             bracketed!(list in input);
-            Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?.into_iter().collect()
+            Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?
+                .into_iter()
+                .collect()
         } else {
             vec![input.parse()?]
         };
@@ -108,13 +112,18 @@ mod tests {
     use quote::quote;
 
     fn refusal(input: TokenStream) -> String {
-        let Err(error) = Options::parse(input) else { panic!("accepted") };
+        let Err(error) = Options::parse(input) else {
+            panic!("accepted")
+        };
         error.to_string()
     }
 
     #[test]
     fn braces_are_optional() {
-        for input in [quote!({ world: "w", path: "p" }), quote!(world: "w", path: "p",)] {
+        for input in [
+            quote!({ world: "w", path: "p" }),
+            quote!(world: "w", path: "p",),
+        ] {
             let options = Options::parse(input).expect("valid");
             assert_eq!(options.world.expect("given").value(), "w");
             assert_eq!(options.path.expect("given").value(), "p");

@@ -66,7 +66,11 @@ impl Scope<'_, '_> {
 
     /// An argument as it is encoded: bytes as such and not one by one.
     pub(crate) fn encoded_argument(&self, ty: &Type, argument: &TokenStream) -> TokenStream {
-        match self.world.definition(ty).map(|(_, definition)| &definition.kind) {
+        match self
+            .world
+            .definition(ty)
+            .map(|(_, definition)| &definition.kind)
+        {
             Some(TypeDefKind::List(element)) if self.is_byte(element) => {
                 quote!(::lattice_provider_sdk::__private::Blob(#argument))
             }
@@ -95,7 +99,9 @@ impl Scope<'_, '_> {
                 let err = self.owned_or_unit(result.err.as_ref());
                 quote!(::core::result::Result<#ok, #err>)
             }
-            TypeDefKind::List(element) if self.is_byte(element) => quote!(::lattice_provider_sdk::Bytes),
+            TypeDefKind::List(element) if self.is_byte(element) => {
+                quote!(::lattice_provider_sdk::Bytes)
+            }
             TypeDefKind::List(element) => {
                 let element = self.owned(element);
                 quote!(::std::vec::Vec<#element>)
@@ -136,7 +142,11 @@ impl Scope<'_, '_> {
     }
 
     fn holds_bytes(&self, ty: &Type) -> bool {
-        match self.world.definition(ty).map(|(_, definition)| &definition.kind) {
+        match self
+            .world
+            .definition(ty)
+            .map(|(_, definition)| &definition.kind)
+        {
             Some(TypeDefKind::List(element)) => self.is_byte(element),
             Some(TypeDefKind::Option(inner)) => self.holds_bytes(inner),
             _ => false,

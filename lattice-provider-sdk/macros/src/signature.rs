@@ -43,10 +43,19 @@ pub(crate) fn text(world: &World<'_>, function: &Function) -> String {
 ///
 /// `lattice_core::wire::FunctionKey` has the same rule; the SDK's tests hold one against the other.
 pub(crate) fn key(world: &World<'_>, interface: &Interface<'_>, function: &Function) -> u64 {
-    let compatible = world.resolve.canonicalized_id_of(interface.id).unwrap_or_default();
+    let compatible = world
+        .resolve
+        .canonicalized_id_of(interface.id)
+        .unwrap_or_default();
     let text = text(world, function);
     let mut hasher = blake3::Hasher::new();
-    for part in [compatible.as_bytes(), &[0], function.name.as_bytes(), &[0], text.as_bytes()] {
+    for part in [
+        compatible.as_bytes(),
+        &[0],
+        function.name.as_bytes(),
+        &[0],
+        text.as_bytes(),
+    ] {
         hasher.update(part);
     }
     let mut first = [0; 8];
@@ -89,21 +98,33 @@ fn kind_text(text: &mut String, world: &World<'_>, kind: &TypeDefKind) {
                 text.push(')');
             }
         }),
-        TypeDefKind::Enum(labels) => members(text, "enum", &labels.cases, |text, case| text.push_str(&case.name)),
-        TypeDefKind::Flags(labels) => members(text, "flags", &labels.flags, |text, flag| text.push_str(&flag.name)),
-        TypeDefKind::Tuple(tuple) => generic(text, "tuple", &tuple.types.iter().collect::<Vec<_>>(), one),
+        TypeDefKind::Enum(labels) => members(text, "enum", &labels.cases, |text, case| {
+            text.push_str(&case.name);
+        }),
+        TypeDefKind::Flags(labels) => members(text, "flags", &labels.flags, |text, flag| {
+            text.push_str(&flag.name);
+        }),
+        TypeDefKind::Tuple(tuple) => {
+            generic(text, "tuple", &tuple.types.iter().collect::<Vec<_>>(), one);
+        }
         TypeDefKind::Option(ty) => generic(text, "option", &[ty], one),
         TypeDefKind::List(ty) => generic(text, "list", &[ty], one),
         TypeDefKind::FixedLengthList(ty, length) => {
             text.push_str("list<");
             one(text, ty);
-            text.push_str(&format!(", {length}>"));
+            text.push_str(", ");
+            text.push_str(&length.to_string());
+            text.push('>');
         }
         TypeDefKind::Map(key, value) => generic(text, "map", &[key, value], one),
         TypeDefKind::Result(result) => result_text(text, result, one),
         TypeDefKind::Type(ty) => one(text, ty),
         // Refused before anything asks for its text.
-        TypeDefKind::Resource | TypeDefKind::Handle(_) | TypeDefKind::Future(_) | TypeDefKind::Stream(_) | TypeDefKind::Unknown => {
+        TypeDefKind::Resource
+        | TypeDefKind::Handle(_)
+        | TypeDefKind::Future(_)
+        | TypeDefKind::Stream(_)
+        | TypeDefKind::Unknown => {
             text.push_str(kind.as_str());
         }
     }
@@ -187,7 +208,11 @@ mod tests {
         let point = "record { x: s32, y: s32 }";
         let shape = format!("variant {{ none, circle(f64), poly(list<{point}>) }}");
         with_world(EVERY_TYPE, |world| {
-            let interface = world.interfaces.iter().find(|i| i.name == "all").expect("exported");
+            let interface = world
+                .interfaces
+                .iter()
+                .find(|i| i.name == "all")
+                .expect("exported");
             let expected = [
                 ("nothing", "func()".to_owned()),
                 ("ints", "func(a: u8, b: u16, c: u32, d: u64, e: s8, f: s16, g: s32, h: s64) -> bool".to_owned()),
@@ -218,11 +243,18 @@ mod tests {
     #[test]
     fn a_key_hashes_names_and_text() {
         with_world(EVERY_TYPE, |world| {
-            let interface = world.interfaces.iter().find(|i| i.name == "all").expect("exported");
+            let interface = world
+                .interfaces
+                .iter()
+                .find(|i| i.name == "all")
+                .expect("exported");
             let hash = blake3::hash(b"t:every/all@0.2\0nothing\0func()");
             let mut first = [0; 8];
             first.copy_from_slice(&hash.as_bytes()[..8]);
-            assert_eq!(super::key(world, interface, &interface.wit.functions["nothing"]), u64::from_le_bytes(first));
+            assert_eq!(
+                super::key(world, interface, &interface.wit.functions["nothing"]),
+                u64::from_le_bytes(first)
+            );
         });
     }
 }

@@ -23,15 +23,17 @@ impl Source {
         let text_fault = |message: String| syn::Error::new(options.text_span(), message);
         let mut reader = Reader::default();
         let main = match &options.inline {
-            Some(text) => reader.inline(&text.value()),
+            Some(text) => inline(&text.value()),
             None => reader.package(&path(options, root)),
         }
         .map_err(text_fault)?;
         let mut dependencies = reader.dependencies(options, root).map_err(text_fault)?;
-        dependencies.extend(reader.shipped(&main, &dependencies).map_err(text_fault)?);
+        dependencies.extend(shipped(&main, &dependencies).map_err(text_fault)?);
 
         let mut resolve = Resolve::new();
-        resolve.features.extend(options.features.iter().map(syn::LitStr::value));
+        resolve
+            .features
+            .extend(options.features.iter().map(syn::LitStr::value));
         let package = resolve
             .push_groups(main, dependencies)
             .map_err(|error| text_fault(error.render(&resolve.source_map)))?;
@@ -39,7 +41,11 @@ impl Source {
         let world = resolve
             .select_world(&[package], name.as_deref())
             .map_err(|error| syn::Error::new(options.world_span(), format!("{error:#}")))?;
-        Ok(Self { resolve, world, files: reader.files })
+        Ok(Self {
+            resolve,
+            world,
+            files: reader.files,
+        })
     }
 }
 
@@ -55,12 +61,6 @@ struct Reader {
 }
 
 impl Reader {
-    fn inline(&self, text: &str) -> Result<UnresolvedPackageGroup, String> {
-        let mut sources = SourceMap::new();
-        sources.push_str("inline", text);
-        parse(sources)
-    }
-
     /// One package: a file, or all `.wit` files of a folder.
     fn package(&mut self, path: &Path) -> Result<UnresolvedPackageGroup, String> {
         let mut sources = SourceMap::new();
@@ -82,7 +82,11 @@ impl Reader {
     }
 
     /// The packages in the `deps` folder; for an inline text, also those at `path`, if one is given.
-    fn dependencies(&mut self, options: &Options, root: &Path) -> Result<Vec<UnresolvedPackageGroup>, String> {
+    fn dependencies(
+        &mut self,
+        options: &Options,
+        root: &Path,
+    ) -> Result<Vec<UnresolvedPackageGroup>, String> {
         let path = path(options, root);
         let mut groups = Vec::new();
         if options.inline.is_some() {
@@ -103,34 +107,41 @@ impl Reader {
         }
         Ok(groups)
     }
+}
 
-    /// The packages that the project ships, but for those that are there already.
-    fn shipped(
-        &self,
-        main: &UnresolvedPackageGroup,
-        others: &[UnresolvedPackageGroup],
-    ) -> Result<Vec<UnresolvedPackageGroup>, String> {
-        let known: Vec<String> = std::iter::once(main)
-            .chain(others)
-            .flat_map(|group| std::iter::once(&group.main).chain(&group.nested))
-            .map(|package| package.name.to_string())
-            .collect();
-        lattice_wit::PACKAGES
-            .iter()
-            .filter(|package| !known.contains(&format!("{}@{}", package.name, package.version)))
-            .map(|package| {
-                let mut sources = SourceMap::new();
-                for file in package.files {
-                    sources.push_str(file.path, file.text);
-                }
-                parse(sources)
-            })
-            .collect()
-    }
+fn inline(text: &str) -> Result<UnresolvedPackageGroup, String> {
+    let mut sources = SourceMap::new();
+    sources.push_str("inline", text);
+    parse(sources)
+}
+
+/// The packages that the project ships, but for those that are there already.
+fn shipped(
+    main: &UnresolvedPackageGroup,
+    others: &[UnresolvedPackageGroup],
+) -> Result<Vec<UnresolvedPackageGroup>, String> {
+    let known: Vec<String> = std::iter::once(main)
+        .chain(others)
+        .flat_map(|group| std::iter::once(&group.main).chain(&group.nested))
+        .map(|package| package.name.to_string())
+        .collect();
+    lattice_wit::PACKAGES
+        .iter()
+        .filter(|package| !known.contains(&format!("{}@{}", package.name, package.version)))
+        .map(|package| {
+            let mut sources = SourceMap::new();
+            for file in package.files {
+                sources.push_str(file.path, file.text);
+            }
+            parse(sources)
+        })
+        .collect()
 }
 
 fn parse(sources: SourceMap) -> Result<UnresolvedPackageGroup, String> {
-    sources.parse().map_err(|(sources, error)| error.render(&sources))
+    sources
+        .parse()
+        .map_err(|(sources, error)| error.render(&sources))
 }
 
 fn wit_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -146,12 +157,19 @@ fn is_wit(path: &Path) -> bool {
 /// What lies in a folder, in the order of names: the code must not depend on the file system's order.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut paths = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>())
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|e| e.path()))
+                .collect::<io::Result<Vec<_>>>()
+        })
         .map_err(|error| unreadable(folder, &error))?;
     paths.sort();
     Ok(paths)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {
-    format!("`{}` can't be read: {error}; paths start at the crate's root", path.display())
+    format!(
+        "`{}` can't be read: {error}; paths start at the crate's root",
+        path.display()
+    )
 }

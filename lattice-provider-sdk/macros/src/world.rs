@@ -7,8 +7,8 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use std::collections::HashSet;
 use wit_parser::{
-    Function, Handle, InterfaceId, PackageName, Resolve, Type, TypeDef, TypeDefKind, TypeId, TypeOwner, WorldId, WorldItem,
-    WorldKey,
+    Function, Handle, InterfaceId, PackageName, Resolve, Type, TypeDef, TypeDefKind, TypeId,
+    TypeOwner, WorldId, WorldItem, WorldKey,
 };
 
 /// The longest name that the lattice takes, for an interface with its version or for a function.
@@ -42,7 +42,12 @@ impl<'r> World<'r> {
     /// What can't be generated, in words.
     pub(crate) fn new(resolve: &'r Resolve, id: WorldId) -> Result<Self, String> {
         let wit = &resolve.worlds[id];
-        let mut world = Self { resolve, name: wit.name.clone(), docs: wit.docs.contents.as_deref(), interfaces: Vec::new() };
+        let mut world = Self {
+            resolve,
+            name: wit.name.clone(),
+            docs: wit.docs.contents.as_deref(),
+            interfaces: Vec::new(),
+        };
         for (key, item) in &wit.imports {
             if let Some(id) = world.interface_id("imports", key, item)? {
                 world.place(id)?.imported = true;
@@ -84,7 +89,12 @@ impl<'r> World<'r> {
         }
     }
 
-    fn interface_id(&self, verb: &str, key: &WorldKey, item: &WorldItem) -> Result<Option<InterfaceId>, String> {
+    fn interface_id(
+        &self,
+        verb: &str,
+        key: &WorldKey,
+        item: &WorldItem,
+    ) -> Result<Option<InterfaceId>, String> {
         let what = match (key, item) {
             (WorldKey::Interface(_), WorldItem::Interface { id, .. }) => return Ok(Some(*id)),
             (_, WorldItem::Type { .. }) => return Ok(None),
@@ -98,29 +108,69 @@ impl<'r> World<'r> {
     }
 
     fn place(&mut self, id: InterfaceId) -> Result<&mut Interface<'r>, String> {
-        if let Some(index) = self.interfaces.iter().position(|interface| interface.id == id) {
+        if let Some(index) = self
+            .interfaces
+            .iter()
+            .position(|interface| interface.id == id)
+        {
             return Ok(&mut self.interfaces[index]);
         }
         let wit = &self.resolve.interfaces[id];
-        let (Some(name), Some(package), Some(full_name)) = (&wit.name, wit.package, self.resolve.id_of(id)) else {
-            return Err(format!("world `{}` has an interface without a name", self.name));
+        let (Some(name), Some(package), Some(full_name)) =
+            (&wit.name, wit.package, self.resolve.id_of(id))
+        else {
+            return Err(format!(
+                "world `{}` has an interface without a name",
+                self.name
+            ));
         };
         let package = &self.resolve.packages[package].name;
-        let modules = [name::snake(&package.namespace), name::snake(&package.name), name::snake(name)];
-        self.interfaces.push(Interface { id, full_name, name, wit, modules, imported: false, exported: false });
-        self.interfaces.last_mut().ok_or_else(|| "no interface".to_owned())
+        let modules = [
+            name::snake(&package.namespace),
+            name::snake(&package.name),
+            name::snake(name),
+        ];
+        self.interfaces.push(Interface {
+            id,
+            full_name,
+            name,
+            wit,
+            modules,
+            imported: false,
+            exported: false,
+        });
+        self.interfaces
+            .last_mut()
+            .ok_or_else(|| "no interface".to_owned())
     }
 
     /// Two versions of one package get their versions into their modules' names.
     fn tell_versions_apart(&mut self) {
         let resolve = self.resolve;
-        let package = |interface: &Interface<'_>| -> Option<&PackageName> { Some(&resolve.packages[interface.wit.package?].name) };
-        let all: HashSet<PackageName> = self.interfaces.iter().filter_map(package).cloned().collect();
+        let package = |interface: &Interface<'_>| -> Option<&PackageName> {
+            Some(&resolve.packages[interface.wit.package?].name)
+        };
+        let all: HashSet<PackageName> = self
+            .interfaces
+            .iter()
+            .filter_map(package)
+            .cloned()
+            .collect();
         for interface in &mut self.interfaces {
-            let Some(own) = package(interface) else { continue };
-            let other = |p: &&PackageName| p.namespace == own.namespace && p.name == own.name && p.version != own.version;
-            if let Some(version) = own.version.as_ref().filter(|_| all.iter().any(|p| other(&p))) {
-                let digits = version.to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+            let Some(own) = package(interface) else {
+                continue;
+            };
+            let other = |p: &&PackageName| {
+                p.namespace == own.namespace && p.name == own.name && p.version != own.version
+            };
+            if let Some(version) = own
+                .version
+                .as_ref()
+                .filter(|_| all.iter().any(|p| other(&p)))
+            {
+                let digits = version
+                    .to_string()
+                    .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
                 interface.modules[1] = name::snake(&format!("{}-{digits}", own.name));
             }
         }
@@ -129,7 +179,10 @@ impl<'r> World<'r> {
     fn check(&self, interface: &Interface<'r>) -> Result<(), String> {
         check_length(&interface.full_name)?;
         for (name, id) in &interface.wit.types {
-            self.check_type(&Type::Id(*id), &format!("type `{name}` of `{}`", interface.full_name))?;
+            self.check_type(
+                &Type::Id(*id),
+                &format!("type `{name}` of `{}`", interface.full_name),
+            )?;
         }
         for function in interface.wit.functions.values() {
             self.check_function(interface, function)?;
@@ -140,13 +193,19 @@ impl<'r> World<'r> {
     fn check_function(&self, interface: &Interface<'r>, function: &Function) -> Result<(), String> {
         let what = format!("function `{}` of `{}`", function.name, interface.full_name);
         if let Some(resource) = function.kind.resource() {
-            return Err(refusal(&what, &format!("belongs to resource `{}`", self.type_name(resource)), "resources"));
+            return Err(refusal(
+                &what,
+                &format!("belongs to resource `{}`", self.type_name(resource)),
+                "resources",
+            ));
         }
         check_length(&function.name)?;
         for param in &function.params {
             self.check_type(&param.ty, &format!("parameter `{}` of {what}", param.name))?;
         }
-        function.result.as_ref().map_or(Ok(()), |ty| self.check_type(ty, &format!("the result of {what}")))
+        function.result.as_ref().map_or(Ok(()), |ty| {
+            self.check_type(ty, &format!("the result of {what}"))
+        })
     }
 
     /// Refuses what `ty` holds, at any depth, that has no encoding yet.
@@ -158,9 +217,11 @@ impl<'r> World<'r> {
         let inside = |tys: &[&Type]| tys.iter().try_for_each(|ty| self.check_type(ty, place));
         match &self.resolve.types[*id].kind {
             TypeDefKind::Resource => Err(refusal(place, "is a resource", "resources")),
-            TypeDefKind::Handle(Handle::Own(resource) | Handle::Borrow(resource)) => {
-                Err(refusal(place, &format!("is a handle to resource `{}`", self.type_name(*resource)), "resources"))
-            }
+            TypeDefKind::Handle(Handle::Own(resource) | Handle::Borrow(resource)) => Err(refusal(
+                place,
+                &format!("is a handle to resource `{}`", self.type_name(*resource)),
+                "resources",
+            )),
             TypeDefKind::Stream(_) => Err(refusal(place, "is a stream", "streams")),
             TypeDefKind::Future(_) => Err(refusal(place, "is a future", "futures")),
             TypeDefKind::Unknown => Err(refusal(place, "is of an unknown kind", "such types")),
@@ -169,13 +230,28 @@ impl<'r> World<'r> {
                 tuple.types.len()
             )),
             TypeDefKind::Tuple(tuple) => inside(&tuple.types.iter().collect::<Vec<_>>()),
-            TypeDefKind::Record(record) => inside(&record.fields.iter().map(|field| &field.ty).collect::<Vec<_>>()),
-            TypeDefKind::Variant(variant) => inside(&variant.cases.iter().filter_map(|case| case.ty.as_ref()).collect::<Vec<_>>()),
-            TypeDefKind::Result(result) => inside(&result.ok.iter().chain(&result.err).collect::<Vec<_>>()),
-            TypeDefKind::Map(key, value) => inside(&[key, value]),
-            TypeDefKind::Option(ty) | TypeDefKind::List(ty) | TypeDefKind::FixedLengthList(ty, _) | TypeDefKind::Type(ty) => {
-                inside(&[ty])
+            TypeDefKind::Record(record) => inside(
+                &record
+                    .fields
+                    .iter()
+                    .map(|field| &field.ty)
+                    .collect::<Vec<_>>(),
+            ),
+            TypeDefKind::Variant(variant) => inside(
+                &variant
+                    .cases
+                    .iter()
+                    .filter_map(|case| case.ty.as_ref())
+                    .collect::<Vec<_>>(),
+            ),
+            TypeDefKind::Result(result) => {
+                inside(&result.ok.iter().chain(&result.err).collect::<Vec<_>>())
             }
+            TypeDefKind::Map(key, value) => inside(&[key, value]),
+            TypeDefKind::Option(ty)
+            | TypeDefKind::List(ty)
+            | TypeDefKind::FixedLengthList(ty, _)
+            | TypeDefKind::Type(ty) => inside(&[ty]),
             TypeDefKind::Flags(_) | TypeDefKind::Enum(_) => Ok(()),
         }
     }
@@ -205,7 +281,12 @@ impl<'r> Interface<'r> {
     /// From the module of any interface to this one's.
     pub(crate) fn path_from(&self, other: &Self) -> TokenStream {
         let [namespace, package, interface] = &self.modules;
-        let same = self.modules.iter().zip(&other.modules).take_while(|(ours, theirs)| ours == theirs).count();
+        let same = self
+            .modules
+            .iter()
+            .zip(&other.modules)
+            .take_while(|(ours, theirs)| ours == theirs)
+            .count();
         match same {
             3 => quote!(self),
             2 => quote!(super::#interface),
@@ -215,14 +296,24 @@ impl<'r> Interface<'r> {
     }
 
     /// Its types, with their names, in order.
-    pub(crate) fn types(&self, resolve: &'r Resolve) -> impl Iterator<Item = (&'r str, TypeId, &'r TypeDef)> + use<'r> {
-        self.wit.types.iter().map(|(name, id)| (name.as_str(), *id, &resolve.types[*id]))
+    pub(crate) fn types(
+        &self,
+        resolve: &'r Resolve,
+    ) -> impl Iterator<Item = (&'r str, TypeId, &'r TypeDef)> + use<'r> {
+        self.wit
+            .types
+            .iter()
+            .map(|(name, id)| (name.as_str(), *id, &resolve.types[*id]))
     }
 
     fn unused_type_name(&self, suffix: &str, otherwise: &str) -> Ident {
         let wanted = name::camel_with(self.name, suffix);
         let taken = self.wit.types.keys().any(|ty| name::camel(ty) == wanted);
-        if taken { name::camel_with(self.name, otherwise) } else { wanted }
+        if taken {
+            name::camel_with(self.name, otherwise)
+        } else {
+            wanted
+        }
     }
 }
 
@@ -240,7 +331,10 @@ fn refusal(place: &str, what: &str, plural: &str) -> String {
 
 fn check_length(name: &str) -> Result<(), String> {
     if name.len() > LONGEST_NAME {
-        return Err(format!("`{name}` has {} characters; the lattice takes names of at most {LONGEST_NAME}", name.len()));
+        return Err(format!(
+            "`{name}` has {} characters; the lattice takes names of at most {LONGEST_NAME}",
+            name.len()
+        ));
     }
     Ok(())
 }
