@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
-crates='lattice-wit lattice-core lattice-provider-macros lattice-provider-sdk lattice-actor-sdk lattice-host'
+crates='lattice-wit lattice-core lattice-provider-macros lattice-provider-sdk lattice-actor-macros lattice-actor-sdk lattice-host'
 for crate in $crates; do set -- "$@" --package "$crate"; done
 cargo package --quiet --no-verify --allow-dirty "$@"
 

@@ -360,7 +360,7 @@ async fn a_full_queue_answers_overloaded_at_once() {
     let limits = ServeLimits::default()
         .concurrent(NonZeroUsize::MIN)
         .queued(1);
-    let (api, _serving) = serve_within(&b, "callee", limits).await;
+    let (api, serving) = serve_within(&b, "callee", limits).await;
     link(&lattice, "caller", "callee").await;
     for node in [&a, &b] {
         let caller = node.caller(id("caller"));
@@ -380,22 +380,24 @@ async fn a_full_queue_answers_overloaded_at_once() {
         let running = call();
         api.started.notified().await;
         let queued = call();
-        let refused = tokio::time::timeout(Duration::from_secs(1), async {
-            loop {
-                let answer = caller
-                    .call(
-                        &echo(),
-                        &LinkName::default(),
-                        text("x"),
-                        Context::new(Duration::from_millis(50)),
-                    )
-                    .await;
-                if let Err(error @ CallError::Overloaded { .. }) = answer {
-                    return error;
-                }
-            }
-        });
-        let refused = refused.await.expect("refused while one runs and one waits");
+        eventually("one runs and one waits", async || serving.in_flight() == 2).await;
+        let start = std::time::Instant::now();
+        let context = Context::new(Duration::from_secs(5));
+        let answer = caller
+            .call(&echo(), &LinkName::default(), text("x"), context)
+            .await;
+        assert_eq!(
+            answer,
+            Err(CallError::Overloaded {
+                component: id("callee")
+            })
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
+        let refused = answer.expect_err("overloaded");
         assert_eq!((refused.ran(), refused.is_retryable()), (Ran::No, true));
         api.release.notify_one();
         api.started.notified().await;

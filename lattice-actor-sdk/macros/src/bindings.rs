@@ -182,3 +182,71 @@ fn client(resolve: &Resolve, id: InterfaceId) -> Option<(String, WithOption)> {
 fn full_name(package: &lattice_wit::Package) -> String {
     format!("{}@{}", package.name, package.version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: &str = "
+        package acme:shop@1.0.0;
+        interface stock {
+            use lattice:rpc/types@0.1.0.{error};
+            count: func(item: string) -> result<u32, error>;
+        }
+        world shop {
+            import stock;
+            import lattice:keyvalue/store@0.1.0;
+            export stock;
+        }
+    ";
+
+    fn code(wit: Result<Wit, String>) -> Result<String, String> {
+        let mut wit = wit?;
+        let world = select(&wit, None).map_err(|error| error.to_string())?;
+        bindings(&mut wit.resolve, world)
+    }
+
+    #[test]
+    fn the_sdks_own_packages_are_found_and_referred_to() -> Result<(), String> {
+        let code = code(parse_text(SHOP))?;
+        assert!(code.contains("use ::lattice_actor_sdk::bindings::lattice::rpc::types as"));
+        assert!(
+            !code.contains("pub mod keyvalue"),
+            "generated again:\n{code}"
+        );
+        assert!(code.contains("pub mod stock"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_copy_in_deps_takes_the_place_of_the_sdks() -> Result<(), String> {
+        let folder =
+            std::env::temp_dir().join(format!("lattice-actor-macros-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = folder.join(path);
+            let parent = path.parent().unwrap_or(&folder);
+            std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, text))
+        };
+        write("shop.wit", SHOP).map_err(|error| error.to_string())?;
+        for file in lattice_wit::LATTICE_RPC.files {
+            write(&format!("deps/{}", file.path), file.text).map_err(|error| error.to_string())?;
+        }
+        let wit = parse_path(&folder.display().to_string());
+        std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+
+        let tracked = wit.as_ref().map_or(0, |wit| wit.files.len());
+        assert_eq!(tracked, 1 + lattice_wit::LATTICE_RPC.files.len());
+        code(wit).map(|_| ())
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_wit_is_said() {
+        let message = |wit: Result<Wit, String>| code(wit).err().unwrap_or_default();
+        assert!(message(parse_path("no-such-folder")).contains("say where it is with `path`"));
+        assert!(
+            message(parse_text("package a:b; world w { import nothing; }")).contains("nothing")
+        );
+        let two = "package a:b; world one {} world two {}";
+        assert!(message(parse_text(two)).contains("world"));
+    }
+}

@@ -174,3 +174,104 @@ fn refuse_exposed(path: &Path, file: &std::fs::Metadata) -> Result<(), KeyError>
 fn refuse_exposed(_: &Path, _: &std::fs::Metadata) -> Result<(), KeyError> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    #[test]
+    fn hex_round_trips_and_is_never_printed() {
+        let key = LatticeKey::from_hex(&format!(" {HEX}\n")).expect("a key");
+        assert_eq!(*key.expose_hex(), HEX);
+        assert_eq!(format!("{key:?} {key:#?}"), "LatticeKey(…) LatticeKey(…)");
+        assert_ne!(
+            *LatticeKey::generate().expose_hex(),
+            *LatticeKey::generate().expose_hex()
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_repeating_it() {
+        let odd = &HEX[1..];
+        let long = format!("{HEX}00");
+        let wrong = HEX.replace('f', "g");
+        for bad in ["", "secret", odd, &long, &wrong] {
+            let error = LatticeKey::from_hex(bad).expect_err(bad);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("64 hexadecimal digits"), "{text}");
+            assert!(bad.is_empty() || !text.contains(bad), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_with_care() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("key");
+        let missing = LatticeKey::from_file(&path).expect_err("no file");
+        assert!(matches!(missing, KeyError::Unreadable { .. }), "{missing}");
+
+        std::fs::write(&path, format!("{HEX}\n")).expect("written");
+        restrict(&path, 0o600);
+        let key = LatticeKey::from_file(&path).expect("a key");
+        assert_eq!(*key.expose_hex(), HEX);
+
+        std::fs::write(&path, "x".repeat(10_000)).expect("written");
+        let large = LatticeKey::from_file(&path).expect_err("no key");
+        assert!(matches!(large, KeyError::NotAKey { .. }), "{large}");
+        std::fs::write(&path, [0xff; 64]).expect("written");
+        let binary = LatticeKey::from_file(&path).expect_err("no text");
+        assert!(matches!(binary, KeyError::Unreadable { .. }), "{binary}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_open_to_everybody_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("key");
+        std::fs::write(&path, HEX).expect("written");
+        for (mode, accepted) in [(0o644, false), (0o602, false), (0o440, true), (0o600, true)] {
+            restrict(&path, mode);
+            let result = LatticeKey::from_file(&path);
+            assert_eq!(result.is_ok(), accepted, "{mode:o} {result:?}");
+        }
+    }
+
+    #[test]
+    fn the_environment_is_read() {
+        const VARIABLE: &str = "LATTICE_CORE_TEST_KEY";
+        if std::env::var_os(VARIABLE).is_some() {
+            let key = LatticeKey::from_env(VARIABLE).expect("a key");
+            assert_eq!(*key.expose_hex(), HEX);
+            return;
+        }
+        let error = LatticeKey::from_env(VARIABLE).expect_err("not set");
+        assert!(error.to_string().contains(VARIABLE), "{error}");
+        // Changing this process's environment would be a race: a child sees it set.
+        let child = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args([
+                "--exact",
+                "auth::key::tests::the_environment_is_read",
+                "--nocapture",
+            ])
+            .env(VARIABLE, HEX)
+            .output()
+            .expect("the child runs");
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && output.contains("1 passed"),
+            "{output}"
+        );
+    }
+
+    #[cfg(unix)]
+    fn restrict(path: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, permissions).expect("permissions set");
+    }
+
+    #[cfg(not(unix))]
+    fn restrict(_: &Path, _: u32) {}
+}

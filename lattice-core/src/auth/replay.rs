@@ -167,3 +167,109 @@ fn place(sequence: u64) -> (usize, u64) {
     let at = sequence % WINDOW;
     ((at / 64) as usize, 1 << (at % 64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::{collections::HashSet, time::Duration};
+
+    fn origin(host: &str, epoch: u64) -> Origin {
+        Origin::new(HostId::new(host).expect("a host"), epoch)
+    }
+
+    /// Asks with everything but the sender and the number fixed.
+    fn ask(guard: &mut ReplayGuard, sender: &Origin, sequence: u64) -> bool {
+        guard.fresh(sender, None, Lane::Small, sequence, Instant::now())
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_is_what_a_set_of_all_numbers_would_say(
+            steps in prop::collection::vec((0_u64..3000, prop::bool::weighted(0.9)), 1..400),
+        ) {
+            let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
+            let (mut seen, mut top) = (HashSet::new(), 0);
+            for (offset, near) in steps {
+                // Mostly around the newest, so that duplicates and late ones are common.
+                let sequence = if near { (top + 20_u64).saturating_sub(offset % 1100) } else { offset };
+                let expected = sequence != 0 && sequence + WINDOW > top && seen.insert(sequence);
+                top = top.max(sequence);
+                prop_assert_eq!(ask(&mut guard, &sender, sequence), expected, "{} after {}", sequence, top);
+            }
+        }
+
+        #[test]
+        fn any_numbers_are_taken_once(numbers in prop::collection::vec(any::<u64>(), 1..50)) {
+            let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
+            for number in numbers {
+                ask(&mut guard, &sender, number);
+                prop_assert!(!ask(&mut guard, &sender, number));
+            }
+        }
+    }
+
+    #[test]
+    fn the_edges_of_the_window() {
+        let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
+        assert!(!ask(&mut guard, &sender, 0));
+        assert!(ask(&mut guard, &sender, 5000));
+        assert!(ask(&mut guard, &sender, 5000 - WINDOW + 1));
+        assert!(!ask(&mut guard, &sender, 5000 - WINDOW));
+        assert!(ask(&mut guard, &sender, u64::MAX));
+        assert!(!ask(&mut guard, &sender, u64::MAX));
+        assert!(!ask(&mut guard, &sender, 5001));
+    }
+
+    #[test]
+    fn an_older_start_of_a_host_is_refused() {
+        let mut guard = ReplayGuard::new();
+        assert!(ask(&mut guard, &origin("h", 2), 1));
+        assert!(!ask(&mut guard, &origin("h", 1), 9));
+        assert!(!ask(&mut guard, &origin("h", 2), 1));
+        assert!(ask(&mut guard, &origin("h", 3), 1));
+        assert!(!ask(&mut guard, &origin("h", 2), 2));
+        assert!(ask(&mut guard, &origin("other", 1), 1));
+    }
+
+    #[test]
+    fn lanes_and_targets_are_numbered_apart() {
+        let (mut guard, sender, me) = (ReplayGuard::new(), origin("h", 1), origin("me", 1));
+        for target in [None, Some(&me)] {
+            for lane in Lane::ALL {
+                let now = Instant::now();
+                assert!(guard.fresh(&sender, target, lane, 1, now));
+                assert!(!guard.fresh(&sender, target, lane, 1, now));
+            }
+        }
+    }
+
+    #[test]
+    fn the_sender_silent_for_longest_is_forgotten() {
+        let mut guard = ReplayGuard::with_capacity(3);
+        let start = Instant::now();
+        let mut fresh = |host: &str, sequence, second| {
+            let now = start + Duration::from_secs(second);
+            guard.fresh(&origin(host, 1), None, Lane::Small, sequence, now)
+        };
+        for (second, host) in ["a", "b", "c"].into_iter().enumerate() {
+            assert!(fresh(host, 1, second as u64));
+        }
+        assert!(fresh("a", 2, 9));
+        assert!(fresh("c", 2, 10));
+        assert!(fresh("d", 1, 11), "takes the place of b");
+        for host in ["a", "c", "d"] {
+            assert!(!fresh(host, 1, 12), "{host} is remembered");
+        }
+        assert!(fresh("b", 1, 13), "b was forgotten");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut guard = ReplayGuard::with_capacity(10);
+        for n in 0..1000 {
+            assert!(ask(&mut guard, &origin(&format!("h{n}"), 1), 1));
+        }
+        assert_eq!((guard.senders.len(), guard.silent.len()), (10, 10));
+    }
+}

@@ -141,3 +141,73 @@ impl Drop for Subkeys {
 fn key_id(key: &LatticeKey) -> u8 {
     blake3::derive_key(KEY_ID_CONTEXT, key.bytes())[0].max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(lattice: &str, key: u8) -> Auth {
+        let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
+        Auth::keyed(&LatticeName::new(lattice).expect("a name"), &key)
+    }
+
+    #[test]
+    fn golden_tags() {
+        let auth = auth("prod", 7);
+        assert_eq!(auth.key_id(), 0x22);
+        assert_eq!(
+            hex::encode(auth.tag(Purpose::Frame, &[b"a frame"])),
+            "dbb092e4cc93d67e66dce64c64e38a4c"
+        );
+        assert_eq!(
+            hex::encode(auth.tag(Purpose::Store, &[b"one", b"", b"three"])),
+            "4abc4d0edb538a04d3133c2452f78ab0"
+        );
+    }
+
+    #[test]
+    fn a_tag_is_of_one_lattice_key_purpose_and_split() {
+        let parts: &[&[u8]] = &[b"ab", b"c"];
+        let tag = auth("prod", 7).tag(Purpose::Store, parts);
+        assert!(auth("prod", 7).verify(Purpose::Store, parts, &tag));
+        assert!(!auth("test", 7).verify(Purpose::Store, parts, &tag));
+        assert!(!auth("prod", 8).verify(Purpose::Store, parts, &tag));
+        assert!(!auth("prod", 7).verify(Purpose::Frame, parts, &tag));
+        assert!(!auth("prod", 7).verify(Purpose::Store, &[b"a", b"bc"], &tag));
+        assert!(!auth("prod", 7).verify(Purpose::Store, &[b"ab", b"d"], &tag));
+    }
+
+    #[test]
+    fn every_bit_of_a_tag_counts() {
+        let auth = auth("prod", 7);
+        let tag = auth.tag(Purpose::Frame, &[b"x"]);
+        for bit in 0..TAG_LEN * 8 {
+            let mut forged = tag;
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!auth.verify(Purpose::Frame, &[b"x"], &forged), "bit {bit}");
+        }
+        for length in 0..TAG_LEN {
+            assert!(!auth.verify(Purpose::Frame, &[b"x"], &tag[..length]));
+        }
+        assert!(!auth.verify(Purpose::Frame, &[b"x"], &[0; TAG_LEN]));
+    }
+
+    #[test]
+    fn without_a_key_tags_are_zeros() {
+        let auth = Auth::trusting();
+        assert_eq!((auth.suite(), auth.key_id()), (SUITE_NONE, 0));
+        assert_eq!(auth.tag(Purpose::Frame, &[b"x"]), [0; TAG_LEN]);
+        assert!(auth.verify(Purpose::Frame, &[b"x"], &[0; TAG_LEN]));
+        assert!(!auth.verify(Purpose::Frame, &[b"x"], &[1; TAG_LEN]));
+        assert!(!auth.verify(Purpose::Frame, &[b"x"], &[]));
+    }
+
+    #[test]
+    fn no_key_is_printed_or_has_id_zero() {
+        let text = format!("{:?}", auth("prod", 7));
+        assert!(text.len() < 32 && !text.contains("0707"), "{text}");
+        for key in 0..=255 {
+            assert_ne!(auth("prod", key).key_id(), 0);
+        }
+    }
+}

@@ -12,7 +12,10 @@ use crate::{
     store::{MemoryStore, Store},
 };
 #[cfg(feature = "nats")]
-use crate::{bus::nats::NatsBus, nats::NatsOptions};
+use crate::{
+    nats::NatsOptions,
+    store::nats::{NatsStore, NatsStoreOptions},
+};
 use futures_util::future::BoxFuture;
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 use tokio::sync::OnceCell;
@@ -68,10 +71,14 @@ pub enum ConnectError {
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Nats(#[from] crate::nats::ConnectError),
+    /// The server has no usable place for the lattice's store.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Open(#[from] crate::store::nats::OpenError),
     /// The bus is there but can't be used.
     #[error("the bus can't be used")]
     Bus(#[from] BusError),
-    /// The store can't be used.
+    /// The store can't be followed.
     #[error(transparent)]
     Store(#[from] FollowError),
 }
@@ -175,12 +182,9 @@ impl Connect {
             #[cfg(feature = "nats")]
             Engine::Nats { options, replicas } => {
                 let connection = options.connect().await?;
-                let (_, store) = (replicas, MemoryStore::new()); // TEMPORARY
-                (
-                    Arc::new(NatsBus::new(connection)),
-                    Arc::new(store),
-                    Seat::Shared,
-                )
+                let bucket = NatsStoreOptions::new(&name).replicas(replicas);
+                let store = NatsStore::open(&connection, bucket).await?;
+                (Arc::new(connection.bus()), Arc::new(store), Seat::Shared)
             }
             Engine::Custom { bus, store } => (bus, store, Seat::Shared),
         };

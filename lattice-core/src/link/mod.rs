@@ -166,3 +166,37 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{name::HostId, store::Revision, value};
+
+    /// What stands in stores: a change here is a new schema.
+    #[test]
+    fn golden_bytes() {
+        let link = Link::new("front", "a:b/c@0.2.0", "back")
+            .and_then(|link| link.named("n")?.idempotent(&["get"]))
+            .expect("valid")
+            .config(&7)
+            .expect("JSON")
+            .locality(Locality::Spread);
+        let host = HostId::new("h").expect("valid");
+        let reports = LinkReports::default()
+            .with(Revision(300), &host, LinkStatus::Active)
+            .and_then(|reports| reports.with(Revision(300), &host, LinkStatus::rejected("no")))
+            .expect("changes");
+        let link_bytes = value::to_bytes(&link).expect("encodes");
+        let reports_bytes = value::to_bytes(&reports).expect("encodes");
+        assert_eq!(
+            link_bytes,
+            &b"\x05front\x0ba:b/c@0.2.0\x01n\x04back\x017\x02\x01\x03get"[..]
+        );
+        assert_eq!(reports_bytes, &b"\xac\x02\x01\x01h\x02\x02no"[..]);
+        assert_eq!(value::from_bytes::<Link>(&link_bytes), Ok(link));
+        assert_eq!(
+            value::from_bytes::<LinkReports>(&reports_bytes),
+            Ok(reports)
+        );
+    }
+}

@@ -1,7 +1,4 @@
 //! The replicated table of links: who may call whom.
-//!
-//! Pure: it is handed what the store says, in order, and answers what changed. A clone is a snapshot that shares all that
-//! did not change since, so a copy per change is cheap: one pointer per source and per target.
 
 use super::{Link, LinkChange, LinkEntry, LinkKey, LinkReports};
 use crate::{
@@ -13,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-/// All links as of one revision of the store; see the [module](self).
+/// All links as of one revision of the store.
+///
+/// Pure: it is handed what the store says, in order, and answers what changed. A clone is a snapshot that shares all that
+/// did not change since, so a copy per change is cheap: one pointer per source and per target.
 #[derive(Debug, Clone, Default)]
 pub struct LinkTable {
     incarnation: Incarnation,

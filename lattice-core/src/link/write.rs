@@ -9,6 +9,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use futures_util::future::try_join;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -111,10 +112,15 @@ impl Writer {
         holds: impl Fn(&LinkTable) -> bool,
     ) -> Result<Slot, WriteError> {
         loop {
-            let entry = self.records.store().read(key.clone()).await?;
-            let agrees = |table: &LinkTable| match &entry {
-                Some(entry) => table.revision() >= entry.revision,
-                None => !holds(table),
+            let store = self.records.store();
+            let (entry, incarnation) =
+                try_join(store.read(key.clone()), store.incarnation()).await?;
+            let agrees = |table: &LinkTable| {
+                let has_seen = match &entry {
+                    Some(entry) => table.revision() >= entry.revision,
+                    None => !holds(table),
+                };
+                table.incarnation() == incarnation && has_seen
             };
             let until = deadline.min(Instant::now() + REREAD);
             if self.replica.until(until, agrees).await {
@@ -164,7 +170,7 @@ impl Writer {
     }
 
     /// Waits until the replica has seen a write, so that whoever made it reads it. `false` when the store was re-created
-    /// meanwhile: the write is worth nothing.
+    /// before it was made: it is worth nothing.
     pub(super) async fn seen(&self, written: Written) -> Result<bool, WriteError> {
         let Written {
             incarnation,
@@ -178,7 +184,8 @@ impl Writer {
         {
             return Err(WriteError::NotSeen { revision });
         }
-        Ok(self.replica.links().incarnation() == incarnation)
+        let now = self.records.store().incarnation().await;
+        Ok(now.map_err(|_| WriteError::NotSeen { revision })? == incarnation)
     }
 }
 

@@ -112,6 +112,8 @@ pub(crate) enum Change {
     Joined(Origin),
     /// A known host serves something else than before.
     Updated,
+    /// A host said goodbye: it takes nothing new and finishes what it has.
+    Leaving(Origin),
     /// These are gone.
     Left(Vec<Origin>),
 }
@@ -207,7 +209,10 @@ impl Presence {
     /// A host said goodbye: this boot of it never comes back.
     pub(crate) fn goodbye(&mut self, who: &Origin, now: Instant) -> Change {
         self.remember_ghost(who, now);
-        self.lost(who)
+        match self.lost(who) {
+            Change::Left(_) => Change::Leaving(who.clone()),
+            change => change,
+        }
     }
 
     /// A caller found the host gone. That may be a mistake, so its next beat brings it back.
@@ -330,7 +335,7 @@ mod tests {
         assert_eq!(serving(&p, "y"), [origin("a", 1), origin("b", 1)]);
         assert_eq!(
             p.goodbye(&origin("a", 1), now),
-            Change::Left(vec![origin("a", 1)])
+            Change::Leaving(origin("a", 1))
         );
         assert_eq!(serving(&p, "x"), []);
         assert_eq!(

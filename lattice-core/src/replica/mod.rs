@@ -246,3 +246,6 @@ impl Follower {
         self.shared.health.send_replace(self.health);
     }
 }
+
+#[cfg(test)]
+mod tests;

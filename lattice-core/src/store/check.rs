@@ -69,7 +69,7 @@ pub(super) fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
     Ok(())
 }
 
-const LONGEST_LEASE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LONGEST_LEASE: Duration = Duration::from_hours(365 * 24);
 
 /// The term in seconds.
 pub(super) fn check_ttl(ttl: Duration) -> Result<u64, InvalidCommit> {

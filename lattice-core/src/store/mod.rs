@@ -29,9 +29,12 @@
 mod check;
 #[cfg(feature = "test-util")]
 pub mod conformance;
+#[cfg(feature = "test-util")]
+pub mod fault;
 pub mod key;
 mod memory;
-#[expect(missing_docs, reason = "to be replaced")]
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod record;
 
 pub use check::InvalidCommit;
@@ -54,7 +57,7 @@ pub const MAX_OPS: usize = 1_000;
 pub const MAX_VALUE: usize = 512 * 1024;
 /// How long a deleted or expired key's last revision is remembered: long enough for whoever still holds it to have been
 /// told, short enough that markers don't pile up.
-pub(crate) const MARKER_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MARKER_TTL: Duration = Duration::from_hours(24);
 
 /// A replicated key-value store; see the [module](self) for the contract.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
@@ -219,6 +222,9 @@ pub enum StoreError {
     /// The store can't be reached, or did not answer in time.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
+    /// The connection that the store was opened on is closed for good.
+    #[error("the store is closed; connect again")]
+    Closed,
     /// The store lacks something that Lattice needs.
     #[error("the store can't be used: {0}")]
     Unsupported(String),

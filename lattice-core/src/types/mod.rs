@@ -77,3 +77,31 @@ fn find<'t>(
             .find(|(name, _)| name.is_compatible(wanted))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value;
+
+    /// What stands in stores, and under which digest: a change here is a new schema.
+    #[test]
+    fn golden_bytes() {
+        let mut get = InterfaceTypes::default();
+        get.functions.insert(
+            FunctionName::new("get").expect("valid"),
+            "func() -> u8".to_owned(),
+        );
+        let types = ComponentTypes {
+            exports: [(InterfaceName::new("a:b/c@0.2.0").expect("valid"), get)].into(),
+            imports: BTreeMap::new(),
+            wit: Some(Bytes::from_static(b"wit")),
+        };
+        let bytes = value::to_bytes(&types).expect("encodes");
+        assert_eq!(
+            bytes,
+            &b"\x01\x0ba:b/c@0.2.0\x01\x03get\x0cfunc() -> u8\x00\x01\x03wit"[..]
+        );
+        assert_eq!(types.digest(), Digest(*blake3::hash(&bytes).as_bytes()));
+        assert_eq!(value::from_bytes::<ComponentTypes>(&bytes), Ok(types));
+    }
+}

@@ -299,17 +299,17 @@ impl Types {
         let value = self
             .records
             .encode(incarnation, &key, generation, body)
-            .map_err(|source| PublishError::Unencodable {
-                component: component.clone(),
-                source,
+            .map_err(|source| match source {
+                RecordError::TooLarge { size, .. } => PublishError::TooLarge {
+                    component: component.clone(),
+                    bytes: size,
+                    limit: MAX_VALUE,
+                },
+                source => PublishError::Unencodable {
+                    component: component.clone(),
+                    source,
+                },
             })?;
-        if value.len() > MAX_VALUE {
-            return Err(PublishError::TooLarge {
-                component: component.clone(),
-                bytes: value.len(),
-                limit: MAX_VALUE,
-            });
-        }
         let expect = there.map_or(Expect::Absent, |entry| Expect::At(entry.revision));
         Ok(Some(Op::put(key, value, expect)))
     }

@@ -19,13 +19,15 @@ struct Append<'b>(&'b mut BytesMut);
 impl Flavor for Append<'_> {
     type Output = ();
 
+    #[inline]
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
         self.0.put_slice(data);
         Ok(())
     }
 
+    #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.put_u8(byte);
+        self.0.extend_from_slice(&[byte]);
         Ok(())
     }
 

@@ -64,11 +64,3 @@ pub enum ValueError {
         reason: String,
     },
 }
-
-impl serde::de::Error for ValueError {
-    fn custom<T: std::fmt::Display>(reason: T) -> Self {
-        Self::Invalid {
-            reason: reason.to_string(),
-        }
-    }
-}

@@ -22,6 +22,7 @@
 mod decode;
 mod encode;
 mod error;
+mod read;
 
 pub use error::ValueError;
 

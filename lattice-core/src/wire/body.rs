@@ -15,6 +15,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
+/// Elements that are taken on trust of a count: fewer than 64 KiB of any of them.
+const PREALLOCATED: usize = 1024;
 /// The version of every body here.
 const VERSION: u8 = 1;
 
@@ -98,7 +100,8 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> serde::de::Visitor<'de> for Bou
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-        let mut list = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(MAX));
+        let claimed = seq.size_hint().unwrap_or(0);
+        let mut list = Vec::with_capacity(claimed.min(MAX).min(PREALLOCATED));
         while let Some(item) = seq.next_element()? {
             if list.len() == MAX {
                 return Err(serde::de::Error::invalid_length(MAX + 1, &self));

@@ -14,7 +14,7 @@
 
 use super::{
     EnvelopeError, FunctionKey, TraceContext,
-    read::{name, take},
+    read::{head, name},
 };
 use crate::{
     name::{ComponentId, HostId, LinkName, WormholeId},
@@ -76,21 +76,24 @@ impl CallEnvelope {
         buf.reserve(
             FIXED + source.len() + target.len() + link.len() + TraceContext::LEN + self.args.len(),
         );
-        buf.put_u64_le(self.id);
-        buf.put_u64_le(self.function.0);
-        buf.put_u32_le(u32::try_from(self.deadline_left.as_millis()).unwrap_or(u32::MAX));
-        buf.put_u64_le(self.incarnation.0);
-        buf.put_u64_le(self.link_revision.0);
-        buf.put_u64_le(self.fence);
-        buf.put_u16_le(self.flags());
-        buf.put_u8(self.hops);
-        buf.put_u8(self.attempt);
-        buf.put_u16_le(0);
-        buf.put_u8(self.source.kind());
+        let mut head = [0; FIXED];
+        let mut fixed = &mut head[..];
+        fixed.put_u64_le(self.id);
+        fixed.put_u64_le(self.function.0);
+        fixed.put_u32_le(u32::try_from(self.deadline_left.as_millis()).unwrap_or(u32::MAX));
+        fixed.put_u64_le(self.incarnation.0);
+        fixed.put_u64_le(self.link_revision.0);
+        fixed.put_u64_le(self.fence);
+        fixed.put_u16_le(self.flags());
+        fixed.put_u8(self.hops);
+        fixed.put_u8(self.attempt);
+        fixed.put_u16_le(0);
+        fixed.put_u8(self.source.kind());
         // A name has at most 63 bytes.
-        buf.put_u8(source.len() as u8);
-        buf.put_u8(target.len() as u8);
-        buf.put_u8(link.len() as u8);
+        fixed.put_u8(source.len() as u8);
+        fixed.put_u8(target.len() as u8);
+        fixed.put_u8(link.len() as u8);
+        buf.put_slice(&head);
         buf.put_slice(source);
         buf.put_slice(target);
         buf.put_slice(link.as_bytes());
@@ -106,7 +109,7 @@ impl CallEnvelope {
     /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells whom to answer.
     pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
         let mut rest = envelope;
-        let mut fixed = take(&mut rest, FIXED)?;
+        let mut fixed = &head::<FIXED>(&mut rest)?[..];
         let id = fixed.get_u64_le();
         let function = FunctionKey(fixed.get_u64_le());
         let deadline_left = Duration::from_millis(u64::from(fixed.get_u32_le()));

@@ -67,12 +67,14 @@ impl Frame {
     }
 
     fn read(mut rest: Bytes) -> Result<Self, FrameError> {
-        rest.advance(6);
-        let (kind, lane) = (rest.get_u8(), rest.get_u8());
-        let sequence = rest.get_u64_le();
-        let (sender_epoch, target_epoch) = (rest.get_u64_le(), rest.get_u64_le());
-        let (sender_len, target_len) = (rest.get_u8(), rest.get_u8());
-        let count = rest.get_u16_le();
+        // The caller has seen that it is that long.
+        let mut fixed = &rest.split_to(FIXED)[..];
+        fixed.advance(6);
+        let (kind, lane) = (fixed.get_u8(), fixed.get_u8());
+        let sequence = fixed.get_u64_le();
+        let (sender_epoch, target_epoch) = (fixed.get_u64_le(), fixed.get_u64_le());
+        let (sender_len, target_len) = (fixed.get_u8(), fixed.get_u8());
+        let count = fixed.get_u16_le();
         let kind = match Kind::from_number(kind) {
             Some(kind) if !kind.is_reserved() => kind,
             _ => return Err(FrameError::UnsupportedKind { kind }),

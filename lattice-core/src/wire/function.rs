@@ -40,3 +40,35 @@ impl fmt::Debug for FunctionKey {
         write!(f, "FunctionKey({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(interface: &str, function: &str, signature: &str) -> FunctionKey {
+        FunctionKey::new(
+            &InterfaceName::new(interface).expect("an interface"),
+            &FunctionName::new(function).expect("a function"),
+            signature,
+        )
+    }
+
+    #[test]
+    fn golden_key() {
+        let signature = "func(key: string) -> option<list<u8>>";
+        let key = key("wasi:keyvalue/store@0.2.7", "get", signature);
+        assert_eq!(key.0.to_le_bytes(), *b"\xcc\x72\xd5\xf4\x16\x90\x78\x37");
+        assert_eq!(key.to_string(), "37789016f4d572cc");
+    }
+
+    #[test]
+    fn compatible_versions_share_keys_and_nothing_else_does() {
+        let one = key("a:b/c@0.2.0", "get", "func()");
+        assert_eq!(one, key("a:b/c@0.2.9", "get", "func()"));
+        assert_ne!(one, key("a:b/c@0.3.0", "get", "func()"));
+        assert_ne!(one, key("a:b/d@0.2.0", "get", "func()"));
+        assert_ne!(one, key("a:b/c@0.2.0", "put", "func()"));
+        assert_ne!(one, key("a:b/c@0.2.0", "get", "func() -> u8"));
+        assert_ne!(key("a:b/c", "get", ""), key("a:b/c", "ge", "t"));
+    }
+}

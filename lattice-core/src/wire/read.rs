@@ -12,6 +12,13 @@ pub(super) fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, EnvelopeErr
     Ok(rest.split_to(length))
 }
 
+/// The first `N` bytes, copied.
+pub(super) fn head<const N: usize>(rest: &mut Bytes) -> Result<[u8; N], EnvelopeError> {
+    let head = *rest.first_chunk().ok_or(EnvelopeError::Truncated)?;
+    rest.advance(N);
+    Ok(head)
+}
+
 /// A name of `length` bytes.
 pub(super) fn name<T>(
     rest: &mut Bytes,

@@ -12,10 +12,14 @@
 //! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 0 until streams exist. An error that this version does not know,
 //! or of which it thinks differently whether the call ran, becomes [`CallError::Unrecognised`] with what the other side said.
 
-use super::{EnvelopeError, call::no_channels, read::take};
+use super::{
+    EnvelopeError,
+    call::no_channels,
+    read::{head, take},
+};
 use crate::{
     call::{CallError, Ran},
-    value,
+    value::{self, ValueError},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -57,7 +61,7 @@ impl ReplyEnvelope {
     /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells which call it was for.
     pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
         let mut rest = envelope;
-        let mut fixed = take(&mut rest, FIXED)?;
+        let mut fixed = &head::<FIXED>(&mut rest)?[..];
         let id = fixed.get_u64_le();
         let status = fixed.get_u8();
         no_channels(fixed.get_u16_le())?;
@@ -111,7 +115,9 @@ fn decode_error(mut rest: Bytes) -> Result<CallError, EnvelopeError> {
         Ok(error) if error.ran() == ran => Ok(error),
         _ => Ok(CallError::Unrecognised {
             ran,
-            message: String::from_utf8_lossy(&text).into_owned(),
+            message: std::str::from_utf8(&text)
+                .map_err(|_| ValueError::BadText)?
+                .to_owned(),
         }),
     }
 }

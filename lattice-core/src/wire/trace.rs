@@ -7,7 +7,7 @@
 //! └────────────┴───────────┴───────┘
 //! ```
 
-use super::{EnvelopeError, read::take};
+use super::{EnvelopeError, read::head};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Where a call stands in a distributed trace, as the W3C `traceparent` header says it. Carried along, never interpreted.
@@ -31,7 +31,7 @@ impl TraceContext {
     }
 
     pub(super) fn decode(rest: &mut Bytes) -> Result<Self, EnvelopeError> {
-        let mut fields = take(rest, Self::LEN)?;
+        let mut fields = &head::<{ Self::LEN }>(rest)?[..];
         let mut trace = Self {
             trace_id: [0; 16],
             span_id: [0; 8],

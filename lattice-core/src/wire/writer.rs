@@ -36,19 +36,7 @@ pub struct FrameWriter {
 impl FrameWriter {
     /// An empty frame from `sender` to `target`, or to everyone.
     pub fn new(sender: Origin, target: Option<Origin>, kind: Kind, lane: Lane) -> Self {
-        let buf = BytesMut::with_capacity(FIRST_ALLOCATION);
-        Self::with_buffer(buf, sender, target, kind, lane)
-    }
-
-    /// As [`new`](Self::new), in a buffer that is used again. What it holds is dropped.
-    pub fn with_buffer(
-        mut buf: BytesMut,
-        sender: Origin,
-        target: Option<Origin>,
-        kind: Kind,
-        lane: Lane,
-    ) -> Self {
-        buf.clear();
+        let mut buf = BytesMut::with_capacity(FIRST_ALLOCATION);
         buf.put_bytes(0, head_len(&sender, target.as_ref()));
         Self {
             kind,
@@ -111,7 +99,7 @@ impl FrameWriter {
         self.buf.len() + TAG_LEN
     }
 
-    /// Whether it has no envelope yet. Such a frame must not be sent.
+    /// Whether it has no envelope yet. Receivers refuse such a frame.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -129,7 +117,6 @@ impl FrameWriter {
     /// Completes the frame. `sequence` is its number among the frames to this target in this lane, from 1: no two frames
     /// of a sender may share one.
     pub fn seal(mut self, auth: &Auth, sequence: u64) -> Bytes {
-        debug_assert!(self.count > 0, "a frame has at least one envelope");
         self.write_head(auth, sequence);
         let tag = auth.tag(Purpose::Frame, &[&self.buf]);
         self.buf.put_slice(&tag);

@@ -5,8 +5,8 @@
 mod state;
 
 use super::{
-    CommitError, Entry, Expect, Incarnation, InvalidCommit, Op, Revision, Store, StoreError,
-    StoreKey, Watch, WatchEvent,
+    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+    WatchEvent,
     check::{check_ops, check_ttl},
 };
 use bytes::Bytes;
@@ -118,7 +118,7 @@ impl Store for MemoryStore {
         expect: Expect,
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async move {
-            check_ttl(ttl).map_err(InvalidCommit::from)?;
+            check_ttl(ttl)?;
             self.write(vec![Op::put(key, value, expect)], Some(ttl))
         })
     }

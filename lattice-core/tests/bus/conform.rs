@@ -1,0 +1,110 @@
+//! One suite, every implementation.
+
+use crate::nats::{NatsConfig, NatsServer};
+use futures_util::future::BoxFuture;
+use lattice_core::{
+    bus::{
+        Bus,
+        conformance::{Plug, Rig, conformance},
+        fault::FaultBus,
+        memory::{MemoryBus, MemoryNetwork},
+    },
+    nats::{NatsConnection, NatsOptions},
+};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+struct MemoryPlug(MemoryBus, MemoryBus);
+
+impl Plug for MemoryPlug {
+    fn pull(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.0.disconnect();
+            self.1.disconnect();
+        })
+    }
+
+    fn push(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.0.reconnect();
+            self.1.reconnect();
+        })
+    }
+
+    fn close_one(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.0.close() })
+    }
+}
+
+struct NatsPlug {
+    server: Arc<Mutex<NatsServer>>,
+    one: NatsConnection,
+}
+
+impl Plug for NatsPlug {
+    fn pull(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.server.lock().await.kill() })
+    }
+
+    fn push(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.server.lock().await.restart().await })
+    }
+
+    fn close_one(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.one.close())
+    }
+}
+
+fn memory(wrap: impl Fn(MemoryBus) -> Arc<dyn Bus>) -> Rig {
+    let network = MemoryNetwork::new();
+    let (one, two) = (network.connect(), network.connect());
+    Rig {
+        one: wrap(one.clone()),
+        two: wrap(two.clone()),
+        plug: Box::new(MemoryPlug(one, two)),
+    }
+}
+
+#[tokio::test]
+async fn the_memory_bus_keeps_the_contract() {
+    conformance(async || memory(|bus| Arc::new(bus))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_bus_keeps_the_contract_on_two_threads() {
+    conformance(async || memory(|bus| Arc::new(bus))).await;
+}
+
+#[tokio::test]
+async fn a_fault_bus_without_faults_keeps_the_contract() {
+    conformance(async || memory(|bus| Arc::new(FaultBus::new(Arc::new(bus), 1)))).await;
+}
+
+async fn over_nats() {
+    let server = NatsConfig::default().jetstream().start().await;
+    let url = server.url();
+    let server = Arc::new(Mutex::new(server));
+    conformance(async || {
+        let connect = || async { NatsOptions::new(&url).connect().await.expect("connects") };
+        let (one, two) = (connect().await, connect().await);
+        Rig {
+            one: Arc::new(one.bus()),
+            two: Arc::new(two.bus()),
+            plug: Box::new(NatsPlug {
+                server: server.clone(),
+                one,
+            }),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nats_keeps_the_contract() {
+    over_nats().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nats_keeps_the_contract_on_two_threads() {
+    over_nats().await;
+}

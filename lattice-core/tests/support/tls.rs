@@ -1,0 +1,42 @@
+//! Certificates of a test's own.
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// An authority that signs.
+pub struct Authority {
+    /// Its certificate, as PEM.
+    pub certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, as PEM.
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        Self {
+            certificate,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// An identity for a host name or an address.
+    pub fn sign(&self, name: &str) -> Identity {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let key = KeyPair::generate().expect("a key");
+        Identity {
+            certificate: params
+                .signed_by(&key, &self.issuer)
+                .expect("a certificate")
+                .pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
