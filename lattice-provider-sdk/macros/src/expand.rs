@@ -32,13 +32,11 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
 ///
 /// Code in it is WIT's or a person's, not a Rust test; so `rustdoc --test` doesn't get to see it.
 pub(crate) fn docs(wit: Option<&str>, otherwise: impl FnOnce() -> String) -> TokenStream {
-    match wit {
-        Some(text) => quote!(#[cfg_attr(not(doctest), doc = #text)]),
-        None => {
-            let text = otherwise();
-            quote!(#[doc = #text])
-        }
+    if let Some(text) = wit {
+        return quote!(#[cfg_attr(not(doctest), doc = #text)]);
     }
+    let text = otherwise();
+    quote!(#[doc = #text])
 }
 
 type Packages<'w> = BTreeMap<&'w Ident, BTreeMap<&'w Ident, Vec<TokenStream>>>;

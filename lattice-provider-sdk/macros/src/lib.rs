@@ -9,6 +9,8 @@
 //!
 //! Everything below the entry point works on `proc_macro2` tokens, so that tests can run it as an ordinary function.
 
+#![forbid(unsafe_code)]
+
 mod client;
 mod definition;
 mod dispatch;
