@@ -3,7 +3,7 @@
 //! ```text
 //! lattice.<lattice>.host.<host>.<epoch>.call            frames of calls and probes for one boot of a host
 //! lattice.<lattice>.host.<host>.<epoch>.control         host-control frames, from hosts only
-//! lattice.<lattice>.host.<host>.<epoch>.reply.<token>   replies to that host; the token tells whom it had asked
+//! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host: from which peer, to which frame
 //! lattice.<lattice>.beat                                beats and goodbyes, to everyone
 //! lattice.<lattice>.serves.<component>                  "who serves this?", a queue group
 //! ```
@@ -25,11 +25,6 @@ impl Subject {
     /// The subject as text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The last token: of a reply subject, the token of the destination that was asked.
-    pub(crate) fn last_token(&self) -> &str {
-        self.0.rsplit('.').next().unwrap_or_default()
     }
 
     /// Whether a message to `subject` reaches a subscription to `self`.
@@ -84,12 +79,13 @@ impl Subjects {
 
     /// Where replies to one boot of a host arrive, whomever it had asked.
     pub fn replies(&self, host: &HostId, epoch: u64) -> Subject {
-        self.host(host, epoch, "reply.*")
+        self.host(host, epoch, "reply.*.*")
     }
 
-    /// Where the reply to a question to destination `token` arrives.
-    pub fn reply(&self, host: &HostId, epoch: u64, token: u64) -> Subject {
-        self.host(host, epoch, &format!("reply.{token:x}"))
+    /// Where peer `peer` replies to frame `frame` of one boot of a host, and where the bus says that the frame reached
+    /// nobody.
+    pub fn reply(&self, host: &HostId, epoch: u64, peer: u64, frame: u64) -> Subject {
+        self.host(host, epoch, &format!("reply.{peer:x}.{frame:x}"))
     }
 
     /// Where beats and goodbyes go.
@@ -107,9 +103,12 @@ impl Subjects {
     }
 }
 
-/// The token of a reply subject made by [`Subjects::reply`].
-pub(crate) fn reply_token(subject: &Subject) -> Option<u64> {
-    u64::from_str_radix(subject.last_token(), 16).ok()
+/// Peer and frame of a reply subject made by [`Subjects::reply`].
+pub(crate) fn parse_reply(subject: &Subject) -> Option<(u64, u64)> {
+    let mut tokens = subject.0.rsplit('.');
+    let frame = u64::from_str_radix(tokens.next()?, 16).ok()?;
+    let peer = u64::from_str_radix(tokens.next()?, 16).ok()?;
+    Some((peer, frame))
 }
 
 #[cfg(test)]
@@ -124,14 +123,15 @@ mod tests {
             s.call(&host, 255).as_str(),
             "lattice.prod.host.h1.00000000000000ff.call"
         );
+        let reply = s.reply(&host, 1, 26, 3);
         assert_eq!(
-            s.reply(&host, 1, 26).as_str(),
-            "lattice.prod.host.h1.0000000000000001.reply.1a"
+            reply.as_str(),
+            "lattice.prod.host.h1.0000000000000001.reply.1a.3"
         );
         assert_eq!(s.beat().as_str(), "lattice.prod.beat");
-        assert_eq!(reply_token(&s.reply(&host, 1, 26)), Some(26));
-        assert!(s.replies(&host, 1).matches(&s.reply(&host, 1, 7)));
-        assert!(!s.replies(&host, 1).matches(&s.reply(&host, 2, 7)));
+        assert_eq!(parse_reply(&reply), Some((26, 3)));
+        assert!(s.replies(&host, 1).matches(&reply));
+        assert!(!s.replies(&host, 2).matches(&reply));
         assert!(!s.replies(&host, 1).matches(&s.call(&host, 1)));
     }
 }

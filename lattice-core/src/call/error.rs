@@ -153,6 +153,14 @@ pub enum CallError {
         /// The host.
         host: HostId,
     },
+    /// The host was gone before the call reached it. Did not run.
+    #[error(
+        "host `{host}` is gone and the call did not reach it; try again, another host may serve it"
+    )]
+    HostGone {
+        /// The host.
+        host: HostId,
+    },
     /// The component's host is shutting down or stopping it. Did not run.
     #[error("component `{component}` is stopping there; try again, another host may serve it")]
     Stopping {
@@ -174,6 +182,9 @@ pub enum CallError {
         /// What it said.
         reason: String,
     },
+    /// A name breaks its rule. Did not run.
+    #[error(transparent)]
+    InvalidName(#[from] crate::name::NameError),
     /// An error of a newer version than this one.
     #[error(
         "the callee answered with an error that this version does not know: {message}; the call {ran}"
@@ -233,6 +244,7 @@ impl CallError {
                 | Self::DeadlineExceeded { .. }
                 | Self::InstanceLost { .. }
                 | Self::HostLost { .. }
+                | Self::HostGone { .. }
                 | Self::Stopping { .. }
                 | Self::Disconnected { .. }
                 | Self::StoreUnavailable { .. }

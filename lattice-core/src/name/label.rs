@@ -93,6 +93,10 @@ label!(
     ComponentId, "component id"
 );
 label!(
+    /// The id of a wormhole: a public endpoint that leads into the lattice.
+    WormholeId, "wormhole id"
+);
+label!(
     /// Tells several links of one source and interface apart; [`LinkName::default`] is `default`.
     LinkName, "link name"
 );

@@ -2,37 +2,39 @@
 //!
 //! | name | rule | example |
 //! | --- | --- | --- |
-//! | [`LatticeName`], [`HostId`], [`ComponentId`], [`LinkName`] | 1 to 63 of `a-z 0-9 -`, starts with a letter or digit | `edge-1` |
+//! | [`LatticeName`], [`HostId`], [`ComponentId`], [`LinkName`], [`WormholeId`] | 1 to 63 of `a-z 0-9 -`, starts with a letter or digit | `edge-1` |
 //! | [`InterfaceName`] | `namespace:package/interface`, then `@` and a semantic version | `wasi:keyvalue/store@0.2.0` |
 //! | [`FunctionName`] | a WIT label: words of letters and digits joined by `-` | `list-keys` |
 //!
 //! Every parser answers a [`NameError`] that says the rule.
 
+use std::borrow::Cow;
+
 mod interface;
 mod label;
 
 pub use interface::{FunctionName, InterfaceName};
-pub use label::{ComponentId, HostId, LatticeName, LinkName};
+pub use label::{ComponentId, HostId, LatticeName, LinkName, WormholeId};
 
 /// A name that breaks its rule.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 #[error("`{given}` is no {what}: {rule}")]
 pub struct NameError {
     /// What the name was for: "lattice name", "host id", …
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// The text that was given, cut to 80 characters.
     pub given: String,
     /// The rule that it breaks.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
 }
 
 impl NameError {
     pub(crate) fn new(what: &'static str, given: &str, rule: &'static str) -> Self {
         Self {
-            what,
+            what: what.into(),
             given: given.chars().take(80).collect(),
-            rule,
+            rule: rule.into(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     tap::TapHandle,
 };
 use crate::bus::{BusError, BusState, nats::NatsBus};
-use async_nats::{connection::State, jetstream};
+use async_nats::connection::State;
 use std::{
     fmt,
     future::Future,
@@ -109,13 +109,9 @@ impl NatsConnection {
         &self.shared.client
     }
 
-    /// `JetStream`, in the domain that the options named.
-    pub(crate) fn jetstream(&self) -> jetstream::Context {
-        let client = self.client().clone();
-        match &self.shared.jetstream_domain {
-            Some(domain) => jetstream::with_domain(client, domain),
-            None => jetstream::new(client),
-        }
+    /// The `JetStream` domain that the options named.
+    pub(crate) fn jetstream_domain(&self) -> Option<&str> {
+        self.shared.jetstream_domain.as_deref()
     }
 
     /// Whether a message handed to the client now would be sent now.
@@ -175,12 +171,13 @@ impl NatsConnection {
         self.shared.signals.ends_with(tap);
     }
 
-    fn connects(&self) -> u64 {
+    /// How often it has been made.
+    pub(crate) fn connects(&self) -> u64 {
         self.client().statistics().connects.load(Ordering::Relaxed)
     }
 
     /// Waits for the loss of the connection that was number `connects`.
-    async fn lost(&self, connects: u64) -> BusError {
+    pub(crate) async fn lost(&self, connects: u64) -> BusError {
         let mut state = self.state();
         loop {
             match self.check() {

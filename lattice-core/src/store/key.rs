@@ -47,12 +47,22 @@ pub enum KeyKind {
 impl StoreKey {
     /// The key of a link.
     pub fn link(source: &ComponentId, interface: &InterfaceName, name: &LinkName) -> Self {
-        Self(format!("link.{source}.{}.{name}", escape(&interface.compat())).into())
+        Self::link_at(source, &interface.compat(), name)
     }
 
     /// The key of a link's status.
     pub fn link_status(source: &ComponentId, interface: &InterfaceName, name: &LinkName) -> Self {
-        Self(format!("status.{source}.{}.{name}", escape(&interface.compat())).into())
+        Self::link_status_at(source, &interface.compat(), name)
+    }
+
+    /// The key of a link whose interface already stands with its compatible version.
+    pub(crate) fn link_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
+        Self(format!("link.{source}.{}.{name}", escape(compat)).into())
+    }
+
+    /// The key of a link's status, likewise.
+    pub(crate) fn link_status_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
+        Self(format!("status.{source}.{}.{name}", escape(compat)).into())
     }
 
     /// The key of a component's record.

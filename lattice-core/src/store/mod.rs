@@ -1,20 +1,45 @@
 //! The state seam: a small replicated key-value store.
 //!
 //! # Contract of [`Store`]
-//! * Every successful write gives its keys a [`Revision`] that is higher than any before it in this store. Revisions only
-//!   compare within one [`Incarnation`].
+//! * Every successful write (a put, a delete, an expiry) gives its key a [`Revision`] that is higher than any before it in
+//!   this store; the operations of one commit get theirs in order. Revisions only compare within one [`Incarnation`].
 //! * [`commit`](Store::commit) is atomic: all operations or none; each may name the state that it expects its key to be in.
-//!   No reader finds half of it.
-//! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`] and then delivers every change in revision order. After
-//!   a reconnect, or when the watch fell behind, it delivers a new whole snapshot: whoever keeps a copy diffs.
-//! * A lease is a key whose value vanishes `ttl` after its last write; watchers hear of it as a delete.
-//! * **Bounds**: values of at most [`MAX_VALUE`] bytes, commits of at most [`MAX_OPS`] operations. Every call ends within
-//!   the store's own timeout (5 s by default).
-//! * **Cancel safety**: dropping a `commit` or `lease` future leaves it done or not done, and unknown which.
+//!   Once it is answered, reads see all of it (a replicated store's may be moments behind, see [`read`](Store::read)).
+//! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`], which never ends within a commit, and then delivers
+//!   changes in revision order, each key's last one surely: a watcher that is slow may miss values that were overwritten
+//!   meanwhile. After a reconnect, or when the watch fell too far behind, it delivers a new whole snapshot instead: whoever
+//!   keeps a copy diffs. What waits for a slow watcher is bounded.
+//! * [`lease`](Store::lease) puts a value that vanishes `ttl` after it was written: not before, and at most a few seconds
+//!   later. Watchers hear of it as a delete. Any later put of that key replaces the term too: a commit makes it permanent.
+//! * A key that was deleted or has expired is [`Expect::Absent`].
+//! * **Bounds**: values of at most [`MAX_VALUE`] bytes, commits of at most [`MAX_OPS`] operations on as many different keys,
+//!   terms of leases in whole seconds; everything else is [`InvalidCommit`] and writes nothing. Every call ends within the
+//!   store's own timeout (5 s by default).
+//! * **Out of reach**: calls answer [`StoreError::Unavailable`]; a watch says [`WatchEvent::Lost`] once, and a snapshot when
+//!   the store is back.
+//! * **Cancel safety**: dropping a `commit` or `lease` future leaves it done or not done, whole, and unknown which.
+//!   Dropping a `read`, `incarnation` or `watch` future has no effect.
+//!
+//! | implementation | keeps its entries | for |
+//! | --- | --- | --- |
+//! | [`MemoryStore`] | in this process | the embedded lattice, tests |
+//! | `nats::NatsStore` | in a `JetStream` bucket | everything with more than one process |
+//! | `fault::FaultStore` | in the store that it wraps | tests of what must survive an outage |
 
+mod check;
+#[cfg(feature = "test-util")]
+pub mod conformance;
+#[cfg(feature = "test-util")]
+pub mod fault;
 pub mod key;
+mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
+pub mod record;
 
+pub use check::InvalidCommit;
 pub use key::{KeyKind, StoreKey};
+pub use memory::MemoryStore;
 
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
@@ -30,6 +55,9 @@ use std::{
 pub const MAX_OPS: usize = 1_000;
 /// Largest value in bytes: well under NATS's default `max_payload` of 1 MiB.
 pub const MAX_VALUE: usize = 512 * 1024;
+/// How long a deleted or expired key's last revision is remembered: long enough for whoever still holds it to have been
+/// told, short enough that markers don't pile up.
+pub(crate) const MARKER_TTL: Duration = Duration::from_hours(24);
 
 /// A replicated key-value store; see the [module](self) for the contract.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
@@ -39,7 +67,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`StoreError::Unavailable`].
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>>;
 
-    /// The entry at `key`, if it has one.
+    /// The entry at `key`, if it has one. On a replicated store another replica than the one that took the last write may
+    /// answer, behind by moments: whoever decides by what was read says so in the [`Expect`] of what follows.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -51,8 +80,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`CommitError`].
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>>;
 
-    /// Writes a value that vanishes after `ttl` (whole seconds, at least 1 s) unless it is written again. Taking a free
-    /// lease expects [`Expect::Absent`]; renewing it expects the revision of the last write.
+    /// Writes a value that vanishes after `ttl` (whole seconds, 1 s to a year) unless it is written again. Taking a free
+    /// lease expects [`Expect::Absent`]; renewing it expects the revision of the last write; giving it back is a commit that
+    /// deletes the key and expects that revision too.
     ///
     /// # Errors
     /// [`CommitError`].
@@ -102,7 +132,7 @@ pub enum Expect {
     Any,
     /// That it has no value: never written, deleted or expired.
     Absent,
-    /// That its last write had this revision.
+    /// That its last write (a put, a delete or an expiry) had this revision.
     At(Revision),
 }
 
@@ -115,6 +145,26 @@ pub struct Op {
     pub value: Option<Bytes>,
     /// What the key must be like.
     pub expect: Expect,
+}
+
+impl Op {
+    /// Puts `value` at `key`.
+    pub fn put(key: StoreKey, value: impl Into<Bytes>, expect: Expect) -> Self {
+        Self {
+            key,
+            value: Some(value.into()),
+            expect,
+        }
+    }
+
+    /// Deletes what is at `key`.
+    pub fn delete(key: StoreKey, expect: Expect) -> Self {
+        Self {
+            key,
+            value: None,
+            expect,
+        }
+    }
 }
 
 /// What a [`Watch`] delivers.
@@ -172,6 +222,9 @@ pub enum StoreError {
     /// The store can't be reached, or did not answer in time.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
+    /// The connection that the store was opened on is closed for good.
+    #[error("the store is closed; connect again")]
+    Closed,
     /// The store lacks something that Lattice needs.
     #[error("the store can't be used: {0}")]
     Unsupported(String),
@@ -188,8 +241,8 @@ pub enum CommitError {
         key: StoreKey,
     },
     /// The commit breaks a bound; nothing was written.
-    #[error("the commit was refused: {0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] InvalidCommit),
     /// Nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),

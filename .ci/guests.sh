@@ -1,0 +1,98 @@
+#!/bin/sh
+# usage: .ci/guests.sh
+#
+# Builds every guest actor, of the examples, the benches and the host's tests,
+# and leaves the components in target/guests/wasm32-wasip2/release/NAME.wasm. Run
+# again, it takes a second when nothing changed. Prints what it left.
+#
+# The compiler is the first of these that can build for wasm32-wasip2:
+#   1. $LATTICE_GUEST_RUSTC, a path, if it is set (then no other is tried);
+#   2. the active Rust toolchain, if it has the target;
+#   3. what an earlier run unpacked for (5);
+#   4. the active toolchain after `rustup target add wasm32-wasip2`;
+#   5. Debian's, unpacked into target/guest-toolchain by
+#      install-guest-toolchain.sh: for a machine whose rustup can't download.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+target=wasm32-wasip2
+out=$root/target/guests
+fallback=$root/target/guest-toolchain
+log=$root/target/guest-toolchain.log
+seconds_for_rustup=300
+
+main() {
+    mkdir -p "$root/target"
+    cd "$root"
+    choose_compiler
+    # Flags for the machine's own code are no flags for WebAssembly.
+    unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
+    for manifest in */guests/Cargo.toml */tests/guests/Cargo.toml; do
+        (cd "${manifest%/*}" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")
+    done
+    ls "$out/$target/release/"*.wasm
+}
+
+choose_compiler() {
+    if [ -n "${LATTICE_GUEST_RUSTC:-}" ]; then
+        builds_guests "$LATTICE_GUEST_RUSTC" ||
+            fail "LATTICE_GUEST_RUSTC=$LATTICE_GUEST_RUSTC can't build for $target; unset it or set it to one that can"
+        use "$LATTICE_GUEST_RUSTC"
+    elif builds_guests "${RUSTC:-rustc}"; then
+        return
+    elif builds_guests "$fallback/bin/rustc"; then
+        use "$fallback/bin/rustc"
+    elif add_target && builds_guests "${RUSTC:-rustc}"; then
+        return
+    elif unpack_toolchain && builds_guests "$fallback/bin/rustc"; then
+        use "$fallback/bin/rustc"
+    else
+        fail "no Rust compiler here builds for $target, and none could be fetched ($log says why);
+run \`rustup target add $target\`, or set LATTICE_GUEST_RUSTC to a rustc that has the target"
+    fi
+}
+
+# A compiler builds guests when it runs and has the target's standard library.
+builds_guests() {
+    libraries=$("$1" --print target-libdir --target "$target" 2>/dev/null) || return 1
+    for library in "$libraries"/libstd-*.rlib; do
+        [ -e "$library" ] && return 0
+    done
+    return 1
+}
+
+use() {
+    RUSTC=$1
+    export RUSTC
+    # A wrapper (a cache, say) may not know this compiler.
+    unset RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
+}
+
+add_target() {
+    command -v rustup >/dev/null || return 1
+    say "adding the target $target to the active Rust toolchain"
+    limited rustup target add "$target" >"$log" 2>&1
+}
+
+unpack_toolchain() {
+    say "rustup can't; unpacking a compiler into $fallback"
+    "$root/.ci/install-guest-toolchain.sh" "$fallback" >>"$log" 2>&1
+}
+
+# Some systems have no `timeout`; there, rustup's own limits must do.
+limited() {
+    if command -v timeout >/dev/null; then
+        timeout "$seconds_for_rustup" "$@"
+    else
+        "$@"
+    fi
+}
+
+say() { echo "guests: $*" >&2; }
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+main

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Fails when a crate links what belongs to another layer: wasmtime only through lattice-host, async-nats only through
+# lattice-core, nothing native in guests.
+set -eu
+cd "$(dirname "$0")/.."
+without() {
+    if cargo tree --quiet --edges normal,build --package "$1" --all-features --prefix none | grep -E "^($2) "; then
+        echo "$1 must not depend on $2" >&2
+        exit 1
+    fi
+}
+direct() {
+    offenders=$(grep -lE "^($1)( |\.|=)" lattice-*/Cargo.toml lattice-*/*/Cargo.toml wit/Cargo.toml examples/Cargo.toml | grep -vE "^($2)/Cargo.toml$" || true)
+    if [ -n "$offenders" ]; then
+        echo "only $2 may name $1, but so does: $offenders" >&2
+        exit 1
+    fi
+}
+without lattice-core 'wasmtime[a-z-]*'
+without lattice-provider-sdk 'wasmtime[a-z-]*'
+without lattice-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
+direct 'wasmtime[a-z-]*' lattice-host
+direct async-nats lattice-core
+cargo build --release --quiet --package lattice-core --package lattice-provider-sdk
+echo "lattice-core and lattice-provider-sdk build without wasmtime"

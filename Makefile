@@ -1,0 +1,41 @@
+# Three commands: `make demo`, `make test`, `make bench`. Each fetches or builds what it needs.
+# One profile and one target folder for all of them, so that nothing is compiled twice.
+
+CARGO ?= cargo
+GUESTS := target/guests/wasm32-wasip2/release
+
+.PHONY: demo test bench guests fmt lint docs deny package clean
+
+demo: guests
+	$(CARGO) run --release --quiet -p lattice-examples --example quickstart
+
+## Doc tests first: the runner's own summary is the last thing printed.
+test: guests
+	$(CARGO) test --release --workspace --doc --quiet
+	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
+
+bench: guests
+	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench.sh
+
+## The WebAssembly components of the examples, tests and benches, compiled from source.
+guests:
+	sh .ci/guests.sh
+
+fmt:
+	$(CARGO) fmt --all --check
+	for guests in examples/guests lattice-host/tests/guests benches/guests; do $(CARGO) fmt --manifest-path $$guests/Cargo.toml --all --check || exit 1; done
+
+lint:
+	$(CARGO) clippy --release --workspace --all-targets --quiet -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --quiet
+
+deny:
+	sh .ci/deny.sh
+
+package:
+	sh .ci/package.sh
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,19 @@
+//! Code generation from WIT for `lattice-actor-sdk`, which documents it: use the macro from there.
+//!
+//! * `options` reads what stands between the braces;
+//! * `bindings` resolves the WIT, with the packages of `lattice-wit` at hand, and generates Rust.
+
+use proc_macro::TokenStream;
+use syn::parse_macro_input;
+
+mod bindings;
+mod options;
+
+/// See `lattice_actor_sdk::actor`.
+#[proc_macro]
+pub fn actor(input: TokenStream) -> TokenStream {
+    let options = parse_macro_input!(input as options::Options);
+    bindings::generate(&options)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}

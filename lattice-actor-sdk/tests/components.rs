@@ -1,0 +1,102 @@
+//! What is in the components that guests become: what they call, and nothing else of the SDK.
+//!
+//! Needs the guests built: `.ci/guests.sh`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use wit_bindgen_core::wit_parser::decoding::{DecodedWasm, decode};
+
+/// The interfaces that a component imports and exports, but for those of WASI that the standard library needs.
+fn interfaces(guest: &str) -> (Vec<String>, Vec<String>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let path = root.join(format!("target/guests/wasm32-wasip2/release/{guest}.wasm"));
+    let component = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run .ci/guests.sh first", path.display()));
+    let DecodedWasm::Component(resolve, world) = decode(&component).unwrap() else {
+        panic!("{} is no component", path.display());
+    };
+    let from_std = [
+        "wasi:cli/",
+        "wasi:clocks/",
+        "wasi:filesystem/",
+        "wasi:io/",
+        "wasi:random/",
+        "wasi:sockets/",
+    ];
+    let names = |keys: Vec<_>| {
+        let names = keys.into_iter().map(|key| resolve.name_world_key(key));
+        let mut names: Vec<String> = names
+            .filter(|name| !from_std.iter().any(|package| name.starts_with(package)))
+            .collect();
+        names.sort();
+        names
+    };
+    let world = &resolve.worlds[world];
+    (
+        names(world.imports.keys().collect()),
+        names(world.exports.keys().collect()),
+    )
+}
+
+#[test]
+fn a_client_of_the_sdk_becomes_an_import_when_it_is_called() {
+    let (imports, exports) = interfaces("greeter");
+    assert_eq!(
+        imports,
+        [
+            "lattice:keyvalue/store@0.1.0",
+            "wasi:logging/logging@0.1.0-draft"
+        ]
+    );
+    assert_eq!(exports, ["example:hello/greeter@0.1.0"]);
+}
+
+#[test]
+fn what_is_not_called_leaves_no_trace() {
+    let (imports, exports) = interfaces("shapes");
+    assert_eq!(
+        imports,
+        [
+            "lattice-test:shapes/echo-async@0.1.0",
+            "lattice-test:shapes/echo@0.1.0",
+            "lattice-test:shapes/gate@0.1.0",
+            "lattice-test:shapes/types@0.1.0",
+        ]
+    );
+    assert_eq!(exports.len(), 3);
+}
+
+#[test]
+fn imports_of_the_actors_own_world_and_of_the_sdk_come_together() {
+    let (imports, _) = interfaces("front_desk");
+    assert_eq!(
+        imports,
+        [
+            "example:hello/greeter@0.1.0",
+            "wasi:logging/logging@0.1.0-draft"
+        ]
+    );
+}
+
+#[test]
+fn a_type_that_both_worlds_use_is_one() {
+    let (imports, exports) = interfaces("mischief");
+    assert_eq!(
+        imports,
+        [
+            "lattice-test:mischief/peer@0.1.0",
+            "lattice-test:mischief/types@0.1.0",
+            "lattice:rpc/links@0.1.0",
+            "lattice:rpc/types@0.1.0",
+            "wasi:logging/logging@0.1.0-draft",
+        ]
+    );
+    assert_eq!(
+        exports,
+        [
+            "lattice-test:mischief/acts@0.1.0",
+            "lattice-test:mischief/peer@0.1.0"
+        ]
+    );
+}

@@ -1,0 +1,289 @@
+//! Which frames were seen before.
+//!
+//! A sender numbers its frames from 1 for each (target, kind, lane). A receiver keeps, for each sender and each such
+//! series, the highest number seen and a bitmap of the [`WINDOW`] numbers up to it:
+//!
+//! ```text
+//!        too old: refused       │ window: fresh once each            │ ahead: fresh, moves the window
+//! ──────────────────────────────┼────────────────────────────────────┼──────────────────────────────►
+//!                               top - WINDOW                        top                      sequence
+//! ```
+
+use crate::{
+    name::HostId,
+    wire::{Frame, Kind, Lane, Origin},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
+use tokio::time::Instant;
+
+/// How far behind the newest frame of its series one may arrive. Frames of one series travel on one subject, in order,
+/// so this is for what a reconnecting bus may do to them; an outbox never has this many in flight.
+pub const WINDOW: u64 = 1024;
+/// Most senders remembered; beyond it the one that was silent for longest is forgotten. Most
+/// have a few series of 150 bytes each: some 40 MiB; one that used all kinds, lanes and targets would take 5 KiB.
+const MAX_SENDERS: usize = 65_536;
+const WORDS: usize = WINDOW as usize / 64;
+
+/// Tells fresh frames from replayed, duplicated and out-of-date ones, for one receiver. Pure: no I/O, no clock.
+#[derive(Debug)]
+pub struct ReplayGuard {
+    senders: HashMap<HostId, Sender>,
+    /// Every sender once, by a time at which it was heard that may be out of date: put right when it comes up.
+    silent: BinaryHeap<Reverse<(Instant, HostId)>>,
+    max_senders: usize,
+}
+
+/// Kind, lane, and whether it is for everyone: the receiver is one host, so of a target nothing else is left.
+type Series = (Kind, Lane, bool);
+
+#[derive(Debug)]
+struct Sender {
+    epoch: u64,
+    heard: Instant,
+    /// One for each series met, a handful: searched faster than hashed.
+    windows: Vec<(Series, Box<Window>)>,
+}
+
+impl ReplayGuard {
+    /// A guard that has seen nothing.
+    pub fn new() -> Self {
+        Self::with_capacity(MAX_SENDERS)
+    }
+
+    fn with_capacity(max_senders: usize) -> Self {
+        Self {
+            senders: HashMap::new(),
+            silent: BinaryHeap::new(),
+            max_senders,
+        }
+    }
+
+    /// Whether this frame was not seen before; marks it as seen.
+    ///
+    /// A sender whose epoch is lower than one already seen from that host was replaced by its next start, and is refused.
+    #[must_use]
+    pub fn fresh(&mut self, frame: &Frame, now: Instant) -> bool {
+        let series = (frame.kind(), frame.lane(), frame.target().is_none());
+        self.fresh_in(frame.sender(), series, frame.sequence(), now)
+    }
+
+    fn fresh_in(&mut self, sender: &Origin, series: Series, sequence: u64, now: Instant) -> bool {
+        let known = match self.senders.get_mut(&sender.host) {
+            Some(known) => known,
+            None => self.admit(sender, now),
+        };
+        if sender.epoch < known.epoch {
+            return false;
+        }
+        if sender.epoch > known.epoch {
+            known.epoch = sender.epoch;
+            known.windows = Vec::new();
+        }
+        known.heard = known.heard.max(now);
+        if let Some((_, window)) = known.windows.iter_mut().find(|(known, _)| *known == series) {
+            return window.fresh(sequence);
+        }
+        let mut window = Box::<Window>::default();
+        let fresh = window.fresh(sequence);
+        known.windows.push((series, window));
+        fresh
+    }
+
+    fn admit(&mut self, sender: &Origin, now: Instant) -> &mut Sender {
+        if self.senders.len() >= self.max_senders {
+            self.forget_one();
+        }
+        self.silent.push(Reverse((now, sender.host.clone())));
+        self.senders.entry(sender.host.clone()).or_insert(Sender {
+            epoch: sender.epoch,
+            heard: now,
+            windows: Vec::new(),
+        })
+    }
+
+    fn forget_one(&mut self) {
+        while let Some(Reverse((at, host))) = self.silent.pop() {
+            match self.senders.get(&host) {
+                Some(known) if known.heard > at => self.silent.push(Reverse((known.heard, host))),
+                _ => {
+                    self.senders.remove(&host);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Default for ReplayGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The numbers seen in one series: `seen` is a ring, one bit for each of the last [`WINDOW`] numbers.
+#[derive(Debug)]
+struct Window {
+    top: u64,
+    seen: [u64; WORDS],
+}
+
+impl Window {
+    fn fresh(&mut self, sequence: u64) -> bool {
+        if sequence > self.top {
+            self.advance(sequence);
+        } else if self.top - sequence >= WINDOW {
+            return false;
+        }
+        let (word, bit) = place(sequence);
+        let fresh = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
+        fresh
+    }
+
+    fn advance(&mut self, to: u64) {
+        if to - self.top >= WINDOW {
+            self.seen = [0; WORDS];
+        } else {
+            for skipped in self.top + 1..=to {
+                let (word, bit) = place(skipped);
+                self.seen[word] &= !bit;
+            }
+        }
+        self.top = to;
+    }
+}
+
+impl Default for Window {
+    /// As if number 0, which no sender uses, had been seen.
+    fn default() -> Self {
+        let mut seen = [0; WORDS];
+        seen[0] = 1;
+        Self { top: 0, seen }
+    }
+}
+
+fn place(sequence: u64) -> (usize, u64) {
+    let at = sequence % WINDOW;
+    ((at / 64) as usize, 1 << (at % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::Auth, wire::FrameWriter};
+    use proptest::prelude::*;
+    use std::{collections::HashSet, time::Duration};
+
+    fn origin(host: &str, epoch: u64) -> Origin {
+        Origin::new(HostId::new(host).expect("a host"), epoch)
+    }
+
+    const CALLS: Series = (Kind::Call, Lane::Small, false);
+
+    /// Asks with everything but the sender and the number fixed.
+    fn ask(guard: &mut ReplayGuard, sender: &Origin, sequence: u64) -> bool {
+        guard.fresh_in(sender, CALLS, sequence, Instant::now())
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_is_what_a_set_of_all_numbers_would_say(
+            steps in prop::collection::vec((0_u64..3000, prop::bool::weighted(0.9)), 1..400),
+        ) {
+            let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
+            let (mut seen, mut top) = (HashSet::new(), 0);
+            for (offset, near) in steps {
+                // Mostly around the newest, so that duplicates and late ones are common.
+                let sequence = if near { (top + 20_u64).saturating_sub(offset % 1100) } else { offset };
+                let expected = sequence != 0 && sequence + WINDOW > top && seen.insert(sequence);
+                top = top.max(sequence);
+                prop_assert_eq!(ask(&mut guard, &sender, sequence), expected, "{} after {}", sequence, top);
+            }
+        }
+
+        #[test]
+        fn any_numbers_are_taken_once(numbers in prop::collection::vec(any::<u64>(), 1..50)) {
+            let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
+            for number in numbers {
+                ask(&mut guard, &sender, number);
+                prop_assert!(!ask(&mut guard, &sender, number));
+            }
+        }
+    }
+
+    #[test]
+    fn the_edges_of_the_window() {
+        let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
+        assert!(!ask(&mut guard, &sender, 0));
+        assert!(ask(&mut guard, &sender, 5000));
+        assert!(ask(&mut guard, &sender, 5000 - WINDOW + 1));
+        assert!(!ask(&mut guard, &sender, 5000 - WINDOW));
+        assert!(ask(&mut guard, &sender, u64::MAX));
+        assert!(!ask(&mut guard, &sender, u64::MAX));
+        assert!(!ask(&mut guard, &sender, 5001));
+    }
+
+    #[test]
+    fn an_older_start_of_a_host_is_refused() {
+        let mut guard = ReplayGuard::new();
+        assert!(ask(&mut guard, &origin("h", 2), 1));
+        assert!(!ask(&mut guard, &origin("h", 1), 9));
+        assert!(!ask(&mut guard, &origin("h", 2), 1));
+        assert!(ask(&mut guard, &origin("h", 3), 1));
+        assert!(!ask(&mut guard, &origin("h", 2), 2));
+        assert!(ask(&mut guard, &origin("other", 1), 1));
+    }
+
+    #[test]
+    fn kinds_lanes_and_targets_are_numbered_apart() {
+        let auth = Auth::trusting();
+        let (sender, me) = (origin("h", 1), origin("me", 1));
+        let frame = |target: Option<&Origin>, kind, lane| {
+            let mut writer = FrameWriter::new(sender.clone(), target.cloned(), kind, lane);
+            writer.push(|_| {}).expect("room");
+            Frame::open(&auth, writer.seal(&auth, 1)).expect("a frame")
+        };
+        let mut guard = ReplayGuard::new();
+        for kind in [Kind::Call, Kind::Reply, Kind::Beat] {
+            for lane in Lane::ALL {
+                for target in [None, Some(&me)] {
+                    let frame = frame(target, kind, lane);
+                    assert!(guard.fresh(&frame, Instant::now()), "{frame:?}");
+                    assert!(!guard.fresh(&frame, Instant::now()), "{frame:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_sender_silent_for_longest_is_forgotten() {
+        let mut guard = ReplayGuard::with_capacity(3);
+        let start = Instant::now();
+        let mut fresh = |host: &str, sequence, second| {
+            let now = start + Duration::from_secs(second);
+            guard.fresh_in(&origin(host, 1), CALLS, sequence, now)
+        };
+        for (second, host) in ["a", "b", "c"].into_iter().enumerate() {
+            assert!(fresh(host, 1, second as u64));
+        }
+        assert!(fresh("a", 2, 9));
+        assert!(fresh("c", 2, 10));
+        assert!(fresh("d", 1, 11), "takes the place of b");
+        for host in ["a", "c", "d"] {
+            assert!(!fresh(host, 1, 12), "{host} is remembered");
+        }
+        assert!(fresh("b", 1, 13), "b was forgotten");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut guard = ReplayGuard::with_capacity(10);
+        for n in 0..1000 {
+            assert!(ask(&mut guard, &origin(&format!("h{n}"), 1), 1));
+        }
+        assert_eq!((guard.senders.len(), guard.silent.len()), (10, 10));
+    }
+}

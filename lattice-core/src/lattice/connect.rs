@@ -1,0 +1,235 @@
+//! Connecting: which bus and store, which key.
+
+use super::{Connection, Lattice, Shared, connection::Parts};
+use crate::{
+    auth::{Auth, LatticeKey},
+    bus::{
+        Bus, BusError,
+        memory::{MemoryBus, MemoryNetwork},
+    },
+    name::{LatticeName, NameError},
+    replica::FollowError,
+    store::{MemoryStore, Store},
+};
+#[cfg(feature = "nats")]
+use crate::{
+    nats::NatsOptions,
+    store::nats::{NatsStore, NatsStoreOptions},
+};
+use futures_util::future::BoxFuture;
+use std::{fmt, num::NonZeroUsize, sync::Arc};
+use tokio::sync::OnceCell;
+
+/// A connection being prepared: `.await` it.
+#[must_use = "nothing is connected until it is awaited"]
+pub struct Connect {
+    name: String,
+    engine: Engine,
+    key: Option<LatticeKey>,
+    trust: bool,
+    operator_calls: bool,
+}
+
+/// What carries the lattice.
+enum Engine {
+    Memory,
+    #[cfg(feature = "nats")]
+    Nats {
+        options: Box<NatsOptions>,
+        replicas: NonZeroUsize,
+    },
+    Custom {
+        bus: Arc<dyn Bus>,
+        store: Arc<dyn Store>,
+    },
+}
+
+/// Where the nodes of a lattice get their bus connection.
+pub(super) enum Seat {
+    /// Everyone on this one.
+    Shared,
+    /// A connection each, so that one host can vanish or be cut off alone.
+    Memory(MemoryNetwork),
+}
+
+/// Why a lattice could not be joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The lattice's name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// On NATS everyone who reaches the server could forge calls and links.
+    #[error(
+        "lattice `{lattice}` is on a bus and has no key; give it one with `.key(LatticeKey::from_env(\"LATTICE_KEY\")?)`, or say `.trust_bus()` if everyone on that bus may call anything"
+    )]
+    NoKey {
+        /// The lattice.
+        lattice: LatticeName,
+    },
+    /// The server did not take the connection.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Nats(#[from] crate::nats::ConnectError),
+    /// The server has no usable place for the lattice's store.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Open(#[from] crate::store::nats::OpenError),
+    /// The bus is there but can't be used.
+    #[error("the bus can't be used")]
+    Bus(#[from] BusError),
+    /// The store can't be followed.
+    #[error(transparent)]
+    Store(#[from] FollowError),
+}
+
+impl Connect {
+    pub(super) fn in_memory(name: &str) -> Self {
+        Self::new(name, Engine::Memory)
+    }
+
+    #[cfg(feature = "nats")]
+    pub(super) fn nats(servers: &str, name: &str) -> Self {
+        let mut options = NatsOptions::new("");
+        let mut servers = servers.split(',').map(str::trim);
+        if let Some(first) = servers.next() {
+            options = NatsOptions::new(first);
+        }
+        for server in servers {
+            options = options.server(server);
+        }
+        Self::new(
+            name,
+            Engine::Nats {
+                options: Box::new(options),
+                replicas: NonZeroUsize::MIN,
+            },
+        )
+    }
+
+    pub(super) fn custom(bus: Arc<dyn Bus>, store: Arc<dyn Store>, name: &str) -> Self {
+        Self::new(name, Engine::Custom { bus, store })
+    }
+
+    fn new(name: &str, engine: Engine) -> Self {
+        Self {
+            name: name.to_owned(),
+            engine,
+            key: None,
+            trust: false,
+            operator_calls: true,
+        }
+    }
+
+    /// The key that authenticates every frame and store value. All of a lattice share it.
+    pub fn key(mut self, key: LatticeKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Does without a key: whoever reaches the bus may call anything, make links and pose as any host. Logged as a warning.
+    pub fn trust_bus(mut self) -> Self {
+        self.trust = true;
+        self
+    }
+
+    /// Whether components served here take calls from holders of the key that come through no link. They do by default.
+    pub fn deny_operator_calls(mut self) -> Self {
+        self.operator_calls = false;
+        self
+    }
+
+    /// Credentials, TLS, JetStream domain and the rest for a NATS server; its list of servers replaces the one given
+    /// before. Without effect on a lattice that is not on NATS.
+    #[cfg(feature = "nats")]
+    pub fn options(mut self, nats: NatsOptions) -> Self {
+        if let Engine::Nats { options, .. } = &mut self.engine {
+            **options = nats;
+        }
+        self
+    }
+
+    /// How many servers of a NATS cluster keep the store: 1 by default; taken when the store is made.
+    #[cfg(feature = "nats")]
+    pub fn store_replicas(mut self, count: NonZeroUsize) -> Self {
+        if let Engine::Nats { replicas, .. } = &mut self.engine {
+            *replicas = count;
+        }
+        self
+    }
+
+    async fn open(self) -> Result<Lattice, ConnectError> {
+        let name = LatticeName::new(&self.name)?;
+        let auth = match (&self.key, &self.engine) {
+            (Some(key), _) => Auth::keyed(&name, key),
+            (None, Engine::Memory) => Auth::trusting(),
+            (None, _) if self.trust => {
+                tracing::warn!(lattice = %name, "no key: whoever reaches the bus is trusted");
+                Auth::trusting()
+            }
+            (None, _) => return Err(ConnectError::NoKey { lattice: name }),
+        };
+        let (bus, store, seat): (Arc<dyn Bus>, Arc<dyn Store>, Seat) = match self.engine {
+            Engine::Memory => {
+                let network = MemoryNetwork::new();
+                let bus: MemoryBus = network.connect();
+                (
+                    Arc::new(bus),
+                    Arc::new(MemoryStore::new()),
+                    Seat::Memory(network),
+                )
+            }
+            #[cfg(feature = "nats")]
+            Engine::Nats { options, replicas } => {
+                let connection = options.connect().await?;
+                let bucket = NatsStoreOptions::new(&name).replicas(replicas);
+                let store = NatsStore::open(&connection, bucket).await?;
+                (Arc::new(connection.bus()), Arc::new(store), Seat::Shared)
+            }
+            Engine::Custom { bus, store } => (bus, store, Seat::Shared),
+        };
+        let parts = Parts {
+            name,
+            bus,
+            store,
+            auth,
+            operator_calls: self.operator_calls,
+        };
+        let connection = Arc::new(Connection::open(parts).await?);
+        Ok(Lattice(Arc::new(Shared {
+            connection,
+            node: OnceCell::new(),
+            seat,
+        })))
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Lattice, ConnectError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.open())
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("name", &self.name)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Seat {
+    /// A connection for one node.
+    pub(super) async fn connection(
+        &self,
+        shared: &Arc<Connection>,
+    ) -> Result<Arc<Connection>, BusError> {
+        match self {
+            Self::Shared => Ok(shared.clone()),
+            Self::Memory(network) => Ok(Arc::new(shared.over(Arc::new(network.connect())).await?)),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The handle to a lattice: connect, call, link, serve.
+
+mod component;
+mod connect;
+mod connection;
+mod presence;
+
+pub use component::{BytesCall, Call, Component};
+pub use connect::{Connect, ConnectError};
+
+pub(crate) use connection::Connection;
+
+use crate::{
+    bus::BusError,
+    link::Links,
+    name::{ComponentId, LatticeName},
+    node::{Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    serve::Service,
+};
+use std::{fmt, sync::Arc};
+use tokio::sync::OnceCell;
+
+/// A connection to one lattice. Cheap to clone; the last clone (and everything made from it) closes the connection.
+#[derive(Clone)]
+pub struct Lattice(Arc<Shared>);
+
+struct Shared {
+    connection: Arc<Connection>,
+    /// For calls and services of this process that belong to no host.
+    node: OnceCell<Node>,
+    seat: connect::Seat,
+}
+
+impl Lattice {
+    /// A lattice inside this process: no server, the same API and semantics. Each call makes a new one; clones share it.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use lattice_core::Lattice;
+    ///
+    /// let lattice = Lattice::in_memory("dev").await?;
+    /// assert_eq!(lattice.name().as_str(), "dev");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn in_memory(name: &str) -> Connect {
+        Connect::in_memory(name)
+    }
+
+    /// The lattice `name` on a NATS server, as `nats://host:port` or several joined by commas. Needs a
+    /// [`key`](Connect::key), or [`trust_bus`](Connect::trust_bus).
+    #[cfg(feature = "nats")]
+    pub fn connect(servers: &str, name: &str) -> Connect {
+        Connect::nats(servers, name)
+    }
+
+    /// A lattice on a bus and a store of your own, for tests with faults.
+    pub fn on(
+        bus: Arc<dyn crate::bus::Bus>,
+        store: Arc<dyn crate::store::Store>,
+        name: &str,
+    ) -> Connect {
+        Connect::custom(bus, store, name)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &LatticeName {
+        &self.0.connection.name
+    }
+
+    /// A component, by its id, for calls in the name of an operator.
+    ///
+    /// ```no_run
+    /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), lattice_core::call::CallError> {
+    /// let greeting: String = lattice.component("greeter").call("example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn component(&self, id: &str) -> Component {
+        Component::new(self.clone(), ComponentId::new(id))
+    }
+
+    /// The lattice's links.
+    pub fn links(&self) -> &Links {
+        &self.0.connection.links
+    }
+
+    /// Every live host and what it serves, as of now.
+    pub fn peers(&self) -> Arc<Peers> {
+        self.0.connection.presence.peers()
+    }
+
+    /// Waits until some host serves `component`. Callers need not: a call to a component that nobody serves fails at once
+    /// as [`NotServed`](crate::call::CallError::NotServed), and this is for those who would rather wait.
+    ///
+    /// # Cancel safety
+    /// Give it a deadline with `tokio::time::timeout`; dropping the future does nothing.
+    pub async fn served(&self, component: &ComponentId) {
+        self.0.connection.presence.served(component).await;
+    }
+
+    /// Joins the lattice as a node of its own. Each node of an in-memory lattice has a connection of its own, each node on
+    /// NATS shares this one.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn node(&self, options: NodeOptions) -> Result<Node, BusError> {
+        Node::join(self.0.seat.connection(&self.0.connection).await?, options).await
+    }
+
+    /// Serves a component from this process, on a node that is made at the first need.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn serve(
+        &self,
+        component: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+    ) -> Result<Serving, ServeError> {
+        let bus = |source| ServeError::Bus {
+            component: component.clone(),
+            source,
+        };
+        self.own_node()
+            .await
+            .map_err(bus)?
+            .serve(component.clone(), service, limits)
+            .await
+    }
+
+    /// Calls in the name of a component of this process, through its links.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn caller(&self, component: ComponentId) -> Result<Caller, BusError> {
+        Ok(self.own_node().await?.caller(component))
+    }
+
+    pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {
+        self.0
+            .node
+            .get_or_try_init(|| self.node(NodeOptions::default()))
+            .await
+    }
+}
+
+impl fmt::Debug for Lattice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lattice")
+            .field("name", self.name())
+            .finish_non_exhaustive()
+    }
+}

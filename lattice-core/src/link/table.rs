@@ -1,0 +1,381 @@
+//! The replicated table of links: who may call whom.
+
+use super::{Link, LinkChange, LinkEntry, LinkKey, LinkReports};
+use crate::{
+    name::{ComponentId, LinkName},
+    store::{Incarnation, Revision},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// All links as of one revision of the store.
+///
+/// Pure: it is handed what the store says, in order, and answers what changed. A clone is a snapshot that shares all that
+/// did not change since, so a copy per change is cheap: one pointer per source and per target.
+#[derive(Debug, Clone, Default)]
+pub struct LinkTable {
+    incarnation: Incarnation,
+    revision: Revision,
+    sources: HashMap<ComponentId, Arc<Source>>,
+    targets: HashMap<ComponentId, Arc<Target>>,
+}
+
+/// Everything keyed by one source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Source {
+    /// By interface with its compatible version. Of each there are a few link names at most.
+    links: HashMap<Box<str>, Vec<Arc<LinkEntry>>>,
+    /// Also for links that are not there: a report may be seen before its link.
+    reports: HashMap<LinkKey, Arc<LinkReports>>,
+}
+
+type Target = BTreeMap<Arc<LinkKey>, Arc<LinkEntry>>;
+
+/// What the store says, once it was authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableEvent {
+    /// All that is there.
+    Snapshot {
+        /// Which life of the store.
+        incarnation: Incarnation,
+        /// Every write up to this one is in it.
+        revision: Revision,
+        /// All links and reports, as [`TableEvent::Link`] and [`TableEvent::Reports`].
+        records: Vec<TableEvent>,
+    },
+    /// A link was put.
+    Link {
+        /// The revision of the write.
+        revision: Revision,
+        /// The link.
+        link: Arc<Link>,
+    },
+    /// A link is gone.
+    NoLink {
+        /// The revision of the write.
+        revision: Revision,
+        /// Which.
+        key: LinkKey,
+    },
+    /// A target's hosts reported on a link.
+    Reports {
+        /// The revision of the write.
+        revision: Revision,
+        /// Which link.
+        key: LinkKey,
+        /// What they said.
+        reports: Arc<LinkReports>,
+    },
+    /// The reports on a link are gone.
+    NoReports {
+        /// The revision of the write.
+        revision: Revision,
+        /// Which link.
+        key: LinkKey,
+    },
+    /// Something was written that is none of the table's business.
+    Other {
+        /// The revision of the write.
+        revision: Revision,
+    },
+}
+
+impl LinkTable {
+    /// Which life of the store this is a copy of.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The highest revision that was applied: every write up to it is in the table.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether everything up to `revision` is in the table. A later incarnation has seen all of an earlier one.
+    pub fn has_seen(&self, incarnation: Incarnation, revision: Revision) -> bool {
+        (self.incarnation, self.revision) >= (incarnation, revision)
+    }
+
+    /// The link of `source` for an interface (with its compatible version) under a link name. Asked on every call: it
+    /// builds nothing.
+    pub fn resolve(
+        &self,
+        source: &ComponentId,
+        interface: &str,
+        name: &LinkName,
+    ) -> Option<&Arc<LinkEntry>> {
+        self.sources
+            .get(source)?
+            .links
+            .get(interface)?
+            .iter()
+            .find(|entry| entry.link.name == *name)
+    }
+
+    /// The link with this key.
+    pub fn entry(&self, key: &LinkKey) -> Option<&Arc<LinkEntry>> {
+        self.resolve(&key.source, &key.interface, &key.name)
+    }
+
+    /// The links to `component`, ordered by key.
+    pub fn by_target(&self, component: &ComponentId) -> impl Iterator<Item = &Arc<LinkEntry>> {
+        self.targets
+            .get(component)
+            .into_iter()
+            .flat_map(|target| target.values())
+    }
+
+    /// The links of `component`, in no order.
+    pub fn by_source(&self, component: &ComponentId) -> impl Iterator<Item = &Arc<LinkEntry>> {
+        self.sources
+            .get(component)
+            .into_iter()
+            .flat_map(|source| source.entries())
+    }
+
+    /// All links, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<LinkEntry>> {
+        self.sources.values().flat_map(|source| source.entries())
+    }
+
+    /// The reports at this link's key, whether they speak of its present revision or not, and even when it is gone.
+    pub(crate) fn reports(&self, key: &LinkKey) -> Option<&Arc<LinkReports>> {
+        self.sources.get(&key.source)?.reports.get(key)
+    }
+
+    /// Takes in what the store says next, and answers how links changed. What is older than what the table has of the
+    /// same key is ignored.
+    pub fn apply(&mut self, event: TableEvent) -> Vec<LinkChange> {
+        match event {
+            TableEvent::Snapshot {
+                incarnation,
+                revision,
+                records,
+            } => self.replace(incarnation, revision, records),
+            TableEvent::Link { revision, link } => self.put(revision, link),
+            TableEvent::NoLink { revision, key } => self.remove(revision, &key),
+            TableEvent::Reports {
+                revision,
+                key,
+                reports,
+            } => self.report(revision, key, Some(reports)),
+            TableEvent::NoReports { revision, key } => self.report(revision, key, None),
+            TableEvent::Other { revision } => {
+                self.advance(revision);
+                Vec::new()
+            }
+        }
+    }
+
+    /// How links differ in `newer`. Cheap when it is a later state of the same table.
+    pub fn diff(&self, newer: &Self) -> Vec<LinkChange> {
+        let mut changes = Vec::new();
+        for (id, before) in &self.sources {
+            match newer.sources.get(id) {
+                Some(after) if Arc::ptr_eq(before, after) => {}
+                after => before.diff(after.map(|after| &**after), &mut changes),
+            }
+        }
+        for (id, after) in &newer.sources {
+            if !self.sources.contains_key(id) {
+                changes.extend(after.entries().cloned().map(LinkChange::Added));
+            }
+        }
+        changes
+    }
+
+    fn advance(&mut self, revision: Revision) {
+        self.revision = self.revision.max(revision);
+    }
+
+    fn replace(
+        &mut self,
+        incarnation: Incarnation,
+        revision: Revision,
+        records: Vec<TableEvent>,
+    ) -> Vec<LinkChange> {
+        let mut next = Self {
+            incarnation,
+            ..Self::default()
+        };
+        for record in records {
+            if !matches!(record, TableEvent::Snapshot { .. }) {
+                next.apply(record);
+            }
+        }
+        next.revision = revision;
+        next.share(self);
+        let changes = self.diff(&next);
+        *self = next;
+        changes
+    }
+
+    /// Takes from `older` what is the same, so that telling the two apart stays cheap.
+    fn share(&mut self, older: &Self) {
+        for (id, source) in &mut self.sources {
+            if let Some(same) = older.sources.get(id).filter(|old| *old == source) {
+                *source = same.clone();
+            }
+        }
+        for (id, target) in &mut self.targets {
+            if let Some(same) = older.targets.get(id).filter(|old| *old == target) {
+                *target = same.clone();
+            }
+        }
+    }
+
+    fn put(&mut self, revision: Revision, link: Arc<Link>) -> Vec<LinkChange> {
+        self.advance(revision);
+        let key = link.key();
+        let before = self.entry(&key).cloned();
+        if before
+            .as_ref()
+            .is_some_and(|before| before.revision > revision)
+        {
+            return Vec::new();
+        }
+        let key = before
+            .as_ref()
+            .map_or_else(|| Arc::new(key), |before| before.key.clone());
+        let reports = self.reports(&key).cloned();
+        let after = Arc::new(LinkEntry::new(key, link, revision, reports.as_deref()));
+        self.exchange(before.as_ref(), Some(&after))
+    }
+
+    fn remove(&mut self, revision: Revision, key: &LinkKey) -> Vec<LinkChange> {
+        self.advance(revision);
+        match self.entry(key).cloned() {
+            Some(before) if before.revision <= revision => self.exchange(Some(&before), None),
+            _ => Vec::new(),
+        }
+    }
+
+    fn report(
+        &mut self,
+        revision: Revision,
+        key: LinkKey,
+        reports: Option<Arc<LinkReports>>,
+    ) -> Vec<LinkChange> {
+        self.advance(revision);
+        let before = self.entry(&key).cloned();
+        let after = before.as_ref().map(|before| {
+            Arc::new(LinkEntry::new(
+                before.key.clone(),
+                before.link.clone(),
+                before.revision,
+                reports.as_deref(),
+            ))
+        });
+        match reports {
+            Some(reports) => {
+                let source = self.sources.entry(key.source.clone()).or_default();
+                Arc::make_mut(source).reports.insert(key, reports);
+            }
+            None => self.forget_reports(&key),
+        }
+        self.exchange(before.as_ref(), after.as_ref())
+    }
+
+    fn forget_reports(&mut self, key: &LinkKey) {
+        let Some(source) = self.sources.get_mut(&key.source) else {
+            return;
+        };
+        if source.reports.contains_key(key) {
+            Arc::make_mut(source).reports.remove(key);
+        }
+        if source.is_empty() {
+            self.sources.remove(&key.source);
+        }
+    }
+
+    /// Puts `after` where `before` was, in both indexes.
+    fn exchange(
+        &mut self,
+        before: Option<&Arc<LinkEntry>>,
+        after: Option<&Arc<LinkEntry>>,
+    ) -> Vec<LinkChange> {
+        let Some(change) = LinkChange::between(before, after) else {
+            return Vec::new();
+        };
+        if let Some(before) = before {
+            self.take_out(before);
+        }
+        if let Some(after) = after {
+            self.put_in(after);
+        }
+        vec![change]
+    }
+
+    fn take_out(&mut self, entry: &Arc<LinkEntry>) {
+        if let Some(source) = self.sources.get_mut(&entry.key.source) {
+            Arc::make_mut(source).remove(entry);
+            if source.is_empty() {
+                self.sources.remove(&entry.key.source);
+            }
+        }
+        if let Some(target) = self.targets.get_mut(&entry.link.target) {
+            Arc::make_mut(target).remove(&entry.key);
+            if target.is_empty() {
+                self.targets.remove(&entry.link.target);
+            }
+        }
+    }
+
+    fn put_in(&mut self, entry: &Arc<LinkEntry>) {
+        let source = self.sources.entry(entry.key.source.clone()).or_default();
+        Arc::make_mut(source).insert(entry);
+        let target = self.targets.entry(entry.link.target.clone()).or_default();
+        Arc::make_mut(target).insert(entry.key.clone(), entry.clone());
+    }
+}
+
+impl Source {
+    fn entries(&self) -> impl Iterator<Item = &Arc<LinkEntry>> {
+        self.links.values().flatten()
+    }
+
+    fn entry(&self, key: &LinkKey) -> Option<&Arc<LinkEntry>> {
+        let named = self.links.get(&*key.interface)?;
+        named.iter().find(|entry| *entry.key == *key)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.reports.is_empty()
+    }
+
+    fn insert(&mut self, entry: &Arc<LinkEntry>) {
+        match self.links.get_mut(&*entry.key.interface) {
+            Some(named) => named.push(entry.clone()),
+            None => {
+                self.links
+                    .insert(entry.key.interface.as_str().into(), vec![entry.clone()]);
+            }
+        }
+    }
+
+    fn remove(&mut self, entry: &LinkEntry) {
+        if let Some(named) = self.links.get_mut(&*entry.key.interface) {
+            named.retain(|other| other.key != entry.key);
+            if named.is_empty() {
+                self.links.remove(&*entry.key.interface);
+            }
+        }
+    }
+
+    fn diff(&self, newer: Option<&Self>, changes: &mut Vec<LinkChange>) {
+        for before in self.entries() {
+            let after = newer.and_then(|newer| newer.entry(&before.key));
+            changes.extend(LinkChange::between(Some(before), after));
+        }
+        for after in newer.into_iter().flat_map(Self::entries) {
+            if self.entry(&after.key).is_none() {
+                changes.push(LinkChange::Added(after.clone()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

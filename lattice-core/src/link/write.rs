@@ -1,0 +1,236 @@
+//! Writing links: read, decide by the replica, write with the expected revision, and try again when someone was faster.
+
+use super::{LinkKey, LinkTable};
+use crate::{
+    replica::Replica,
+    store::{
+        CommitError, Entry, Expect, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
+        record::{RecordError, Records},
+    },
+};
+use bytes::Bytes;
+use futures_util::future::try_join;
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// How long one operation may take: as long as the store may take for one call.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the replica may lag a write of its own process before the writer is told so.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
+/// How long a read that contradicts the replica is waited on before it is made again: one of the two is moments behind.
+const REREAD: Duration = Duration::from_millis(100);
+/// Longest pause between two attempts, and so about how many writers of one key get through per second at worst.
+const MAX_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why the store did not take what was to be written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The store can't be read or written. Nothing was written.
+    #[error("the store could not be used; try again when it is back")]
+    Store(#[from] StoreError),
+    /// The store does not take such a value or key.
+    #[error("the store refused what was to be written")]
+    Refused(#[from] InvalidCommit),
+    /// Others changed the same key all the time. Nothing was written.
+    #[error(
+        "others kept changing `{key}` for {} s; try again",
+        PATIENCE.as_secs()
+    )]
+    Contended {
+        /// The key in the store.
+        key: StoreKey,
+    },
+    /// This process's copy of the links is behind the store, so that it can't decide. Nothing was written.
+    #[error("this process has not yet seen what the store holds at `{key}`; try again")]
+    Behind {
+        /// The key in the store.
+        key: StoreKey,
+    },
+    /// What stands at the key was written by a newer version of Lattice. Nothing was written.
+    #[error(
+        "what stands at `{key}` can't be read here; update this process, or delete it with the version that wrote it"
+    )]
+    Unreadable {
+        /// The key in the store.
+        key: StoreKey,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// The value can't be encoded. Nothing was written.
+    #[error("the value can't be encoded for the store; report this as a bug")]
+    Unencodable(#[source] RecordError),
+    /// It was written and holds; this process has not seen it yet, so what follows here may not count on it.
+    #[error(
+        "it was written as revision {}, but this process has not seen it within {} s; nothing need be written again",
+        revision.0, SEEN_WITHIN.as_secs()
+    )]
+    NotSeen {
+        /// The revision of the write.
+        revision: Revision,
+    },
+}
+
+/// What stands at a key, as both the store and the replica have it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) entry: Option<Entry>,
+    pub(super) table: Arc<LinkTable>,
+}
+
+/// What became of one attempt to write.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    Written(Written),
+    /// Someone was faster, or the answer was lost: read again.
+    Again {
+        may_have_written: bool,
+    },
+}
+
+/// A write that holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    pub(super) incarnation: Incarnation,
+    pub(super) revision: Revision,
+}
+
+/// The store and the replica that writes go through.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    pub(super) records: Records,
+    pub(super) replica: Replica,
+}
+
+impl Writer {
+    /// Reads `key` and waits until the replica has what was read. `holds` says whether the table has a value there.
+    pub(super) async fn slot(
+        &self,
+        key: &StoreKey,
+        deadline: Instant,
+        holds: impl Fn(&LinkTable) -> bool,
+    ) -> Result<Slot, WriteError> {
+        loop {
+            let store = self.records.store();
+            let (entry, incarnation) =
+                try_join(store.read(key.clone()), store.incarnation()).await?;
+            let agrees = |table: &LinkTable| {
+                let has_seen = match &entry {
+                    Some(entry) => table.revision() >= entry.revision,
+                    None => !holds(table),
+                };
+                table.incarnation() == incarnation && has_seen
+            };
+            let until = deadline.min(Instant::now() + REREAD);
+            if self.replica.until(until, agrees).await {
+                let table = self.replica.snapshot();
+                return Ok(Slot { entry, table });
+            }
+            if Instant::now() >= deadline {
+                return Err(WriteError::Behind { key: key.clone() });
+            }
+        }
+    }
+
+    /// The value of a record that the replica at `table` is able to follow.
+    pub(super) fn encode<T: Serialize>(
+        &self,
+        table: &LinkTable,
+        key: &StoreKey,
+        body: &T,
+    ) -> Result<Bytes, WriteError> {
+        // The revision that this writer has seen: higher than at any earlier write of the key, also of one deleted since.
+        let generation = table.revision().0;
+        self.records
+            .encode(table.incarnation(), key, generation, body)
+            .map_err(WriteError::Unencodable)
+    }
+
+    /// Commits what was decided by `table`.
+    pub(super) async fn commit(
+        &self,
+        table: &LinkTable,
+        ops: Vec<Op>,
+    ) -> Result<Attempt, WriteError> {
+        match self.records.store().commit(ops).await {
+            Ok(revision) => Ok(Attempt::Written(Written {
+                incarnation: table.incarnation(),
+                revision,
+            })),
+            Err(CommitError::Conflict { .. }) => Ok(Attempt::Again {
+                may_have_written: false,
+            }),
+            Err(CommitError::Unknown) => Ok(Attempt::Again {
+                may_have_written: true,
+            }),
+            Err(CommitError::Invalid(refused)) => Err(refused.into()),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the replica has seen a write, so that whoever made it reads it. `false` when the store was re-created
+    /// before it was made: it is worth nothing.
+    pub(super) async fn seen(&self, written: Written) -> Result<bool, WriteError> {
+        let Written {
+            incarnation,
+            revision,
+        } = written;
+        let has_seen = |table: &LinkTable| table.has_seen(incarnation, revision);
+        if !self
+            .replica
+            .until(Instant::now() + SEEN_WITHIN, has_seen)
+            .await
+        {
+            return Err(WriteError::NotSeen { revision });
+        }
+        let now = self.records.store().incarnation().await;
+        Ok(now.map_err(|_| WriteError::NotSeen { revision })? == incarnation)
+    }
+}
+
+/// Attempts at one operation: longer and longer pauses of random length, and an end.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    pub(super) deadline: Instant,
+    made: u32,
+}
+
+impl Attempts {
+    pub(super) fn new() -> Self {
+        Self {
+            deadline: Instant::now() + PATIENCE,
+            made: 0,
+        }
+    }
+
+    /// Pauses before the next attempt; an error when the time is up.
+    pub(super) async fn again(&mut self, key: &StoreKey) -> Result<(), WriteError> {
+        if Instant::now() >= self.deadline {
+            return Err(WriteError::Contended { key: key.clone() });
+        }
+        self.made += 1;
+        let longest = Duration::from_millis(2)
+            .saturating_mul(1 << self.made.min(10))
+            .min(MAX_PAUSE);
+        // Without randomness every writer waits the same time, which is slower, not wrong.
+        let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
+        sleep(longest.mul_f64(share)).await;
+        Ok(())
+    }
+}
+
+/// The expectation that a key is as it was read.
+pub(super) fn as_read(entry: Option<&Entry>) -> Expect {
+    entry.map_or(Expect::Absent, |entry| Expect::At(entry.revision))
+}
+
+/// The key in the store of the link with this key.
+pub(super) fn store_key(key: &LinkKey) -> StoreKey {
+    StoreKey::link_at(&key.source, &key.interface, &key.name)
+}
+
+/// The key in the store of what its target says of it.
+pub(super) fn status_key(key: &LinkKey) -> StoreKey {
+    StoreKey::link_status_at(&key.source, &key.interface, &key.name)
+}

@@ -1,0 +1,234 @@
+//! The way to one boot of another host: two outboxes, and the question whether it is still there.
+//!
+//! A host's death is noticed by asking: when a call has waited [`PROBE_AFTER`], its host is probed, once per host and not
+//! per call; [`MISSES`] probes unanswered, [`PROBE_EVERY`] apart, end every call to that boot.
+
+use super::{
+    frame_of,
+    outbox::{Address, Destination, Full, Outbox},
+};
+use crate::{
+    bus::BusError,
+    lattice::Connection,
+    wire::{Kind, Lane, MAX_COALESCED, Origin},
+};
+use bytes::BytesMut;
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A call that has waited this long has its host asked. Well over a healthy call, well under a person's patience.
+const PROBE_AFTER: Duration = Duration::from_millis(100);
+/// Between two probes.
+const PROBE_EVERY: Duration = Duration::from_millis(200);
+/// Unanswered probes after which a host counts as lost.
+const MISSES: u32 = 3;
+
+/// The way to one boot of another host.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) peer: Origin,
+    pub(crate) token: u64,
+    small: Outbox,
+    bulk: Outbox,
+    in_flight: AtomicUsize,
+    watch: Mutex<Watch>,
+}
+
+/// A call's share of [`Line::in_flight`].
+pub(crate) struct InFlight<'l>(&'l Line);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Line {
+    /// `lost` hears of every frame that the bus did not take.
+    pub(crate) fn open(
+        from: &Origin,
+        peer: Origin,
+        token: u64,
+        connection: &Connection,
+        lost: impl Fn(u64, BusError) + Clone + Send + 'static,
+    ) -> Self {
+        let outbox = |lane: Lane| {
+            let subject = connection.subjects.call(&peer.host, peer.epoch);
+            let to = Destination::Inbox {
+                subject,
+                subjects: connection.subjects.clone(),
+                token,
+            };
+            let address = Address {
+                to,
+                from: from.clone(),
+                peer: peer.clone(),
+                kind: Kind::Call,
+                lane,
+            };
+            let lost = lost.clone();
+            let lost = move |number, error| lost(frame_of(lane, number), error);
+            Outbox::start(
+                address,
+                connection.bus.clone(),
+                connection.auth.clone(),
+                lost,
+            )
+        };
+        let (small, bulk) = (outbox(Lane::Small), outbox(Lane::Bulk));
+        Self {
+            peer,
+            token,
+            small,
+            bulk,
+            in_flight: AtomicUsize::new(0),
+            watch: Mutex::default(),
+        }
+    }
+
+    /// Queues a call of about `size` bytes; big ones travel apart and don't hold up the small.
+    pub(crate) fn send(
+        &self,
+        size: usize,
+        encode: impl FnOnce(&mut BytesMut),
+    ) -> Result<u64, Full> {
+        let (lane, outbox) = if size > MAX_COALESCED {
+            (Lane::Bulk, &self.bulk)
+        } else {
+            (Lane::Small, &self.small)
+        };
+        Ok(frame_of(lane, outbox.push(size, encode)?))
+    }
+
+    /// Whether that frame has been given to the bus.
+    pub(crate) fn handed_over(&self, frame: u64) -> bool {
+        let outbox = if frame & 0xff == Lane::Bulk as u64 {
+            &self.bulk
+        } else {
+            &self.small
+        };
+        outbox.handed_over(frame >> 8)
+    }
+
+    /// Counts a call until the guard is dropped.
+    pub(crate) fn enter(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
+    }
+
+    /// Calls in flight on this line.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Anything authentic arrived from the peer.
+    pub(crate) fn heard(&self, now: Instant) {
+        self.lock().heard(now);
+    }
+
+    /// What to do about calls that wait since `oldest`.
+    pub(crate) fn step(&self, oldest: Option<Instant>, now: Instant) -> Step {
+        self.lock().step(oldest, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the watch over a peer wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Nothing,
+    Probe,
+    Lost,
+}
+
+/// The pure part: is the peer still there?
+#[derive(Debug, Default)]
+struct Watch {
+    heard: Option<Instant>,
+    probed: Option<Instant>,
+    unanswered: u32,
+}
+
+impl Watch {
+    fn heard(&mut self, now: Instant) {
+        self.heard = Some(now);
+        self.unanswered = 0;
+        self.probed = None;
+    }
+
+    fn step(&mut self, oldest: Option<Instant>, now: Instant) -> Step {
+        let Some(oldest) = oldest else {
+            self.unanswered = 0;
+            self.probed = None;
+            return Step::Nothing;
+        };
+        let quiet_since = self.heard.map_or(oldest, |heard| heard.max(oldest));
+        if now.saturating_duration_since(quiet_since) < PROBE_AFTER {
+            return Step::Nothing;
+        }
+        if self
+            .probed
+            .is_some_and(|at| now.saturating_duration_since(at) < PROBE_EVERY)
+        {
+            return Step::Nothing;
+        }
+        if self.unanswered >= MISSES {
+            return Step::Lost;
+        }
+        self.unanswered += 1;
+        self.probed = Some(now);
+        Step::Probe
+    }
+}
+
+/// The number under which both ends know a boot of a host; also a token of reply subjects.
+pub(crate) fn token(origin: &Origin) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(origin.host.as_str().as_bytes());
+    hasher.update(&origin.epoch.to_le_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn a_silent_peer_is_asked_three_times_and_then_lost() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let since = Some(start);
+        assert_eq!(watch.step(since, start + ms(99)), Step::Nothing);
+        assert_eq!(watch.step(since, start + ms(100)), Step::Probe);
+        assert_eq!(watch.step(since, start + ms(250)), Step::Nothing);
+        assert_eq!(watch.step(since, start + ms(300)), Step::Probe);
+        assert_eq!(watch.step(since, start + ms(500)), Step::Probe);
+        assert_eq!(watch.step(since, start + ms(699)), Step::Nothing);
+        assert_eq!(watch.step(since, start + ms(700)), Step::Lost);
+    }
+
+    #[test]
+    fn an_answer_starts_the_patience_over() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let since = Some(start);
+        for round in 0..20 {
+            let now = start + ms(100 * (round + 1));
+            assert_eq!(watch.step(since, now), Step::Probe);
+            watch.heard(now);
+        }
+        assert_eq!(watch.step(None, start + ms(9_000)), Step::Nothing);
+    }
+}

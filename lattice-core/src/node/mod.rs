@@ -1,0 +1,327 @@
+//! A node: one participant of the lattice on the bus, a host or a caller. It has an identity (host id and boot epoch), an
+//! inbox, the components that it serves, and the calls that it has in flight.
+//!
+//! States: *live* → *leaving* (said goodbye, finishes what it has) → gone. A node that is dropped without
+//! [`leave`](Node::leave) vanishes without a word, as after a power cut.
+
+mod callee;
+mod caller;
+mod discovery;
+mod line;
+mod outbox;
+mod pending;
+pub(crate) mod presence;
+mod served;
+mod serving;
+mod upkeep;
+
+pub use caller::Caller;
+pub use presence::{Peer, Peers};
+pub use served::ServeLimits;
+pub use serving::{ServeError, Serving};
+
+pub(crate) use caller::Outgoing;
+
+use crate::{
+    auth::ReplayGuard,
+    bus::BusError,
+    call::{CallError, Ran},
+    lattice::Connection,
+    name::{ComponentId, HostId},
+    wire::{Lane, Origin},
+};
+use arc_swap::ArcSwap;
+use callee::ReplyLine;
+use line::{Line, token};
+use pending::Pending;
+use served::Served;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::sync::Notify;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+
+/// Frames that wait in a subscription of this node before the bus drops more.
+const INBOX: usize = 65_536;
+/// Calls in flight to other hosts; one more is answered `Overloaded`.
+const IN_FLIGHT: usize = 65_536;
+
+/// How a node appears to others.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct NodeOptions {
+    /// Its host id; a random one by default. Two live hosts with one id fight: the later boot wins.
+    pub host: Option<HostId>,
+    /// Labels that placement and people can see.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl NodeOptions {
+    /// A host id chosen by a person.
+    pub fn host(mut self, id: HostId) -> Self {
+        self.host = Some(id);
+        self
+    }
+
+    /// One label more.
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// One participant of the lattice; see the [module](self). Cheap to clone; the last clone takes it off the bus.
+#[derive(Clone)]
+pub struct Node(Arc<Owner>);
+
+/// The tasks hold the inner part only, so that dropping the last handle ends them.
+struct Owner {
+    inner: Arc<Inner>,
+    tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
+}
+
+pub(crate) struct Inner {
+    origin: Origin,
+    labels: BTreeMap<String, String>,
+    connection: Arc<Connection>,
+    pending: Pending,
+    served: ArcSwap<HashMap<ComponentId, Arc<Served>>>,
+    lines: Mutex<HashMap<Origin, Arc<Line>>>,
+    replies: Mutex<HashMap<Origin, Arc<ReplyLine>>>,
+    questions: discovery::Questions,
+    replay: Mutex<ReplayGuard>,
+    sequence: AtomicU64,
+    dice: AtomicU64,
+    /// Calls that run here for others.
+    tasks: TaskTracker,
+    /// There are calls in flight to watch over.
+    busy: Notify,
+    /// There is something new to tell in a beat.
+    news: Notify,
+    /// A component came into service and has to be told of its links.
+    newly_served: Notify,
+    leaving: AtomicBool,
+    gone: AtomicBool,
+    /// Ends the calls that run here when the node vanishes.
+    end: CancellationToken,
+    refused: AtomicU64,
+}
+
+impl Node {
+    /// Joins the lattice: subscribes, and from then on takes part. It beats once it serves something.
+    pub(crate) async fn join(
+        connection: Arc<Connection>,
+        options: NodeOptions,
+    ) -> Result<Self, BusError> {
+        let origin = Origin::new(options.host.unwrap_or_else(HostId::random), boot_epoch());
+        let subjects = &connection.subjects;
+        let inbox = connection
+            .bus
+            .subscribe(subjects.call(&origin.host, origin.epoch), INBOX)
+            .await?;
+        let replies = connection
+            .bus
+            .subscribe(subjects.replies(&origin.host, origin.epoch), INBOX)
+            .await?;
+        let inner = Arc::new(Inner {
+            labels: options.labels,
+            pending: Pending::new(IN_FLIGHT),
+            served: ArcSwap::default(),
+            lines: Mutex::default(),
+            replies: Mutex::default(),
+            questions: discovery::Questions::default(),
+            replay: Mutex::new(ReplayGuard::new()),
+            sequence: AtomicU64::new(0),
+            dice: AtomicU64::new(token(&origin)),
+            tasks: TaskTracker::new(),
+            busy: Notify::new(),
+            news: Notify::new(),
+            newly_served: Notify::new(),
+            leaving: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            end: CancellationToken::new(),
+            refused: AtomicU64::new(0),
+            connection,
+            origin,
+        });
+        let tasks = [
+            tokio::spawn(callee::serve_inbox(inner.clone(), inbox)),
+            tokio::spawn(upkeep::take_replies(inner.clone(), replies)),
+            tokio::spawn(upkeep::beat(inner.clone())),
+            tokio::spawn(upkeep::watch_over_calls(inner.clone())),
+            tokio::spawn(upkeep::follow_presence(inner.clone())),
+            tokio::spawn(upkeep::follow_bus(inner.clone())),
+            tokio::spawn(serving::follow_links(inner.clone())),
+        ];
+        let tasks = Mutex::new(tasks.map(AbortOnDropHandle::new).into());
+        Ok(Self(Arc::new(Owner { inner, tasks })))
+    }
+
+    /// Its host id.
+    pub fn host_id(&self) -> &HostId {
+        &self.0.inner.origin.host
+    }
+
+    /// Which boot of which host it is.
+    pub fn origin(&self) -> &Origin {
+        &self.0.inner.origin
+    }
+
+    /// Calls in the name of `component`, through its links.
+    pub fn caller(&self, component: ComponentId) -> Caller {
+        Caller::new(self.0.inner.clone(), component)
+    }
+
+    /// Messages that were dropped because they were forged, replayed, garbled or not for this node.
+    pub fn refused(&self) -> u64 {
+        self.0.inner.refused.load(Ordering::Relaxed)
+    }
+
+    /// Calls that wait for a reply from another host.
+    pub fn in_flight(&self) -> usize {
+        self.0.inner.pending.len()
+    }
+
+    /// Says goodbye, takes no new work, and finishes what it has, for at most `grace`. False when some calls were still
+    /// running then.
+    pub async fn leave(&self, grace: Duration) -> bool {
+        let inner = &self.0.inner;
+        inner.leaving.store(true, Ordering::Release);
+        inner.say_goodbye(grace).await;
+        let served: Vec<_> = inner.served.load().values().cloned().collect();
+        let drained =
+            futures_util::future::join_all(served.iter().map(|served| served.drain(grace))).await;
+        let done = drained.into_iter().all(|drained| drained);
+        // What was answered last may still be in an outbox.
+        inner.flush_replies(Duration::from_secs(1)).await;
+        done
+    }
+
+    /// Vanishes at once and without a word, as a host does that loses power: for tests and demonstrations.
+    pub fn kill(&self) {
+        self.0.inner.leaving.store(true, Ordering::Release);
+        self.lock_tasks().clear();
+        self.0.inner.vanish();
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0.inner
+    }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, Vec<AbortOnDropHandle<()>>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("origin", self.origin())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.inner.vanish();
+    }
+}
+
+impl Inner {
+    pub(crate) fn served(&self, component: &ComponentId) -> Option<Arc<Served>> {
+        self.served.load().get(component).cloned()
+    }
+
+    fn lock_lines(&self) -> MutexGuard<'_, HashMap<Origin, Arc<Line>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_replies(&self) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyLine>>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_replay(&self) -> MutexGuard<'_, ReplayGuard> {
+        self.replay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Counts a message that is not acted on, and says so once in a while.
+    fn refuse(&self, what: &str) {
+        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!(host = %self.origin.host, count, "refused {what}");
+        }
+    }
+
+    /// The bus did not take a frame: its calls did not run.
+    fn frame_lost(&self, peer: u64, frame: u64, error: &BusError) {
+        let limit = self.connection.bus.max_payload() as u64;
+        self.pending.fail(peer, |carried_by| {
+            (carried_by == Some(frame)).then(|| match error {
+                BusError::TooLarge { .. } => CallError::TooLarge {
+                    what: crate::call::Part::Arguments,
+                    limit,
+                },
+                _ => CallError::Disconnected { ran: Ran::No },
+            })
+        });
+    }
+
+    /// Ends every call to a boot of a host that is gone.
+    fn peer_lost(&self, peer: &Origin) {
+        let Some(line) = self.lock_lines().remove(peer) else {
+            return;
+        };
+        let count = self.pending.fail(line.token, |frame| {
+            let left = frame.is_some_and(|frame| line.handed_over(frame));
+            let host = peer.host.clone();
+            Some(if left {
+                CallError::HostLost { host }
+            } else {
+                CallError::HostGone { host }
+            })
+        });
+        if count > 0 {
+            tracing::warn!(host = %peer.host, calls = count, "a host was lost with calls in flight");
+        }
+    }
+
+    fn vanish(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.end.cancel();
+        self.served.store(Arc::default());
+        self.lock_lines().clear();
+        self.lock_replies().clear();
+        self.tasks.close();
+    }
+}
+
+/// Names a frame to one peer: its lane and its number there.
+fn frame_of(lane: Lane, number: u64) -> u64 {
+    number << 8 | lane as u64
+}
+
+/// Milliseconds since 1970: grows from boot to boot on a sane clock. Two boots within a millisecond still differ by the
+/// host id's subject, and one host does not start twice that fast.
+fn boot_epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(1, |since| since.as_millis() as u64);
+    LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
+        Some(now.max(last + 1))
+    })
+    .map_or(now, |last| now.max(last + 1))
+}

@@ -1,0 +1,396 @@
+//! Who is there: the pure rules of membership, fed with beats and the time.
+//!
+//! A host is known from its first beat on and forgotten on its goodbye, when it has been silent for three of its own
+//! intervals, or when a caller has lost it; after the latter two the same boot may come back. The epoch of a host that
+//! said goodbye, and any epoch older than one already seen, is a ghost and is ignored.
+
+use crate::{
+    name::{ComponentId, HostId},
+    types::Digest,
+    wire::{Beat, Origin, Versions},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Intervals of silence after which a host counts as dead.
+const MISSED: u32 = 3;
+/// Dead or departed hosts whose last epoch is remembered, so that a late beat doesn't bring them back.
+const GHOSTS: usize = 4_096;
+
+/// A live host, as its last beat described it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Which boot of which host.
+    pub origin: Origin,
+    /// What it serves, and the digest of each component's types.
+    pub components: BTreeMap<ComponentId, Digest>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Which versions of frames it reads.
+    pub versions: Versions,
+}
+
+impl Peer {
+    fn bare(origin: Origin) -> Self {
+        Self {
+            origin,
+            components: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            versions: Versions::OURS,
+        }
+    }
+}
+
+/// All live hosts. A snapshot is cheap to read; see [`Presence::snapshot`].
+#[derive(Debug, Clone, Default)]
+pub struct Peers {
+    hosts: HashMap<HostId, Arc<Peer>>,
+    serving: HashMap<ComponentId, Vec<Origin>>,
+}
+
+impl Peers {
+    /// The hosts that serve `component`.
+    pub fn serving(&self, component: &ComponentId) -> &[Origin] {
+        self.serving.get(component).map_or(&[], Vec::as_slice)
+    }
+
+    /// The digest of the types that some host serves `component` with.
+    pub fn digest(&self, component: &ComponentId) -> Option<Digest> {
+        let origin = self.serving(component).first()?;
+        self.hosts
+            .get(&origin.host)?
+            .components
+            .get(component)
+            .copied()
+    }
+
+    /// Whether that boot of a host is live.
+    pub fn contains(&self, origin: &Origin) -> bool {
+        self.hosts
+            .get(&origin.host)
+            .is_some_and(|peer| peer.origin == *origin)
+    }
+
+    /// Every live host, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.hosts.values()
+    }
+
+    fn index(&mut self) {
+        self.serving.clear();
+        for peer in self.hosts.values() {
+            for component in peer.components.keys() {
+                self.serving
+                    .entry(component.clone())
+                    .or_default()
+                    .push(peer.origin.clone());
+            }
+        }
+    }
+}
+
+/// The state machine.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    peers: Peers,
+    heard: HashMap<HostId, (Instant, Duration)>,
+    /// Highest epoch of a host that is gone.
+    ghosts: HashMap<HostId, (u64, Instant)>,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing that others need to know.
+    None,
+    /// A host, or a new boot of one, that was not there before.
+    Joined(Origin),
+    /// A known host serves something else than before.
+    Updated,
+    /// A host said goodbye: it takes nothing new and finishes what it has.
+    Leaving(Origin),
+    /// These are gone.
+    Left(Vec<Origin>),
+}
+
+impl Presence {
+    /// Everyone who is there now.
+    pub(crate) fn snapshot(&self) -> Peers {
+        self.peers.clone()
+    }
+
+    /// A beat arrived.
+    pub(crate) fn beat(&mut self, from: &Origin, beat: Beat, now: Instant) -> Change {
+        if self
+            .ghosts
+            .get(&from.host)
+            .is_some_and(|(epoch, _)| from.epoch <= *epoch)
+        {
+            return Change::None;
+        }
+        let known = self.peers.hosts.get(&from.host).cloned();
+        if known
+            .as_ref()
+            .is_some_and(|peer| peer.origin.epoch > from.epoch)
+        {
+            return Change::None;
+        }
+        let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
+        self.heard.insert(from.host.clone(), (now, interval));
+        let peer = Peer {
+            origin: from.clone(),
+            components: beat
+                .components
+                .into_iter()
+                .map(|served| (served.id, served.digest))
+                .collect(),
+            labels: beat.labels,
+            versions: beat.versions,
+        };
+        let change = match known {
+            Some(old) if *old == peer => return Change::None,
+            Some(old) if old.origin == peer.origin => Change::Updated,
+            _ => Change::Joined(from.clone()),
+        };
+        self.peers.hosts.insert(from.host.clone(), Arc::new(peer));
+        self.peers.index();
+        change
+    }
+
+    /// Somebody who knows says that this host serves `component`; its own beats will tell the rest.
+    pub(crate) fn found(
+        &mut self,
+        host: &Origin,
+        component: &ComponentId,
+        digest: Digest,
+        now: Instant,
+    ) -> Change {
+        if self
+            .ghosts
+            .get(&host.host)
+            .is_some_and(|(epoch, _)| host.epoch <= *epoch)
+        {
+            return Change::None;
+        }
+        let known = self
+            .peers
+            .hosts
+            .get(&host.host)
+            .filter(|peer| peer.origin == *host);
+        if known.is_some_and(|peer| peer.components.contains_key(component))
+            || self
+                .peers
+                .hosts
+                .get(&host.host)
+                .is_some_and(|peer| peer.origin.epoch > host.epoch)
+        {
+            return Change::None;
+        }
+        let mut peer = known.map_or_else(|| Peer::bare(host.clone()), |peer| Peer::clone(peer));
+        peer.components.insert(component.clone(), digest);
+        self.heard
+            .entry(host.host.clone())
+            .or_insert((now, Duration::from_secs(1)));
+        let change = if known.is_some() {
+            Change::Updated
+        } else {
+            Change::Joined(host.clone())
+        };
+        self.peers.hosts.insert(host.host.clone(), Arc::new(peer));
+        self.peers.index();
+        change
+    }
+
+    /// A host said goodbye: this boot of it never comes back.
+    pub(crate) fn goodbye(&mut self, who: &Origin, now: Instant) -> Change {
+        self.remember_ghost(who, now);
+        match self.lost(who) {
+            Change::Left(_) => Change::Leaving(who.clone()),
+            change => change,
+        }
+    }
+
+    /// A caller found the host gone. That may be a mistake, so its next beat brings it back.
+    pub(crate) fn lost(&mut self, who: &Origin) -> Change {
+        if self
+            .peers
+            .hosts
+            .get(&who.host)
+            .is_none_or(|peer| peer.origin.epoch > who.epoch)
+        {
+            return Change::None;
+        }
+        self.peers.hosts.remove(&who.host);
+        self.heard.remove(&who.host);
+        self.peers.index();
+        Change::Left(vec![who.clone()])
+    }
+
+    /// Time passed; nobody is declared dead while the bus is down, for then it is we who are deaf.
+    pub(crate) fn tick(&mut self, now: Instant) -> Change {
+        let silent: Vec<Origin> = self
+            .heard
+            .iter()
+            .filter(|(_, (at, interval))| now.saturating_duration_since(*at) > *interval * MISSED)
+            .filter_map(|(host, _)| self.peers.hosts.get(host).map(|peer| peer.origin.clone()))
+            .collect();
+        if silent.is_empty() {
+            return Change::None;
+        }
+        for origin in &silent {
+            self.peers.hosts.remove(&origin.host);
+            self.heard.remove(&origin.host);
+        }
+        self.peers.index();
+        Change::Left(silent)
+    }
+
+    /// The bus is back: everyone gets a full round to be heard again.
+    pub(crate) fn reconnected(&mut self, now: Instant) {
+        for (at, _) in self.heard.values_mut() {
+            *at = now;
+        }
+    }
+
+    fn remember_ghost(&mut self, who: &Origin, now: Instant) {
+        let entry = self
+            .ghosts
+            .entry(who.host.clone())
+            .or_insert((who.epoch, now));
+        *entry = (entry.0.max(who.epoch), now);
+        if self.ghosts.len() > GHOSTS
+            && let Some(oldest) = self
+                .ghosts
+                .iter()
+                .min_by_key(|(_, (_, at))| *at)
+                .map(|(host, _)| host.clone())
+        {
+            self.ghosts.remove(&oldest);
+        }
+    }
+}
+
+/// A beat may not claim to come more often than this, or the three missed ones would be noise.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+/// Nor so seldom that a dead host is never noticed.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Served;
+
+    fn origin(host: &str, epoch: u64) -> Origin {
+        Origin::new(HostId::new(host).expect("valid"), epoch)
+    }
+
+    fn beat(components: &[&str]) -> Beat {
+        Beat {
+            components: components
+                .iter()
+                .map(|id| Served {
+                    id: ComponentId::new(id).expect("valid"),
+                    digest: Digest([1; 32]),
+                })
+                .collect(),
+            sent_ms: 0,
+            interval_ms: 1_000,
+            versions: Versions::OURS,
+            incarnation: crate::store::Incarnation(1),
+            revision: crate::store::Revision(1),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    fn serving(presence: &Presence, component: &str) -> Vec<Origin> {
+        let mut hosts = presence
+            .snapshot()
+            .serving(&ComponentId::new(component).expect("valid"))
+            .to_vec();
+        hosts.sort_by(|a, b| a.host.cmp(&b.host));
+        hosts
+    }
+
+    #[test]
+    fn a_host_comes_changes_and_goes() {
+        let (mut p, now) = (Presence::default(), Instant::now());
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x"]), now),
+            Change::Joined(origin("a", 1))
+        );
+        assert_eq!(p.beat(&origin("a", 1), beat(&["x"]), now), Change::None);
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x", "y"]), now),
+            Change::Updated
+        );
+        assert_eq!(
+            p.beat(&origin("b", 1), beat(&["y"]), now),
+            Change::Joined(origin("b", 1))
+        );
+        assert_eq!(serving(&p, "y"), [origin("a", 1), origin("b", 1)]);
+        assert_eq!(
+            p.goodbye(&origin("a", 1), now),
+            Change::Leaving(origin("a", 1))
+        );
+        assert_eq!(serving(&p, "x"), []);
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x"]), now),
+            Change::None,
+            "a ghost stays one"
+        );
+        assert_eq!(
+            p.beat(&origin("a", 2), beat(&["x"]), now),
+            Change::Joined(origin("a", 2))
+        );
+        assert_eq!(p.lost(&origin("a", 2)), Change::Left(vec![origin("a", 2)]));
+        assert_eq!(
+            p.beat(&origin("a", 2), beat(&["x"]), now),
+            Change::Joined(origin("a", 2)),
+            "only suspected"
+        );
+    }
+
+    #[test]
+    fn an_older_boot_never_replaces_a_newer_one() {
+        let (mut p, now) = (Presence::default(), Instant::now());
+        p.beat(&origin("a", 5), beat(&["x"]), now);
+        assert_eq!(p.beat(&origin("a", 4), beat(&["y"]), now), Change::None);
+        assert_eq!(p.goodbye(&origin("a", 4), now), Change::None);
+        assert_eq!(serving(&p, "x"), [origin("a", 5)]);
+    }
+
+    #[test]
+    fn silence_for_three_intervals_is_death_and_the_bus_coming_back_starts_over() {
+        let (mut p, now) = (Presence::default(), Instant::now());
+        p.beat(&origin("a", 1), beat(&["x"]), now);
+        assert_eq!(p.tick(now + Duration::from_millis(3_000)), Change::None);
+        p.reconnected(now + Duration::from_millis(3_000));
+        assert_eq!(p.tick(now + Duration::from_millis(6_000)), Change::None);
+        assert_eq!(
+            p.tick(now + Duration::from_millis(6_001)),
+            Change::Left(vec![origin("a", 1)])
+        );
+        let later = now + Duration::from_secs(9);
+        assert_eq!(
+            p.beat(&origin("a", 1), beat(&["x"]), later),
+            Change::Joined(origin("a", 1))
+        );
+    }
+
+    #[test]
+    fn ghosts_are_bounded() {
+        let (mut p, now) = (Presence::default(), Instant::now());
+        for n in 0..GHOSTS + 10 {
+            p.goodbye(
+                &origin(&format!("h{n}"), 1),
+                now + Duration::from_millis(n as u64),
+            );
+        }
+        assert_eq!(p.ghosts.len(), GHOSTS);
+    }
+}

@@ -1,0 +1,236 @@
+//! Putting a component into service on a node, and following its links.
+
+use super::{
+    Inner, Node, ServeLimits, callee,
+    served::{Gate, Served},
+};
+use crate::{
+    bus::BusError,
+    link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},
+    name::ComponentId,
+    serve::Service,
+    types::PublishError,
+};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Questions of who serves a component that wait for this node at most.
+const QUESTIONS: usize = 256;
+/// How long a provider may take to accept a link: it may have to connect to a backend.
+const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a component was not put into service.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// This node serves a component with that id already.
+    #[error(
+        "host `{host}` already serves component `{component}`; stop it first, or choose another id"
+    )]
+    AlreadyServed {
+        /// The component.
+        component: ComponentId,
+        /// The host.
+        host: crate::name::HostId,
+    },
+    /// The node has said goodbye.
+    #[error("host `{host}` is leaving; start a new one")]
+    Leaving {
+        /// The host.
+        host: crate::name::HostId,
+    },
+    /// The bus did not take the subscription.
+    #[error("the bus did not take the subscription for component `{component}`")]
+    Bus {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        source: BusError,
+    },
+    /// The component's types could not be published.
+    #[error("the types of component `{component}` could not be published")]
+    Publish {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        source: PublishError,
+    },
+}
+
+/// A component in service. Dropping it takes the component out of service at once; [`stop`](Self::stop) lets running
+/// calls finish.
+pub struct Serving {
+    node: Arc<Inner>,
+    served: Arc<Served>,
+    _discovery: AbortOnDropHandle<()>,
+}
+
+impl Serving {
+    /// The component.
+    pub fn component(&self) -> &ComponentId {
+        &self.served.id
+    }
+
+    /// Calls running or queued here now.
+    pub fn in_flight(&self) -> usize {
+        self.served.in_flight()
+    }
+
+    /// Takes no new calls, tells the others, and waits for the running ones for at most `grace`. False when some were
+    /// still running then; they are cut off.
+    pub async fn stop(self, grace: Duration) -> bool {
+        self.served.drain(grace).await
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let (id, served) = (&self.served.id, &self.served);
+        self.node.served.rcu(|all| {
+            let mut all = HashMap::clone(all);
+            if all
+                .get(id)
+                .is_some_and(|current| Arc::ptr_eq(current, served))
+            {
+                all.remove(id);
+            }
+            all
+        });
+        self.node.news.notify_one();
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving")
+            .field("component", &self.served.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Puts a component into service on this node: its types are published, calls that its links grant reach it, and the
+    /// others hear of it with the next beat, which goes out at once.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is served then.
+    pub async fn serve(
+        &self,
+        component: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+    ) -> Result<Serving, ServeError> {
+        let node = self.inner();
+        if node.leaving.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(ServeError::Leaving {
+                host: self.host_id().clone(),
+            });
+        }
+        let already = || ServeError::AlreadyServed {
+            component: component.clone(),
+            host: self.host_id().clone(),
+        };
+        if node.served(&component).is_some() {
+            return Err(already());
+        }
+        let served = Arc::new(Served::new(component.clone(), service, limits));
+        let connection = &node.connection;
+        connection
+            .types
+            .publish(&component, &served.types)
+            .await
+            .map_err(|source| ServeError::Publish {
+                component: component.clone(),
+                source,
+            })?;
+        let subject = connection.subjects.serves(&component);
+        let questions = connection
+            .bus
+            .queue_subscribe(subject, "serves", QUESTIONS)
+            .await
+            .map_err(|source| ServeError::Bus {
+                component: component.clone(),
+                source,
+            })?;
+        let discovery = tokio::spawn(callee::serve_discovery(
+            node.clone(),
+            component.clone(),
+            questions,
+        ));
+        let discovery = AbortOnDropHandle::new(discovery);
+        let mut taken = false;
+        node.served.rcu(|all| {
+            taken = all.contains_key(&component);
+            let mut all = HashMap::clone(all);
+            all.entry(component.clone())
+                .or_insert_with(|| served.clone());
+            all
+        });
+        if taken {
+            return Err(already());
+        }
+        node.newly_served.notify_one();
+        node.news.notify_one();
+        Ok(Serving {
+            node: node.clone(),
+            served,
+            _discovery: discovery,
+        })
+    }
+}
+
+impl Inner {
+    /// Tells the service of what is new, changed and gone among the links that lead to it.
+    fn tell_links(self: &Arc<Self>, served: &Arc<Served>, table: &LinkTable) {
+        let mut told: HashMap<LinkKey, Arc<Link>> = served.told().into_iter().collect();
+        for entry in table.by_target(&served.id) {
+            let known = told.remove(&*entry.key);
+            if known.is_none_or(|link| !Arc::ptr_eq(&link, &entry.link)) {
+                self.tell_link(served, entry);
+            }
+        }
+        for gone in told.keys() {
+            served.unlink(gone);
+        }
+    }
+
+    /// Tells the service of a link and reports its answer as the link's status.
+    fn tell_link(self: &Arc<Self>, served: &Arc<Served>, entry: &Arc<LinkEntry>) {
+        let asked = served.link(entry.link.clone(), ACCEPT_WITHIN);
+        let (node, entry) = (self.clone(), entry.clone());
+        let work = async move {
+            let status = match asked.await {
+                Gate::Rejected(reason) => {
+                    tracing::warn!(link = %entry.key, reason, "a link was refused by its target");
+                    LinkStatus::rejected(reason)
+                }
+                Gate::Open | Gate::Asking => LinkStatus::Active,
+            };
+            let reported =
+                node.connection
+                    .links
+                    .report(&node.origin.host, &entry.key, entry.revision, status);
+            if let Err(error) = reported.await {
+                tracing::warn!(link = %entry.key, %error, "the status of a link could not be written");
+            }
+        };
+        let end = self.end.clone();
+        self.tasks
+            .spawn(async move { end.run_until_cancelled(work).await });
+    }
+}
+
+/// Keeps every served component told of its links, for as long as the node lives.
+pub(super) async fn follow_links(node: Arc<Inner>) {
+    let mut changes = node.connection.replica.changes();
+    loop {
+        tokio::select! {
+            change = changes.next() => if change.is_none() { return },
+            () = node.newly_served.notified() => {}
+        }
+        let table = node.connection.replica.snapshot();
+        for served in node.served.load().values() {
+            node.tell_links(served, &table);
+        }
+    }
+}

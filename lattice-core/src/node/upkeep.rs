@@ -1,0 +1,315 @@
+//! What a node does beside serving calls: beats, replies, the watch over calls in flight, discovery.
+
+use super::{
+    Inner,
+    discovery::QUESTION,
+    line::{Line, Step, token},
+};
+use crate::{
+    bus::{Body as Carried, BusState, Message, Subscription},
+    call::{CallError, Ran},
+    subject::parse_reply,
+    wire::{
+        Beat, Body as _, Discovered, EnvelopeError, Frame, Goodbye, Kind, Origin, Probe, ProbeAck,
+        ReplyEnvelope, Served, Versions,
+    },
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, MissedTickBehavior, sleep_until},
+};
+
+/// Between two beats, up to [`CROWD`] hosts.
+const BEAT: Duration = Duration::from_secs(1);
+/// More hosts than this beat slower in proportion, so that the traffic each receives stays the same.
+const CROWD: usize = 200;
+/// How soon news (a component more or less, a host that just came) may be told again.
+const NEWS: Duration = Duration::from_millis(50);
+/// How often calls in flight are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// A way back to a caller that was not used for this long is taken down.
+const REPLY_IDLE: Duration = Duration::from_secs(60);
+
+/// Beats once a second, and at once when there is news.
+pub(super) async fn beat(node: Arc<Inner>) {
+    loop {
+        let interval = beat_interval(node.connection.presence.peers().iter().count());
+        if !node.served.load().is_empty() && !node.leaving.load(Ordering::Acquire) {
+            node.send_beat(interval).await;
+        }
+        let due = Instant::now() + interval;
+        let soonest = Instant::now() + NEWS;
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = node.news.notified() => sleep_until(soonest).await,
+        }
+    }
+}
+
+fn beat_interval(hosts: usize) -> Duration {
+    BEAT.mul_f64((hosts as f64 / CROWD as f64).max(1.0))
+}
+
+/// Answers arrive: of calls, probes and questions; or the bus says that nobody was there to answer.
+pub(super) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
+    while let Some(message) = replies.next().await {
+        if message.body == Carried::NoResponders {
+            node.nobody_there(&message);
+            continue;
+        }
+        let Some(frame) = node.authentic(message) else {
+            continue;
+        };
+        let peer = token(frame.sender());
+        if let Some(line) = node.lock_lines().get(frame.sender()) {
+            line.heard(Instant::now());
+        }
+        for envelope in frame.envelopes() {
+            if let Err(error) = node.take_reply(&frame, peer, envelope) {
+                node.refuse(&error.to_string());
+            }
+        }
+    }
+}
+
+/// Asks after hosts that let calls wait, and ends their calls when they are gone. Also takes down unused ways back.
+pub(super) async fn watch_over_calls(node: Arc<Inner>) {
+    loop {
+        tokio::select! {
+            () = node.busy.notified() => {}
+            () = tokio::time::sleep(REPLY_IDLE) => {}
+        }
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while node.pending.len() > 0 {
+            look.tick().await;
+            let lines: Vec<Arc<Line>> = node
+                .lock_lines()
+                .values()
+                .filter(|line| line.in_flight() > 0)
+                .cloned()
+                .collect();
+            for line in lines {
+                node.look_after(&line).await;
+            }
+        }
+        let now = Instant::now();
+        node.lock_replies()
+            .retain(|_, line| !line.is_idle(now, REPLY_IDLE));
+    }
+}
+
+/// Hosts come, and are told of us; hosts go, and their calls end.
+pub(super) async fn follow_presence(node: Arc<Inner>) {
+    let mut changes = node.connection.presence.changes();
+    loop {
+        match changes.recv().await {
+            Ok(super::presence::Change::Joined(_)) => node.news.notify_one(),
+            Ok(super::presence::Change::Left(gone)) => {
+                gone.iter().for_each(|origin| node.peer_lost(origin))
+            }
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                let peers = node.connection.presence.peers();
+                let gone: Vec<Origin> = node
+                    .lock_lines()
+                    .keys()
+                    .filter(|origin| !peers.contains(origin))
+                    .cloned()
+                    .collect();
+                gone.iter().for_each(|origin| node.peer_lost(origin));
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// When the bus goes away, every call in flight ends at once; when it is back, everyone is told of us.
+pub(super) async fn follow_bus(node: Arc<Inner>) {
+    let mut state = node.connection.bus.state();
+    loop {
+        let now = *state.borrow_and_update();
+        match now {
+            BusState::Connected => node.news.notify_one(),
+            _ => node.bus_lost(),
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Inner {
+    async fn send_beat(&self, interval: Duration) {
+        let table = self.connection.replica.links();
+        let beat = Beat {
+            sent_ms: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_millis() as u64),
+            components: self
+                .served
+                .load()
+                .values()
+                .map(|served| Served {
+                    id: served.id.clone(),
+                    digest: served.digest,
+                })
+                .collect(),
+            labels: self.labels.clone(),
+            incarnation: table.incarnation(),
+            revision: table.revision(),
+            versions: Versions::OURS,
+            interval_ms: interval.as_millis() as u32,
+        };
+        drop(table);
+        // Callers on this connection need not wait for the bus to bring it back.
+        self.connection.presence.beat(&self.origin, beat.clone());
+        let frame = match self.lone_frame(None, &beat) {
+            Ok(frame) => frame,
+            Err(error) => {
+                return tracing::error!(%error, "this host serves or says too much to beat");
+            }
+        };
+        if let Err(error) = self
+            .connection
+            .bus
+            .publish(self.connection.subjects.beat(), None, frame)
+            .await
+        {
+            tracing::debug!(%error, "a beat was not sent");
+        }
+    }
+
+    pub(super) async fn say_goodbye(&self, grace: Duration) {
+        self.connection.presence.goodbye(&self.origin);
+        let frame = self.lone_frame(
+            None,
+            &Goodbye {
+                grace_ms: grace.as_millis() as u32,
+            },
+        );
+        let Ok(frame) = frame else { return };
+        if let Err(error) = self
+            .connection
+            .bus
+            .publish(self.connection.subjects.beat(), None, frame)
+            .await
+        {
+            tracing::debug!(%error, "the goodbye was not sent");
+        }
+    }
+
+    /// Waits until no reply is queued any more, and the bus has them.
+    pub(super) async fn flush_replies(&self, within: Duration) {
+        let flushed = async {
+            while self
+                .lock_replies()
+                .values()
+                .any(|line| !line.is_idle(Instant::now(), Duration::ZERO))
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.connection.bus.flush().await
+        };
+        match tokio::time::timeout(within, flushed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the last replies may not have been sent"),
+            Err(_) => tracing::debug!("the last replies were not sent in time"),
+        }
+    }
+
+    fn take_reply(&self, frame: &Frame, peer: u64, envelope: Bytes) -> Result<(), EnvelopeError> {
+        match frame.kind() {
+            Kind::Reply => {
+                let reply = ReplyEnvelope::decode(envelope)?;
+                // A reply that nobody waits for any more came after its caller gave up.
+                self.pending.complete(reply.id, peer, reply.outcome);
+            }
+            Kind::ProbeAck => {
+                ProbeAck::decode(envelope)?;
+            }
+            Kind::Discovered => self.discovered(Discovered::decode(envelope)?),
+            other => self.refuse(&format!("a frame of kind {other:?} among the replies")),
+        }
+        Ok(())
+    }
+
+    /// The bus says that a frame of ours reached nobody.
+    fn nobody_there(self: &Arc<Self>, message: &Message) {
+        let Some((peer, frame)) = parse_reply(&message.subject) else {
+            return;
+        };
+        if peer == QUESTION {
+            return self.questions.nobody(frame);
+        }
+        let line = self
+            .lock_lines()
+            .values()
+            .find(|line| line.token == peer)
+            .cloned();
+        let Some(line) = line else { return };
+        let host = line.peer.host.clone();
+        // What that very frame carried never arrived; what went before may have.
+        self.pending.fail(peer, |carried_by| {
+            (carried_by == Some(frame)).then(|| CallError::HostGone { host: host.clone() })
+        });
+        self.connection.presence.lost(&line.peer);
+        self.peer_lost(&line.peer);
+    }
+
+    async fn look_after(self: &Arc<Self>, line: &Arc<Line>) {
+        match line.step(self.pending.oldest(line.token), Instant::now()) {
+            Step::Nothing => {}
+            Step::Probe => {
+                let subjects = &self.connection.subjects;
+                let (to, number) = (
+                    subjects.call(&line.peer.host, line.peer.epoch),
+                    self.sequence.load(Ordering::Relaxed),
+                );
+                let reply =
+                    subjects.reply(&self.origin.host, self.origin.epoch, line.token, u64::MAX);
+                let probe = Probe { nonce: number };
+                let frame = self.lone_frame(Some(&line.peer), &probe);
+                let Ok(frame) = frame else { return };
+                if let Err(error) = self.connection.bus.publish(to, Some(reply), frame).await {
+                    tracing::debug!(%error, host = %line.peer.host, "a probe was not sent");
+                }
+            }
+            Step::Lost => {
+                self.connection.presence.lost(&line.peer);
+                self.peer_lost(&line.peer);
+            }
+        }
+    }
+
+    /// Frames still here did not run; frames handed over may have.
+    fn bus_lost(&self) {
+        let lines: Vec<Arc<Line>> = self.lock_lines().values().cloned().collect();
+        for line in lines {
+            self.pending.fail(line.token, |frame| {
+                let left = frame.is_some_and(|frame| line.handed_over(frame));
+                Some(CallError::Disconnected {
+                    ran: if left { Ran::Maybe } else { Ran::No },
+                })
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_beats_slower() {
+        assert_eq!(beat_interval(0), BEAT);
+        assert_eq!(beat_interval(200), BEAT);
+        assert_eq!(beat_interval(1_000), BEAT * 5);
+    }
+}

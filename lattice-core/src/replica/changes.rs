@@ -1,0 +1,56 @@
+//! Changes of the table, for whoever acts on them.
+
+use super::{Replica, ReplicaHealth, ReplicaState};
+use crate::link::{LinkChange, LinkTable};
+use futures_util::{Stream, stream};
+use std::{collections::VecDeque, sync::Arc};
+use tokio::sync::watch;
+
+/// How links change, from [`Replica::changes`]. It compares the table that it told of last with the present one, so a slow
+/// reader misses what came and went in between, and needs no queue.
+#[derive(Debug)]
+pub struct LinkChanges {
+    replica: Replica,
+    health: watch::Receiver<ReplicaHealth>,
+    told: Arc<LinkTable>,
+    pending: VecDeque<LinkChange>,
+}
+
+impl LinkChanges {
+    pub(super) fn new(replica: Replica) -> Self {
+        Self {
+            health: replica.shared.health.subscribe(),
+            replica,
+            told: Arc::default(),
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// The next change; `None` when the store was closed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<LinkChange> {
+        loop {
+            if let Some(change) = self.pending.pop_front() {
+                return Some(change);
+            }
+            let closed = self.health.borrow_and_update().state == ReplicaState::Closed;
+            // After the mark: what is published from here on wakes the wait below.
+            let now = self.replica.snapshot();
+            if !Arc::ptr_eq(&self.told, &now) {
+                self.pending.extend(self.told.diff(&now));
+                self.told = now;
+            } else if closed || self.health.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+
+    /// The same as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = LinkChange> + Send {
+        stream::unfold(self, async |mut changes| {
+            changes.next().await.map(|change| (change, changes))
+        })
+    }
+}

@@ -1,0 +1,229 @@
+//! From what the store says to what the table takes: authenticated, readable and fresh, or refused.
+
+use crate::{
+    link::{Link, LinkKey, LinkReports, TableEvent},
+    store::{
+        Entry, Incarnation, KeyKind, Revision, StoreKey, WatchEvent,
+        record::{Record, RecordError, Records},
+    },
+};
+use serde::de::DeserializeOwned;
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+/// Most deleted keys whose last generation is remembered: at about 300 bytes each, 1.2 MiB.
+const MAX_GONE: usize = 4_096;
+/// Most refused keys that are logged by name; the rest are only counted.
+const MAX_LOGGED: usize = 1_024;
+
+/// Authenticates what the store says. Pure but for the log.
+#[derive(Debug)]
+pub(super) struct Intake {
+    records: Records,
+    incarnation: Incarnation,
+    known: HashMap<StoreKey, Known>,
+    /// Deleted keys and when they were, oldest first. One that was put again meanwhile is told by its mark.
+    gone: VecDeque<(StoreKey, u64)>,
+    marks: u64,
+    logged: HashSet<StoreKey>,
+    refused: u64,
+}
+
+/// The last value that was accepted at a key.
+#[derive(Debug)]
+struct Known {
+    generation: u64,
+    revision: Revision,
+    /// Set while the key has no value.
+    gone: Option<u64>,
+}
+
+/// Why a value is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("it was there before and is played again (generation {generation}, known {known})")]
+    Replayed { generation: u64, known: u64 },
+    #[error("it is the link {found}, which belongs at another key")]
+    Misplaced { found: LinkKey },
+}
+
+impl Intake {
+    pub(super) fn new(records: Records) -> Self {
+        Self {
+            records,
+            incarnation: Incarnation::default(),
+            known: HashMap::new(),
+            gone: VecDeque::new(),
+            marks: 0,
+            logged: HashSet::new(),
+            refused: 0,
+        }
+    }
+
+    /// Values refused so far.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Forgets the generations seen: the store is another one, or an older one.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+        self.gone.clear();
+    }
+
+    /// What the table has to take in; `None` when the event says nothing of the store's content.
+    pub(super) fn take(&mut self, event: WatchEvent) -> Option<TableEvent> {
+        match event {
+            WatchEvent::Lost => None,
+            WatchEvent::Put(entry) => Some(self.put(&entry)),
+            WatchEvent::Delete { key, revision } => {
+                self.mark_gone(&key);
+                Some(absent(&key, revision))
+            }
+            WatchEvent::Snapshot {
+                incarnation,
+                revision,
+                entries,
+            } => {
+                self.incarnation = incarnation;
+                self.mark_missing(&entries);
+                Some(TableEvent::Snapshot {
+                    incarnation,
+                    revision,
+                    records: entries.iter().map(|entry| self.put(entry)).collect(),
+                })
+            }
+        }
+    }
+
+    fn put(&mut self, entry: &Entry) -> TableEvent {
+        let revision = entry.revision;
+        let event = match entry.key.kind() {
+            Some(kind @ KeyKind::Link { .. }) => {
+                self.link(entry, kind).map(|link| TableEvent::Link {
+                    revision,
+                    link: Arc::new(link),
+                })
+            }
+            Some(kind @ KeyKind::LinkStatus { .. }) => {
+                self.body::<LinkReports>(entry)
+                    .map(|reports| match LinkKey::of(kind) {
+                        Some(key) => TableEvent::Reports {
+                            revision,
+                            key,
+                            reports: Arc::new(reports),
+                        },
+                        None => TableEvent::Other { revision },
+                    })
+            }
+            _ => return TableEvent::Other { revision },
+        };
+        event.unwrap_or_else(|refusal| {
+            self.refuse(&entry.key, &refusal);
+            // Fail closed: what can't be read grants nothing, whatever was there before.
+            self.mark_gone(&entry.key);
+            absent(&entry.key, revision)
+        })
+    }
+
+    fn link(&mut self, entry: &Entry, kind: KeyKind) -> Result<Link, Refusal> {
+        let link: Link = self.body(entry)?;
+        let found = link.key();
+        if LinkKey::of(kind).as_ref() == Some(&found) {
+            Ok(link)
+        } else {
+            Err(Refusal::Misplaced { found })
+        }
+    }
+
+    fn body<T: DeserializeOwned>(&mut self, entry: &Entry) -> Result<T, Refusal> {
+        let Record {
+            generation, body, ..
+        } = self.records.decode::<T>(self.incarnation, entry)?;
+        self.check_fresh(entry, generation)?;
+        Ok(body)
+    }
+
+    fn check_fresh(&mut self, entry: &Entry, generation: u64) -> Result<(), Refusal> {
+        if let Some(known) = self.known.get(&entry.key) {
+            let same_write = known.gone.is_none() && known.revision == entry.revision;
+            if generation <= known.generation && !same_write {
+                return Err(Refusal::Replayed {
+                    generation,
+                    known: known.generation,
+                });
+            }
+        }
+        self.known.insert(
+            entry.key.clone(),
+            Known {
+                generation,
+                revision: entry.revision,
+                gone: None,
+            },
+        );
+        Ok(())
+    }
+
+    fn mark_missing(&mut self, entries: &[Entry]) {
+        let present: HashSet<&StoreKey> = entries.iter().map(|entry| &entry.key).collect();
+        let missing: Vec<StoreKey> = self
+            .known
+            .keys()
+            .filter(|key| !present.contains(key))
+            .cloned()
+            .collect();
+        for key in missing {
+            self.mark_gone(&key);
+        }
+    }
+
+    fn mark_gone(&mut self, key: &StoreKey) {
+        let Some(known) = self.known.get_mut(key).filter(|known| known.gone.is_none()) else {
+            return;
+        };
+        self.marks += 1;
+        known.gone = Some(self.marks);
+        self.gone.push_back((key.clone(), self.marks));
+        if self.gone.len() > MAX_GONE
+            && let Some((oldest, mark)) = self.gone.pop_front()
+            && self
+                .known
+                .get(&oldest)
+                .is_some_and(|known| known.gone == Some(mark))
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn refuse(&mut self, key: &StoreKey, refusal: &Refusal) {
+        self.refused += 1;
+        if self.logged.contains(key) {
+            return;
+        }
+        if self.logged.len() < MAX_LOGGED {
+            self.logged.insert(key.clone());
+            tracing::warn!(%key, reason = %refusal, "a value in the store is refused, as if it were not there; find out who wrote it, then put the link again or delete it");
+        } else if self.logged.len() == MAX_LOGGED {
+            self.logged.insert(key.clone());
+            tracing::warn!(
+                "more values in the store are refused; they are only counted from here on"
+            );
+        }
+    }
+}
+
+/// What it means that there is nothing at `key`.
+fn absent(key: &StoreKey, revision: Revision) -> TableEvent {
+    let kind = key.kind();
+    let is_link = matches!(kind, Some(KeyKind::Link { .. }));
+    match kind.and_then(LinkKey::of) {
+        Some(key) if is_link => TableEvent::NoLink { revision, key },
+        Some(key) => TableEvent::NoReports { revision, key },
+        None => TableEvent::Other { revision },
+    }
+}

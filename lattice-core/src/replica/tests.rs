@@ -1,0 +1,493 @@
+//! The replica over a store that says what the test wants it to say.
+
+use super::*;
+use crate::{
+    auth::{Auth, LatticeKey},
+    link::{Link, LinkChange, LinkReports, LinkStatus},
+    name::{HostId, LatticeName},
+    store::{CommitError, Entry, Expect, Op, Store, StoreKey},
+};
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream};
+use proptest::prelude::*;
+use std::sync::Mutex;
+use tokio::{sync::mpsc, time::Instant};
+
+const BORN: Incarnation = Incarnation(7);
+
+/// A store that can only be watched, and says what it is told to.
+#[derive(Debug)]
+struct Scripted(Mutex<Option<mpsc::UnboundedReceiver<WatchEvent>>>);
+
+impl Store for Scripted {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        Box::pin(async { Ok(BORN) })
+    }
+    fn read(&self, _: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn commit(&self, _: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async { Err(CommitError::Unknown) })
+    }
+    fn lease(
+        &self,
+        _: StoreKey,
+        _: Bytes,
+        _: Duration,
+        _: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async { Err(CommitError::Unknown) })
+    }
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        let events = self.0.lock().expect("not poisoned").take();
+        Box::pin(async {
+            let events = events.ok_or_else(|| StoreError::Unavailable("watched before".into()))?;
+            Ok(Watch::new(stream::unfold(events, async |mut events| {
+                events.recv().await.map(|event| (event, events))
+            })))
+        })
+    }
+}
+
+struct Script {
+    events: mpsc::UnboundedSender<WatchEvent>,
+    records: Records,
+}
+
+impl Script {
+    fn new() -> Self {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let store = Arc::new(Scripted(Mutex::new(Some(receiver))));
+        Self {
+            events,
+            records: Records::new(store, keyed("ours")),
+        }
+    }
+
+    async fn follow(&self, revision: u64, entries: Vec<Entry>) -> Replica {
+        self.snapshot(BORN, revision, entries);
+        Replica::follow(self.records.clone())
+            .await
+            .expect("a snapshot waits")
+    }
+
+    fn say(&self, event: WatchEvent) {
+        self.events.send(event).expect("the replica listens");
+    }
+
+    fn snapshot(&self, incarnation: Incarnation, revision: u64, entries: Vec<Entry>) {
+        self.say(WatchEvent::Snapshot {
+            incarnation,
+            revision: Revision(revision),
+            entries,
+        });
+    }
+
+    fn delete(&self, link: &Link, revision: u64) {
+        self.say(WatchEvent::Delete {
+            key: key_of(link),
+            revision: Revision(revision),
+        });
+    }
+
+    fn entry(&self, link: &Link, revision: u64, generation: u64) -> Entry {
+        let key = key_of(link);
+        let value = self
+            .records
+            .encode(BORN, &key, generation, link)
+            .expect("encodes");
+        entry(key, revision, value)
+    }
+}
+
+fn keyed(lattice: &str) -> Auth {
+    let key = LatticeKey::from_hex(&"ab".repeat(32)).expect("a key");
+    Auth::keyed(&LatticeName::new(lattice).expect("a name"), &key)
+}
+
+fn entry(key: StoreKey, revision: u64, value: impl Into<Bytes>) -> Entry {
+    Entry {
+        key,
+        value: value.into(),
+        revision: Revision(revision),
+    }
+}
+
+fn link(source: &str, target: &str) -> Link {
+    Link::new(source, "a:b/c@0.2.0", target).expect("valid")
+}
+
+fn key_of(link: &Link) -> StoreKey {
+    StoreKey::link(&link.source, &link.interface, &link.name)
+}
+
+/// Waits until the replica has seen this revision.
+async fn seen(replica: &Replica, revision: u64) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let has_seen = |table: &LinkTable| table.revision() >= Revision(revision);
+    assert!(
+        replica.until(deadline, has_seen).await,
+        "revision {revision} is not seen"
+    );
+}
+
+fn grants(replica: &Replica, link: &Link) -> bool {
+    replica
+        .links()
+        .entry(&link.key())
+        .is_some_and(|entry| *entry.link == *link)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_holds_and_then_says_is_in_the_table() {
+    let script = Script::new();
+    let (a, b) = (link("a", "x"), link("b", "x"));
+    let replica = script.follow(4, vec![script.entry(&a, 2, 1)]).await;
+    assert!(grants(&replica, &a) && !grants(&replica, &b));
+    script.say(WatchEvent::Put(script.entry(&b, 5, 4)));
+    script.delete(&a, 6);
+    seen(&replica, 6).await;
+    assert!(!grants(&replica, &a) && grants(&replica, &b));
+    assert_eq!(replica.health().state, ReplicaState::Following);
+    assert_eq!(replica.links().by_target(&b.target).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_garbled_and_copied_values_grant_nothing_and_are_counted() {
+    let script = Script::new();
+    let (a, b) = (link("a", "x"), link("b", "x"));
+    let good = script.entry(&a, 1, 0);
+    let theirs = Records::new(script.records.store().clone(), keyed("theirs"));
+    let forged = theirs.encode(BORN, &key_of(&b), 5, &b).expect("encodes");
+    let wrong_link = script
+        .records
+        .encode(BORN, &key_of(&b), 6, &a)
+        .expect("encodes");
+    let other_life = script
+        .records
+        .encode(Incarnation(8), &key_of(&b), 7, &b)
+        .expect("encodes");
+    let mut cut = script.entry(&b, 0, 8).value.to_vec();
+    cut.pop();
+    let bad: Vec<Bytes> = vec![
+        forged,
+        good.value.clone(),
+        wrong_link,
+        other_life,
+        cut.into(),
+        Bytes::new(),
+        Bytes::from_static(b"{\"json\": true}"),
+    ];
+    let refused = bad.len() as u64;
+    let replica = script.follow(1, vec![good]).await;
+    for (n, value) in bad.into_iter().enumerate() {
+        let revision = 10 + n as u64;
+        script.say(WatchEvent::Put(entry(key_of(&b), revision, value)));
+        seen(&replica, revision).await;
+        assert!(!grants(&replica, &b), "{n}");
+        assert_eq!(replica.health().refused, 1 + n as u64);
+    }
+    script.say(WatchEvent::Put(script.entry(&b, 50, 40)));
+    seen(&replica, 50).await;
+    assert!(grants(&replica, &a) && grants(&replica, &b));
+    assert_eq!(replica.health().refused, refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_overwritten_by_garbage_is_gone() {
+    let script = Script::new();
+    let a = link("a", "x");
+    let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
+    script.say(WatchEvent::Put(entry(key_of(&a), 2, "garbage")));
+    seen(&replica, 2).await;
+    assert!(!grants(&replica, &a));
+    // The last good value does not come back by being played again.
+    script.say(WatchEvent::Put(script.entry(&a, 3, 0)));
+    seen(&replica, 3).await;
+    assert!(!grants(&replica, &a));
+    script.say(WatchEvent::Put(script.entry(&a, 4, 3)));
+    seen(&replica, 4).await;
+    assert!(grants(&replica, &a));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_value_of_the_same_key_can_not_be_played_again() {
+    let script = Script::new();
+    let (old, new) = (link("a", "x"), link("a", "y"));
+    let replica = script.follow(1, vec![script.entry(&old, 1, 0)]).await;
+    script.say(WatchEvent::Put(script.entry(&new, 2, 1)));
+    seen(&replica, 2).await;
+    assert!(grants(&replica, &new));
+    // Written over the new one, after a deletion, and while the watch was away.
+    script.say(WatchEvent::Put(script.entry(&old, 3, 0)));
+    seen(&replica, 3).await;
+    assert!(!grants(&replica, &old) && !grants(&replica, &new));
+    script.delete(&old, 4);
+    script.say(WatchEvent::Put(script.entry(&new, 5, 1)));
+    seen(&replica, 5).await;
+    assert!(!grants(&replica, &new));
+    script.say(WatchEvent::Lost);
+    script.snapshot(BORN, 6, vec![script.entry(&new, 6, 1)]);
+    seen(&replica, 6).await;
+    assert!(!grants(&replica, &new));
+    assert_eq!(replica.health().refused, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_a_snapshot_brings_again_is_no_replay() {
+    let script = Script::new();
+    let a = link("a", "x");
+    let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
+    let before = replica.snapshot();
+    script.say(WatchEvent::Lost);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut health = replica.shared.health.subscribe();
+    let lost = health.wait_for(|health| health.state == ReplicaState::Lost);
+    tokio::time::timeout_at(deadline, lost)
+        .await
+        .expect("told")
+        .expect("lives");
+    assert!(grants(&replica, &a), "what is known stays");
+    script.snapshot(BORN, 9, vec![script.entry(&a, 1, 0)]);
+    seen(&replica, 9).await;
+    assert!(grants(&replica, &a));
+    assert_eq!(replica.health().refused, 0);
+    assert!(before.diff(&replica.links()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_made_anew_or_gone_back_is_followed_and_reported() {
+    let script = Script::new();
+    let (a, b) = (link("a", "x"), link("b", "x"));
+    let replica = script
+        .follow(9, vec![script.entry(&a, 3, 2), script.entry(&b, 9, 8)])
+        .await;
+    script.snapshot(BORN, 5, vec![script.entry(&a, 3, 2)]);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let back = |table: &LinkTable| table.revision() == Revision(5);
+    assert!(replica.until(deadline, back).await);
+    assert!(grants(&replica, &a) && !grants(&replica, &b));
+    assert_eq!(
+        (replica.health().rewound, replica.health().recreated),
+        (1, 0)
+    );
+    // In the new life revisions begin anew, and values of the old one are worth nothing.
+    script.snapshot(Incarnation(8), 1, vec![script.entry(&a, 1, 2)]);
+    let new = |table: &LinkTable| table.incarnation() == Incarnation(8);
+    assert!(replica.until(deadline, new).await);
+    assert!(!grants(&replica, &a));
+    assert_eq!(
+        (replica.health().rewound, replica.health().recreated),
+        (1, 1)
+    );
+    assert_eq!(replica.health().refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_when_the_revision_comes_and_not_later_than_its_bounds() {
+    let script = Script::new();
+    let replica = script.follow(1, vec![]).await;
+    let start = Instant::now();
+    let hour = start + Duration::from_hours(1);
+    assert_eq!(replica.wait_for(BORN, Revision(1), start).await, Ok(()));
+    assert_eq!(
+        replica.wait_for(Incarnation(6), Revision(99), start).await,
+        Ok(())
+    );
+    assert_eq!(start.elapsed(), Duration::ZERO);
+
+    let not_yet = Err(Behind::NotYet {
+        seen: Revision(1),
+        wanted: Revision(2),
+    });
+    assert_eq!(replica.wait_for(BORN, Revision(2), hour).await, not_yet);
+    assert_eq!(start.elapsed().as_millis(), MAX_WAIT.as_millis());
+    let soon = Instant::now() + Duration::from_millis(30);
+    assert_eq!(replica.wait_for(BORN, Revision(2), soon).await, not_yet);
+    assert_eq!(start.elapsed().as_millis(), MAX_WAIT.as_millis() + 30);
+    let other = Err(Behind::OtherIncarnation);
+    assert_eq!(
+        replica.wait_for(Incarnation(8), Revision(1), soon).await,
+        other
+    );
+
+    let wait = replica.wait_for(BORN, Revision(2), hour);
+    let come = async { script.delete(&link("a", "x"), 2) };
+    assert_eq!(tokio::join!(wait, come).0, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_are_bounded_and_those_that_are_dropped_make_room() {
+    let script = Script::new();
+    let replica = script.follow(1, vec![]).await;
+    let hour = Instant::now() + Duration::from_hours(1);
+    let mut waiting: Vec<_> = (0..MAX_WAITERS)
+        .map(|_| Box::pin(replica.wait_for(BORN, Revision(2), hour)))
+        .collect();
+    for wait in &mut waiting {
+        assert!(wait.now_or_never().is_none());
+    }
+    let one_more = replica.wait_for(BORN, Revision(2), hour).await;
+    assert_eq!(one_more, Err(Behind::TooManyWaiters));
+    assert_eq!(
+        replica.wait_for(BORN, Revision(1), hour).await,
+        Ok(()),
+        "nothing to wait for"
+    );
+    waiting.pop();
+    let wait = replica.wait_for(BORN, Revision(2), hour);
+    let come = async { script.delete(&link("a", "x"), 2) };
+    assert_eq!(tokio::join!(wait, come).0, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_store_leaves_what_is_known_and_ends_waits_and_changes() {
+    let script = Script::new();
+    let a = link("a", "x");
+    let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
+    let mut changes = replica.changes();
+    let wait = replica.wait_for(
+        BORN,
+        Revision(2),
+        Instant::now() + Duration::from_millis(900),
+    );
+    let start = Instant::now();
+    let close = async { drop(script) };
+    assert_eq!(tokio::join!(wait, close).0, Err(Behind::Closed));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(grants(&replica, &a));
+    assert!(matches!(changes.next().await, Some(LinkChange::Added(_))));
+    assert_eq!(changes.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_store_is_an_error_and_the_last_handle_ends_the_task() {
+    let script = Script::new();
+    let start = Instant::now();
+    let error = Replica::follow(script.records.clone())
+        .await
+        .expect_err("silent");
+    assert!(matches!(error, FollowError::NoSnapshot), "{error}");
+    assert_eq!(start.elapsed().as_millis(), FIRST_SNAPSHOT.as_millis());
+
+    let script = Script::new();
+    let replica = script.follow(1, vec![]).await;
+    let clone = replica.clone();
+    drop(replica);
+    assert!(!script.events.is_closed());
+    drop(clone);
+    let gone = tokio::time::timeout(Duration::from_secs(5), script.events.closed());
+    gone.await.expect("the task is gone, and its watch with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_changes_gets_the_last_state_of_each_link() {
+    let script = Script::new();
+    let (a, b) = (link("a", "x"), link("b", "x"));
+    let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
+    let mut changes = replica.changes();
+    assert!(matches!(changes.next().await, Some(LinkChange::Added(entry)) if *entry.link == a));
+    for n in 1..1_000 {
+        script.say(WatchEvent::Put(script.entry(
+            &link("a", &format!("t{n}")),
+            n * 2,
+            n,
+        )));
+        script.say(WatchEvent::Put(script.entry(&b, n * 2 + 1, n)));
+    }
+    script.delete(&b, 2_000);
+    seen(&replica, 2_000).await;
+    // What b was in between is not told: it is not there, as before.
+    let change = changes.next().await.expect("a change");
+    let LinkChange::Changed { before, after } = change else {
+        panic!("{change:?}")
+    };
+    assert_eq!(
+        (before.link.target.as_str(), after.link.target.as_str()),
+        ("x", "t999")
+    );
+    assert!(changes.next().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_counts_for_the_revision_that_it_speaks_of() {
+    let script = Script::new();
+    let a = link("a", "x");
+    let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
+    let key = StoreKey::link_status(&a.source, &a.interface, &a.name);
+    let host = HostId::new("h").expect("valid");
+    let reports = LinkReports::default()
+        .with(Revision(1), &host, LinkStatus::Active)
+        .expect("a change");
+    let value = script
+        .records
+        .encode(BORN, &key, 1, &reports)
+        .expect("encodes");
+    script.say(WatchEvent::Put(entry(key.clone(), 2, value)));
+    seen(&replica, 2).await;
+    let status = || {
+        replica
+            .links()
+            .entry(&a.key())
+            .expect("there")
+            .status
+            .clone()
+    };
+    assert_eq!(status(), LinkStatus::Active);
+    script.say(WatchEvent::Put(script.entry(&a, 3, 2)));
+    seen(&replica, 3).await;
+    assert_eq!(status(), LinkStatus::Pending);
+    script.say(WatchEvent::Put(entry(key, 4, "garbage")));
+    seen(&replica, 4).await;
+    assert_eq!(replica.health().refused, 1);
+}
+
+fn any_key() -> impl Strategy<Value = StoreKey> {
+    prop_oneof![
+        Just(key_of(&link("a", "x"))),
+        Just(StoreKey::link_status(
+            &link("a", "x").source,
+            &link("a", "x").interface,
+            &link("a", "x").name
+        )),
+        "[a-z.=0-9]{0,40}".prop_map(|text| StoreKey::from_store(&text)),
+        "(link|status|types|component)\\.[ -~]{0,30}".prop_map(|text| StoreKey::from_store(&text)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_in_any_key_harm(
+        entries in proptest::collection::vec((any_key(), proptest::collection::vec(any::<u8>(), 0..200)), 0..20),
+        at_once in any::<bool>(),
+    ) {
+        let script = Script::new();
+        // Untagged bytes must get past the tag to reach the decoder: without a key they do.
+        let trusting = Records::new(script.records.store().clone(), Auth::trusting());
+        for records in [script.records.clone(), trusting] {
+            let mut intake = Intake::new(records);
+            let mut table = LinkTable::default();
+            let entries: Vec<Entry> = entries
+                .iter()
+                .enumerate()
+                .map(|(n, (key, value))| {
+                    let mut value = value.clone();
+                    value.extend([0; 16]);
+                    entry(key.clone(), n as u64 + 1, value)
+                })
+                .collect();
+            let count = entries.len() as u64;
+            let events: Vec<WatchEvent> = if at_once {
+                vec![WatchEvent::Snapshot { incarnation: BORN, revision: Revision(count), entries }]
+            } else {
+                entries.into_iter().map(WatchEvent::Put).collect()
+            };
+            for event in events {
+                if let Some(event) = intake.take(event) {
+                    table.apply(event);
+                }
+            }
+            prop_assert_eq!(table.revision(), Revision(count));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Waiting until the replica has seen a write.
+
+use super::{Replica, ReplicaHealth, ReplicaState};
+use crate::{
+    link::LinkTable,
+    store::{Incarnation, Revision},
+};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Longest wait for a link revision: far longer than a watch in good health is behind, short enough that a caller can still
+/// try another host.
+pub const MAX_WAIT: Duration = Duration::from_secs(1);
+/// Most calls that wait at once: each keeps its arguments in memory meanwhile.
+pub const MAX_WAITERS: usize = 256;
+
+/// Why a revision was not waited for to the end. Whatever needed it did not run and may be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Behind {
+    /// The time passed first.
+    #[error("the replica has seen revision {} of the store, not yet {}; try again", seen.0, wanted.0)]
+    NotYet {
+        /// What it has seen.
+        seen: Revision,
+        /// What was asked for.
+        wanted: Revision,
+    },
+    /// The replica follows an earlier life of the store.
+    #[error("the replica has not yet seen that the store was re-created; try again")]
+    OtherIncarnation,
+    /// Too many wait already.
+    #[error("{MAX_WAITERS} calls wait for the replica already; try again after a moment")]
+    TooManyWaiters,
+    /// The store was closed: nothing new comes.
+    #[error("the store was closed; connect to the lattice again")]
+    Closed,
+}
+
+impl Replica {
+    /// Waits until everything up to `revision` is in the table: at most until `deadline`, at most [`MAX_WAIT`], and with at
+    /// most [`MAX_WAITERS`] others. Doesn't wait when it is there already.
+    ///
+    /// A replica that follows a later incarnation than the asked one goes ahead: it is not behind, and what it grants is
+    /// decided by its own table.
+    ///
+    /// # Errors
+    /// [`Behind`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub async fn wait_for(
+        &self,
+        incarnation: Incarnation,
+        revision: Revision,
+        deadline: Instant,
+    ) -> Result<(), Behind> {
+        if self.links().has_seen(incarnation, revision) {
+            return Ok(());
+        }
+        let Ok(_permit) = self.shared.waiters.try_acquire() else {
+            return Err(Behind::TooManyWaiters);
+        };
+        let deadline = deadline.min(Instant::now() + MAX_WAIT);
+        let seen = self
+            .until(deadline, |table| table.has_seen(incarnation, revision))
+            .await;
+        if seen {
+            return Ok(());
+        }
+        let health = self.health();
+        Err(if health.state == ReplicaState::Closed {
+            Behind::Closed
+        } else if health.incarnation == incarnation {
+            Behind::NotYet {
+                seen: health.revision,
+                wanted: revision,
+            }
+        } else {
+            Behind::OtherIncarnation
+        })
+    }
+
+    /// Waits until `done` holds of the table; whether it did by `deadline`.
+    pub(crate) async fn until(
+        &self,
+        deadline: Instant,
+        mut done: impl FnMut(&LinkTable) -> bool,
+    ) -> bool {
+        let mut health = self.shared.health.subscribe();
+        let settled = async {
+            loop {
+                let closed = is_closed(&health.borrow_and_update());
+                // After the mark: what is published from here on wakes the wait below.
+                if done(&self.links()) {
+                    return true;
+                }
+                if closed || health.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        timeout_at(deadline, settled).await.unwrap_or(false)
+    }
+}
+
+fn is_closed(health: &ReplicaHealth) -> bool {
+    health.state == ReplicaState::Closed
+}

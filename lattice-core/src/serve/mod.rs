@@ -1,0 +1,62 @@
+//! Serving: what a component is to the lattice, whether native code or WebAssembly.
+
+use crate::{
+    call::{CallError, Context},
+    link::{Link, LinkKey},
+    name::ComponentId,
+    types::ComponentTypes,
+    wire::{FunctionKey, Source},
+};
+use bytes::Bytes;
+use futures_util::future::{self, BoxFuture, FutureExt};
+use std::sync::Arc;
+
+/// A component that can be called. The provider SDK and the actor host implement it; a node hands it only calls that a
+/// grant allows and whose function it exports.
+pub trait Service: Send + Sync + 'static {
+    /// What it exports and imports. Asked once, when it is put into service.
+    fn types(&self) -> Arc<ComponentTypes>;
+
+    /// Runs one call. May be called many times at once.
+    ///
+    /// A panic in it, or in the future it answers with, ends this call as [`CallError::CalleeFailed`].
+    fn call(&self, request: Request) -> Answer;
+
+    /// A link to this component exists, is new or has changed. Calls over it wait for the answer. An error is kept as the
+    /// link's status and fails its calls as [`CallError::LinkRejected`].
+    ///
+    /// # Errors
+    /// The reason why the link, most likely its config, is refused.
+    fn linked(&self, _link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
+        future::ready(Ok(())).boxed()
+    }
+
+    /// A link to this component is gone.
+    fn unlinked(&self, _link: &LinkKey) {}
+}
+
+/// One call as its callee sees it. Its arguments have not been decoded yet.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// Which component was called: one service may stand for several.
+    pub component: ComponentId,
+    /// Which function; one of those in [`Service::types`].
+    pub function: FunctionKey,
+    /// Who calls.
+    pub source: Source,
+    /// The link that grants the call; `None` for an operator.
+    pub link: Option<Arc<Link>>,
+    /// The arguments, encoded as a tuple.
+    pub args: Bytes,
+    /// Deadline, hops and trace: pass it on with every call made on behalf of this one.
+    pub context: Context,
+}
+
+/// A callee's answer: there at once, or later.
+pub enum Answer {
+    /// The encoded result is there.
+    Ready(Result<Bytes, CallError>),
+    /// It takes time. Dropping the future cancels the call.
+    Later(BoxFuture<'static, Result<Bytes, CallError>>),
+}

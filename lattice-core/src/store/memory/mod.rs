@@ -1,0 +1,188 @@
+//! The store of a lattice that lives in one process.
+//!
+//! One lock, no task: a watch that is polled notices by itself when a lease ends, and every call notices before it answers.
+
+mod state;
+
+use super::{
+    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+    WatchEvent,
+    check::{check_ops, check_ttl},
+};
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream};
+use state::{Cursor, State};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// A [`Store`] in this process's memory. Cheap to clone: clones are handles to one store, shared by every host of an
+/// in-memory lattice. Its entries end with the last handle and the last watch.
+///
+/// ```
+/// # use lattice_core::store::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), CommitError> {
+/// let store = MemoryStore::new();
+/// let key = StoreKey::for_test("color");
+/// let first = store.commit(vec![Op::put(key.clone(), "red", Expect::Absent)]).await?;
+/// store.commit(vec![Op::put(key.clone(), "blue", Expect::At(first))]).await?;
+/// assert_eq!(store.read(key).await?.expect("put above").value, "blue");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+impl MemoryStore {
+    /// A new, empty store.
+    pub fn new() -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State::new()),
+            changed: watch::Sender::new(()),
+        }))
+    }
+
+    /// Puts the store out of reach, for every handle and watch, until [`reconnect`](Self::reconnect): calls answer
+    /// [`StoreError::Unavailable`], watches say [`WatchEvent::Lost`]. For tests and demos of an outage.
+    pub fn disconnect(&self) {
+        self.0.change(State::disconnect);
+    }
+
+    /// Ends what [`disconnect`](Self::disconnect) began; nothing is lost, watches deliver a snapshot.
+    pub fn reconnect(&self) {
+        self.0.change(State::reconnect);
+    }
+
+    /// Deletes the store and creates it again: no entries, revisions from 1, a new [`Incarnation`]. For tests and demos.
+    pub fn wipe(&self) {
+        self.0.change(State::wipe);
+    }
+
+    /// Runs `work` on the state as it is now, or says that it is out of reach.
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+        let mut state = self.0.lock();
+        if state.is_out_of_reach() {
+            return Err(StoreError::Unavailable("it was disconnected".into()));
+        }
+        state.expire(Instant::now());
+        Ok(work(&mut state))
+    }
+
+    fn write(&self, ops: Vec<Op>, ttl: Option<Duration>) -> Result<Revision, CommitError> {
+        check_ops(&ops)?;
+        let revision = self.with(|state| state.commit(ops, ttl, Instant::now()))??;
+        self.0.changed.send_replace(());
+        Ok(revision)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+impl Store for MemoryStore {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        Box::pin(async { self.with(|state| state.incarnation()) })
+    }
+
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        Box::pin(async move { self.with(|state| state.read(&key)) })
+    }
+
+    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async move { self.write(ops, None) })
+    }
+
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async move {
+            check_ttl(ttl)?;
+            self.write(vec![Op::put(key, value, expect)], Some(ttl))
+        })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        Box::pin(async {
+            self.with(|_| ())?;
+            let follower = Follower {
+                changed: self.0.changed.subscribe(),
+                store: Arc::clone(&self.0),
+                cursor: Cursor::default(),
+            };
+            Ok(Watch::new(stream::unfold(
+                follower,
+                |mut follower| async move {
+                    let event = follower.next().await;
+                    Some((event, follower))
+                },
+            )))
+        })
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, how: impl FnOnce(&mut State)) {
+        how(&mut self.lock());
+        self.changed.send_replace(());
+    }
+}
+
+/// One watch: where it stands in the log of changes.
+struct Follower {
+    store: Arc<Shared>,
+    changed: watch::Receiver<()>,
+    cursor: Cursor,
+}
+
+impl Follower {
+    async fn next(&mut self) -> WatchEvent {
+        loop {
+            self.changed.mark_unchanged();
+            let wake_at = {
+                let mut state = self.store.lock();
+                state.expire(Instant::now());
+                if let Some(event) = state.next(&mut self.cursor) {
+                    return event;
+                }
+                state.next_expiry()
+            };
+            let expiry = async {
+                match wake_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // The sender lives in `store`, which this follower holds.
+                _ = self.changed.changed() => {}
+                () = expiry => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What a memory store holds, and the log that its watches read. Pure: handed the time, owns no task.
+
+use crate::store::{
+    CommitError, Entry, Expect, Incarnation, MARKER_TTL, Op, Revision, StoreKey, WatchEvent,
+};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+
+/// Changes that a slow watcher can still catch up with. Past that it gets a snapshot, which costs a copy of every entry:
+/// a little more than the largest commit, so that one commit never makes a watcher fall behind.
+const LOG_CHANGES: usize = 1_500;
+/// Bytes of values that the log keeps alive at most, however many changes that is.
+const LOG_BYTES: usize = 16 * 1024 * 1024;
+
+pub(super) struct State {
+    incarnation: Incarnation,
+    revision: Revision,
+    slots: BTreeMap<StoreKey, Slot>,
+    /// Every slot that ends by itself, by when.
+    expiries: BTreeSet<(Instant, StoreKey)>,
+    log: VecDeque<WatchEvent>,
+    log_bytes: usize,
+    out_of_reach: bool,
+    /// Counts what makes every watch start over: outages and wipes.
+    epoch: u64,
+}
+
+/// A key's last write.
+struct Slot {
+    revision: Revision,
+    /// `None` in a marker: deleted or expired.
+    value: Option<Bytes>,
+    ends: Option<Instant>,
+}
+
+/// How far one watch has read.
+#[derive(Default)]
+pub(super) struct Cursor {
+    /// The epoch whose snapshot it has got, if it has one, and the last revision that it knows.
+    position: Option<(u64, Revision)>,
+    told_lost: bool,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            incarnation: born_after(Incarnation::default()),
+            revision: Revision::default(),
+            slots: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            log: VecDeque::new(),
+            log_bytes: 0,
+            out_of_reach: false,
+            epoch: 0,
+        }
+    }
+
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.out_of_reach
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.out_of_reach = true;
+        self.epoch += 1;
+    }
+
+    pub(super) fn reconnect(&mut self) {
+        self.out_of_reach = false;
+    }
+
+    pub(super) fn wipe(&mut self) {
+        *self = Self {
+            incarnation: born_after(self.incarnation),
+            out_of_reach: self.out_of_reach,
+            epoch: self.epoch + 1,
+            ..Self::new()
+        };
+    }
+
+    pub(super) fn read(&self, key: &StoreKey) -> Option<Entry> {
+        entry(key, self.slots.get(key)?)
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        ops: Vec<Op>,
+        ttl: Option<Duration>,
+        now: Instant,
+    ) -> Result<Revision, CommitError> {
+        if let Some(op) = ops.iter().find(|op| !self.holds(op)) {
+            return Err(CommitError::Conflict {
+                key: op.key.clone(),
+            });
+        }
+        for op in ops {
+            let ttl = if op.value.is_some() {
+                ttl
+            } else {
+                Some(MARKER_TTL)
+            };
+            self.write(op.key, op.value, ttl.map(|ttl| now + ttl));
+        }
+        Ok(self.revision)
+    }
+
+    /// Ends every lease whose time has come, and forgets old markers.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.next_expiry().is_some_and(|at| at <= now) {
+            let Some((at, key)) = self.expiries.pop_first() else {
+                return;
+            };
+            match self.slots.remove(&key) {
+                Some(slot) if slot.value.is_some() => self.write(key, None, Some(at + MARKER_TTL)),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.first().map(|(at, _)| *at)
+    }
+
+    /// What the watch at `cursor` has to hear next; `None` when it knows everything.
+    pub(super) fn next(&self, cursor: &mut Cursor) -> Option<WatchEvent> {
+        if self.out_of_reach {
+            cursor.position = None;
+            let told = std::mem::replace(&mut cursor.told_lost, true);
+            return (!told).then_some(WatchEvent::Lost);
+        }
+        cursor.told_lost = false;
+        let log_begins = self.revision.0 - self.log.len() as u64;
+        match &mut cursor.position {
+            Some((epoch, known)) if *epoch == self.epoch && known.0 >= log_begins => {
+                let event = self.log.get((known.0 - log_begins) as usize)?.clone();
+                known.0 += 1;
+                Some(event)
+            }
+            position => {
+                *position = Some((self.epoch, self.revision));
+                Some(self.snapshot())
+            }
+        }
+    }
+
+    fn snapshot(&self) -> WatchEvent {
+        WatchEvent::Snapshot {
+            incarnation: self.incarnation,
+            revision: self.revision,
+            entries: self
+                .slots
+                .iter()
+                .filter_map(|(key, slot)| entry(key, slot))
+                .collect(),
+        }
+    }
+
+    fn holds(&self, op: &Op) -> bool {
+        let slot = self.slots.get(&op.key);
+        match op.expect {
+            Expect::Any => true,
+            Expect::Absent => slot.is_none_or(|slot| slot.value.is_none()),
+            Expect::At(revision) => slot.is_some_and(|slot| slot.revision == revision),
+        }
+    }
+
+    fn write(&mut self, key: StoreKey, value: Option<Bytes>, ends: Option<Instant>) {
+        self.revision.0 += 1;
+        let slot = Slot {
+            revision: self.revision,
+            value,
+            ends,
+        };
+        self.note(entry(&key, &slot).map_or_else(
+            || WatchEvent::Delete {
+                key: key.clone(),
+                revision: slot.revision,
+            },
+            WatchEvent::Put,
+        ));
+        if let Some(at) = ends {
+            self.expiries.insert((at, key.clone()));
+        }
+        if let Some(at) = self
+            .slots
+            .insert(key.clone(), slot)
+            .and_then(|old| old.ends)
+            && Some(at) != ends
+        {
+            self.expiries.remove(&(at, key));
+        }
+    }
+
+    fn note(&mut self, change: WatchEvent) {
+        self.log_bytes += size(&change);
+        self.log.push_back(change);
+        while self.log.len() > LOG_CHANGES || self.log_bytes > LOG_BYTES {
+            let Some(oldest) = self.log.pop_front() else {
+                return;
+            };
+            self.log_bytes -= size(&oldest);
+        }
+    }
+}
+
+fn entry(key: &StoreKey, slot: &Slot) -> Option<Entry> {
+    Some(Entry {
+        key: key.clone(),
+        value: slot.value.clone()?,
+        revision: slot.revision,
+    })
+}
+
+fn size(change: &WatchEvent) -> usize {
+    match change {
+        WatchEvent::Put(entry) => entry.value.len(),
+        _ => 0,
+    }
+}
+
+/// The time in nanoseconds since 1970, or a little more where the clock did not move since `before`.
+fn born_after(before: Incarnation) -> Incarnation {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as u64);
+    Incarnation(now.max(before.0 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> StoreKey {
+        StoreKey::for_test(text)
+    }
+
+    fn put(state: &mut State, name: &str, size: usize) {
+        let op = Op::put(key(name), vec![0; size], Expect::Any);
+        state
+            .commit(vec![op], None, Instant::now())
+            .expect("expects nothing");
+    }
+
+    #[test]
+    fn a_watch_reads_the_log_and_gets_a_snapshot_when_the_log_is_past_it() {
+        let mut state = State::new();
+        let mut cursor = Cursor::default();
+        put(&mut state, "a", 1);
+        assert!(matches!(
+            state.next(&mut cursor),
+            Some(WatchEvent::Snapshot { .. })
+        ));
+        assert_eq!(state.next(&mut cursor), None);
+        for _ in 0..LOG_CHANGES {
+            put(&mut state, "b", 1);
+        }
+        assert!(
+            matches!(state.next(&mut cursor), Some(WatchEvent::Put(e)) if e.revision == Revision(2))
+        );
+        put(&mut state, "b", 1);
+        assert!(
+            matches!(state.next(&mut cursor), Some(WatchEvent::Put(e)) if e.revision == Revision(3))
+        );
+        for _ in 0..3 {
+            put(&mut state, "b", 1);
+        }
+        let Some(WatchEvent::Snapshot {
+            revision, entries, ..
+        }) = state.next(&mut cursor)
+        else {
+            panic!("the log no longer holds the next change");
+        };
+        assert_eq!(revision, Revision(1 + LOG_CHANGES as u64 + 4));
+        assert_eq!(entries.len(), 2);
+        assert_eq!(state.next(&mut cursor), None);
+    }
+
+    #[test]
+    fn the_log_is_bounded_in_bytes_too() {
+        let mut state = State::new();
+        for _ in 0..100 {
+            put(&mut state, "a", 512 * 1024);
+        }
+        assert_eq!(state.log.len(), LOG_BYTES / (512 * 1024));
+        assert_eq!(state.log_bytes, LOG_BYTES);
+    }
+
+    #[test]
+    fn markers_and_terms_leave_nothing_behind() {
+        let mut state = State::new();
+        let now = Instant::now();
+        let ttl = Duration::from_secs(5);
+        let lease = |state: &mut State, now| {
+            state.commit(vec![Op::put(key("l"), "x", Expect::Any)], Some(ttl), now)
+        };
+        lease(&mut state, now).expect("free");
+        lease(&mut state, now).expect("the same instant again");
+        lease(&mut state, now + Duration::from_secs(3)).expect("renewed");
+        assert_eq!(state.expiries.len(), 1);
+        state.expire(now + Duration::from_secs(7));
+        assert!(state.read(&key("l")).is_some());
+        state.expire(now + Duration::from_secs(8));
+        assert!(state.read(&key("l")).is_none());
+        assert_eq!(state.revision, Revision(4));
+        state.expire(now + Duration::from_secs(8) + MARKER_TTL);
+        assert_eq!(state.revision, Revision(4), "a marker goes silently");
+        assert!(state.slots.is_empty() && state.expiries.is_empty());
+    }
+}

@@ -1,0 +1,258 @@
+//! Writes: one message on its own, or an atomic batch of them.
+//!
+//! The members of a batch go out one after the other without a wait; only the last asks for an answer, and nothing is
+//! written until it is there. A commit that is dropped, or whose connection breaks, before the last member leaves is
+//! forgotten by the server.
+//!
+//! The server compares each key's last sequence. A key that was deleted has one, its marker's, so [`Expect::Absent`] is
+//! sent as 0 first, and again with the marker's sequence when that was refused and a marker is what stands there.
+
+use super::{Inner, message, unavailable};
+use crate::store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError, StoreKey};
+use async_nats::{
+    HeaderMap, Request, RequestError, RequestErrorKind,
+    jetstream::{
+        ErrorCode, message::StreamMessage, publish::PublishAck, response::Response, stream,
+    },
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::Instant,
+};
+
+/// Rounds of one commit: markers of its absent keys may change between a look and the next try.
+const ROUNDS: usize = 4;
+/// Wait before a round that follows the server's own limit on batches at one time.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Reads at one time, when a conflict has to be explained.
+const READS: usize = 32;
+
+/// One write as it is sent.
+pub(super) struct Attempt<'a> {
+    pub(super) id: String,
+    pub(super) ops: &'a [Op],
+    /// The sequence that each key's last message must have; `None` where anything will do.
+    pub(super) expected: &'a [Option<u64>],
+    ttl: Option<u64>,
+}
+
+/// What the server said to a write.
+enum Answer {
+    Done(Revision),
+    /// A key is not as expected.
+    Conflict,
+    /// Too many batches at one time, or a member got lost: nothing was written.
+    Busy,
+    /// Nothing was written.
+    Refused(StoreError),
+    /// Nothing was heard.
+    Lost,
+}
+
+impl Inner {
+    pub(super) async fn commit(
+        &self,
+        ops: &[Op],
+        ttl: Option<u64>,
+    ) -> Result<Revision, CommitError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut expected: Vec<_> = ops.iter().map(|op| first_guess(op.expect)).collect();
+        for _ in 0..ROUNDS {
+            let inbox = self.client().new_inbox();
+            let attempt = Attempt {
+                id: inbox.rsplit('.').next().unwrap_or_default().to_owned(),
+                ops,
+                expected: &expected,
+                ttl,
+            };
+            match self.attempt(&attempt, inbox, deadline).await {
+                Answer::Done(revision) => return Ok(revision),
+                Answer::Refused(error) => return Err(error.into()),
+                Answer::Lost => return self.settle(&attempt, deadline).await,
+                Answer::Busy => tokio::time::sleep(PAUSE).await,
+                Answer::Conflict => {
+                    let explained = tokio::time::timeout_at(deadline, self.explain(ops)).await;
+                    expected = explained.map_err(|_| too_late())??;
+                }
+            }
+        }
+        Err(StoreError::Unavailable("it was too busy; nothing was written".into()).into())
+    }
+
+    /// Sends one write. Leaves two fifths of the time for reading back an answer that does not come.
+    async fn attempt(&self, attempt: &Attempt<'_>, inbox: String, deadline: Instant) -> Answer {
+        let connects = self.connection.connects();
+        let mut complaints = self.connection.server_errors();
+        if let Err(error) = self.connected() {
+            return Answer::Refused(error);
+        }
+        let now = Instant::now();
+        let answer_by = now + deadline.saturating_duration_since(now) * 3 / 5;
+        match tokio::time::timeout_at(answer_by, self.send_members(attempt)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Answer::Refused(error),
+            Err(_) => return Answer::Refused(too_late()),
+        }
+        let (subject, headers, value) = self.member(attempt, attempt.ops.len() - 1);
+        let request = Request::new()
+            .headers(headers)
+            .payload(value)
+            .inbox(inbox)
+            .timeout(None);
+        tokio::select! {
+            answer = self.client().send_request(subject, request) => match answer {
+                Ok(message) => read_answer(&message.payload),
+                Err(error) => no_answer(error),
+            },
+            complaint = self.complaint(attempt.ops, &mut complaints) => {
+                Answer::Refused(StoreError::Unsupported(complaint.to_string()))
+            }
+            _ = self.connection.lost(connects) => Answer::Lost,
+            () = tokio::time::sleep_until(answer_by) => Answer::Lost,
+        }
+    }
+
+    /// What the server says against one of the keys: that the user may not publish there. Then nothing is written.
+    async fn complaint(&self, ops: &[Op], complaints: &mut Receiver<Arc<str>>) -> Arc<str> {
+        let is_ours = |complaint: &str| {
+            ops.iter().any(|op| {
+                let subject = self.bucket.publish_subject(op.key.as_str());
+                complaint.contains(&format!("\"{subject}\""))
+            })
+        };
+        loop {
+            match complaints.recv().await {
+                Ok(complaint) if is_ours(&complaint) => return complaint,
+                Err(RecvError::Closed) => std::future::pending().await,
+                _ => {}
+            }
+        }
+    }
+
+    /// Every member but the last.
+    async fn send_members(&self, attempt: &Attempt<'_>) -> Result<(), StoreError> {
+        for at in 0..attempt.ops.len() - 1 {
+            let (subject, headers, value) = self.member(attempt, at);
+            self.client()
+                .publish_with_headers(subject, headers, value)
+                .await
+                .map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    fn member(&self, attempt: &Attempt<'_>, at: usize) -> (String, HeaderMap, Bytes) {
+        let op = &attempt.ops[at];
+        let mut headers = HeaderMap::new();
+        if attempt.ops.len() == 1 {
+            headers.insert(message::WRITE_ID, attempt.id.as_str());
+        } else {
+            headers.insert(message::BATCH_ID, attempt.id.as_str());
+            headers.insert(message::BATCH_SEQUENCE, (at + 1).to_string());
+            if at + 1 == attempt.ops.len() {
+                headers.insert(message::BATCH_COMMIT, "1");
+            }
+        }
+        if let Some(sequence) = attempt.expected[at] {
+            headers.insert(message::EXPECTED, sequence.to_string());
+        }
+        match (&op.value, attempt.ttl) {
+            (None, _) => message::make_marker(&mut headers, MARKER_TTL.as_secs()),
+            (Some(_), Some(ttl)) => headers.insert(message::TTL, ttl.to_string()),
+            (Some(_), None) => {}
+        }
+        let subject = self.bucket.publish_subject(op.key.as_str());
+        (subject, headers, op.value.clone().unwrap_or_default())
+    }
+
+    /// After a conflict: the first key that is not as its operation expects, or what to expect of each in the next round.
+    async fn explain(&self, ops: &[Op]) -> Result<Vec<Option<u64>>, CommitError> {
+        let looks: Vec<_> = ops.iter().map(|op| self.look(op)).collect();
+        futures_util::stream::iter(looks)
+            .buffered(READS)
+            .try_collect()
+            .await
+    }
+
+    async fn look(&self, op: &Op) -> Result<Option<u64>, CommitError> {
+        if op.expect == Expect::Any {
+            return Ok(None);
+        }
+        let last = self.last_message(&op.key).await?;
+        let sequence = last.as_ref().map_or(0, |message| message.sequence);
+        let holds = match op.expect {
+            Expect::At(revision) => last.is_some() && sequence == revision.0,
+            _ => last.is_none_or(|message| message::is_marker(&message.headers)),
+        };
+        if holds {
+            return Ok(Some(sequence));
+        }
+        Err(CommitError::Conflict {
+            key: op.key.clone(),
+        })
+    }
+
+    /// A key's last message, from the stream's leader: never behind.
+    pub(super) async fn last_message(
+        &self,
+        key: &StoreKey,
+    ) -> Result<Option<StreamMessage>, StoreError> {
+        let subject = self.bucket.subject(key);
+        match self.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == stream::LastRawMessageErrorKind::NoMessageFound => {
+                Ok(None)
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+fn first_guess(expect: Expect) -> Option<u64> {
+    match expect {
+        Expect::Any => None,
+        Expect::Absent => Some(0),
+        Expect::At(revision) => Some(revision.0),
+    }
+}
+
+fn no_answer(error: RequestError) -> Answer {
+    match error.kind() {
+        RequestErrorKind::NoResponders => Answer::Refused(StoreError::Unavailable(
+            "no stream takes its writes: the bucket was deleted, or has no leader now".into(),
+        )),
+        RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+            Answer::Refused(unavailable(error))
+        }
+        _ => Answer::Lost,
+    }
+}
+
+fn read_answer(payload: &[u8]) -> Answer {
+    let error = match serde_json::from_slice::<Response<PublishAck>>(payload) {
+        Ok(Response::Ok(ack)) => return Answer::Done(Revision(ack.sequence)),
+        Ok(Response::Err { error }) => error,
+        // Whatever it is, it does not say that nothing was written.
+        Err(_) => return Answer::Lost,
+    };
+    match error.error_code() {
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => {
+            Answer::Conflict
+        }
+        ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT
+        | ErrorCode::ATOMIC_PUBLISH_INCOMPLETE_BATCH => Answer::Busy,
+        ErrorCode::ATOMIC_PUBLISH_DISABLED => Answer::Refused(StoreError::Unsupported(
+            "the bucket lacks `allow_atomic`; someone changed it".into(),
+        )),
+        _ => Answer::Refused(StoreError::Unavailable(format!(
+            "{error}; nothing was written"
+        ))),
+    }
+}
+
+fn too_late() -> StoreError {
+    StoreError::Unavailable("no answer in time; nothing was written".into())
+}

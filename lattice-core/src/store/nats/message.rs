@@ -1,0 +1,137 @@
+//! The headers and subjects by which `JetStream` says what a message is.
+
+use async_nats::{HeaderMap, HeaderValue};
+
+/// Of every member of an atomic batch, and kept with it.
+pub(super) const BATCH_ID: &str = "Nats-Batch-Id";
+/// Its place in the batch, from 1.
+pub(super) const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+/// On the last member.
+pub(super) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+/// What `Nats-Batch-Id` is for a batch, for a message on its own; ours, the server just keeps it.
+pub(super) const WRITE_ID: &str = "Lattice-Write";
+/// The sequence of the key's last message, 0 for none.
+pub(super) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+/// Seconds until the message goes.
+pub(super) const TTL: &str = "Nats-TTL";
+/// `DEL` or `PURGE` in a marker that a client wrote.
+pub(super) const OPERATION: &str = "KV-Operation";
+/// In a marker that the server wrote.
+const MARKER_REASON: &str = "Nats-Marker-Reason";
+const ROLLUP: &str = "Nats-Rollup";
+
+/// Makes `headers` those of a purge marker as every NATS key-value tool writes it.
+pub(super) fn make_marker(headers: &mut HeaderMap, ttl_seconds: u64) {
+    headers.insert(OPERATION, "PURGE");
+    headers.insert(ROLLUP, "sub");
+    headers.insert(TTL, ttl_seconds.to_string());
+}
+
+/// Whether the message says that its key has no value.
+pub(super) fn is_marker(headers: &HeaderMap) -> bool {
+    headers.get(MARKER_REASON).is_some()
+        || headers
+            .get(OPERATION)
+            .is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
+}
+
+/// Whether the message threw away every other one of its stream.
+pub(super) fn wiped_the_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(ROLLUP)
+        .is_some_and(|rollup| rollup.as_str().eq_ignore_ascii_case("all"))
+}
+
+/// The write that put this message.
+pub(super) fn write_id(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(BATCH_ID)
+        .or_else(|| headers.get(WRITE_ID))
+        .map(HeaderValue::as_str)
+}
+
+/// Whether the rest of its commit follows this message.
+pub(super) fn is_within_commit(headers: &HeaderMap) -> bool {
+    headers.get(BATCH_ID).is_some() && headers.get(BATCH_COMMIT).is_none()
+}
+
+/// Where a delivered message stands, from its reply subject:
+///
+/// ```text
+/// $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    /// In the stream: the key's revision.
+    pub(super) sequence: u64,
+    /// Among what this consumer was sent, from 1, without gaps.
+    pub(super) delivered: u64,
+    /// How many more the consumer was still to send at that time.
+    pub(super) pending: u64,
+}
+
+impl Position {
+    pub(super) fn parse(reply: &str) -> Option<Self> {
+        let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
+        let counts = match tokens.len() {
+            7 => &tokens[2..],
+            9.. => &tokens[4..],
+            _ => return None,
+        };
+        let count = |at: usize| counts.get(at)?.parse().ok();
+        Some(Self {
+            sequence: count(1)?,
+            delivered: count(2)?,
+            pending: count(4)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_come_in_two_shapes() {
+        let expected = Some(Position {
+            sequence: 17,
+            delivered: 3,
+            pending: 9,
+        });
+        for reply in [
+            "$JS.ACK.KV_x.abc.1.17.3.1700000000.9",
+            "$JS.ACK.hub.hash.KV_x.abc.1.17.3.1700000000.9",
+            "$JS.ACK._.hash.KV_x.abc.1.17.3.1700000000.9.random",
+        ] {
+            assert_eq!(Position::parse(reply), expected, "{reply}");
+        }
+        for bad in [
+            "",
+            "$JS.ACK.",
+            "$JS.ACK.KV_x.abc.1.17.3.1700000000",
+            "$JS.ACK.KV_x.abc.1.x.3.1700000000.9",
+            "$JS.ACK.KV_x.abc.1.-1.3.1700000000.9",
+            "_INBOX.a.b",
+        ] {
+            assert_eq!(Position::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn markers_of_every_kind() {
+        let with = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value);
+            headers
+        };
+        assert!(is_marker(&with(OPERATION, "DEL")));
+        assert!(is_marker(&with(OPERATION, "PURGE")));
+        assert!(is_marker(&with(MARKER_REASON, "MaxAge")));
+        assert!(!is_marker(&with(OPERATION, "PUT")));
+        assert!(!is_marker(&HeaderMap::new()));
+        let mut made = HeaderMap::new();
+        make_marker(&mut made, 5);
+        assert!(is_marker(&made) && !wiped_the_stream(&made));
+        assert!(wiped_the_stream(&with(ROLLUP, "all")));
+    }
+}

@@ -1,0 +1,216 @@
+//! The store of a lattice on NATS: one `JetStream` bucket per lattice.
+//!
+//! The bucket is a stream named `KV_LATTICE_<lattice>`, one message per key (the last), readable with any NATS key-value
+//! tool. It is made by hand because a bucket made by such a tool lacks what atomic commits need; [`OpenError`] says so.
+//!
+//! What is sent, and how it can fail, is described where it is done: [`commit`] for writes, [`settle`] for answers that got
+//! lost, [`session`] for the watch.
+
+mod bucket;
+mod commit;
+mod follow;
+mod message;
+mod session;
+mod settle;
+
+pub use bucket::OpenError;
+
+use super::{
+    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+    check::{check_ops, check_ttl, check_value},
+};
+use crate::{bus::BusError, name::LatticeName, nats::NatsConnection};
+use async_nats::{Client, Subscriber, jetstream::stream};
+use bucket::{Bucket, created};
+use bytes::Bytes;
+use follow::Follower;
+use futures_util::future::BoxFuture;
+use std::{error::Error, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+
+/// Longest wait for the store by default, the reading back of a lost answer included.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Room that a message's headers take beside its value, at most.
+const HEADERS: usize = 1024;
+
+/// Which bucket a [`NatsStore`] opens, and how it is made when it does not exist.
+#[derive(Debug, Clone)]
+pub struct NatsStoreOptions {
+    lattice: LatticeName,
+    replicas: NonZeroUsize,
+    timeout: Duration,
+}
+
+impl NatsStoreOptions {
+    /// The bucket of `lattice`: one replica, calls that end within 5 s.
+    pub fn new(lattice: &LatticeName) -> Self {
+        Self {
+            lattice: lattice.clone(),
+            replicas: NonZeroUsize::MIN,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// How many servers of the cluster keep the bucket when this creates it: 1, 3 or 5. An existing bucket keeps its own.
+    pub fn replicas(mut self, replicas: NonZeroUsize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// The time within which every call ends. The default is 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// A [`Store`] in a `JetStream` bucket. Cheap to clone.
+///
+/// Never creates the bucket anew by itself once it is open: a bucket that someone deleted is out of reach until someone
+/// opens it again, and is then another [`Incarnation`].
+#[derive(Clone)]
+pub struct NatsStore(Arc<Inner>);
+
+struct Inner {
+    connection: NatsConnection,
+    stream: stream::Stream<()>,
+    bucket: Bucket,
+    timeout: Duration,
+}
+
+impl NatsStore {
+    /// Opens the bucket, or creates it, in the `JetStream` domain of the connection.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to change.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave an empty bucket.
+    pub async fn open(
+        connection: &NatsConnection,
+        options: NatsStoreOptions,
+    ) -> Result<Self, OpenError> {
+        let bucket = Bucket::new(&options.lattice, connection.jetstream_domain())?;
+        let stream = bucket.open(connection, &options).await?;
+        Ok(Self(Arc::new(Inner {
+            connection: connection.clone(),
+            stream,
+            bucket,
+            timeout: options.timeout,
+        })))
+    }
+
+    async fn write(&self, ops: Vec<Op>, ttl: Option<u64>) -> Result<Revision, CommitError> {
+        check_ops(&ops)?;
+        let limit = self.0.client().max_payload().saturating_sub(HEADERS);
+        for op in &ops {
+            check_value(&op.key, op.value.as_ref(), limit)?;
+        }
+        self.0.commit(&ops, ttl).await
+    }
+}
+
+impl fmt::Debug for NatsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsStore")
+            .field("bucket", &self.0.bucket.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for NatsStore {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        Box::pin(self.0.within(self.0.incarnation()))
+    }
+
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        Box::pin(async move { self.0.within(self.0.read(key)).await })
+    }
+
+    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(self.write(ops, None))
+    }
+
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async move {
+            let seconds = check_ttl(ttl)?;
+            self.write(vec![Op::put(key, value, expect)], Some(seconds))
+                .await
+        })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        Box::pin(async {
+            let session = self.0.within(session::Session::open(&self.0)).await?;
+            Ok(Follower::new(Arc::clone(&self.0), session).into_watch())
+        })
+    }
+}
+
+impl Inner {
+    async fn incarnation(&self) -> Result<Incarnation, StoreError> {
+        let info = self.stream.get_info().await.map_err(unavailable)?;
+        Ok(created(&info))
+    }
+
+    async fn read(&self, key: StoreKey) -> Result<Option<Entry>, StoreError> {
+        let subject = self.bucket.subject(&key);
+        match self.stream.direct_get_last_for_subject(subject).await {
+            Ok(message) if message::is_marker(&message.headers) => Ok(None),
+            Ok(message) => Ok(Some(Entry {
+                key,
+                value: message.payload,
+                revision: Revision(message.sequence),
+            })),
+            Err(error) if error.kind() == stream::DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// `work`, unless the connection is down, breaks, or the time is over.
+    async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let connects = self.connection.connects();
+        self.connected()?;
+        tokio::select! {
+            biased;
+            done = work => done,
+            error = self.connection.lost(connects) => Err(out_of_reach(error)),
+            () = tokio::time::sleep(self.timeout) => {
+                Err(StoreError::Unavailable("no answer in time".into()))
+            }
+        }
+    }
+
+    fn connected(&self) -> Result<(), StoreError> {
+        self.connection.check().map_err(out_of_reach)
+    }
+
+    fn client(&self) -> &Client {
+        self.connection.client()
+    }
+
+    async fn subscribe(&self, subject: String) -> Result<Subscriber, StoreError> {
+        let subscriber = self.client().subscribe(subject).await;
+        // It only fails when nobody takes the client's commands any more.
+        subscriber.map_err(|_| StoreError::Closed)
+    }
+}
+
+fn out_of_reach(error: BusError) -> StoreError {
+    match error {
+        BusError::Closed => StoreError::Closed,
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+fn unavailable(error: impl Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}

@@ -1,0 +1,279 @@
+//! One life of a watch: a push consumer of the bucket, from its snapshot until anything looks wrong.
+//!
+//! ```text
+//!  open ──► snapshot: every key's last message ──► live: every further one ──► Broken ──► the follower opens the next one
+//! ```
+//! A consumer that delivers each subject's last message goes on with what comes after; `pending` in each message says when
+//! the snapshot is whole. A consumer of a bucket that was deleted, or of a server that is gone, is just silent: so it sends
+//! heartbeats, and a session ends when they stay away, when the connection has been made anew, when a message is missing
+//! in the consumer's own count, or when the stream is no longer the one that was there at first.
+
+use super::{
+    Inner,
+    message::{self, Position},
+    settle::FENCE,
+    unavailable,
+};
+use crate::store::{Entry, Incarnation, Revision, StoreError, StoreKey, WatchEvent};
+use async_nats::{
+    HeaderMap, HeaderValue, Message, StatusCode, Subscriber,
+    jetstream::consumer::{AckPolicy, DeliverPolicy, push},
+};
+use futures_util::StreamExt;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// How often an idle consumer says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Silence after which it is not: two heartbeats and the time for one to come.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long the server keeps a consumer that nobody listens to.
+const FORGET: Duration = Duration::from_secs(10);
+/// Where a consumer that waits for us to catch up wants to be told.
+const STALLED: &str = "Nats-Consumer-Stalled";
+const LAST_CONSUMER: &str = "Nats-Last-Consumer";
+
+pub(super) struct Session {
+    store: Arc<Inner>,
+    messages: Subscriber,
+    advisories: Subscriber,
+    consumer: String,
+    incarnation: Incarnation,
+    connects: u64,
+    heard: Instant,
+    /// Messages that the consumer has sent so far.
+    delivered: u64,
+    /// What is still to come of the snapshot; `None` once it is whole.
+    snapshot: Option<Begun>,
+}
+
+/// A snapshot that is not whole yet.
+struct Begun {
+    pending: u64,
+    revision: Revision,
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// Messages are missing, or the bucket is another one: a new session will do.
+    Gap,
+    /// The server or the bucket is out of reach.
+    OutOfReach,
+}
+
+enum Delivery {
+    Change {
+        /// `None` for what nobody above needs to hear of.
+        change: Option<Change>,
+        revision: Revision,
+        pending: u64,
+        /// The rest of its commit follows.
+        within_commit: bool,
+        /// Every other message of the stream is gone.
+        wipes: bool,
+    },
+    Idle,
+}
+
+struct Change {
+    key: StoreKey,
+    value: Option<bytes::Bytes>,
+}
+
+impl Session {
+    pub(super) async fn open(store: &Arc<Inner>) -> Result<Self, StoreError> {
+        let connects = store.connection.connects();
+        let inbox = store.client().new_inbox();
+        let messages = store.subscribe(inbox.clone()).await?;
+        let advisories = store.subscribe(store.bucket.advisories()).await?;
+        let before = store.incarnation().await?;
+        let config = push::Config {
+            deliver_subject: inbox,
+            filter_subject: store.bucket.every_subject(),
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            ack_policy: AckPolicy::None,
+            max_deliver: 1,
+            flow_control: true,
+            idle_heartbeat: HEARTBEAT,
+            inactive_threshold: FORGET,
+            num_replicas: 1,
+            memory_storage: true,
+            ..push::Config::default()
+        };
+        let consumer = store.stream.create_consumer(config).await;
+        let consumer = consumer.map_err(unavailable)?;
+        let info = consumer.cached_info();
+        let incarnation = store.incarnation().await?;
+        if before != incarnation {
+            return Err(StoreError::Unavailable("it was just created anew".into()));
+        }
+        Ok(Self {
+            messages,
+            advisories,
+            consumer: info.name.clone(),
+            incarnation,
+            connects,
+            heard: Instant::now(),
+            delivered: 0,
+            snapshot: Some(Begun {
+                pending: info.num_pending,
+                revision: Revision(info.delivered.stream_sequence),
+            }),
+            store: Arc::clone(store),
+        })
+    }
+
+    /// The snapshot, then each change.
+    pub(super) async fn next(&mut self) -> Result<WatchEvent, Broken> {
+        if let Some(begun) = self.snapshot.take() {
+            return self.collect(begun).await;
+        }
+        loop {
+            match self.delivery().await? {
+                Delivery::Change { wipes: true, .. } => return Err(Broken::Gap),
+                Delivery::Change {
+                    change: Some(change),
+                    revision,
+                    ..
+                } => return Ok(change.into_event(revision)),
+                _ => {}
+            }
+        }
+    }
+
+    async fn collect(&mut self, begun: Begun) -> Result<WatchEvent, Broken> {
+        let mut entries = BTreeMap::new();
+        let mut last = begun.revision;
+        let mut whole = begun.pending == 0;
+        while !whole {
+            match self.delivery().await? {
+                Delivery::Change {
+                    change,
+                    revision,
+                    pending,
+                    within_commit,
+                    wipes,
+                } => {
+                    if wipes {
+                        entries.clear();
+                    }
+                    last = revision;
+                    whole = pending == 0 && !within_commit;
+                    match change.map(|change| change.into_event(revision)) {
+                        Some(WatchEvent::Put(entry)) => {
+                            entries.insert(entry.key.clone(), entry);
+                        }
+                        Some(WatchEvent::Delete { key, .. }) => {
+                            entries.remove(&key);
+                        }
+                        _ => {}
+                    }
+                }
+                // What was pending may have gone without a trace, as an old marker does.
+                Delivery::Idle => whole = self.is_at_the_end().await?,
+            }
+        }
+        Ok(WatchEvent::Snapshot {
+            incarnation: self.incarnation,
+            revision: last,
+            entries: entries.into_values().collect(),
+        })
+    }
+
+    async fn is_at_the_end(&self) -> Result<bool, Broken> {
+        let info = self.store.stream.consumer_info(&self.consumer).await;
+        let info = info.map_err(|_| Broken::OutOfReach)?;
+        Ok(info.num_pending == 0 && info.delivered.consumer_sequence == self.delivered)
+    }
+
+    /// The consumer's next message, or that it has none now.
+    async fn delivery(&mut self) -> Result<Delivery, Broken> {
+        loop {
+            tokio::select! {
+                biased;
+                message = self.messages.next() => {
+                    let message = message.ok_or(Broken::OutOfReach)?;
+                    self.heard = Instant::now();
+                    if let Some(delivery) = self.take(message).await? {
+                        return Ok(delivery);
+                    }
+                }
+                Some(_) = self.advisories.next() => self.check_incarnation().await?,
+                _ = self.store.connection.lost(self.connects) => return Err(match self.store.connected() {
+                    Ok(()) => Broken::Gap,
+                    Err(_) => Broken::OutOfReach,
+                }),
+                () = tokio::time::sleep_until(self.heard + SILENCE) => return Err(Broken::OutOfReach),
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message) -> Result<Option<Delivery>, Broken> {
+        match message.status {
+            Some(StatusCode::IDLE_HEARTBEAT) => return self.control(message).await,
+            Some(_) => return Err(Broken::OutOfReach),
+            None => {}
+        }
+        let position = message.reply.as_deref().and_then(Position::parse);
+        let position = position.ok_or(Broken::Gap)?;
+        if position.delivered != self.delivered + 1 {
+            return Err(Broken::Gap);
+        }
+        self.delivered = position.delivered;
+        let none = HeaderMap::new();
+        let headers = message.headers.as_ref().unwrap_or(&none);
+        let value = (!message::is_marker(headers)).then_some(message.payload);
+        let key = self.store.bucket.key(&message.subject);
+        Ok(Some(Delivery::Change {
+            change: key
+                .filter(|key| key.as_str() != FENCE)
+                .map(|key| Change { key, value }),
+            revision: Revision(position.sequence),
+            pending: position.pending,
+            within_commit: message::is_within_commit(headers),
+            wipes: message::wiped_the_stream(headers),
+        }))
+    }
+
+    /// A heartbeat, or the question whether we have caught up.
+    async fn control(&mut self, message: Message) -> Result<Option<Delivery>, Broken> {
+        let header = |name: &str| message.headers.as_ref()?.get(name).map(HeaderValue::as_str);
+        let ask = message.reply.as_deref().or_else(|| header(STALLED));
+        if let Some(subject) = ask {
+            let answer = self.store.client().publish(subject.to_owned(), "".into());
+            let answered = tokio::time::timeout(self.store.timeout, answer).await;
+            return match answered {
+                Ok(Ok(())) => Ok(None),
+                _ => Err(Broken::OutOfReach),
+            };
+        }
+        let sent = header(LAST_CONSUMER).and_then(|count| count.parse::<u64>().ok());
+        match sent {
+            Some(sent) if sent != self.delivered => Err(Broken::Gap),
+            _ => Ok(Some(Delivery::Idle)),
+        }
+    }
+
+    async fn check_incarnation(&self) -> Result<(), Broken> {
+        match self.store.within(self.store.incarnation()).await {
+            Ok(now) if now == self.incarnation => Ok(()),
+            Ok(_) => Err(Broken::Gap),
+            Err(_) => Err(Broken::OutOfReach),
+        }
+    }
+}
+
+impl Change {
+    fn into_event(self, revision: Revision) -> WatchEvent {
+        let key = self.key;
+        match self.value {
+            Some(value) => WatchEvent::Put(Entry {
+                key,
+                value,
+                revision,
+            }),
+            None => WatchEvent::Delete { key, revision },
+        }
+    }
+}

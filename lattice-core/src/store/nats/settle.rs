@@ -1,0 +1,89 @@
+//! A write whose answer got lost: did it happen?
+//!
+//! What was sent may still be on its way: in the client, on the wire, in the stream's own queue. So a marker that nobody
+//! expects anything of is written first. It takes the same way behind the lost write, and when it is answered, the write
+//! has happened or it never will; except where it was sent through a server that this connection has lost since, and that
+//! holds it back from the stream for longer than the new way takes.
+//!
+//! Then the keys tell: stored messages keep the id of their write.
+
+use super::{Inner, commit::Attempt, message};
+use crate::store::{CommitError, Revision, StoreError};
+use async_nats::{
+    HeaderMap, Request,
+    jetstream::{publish::PublishAck, response::Response},
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The key of the markers. Watches skip it.
+pub(super) const FENCE: &str = "fence";
+/// Nobody reads a fence after its answer.
+const FENCE_TTL: u64 = 1;
+/// Longest wait for one fence's answer before it is written again.
+const FENCE_WAIT: Duration = Duration::from_secs(1);
+/// Wait before that, where the answer was a refusal or the connection is down.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Inner {
+    /// Says what became of `attempt`, or that it can't be said by `deadline`.
+    pub(super) async fn settle(
+        &self,
+        attempt: &Attempt<'_>,
+        deadline: Instant,
+    ) -> Result<Revision, CommitError> {
+        let found = tokio::time::timeout_at(deadline, async {
+            while !self.fence().await {
+                tokio::time::sleep(PAUSE).await;
+            }
+            self.read_back(attempt).await
+        });
+        found.await.unwrap_or(Err(CommitError::Unknown))
+    }
+
+    async fn fence(&self) -> bool {
+        let connects = self.connection.connects();
+        if self.connected().is_err() {
+            return false;
+        }
+        let mut headers = HeaderMap::new();
+        message::make_marker(&mut headers, FENCE_TTL);
+        let request = Request::new()
+            .headers(headers)
+            .inbox(self.client().new_inbox())
+            .timeout(Some(FENCE_WAIT));
+        let subject = self.bucket.publish_subject(FENCE);
+        tokio::select! {
+            answer = self.client().send_request(subject, request) => answer.is_ok_and(|message| {
+                matches!(
+                    serde_json::from_slice::<Response<PublishAck>>(&message.payload),
+                    Ok(Response::Ok(_))
+                )
+            }),
+            _ = self.connection.lost(connects) => false,
+        }
+    }
+
+    /// The keys from the last to the first, until one of them tells.
+    async fn read_back(&self, attempt: &Attempt<'_>) -> Result<Revision, CommitError> {
+        let count = attempt.ops.len();
+        for at in (0..count).rev() {
+            let Ok(last) = self.last_message(&attempt.ops[at].key).await else {
+                continue;
+            };
+            let sequence = last.as_ref().map_or(0, |message| message.sequence);
+            if last.is_some_and(|message| message::write_id(&message.headers) == Some(&attempt.id))
+            {
+                // A batch is stored in one piece.
+                return Ok(Revision(sequence + (count - 1 - at) as u64));
+            }
+            if attempt.expected[at] == Some(sequence) {
+                return Err(StoreError::Unavailable(
+                    "the answer was lost; nothing was written".into(),
+                )
+                .into());
+            }
+        }
+        Err(CommitError::Unknown)
+    }
+}

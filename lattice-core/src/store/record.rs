@@ -1,0 +1,382 @@
+//! Values that say who wrote them: every value that Lattice itself puts into a store.
+//!
+//! ```text
+//!  0        2            10                     len-16      len
+//! ┌────────┬────────────┬──────────────────────┬───────────┐
+//! │ schema │ generation │ body                 │ tag       │
+//! │ u16    │ u64        │ encoded as arguments │ 16 bytes  │      integers little endian
+//! └────────┴────────────┴──────────────────────┴───────────┘
+//! tag over: incarnation (u64) · key · everything before the tag
+//! ```
+//! So a value that was copied to another key, or from another life of the store, is refused as a forged one is; and nothing
+//! of a value is looked at before its tag has been checked. That an *older* value of the same key is played again is for
+//! whoever follows the store to notice, by the generation.
+//!
+//! ```
+//! # use lattice_core::{auth::Auth, store::{record::*, *}};
+//! # use std::sync::Arc;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+//! let incarnation = records.store().incarnation().await?;
+//! let key = StoreKey::for_test("greeting");
+//! let value = records.encode(incarnation, &key, 7, &("hello", 3_u32))?;
+//! records.store().commit(vec![Op::put(key.clone(), value, Expect::Absent)]).await?;
+//!
+//! let entry = records.store().read(key).await?.expect("just written");
+//! let record: Record<(String, u32)> = records.decode(incarnation, &entry)?;
+//! assert_eq!((record.generation, record.body), (7, ("hello".to_owned(), 3)));
+//! # Ok(())
+//! # }
+//! ```
+
+use super::{Entry, Incarnation, MAX_VALUE, Store, StoreKey};
+use crate::{
+    auth::{Auth, Purpose, TAG_LEN},
+    value::{self, ValueError},
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// The schema that this version writes, and the newest that it reads.
+pub const SCHEMA: u16 = 1;
+const HEAD: usize = 2 + 8;
+
+/// A [`Store`] and what authenticates its values. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Records {
+    store: Arc<dyn Store>,
+    auth: Auth,
+}
+
+/// A value that was written by someone who holds the lattice key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record<T> {
+    /// The schema that it was written in.
+    pub schema: u16,
+    /// What its writer counts with: higher with each write of a key.
+    pub generation: u64,
+    /// What it says.
+    pub body: T,
+}
+
+/// Why a value is no record, or can't become one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The tag is wrong: written without the lattice key or with another one, for another key or in another life of the
+    /// store, or damaged since.
+    #[error(
+        "the value of `{key}` was not written here with this lattice's key; delete or write it again if that was you"
+    )]
+    Forged {
+        /// The key.
+        key: StoreKey,
+    },
+    /// Authentic, and written by a newer version of Lattice.
+    #[error(
+        "the value of `{key}` has schema {found} and this host reads up to {newest}; update it"
+    )]
+    Newer {
+        /// The key.
+        key: StoreKey,
+        /// The schema that was found.
+        found: u16,
+        /// The newest that this version reads.
+        newest: u16,
+    },
+    /// Authentic, and not what belongs at this key.
+    #[error("the value of `{key}` is not what belongs there; write it again")]
+    Malformed {
+        /// The key.
+        key: StoreKey,
+        /// What is wrong with it.
+        #[source]
+        source: ValueError,
+    },
+    /// The body can't be encoded.
+    #[error("the value for `{key}` can't be encoded")]
+    Unencodable {
+        /// The key.
+        key: StoreKey,
+        /// What is wrong with it.
+        #[source]
+        source: ValueError,
+    },
+    /// The whole value would be over [`MAX_VALUE`].
+    #[error("the value for `{key}` has {size} bytes and the limit is {MAX_VALUE}; store less")]
+    TooLarge {
+        /// The key.
+        key: StoreKey,
+        /// Its size in bytes.
+        size: usize,
+    },
+}
+
+impl Records {
+    /// The values of `store`, authenticated by `auth`.
+    pub fn new(store: Arc<dyn Store>, auth: Auth) -> Self {
+        Self { store, auth }
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The value for `key` in this life of the store.
+    ///
+    /// # Errors
+    /// [`RecordError::Unencodable`], [`RecordError::TooLarge`].
+    pub fn encode<T: Serialize + ?Sized>(
+        &self,
+        incarnation: Incarnation,
+        key: &StoreKey,
+        generation: u64,
+        body: &T,
+    ) -> Result<Bytes, RecordError> {
+        let mut out = BytesMut::with_capacity(128);
+        out.put_u16_le(SCHEMA);
+        out.put_u64_le(generation);
+        value::encode_into(body, &mut out).map_err(|source| RecordError::Unencodable {
+            key: key.clone(),
+            source,
+        })?;
+        let size = out.len() + TAG_LEN;
+        if size > MAX_VALUE {
+            return Err(RecordError::TooLarge {
+                key: key.clone(),
+                size,
+            });
+        }
+        let begin = start(incarnation);
+        let tag = self.auth.tag(Purpose::Store, &parts(&begin, key, &out));
+        out.put_slice(&tag);
+        Ok(out.freeze())
+    }
+
+    /// What `entry`, read in this life of the store, says.
+    ///
+    /// # Errors
+    /// [`RecordError::Forged`], [`RecordError::Newer`], [`RecordError::Malformed`].
+    pub fn decode<T: DeserializeOwned>(
+        &self,
+        incarnation: Incarnation,
+        entry: &Entry,
+    ) -> Result<Record<T>, RecordError> {
+        let Entry { key, value, .. } = entry;
+        let forged = || RecordError::Forged { key: key.clone() };
+        let size = value
+            .len()
+            .checked_sub(TAG_LEN)
+            .filter(|size| *size >= HEAD)
+            .ok_or_else(forged)?;
+        let (tagged, tag) = value.split_at(size);
+        let begin = start(incarnation);
+        let parts = parts(&begin, key, tagged);
+        if !self.auth.verify(Purpose::Store, &parts, tag) {
+            return Err(forged());
+        }
+        let mut rest = value.slice(..size);
+        let schema = rest.get_u16_le();
+        let generation = rest.get_u64_le();
+        if schema > SCHEMA {
+            return Err(RecordError::Newer {
+                key: key.clone(),
+                found: schema,
+                newest: SCHEMA,
+            });
+        }
+        let body = value::from_bytes(&rest).map_err(|source| RecordError::Malformed {
+            key: key.clone(),
+            source,
+        })?;
+        Ok(Record {
+            schema,
+            generation,
+            body,
+        })
+    }
+}
+
+fn start(incarnation: Incarnation) -> [u8; 8] {
+    incarnation.0.to_le_bytes()
+}
+
+fn parts<'a>(start: &'a [u8; 8], key: &'a StoreKey, tagged: &'a [u8]) -> [&'a [u8]; 3] {
+    [start, key.as_str().as_bytes(), tagged]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::LatticeKey,
+        name::LatticeName,
+        store::{MemoryStore, Revision},
+    };
+    use proptest::prelude::*;
+
+    const LIFE: Incarnation = Incarnation(0x0102_0304_0506_0708);
+    type Body = (String, Vec<u32>, Option<bool>);
+
+    fn records(key: u8) -> Records {
+        let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
+        let name = LatticeName::new("prod").expect("a name");
+        Records::new(Arc::new(MemoryStore::new()), Auth::keyed(&name, &key))
+    }
+
+    fn key() -> StoreKey {
+        StoreKey::for_test("k")
+    }
+
+    fn body() -> Body {
+        ("greeter".to_owned(), vec![1, 300], Some(true))
+    }
+
+    fn entry(value: impl Into<Bytes>) -> Entry {
+        Entry {
+            key: key(),
+            value: value.into(),
+            revision: Revision(1),
+        }
+    }
+
+    fn encoded(records: &Records, body: &Body) -> Bytes {
+        records.encode(LIFE, &key(), 9, body).expect("encodes")
+    }
+
+    /// A value in another schema, or with another body, tagged as it should be.
+    fn tagged(records: &Records, schema: u16, body: &[u8]) -> Entry {
+        let mut value = schema.to_le_bytes().to_vec();
+        value.extend_from_slice(&9_u64.to_le_bytes());
+        value.extend_from_slice(body);
+        let (begin, key) = (start(LIFE), key());
+        let parts = parts(&begin, &key, &value);
+        let tag = records.auth.tag(Purpose::Store, &parts);
+        value.extend_from_slice(&tag);
+        entry(value)
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let value = encoded(&records(7), &body());
+        assert_eq!(
+            hex::encode(&value),
+            "0100090000000000000007677265657465720201ac020101cf4152e2a715b82f2eb8ad21da1b2b75"
+        );
+        let plain = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        assert_eq!(
+            encoded(&plain, &body())[..value.len() - TAG_LEN],
+            value[..value.len() - TAG_LEN]
+        );
+        assert_eq!(
+            encoded(&plain, &body())[value.len() - TAG_LEN..],
+            [0; TAG_LEN]
+        );
+    }
+
+    #[test]
+    fn a_value_is_of_one_key_place_and_life() {
+        let ours = records(7);
+        let good = entry(encoded(&ours, &body()));
+        assert_eq!(
+            ours.decode(LIFE, &good),
+            Ok(Record {
+                schema: SCHEMA,
+                generation: 9,
+                body: body()
+            })
+        );
+        let forged = |result: Result<Record<Body>, RecordError>| {
+            assert!(
+                matches!(result, Err(RecordError::Forged { .. })),
+                "{result:?}"
+            );
+        };
+        forged(records(8).decode(LIFE, &good));
+        forged(ours.decode(Incarnation(LIFE.0 + 1), &good));
+        let moved = Entry {
+            key: StoreKey::for_test("other"),
+            ..good.clone()
+        };
+        forged(ours.decode(LIFE, &moved));
+        for length in 0..good.value.len() {
+            forged(ours.decode(LIFE, &entry(good.value.slice(..length))));
+        }
+        for bit in 0..good.value.len() * 8 {
+            let mut value = good.value.to_vec();
+            value[bit / 8] ^= 1 << (bit % 8);
+            forged(ours.decode(LIFE, &entry(value)));
+        }
+    }
+
+    #[test]
+    fn what_is_newer_says_so_and_what_is_not_ours_too() {
+        let ours = records(7);
+        let newer = ours.decode::<Body>(LIFE, &tagged(&ours, SCHEMA + 4, b"whatever it is"));
+        let error = newer.expect_err("a schema of the future");
+        assert_eq!(
+            error,
+            RecordError::Newer {
+                key: key(),
+                found: 5,
+                newest: 1
+            }
+        );
+        assert!(
+            error
+                .to_string()
+                .contains("schema 5 and this host reads up to 1")
+        );
+        for bad in [
+            &b""[..],
+            b"\x01a\x00",
+            b"\x01a\x00\x02",
+            b"\x01a\x00\x00\x00",
+            b"\xff\xff\xff\xff\x7f",
+        ] {
+            let result = ours.decode::<Body>(LIFE, &tagged(&ours, SCHEMA, bad));
+            assert!(
+                matches!(result, Err(RecordError::Malformed { .. })),
+                "{bad:x?}: {result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_that_no_store_takes_is_refused() {
+        let fits = "x".repeat(MAX_VALUE - HEAD - 3 - TAG_LEN);
+        let ours = records(7);
+        let value = ours.encode(LIFE, &key(), 0, &fits).expect("just fits");
+        assert_eq!(value.len(), MAX_VALUE);
+        assert_eq!(
+            ours.encode(LIFE, &key(), 0, &format!("{fits}x")),
+            Err(RecordError::TooLarge {
+                key: key(),
+                size: MAX_VALUE + 1
+            })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(body: Body, generation: u64, life: u64) {
+            let records = records(7);
+            let value = records.encode(Incarnation(life), &key(), generation, &body);
+            let record = records.decode::<Body>(Incarnation(life), &entry(value.expect("encodes")));
+            prop_assert_eq!(record, Ok(Record { schema: SCHEMA, generation, body }));
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_and_no_more(value: Vec<u8>, body: Vec<u8>) {
+            let ours = records(7);
+            prop_assert!(ours.decode::<Body>(LIFE, &entry(value.clone())).is_err());
+            let trusting = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+            let _ = trusting.decode::<Body>(LIFE, &entry(value));
+            let _ = ours.decode::<Body>(LIFE, &tagged(&ours, SCHEMA, &body));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Published types read before: they never change under their digest.
+
+use super::{ComponentTypes, Digest};
+use std::{collections::VecDeque, sync::Arc};
+
+/// Most bytes of encoded types kept; decoded they take a few times that. A component's types are some KiB.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The types read last.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    /// The last used at the end. Hundreds at most, looked up when a link is made and not when it is called.
+    kept: VecDeque<Kept>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    digest: Digest,
+    types: Arc<ComponentTypes>,
+    bytes: usize,
+}
+
+impl Cache {
+    pub(super) fn find(&mut self, digest: &Digest) -> Option<Arc<ComponentTypes>> {
+        let at = self.kept.iter().position(|kept| kept.digest == *digest)?;
+        let kept = self.kept.remove(at)?;
+        let types = kept.types.clone();
+        self.kept.push_back(kept);
+        Some(types)
+    }
+
+    pub(super) fn keep(&mut self, digest: Digest, types: Arc<ComponentTypes>, bytes: usize) {
+        if self.find(&digest).is_some() {
+            return;
+        }
+        self.bytes += bytes;
+        self.kept.push_back(Kept {
+            digest,
+            types,
+            bytes,
+        });
+        while self.bytes > MAX_BYTES
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.bytes -= oldest.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_last_stays_within_the_bound() {
+        let mut cache = Cache::default();
+        let types = Arc::new(ComponentTypes::default());
+        let digest = |n: usize| Digest([n as u8; 32]);
+        for n in 0..100 {
+            cache.keep(digest(n), types.clone(), MAX_BYTES / 10);
+            assert!(cache.find(&digest(0)).is_some(), "{n}");
+        }
+        assert!(cache.bytes <= MAX_BYTES);
+        assert_eq!(cache.kept.len(), 10);
+        assert!(cache.find(&digest(99)).is_some());
+        assert!(cache.find(&digest(50)).is_none());
+    }
+}

@@ -1,0 +1,340 @@
+//! Publishing types, and reading what others published.
+
+use super::{ComponentTypes, Digest, cache::Cache};
+use crate::{
+    name::ComponentId,
+    store::{
+        CommitError, Entry, Expect, Incarnation, InvalidCommit, MAX_VALUE, Op, StoreError,
+        StoreKey,
+        record::{Record, RecordError, Records},
+    },
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Most attempts to publish: hosts that start the same component at once write the same, so a second look is enough unless
+/// they start different versions of it.
+const MAX_ATTEMPTS: usize = 16;
+
+/// The published types of a lattice. Cheap to clone.
+///
+/// ```text
+/// component.<id> ──digest──► types.<digest>
+/// ```
+#[derive(Debug, Clone)]
+pub struct Types {
+    records: Records,
+    cache: Arc<Mutex<Cache>>,
+}
+
+/// What a component's key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct ComponentRecord {
+    types: Digest,
+}
+
+/// Why types were not published.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// They are too large for the store.
+    #[error(
+        "the types of component `{component}` have {bytes} bytes and the limit is {limit}; split its interfaces over several components, or leave the WIT text out"
+    )]
+    TooLarge {
+        /// The component.
+        component: ComponentId,
+        /// Their size, encoded.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The store can't be read or written.
+    #[error(
+        "the types of component `{component}` could not be published; try again when the store is back"
+    )]
+    Store {
+        /// The component.
+        component: ComponentId,
+        /// What the store said.
+        source: StoreError,
+    },
+    /// The store does not take them.
+    #[error("the store refused the types of component `{component}`")]
+    Refused {
+        /// The component.
+        component: ComponentId,
+        /// What is wrong with them.
+        source: InvalidCommit,
+    },
+    /// Others published other types of the component all the time.
+    #[error(
+        "others keep publishing other types of component `{component}`; see that one version of it runs, then start it again"
+    )]
+    Contended {
+        /// The component.
+        component: ComponentId,
+    },
+    /// What was published before was written by a newer version of Lattice.
+    #[error("the record of component `{component}` can't be read here; update this process")]
+    Unreadable {
+        /// The component.
+        component: ComponentId,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// They can't be encoded.
+    #[error("the types of component `{component}` can't be encoded; report this as a bug")]
+    Unencodable {
+        /// The component.
+        component: ComponentId,
+        /// What is wrong with them.
+        source: RecordError,
+    },
+}
+
+/// Why published types could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum TypesError {
+    /// The store can't be read.
+    #[error("the store could not be read; try again when it is back")]
+    Store(#[from] StoreError),
+    /// What stands at the key is forged, malformed, or of a newer version.
+    #[error(
+        "what stands at `{key}` can't be used; start the component again to publish it anew, or update this process"
+    )]
+    Unreadable {
+        /// The key in the store.
+        key: StoreKey,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// The types are not those that the digest says.
+    #[error(
+        "the types at `{key}` are not those of its digest; start the component again to publish them anew"
+    )]
+    OtherDigest {
+        /// The key in the store.
+        key: StoreKey,
+    },
+    /// A component's record leads to types that are not there.
+    #[error(
+        "the types {digest:?} of component `{component}` are not in the store; start the component again to publish them anew"
+    )]
+    Missing {
+        /// The component.
+        component: ComponentId,
+        /// What its record says.
+        digest: Digest,
+    },
+}
+
+impl Types {
+    /// The types published in this store.
+    pub fn new(records: Records) -> Self {
+        Self {
+            records,
+            cache: Arc::default(),
+        }
+    }
+
+    /// Publishes the types of a component: under their digest, and as those that it was last started with. Writes only what
+    /// is not there yet.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves them published or not.
+    pub async fn publish(
+        &self,
+        component: &ComponentId,
+        types: &ComponentTypes,
+    ) -> Result<Digest, PublishError> {
+        let digest = types.digest();
+        for _ in 0..MAX_ATTEMPTS {
+            let store_failed = |source| PublishError::Store {
+                component: component.clone(),
+                source,
+            };
+            let incarnation = self
+                .records
+                .store()
+                .incarnation()
+                .await
+                .map_err(store_failed)?;
+            let mut ops = Vec::with_capacity(2);
+            ops.extend(self.types_op(incarnation, component, digest, types).await?);
+            ops.extend(self.component_op(incarnation, component, digest).await?);
+            if ops.is_empty() {
+                return Ok(digest);
+            }
+            match self.records.store().commit(ops).await {
+                Ok(_) => return Ok(digest),
+                // Someone was faster or the answer was lost: the next look tells.
+                Err(CommitError::Conflict { .. } | CommitError::Unknown) => {}
+                Err(CommitError::Store(source)) => return Err(store_failed(source)),
+                Err(CommitError::Invalid(source)) => {
+                    return Err(PublishError::Refused {
+                        component: component.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+        Err(PublishError::Contended {
+            component: component.clone(),
+        })
+    }
+
+    /// The types that a component was last started with; `None` when it was never started.
+    ///
+    /// # Errors
+    /// [`TypesError`].
+    pub async fn of(
+        &self,
+        component: &ComponentId,
+    ) -> Result<Option<Arc<ComponentTypes>>, TypesError> {
+        let key = StoreKey::component(component);
+        let Some((record, _)) = self.read::<ComponentRecord>(key).await? else {
+            return Ok(None);
+        };
+        let digest = record.body.types;
+        match self.by_digest(&digest).await? {
+            Some(types) => Ok(Some(types)),
+            None => Err(TypesError::Missing {
+                component: component.clone(),
+                digest,
+            }),
+        }
+    }
+
+    /// The types with this digest, if they were published. Asked again they come from memory.
+    ///
+    /// # Errors
+    /// [`TypesError`].
+    pub async fn by_digest(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<Arc<ComponentTypes>>, TypesError> {
+        if let Some(types) = self.cache().find(digest) {
+            return Ok(Some(types));
+        }
+        let key = StoreKey::types(&digest.to_hex());
+        let Some((record, bytes)) = self.read::<ComponentTypes>(key.clone()).await? else {
+            return Ok(None);
+        };
+        if record.body.digest() != *digest {
+            return Err(TypesError::OtherDigest { key });
+        }
+        let types = Arc::new(record.body);
+        self.cache().keep(*digest, types.clone(), bytes);
+        Ok(Some(types))
+    }
+
+    /// A record and the size of its value.
+    async fn read<T: DeserializeOwned>(
+        &self,
+        key: StoreKey,
+    ) -> Result<Option<(Record<T>, usize)>, TypesError> {
+        let Some(entry) = self.records.store().read(key.clone()).await? else {
+            return Ok(None);
+        };
+        let incarnation = self.records.store().incarnation().await?;
+        match self.records.decode(incarnation, &entry) {
+            Ok(record) => Ok(Some((record, entry.value.len()))),
+            Err(source) => Err(TypesError::Unreadable { key, source }),
+        }
+    }
+
+    /// What has to be written so that the types are there.
+    async fn types_op(
+        &self,
+        incarnation: Incarnation,
+        component: &ComponentId,
+        digest: Digest,
+        types: &ComponentTypes,
+    ) -> Result<Option<Op>, PublishError> {
+        let same = |there: &ComponentTypes| there.digest() == digest;
+        let key = StoreKey::types(&digest.to_hex());
+        self.op(incarnation, component, key, types, same).await
+    }
+
+    /// What has to be written so that the component's record leads to them.
+    async fn component_op(
+        &self,
+        incarnation: Incarnation,
+        component: &ComponentId,
+        digest: Digest,
+    ) -> Result<Option<Op>, PublishError> {
+        let record = ComponentRecord { types: digest };
+        let key = StoreKey::component(component);
+        self.op(incarnation, component, key, &record, |there| {
+            *there == record
+        })
+        .await
+    }
+
+    /// The operation that puts `body` at `key`, unless what is `same` stands there. Garbage is written over.
+    async fn op<T: Serialize + DeserializeOwned>(
+        &self,
+        incarnation: Incarnation,
+        component: &ComponentId,
+        key: StoreKey,
+        body: &T,
+        same: impl FnOnce(&T) -> bool,
+    ) -> Result<Option<Op>, PublishError> {
+        let there = self.records.store().read(key.clone()).await;
+        let there = there.map_err(|source| PublishError::Store {
+            component: component.clone(),
+            source,
+        })?;
+        let before = self.before::<T>(incarnation, component, there.as_ref())?;
+        let generation = match before {
+            Some(record) if same(&record.body) => return Ok(None),
+            Some(record) => record.generation.saturating_add(1),
+            None => 0,
+        };
+        let value = self
+            .records
+            .encode(incarnation, &key, generation, body)
+            .map_err(|source| match source {
+                RecordError::TooLarge { size, .. } => PublishError::TooLarge {
+                    component: component.clone(),
+                    bytes: size,
+                    limit: MAX_VALUE,
+                },
+                source => PublishError::Unencodable {
+                    component: component.clone(),
+                    source,
+                },
+            })?;
+        let expect = there.map_or(Expect::Absent, |entry| Expect::At(entry.revision));
+        Ok(Some(Op::put(key, value, expect)))
+    }
+
+    /// The record that stands at a key; `None` when it is garbage.
+    fn before<T: DeserializeOwned>(
+        &self,
+        incarnation: Incarnation,
+        component: &ComponentId,
+        there: Option<&Entry>,
+    ) -> Result<Option<Record<T>>, PublishError> {
+        let Some(entry) = there else {
+            return Ok(None);
+        };
+        match self.records.decode(incarnation, entry) {
+            Ok(record) => Ok(Some(record)),
+            Err(source @ RecordError::Newer { .. }) => Err(PublishError::Unreadable {
+                component: component.clone(),
+                source,
+            }),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

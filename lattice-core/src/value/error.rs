@@ -1,0 +1,66 @@
+//! Why a value could not be encoded or decoded.
+
+/// Why a value could not be encoded or decoded. When decoding, the usual cause is that the two sides disagree on its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// The bytes end before the value does.
+    #[error("the bytes end before the value does")]
+    Truncated,
+    /// The value ends before the bytes do.
+    #[error("{count} bytes follow the value")]
+    TrailingBytes {
+        /// How many are left.
+        count: usize,
+    },
+    /// An integer is over-long or does not fit its type.
+    #[error("an integer is over-long or out of range")]
+    BadInteger,
+    /// A `bool`, or the mark of an `Option`, is neither 0 nor 1.
+    #[error("a bool or the mark of an option is {found}, neither 0 nor 1")]
+    BadBool {
+        /// What it is.
+        found: u8,
+    },
+    /// A string is not UTF-8.
+    #[error("a string is not UTF-8")]
+    BadText,
+    /// A `char` is not exactly one character.
+    #[error("a char is not exactly one character")]
+    BadChar,
+    /// A list or map has more elements than bytes are left.
+    #[error("a list of {count} elements does not fit into what is left")]
+    BadCount {
+        /// How many it says it has.
+        count: u64,
+    },
+    /// A list's elements take no bytes, so its count could be anything.
+    #[error("a list of values that take no bytes can't be decoded; send its length as a number")]
+    Weightless,
+    /// A map has one key twice.
+    #[error("a map has one key twice")]
+    DuplicateKey,
+    /// Values are nested too deeply.
+    #[error("values are nested deeper than {limit}")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The type wants to be told by the bytes what they hold, and these bytes don't say.
+    #[error(
+        "the type asks the bytes for their type, which they don't hold; use a type without `untagged`, `flatten` or `tag`"
+    )]
+    NeedsTypes,
+    /// The type refused what the bytes hold.
+    #[error("the bytes hold no valid value: {reason}")]
+    Invalid {
+        /// What the type said.
+        reason: String,
+    },
+    /// The value can't be encoded.
+    #[error("the value can't be encoded: {reason}")]
+    Unencodable {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,115 @@
+//! Arguments and results as bytes.
+//!
+//! The encoding is the one that `postcard` 1.x gives a serde type. The arguments of a call are the tuple of its parameters,
+//! `(a,)` for one; the result is the one value that the function returns, or nothing for `()`.
+//!
+//! | type | bytes |
+//! | --- | --- |
+//! | struct, tuple, array | the fields, in order |
+//! | enum | varint index of the variant, then its fields |
+//! | `Option` | 0, or 1 and the value |
+//! | `Vec`, map | varint count, then the elements, or keys and values in turn |
+//! | `String`, [`Bytes`] | varint length, then the bytes |
+//! | `u8`, `i8`, `bool` | one byte |
+//! | other integers | varint, zigzag when signed |
+//! | `f32`, `f64` | little-endian bits |
+//! | `char` | as a string of one character |
+//!
+//! A value has exactly one encoding, and decoding takes no other: trailing bytes, over-long varints, invalid UTF-8, a key
+//! twice in a map, indices and characters out of range are errors. So are lists of values that take no bytes (such as
+//! `vec![(); 7]`), whose count nothing would bound, and values nested deeper than 128.
+
+mod decode;
+mod encode;
+mod error;
+mod read;
+
+pub use error::ValueError;
+
+use bytes::{Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// What travels beside a value and not in its bytes: streams and handles, once they exist. Empty until then.
+#[derive(Debug, Default)]
+pub struct Channels(());
+
+impl Channels {
+    /// No channels.
+    pub fn none() -> Self {
+        Self(())
+    }
+}
+
+/// What can be an argument or a result. Everything that serializes is.
+pub trait Encode {
+    /// Appends the encoded value to `buf`.
+    ///
+    /// # Errors
+    /// [`ValueError::Unencodable`]; `buf` may hold a part of it.
+    fn encode(&self, channels: &mut Channels, buf: &mut BytesMut) -> Result<(), ValueError>;
+}
+
+/// What can be read back from an argument or a result. Everything that deserializes without borrowing is.
+pub trait Decode: Sized {
+    /// Reads the value that is all of `bytes`.
+    ///
+    /// # Errors
+    /// [`ValueError`].
+    fn decode(channels: &mut Channels, bytes: &Bytes) -> Result<Self, ValueError>;
+}
+
+impl<T: Serialize + ?Sized> Encode for T {
+    fn encode(&self, _: &mut Channels, buf: &mut BytesMut) -> Result<(), ValueError> {
+        encode_into(self, buf)
+    }
+}
+
+impl<T: DeserializeOwned> Decode for T {
+    fn decode(_: &mut Channels, bytes: &Bytes) -> Result<Self, ValueError> {
+        let (value, rest) = decode::prefix(bytes)?;
+        match rest {
+            0 => Ok(value),
+            count => Err(ValueError::TrailingBytes { count }),
+        }
+    }
+}
+
+/// Encodes a value that needs no channels.
+///
+/// # Errors
+/// [`ValueError::Unencodable`].
+///
+/// ```
+/// use lattice_core::value::{from_bytes, to_bytes};
+///
+/// let bytes = to_bytes(&("greeter", 300_u32))?;
+/// assert_eq!(&bytes[..], b"\x07greeter\xac\x02");
+/// assert_eq!(from_bytes::<(String, u32)>(&bytes)?, ("greeter".to_owned(), 300));
+/// # Ok::<_, lattice_core::value::ValueError>(())
+/// ```
+pub fn to_bytes<T: Encode + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
+    let mut buf = BytesMut::new();
+    value.encode(&mut Channels::none(), &mut buf)?;
+    Ok(buf.freeze())
+}
+
+/// Decodes a value that needs no channels and is all of `bytes`.
+///
+/// # Errors
+/// [`ValueError`].
+pub fn from_bytes<T: Decode>(bytes: &Bytes) -> Result<T, ValueError> {
+    T::decode(&mut Channels::none(), bytes)
+}
+
+/// Appends the encoded value to `buf`.
+pub(crate) fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    buf: &mut BytesMut,
+) -> Result<(), ValueError> {
+    encode::append(value, buf)
+}
+
+/// Reads the value at the front of `bytes`, whatever follows it.
+pub(crate) fn read_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
+    decode::prefix(bytes).map(|(value, _)| value)
+}

@@ -1,0 +1,191 @@
+//! The primitives of the encoding, each with exactly one form.
+
+use super::ValueError;
+use serde::de;
+use std::fmt;
+
+/// Deepest nesting. Real types stay under 20; a recursive one nests as deep as the input says, a byte a level, and each level
+/// takes some hundred bytes of stack.
+const MAX_DEPTH: usize = 128;
+
+/// Takes values off the front of some bytes.
+pub(super) struct Reader<'de> {
+    rest: &'de [u8],
+    depth: usize,
+}
+
+impl<'de> Reader<'de> {
+    pub(super) fn new(bytes: &'de [u8]) -> Self {
+        Self {
+            rest: bytes,
+            depth: 0,
+        }
+    }
+
+    /// What has not been read yet.
+    #[inline]
+    pub(super) fn rest(&self) -> &'de [u8] {
+        self.rest
+    }
+
+    /// How much that is.
+    #[inline]
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    #[inline]
+    pub(super) fn byte(&mut self) -> Result<u8> {
+        let (first, rest) = self.rest.split_first().ok_or(ValueError::Truncated)?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'de [u8]> {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(ValueError::Truncated)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(ValueError::Truncated)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// A varint of up to 64 bits in its only form: no zero byte at its end, no bits beyond `BITS`.
+    #[inline]
+    pub(super) fn varint<const BITS: u32>(&mut self) -> Result<u64> {
+        match self.rest {
+            [small @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*small))
+            }
+            _ => self.long_varint::<BITS>(),
+        }
+    }
+
+    fn long_varint<const BITS: u32>(&mut self) -> Result<u64> {
+        let longest = BITS.div_ceil(7);
+        let mut value = 0;
+        for (at, byte) in (0..longest).zip(self.rest) {
+            let group = u64::from(byte & 0x7f);
+            value |= group << (7 * at);
+            if *byte >= 0x80 {
+                continue;
+            }
+            let overlong = *byte == 0 && at > 0;
+            let too_large = at + 1 == longest && group >> (BITS - 7 * at) != 0;
+            if overlong || too_large {
+                return Err(ValueError::BadInteger.into());
+            }
+            self.rest = &self.rest[at as usize + 1..];
+            return Ok(value);
+        }
+        Err(if self.rest.len() < longest as usize {
+            ValueError::Truncated.into()
+        } else {
+            ValueError::BadInteger.into()
+        })
+    }
+
+    /// The same for 128 bits.
+    pub(super) fn varint128(&mut self) -> Result<u128> {
+        let mut value = 0_u128;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            let group = u128::from(byte & 0x7f);
+            if shift == 126 && group >> 2 != 0 {
+                return Err(ValueError::BadInteger.into());
+            }
+            value |= group << shift;
+            match byte {
+                0 if shift > 0 => return Err(ValueError::BadInteger.into()),
+                0..0x80 => return Ok(value),
+                _ => {}
+            }
+        }
+        Err(ValueError::BadInteger.into())
+    }
+
+    pub(super) fn bool(&mut self) -> Result<bool> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(ValueError::BadBool { found }.into()),
+        }
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<&'de [u8]> {
+        let length = self.varint::<64>()?;
+        self.take(usize::try_from(length).map_err(|_| ValueError::Truncated)?)
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'de str> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| ValueError::BadText.into())
+    }
+
+    pub(super) fn char(&mut self) -> Result<char> {
+        let text = std::str::from_utf8(self.bytes()?).map_err(|_| ValueError::BadChar)?;
+        let mut chars = text.chars();
+        match (chars.next(), chars.next()) {
+            (Some(only), None) => Ok(only),
+            _ => Err(ValueError::BadChar.into()),
+        }
+    }
+
+    /// How many elements a list has. Each takes a byte at least, so that a count is bounded by what is left.
+    pub(super) fn count(&mut self) -> Result<usize> {
+        let count = self.varint::<64>()?;
+        match usize::try_from(count) {
+            Ok(count) if count <= self.rest.len() => Ok(count),
+            _ => Err(ValueError::BadCount { count }.into()),
+        }
+    }
+
+    pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth == MAX_DEPTH {
+            return Err(ValueError::TooDeep { limit: MAX_DEPTH }.into());
+        }
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        value
+    }
+}
+
+/// What zigzag made of a signed integer.
+pub(super) fn zigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+pub(super) type Result<T, E = Refusal> = std::result::Result<T, E>;
+
+/// An error on its way out. Boxed, so that what is returned for every byte and element stays in registers.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) Box<ValueError>);
+
+impl From<ValueError> for Refusal {
+    #[cold]
+    fn from(error: ValueError) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl de::Error for Refusal {
+    fn custom<T: fmt::Display>(reason: T) -> Self {
+        let reason = reason.to_string();
+        ValueError::Invalid { reason }.into()
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,229 @@
+//! Call envelope: one call.
+//!
+//! ```text
+//!  0        8          16             20                  28              36      44      46     47        48         50
+//! ┌────────┬──────────┬──────────────┬───────────────────┬───────────────┬───────┬───────┬──────┬─────────┬──────────┐
+//! │ id     │ function │ ms left, u32 │ store incarnation │ link revision │ fence │ flags │ hops │ attempt │ channels │
+//! ├────────┴────┬─────┴──────┬───────┴────┬──────────┬───┴────┬────────┬─┴───┬───┴───────┴──┬───┴─────────┴──────────┤
+//! 50            51           52           53         54
+//! │ source kind │ source len │ target len │ link len │ source │ target │ link │ trace (25)? │ arguments to the end   │
+//! └─────────────┴────────────┴────────────┴──────────┴────────┴────────┴──────┴─────────────┴────────────────────────┘
+//! ```
+//! Little endian. Flags: bit 0 idempotent, bit 1 has a trace; the others are refused. Source kinds: 0 component,
+//! 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is `default`. Channels are 0 until streams exist.
+
+use super::{
+    EnvelopeError, FunctionKey, TraceContext,
+    read::{head, name},
+};
+use crate::{
+    name::{ComponentId, HostId, LinkName, WormholeId},
+    store::{Incarnation, Revision},
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::{fmt, sync::LazyLock, time::Duration};
+
+const FIXED: usize = 54;
+const IDEMPOTENT: u16 = 1 << 0;
+const TRACED: u16 = 1 << 1;
+
+/// Most calls are over it: shared, not made anew each time.
+static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
+
+/// One call, as it travels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallEnvelope {
+    /// What the reply will be told by; the caller's host picks it.
+    pub id: u64,
+    /// Which function.
+    pub function: FunctionKey,
+    /// How long the caller will wait from now on. In whole milliseconds on the wire, rounded down; at most 49 days.
+    pub deadline_left: Duration,
+    /// Who calls.
+    pub source: Source,
+    /// Who is called: a host serves many.
+    pub target: ComponentId,
+    /// Over which link.
+    pub link: LinkName,
+    /// The life of the store that `link_revision` is of.
+    pub incarnation: Incarnation,
+    /// The write that made the link, so that the target can wait for it.
+    pub link_revision: Revision,
+    /// The acquisition of the lease that the caller believes to be current; 0 when the target holds none.
+    pub fence: u64,
+    /// How many calls deep this one is.
+    pub hops: u8,
+    /// 0 for the first sending, 1 for the first retry.
+    pub attempt: u8,
+    /// Whether it may run twice without harm.
+    pub idempotent: bool,
+    /// Its place in a trace.
+    pub trace: Option<TraceContext>,
+    /// The arguments, encoded as a tuple.
+    pub args: Bytes,
+}
+
+impl CallEnvelope {
+    /// Appends the envelope to `buf`.
+    pub fn encode_into(&self, buf: &mut BytesMut) {
+        let source = self.source.name().as_bytes();
+        let target = self.target.as_str().as_bytes();
+        let link = if self.link == *DEFAULT_LINK {
+            ""
+        } else {
+            self.link.as_str()
+        };
+        buf.reserve(
+            FIXED + source.len() + target.len() + link.len() + TraceContext::LEN + self.args.len(),
+        );
+        let mut head = [0; FIXED];
+        let mut fixed = &mut head[..];
+        fixed.put_u64_le(self.id);
+        fixed.put_u64_le(self.function.0);
+        fixed.put_u32_le(u32::try_from(self.deadline_left.as_millis()).unwrap_or(u32::MAX));
+        fixed.put_u64_le(self.incarnation.0);
+        fixed.put_u64_le(self.link_revision.0);
+        fixed.put_u64_le(self.fence);
+        fixed.put_u16_le(self.flags());
+        fixed.put_u8(self.hops);
+        fixed.put_u8(self.attempt);
+        fixed.put_u16_le(0);
+        fixed.put_u8(self.source.kind());
+        // A name has at most 63 bytes.
+        fixed.put_u8(source.len() as u8);
+        fixed.put_u8(target.len() as u8);
+        fixed.put_u8(link.len() as u8);
+        buf.put_slice(&head);
+        buf.put_slice(source);
+        buf.put_slice(target);
+        buf.put_slice(link.as_bytes());
+        if let Some(trace) = &self.trace {
+            trace.encode_into(buf);
+        }
+        buf.put_slice(&self.args);
+    }
+
+    /// Reads an envelope; its arguments share the memory of `envelope`.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells whom to answer.
+    pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
+        let mut rest = envelope;
+        let mut fixed = &head::<FIXED>(&mut rest)?[..];
+        let id = fixed.get_u64_le();
+        let function = FunctionKey(fixed.get_u64_le());
+        let deadline_left = Duration::from_millis(u64::from(fixed.get_u32_le()));
+        let incarnation = Incarnation(fixed.get_u64_le());
+        let link_revision = Revision(fixed.get_u64_le());
+        let fence = fixed.get_u64_le();
+        let flags = known_flags(fixed.get_u16_le())?;
+        let (hops, attempt) = (fixed.get_u8(), fixed.get_u8());
+        no_channels(fixed.get_u16_le())?;
+        let (kind, source_len) = (fixed.get_u8(), fixed.get_u8());
+        let (target_len, link_len) = (fixed.get_u8(), fixed.get_u8());
+        Ok(Self {
+            id,
+            function,
+            deadline_left,
+            source: Source::decode(&mut rest, kind, source_len)?,
+            target: name(&mut rest, target_len, ComponentId::new)?,
+            link: match link_len {
+                0 => DEFAULT_LINK.clone(),
+                length => name(&mut rest, length, LinkName::new)?,
+            },
+            incarnation,
+            link_revision,
+            fence,
+            hops,
+            attempt,
+            idempotent: flags & IDEMPOTENT != 0,
+            trace: match flags & TRACED {
+                0 => None,
+                _ => Some(TraceContext::decode(&mut rest)?),
+            },
+            args: rest,
+        })
+    }
+
+    fn flags(&self) -> u16 {
+        let idempotent = if self.idempotent { IDEMPOTENT } else { 0 };
+        let traced = if self.trace.is_some() { TRACED } else { 0 };
+        idempotent | traced
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// A component, over a link.
+    Component(ComponentId),
+    /// A public endpoint, because it is open.
+    Wormhole(WormholeId),
+    /// A holder of the lattice key, by the operator right.
+    Operator,
+    /// A host by itself.
+    Host(HostId),
+}
+
+impl Source {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Component(_) => 0,
+            Self::Wormhole(_) => 1,
+            Self::Operator => 2,
+            Self::Host(_) => 3,
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Component(id) => id.as_str(),
+            Self::Wormhole(id) => id.as_str(),
+            Self::Operator => "",
+            Self::Host(id) => id.as_str(),
+        }
+    }
+
+    fn decode(rest: &mut Bytes, kind: u8, length: u8) -> Result<Self, EnvelopeError> {
+        match (kind, length) {
+            (0, _) => name(rest, length, ComponentId::new).map(Self::Component),
+            (1, _) => name(rest, length, WormholeId::new).map(Self::Wormhole),
+            (2, 0) => Ok(Self::Operator),
+            (3, _) => name(rest, length, HostId::new).map(Self::Host),
+            _ => Err(EnvelopeError::Unknown {
+                what: "source kind",
+                number: u64::from(kind),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Component(id) => write!(f, "component `{id}`"),
+            Self::Wormhole(id) => write!(f, "wormhole `{id}`"),
+            Self::Operator => f.write_str("the operator"),
+            Self::Host(id) => write!(f, "host `{id}`"),
+        }
+    }
+}
+
+fn known_flags(flags: u16) -> Result<u16, EnvelopeError> {
+    match flags & !(IDEMPOTENT | TRACED) {
+        0 => Ok(flags),
+        unknown => Err(EnvelopeError::Unknown {
+            what: "flags",
+            number: u64::from(unknown),
+        }),
+    }
+}
+
+/// Streams and handles don't exist yet.
+pub(super) fn no_channels(count: u16) -> Result<(), EnvelopeError> {
+    match count {
+        0 => Ok(()),
+        count => Err(EnvelopeError::Channels { count }),
+    }
+}

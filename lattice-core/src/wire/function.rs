@@ -1,0 +1,74 @@
+//! What a call names its function by.
+
+use crate::name::{FunctionName, InterfaceName};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A function of an interface, with its type: first 8 bytes, little endian, of
+///
+/// ```text
+/// BLAKE3(interface with compatible version · 0x00 · function · 0x00 · canonical signature)
+/// ```
+/// Neither name can contain a zero byte. Caller and callee that were built against different types have different keys.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FunctionKey(pub u64);
+
+impl FunctionKey {
+    /// The key of `function` in `interface` with this canonical signature, as in
+    /// [`InterfaceTypes`](crate::types::InterfaceTypes).
+    pub fn new(interface: &InterfaceName, function: &FunctionName, signature: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(interface.compat().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(function.as_str().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(signature.as_bytes());
+        let mut first = [0; 8];
+        hasher.finalize_xof().fill(&mut first);
+        Self(u64::from_le_bytes(first))
+    }
+}
+
+impl fmt::Display for FunctionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for FunctionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FunctionKey({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(interface: &str, function: &str, signature: &str) -> FunctionKey {
+        FunctionKey::new(
+            &InterfaceName::new(interface).expect("an interface"),
+            &FunctionName::new(function).expect("a function"),
+            signature,
+        )
+    }
+
+    #[test]
+    fn golden_key() {
+        let signature = "func(key: string) -> option<list<u8>>";
+        let key = key("wasi:keyvalue/store@0.2.7", "get", signature);
+        assert_eq!(key.0.to_le_bytes(), *b"\xcc\x72\xd5\xf4\x16\x90\x78\x37");
+        assert_eq!(key.to_string(), "37789016f4d572cc");
+    }
+
+    #[test]
+    fn compatible_versions_share_keys_and_nothing_else_does() {
+        let one = key("a:b/c@0.2.0", "get", "func()");
+        assert_eq!(one, key("a:b/c@0.2.9", "get", "func()"));
+        assert_ne!(one, key("a:b/c@0.3.0", "get", "func()"));
+        assert_ne!(one, key("a:b/d@0.2.0", "get", "func()"));
+        assert_ne!(one, key("a:b/c@0.2.0", "put", "func()"));
+        assert_ne!(one, key("a:b/c@0.2.0", "get", "func() -> u8"));
+        assert_ne!(key("a:b/c", "get", ""), key("a:b/c", "ge", "t"));
+    }
+}

@@ -1,0 +1,48 @@
+//! What travels on the bus, byte by byte.
+//!
+//! A message is one [`Frame`]: a head, one or more envelopes of one [`Kind`], a tag.
+//!
+//! | kind | envelope | file |
+//! | --- | --- | --- |
+//! | call, reply | [`CallEnvelope`], [`ReplyEnvelope`] | `call.rs`, `reply.rs` |
+//! | beat, goodbye | [`Beat`], [`Goodbye`] | `presence.rs` |
+//! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
+//! | report, host-control, sessions, artifact ranges | numbers kept free, refused by [`Frame::open`] | `kind.rs` |
+//!
+//! Integers are little endian. Names are length-prefixed text and are checked against their rule. Decoders take bytes from
+//! anybody: they answer with a typed error, allocate in proportion to their input and never panic.
+
+mod ask;
+mod body;
+mod call;
+mod error;
+mod frame;
+mod function;
+mod kind;
+mod origin;
+mod presence;
+mod read;
+mod reply;
+mod trace;
+mod writer;
+
+pub use ask::{Discover, Discovered, Probe, ProbeAck};
+pub use body::Body;
+pub use call::{CallEnvelope, Source};
+pub use error::EnvelopeError;
+pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
+pub use function::FunctionKey;
+pub use kind::{Kind, Lane};
+pub use origin::Origin;
+pub use presence::{Beat, Goodbye, Served, Versions};
+pub use reply::ReplyEnvelope;
+pub use trace::TraceContext;
+pub use writer::{FrameFull, FrameWriter};
+
+use bytes::Bytes;
+
+/// The id of a call or reply envelope, which is its first field: to answer even an envelope that does not decode.
+pub fn envelope_id(envelope: &Bytes) -> Option<u64> {
+    let (id, _) = envelope.split_first_chunk()?;
+    Some(u64::from_le_bytes(*id))
+}

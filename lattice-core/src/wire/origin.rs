@@ -1,0 +1,33 @@
+//! One start of a host.
+
+use crate::name::HostId;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One start of a host: who sends a frame, and to whom. Every start has a higher epoch than those before it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The host.
+    pub host: HostId,
+    /// Which start of it.
+    pub epoch: u64,
+}
+
+impl Origin {
+    /// Start `epoch` of `host`.
+    pub fn new(host: HostId, epoch: u64) -> Self {
+        Self { host, epoch }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:016x}", self.host, self.epoch)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

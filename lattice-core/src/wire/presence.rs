@@ -1,0 +1,108 @@
+//! Beat and goodbye: what a host tells everyone about itself.
+//!
+//! Bodies as in `body.rs`; the fields of each struct below, in order.
+
+use super::{
+    EnvelopeError, Kind,
+    body::{self, Body},
+};
+use crate::{
+    name::ComponentId,
+    store::{Incarnation, Revision},
+    types::Digest,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Most components in one beat. A beat is sent every second to everyone: more than this would be a flood.
+const MAX_COMPONENTS: usize = 4096;
+/// Most labels of one host.
+const MAX_LABELS: usize = 64;
+
+/// A host's sign of life. Its sender, with its epoch, is the frame's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// When it was sent by the sender's clock, in milliseconds since 1970. For people: clocks disagree.
+    pub sent_ms: u64,
+    /// How long until the next one, in milliseconds.
+    pub interval_ms: u32,
+    /// Which versions of frames it reads.
+    pub versions: Versions,
+    /// The life of the store that it sees.
+    pub incarnation: Incarnation,
+    /// The last write of that store that it has seen.
+    pub revision: Revision,
+    /// What it says of itself, for placement.
+    #[serde(deserialize_with = "labels")]
+    pub labels: BTreeMap<String, String>,
+    /// The components that it serves.
+    #[serde(deserialize_with = "components")]
+    pub components: Vec<Served>,
+}
+
+/// A component that a host serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The component.
+    pub id: ComponentId,
+    /// Its published types.
+    pub digest: Digest,
+}
+
+/// Which versions of the frame format a host reads: all from `min` to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// The oldest.
+    pub min: u8,
+    /// The newest.
+    pub max: u8,
+}
+
+impl Versions {
+    /// Those that this crate reads.
+    pub const OURS: Self = Self {
+        min: super::VERSION,
+        max: super::VERSION,
+    };
+
+    /// The newest version that both read, if there is one.
+    pub fn common(self, other: Self) -> Option<u8> {
+        let newest = self.max.min(other.max);
+        (newest >= self.min && newest >= other.min).then_some(newest)
+    }
+}
+
+impl Beat {
+    /// Time until the next beat.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(u64::from(self.interval_ms))
+    }
+}
+
+/// A host is leaving: it takes no new calls and will not beat again under this epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goodbye {
+    /// How long it still finishes what it has, in milliseconds.
+    pub grace_ms: u32,
+}
+
+impl Body for Beat {
+    const KIND: Kind = Kind::Beat;
+
+    fn check(&self) -> Result<(), EnvelopeError> {
+        body::at_most("components", self.components.len(), MAX_COMPONENTS)?;
+        body::at_most("labels", self.labels.len(), MAX_LABELS)
+    }
+}
+
+impl Body for Goodbye {
+    const KIND: Kind = Kind::Goodbye;
+}
+
+fn labels<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    body::map::<_, MAX_LABELS>(from)
+}
+
+fn components<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Served>, D::Error> {
+    body::list::<_, _, MAX_COMPONENTS>(from)
+}

@@ -1,0 +1,123 @@
+//! Reply envelope: what became of a call.
+//!
+//! ```text
+//!  0     8        9           11
+//! ┌─────┬────────┬──────────┬──────────────────────────────────────────────────────────────┐
+//! │ id  │ 0: ok  │ channels │ result to the end                                            │
+//! ├─────┼────────┼──────────┼─────┬───────────────────┬──────┬─────────────────────────────┤
+//! │ id  │ 1: err │ channels │ ran │ text length (u32) │ text │ error in postcard, to the   │
+//! │     │        │          │     │                   │      │ end                         │
+//! └─────┴────────┴──────────┴─────┴───────────────────┴──────┴─────────────────────────────┘
+//! ```
+//! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 0 until streams exist. An error that this version does not know,
+//! or of which it thinks differently whether the call ran, becomes [`CallError::Unrecognised`] with what the other side said.
+
+use super::{
+    EnvelopeError,
+    call::no_channels,
+    read::{head, take},
+};
+use crate::{
+    call::{CallError, Ran},
+    value::{self, ValueError},
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+const FIXED: usize = 11;
+const OK: u8 = 0;
+const ERR: u8 = 1;
+
+/// One answer, as it travels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyEnvelope {
+    /// The id of the call.
+    pub id: u64,
+    /// Its encoded result, or why it has none.
+    pub outcome: Result<Bytes, CallError>,
+}
+
+impl ReplyEnvelope {
+    /// Appends the envelope to `buf`.
+    pub fn encode_into(&self, buf: &mut BytesMut) {
+        buf.reserve(FIXED + self.outcome.as_ref().map_or(0, Bytes::len));
+        buf.put_u64_le(self.id);
+        match &self.outcome {
+            Ok(result) => {
+                buf.put_u8(OK);
+                buf.put_u16_le(0);
+                buf.put_slice(result);
+            }
+            Err(error) => {
+                buf.put_u8(ERR);
+                buf.put_u16_le(0);
+                encode_error(error, buf);
+            }
+        }
+    }
+
+    /// Reads an envelope; a result shares the memory of `envelope`.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells which call it was for.
+    pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
+        let mut rest = envelope;
+        let mut fixed = &head::<FIXED>(&mut rest)?[..];
+        let id = fixed.get_u64_le();
+        let status = fixed.get_u8();
+        no_channels(fixed.get_u16_le())?;
+        let outcome = match status {
+            OK => Ok(rest),
+            ERR => Err(decode_error(rest)?),
+            other => {
+                return Err(EnvelopeError::Unknown {
+                    what: "status",
+                    number: u64::from(other),
+                });
+            }
+        };
+        Ok(Self { id, outcome })
+    }
+}
+
+fn encode_error(error: &CallError, buf: &mut BytesMut) {
+    let text = error.to_string();
+    buf.put_u8(match error.ran() {
+        Ran::No => 0,
+        Ran::Maybe => 1,
+        Ran::Yes => 2,
+    });
+    // Without its fields it would still be told by its text.
+    buf.put_u32_le(text.len() as u32);
+    buf.put_slice(text.as_bytes());
+    let before = buf.len();
+    if value::encode_into(error, buf).is_err() {
+        buf.truncate(before);
+    }
+}
+
+fn decode_error(mut rest: Bytes) -> Result<CallError, EnvelopeError> {
+    let ran = match rest.try_get_u8().map_err(|_| EnvelopeError::Truncated)? {
+        0 => Ran::No,
+        1 => Ran::Maybe,
+        2 => Ran::Yes,
+        other => {
+            return Err(EnvelopeError::Unknown {
+                what: "outcome",
+                number: u64::from(other),
+            });
+        }
+    };
+    let length = rest
+        .try_get_u32_le()
+        .map_err(|_| EnvelopeError::Truncated)?;
+    let text = take(&mut rest, length as usize)?;
+    match value::from_bytes::<CallError>(&rest) {
+        Ok(error) if error.ran() == ran => Ok(error),
+        _ => Ok(CallError::Unrecognised {
+            ran,
+            message: std::str::from_utf8(&text)
+                .map_err(|_| ValueError::BadText)?
+                .to_owned(),
+        }),
+    }
+}

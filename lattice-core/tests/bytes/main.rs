@@ -1,0 +1,7 @@
+//! What travels, byte by byte: golden bytes, round trips, malformed input, memory.
+
+mod allocation;
+mod envelopes;
+mod frames;
+mod samples;
+mod values;

@@ -1,0 +1,186 @@
+//! Values to send, and generators of them.
+
+use bytes::Bytes;
+use lattice_core::{
+    auth::{Auth, LatticeKey},
+    call::{CallError, Part, Ran},
+    name::{ComponentId, HostId, LatticeName, LinkName, WormholeId},
+    store::{Incarnation, Revision},
+    types::Digest,
+    wire::{
+        Beat, CallEnvelope, Discovered, FunctionKey, Origin, Served, Source, TraceContext, Versions,
+    },
+};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, time::Duration};
+
+pub(crate) fn auth(lattice: &str, key: u8) -> Auth {
+    let key = LatticeKey::from_hex(&format!("{key:02x}").repeat(32)).expect("a key");
+    Auth::keyed(&LatticeName::new(lattice).expect("a name"), &key)
+}
+
+pub(crate) fn host(id: &str) -> HostId {
+    HostId::new(id).expect("a host")
+}
+
+pub(crate) fn component(id: &str) -> ComponentId {
+    ComponentId::new(id).expect("a component")
+}
+
+pub(crate) fn origin(id: &str, epoch: u64) -> Origin {
+    Origin::new(host(id), epoch)
+}
+
+pub(crate) fn bytes(hex: &str) -> Bytes {
+    hex::decode(hex).expect("hex").into()
+}
+
+/// Every variant of [`CallError`], in the order of its declaration, with the number that it has on the wire.
+pub(crate) fn call_errors() -> Vec<CallError> {
+    let text = || "because".to_owned();
+    let link = || LinkName::new("main").expect("a link");
+    vec![
+        CallError::NotLinked {
+            source_id: component("a"),
+            interface: "n:p/i@1".to_owned(),
+            link: link(),
+        },
+        CallError::LinkRejected {
+            source_id: component("a"),
+            link: link(),
+            reason: text(),
+        },
+        CallError::NotServed {
+            component: component("b"),
+        },
+        CallError::NotExported {
+            component: component("b"),
+            interface: "n:p/i@1".to_owned(),
+            function: "f".to_owned(),
+        },
+        CallError::SchemaMismatch {
+            component: component("b"),
+            interface: "n:p/i@1".to_owned(),
+            function: "f".to_owned(),
+            expected: "func()".to_owned(),
+            found: "func() -> u8".to_owned(),
+        },
+        CallError::Overloaded {
+            component: component("b"),
+        },
+        CallError::TooLarge {
+            what: Part::Arguments,
+            limit: 1 << 20,
+        },
+        CallError::LinkTableBehind,
+        CallError::DeadlineExceeded { ran: Ran::Maybe },
+        CallError::TooManyHops { limit: 32 },
+        CallError::BadArguments { reason: text() },
+        CallError::BadResult { reason: text() },
+        CallError::CalleeFailed { reason: text() },
+        CallError::InstanceLost { reason: text() },
+        CallError::HostLost { host: host("h1") },
+        CallError::HostGone { host: host("h1") },
+        CallError::Stopping {
+            component: component("b"),
+        },
+        CallError::Disconnected { ran: Ran::No },
+        CallError::OperatorDenied,
+        CallError::StoreUnavailable { reason: text() },
+        CallError::InvalidName(ComponentId::new("A").expect_err("upper case")),
+        CallError::Unrecognised {
+            ran: Ran::Yes,
+            message: text(),
+        },
+    ]
+}
+
+pub(crate) fn beat(components: usize) -> Beat {
+    Beat {
+        sent_ms: 1000,
+        interval_ms: 500,
+        versions: Versions::OURS,
+        incarnation: Incarnation(9),
+        revision: Revision(300),
+        labels: BTreeMap::from([("zone".to_owned(), "eu".to_owned())]),
+        components: vec![
+            Served {
+                id: component("kv"),
+                digest: Digest([0x11; 32]),
+            };
+            components
+        ],
+    }
+}
+
+pub(crate) fn discovered(hosts: usize) -> Discovered {
+    Discovered {
+        id: 7,
+        component: component("kv"),
+        hosts: vec![(origin("h1", 3), Digest([0x22; 32])); hosts],
+    }
+}
+
+const LABEL: &str = "[a-z0-9][a-z0-9-]{0,62}";
+
+pub(crate) fn any_origin() -> impl Strategy<Value = Origin> {
+    (LABEL, any::<u64>()).prop_map(|(id, epoch)| origin(&id, epoch))
+}
+
+pub(crate) fn any_bytes() -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
+}
+
+pub(crate) fn any_source() -> impl Strategy<Value = Source> {
+    prop_oneof![
+        LABEL.prop_map(|id| Source::Component(component(&id))),
+        LABEL.prop_map(|id| Source::Wormhole(WormholeId::new(&id).expect("a wormhole"))),
+        Just(Source::Operator),
+        LABEL.prop_map(|id| Source::Host(host(&id))),
+    ]
+}
+
+pub(crate) fn any_trace() -> impl Strategy<Value = Option<TraceContext>> {
+    prop::option::of(
+        any::<([u8; 16], [u8; 8], u8)>().prop_map(|(trace_id, span_id, flags)| TraceContext {
+            trace_id,
+            span_id,
+            flags,
+        }),
+    )
+}
+
+pub(crate) fn any_call() -> impl Strategy<Value = CallEnvelope> {
+    let link = prop_oneof![Just("default".to_owned()), LABEL];
+    let numbers = any::<(u64, u64, u32, u64, u64, u64, u8, u8, bool)>();
+    (numbers, any_source(), LABEL, link, any_trace(), any_bytes()).prop_map(
+        |(n, source, target, link, trace, args)| CallEnvelope {
+            id: n.0,
+            function: FunctionKey(n.1),
+            deadline_left: Duration::from_millis(n.2.into()),
+            source,
+            target: component(&target),
+            link: LinkName::new(&link).expect("a link"),
+            incarnation: Incarnation(n.3),
+            link_revision: Revision(n.4),
+            fence: n.5,
+            hops: n.6,
+            attempt: n.7,
+            idempotent: n.8,
+            trace,
+            args,
+        },
+    )
+}
+
+/// Calls `check` with every shorter piece of `whole`, and with each bit of it flipped.
+pub(crate) fn damage(whole: &Bytes, mut check: impl FnMut(Bytes)) {
+    for length in 0..whole.len() {
+        check(whole.slice(..length));
+    }
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        check(damaged.into());
+    }
+}

@@ -1,0 +1,160 @@
+//! Why a component can't be run.
+
+use crate::limits::ByteSize;
+use lattice_core::name::NameError;
+use std::{fmt, io, path::PathBuf};
+
+/// Why a component can't be an actor. Found when it is started, before anyone can call it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActorError {
+    /// The file can't be read.
+    #[error("the component `{}` can't be read; check the path", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bytes are no component.
+    #[error("this is {found}, not a WebAssembly component; {}", found.advice())]
+    NotAComponent {
+        /// What they are instead.
+        found: Found,
+    },
+    /// It looks like a component, but it is not a valid one, or needs a feature that is not switched on.
+    #[error("the component is not valid: {reason}; build it again with a current toolchain")]
+    Invalid {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It imports something that no link can give it: only functions of interfaces can be linked.
+    #[error(
+        "the component imports {what} `{import}`, which no host or link can give it; import functions of a WIT interface instead"
+    )]
+    UnsupportedImport {
+        /// The import's name.
+        import: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// It imports an interface that this build of the host does not have.
+    #[error("the component imports `{import}`, which this host does not have; {advice}")]
+    Missing {
+        /// The import's name.
+        import: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A function has a type that does not travel between components yet.
+    #[error("{reason}")]
+    UnsupportedType {
+        /// The interface.
+        interface: String,
+        /// The function.
+        function: String,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
+    /// It was built against another version of an interface that the host serves itself.
+    #[error(
+        "the component expects `{interface}#{function}` to be `{expected}`, but the host has `{found}`; build it against the WIT of this version"
+    )]
+    BuiltinMismatch {
+        /// The interface.
+        interface: String,
+        /// The function.
+        function: String,
+        /// The component's signature.
+        expected: String,
+        /// The host's signature.
+        found: String,
+    },
+    /// It starts with more memory than it may have.
+    #[error(
+        "the component starts with {needs} of memory, but may have {limit}; raise it with `Limits::memory`"
+    )]
+    TooMuchMemory {
+        /// What it starts with.
+        needs: ByteSize,
+        /// What it may have.
+        limit: ByteSize,
+    },
+    /// A name in it breaks its rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// What bytes are that are no component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// Nothing at all.
+    Nothing,
+    /// A core module, which has no WIT interfaces.
+    CoreModule,
+    /// WebAssembly text.
+    Text,
+    /// Something else.
+    Unknown,
+}
+
+impl Found {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::CoreModule => {
+                "build for the target `wasm32-wasip2`, or turn it into a component with `wasm-tools component new`"
+            }
+            Self::Text => "turn it into a binary with `wasm-tools parse`",
+            Self::Nothing | Self::Unknown => "check that it is the `.wasm` file of an actor",
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "empty",
+            Self::CoreModule => "a WebAssembly core module",
+            Self::Text => "WebAssembly text",
+            Self::Unknown => "something else",
+        })
+    }
+}
+
+impl ActorError {
+    /// The error for bytes that did not compile.
+    pub(crate) fn invalid(bytes: &[u8], error: &wasmtime::Error) -> Self {
+        match not_a_component(bytes) {
+            Some(found) => Self::NotAComponent { found },
+            None => Self::Invalid {
+                reason: format!("{error:#}"),
+            },
+        }
+    }
+}
+
+fn not_a_component(bytes: &[u8]) -> Option<Found> {
+    match bytes {
+        [] => Some(Found::Nothing),
+        // Magic, version, and the layer: 0 for modules, 1 for components.
+        [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => None,
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Some(Found::CoreModule),
+        _ if bytes.trim_ascii_start().starts_with(b"(") => Some(Found::Text),
+        _ => Some(Found::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_component_is_told_apart() {
+        assert_eq!(not_a_component(b""), Some(Found::Nothing));
+        assert_eq!(not_a_component(b"\0asm\x01\0\0\0"), Some(Found::CoreModule));
+        assert_eq!(not_a_component(b" \n(component)"), Some(Found::Text));
+        assert_eq!(not_a_component(b"\x7fELF"), Some(Found::Unknown));
+        assert_eq!(not_a_component(b"\0asm\x0d\0\x01\0"), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Actors: components that run on a host.
+
+mod code;
+mod error;
+
+pub(crate) use code::{Code, Export};
+pub use error::{ActorError, Found};
+
+use crate::limits::Limits;
+use bytes::Bytes;
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+/// A WebAssembly component and how to run it: give it to a host under an id. Cheap to clone.
+///
+/// ```no_run
+/// use lattice_host::{Actor, Instances};
+///
+/// let greeter = Actor::from_file("greeter.wasm").env("GREETING", "Hello").instances(Instances::warm());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Actor {
+    source: Source,
+    pub(crate) settings: Settings,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Bytes(Bytes),
+    File(PathBuf),
+}
+
+/// How a component is run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) instances: Instances,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) args: Vec<String>,
+    pub(crate) config: BTreeMap<String, String>,
+}
+
+/// How calls share instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Instances {
+    /// A new instance for each call. Nothing that one call leaves behind reaches another.
+    #[default]
+    Fresh,
+    /// Instances are used again. Calls of a plain `func` have an instance to themselves while they run; calls of an
+    /// `async func` share one and overlap in it.
+    Warm {
+        /// Instances kept at most, of each of the two kinds.
+        most: NonZeroUsize,
+        /// An instance that is not used for this long is dropped.
+        idle: Duration,
+    },
+}
+
+impl Instances {
+    /// Idle times below this are rounded up to it: to look at instances more often costs more than to make them anew.
+    pub(crate) const SHORTEST_IDLE: Duration = Duration::from_millis(100);
+
+    /// Warm with up to 16 instances, each dropped after a minute without a call.
+    pub fn warm() -> Self {
+        Self::Warm {
+            most: NonZeroUsize::MIN.saturating_add(15),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Actor {
+    /// A component as it is in its file.
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
+        Self::new(Source::Bytes(bytes.into()))
+    }
+
+    /// A component in a file, which is read when the actor is started.
+    pub fn from_file(path: impl Into<PathBuf>) -> Self {
+        Self::new(Source::File(path.into()))
+    }
+
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            settings: Settings::default(),
+        }
+    }
+
+    /// How calls share instances; a fresh one for each by default.
+    pub fn instances(mut self, instances: Instances) -> Self {
+        self.settings.instances = instances;
+        self
+    }
+
+    /// What it may use; the host's own limits by default.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = Some(limits);
+        self
+    }
+
+    /// One environment variable more. It sees none of the process's own.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// One program argument more. The first is by convention the program's name.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.settings.args.push(arg.into());
+        self
+    }
+
+    /// One setting more, which it reads through `wasi:config/store`.
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.config.insert(key.into(), value.into());
+        self
+    }
+
+    pub(crate) async fn read(&self) -> Result<Bytes, ActorError> {
+        let path = match &self.source {
+            Source::Bytes(bytes) => return Ok(bytes.clone()),
+            Source::File(path) => path.clone(),
+        };
+        let file = path.clone();
+        let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
+        match read.unwrap_or_else(|lost| Err(std::io::Error::other(lost))) {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(source) => Err(ActorError::Read { path, source }),
+        }
+    }
+}

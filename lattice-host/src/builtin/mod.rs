@@ -1,0 +1,94 @@
+//! What every actor may import without a link: WASI, and three small interfaces of Lattice's own world.
+//!
+//! | interface | gives |
+//! | --- | --- |
+//! | `wasi:cli`, `wasi:clocks`, `wasi:io`, `wasi:random` 0.2 | clocks, random numbers, configured environment and arguments, exit; output goes to `tracing` |
+//! | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, every network use is denied. They are there because a language's standard library imports them |
+//! | `wasi:logging/logging` | messages, to `tracing` |
+//! | `wasi:config/store` | the settings that the actor was given |
+//! | `lattice:rpc/links` | choosing among links for the call being served |
+
+mod flood;
+mod function;
+mod output;
+mod voice;
+mod wasi;
+
+pub(crate) use function::function;
+pub(crate) use voice::Voice;
+pub(crate) use wasi::{Wasi, linker};
+
+use lattice_core::name::InterfaceName;
+
+/// Packages that are served by the WASI implementation.
+const WASI: [&str; 6] = [
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:filesystem",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets",
+];
+
+/// Whether an import is served by the WASI implementation.
+pub(crate) fn is_wasi(import: &str) -> bool {
+    let Some((package, version)) = split(import) else {
+        return false;
+    };
+    let supported =
+        version.starts_with("0.2.") || (cfg!(feature = "p3") && version.starts_with("0.3."));
+    WASI.contains(&package) && supported
+}
+
+/// What to do about an import that only a host could serve, but this one doesn't.
+pub(crate) fn missing(import: &str) -> Option<&'static str> {
+    let (package, version) = split(import)?;
+    if !WASI.contains(&package) || is_wasi(import) {
+        return None;
+    }
+    Some(if version.starts_with("0.3.") {
+        "build the host with the feature `p3`, or the component for `wasm32-wasip2`"
+    } else {
+        "build the component for `wasm32-wasip2`"
+    })
+}
+
+/// Whether an import is served by the host in any way.
+pub(crate) fn is_builtin(interface: &InterfaceName) -> bool {
+    is_wasi(interface.as_str()) || function::serves(interface)
+}
+
+/// Package and version.
+fn split(import: &str) -> Option<(&str, &str)> {
+    let (package, interface) = import.split_once('/')?;
+    Some((package, interface.split_once('@')?.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_in_is_known_by_name_and_version() {
+        for (import, wasi) in [
+            ("wasi:cli/environment@0.2.6", true),
+            ("wasi:sockets/tcp@0.2.0", true),
+            ("wasi:keyvalue/store@0.2.0", false),
+            ("wasi:cli/environment", false),
+            ("wasi:clocks/wall-clock@0.1.0", false),
+            ("acme:cli/environment@0.2.0", false),
+        ] {
+            assert_eq!(is_wasi(import), wasi, "{import}");
+        }
+        assert!(missing("wasi:clocks/wall-clock@0.1.0").is_some());
+        assert_eq!(
+            missing("wasi:clocks/monotonic-clock@0.3.0").is_some(),
+            cfg!(not(feature = "p3"))
+        );
+        assert!(missing("wasi:keyvalue/store@0.2.0").is_none());
+        let builtin = |name| is_builtin(&InterfaceName::new(name).expect(name));
+        assert!(builtin("wasi:logging/logging@0.1.0-draft"));
+        assert!(builtin("lattice:rpc/links@0.1.3"));
+        assert!(!builtin("lattice:keyvalue/store@0.1.0"));
+    }
+}

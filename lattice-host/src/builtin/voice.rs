@@ -1,0 +1,82 @@
+//! What an actor says, as events of `tracing`.
+
+use super::flood::{Flood, Verdict};
+use lattice_core::name::{ComponentId, HostId};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+use tracing::Level;
+
+/// Longest line or message, in bytes; more is cut off, or goes to the next line.
+pub(super) const MAX_LINE: usize = 8 << 10;
+
+/// Speaks for one actor on one host: events with the target `lattice::actor` and the fields `component`, `host` and
+/// `stream` (`stdout`, `stderr` or `log`).
+#[derive(Debug)]
+pub(crate) struct Voice {
+    component: ComponentId,
+    host: HostId,
+    flood: Mutex<Flood>,
+}
+
+/// Writes an event whose level is known at run time only.
+macro_rules! say {
+    ($level:expr, $($event:tt)*) => {
+        match $level {
+            Level::TRACE => tracing::trace!(target: "lattice::actor", $($event)*),
+            Level::DEBUG => tracing::debug!(target: "lattice::actor", $($event)*),
+            Level::INFO => tracing::info!(target: "lattice::actor", $($event)*),
+            Level::WARN => tracing::warn!(target: "lattice::actor", $($event)*),
+            Level::ERROR => tracing::error!(target: "lattice::actor", $($event)*),
+        }
+    };
+}
+
+impl Voice {
+    pub(crate) fn new(component: ComponentId, host: HostId) -> Self {
+        Self {
+            component,
+            host,
+            flood: Mutex::new(Flood::new(Instant::now())),
+        }
+    }
+
+    /// One line of output.
+    pub(super) fn line(&self, level: Level, stream: &'static str, line: &str) {
+        if self.may_speak() {
+            say!(level, component = %self.component, host = %self.host, stream, "{line}");
+        }
+    }
+
+    /// One message of `wasi:logging`.
+    pub(super) fn log(&self, level: Level, context: &str, message: &str) {
+        if self.may_speak() {
+            let (context, message) = (cut(context), cut(message));
+            say!(level, component = %self.component, host = %self.host, stream = "log", context, "{message}");
+        }
+    }
+
+    fn may_speak(&self) -> bool {
+        let verdict = self
+            .flood
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .message(Instant::now());
+        if let Verdict::PassAfter(dropped) = verdict {
+            tracing::warn!(
+                target: "lattice::actor",
+                component = %self.component,
+                host = %self.host,
+                dropped,
+                "messages were dropped: the actor says more than the log takes"
+            );
+        }
+        verdict != Verdict::Drop
+    }
+}
+
+/// The start of a text, up to the longest that is passed on.
+pub(super) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_LINE)]
+}

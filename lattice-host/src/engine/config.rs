@@ -1,0 +1,126 @@
+//! How guests are compiled and where their memory comes from.
+
+use super::machine::available_memory;
+use crate::limits::ByteSize;
+use std::{num::NonZeroU32, path::Path};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
+
+/// Stack of a guest's own functions: a recursion some 10,000 frames deep.
+const WASM_STACK: usize = 512 << 10;
+/// A guest's whole stack, with room for what the host does on it while it serves an import: finding the callee, and
+/// entering it when it is an actor, which then has a stack of its own.
+const STACK: usize = 2 << 20;
+/// Core instances, memories and tables of one component that still fit a slot. Components made from one program have up
+/// to four core instances (the program, its adapters and their glue); composed ones have that several times.
+const PARTS: u32 = 32;
+/// Memory given back to the system when an instance ends: all but this, which is cleared instead, because that is
+/// faster for the first few pages that every program touches.
+const KEEP: usize = 128 << 10;
+
+/// Instances that the pool has slots for, by the memory there is: an instance that uses all of its slot is rare, so
+/// there are eight times as many slots as fit if all did.
+pub(super) fn default_instances(slot: ByteSize) -> NonZeroU32 {
+    let fit = available_memory().as_u64().saturating_mul(8) / slot.as_u64().max(1);
+    let instances = u32::try_from(fit).unwrap_or(u32::MAX).clamp(64, 2_048);
+    NonZeroU32::new(instances).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The configuration that decides what compiled code looks like: the same whatever the memory comes from.
+pub(super) fn code(cache: Option<&Cache>) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(STACK)
+        .wasm_component_model_async(true)
+        .wasm_component_model_map(true)
+        .wasm_component_model_fixed_length_lists(true)
+        .cache(cache.cloned());
+    config
+}
+
+/// An engine whose instances come from slots set aside. Fewer and fewer slots are tried when the system refuses the
+/// address space; `None` when it refuses even a few.
+pub(super) fn pooled(
+    cache: Option<&Cache>,
+    slot: ByteSize,
+    instances: NonZeroU32,
+) -> Option<Engine> {
+    let mut count = instances.get();
+    loop {
+        let mut config = code(cache);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slot, count)));
+        match Engine::new(&config) {
+            Ok(engine) => return Some(engine),
+            Err(error) if count > 16 => {
+                tracing::debug!(
+                    count,
+                    error = format!("{error:#}"),
+                    "a pool of instances was refused; trying a smaller one"
+                );
+                count /= 4;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "no pool of instances; each is made on demand, which is slower"
+                );
+                return None;
+            }
+        }
+    }
+}
+
+fn pool(slot: ByteSize, instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(4))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(4))
+        .total_stacks(instances.saturating_mul(2))
+        .max_core_instances_per_component(PARTS)
+        .max_memories_per_component(PARTS)
+        .max_tables_per_component(PARTS)
+        .max_memory_size(slot.as_usize())
+        .linear_memory_keep_resident(KEEP)
+        .table_keep_resident(KEEP);
+    pool
+}
+
+/// The cache of compiled code in `directory`, or in the user's own. A cache that can't be used is done without.
+pub(super) fn open_cache(directory: Option<&Path>) -> Option<Cache> {
+    let mut config = CacheConfig::new();
+    if let Some(directory) = directory {
+        config.with_directory(directory);
+    }
+    match Cache::new(config) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "compiled code can't be kept on disk; every start compiles anew"
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_always_some_slots_and_never_too_many() {
+        assert_eq!(default_instances(ByteSize::gib(4_000_000)).get(), 64);
+        assert_eq!(default_instances(ByteSize::bytes(0)).get(), 2_048);
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_used_is_done_without() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        assert!(open_cache(Some(&file.path().join("below-a-file"))).is_none());
+        assert!(open_cache(Some(Path::new("relative"))).is_none());
+    }
+}

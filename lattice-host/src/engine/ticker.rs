@@ -1,0 +1,109 @@
+//! The clock that guests are interrupted by.
+//!
+//! A thread of its own, because a runtime whose threads are all busy in guests would not tick, and then nothing would
+//! interrupt those guests.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Between two ticks: how long a guest may keep a thread from everyone else. Short enough not to be felt by neighbours,
+/// long enough for the interruption itself (a microsecond or so) not to count.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// How many ticks there have been. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ticks(Arc<AtomicU64>);
+
+impl Ticks {
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Ticks until it is dropped.
+#[derive(Debug)]
+pub(super) struct Ticker {
+    ticks: Ticks,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// Starts the thread, which does `on_tick` each time.
+    pub(super) fn start(on_tick: impl Fn() + Send + 'static) -> io::Result<Self> {
+        let ticks = Ticks::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (counter, stopped) = (ticks.clone(), stop.clone());
+        let work = move || {
+            let mut due = Instant::now() + TICK;
+            while !stopped.load(Ordering::Acquire) {
+                let now = Instant::now();
+                if now < due {
+                    thread::park_timeout(due - now);
+                    continue;
+                }
+                counter.0.fetch_add(1, Ordering::Relaxed);
+                on_tick();
+                // After the machine slept, one tick and not a burst of them.
+                due = (due + TICK).max(now);
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("lattice-ticker".to_owned())
+            .spawn(work)?;
+        Ok(Self {
+            ticks,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn ticks(&self) -> &Ticks {
+        &self.ticks
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It is awake now and has nothing left to do but to end.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn ticks_until_it_is_dropped() {
+        let (tick, ticked) = mpsc::channel();
+        let ticker = Ticker::start(move || drop(tick.send(()))).expect("a thread");
+        for _ in 0..3 {
+            ticked
+                .recv_timeout(Duration::from_secs(10))
+                .expect("a tick");
+        }
+        assert!(ticker.ticks().now() >= 3);
+        drop(ticker);
+        // The thread is gone, and with it the other end of the channel.
+        while ticked.try_recv().is_ok() {}
+        assert_eq!(ticked.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    }
+}

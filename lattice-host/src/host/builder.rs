@@ -1,0 +1,159 @@
+//! Making a host.
+
+use super::{Host, HostError, Shared};
+use crate::{actor::Actor, engine::Engine, limits::Limits};
+use futures_util::future::try_join_all;
+use lattice_core::{
+    Lattice,
+    name::{ComponentId, HostId},
+    node::NodeOptions,
+    serve::Service,
+};
+use lattice_provider_sdk::IntoService;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Makes a [`Host`]. Names are checked by [`start`](Self::start).
+#[must_use = "a host does nothing until it is started"]
+pub struct HostBuilder {
+    lattice: Lattice,
+    id: Option<String>,
+    labels: Vec<(String, String)>,
+    limits: Limits,
+    engine: Option<Engine>,
+    providers: Vec<(String, Arc<dyn Service>)>,
+    actors: Vec<(String, Actor)>,
+}
+
+impl HostBuilder {
+    pub(super) fn new(lattice: Lattice) -> Self {
+        Self {
+            lattice,
+            id: None,
+            labels: Vec::new(),
+            limits: Limits::default(),
+            engine: None,
+            providers: Vec::new(),
+            actors: Vec::new(),
+        }
+    }
+
+    /// An actor to run from the start.
+    pub fn actor(mut self, id: &str, actor: Actor) -> Self {
+        self.actors.push((id.to_owned(), actor));
+        self
+    }
+
+    /// A provider to run from the start, in this process: anything that implements the provider SDK's `Provider`, or an
+    /// `Arc<dyn Service>`.
+    pub fn provider(mut self, id: &str, provider: impl IntoService) -> Self {
+        self.providers
+            .push((id.to_owned(), provider.into_service()));
+        self
+    }
+
+    /// The host's id; a random one by default.
+    pub fn id(mut self, id: &str) -> Self {
+        self.id = Some(id.to_owned());
+        self
+    }
+
+    /// One label more, for people and for placement.
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Limits of actors that have none of their own, and how much of a provider may run at once.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// An engine of one's own instead of [`Engine::shared`].
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// Joins the lattice and starts everything. When this returns, all of it can be called.
+    ///
+    /// # Errors
+    /// [`HostError`] for the first thing that does not start; nothing runs then.
+    pub async fn start(self) -> Result<Host, HostError> {
+        let mut options = NodeOptions::default();
+        if let Some(id) = &self.id {
+            options = options.host(HostId::new(id)?);
+        }
+        for (name, value) in &self.labels {
+            options = options.label(name, value);
+        }
+        let mut ids = BTreeSet::new();
+        let providers = named(self.providers, &mut ids)?;
+        let actors = named(self.actors, &mut ids)?;
+        let engine = match self.engine {
+            Some(engine) => engine,
+            None => shared_engine().await?,
+        };
+        let node = self.lattice.node(options).await?;
+        let host = Host(Arc::new(Shared {
+            serving: Mutex::default(),
+            node,
+            engine,
+            limits: self.limits,
+        }));
+        match start_all(&host, providers, actors).await {
+            Ok(()) => Ok(host),
+            Err(error) => {
+                // Some of it may have been announced already.
+                host.shutdown(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn start_all(
+    host: &Host,
+    providers: Vec<(ComponentId, Arc<dyn Service>)>,
+    actors: Vec<(ComponentId, Actor)>,
+) -> Result<(), HostError> {
+    let loading = actors.into_iter().map(|(id, actor)| host.load(id, actor));
+    let loaded = try_join_all(loading).await?;
+    for (id, provider) in providers {
+        host.serve(id, provider, &host.0.limits).await?;
+    }
+    for actor in loaded {
+        host.start_loaded(actor).await?;
+    }
+    Ok(())
+}
+
+/// Sets aside the memory of a pool when it is the first, which may take a moment.
+async fn shared_engine() -> Result<Engine, HostError> {
+    match tokio::task::spawn_blocking(Engine::shared).await {
+        Ok(engine) => Ok(engine?),
+        Err(lost) => Err(crate::engine::EngineError::Unsupported {
+            reason: lost.to_string(),
+        }
+        .into()),
+    }
+}
+
+fn named<T>(
+    things: Vec<(String, T)>,
+    ids: &mut BTreeSet<ComponentId>,
+) -> Result<Vec<(ComponentId, T)>, HostError> {
+    let mut named = Vec::new();
+    for (id, thing) in things {
+        let id = ComponentId::new(&id)?;
+        if !ids.insert(id.clone()) {
+            return Err(HostError::Twice { component: id });
+        }
+        named.push((id, thing));
+    }
+    Ok(named)
+}

@@ -1,0 +1,92 @@
+//! Imports that lead to other components, wherever those run.
+
+mod failure;
+
+pub(crate) use failure::FailureValue;
+
+use crate::{
+    instance::{Guest, Outgoing, outgoing},
+    transcode::{Asyncness, FunctionPlan, ImportHandler, Reply},
+};
+use bytes::Bytes;
+use lattice_core::{
+    call::{CallError, FunctionRef},
+    name::{FunctionName, InterfaceName},
+};
+use std::sync::Arc;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
+
+/// An imported function of an interface that the host knows nothing about but its types.
+pub(crate) struct RemoteFunction {
+    function: Arc<FunctionRef>,
+    failure: Option<Arc<FailureValue>>,
+    asyncness: Asyncness,
+}
+
+/// A call that a guest made failed, and the function's type has no room to say so: the guest traps.
+#[derive(Debug, thiserror::Error)]
+#[error("a call of `{interface}#{function}` failed: {error}")]
+pub(crate) struct CallFailed {
+    interface: InterfaceName,
+    function: FunctionName,
+    // Not its source: it is in the message already, and whoever prints the whole chain should not read it twice.
+    error: CallError,
+}
+
+impl RemoteFunction {
+    pub(crate) fn new(
+        interface: InterfaceName,
+        function: FunctionName,
+        plan: &FunctionPlan,
+        item: &ComponentItem,
+    ) -> Self {
+        Self {
+            function: Arc::new(FunctionRef::new(interface, function, plan.signature())),
+            failure: FailureValue::of(item).map(Arc::new),
+            asyncness: plan.asyncness(),
+        }
+    }
+}
+
+impl ImportHandler<Guest> for RemoteFunction {
+    fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> Reply {
+        let outgoing = outgoing(store, &self.function);
+        let answer = answer(
+            outgoing,
+            self.function.clone(),
+            self.failure.clone(),
+            arguments.into(),
+        );
+        match self.asyncness {
+            Asyncness::Sync => Box::pin(answer),
+            // The callee may be an actor on this host, and Wasmtime can't enter one guest from inside of the poll of
+            // another's pending imports.
+            Asyncness::Async => Box::pin(async {
+                let task = AbortOnDropHandle::new(tokio::spawn(answer));
+                task.await.unwrap_or_else(|lost| Err(Error::new(lost)))
+            }),
+        }
+    }
+}
+
+async fn answer(
+    outgoing: Result<Outgoing, CallError>,
+    function: Arc<FunctionRef>,
+    failure: Option<Arc<FailureValue>>,
+    arguments: Bytes,
+) -> wasmtime::Result<Bytes> {
+    let result = match outgoing {
+        Ok(outgoing) => outgoing.call(&function, arguments).await,
+        Err(error) => Err(error),
+    };
+    match (result, failure) {
+        (Ok(result), _) => Ok(result),
+        (Err(error), Some(failure)) => Ok(failure.encode(&error)),
+        (Err(error), None) => Err(Error::new(CallFailed {
+            interface: function.interface().clone(),
+            function: function.function().clone(),
+            error,
+        })),
+    }
+}

@@ -1,0 +1,118 @@
+//! Warm instances that serve one call at a time.
+
+use super::{Call, HostedActor, Outcome, guest::Serving, instance::Instance};
+use crate::{
+    actor::{Export, Instances},
+    instance::Guest,
+    transcode::BoundExport,
+};
+use lattice_core::{call::CallError, wire::FunctionKey};
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The instances, and who waits for one.
+pub(super) struct Exclusive {
+    actor: Arc<HostedActor>,
+    idle: Arc<Mutex<Vec<Idle>>>,
+    /// One for each instance that may be: whoever has one may take or make an instance.
+    permits: Semaphore,
+    _sweeper: AbortOnDropHandle<()>,
+}
+
+struct Idle {
+    instance: Warmed,
+    since: Instant,
+}
+
+/// An instance with the functions that were called in it before.
+struct Warmed {
+    instance: Instance,
+    functions: HashMap<FunctionKey, BoundExport<Guest>>,
+}
+
+impl Exclusive {
+    pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, after: Duration) -> Arc<Self> {
+        let idle = Arc::default();
+        let sweeper = tokio::spawn(sweep(Arc::clone(&idle), after));
+        Arc::new(Self {
+            actor,
+            idle,
+            permits: Semaphore::new(most.get().min(Semaphore::MAX_PERMITS)),
+            _sweeper: AbortOnDropHandle::new(sweeper),
+        })
+    }
+
+    /// The instance used last: its memory is the most likely to be in a cache.
+    fn take(&self) -> Option<Warmed> {
+        lock(&self.idle).pop().map(|idle| idle.instance)
+    }
+
+    fn put_back(&self, instance: Warmed) {
+        if !instance.instance.is_bloated() {
+            lock(&self.idle).push(Idle {
+                instance,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+/// # Cancel safety
+/// Dropping the future drops the instance that it was using.
+pub(super) async fn call(instances: Arc<Exclusive>, export: Arc<Export>, call: Call) -> Outcome {
+    let actor = &instances.actor;
+    let stopping = |_| CallError::Stopping {
+        component: actor.id.clone(),
+    };
+    let _permit = instances.permits.acquire().await.map_err(stopping)?;
+    let mut warmed = match instances.take() {
+        Some(warmed) => warmed,
+        None => Warmed {
+            instance: Instance::start(actor, Serving::one(call.context)).await?,
+            functions: HashMap::new(),
+        },
+    };
+    warmed.instance.serve_next(call.context);
+    let result = warmed.call(&export, call).await?;
+    instances.put_back(warmed);
+    Ok(result)
+}
+
+impl Warmed {
+    async fn call(&mut self, export: &Export, call: Call) -> Outcome {
+        if !self.functions.contains_key(&call.function) {
+            let bound = self
+                .instance
+                .bind(export)
+                .map_err(|error| self.instance.failure(&error))?;
+            self.functions.insert(call.function, bound);
+        }
+        self.instance
+            .call(&self.functions[&call.function], call.arguments)
+            .await
+    }
+}
+
+/// Drops what has not been used for a while.
+async fn sweep(idle: Arc<Mutex<Vec<Idle>>>, after: Duration) {
+    let mut interval = tokio::time::interval(after.max(Instances::SHORTEST_IDLE) / 2);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let now = Instant::now();
+        let stale: Vec<Idle> = lock(&idle)
+            .extract_if(.., |idle| now.duration_since(idle.since) >= after)
+            .collect();
+        drop(stale);
+    }
+}
+
+fn lock(idle: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}

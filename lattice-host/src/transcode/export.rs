@@ -1,0 +1,180 @@
+//! Exports of a guest, called with wire bytes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::component::{Accessor, Func, GuestTaskId, TypedFunc};
+use wasmtime::{AsContext, Result, Store};
+
+use super::for_flat_count;
+use super::plan::{Asyncness, FunctionPlan};
+use super::raw::{FlatArguments, FlatReturn, SPILLED};
+use super::validate::Arguments;
+
+/// A call on its way: resolves to the wire bytes of the result.
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
+
+/// An exported function of a component, ready to be found in any instance of it.
+pub(crate) struct ExportFunction<T: 'static> {
+    plan: Arc<FunctionPlan>,
+    bind: fn(Func, &Store<T>) -> Result<Callee<T>>,
+}
+
+impl<T: Send + 'static> ExportFunction<T> {
+    /// Prepares the function of `plan`.
+    pub(crate) fn new(plan: Arc<FunctionPlan>) -> Self {
+        let bind = match (plan.asyncness(), plan.result_flat()) {
+            // A sync function returns one core value; whatever needs more is in memory.
+            (Asyncness::Sync, 0) => bind_sync::<T, 0>,
+            (Asyncness::Sync, 1) => bind_sync::<T, 1>,
+            (Asyncness::Sync, _) => bind_sync::<T, SPILLED>,
+            (Asyncness::Async, flat @ 0..=16) => for_flat_count!(flat, N => bind_async::<T, N>),
+            (Asyncness::Async, _) => bind_async::<T, SPILLED>,
+        };
+        Self { plan, bind }
+    }
+
+    /// The function's plan.
+    pub(crate) fn plan(&self) -> &Arc<FunctionPlan> {
+        &self.plan
+    }
+
+    /// Binds `func`, which is this function in an instance of `store`.
+    ///
+    /// # Errors
+    /// When `func` is another function.
+    ///
+    /// # Panics
+    /// When `func` isn't of `store`.
+    pub(crate) fn bind(&self, store: &Store<T>, func: Func) -> Result<BoundExport<T>> {
+        Ok(BoundExport {
+            callee: (self.bind)(func, store)?,
+        })
+    }
+}
+
+/// An exported function of one instance.
+pub(crate) struct BoundExport<T: 'static> {
+    callee: Callee<T>,
+}
+
+impl<T: Send + 'static> BoundExport<T> {
+    /// Calls the function with the whole store to itself, and returns the wire bytes of the result.
+    ///
+    /// # Errors
+    /// When the guest traps. The store is then of no more use. A result over the store's hostcall fuel is a
+    /// [`LiftError::TooLarge`](super::LiftError::TooLarge).
+    ///
+    /// A guest that waits for what never comes is not an error but waits: put a deadline around the call.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
+    pub(crate) async fn call(&self, store: &mut Store<T>, arguments: Arguments) -> Result<Vec<u8>> {
+        match &self.callee {
+            Callee::Sync(function) => function.call(store, arguments.0).await,
+            Callee::Async(function) => {
+                let call =
+                    async |accessor: &Accessor<T>| function.start(accessor, arguments.0)?.1.await;
+                store.run_concurrent(call).await?
+            }
+        }
+    }
+
+    /// Starts a call beside other calls in the same store, and tells the task that serves it. Calls of an `async func`
+    /// overlap; a plain `func` holds the instance until it returns. The guest runs when the store's event loop next does.
+    ///
+    /// The future resolves to the wire bytes of the result. A trap of any call in the store, this one's too, isn't
+    /// reported there but ends `run_concurrent`, and the future is then never resolved: whoever waits for it has to be
+    /// told by its owner.
+    ///
+    /// # Errors
+    /// When the guest can't be called at all.
+    ///
+    /// # Cancel safety
+    /// The call runs on in the guest when the future is dropped; its result is lost.
+    pub(crate) fn start<'a>(
+        &self,
+        accessor: &'a Accessor<T>,
+        arguments: Arguments,
+    ) -> Result<(GuestTaskId, Running<'a>)> {
+        match &self.callee {
+            Callee::Sync(function) => function.start(accessor, arguments.0),
+            Callee::Async(function) => function.start(accessor, arguments.0),
+        }
+    }
+
+    /// [Starts](Self::start) a call and waits for its result.
+    #[cfg(test)]
+    pub(crate) async fn call_concurrent(
+        &self,
+        accessor: &Accessor<T>,
+        arguments: Arguments,
+    ) -> Result<Vec<u8>> {
+        self.start(accessor, arguments)?.1.await
+    }
+}
+
+/// A typed function, without the number of core values in its type.
+enum Callee<T: 'static> {
+    Sync(Box<dyn CallSync<T>>),
+    Async(Box<dyn Start<T>>),
+}
+
+trait Start<T>: Send + Sync {
+    fn start<'a>(
+        &self,
+        accessor: &'a Accessor<T>,
+        arguments: Bytes,
+    ) -> Result<(GuestTaskId, Running<'a>)>;
+}
+
+/// Apart from [`Start`], so that its code is compiled for the three carriers of sync functions only.
+trait CallSync<T>: Start<T> {
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Running<'a>;
+}
+
+impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
+    fn start<'a>(
+        &self,
+        accessor: &'a Accessor<T>,
+        arguments: Bytes,
+    ) -> Result<(GuestTaskId, Running<'a>)> {
+        let function = *self;
+        let call = accessor
+            .with(|store| function.start_call_concurrent(store, FlatArguments(arguments)))?;
+        let task = call.task();
+        let result = async move { Ok(function.finish_call_concurrent(accessor, call).await?.0) };
+        Ok((task, Box::pin(result)))
+    }
+}
+
+impl<T: Send + 'static, const N: usize> CallSync<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Running<'a> {
+        let function = *self;
+        Box::pin(async move {
+            Ok(function
+                .call_async(store, FlatArguments(arguments))
+                .await?
+                .0)
+        })
+    }
+}
+
+fn bind_sync<T: Send + 'static, const N: usize>(func: Func, store: &Store<T>) -> Result<Callee<T>> {
+    Ok(Callee::Sync(Box::new(typed::<N>(func, store)?)))
+}
+
+fn bind_async<T: Send + 'static, const N: usize>(
+    func: Func,
+    store: &Store<T>,
+) -> Result<Callee<T>> {
+    Ok(Callee::Async(Box::new(typed::<N>(func, store)?)))
+}
+
+fn typed<const N: usize>(
+    func: Func,
+    store: impl AsContext,
+) -> Result<TypedFunc<FlatArguments, FlatReturn<N>>> {
+    func.typed(store)
+}

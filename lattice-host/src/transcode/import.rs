@@ -1,0 +1,115 @@
+//! Imports of a guest, served from wire bytes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::component::{Accessor, LinkerInstance};
+use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
+
+use super::plan::{Asyncness, FunctionPlan};
+use super::raw::{FlatParams, FlatResult};
+use super::wire::ValueError;
+
+/// What an import answers: the wire bytes of its result, or an error that traps the guest.
+pub(crate) type Reply = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
+
+/// Serves an import.
+pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
+    /// Takes the wire bytes of a call's arguments, which are always valid for the plan. What the store knows has to be
+    /// taken from it at once; the reply may come later. A reply that is ready when first polled costs no switch of
+    /// stacks and no task.
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> Reply;
+}
+
+impl<T, F> ImportHandler<T> for F
+where
+    F: Fn(StoreContextMut<'_, T>, Vec<u8>) -> Reply + Send + Sync + 'static,
+{
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> Reply {
+        self(store, arguments)
+    }
+}
+
+/// Why an import that was called traps its guest, apart from what its handler reports.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ImportError {
+    /// The handler's bytes aren't a result of the function. Both ends agree on the signature, so one of them has an
+    /// encoding fault.
+    #[error("`{function}` of `{interface}` was answered with bytes that are not its result")]
+    BadResult {
+        /// Interface of the import.
+        interface: Box<str>,
+        /// The function.
+        function: Box<str>,
+        /// What is wrong with the bytes.
+        source: ValueError,
+    },
+}
+
+/// Defines the function of `plan` in `linker`, which is for the plan's interface.
+///
+/// A plain `func` blocks its instance until the reply is there; calls of an `async func` overlap.
+///
+/// # Errors
+/// When the name is already defined, or the engine lacks what async functions need.
+pub(crate) fn link_import<T: Send + 'static>(
+    linker: &mut LinkerInstance<'_, T>,
+    plan: Arc<FunctionPlan>,
+    handler: Arc<dyn ImportHandler<T>>,
+) -> Result<()> {
+    // Parameters that spill take no core values of their own.
+    let params = match plan.params_flat() {
+        flat @ 0..=16 => flat,
+        _ => 0,
+    };
+    if plan.result_flat() == 0 {
+        for_flat_count!(params, N => link::<T, N, 0>(linker, plan, handler))
+    } else {
+        for_flat_count!(params, N => link::<T, N, 1>(linker, plan, handler))
+    }
+}
+
+/// As thin as can be: this is compiled once for every number of core values, with all of wasmtime's code below it.
+fn link<T: Send + 'static, const P: usize, const R: usize>(
+    linker: &mut LinkerInstance<'_, T>,
+    plan: Arc<FunctionPlan>,
+    handler: Arc<dyn ImportHandler<T>>,
+) -> Result<()> {
+    let name = Arc::clone(&plan);
+    match plan.asyncness() {
+        Asyncness::Sync => linker.func_wrap_async(
+            name.name(),
+            move |store: StoreContextMut<'_, T>, params: FlatParams<P>| {
+                let reply = handler.call(store, params.0);
+                Box::new(answer::<R>(Arc::clone(&plan), reply))
+            },
+        ),
+        Asyncness::Async => linker.func_wrap_concurrent(
+            name.name(),
+            move |accessor: &Accessor<T>, params: FlatParams<P>| {
+                let reply =
+                    accessor.with(|mut store| handler.call(store.as_context_mut(), params.0));
+                Box::pin(answer::<R>(Arc::clone(&plan), reply))
+            },
+        ),
+    }
+}
+
+async fn answer<const R: usize>(plan: Arc<FunctionPlan>, reply: Reply) -> Result<FlatResult<R>> {
+    let wire = reply.await?;
+    check(&plan, &wire)?;
+    Ok(FlatResult(wire))
+}
+
+fn check(plan: &FunctionPlan, wire: &[u8]) -> Result<()> {
+    let checked = plan.validate_results(wire);
+    checked.map(drop).map_err(|source| {
+        Error::new(ImportError::BadResult {
+            interface: plan.interface().into(),
+            function: plan.name().into(),
+            source,
+        })
+    })
+}

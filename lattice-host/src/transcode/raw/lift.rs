@@ -1,0 +1,427 @@
+//! Guest memory to wire bytes.
+//!
+//! Everything a guest says is checked here, because wasmtime was told nothing about the type: pointers, lengths,
+//! alignment, discriminants, characters and text.
+//!
+//! What is written is paid for with the store's hostcall fuel, a byte each and before it is written, so that a guest
+//! can't make the host hold more than its limit (the buffer may have up to twice that reserved as it grows).
+
+use std::collections::HashSet;
+use std::{slice, str};
+
+use wasmtime::ValRaw;
+use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
+use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext};
+
+use super::super::wire::{put_char, put_flags, put_sint, put_str, put_uint};
+use super::types::{Cases, Kind, Places, Scalar, flags_size};
+
+/// Set in the length of a latin1+utf16 string that is in UTF-16.
+const UTF16_TAG: u32 = 1 << 31;
+
+/// Unpaid bytes that small values may add up to before they are paid for.
+const UNPAID: usize = 1024;
+
+/// What is wrong with a value that a guest passed. It is a trap in that guest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LiftError {
+    /// The value takes more wire bytes than the store's hostcall fuel allows.
+    #[error("the guest passed a value over the size limit; pass less at once")]
+    TooLarge,
+    /// A pointer or length reaches outside of the guest's memory.
+    #[error("the guest passed a pointer or length beyond its memory")]
+    OutOfBounds,
+    /// A pointer isn't aligned for what it points to.
+    #[error("the guest passed a pointer that is not aligned to {align} bytes")]
+    Misaligned {
+        /// Alignment required.
+        align: usize,
+    },
+    /// Text isn't in the guest's encoding.
+    #[error("the guest passed a string that is not valid in its encoding")]
+    Text,
+    /// A number is no character.
+    #[error("the guest passed {0:#x} as a char, which is no Unicode scalar value")]
+    Char(u32),
+    /// A discriminant names no case.
+    #[error("the guest passed case {case} of a type that has {cases}")]
+    Case {
+        /// The discriminant.
+        case: u32,
+        /// How many cases there are.
+        cases: u32,
+    },
+    /// A map has the same key twice.
+    #[error("the guest passed a map that repeats a key")]
+    DuplicateKey,
+    /// The type isn't one that a plan would have accepted.
+    #[error("the guest passed a value of a type that isn't supported")]
+    Unsupported,
+}
+
+/// Lifts a parameter or result tuple from core values.
+pub(super) fn from_flat(
+    cx: &mut LiftContext<'_>,
+    ty: InterfaceType,
+    values: &[ValRaw],
+) -> Result<Vec<u8>, LiftError> {
+    let mut lifter = Lifter::new(cx);
+    lifter.flat(ty, &mut values.iter())?;
+    lifter.finish()
+}
+
+/// Lifts a parameter or result tuple from the guest's memory, starting at `at`.
+pub(super) fn from_memory(
+    cx: &mut LiftContext<'_>,
+    ty: InterfaceType,
+    at: usize,
+) -> Result<Vec<u8>, LiftError> {
+    let mut lifter = Lifter::new(cx);
+    let abi = lifter.types.canonical_abi(&ty);
+    lifter.block(at, abi.size32 as usize, abi.align32)?;
+    lifter.memory(ty, at)?;
+    lifter.finish()
+}
+
+struct Lifter<'c, 'a> {
+    cx: &'c mut LiftContext<'a>,
+    types: &'a ComponentTypes,
+    memory: &'a [u8],
+    encoding: StringEncoding,
+    wire: Vec<u8>,
+    /// Wire bytes paid for; never more than the whole value has.
+    paid: usize,
+}
+
+impl<'c, 'a> Lifter<'c, 'a> {
+    fn new(cx: &'c mut LiftContext<'a>) -> Self {
+        let encoding = cx.options().string_encoding;
+        let (types, memory): (&'a ComponentTypes, _) = (cx.types, cx.memory());
+        Self {
+            cx,
+            types,
+            memory,
+            encoding,
+            wire: Vec::with_capacity(64),
+            paid: 0,
+        }
+    }
+
+    fn finish(mut self) -> Result<Vec<u8>, LiftError> {
+        self.pay_for(0)?;
+        Ok(self.wire)
+    }
+
+    /// Pays for all that has been written and for `more` bytes that surely will be.
+    fn pay_for(&mut self, more: usize) -> Result<(), LiftError> {
+        let due = (self.wire.len() + more).saturating_sub(self.paid);
+        self.cx.consume_fuel(due).map_err(|_| LiftError::TooLarge)?;
+        self.paid += due;
+        Ok(())
+    }
+
+    fn pay_in_steps(&mut self) -> Result<(), LiftError> {
+        if self.wire.len() > self.paid.saturating_add(UNPAID) {
+            self.pay_for(0)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flat(
+        &mut self,
+        ty: InterfaceType,
+        values: &mut slice::Iter<'_, ValRaw>,
+    ) -> Result<(), LiftError> {
+        match Kind::of(self.types, ty) {
+            Kind::Scalar(scalar) => {
+                let value = next(values)?;
+                // Narrow values leave the rest of their slot undefined.
+                let bits = match scalar.size() {
+                    8 => value.get_u64(),
+                    _ => value.get_u32().into(),
+                };
+                self.scalar(scalar, bits)
+            }
+            Kind::String => {
+                let (at, length) = (next(values)?.get_u32(), next(values)?.get_u32());
+                self.string(at, length)
+            }
+            Kind::List(element) => {
+                let (at, length) = (next(values)?.get_u32(), next(values)?.get_u32());
+                self.list(element, at, length)
+            }
+            Kind::Map(_) => {
+                let (at, length) = (next(values)?.get_u32(), next(values)?.get_u32());
+                self.map(ty, at, length)
+            }
+            Kind::FixedList { element, length } => {
+                (0..length).try_for_each(|_| self.flat(element, values))
+            }
+            Kind::Fields(fields) => fields.iter().try_for_each(|field| self.flat(field, values)),
+            Kind::Cases(cases) => self.flat_case(cases, values),
+            Kind::Flags { labels } => {
+                let bits = next(values)?.get_u32();
+                put_flags(&mut self.wire, labels, bits);
+                Ok(())
+            }
+            Kind::Unsupported => Err(LiftError::Unsupported),
+        }
+    }
+
+    /// A discriminant, then as many values as the largest case has. Cases that share a slot need no conversion: a
+    /// narrower value is in the low bits of a wider slot.
+    fn flat_case(
+        &mut self,
+        cases: Cases<'_>,
+        values: &mut slice::Iter<'_, ValRaw>,
+    ) -> Result<(), LiftError> {
+        let flat = cases.flat().ok_or(LiftError::Unsupported)?;
+        let after = values
+            .len()
+            .checked_sub(flat)
+            .ok_or(LiftError::Unsupported)?;
+        let case = self.case(cases, next(values)?.get_u32())?;
+        if let Some(payload) = cases.payload(case) {
+            self.flat(payload, values)?;
+        }
+        while values.len() > after {
+            next(values)?;
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, ty: InterfaceType, at: usize) -> Result<(), LiftError> {
+        match Kind::of(self.types, ty) {
+            Kind::Scalar(scalar) => {
+                let bits = self.load(at, scalar.size())?;
+                self.scalar(scalar, bits)
+            }
+            Kind::String => {
+                let (at, length) = self.load_pair(at)?;
+                self.string(at, length)
+            }
+            Kind::List(element) => {
+                let (at, length) = self.load_pair(at)?;
+                self.list(element, at, length)
+            }
+            Kind::Map(_) => {
+                let (at, length) = self.load_pair(at)?;
+                self.map(ty, at, length)
+            }
+            Kind::FixedList { element, length } => self.elements(element, at, length),
+            Kind::Fields(fields) => {
+                let mut places = Places::new(self.types, at);
+                fields
+                    .iter()
+                    .try_for_each(|field| self.memory(field, places.place(field)))
+            }
+            Kind::Cases(cases) => {
+                let discriminant = self.load(at, cases.discriminant_size())?;
+                let case = self.case(cases, discriminant as u32)?;
+                let payload = cases.payload(case);
+                payload.map_or(Ok(()), |ty| self.memory(ty, at + cases.payload_offset()))
+            }
+            Kind::Flags { labels } => {
+                let bits = self.load(at, flags_size(labels))?;
+                put_flags(&mut self.wire, labels, bits as u32);
+                Ok(())
+            }
+            Kind::Unsupported => Err(LiftError::Unsupported),
+        }
+    }
+
+    #[inline]
+    fn scalar(&mut self, scalar: Scalar, bits: u64) -> Result<(), LiftError> {
+        let wire = &mut self.wire;
+        match scalar {
+            Scalar::Bool => wire.push((bits != 0).into()),
+            Scalar::S8 | Scalar::U8 => wire.push(bits as u8),
+            Scalar::U16 => put_uint(wire, (bits as u16).into()),
+            Scalar::S16 => put_sint(wire, (bits as i16).into()),
+            Scalar::U32 => put_uint(wire, (bits as u32).into()),
+            Scalar::S32 => put_sint(wire, (bits as i32).into()),
+            Scalar::U64 => put_uint(wire, bits),
+            Scalar::S64 => put_sint(wire, bits.cast_signed()),
+            Scalar::F32 => wire.extend_from_slice(&(bits as u32).to_le_bytes()),
+            Scalar::F64 => wire.extend_from_slice(&bits.to_le_bytes()),
+            Scalar::Char => {
+                let code = bits as u32;
+                put_char(wire, char::from_u32(code).ok_or(LiftError::Char(code))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn case(&mut self, cases: Cases<'_>, case: u32) -> Result<u32, LiftError> {
+        let count = cases.count();
+        if case >= count {
+            return Err(LiftError::Case { case, cases: count });
+        }
+        put_uint(&mut self.wire, case.into());
+        Ok(case)
+    }
+
+    fn list(&mut self, element: InterfaceType, at: u32, length: u32) -> Result<(), LiftError> {
+        let abi = self.types.canonical_abi(&element);
+        let (at, length, size) = (at as usize, length as usize, abi.size32 as usize);
+        self.block(at, size_of_all(length, size)?, abi.align32)?;
+        put_uint(&mut self.wire, length as u64);
+        self.elements(element, at, length)
+    }
+
+    fn elements(
+        &mut self,
+        element: InterfaceType,
+        at: usize,
+        length: usize,
+    ) -> Result<(), LiftError> {
+        let size = self.types.canonical_abi(&element).size32 as usize;
+        let block = self.range(at, size_of_all(length, size)?)?;
+        // No value takes less than a byte on the wire.
+        self.pay_for(length)?;
+        self.wire.reserve(length);
+        match Kind::of(self.types, element) {
+            Kind::Scalar(Scalar::U8 | Scalar::S8) => self.wire.extend_from_slice(block),
+            Kind::Scalar(Scalar::F32 | Scalar::F64) => {
+                self.pay_for(block.len())?;
+                self.wire.extend_from_slice(block);
+            }
+            Kind::Scalar(scalar) => {
+                for bytes in block.chunks_exact(size) {
+                    self.scalar(scalar, little_endian(bytes))?;
+                    self.pay_in_steps()?;
+                }
+            }
+            _ => {
+                for index in 0..length {
+                    self.memory(element, at + index * size)?;
+                    self.pay_in_steps()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, ty: InterfaceType, at: u32, length: u32) -> Result<(), LiftError> {
+        let Kind::Map(map) = Kind::of(self.types, ty) else {
+            return Err(LiftError::Unsupported);
+        };
+        let (at, length, size) = (at as usize, length as usize, map.entry_abi.size32 as usize);
+        self.block(at, size_of_all(length, size)?, map.entry_abi.align32)?;
+        put_uint(&mut self.wire, length as u64);
+        // A key and a value take at least a byte each on the wire.
+        self.pay_for(length.saturating_mul(2))?;
+        let mut keys = Vec::with_capacity(length);
+        for index in 0..length {
+            let entry = at + index * size;
+            let start = self.wire.len();
+            self.memory(map.key, entry)?;
+            keys.push(start..self.wire.len());
+            self.memory(map.value, entry + map.value_offset32 as usize)?;
+            self.pay_in_steps()?;
+        }
+        let mut seen = HashSet::with_capacity(length);
+        if keys.into_iter().all(|key| seen.insert(&self.wire[key])) {
+            return Ok(());
+        }
+        Err(LiftError::DuplicateKey)
+    }
+
+    fn string(&mut self, at: u32, length: u32) -> Result<(), LiftError> {
+        let at = at as usize;
+        match self.encoding {
+            StringEncoding::Utf8 => {
+                let text = self.block(at, length as usize, 1)?;
+                self.pay_for(text.len())?;
+                put_str(
+                    &mut self.wire,
+                    str::from_utf8(text).map_err(|_| LiftError::Text)?,
+                );
+                Ok(())
+            }
+            StringEncoding::Utf16 => self.utf16(at, length),
+            StringEncoding::CompactUtf16 if length & UTF16_TAG != 0 => {
+                self.utf16(at, length ^ UTF16_TAG)
+            }
+            StringEncoding::CompactUtf16 => {
+                let text = self.block(at, length as usize, 2)?;
+                self.decoded(text.iter().map(|byte| Some(char::from(*byte))))
+            }
+        }
+    }
+
+    fn utf16(&mut self, at: usize, units: u32) -> Result<(), LiftError> {
+        let text = self.block(at, size_of_all(units as usize, 2)?, 2)?;
+        let units = text.chunks_exact(2).map(|unit| little_endian(unit) as u16);
+        self.decoded(char::decode_utf16(units).map(Result::ok))
+    }
+
+    /// Writes text decoded on the fly: once to know its length, which comes first, and once to write it.
+    fn decoded(
+        &mut self,
+        chars: impl Iterator<Item = Option<char>> + Clone,
+    ) -> Result<(), LiftError> {
+        let mut length = 0;
+        for char in chars.clone() {
+            length += char.ok_or(LiftError::Text)?.len_utf8();
+        }
+        self.pay_for(length)?;
+        put_uint(&mut self.wire, length as u64);
+        self.wire.reserve(length);
+        for char in chars.flatten() {
+            self.wire
+                .extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        Ok(())
+    }
+
+    /// What a guest's pointer and length stand for.
+    fn block(&self, at: usize, size: usize, align: u32) -> Result<&'a [u8], LiftError> {
+        let align = align as usize;
+        if !at.is_multiple_of(align) {
+            return Err(LiftError::Misaligned { align });
+        }
+        self.range(at, size)
+    }
+
+    fn range(&self, at: usize, size: usize) -> Result<&'a [u8], LiftError> {
+        let end = at.checked_add(size).ok_or(LiftError::OutOfBounds)?;
+        self.memory.get(at..end).ok_or(LiftError::OutOfBounds)
+    }
+
+    fn load(&self, at: usize, size: usize) -> Result<u64, LiftError> {
+        Ok(little_endian(self.range(at, size)?))
+    }
+
+    fn load_pair(&self, at: usize) -> Result<(u32, u32), LiftError> {
+        let pair = self.load(at, 8)?;
+        Ok((pair as u32, (pair >> 32) as u32))
+    }
+}
+
+fn next<'v>(values: &mut slice::Iter<'v, ValRaw>) -> Result<&'v ValRaw, LiftError> {
+    // More values than the type has can't be asked for; if so, the type isn't the one that was planned.
+    values.next().ok_or(LiftError::Unsupported)
+}
+
+fn size_of_all(length: usize, size: usize) -> Result<usize, LiftError> {
+    length.checked_mul(size).ok_or(LiftError::OutOfBounds)
+}
+
+/// Up to 8 bytes as a number.
+#[inline]
+fn little_endian(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [a] => a.into(),
+        [a, b] => u16::from_le_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+        _ => {
+            let mut all = [0; 8];
+            let count = bytes.len().min(8);
+            all[..count].copy_from_slice(&bytes[..count]);
+            u64::from_le_bytes(all)
+        }
+    }
+}

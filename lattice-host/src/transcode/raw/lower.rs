@@ -1,0 +1,352 @@
+//! Wire bytes to guest memory.
+//!
+//! The bytes have been validated by a plan. They are checked again as they are read, because the type that is walked
+//! here is the component's own: should the two ever differ, the call traps and nothing worse.
+
+use std::mem::MaybeUninit;
+
+use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
+use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LowerContext};
+use wasmtime::{Result, ValRaw};
+
+use super::super::wire::Reader;
+use super::carriers::lower_text;
+use super::types::{Cases, Kind, Places, Scalar, flags_size};
+
+/// Why validated bytes can't be lowered. Each means that a component isn't what it was planned as, or has a broken
+/// allocator, and is a trap in that guest.
+#[derive(Debug, thiserror::Error)]
+enum LowerError {
+    #[error("the guest's allocator returned memory that the value doesn't fit in")]
+    OutOfBounds,
+    #[error("the function takes another number of core values than its type has")]
+    FlatCount,
+    #[error("the function takes a value of a type that isn't supported")]
+    Unsupported,
+}
+
+/// Lowers a parameter or result tuple to core values. Slots that the type has no use for are zeroed.
+pub(super) fn to_flat<T>(
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+    wire: &[u8],
+    slots: &mut [MaybeUninit<ValRaw>],
+) -> Result<()> {
+    let mut lowerer = Lowerer::new(cx.types, cx, wire);
+    let mut slots = Slots { slots, used: 0 };
+    lowerer.flat(ty, &mut slots)?;
+    slots.fill_to(slots.slots.len())?;
+    Ok(lowerer.reader.finish()?)
+}
+
+/// Lowers a parameter or result tuple to memory at `at`, which the guest has set aside for it.
+pub(super) fn to_memory<T>(
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+    wire: &[u8],
+    at: usize,
+) -> Result<()> {
+    let mut lowerer = Lowerer::new(cx.types, cx, wire);
+    lowerer.memory(ty, at)?;
+    Ok(lowerer.reader.finish()?)
+}
+
+/// Lowers a parameter tuple to memory that the guest is asked for, and returns where that is.
+pub(super) fn to_heap<T>(
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+    wire: &[u8],
+) -> Result<usize> {
+    let abi = cx.types.canonical_abi(&ty);
+    let at = cx.realloc(0, 0, abi.align32, abi.size32 as usize)?;
+    to_memory(cx, ty, wire, at)?;
+    Ok(at)
+}
+
+/// The guest that is lowered into, without the type of its store, so that the walk is compiled once.
+trait Guest {
+    fn utf8(&self) -> bool;
+    fn memory(&mut self) -> &mut [u8];
+    fn allocate(&mut self, align: u32, size: usize) -> Result<usize>;
+    /// Allocates and writes text in whatever encoding the guest has. Returns its pointer and length.
+    fn text(&mut self, text: &str) -> Result<(u32, u32)>;
+}
+
+impl<T> Guest for LowerContext<'_, T> {
+    fn utf8(&self) -> bool {
+        self.options().string_encoding == StringEncoding::Utf8
+    }
+
+    fn memory(&mut self) -> &mut [u8] {
+        self.as_slice_mut()
+    }
+
+    fn allocate(&mut self, align: u32, size: usize) -> Result<usize> {
+        self.realloc(0, 0, align, size)
+    }
+
+    fn text(&mut self, text: &str) -> Result<(u32, u32)> {
+        lower_text(self, text)
+    }
+}
+
+struct Lowerer<'c, 't, 'w> {
+    types: &'t ComponentTypes,
+    guest: &'c mut dyn Guest,
+    utf8: bool,
+    reader: Reader<'w>,
+}
+
+impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
+    fn new(types: &'t ComponentTypes, guest: &'c mut dyn Guest, wire: &'w [u8]) -> Self {
+        let utf8 = guest.utf8();
+        Self {
+            types,
+            guest,
+            utf8,
+            reader: Reader::new(wire),
+        }
+    }
+
+    fn flat(&mut self, ty: InterfaceType, slots: &mut Slots<'_>) -> Result<()> {
+        match Kind::of(self.types, ty) {
+            Kind::Scalar(scalar) => {
+                let bits = self.scalar(scalar)?;
+                slots.put(ValRaw::u64(bits))
+            }
+            Kind::String => {
+                let pair = self.string()?;
+                slots.put_pair(pair)
+            }
+            Kind::List(element) => {
+                let pair = self.list(element)?;
+                slots.put_pair(pair)
+            }
+            Kind::Map(_) => {
+                let pair = self.map(ty)?;
+                slots.put_pair(pair)
+            }
+            Kind::FixedList { element, length } => {
+                (0..length).try_for_each(|_| self.flat(element, slots))
+            }
+            Kind::Fields(fields) => fields.iter().try_for_each(|field| self.flat(field, slots)),
+            Kind::Cases(cases) => self.flat_case(cases, slots),
+            Kind::Flags { labels } => {
+                let bits = self.reader.flags(labels)?;
+                slots.put(ValRaw::u32(bits))
+            }
+            Kind::Unsupported => Err(LowerError::Unsupported.into()),
+        }
+    }
+
+    /// A discriminant, then as many values as the largest case has. A narrower value in a wider slot is zero-extended,
+    /// which every `ValRaw` here is.
+    fn flat_case(&mut self, cases: Cases<'_>, slots: &mut Slots<'_>) -> Result<()> {
+        let end = slots.used + cases.flat().ok_or(LowerError::FlatCount)?;
+        let case = self.reader.case(cases.count())?;
+        slots.put(ValRaw::u32(case))?;
+        if let Some(payload) = cases.payload(case) {
+            self.flat(payload, slots)?;
+        }
+        slots.fill_to(end)
+    }
+
+    fn memory(&mut self, ty: InterfaceType, at: usize) -> Result<()> {
+        match Kind::of(self.types, ty) {
+            Kind::Scalar(scalar) => {
+                let bits = self.scalar(scalar)?;
+                self.store(at, bits, scalar.size())
+            }
+            Kind::String => {
+                let pair = self.string()?;
+                self.store_pair(at, pair)
+            }
+            Kind::List(element) => {
+                let pair = self.list(element)?;
+                self.store_pair(at, pair)
+            }
+            Kind::Map(_) => {
+                let pair = self.map(ty)?;
+                self.store_pair(at, pair)
+            }
+            Kind::FixedList { element, length } => self.elements(element, at, length),
+            Kind::Fields(fields) => {
+                let mut places = Places::new(self.types, at);
+                fields
+                    .iter()
+                    .try_for_each(|field| self.memory(field, places.place(field)))
+            }
+            Kind::Cases(cases) => {
+                let case = self.reader.case(cases.count())?;
+                self.store(at, case.into(), cases.discriminant_size())?;
+                let payload = cases.payload(case);
+                payload.map_or(Ok(()), |ty| self.memory(ty, at + cases.payload_offset()))
+            }
+            Kind::Flags { labels } => {
+                let bits = self.reader.flags(labels)?;
+                self.store(at, bits.into(), flags_size(labels))
+            }
+            Kind::Unsupported => Err(LowerError::Unsupported.into()),
+        }
+    }
+
+    #[inline]
+    fn scalar(&mut self, scalar: Scalar) -> Result<u64> {
+        scalar_bits(&mut self.reader, scalar)
+    }
+
+    fn string(&mut self) -> Result<(u32, u32)> {
+        let text = self.reader.str()?;
+        if !self.utf8 {
+            return self.guest.text(text);
+        }
+        let at = self.guest.allocate(1, text.len())?;
+        self.block(at, text.len())?.copy_from_slice(text.as_bytes());
+        pointer_pair(at, text.len())
+    }
+
+    fn list(&mut self, element: InterfaceType) -> Result<(u32, u32)> {
+        let abi = self.types.canonical_abi(&element);
+        let length = self.reader.length(1)?;
+        let at = self
+            .guest
+            .allocate(abi.align32, size_of_all(length, abi.size32)?)?;
+        self.elements(element, at, length)?;
+        pointer_pair(at, length)
+    }
+
+    fn elements(&mut self, element: InterfaceType, at: usize, length: usize) -> Result<()> {
+        let size = self.types.canonical_abi(&element).size32;
+        match Kind::of(self.types, element) {
+            Kind::Scalar(Scalar::U8 | Scalar::S8 | Scalar::F32 | Scalar::F64) => {
+                let bytes = self.reader.take(size_of_all(length, size)?)?;
+                self.block(at, bytes.len())?.copy_from_slice(bytes);
+            }
+            Kind::Scalar(scalar) => {
+                let (reader, guest) = (&mut self.reader, &mut *self.guest);
+                let block = slice(guest.memory(), at, size_of_all(length, size)?)?;
+                for place in block.chunks_exact_mut(size as usize) {
+                    put_little_endian(place, scalar_bits(reader, scalar)?);
+                }
+            }
+            _ => {
+                for index in 0..length {
+                    self.memory(element, at + index * size as usize)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, ty: InterfaceType) -> Result<(u32, u32)> {
+        let Kind::Map(map) = Kind::of(self.types, ty) else {
+            return Err(LowerError::Unsupported.into());
+        };
+        let length = self.reader.length(2)?;
+        let size = map.entry_abi.size32;
+        let at = self
+            .guest
+            .allocate(map.entry_abi.align32, size_of_all(length, size)?)?;
+        for index in 0..length {
+            let entry = at + index * size as usize;
+            self.memory(map.key, entry)?;
+            self.memory(map.value, entry + map.value_offset32 as usize)?;
+        }
+        pointer_pair(at, length)
+    }
+
+    fn store(&mut self, at: usize, bits: u64, size: usize) -> Result<()> {
+        put_little_endian(self.block(at, size)?, bits);
+        Ok(())
+    }
+
+    fn store_pair(&mut self, at: usize, (pointer, length): (u32, u32)) -> Result<()> {
+        self.store(at, u64::from(pointer) | u64::from(length) << 32, 8)
+    }
+
+    fn block(&mut self, at: usize, size: usize) -> Result<&mut [u8]> {
+        slice(self.guest.memory(), at, size)
+    }
+}
+
+/// Core values on their way to a function.
+struct Slots<'s> {
+    slots: &'s mut [MaybeUninit<ValRaw>],
+    used: usize,
+}
+
+impl Slots<'_> {
+    fn put(&mut self, value: ValRaw) -> Result<()> {
+        self.slots
+            .get_mut(self.used)
+            .ok_or(LowerError::FlatCount)?
+            .write(value);
+        self.used += 1;
+        Ok(())
+    }
+
+    fn put_pair(&mut self, (pointer, length): (u32, u32)) -> Result<()> {
+        self.put(ValRaw::u64(pointer.into()))?;
+        self.put(ValRaw::u64(length.into()))
+    }
+
+    fn fill_to(&mut self, end: usize) -> Result<()> {
+        while self.used < end {
+            self.put(ValRaw::u64(0))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a scalar as the core value it becomes, zero-extended to 64 bits.
+#[inline]
+fn scalar_bits(reader: &mut Reader<'_>, scalar: Scalar) -> Result<u64> {
+    Ok(match scalar {
+        Scalar::Bool => reader.bool()?.into(),
+        Scalar::U8 => reader.byte()?.into(),
+        Scalar::S8 => signed(reader.byte()?.cast_signed().into()),
+        Scalar::U16 => reader.uint(16)?,
+        Scalar::S16 => signed(reader.sint(16)?),
+        Scalar::U32 => reader.uint(32)?,
+        Scalar::S32 => signed(reader.sint(32)?),
+        Scalar::U64 => reader.uint(64)?,
+        Scalar::S64 => reader.sint(64)?.cast_unsigned(),
+        Scalar::F32 => u32::from_le_bytes(reader.array()?).into(),
+        Scalar::F64 => u64::from_le_bytes(reader.array()?),
+        Scalar::Char => u32::from(reader.char()?).into(),
+    })
+}
+
+/// A signed number of up to 32 bits as the `i32` it becomes.
+fn signed(value: i64) -> u64 {
+    (value as i32).cast_unsigned().into()
+}
+
+fn pointer_pair(at: usize, length: usize) -> Result<(u32, u32)> {
+    Ok((u32::try_from(at)?, u32::try_from(length)?))
+}
+
+fn size_of_all(length: usize, size: u32) -> Result<usize> {
+    Ok(length
+        .checked_mul(size as usize)
+        .ok_or(LowerError::OutOfBounds)?)
+}
+
+fn slice(memory: &mut [u8], at: usize, size: usize) -> Result<&mut [u8]> {
+    let end = at.checked_add(size).ok_or(LowerError::OutOfBounds)?;
+    Ok(memory.get_mut(at..end).ok_or(LowerError::OutOfBounds)?)
+}
+
+/// Writes the low bytes of a number; places are 1, 2, 4 or 8 bytes.
+#[inline]
+fn put_little_endian(place: &mut [u8], bits: u64) {
+    match place {
+        [a] => *a = bits as u8,
+        [_, _] => place.copy_from_slice(&(bits as u16).to_le_bytes()),
+        [_, _, _, _] => place.copy_from_slice(&(bits as u32).to_le_bytes()),
+        _ => {
+            let count = place.len().min(8);
+            place[..count].copy_from_slice(&bits.to_le_bytes()[..count]);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The compact type tree of a plan: what a walk over wire bytes needs to know, and nothing else.
+//!
+//! Names are gone (they are in the signature's text), nodes sit in one array and refer to each other by index, children
+//! always before their parents. So a walk touches little memory, allocates nothing and always ends.
+
+use std::ops::Range;
+
+/// Flat core values that a parameter or result list takes before it moves to memory (canonical ABI).
+pub(super) const MAX_FLAT: u32 = 16;
+
+/// Index of a [`Node`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NodeId(u32);
+
+/// One type.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) shape: Shape,
+    pub(super) layout: Layout,
+}
+
+/// How a type is laid out on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shape {
+    Bool,
+    /// `u8` and `s8`.
+    Byte,
+    Uint {
+        bits: u32,
+    },
+    Sint {
+        bits: u32,
+    },
+    /// `f32` and `f64`.
+    Float {
+        bytes: usize,
+    },
+    Char,
+    String,
+    List {
+        element: NodeId,
+    },
+    FixedList {
+        element: NodeId,
+        length: u32,
+    },
+    Map {
+        key: NodeId,
+        value: NodeId,
+    },
+    /// Records and tuples: a run of [`Tree::fields`].
+    Fields(Range<u32>),
+    /// Variants, options and results: a run of [`Tree::cases`], each with its payload if it has one.
+    Cases(Range<u32>),
+    Enum {
+        cases: u32,
+    },
+    Flags {
+        labels: u32,
+    },
+}
+
+/// What a value takes: in 32-bit guest memory by the canonical ABI, and on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Bytes in guest memory, without what it points to.
+    pub(super) size: u64,
+    pub(super) align: u64,
+    /// Core values when passed flat; anything above [`MAX_FLAT`] is [`MAX_FLAT`] + 1.
+    pub(super) flat: u32,
+    /// Fewest bytes on the wire.
+    pub(super) smallest: u64,
+}
+
+/// All types of a function.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+    fields: Vec<NodeId>,
+    cases: Vec<Option<NodeId>>,
+}
+
+impl Tree {
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len() + self.fields.len() + self.cases.len()
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    pub(super) fn layout(&self, id: NodeId) -> Layout {
+        self.node(id).layout
+    }
+
+    pub(super) fn fields(&self, run: &Range<u32>) -> &[NodeId] {
+        &self.fields[run.start as usize..run.end as usize]
+    }
+
+    pub(super) fn cases(&self, run: &Range<u32>) -> &[Option<NodeId>] {
+        &self.cases[run.start as usize..run.end as usize]
+    }
+
+    pub(super) fn push(&mut self, shape: Shape) -> NodeId {
+        let layout = self.layout_of(&shape);
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Node { shape, layout });
+        id
+    }
+
+    pub(super) fn push_fields(&mut self, fields: &[NodeId]) -> NodeId {
+        let start = self.fields.len() as u32;
+        self.fields.extend_from_slice(fields);
+        self.push(Shape::Fields(start..self.fields.len() as u32))
+    }
+
+    pub(super) fn push_cases(&mut self, cases: &[Option<NodeId>]) -> NodeId {
+        let start = self.cases.len() as u32;
+        self.cases.extend_from_slice(cases);
+        self.push(Shape::Cases(start..self.cases.len() as u32))
+    }
+
+    fn layout_of(&self, shape: &Shape) -> Layout {
+        match shape {
+            Shape::Bool | Shape::Byte | Shape::Flags { labels: 0..=8 } => Layout::scalar(1, 1),
+            Shape::Uint { bits } | Shape::Sint { bits } => Layout::scalar(u64::from(*bits) / 8, 1),
+            Shape::Float { bytes } => Layout::scalar(*bytes as u64, *bytes as u64),
+            Shape::Char => Layout::scalar(4, 2),
+            Shape::String | Shape::List { .. } | Shape::Map { .. } => Layout {
+                size: 8,
+                align: 4,
+                flat: 2,
+                smallest: 1,
+            },
+            Shape::FixedList { element, length } => self.layout(*element).times(*length),
+            Shape::Fields(run) => {
+                Layout::sequence(self.fields(run).iter().map(|id| self.layout(*id)))
+            }
+            Shape::Cases(run) => {
+                let payloads = self.cases(run).iter();
+                Layout::choice(payloads.map(|id| id.map(|id| self.layout(id))))
+            }
+            Shape::Enum { cases } => Layout::scalar(discriminant_size(*cases as usize), 1),
+            Shape::Flags { labels: 9..=16 } => Layout::scalar(2, 1),
+            Shape::Flags { .. } => Layout::scalar(4, 1),
+        }
+    }
+}
+
+impl Layout {
+    fn scalar(size: u64, smallest: u64) -> Self {
+        Self {
+            size,
+            align: size,
+            flat: 1,
+            smallest,
+        }
+    }
+
+    /// One after the other.
+    pub(super) fn sequence(fields: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self {
+            size: 0,
+            align: 1,
+            flat: 0,
+            smallest: 0,
+        };
+        for field in fields {
+            all.size = align_up(all.size, field.align).saturating_add(field.size);
+            all.align = all.align.max(field.align);
+            all.flat = clamp_flat(all.flat.saturating_add(field.flat));
+            all.smallest = all.smallest.saturating_add(field.smallest);
+        }
+        all.size = align_up(all.size, all.align);
+        all
+    }
+
+    /// A discriminant, then one of the payloads.
+    fn choice(payloads: impl ExactSizeIterator<Item = Option<Self>>) -> Self {
+        let tag = discriminant_size(payloads.len());
+        let mut payload = Self {
+            size: 0,
+            align: tag,
+            flat: 0,
+            smallest: u64::MAX,
+        };
+        for case in payloads {
+            let case = case.unwrap_or(Self {
+                size: 0,
+                align: 1,
+                flat: 0,
+                smallest: 0,
+            });
+            payload.size = payload.size.max(case.size);
+            payload.align = payload.align.max(case.align);
+            payload.flat = payload.flat.max(case.flat);
+            payload.smallest = payload.smallest.min(case.smallest);
+        }
+        let end = align_up(tag, payload.align).saturating_add(payload.size);
+        Self {
+            size: align_up(end, payload.align),
+            align: payload.align,
+            flat: clamp_flat(payload.flat + 1),
+            smallest: payload.smallest.saturating_add(1),
+        }
+    }
+
+    fn times(self, length: u32) -> Self {
+        Self {
+            size: self.size.saturating_mul(length.into()),
+            align: self.align,
+            flat: clamp_flat(self.flat.saturating_mul(length)),
+            smallest: self.smallest.saturating_mul(length.into()),
+        }
+    }
+}
+
+fn clamp_flat(flat: u32) -> u32 {
+    flat.min(MAX_FLAT + 1)
+}
+
+fn align_up(at: u64, align: u64) -> u64 {
+    at.checked_next_multiple_of(align).unwrap_or(u64::MAX)
+}
+
+fn discriminant_size(cases: usize) -> u64 {
+    match cases {
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        _ => 4,
+    }
+}

@@ -1,0 +1,136 @@
+//! Walks wire bytes by a plan and builds nothing.
+//!
+//! Bytes are checked before they are lowered because an error inside a lowering is a trap, and a trap ends the whole
+//! store with every call in it. Here it is an error like any other.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::plan::FunctionPlan;
+use super::shape::{NodeId, Shape, Tree};
+use super::wire::{Reader, ValueError};
+
+/// The arguments of a call, known to be what the function takes.
+#[derive(Debug, Clone)]
+pub(crate) struct Arguments(pub(super) Bytes);
+
+/// Bytes that lists and strings of a value will take in the guest's memory.
+///
+/// A few wire bytes can stand for much memory, when a list's elements are variants with one large case. Whoever knows
+/// the guest's memory limit can refuse such a value before the guest runs out of memory over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GuestBytes(pub(crate) u64);
+
+impl FunctionPlan {
+    /// Checks the wire bytes of all parameters and keeps them for a call.
+    pub(crate) fn arguments(&self, wire: Bytes) -> Result<Arguments, ValueError> {
+        self.validate_params(&wire)?;
+        Ok(Arguments(wire))
+    }
+
+    /// Checks the wire bytes of all parameters.
+    pub(crate) fn validate_params(&self, wire: &[u8]) -> Result<GuestBytes, ValueError> {
+        validate(&self.tree, &self.params, wire)
+    }
+
+    /// Checks the wire bytes of the result; there are none if the function returns nothing.
+    pub(crate) fn validate_results(&self, wire: &[u8]) -> Result<GuestBytes, ValueError> {
+        validate(&self.tree, self.result.as_slice(), wire)
+    }
+}
+
+fn validate(tree: &Tree, values: &[NodeId], wire: &[u8]) -> Result<GuestBytes, ValueError> {
+    let mut walk = Walk {
+        tree,
+        reader: Reader::new(wire),
+        guest_bytes: 0,
+    };
+    for id in values {
+        walk.value(*id)?;
+    }
+    walk.reader.finish()?;
+    Ok(GuestBytes(walk.guest_bytes))
+}
+
+struct Walk<'p, 'w> {
+    tree: &'p Tree,
+    reader: Reader<'w>,
+    guest_bytes: u64,
+}
+
+impl Walk<'_, '_> {
+    /// Recursion ends because children come before their parents in the tree, and is at most as deep as a plan allows.
+    fn value(&mut self, id: NodeId) -> Result<(), ValueError> {
+        match &self.tree.node(id).shape {
+            Shape::Bool => self.reader.bool().map(drop),
+            Shape::Byte => self.reader.byte().map(drop),
+            Shape::Uint { bits } => self.reader.uint(*bits).map(drop),
+            Shape::Sint { bits } => self.reader.sint(*bits).map(drop),
+            Shape::Float { bytes } => self.reader.take(*bytes).map(drop),
+            Shape::Char => self.reader.char().map(drop),
+            Shape::String => {
+                let text = self.reader.str()?;
+                self.allocate(text.len(), 1);
+                Ok(())
+            }
+            Shape::List { element } => self.list(*element),
+            Shape::FixedList { element, length } => self.elements(*element, *length as usize),
+            Shape::Map { key, value } => self.map(*key, *value),
+            Shape::Fields(run) => self
+                .tree
+                .fields(run)
+                .iter()
+                .try_for_each(|field| self.value(*field)),
+            Shape::Cases(run) => {
+                let cases = self.tree.cases(run);
+                let case = self.reader.case(cases.len() as u32)?;
+                cases[case as usize].map_or(Ok(()), |payload| self.value(payload))
+            }
+            Shape::Enum { cases } => self.reader.case(*cases).map(drop),
+            Shape::Flags { labels } => self.reader.flags(*labels).map(drop),
+        }
+    }
+
+    fn list(&mut self, element: NodeId) -> Result<(), ValueError> {
+        let layout = self.tree.layout(element);
+        let length = self.reader.length(layout.smallest)?;
+        self.allocate(length, layout.size);
+        self.elements(element, length)
+    }
+
+    fn elements(&mut self, element: NodeId, length: usize) -> Result<(), ValueError> {
+        match self.tree.node(element).shape {
+            Shape::Byte => self.reader.take(length).map(drop),
+            Shape::Float { bytes } => self.reader.take(length.saturating_mul(bytes)).map(drop),
+            _ => (0..length).try_for_each(|_| self.value(element)),
+        }
+    }
+
+    fn map(&mut self, key: NodeId, value: NodeId) -> Result<(), ValueError> {
+        let (of_key, of_value) = (self.tree.layout(key), self.tree.layout(value));
+        let smallest = of_key.smallest.saturating_add(of_value.smallest);
+        let length = self.reader.length(smallest)?;
+        // An entry is a tuple; its padding is not worth computing for an upper estimate.
+        let entry = of_key.size + of_value.size + of_key.align.max(of_value.align);
+        self.allocate(length, entry);
+        // As many keys as the input has bytes for, as `length` has checked.
+        let mut keys = HashSet::with_capacity(length);
+        for _ in 0..length {
+            let start = self.reader.at();
+            self.value(key)?;
+            if !keys.insert(self.reader.since(start)) {
+                return Err(ValueError::DuplicateKey {
+                    at: self.reader.at(),
+                });
+            }
+            self.value(value)?;
+        }
+        Ok(())
+    }
+
+    fn allocate(&mut self, length: usize, size: u64) {
+        let bytes = (length as u64).saturating_mul(size);
+        self.guest_bytes = self.guest_bytes.saturating_add(bytes);
+    }
+}

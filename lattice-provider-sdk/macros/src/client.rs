@@ -1,0 +1,128 @@
+//! What calls an imported interface.
+
+use crate::{
+    expand::docs,
+    handler::parameters,
+    name,
+    reference::Scope,
+    world::{Interface, World},
+};
+use proc_macro2::{Literal, TokenStream};
+use quote::{format_ident, quote};
+use wit_parser::Function;
+
+/// The client of `interface`.
+pub(crate) fn client(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
+    let scope = Scope { world, interface };
+    let name = interface.client();
+    let docs = docs(None, || format!("Calls `{}`.", interface.full_name));
+    let new_docs = docs_of_new();
+    let methods = interface
+        .wit
+        .functions
+        .values()
+        .enumerate()
+        .map(|(index, function)| method(&scope, index, function));
+    quote! {
+        #docs
+        #[derive(Debug, Clone, Copy)]
+        pub struct #name<Caller__> {
+            caller: Caller__,
+        }
+
+        impl<Caller__: ::lattice_provider_sdk::Invoke> #name<Caller__> {
+            #new_docs
+            pub fn new(caller: Caller__) -> Self {
+                Self { caller }
+            }
+
+            #(#methods)*
+        }
+    }
+}
+
+fn docs_of_new() -> TokenStream {
+    docs(None, || {
+        "A client that makes its calls by way of `caller`.".to_owned()
+    })
+}
+
+fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStream {
+    let docs = docs(function.docs.contents.as_deref(), || {
+        format!("Calls `{}`.", function.name)
+    });
+    let mut name = name::snake(&function.name);
+    if name == "new" {
+        name = format_ident!("new_");
+    }
+    let names = parameters(function, &["context", "args"]);
+    let types = function
+        .params
+        .iter()
+        .map(|param| scope.argument(&param.ty));
+    let encoded = function
+        .params
+        .iter()
+        .zip(&names)
+        .map(|(param, name)| scope.encoded_argument(&param.ty, &quote!(#name)));
+    let arguments = tuple(encoded.collect());
+    let result = scope.owned_or_unit(function.result.as_ref());
+    let index = Literal::usize_unsuffixed(index);
+    quote! {
+        #docs
+        ///
+        /// # Errors
+        /// The call's own failure, apart from what the function returns.
+        pub fn #name(
+            &self,
+            context: impl ::core::convert::Into<::lattice_provider_sdk::Context>,
+            #(#names: #types,)*
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<#result, ::lattice_provider_sdk::CallError>,
+        > + ::core::marker::Send + '_ {
+            let args = ::lattice_provider_sdk::__private::encoded(&#arguments);
+            ::lattice_provider_sdk::__private::invoke(&self.caller, &INTERFACE, #index, args, context.into())
+        }
+    }
+}
+
+/// serde's implementations for tuples end at 16; tuples in a tuple are encoded alike.
+const LONGEST: usize = 16;
+
+/// `items` as a tuple, or as tuples in a tuple when there are many.
+pub(crate) fn tuple(items: Vec<TokenStream>) -> TokenStream {
+    if items.len() <= LONGEST {
+        return quote!((#(#items,)*));
+    }
+    tuple(
+        items
+            .chunks(LONGEST)
+            .map(|chunk| quote!((#(#chunk,)*)))
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_tuples_are_nested() {
+        let items = |count: usize| {
+            (0..count)
+                .map(Literal::usize_unsuffixed)
+                .map(|n| quote!(#n))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(tuple(items(0)).to_string(), quote!(()).to_string());
+        assert_eq!(tuple(items(1)).to_string(), quote!((0,)).to_string());
+        assert_eq!(
+            tuple(items(18)).to_string(),
+            quote!((
+                (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,),
+                (16, 17,),
+            ))
+            .to_string()
+        );
+    }
+}

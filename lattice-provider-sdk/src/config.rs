@@ -1,0 +1,123 @@
+//! A link's config, from JSON text to the provider's type.
+
+use crate::Refusal;
+use serde::de::DeserializeOwned;
+
+/// What a link has when nobody gave it a config.
+const NONE: &str = "null";
+
+/// Reads a link's config. `null` stands for "none": a type that can't be `null` gets to fill in its defaults.
+pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
+    if text.trim() == NONE {
+        return serde_json::from_str(NONE).or_else(|_| {
+            serde_json::from_str("{}").map_err(|error| {
+                Refusal::new(format!(
+                    "the link has no config, and the provider needs one: {}",
+                    brief(&error)
+                ))
+            })
+        });
+    }
+    serde_json::from_str(text).map_err(|error| {
+        Refusal::new(format!(
+            "the link's config does not fit the provider: {}",
+            brief(&error)
+        ))
+    })
+}
+
+/// The error without its position, which means nothing to a person who gave the config as a value.
+fn brief(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Database {
+        url: String,
+        #[serde(default)]
+        pool: u32,
+    }
+
+    #[derive(Debug, PartialEq, Default, Deserialize)]
+    #[serde(default)]
+    struct Optional {
+        prefix: String,
+    }
+
+    #[test]
+    fn a_link_without_config_fits_whatever_can_do_without() {
+        parse::<()>(NONE).expect("unit");
+        assert_eq!(parse::<Option<Database>>(" null\n").expect("option"), None);
+        assert_eq!(
+            parse::<Optional>(NONE).expect("defaults"),
+            Optional::default()
+        );
+        assert_eq!(
+            parse::<BTreeMap<String, u8>>(NONE).expect("no entries"),
+            BTreeMap::new()
+        );
+        assert_eq!(
+            parse::<serde_json::Value>(NONE).expect("any"),
+            serde_json::Value::Null
+        );
+    }
+
+    #[test]
+    fn a_config_is_read_into_the_providers_type() {
+        let config: Database = parse(r#"{"url": "db:1", "pool": 4}"#).expect("fits");
+        assert_eq!(
+            config,
+            Database {
+                url: "db:1".to_owned(),
+                pool: 4
+            }
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_the_field() {
+        for (text, expected) in [
+            (
+                "null",
+                "the link has no config, and the provider needs one: missing field `url`",
+            ),
+            (
+                "{}",
+                "the link's config does not fit the provider: missing field `url`",
+            ),
+            (
+                r#"{"url": 1}"#,
+                "invalid type: integer `1`, expected a string",
+            ),
+            (
+                r#"{"url": "x", "pol": 1}"#,
+                "unknown field `pol`, expected `url` or `pool`",
+            ),
+            ("{", "EOF while parsing"),
+        ] {
+            let refusal = parse::<Database>(text).expect_err(text);
+            assert!(refusal.reason().contains(expected), "{refusal}");
+        }
+        let refusal = parse::<serde_json::Value>(&"[".repeat(10_000)).expect_err("too deep");
+        assert!(
+            refusal.reason().contains("recursion limit exceeded"),
+            "{refusal}"
+        );
+        let refusal = parse::<()>(r#"{"url": "x"}"#).expect_err("takes none");
+        assert!(
+            refusal
+                .reason()
+                .contains("invalid type: map, expected unit"),
+            "{refusal}"
+        );
+    }
+}

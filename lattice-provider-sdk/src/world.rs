@@ -1,0 +1,119 @@
+//! What the generated code says of a WIT world. Nothing in here is written by hand outside of tests.
+
+use crate::{Call, Provider};
+use bytes::Bytes;
+use lattice_core::{
+    call::FunctionRef,
+    name::{FunctionName, InterfaceName},
+    types::{ComponentTypes, InterfaceTypes},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+pub use lattice_core::serve::Answer;
+
+/// A WIT world: the interfaces that it exports and imports.
+pub trait WitWorld: 'static {
+    /// What a provider of this world serves.
+    const EXPORTS: &'static [&'static Interface];
+    /// What it calls through links.
+    const IMPORTS: &'static [&'static Interface];
+}
+
+/// Leads a call to the handler of its function.
+pub trait Dispatch<P: Provider>: WitWorld {
+    /// Decodes the arguments, runs the handler, encodes what it returns.
+    fn dispatch(provider: Arc<P>, call: Call<P>, args: Bytes) -> Answer;
+}
+
+/// An interface of a WIT world.
+#[derive(Debug)]
+pub struct Interface {
+    name: &'static str,
+    functions: &'static [Function],
+    references: OnceLock<Vec<FunctionRef>>,
+}
+
+/// A function of an [`Interface`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Function {
+    /// Its WIT name.
+    pub name: &'static str,
+    /// The canonical text of its type.
+    pub signature: &'static str,
+    /// What names it on the wire.
+    pub key: u64,
+}
+
+impl Interface {
+    /// The interface `ns:pkg/name@version`.
+    pub const fn new(name: &'static str, functions: &'static [Function]) -> Self {
+        Self {
+            name,
+            functions,
+            references: OnceLock::new(),
+        }
+    }
+
+    /// `ns:pkg/name@version`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its functions, in the order of the WIT.
+    pub fn functions(&self) -> &'static [Function] {
+        self.functions
+    }
+
+    /// What a caller names the function at `index` by.
+    pub(crate) fn reference(&self, index: usize) -> &FunctionRef {
+        let references = self.references.get_or_init(|| {
+            let reference = |function: &Function| {
+                FunctionRef::new(
+                    self.parsed_name(),
+                    function.parsed_name(),
+                    function.signature,
+                )
+            };
+            self.functions.iter().map(reference).collect()
+        });
+        &references[index]
+    }
+
+    fn types(&self) -> InterfaceTypes {
+        let functions = self
+            .functions
+            .iter()
+            .map(|function| (function.parsed_name(), function.signature.to_owned()));
+        InterfaceTypes {
+            functions: functions.collect(),
+        }
+    }
+
+    fn parsed_name(&self) -> InterfaceName {
+        InterfaceName::new(self.name).expect("the macro has checked the name")
+    }
+}
+
+impl Function {
+    fn parsed_name(&self) -> FunctionName {
+        FunctionName::new(self.name).expect("the macro has checked the name")
+    }
+}
+
+/// The types that a component of world `W` publishes.
+pub(crate) fn component_types<W: WitWorld>() -> ComponentTypes {
+    let types = |interfaces: &[&Interface]| -> BTreeMap<_, _> {
+        interfaces
+            .iter()
+            .map(|interface| (interface.parsed_name(), interface.types()))
+            .collect()
+    };
+    ComponentTypes {
+        exports: types(W::EXPORTS),
+        imports: types(W::IMPORTS),
+        wit: None,
+    }
+}

@@ -1,0 +1,424 @@
+//! The life of a link as a provider sees it: config, session, change, refusal, end. And calls over no link.
+
+use lattice_core::{
+    link::{LinkEntry, LinkStatus},
+    node::Caller,
+};
+use lattice_provider_sdk::{
+    Call, CallError, Context, Lattice, Link, Provider, Refusal, Serving, Through, serve,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+lattice_provider_sdk::provider!({
+    inline: "
+        package test:notes@0.1.0;
+        interface notes {
+            prefixed: func(text: string) -> string;
+            whoami: func() -> tuple<string, string, u8>;
+            left: func() -> u64;
+            deeper: func() -> result<u64, string>;
+            crash: func();
+        }
+        world app {
+            import notes;
+            export notes;
+        }
+    ",
+});
+
+use test::notes::notes::{Notes as NotesInterface, NotesClient};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+struct Notes {
+    log: Log,
+    /// To call itself by.
+    caller: Option<Caller>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Config {
+    prefix: String,
+}
+
+struct Session {
+    prefix: String,
+    log: Log,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        note(&self.log, format!("drop {}", self.prefix));
+    }
+}
+
+fn note(log: &Log, what: String) {
+    log.lock().expect("no panic holds it").push(what);
+}
+
+impl Provider for Notes {
+    type World = World;
+    type Config = Config;
+    type Session = Session;
+
+    async fn link(&self, link: &Link, config: Config) -> Result<Session, Refusal> {
+        if config.prefix.is_empty() {
+            return Err(Refusal::new("`prefix` is empty; give it a letter at least"));
+        }
+        assert_ne!(config.prefix, "panic", "as asked");
+        config
+            .prefix
+            .parse::<u32>()
+            .map_or(Ok(()), |number| Err(Unlucky(number)))?;
+        note(&self.log, format!("link {} {}", link.name, config.prefix));
+        Ok(Session {
+            prefix: config.prefix,
+            log: self.log.clone(),
+        })
+    }
+
+    fn unlink(&self, link: &Link, session: &Session) {
+        note(
+            &self.log,
+            format!("unlink {} {}", link.name, session.prefix),
+        );
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is a number")]
+struct Unlucky(u32);
+
+impl NotesInterface for Notes {
+    async fn prefixed(&self, call: &Call<Self>, text: String) -> String {
+        format!("{}{text}", call.session().prefix)
+    }
+
+    async fn whoami(&self, call: &Call<Self>) -> (String, String, u8) {
+        let caller = call.caller().map(ToString::to_string).unwrap_or_default();
+        let link = call
+            .link_name()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        (caller, link, call.hops())
+    }
+
+    async fn left(&self, call: &Call<Self>) -> u64 {
+        call.time_left().as_millis() as u64
+    }
+
+    async fn deeper(&self, call: &Call<Self>) -> Result<u64, String> {
+        let caller = self.caller.as_ref().ok_or("no caller")?;
+        let client = NotesClient::new(caller);
+        let (_, _, hops) = client
+            .whoami(call)
+            .await
+            .map_err(|error| error.to_string())?;
+        assert_eq!(hops, call.hops() + 1);
+        client.left(call).await.map_err(|error| error.to_string())
+    }
+
+    async fn crash(&self, _: &Call<Self>) {
+        panic!("as asked");
+    }
+}
+
+struct Scene {
+    lattice: Lattice,
+    log: Log,
+    caller: Caller,
+    serving: Option<Serving>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let lattice = Lattice::in_memory("test").await.expect("a lattice");
+        let log = Log::default();
+        let own = lattice
+            .caller("notes".parse().expect("an id"))
+            .await
+            .expect("a node");
+        let serving = serve(
+            &lattice,
+            "notes",
+            Notes {
+                log: log.clone(),
+                caller: Some(own),
+            },
+        )
+        .await
+        .expect("served");
+        let caller = lattice
+            .caller("app".parse().expect("an id"))
+            .await
+            .expect("a node");
+        Self {
+            lattice,
+            log,
+            caller,
+            serving: Some(serving),
+        }
+    }
+
+    /// Puts the link `name` from `app`, in place of what it was.
+    async fn link(&self, name: &str, prefix: &str) -> Arc<LinkEntry> {
+        self.put(
+            link("app", name)
+                .config(&Config {
+                    prefix: prefix.to_owned(),
+                })
+                .expect("JSON"),
+        )
+        .await
+    }
+
+    async fn put(&self, link: Link) -> Arc<LinkEntry> {
+        self.lattice.links().replace(link).await.expect("put")
+    }
+
+    fn client(&self, name: &str) -> NotesClient<Through> {
+        NotesClient::new(Through::new(
+            self.caller.clone(),
+            name.parse().expect("a link name"),
+        ))
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no panic holds it").clone()
+    }
+
+    /// Waits until the log says this.
+    async fn logged(&self, expected: &[&str]) {
+        let said = async {
+            while self.log() != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        let said = timeout(Duration::from_secs(5), said).await;
+        assert!(
+            said.is_ok(),
+            "expected {expected:?}, found {:?}",
+            self.log()
+        );
+    }
+
+    /// Waits until the target has said something of the link, and answers the reason of a refusal.
+    async fn refusal(&self, entry: &LinkEntry) -> String {
+        let status = async {
+            loop {
+                match self
+                    .lattice
+                    .links()
+                    .get(&entry.key)
+                    .map(|entry| entry.status.clone())
+                {
+                    Some(LinkStatus::Rejected { reason }) => return reason,
+                    _ => tokio::task::yield_now().await,
+                }
+            }
+        };
+        timeout(Duration::from_secs(5), status)
+            .await
+            .expect("a refusal")
+    }
+}
+
+fn link(source: &str, name: &str) -> Link {
+    Link::new(source, "test:notes/notes@0.1.0", "notes")
+        .and_then(|link| link.named(name))
+        .expect("valid")
+}
+
+#[tokio::test]
+async fn each_link_has_the_session_of_its_config() -> Result<(), CallError> {
+    let scene = Scene::new().await;
+    scene.link("one", "a-").await;
+    scene.link("two", "b-").await;
+    assert_eq!(
+        scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "a-x"
+    );
+    assert_eq!(
+        scene
+            .client("two")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "b-x"
+    );
+    let expected = ("app".to_owned(), "two".to_owned(), 0);
+    assert_eq!(
+        scene.client("two").whoami(Context::default()).await?,
+        expected
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_lives_from_link_to_unlink() -> Result<(), CallError> {
+    let scene = Scene::new().await;
+    scene.link("one", "a").await;
+    scene.logged(&["link one a"]).await;
+    let entry = scene.link("one", "b").await;
+    assert_eq!(
+        scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "bx"
+    );
+    scene
+        .logged(&["link one a", "link one b", "unlink one a", "drop a"])
+        .await;
+    scene
+        .lattice
+        .links()
+        .delete(&entry.key)
+        .await
+        .expect("deleted");
+    scene
+        .logged(&[
+            "link one a",
+            "link one b",
+            "unlink one a",
+            "drop a",
+            "unlink one b",
+            "drop b",
+        ])
+        .await;
+    let error = scene
+        .client("one")
+        .prefixed(Context::default(), "x")
+        .await
+        .expect_err("no link");
+    assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_stops_ends_its_sessions() {
+    let mut scene = Scene::new().await;
+    scene.link("one", "a").await;
+    scene.logged(&["link one a"]).await;
+    let serving = scene.serving.take().expect("in service");
+    assert!(serving.stop(Duration::from_secs(1)).await);
+    scene
+        .logged(&["link one a", "unlink one a", "drop a"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
+    let scene = Scene::new().await;
+    let no_config = scene.put(link("app", "none")).await;
+    let wrong = scene
+        .put(link("app", "wrong").config(&7).expect("JSON"))
+        .await;
+    let empty = scene.link("empty", "").await;
+    let number = scene.link("number", "13").await;
+    let panics = scene.link("panics", "panic").await;
+    for (entry, expected) in [
+        (
+            no_config,
+            "the link has no config, and the provider needs one: missing field `prefix`",
+        ),
+        (
+            wrong,
+            "the link's config does not fit the provider: invalid type: integer `7`",
+        ),
+        (empty, "`prefix` is empty; give it a letter at least"),
+        (number, "13 is a number"),
+        (panics, "panicked"),
+    ] {
+        let reason = scene.refusal(&entry).await;
+        assert!(reason.contains(expected), "{reason}");
+        let call = scene
+            .client(entry.link.name.as_str())
+            .prefixed(Context::default(), "x")
+            .await;
+        let Err(CallError::LinkRejected { reason, .. }) = &call else {
+            panic!("{call:?}")
+        };
+        assert!(reason.contains(expected), "{reason}");
+    }
+    assert_eq!(scene.log(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refused_change_ends_the_session_and_a_correction_makes_a_new_one()
+-> Result<(), CallError> {
+    let scene = Scene::new().await;
+    scene.link("one", "a").await;
+    scene.logged(&["link one a"]).await;
+    let entry = scene.link("one", "13").await;
+    scene.refusal(&entry).await;
+    scene
+        .logged(&["link one a", "unlink one a", "drop a"])
+        .await;
+    scene.link("one", "c").await;
+    assert_eq!(
+        scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "cx"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_without_a_session_is_denied() {
+    let scene = Scene::new().await;
+    let error = NotesClient::new(scene.lattice.component("notes"))
+        .left(Context::default())
+        .await;
+    assert!(matches!(error, Err(CallError::OperatorDenied)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_on_behalf_of_a_call_inherit_its_deadline_and_hops() -> Result<(), CallError> {
+    let scene = Scene::new().await;
+    scene.link("one", "a").await;
+    scene
+        .put(
+            link("notes", "default")
+                .config(&Config {
+                    prefix: "self".to_owned(),
+                })
+                .expect("JSON"),
+        )
+        .await;
+    let before = Instant::now();
+    let left = scene
+        .client("one")
+        .deeper(Context::new(Duration::from_millis(700)))
+        .await?
+        .expect("answered");
+    let gone = before.elapsed().as_millis() as u64;
+    assert!(
+        left <= 700 && left + gone >= 650,
+        "{left} ms left after {gone} ms"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_ends_that_call_only() -> Result<(), CallError> {
+    let scene = Scene::new().await;
+    scene.link("one", "a").await;
+    let client = scene.client("one");
+    let error = client
+        .crash(Context::default())
+        .await
+        .expect_err("it panics");
+    assert!(matches!(error, CallError::CalleeFailed { .. }), "{error}");
+    assert_eq!(client.prefixed(Context::default(), "x").await?, "ax");
+    Ok(())
+}

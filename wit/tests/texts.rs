@@ -1,0 +1,101 @@
+//! The texts are whole: they parse, say who they are, and are in what cargo would publish.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use lattice_wit::{PACKAGES, Package};
+use wit_parser::{Resolve, SourceMap};
+
+fn parse(package: &Package) -> (Resolve, wit_parser::PackageId) {
+    let mut sources = SourceMap::new();
+    for file in package.files {
+        sources.push(Path::new(file.path), file.text);
+    }
+    let group = sources.parse().map_err(|(_, error)| error).unwrap();
+    let mut resolve = Resolve::default();
+    let id = resolve.push_group(group).unwrap();
+    (resolve, id)
+}
+
+#[test]
+fn each_package_parses_and_has_the_name_it_is_listed_under() {
+    for package in PACKAGES {
+        let (resolve, id) = parse(package);
+        let found = resolve.packages[id].name.to_string();
+        assert_eq!(found, format!("{}@{}", package.name, package.version));
+    }
+}
+
+#[test]
+fn each_item_is_documented() {
+    for package in PACKAGES {
+        let (resolve, _) = parse(package);
+        for (_, interface) in &resolve.interfaces {
+            let name = interface.name.as_deref().unwrap();
+            assert!(interface.docs.contents.is_some(), "{}/{name}", package.name);
+            for (function, item) in &interface.functions {
+                assert!(
+                    item.docs.contents.is_some(),
+                    "{}/{name}.{function}",
+                    package.name
+                );
+            }
+            for (ty, id) in &interface.types {
+                assert!(
+                    resolve.types[*id].docs.contents.is_some(),
+                    "{}/{name}.{ty}",
+                    package.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_standard_interfaces_are_as_published() {
+    let functions = |package: &Package| -> Vec<String> {
+        let (resolve, _) = parse(package);
+        let interface = resolve.interfaces.iter().next().unwrap().1;
+        interface.functions.keys().cloned().collect()
+    };
+    assert_eq!(functions(&lattice_wit::WASI_LOGGING), ["log"]);
+    assert_eq!(functions(&lattice_wit::WASI_CONFIG), ["get", "get-all"]);
+}
+
+#[test]
+fn a_published_crate_holds_every_text_of_every_folder() {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = Command::new(env!("CARGO"))
+        .args([
+            "package",
+            "--list",
+            "--allow-dirty",
+            "--offline",
+            "-p",
+            "lattice-wit",
+        ])
+        .current_dir(crate_dir)
+        .output()
+        .unwrap();
+    assert!(
+        listed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
+    let packaged: BTreeSet<String> = String::from_utf8(listed.stdout)
+        .unwrap()
+        .lines()
+        .filter(|line| {
+            Path::new(line)
+                .extension()
+                .is_some_and(|extension| extension == "wit")
+        })
+        .map(str::to_owned)
+        .collect();
+
+    let embedded = PACKAGES.iter().flat_map(|package| package.files);
+    let embedded: BTreeSet<String> = embedded.map(|file| file.path.to_owned()).collect();
+    assert_eq!(packaged, embedded);
+}
