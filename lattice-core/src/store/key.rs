@@ -7,7 +7,8 @@
 //! types.<digest>                             published types, once per digest
 //! ```
 //! A part is escaped reversibly to the alphabet of a NATS KV key: letters, digits and `-` stay, every other byte becomes
-//! `=` and two hexadecimal digits. `.` separates. An interface stands with its compatible version (`0.2`, `1`).
+//! `=` and two hexadecimal digits. `.` separates. An interface stands with its compatible version (`0.2`, `1`). The store on
+//! NATS keeps the key `fence` to itself.
 
 use crate::name::{ComponentId, InterfaceName, LinkName};
 use std::{
