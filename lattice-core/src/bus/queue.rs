@@ -94,12 +94,6 @@ impl<T> Inlet<T> {
             reader.wake();
         }
     }
-
-    /// Whether anyone will read what is pushed.
-    pub(crate) fn is_read(&self) -> bool {
-        let state = self.shared.lock();
-        !state.reader_gone && !state.writers_done
-    }
 }
 
 impl<T> Outlet<T> {
@@ -178,11 +172,11 @@ mod tests {
     #[test]
     fn knows_when_nobody_reads() {
         let (inlet, outlet) = queue(8);
-        assert!(inlet.is_read());
-        inlet.push(Arc::new(()));
+        let item = Arc::new(());
+        assert_eq!(inlet.push(item.clone()), Pushed::Taken);
         drop(outlet);
-        assert!(!inlet.is_read());
-        assert_eq!(inlet.push(Arc::new(())), Pushed::Nobody);
+        assert_eq!(Arc::strong_count(&item), 1, "the unread are freed");
+        assert_eq!(inlet.push(item), Pushed::Nobody);
     }
 
     #[tokio::test]

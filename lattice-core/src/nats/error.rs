@@ -134,14 +134,18 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
             || cause
                 .downcast_ref::<io::Error>()
                 .and_then(io::Error::get_ref)
-                .is_some_and(|inner| inner.is::<rustls::Error>())
+                .is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
     })
 }
 
 /// Whether there was a connection that ended early. The client words its own end of stream without an `io::Error`.
 fn is_hang_up(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| match cause.downcast_ref::<io::Error>() {
-        Some(io) => matches!(
+    causes(error).any(|cause| {
+        let Some(io) = cause.downcast_ref::<io::Error>() else {
+            let text = cause.to_string();
+            return text == "broken pipe" || text.starts_with("expected INFO");
+        };
+        matches!(
             io.kind(),
             io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionAborted
@@ -149,11 +153,7 @@ fn is_hang_up(error: &(dyn Error + 'static)) -> bool {
                 | io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::InvalidInput
                 | io::ErrorKind::InvalidData
-        ),
-        None => {
-            let text = cause.to_string();
-            text == "broken pipe" || text.starts_with("expected INFO")
-        }
+        )
     })
 }
 

@@ -132,7 +132,7 @@ impl NatsOptions {
         self
     }
 
-    /// The JetStream domain that holds the store, when it is not the connected server's own.
+    /// The `JetStream` domain that holds the store, when it is not the connected server's own.
     pub fn jetstream_domain(mut self, domain: impl Into<String>) -> Self {
         self.jetstream_domain = Some(domain.into());
         self

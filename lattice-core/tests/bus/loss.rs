@@ -1,6 +1,10 @@
 //! Servers that die, come back, freeze, or are replaced by another.
 
-use crate::{error_of, goes_round, nats::NatsServer, subjects, until_state, within};
+use crate::{
+    error_of, goes_round,
+    nats::{NatsConfig, NatsServer},
+    subjects, until_state, within,
+};
 use futures_util::StreamExt;
 use lattice_core::{
     bus::{Body, Bus, BusError, BusState},
@@ -99,6 +103,61 @@ async fn a_frozen_server_holds_nobody_up() {
     server.signal("CONT");
     until_state(&connection, BusState::Connected).await;
     goes_round(&connection).await;
+}
+
+#[tokio::test]
+async fn a_login_refused_meanwhile_is_tried_again() {
+    let mut server = NatsConfig::default()
+        .text("authorization { token: before }")
+        .start()
+        .await;
+    let connection = NatsOptions::new(server.url())
+        .token("before")
+        .connect()
+        .await
+        .expect("connects");
+    let set_token = |server: &NatsServer, token: &str| {
+        let config = format!("authorization {{ token: {token} }}");
+        std::fs::write(server.path("nats.conf"), config).expect("writes");
+    };
+    set_token(&server, "after");
+    server.restart().await;
+    within("a refusal", async {
+        while !server.log().contains("authentication error") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(*connection.state().borrow(), BusState::Disconnected);
+    set_token(&server, "before");
+    server.restart().await;
+    until_state(&connection, BusState::Connected).await;
+    goes_round(&connection).await;
+}
+
+#[tokio::test]
+async fn what_was_published_before_a_close_arrives() {
+    let server = NatsServer::start().await;
+    let options = NatsOptions::new(server.url());
+    let reader = options.connect().await.expect("connects");
+    let mut inbox = reader
+        .bus()
+        .subscribe(subjects().beat(), 64)
+        .await
+        .expect("subscribes");
+    let writer = options.connect().await.expect("connects");
+    let bus = writer.bus();
+    let large = bytes::Bytes::from(vec![7; 1024 * 1024]);
+    for _ in 0..32 {
+        bus.publish(subjects().beat(), None, large.clone())
+            .await
+            .expect("publishes");
+    }
+    within("close", writer.close()).await;
+    for _ in 0..32 {
+        let message = within("the message", inbox.next()).await.expect("open");
+        assert!(message.body == Body::Payload(large.clone()));
+    }
 }
 
 #[tokio::test]

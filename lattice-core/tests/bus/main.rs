@@ -3,7 +3,9 @@
 mod auth;
 mod conform;
 mod connect;
+mod hostile;
 mod loss;
+mod memory;
 mod tap;
 mod tls;
 
@@ -24,10 +26,10 @@ use lattice_core::{
 use std::{error::Error, future::Future, time::Duration};
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(30), work).await {
-        Ok(done) => done,
-        Err(_) => panic!("took too long: {what}"),
-    }
+    let Ok(done) = tokio::time::timeout(Duration::from_secs(30), work).await else {
+        panic!("took too long: {what}")
+    };
+    done
 }
 
 fn subjects() -> Subjects {

@@ -1,5 +1,6 @@
 //! The store: every implementation against the contract, and NATS against a real server.
 
+mod cluster;
 mod fault;
 mod memory;
 mod nats;

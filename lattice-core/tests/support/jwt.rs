@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lines for the server's configuration, and a credentials file for it.
-pub struct Operator {
-    pub config: String,
-    pub credentials: String,
+pub(crate) struct Operator {
+    pub(crate) config: String,
+    pub(crate) credentials: String,
 }
 
 impl Operator {
     /// Everything new: nobody else's credentials fit.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (operator, account, user) = (
             KeyPair::new_operator(),
             KeyPair::new_account(),

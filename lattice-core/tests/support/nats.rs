@@ -14,14 +14,14 @@ const START: Duration = Duration::from_secs(20);
 
 /// What a server is told. By default: core NATS, no login, no TLS.
 #[derive(Default)]
-pub struct NatsConfig {
+pub(crate) struct NatsConfig {
     jetstream: bool,
     text: String,
     files: Vec<(String, String)>,
 }
 
 /// A running (or killed) server.
-pub struct NatsServer {
+pub(crate) struct NatsServer {
     dir: TempDir,
     port: u16,
     child: Option<Child>,
@@ -29,34 +29,34 @@ pub struct NatsServer {
 }
 
 impl NatsConfig {
-    /// Turns JetStream on, with its store in the server's directory.
-    pub fn jetstream(mut self) -> Self {
+    /// Turns `JetStream` on, with its store in the server's directory.
+    pub(crate) fn jetstream(mut self) -> Self {
         self.jetstream = true;
         self
     }
 
     /// Adds lines to the configuration file. `$DIR` stands for the server's directory.
-    pub fn text(mut self, text: &str) -> Self {
+    pub(crate) fn text(mut self, text: &str) -> Self {
         self.text.push_str(text);
         self.text.push('\n');
         self
     }
 
     /// Puts a file into the server's directory.
-    pub fn file(mut self, name: &str, content: &str) -> Self {
+    pub(crate) fn file(mut self, name: &str, content: &str) -> Self {
         self.files.push((name.to_owned(), content.to_owned()));
         self
     }
 
     /// Starts the server and waits until it listens.
-    pub async fn start(self) -> NatsServer {
+    pub(crate) async fn start(self) -> NatsServer {
         let dir = tempfile::tempdir().expect("a directory for the server");
         for (name, content) in &self.files {
             fs::write(dir.path().join(name), content).expect("a file for the server");
         }
         let mut config = self.text.replace("$DIR", &dir.path().display().to_string());
         if self.jetstream {
-            let store = dir.path().join("jetstream");
+            let store = dir.path().join("jetstream").display().to_string();
             // Synchronous writes, so that what was confirmed is there after a kill.
             writeln!(
                 config,
@@ -78,27 +78,27 @@ impl NatsConfig {
 
 impl NatsServer {
     /// A server with the default configuration.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         NatsConfig::default().start().await
     }
 
     /// `nats://127.0.0.1:<port>`; the port stays the same over restarts.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address())
     }
 
     /// `127.0.0.1:<port>`.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// The server's directory, with the files that it was given.
-    pub fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.dir.path().join(file)
     }
 
     /// Kills the server (SIGKILL). The port is refused when this returns.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("kills the server");
             child.wait().expect("the server's end");
@@ -106,7 +106,7 @@ impl NatsServer {
     }
 
     /// Starts the server again, on the same port and with the same store; kills it first if it runs.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.kill();
         self.starts += 1;
         let ports = self.path(&format!("ports-{}", self.starts));
@@ -135,7 +135,7 @@ impl NatsServer {
     }
 
     /// Stops the server's process (SIGSTOP) or lets it go on (SIGCONT): it keeps its connections, and is silent.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let child = self.child.as_ref().expect("the server runs");
         let status = Command::new("kill")
             .args([format!("-{signal}"), child.id().to_string()])
@@ -145,7 +145,7 @@ impl NatsServer {
     }
 
     /// What the server has logged since its last start.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("nats.log")).unwrap_or_default()
     }
 
@@ -188,3 +188,10 @@ fn port_in(dir: &Path) -> Option<u16> {
 fn binary() -> PathBuf {
     std::env::var_os("NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }
+
+/// Every test crate uses a part of this; all of it is wanted.
+const _: fn() = || {
+    let _ = (NatsConfig::jetstream, NatsConfig::text, NatsConfig::file);
+    let _ = (NatsServer::start, NatsServer::url, NatsServer::address);
+    let _ = (NatsServer::path, NatsServer::log, NatsServer::signal);
+};

@@ -3,20 +3,20 @@
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 /// An authority that signs.
-pub struct Authority {
+pub(crate) struct Authority {
     /// Its certificate, as PEM.
-    pub certificate: String,
+    pub(crate) certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate and its key, as PEM.
-pub struct Identity {
-    pub certificate: String,
-    pub key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -28,7 +28,7 @@ impl Authority {
     }
 
     /// An identity for a host name or an address.
-    pub fn sign(&self, name: &str) -> Identity {
+    pub(crate) fn sign(&self, name: &str) -> Identity {
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         let key = KeyPair::generate().expect("a key");
         Identity {

@@ -6,10 +6,12 @@ use super::*;
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 async fn at_once<T>(what: &str, work: impl Future<Output = Result<T, BusError>>) -> BusError {
-    match tokio::time::timeout(AT_ONCE, work).await {
-        Ok(Err(error)) => error,
-        Ok(Ok(_)) => panic!("{what} worked without a bus"),
-        Err(_) => panic!("{what} took more than {AT_ONCE:?} without a bus"),
+    let Ok(result) = tokio::time::timeout(AT_ONCE, work).await else {
+        panic!("{what} took more than {AT_ONCE:?} without a bus")
+    };
+    match result {
+        Err(error) => error,
+        Ok(_) => panic!("{what} worked without a bus"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The contract of [`Bus`](super::Bus), sentence by sentence, for any implementation.
+//! The contract of [`Bus`], sentence by sentence, for any implementation.
 //!
 //! ```
 //! # use lattice_core::bus::{conformance::{Plug, Rig, conformance}, memory::{MemoryBus, MemoryNetwork}};
@@ -65,6 +65,8 @@ pub trait Plug: Send + Sync {
 pub async fn conformance<F: AsyncFn() -> Rig>(make: F) {
     macro_rules! check {
         ($($check:path),* $(,)?) => {$(
+            // A test harness shows this when the check fails.
+            eprintln!("conformance: {}", stringify!($check));
             let rig = make().await;
             within(stringify!($check), $check(&rig)).await;
         )*};
@@ -103,10 +105,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const ROOM: usize = 4096;
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("not done within {DEADLINE:?}: {what}"),
-    }
+    let Ok(done) = tokio::time::timeout(DEADLINE, work).await else {
+        panic!("not done within {DEADLINE:?}: {what}")
+    };
+    done
 }
 
 /// Waits until `holds`, looking again and again.

@@ -62,15 +62,14 @@ impl Line {
         if self.held.len() >= MOST_HELD {
             return Entry::Full;
         }
-        let (due, order) = match fate.passed_by {
-            Some(after) => (now + after, Order::Passed),
-            None => {
-                let own = now + fate.delay.unwrap_or_default();
-                let due = self.last_due.map_or(own, |last| last.max(own));
-                self.last_due = Some(due);
-                self.in_order += 1;
-                (due, Order::Kept)
-            }
+        let (due, order) = if let Some(after) = fate.passed_by {
+            (now + after, Order::Passed)
+        } else {
+            let own = now + fate.delay.unwrap_or_default();
+            let due = self.last_due.map_or(own, |last| last.max(own));
+            self.last_due = Some(due);
+            self.in_order += 1;
+            (due, Order::Kept)
         };
         self.came += 1;
         self.held.insert((due, self.came), (message, order));

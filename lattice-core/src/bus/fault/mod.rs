@@ -198,7 +198,7 @@ impl Bus for FaultBus {
                 self.shared.lock().counts.published += 1;
                 return Ok(());
             }
-            let copies = self.shared.lock().pass(&to, &reply, &payload);
+            let copies = self.shared.lock().pass(&to, reply.as_ref(), &payload);
             if copies == 0 {
                 self.shared.held.notify_one();
             }
@@ -255,7 +255,7 @@ impl fmt::Debug for FaultBus {
             .field("faults", &state.faults)
             .field("partitioned", &state.cut.is_some())
             .field("counts", &state.counts)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -277,7 +277,7 @@ impl Shared {
 
 impl State {
     /// Decides a message's fate: how many copies to send now. What is held back is put in line.
-    fn pass(&mut self, to: &Subject, reply: &Option<Subject>, payload: &Bytes) -> usize {
+    fn pass(&mut self, to: &Subject, reply: Option<&Subject>, payload: &Bytes) -> usize {
         self.counts.published += 1;
         let fate = self.draw();
         if fate.lost {
@@ -289,7 +289,7 @@ impl State {
         self.counts.reordered += u64::from(fate.passed_by.is_some());
         let message = Held {
             to: to.clone(),
-            reply: reply.clone(),
+            reply: reply.cloned(),
             payload: payload.clone(),
             copies: fate.copies,
         };

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same for the same seed, on every platform and for ever (SplitMix64).
+//! Numbers that look random and are the same for the same seed, on every platform and for ever (`SplitMix64`).
 
 use std::time::Duration;
 

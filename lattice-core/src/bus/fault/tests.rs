@@ -137,7 +137,7 @@ async fn a_partition_is_silence_both_ways_until_it_heals() {
 #[tokio::test(start_paused = true)]
 async fn too_many_held_back_are_lost_and_counted() {
     let bus = FaultBus::new(Arc::new(MemoryNetwork::new().connect()), 5);
-    bus.set(Faults::none().delaying(1.0, Duration::from_secs(3600)));
+    bus.set(Faults::none().delaying(1.0, Duration::from_hours(1)));
     for _ in 0..70_000 {
         let sent = bus.publish(Subject::from_wire("t.flood"), None, Bytes::new());
         sent.await.expect("publishes");

@@ -148,7 +148,7 @@ impl Bucket {
         &self,
         connection: &NatsConnection,
         options: &NatsStoreOptions,
-    ) -> Result<Stream<()>, OpenError> {
+    ) -> Result<(Stream<()>, Info), OpenError> {
         let context = ContextBuilder::new();
         let context = match &self.domain {
             Some(domain) => context.domain(domain),
@@ -184,7 +184,7 @@ impl Bucket {
         client: &Client,
         jetstream: &Context,
         replicas: NonZeroUsize,
-    ) -> Result<Stream<()>, OpenError> {
+    ) -> Result<(Stream<()>, Info), OpenError> {
         self.check_server(client, jetstream).await?;
         let info = match self.existing(jetstream).await? {
             Some(info) => info,
@@ -198,7 +198,7 @@ impl Bucket {
             });
         }
         let stream = jetstream.get_stream_no_info(&self.name).await;
-        stream.map_err(OpenError::unavailable)
+        Ok((stream.map_err(OpenError::unavailable)?, info))
     }
 
     /// Asks before anything is created: an old server would create a bucket without what it does not know.

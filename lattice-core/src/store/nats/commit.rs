@@ -8,12 +8,10 @@
 //! sent as 0 first, and again with the marker's sequence when that was refused and a marker is what stands there.
 
 use super::{Inner, message, unavailable};
-use crate::store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError, StoreKey};
+use crate::store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError};
 use async_nats::{
     HeaderMap, Request, RequestError, RequestErrorKind,
-    jetstream::{
-        ErrorCode, message::StreamMessage, publish::PublishAck, response::Response, stream,
-    },
+    jetstream::{ErrorCode, publish::PublishAck, response::Response},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -193,21 +191,6 @@ impl Inner {
         Err(CommitError::Conflict {
             key: op.key.clone(),
         })
-    }
-
-    /// A key's last message, from the stream's leader: never behind.
-    pub(super) async fn last_message(
-        &self,
-        key: &StoreKey,
-    ) -> Result<Option<StreamMessage>, StoreError> {
-        let subject = self.bucket.subject(key);
-        match self.stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == stream::LastRawMessageErrorKind::NoMessageFound => {
-                Ok(None)
-            }
-            Err(error) => Err(unavailable(error)),
-        }
     }
 }
 
