@@ -18,30 +18,50 @@ struct Gate {
 
 impl Gate {
     fn new() -> Self {
-        Self { waiting: Arc::default(), arrived: Arc::new(Semaphore::new(0)) }
+        Self {
+            waiting: Arc::default(),
+            arrived: Arc::new(Semaphore::new(0)),
+        }
     }
 
     fn serve(&self) -> Native {
         let gate = self.clone();
-        Native::default().function(GATE, "wait", "async func(tag: string) -> string", move |request| {
-            let (tag,): (String,) = from_bytes(&request.args).expect("a tag");
-            let (open, opened) = oneshot::channel();
-            gate.waiting.lock().expect("no panic").insert(tag.clone(), open);
-            gate.arrived.add_permits(1);
-            Answer::Later(Box::pin(async move {
-                // An instance that ends takes its waiting calls along; nobody reads this answer then.
-                let _ = opened.await;
-                encoded(&tag)
-            }))
-        })
+        Native::default().function(
+            GATE,
+            "wait",
+            "async func(tag: string) -> string",
+            move |request| {
+                let (tag,): (String,) = from_bytes(&request.args).expect("a tag");
+                let (open, opened) = oneshot::channel();
+                gate.waiting
+                    .lock()
+                    .expect("no panic")
+                    .insert(tag.clone(), open);
+                gate.arrived.add_permits(1);
+                Answer::Later(Box::pin(async move {
+                    // An instance that ends takes its waiting calls along; nobody reads this answer then.
+                    let _ = opened.await;
+                    encoded(&tag)
+                }))
+            },
+        )
     }
 
     async fn arrived(&self, count: u32) {
-        self.arrived.acquire_many(count).await.expect("it stays open").forget();
+        self.arrived
+            .acquire_many(count)
+            .await
+            .expect("it stays open")
+            .forget();
     }
 
     fn open(&self, tag: &str) {
-        let open = self.waiting.lock().expect("no panic").remove(tag).expect("it waits");
+        let open = self
+            .waiting
+            .lock()
+            .expect("no panic")
+            .remove(tag)
+            .expect("it waits");
         // The guest may be gone.
         let _ = open.send(());
     }
@@ -56,7 +76,11 @@ async fn shapes(lattice: &Lattice, gate: &Gate) -> Host {
     host
 }
 
-fn work(lattice: &Lattice, function: &'static str, tag: &'static str) -> tokio::task::JoinHandle<Result<String, CallError>> {
+fn work(
+    lattice: &Lattice,
+    function: &'static str,
+    tag: &'static str,
+) -> tokio::task::JoinHandle<Result<String, CallError>> {
     let lattice = lattice.clone();
     tokio::spawn(async move { call(&lattice, "shapes", CONTROL, function, (tag,)).await })
 }
@@ -71,17 +95,29 @@ async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
     let other = work(&lattice, "work", "other");
     gate.arrived(3).await;
     gate.open("fine");
-    assert_eq!(fine.await.expect("no panic").expect("answered"), "done fine");
+    assert_eq!(
+        fine.await.expect("no panic").expect("answered"),
+        "done fine"
+    );
     gate.open("culprit");
     let said = reason(culprit.await.expect("no panic"));
     assert!(said.contains("unreachable"), "{said}");
-    let error = other.await.expect("no panic").expect_err("its instance is lost");
-    assert!(matches!(&error, CallError::InstanceLost { reason } if reason.contains("unreachable")), "{error:?}");
+    let error = other
+        .await
+        .expect("no panic")
+        .expect_err("its instance is lost");
+    assert!(
+        matches!(&error, CallError::InstanceLost { reason } if reason.contains("unreachable")),
+        "{error:?}"
+    );
     // And the next call has a new instance.
     let next = work(&lattice, "work", "next");
     gate.arrived(1).await;
     gate.open("next");
-    assert_eq!(next.await.expect("no panic").expect("answered"), "done next");
+    assert_eq!(
+        next.await.expect("no panic").expect("answered"),
+        "done next"
+    );
 }
 
 #[tokio::test]
@@ -97,10 +133,21 @@ async fn stopping_an_actor_lets_its_calls_finish() {
     };
     // It takes no more.
     loop {
-        match tokio::time::timeout(std::time::Duration::from_millis(20), work(&lattice, "work", "two")).await {
+        match tokio::time::timeout(
+            std::time::Duration::from_millis(20),
+            work(&lattice, "work", "two"),
+        )
+        .await
+        {
             Ok(refused) => {
                 let error = refused.expect("no panic").expect_err("it is stopping");
-                assert!(matches!(error, CallError::Stopping { .. } | CallError::NotServed { .. }), "{error:?}");
+                assert!(
+                    matches!(
+                        error,
+                        CallError::Stopping { .. } | CallError::NotServed { .. }
+                    ),
+                    "{error:?}"
+                );
                 break;
             }
             // That one still got in.
