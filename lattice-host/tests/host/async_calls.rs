@@ -1,11 +1,18 @@
 //! Shared instances that end with several calls in them.
 
 use crate::support::*;
-use lattice_core::{Lattice, call::CallError, serve::Answer, value::from_bytes};
-use lattice_host::{Host, Instances};
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    call::{CallError, Part},
+    serve::Answer,
+    value::from_bytes,
+};
+use lattice_host::{Actor, ByteSize, Host, Instances, Limits};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -121,6 +128,45 @@ async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
 }
 
 #[tokio::test]
+async fn a_spinning_call_ends_its_siblings_and_is_told_why() {
+    let lattice = lattice().await;
+    let limits = Limits::default().cpu(Duration::from_millis(100));
+    let spin = Actor::from_bytes(wat::parse_str(SPIN).expect("valid text"));
+    let spin = spin.instances(Instances::warm()).limits(limits);
+    let _host = started(Host::builder(&lattice).actor("spin", spin)).await;
+    let said = reason(call::<()>(&lattice, "spin", "test:spin/it@1.0.0", "spin", ()).await);
+    assert!(said.contains("100ms of CPU time"), "{said}");
+}
+
+/// An `async func` that never gives up the processor.
+const SPIN: &str = r#"(component
+    (core module $m
+      (func (export "spin") (result i32) (loop $l (br $l)) (i32.const 0))
+      (func (export "callback") (param i32 i32 i32) (result i32) (i32.const 0)))
+    (core instance $i (instantiate $m))
+    (func $spin async (canon lift (core func $i "spin") async (callback (func $i "callback"))))
+    (instance (export "test:spin/it@1.0.0") (export "spin" (func $spin))))"#;
+
+#[tokio::test]
+async fn a_result_over_the_limit_ends_a_shared_instance_too() {
+    let lattice = lattice().await;
+    let limits = Limits::default().result(ByteSize::kib(10));
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief").instances(Instances::warm()).limits(limits))
+        .provider(
+            "peer",
+            Native::peer(|_| Answer::Ready(answer(&[7; 20_000]))).serve(),
+        );
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    for _ in 0..3 {
+        let error = act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::new(),)).await;
+        let error = error.expect_err("too large");
+        assert!(matches!(error, CallError::TooLarge { what: Part::Result, limit: 10_240 }), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn stopping_an_actor_lets_its_calls_finish() {
     let lattice = lattice().await;
     let gate = Gate::new();
@@ -134,7 +180,7 @@ async fn stopping_an_actor_lets_its_calls_finish() {
     // It takes no more.
     loop {
         match tokio::time::timeout(
-            std::time::Duration::from_millis(20),
+            Duration::from_millis(20),
             work(&lattice, "work", "two"),
         )
         .await
