@@ -11,8 +11,8 @@ mod exclusive;
 mod failure;
 mod fresh;
 mod guest;
-mod instance;
 mod shared;
+mod store;
 mod vitals;
 
 pub(crate) use guest::{Guest, Outgoing, outgoing};

@@ -105,7 +105,7 @@ async fn an_actor_of_another_world_is_told_what_the_host_has() {
 
 #[tokio::test]
 async fn an_actor_that_starts_with_too_much_memory_is_refused() {
-    let big = r#"(component (core module $m (memory 100)) (core instance (instantiate $m)))"#;
+    let big = r"(component (core module $m (memory 100)) (core instance (instantiate $m)))";
     let error = refused(wat(big).limits(Limits::default().memory(ByteSize::mib(1)))).await;
     assert!(
         matches!(error, ActorError::TooMuchMemory { .. }),

@@ -48,7 +48,7 @@ impl Gate {
                 Answer::Later(Box::pin(async move {
                     // An instance that ends takes its waiting calls along; nobody reads this answer then.
                     let _ = opened.await;
-                    encoded(&tag)
+                    Ok(encoded(&tag))
                 }))
             },
         )
@@ -152,17 +152,31 @@ async fn a_result_over_the_limit_ends_a_shared_instance_too() {
     let lattice = lattice().await;
     let limits = Limits::default().result(ByteSize::kib(10));
     let host = Host::builder(&lattice)
-        .actor("mischief", actor("mischief").instances(Instances::warm()).limits(limits))
+        .actor(
+            "mischief",
+            actor("mischief")
+                .instances(Instances::warm())
+                .limits(limits),
+        )
         .provider(
             "peer",
-            Native::peer(|_| Answer::Ready(answer(&[7; 20_000]))).serve(),
+            Native::peer(|_| Answer::Ready(answer(&vec![7; 20_000]))).serve(),
         );
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
     for _ in 0..3 {
         let error = act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::new(),)).await;
         let error = error.expect_err("too large");
-        assert!(matches!(error, CallError::TooLarge { what: Part::Result, limit: 10_240 }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                CallError::TooLarge {
+                    what: Part::Result,
+                    limit: 10_240
+                }
+            ),
+            "{error:?}"
+        );
     }
 }
 
@@ -179,12 +193,7 @@ async fn stopping_an_actor_lets_its_calls_finish() {
     };
     // It takes no more.
     loop {
-        match tokio::time::timeout(
-            Duration::from_millis(20),
-            work(&lattice, "work", "two"),
-        )
-        .await
-        {
+        match tokio::time::timeout(Duration::from_millis(20), work(&lattice, "work", "two")).await {
             Ok(refused) => {
                 let error = refused.expect("no panic").expect_err("it is stopping");
                 assert!(

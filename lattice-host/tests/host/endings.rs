@@ -12,7 +12,10 @@ async fn a_failure_of_the_guest_is_told_with_its_reason() {
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     let said = reason(act::<()>(&lattice, "trap", ()).await);
     assert!(said.contains("unreachable"), "{said}");
-    assert!(said.contains("acts#trap") || said.contains("::trap"), "where it happened: {said}");
+    assert!(
+        said.contains("acts#trap") || said.contains("::trap"),
+        "where it happened: {said}"
+    );
     let said = reason(act::<()>(&lattice, "panic", ("on purpose",)).await);
     assert!(said.contains("unreachable"), "{said}");
     let said = reason(act::<u32>(&lattice, "recurse", (0_u32,)).await);
@@ -166,37 +169,72 @@ async fn arguments_that_would_not_fit_the_guest_are_refused() {
     let limits = Limits::default().memory(ByteSize::kib(2_048));
     let _host = host_of(&lattice, "shapes", |actor| actor.limits(limits)).await;
     // A byte each on the wire, and as `option<u64>` sixteen in the guest.
-    let nested = (Vec::<u8>::new(), Vec::<u8>::new(), Vec::<u8>::new(), vec![None::<u64>; 500_000]);
-    let error = call::<()>(&lattice, "shapes", ECHO, "nested", nested).await.expect_err("too large");
-    assert!(matches!(error, CallError::TooLarge { what: Part::Arguments, .. }), "{error:?}");
+    let nested = (
+        Vec::<u8>::new(),
+        Vec::<u8>::new(),
+        Vec::<u8>::new(),
+        vec![None::<u64>; 500_000],
+    );
+    let error = call::<()>(&lattice, "shapes", ECHO, "nested", nested)
+        .await
+        .expect_err("too large");
+    assert!(
+        matches!(
+            error,
+            CallError::TooLarge {
+                what: Part::Arguments,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert_eq!(error.ran(), Ran::No);
 }
 
 #[tokio::test]
 async fn a_full_queue_answers_at_once_and_a_late_call_in_it_never_runs() {
     let lattice = lattice().await;
-    let limits = Limits::default().concurrent(std::num::NonZeroUsize::MIN).queued(1);
+    let limits = Limits::default()
+        .concurrent(std::num::NonZeroUsize::MIN)
+        .queued(1);
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
     let sleep = |ms| {
         let lattice = lattice.clone();
         tokio::spawn(async move {
-            let call = lattice.component("mischief").call::<()>(ACTS, "sleep-ms", (60_000_u32,));
+            let call = lattice
+                .component("mischief")
+                .call::<()>(ACTS, "sleep-ms", (60_000_u32,));
             call.timeout(Duration::from_millis(ms)).await
         })
     };
     let (running, waiting) = (sleep(2_000), sleep(500));
     let overloaded = async {
         loop {
-            match lattice.component("mischief").call::<u32>(ACTS, "count", ()).timeout(Duration::from_millis(5)).await {
+            match lattice
+                .component("mischief")
+                .call::<u32>(ACTS, "count", ())
+                .timeout(Duration::from_millis(5))
+                .await
+            {
                 Err(CallError::Overloaded { .. }) => return,
                 _ => tokio::task::yield_now().await,
             }
         }
     };
-    tokio::time::timeout(PATIENCE, overloaded).await.expect("one runs and one waits");
+    tokio::time::timeout(PATIENCE, overloaded)
+        .await
+        .expect("one runs and one waits");
     let error = waiting.await.expect("no panic").expect_err("too late");
-    assert!(matches!(error, CallError::DeadlineExceeded { .. }), "{error:?}");
+    assert!(
+        matches!(error, CallError::DeadlineExceeded { .. }),
+        "{error:?}"
+    );
     let error = running.await.expect("no panic").expect_err("too late");
-    assert!(matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }), "{error:?}");
-    let _: u32 = act(&lattice, "count", ()).await.expect("there is room again");
+    assert!(
+        matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }),
+        "{error:?}"
+    );
+    let _: u32 = act(&lattice, "count", ())
+        .await
+        .expect("there is room again");
 }

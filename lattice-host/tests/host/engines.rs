@@ -27,9 +27,9 @@ async fn compiled_code_is_kept_on_disk_and_a_broken_cache_is_done_without() {
             for entry in std::fs::read_dir(directory).expect("a directory") {
                 let path = entry.expect("an entry").path();
                 if path.is_dir() {
-                    left.push(path)
+                    left.push(path);
                 } else {
-                    found.push(path)
+                    found.push(path);
                 }
             }
         }

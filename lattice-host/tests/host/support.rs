@@ -183,11 +183,11 @@ pub(crate) fn body(request: &Request) -> Bytes {
 
 /// An answer of `peer.call`.
 pub(crate) fn answer(body: &[u8]) -> Result<Bytes, CallError> {
-    encoded(&Ok::<_, RpcError>(Bytes::copy_from_slice(body)))
+    Ok(encoded(&Ok::<_, RpcError>(Bytes::copy_from_slice(body))))
 }
 
-pub(crate) fn encoded(value: &impl Encode) -> Result<Bytes, CallError> {
-    Ok(to_bytes(value).expect("it encodes"))
+pub(crate) fn encoded(value: &impl Encode) -> Bytes {
+    to_bytes(value).expect("it encodes")
 }
 
 /// Answers with the body it was sent.

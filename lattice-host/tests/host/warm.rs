@@ -12,7 +12,7 @@ fn warm(most: usize) -> impl FnOnce(Actor) -> Actor {
     move |actor| {
         actor.instances(Instances::Warm {
             most,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         })
     }
 }
@@ -166,11 +166,11 @@ async fn overlapping_calls_keep_their_own_deadlines() {
         .provider("peer", provider.serve());
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
-    let call = |body: &'static str, seconds| {
-        let call = lattice
-            .component("mischief")
-            .call(ACTS, "call-async", (Bytes::from(body),));
-        call.timeout(Duration::from_secs(seconds))
+    let call = async |body: &'static str, seconds| {
+        let args = (Bytes::from(body),);
+        let mischief = lattice.component("mischief");
+        let call = mischief.call::<Result<Bytes, RpcError>>(ACTS, "call-async", args);
+        call.timeout(Duration::from_secs(seconds)).await
     };
     let both_are_in = async {
         entered
@@ -180,15 +180,7 @@ async fn overlapping_calls_keep_their_own_deadlines() {
             .forget();
         permits.add_permits(2);
     };
-    let (a, b, ()): (
-        Result<Result<Bytes, RpcError>, _>,
-        Result<Result<Bytes, RpcError>, _>,
-        _,
-    ) = tokio::join!(
-        async { call("short", 100).await },
-        async { call("long", 1_000).await },
-        both_are_in
-    );
+    let (a, b, ()) = tokio::join!(call("short", 100), call("long", 1_000), both_are_in);
     a.expect("answered").expect("a body");
     b.expect("answered").expect("a body");
     for (who, left) in lefts.lock().expect("no panic").iter() {
