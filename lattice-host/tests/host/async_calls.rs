@@ -144,7 +144,7 @@ const SPIN: &str = r#"(component
       (func (export "spin") (result i32) (loop $l (br $l)) (i32.const 0))
       (func (export "callback") (param i32 i32 i32) (result i32) (i32.const 0)))
     (core instance $i (instantiate $m))
-    (func $spin async (canon lift (core func $i "spin") async (callback (func $i "callback"))))
+    (func $spin async (canon lift (core func $i "spin") async (callback (core func $i "callback"))))
     (instance (export "test:spin/it@1.0.0") (export "spin" (func $spin))))"#;
 
 #[tokio::test]

@@ -81,8 +81,10 @@ async fn a_full_pool_answers_overloaded() {
     )
     .await;
     let sleeping = {
-        let lattice = lattice.clone();
-        tokio::spawn(async move { act::<()>(&lattice, "sleep-ms", (60_000_u32,)).await })
+        let sleep = lattice
+            .component("mischief")
+            .call::<()>(ACTS, "sleep-ms", (60_000_u32,));
+        tokio::spawn(sleep.timeout(Duration::from_secs(2)).into_future())
     };
     let overloaded = async {
         loop {
@@ -97,14 +99,17 @@ async fn a_full_pool_answers_overloaded() {
         .await
         .expect("it is full at some time");
     assert_eq!(component.as_str(), "mischief");
-    sleeping.abort();
+    let late = sleeping.await.expect("no panic").expect_err("too late");
+    assert!(
+        matches!(late, CallError::DeadlineExceeded { .. }),
+        "{late:?}"
+    );
     let free = async {
         while act::<u32>(&lattice, "count", ()).await.is_err() {
             tokio::task::yield_now().await;
         }
     };
-    // The sleeper's own deadline frees its slot, for it ran on another node.
-    tokio::time::timeout(PATIENCE + Duration::from_secs(10), free)
+    tokio::time::timeout(PATIENCE, free)
         .await
         .expect("it is free again");
 }

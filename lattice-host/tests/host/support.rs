@@ -182,6 +182,10 @@ pub(crate) fn body(request: &Request) -> Bytes {
 }
 
 /// An answer of `peer.call`.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands beside answers that fail"
+)]
 pub(crate) fn answer(body: &[u8]) -> Result<Bytes, CallError> {
     Ok(encoded(&Ok::<_, RpcError>(Bytes::copy_from_slice(body))))
 }
