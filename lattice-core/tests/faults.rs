@@ -20,7 +20,10 @@ use lattice_core::{
     subject::Subjects,
     types::Digest,
     value::from_bytes,
-    wire::{Beat, CallEnvelope, FrameWriter, Kind, Lane, Origin, ReplyEnvelope, Served, Source, Versions},
+    wire::{
+        Beat, CallEnvelope, FrameWriter, Kind, Lane, Origin, ReplyEnvelope, Served, Source,
+        Versions,
+    },
 };
 use service::*;
 use std::{
@@ -55,17 +58,36 @@ async fn scene() -> Scene {
     let (a, b) = (join("a").await, join("b").await);
     let api = Arc::new(Api::default());
     let service = Arc::new(Serve(api.clone()));
-    let serving = b.serve(id("callee"), service, ServeLimits::default()).await.expect("it serves");
-    lattice.links().put(Link::new("caller", API, "callee").expect("a link")).await.expect("put");
+    let serving = b
+        .serve(id("callee"), service, ServeLimits::default())
+        .await
+        .expect("it serves");
+    lattice
+        .links()
+        .put(Link::new("caller", API, "callee").expect("a link"))
+        .await
+        .expect("put");
     let name = lattice.name().clone();
     let subjects = Subjects::new(&name);
-    Scene { lattice, a, b, api, _serving: serving, attacker: network.connect(), store, subjects, name }
+    Scene {
+        lattice,
+        a,
+        b,
+        api,
+        _serving: serving,
+        attacker: network.connect(),
+        store,
+        subjects,
+        name,
+    }
 }
 
 impl Scene {
     async fn call(&self) -> Result<String, CallError> {
         let caller = self.a.caller(id("caller"));
-        let answer = caller.call(&echo(), &LinkName::default(), text("x"), Context::default()).await?;
+        let answer = caller
+            .call(&echo(), &LinkName::default(), text("x"), Context::default())
+            .await?;
         Ok(from_bytes(&answer).expect("a string"))
     }
 
@@ -98,7 +120,10 @@ impl Scene {
     }
 
     fn other_keys(&self) -> [Auth; 2] {
-        [Auth::keyed(&self.name, &LatticeKey::generate()), Auth::trusting()]
+        [
+            Auth::keyed(&self.name, &LatticeKey::generate()),
+            Auth::trusting(),
+        ]
     }
 }
 
@@ -125,7 +150,13 @@ fn call_envelope(source: Source) -> CallEnvelope {
     }
 }
 
-fn frame(auth: &Auth, from: Origin, to: Option<Origin>, kind: Kind, write: impl FnOnce(&mut bytes::BytesMut)) -> Bytes {
+fn frame(
+    auth: &Auth,
+    from: Origin,
+    to: Option<Origin>,
+    kind: Kind,
+    write: impl FnOnce(&mut bytes::BytesMut),
+) -> Bytes {
     let mut writer = FrameWriter::new(from, to, kind, Lane::Small);
     writer.push(write).expect("room");
     writer.seal(auth, 1)
@@ -139,7 +170,10 @@ fn payload(message: Message) -> Bytes {
 }
 
 async fn next(subscription: &mut Subscription) -> Message {
-    tokio::time::timeout(Duration::from_secs(5), subscription.next()).await.expect("in time").expect("a message")
+    tokio::time::timeout(Duration::from_secs(5), subscription.next())
+        .await
+        .expect("in time")
+        .expect("a message")
 }
 
 #[tokio::test]
@@ -149,11 +183,20 @@ async fn a_call_forged_without_the_key_does_not_run() {
     for auth in scene.other_keys() {
         for source in [Source::Operator, Source::Component(id("caller"))] {
             let call = call_envelope(source);
-            let bytes = frame(&auth, stranger(), Some(scene.b.origin().clone()), Kind::Call, |buf| call.encode_into(buf));
+            let bytes = frame(
+                &auth,
+                stranger(),
+                Some(scene.b.origin().clone()),
+                Kind::Call,
+                |buf| call.encode_into(buf),
+            );
             scene.send(scene.inbox(), bytes).await;
         }
     }
-    eventually("all four are refused", async || scene.b.refused() == before + 4).await;
+    eventually("all four are refused", async || {
+        scene.b.refused() == before + 4
+    })
+    .await;
     assert_eq!(scene.api.calls.load(Ordering::SeqCst), 0);
     scene.still_works().await;
 }
@@ -161,14 +204,21 @@ async fn a_call_forged_without_the_key_does_not_run() {
 #[tokio::test]
 async fn a_replayed_frame_runs_once() {
     let scene = scene().await;
-    let mut tap = scene.attacker.subscribe(scene.inbox(), 64).await.expect("subscribed");
+    let mut tap = scene
+        .attacker
+        .subscribe(scene.inbox(), 64)
+        .await
+        .expect("subscribed");
     assert_eq!(scene.call().await.as_deref(), Ok("x"));
     let recorded = payload(next(&mut tap).await);
     let before = scene.b.refused();
     for _ in 0..5 {
         scene.send(scene.inbox(), recorded.clone()).await;
     }
-    eventually("all five are refused", async || scene.b.refused() == before + 5).await;
+    eventually("all five are refused", async || {
+        scene.b.refused() == before + 5
+    })
+    .await;
     assert_eq!(scene.api.calls.load(Ordering::SeqCst), 1);
     scene.still_works().await;
 }
@@ -176,11 +226,22 @@ async fn a_replayed_frame_runs_once() {
 #[tokio::test]
 async fn a_frame_for_another_boot_is_refused() {
     let scene = scene().await;
-    let mut tap = scene.attacker.subscribe(scene.inbox(), 64).await.expect("subscribed");
+    let mut tap = scene
+        .attacker
+        .subscribe(scene.inbox(), 64)
+        .await
+        .expect("subscribed");
     assert_eq!(scene.call().await.as_deref(), Ok("x"));
     let recorded = payload(next(&mut tap).await);
     let before = scene.a.refused();
-    scene.send(scene.subjects.call(scene.a.host_id(), scene.a.origin().epoch), recorded).await;
+    scene
+        .send(
+            scene
+                .subjects
+                .call(scene.a.host_id(), scene.a.origin().epoch),
+            recorded,
+        )
+        .await;
     eventually("it is refused", async || scene.a.refused() == before + 1).await;
     scene.still_works().await;
 }
@@ -196,7 +257,10 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
             incarnation: Incarnation::default(),
             revision: Revision(0),
             labels: BTreeMap::new(),
-            components: vec![Served { id: id("callee"), digest: Digest([0; 32]) }],
+            components: vec![Served {
+                id: id("callee"),
+                digest: Digest([0; 32]),
+            }],
         };
         let bytes = FrameWriter::message(&auth, stranger(), None, 1, &beat).expect("encodes");
         scene.send(scene.subjects.beat(), bytes).await;
@@ -210,23 +274,52 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
 #[tokio::test]
 async fn a_reply_forged_without_the_key_is_not_believed() {
     let scene = scene().await;
-    let mut tap = scene.attacker.subscribe(scene.inbox(), 64).await.expect("subscribed");
+    let mut tap = scene
+        .attacker
+        .subscribe(scene.inbox(), 64)
+        .await
+        .expect("subscribed");
     let caller = scene.a.caller(id("caller"));
     let running = tokio::spawn(async move {
-        caller.call(&wait(), &LinkName::default(), Bytes::new(), Context::default()).await
+        caller
+            .call(
+                &wait(),
+                &LinkName::default(),
+                Bytes::new(),
+                Context::default(),
+            )
+            .await
     });
-    let reply_to = next(&mut tap).await.reply.expect("a frame of calls names where replies go");
+    let reply_to = next(&mut tap)
+        .await
+        .reply
+        .expect("a frame of calls names where replies go");
     let before = scene.a.refused();
     for auth in scene.other_keys() {
         for call in 0..64 {
-            let reply = ReplyEnvelope { id: call, outcome: Ok(Bytes::from_static(b"forged")) };
+            let reply = ReplyEnvelope {
+                id: call,
+                outcome: Ok(Bytes::from_static(b"forged")),
+            };
             let (from, to) = (scene.b.origin().clone(), Some(scene.a.origin().clone()));
-            scene.send(reply_to.clone(), frame(&auth, from, to, Kind::Reply, |buf| reply.encode_into(buf))).await;
+            scene
+                .send(
+                    reply_to.clone(),
+                    frame(&auth, from, to, Kind::Reply, |buf| reply.encode_into(buf)),
+                )
+                .await;
         }
     }
-    eventually("all are refused", async || scene.a.refused() == before + 128).await;
+    eventually("all are refused", async || {
+        scene.a.refused() == before + 128
+    })
+    .await;
     scene.api.release.notify_one();
-    assert_eq!(running.await.expect("joined"), Ok(Bytes::new()), "the true reply");
+    assert_eq!(
+        running.await.expect("joined"),
+        Ok(Bytes::new()),
+        "the true reply"
+    );
 }
 
 #[tokio::test]
@@ -238,15 +331,30 @@ async fn a_link_forged_without_the_key_grants_nothing() {
         let key = StoreKey::link(&link.source, &link.interface, &link.name);
         let incarnation = scene.store.incarnation().await.expect("there");
         let records = Records::new(scene.store.clone(), auth);
-        let value = records.encode(incarnation, &key, 1, &link).expect("encodes");
-        let op = Op { key, value: Some(value), expect: Expect::Any };
-        scene.store.commit(vec![op]).await.expect("the store itself takes anything");
+        let value = records
+            .encode(incarnation, &key, 1, &link)
+            .expect("encodes");
+        let op = Op {
+            key,
+            value: Some(value),
+            expect: Expect::Any,
+        };
+        scene
+            .store
+            .commit(vec![op])
+            .await
+            .expect("the store itself takes anything");
         // A link put after it has been seen, so the forged one has been too.
         let marker = Link::new(&format!("marker-{n}"), API, "callee").expect("a link");
         scene.lattice.links().put(marker).await.expect("put");
         let caller = scene.a.caller(id(&source));
-        let answer = caller.call(&echo(), &LinkName::default(), text("x"), Context::default()).await;
-        assert!(matches!(answer, Err(CallError::NotLinked { .. })), "{answer:?}");
+        let answer = caller
+            .call(&echo(), &LinkName::default(), text("x"), Context::default())
+            .await;
+        assert!(
+            matches!(answer, Err(CallError::NotLinked { .. })),
+            "{answer:?}"
+        );
     }
     scene.still_works().await;
 }
@@ -254,7 +362,11 @@ async fn a_link_forged_without_the_key_grants_nothing() {
 #[tokio::test]
 async fn garbage_on_every_subject_harms_nothing() {
     let scene = scene().await;
-    let mut tap = scene.attacker.subscribe(scene.inbox(), 64).await.expect("subscribed");
+    let mut tap = scene
+        .attacker
+        .subscribe(scene.inbox(), 64)
+        .await
+        .expect("subscribed");
     assert_eq!(scene.call().await.as_deref(), Ok("x"));
     let real = payload(next(&mut tap).await);
     for subject in scene.subjects() {
@@ -278,23 +390,48 @@ async fn garbage_on_every_subject_harms_nothing() {
 async fn garbage_in_store_keys_harms_nothing() {
     let scene = scene().await;
     let put = async |key: StoreKey, bytes: &[u8]| {
-        let op = Op { key, value: Some(Bytes::copy_from_slice(bytes)), expect: Expect::Any };
+        let op = Op {
+            key,
+            value: Some(Bytes::copy_from_slice(bytes)),
+            expect: Expect::Any,
+        };
         scene.store.commit(vec![op]).await.expect("taken");
     };
     let link = Link::new("victim", API, "callee").expect("a link");
     for bytes in [&b""[..], b"\0", b"garbage", &[0xff; 4_096]] {
         put(StoreKey::for_test("foreign"), bytes).await;
-        put(StoreKey::link(&link.source, &link.interface, &link.name), bytes).await;
-        put(StoreKey::link_status(&link.source, &link.interface, &link.name), bytes).await;
+        put(
+            StoreKey::link(&link.source, &link.interface, &link.name),
+            bytes,
+        )
+        .await;
+        put(
+            StoreKey::link_status(&link.source, &link.interface, &link.name),
+            bytes,
+        )
+        .await;
         put(StoreKey::component(&id("victim")), bytes).await;
         put(StoreKey::types(&"0".repeat(64)), bytes).await;
     }
     scene.still_works().await;
     let victim = scene.a.caller(id("victim"));
-    let answer = victim.call(&echo(), &LinkName::default(), text("x"), Context::default()).await;
-    assert!(matches!(answer, Err(CallError::NotLinked { .. })), "{answer:?}");
-    scene.lattice.links().replace(link).await.expect("a good link replaces the garbage");
-    victim.call(&echo(), &LinkName::default(), text("x"), Context::default()).await.expect("and grants");
+    let answer = victim
+        .call(&echo(), &LinkName::default(), text("x"), Context::default())
+        .await;
+    assert!(
+        matches!(answer, Err(CallError::NotLinked { .. })),
+        "{answer:?}"
+    );
+    scene
+        .lattice
+        .links()
+        .replace(link)
+        .await
+        .expect("a good link replaces the garbage");
+    victim
+        .call(&echo(), &LinkName::default(), text("x"), Context::default())
+        .await
+        .expect("and grants");
 }
 
 #[tokio::test]
@@ -305,16 +442,40 @@ async fn the_target_checks_the_grant_from_its_own_table() {
     let hex = key.expose_hex();
     let lattice = async |store: Arc<MemoryStore>| {
         let key = LatticeKey::from_hex(&hex).expect("a key");
-        Lattice::on(Arc::new(network.connect()), store, "prod").key(key).await.expect("it opens")
+        Lattice::on(Arc::new(network.connect()), store, "prod")
+            .key(key)
+            .await
+            .expect("it opens")
     };
-    let (honest, lying) = (lattice(store).await, lattice(Arc::new(MemoryStore::new())).await);
+    let (honest, lying) = (
+        lattice(store).await,
+        lattice(Arc::new(MemoryStore::new())).await,
+    );
     let api = Arc::new(Api::default());
-    let _serving =
-        honest.serve(id("callee"), Arc::new(Serve(api.clone())), ServeLimits::default()).await.expect("it serves");
-    lying.links().put(Link::new("caller", API, "callee").expect("a link")).await.expect("put");
+    let _serving = honest
+        .serve(
+            id("callee"),
+            Arc::new(Serve(api.clone())),
+            ServeLimits::default(),
+        )
+        .await
+        .expect("it serves");
+    lying
+        .links()
+        .put(Link::new("caller", API, "callee").expect("a link"))
+        .await
+        .expect("put");
     let node = lying.node(NodeOptions::default()).await.expect("it joins");
     let caller = node.caller(id("caller"));
-    let answer = caller.call(&echo(), &LinkName::default(), text("x"), Context::default()).await;
-    assert!(matches!(answer, Err(CallError::NotLinked { .. } | CallError::LinkTableBehind)), "{answer:?}");
+    let answer = caller
+        .call(&echo(), &LinkName::default(), text("x"), Context::default())
+        .await;
+    assert!(
+        matches!(
+            answer,
+            Err(CallError::NotLinked { .. } | CallError::LinkTableBehind)
+        ),
+        "{answer:?}"
+    );
     assert_eq!(api.calls.load(Ordering::SeqCst), 0);
 }

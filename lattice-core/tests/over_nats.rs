@@ -25,7 +25,10 @@ fn key() -> LatticeKey {
 }
 
 async fn join(url: &str, name: &str) -> Lattice {
-    Lattice::connect(url, name).key(key()).await.expect("it connects")
+    Lattice::connect(url, name)
+        .key(key())
+        .await
+        .expect("it connects")
 }
 
 async fn server() -> nats::NatsServer {
@@ -35,21 +38,51 @@ async fn server() -> nats::NatsServer {
 #[tokio::test]
 async fn components_in_two_connections_call_each_other() {
     let server = server().await;
-    let (here, there) = (join(&server.url(), "prod").await, join(&server.url(), "prod").await);
+    let (here, there) = (
+        join(&server.url(), "prod").await,
+        join(&server.url(), "prod").await,
+    );
     let api = Arc::new(Api::default());
-    let _serving =
-        there.serve(id("callee"), Arc::new(Serve(api.clone())), ServeLimits::default()).await.expect("it serves");
-    here.links().put(Link::new("caller", API, "callee").expect("a link")).await.expect("put");
+    let _serving = there
+        .serve(
+            id("callee"),
+            Arc::new(Serve(api.clone())),
+            ServeLimits::default(),
+        )
+        .await
+        .expect("it serves");
+    here.links()
+        .put(Link::new("caller", API, "callee").expect("a link"))
+        .await
+        .expect("put");
     let node = here.node(NodeOptions::default()).await.expect("it joins");
     let caller = node.caller(id("caller"));
     for n in 0..100 {
-        let answer = caller.call(&echo(), &LinkName::default(), text(&n.to_string()), Context::default()).await;
-        assert_eq!(answer.expect("answered"), lattice_core::value::to_bytes(&n.to_string()).expect("encodes"));
+        let answer = caller
+            .call(
+                &echo(),
+                &LinkName::default(),
+                text(&n.to_string()),
+                Context::default(),
+            )
+            .await;
+        assert_eq!(
+            answer.expect("answered"),
+            lattice_core::value::to_bytes(&n.to_string()).expect("encodes")
+        );
     }
-    let typed: String = here.component("callee").call(API, "echo", ("operator",)).await.expect("answered");
+    let typed: String = here
+        .component("callee")
+        .call(API, "echo", ("operator",))
+        .await
+        .expect("answered");
     assert_eq!(typed, "operator");
     let large = "x".repeat(500_000);
-    let typed: String = here.component("callee").call(API, "echo", (&large,)).await.expect("answered");
+    let typed: String = here
+        .component("callee")
+        .call(API, "echo", (&large,))
+        .await
+        .expect("answered");
     assert!(typed == large);
     assert_eq!(api.calls.load(Ordering::SeqCst), 102);
 }
@@ -57,18 +90,38 @@ async fn components_in_two_connections_call_each_other() {
 #[tokio::test]
 async fn many_calls_at_once_all_end() {
     let server = server().await;
-    let (here, there) = (join(&server.url(), "prod").await, join(&server.url(), "prod").await);
+    let (here, there) = (
+        join(&server.url(), "prod").await,
+        join(&server.url(), "prod").await,
+    );
     let service = Arc::new(Serve(Arc::default()));
-    let _serving = there.serve(id("callee"), service, ServeLimits::default()).await.expect("it serves");
-    here.links().put(Link::new("caller", API, "callee").expect("a link")).await.expect("put");
+    let _serving = there
+        .serve(id("callee"), service, ServeLimits::default())
+        .await
+        .expect("it serves");
+    here.links()
+        .put(Link::new("caller", API, "callee").expect("a link"))
+        .await
+        .expect("put");
     let node = here.node(NodeOptions::default()).await.expect("it joins");
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..1_000 {
         let caller = node.caller(id("caller"));
         calls.spawn(async move {
             let args = text(&format!("{n}"));
-            let answer = caller.call(&echo(), &LinkName::default(), args.clone(), Context::default()).await;
-            assert_eq!(answer, Ok(args), "a string and a tuple of one string encode alike");
+            let answer = caller
+                .call(
+                    &echo(),
+                    &LinkName::default(),
+                    args.clone(),
+                    Context::default(),
+                )
+                .await;
+            assert_eq!(
+                answer,
+                Ok(args),
+                "a string and a tuple of one string encode alike"
+            );
         });
     }
     while let Some(ended) = calls.join_next().await {
@@ -80,17 +133,44 @@ async fn many_calls_at_once_all_end() {
 #[tokio::test]
 async fn two_lattices_on_one_server_do_not_see_each_other() {
     let server = server().await;
-    let (one, other) = (join(&server.url(), "one").await, join(&server.url(), "other").await);
+    let (one, other) = (
+        join(&server.url(), "one").await,
+        join(&server.url(), "other").await,
+    );
     let service = Arc::new(Serve(Arc::default()));
-    let _serving = one.serve(id("callee"), service, ServeLimits::default()).await.expect("it serves");
-    one.links().put(Link::new("caller", API, "callee").expect("a link")).await.expect("put");
-    let own: String = one.component("callee").call(API, "echo", ("own",)).await.expect("answered");
+    let _serving = one
+        .serve(id("callee"), service, ServeLimits::default())
+        .await
+        .expect("it serves");
+    one.links()
+        .put(Link::new("caller", API, "callee").expect("a link"))
+        .await
+        .expect("put");
+    let own: String = one
+        .component("callee")
+        .call(API, "echo", ("own",))
+        .await
+        .expect("answered");
     assert_eq!(own, "own");
-    let foreign: Result<String, _> = other.component("callee").call(API, "echo", ("foreign",)).await;
-    assert_eq!(foreign, Err(CallError::NotServed { component: id("callee") }));
+    let foreign: Result<String, _> = other
+        .component("callee")
+        .call(API, "echo", ("foreign",))
+        .await;
+    assert_eq!(
+        foreign,
+        Err(CallError::NotServed {
+            component: id("callee")
+        })
+    );
     let node = other.node(NodeOptions::default()).await.expect("it joins");
-    let answer = node.caller(id("caller")).call(&echo(), &LinkName::default(), text("x"), Context::default()).await;
-    assert!(matches!(answer, Err(CallError::NotLinked { .. })), "{answer:?}");
+    let answer = node
+        .caller(id("caller"))
+        .call(&echo(), &LinkName::default(), text("x"), Context::default())
+        .await;
+    assert!(
+        matches!(answer, Err(CallError::NotLinked { .. })),
+        "{answer:?}"
+    );
     assert!(other.links().list().is_empty());
     assert!(other.peers().serving(&id("callee")).is_empty());
 }
@@ -101,11 +181,20 @@ async fn another_key_is_another_lattice() {
     let ours = join(&server.url(), "prod").await;
     let service = Arc::new(Serve(Arc::default()));
     let api = service.0.clone();
-    let _serving = ours.serve(id("callee"), service, ServeLimits::default()).await.expect("it serves");
-    let theirs = Lattice::connect(&server.url(), "prod").key(LatticeKey::generate()).await.expect("it connects");
+    let _serving = ours
+        .serve(id("callee"), service, ServeLimits::default())
+        .await
+        .expect("it serves");
+    let theirs = Lattice::connect(&server.url(), "prod")
+        .key(LatticeKey::generate())
+        .await
+        .expect("it connects");
     let context = Duration::from_millis(500);
-    let answer: Result<String, _> =
-        theirs.component("callee").call(API, "echo", ("x",)).timeout(context).await;
+    let answer: Result<String, _> = theirs
+        .component("callee")
+        .call(API, "echo", ("x",))
+        .timeout(context)
+        .await;
     assert_eq!(answer.expect_err("refused").ran(), Ran::No);
     assert_eq!(api.calls.load(Ordering::SeqCst), 0);
 }
@@ -114,37 +203,77 @@ async fn another_key_is_another_lattice() {
 async fn a_bus_without_a_key_has_to_be_trusted_by_word() {
     let server = server().await;
     let refused = Lattice::connect(&server.url(), "prod").await;
-    assert!(matches!(refused, Err(ConnectError::NoKey { .. })), "{refused:?}");
-    Lattice::connect(&server.url(), "prod").trust_bus().await.expect("trusted by word");
+    assert!(
+        matches!(refused, Err(ConnectError::NoKey { .. })),
+        "{refused:?}"
+    );
+    Lattice::connect(&server.url(), "prod")
+        .trust_bus()
+        .await
+        .expect("trusted by word");
 }
 
 #[tokio::test]
 async fn a_server_that_goes_away_ends_every_call_and_all_is_well_when_it_is_back() {
     let mut server = server().await;
-    let (here, there) = (join(&server.url(), "prod").await, join(&server.url(), "prod").await);
+    let (here, there) = (
+        join(&server.url(), "prod").await,
+        join(&server.url(), "prod").await,
+    );
     let api = Arc::new(Api::default());
-    let _serving =
-        there.serve(id("callee"), Arc::new(Serve(api.clone())), ServeLimits::default()).await.expect("it serves");
-    here.links().put(Link::new("caller", API, "callee").expect("a link")).await.expect("put");
-    let node = here.node(NodeOptions::default().host(HostId::new("a").expect("an id"))).await.expect("it joins");
+    let _serving = there
+        .serve(
+            id("callee"),
+            Arc::new(Serve(api.clone())),
+            ServeLimits::default(),
+        )
+        .await
+        .expect("it serves");
+    here.links()
+        .put(Link::new("caller", API, "callee").expect("a link"))
+        .await
+        .expect("put");
+    let node = here
+        .node(NodeOptions::default().host(HostId::new("a").expect("an id")))
+        .await
+        .expect("it joins");
     let caller = node.caller(id("caller"));
     let running = tokio::spawn({
         let caller = caller.clone();
         let context = Context::new(Duration::from_secs(10));
-        async move { caller.call(&wait(), &LinkName::default(), Bytes::new(), context).await }
+        async move {
+            caller
+                .call(&wait(), &LinkName::default(), Bytes::new(), context)
+                .await
+        }
     });
     api.started.notified().await;
     let start = std::time::Instant::now();
     server.kill();
     let lost = running.await.expect("joined").expect_err("lost");
     assert_eq!(lost, CallError::Disconnected { ran: Ran::Maybe });
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    let answer = caller.call(&echo(), &LinkName::default(), text("x"), Context::default()).await;
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    let answer = caller
+        .call(&echo(), &LinkName::default(), text("x"), Context::default())
+        .await;
     assert_eq!(answer.expect_err("no bus").ran(), Ran::No);
-    let _local = node.serve(id("local"), Arc::new(Serve(Arc::default())), ServeLimits::default()).await;
+    let _local = node
+        .serve(
+            id("local"),
+            Arc::new(Serve(Arc::default())),
+            ServeLimits::default(),
+        )
+        .await;
     server.restart().await;
     eventually("calls succeed again", async || {
-        caller.call(&echo(), &LinkName::default(), text("x"), Context::default()).await.is_ok()
+        caller
+            .call(&echo(), &LinkName::default(), text("x"), Context::default())
+            .await
+            .is_ok()
     })
     .await;
 }

@@ -64,8 +64,14 @@ impl Invoke for Component {
 }
 
 impl Invoke for Caller {
-    async fn invoke(&self, function: &FunctionRef, args: Bytes, context: Context) -> Result<Bytes, CallError> {
-        self.call(function, &LinkName::default(), args, context).await
+    async fn invoke(
+        &self,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        self.call(function, &LinkName::default(), args, context)
+            .await
     }
 }
 
@@ -96,19 +102,23 @@ impl Invoke for Through {
 
 /// The arguments of a call, as a tuple.
 pub fn encoded(args: &impl Encode) -> Result<Bytes, CallError> {
-    to_bytes(args).map_err(|error| CallError::BadArguments { reason: error.to_string() })
+    to_bytes(args).map_err(|error| CallError::BadArguments {
+        reason: error.to_string(),
+    })
 }
 
 /// One call of a generated client: the function at `index` of `interface`.
-pub fn invoke<I: Invoke, R: Decode>(
+pub async fn invoke<I: Invoke, R: Decode>(
     caller: &I,
     interface: &'static Interface,
     index: usize,
     args: Result<Bytes, CallError>,
     context: Context,
-) -> impl Future<Output = Result<R, CallError>> + Send {
-    async move {
-        let result = caller.invoke(interface.reference(index), args?, context).await?;
-        from_bytes(&result).map_err(|error| CallError::BadResult { reason: error.to_string() })
-    }
+) -> Result<R, CallError> {
+    let result = caller
+        .invoke(interface.reference(index), args?, context)
+        .await?;
+    from_bytes(&result).map_err(|error| CallError::BadResult {
+        reason: error.to_string(),
+    })
 }

@@ -108,7 +108,10 @@ mod tests {
             assert!(refusal.reason().contains(expected), "{refusal}");
         }
         let refusal = parse::<serde_json::Value>(&"[".repeat(10_000)).expect_err("too deep");
-        assert!(refusal.reason().contains("recursion limit exceeded"), "{refusal}");
+        assert!(
+            refusal.reason().contains("recursion limit exceeded"),
+            "{refusal}"
+        );
         let refusal = parse::<()>(r#"{"url": "x"}"#).expect_err("takes none");
         assert!(
             refusal

@@ -24,7 +24,11 @@ pub enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`]; nothing is served then.
-pub async fn serve(lattice: &Lattice, id: &str, provider: impl IntoService) -> Result<Serving, ServeError> {
+pub async fn serve(
+    lattice: &Lattice,
+    id: &str,
+    provider: impl IntoService,
+) -> Result<Serving, ServeError> {
     serve_within(lattice, id, provider, ServeLimits::default()).await
 }
 

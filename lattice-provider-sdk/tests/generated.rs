@@ -11,21 +11,31 @@ use lattice_provider_sdk::{
     world::{Interface, WitWorld},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::{BTreeMap, BTreeSet}, fmt::Debug};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
 
 lattice_provider_sdk::provider!({ path: "tests/wit", world: "every" });
 
 use test::every::{
     types::{Level, Point},
-    values::{Extra, Failure, Grade, INTERFACE, Nested, Nine, Reals, Rights, Scalars, Seventeen, Shape, Wide},
+    values::{
+        Extra, Failure, Grade, INTERFACE, Nested, Nine, Reals, Rights, Scalars, Seventeen, Shape,
+        Wide,
+    },
 };
 
 /// The bytes, and that they are what `postcard` gives and what reads back as the same value.
 fn hex<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) -> String {
     let bytes = to_bytes(value).expect("encodes");
-    assert_eq!(&bytes[..], postcard::to_stdvec(value).expect("postcard"), "{value:?}");
+    assert_eq!(
+        &bytes[..],
+        postcard::to_stdvec(value).expect("postcard"),
+        "{value:?}"
+    );
     assert_eq!(&from_bytes::<T>(&bytes).expect("decodes"), value);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes)
 }
 
 #[test]
@@ -48,9 +58,15 @@ fn records_are_their_fields_in_order() {
         "01ffac02808040ffffffffffffffffff01ffd704ffffffff0fffffffffffffffffff0102c3a903416461"
     );
     let bits = |value: &Reals| (value.single.to_bits(), value.double.to_bits());
-    let nan = Reals { single: f32::from_bits(0x7fc0_1234), double: -0.0 };
+    let nan = Reals {
+        single: f32::from_bits(0x7fc0_1234),
+        double: -0.0,
+    };
     let bytes = to_bytes(&nan).expect("encodes");
-    assert_eq!(&bytes[..], [0x34, 0x12, 0xc0, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0x80]);
+    assert_eq!(
+        &bytes[..],
+        [0x34, 0x12, 0xc0, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0x80]
+    );
     assert_eq!(bits(&from_bytes(&bytes).expect("decodes")), bits(&nan));
 }
 
@@ -67,7 +83,13 @@ fn containers_have_counts_only_where_the_type_does_not_say() {
         pair: (9, "z".to_owned()),
     };
     let long = "07".repeat(40);
-    assert_eq!(hex(&nested), format!("0201{}{}{}{}{}{long}{}", "02016100", "0100", "0200ff", "01016b8001", "0102ac02", "09017a"));
+    assert_eq!(
+        hex(&nested),
+        format!(
+            "0201{}{}{}{}{}{long}{}",
+            "02016100", "0100", "0200ff", "01016b8001", "0102ac02", "09017a"
+        )
+    );
 }
 
 #[test]
@@ -75,13 +97,19 @@ fn variants_and_enums_start_with_their_index() {
     for (shape, expected) in [
         (Shape::None, "00".to_owned()),
         (Shape::Circle(1.0), "01000000000000f03f".to_owned()),
-        (Shape::Poly(vec![Point { x: 0, y: 2 }]), "02010004".to_owned()),
+        (
+            Shape::Poly(vec![Point { x: 0, y: 2 }]),
+            "02010004".to_owned(),
+        ),
         (Shape::Pair((5, 6)), "030506".to_owned()),
     ] {
         assert_eq!(hex(&shape), expected);
     }
     assert_eq!(hex(&Level::HighEr), "01");
-    assert!(from_bytes::<Level>(&Bytes::from_static(&[2])).is_err(), "no such case");
+    assert!(
+        from_bytes::<Level>(&Bytes::from_static(&[2])).is_err(),
+        "no such case"
+    );
     let result: Result<(), Failure> = Err(Failure::Other("no".to_owned()));
     assert_eq!(hex(&result), "0101026e6f");
     assert_eq!(hex(&Ok::<(), Failure>(())), "00");
@@ -96,12 +124,24 @@ fn flags_take_the_smallest_words_and_refuse_unknown_bits() {
     assert_eq!(hex(&(Wide::F0 | Wide::F32)), "0101");
     assert_eq!(hex(&Wide::all()), "ffffffff0f01");
     for (what, refused) in [
-        ("rights", from_bytes::<Rights>(&Bytes::from_static(&[4])).map(drop)),
-        ("nine", from_bytes::<Nine>(&Bytes::from_static(&[0x80, 4])).map(drop)),
-        ("wide", from_bytes::<Wide>(&Bytes::from_static(&[0, 2])).map(drop)),
+        (
+            "rights",
+            from_bytes::<Rights>(&Bytes::from_static(&[4])).map(drop),
+        ),
+        (
+            "nine",
+            from_bytes::<Nine>(&Bytes::from_static(&[0x80, 4])).map(drop),
+        ),
+        (
+            "wide",
+            from_bytes::<Wide>(&Bytes::from_static(&[0, 2])).map(drop),
+        ),
     ] {
         let error: ValueError = refused.expect_err(what);
-        assert!(error.to_string().contains("a flag without a label"), "{what}: {error}");
+        assert!(
+            error.to_string().contains("a flag without a label"),
+            "{what}: {error}"
+        );
     }
 }
 
@@ -111,7 +151,10 @@ fn flags_are_a_set() {
     assert!(rights.is_empty() && rights == Rights::empty());
     rights.insert(Rights::WRITE);
     assert!(rights.contains(Rights::WRITE) && !rights.contains(Rights::READ));
-    assert_eq!((rights.bits(), format!("{rights:?}")), (2, r#"Rights{"write"}"#.to_owned()));
+    assert_eq!(
+        (rights.bits(), format!("{rights:?}")),
+        (2, r#"Rights{"write"}"#.to_owned())
+    );
     rights.insert(Rights::READ);
     assert_eq!(rights, Rights::all());
     rights.remove(Rights::WRITE);
@@ -140,7 +183,8 @@ fn canonical_texts_are_as_written_by_hand() {
         "record {{ at: {point}, type: list<string>, self: option<option<u8>>, bytes: list<u8>, entries: map<string, u32>, \
          short: list<u16, 3>, long: list<u16, 40>, pair: tuple<u8, string> }}"
     );
-    let shape = format!("variant {{ none, circle(f64), poly(list<{point}>), pair(tuple<u8, u8>) }}");
+    let shape =
+        format!("variant {{ none, circle(f64), poly(list<{point}>), pair(tuple<u8, u8>) }}");
     let scalars = "record { yes: bool, a: u8, b: u16, c: u32, d: u64, e: s8, f: s16, g: s32, h: s64, letter: char, word: string }";
     let expected = [
         ("nothing", "func()".to_owned()),
@@ -167,7 +211,11 @@ fn canonical_texts_are_as_written_by_hand() {
         ("loop", "func() -> record { single: f32, double: f64 }".to_owned()),
     ];
     for (name, text) in expected {
-        let function = INTERFACE.functions().iter().find(|function| function.name == name).expect(name);
+        let function = INTERFACE
+            .functions()
+            .iter()
+            .find(|function| function.name == name)
+            .expect(name);
         assert_eq!(function.signature, text, "{name}");
     }
 }
@@ -175,11 +223,19 @@ fn canonical_texts_are_as_written_by_hand() {
 #[test]
 fn function_keys_are_the_ones_of_lattice_core() {
     let mut count = 0;
-    let interfaces: Vec<&Interface> = World::EXPORTS.iter().chain(World::IMPORTS).copied().collect();
+    let interfaces: Vec<&Interface> = World::EXPORTS
+        .iter()
+        .chain(World::IMPORTS)
+        .copied()
+        .collect();
     for interface in interfaces {
         let name = InterfaceName::new(interface.name()).expect("valid");
         for function in interface.functions() {
-            let key = FunctionKey::new(&name, &FunctionName::new(function.name).expect("valid"), function.signature);
+            let key = FunctionKey::new(
+                &name,
+                &FunctionName::new(function.name).expect("valid"),
+                function.signature,
+            );
             assert_eq!(FunctionKey(function.key), key, "{name} {}", function.name);
             count += 1;
         }
@@ -189,7 +245,12 @@ fn function_keys_are_the_ones_of_lattice_core() {
 
 #[test]
 fn what_only_lends_its_types_is_neither_exported_nor_imported() {
-    let names = |interfaces: &[&Interface]| interfaces.iter().map(|i| i.name().to_owned()).collect::<BTreeSet<_>>();
+    let names = |interfaces: &[&Interface]| {
+        interfaces
+            .iter()
+            .map(|i| i.name().to_owned())
+            .collect::<BTreeSet<_>>()
+    };
     let expected = ["test:every/mod@0.2.3", "test:every/values@0.2.3"].map(str::to_owned);
     assert_eq!(names(World::EXPORTS), BTreeSet::from(expected.clone()));
     assert_eq!(names(World::IMPORTS), BTreeSet::from(expected));

@@ -4,7 +4,9 @@ use lattice_core::{
     link::{LinkEntry, LinkStatus},
     node::Caller,
 };
-use lattice_provider_sdk::{Call, CallError, Context, Lattice, Link, Provider, Refusal, Serving, Through, serve};
+use lattice_provider_sdk::{
+    Call, CallError, Context, Lattice, Link, Provider, Refusal, Serving, Through, serve,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{Arc, Mutex},
@@ -68,16 +70,23 @@ impl Provider for Notes {
         if config.prefix.is_empty() {
             return Err(Refusal::new("`prefix` is empty; give it a letter at least"));
         }
-        if config.prefix == "panic" {
-            panic!("as asked");
-        }
-        config.prefix.parse::<u32>().map_or(Ok(()), |number| Err(Unlucky(number)))?;
+        assert_ne!(config.prefix, "panic", "as asked");
+        config
+            .prefix
+            .parse::<u32>()
+            .map_or(Ok(()), |number| Err(Unlucky(number)))?;
         note(&self.log, format!("link {} {}", link.name, config.prefix));
-        Ok(Session { prefix: config.prefix, log: self.log.clone() })
+        Ok(Session {
+            prefix: config.prefix,
+            log: self.log.clone(),
+        })
     }
 
     fn unlink(&self, link: &Link, session: &Session) {
-        note(&self.log, format!("unlink {} {}", link.name, session.prefix));
+        note(
+            &self.log,
+            format!("unlink {} {}", link.name, session.prefix),
+        );
     }
 }
 
@@ -92,7 +101,10 @@ impl NotesInterface for Notes {
 
     async fn whoami(&self, call: &Call<Self>) -> (String, String, u8) {
         let caller = call.caller().map(ToString::to_string).unwrap_or_default();
-        let link = call.link_name().map(ToString::to_string).unwrap_or_default();
+        let link = call
+            .link_name()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         (caller, link, call.hops())
     }
 
@@ -103,7 +115,10 @@ impl NotesInterface for Notes {
     async fn deeper(&self, call: &Call<Self>) -> Result<u64, String> {
         let caller = self.caller.as_ref().ok_or("no caller")?;
         let client = NotesClient::new(caller);
-        let (_, _, hops) = client.whoami(call).await.map_err(|error| error.to_string())?;
+        let (_, _, hops) = client
+            .whoami(call)
+            .await
+            .map_err(|error| error.to_string())?;
         assert_eq!(hops, call.hops() + 1);
         client.left(call).await.map_err(|error| error.to_string())
     }
@@ -124,15 +139,42 @@ impl Scene {
     async fn new() -> Self {
         let lattice = Lattice::in_memory("test").await.expect("a lattice");
         let log = Log::default();
-        let own = lattice.caller("notes".parse().expect("an id")).await.expect("a node");
-        let serving = serve(&lattice, "notes", Notes { log: log.clone(), caller: Some(own) }).await.expect("served");
-        let caller = lattice.caller("app".parse().expect("an id")).await.expect("a node");
-        Self { lattice, log, caller, serving: Some(serving) }
+        let own = lattice
+            .caller("notes".parse().expect("an id"))
+            .await
+            .expect("a node");
+        let serving = serve(
+            &lattice,
+            "notes",
+            Notes {
+                log: log.clone(),
+                caller: Some(own),
+            },
+        )
+        .await
+        .expect("served");
+        let caller = lattice
+            .caller("app".parse().expect("an id"))
+            .await
+            .expect("a node");
+        Self {
+            lattice,
+            log,
+            caller,
+            serving: Some(serving),
+        }
     }
 
     /// Puts the link `name` from `app`, in place of what it was.
     async fn link(&self, name: &str, prefix: &str) -> Arc<LinkEntry> {
-        self.put(link("app", name).config(&Config { prefix: prefix.to_owned() }).expect("JSON")).await
+        self.put(
+            link("app", name)
+                .config(&Config {
+                    prefix: prefix.to_owned(),
+                })
+                .expect("JSON"),
+        )
+        .await
     }
 
     async fn put(&self, link: Link) -> Arc<LinkEntry> {
@@ -140,7 +182,10 @@ impl Scene {
     }
 
     fn client(&self, name: &str) -> NotesClient<Through> {
-        NotesClient::new(Through::new(self.caller.clone(), name.parse().expect("a link name")))
+        NotesClient::new(Through::new(
+            self.caller.clone(),
+            name.parse().expect("a link name"),
+        ))
     }
 
     fn log(&self) -> Vec<String> {
@@ -155,25 +200,38 @@ impl Scene {
             }
         };
         let said = timeout(Duration::from_secs(5), said).await;
-        assert!(said.is_ok(), "expected {expected:?}, found {:?}", self.log());
+        assert!(
+            said.is_ok(),
+            "expected {expected:?}, found {:?}",
+            self.log()
+        );
     }
 
     /// Waits until the target has said something of the link, and answers the reason of a refusal.
     async fn refusal(&self, entry: &LinkEntry) -> String {
         let status = async {
             loop {
-                match self.lattice.links().get(&entry.key).map(|entry| entry.status.clone()) {
+                match self
+                    .lattice
+                    .links()
+                    .get(&entry.key)
+                    .map(|entry| entry.status.clone())
+                {
                     Some(LinkStatus::Rejected { reason }) => return reason,
                     _ => tokio::task::yield_now().await,
                 }
             }
         };
-        timeout(Duration::from_secs(5), status).await.expect("a refusal")
+        timeout(Duration::from_secs(5), status)
+            .await
+            .expect("a refusal")
     }
 }
 
 fn link(source: &str, name: &str) -> Link {
-    Link::new(source, "test:notes/notes@0.1.0", "notes").and_then(|link| link.named(name)).expect("valid")
+    Link::new(source, "test:notes/notes@0.1.0", "notes")
+        .and_then(|link| link.named(name))
+        .expect("valid")
 }
 
 #[tokio::test]
@@ -181,10 +239,25 @@ async fn each_link_has_the_session_of_its_config() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a-").await;
     scene.link("two", "b-").await;
-    assert_eq!(scene.client("one").prefixed(Context::default(), "x").await?, "a-x");
-    assert_eq!(scene.client("two").prefixed(Context::default(), "x").await?, "b-x");
+    assert_eq!(
+        scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "a-x"
+    );
+    assert_eq!(
+        scene
+            .client("two")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "b-x"
+    );
     let expected = ("app".to_owned(), "two".to_owned(), 0);
-    assert_eq!(scene.client("two").whoami(Context::default()).await?, expected);
+    assert_eq!(
+        scene.client("two").whoami(Context::default()).await?,
+        expected
+    );
     Ok(())
 }
 
@@ -194,11 +267,37 @@ async fn a_session_lives_from_link_to_unlink() -> Result<(), CallError> {
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
     let entry = scene.link("one", "b").await;
-    assert_eq!(scene.client("one").prefixed(Context::default(), "x").await?, "bx");
-    scene.logged(&["link one a", "link one b", "unlink one a", "drop a"]).await;
-    scene.lattice.links().delete(&entry.key).await.expect("deleted");
-    scene.logged(&["link one a", "link one b", "unlink one a", "drop a", "unlink one b", "drop b"]).await;
-    let error = scene.client("one").prefixed(Context::default(), "x").await.expect_err("no link");
+    assert_eq!(
+        scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "bx"
+    );
+    scene
+        .logged(&["link one a", "link one b", "unlink one a", "drop a"])
+        .await;
+    scene
+        .lattice
+        .links()
+        .delete(&entry.key)
+        .await
+        .expect("deleted");
+    scene
+        .logged(&[
+            "link one a",
+            "link one b",
+            "unlink one a",
+            "drop a",
+            "unlink one b",
+            "drop b",
+        ])
+        .await;
+    let error = scene
+        .client("one")
+        .prefixed(Context::default(), "x")
+        .await
+        .expect_err("no link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
     Ok(())
 }
@@ -210,50 +309,76 @@ async fn a_provider_that_stops_ends_its_sessions() {
     scene.logged(&["link one a"]).await;
     let serving = scene.serving.take().expect("in service");
     assert!(serving.stop(Duration::from_secs(1)).await);
-    scene.logged(&["link one a", "unlink one a", "drop a"]).await;
+    scene
+        .logged(&["link one a", "unlink one a", "drop a"])
+        .await;
 }
 
 #[tokio::test]
 async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
     let scene = Scene::new().await;
     let no_config = scene.put(link("app", "none")).await;
-    let wrong = scene.put(link("app", "wrong").config(&7).expect("JSON")).await;
+    let wrong = scene
+        .put(link("app", "wrong").config(&7).expect("JSON"))
+        .await;
     let empty = scene.link("empty", "").await;
     let number = scene.link("number", "13").await;
     let panics = scene.link("panics", "panic").await;
     for (entry, expected) in [
-        (no_config, "the link has no config, and the provider needs one: missing field `prefix`"),
-        (wrong, "the link's config does not fit the provider: invalid type: integer `7`"),
+        (
+            no_config,
+            "the link has no config, and the provider needs one: missing field `prefix`",
+        ),
+        (
+            wrong,
+            "the link's config does not fit the provider: invalid type: integer `7`",
+        ),
         (empty, "`prefix` is empty; give it a letter at least"),
         (number, "13 is a number"),
         (panics, "panicked"),
     ] {
         let reason = scene.refusal(&entry).await;
         assert!(reason.contains(expected), "{reason}");
-        let call = scene.client(entry.link.name.as_str()).prefixed(Context::default(), "x").await;
-        let Err(CallError::LinkRejected { reason, .. }) = &call else { panic!("{call:?}") };
+        let call = scene
+            .client(entry.link.name.as_str())
+            .prefixed(Context::default(), "x")
+            .await;
+        let Err(CallError::LinkRejected { reason, .. }) = &call else {
+            panic!("{call:?}")
+        };
         assert!(reason.contains(expected), "{reason}");
     }
     assert_eq!(scene.log(), [""; 0]);
 }
 
 #[tokio::test]
-async fn a_refused_change_ends_the_session_and_a_correction_makes_a_new_one() -> Result<(), CallError> {
+async fn a_refused_change_ends_the_session_and_a_correction_makes_a_new_one()
+-> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
     let entry = scene.link("one", "13").await;
     scene.refusal(&entry).await;
-    scene.logged(&["link one a", "unlink one a", "drop a"]).await;
+    scene
+        .logged(&["link one a", "unlink one a", "drop a"])
+        .await;
     scene.link("one", "c").await;
-    assert_eq!(scene.client("one").prefixed(Context::default(), "x").await?, "cx");
+    assert_eq!(
+        scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?,
+        "cx"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn an_operator_without_a_session_is_denied() {
     let scene = Scene::new().await;
-    let error = NotesClient::new(scene.lattice.component("notes")).left(Context::default()).await;
+    let error = NotesClient::new(scene.lattice.component("notes"))
+        .left(Context::default())
+        .await;
     assert!(matches!(error, Err(CallError::OperatorDenied)), "{error:?}");
 }
 
@@ -261,11 +386,26 @@ async fn an_operator_without_a_session_is_denied() {
 async fn calls_on_behalf_of_a_call_inherit_its_deadline_and_hops() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
-    scene.put(link("notes", "default").config(&Config { prefix: "self".to_owned() }).expect("JSON")).await;
+    scene
+        .put(
+            link("notes", "default")
+                .config(&Config {
+                    prefix: "self".to_owned(),
+                })
+                .expect("JSON"),
+        )
+        .await;
     let before = Instant::now();
-    let left = scene.client("one").deeper(Context::new(Duration::from_millis(700))).await?.expect("answered");
+    let left = scene
+        .client("one")
+        .deeper(Context::new(Duration::from_millis(700)))
+        .await?
+        .expect("answered");
     let gone = before.elapsed().as_millis() as u64;
-    assert!(left <= 700 && left + gone >= 650, "{left} ms left after {gone} ms");
+    assert!(
+        left <= 700 && left + gone >= 650,
+        "{left} ms left after {gone} ms"
+    );
     Ok(())
 }
 
@@ -274,8 +414,50 @@ async fn a_panic_in_a_handler_ends_that_call_only() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
     let client = scene.client("one");
-    let error = client.crash(Context::default()).await.expect_err("it panics");
+    let error = client
+        .crash(Context::default())
+        .await
+        .expect_err("it panics");
     assert!(matches!(error, CallError::CalleeFailed { .. }), "{error}");
     assert_eq!(client.prefixed(Context::default(), "x").await?, "ax");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_changes_the_last_one_counts_and_every_session_ends() -> Result<(), CallError> {
+    let scene = Scene::new().await;
+    for round in ["a", "b", "c"] {
+        for change in 0..20 {
+            scene.link("one", &format!("{round}{change}-")).await;
+        }
+        let entry = scene.link("one", round).await;
+        let answer = scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?;
+        assert_eq!(answer, format!("{round}x"));
+        scene
+            .lattice
+            .links()
+            .delete(&entry.key)
+            .await
+            .expect("deleted");
+    }
+    let count = |what: &str| {
+        scene
+            .log()
+            .iter()
+            .filter(|line| line.starts_with(what))
+            .count()
+    };
+    let all_ended = async {
+        while count("drop") < count("link") || count("unlink") < count("link") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), all_ended)
+        .await
+        .expect("every session ends");
+    assert!(count("link") >= 3);
     Ok(())
 }

@@ -1,12 +1,20 @@
 //! Every shape of function, served by handlers and called by clients on an in-memory lattice.
 
-use lattice_provider_sdk::{Bytes, Call, CallError, Context, Lattice, Link, Serving, Stateless, Through, serve, value::Fixed};
+#![expect(
+    clippy::many_single_char_names,
+    reason = "parameters are as short as the WIT's"
+)]
+
+use lattice_provider_sdk::{
+    Bytes, Call, CallError, Context, Lattice, Link, Serving, Stateless, Through, serve,
+    value::Fixed,
+};
 use std::collections::BTreeMap;
 
 lattice_provider_sdk::provider!({ path: "tests/wit", world: "every" });
 
 use test::every::{
-    r#mod::{Mod, ModInterface, ModClient},
+    r#mod::{Mod, ModClient, ModInterface},
     types::{Level, Point},
     values::{Extra, Failure, Nested, Reals, Rights, Scalars, Shape, Values, ValuesClient},
 };
@@ -20,7 +28,18 @@ impl Stateless for Every {
 impl Values for Every {
     async fn nothing(&self, _: &Call<Self>) {}
 
-    async fn ints(&self, _: &Call<Self>, a: u8, b: u16, c: u32, d: u64, e: i8, f: i16, g: i32, h: i64) -> bool {
+    async fn ints(
+        &self,
+        _: &Call<Self>,
+        a: u8,
+        b: u16,
+        c: u32,
+        d: u64,
+        e: i8,
+        f: i16,
+        g: i32,
+        h: i64,
+    ) -> bool {
         (a, b, c, d, e, f, g, h) == (1, 2, 3, 4, -1, -2, -3, -4)
     }
 
@@ -32,8 +51,19 @@ impl Values for Every {
         c.to_string().repeat(3)
     }
 
-    async fn named(&self, _: &Call<Self>, n: Nested, s: Shape, g: Level, r: Rights, e: Extra) -> Scalars {
-        assert_eq!((s, g, r), (Shape::Pair((1, 2)), Level::HighEr, Rights::WRITE));
+    async fn named(
+        &self,
+        _: &Call<Self>,
+        n: Nested,
+        s: Shape,
+        g: Level,
+        r: Rights,
+        e: Extra,
+    ) -> Scalars {
+        assert_eq!(
+            (s, g, r),
+            (Shape::Pair((1, 2)), Level::HighEr, Rights::WRITE)
+        );
         scalars(e.n, n.r#type.concat())
     }
 
@@ -46,7 +76,10 @@ impl Values for Every {
         x: [u16; 4],
     ) {
         assert_eq!((t, o, x), ((1, 2.5), Some(Some('x')), [1, 2, 3, 4]));
-        assert_eq!(m, BTreeMap::from([("k".to_owned(), Bytes::from_static(b"v"))]));
+        assert_eq!(
+            m,
+            BTreeMap::from([("k".to_owned(), Bytes::from_static(b"v"))])
+        );
     }
 
     async fn r0(&self, _: &Call<Self>, fail: bool) -> Result<(), ()> {
@@ -58,12 +91,20 @@ impl Values for Every {
     }
 
     async fn r2(&self, _: &Call<Self>, fail: bool) -> Result<(), String> {
-        if fail { Err("as asked".to_owned()) } else { Ok(()) }
+        if fail {
+            Err("as asked".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     // A handler may also give its future away instead of being an `async fn`.
     fn r3(&self, _: &Call<Self>, p: Point) -> impl Future<Output = Result<Point, Failure>> + Send {
-        std::future::ready(if p.x == 0 { Err(Failure::NotFound) } else { Ok(Point { x: p.y, y: p.x }) })
+        std::future::ready(if p.x == 0 {
+            Err(Failure::NotFound)
+        } else {
+            Ok(Point { x: p.y, y: p.x })
+        })
     }
 
     async fn bytes(&self, _: &Call<Self>, data: Bytes, more: Option<Bytes>) -> Bytes {
@@ -92,7 +133,10 @@ impl Values for Every {
         q: u8,
         r: String,
     ) -> String {
-        format!("{:?} {r}", [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q])
+        format!(
+            "{:?} {r}",
+            [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]
+        )
     }
 
     async fn clashes(
@@ -114,7 +158,10 @@ impl Values for Every {
     }
 
     async fn r#loop(&self, _: &Call<Self>) -> Reals {
-        Reals { single: 0.5, double: f64::INFINITY }
+        Reals {
+            single: 0.5,
+            double: f64::INFINITY,
+        }
     }
 }
 
@@ -125,7 +172,19 @@ impl ModInterface for Every {
 }
 
 fn scalars(d: u64, word: String) -> Scalars {
-    Scalars { yes: true, a: 1, b: 2, c: 3, d, e: -1, f: -2, g: -3, h: -4, letter: 'ß', word }
+    Scalars {
+        yes: true,
+        a: 1,
+        b: 2,
+        c: 3,
+        d,
+        e: -1,
+        f: -2,
+        g: -3,
+        h: -4,
+        letter: 'ß',
+        word,
+    }
 }
 
 fn nested() -> Nested {
@@ -157,44 +216,101 @@ async fn an_operators_client_calls_every_shape() -> Result<(), CallError> {
 async fn a_components_client_calls_every_shape_through_its_links() -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
     for name in ["default", "other"] {
-        let link = Link::new("tester", "test:every/values@0.2.0", "every").and_then(|link| link.named(name)).expect("valid");
+        let link = Link::new("tester", "test:every/values@0.2.0", "every")
+            .and_then(|link| link.named(name))
+            .expect("valid");
         lattice.links().put(link).await.expect("put");
     }
-    let caller = lattice.caller("tester".parse().expect("an id")).await.expect("a node");
+    let caller = lattice
+        .caller("tester".parse().expect("an id"))
+        .await
+        .expect("a node");
     every_shape(&ValuesClient::new(caller.clone())).await?;
     let other = Through::new(caller.clone(), "other".parse().expect("a link name"));
     every_shape(&ValuesClient::new(other)).await?;
 
     let none = Through::new(caller, "none".parse().expect("a link name"));
-    let error = ValuesClient::new(none).nothing(Context::default()).await.expect_err("no such link");
+    let error = ValuesClient::new(none)
+        .nothing(Context::default())
+        .await
+        .expect_err("no such link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
     Ok(())
 }
 
-async fn every_shape<C: lattice_provider_sdk::Invoke>(client: &ValuesClient<C>) -> Result<(), CallError> {
+async fn every_shape<C: lattice_provider_sdk::Invoke>(
+    client: &ValuesClient<C>,
+) -> Result<(), CallError> {
     let now = Context::default;
     client.nothing(now()).await?;
     assert!(client.ints(now(), 1, 2, 3, 4, -1, -2, -3, -4).await?);
-    assert_eq!(client.floats(now(), 1.5).await?.to_bits(), 3.0_f64.to_bits());
+    assert_eq!(
+        client.floats(now(), 1.5).await?.to_bits(),
+        3.0_f64.to_bits()
+    );
     assert_eq!(client.texts(now(), 'é').await?, "ééé");
-    let named = client.named(now(), &nested(), &Shape::Pair((1, 2)), Level::HighEr, Rights::WRITE, &Extra { n: 5 });
+    let named = client.named(
+        now(),
+        &nested(),
+        &Shape::Pair((1, 2)),
+        Level::HighEr,
+        Rights::WRITE,
+        &Extra { n: 5 },
+    );
     assert_eq!(named.await?, scalars(5, "ab".to_owned()));
     let map = BTreeMap::from([("k".to_owned(), Bytes::from_static(b"v"))]);
-    client.containers(now(), &(1, 2.5), Some(Some('x')), &map, &[1, 2, 3, 4]).await?;
+    client
+        .containers(now(), &(1, 2.5), Some(Some('x')), &map, &[1, 2, 3, 4])
+        .await?;
     assert_eq!(client.r0(now(), false).await?, Ok(()));
     assert_eq!(client.r0(now(), true).await?, Err(()));
     assert_eq!(client.r1(now()).await?, Ok(7));
     assert_eq!(client.r2(now(), false).await?, Ok(()));
     assert_eq!(client.r2(now(), true).await?, Err("as asked".to_owned()));
-    assert_eq!(client.r3(now(), &Point { x: 1, y: 2 }).await?, Ok(Point { x: 2, y: 1 }));
-    assert_eq!(client.r3(now(), &Point { x: 0, y: 2 }).await?, Err(Failure::NotFound));
+    assert_eq!(
+        client.r3(now(), &Point { x: 1, y: 2 }).await?,
+        Ok(Point { x: 2, y: 1 })
+    );
+    assert_eq!(
+        client.r3(now(), &Point { x: 0, y: 2 }).await?,
+        Err(Failure::NotFound)
+    );
     assert_eq!(client.bytes(now(), b"ab", Some(b"c")).await?, "abc");
     assert_eq!(client.bytes(now(), &[], None).await?, "");
-    let many = client.many(now(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, "end");
-    assert_eq!(many.await?, "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17] end");
+    let many = client.many(
+        now(),
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        12,
+        13,
+        14,
+        15,
+        16,
+        17,
+        "end",
+    );
+    assert_eq!(
+        many.await?,
+        "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17] end"
+    );
     assert_eq!(client.clashes(now(), 1, 2, 3, 4, 5, 6, 7).await?, 28);
     assert_eq!(client.new_(now(), 3).await?, 3);
-    assert_eq!(client.r#loop(now()).await?, Reals { single: 0.5, double: f64::INFINITY });
+    assert_eq!(
+        client.r#loop(now()).await?,
+        Reals {
+            single: 0.5,
+            double: f64::INFINITY
+        }
+    );
     Ok(())
 }
 
@@ -209,10 +325,22 @@ async fn every_exported_interface_is_served() -> Result<(), CallError> {
 #[tokio::test]
 async fn arguments_of_another_type_did_not_run() {
     let (lattice, _serving) = lattice().await;
-    for (function, args) in [("texts", &b"\x02ab"[..]), ("texts", b""), ("nothing", b"x"), ("named", &[0xff; 64])] {
-        let call = lattice.component("every").call_bytes("test:every/values@0.2.3", function, Bytes::copy_from_slice(args));
+    for (function, args) in [
+        ("texts", &b"\x02ab"[..]),
+        ("texts", b""),
+        ("nothing", b"x"),
+        ("named", &[0xff; 64]),
+    ] {
+        let call = lattice.component("every").call_bytes(
+            "test:every/values@0.2.3",
+            function,
+            Bytes::copy_from_slice(args),
+        );
         let error = call.await.expect_err(function);
-        assert!(matches!(error, CallError::BadArguments { .. }), "{function}: {error}");
+        assert!(
+            matches!(error, CallError::BadArguments { .. }),
+            "{function}: {error}"
+        );
     }
 }
 
@@ -227,14 +355,29 @@ mod older {
 }
 
 #[tokio::test]
-async fn a_client_of_another_version_gets_what_fits_and_a_clear_error_for_the_rest() -> Result<(), CallError> {
+async fn a_client_of_another_version_gets_what_fits_and_a_clear_error_for_the_rest()
+-> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
     let client = older::test::every::values::ValuesClient::new(lattice.component("every"));
     assert_eq!(client.r1(Context::default()).await?, Ok(7));
-    let error = client.texts(Context::default(), "c").await.expect_err("another type");
-    let CallError::SchemaMismatch { expected, found, .. } = &error else { panic!("{error}") };
-    assert_eq!((expected.as_str(), found.as_str()), ("func(c: string) -> string", "func(c: char) -> string"));
-    let error = client.gone(Context::default()).await.expect_err("not exported");
+    let error = client
+        .texts(Context::default(), "c")
+        .await
+        .expect_err("another type");
+    let CallError::SchemaMismatch {
+        expected, found, ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (expected.as_str(), found.as_str()),
+        ("func(c: string) -> string", "func(c: char) -> string")
+    );
+    let error = client
+        .gone(Context::default())
+        .await
+        .expect_err("not exported");
     assert!(matches!(error, CallError::NotExported { .. }), "{error}");
     Ok(())
 }

@@ -1,30 +1,28 @@
 //! What a node does beside serving calls: beats, replies, the watch over calls in flight, discovery.
 
 use super::{
-    Inner,
+    Announce, Inner,
+    discovery::QUESTION,
     line::{Line, Step, token},
 };
 use crate::{
     bus::{Body as Carried, BusState, Message, Subscription},
     call::{CallError, Ran},
-    name::ComponentId,
     subject::parse_reply,
-    types::{ComponentTypes, Digest},
     wire::{
-        Beat, Body as _, Discover, Discovered, EnvelopeError, Frame, Goodbye, Kind, Origin, Probe,
-        ProbeAck, ReplyEnvelope, Served, Versions,
+        Beat, Body as _, Discovered, EnvelopeError, Frame, Goodbye, Kind, Origin, Probe, ProbeAck,
+        ReplyEnvelope, Served, Versions,
     },
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 use tokio::{
-    sync::{broadcast, oneshot},
-    time::{Instant, MissedTickBehavior, sleep_until, timeout_at},
+    sync::broadcast,
+    time::{Instant, MissedTickBehavior, sleep_until},
 };
 
 /// Between two beats, up to [`CROWD`] hosts.
@@ -35,38 +33,19 @@ const CROWD: usize = 200;
 const NEWS: Duration = Duration::from_millis(50);
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a question of who serves a component waits for an answer.
-const ASK: Duration = Duration::from_secs(1);
-/// Questions that may wait at once.
-const MAX_QUESTIONS: usize = 4_096;
 /// A way back to a caller that was not used for this long is taken down.
 const REPLY_IDLE: Duration = Duration::from_secs(60);
 
-/// Questions of who serves what that wait for their answer.
-#[derive(Debug, Default)]
-pub(super) struct Questions(Mutex<HashMap<u64, (ComponentId, oneshot::Sender<Vec<Origin>>)>>);
-
-impl Questions {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (ComponentId, oneshot::Sender<Vec<Origin>>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Forgets a question when its asker goes away.
-struct Asked<'n>(&'n Inner, u64);
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        self.0.questions.lock().remove(&self.1);
-    }
-}
-
 /// Beats once a second, and at once when there is news.
 pub(super) async fn beat(node: Arc<Inner>) {
+    let mut known = false;
     loop {
         let interval = beat_interval(node.connection.presence.peers().iter().count());
-        if !node.served.load().is_empty() && !node.leaving.load(Ordering::Acquire) {
+        let serving = node.announce == Announce::Always || !node.served.load().is_empty();
+        // Once more after the last component is gone, so that nobody looks for it here.
+        if (serving || known) && !node.leaving.load(Ordering::Acquire) {
             node.send_beat(interval).await;
+            known = serving;
         }
         let due = Instant::now() + interval;
         let soonest = Instant::now() + NEWS;
@@ -232,13 +211,10 @@ impl Inner {
 
     /// Waits until no reply is queued any more, and the bus has them.
     pub(super) async fn flush_replies(&self, within: Duration) {
+        let lines: Vec<_> = self.lock_replies().values().cloned().collect();
         let flushed = async {
-            while self
-                .lock_replies()
-                .values()
-                .any(|line| !line.is_idle(Instant::now(), Duration::ZERO))
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            for line in lines {
+                line.sent().await;
             }
             self.connection.bus.flush().await
         };
@@ -259,16 +235,7 @@ impl Inner {
             Kind::ProbeAck => {
                 ProbeAck::decode(envelope)?;
             }
-            Kind::Discovered => {
-                let found = Discovered::decode(envelope)?;
-                let asked = self.questions.lock().remove(&found.id);
-                if let Some((component, answer)) = asked {
-                    self.connection.presence.found(&component, &found.hosts);
-                    // The asker may have gone in this moment.
-                    let _ =
-                        answer.send(found.hosts.into_iter().map(|(origin, _)| origin).collect());
-                }
-            }
+            Kind::Discovered => self.discovered(Discovered::decode(envelope)?),
             other => self.refuse(&format!("a frame of kind {other:?} among the replies")),
         }
         Ok(())
@@ -280,8 +247,7 @@ impl Inner {
             return;
         };
         if peer == QUESTION {
-            self.questions.lock().remove(&frame);
-            return;
+            return self.questions.nobody(frame);
         }
         let line = self
             .lock_lines()
@@ -335,88 +301,7 @@ impl Inner {
             });
         }
     }
-
-    /// Asks the lattice who serves `component`.
-    pub(super) async fn discover(
-        &self,
-        component: &ComponentId,
-        deadline: Instant,
-    ) -> Result<Vec<Origin>, CallError> {
-        let (answer, answered) = oneshot::channel();
-        let id = self.next_sequence();
-        {
-            let mut questions = self.questions.lock();
-            if questions.len() >= MAX_QUESTIONS {
-                return Err(CallError::Overloaded {
-                    component: component.clone(),
-                });
-            }
-            questions.insert(id, (component.clone(), answer));
-        }
-        let _asked = Asked(self, id);
-        let question = Discover {
-            id,
-            component: component.clone(),
-        };
-        let frame = self
-            .lone_frame(None, &question)
-            .map_err(|error| CallError::BadArguments {
-                reason: error.to_string(),
-            })?;
-        let subjects = &self.connection.subjects;
-        let reply = subjects.reply(&self.origin.host, self.origin.epoch, QUESTION, id);
-        let asked = self
-            .connection
-            .bus
-            .publish(subjects.serves(component), Some(reply), frame)
-            .await;
-        asked.map_err(|_| CallError::Disconnected { ran: Ran::No })?;
-        match timeout_at(deadline.min(Instant::now() + ASK), answered).await {
-            Ok(Ok(hosts)) => Ok(hosts),
-            // The bus said that nobody is there, or nobody answered in time.
-            Ok(Err(_)) | Err(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// The types that `component` is served with now.
-    pub(crate) async fn types_of(
-        &self,
-        component: &ComponentId,
-        deadline: Instant,
-    ) -> Result<Arc<ComponentTypes>, CallError> {
-        if let Some(served) = self.served(component) {
-            return Ok(served.types.clone());
-        }
-        let digest = match self.connection.presence.peers().digest(component) {
-            Some(digest) => digest,
-            None => self.discover_digest(component, deadline).await?,
-        };
-        let unavailable = |reason: String| CallError::StoreUnavailable { reason };
-        match timeout_at(deadline, self.connection.types.by_digest(&digest)).await {
-            Ok(Ok(Some(types))) => Ok(types),
-            Ok(Ok(None)) => Err(unavailable(format!(
-                "the types of `{component}` are not in the store"
-            ))),
-            Ok(Err(error)) => Err(unavailable(error.to_string())),
-            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
-        }
-    }
-
-    async fn discover_digest(
-        &self,
-        component: &ComponentId,
-        deadline: Instant,
-    ) -> Result<Digest, CallError> {
-        self.discover(component, deadline).await?;
-        let found = self.connection.presence.peers().digest(component);
-        found.ok_or_else(|| CallError::NotServed {
-            component: component.clone(),
-        })
-    }
 }
-
-/// Stands for the peer in the reply subject of a question, which has none.
-const QUESTION: u64 = 0;
 
 #[cfg(test)]
 mod tests {

@@ -107,7 +107,7 @@ impl Frame {
         self.lane
     }
 
-    /// Its number among the frames of this sender to this target in this lane, from 1.
+    /// Its number among the frames of this sender to this target, of this kind and in this lane, from 1.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }

@@ -114,8 +114,8 @@ impl FrameWriter {
         self.target.as_ref()
     }
 
-    /// Completes the frame. `sequence` is its number among the frames to this target in this lane, from 1: no two frames
-    /// of a sender may share one.
+    /// Completes the frame. `sequence` is its number among the frames to this target, of this kind and in this lane, from
+    /// 1: no two frames of a sender may share one.
     pub fn seal(mut self, auth: &Auth, sequence: u64) -> Bytes {
         self.write_head(auth, sequence);
         let tag = auth.tag(Purpose::Frame, &[&self.buf]);

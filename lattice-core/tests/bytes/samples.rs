@@ -80,12 +80,14 @@ pub(crate) fn call_errors() -> Vec<CallError> {
         CallError::CalleeFailed { reason: text() },
         CallError::InstanceLost { reason: text() },
         CallError::HostLost { host: host("h1") },
+        CallError::HostGone { host: host("h1") },
         CallError::Stopping {
             component: component("b"),
         },
         CallError::Disconnected { ran: Ran::No },
         CallError::OperatorDenied,
         CallError::StoreUnavailable { reason: text() },
+        CallError::InvalidName(ComponentId::new("A").expect_err("upper case")),
         CallError::Unrecognised {
             ran: Ran::Yes,
             message: text(),

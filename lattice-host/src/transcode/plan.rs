@@ -8,8 +8,8 @@ use super::signature::Text;
 /// Deepest nesting of types. Far beyond any interface; validation recurses that deep.
 const MAX_DEPTH: usize = 64;
 
-/// Most nodes, fields and cases of a function's types, written out without sharing. Some 20 times the largest function
-/// of the WASI interfaces; without a bound, a few dozen nested tuples of pairs stand for more nodes than fit in memory.
+/// Most nodes, fields and cases of a function's types, written out without sharing. Far beyond any interface that a
+/// person writes; without a bound, a few dozen nested tuples of pairs stand for more nodes than fit in memory.
 const MAX_NODES: usize = 10_000;
 
 /// Most bytes of guest memory for one value, without what it points to. Only a fixed-length list gets near it.

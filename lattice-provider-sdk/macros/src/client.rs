@@ -17,7 +17,12 @@ pub(crate) fn client(world: &World<'_>, interface: &Interface<'_>) -> TokenStrea
     let name = interface.client();
     let docs = docs(None, || format!("Calls `{}`.", interface.full_name));
     let new_docs = docs_of_new();
-    let methods = interface.wit.functions.values().enumerate().map(|(index, function)| method(&scope, index, function));
+    let methods = interface
+        .wit
+        .functions
+        .values()
+        .enumerate()
+        .map(|(index, function)| method(&scope, index, function));
     quote! {
         #docs
         #[derive(Debug, Clone, Copy)]
@@ -37,18 +42,29 @@ pub(crate) fn client(world: &World<'_>, interface: &Interface<'_>) -> TokenStrea
 }
 
 fn docs_of_new() -> TokenStream {
-    docs(None, || "A client that makes its calls by way of `caller`.".to_owned())
+    docs(None, || {
+        "A client that makes its calls by way of `caller`.".to_owned()
+    })
 }
 
 fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStream {
-    let docs = docs(function.docs.contents.as_deref(), || format!("Calls `{}`.", function.name));
+    let docs = docs(function.docs.contents.as_deref(), || {
+        format!("Calls `{}`.", function.name)
+    });
     let mut name = name::snake(&function.name);
     if name == "new" {
         name = format_ident!("new_");
     }
     let names = parameters(function, &["context", "args"]);
-    let types = function.params.iter().map(|param| scope.argument(&param.ty));
-    let encoded = function.params.iter().zip(&names).map(|(param, name)| scope.encoded_argument(&param.ty, &quote!(#name)));
+    let types = function
+        .params
+        .iter()
+        .map(|param| scope.argument(&param.ty));
+    let encoded = function
+        .params
+        .iter()
+        .zip(&names)
+        .map(|(param, name)| scope.encoded_argument(&param.ty, &quote!(#name)));
     let arguments = tuple(encoded.collect());
     let result = scope.owned_or_unit(function.result.as_ref());
     let index = Literal::usize_unsuffixed(index);
@@ -78,7 +94,12 @@ pub(crate) fn tuple(items: Vec<TokenStream>) -> TokenStream {
     if items.len() <= LONGEST {
         return quote!((#(#items,)*));
     }
-    tuple(items.chunks(LONGEST).map(|chunk| quote!((#(#chunk,)*))).collect())
+    tuple(
+        items
+            .chunks(LONGEST)
+            .map(|chunk| quote!((#(#chunk,)*)))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -87,12 +108,21 @@ mod tests {
 
     #[test]
     fn long_tuples_are_nested() {
-        let items = |count: usize| (0..count).map(|n| Literal::usize_unsuffixed(n)).map(|n| quote!(#n)).collect::<Vec<_>>();
+        let items = |count: usize| {
+            (0..count)
+                .map(Literal::usize_unsuffixed)
+                .map(|n| quote!(#n))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(tuple(items(0)).to_string(), quote!(()).to_string());
         assert_eq!(tuple(items(1)).to_string(), quote!((0,)).to_string());
         assert_eq!(
             tuple(items(18)).to_string(),
-            quote!(((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,), (16, 17,),)).to_string()
+            quote!((
+                (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,),
+                (16, 17,),
+            ))
+            .to_string()
         );
     }
 }

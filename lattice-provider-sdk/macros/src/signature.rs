@@ -99,20 +99,22 @@ fn kind_text(text: &mut String, world: &World<'_>, kind: &TypeDefKind) {
             }
         }),
         TypeDefKind::Enum(labels) => members(text, "enum", &labels.cases, |text, case| {
-            text.push_str(&case.name)
+            text.push_str(&case.name);
         }),
         TypeDefKind::Flags(labels) => members(text, "flags", &labels.flags, |text, flag| {
-            text.push_str(&flag.name)
+            text.push_str(&flag.name);
         }),
         TypeDefKind::Tuple(tuple) => {
-            generic(text, "tuple", &tuple.types.iter().collect::<Vec<_>>(), one)
+            generic(text, "tuple", &tuple.types.iter().collect::<Vec<_>>(), one);
         }
         TypeDefKind::Option(ty) => generic(text, "option", &[ty], one),
         TypeDefKind::List(ty) => generic(text, "list", &[ty], one),
         TypeDefKind::FixedLengthList(ty, length) => {
             text.push_str("list<");
             one(text, ty);
-            text.push_str(&format!(", {length}>"));
+            text.push_str(", ");
+            text.push_str(&length.to_string());
+            text.push('>');
         }
         TypeDefKind::Map(key, value) => generic(text, "map", &[key, value], one),
         TypeDefKind::Result(result) => result_text(text, result, one),

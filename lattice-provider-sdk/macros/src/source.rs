@@ -23,12 +23,12 @@ impl Source {
         let text_fault = |message: String| syn::Error::new(options.text_span(), message);
         let mut reader = Reader::default();
         let main = match &options.inline {
-            Some(text) => reader.inline(&text.value()),
+            Some(text) => inline(&text.value()),
             None => reader.package(&path(options, root)),
         }
         .map_err(text_fault)?;
         let mut dependencies = reader.dependencies(options, root).map_err(text_fault)?;
-        dependencies.extend(reader.shipped(&main, &dependencies).map_err(text_fault)?);
+        dependencies.extend(shipped(&main, &dependencies).map_err(text_fault)?);
 
         let mut resolve = Resolve::new();
         resolve
@@ -61,12 +61,6 @@ struct Reader {
 }
 
 impl Reader {
-    fn inline(&self, text: &str) -> Result<UnresolvedPackageGroup, String> {
-        let mut sources = SourceMap::new();
-        sources.push_str("inline", text);
-        parse(sources)
-    }
-
     /// One package: a file, or all `.wit` files of a folder.
     fn package(&mut self, path: &Path) -> Result<UnresolvedPackageGroup, String> {
         let mut sources = SourceMap::new();
@@ -113,30 +107,35 @@ impl Reader {
         }
         Ok(groups)
     }
+}
 
-    /// The packages that the project ships, but for those that are there already.
-    fn shipped(
-        &self,
-        main: &UnresolvedPackageGroup,
-        others: &[UnresolvedPackageGroup],
-    ) -> Result<Vec<UnresolvedPackageGroup>, String> {
-        let known: Vec<String> = std::iter::once(main)
-            .chain(others)
-            .flat_map(|group| std::iter::once(&group.main).chain(&group.nested))
-            .map(|package| package.name.to_string())
-            .collect();
-        lattice_wit::PACKAGES
-            .iter()
-            .filter(|package| !known.contains(&format!("{}@{}", package.name, package.version)))
-            .map(|package| {
-                let mut sources = SourceMap::new();
-                for file in package.files {
-                    sources.push_str(file.path, file.text);
-                }
-                parse(sources)
-            })
-            .collect()
-    }
+fn inline(text: &str) -> Result<UnresolvedPackageGroup, String> {
+    let mut sources = SourceMap::new();
+    sources.push_str("inline", text);
+    parse(sources)
+}
+
+/// The packages that the project ships, but for those that are there already.
+fn shipped(
+    main: &UnresolvedPackageGroup,
+    others: &[UnresolvedPackageGroup],
+) -> Result<Vec<UnresolvedPackageGroup>, String> {
+    let known: Vec<String> = std::iter::once(main)
+        .chain(others)
+        .flat_map(|group| std::iter::once(&group.main).chain(&group.nested))
+        .map(|package| package.name.to_string())
+        .collect();
+    lattice_wit::PACKAGES
+        .iter()
+        .filter(|package| !known.contains(&format!("{}@{}", package.name, package.version)))
+        .map(|package| {
+            let mut sources = SourceMap::new();
+            for file in package.files {
+                sources.push_str(file.path, file.text);
+            }
+            parse(sources)
+        })
+        .collect()
 }
 
 fn parse(sources: SourceMap) -> Result<UnresolvedPackageGroup, String> {

@@ -10,13 +10,13 @@ use std::{
     },
 };
 
-/// Subscriptions by where they listen: a subject without a wildcard and one with a final `*` are each found by one hash
-/// lookup; a pattern with `*` elsewhere is compared with every message.
+/// Subscriptions by where they listen: a subject without a wildcard, and one with wildcards only at its end, are each found
+/// by a hash lookup; a pattern with `*` elsewhere is compared with every message.
 #[derive(Default)]
 pub(super) struct Table {
     exact: HashMap<Subject, Arc<Route>>,
-    /// By what precedes the final `.*`.
-    tails: HashMap<Box<str>, Arc<Route>>,
+    /// By how many `.*` end it (one less, as an index) and what precedes them.
+    tails: Vec<HashMap<Box<str>, Arc<Route>>>,
     patterns: HashMap<Subject, Arc<Route>>,
 }
 
@@ -38,13 +38,12 @@ struct Group {
 /// The routes of one message.
 pub(super) struct Routes {
     exact: Option<Arc<Route>>,
-    tail: Option<Arc<Route>>,
-    patterns: Vec<Arc<Route>>,
+    others: Vec<Arc<Route>>,
 }
 
 enum Place<'a> {
     Exact,
-    Tail(&'a str),
+    Tail { prefix: &'a str, stars: usize },
     Pattern,
 }
 
@@ -53,7 +52,12 @@ impl Table {
         let subject = &subscriber.subject;
         let route = match place(subject) {
             Place::Exact => self.exact.entry(subject.clone()).or_default(),
-            Place::Tail(prefix) => self.tails.entry(prefix.into()).or_default(),
+            Place::Tail { prefix, stars } => {
+                if self.tails.len() < stars {
+                    self.tails.resize_with(stars, HashMap::new);
+                }
+                self.tails[stars - 1].entry(prefix.into()).or_default()
+            }
             Place::Pattern => self.patterns.entry(subject.clone()).or_default(),
         };
         Arc::make_mut(route).add(subscriber.clone());
@@ -63,24 +67,30 @@ impl Table {
         let subject = &subscriber.subject;
         match place(subject) {
             Place::Exact => remove_from(&mut self.exact, subject, subscriber),
-            Place::Tail(prefix) => remove_from(&mut self.tails, prefix, subscriber),
+            Place::Tail { prefix, stars } => {
+                if let Some(tails) = self.tails.get_mut(stars - 1) {
+                    remove_from(tails, prefix, subscriber);
+                }
+            }
             Place::Pattern => remove_from(&mut self.patterns, subject, subscriber),
         }
     }
 
     pub(super) fn routes(&self, subject: &Subject) -> Routes {
-        let tail = match subject.as_str().rsplit_once('.') {
-            Some((prefix, _)) if !self.tails.is_empty() => self.tails.get(prefix),
-            _ => None,
-        };
+        let prefixes = std::iter::successors(parent(subject.as_str()), |prefix| parent(prefix));
+        let tails = self.tails.iter().zip(prefixes);
+        let patterns = self.patterns.iter();
         Routes {
             exact: self.exact.get(subject).cloned(),
-            tail: tail.cloned(),
-            patterns: self
-                .patterns
-                .iter()
-                .filter(|(pattern, _)| pattern.matches(subject))
-                .map(|(_, route)| route.clone())
+            // Nothing is allocated while there are none.
+            others: tails
+                .filter_map(|(tails, prefix)| tails.get(prefix))
+                .chain(
+                    patterns
+                        .filter(|(pattern, _)| pattern.matches(subject))
+                        .map(|(_, route)| route),
+                )
+                .cloned()
                 .collect(),
         }
     }
@@ -102,11 +112,7 @@ impl Routes {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.exact
-            .iter()
-            .chain(&self.tail)
-            .chain(&self.patterns)
-            .map(AsRef::as_ref)
+        self.exact.iter().chain(&self.others).map(AsRef::as_ref)
     }
 }
 
@@ -161,13 +167,24 @@ impl Group {
 }
 
 fn place(subject: &Subject) -> Place<'_> {
-    let text = subject.as_str();
-    let wildcards = text.split('.').filter(|token| *token == "*").count();
-    match (wildcards, text.strip_suffix(".*")) {
-        (0, _) => Place::Exact,
-        (1, Some(prefix)) => Place::Tail(prefix),
-        _ => Place::Pattern,
+    let mut prefix = subject.as_str();
+    let mut stars = 0;
+    while let Some(shorter) = prefix.strip_suffix(".*") {
+        prefix = shorter;
+        stars += 1;
     }
+    if prefix.split('.').any(|token| token == "*") {
+        Place::Pattern
+    } else if stars == 0 {
+        Place::Exact
+    } else {
+        Place::Tail { prefix, stars }
+    }
+}
+
+/// What precedes the last token.
+fn parent(subject: &str) -> Option<&str> {
+    subject.rsplit_once('.').map(|(parent, _)| parent)
 }
 
 fn remove_from<K, Q>(routes: &mut HashMap<K, Arc<Route>>, key: &Q, subscriber: &Subscriber)
@@ -182,5 +199,87 @@ where
     route.remove(subscriber.id);
     if route.is_empty() {
         routes.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::{Body, queue::queue};
+    use proptest::prelude::*;
+
+    fn subscriber(id: u64, pattern: &str) -> Arc<Subscriber> {
+        // Without its reader the queue would take nothing.
+        let (inlet, outlet) = queue(8);
+        std::mem::forget(outlet);
+        Arc::new(Subscriber {
+            id,
+            connection: 0,
+            subject: Subject::from_wire(pattern),
+            group: None,
+            inlet,
+        })
+    }
+
+    fn reached(table: &Table, subject: &Subject) -> usize {
+        let message = Message {
+            subject: subject.clone(),
+            reply: None,
+            body: Body::NoResponders,
+        };
+        table.routes(subject).deliver(&message)
+    }
+
+    #[test]
+    fn wildcards_at_the_end_are_looked_up() {
+        for (pattern, stars) in [("a.b.reply.*", 1), ("a.b.reply.*.*", 2)] {
+            let subject = Subject::from_wire(pattern);
+            let Place::Tail {
+                prefix,
+                stars: found,
+            } = place(&subject)
+            else {
+                panic!("{pattern} is compared with every message")
+            };
+            assert_eq!((prefix, found), ("a.b.reply", stars));
+        }
+        for pattern in ["*.a", "a.*.b", "*", "*.*"] {
+            assert!(matches!(
+                place(&Subject::from_wire(pattern)),
+                Place::Pattern
+            ));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_whom_the_patterns_match(
+            patterns in prop::collection::vec("(a|b|\\*)(\\.(a|b|\\*)){0,3}", 0..12),
+            subject in "(a|b)(\\.(a|b)){0,3}",
+            removed in any::<prop::sample::Index>(),
+        ) {
+            let subject = Subject::from_wire(&subject);
+            let mut table = Table::default();
+            let mut subscribers: Vec<_> =
+                (0..).zip(&patterns).map(|(id, pattern)| subscriber(id, pattern)).collect();
+            for subscriber in &subscribers {
+                table.add(subscriber);
+            }
+            let matching = |subscribers: &[Arc<Subscriber>]| {
+                subscribers.iter().filter(|s| s.subject.matches(&subject)).count()
+            };
+            prop_assert_eq!(reached(&table, &subject), matching(&subscribers));
+            if !subscribers.is_empty() {
+                let gone = subscribers.remove(removed.index(subscribers.len()));
+                table.remove(&gone);
+                prop_assert_eq!(reached(&table, &subject), matching(&subscribers));
+            }
+            for subscriber in subscribers.drain(..) {
+                table.remove(&subscriber);
+            }
+            let left = table.exact.len() + table.patterns.len()
+                + table.tails.iter().map(HashMap::len).sum::<usize>();
+            prop_assert_eq!(left, 0, "an empty route is not kept");
+        }
     }
 }

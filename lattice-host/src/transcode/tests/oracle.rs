@@ -67,6 +67,29 @@ proptest! {
     }
 }
 
+/// Every carrier there is: each count of core values, for parameters and results, by each ABI, and one beyond.
+#[test]
+fn every_count_of_core_values_is_carried() {
+    for count in 0..=18 {
+        let params = vec![Ty::U32; count];
+        let all = (count > 0).then(|| Ty::Tuple(params.clone()));
+        for async_type in [false, true] {
+            let (params, result) = (params.clone(), all.clone());
+            let function = Function {
+                async_type,
+                params,
+                result,
+            };
+            block_on(forwarded(&function, Strings::Utf8, count as u64)).unwrap();
+        }
+        if let Some(ty) = all {
+            let guest = Guest::new(&echo_async(&ty, Strings::Utf8));
+            block_on(echoed(&guest, &ty, count as u64)).unwrap();
+            block_on(imported(&ty, Strings::Utf8, count as u64)).unwrap();
+        }
+    }
+}
+
 async fn forwarded(function: &Function, strings: Strings, seed: u64) -> Result<()> {
     let guest = Guest::new(&forward(function, strings));
     let mut random = Random(seed);
