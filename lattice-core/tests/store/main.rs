@@ -8,7 +8,10 @@ mod nats_faults;
 mod nats_open;
 mod proxy;
 
-#[expect(dead_code, reason = "shared with the bus's tests, which need more of it")]
+#[expect(
+    dead_code,
+    reason = "shared with the bus's tests, which need more of it"
+)]
 #[path = "../support/nats.rs"]
 mod server;
 
