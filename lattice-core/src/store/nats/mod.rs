@@ -107,7 +107,7 @@ impl NatsStore {
         options: NatsStoreOptions,
     ) -> Result<Self, OpenError> {
         let bucket = Bucket::new(&options.lattice, connection.jetstream_domain())?;
-        let (stream, info) = bucket.open(connection, &options).await?;
+        let (stream, info) = Box::pin(bucket.open(connection, &options)).await?;
         let inner = Inner {
             connection: connection.clone(),
             stream,
