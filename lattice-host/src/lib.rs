@@ -7,7 +7,6 @@ mod host;
 mod import;
 mod instance;
 mod limits;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "in progress"))]
 mod transcode;
 
 pub use actor::{Actor, ActorError, Found, Instances};

@@ -118,7 +118,7 @@ mod tests {
                 tokio::task::yield_now().await;
                 assert!(matches!(vitals.on_tick(), Ok(UpdateDeadline::Continue(1))));
                 ticks.advance();
-                let overrun = vitals.on_tick().expect_err("the third tick of two");
+                let overrun = vitals.on_tick().err().expect("the third tick of two");
                 assert!(overrun.to_string().contains("20ms"), "{overrun}");
                 vitals.refresh();
                 assert!(is_yield(&vitals.on_tick().expect("a new budget")));

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use wasmtime::component::{Accessor, Func, GuestTaskId, TypedFunc};
 use wasmtime::{AsContext, Result, Store};
 
-use super::for_flat_count;
 use super::plan::{Asyncness, FunctionPlan};
 use super::raw::{FlatArguments, FlatReturn, SPILLED};
 use super::validate::Arguments;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::sync::Barrier;
 use wasmtime::component::Linker;
-use wasmtime::{Error, Result, Store};
+use wasmtime::{Error, Result, Store, StoreContextMut};
 
 use super::super::{ImportError, ImportHandler, LiftError, Reply, ValueError, link_import};
 use super::guests::{Function, Lowered, Strings, echo_async, forward, give, pass, relay};
@@ -110,7 +110,7 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
         };
         let guest = Guest::new(&forward(&function, Strings::Utf8));
         let handler =
-            |_: &mut Seen, _: Vec<u8>| -> Reply { Box::pin(async { Err(Error::new(Gone)) }) };
+            |_: StoreContextMut<'_, Seen>, _: Vec<u8>| -> Reply { Box::pin(async { Err(Error::new(Gone)) }) };
         let error = block_on(async {
             let (mut store, instance) = instance_with(&guest, Arc::new(handler)).await?;
             guest.call(&mut store, &instance, &[]).await
@@ -167,8 +167,8 @@ async fn instance_with(
 /// The import answers when as many calls as `together` have reached it.
 fn gate(together: usize) -> Arc<dyn ImportHandler<Seen>> {
     let barrier = Arc::new(Barrier::new(together));
-    Arc::new(move |seen: &mut Seen, wire: Vec<u8>| -> Reply {
-        seen.lock().expect("no panic").push(wire.clone());
+    Arc::new(move |store: StoreContextMut<'_, Seen>, wire: Vec<u8>| -> Reply {
+        store.data().lock().expect("no panic").push(wire.clone());
         let barrier = Arc::clone(&barrier);
         Box::pin(async move {
             barrier.wait().await;

@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use bytes::Bytes;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Func, Instance, Linker, Val};
-use wasmtime::{Config, Engine, Result, Store};
+use wasmtime::{Config, Engine, Result, Store, StoreContextMut};
 
 use super::{BoundExport, ExportFunction, FunctionPlan, Reply, link_import};
 use guests::Function;
@@ -82,8 +82,8 @@ impl Guest {
             let mut linker = linker.instance("test:guest/i")?;
             match route {
                 Import::Raw => {
-                    let handler = move |seen: &mut Seen, arguments: Vec<u8>| -> Reply {
-                        seen.lock().expect("no panic").push(arguments);
+                    let handler = move |store: StoreContextMut<'_, Seen>, arguments: Vec<u8>| -> Reply {
+                        store.data().lock().expect("no panic").push(arguments);
                         let reply = reply.clone();
                         Box::pin(async move {
                             if when == When::Later {

@@ -1,0 +1,112 @@
+//! Guests that end badly: each loses its own instance, and nobody else's.
+
+use crate::support::*;
+use bytes::Bytes;
+use lattice_core::call::{CallError, Part, Ran};
+use lattice_host::{ByteSize, Host, Limits};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_failure_of_the_guest_is_told_with_its_reason() {
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", |actor| actor).await;
+    let said = reason(act::<()>(&lattice, "trap", ()).await);
+    assert!(said.contains("unreachable"), "{said}");
+    let said = reason(act::<()>(&lattice, "panic", ("on purpose",)).await);
+    assert!(said.contains("unreachable"), "{said}");
+    let said = reason(act::<u32>(&lattice, "recurse", (0_u32,)).await);
+    assert!(said.contains("recursed too deeply"), "{said}");
+    let said = reason(act::<()>(&lattice, "exit", (7_u8,)).await);
+    assert_eq!(said, "it exited with 7");
+    let said = reason(act::<()>(&lattice, "exit", (0_u8,)).await);
+    assert_eq!(said, "it exited with 0");
+    let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
+}
+
+#[tokio::test]
+async fn a_guest_that_takes_too_much_memory_is_ended() {
+    let lattice = lattice().await;
+    let limits = Limits::default().memory(ByteSize::mib(8));
+    let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
+    let said = reason(act::<()>(&lattice, "hoard", ()).await);
+    assert!(said.contains("8 MiB of memory"), "{said}");
+    let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
+}
+
+#[tokio::test]
+async fn a_guest_that_takes_too_much_time_is_ended() {
+    let lattice = lattice().await;
+    let limits = Limits::default().cpu(Duration::from_millis(50));
+    let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
+    let said = reason(act::<()>(&lattice, "spin", ()).await);
+    assert!(said.contains("50ms of CPU time"), "{said}");
+    // Waiting is no work.
+    act::<()>(&lattice, "sleep-ms", (200_u32,)).await.expect("it slept");
+}
+
+#[tokio::test]
+async fn a_wall_clock_limit_ends_a_call_whatever_it_does() {
+    let lattice = lattice().await;
+    let limits = Limits::default().wall(Duration::from_millis(100));
+    let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
+    let error = act::<()>(&lattice, "sleep-ms", (60_000_u32,)).await.expect_err("too long");
+    assert!(matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }), "{error}");
+}
+
+#[tokio::test]
+async fn a_result_over_the_limit_is_refused() {
+    let lattice = lattice().await;
+    let limits = Limits::default().result(ByteSize::mib(1));
+    let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
+    let error = act::<Bytes>(&lattice, "huge", (8_u32 << 20,)).await.expect_err("too large");
+    assert!(matches!(error, CallError::TooLarge { what: Part::Result, limit: 0x10_0000 }), "{error:?}");
+    assert_eq!(error.ran(), Ran::Yes);
+    let fits: Bytes = act(&lattice, "huge", (1_000_u32,)).await.expect("within the limit");
+    assert_eq!(fits.len(), 1_000);
+}
+
+#[tokio::test]
+async fn what_a_guest_hands_out_is_limited_too() {
+    let lattice = lattice().await;
+    let limits = Limits::default().result(ByteSize::kib(64));
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief").limits(limits))
+        .provider("peer", Native::peer(echoing).serve());
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    let sent: Result<Result<Bytes, RpcError>, _> = act(&lattice, "call-out", (Bytes::from(vec![1; 100_000]),)).await;
+    let said = reason(sent);
+    assert!(said.contains("over the size limit"), "{said}");
+}
+
+/// One runtime thread: a guest that would not let go of it would starve everything here.
+#[tokio::test(flavor = "current_thread")]
+async fn a_guest_that_spins_does_not_hold_up_its_neighbours() {
+    let lattice = lattice().await;
+    let limits = Limits::default().cpu(Duration::from_secs(20));
+    let host = Host::builder(&lattice).actor("mischief", actor("mischief").limits(limits)).actor("good", actor("mischief"));
+    let _host = started(host).await;
+    let spinning = {
+        let lattice = lattice.clone();
+        tokio::spawn(async move { act::<()>(&lattice, "spin", ()).await })
+    };
+    for _ in 0..10 {
+        let back: Bytes = call(&lattice, "good", ACTS, "echo", (Bytes::from_static(b"x"),)).await.expect("answered");
+        assert_eq!(back, Bytes::from_static(b"x"));
+    }
+    // Timers fire as well.
+    tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>()).await.expect_err("a timeout");
+    assert!(!spinning.is_finished(), "it spins while the others work");
+    spinning.abort();
+}
+
+#[tokio::test]
+async fn memory_that_one_call_took_is_not_missed_by_the_next() {
+    let lattice = lattice().await;
+    let limits = Limits::default().memory(ByteSize::mib(16));
+    let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
+    for _ in 0..50 {
+        reason(act::<()>(&lattice, "hoard", ()).await);
+        let _: Bytes = act(&lattice, "huge", (4_u32 << 20,)).await.expect("there is room again");
+    }
+}

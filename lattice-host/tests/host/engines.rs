@@ -1,0 +1,98 @@
+//! Engines of one's own.
+
+use crate::support::*;
+use lattice_host::{Actor, ByteSize, Engine, EngineBuilder, Host, Limits};
+use lattice_core::call::CallError;
+use std::{num::NonZeroU32, time::Duration};
+
+async fn works_on(engine: EngineBuilder) {
+    let lattice = lattice().await;
+    let engine = engine.build().expect("an engine");
+    let _host = started(Host::builder(&lattice).engine(engine).actor("mischief", actor("mischief"))).await;
+    let _: u32 = act(&lattice, "count", ()).await.expect("answered");
+}
+
+#[tokio::test]
+async fn compiled_code_is_kept_on_disk_and_a_broken_cache_is_done_without() {
+    let cache = tempfile::tempdir().expect("a directory");
+    let files = || {
+        let mut found = Vec::new();
+        let mut left = vec![cache.path().to_owned()];
+        while let Some(directory) = left.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() { left.push(path) } else { found.push(path) }
+            }
+        }
+        found
+    };
+    works_on(Engine::builder().cache_in(cache.path())).await;
+    let kept = files();
+    assert!(!kept.is_empty(), "the code is kept");
+    for file in &kept {
+        std::fs::write(file, b"garbage").expect("it can be written");
+    }
+    works_on(Engine::builder().cache_in(cache.path())).await;
+    // A directory that is a file, and one that nobody may make.
+    works_on(Engine::builder().cache_in(kept[0].join("below"))).await;
+    works_on(Engine::builder().cache_in("relative")).await;
+    works_on(Engine::builder().without_cache()).await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_a_slot_runs_on_demand() {
+    works_on(Engine::builder().without_cache().slot(ByteSize::kib(64))).await;
+    let lattice = lattice().await;
+    // 100 MiB from the start: more than any slot of the shared engine.
+    let big = r#"(component (core module $m (memory 1600) (func (export "size") (result i32) memory.size))
+        (core instance $m (instantiate $m))
+        (func $f (result u32) (canon lift (core func $m "size")))
+        (instance (export "test:big/it@1.0.0") (export "size" (func $f))))"#;
+    let big = Actor::from_bytes(wat::parse_str(big).expect("valid text"));
+    let big = big.limits(Limits::default().memory(ByteSize::mib(200)));
+    let _host = started(Host::builder(&lattice).actor("big", big)).await;
+    let pages: u32 = call(&lattice, "big", "test:big/it@1.0.0", "size", ()).await.expect("answered");
+    assert_eq!(pages, 1_600);
+}
+
+#[tokio::test]
+async fn a_full_pool_answers_overloaded() {
+    let lattice = lattice().await;
+    let engine = Engine::builder().without_cache().instances(NonZeroU32::MIN).build().expect("an engine");
+    let _host = started(Host::builder(&lattice).engine(engine).actor("mischief", actor("mischief"))).await;
+    let sleeping = {
+        let lattice = lattice.clone();
+        tokio::spawn(async move { act::<()>(&lattice, "sleep-ms", (60_000_u32,)).await })
+    };
+    let overloaded = async {
+        loop {
+            match act::<u32>(&lattice, "count", ()).await {
+                Err(CallError::Overloaded { component }) => return component,
+                Err(other) => panic!("failed in another way: {other:?}"),
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let component = tokio::time::timeout(PATIENCE, overloaded).await.expect("it is full at some time");
+    assert_eq!(component.as_str(), "mischief");
+    sleeping.abort();
+    let free = async {
+        while act::<u32>(&lattice, "count", ()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The sleeper's own deadline frees its slot, for it ran on another node.
+    tokio::time::timeout(PATIENCE + Duration::from_secs(10), free).await.expect("it is free again");
+}
+
+#[tokio::test]
+async fn hosts_of_one_process_share_an_engine_and_its_code() {
+    let engine = Engine::shared().expect("an engine");
+    let lattice = lattice().await;
+    let _one = host_of(&lattice, "mischief", |actor| actor).await;
+    let _two = host_of(&lattice, "mischief", |actor| actor).await;
+    assert_eq!(format!("{engine:?}"), format!("{:?}", Engine::shared().expect("an engine")));
+    for _ in 0..4 {
+        let _: u32 = act(&lattice, "count", ()).await.expect("answered");
+    }
+}
