@@ -1,4 +1,72 @@
 //! The heart of Lattice: names, wire, bus, store, links and calls of a self-healing compute mesh.
+//!
+//! A **lattice** is one named mesh on a bus. Components join it, native providers and WebAssembly actors alike, and call each other by id
+//! and WIT interface, in this process or on any host. A call needs a grant: a **link** says that a *source* may call a *target* through an
+//! *interface*. It has a deadline, and ends with a value or with a typed error that says whether the callee's code ran.
+//!
+//! ```
+//! use lattice_core::{
+//!     Lattice,
+//!     call::{CallError, Ran},
+//!     node::ServeLimits,
+//!     serve::{Answer, Request, Service},
+//!     types::{ComponentTypes, InterfaceTypes},
+//!     value::{from_bytes, to_bytes},
+//! };
+//! use std::{collections::BTreeMap, sync::Arc};
+//!
+//! // A component by hand, to show what there is. `lattice-provider-sdk` writes this part from WIT.
+//! struct Greeter;
+//!
+//! impl Service for Greeter {
+//!     fn types(&self) -> Arc<ComponentTypes> {
+//!         let greet = ("greet".parse().unwrap(), "func(name: string) -> string".to_owned());
+//!         let functions = InterfaceTypes { functions: BTreeMap::from([greet]) };
+//!         let exports = BTreeMap::from([("example:hello/greeter@0.1.0".parse().unwrap(), functions)]);
+//!         Arc::new(ComponentTypes { exports, ..ComponentTypes::default() })
+//!     }
+//!
+//!     fn call(&self, request: Request) -> Answer {
+//!         let greeting = from_bytes::<(String,)>(&request.args).and_then(|(name,)| to_bytes(&format!("Hello, {name}!")));
+//!         Answer::Ready(greeting.map_err(|error| CallError::BadArguments { reason: error.to_string() }))
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run())
+//! # }
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! // Or `Lattice::connect("nats://…", "prod").key(key)`: the rest stays the same.
+//! let lattice = Lattice::in_memory("dev").await?;
+//! let _serving = lattice.serve("greeter".parse()?, Arc::new(Greeter), ServeLimits::default()).await?;
+//!
+//! let greeter = lattice.component("greeter");
+//! let greeting: String = greeter.call("example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
+//! assert_eq!(greeting, "Hello, Ada!");
+//!
+//! let nobody = lattice.component("nobody").call::<String>("example:hello/greeter@0.1.0", "greet", ("Ada",)).await;
+//! assert_eq!(nobody.unwrap_err().ran(), Ran::No);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | look at |
+//! | --- | --- |
+//! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`] |
+//! | what can go wrong with a call | [`call::CallError`] |
+//! | serving | [`serve::Service`], [`node`] |
+//! | keys and tags | [`auth`] |
+//! | a bus or store of your own, faults for tests | [`bus`], [`store`]; feature `test-util` for `FaultBus`, `FaultStore` and the conformance suites |
+//! | the bytes | [`wire`], [`value`] |
+//!
+//! # Features
+//!
+//! * `nats` (default): NATS as the bus and its JetStream as the store.
+//! * `test-util`: fault injection, and the suites that every bus and store must pass.
+
+#![forbid(unsafe_code)]
 
 pub mod auth;
 pub mod bus;

@@ -1,6 +1,7 @@
 //! What a handler knows of the call that it serves.
 
 use crate::Provider;
+use bytes::Bytes;
 use lattice_core::{
     call::Context,
     link::Link,
@@ -25,15 +26,26 @@ pub struct Call<P: Provider> {
 }
 
 impl<P: Provider> Call<P> {
-    pub(crate) fn new(request: &Request, session: Arc<P::Session>) -> Self {
-        Self {
-            function: request.function,
-            component: request.component.clone(),
-            source: request.source.clone(),
-            link: request.link.clone(),
-            context: request.context,
+    /// The call and its arguments.
+    pub(crate) fn new(request: Request, session: Arc<P::Session>) -> (Self, Bytes) {
+        let Request {
+            component,
+            function,
+            source,
+            link,
+            args,
+            context,
+            ..
+        } = request;
+        let call = Self {
+            function,
+            component,
+            source,
+            link,
+            context,
             session,
-        }
+        };
+        (call, args)
     }
 
     /// The session that [`Provider::link`] made for the link; for a call over no link, what [`Provider::operator`] made.

@@ -163,8 +163,8 @@ async fn operator_call<P: Provider>(
 }
 
 fn dispatch<P: Provider>(provider: Arc<P>, session: Arc<P::Session>, request: Request) -> Answer {
-    let call = Call::new(&request, session);
-    P::World::dispatch(provider, call, request.args)
+    let (call, args) = Call::new(request, session);
+    P::World::dispatch(provider, call, args)
 }
 
 /// The link was taken away between the check of the grant and now.

@@ -422,3 +422,42 @@ async fn a_panic_in_a_handler_ends_that_call_only() -> Result<(), CallError> {
     assert_eq!(client.prefixed(Context::default(), "x").await?, "ax");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_changes_the_last_one_counts_and_every_session_ends() -> Result<(), CallError> {
+    let scene = Scene::new().await;
+    for round in ["a", "b", "c"] {
+        for change in 0..20 {
+            scene.link("one", &format!("{round}{change}-")).await;
+        }
+        let entry = scene.link("one", round).await;
+        let answer = scene
+            .client("one")
+            .prefixed(Context::default(), "x")
+            .await?;
+        assert_eq!(answer, format!("{round}x"));
+        scene
+            .lattice
+            .links()
+            .delete(&entry.key)
+            .await
+            .expect("deleted");
+    }
+    let count = |what: &str| {
+        scene
+            .log()
+            .iter()
+            .filter(|line| line.starts_with(what))
+            .count()
+    };
+    let all_ended = async {
+        while count("drop") < count("link") || count("unlink") < count("link") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), all_ended)
+        .await
+        .expect("every session ends");
+    assert!(count("link") >= 3);
+    Ok(())
+}

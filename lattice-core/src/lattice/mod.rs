@@ -14,7 +14,7 @@ use crate::{
     bus::BusError,
     link::Links,
     name::{ComponentId, LatticeName},
-    node::{Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    node::{Announce, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
     serve::Service,
 };
 use std::{fmt, sync::Arc};
@@ -105,7 +105,7 @@ impl Lattice {
     /// # Errors
     /// [`BusError`].
     pub async fn node(&self, options: NodeOptions) -> Result<Node, BusError> {
-        Node::join(self.0.seat.connection(&self.0.connection).await?, options).await
+        self.join(options, Announce::Always).await
     }
 
     /// Serves a component from this process, on a node that is made at the first need.
@@ -140,8 +140,17 @@ impl Lattice {
     pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {
         self.0
             .node
-            .get_or_try_init(|| self.node(NodeOptions::default()))
+            .get_or_try_init(|| self.join(NodeOptions::default(), Announce::WhileServing))
             .await
+    }
+
+    async fn join(&self, options: NodeOptions, announce: Announce) -> Result<Node, BusError> {
+        Node::join(
+            self.0.seat.connection(&self.0.connection).await?,
+            options,
+            announce,
+        )
+        .await
     }
 }
 

@@ -16,10 +16,12 @@
 //! # }
 //! ```
 
+mod client;
 mod connection;
 mod error;
 mod options;
 mod round_trip;
+mod signals;
 pub(crate) mod tap;
 mod tls;
 

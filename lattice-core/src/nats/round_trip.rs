@@ -35,6 +35,10 @@ struct Entry<'a> {
 impl RoundTrips {
     pub(super) async fn new(client: &async_nats::Client) -> Result<Self, BusError> {
         let inbox = client.new_inbox();
+        // A wildcard would be heard by others, and answered by them.
+        if inbox.contains(['*', '>']) {
+            return Err(BusError::Refused("wildcards in an inbox".to_owned()));
+        }
         let waiting = Arc::new(Waiting::default());
         let source = client
             .subscribe(inbox.clone())

@@ -39,6 +39,12 @@ pub(super) struct ReplyLine {
 }
 
 impl ReplyLine {
+    /// Waits until everything queued so far was given to the bus.
+    pub(super) async fn sent(&self) {
+        self.small.sent().await;
+        self.bulk.sent().await;
+    }
+
     pub(super) fn is_idle(&self, now: Instant, after: Duration) -> bool {
         let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
         now.saturating_duration_since(used) > after && self.small.is_idle() && self.bulk.is_idle()
@@ -99,7 +105,12 @@ impl Inner {
                 return None;
             }
         };
-        if frame.target().is_some_and(|target| target != &self.origin) {
+        let for_us = match frame.target() {
+            Some(target) => *target == self.origin,
+            // Only a question goes to whoever hears it; what runs or ends calls names its receiver.
+            None => frame.kind() == Kind::Discover,
+        };
+        if !for_us {
             self.refuse("a frame for another boot of a host");
             return None;
         }
@@ -186,7 +197,7 @@ impl Inner {
         };
         let source = match &call.source {
             Source::Component(source) => source,
-            Source::Operator if self.connection.operator_calls => return Ok(None),
+            Source::Operator => return self.operator_may(&served.id).map(|()| None),
             _ => return Err(CallError::OperatorDenied),
         };
         let replica = &self.connection.replica;
@@ -206,6 +217,15 @@ impl Inner {
                 link: call.link.clone(),
             }),
         }
+    }
+
+    /// Calls in the name of nobody are always told of, and can be switched off.
+    pub(super) fn operator_may(&self, component: &ComponentId) -> Result<(), CallError> {
+        if !self.connection.operator_calls {
+            return Err(CallError::OperatorDenied);
+        }
+        tracing::info!(host = %self.origin.host, %component, "an operator calls");
+        Ok(())
     }
 
     fn reply(&self, to: &Origin, id: u64, outcome: Outcome) {

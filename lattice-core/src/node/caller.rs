@@ -128,7 +128,7 @@ impl Inner {
             let outcome = match route {
                 Route::Here(served) => {
                     tried.push(self.origin.clone());
-                    call_here(&served, &call).await
+                    self.call_here(&served, &call).await
                 }
                 Route::There(line) => {
                     tried.push(line.peer.clone());
@@ -221,6 +221,30 @@ impl Inner {
         } else {
             first
         })
+    }
+
+    /// Same host: no frame, no bus, no task.
+    async fn call_here(&self, served: &Arc<Served>, call: &Outgoing<'_>) -> Outcome {
+        if call.grant.is_none() {
+            self.operator_may(&served.id)?;
+        }
+        let place = served.admit()?;
+        if served.interface_of(call.function.key()).is_none() {
+            return Err(CallError::not_exported(
+                &call.target,
+                call.function.interface(),
+                call.function.function(),
+            ));
+        }
+        let request = Request {
+            component: call.target.clone(),
+            function: call.function.key(),
+            source: call.source.clone(),
+            link: call.grant.as_ref().map(|grant| grant.link.clone()),
+            args: call.args.clone(),
+            context: call.context,
+        };
+        served.run(place, request).await
     }
 
     async fn call_there(
@@ -345,27 +369,6 @@ impl Route {
             Self::There(line) => line.in_flight(),
         }
     }
-}
-
-/// Same host: no frame, no bus, no task.
-async fn call_here(served: &Arc<Served>, call: &Outgoing<'_>) -> Outcome {
-    let place = served.admit()?;
-    if served.interface_of(call.function.key()).is_none() {
-        return Err(CallError::not_exported(
-            &call.target,
-            call.function.interface(),
-            call.function.function(),
-        ));
-    }
-    let request = Request {
-        component: call.target.clone(),
-        function: call.function.key(),
-        source: call.source.clone(),
-        link: call.grant.as_ref().map(|grant| grant.link.clone()),
-        args: call.args.clone(),
-        context: call.context,
-    };
-    served.run(place, request).await
 }
 
 /// Whether another replica may do better: the call did not run, and the reason is that host's alone.

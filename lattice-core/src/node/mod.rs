@@ -79,6 +79,15 @@ impl NodeOptions {
     }
 }
 
+/// When a node tells others of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announce {
+    /// A host does from the start.
+    Always,
+    /// One that only calls need not be known.
+    WhileServing,
+}
+
 /// One participant of the lattice; see the [module](self). Cheap to clone; the last clone takes it off the bus.
 #[derive(Clone)]
 pub struct Node(Arc<Owner>);
@@ -92,6 +101,7 @@ struct Owner {
 pub(crate) struct Inner {
     origin: Origin,
     labels: BTreeMap<String, String>,
+    announce: Announce,
     connection: Arc<Connection>,
     pending: Pending,
     served: ArcSwap<HashMap<ComponentId, Arc<Served>>>,
@@ -117,10 +127,11 @@ pub(crate) struct Inner {
 }
 
 impl Node {
-    /// Joins the lattice: subscribes, and from then on takes part. It beats once it serves something.
+    /// Joins the lattice: subscribes, and from then on takes part.
     pub(crate) async fn join(
         connection: Arc<Connection>,
         options: NodeOptions,
+        announce: Announce,
     ) -> Result<Self, BusError> {
         let origin = Origin::new(options.host.unwrap_or_else(HostId::random), boot_epoch());
         let subjects = &connection.subjects;
@@ -134,6 +145,7 @@ impl Node {
             .await?;
         let inner = Arc::new(Inner {
             labels: options.labels,
+            announce,
             pending: Pending::new(IN_FLIGHT),
             served: ArcSwap::default(),
             lines: Mutex::default(),

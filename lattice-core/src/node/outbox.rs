@@ -18,7 +18,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Most bytes that may wait for one destination; a slow one is told apart from a dead one long before.
@@ -74,6 +74,7 @@ impl Outbox {
             state: Mutex::default(),
             wake: Notify::new(),
             handed: AtomicU64::new(0),
+            published: watch::Sender::new(0),
         });
         let task = tokio::spawn(write(queue.clone(), bus, auth, lost));
         Self {
@@ -98,6 +99,14 @@ impl Outbox {
         number <= self.queue.handed.load(Ordering::Acquire)
     }
 
+    /// Waits until every frame opened so far was given to the bus.
+    pub(crate) async fn sent(&self) {
+        let newest = self.queue.lock().newest;
+        let mut published = self.queue.published.subscribe();
+        // The queue outlives the wait: this outbox holds it.
+        let _ = published.wait_for(|published| *published >= newest).await;
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.queue.lock();
@@ -110,8 +119,10 @@ struct Queue {
     address: Address,
     state: Mutex<State>,
     wake: Notify,
-    /// Number of the newest frame given to the bus.
+    /// Number of the newest frame on its way to the bus: from here on its calls may have run.
     handed: AtomicU64,
+    /// Number of the newest frame that the bus has taken or refused.
+    published: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -216,6 +227,7 @@ async fn write(
             if let Err(error) = bus.publish(to, reply, frame).await {
                 lost(number, error);
             }
+            queue.published.send_replace(number);
         }
     }
 }

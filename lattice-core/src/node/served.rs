@@ -261,9 +261,16 @@ impl Served {
         self.gates.send_modify(|gates| {
             gates.insert(link.key(), (link.clone(), gate));
         });
-        let this = self.clone();
+        // Asked at once: what the service hears of a link comes in the order of its changes.
+        let asked = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.linked(link)));
         async move {
-            let ask = AssertUnwindSafe(async { this.service.linked(link).await }).catch_unwind();
+            let ask = AssertUnwindSafe(async {
+                match asked {
+                    Ok(answer) => answer.await,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            })
+            .catch_unwind();
             let answer = match tokio::time::timeout(within, ask).await {
                 Ok(Ok(Ok(()))) => Gate::Open,
                 Ok(Ok(Err(reason))) => Gate::Rejected(reason),

@@ -1,7 +1,7 @@
 //! What a node does beside serving calls: beats, replies, the watch over calls in flight, discovery.
 
 use super::{
-    Inner,
+    Announce, Inner,
     discovery::QUESTION,
     line::{Line, Step, token},
 };
@@ -38,10 +38,14 @@ const REPLY_IDLE: Duration = Duration::from_secs(60);
 
 /// Beats once a second, and at once when there is news.
 pub(super) async fn beat(node: Arc<Inner>) {
+    let mut known = false;
     loop {
         let interval = beat_interval(node.connection.presence.peers().iter().count());
-        if !node.served.load().is_empty() && !node.leaving.load(Ordering::Acquire) {
+        let serving = node.announce == Announce::Always || !node.served.load().is_empty();
+        // Once more after the last component is gone, so that nobody looks for it here.
+        if (serving || known) && !node.leaving.load(Ordering::Acquire) {
             node.send_beat(interval).await;
+            known = serving;
         }
         let due = Instant::now() + interval;
         let soonest = Instant::now() + NEWS;
@@ -207,13 +211,10 @@ impl Inner {
 
     /// Waits until no reply is queued any more, and the bus has them.
     pub(super) async fn flush_replies(&self, within: Duration) {
+        let lines: Vec<_> = self.lock_replies().values().cloned().collect();
         let flushed = async {
-            while self
-                .lock_replies()
-                .values()
-                .any(|line| !line.is_idle(Instant::now(), Duration::ZERO))
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            for line in lines {
+                line.sent().await;
             }
             self.connection.bus.flush().await
         };

@@ -25,6 +25,9 @@ pub trait Service: Send + Sync + 'static {
     /// A link to this component exists, is new or has changed. Calls over it wait for the answer. An error is kept as the
     /// link's status and fails its calls as [`CallError::LinkRejected`].
     ///
+    /// This and [`unlinked`](Self::unlinked) are called in the order in which a link changes, one after the other; the
+    /// futures are driven at the same time, and one that takes too long is dropped.
+    ///
     /// # Errors
     /// The reason why the link, most likely its config, is refused.
     fn linked(&self, _link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {

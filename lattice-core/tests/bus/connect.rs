@@ -46,6 +46,19 @@ async fn nobody_there_is_unreachable() {
 }
 
 #[tokio::test]
+async fn a_bad_inbox_prefix_is_named() {
+    let server = NatsServer::start().await;
+    for prefix in ["", "two words", "a..b", "a.*", ">", ".a"] {
+        let error = fails(&NatsOptions::new(server.url()).inbox_prefix(prefix)).await;
+        assert!(
+            matches!(error, ConnectError::BadInboxPrefix { .. }),
+            "{prefix:?}: {error:?}"
+        );
+    }
+    works(&NatsOptions::new(server.url()).inbox_prefix("a.b")).await;
+}
+
+#[tokio::test]
 async fn one_of_several_is_enough() {
     let (mut dead, alive) = (NatsServer::start().await, NatsServer::start().await);
     dead.kill();

@@ -69,7 +69,7 @@ async fn garbage_is_survived() {
         .expect("connects");
     let bus = connection.bus();
     let host = HostId::new("h1").expect("valid");
-    let reply = subjects().reply(&host, 1, 7);
+    let reply = subjects().reply(&host, 1, 7, 7);
     let mut inbox = bus
         .subscribe(subjects().replies(&host, 1), 4096)
         .await

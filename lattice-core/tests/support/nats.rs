@@ -188,3 +188,10 @@ fn port_in(dir: &Path) -> Option<u16> {
 fn binary() -> PathBuf {
     std::env::var_os("NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }
+
+/// Every test crate uses a part of this; all of it is wanted.
+const _: fn() = || {
+    let _ = (NatsConfig::jetstream, NatsConfig::text, NatsConfig::file);
+    let _ = (NatsServer::start, NatsServer::url, NatsServer::address);
+    let _ = (NatsServer::path, NatsServer::log, NatsServer::signal);
+};

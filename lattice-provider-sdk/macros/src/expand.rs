@@ -263,4 +263,42 @@ pub(crate) mod tests {
         let code = expand(quote!({ inline: #text })).expect("valid");
         syn::parse2::<syn::File>(code).expect("a Rust file");
     }
+
+    #[test]
+    fn a_map_has_keys_that_can_be_ordered() {
+        for key in ["f32", "f64", "list<u8>", "result"] {
+            let message = refusal(&exporting(&format!("f: func(m: map<{key}, u8>);")));
+            assert!(message.contains("key"), "{key}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_text_finds_its_dependencies_at_a_path() {
+        let text = "package a:b; world w { import test:extra/more@1.0.0; }";
+        for path in [
+            "../tests/wit/deps/extra",
+            "../tests/wit/deps/extra/more.wit",
+            "../tests/wit",
+        ] {
+            let code = expand(quote!({ inline: #text, path: #path }))
+                .expect(path)
+                .to_string();
+            assert!(
+                code.contains("include_bytes !") && code.contains("more.wit"),
+                "{path}: {code}"
+            );
+        }
+    }
+
+    #[test]
+    fn unstable_items_come_with_their_feature() {
+        let text = "package a:b@0.1.0; interface c { @unstable(feature = later) f: func(); } world w { export c; }";
+        let functions = |code: TokenStream| code.to_string().contains("fn f");
+        assert!(!functions(
+            expand(quote!({ inline: #text })).expect("without")
+        ));
+        assert!(functions(
+            expand(quote!({ inline: #text, features: ["later"] })).expect("with")
+        ));
+    }
 }

@@ -27,7 +27,7 @@ use proc_macro::TokenStream;
 
 /// Generates types, handler traits, clients and dispatch from a WIT world.
 ///
-/// ```ignore
+/// ```text
 /// provider!({
 ///     world: "counter",   // may be left out when the package has one
 ///     path: "wit",        // a folder (with `deps`) or a file, from the crate's root; `wit` by default

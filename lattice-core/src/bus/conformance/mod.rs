@@ -1,4 +1,4 @@
-//! The contract of [`Bus`](super::Bus), sentence by sentence, for any implementation.
+//! The contract of [`Bus`], sentence by sentence, for any implementation.
 //!
 //! ```
 //! # use lattice_core::bus::{conformance::{Plug, Rig, conformance}, memory::{MemoryBus, MemoryNetwork}};

@@ -10,13 +10,13 @@ use std::{
     },
 };
 
-/// Subscriptions by where they listen: a subject without a wildcard and one with a final `*` are each found by one hash
-/// lookup; a pattern with `*` elsewhere is compared with every message.
+/// Subscriptions by where they listen: a subject without a wildcard, and one with wildcards only at its end, are each found
+/// by a hash lookup; a pattern with `*` elsewhere is compared with every message.
 #[derive(Default)]
 pub(super) struct Table {
     exact: HashMap<Subject, Arc<Route>>,
-    /// By what precedes the final `.*`.
-    tails: HashMap<Box<str>, Arc<Route>>,
+    /// By how many `.*` end it (one less, as an index) and what precedes them.
+    tails: Vec<HashMap<Box<str>, Arc<Route>>>,
     patterns: HashMap<Subject, Arc<Route>>,
 }
 
@@ -38,13 +38,12 @@ struct Group {
 /// The routes of one message.
 pub(super) struct Routes {
     exact: Option<Arc<Route>>,
-    tail: Option<Arc<Route>>,
-    patterns: Vec<Arc<Route>>,
+    others: Vec<Arc<Route>>,
 }
 
 enum Place<'a> {
     Exact,
-    Tail(&'a str),
+    Tail { prefix: &'a str, stars: usize },
     Pattern,
 }
 
@@ -53,7 +52,12 @@ impl Table {
         let subject = &subscriber.subject;
         let route = match place(subject) {
             Place::Exact => self.exact.entry(subject.clone()).or_default(),
-            Place::Tail(prefix) => self.tails.entry(prefix.into()).or_default(),
+            Place::Tail { prefix, stars } => {
+                if self.tails.len() < stars {
+                    self.tails.resize_with(stars, HashMap::new);
+                }
+                self.tails[stars - 1].entry(prefix.into()).or_default()
+            }
             Place::Pattern => self.patterns.entry(subject.clone()).or_default(),
         };
         Arc::make_mut(route).add(subscriber.clone());
@@ -63,24 +67,30 @@ impl Table {
         let subject = &subscriber.subject;
         match place(subject) {
             Place::Exact => remove_from(&mut self.exact, subject, subscriber),
-            Place::Tail(prefix) => remove_from(&mut self.tails, prefix, subscriber),
+            Place::Tail { prefix, stars } => {
+                if let Some(tails) = self.tails.get_mut(stars - 1) {
+                    remove_from(tails, prefix, subscriber);
+                }
+            }
             Place::Pattern => remove_from(&mut self.patterns, subject, subscriber),
         }
     }
 
     pub(super) fn routes(&self, subject: &Subject) -> Routes {
-        let tail = match subject.as_str().rsplit_once('.') {
-            Some((prefix, _)) if !self.tails.is_empty() => self.tails.get(prefix),
-            _ => None,
-        };
+        let prefixes = std::iter::successors(parent(subject.as_str()), |prefix| parent(prefix));
+        let tails = self.tails.iter().zip(prefixes);
+        let patterns = self.patterns.iter();
         Routes {
             exact: self.exact.get(subject).cloned(),
-            tail: tail.cloned(),
-            patterns: self
-                .patterns
-                .iter()
-                .filter(|(pattern, _)| pattern.matches(subject))
-                .map(|(_, route)| route.clone())
+            // Nothing is allocated while there are none.
+            others: tails
+                .filter_map(|(tails, prefix)| tails.get(prefix))
+                .chain(
+                    patterns
+                        .filter(|(pattern, _)| pattern.matches(subject))
+                        .map(|(_, route)| route),
+                )
+                .cloned()
                 .collect(),
         }
     }
@@ -102,11 +112,7 @@ impl Routes {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.exact
-            .iter()
-            .chain(&self.tail)
-            .chain(&self.patterns)
-            .map(AsRef::as_ref)
+        self.exact.iter().chain(&self.others).map(AsRef::as_ref)
     }
 }
 
@@ -161,13 +167,24 @@ impl Group {
 }
 
 fn place(subject: &Subject) -> Place<'_> {
-    let text = subject.as_str();
-    let wildcards = text.split('.').filter(|token| *token == "*").count();
-    match (wildcards, text.strip_suffix(".*")) {
-        (0, _) => Place::Exact,
-        (1, Some(prefix)) => Place::Tail(prefix),
-        _ => Place::Pattern,
+    let mut prefix = subject.as_str();
+    let mut stars = 0;
+    while let Some(shorter) = prefix.strip_suffix(".*") {
+        prefix = shorter;
+        stars += 1;
     }
+    if prefix.split('.').any(|token| token == "*") {
+        Place::Pattern
+    } else if stars == 0 {
+        Place::Exact
+    } else {
+        Place::Tail { prefix, stars }
+    }
+}
+
+/// What precedes the last token.
+fn parent(subject: &str) -> Option<&str> {
+    subject.rsplit_once('.').map(|(parent, _)| parent)
 }
 
 fn remove_from<K, Q>(routes: &mut HashMap<K, Arc<Route>>, key: &Q, subscriber: &Subscriber)

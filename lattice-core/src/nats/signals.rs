@@ -1,0 +1,191 @@
+//! What is known of a connection's state, and the task that watches it.
+//!
+//! The client's events say *when* to look and can be lost; its connection state and its count of connections say *what*
+//! happened. A task owned by the connection reads both, at each event and at least every [`POLL`].
+
+use super::tap::{Tap, TapHandle};
+use crate::bus::BusState;
+use async_nats::{ConnectErrorKind, Event, connection::State};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Notify, broadcast, watch};
+
+/// How late a change of state may be seen when its event was lost.
+const POLL: Duration = Duration::from_millis(25);
+/// The client sends its event just before it changes its state: look again after this.
+const SETTLE: Duration = Duration::from_millis(1);
+/// From the second round over the servers on, an attempt waits half of this and a random part of the rest.
+const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// Before the next attempt when the last one was refused the login: only a person can help, and every attempt is work for
+/// the server.
+const REFUSED_DELAY: Duration = Duration::from_secs(1);
+/// Server errors kept for a `subscribe` that waits to hear whether it was refused.
+const ERRORS_KEPT: usize = 64;
+
+/// What the client's callbacks leave for us.
+pub(super) struct Signals {
+    pub(super) state: watch::Sender<BusState>,
+    pub(super) errors: broadcast::Sender<Arc<str>>,
+    look: Notify,
+    closed: AtomicBool,
+    login_refused: AtomicBool,
+    /// What ends with the connection, even when the client is too busy reconnecting to end it.
+    taps: Mutex<Vec<Weak<Tap>>>,
+}
+
+impl Signals {
+    pub(super) fn new() -> Self {
+        Self {
+            state: watch::Sender::new(BusState::Connected),
+            errors: broadcast::Sender::new(ERRORS_KEPT),
+            look: Notify::new(),
+            closed: AtomicBool::new(false),
+            login_refused: AtomicBool::new(false),
+            taps: Mutex::default(),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.state.send_replace(BusState::Closed);
+        let taps = std::mem::take(&mut *self.taps.lock().unwrap_or_else(PoisonError::into_inner));
+        for tap in taps.iter().filter_map(Weak::upgrade) {
+            tap.end();
+        }
+    }
+
+    pub(super) fn ends_with(&self, tap: &TapHandle) {
+        let mut taps = self.taps.lock().unwrap_or_else(PoisonError::into_inner);
+        taps.retain(|tap| tap.strong_count() > 0);
+        taps.push(Arc::downgrade(tap.tap()));
+        drop(taps);
+        if self.is_closed() {
+            tap.tap().end();
+        }
+    }
+
+    pub(super) fn event(&self, event: Event) {
+        match event {
+            Event::Closed => self.close(),
+            Event::ServerError(error) => {
+                tracing::warn!(%error, "the NATS server complains");
+                // Nobody listening is fine.
+                let _ = self.errors.send(error.to_string().into());
+            }
+            Event::ClientError(error) => {
+                tracing::debug!(%error, "reconnecting to NATS");
+                let refused = error
+                    .to_string()
+                    .contains(&ConnectErrorKind::AuthorizationViolation.to_string());
+                if refused && !self.login_refused.swap(true, Ordering::AcqRel) {
+                    tracing::error!(
+                        "the NATS server refuses the login it took before; still trying"
+                    );
+                }
+            }
+            Event::Connected => {
+                self.login_refused.store(false, Ordering::Release);
+                self.look.notify_one();
+            }
+            _ => self.look.notify_one(),
+        }
+    }
+
+    /// How long the client waits before it tries to connect.
+    pub(super) fn reconnect_delay(&self, attempt: usize, servers: usize) -> Duration {
+        if self.is_closed() {
+            // The client retries for ever, also when nobody is left to talk to: park it.
+            return Duration::MAX;
+        }
+        if self.login_refused.load(Ordering::Acquire) {
+            return REFUSED_DELAY;
+        }
+        reconnect_delay(attempt, servers)
+    }
+
+    /// Tells the watchers what `now` and the count of connections so far mean, given the count before.
+    fn observe(&self, now: State, before: u64, connects: u64) {
+        let next = match now {
+            State::Connected => BusState::Connected,
+            State::Pending | State::Disconnected => BusState::Disconnected,
+        };
+        let lost_meanwhile = connects != before && next == BusState::Connected;
+        self.state.send_if_modified(|state| {
+            if *state == BusState::Closed {
+                return false;
+            }
+            let changed = *state != next || lost_meanwhile;
+            *state = next;
+            changed
+        });
+    }
+}
+
+/// Runs until the connection is dropped.
+pub(super) async fn watch_state(client: async_nats::Client, signals: Arc<Signals>) {
+    let connects = || client.statistics().connects.load(Ordering::Relaxed);
+    let mut before = connects();
+    let mut pause = SETTLE;
+    loop {
+        pause = match tokio::time::timeout(pause, signals.look.notified()).await {
+            Ok(()) => SETTLE,
+            Err(_) => POLL,
+        };
+        // In this order, so that a connection made in between is seen as one in the next round.
+        let connects = connects();
+        signals.observe(client.connection_state(), before, connects);
+        before = connects;
+    }
+}
+
+/// No delay in the first round over the servers, then up to [`RECONNECT_DELAY`] before each attempt.
+fn reconnect_delay(attempt: usize, servers: usize) -> Duration {
+    if attempt <= servers {
+        return Duration::ZERO;
+    }
+    let half = RECONNECT_DELAY / 2;
+    let random = getrandom::u32().unwrap_or_default();
+    half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconnects_are_quick_and_spread() {
+        assert_eq!(reconnect_delay(2, 2), Duration::ZERO);
+        let delays: Vec<_> = (0..64).map(|_| reconnect_delay(9, 2)).collect();
+        assert!(
+            delays
+                .iter()
+                .all(|d| (Duration::from_millis(50)..=RECONNECT_DELAY).contains(d))
+        );
+        assert!(delays.iter().any(|d| *d != delays[0]));
+    }
+
+    #[test]
+    fn a_loss_that_healed_is_a_change() {
+        let signals = Signals::new();
+        let mut state = signals.state.subscribe();
+        signals.observe(State::Connected, 1, 1);
+        assert!(!state.has_changed().expect("open"));
+        signals.observe(State::Connected, 1, 2);
+        assert!(state.has_changed().expect("open"));
+        assert_eq!(*state.borrow_and_update(), BusState::Connected);
+        signals.observe(State::Disconnected, 2, 2);
+        assert_eq!(*state.borrow_and_update(), BusState::Disconnected);
+        signals.close();
+        signals.observe(State::Connected, 2, 3);
+        assert_eq!(*state.borrow_and_update(), BusState::Closed);
+    }
+}
