@@ -8,7 +8,9 @@
 //! Uses the server at `NATS_URL` (with JetStream; a small bucket of the lattice stays behind there), else starts one that
 //! ends with the example: the program `NATS_SERVER`, or `nats-server`.
 
-use lattice_core::{Lattice, auth::LatticeKey, call::Context, link::Link, name::ComponentId, node::Caller};
+use lattice_core::{
+    Lattice, auth::LatticeKey, call::Context, link::Link, name::ComponentId, node::Caller,
+};
 use lattice_examples::{
     desk::DeskClient,
     guests::{DESK, GREETER, front_desk, greeter},
@@ -62,7 +64,11 @@ async fn lead() -> Result<(), Box<dyn Error>> {
     let lattice = mesh.join().await?;
     let mut one = mesh.spawn("one").await?;
     let _two = mesh.spawn("two").await?;
-    println!("processes: this one with the store, {} with host `one`, {} with host `two`", pid(&one), pid(&_two));
+    println!(
+        "processes: this one with the store, {} with host `one`, {} with host `two`",
+        pid(&one),
+        pid(&_two)
+    );
 
     let _serving = serve(&lattice, "store", MemoryStore::default()).await?;
     for link in [
@@ -79,7 +85,9 @@ async fn lead() -> Result<(), Box<dyn Error>> {
         println!("{:>7} µs  {words}", begun.elapsed().as_micros());
     }
 
-    println!("{CALLERS} visitors call without pause for {HALF:?}; then `kill -9` of host `one`; then as long again");
+    println!(
+        "{CALLERS} visitors call without pause for {HALF:?}; then `kill -9` of host `one`; then as long again"
+    );
     let load = Load::start(CALLERS, |caller| {
         let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
         move || {
@@ -94,7 +102,10 @@ async fn lead() -> Result<(), Box<dyn Error>> {
     sleep(HALF).await;
     let tally = load.stop().await;
     println!("   answered by two hosts  {:>6}", before.answered);
-    println!("   answered by `two`      {:>6}", tally.answered - before.answered);
+    println!(
+        "   answered by `two`      {:>6}",
+        tally.answered - before.answered
+    );
     println!("{tally}");
 
     // Hosts are cattle: a new one joins, and has its share of the calls.
@@ -130,11 +141,17 @@ struct Mesh {
 impl Mesh {
     fn from_env() -> Result<Self, Box<dyn Error>> {
         let key = LatticeKey::from_env("LATTICE_KEY")?;
-        Ok(Self { server: env::var("NATS_URL")?, lattice: env::var("LATTICE_NAME")?, key })
+        Ok(Self {
+            server: env::var("NATS_URL")?,
+            lattice: env::var("LATTICE_NAME")?,
+            key,
+        })
     }
 
     async fn join(&self) -> Result<Lattice, Box<dyn Error>> {
-        Ok(Lattice::connect(&self.server, &self.lattice).key(self.key.clone()).await?)
+        Ok(Lattice::connect(&self.server, &self.lattice)
+            .key(self.key.clone())
+            .await?)
     }
 
     /// Starts this program again as host `id`, and waits until its actors can be called.
@@ -169,5 +186,7 @@ async fn from_host(desk: &DeskClient<Caller>, id: &str) -> Result<String, Box<dy
 }
 
 fn pid(child: &Child) -> String {
-    child.id().map_or_else(|| "a process that ended".to_owned(), |id| id.to_string())
+    child
+        .id()
+        .map_or_else(|| "a process that ended".to_owned(), |id| id.to_string())
 }

@@ -51,7 +51,9 @@ provider!({
         }
     ",
 });
-use example::mail::mailer::{Error as MailError, INTERFACE, Mailer as Serves, MailerClient, Message};
+use example::mail::mailer::{
+    Error as MailError, INTERFACE, Mailer as Serves, MailerClient, Message,
+};
 
 /// 2. The provider. This one has no state of its own: all of it belongs to links.
 struct Mailer;
@@ -78,15 +80,27 @@ impl Provider for Mailer {
     /// A link has come: the place for checks that a type can't make, and to connect to a backend.
     async fn link(&self, link: &Link, config: Config) -> Result<Session, Refusal> {
         if !config.sender.contains('@') {
-            return Err(Refusal::new(format!("`sender` is `{}`, which is no address; write it as `name@host`", config.sender)));
+            return Err(Refusal::new(format!(
+                "`sender` is `{}`, which is no address; write it as `name@host`",
+                config.sender
+            )));
         }
-        println!("mailer: took the link from {} called `{}`", link.source, link.name);
-        Ok(Session { sender: config.sender, left: AtomicU32::new(config.limit.get()) })
+        println!(
+            "mailer: took the link from {} called `{}`",
+            link.source, link.name
+        );
+        Ok(Session {
+            sender: config.sender,
+            left: AtomicU32::new(config.limit.get()),
+        })
     }
 
     /// The link has gone, or was changed.
     fn unlink(&self, link: &Link, _: &Session) {
-        println!("mailer: the link from {} called `{}` is gone", link.source, link.name);
+        println!(
+            "mailer: the link from {} called `{}` is gone",
+            link.source, link.name
+        );
     }
 }
 
@@ -101,7 +115,12 @@ impl Serves for Mailer {
         let before = left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
             .map_err(|_| MailError::OverLimit(0))?;
-        println!("mailer: {sender} -> {}: \"{}\", {} bytes", message.to, message.subject, message.body.len());
+        println!(
+            "mailer: {sender} -> {}: \"{}\", {} bytes",
+            message.to,
+            message.subject,
+            message.body.len()
+        );
         Ok(before - 1)
     }
 }
@@ -112,13 +131,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let serving = serve(&lattice, "mailer", Mailer).await?;
 
     // The interface's name as the macro read it, so that it is written down once.
-    let link = |name: &str| Link::new("shop", INTERFACE.name(), "mailer").and_then(|link| link.named(name));
+    let link = |name: &str| {
+        Link::new("shop", INTERFACE.name(), "mailer").and_then(|link| link.named(name))
+    };
 
     // Links that are refused, each for its own reason. The reason stays on the link for whoever looks for it.
     for (name, link) in [
         ("no-config", link("no-config")?),
-        ("mistyped", link("mistyped")?.config(&[("sendr", "shop@acme.example")])?),
-        ("not-an-address", link("not-an-address")?.config(&Config { sender: "shop".to_owned(), limit: NonZeroU32::MIN })?),
+        (
+            "mistyped",
+            link("mistyped")?.config(&[("sendr", "shop@acme.example")])?,
+        ),
+        (
+            "not-an-address",
+            link("not-an-address")?.config(&Config {
+                sender: "shop".to_owned(),
+                limit: NonZeroU32::MIN,
+            })?,
+        ),
     ] {
         let entry = lattice.links().put(link).await?;
         println!("link `{name}` is {}", status(&lattice, &entry).await?);
@@ -126,14 +156,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Who calls over a refused link is told the same.
     let shop = lattice.caller(ComponentId::new("shop")?).await?;
-    let message = Message { to: "ada@acme.example".to_owned(), subject: "Your order".to_owned(), body: "On its way.".into() };
+    let message = Message {
+        to: "ada@acme.example".to_owned(),
+        subject: "Your order".to_owned(),
+        body: "On its way.".into(),
+    };
     let refused = MailerClient::new(Through::new(shop.clone(), "not-an-address".parse()?));
-    let error = refused.send(Context::default(), &message).await.err().ok_or("the link was refused")?;
+    let error = refused
+        .send(Context::default(), &message)
+        .await
+        .err()
+        .ok_or("the link was refused")?;
     println!("a call over it: {error} [{}]", error.ran());
 
     // A link that is right.
-    let config = Config { sender: "shop@acme.example".to_owned(), limit: NonZeroU32::MIN.saturating_add(1) };
-    let entry = lattice.links().put(link("default")?.config(&config)?).await?;
+    let config = Config {
+        sender: "shop@acme.example".to_owned(),
+        limit: NonZeroU32::MIN.saturating_add(1),
+    };
+    let entry = lattice
+        .links()
+        .put(link("default")?.config(&config)?)
+        .await?;
     println!("link `default` is {}", status(&lattice, &entry).await?);
     let mailer = MailerClient::new(shop);
     for _ in 0..3 {

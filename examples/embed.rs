@@ -44,8 +44,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // and nothing below changes.
     let lattice = Lattice::in_memory("web").await?;
     let host = Host::builder(&lattice)
-        .actor("front-desk", front_desk("this service")?.instances(Instances::warm()))
-        .actor("greeter", greeter("this service")?.instances(Instances::warm()))
+        .actor(
+            "front-desk",
+            front_desk("this service")?.instances(Instances::warm()),
+        )
+        .actor(
+            "greeter",
+            greeter("this service")?.instances(Instances::warm()),
+        )
         .provider("store", MemoryStore::default())
         .start()
         .await?;
@@ -67,20 +73,37 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::var("ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(asked_to_stop())
+        .await?;
 
     // No request is under way any more; the host says goodbye.
     let drained = host.shutdown(GRACE).await;
-    println!("stopped, {}", if drained { "nothing was cut off" } else { "some calls were cut off" });
+    println!(
+        "stopped, {}",
+        if drained {
+            "nothing was cut off"
+        } else {
+            "some calls were cut off"
+        }
+    );
     Ok(())
 }
 
 /// Welcomes whoever the path names. A header says how long the client is ready to wait.
-async fn welcome(State(desk): State<DeskClient<Caller>>, Path(name): Path<String>, headers: HeaderMap) -> Result<String, Failure> {
+async fn welcome(
+    State(desk): State<DeskClient<Caller>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<String, Failure> {
     let context = match headers.get("x-deadline-ms") {
         None => Context::default(),
         Some(value) => {
-            let millis = value.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Failure::BadHeader)?;
+            let millis = value
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or(Failure::BadHeader)?;
             Context::default().shrunk(Duration::from_millis(millis))
         }
     };
@@ -106,8 +129,16 @@ impl From<CallError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let error = match self {
-            Self::BadHeader => return (StatusCode::BAD_REQUEST, "x-deadline-ms is a number of milliseconds").into_response(),
-            Self::Desk(reason) => return (StatusCode::UNPROCESSABLE_ENTITY, reason).into_response(),
+            Self::BadHeader => {
+                return (
+                    StatusCode::BAD_REQUEST,
+                    "x-deadline-ms is a number of milliseconds",
+                )
+                    .into_response();
+            }
+            Self::Desk(reason) => {
+                return (StatusCode::UNPROCESSABLE_ENTITY, reason).into_response();
+            }
             Self::Call(error) => error,
         };
         let body = Json(serde_json::json!({

@@ -8,13 +8,7 @@
 //! Each arrow is a call by name and interface, to wherever the callee runs, and each needs a link. Set `RUST_LOG=info` to
 //! hear what the actors and the mesh have to say meanwhile.
 
-use lattice_core::{
-    Lattice,
-    call::Context,
-    link::Link,
-    name::ComponentId,
-    node::Caller,
-};
+use lattice_core::{Lattice, call::Context, link::Link, name::ComponentId, node::Caller};
 use lattice_examples::{
     desk::DeskClient,
     guests::{DESK, GREETER, front_desk, greeter},
@@ -79,26 +73,51 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
     heading(2, "a missing link: visitor -> front-desk (red) -> greeter");
     let refused = desk.welcome(Context::default(), "Ada").await;
-    println!("   visitor is told:     {}", refused.err().ok_or("there is no link yet")?);
+    println!(
+        "   visitor is told:     {}",
+        refused.err().ok_or("there is no link yet")?
+    );
 
     // The front desk's function returns `result<string, string>`, so it hears of its failed call as a value.
-    lattice.links().put(Link::new("visitor", DESK, "front-desk")?).await?;
+    lattice
+        .links()
+        .put(Link::new("visitor", DESK, "front-desk")?)
+        .await?;
     let refused = desk.welcome(Context::default(), "Ada").await?;
-    println!("   front-desk is told:  {}", refused.err().ok_or("there is no link yet")?);
+    println!(
+        "   front-desk is told:  {}",
+        refused.err().ok_or("there is no link yet")?
+    );
     Ok(())
 }
 
 /// The same call with its links: it goes from host to host, and nobody had to say where anything runs.
 async fn with_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
-    heading(3, "with links: visitor -> front-desk (red) -> greeter (blue) -> store (blue)");
-    lattice.links().put(Link::new("front-desk", GREETER, "greeter")?).await?;
-    lattice.links().put(Link::new("greeter", STORE, "store")?).await?;
+    heading(
+        3,
+        "with links: visitor -> front-desk (red) -> greeter (blue) -> store (blue)",
+    );
+    lattice
+        .links()
+        .put(Link::new("front-desk", GREETER, "greeter")?)
+        .await?;
+    lattice
+        .links()
+        .put(Link::new("greeter", STORE, "store")?)
+        .await?;
     show_calls(desk).await
 }
 
 /// A call is served on the caller's own host when it can be.
-async fn with_replicas(red: &Host, blue: &Host, desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
-    heading(4, "both actors on both hosts: the desk asks the greeter next door");
+async fn with_replicas(
+    red: &Host,
+    blue: &Host,
+    desk: &DeskClient<Caller>,
+) -> Result<(), Box<dyn Error>> {
+    heading(
+        4,
+        "both actors on both hosts: the desk asks the greeter next door",
+    );
     red.start_actor("greeter", greeter("red")?).await?;
     blue.start_actor("front-desk", front_desk("blue")?).await?;
     show_hosts(&[red, blue]);
@@ -107,12 +126,27 @@ async fn with_replicas(red: &Host, blue: &Host, desk: &DeskClient<Caller>) -> Re
 
 /// Every call has a deadline: 2 s if nobody says otherwise.
 async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Box<dyn Error>> {
-    heading(5, "a deadline: the store takes 1 s for each call over the link `slow`, visitor waits 50 ms");
-    let slow = store::Config { delay_ms: Some(1_000), ..Default::default() };
-    lattice.links().put(Link::new("visitor", STORE, "store")?.named("slow")?.config(&slow)?).await?;
+    heading(
+        5,
+        "a deadline: the store takes 1 s for each call over the link `slow`, visitor waits 50 ms",
+    );
+    let slow = store::Config {
+        delay_ms: Some(1_000),
+        ..Default::default()
+    };
+    lattice
+        .links()
+        .put(
+            Link::new("visitor", STORE, "store")?
+                .named("slow")?
+                .config(&slow)?,
+        )
+        .await?;
     let store = StoreClient::new(Through::new(visitor.clone(), "slow".parse()?));
     let begun = Instant::now();
-    let late = store.get(Context::new(Duration::from_millis(50)), "visits/Ada").await;
+    let late = store
+        .get(Context::new(Duration::from_millis(50)), "visits/Ada")
+        .await;
     let error = late.err().ok_or("the store was faster than it should be")?;
     println!("   after {:>6} µs:  {error}", begun.elapsed().as_micros());
     Ok(())
@@ -120,7 +154,10 @@ async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Box<
 
 /// Any host may die at any moment. What it was working on is lost and its callers are told so; the next call goes elsewhere.
 async fn with_a_host_killed(red: &Host, desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
-    heading(6, "a host dies: 16 visitors call without pause for 2 s, and half-way red is killed without a word");
+    heading(
+        6,
+        "a host dies: 16 visitors call without pause for 2 s, and half-way red is killed without a word",
+    );
     let load = Load::start(CALLERS, |caller| {
         let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
         move || {
@@ -134,7 +171,10 @@ async fn with_a_host_killed(red: &Host, desk: &DeskClient<Caller>) -> Result<(),
     sleep(HALF).await;
     let tally = load.stop().await;
     println!("   answered by two hosts  {:>6}", before.answered);
-    println!("   answered by blue alone {:>6}", tally.answered - before.answered);
+    println!(
+        "   answered by blue alone {:>6}",
+        tally.answered - before.answered
+    );
     println!("{tally}");
     if tally.answered == before.answered {
         return Err("nobody took over".into());
@@ -155,14 +195,22 @@ async fn show_calls(desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
         took.push(begun.elapsed().as_micros());
     }
     took.sort_unstable();
-    println!("   {TIMED} more took {} µs each (median), the slowest {} µs", took[TIMED / 2], took[TIMED - 1]);
+    println!(
+        "   {TIMED} more took {} µs each (median), the slowest {} µs",
+        took[TIMED / 2],
+        took[TIMED - 1]
+    );
     Ok(())
 }
 
 fn show_hosts(hosts: &[&Host]) {
     for host in hosts {
         let names: Vec<String> = host.components().iter().map(ToString::to_string).collect();
-        println!("   host {:<5} runs {}", host.id().as_str(), names.join(", "));
+        println!(
+            "   host {:<5} runs {}",
+            host.id().as_str(),
+            names.join(", ")
+        );
     }
 }
 

@@ -28,8 +28,14 @@ impl Echo for Parrot {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let lattice = Lattice::in_memory("outside").await?;
-    let host = Host::builder(&lattice).provider("parrot", Parrot).start().await?;
-    lattice.links().put(Link::new("app", INTERFACE.name(), "parrot")?).await?;
+    let host = Host::builder(&lattice)
+        .provider("parrot", Parrot)
+        .start()
+        .await?;
+    lattice
+        .links()
+        .put(Link::new("app", INTERFACE.name(), "parrot")?)
+        .await?;
     let app = EchoClient::new(lattice.caller("app".parse()?).await?);
     assert_eq!(app.say(Context::default(), "hello").await?, "hello");
     assert!(host.shutdown(Duration::from_secs(1)).await);

@@ -122,5 +122,7 @@ fn said_in(ports: &Path) -> Option<String> {
         return None;
     }
     let mut parts = text.split('"');
-    parts.find(|part| part.starts_with("nats://")).map(str::to_owned)
+    parts
+        .find(|part| part.starts_with("nats://"))
+        .map(str::to_owned)
 }

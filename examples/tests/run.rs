@@ -124,7 +124,10 @@ fn survived(text: &str, dead: &str, before: &str, after: &str) {
     // Each caller has one call under way, and at most that one was at the dead host.
     assert!(failed <= 16, "{text}");
     if failed > 0 {
-        has(text, &format!("host `{dead}` was lost; the call may have run"));
+        has(
+            text,
+            &format!("host `{dead}` was lost; the call may have run"),
+        );
     }
     assert!(number(text, "longest gap") < 2_000_000, "{text}");
 }
@@ -136,20 +139,37 @@ fn quickstart() {
     has(&text, "host blue  runs greeter, store\n");
     has(&text, "component `visitor` has no link `default`");
     has(&text, "component `front-desk` has no link `default`");
-    has(&text, "\"Hello, Ada! (visit 1, received on red, greeted on blue)\"");
+    has(
+        &text,
+        "\"Hello, Ada! (visit 1, received on red, greeted on blue)\"",
+    );
     has(&text, "the deadline passed; the call may have run");
     let waited = number(&text, "after");
     assert!((50_000..1_000_000).contains(&waited), "{text}");
-    survived(&text, "red", "answered by two hosts", "answered by blue alone");
+    survived(
+        &text,
+        "red",
+        "answered by two hosts",
+        "answered by blue alone",
+    );
 }
 
 #[test]
 fn custom_provider() {
     let text = run("custom_provider");
-    has(&text, "link `no-config` is rejected: the link has no config, and the provider needs one");
+    has(
+        &text,
+        "link `no-config` is rejected: the link has no config, and the provider needs one",
+    );
     has(&text, "link `mistyped` is rejected: ");
-    has(&text, "link `not-an-address` is rejected: `sender` is `shop`, which is no address");
-    has(&text, "a call over it: the target refused link `not-an-address` of `shop`: `sender` is `shop`");
+    has(
+        &text,
+        "link `not-an-address` is rejected: `sender` is `shop`, which is no address",
+    );
+    has(
+        &text,
+        "a call over it: the target refused link `not-an-address` of `shop`: `sender` is `shop`",
+    );
     has(&text, "[did not run]");
     has(&text, "link `default` is active");
     has(&text, "shop: sent, 1 left\n");
@@ -195,7 +215,10 @@ fn embed() {
     has(&late, "HTTP/1.1 504");
     has(&late, "retry-after: 1");
     has(&late, "\"ran\":\"did not run\"");
-    has(&get(address, "/welcome/Ada", "x-deadline-ms: soon\r\n"), "HTTP/1.1 400");
+    has(
+        &get(address, "/welcome/Ada", "x-deadline-ms: soon\r\n"),
+        "HTTP/1.1 400",
+    );
     // The late one was not counted: it did not run.
     has(&get(address, "/welcome/Ada", ""), "(visit 2, ");
 
