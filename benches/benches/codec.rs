@@ -10,7 +10,9 @@ use lattice_core::{
     name::{ComponentId, HostId, LatticeName, LinkName},
     store::{Incarnation, Revision},
     value::{from_bytes, to_bytes},
-    wire::{CallEnvelope, Frame, FrameWriter, FunctionKey, Kind, Lane, Origin, ReplyEnvelope, Source},
+    wire::{
+        CallEnvelope, Frame, FrameWriter, FunctionKey, Kind, Lane, Origin, ReplyEnvelope, Source,
+    },
 };
 use std::{hint::black_box, time::Duration};
 
@@ -30,14 +32,19 @@ fn values(criterion: &mut Criterion) {
     let all = readings(16);
     let encoded = to_bytes(&(&all,)).expect("readings encode");
     group.throughput(Throughput::Bytes(encoded.len() as u64));
-    group.bench_function("16 records, to bytes", |bencher| bencher.iter(|| to_bytes(black_box(&(&all,)))));
+    group.bench_function("16 records, to bytes", |bencher| {
+        bencher.iter(|| to_bytes(black_box(&(&all,))))
+    });
     group.bench_function("16 records, from bytes", |bencher| {
-        bencher.iter(|| from_bytes::<(Vec<Reading>,)>(black_box(&encoded)).expect("it was encoded"));
+        bencher
+            .iter(|| from_bytes::<(Vec<Reading>,)>(black_box(&encoded)).expect("it was encoded"));
     });
     let body = Bytes::from(vec![7; 64 << 10]);
     let encoded = to_bytes(&(&body,)).expect("bytes encode");
     group.throughput(Throughput::Bytes(encoded.len() as u64));
-    group.bench_function("64 KiB, to bytes", |bencher| bencher.iter(|| to_bytes(black_box(&(&body,)))));
+    group.bench_function("64 KiB, to bytes", |bencher| {
+        bencher.iter(|| to_bytes(black_box(&(&body,))))
+    });
     group.bench_function("64 KiB, from bytes", |bencher| {
         bencher.iter(|| from_bytes::<(Bytes,)>(black_box(&encoded)).expect("it was encoded"));
     });
@@ -48,7 +55,10 @@ fn envelopes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec/envelope");
     for size in [16, 1 << 10] {
         let call = call(size);
-        let reply = ReplyEnvelope { id: 7, outcome: Ok(call.args.clone()) };
+        let reply = ReplyEnvelope {
+            id: 7,
+            outcome: Ok(call.args.clone()),
+        };
         let (mut call_bytes, mut reply_bytes) = (BytesMut::new(), BytesMut::new());
         call.encode_into(&mut call_bytes);
         reply.encode_into(&mut reply_bytes);
@@ -61,7 +71,9 @@ fn envelopes(criterion: &mut Criterion) {
             });
         });
         group.bench_function(format!("call of {size} B, decode"), |bencher| {
-            bencher.iter(|| CallEnvelope::decode(black_box(call_bytes.clone())).expect("it was encoded"));
+            bencher.iter(|| {
+                CallEnvelope::decode(black_box(call_bytes.clone())).expect("it was encoded")
+            });
         });
         group.bench_function(format!("reply of {size} B, encode"), |bencher| {
             bencher.iter(|| {
@@ -70,11 +82,18 @@ fn envelopes(criterion: &mut Criterion) {
             });
         });
         group.bench_function(format!("reply of {size} B, decode"), |bencher| {
-            bencher.iter(|| ReplyEnvelope::decode(black_box(reply_bytes.clone())).expect("it was encoded"));
+            bencher.iter(|| {
+                ReplyEnvelope::decode(black_box(reply_bytes.clone())).expect("it was encoded")
+            });
         });
     }
-    let refusal = CallError::Overloaded { component: ComponentId::new("callee").expect("an id") };
-    let refusal = ReplyEnvelope { id: 7, outcome: Err(refusal) };
+    let refusal = CallError::Overloaded {
+        component: ComponentId::new("callee").expect("an id"),
+    };
+    let refusal = ReplyEnvelope {
+        id: 7,
+        outcome: Err(refusal),
+    };
     let mut buf = BytesMut::with_capacity(1_024);
     group.bench_function("refusal, encode", |bencher| {
         bencher.iter(|| {
@@ -92,22 +111,28 @@ fn frames(criterion: &mut Criterion) {
     for (count, size) in [(1, 16), (64, 16), (16, 1 << 10), (1, 64 << 10)] {
         let call = call(size);
         group.throughput(Throughput::Elements(count));
-        group.bench_function(format!("{count} calls of {size} B, write and seal"), |bencher| {
-            bencher.iter(|| sealed(&auth, &call, count));
-        });
+        group.bench_function(
+            format!("{count} calls of {size} B, write and seal"),
+            |bencher| {
+                bencher.iter(|| sealed(&auth, &call, count));
+            },
+        );
         let message = sealed(&auth, &call, count);
-        group.bench_function(format!("{count} calls of {size} B, open and read"), |bencher| {
-            bencher.iter_batched(
-                || message.clone(),
-                |message| {
-                    let frame = Frame::open(&auth, message).expect("it was sealed");
-                    for envelope in frame.envelopes() {
-                        black_box(CallEnvelope::decode(envelope).expect("it was encoded"));
-                    }
-                },
-                BatchSize::SmallInput,
-            );
-        });
+        group.bench_function(
+            format!("{count} calls of {size} B, open and read"),
+            |bencher| {
+                bencher.iter_batched(
+                    || message.clone(),
+                    |message| {
+                        let frame = Frame::open(&auth, message).expect("it was sealed");
+                        for envelope in frame.envelopes() {
+                            black_box(CallEnvelope::decode(envelope).expect("it was encoded"));
+                        }
+                    },
+                    BatchSize::SmallInput,
+                );
+            },
+        );
     }
     group.finish();
 }
@@ -127,9 +152,16 @@ fn tags(criterion: &mut Criterion) {
 
 fn sealed(auth: &Auth, call: &CallEnvelope, count: u64) -> Bytes {
     let origin = |name| Origin::new(HostId::new(name).expect("an id"), 1);
-    let mut writer = FrameWriter::new(origin("here"), Some(origin("there")), Kind::Call, Lane::Small);
+    let mut writer = FrameWriter::new(
+        origin("here"),
+        Some(origin("there")),
+        Kind::Call,
+        Lane::Small,
+    );
     for _ in 0..count {
-        writer.push(|buf| call.encode_into(buf)).expect("there is room");
+        writer
+            .push(|buf| call.encode_into(buf))
+            .expect("there is room");
     }
     writer.seal(auth, 1)
 }
@@ -154,5 +186,8 @@ fn call(size: usize) -> CallEnvelope {
 }
 
 fn keyed() -> Auth {
-    Auth::keyed(&LatticeName::new("bench").expect("a name"), &LatticeKey::generate())
+    Auth::keyed(
+        &LatticeName::new("bench").expect("a name"),
+        &LatticeKey::generate(),
+    )
 }

@@ -23,7 +23,9 @@ fn instances(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let mut group = criterion.benchmark_group("instantiate");
     for (name, instances) in [("fresh", Instances::Fresh), ("warm", Instances::warm())] {
-        let scene = runtime.block_on(Scene::start(Callee::Actor(instances))).expect("the scene starts");
+        let scene = runtime
+            .block_on(Scene::start(Callee::Actor(instances)))
+            .expect("the scene starts");
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|calls| runtime.block_on(echoes(&scene, calls)));
         });
@@ -34,7 +36,11 @@ fn instances(criterion: &mut Criterion) {
 async fn echoes(scene: &Scene, calls: u64) -> Duration {
     let started = Instant::now();
     for _ in 0..calls {
-        let answer = scene.echo().echo(Context::default(), b"sixteen bytes it").await.expect("answered");
+        let answer = scene
+            .echo()
+            .echo(Context::default(), b"sixteen bytes it")
+            .await
+            .expect("answered");
         assert_eq!(answer.len(), 16);
     }
     started.elapsed()

@@ -38,13 +38,17 @@ fn local(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let mut group = criterion.benchmark_group("route");
     for links in [1, 1_000] {
-        let bare = runtime.block_on(Scene::start(links, bare())).expect("the scene starts");
+        let bare = runtime
+            .block_on(Scene::start(links, bare()))
+            .expect("the scene starts");
         let function = bare.function();
         group.bench_function(format!("bare service, {links} links"), |bencher| {
             bencher.iter_custom(|calls| runtime.block_on(bare.calls(&function, calls)));
         });
     }
-    let provider = runtime.block_on(Scene::start(1, EchoProvider.into_service())).expect("the scene starts");
+    let provider = runtime
+        .block_on(Scene::start(1, EchoProvider.into_service()))
+        .expect("the scene starts");
     let function = provider.function();
     group.bench_function("provider, 1 link", |bencher| {
         bencher.iter_custom(|calls| runtime.block_on(provider.calls(&function, calls)));
@@ -83,13 +87,27 @@ impl Scene {
         let lattice = Lattice::in_memory("bench").await?;
         let node = lattice.node(NodeOptions::default()).await?;
         let types = service.types();
-        let serving = node.serve(ComponentId::new("callee")?, service, ServeLimits::default()).await?;
-        lattice.links().put(Link::new("driver", ECHO, "callee")?).await?;
+        let serving = node
+            .serve(ComponentId::new("callee")?, service, ServeLimits::default())
+            .await?;
+        lattice
+            .links()
+            .put(Link::new("driver", ECHO, "callee")?)
+            .await?;
         for number in 1..links {
-            lattice.links().put(Link::new(&format!("other-{number}"), ECHO, "callee")?).await?;
+            lattice
+                .links()
+                .put(Link::new(&format!("other-{number}"), ECHO, "callee")?)
+                .await?;
         }
         let caller = node.caller(ComponentId::new("driver")?);
-        Ok(Self { caller, types, _serving: serving, _node: node, _lattice: lattice })
+        Ok(Self {
+            caller,
+            types,
+            _serving: serving,
+            _node: node,
+            _lattice: lattice,
+        })
     }
 
     fn function(&self) -> FunctionRef {
@@ -101,10 +119,16 @@ impl Scene {
     }
 
     async fn calls(&self, function: &FunctionRef, calls: u64) -> Duration {
-        let (link, args) = (LinkName::default(), Bytes::from_static(b"\x107777777777777777"));
+        let (link, args) = (
+            LinkName::default(),
+            Bytes::from_static(b"\x107777777777777777"),
+        );
         let started = Instant::now();
         for _ in 0..calls {
-            let answer = self.caller.call(function, &link, args.clone(), Context::default()).await;
+            let answer = self
+                .caller
+                .call(function, &link, args.clone(), Context::default())
+                .await;
             assert_eq!(answer.as_ref(), Ok(&args));
         }
         started.elapsed()

@@ -31,14 +31,18 @@ criterion_main!(transcode);
 /// A guest calls a provider.
 fn imports(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let scene = runtime.block_on(Scene::start(Callee::Provider)).expect("the scene starts");
+    let scene = runtime
+        .block_on(Scene::start(Callee::Provider))
+        .expect("the scene starts");
     let mut group = criterion.benchmark_group("transcode/import");
     for size in [16_u32, 1 << 10, 64 << 10] {
         group.throughput(Throughput::Bytes(u64::from(size)));
         group.bench_function(format!("list<u8> of {size} B"), |bencher| {
             bencher.iter_custom(|calls| {
                 let run = |calls| scene.drive().run(Context::default(), calls, size);
-                runtime.block_on(in_rows(calls, async |calls| assert_eq!(run(calls).await, Ok(bytes(calls, size)))))
+                runtime.block_on(in_rows(calls, async |calls| {
+                    assert_eq!(run(calls).await, Ok(bytes(calls, size)))
+                }))
             });
         });
     }
@@ -47,7 +51,9 @@ fn imports(criterion: &mut Criterion) {
         group.bench_function(format!("{count} records"), |bencher| {
             bencher.iter_custom(|calls| {
                 let run = |calls| scene.drive().run_readings(Context::default(), calls, count);
-                runtime.block_on(in_rows(calls, async |calls| assert_eq!(run(calls).await, Ok(bytes(calls, count)))))
+                runtime.block_on(in_rows(calls, async |calls| {
+                    assert_eq!(run(calls).await, Ok(bytes(calls, count)))
+                }))
             });
         });
     }
@@ -57,7 +63,9 @@ fn imports(criterion: &mut Criterion) {
 /// Native code calls a guest.
 fn exports(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let scene = runtime.block_on(Scene::start(Callee::Actor(Instances::warm()))).expect("the scene starts");
+    let scene = runtime
+        .block_on(Scene::start(Callee::Actor(Instances::warm())))
+        .expect("the scene starts");
     let mut group = criterion.benchmark_group("transcode/export");
     for size in [16_usize, 1 << 10, 64 << 10] {
         let body = vec![7; size];
@@ -65,7 +73,11 @@ fn exports(criterion: &mut Criterion) {
         group.bench_function(format!("list<u8> of {size} B"), |bencher| {
             bencher.iter_custom(|calls| {
                 runtime.block_on(timed(calls, async || {
-                    let answer = scene.echo().echo(Context::default(), &body).await.expect("answered");
+                    let answer = scene
+                        .echo()
+                        .echo(Context::default(), &body)
+                        .await
+                        .expect("answered");
                     assert_eq!(answer.len(), size);
                 }))
             });
@@ -77,7 +89,11 @@ fn exports(criterion: &mut Criterion) {
         group.bench_function(format!("{count} records"), |bencher| {
             bencher.iter_custom(|calls| {
                 runtime.block_on(timed(calls, async || {
-                    let answer = scene.echo().readings(Context::default(), &all).await.expect("answered");
+                    let answer = scene
+                        .echo()
+                        .readings(Context::default(), &all)
+                        .await
+                        .expect("answered");
                     assert_eq!(answer.len(), all.len());
                 }))
             });

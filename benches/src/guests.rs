@@ -28,8 +28,15 @@ impl Guest {
             Self::Caller => "bench_caller.wasm",
             Self::Callee => "bench_callee.wasm",
         };
-        let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/wasm32-wasip2/release");
+        let guests = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../target/guests/wasm32-wasip2/release"
+        );
         let path = PathBuf::from(guests).join(name);
-        if path.exists() { Ok(path) } else { Err(NotBuilt { path }) }
+        if path.exists() {
+            Ok(path)
+        } else {
+            Err(NotBuilt { path })
+        }
     }
 }

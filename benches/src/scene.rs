@@ -33,12 +33,15 @@ impl Scene {
     pub async fn start(callee: Callee) -> Result<Self, Failure> {
         let lattice = Lattice::in_memory("bench").await?;
         let caller = Actor::from_file(Guest::Caller.path()?).instances(Instances::warm());
-        let host = Host::builder(&lattice).id("bench-host").actor("caller", caller);
+        let host = Host::builder(&lattice)
+            .id("bench-host")
+            .actor("caller", caller);
         let host = match callee {
             Callee::Provider => host.provider("callee", EchoProvider),
-            Callee::Actor(instances) => {
-                host.actor("callee", Actor::from_file(Guest::Callee.path()?).instances(instances))
-            }
+            Callee::Actor(instances) => host.actor(
+                "callee",
+                Actor::from_file(Guest::Callee.path()?).instances(instances),
+            ),
         };
         let host = host.start().await?;
         for link in [
@@ -49,7 +52,11 @@ impl Scene {
             lattice.links().put(link).await?;
         }
         let driver = host.node().caller(ComponentId::new("driver")?);
-        Ok(Self { driver, _host: host, _lattice: lattice })
+        Ok(Self {
+            driver,
+            _host: host,
+            _lattice: lattice,
+        })
     }
 
     /// Native code on the same host, which tells the actor to call.

@@ -115,6 +115,10 @@ pub async fn invoke<I: Invoke, R: Decode>(
     args: Result<Bytes, CallError>,
     context: Context,
 ) -> Result<R, CallError> {
-    let result = caller.invoke(interface.reference(index), args?, context).await?;
-    from_bytes(&result).map_err(|error| CallError::BadResult { reason: error.to_string() })
+    let result = caller
+        .invoke(interface.reference(index), args?, context)
+        .await?;
+    from_bytes(&result).map_err(|error| CallError::BadResult {
+        reason: error.to_string(),
+    })
 }

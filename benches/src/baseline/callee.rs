@@ -57,7 +57,10 @@ impl Callee {
             Self::Fresh(code) => {
                 let mut store = code.store(());
                 let actor = code.callee.instantiate_async(&mut store).await?;
-                actor.lattice_bench_calls_echo().call_echo(&mut store, &body).await
+                actor
+                    .lattice_bench_calls_echo()
+                    .call_echo(&mut store, &body)
+                    .await
             }
         }
     }
@@ -76,12 +79,18 @@ impl Warm {
                 let _ = call.answer.send(answer);
             }
         });
-        Ok(Self { calls, _task: AbortOnDropHandle::new(task) })
+        Ok(Self {
+            calls,
+            _task: AbortOnDropHandle::new(task),
+        })
     }
 
     async fn echo(&self, body: Vec<u8>) -> Result<Vec<u8>> {
         let (answer, answered) = oneshot::channel();
-        self.calls.send(Call { body, answer }).await.map_err(|_| gone())?;
+        self.calls
+            .send(Call { body, answer })
+            .await
+            .map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }

@@ -1,10 +1,6 @@
 //! Who calls `echo`.
 
-use super::{
-    Answers,
-    callee::Callee,
-    engine::Code,
-};
+use super::{Answers, callee::Callee, engine::Code};
 use crate::Failure;
 use lattice_bench::calls::echo::{self, Reading};
 use tokio::sync::{mpsc, oneshot};
@@ -34,8 +30,15 @@ struct Caller {
 
 /// What an actor is told to do.
 enum Order {
-    Run { calls: u32, size: u32, done: oneshot::Sender<Result<u64>> },
-    Relay { body: Vec<u8>, done: oneshot::Sender<Result<Vec<u8>>> },
+    Run {
+        calls: u32,
+        size: u32,
+        done: oneshot::Sender<Result<u64>>,
+    },
+    Relay {
+        body: Vec<u8>,
+        done: oneshot::Sender<Result<Vec<u8>>>,
+    },
 }
 
 pub(super) struct State {
@@ -93,7 +96,11 @@ impl Callers {
     ) -> Result<T, Failure> {
         let (done, answer) = oneshot::channel();
         let caller = &self.0[number % self.0.len()];
-        caller.orders.send(order(done)).await.map_err(|_| "the caller's task ended")?;
+        caller
+            .orders
+            .send(order(done))
+            .await
+            .map_err(|_| "the caller's task ended")?;
         Ok(answer.await??)
     }
 }
@@ -104,7 +111,10 @@ impl Caller {
         let actor = code.caller.instantiate_async(&mut store).await?;
         let (orders, waiting) = mpsc::channel(INSTANCES);
         let task = tokio::spawn(follow(store, actor, waiting));
-        Ok(Self { orders, _task: AbortOnDropHandle::new(task) })
+        Ok(Self {
+            orders,
+            _task: AbortOnDropHandle::new(task),
+        })
     }
 }
 

@@ -31,7 +31,11 @@ impl Code {
         let caller = CallerActorPre::new(linked(linker, &component)?)?;
         let component = Component::from_file(&engine, Guest::Callee.path()?)?;
         let callee = CalleeActorPre::new(linked(Linker::new(&engine), &component)?)?;
-        Ok(Self { engine, caller, callee })
+        Ok(Self {
+            engine,
+            caller,
+            callee,
+        })
     }
 
     pub(super) fn store<T>(&self, state: T) -> Store<T> {

@@ -51,20 +51,39 @@ impl Code {
         for (name, item) in component.component_type().exports(&side.wasmtime) {
             if let ComponentItem::ComponentInstance(instance) = &item.ty {
                 let interface = InterfaceName::new(name)?;
-                let functions = export(&side.wasmtime, &component, &mut exports, &interface, instance)?;
+                let functions = export(
+                    &side.wasmtime,
+                    &component,
+                    &mut exports,
+                    &interface,
+                    instance,
+                )?;
                 types.exports.insert(interface, functions);
             }
         }
-        let pages = component.resources_required().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0);
+        let pages = component
+            .resources_required()
+            .and_then(|needs| needs.max_initial_memory_size)
+            .unwrap_or(0);
         let pre = linker.instantiate_pre(&component);
-        let pre = pre.map_err(|error| ActorError::Invalid { reason: format!("{error:#}") })?;
-        Ok(Self { pre, types: Arc::new(types), exports, starts_with: ByteSize::bytes(pages.saturating_mul(PAGE)) })
+        let pre = pre.map_err(|error| ActorError::Invalid {
+            reason: format!("{error:#}"),
+        })?;
+        Ok(Self {
+            pre,
+            types: Arc::new(types),
+            exports,
+            starts_with: ByteSize::bytes(pages.saturating_mul(PAGE)),
+        })
     }
 
     /// Refuses a component whose instances could not even start.
     pub(crate) fn check_memory(&self, limit: ByteSize) -> Result<(), ActorError> {
         if self.starts_with > limit {
-            return Err(ActorError::TooMuchMemory { needs: self.starts_with, limit });
+            return Err(ActorError::TooMuchMemory {
+                needs: self.starts_with,
+                limit,
+            });
         }
         Ok(())
     }
@@ -78,7 +97,12 @@ fn import(
     name: &str,
     item: &ComponentItem,
 ) -> Result<(), ActorError> {
-    let unsupported = |what| Err(ActorError::UnsupportedImport { import: name.to_owned(), what });
+    let unsupported = |what| {
+        Err(ActorError::UnsupportedImport {
+            import: name.to_owned(),
+            what,
+        })
+    };
     let instance = match item {
         ComponentItem::ComponentInstance(instance) => instance,
         ComponentItem::Type(_) => return Ok(()),
@@ -93,7 +117,10 @@ fn import(
         return Ok(());
     }
     if let Some(advice) = builtin::missing(name) {
-        return Err(ActorError::Missing { import: name.to_owned(), advice });
+        return Err(ActorError::Missing {
+            import: name.to_owned(),
+            advice,
+        });
     }
     let interface = InterfaceName::new(name)?;
     let mut functions = InterfaceTypes::default();
@@ -105,12 +132,23 @@ fn import(
         let handler: Arc<dyn ImportHandler<Guest>> = match builtin::function(&interface, &plan)? {
             Some(handler) => handler,
             None => {
-                functions.functions.insert(function.clone(), plan.signature().to_owned());
-                Arc::new(RemoteFunction::new(interface.clone(), function, &plan, &item.ty))
+                functions
+                    .functions
+                    .insert(function.clone(), plan.signature().to_owned());
+                Arc::new(RemoteFunction::new(
+                    interface.clone(),
+                    function,
+                    &plan,
+                    &item.ty,
+                ))
             }
         };
-        let linked = linker.instance(name).and_then(|mut linker| link_import(&mut linker, plan, handler));
-        linked.map_err(|error| ActorError::Invalid { reason: format!("{error:#}") })?;
+        let linked = linker
+            .instance(name)
+            .and_then(|mut linker| link_import(&mut linker, plan, handler));
+        linked.map_err(|error| ActorError::Invalid {
+            reason: format!("{error:#}"),
+        })?;
     }
     if !functions.functions.is_empty() {
         types.imports.insert(interface, functions);
@@ -128,13 +166,22 @@ fn export(
     let mut functions = InterfaceTypes::default();
     let of_interface = component.get_export_index(None, interface.as_str());
     for (name, item) in instance.exports(engine) {
-        let Some((function, plan)) = plan(interface, name, &item.ty)? else { continue };
-        let Some(index) = component.get_export_index(of_interface.as_ref(), name) else { continue };
+        let Some((function, plan)) = plan(interface, name, &item.ty)? else {
+            continue;
+        };
+        let Some(index) = component.get_export_index(of_interface.as_ref(), name) else {
+            continue;
+        };
         exports.insert(
             FunctionKey::new(interface, &function, plan.signature()),
-            Arc::new(Export { index, function: ExportFunction::new(plan.clone()) }),
+            Arc::new(Export {
+                index,
+                function: ExportFunction::new(plan.clone()),
+            }),
         );
-        functions.functions.insert(function, plan.signature().to_owned());
+        functions
+            .functions
+            .insert(function, plan.signature().to_owned());
     }
     Ok(functions)
 }
@@ -159,6 +206,7 @@ fn plan(
         }
         _ => return Ok(None),
     };
-    let plan = FunctionPlan::new(interface.as_str(), name, ty).map_err(|error| unsupported(error.to_string()))?;
+    let plan = FunctionPlan::new(interface.as_str(), name, ty)
+        .map_err(|error| unsupported(error.to_string()))?;
     Ok(Some((FunctionName::new(name)?, Arc::new(plan))))
 }

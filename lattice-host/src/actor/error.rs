@@ -29,7 +29,9 @@ pub enum ActorError {
         reason: String,
     },
     /// It imports something that no link can give it: only functions of interfaces can be linked.
-    #[error("the component imports {what} `{import}`, which no host or link can give it; import functions of a WIT interface instead")]
+    #[error(
+        "the component imports {what} `{import}`, which no host or link can give it; import functions of a WIT interface instead"
+    )]
     UnsupportedImport {
         /// The import's name.
         import: String,
@@ -55,7 +57,9 @@ pub enum ActorError {
         reason: String,
     },
     /// It was built against another version of an interface that the host serves itself.
-    #[error("the component expects `{interface}#{function}` to be `{expected}`, but the host has `{found}`; build it against the WIT of this version")]
+    #[error(
+        "the component expects `{interface}#{function}` to be `{expected}`, but the host has `{found}`; build it against the WIT of this version"
+    )]
     BuiltinMismatch {
         /// The interface.
         interface: String,
@@ -67,7 +71,9 @@ pub enum ActorError {
         found: String,
     },
     /// It starts with more memory than it may have.
-    #[error("the component starts with {needs} of memory, but may have {limit}; raise it with `Limits::memory`")]
+    #[error(
+        "the component starts with {needs} of memory, but may have {limit}; raise it with `Limits::memory`"
+    )]
     TooMuchMemory {
         /// What it starts with.
         needs: ByteSize,
@@ -96,7 +102,9 @@ pub enum Found {
 impl Found {
     fn advice(self) -> &'static str {
         match self {
-            Self::CoreModule => "build for the target `wasm32-wasip2`, or turn it into a component with `wasm-tools component new`",
+            Self::CoreModule => {
+                "build for the target `wasm32-wasip2`, or turn it into a component with `wasm-tools component new`"
+            }
             Self::Text => "turn it into a binary with `wasm-tools parse`",
             Self::Nothing | Self::Unknown => "check that it is the `.wasm` file of an actor",
         }
@@ -119,7 +127,9 @@ impl ActorError {
     pub(crate) fn invalid(bytes: &[u8], error: &wasmtime::Error) -> Self {
         match not_a_component(bytes) {
             Some(found) => Self::NotAComponent { found },
-            None => Self::Invalid { reason: format!("{error:#}") },
+            None => Self::Invalid {
+                reason: format!("{error:#}"),
+            },
         }
     }
 }

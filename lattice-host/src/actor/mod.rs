@@ -62,7 +62,10 @@ impl Instances {
 
     /// Warm with up to 16 instances, each dropped after a minute without a call.
     pub fn warm() -> Self {
-        Self::Warm { most: NonZeroUsize::MIN.saturating_add(15), idle: Duration::from_secs(60) }
+        Self::Warm {
+            most: NonZeroUsize::MIN.saturating_add(15),
+            idle: Duration::from_secs(60),
+        }
     }
 }
 
@@ -78,7 +81,10 @@ impl Actor {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, settings: Settings::default() }
+        Self {
+            source,
+            settings: Settings::default(),
+        }
     }
 
     /// How calls share instances; a fresh one for each by default.

@@ -28,7 +28,11 @@ pub(super) enum Verdict {
 
 impl Flood {
     pub(super) fn new(now: Instant) -> Self {
-        Self { left: BURST, filled: now, dropped: 0 }
+        Self {
+            left: BURST,
+            filled: now,
+            dropped: 0,
+        }
     }
 
     pub(super) fn message(&mut self, now: Instant) -> Verdict {
@@ -50,14 +54,23 @@ impl Flood {
         if earned == 0 {
             return;
         }
-        self.left = self.left.saturating_add(u32::try_from(earned).unwrap_or(u32::MAX)).min(BURST);
+        self.left = self
+            .left
+            .saturating_add(u32::try_from(earned).unwrap_or(u32::MAX))
+            .min(BURST);
         // What was earned but not counted yet stays earned.
-        self.filled = if since > Duration::from_secs(60) { now } else { self.filled + time_for(earned) };
+        self.filled = if since > Duration::from_secs(60) {
+            now
+        } else {
+            self.filled + time_for(earned)
+        };
     }
 }
 
 fn time_for(messages: u128) -> Duration {
-    Duration::from_millis(u64::try_from(messages * 1_000 / u128::from(PER_SECOND)).unwrap_or(u64::MAX))
+    Duration::from_millis(
+        u64::try_from(messages * 1_000 / u128::from(PER_SECOND)).unwrap_or(u64::MAX),
+    )
 }
 
 #[cfg(test)]

@@ -73,10 +73,14 @@ pub(crate) fn function(
         return Ok(None);
     }
     let compat = interface.compat();
-    let builtin = BUILTINS.iter().find(|builtin| builtin.interface == compat && builtin.function == plan.name());
+    let builtin = BUILTINS
+        .iter()
+        .find(|builtin| builtin.interface == compat && builtin.function == plan.name());
     let found = builtin.map_or("no function", |builtin| builtin.signature);
     match builtin {
-        Some(builtin) if builtin.signature == plan.signature() => Ok(Some(Arc::new(Handler(builtin)))),
+        Some(builtin) if builtin.signature == plan.signature() => {
+            Ok(Some(Arc::new(Handler(builtin))))
+        }
         _ => Err(ActorError::BuiltinMismatch {
             interface: interface.to_string(),
             function: plan.name().to_owned(),
@@ -90,7 +94,10 @@ struct Handler(&'static Builtin);
 
 impl ImportHandler<Guest> for Handler {
     fn call(&self, mut store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> Reply {
-        Box::pin(std::future::ready((self.0.serve)(store.data_mut(), &arguments.into())))
+        Box::pin(std::future::ready((self.0.serve)(
+            store.data_mut(),
+            &arguments.into(),
+        )))
     }
 }
 

@@ -21,12 +21,22 @@ pub(crate) use wasi::{Wasi, linker};
 use lattice_core::name::InterfaceName;
 
 /// Packages that are served by the WASI implementation.
-const WASI: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+const WASI: [&str; 6] = [
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:filesystem",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets",
+];
 
 /// Whether an import is served by the WASI implementation.
 pub(crate) fn is_wasi(import: &str) -> bool {
-    let Some((package, version)) = split(import) else { return false };
-    let supported = version.starts_with("0.2.") || (cfg!(feature = "p3") && version.starts_with("0.3."));
+    let Some((package, version)) = split(import) else {
+        return false;
+    };
+    let supported =
+        version.starts_with("0.2.") || (cfg!(feature = "p3") && version.starts_with("0.3."));
     WASI.contains(&package) && supported
 }
 
@@ -71,7 +81,10 @@ mod tests {
             assert_eq!(is_wasi(import), wasi, "{import}");
         }
         assert!(missing("wasi:clocks/wall-clock@0.1.0").is_some());
-        assert_eq!(missing("wasi:clocks/monotonic-clock@0.3.0").is_some(), cfg!(not(feature = "p3")));
+        assert_eq!(
+            missing("wasi:clocks/monotonic-clock@0.3.0").is_some(),
+            cfg!(not(feature = "p3"))
+        );
         assert!(missing("wasi:keyvalue/store@0.2.0").is_none());
         let builtin = |name| is_builtin(&InterfaceName::new(name).expect(name));
         assert!(builtin("wasi:logging/logging@0.1.0-draft"));

@@ -39,7 +39,12 @@ impl Output {
     }
 
     fn new(voice: &Arc<Voice>, stream: &'static str, level: Level) -> Self {
-        Self(Arc::new(Mutex::new(Lines { voice: voice.clone(), stream, level, unfinished: Vec::new() })))
+        Self(Arc::new(Mutex::new(Lines {
+            voice: voice.clone(),
+            stream,
+            level,
+            unfinished: Vec::new(),
+        })))
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -72,7 +77,8 @@ impl Lines {
 
     fn say(&mut self) {
         let line = String::from_utf8_lossy(&self.unfinished);
-        self.voice.line(self.level, self.stream, line.trim_end_matches('\r'));
+        self.voice
+            .line(self.level, self.stream, line.trim_end_matches('\r'));
         self.unfinished.clear();
     }
 }
@@ -122,7 +128,11 @@ impl Pollable for Output {
 }
 
 impl AsyncWrite for Output {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.lines().write(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

@@ -35,7 +35,11 @@ macro_rules! say {
 
 impl Voice {
     pub(crate) fn new(component: ComponentId, host: HostId) -> Self {
-        Self { component, host, flood: Mutex::new(Flood::new(Instant::now())) }
+        Self {
+            component,
+            host,
+            flood: Mutex::new(Flood::new(Instant::now())),
+        }
     }
 
     /// One line of output.
@@ -54,7 +58,11 @@ impl Voice {
     }
 
     fn may_speak(&self) -> bool {
-        let verdict = self.flood.lock().unwrap_or_else(PoisonError::into_inner).message(Instant::now());
+        let verdict = self
+            .flood
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .message(Instant::now());
         if let Verdict::PassAfter(dropped) = verdict {
             tracing::warn!(
                 target: "lattice::actor",

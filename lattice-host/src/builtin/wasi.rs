@@ -29,7 +29,10 @@ pub(crate) struct Wasi {
 impl Wasi {
     fn view(&mut self, settings: &Settings, voice: &Arc<Voice>) -> WasiCtxView<'_> {
         let make = || Box::new(context(settings, voice));
-        WasiCtxView { ctx: self.context.get_or_insert_with(make), table: &mut self.table }
+        WasiCtxView {
+            ctx: self.context.get_or_insert_with(make),
+            table: &mut self.table,
+        }
     }
 }
 

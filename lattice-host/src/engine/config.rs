@@ -3,7 +3,9 @@
 use super::machine::available_memory;
 use crate::limits::ByteSize;
 use std::{num::NonZeroU32, path::Path};
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
 
 /// Stack of a guest's own functions: a recursion some 10,000 frames deep.
 const WASM_STACK: usize = 512 << 10;
@@ -41,7 +43,11 @@ pub(super) fn code(cache: Option<&Cache>) -> Config {
 
 /// An engine whose instances come from slots set aside. Fewer and fewer slots are tried when the system refuses the
 /// address space; `None` when it refuses even a few.
-pub(super) fn pooled(cache: Option<&Cache>, slot: ByteSize, instances: NonZeroU32) -> Option<Engine> {
+pub(super) fn pooled(
+    cache: Option<&Cache>,
+    slot: ByteSize,
+    instances: NonZeroU32,
+) -> Option<Engine> {
     let mut count = instances.get();
     loop {
         let mut config = code(cache);
@@ -49,11 +55,18 @@ pub(super) fn pooled(cache: Option<&Cache>, slot: ByteSize, instances: NonZeroU3
         match Engine::new(&config) {
             Ok(engine) => return Some(engine),
             Err(error) if count > 16 => {
-                tracing::debug!(count, error = format!("{error:#}"), "a pool of instances was refused; trying a smaller one");
+                tracing::debug!(
+                    count,
+                    error = format!("{error:#}"),
+                    "a pool of instances was refused; trying a smaller one"
+                );
                 count /= 4;
             }
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "no pool of instances; each is made on demand, which is slower");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "no pool of instances; each is made on demand, which is slower"
+                );
                 return None;
             }
         }
@@ -85,7 +98,10 @@ pub(super) fn open_cache(directory: Option<&Path>) -> Option<Cache> {
     match Cache::new(config) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "compiled code can't be kept on disk; every start compiles anew");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "compiled code can't be kept on disk; every start compiles anew"
+            );
             None
         }
     }

@@ -60,7 +60,9 @@ type CodeKey = ([u8; 32], bool);
 #[non_exhaustive]
 pub enum EngineError {
     /// Wasmtime does not run here.
-    #[error("the WebAssembly engine does not start: {reason}; check that this machine is one that Wasmtime supports")]
+    #[error(
+        "the WebAssembly engine does not start: {reason}; check that this machine is one that Wasmtime supports"
+    )]
     Unsupported {
         /// What it said.
         reason: String,
@@ -105,7 +107,11 @@ impl Engine {
 
     /// For an engine of one's own.
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { cache: CachePlace::User, slot: ByteSize::mib(64), instances: None }
+        EngineBuilder {
+            cache: CachePlace::User,
+            slot: ByteSize::mib(64),
+            instances: None,
+        }
     }
 
     pub(crate) fn ticks(&self) -> &Ticks {
@@ -113,12 +119,18 @@ impl Engine {
     }
 
     /// Compiles a component, or takes it from memory or from the disk, off the async runtime.
-    pub(crate) async fn load(&self, bytes: Bytes, memory: ByteSize) -> Result<Arc<Code>, ActorError> {
+    pub(crate) async fn load(
+        &self,
+        bytes: Bytes,
+        memory: ByteSize,
+    ) -> Result<Arc<Code>, ActorError> {
         let engine = self.clone();
         let compile = move || engine.load_blocking(&bytes, memory);
         match tokio::task::spawn_blocking(compile).await {
             Ok(code) => code,
-            Err(lost) => Err(ActorError::Invalid { reason: format!("the compiler failed: {lost}") }),
+            Err(lost) => Err(ActorError::Invalid {
+                reason: format!("the compiler failed: {lost}"),
+            }),
         }
     }
 
@@ -199,17 +211,33 @@ impl EngineBuilder {
             CachePlace::Directory(directory) => config::open_cache(Some(directory)),
             CachePlace::Nowhere => None,
         };
-        let unsupported = |error: wasmtime::Error| EngineError::Unsupported { reason: format!("{error:#}") };
-        let instances = self.instances.unwrap_or_else(|| config::default_instances(self.slot));
+        let unsupported = |error: wasmtime::Error| EngineError::Unsupported {
+            reason: format!("{error:#}"),
+        };
+        let instances = self
+            .instances
+            .unwrap_or_else(|| config::default_instances(self.slot));
         let pooled = config::pooled(cache.as_ref(), self.slot, instances);
         let pooled = pooled.map(Side::new).transpose().map_err(unsupported)?;
-        let on_demand = wasmtime::Engine::new(&config::code(cache.as_ref())).and_then(Side::new).map_err(unsupported)?;
-        let ticked: Vec<_> =
-            pooled.iter().chain([&on_demand]).map(|side| side.wasmtime.clone()).collect();
-        let ticker = Ticker::start(move || ticked.iter().for_each(wasmtime::Engine::increment_epoch));
+        let on_demand = wasmtime::Engine::new(&config::code(cache.as_ref()))
+            .and_then(Side::new)
+            .map_err(unsupported)?;
+        let ticked: Vec<_> = pooled
+            .iter()
+            .chain([&on_demand])
+            .map(|side| side.wasmtime.clone())
+            .collect();
+        let ticker =
+            Ticker::start(move || ticked.iter().for_each(wasmtime::Engine::increment_epoch));
         let ticker = ticker.map_err(EngineError::Thread)?;
         let codes = Mutex::default();
-        Ok(Engine(Arc::new(Inner { pooled, on_demand, slot: self.slot, codes, ticker })))
+        Ok(Engine(Arc::new(Inner {
+            pooled,
+            on_demand,
+            slot: self.slot,
+            codes,
+            ticker,
+        })))
     }
 }
 

@@ -60,8 +60,14 @@ impl Ticker {
                 due = (due + TICK).max(now);
             }
         };
-        let thread = thread::Builder::new().name("lattice-ticker".to_owned()).spawn(work)?;
-        Ok(Self { ticks, stop, thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("lattice-ticker".to_owned())
+            .spawn(work)?;
+        Ok(Self {
+            ticks,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     pub(super) fn ticks(&self) -> &Ticks {
@@ -90,7 +96,9 @@ mod tests {
         let (tick, ticked) = mpsc::channel();
         let ticker = Ticker::start(move || drop(tick.send(()))).expect("a thread");
         for _ in 0..3 {
-            ticked.recv_timeout(Duration::from_secs(10)).expect("a tick");
+            ticked
+                .recv_timeout(Duration::from_secs(10))
+                .expect("a tick");
         }
         assert!(ticker.ticks().now() >= 3);
         drop(ticker);

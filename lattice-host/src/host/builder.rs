@@ -50,7 +50,8 @@ impl HostBuilder {
     /// A provider to run from the start, in this process: anything that implements the provider SDK's `Provider`, or an
     /// `Arc<dyn Service>`.
     pub fn provider(mut self, id: &str, provider: impl IntoService) -> Self {
-        self.providers.push((id.to_owned(), provider.into_service()));
+        self.providers
+            .push((id.to_owned(), provider.into_service()));
         self
     }
 
@@ -98,7 +99,12 @@ impl HostBuilder {
             None => shared_engine().await?,
         };
         let node = self.lattice.node(options).await?;
-        let host = Host(Arc::new(Shared { serving: Mutex::default(), node, engine, limits: self.limits }));
+        let host = Host(Arc::new(Shared {
+            serving: Mutex::default(),
+            node,
+            engine,
+            limits: self.limits,
+        }));
         match start_all(&host, providers, actors).await {
             Ok(()) => Ok(host),
             Err(error) => {
@@ -130,11 +136,17 @@ async fn start_all(
 async fn shared_engine() -> Result<Engine, HostError> {
     match tokio::task::spawn_blocking(Engine::shared).await {
         Ok(engine) => Ok(engine?),
-        Err(lost) => Err(crate::engine::EngineError::Unsupported { reason: lost.to_string() }.into()),
+        Err(lost) => Err(crate::engine::EngineError::Unsupported {
+            reason: lost.to_string(),
+        }
+        .into()),
     }
 }
 
-fn named<T>(things: Vec<(String, T)>, ids: &mut BTreeSet<ComponentId>) -> Result<Vec<(ComponentId, T)>, HostError> {
+fn named<T>(
+    things: Vec<(String, T)>,
+    ids: &mut BTreeSet<ComponentId>,
+) -> Result<Vec<(ComponentId, T)>, HostError> {
     let mut named = Vec::new();
     for (id, thing) in things {
         let id = ComponentId::new(&id)?;

@@ -82,8 +82,17 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError`]; nothing was started then.
-    pub async fn start_provider(&self, id: &str, provider: impl IntoService) -> Result<(), HostError> {
-        self.serve(ComponentId::new(id)?, provider.into_service(), &self.0.limits).await
+    pub async fn start_provider(
+        &self,
+        id: &str,
+        provider: impl IntoService,
+    ) -> Result<(), HostError> {
+        self.serve(
+            ComponentId::new(id)?,
+            provider.into_service(),
+            &self.0.limits,
+        )
+        .await
     }
 
     /// Stops a component: it takes no new calls, and those that run may finish within `grace`. False when some were still
@@ -96,7 +105,10 @@ impl Host {
         let serving = self.serving().remove(&id);
         match serving {
             Some(serving) => Ok(serving.stop(grace).await),
-            None => Err(HostError::NotHere { component: id, host: self.id().clone() }),
+            None => Err(HostError::NotHere {
+                component: id,
+                host: self.id().clone(),
+            }),
         }
     }
 
@@ -117,10 +129,18 @@ impl Host {
     }
 
     async fn load(&self, id: ComponentId, actor: Actor) -> Result<Loaded, HostError> {
-        let failed = |source| HostError::Actor { component: id.clone(), source };
+        let failed = |source| HostError::Actor {
+            component: id.clone(),
+            source,
+        };
         let limits = actor.settings.limits.unwrap_or(self.0.limits);
         let bytes = actor.read().await.map_err(failed)?;
-        let code = self.0.engine.load(bytes, limits.memory).await.map_err(failed)?;
+        let code = self
+            .0
+            .engine
+            .load(bytes, limits.memory)
+            .await
+            .map_err(failed)?;
         code.check_memory(limits.memory).map_err(failed)?;
         let actor = HostedActor {
             engine: self.0.engine.clone(),
@@ -140,7 +160,12 @@ impl Host {
         self.serve(loaded.id, service, &limits).await
     }
 
-    async fn serve(&self, id: ComponentId, service: Arc<dyn Service>, limits: &Limits) -> Result<(), HostError> {
+    async fn serve(
+        &self,
+        id: ComponentId,
+        service: Arc<dyn Service>,
+        limits: &Limits,
+    ) -> Result<(), HostError> {
         let limits = ServeLimits::default()
             .concurrent(limits.concurrent)
             .queued(limits.queued)
@@ -151,12 +176,18 @@ impl Host {
     }
 
     fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, Serving>> {
-        self.0.serving.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .serving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("id", self.id()).field("components", &self.components()).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("id", self.id())
+            .field("components", &self.components())
+            .finish_non_exhaustive()
     }
 }

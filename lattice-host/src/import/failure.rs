@@ -6,7 +6,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use lattice_core::call::{CallError, Ran};
-use wasmtime::component::{Type, types::{ComponentItem, Record, Variant}};
+use wasmtime::component::{
+    Type,
+    types::{ComponentItem, Record, Variant},
+};
 
 /// Cases that can hold a failure, the most fitting first.
 const CASES: [&str; 4] = ["other", "internal-error", "internal", "unavailable"];
@@ -17,10 +20,7 @@ pub(crate) enum FailureValue {
     /// `result<_, string>`.
     Text,
     /// A case with a text.
-    Case {
-        index: u32,
-        payload: Payload,
-    },
+    Case { index: u32, payload: Payload },
     /// `lattice:rpc/types.error`.
     Error(Box<ErrorRecord>),
 }
@@ -44,12 +44,18 @@ pub(crate) struct ErrorRecord {
 impl FailureValue {
     /// Looks for room in the result type of a function.
     pub(crate) fn of(item: &ComponentItem) -> Option<Self> {
-        let ComponentItem::ComponentFunc(function) = item else { return None };
-        let Some(Type::Result(result)) = function.results().next() else { return None };
+        let ComponentItem::ComponentFunc(function) = item else {
+            return None;
+        };
+        let Some(Type::Result(result)) = function.results().next() else {
+            return None;
+        };
         match result.err()? {
             Type::String => Some(Self::Text),
             Type::Variant(variant) => case(&variant),
-            Type::Record(record) => ErrorRecord::of(&record).map(|record| Self::Error(Box::new(record))),
+            Type::Record(record) => {
+                ErrorRecord::of(&record).map(|record| Self::Error(Box::new(record)))
+            }
             _ => None,
         }
     }
@@ -76,13 +82,19 @@ impl FailureValue {
 
 fn case(variant: &Variant) -> Option<FailureValue> {
     let found = |name: &&str| {
-        let (index, case) = variant.cases().enumerate().find(|(_, case)| case.name == *name)?;
+        let (index, case) = variant
+            .cases()
+            .enumerate()
+            .find(|(_, case)| case.name == *name)?;
         let payload = match case.ty? {
             Type::String => Payload::Text,
             Type::Option(option) if option.ty() == Type::String => Payload::OptionalText,
             _ => return None,
         };
-        Some(FailureValue::Case { index: u32::try_from(index).ok()?, payload })
+        Some(FailureValue::Case {
+            index: u32::try_from(index).ok()?,
+            payload,
+        })
     };
     CASES.iter().find_map(found)
 }
@@ -90,28 +102,49 @@ fn case(variant: &Variant) -> Option<FailureValue> {
 impl ErrorRecord {
     fn of(record: &Record) -> Option<Self> {
         let mut fields = record.fields();
-        let mut next = |name| fields.next().filter(|field| field.name == name).map(|field| field.ty);
-        let (Some(Type::Enum(kinds)), Some(Type::Enum(ran)), Some(Type::Bool), Some(Type::String)) =
-            (next("kind"), next("ran"), next("retryable"), next("message"))
-        else {
+        let mut next = |name| {
+            fields
+                .next()
+                .filter(|field| field.name == name)
+                .map(|field| field.ty)
+        };
+        let (Some(Type::Enum(kinds)), Some(Type::Enum(ran)), Some(Type::Bool), Some(Type::String)) = (
+            next("kind"),
+            next("ran"),
+            next("retryable"),
+            next("message"),
+        ) else {
             return None;
         };
         if fields.next().is_some() {
             return None;
         }
         let kinds: Vec<String> = kinds.names().map(str::to_owned).collect();
-        let position = |names: &[String], name| names.iter().position(|n| n == name).and_then(|at| u32::try_from(at).ok());
+        let position = |names: &[String], name| {
+            names
+                .iter()
+                .position(|n| n == name)
+                .and_then(|at| u32::try_from(at).ok())
+        };
         let names: Vec<String> = ran.names().map(str::to_owned).collect();
         Some(Self {
             other: position(&kinds, "other")?,
-            ran: [position(&names, "no")?, position(&names, "maybe")?, position(&names, "yes")?],
+            ran: [
+                position(&names, "no")?,
+                position(&names, "maybe")?,
+                position(&names, "yes")?,
+            ],
             kinds,
         })
     }
 
     fn encode(&self, error: &CallError, buf: &mut BytesMut) {
         let kind = kind(error);
-        let index = self.kinds.iter().position(|known| known == kind).and_then(|at| u32::try_from(at).ok());
+        let index = self
+            .kinds
+            .iter()
+            .position(|known| known == kind)
+            .and_then(|at| u32::try_from(at).ok());
         put_varint(buf, u64::from(index.unwrap_or(self.other)));
         let [no, maybe, yes] = self.ran;
         put_varint(
@@ -179,7 +212,9 @@ mod tests {
         let engine = Engine::new(&Config::new()).expect("an engine");
         let component = Component::new(&engine, wat::parse_str(&wat).expect(&wat)).expect(&wat);
         let ty = component.component_type();
-        let Some(ComponentItem::ComponentInstance(instance)) = ty.get_import(&engine, "a:b/c").map(|item| item.ty) else {
+        let Some(ComponentItem::ComponentInstance(instance)) =
+            ty.get_import(&engine, "a:b/c").map(|item| item.ty)
+        else {
             panic!("no interface in {wat}");
         };
         FailureValue::of(&instance.get_export(&engine, "f").expect("a function").ty)
@@ -187,31 +222,48 @@ mod tests {
 
     /// The same for a named type, as WIT has it.
     fn named(ty: &str) -> Option<FailureValue> {
-        room(&format!(r#"(type $t' {ty}) (export "t" (type $t (eq $t')))"#), "$t")
+        room(
+            &format!(r#"(type $t' {ty}) (export "t" (type $t (eq $t')))"#),
+            "$t",
+        )
     }
 
     fn overloaded() -> CallError {
-        CallError::Overloaded { component: "greeter".parse().expect("an id") }
+        CallError::Overloaded {
+            component: "greeter".parse().expect("an id"),
+        }
     }
 
     #[test]
     fn a_text_holds_the_message() {
         let value = room("", "string").expect("room");
-        let back: Result<(), String> = value::from_bytes(&value.encode(&overloaded())).expect("decodes");
+        let back: Result<(), String> =
+            value::from_bytes(&value.encode(&overloaded())).expect("decodes");
         assert!(back.expect_err("a failure").contains("greeter"));
     }
 
     #[test]
     fn a_fitting_case_holds_the_message_and_no_other_is_borrowed() {
-        let value = named(r#"(variant (case "not-found") (case "unavailable" (option string)) (case "other" string))"#);
-        assert_eq!(value, Some(FailureValue::Case { index: 2, payload: Payload::Text }));
-        let value = named(r#"(variant (case "not-found" string) (case "unavailable" (option string)))"#).expect("room");
+        let value = named(
+            r#"(variant (case "not-found") (case "unavailable" (option string)) (case "other" string))"#,
+        );
+        assert_eq!(
+            value,
+            Some(FailureValue::Case {
+                index: 2,
+                payload: Payload::Text
+            })
+        );
+        let value =
+            named(r#"(variant (case "not-found" string) (case "unavailable" (option string)))"#)
+                .expect("room");
         #[derive(Debug, Deserialize)]
         enum Theirs {
             NotFound(String),
             Unavailable(Option<String>),
         }
-        let back: Result<(), Theirs> = value::from_bytes(&value.encode(&overloaded())).expect("decodes");
+        let back: Result<(), Theirs> =
+            value::from_bytes(&value.encode(&overloaded())).expect("decodes");
         match back.expect_err("a failure") {
             Theirs::Unavailable(text) => assert!(text.expect("a text").contains("greeter")),
             Theirs::NotFound(text) => panic!("borrowed a case: {text}"),
@@ -248,7 +300,15 @@ mod tests {
         assert!(message.contains("greeter"));
         let lost = CallError::InstanceLost { reason: "x".into() };
         let (kind, ran, ..) = decode(&lost);
-        assert_eq!((kind, ran), (2, 1), "a kind that this guest has no name for is `other`");
-        assert_eq!(room(&types(r#""not-linked""#), "$e"), None, "without `other` it is another record");
+        assert_eq!(
+            (kind, ran),
+            (2, 1),
+            "a kind that this guest has no name for is `other`"
+        );
+        assert_eq!(
+            room(&types(r#""not-linked""#), "$e"),
+            None,
+            "without `other` it is another record"
+        );
     }
 }

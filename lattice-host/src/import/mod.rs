@@ -35,7 +35,12 @@ pub(crate) struct CallFailed {
 }
 
 impl RemoteFunction {
-    pub(crate) fn new(interface: InterfaceName, function: FunctionName, plan: &FunctionPlan, item: &ComponentItem) -> Self {
+    pub(crate) fn new(
+        interface: InterfaceName,
+        function: FunctionName,
+        plan: &FunctionPlan,
+        item: &ComponentItem,
+    ) -> Self {
         Self {
             function: Arc::new(FunctionRef::new(interface, function, plan.signature())),
             failure: FailureValue::of(item).map(Arc::new),
@@ -47,7 +52,12 @@ impl RemoteFunction {
 impl ImportHandler<Guest> for RemoteFunction {
     fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> Reply {
         let outgoing = outgoing(store, &self.function);
-        let answer = answer(outgoing, self.function.clone(), self.failure.clone(), arguments.into());
+        let answer = answer(
+            outgoing,
+            self.function.clone(),
+            self.failure.clone(),
+            arguments.into(),
+        );
         match self.asyncness {
             Asyncness::Sync => Box::pin(answer),
             // The callee may be an actor on this host, and Wasmtime can't enter one guest from inside of the poll of

@@ -33,9 +33,15 @@ pub(crate) enum Denied {
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory(limit) => write!(f, "it asked for more than its {limit} of memory; raise `Limits::memory`"),
+            Self::Memory(limit) => write!(
+                f,
+                "it asked for more than its {limit} of memory; raise `Limits::memory`"
+            ),
             Self::Tables(limit) => {
-                write!(f, "it asked for more than its {limit} table elements; raise `Limits::table_elements`")
+                write!(
+                    f,
+                    "it asked for more than its {limit} table elements; raise `Limits::table_elements`"
+                )
             }
         }
     }
@@ -43,8 +49,15 @@ impl fmt::Display for Denied {
 
 impl Allowance {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let share = |limit| Share { limit, ..Share::default() };
-        Self { memory: share(limits.memory.as_usize()), tables: share(limits.table_elements), denied: None }
+        let share = |limit| Share {
+            limit,
+            ..Share::default()
+        };
+        Self {
+            memory: share(limits.memory.as_usize()),
+            tables: share(limits.table_elements),
+            denied: None,
+        }
     }
 
     /// What was asked for in vain.
@@ -61,7 +74,10 @@ impl Allowance {
 impl Share {
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         self.last = desired.saturating_sub(current);
-        let fits = self.used.checked_add(self.last).is_some_and(|used| used <= self.limit);
+        let fits = self
+            .used
+            .checked_add(self.last)
+            .is_some_and(|used| used <= self.limit);
         if !fits {
             self.last = 0;
         }
@@ -108,17 +124,36 @@ mod tests {
 
     #[test]
     fn memories_of_an_instance_share_one_limit() {
-        let limits = Limits::default().memory(ByteSize::kib(100)).table_elements(10);
+        let limits = Limits::default()
+            .memory(ByteSize::kib(100))
+            .table_elements(10);
         let mut allowance = Allowance::new(&limits);
         let kib = |kib: usize| kib << 10;
-        assert!(allowance.memory_growing(0, kib(60), None).expect("no error"));
-        assert!(!allowance.memory_growing(0, kib(60), None).expect("no error"), "the second memory");
+        assert!(
+            allowance
+                .memory_growing(0, kib(60), None)
+                .expect("no error")
+        );
+        assert!(
+            !allowance
+                .memory_growing(0, kib(60), None)
+                .expect("no error"),
+            "the second memory"
+        );
         assert_eq!(allowance.denied(), Some(Denied::Memory(ByteSize::kib(100))));
-        allowance.memory_grow_failed(Error::msg("denied")).expect("no error");
+        allowance
+            .memory_grow_failed(Error::msg("denied"))
+            .expect("no error");
         assert!(!allowance.is_bloated());
-        assert!(allowance.memory_growing(kib(60), kib(100), None).expect("no error"));
+        assert!(
+            allowance
+                .memory_growing(kib(60), kib(100), None)
+                .expect("no error")
+        );
         assert!(allowance.is_bloated());
-        allowance.memory_grow_failed(Error::msg("the system had none")).expect("no error");
+        allowance
+            .memory_grow_failed(Error::msg("the system had none"))
+            .expect("no error");
         assert!(!allowance.is_bloated());
         assert!(allowance.table_growing(0, 10, None).expect("no error"));
         assert!(!allowance.table_growing(10, 11, None).expect("no error"));

@@ -1,6 +1,6 @@
 //! Warm instances that serve one call at a time.
 
-use super::{HostedActor, Call, Outcome, guest::Serving, instance::Instance};
+use super::{Call, HostedActor, Outcome, guest::Serving, instance::Instance};
 use crate::{
     actor::{Export, Instances},
     instance::Guest,
@@ -55,7 +55,10 @@ impl Exclusive {
 
     fn put_back(&self, instance: Warmed) {
         if !instance.instance.is_bloated() {
-            lock(&self.idle).push(Idle { instance, since: Instant::now() });
+            lock(&self.idle).push(Idle {
+                instance,
+                since: Instant::now(),
+            });
         }
     }
 }
@@ -64,11 +67,16 @@ impl Exclusive {
 /// Dropping the future drops the instance that it was using.
 pub(super) async fn call(instances: Arc<Exclusive>, export: Arc<Export>, call: Call) -> Outcome {
     let actor = &instances.actor;
-    let stopping = |_| CallError::Stopping { component: actor.id.clone() };
+    let stopping = |_| CallError::Stopping {
+        component: actor.id.clone(),
+    };
     let _permit = instances.permits.acquire().await.map_err(stopping)?;
     let mut warmed = match instances.take() {
         Some(warmed) => warmed,
-        None => Warmed { instance: Instance::start(actor, Serving::one(call.context)).await?, functions: HashMap::new() },
+        None => Warmed {
+            instance: Instance::start(actor, Serving::one(call.context)).await?,
+            functions: HashMap::new(),
+        },
     };
     warmed.instance.serve_next(call.context);
     let result = warmed.call(&export, call).await?;
@@ -79,10 +87,15 @@ pub(super) async fn call(instances: Arc<Exclusive>, export: Arc<Export>, call: C
 impl Warmed {
     async fn call(&mut self, export: &Export, call: Call) -> Outcome {
         if !self.functions.contains_key(&call.function) {
-            let bound = self.instance.bind(export).map_err(|error| self.instance.failure(&error))?;
+            let bound = self
+                .instance
+                .bind(export)
+                .map_err(|error| self.instance.failure(&error))?;
             self.functions.insert(call.function, bound);
         }
-        self.instance.call(&self.functions[&call.function], call.arguments).await
+        self.instance
+            .call(&self.functions[&call.function], call.arguments)
+            .await
     }
 }
 
@@ -93,7 +106,9 @@ async fn sweep(idle: Arc<Mutex<Vec<Idle>>>, after: Duration) {
     loop {
         interval.tick().await;
         let now = Instant::now();
-        let stale: Vec<Idle> = lock(&idle).extract_if(.., |idle| now.duration_since(idle.since) >= after).collect();
+        let stale: Vec<Idle> = lock(&idle)
+            .extract_if(.., |idle| now.duration_since(idle.since) >= after)
+            .collect();
         drop(stale);
     }
 }

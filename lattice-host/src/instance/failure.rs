@@ -13,13 +13,22 @@ const FRAMES: usize = 4;
 /// The answer to the call that ended an instance with `error`.
 pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
     if error.is::<PoolConcurrencyLimitError>() {
-        return CallError::Overloaded { component: guest.actor.id.clone() };
+        return CallError::Overloaded {
+            component: guest.actor.id.clone(),
+        };
     }
     // With a backtrace it was something that the guest passed to an import, not its result.
-    if error.downcast_ref() == Some(&LiftError::TooLarge) && error.downcast_ref::<WasmBacktrace>().is_none() {
-        return CallError::TooLarge { what: Part::Result, limit: guest.actor.limits.result.as_u64() };
+    if error.downcast_ref() == Some(&LiftError::TooLarge)
+        && error.downcast_ref::<WasmBacktrace>().is_none()
+    {
+        return CallError::TooLarge {
+            what: Part::Result,
+            limit: guest.actor.limits.result.as_u64(),
+        };
     }
-    CallError::CalleeFailed { reason: reason(error, guest) }
+    CallError::CalleeFailed {
+        reason: reason(error, guest),
+    }
 }
 
 /// What happened to an instance, for calls that were not the cause.
@@ -48,7 +57,10 @@ pub(super) fn reason(error: &Error, guest: &Guest) -> String {
 fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
     let frames = backtrace.frames().iter();
     let named = frames.filter_map(|frame| {
-        let symbol = frame.symbols().first().and_then(wasmtime::FrameSymbol::name);
+        let symbol = frame
+            .symbols()
+            .first()
+            .and_then(wasmtime::FrameSymbol::name);
         symbol.or_else(|| frame.func_name()).map(str::to_owned)
     });
     let mut separator = ", in ";
@@ -64,7 +76,9 @@ pub(super) fn start_error(error: &Error, guest: &Guest, actor: &HostedActor) -> 
     match call_error(error, guest) {
         CallError::CalleeFailed { reason } => {
             tracing::warn!(component = %actor.id, reason, "an instance could not be started");
-            CallError::CalleeFailed { reason: format!("an instance could not be started: {reason}") }
+            CallError::CalleeFailed {
+                reason: format!("an instance could not be started: {reason}"),
+            }
         }
         other => other,
     }

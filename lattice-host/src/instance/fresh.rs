@@ -1,6 +1,6 @@
 //! A new instance for each call.
 
-use super::{HostedActor, Call, Outcome, guest::Serving, instance::Instance};
+use super::{Call, HostedActor, Outcome, guest::Serving, instance::Instance};
 use crate::actor::Export;
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use std::sync::Arc;
 /// Dropping the future frees the instance at once, wherever it is.
 pub(super) async fn call(actor: Arc<HostedActor>, export: Arc<Export>, call: Call) -> Outcome {
     let mut instance = Instance::start(&actor, Serving::one(call.context)).await?;
-    let function = instance.bind(&export).map_err(|error| instance.failure(&error))?;
+    let function = instance
+        .bind(&export)
+        .map_err(|error| instance.failure(&error))?;
     instance.call(&function, call.arguments).await
 }

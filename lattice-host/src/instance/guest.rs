@@ -26,7 +26,10 @@ pub(crate) struct Guest {
 /// Which calls an instance serves now. The calls that it makes are made on behalf of those.
 pub(super) enum Serving {
     /// One, with the links chosen for it, by interface with its compatible version.
-    One { context: Context, links: Vec<(String, LinkName)> },
+    One {
+        context: Context,
+        links: Vec<(String, LinkName)>,
+    },
     /// Several, told apart by their tasks.
     Many(HashMap<GuestTaskId, Running>),
 }
@@ -48,7 +51,10 @@ pub(crate) struct Outgoing {
 
 impl Serving {
     pub(super) fn one(context: Context) -> Self {
-        Self::One { context, links: Vec::new() }
+        Self::One {
+            context,
+            links: Vec::new(),
+        }
     }
 }
 
@@ -69,7 +75,11 @@ impl Guest {
     }
 
     /// Chooses the link for the interface for the call being served.
-    pub(crate) fn choose_link(&mut self, interface: &InterfaceName, name: LinkName) -> Result<(), String> {
+    pub(crate) fn choose_link(
+        &mut self,
+        interface: &InterfaceName,
+        name: LinkName,
+    ) -> Result<(), String> {
         if self.actor.code.types.import(interface).is_none() {
             return Err(format!("this component does not import `{interface}`"));
         }
@@ -85,7 +95,10 @@ impl Guest {
 }
 
 /// Everything that a call of `function`, made by the guest that runs now, is to be made with.
-pub(crate) fn outgoing(mut store: StoreContextMut<'_, Guest>, function: &FunctionRef) -> Result<Outgoing, CallError> {
+pub(crate) fn outgoing(
+    mut store: StoreContextMut<'_, Guest>,
+    function: &FunctionRef,
+) -> Result<Outgoing, CallError> {
     let (context, link) = match &store.data().serving {
         Serving::One { context, links } => (*context, chosen(links, function)),
         Serving::Many(_) => {
@@ -96,24 +109,48 @@ pub(crate) fn outgoing(mut store: StoreContextMut<'_, Guest>, function: &Functio
     };
     let guest = store.data();
     let most = guest.actor.limits.outgoing.get();
-    let place = guest.vitals.enter(most).ok_or_else(|| CallError::Overloaded { component: guest.actor.id.clone() })?;
-    Ok(Outgoing { actor: guest.actor.clone(), link, context: context.nested(), _place: place })
+    let place = guest
+        .vitals
+        .enter(most)
+        .ok_or_else(|| CallError::Overloaded {
+            component: guest.actor.id.clone(),
+        })?;
+    Ok(Outgoing {
+        actor: guest.actor.clone(),
+        link,
+        context: context.nested(),
+        _place: place,
+    })
 }
 
 fn chosen(links: &[(String, LinkName)], function: &FunctionRef) -> LinkName {
-    let found = links.iter().find(|(interface, _)| interface == function.compat());
+    let found = links
+        .iter()
+        .find(|(interface, _)| interface == function.compat());
     found.map(|(_, name)| name.clone()).unwrap_or_default()
 }
 
 /// The call that the running task serves, in an instance that serves several.
 pub(super) fn running<'s>(store: &'s mut StoreContextMut<'_, Guest>) -> Option<&'s Running> {
-    let tasks: Vec<GuestTaskId> = store.async_call_stack().map(Iterator::collect).unwrap_or_default();
-    let Serving::Many(calls) = &store.data().serving else { return None };
+    let tasks: Vec<GuestTaskId> = store
+        .async_call_stack()
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    let Serving::Many(calls) = &store.data().serving else {
+        return None;
+    };
     tasks.iter().find_map(|task| calls.get(task))
 }
 
 impl Outgoing {
-    pub(crate) async fn call(self, function: &FunctionRef, arguments: Bytes) -> Result<Bytes, CallError> {
-        self.actor.caller.call(function, &self.link, arguments, self.context).await
+    pub(crate) async fn call(
+        self,
+        function: &FunctionRef,
+        arguments: Bytes,
+    ) -> Result<Bytes, CallError> {
+        self.actor
+            .caller
+            .call(function, &self.link, arguments, self.context)
+            .await
     }
 }

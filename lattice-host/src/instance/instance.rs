@@ -27,13 +27,24 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Makes an instance, and runs what of it runs at the start.
-    pub(super) async fn start(actor: &Arc<HostedActor>, serving: Serving) -> Result<Self, CallError> {
+    pub(super) async fn start(
+        actor: &Arc<HostedActor>,
+        serving: Serving,
+    ) -> Result<Self, CallError> {
         let vitals = Arc::new(Vitals::new(actor.engine.ticks(), actor.limits.cpu));
-        let mut store = store(actor, serving, vitals.clone()).map_err(|error| CallError::CalleeFailed {
-            reason: format!("an instance could not be started: {error:#}"),
-        })?;
-        match vitals.watch(actor.code.pre.instantiate_async(&mut store)).await {
-            Ok(instance) => Ok(Self { store, instance, vitals }),
+        let mut store =
+            store(actor, serving, vitals.clone()).map_err(|error| CallError::CalleeFailed {
+                reason: format!("an instance could not be started: {error:#}"),
+            })?;
+        match vitals
+            .watch(actor.code.pre.instantiate_async(&mut store))
+            .await
+        {
+            Ok(instance) => Ok(Self {
+                store,
+                instance,
+                vitals,
+            }),
             Err(error) => Err(failure::start_error(&error, store.data(), actor)),
         }
     }
@@ -53,7 +64,8 @@ impl Instance {
     /// Finds an exported function in this instance.
     pub(super) fn bind(&mut self, export: &Export) -> Result<BoundExport<Guest>> {
         let function = self.instance.get_func(&mut self.store, export.index);
-        let function = function.ok_or_else(|| Error::msg("an export of the component is not in its instance"))?;
+        let function = function
+            .ok_or_else(|| Error::msg("an export of the component is not in its instance"))?;
         export.function.bind(&self.store, function)
     }
 
@@ -61,8 +73,15 @@ impl Instance {
     ///
     /// # Cancel safety
     /// None: drop the instance too.
-    pub(super) async fn call(&mut self, function: &BoundExport<Guest>, arguments: Arguments) -> Outcome {
-        let result = self.vitals.watch(function.call(&mut self.store, arguments)).await;
+    pub(super) async fn call(
+        &mut self,
+        function: &BoundExport<Guest>,
+        arguments: Arguments,
+    ) -> Outcome {
+        let result = self
+            .vitals
+            .watch(function.call(&mut self.store, arguments))
+            .await;
         match result {
             Ok(result) => Ok(Bytes::from(result)),
             Err(error) => Err(self.failure(&error)),

@@ -93,19 +93,37 @@ impl Service for ActorService {
         let plan = export.function.plan();
         let arguments = match plan.arguments(request.args) {
             Ok(arguments) => arguments,
-            Err(error) => return Answer::Ready(Err(CallError::BadArguments { reason: error.to_string() })),
+            Err(error) => {
+                return Answer::Ready(Err(CallError::BadArguments {
+                    reason: error.to_string(),
+                }));
+            }
         };
-        let call = Call { function: request.function, arguments, context: request.context };
+        let call = Call {
+            function: request.function,
+            arguments,
+            context: request.context,
+        };
         let answer = match &self.warm {
             None => fresh::call(actor.clone(), export.clone(), call).boxed(),
-            Some(warm) if plan.asyncness() == Asyncness::Async => shared::call(warm.shared.clone(), call).boxed(),
+            Some(warm) if plan.asyncness() == Asyncness::Async => {
+                shared::call(warm.shared.clone(), call).boxed()
+            }
             Some(warm) => exclusive::call(warm.exclusive.clone(), export.clone(), call).boxed(),
         };
-        let Some(wall) = actor.limits.wall.filter(|wall| *wall < call_left(&request.context)) else {
+        let Some(wall) = actor
+            .limits
+            .wall
+            .filter(|wall| *wall < call_left(&request.context))
+        else {
             return Answer::Later(answer);
         };
         let late = |_| Err(CallError::DeadlineExceeded { ran: Ran::Maybe });
-        Answer::Later(tokio::time::timeout(wall, answer).map(move |answer| answer.unwrap_or_else(late)).boxed())
+        Answer::Later(
+            tokio::time::timeout(wall, answer)
+                .map(move |answer| answer.unwrap_or_else(late))
+                .boxed(),
+        )
     }
 }
 

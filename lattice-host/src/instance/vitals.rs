@@ -67,9 +67,14 @@ impl Vitals {
         }
         let seen = self.seen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         match self.budget {
-            Some(budget) if seen > budget => Err(CpuOverrun { budget: TICK * budget }),
+            Some(budget) if seen > budget => Err(CpuOverrun {
+                budget: TICK * budget,
+            }),
             // The runtime's own way to yield: waking oneself would not let a current-thread runtime see to its timers.
-            _ => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
+            _ => Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(tokio::task::yield_now()),
+            )),
         }
     }
 
@@ -81,7 +86,9 @@ impl Vitals {
     /// Room for one more call to another component; `None` when there is none.
     pub(crate) fn enter(self: &Arc<Self>, most: usize) -> Option<UnderWay> {
         let more = |now| (now < most).then_some(now + 1);
-        let entered = self.outgoing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        let entered = self
+            .outgoing
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         entered.is_ok().then(|| UnderWay(self.clone()))
     }
 }

@@ -48,7 +48,9 @@ impl<T: Send + 'static> ExportFunction<T> {
     /// # Panics
     /// When `func` isn't of `store`.
     pub(crate) fn bind(&self, store: &Store<T>, func: Func) -> Result<BoundExport<T>> {
-        Ok(BoundExport { callee: (self.bind)(func, store)? })
+        Ok(BoundExport {
+            callee: (self.bind)(func, store)?,
+        })
     }
 }
 
@@ -72,7 +74,8 @@ impl<T: Send + 'static> BoundExport<T> {
         match &self.callee {
             Callee::Sync(function) => function.call(store, arguments.0).await,
             Callee::Async(function) => {
-                let call = async |accessor: &Accessor<T>| function.start(accessor, arguments.0)?.1.await;
+                let call =
+                    async |accessor: &Accessor<T>| function.start(accessor, arguments.0)?.1.await;
                 store.run_concurrent(call).await?
             }
         }
@@ -119,7 +122,11 @@ enum Callee<T: 'static> {
 }
 
 trait Start<T>: Send + Sync {
-    fn start<'a>(&self, accessor: &'a Accessor<T>, arguments: Bytes) -> Result<(GuestTaskId, Running<'a>)>;
+    fn start<'a>(
+        &self,
+        accessor: &'a Accessor<T>,
+        arguments: Bytes,
+    ) -> Result<(GuestTaskId, Running<'a>)>;
 }
 
 /// Apart from [`Start`], so that its code is compiled for the three carriers of sync functions only.
@@ -128,9 +135,14 @@ trait CallSync<T>: Start<T> {
 }
 
 impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
-    fn start<'a>(&self, accessor: &'a Accessor<T>, arguments: Bytes) -> Result<(GuestTaskId, Running<'a>)> {
+    fn start<'a>(
+        &self,
+        accessor: &'a Accessor<T>,
+        arguments: Bytes,
+    ) -> Result<(GuestTaskId, Running<'a>)> {
         let function = *self;
-        let call = accessor.with(|store| function.start_call_concurrent(store, FlatArguments(arguments)))?;
+        let call = accessor
+            .with(|store| function.start_call_concurrent(store, FlatArguments(arguments)))?;
         let task = call.task();
         let result = async move { Ok(function.finish_call_concurrent(accessor, call).await?.0) };
         Ok((task, Box::pin(result)))
@@ -140,7 +152,12 @@ impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, Fl
 impl<T: Send + 'static, const N: usize> CallSync<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
     fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Running<'a> {
         let function = *self;
-        Box::pin(async move { Ok(function.call_async(store, FlatArguments(arguments)).await?.0) })
+        Box::pin(async move {
+            Ok(function
+                .call_async(store, FlatArguments(arguments))
+                .await?
+                .0)
+        })
     }
 }
 

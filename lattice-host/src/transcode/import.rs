@@ -89,7 +89,8 @@ fn link<T: Send + 'static, const P: usize, const R: usize>(
         Asyncness::Async => linker.func_wrap_concurrent(
             name.name(),
             move |accessor: &Accessor<T>, params: FlatParams<P>| {
-                let reply = accessor.with(|mut store| handler.call(store.as_context_mut(), params.0));
+                let reply =
+                    accessor.with(|mut store| handler.call(store.as_context_mut(), params.0));
                 Box::pin(answer::<R>(Arc::clone(&plan), reply))
             },
         ),

@@ -27,7 +27,13 @@ impl Path {
     /// Its cells, the small ones first.
     pub(crate) fn cells(self) -> impl Iterator<Item = Cell> {
         let sizes = [16, 1 << 10, 64 << 10];
-        let of = move |in_flight| sizes.map(|size| Cell { path: self, in_flight, size });
+        let of = move |in_flight| {
+            sizes.map(|size| Cell {
+                path: self,
+                in_flight,
+                size,
+            })
+        };
         [1, 64, 256].into_iter().flat_map(of)
     }
 }

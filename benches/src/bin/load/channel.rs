@@ -46,11 +46,24 @@ impl Ours {
         let here = lattice.node(NodeOptions::default()).await?;
         let there = lattice.node(NodeOptions::default()).await?;
         let callee = ComponentId::new("callee")?;
-        let serving = there.serve(callee.clone(), EchoProvider.into_service(), ServeLimits::default()).await?;
-        lattice.links().put(Link::new("driver", ECHO, "callee")?).await?;
+        let serving = there
+            .serve(
+                callee.clone(),
+                EchoProvider.into_service(),
+                ServeLimits::default(),
+            )
+            .await?;
+        lattice
+            .links()
+            .put(Link::new("driver", ECHO, "callee")?)
+            .await?;
         lattice.served(&callee).await;
         let echo = EchoClient::new(here.caller(ComponentId::new("driver")?));
-        Ok(Self { echo, _serving: serving, _nodes: [here, there] })
+        Ok(Self {
+            echo,
+            _serving: serving,
+            _nodes: [here, there],
+        })
     }
 }
 
@@ -74,7 +87,10 @@ impl Baseline {
                 let _ = answer.send(body);
             }
         });
-        Self { calls, _task: AbortOnDropHandle::new(task) }
+        Self {
+            calls,
+            _task: AbortOnDropHandle::new(task),
+        }
     }
 }
 

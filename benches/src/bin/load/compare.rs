@@ -42,7 +42,10 @@ pub(crate) struct Side<S> {
 impl<S> Side<S> {
     /// All in this process.
     pub(crate) fn here(calls: S) -> Self {
-        Self { calls: Arc::new(calls), processes: Processes::own() }
+        Self {
+            calls: Arc::new(calls),
+            processes: Processes::own(),
+        }
     }
 }
 
@@ -58,7 +61,11 @@ pub(crate) async fn by_calls<A: Calls, B: Calls>(
         of_ours.push(round_of_calls(ours, cell, report.time()).await?);
         of_baseline.push(round_of_calls(baseline, cell, report.time()).await?);
     }
-    report.add(Pair { cell, ours: Figures::of(&of_ours), baseline: Figures::of(&of_baseline) });
+    report.add(Pair {
+        cell,
+        ours: Figures::of(&of_ours),
+        baseline: Figures::of(&of_baseline),
+    });
     Ok(())
 }
 
@@ -74,19 +81,43 @@ pub(crate) async fn by_loops<A: Loops, B: Loops>(
         of_ours.push(round_of_loops(ours, cell, report.time()).await?);
         of_baseline.push(round_of_loops(baseline, cell, report.time()).await?);
     }
-    report.add(Pair { cell, ours: Figures::of(&of_ours), baseline: Figures::of(&of_baseline) });
+    report.add(Pair {
+        cell,
+        ours: Figures::of(&of_ours),
+        baseline: Figures::of(&of_baseline),
+    });
     Ok(())
 }
 
-async fn round_of_calls<C: Calls>(side: &Side<C>, cell: Cell, time: Duration) -> Result<Round, Failure> {
-    let round = |time| measure::calls(&side.calls, cell.in_flight, cell.size, time, &side.processes);
-    round(time / WARM_UP).await.map_err(|failure| during(cell, failure))?;
+async fn round_of_calls<C: Calls>(
+    side: &Side<C>,
+    cell: Cell,
+    time: Duration,
+) -> Result<Round, Failure> {
+    let round = |time| {
+        measure::calls(
+            &side.calls,
+            cell.in_flight,
+            cell.size,
+            time,
+            &side.processes,
+        )
+    };
+    round(time / WARM_UP)
+        .await
+        .map_err(|failure| during(cell, failure))?;
     round(time).await.map_err(|failure| during(cell, failure))
 }
 
-async fn round_of_loops<L: Loops>(side: &Side<L>, cell: Cell, time: Duration) -> Result<Round, Failure> {
+async fn round_of_loops<L: Loops>(
+    side: &Side<L>,
+    cell: Cell,
+    time: Duration,
+) -> Result<Round, Failure> {
     let round = |time| measure::loops(&*side.calls, cell.size, time, &side.processes);
-    round(time / WARM_UP).await.map_err(|failure| during(cell, failure))?;
+    round(time / WARM_UP)
+        .await
+        .map_err(|failure| during(cell, failure))?;
     round(time).await.map_err(|failure| during(cell, failure))
 }
 
@@ -121,7 +152,10 @@ impl Figures {
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+    values
+        .get(values.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -130,7 +164,10 @@ mod tests {
 
     #[test]
     fn one_slow_round_does_not_move_the_median() {
-        assert_eq!(median([3.0, 900.0, 2.0].into_iter()).to_bits(), 3.0_f64.to_bits());
+        assert_eq!(
+            median([3.0, 900.0, 2.0].into_iter()).to_bits(),
+            3.0_f64.to_bits()
+        );
         assert_eq!(median([7.0].into_iter()).to_bits(), 7.0_f64.to_bits());
         assert!(median(std::iter::empty()).is_nan());
     }

@@ -30,8 +30,11 @@ impl Processes {
 
 fn used_by(pid: u32) -> Result<Duration, Failure> {
     let file = format!("/proc/{pid}/stat");
-    let stat = std::fs::read_to_string(&file)
-        .map_err(|error| format!("CPU time can't be read, which needs Linux and a process that lives ({file}: {error})"))?;
+    let stat = std::fs::read_to_string(&file).map_err(|error| {
+        format!(
+            "CPU time can't be read, which needs Linux and a process that lives ({file}: {error})"
+        )
+    })?;
     let ticks = ticks_in(&stat).ok_or_else(|| format!("{file} is not as expected: {stat}"))?;
     Ok(TICK * ticks)
 }

@@ -18,8 +18,16 @@ use lattice_provider_sdk::Context;
 pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
     let paths = [
         (Path::Provider, Callee::Provider, Answers::HostFunction),
-        (Path::ActorWarm, Callee::Actor(Instances::warm()), Answers::Warm),
-        (Path::ActorFresh, Callee::Actor(Instances::Fresh), Answers::Fresh),
+        (
+            Path::ActorWarm,
+            Callee::Actor(Instances::warm()),
+            Answers::Warm,
+        ),
+        (
+            Path::ActorFresh,
+            Callee::Actor(Instances::Fresh),
+            Answers::Fresh,
+        ),
     ];
     for (path, callee, answers) in paths {
         let cells = report.wanted(path);

@@ -56,7 +56,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let command = options::parse(std::env::args().skip(1))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()?;
     // In a task, because the thread that blocks on a runtime is none of its workers.
     let work = runtime.spawn(async {
         match command {

@@ -17,7 +17,11 @@ const LOOP: Duration = Duration::from_micros(500);
 /// Something that can be called from many tasks.
 pub(crate) trait Calls: Send + Sync + 'static {
     /// Sends the body there and back; answers the length of what came. `task` is the number of the calling task.
-    fn call(&self, task: usize, body: &Bytes) -> impl Future<Output = Result<usize, Failure>> + Send;
+    fn call(
+        &self,
+        task: usize,
+        body: &Bytes,
+    ) -> impl Future<Output = Result<usize, Failure>> + Send;
 }
 
 /// An actor that makes calls by itself.
@@ -44,7 +48,10 @@ impl Round {
     /// The latency that this share of the calls did not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let last = self.latencies.len().saturating_sub(1);
-        self.latencies.get((last as f64 * share) as usize).copied().unwrap_or_default()
+        self.latencies
+            .get((last as f64 * share) as usize)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -70,10 +77,20 @@ pub(crate) async fn calls<C: Calls>(
     let wall = started.elapsed();
     let cpu = processes.used()? - cpu;
     latencies.sort_unstable();
-    Ok(Round { calls: latencies.len() as u64, wall, cpu, latencies })
+    Ok(Round {
+        calls: latencies.len() as u64,
+        wall,
+        cpu,
+        latencies,
+    })
 }
 
-async fn call_until<C: Calls>(side: Arc<C>, task: usize, body: Bytes, end: Instant) -> Result<Vec<Duration>, Failure> {
+async fn call_until<C: Calls>(
+    side: Arc<C>,
+    task: usize,
+    body: Bytes,
+    end: Instant,
+) -> Result<Vec<Duration>, Failure> {
     let mut latencies = Vec::with_capacity(4_096);
     loop {
         let before = Instant::now();
@@ -108,7 +125,12 @@ pub(crate) async fn loops<L: Loops>(
     let cpu = processes.used()? - cpu;
     let calls = latencies.len() as u64 * u64::from(per_loop);
     latencies.sort_unstable();
-    Ok(Round { calls, wall, cpu, latencies })
+    Ok(Round {
+        calls,
+        wall,
+        cpu,
+        latencies,
+    })
 }
 
 /// The fastest of some tries tells what a call takes.
@@ -139,7 +161,12 @@ mod tests {
     #[test]
     fn quantiles_are_of_the_sorted_calls() {
         let latencies = (1..=100).map(Duration::from_micros).collect();
-        let round = Round { calls: 100, wall: Duration::from_secs(2), cpu: Duration::ZERO, latencies };
+        let round = Round {
+            calls: 100,
+            wall: Duration::from_secs(2),
+            cpu: Duration::ZERO,
+            latencies,
+        };
         assert_eq!(round.quantile(0.5), Duration::from_micros(50));
         assert_eq!(round.quantile(0.99), Duration::from_micros(99));
         assert!((round.rate() - 50.0).abs() < 1e-9);
@@ -156,7 +183,9 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_cut_short_ends_the_run() {
         let time = Duration::from_secs(60);
-        let failure = calls(&Arc::new(Short), 2, 16, time, &Processes::own()).await.expect_err("15 are not 16");
+        let failure = calls(&Arc::new(Short), 2, 16, time, &Processes::own())
+            .await
+            .expect_err("15 are not 16");
         assert_eq!(failure.to_string(), "15 bytes came back of 16");
     }
 }

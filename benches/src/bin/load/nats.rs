@@ -28,11 +28,22 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
     }
     let server = Server::start().await?;
     let key = LatticeKey::generate();
-    let (in_lattice, bare) = (other(Responder::Lattice, &server, &key).await?, other(Responder::Bare, &server, &key).await?);
-    let processes = |other: &Program| Ok::<_, Failure>(Processes::own().and(server.program.id()?).and(other.id()?));
-    let ours = Side { calls: Arc::new(Ours::start(&server.url, key).await?), processes: processes(&in_lattice)? };
+    let (in_lattice, bare) = (
+        other(Responder::Lattice, &server, &key).await?,
+        other(Responder::Bare, &server, &key).await?,
+    );
+    let processes = |other: &Program| {
+        Ok::<_, Failure>(Processes::own().and(server.program.id()?).and(other.id()?))
+    };
+    let ours = Side {
+        calls: Arc::new(Ours::start(&server.url, key).await?),
+        processes: processes(&in_lattice)?,
+    };
     let baseline = responder::connect(&server.url).await?;
-    let baseline = Side { calls: Arc::new(Baseline(baseline)), processes: processes(&bare)? };
+    let baseline = Side {
+        calls: Arc::new(Baseline(baseline)),
+        processes: processes(&bare)?,
+    };
     for cell in cells {
         by_calls(report, cell, &ours, &baseline).await?;
     }
@@ -42,11 +53,18 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
 /// Starts this program again as the other process.
 async fn other(kind: Responder, server: &Server, key: &LatticeKey) -> Result<Program, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["respond", kind.name()]).env(URL, &server.url).env(KEY, key.expose_hex().as_str());
+    command
+        .args(["respond", kind.name()])
+        .env(URL, &server.url)
+        .env(KEY, key.expose_hex().as_str());
     let mut program = Program::start(command.stdout(Stdio::piped()))?;
     match program.first_line().await?.as_str() {
         READY => Ok(program),
-        _ => Err(format!("the {} responder did not start; it says why above", kind.name()).into()),
+        _ => Err(format!(
+            "the {} responder did not start; it says why above",
+            kind.name()
+        )
+        .into()),
     }
 }
 
@@ -58,10 +76,16 @@ struct Ours {
 impl Ours {
     async fn start(url: &str, key: LatticeKey) -> Result<Self, Failure> {
         let lattice = Lattice::connect(url, LATTICE).key(key).await?;
-        lattice.links().put(Link::new("driver", ECHO, "callee")?).await?;
+        lattice
+            .links()
+            .put(Link::new("driver", ECHO, "callee")?)
+            .await?;
         timeout(START, lattice.served(&ComponentId::new("callee")?)).await?;
         let echo = EchoClient::new(lattice.caller(ComponentId::new("driver")?).await?);
-        Ok(Self { echo, _lattice: lattice })
+        Ok(Self {
+            echo,
+            _lattice: lattice,
+        })
     }
 }
 

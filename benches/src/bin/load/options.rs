@@ -71,12 +71,19 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failu
     let mut args = args.peekable();
     if args.next_if(|arg| arg == "respond").is_some() {
         let kind = args.next().unwrap_or_default();
-        let known = [Responder::Lattice, Responder::Bare].into_iter().find(|known| known.name() == kind);
-        return Ok(Command::Respond(known.ok_or("respond as `lattice` or as `bare`")?));
+        let known = [Responder::Lattice, Responder::Bare]
+            .into_iter()
+            .find(|known| known.name() == kind);
+        return Ok(Command::Respond(
+            known.ok_or("respond as `lattice` or as `bare`")?,
+        ));
     }
     let mut options = Options::default();
     while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{HELP}"));
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| format!("{arg} needs a value\n{HELP}"))
+        };
         match arg.as_str() {
             "--quick" => options = quick(options),
             "--only" => options.cells = options.cells.and(value()?),
@@ -95,7 +102,12 @@ fn quick(options: Options) -> Options {
         Cells::All => Cells::Smoke,
         chosen => chosen,
     };
-    Options { cells, rounds: 1, time: Duration::from_millis(50), ..options }
+    Options {
+        cells,
+        rounds: 1,
+        time: Duration::from_millis(50),
+        ..options
+    }
 }
 
 impl Cells {

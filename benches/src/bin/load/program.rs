@@ -24,7 +24,9 @@ impl Program {
 
     /// Its process id.
     pub(crate) fn id(&self) -> Result<u32, Failure> {
-        self.child.id().ok_or_else(|| "a process that is measured has ended".into())
+        self.child
+            .id()
+            .ok_or_else(|| "a process that is measured has ended".into())
     }
 
     /// Waits for the first line that it prints.

@@ -31,7 +31,10 @@ struct Row {
 impl Report {
     /// Nothing is printed before the first figures.
     pub(crate) fn new(options: &Options) -> Self {
-        Self { options: options.clone(), pairs: Vec::new() }
+        Self {
+            options: options.clone(),
+            pairs: Vec::new(),
+        }
     }
 
     pub(crate) fn rounds(&self) -> usize {
@@ -57,10 +60,25 @@ impl Report {
         if self.pairs.is_empty() {
             self.print_head();
         }
-        let Pair { cell, ours, baseline } = pair;
-        let rate = format!("{:>9.0} | {:>9.0} | {:>5.2}", ours.rate, baseline.rate, ours.rate / baseline.rate);
-        let times = [(ours.p50, baseline.p50), (ours.p99, baseline.p99), (ours.cpu, baseline.cpu)];
-        let times = times.map(|(ours, baseline)| format!("{ours:>8.2} | {baseline:>8.2} | {:>5.2}", ours / baseline));
+        let Pair {
+            cell,
+            ours,
+            baseline,
+        } = pair;
+        let rate = format!(
+            "{:>9.0} | {:>9.0} | {:>5.2}",
+            ours.rate,
+            baseline.rate,
+            ours.rate / baseline.rate
+        );
+        let times = [
+            (ours.p50, baseline.p50),
+            (ours.p99, baseline.p99),
+            (ours.cpu, baseline.cpu),
+        ];
+        let times = times.map(|(ours, baseline)| {
+            format!("{ours:>8.2} | {baseline:>8.2} | {:>5.2}", ours / baseline)
+        });
         println!(
             "| {:17} | {:>9} | {:>6} | {rate} | {} |",
             cell.path.name(),
@@ -93,7 +111,16 @@ impl Report {
         );
         println!(
             "| {:17} | in flight | {:>6} | {:>9} | {:>9} | ratio | {:>8} | {:>8} | ratio | {:>8} | {:>8} | ratio | {:>8} | {:>8} | ratio |",
-            "path", "size", "calls/s", "baseline", "p50", "baseline", "p99", "baseline", "CPU", "baseline"
+            "path",
+            "size",
+            "calls/s",
+            "baseline",
+            "p50",
+            "baseline",
+            "p99",
+            "baseline",
+            "CPU",
+            "baseline"
         );
         println!("| --- | --: | --: |{}", " --: | --: | --: |".repeat(4));
     }
@@ -105,9 +132,14 @@ fn rows(pairs: &[Pair]) -> Vec<Row> {
 }
 
 fn rows_of(pair: &Pair) -> [Row; 4] {
-    let Pair { cell, ours, baseline } = *pair;
+    let Pair {
+        cell,
+        ours,
+        baseline,
+    } = *pair;
     let row = |metric: &str, unit, of: fn(&Figures) -> f64| {
-        let name = headline(cell, metric).unwrap_or_else(|| format!("{}.{metric}.{}", cell.path.name(), cell.load()));
+        let name = headline(cell, metric)
+            .unwrap_or_else(|| format!("{}.{metric}.{}", cell.path.name(), cell.load()));
         Row::new(name, of(&ours), of(&baseline), unit)
     };
     [
@@ -134,16 +166,36 @@ fn headline(cell: Cell, metric: &str) -> Option<String> {
 
 /// What 64 KiB take more than 16 B, between warm actors.
 fn added_by_size(large: &Pair, pairs: &[Pair]) -> Option<Row> {
-    let is = |pair: &Pair, size| pair.cell == Cell { path: Path::ActorWarm, in_flight: 1, size };
-    let small = pairs.iter().find(|pair| is(large, LARGE) && is(pair, SMALL))?;
+    let is = |pair: &Pair, size| {
+        pair.cell
+            == Cell {
+                path: Path::ActorWarm,
+                in_flight: 1,
+                size,
+            }
+    };
+    let small = pairs
+        .iter()
+        .find(|pair| is(large, LARGE) && is(pair, SMALL))?;
     let added = |of: fn(&Pair) -> f64| of(large) - of(small);
     let (ours, baseline) = (added(|pair| pair.ours.p50), added(|pair| pair.baseline.p50));
-    Some(Row::new("local.actor.64KiB".to_owned(), ours, baseline, "µs"))
+    Some(Row::new(
+        "local.actor.64KiB".to_owned(),
+        ours,
+        baseline,
+        "µs",
+    ))
 }
 
 impl Row {
     fn new(row: String, ours: f64, baseline: f64, unit: &'static str) -> Self {
-        Self { row, ours, baseline, ratio: ours / baseline, unit }
+        Self {
+            row,
+            ours,
+            baseline,
+            ratio: ours / baseline,
+            unit,
+        }
     }
 }
 
@@ -152,8 +204,21 @@ mod tests {
     use super::*;
 
     fn pair(path: Path, in_flight: usize, size: usize, p50: f64) -> Pair {
-        let figures = |p50| Figures { rate: 10.0, p50, p99: 3.0, cpu: 4.0 };
-        Pair { cell: Cell { path, in_flight, size }, ours: figures(p50), baseline: figures(p50 / 2.0) }
+        let figures = |p50| Figures {
+            rate: 10.0,
+            p50,
+            p99: 3.0,
+            cpu: 4.0,
+        };
+        Pair {
+            cell: Cell {
+                path,
+                in_flight,
+                size,
+            },
+            ours: figures(p50),
+            baseline: figures(p50 / 2.0),
+        }
     }
 
     #[test]
@@ -178,9 +243,16 @@ mod tests {
             "local.actor.warm",
             "local.actor.fresh",
         ] {
-            assert_eq!(rows.iter().filter(|row| row.row == name).count(), 1, "{name}");
+            assert_eq!(
+                rows.iter().filter(|row| row.row == name).count(),
+                1,
+                "{name}"
+            );
         }
-        let added = rows.iter().find(|row| row.row == "local.actor.64KiB").expect("both sizes are there");
+        let added = rows
+            .iter()
+            .find(|row| row.row == "local.actor.64KiB")
+            .expect("both sizes are there");
         assert_eq!((added.ours, added.baseline, added.ratio), (6.0, 3.0, 2.0));
         assert_eq!(rows.len(), pairs.len() * 4 + 1);
     }

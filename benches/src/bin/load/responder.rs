@@ -27,7 +27,9 @@ pub(crate) async fn respond(kind: Responder) -> Result<(), Failure> {
 }
 
 async fn respond_in_lattice(url: &str) -> Result<(), Failure> {
-    let lattice = Lattice::connect(url, LATTICE).key(LatticeKey::from_env(KEY)?).await?;
+    let lattice = Lattice::connect(url, LATTICE)
+        .key(LatticeKey::from_env(KEY)?)
+        .await?;
     let serving = serve(&lattice, "callee", EchoProvider).await?;
     println!("{READY}");
     end_of_input().await?;
@@ -57,7 +59,10 @@ async fn respond_bare(url: &str) -> Result<(), Failure> {
 
 /// A connection whose subscriptions have room for all that is in flight.
 pub(crate) async fn connect(url: &str) -> Result<async_nats::Client, Failure> {
-    Ok(async_nats::ConnectOptions::new().subscription_capacity(1 << 16).connect(url).await?)
+    Ok(async_nats::ConnectOptions::new()
+        .subscription_capacity(1 << 16)
+        .connect(url)
+        .await?)
 }
 
 async fn end_of_input() -> Result<(), Failure> {

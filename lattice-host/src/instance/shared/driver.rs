@@ -7,8 +7,7 @@ use super::line::{End, Job, Line, Reply, State};
 use crate::{
     actor::Instances,
     instance::{
-        HostedActor, Guest,
-        failure,
+        Guest, HostedActor, failure,
         guest::{Running, Serving},
         instance::Instance,
     },
@@ -43,11 +42,20 @@ struct Ending<'s>(&'s State, &'s HostedActor);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let reason = "it was stopped".to_owned();
-        self.0.ended(End::Failed { component: self.1.id.clone(), reason, culprit: None });
+        self.0.ended(End::Failed {
+            component: self.1.id.clone(),
+            reason,
+            culprit: None,
+        });
     }
 }
 
-async fn drive(actor: Arc<HostedActor>, mut inbox: mpsc::Receiver<Job>, state: Arc<State>, idle: Duration) {
+async fn drive(
+    actor: Arc<HostedActor>,
+    mut inbox: mpsc::Receiver<Job>,
+    state: Arc<State>,
+    idle: Duration,
+) {
     let _ending = Ending(&state, &actor);
     let mut instance = match Instance::start(&actor, Serving::Many(HashMap::new())).await {
         Ok(instance) => instance,
@@ -60,7 +68,9 @@ async fn drive(actor: Arc<HostedActor>, mut inbox: mpsc::Receiver<Job>, state: A
     instance.vitals.refresh();
     let vitals = instance.vitals.clone();
     let result = {
-        let serve = async |accessor: &Accessor<Guest>| serve(accessor, &functions, &mut inbox, &state).await;
+        let serve = async |accessor: &Accessor<Guest>| {
+            serve(accessor, &functions, &mut inbox, &state).await
+        };
         let run = vitals.watch(instance.store.run_concurrent(serve));
         tokio::select! {
             result = run => Some(result),
@@ -69,21 +79,40 @@ async fn drive(actor: Arc<HostedActor>, mut inbox: mpsc::Receiver<Job>, state: A
     };
     let component = actor.id.clone();
     let end = match result {
-        Some(Ok(())) => End::Failed { component, reason: "it was retired".to_owned(), culprit: None },
+        Some(Ok(())) => End::Failed {
+            component,
+            reason: "it was retired".to_owned(),
+            culprit: None,
+        },
         Some(Err(error)) => {
-            let culprit = instance.running_call().map(|call| (call, instance.failure(&error)));
-            End::Failed { component, reason: failure::reason(&error, instance.store.data()), culprit }
+            let culprit = instance
+                .running_call()
+                .map(|call| (call, instance.failure(&error)));
+            End::Failed {
+                component,
+                reason: failure::reason(&error, instance.store.data()),
+                culprit,
+            }
         }
-        None => End::Failed { component, reason: format!("calls were still running {DRAIN:?} after it was retired"), culprit: None },
+        None => End::Failed {
+            component,
+            reason: format!("calls were still running {DRAIN:?} after it was retired"),
+            culprit: None,
+        },
     };
     drop(instance);
     state.ended(end);
 }
 
-fn bind_all(actor: &HostedActor, instance: &mut Instance) -> Result<HashMap<FunctionKey, BoundExport<Guest>>, CallError> {
+fn bind_all(
+    actor: &HostedActor,
+    instance: &mut Instance,
+) -> Result<HashMap<FunctionKey, BoundExport<Guest>>, CallError> {
     let mut functions = HashMap::new();
     for (key, export) in &actor.code.exports {
-        let bound = instance.bind(export).map_err(|error| instance.failure(&error))?;
+        let bound = instance
+            .bind(export)
+            .map_err(|error| instance.failure(&error))?;
         functions.insert(*key, bound);
     }
     Ok(functions)
@@ -98,7 +127,10 @@ async fn retire(state: &State, idle: Duration) {
             break;
         }
         let before = state.started();
-        if tokio::time::timeout(idle, retired).await.is_err() && state.load() == 0 && state.started() == before {
+        if tokio::time::timeout(idle, retired).await.is_err()
+            && state.load() == 0
+            && state.started() == before
+        {
             state.retire();
         }
     }
@@ -142,12 +174,19 @@ fn begin<'a>(
     job: Job,
     state: &'a State,
 ) -> Option<impl Future<Output = ()> + Send + 'a> {
-    let Job { id, call, begun, reply } = job;
+    let Job {
+        id,
+        call,
+        begun,
+        reply,
+    } = job;
     begun.store(true, Ordering::Release);
     if reply.is_closed() {
         return None;
     }
-    let started = functions.get(&call.function)?.start(accessor, call.arguments);
+    let started = functions
+        .get(&call.function)?
+        .start(accessor, call.arguments);
     let (task, running) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -157,7 +196,15 @@ fn begin<'a>(
             return None;
         }
     };
-    accessor.with(|mut store| store.data_mut().begin(task, Running { id, context: call.context }));
+    accessor.with(|mut store| {
+        store.data_mut().begin(
+            task,
+            Running {
+                id,
+                context: call.context,
+            },
+        )
+    });
     Some(async move {
         let result = running.await;
         let outcome = accessor.with(|mut store| {
@@ -166,7 +213,9 @@ fn begin<'a>(
             if guest.allowance.is_bloated() {
                 state.retire();
             }
-            result.map(Into::into).map_err(|error| failure::call_error(&error, guest))
+            result
+                .map(Into::into)
+                .map_err(|error| failure::call_error(&error, guest))
         });
         // Its caller may have gone.
         let _ = reply.send(Reply::Done(outcome));

@@ -64,8 +64,16 @@ pub(super) struct Place {
 }
 
 impl Line {
-    pub(super) fn new(jobs: mpsc::Sender<Job>, state: Arc<State>, driver: AbortOnDropHandle<()>) -> Arc<Self> {
-        Arc::new(Self { jobs, state, _driver: driver })
+    pub(super) fn new(
+        jobs: mpsc::Sender<Job>,
+        state: Arc<State>,
+        driver: AbortOnDropHandle<()>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            jobs,
+            state,
+            _driver: driver,
+        })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -120,7 +128,12 @@ impl Place {
     pub(super) fn new(line: Arc<Line>) -> Self {
         line.state.load.fetch_add(1, Ordering::AcqRel);
         let id = line.state.next.fetch_add(1, Ordering::Relaxed);
-        Self { line, id, begun: Arc::default(), answered: false }
+        Self {
+            line,
+            id,
+            begun: Arc::default(),
+            answered: false,
+        }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -130,7 +143,12 @@ impl Place {
     /// Hands the call over and waits for its answer; `None` when the instance ended instead.
     pub(super) async fn ask(&mut self, call: Call) -> Option<Reply> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { id: self.id, call, begun: self.begun.clone(), reply };
+        let job = Job {
+            id: self.id,
+            call,
+            begun: self.begun.clone(),
+            reply,
+        };
         if self.line.jobs.try_send(job).is_err() {
             return Some(Reply::NotTaken);
         }

@@ -7,7 +7,7 @@
 mod driver;
 mod line;
 
-use super::{HostedActor, Call, Outcome};
+use super::{Call, HostedActor, Outcome};
 use lattice_core::call::CallError;
 use line::{End, Line, Place, Reply};
 use std::{
@@ -31,7 +31,12 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, idle: Duration) -> Arc<Self> {
-        Arc::new(Self { actor, most, idle, open: Mutex::default() })
+        Arc::new(Self {
+            actor,
+            most,
+            idle,
+            open: Mutex::default(),
+        })
     }
 
     /// A place in the instance with the fewest calls, or in a new one.
@@ -70,7 +75,9 @@ pub(super) async fn call(instances: Arc<Shared>, call: Call) -> Outcome {
     // The instances end as fast as they are made: most likely they can't be started at all.
     match last {
         Some(place) => Err(place.end().await.for_calls_not_begun()),
-        None => Err(CallError::Stopping { component: instances.actor.id.clone() }),
+        None => Err(CallError::Stopping {
+            component: instances.actor.id.clone(),
+        }),
     }
 }
 
@@ -79,15 +86,22 @@ impl End {
     fn error(&self, call: u64) -> CallError {
         match self {
             Self::NotStarted(error) => error.clone(),
-            Self::Failed { culprit: Some((culprit, error)), .. } if *culprit == call => error.clone(),
-            Self::Failed { reason, .. } => CallError::InstanceLost { reason: reason.clone() },
+            Self::Failed {
+                culprit: Some((culprit, error)),
+                ..
+            } if *culprit == call => error.clone(),
+            Self::Failed { reason, .. } => CallError::InstanceLost {
+                reason: reason.clone(),
+            },
         }
     }
 
     fn for_calls_not_begun(&self) -> CallError {
         match self {
             Self::NotStarted(error) => error.clone(),
-            Self::Failed { component, .. } => CallError::Stopping { component: component.clone() },
+            Self::Failed { component, .. } => CallError::Stopping {
+                component: component.clone(),
+            },
         }
     }
 }
