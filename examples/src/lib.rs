@@ -1,1 +1,17 @@
-//! Runnable examples of Lattice
+//! What the examples share: the actors that they run, a small key-value provider, a NATS server to try things on, and a
+//! load that counts what becomes of its calls.
+//!
+//! The examples themselves are the files beside this crate's `Cargo.toml`; each runs with
+//! `cargo run --release -p lattice-examples --example NAME` after `make guests`.
+
+pub mod guests;
+pub mod load;
+pub mod server;
+pub mod store;
+
+/// Clients for the interfaces of `guests/wit`, generated from the same text as the actors: [`DeskClient`](desk::DeskClient).
+mod visitor {
+    lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
+}
+
+pub use visitor::example::hello::desk;

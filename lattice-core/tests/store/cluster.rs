@@ -106,7 +106,7 @@ async fn any_server_may_die_in_mid_commit() {
     let mut watch = reader.watch().await.expect("in reach");
     snapshot(&mut watch).await;
     let mut last = Revision::default();
-    for victim in 0..SERVERS {
+    for (victim, server) in servers.iter_mut().enumerate() {
         for round in 0..4 {
             let name = |i: usize| format!("v{victim}r{round}k{i}");
             let ops = (0..5).map(|i| put(&name(i), "1", Expect::Absent));
@@ -114,7 +114,7 @@ async fn any_server_may_die_in_mid_commit() {
             let kill = async {
                 if round == 1 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
-                    servers[victim].kill();
+                    server.kill();
                 }
             };
             let (answer, ()) = futures_util::join!(work, kill);
@@ -133,7 +133,7 @@ async fn any_server_may_die_in_mid_commit() {
                 Err(other) => panic!("{other:?}"),
             }
         }
-        servers[victim].restart().await;
+        server.restart().await;
     }
     let mut seen = Revision::default();
     while seen < last {

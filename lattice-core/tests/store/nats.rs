@@ -237,3 +237,24 @@ async fn large_snapshots_arrive_whole() {
         assert!(entries.iter().all(|entry| entry.value.len() == size));
     }
 }
+
+#[tokio::test]
+async fn more_commits_at_once_than_a_stream_takes() {
+    const WRITERS: usize = 10;
+    const EACH: usize = 10;
+    let server = NatsConfig::default().jetstream().start().await;
+    let url = server.url();
+    let stores = join_all((0..WRITERS).map(|_| open(&url, "prod"))).await;
+    let commits = (0..WRITERS * EACH).map(|i| {
+        let ops = (0..5).map(|k| put(&format!("c{i}k{k}"), "v", Expect::Absent));
+        soon(
+            "a commit",
+            stores[i % WRITERS].commit(ops.flatten().collect()),
+        )
+    });
+    for result in join_all(commits).await {
+        result.expect("room for everyone in the end");
+    }
+    let (.., entries) = snapshot(&mut stores[0].watch().await.expect("in reach")).await;
+    assert_eq!(entries.len(), WRITERS * EACH * 5);
+}

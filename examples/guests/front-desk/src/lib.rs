@@ -23,7 +23,13 @@ impl Guest for FrontDesk {
 
 fn in_words(answer: Result<Greeting, Error>) -> Result<String, String> {
     match answer {
-        Ok(greeting) => Ok(format!("{} (visit {})", greeting.text, greeting.visits)),
+        Ok(greeting) => Ok(format!(
+            "{} (visit {}, received on {}, greeted on {})",
+            greeting.text,
+            greeting.visits,
+            std::env::var("HOST").unwrap_or_else(|_| "a host".to_owned()),
+            greeting.host,
+        )),
         Err(Error::EmptyName) => Err("please say who you are".to_owned()),
         Err(Error::Other(message)) => Err(message),
     }

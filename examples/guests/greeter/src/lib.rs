@@ -19,6 +19,8 @@ impl Guest for Greeter {
         Ok(Greeting {
             text: format!("Hello, {name}!"),
             visits,
+            // An actor sees no machine. Whoever starts this one may say where that is, so that an example can show it.
+            host: std::env::var("HOST").unwrap_or_else(|_| "a host".to_owned()),
         })
     }
 

@@ -10,10 +10,11 @@ mod bucket;
 mod commit;
 mod follow;
 mod message;
+mod open;
 mod session;
 mod settle;
 
-pub use bucket::OpenError;
+pub use open::OpenError;
 
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
@@ -38,6 +39,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// Longest wait for the store by default, the reading back of a lost answer included.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,6 +89,8 @@ struct Inner {
     stream: stream::Stream<()>,
     bucket: Bucket,
     replicated: AtomicBool,
+    /// A permit for each batch that may be under way.
+    batches: Semaphore,
     timeout: Duration,
 }
 
@@ -103,12 +107,13 @@ impl NatsStore {
         options: NatsStoreOptions,
     ) -> Result<Self, OpenError> {
         let bucket = Bucket::new(&options.lattice, connection.jetstream_domain())?;
-        let (stream, info) = bucket.open(connection, &options).await?;
+        let (stream, info) = Box::pin(bucket.open(connection, &options)).await?;
         let inner = Inner {
             connection: connection.clone(),
             stream,
             bucket,
             replicated: AtomicBool::new(false),
+            batches: Semaphore::new(commit::BATCHES),
             timeout: options.timeout,
         };
         inner.note(&info);

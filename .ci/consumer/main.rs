@@ -1,0 +1,49 @@
+//! Someone else's program: a provider of its own, a call to it over a link, and a host, from the packages alone.
+
+use lattice_host::Host;
+use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, provider, serve};
+use std::{error::Error, time::Duration};
+
+provider!({
+    inline: "
+        package outside:consumer@0.1.0;
+        interface echo { say: func(text: string) -> string; }
+        world echoing { import echo; export echo; }
+    ",
+});
+use outside::consumer::echo::{Echo, EchoClient, INTERFACE};
+
+struct Parrot;
+
+impl Stateless for Parrot {
+    type World = World;
+}
+
+impl Echo for Parrot {
+    async fn say(&self, _: &Call<Self>, text: String) -> String {
+        text
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let lattice = Lattice::in_memory("outside").await?;
+    let host = Host::builder(&lattice)
+        .provider("parrot", Parrot)
+        .start()
+        .await?;
+    lattice
+        .links()
+        .put(Link::new("app", INTERFACE.name(), "parrot")?)
+        .await?;
+    let app = EchoClient::new(lattice.caller("app".parse()?).await?);
+    assert_eq!(app.say(Context::default(), "hello").await?, "hello");
+    assert!(host.shutdown(Duration::from_secs(1)).await);
+
+    let serving = serve(&lattice, "second", Parrot).await?;
+    let operator = EchoClient::new(lattice.component("second"));
+    assert_eq!(operator.say(Context::default(), "again").await?, "again");
+    assert!(serving.stop(Duration::from_secs(1)).await);
+    println!("the outside consumer built and ran from the packages");
+    Ok(())
+}

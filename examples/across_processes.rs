@@ -1,0 +1,192 @@
+//! The actors of the quickstart, on hosts in processes of their own, over NATS. One of the processes is killed half-way.
+//!
+//! ```text
+//! this process: visitor, store        process `one`: front-desk, greeter        process `two`: front-desk, greeter
+//!         └──────────────────────────────── NATS ───────┴─────────────────────────────┘
+//! ```
+//!
+//! Uses the server at `NATS_URL` (with JetStream; a small bucket of the lattice stays behind there), else starts one that
+//! ends with the example: the program `NATS_SERVER`, or `nats-server`.
+
+use lattice_core::{
+    Lattice, auth::LatticeKey, call::Context, link::Link, name::ComponentId, node::Caller,
+};
+use lattice_examples::{
+    desk::DeskClient,
+    guests::{DESK, GREETER, front_desk, greeter},
+    load::Load,
+    server::NatsServer,
+    store::{MemoryStore, STORE},
+};
+use lattice_host::Host;
+use lattice_provider_sdk::serve;
+use std::{
+    env,
+    error::Error,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, Command},
+    time::{sleep, timeout},
+};
+
+const CALLERS: usize = 16;
+/// How long there are calls before the kill, and after.
+const HALF: Duration = Duration::from_millis(1_500);
+/// How long a host may take to start: it compiles its actors, once.
+const START: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => lead().await,
+        [role, id] if role == "host" => host(id).await,
+        _ => Err("usage: across_processes [host ID]".into()),
+    }
+}
+
+/// The first process: starts the others, serves the store, calls the front desk.
+async fn lead() -> Result<(), Box<dyn Error>> {
+    let server = NatsServer::find_or_start().await?;
+    // Whoever has the key is a member. Everyone else on that server can neither call nor be believed.
+    let mesh = Mesh {
+        server: server.url().to_owned(),
+        lattice: format!("example-{}", std::process::id()),
+        key: LatticeKey::generate(),
+    };
+    let lattice = mesh.join().await?;
+    let mut one = mesh.spawn("one").await?;
+    let _two = mesh.spawn("two").await?;
+    println!(
+        "processes: this one with the store, {} with host `one`, {} with host `two`",
+        pid(&one),
+        pid(&_two)
+    );
+
+    let _serving = serve(&lattice, "store", MemoryStore::default()).await?;
+    for link in [
+        Link::new("visitor", DESK, "front-desk")?,
+        Link::new("front-desk", GREETER, "greeter")?,
+        Link::new("greeter", STORE, "store")?,
+    ] {
+        lattice.links().put(link).await?;
+    }
+    let desk = DeskClient::new(lattice.caller(ComponentId::new("visitor")?).await?);
+    for _ in 0..4 {
+        let begun = Instant::now();
+        let words = desk.welcome(Context::default(), "Ada").await??;
+        println!("{:>7} µs  {words}", begun.elapsed().as_micros());
+    }
+
+    println!(
+        "{CALLERS} visitors call without pause for {HALF:?}; then `kill -9` of host `one`; then as long again"
+    );
+    let load = Load::start(CALLERS, |caller| {
+        let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
+        move || {
+            let (desk, name) = (desk.clone(), name.clone());
+            async move { desk.welcome(Context::default(), &name).await }
+        }
+    });
+    sleep(HALF).await;
+    let before = load.tally();
+    // SIGKILL: the process has no chance to say anything.
+    one.kill().await?;
+    sleep(HALF).await;
+    let tally = load.stop().await;
+    println!("   answered by two hosts  {:>6}", before.answered);
+    println!(
+        "   answered by `two`      {:>6}",
+        tally.answered - before.answered
+    );
+    println!("{tally}");
+
+    // Hosts are cattle: a new one joins, and has its share of the calls.
+    let _three = mesh.spawn("three").await?;
+    let words = timeout(START, from_host(&desk, "three")).await??;
+    println!("recovered: {words}");
+    Ok(())
+}
+
+/// The other processes: a host with both actors, until the first process ends.
+async fn host(id: &str) -> Result<(), Box<dyn Error>> {
+    let lattice = Mesh::from_env()?.join().await?;
+    let host = Host::builder(&lattice)
+        .id(id)
+        .actor("front-desk", front_desk(id)?)
+        .actor("greeter", greeter(id)?)
+        .start()
+        .await?;
+    println!("ready");
+    // Standard input ends when the process at its other end does, however that happens.
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    host.shutdown(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// What a process must know to join: handed on in the environment, because others on the machine can read arguments.
+struct Mesh {
+    server: String,
+    lattice: String,
+    key: LatticeKey,
+}
+
+impl Mesh {
+    fn from_env() -> Result<Self, Box<dyn Error>> {
+        let key = LatticeKey::from_env("LATTICE_KEY")?;
+        Ok(Self {
+            server: env::var("NATS_URL")?,
+            lattice: env::var("LATTICE_NAME")?,
+            key,
+        })
+    }
+
+    async fn join(&self) -> Result<Lattice, Box<dyn Error>> {
+        Ok(Lattice::connect(&self.server, &self.lattice)
+            .key(self.key.clone())
+            .await?)
+    }
+
+    /// Starts this program again as host `id`, and waits until its actors can be called.
+    async fn spawn(&self, id: &str) -> Result<Child, Box<dyn Error>> {
+        let mut child = Command::new(env::current_exe()?)
+            .args(["host", id])
+            .env("NATS_URL", &self.server)
+            .env("LATTICE_NAME", &self.lattice)
+            .env("LATTICE_KEY", &*self.key.expose_hex())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = child.stdout.take().ok_or("the output is piped")?;
+        let first = timeout(START, BufReader::new(output).lines().next_line()).await??;
+        match first.as_deref() {
+            Some("ready") => Ok(child),
+            _ => Err(format!("host `{id}` did not start; what it says above is why").into()),
+        }
+    }
+}
+
+/// Calls until that host was the one that answered.
+async fn from_host(desk: &DeskClient<Caller>, id: &str) -> Result<String, Box<dyn Error>> {
+    let received = format!("received on {id}");
+    loop {
+        let words = desk.welcome(Context::default(), "Ada").await??;
+        if words.contains(&received) {
+            return Ok(words);
+        }
+    }
+}
+
+fn pid(child: &Child) -> String {
+    child
+        .id()
+        .map_or_else(|| "a process that ended".to_owned(), |id| id.to_string())
+}

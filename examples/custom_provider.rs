@@ -1,0 +1,208 @@
+//! A provider of one's own: an interface in WIT, a Rust type that serves it, links whose config is checked when they are
+//! made, and a session for each of them.
+//!
+//! Here the provider runs in this process, and any Rust program serves one the same way. Beside actors, in a host, it is
+//! `Host::builder(&lattice).provider("mailer", Mailer)`.
+
+use lattice_core::{
+    link::{LinkEntry, LinkStatus},
+    name::ComponentId,
+};
+use lattice_provider_sdk::{
+    Call, Context, Lattice, Link, Provider, Refusal, Through, provider, serve,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    error::Error,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::timeout;
+
+// 1. The interface. A larger one would be in a folder: `provider!({ path: "wit" })`. What a world exports becomes a trait
+//    to implement, what it imports becomes a client.
+provider!({
+    inline: "
+        package example:mail@0.1.0;
+
+        interface mailer {
+            record message {
+                to: string,
+                subject: string,
+                body: list<u8>,
+            }
+
+            variant error {
+                bad-address(string),
+                over-limit(u32),
+            }
+
+            /// Sends a message, and answers how many more may be sent.
+            send: func(message: message) -> result<u32, error>;
+        }
+
+        world mail {
+            import mailer;
+            export mailer;
+        }
+    ",
+});
+use example::mail::mailer::{
+    Error as MailError, INTERFACE, Mailer as Serves, MailerClient, Message,
+};
+
+/// 2. The provider. This one has no state of its own: all of it belongs to links.
+struct Mailer;
+
+/// 3. What a link to it must say. What serde refuses, the link is refused for.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    sender: String,
+    limit: NonZeroU32,
+}
+
+/// 4. What is kept for a link while it exists. Every call over the link has it at hand.
+struct Session {
+    sender: String,
+    left: AtomicU32,
+}
+
+impl Provider for Mailer {
+    type World = World;
+    type Config = Config;
+    type Session = Session;
+
+    /// A link has come: the place for checks that a type can't make, and to connect to a backend.
+    async fn link(&self, link: &Link, config: Config) -> Result<Session, Refusal> {
+        if !config.sender.contains('@') {
+            return Err(Refusal::new(format!(
+                "`sender` is `{}`, which is no address; write it as `name@host`",
+                config.sender
+            )));
+        }
+        println!(
+            "mailer: took the link from {} called `{}`",
+            link.source, link.name
+        );
+        Ok(Session {
+            sender: config.sender,
+            left: AtomicU32::new(config.limit.get()),
+        })
+    }
+
+    /// The link has gone, or was changed.
+    fn unlink(&self, link: &Link, _: &Session) {
+        println!(
+            "mailer: the link from {} called `{}` is gone",
+            link.source, link.name
+        );
+    }
+}
+
+/// 5. The functions. `Err` is the function's own error; a panic would end this call and no other.
+impl Serves for Mailer {
+    async fn send(&self, call: &Call<Self>, message: Message) -> Result<u32, MailError> {
+        if !message.to.contains('@') {
+            return Err(MailError::BadAddress(message.to));
+        }
+        let Session { sender, left } = call.session();
+        let one_less = |left: u32| left.checked_sub(1);
+        let before = left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .map_err(|_| MailError::OverLimit(0))?;
+        println!(
+            "mailer: {sender} -> {}: \"{}\", {} bytes",
+            message.to,
+            message.subject,
+            message.body.len()
+        );
+        Ok(before - 1)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let lattice = Lattice::in_memory("dev").await?;
+    let serving = serve(&lattice, "mailer", Mailer).await?;
+
+    // The interface's name as the macro read it, so that it is written down once.
+    let link = |name: &str| {
+        Link::new("shop", INTERFACE.name(), "mailer").and_then(|link| link.named(name))
+    };
+
+    // Links that are refused, each for its own reason. The reason stays on the link for whoever looks for it.
+    for (name, link) in [
+        ("no-config", link("no-config")?),
+        (
+            "mistyped",
+            link("mistyped")?.config(&[("sendr", "shop@acme.example")])?,
+        ),
+        (
+            "not-an-address",
+            link("not-an-address")?.config(&Config {
+                sender: "shop".to_owned(),
+                limit: NonZeroU32::MIN,
+            })?,
+        ),
+    ] {
+        let entry = lattice.links().put(link).await?;
+        println!("link `{name}` is {}", status(&lattice, &entry).await?);
+    }
+
+    // Who calls over a refused link is told the same.
+    let shop = lattice.caller(ComponentId::new("shop")?).await?;
+    let message = Message {
+        to: "ada@acme.example".to_owned(),
+        subject: "Your order".to_owned(),
+        body: "On its way.".into(),
+    };
+    let refused = MailerClient::new(Through::new(shop.clone(), "not-an-address".parse()?));
+    let error = refused
+        .send(Context::default(), &message)
+        .await
+        .err()
+        .ok_or("the link was refused")?;
+    println!("a call over it: {error} [{}]", error.ran());
+
+    // A link that is right.
+    let config = Config {
+        sender: "shop@acme.example".to_owned(),
+        limit: NonZeroU32::MIN.saturating_add(1),
+    };
+    let entry = lattice
+        .links()
+        .put(link("default")?.config(&config)?)
+        .await?;
+    println!("link `default` is {}", status(&lattice, &entry).await?);
+    let mailer = MailerClient::new(shop);
+    for _ in 0..3 {
+        match mailer.send(Context::default(), &message).await? {
+            Ok(left) => println!("shop: sent, {left} left"),
+            Err(error) => println!("shop: not sent: {error:?}"),
+        }
+    }
+
+    lattice.links().delete(&entry.key).await?;
+    serving.stop(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// What the link's target said of it, as soon as it has said something.
+async fn status(lattice: &Lattice, entry: &Arc<LinkEntry>) -> Result<LinkStatus, Box<dyn Error>> {
+    let mut changes = lattice.links().watch();
+    let spoken = async {
+        while let Some(change) = changes.next().await {
+            let now = change.entry();
+            if now.key == entry.key && now.status != LinkStatus::Pending {
+                return Ok(now.status.clone());
+            }
+        }
+        Err("the store was closed")
+    };
+    Ok(timeout(Duration::from_secs(5), spoken).await??)
+}

@@ -1,0 +1,190 @@
+//! A host inside an existing axum service: one of its routes is answered by an actor.
+//!
+//! ```text
+//! GET /welcome/Ada ──► web (this service) ──► front-desk ──► greeter ──► store
+//! ```
+//!
+//! Listens on `ADDRESS`, a free port of this machine by default, and says which. Ends on Ctrl-C or SIGTERM, when every
+//! request that it had is answered.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use lattice_core::{
+    Lattice,
+    call::{CallError, Context, Ran},
+    link::Link,
+    name::ComponentId,
+    node::Caller,
+};
+use lattice_examples::{
+    desk::DeskClient,
+    guests::{DESK, GREETER, front_desk, greeter},
+    store::{MemoryStore, STORE},
+};
+use lattice_host::{Host, Instances};
+use std::{env, error::Error, time::Duration};
+use tokio::net::TcpListener;
+
+/// How long calls may go on after the last request was answered.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+
+    // What is new in this service: a lattice with a host in it. With `Lattice::connect` the actors may as well run elsewhere,
+    // and nothing below changes.
+    let lattice = Lattice::in_memory("web").await?;
+    let host = Host::builder(&lattice)
+        .actor(
+            "front-desk",
+            front_desk("this service")?.instances(Instances::warm()),
+        )
+        .actor(
+            "greeter",
+            greeter("this service")?.instances(Instances::warm()),
+        )
+        .provider("store", MemoryStore::default())
+        .start()
+        .await?;
+    for link in [
+        Link::new("web", DESK, "front-desk")?,
+        Link::new("front-desk", GREETER, "greeter")?,
+        Link::new("greeter", STORE, "store")?,
+    ] {
+        lattice.links().put(link).await?;
+    }
+    // By way of the host's own node, so that a call to an actor on it never leaves it.
+    let desk = DeskClient::new(host.node().caller(ComponentId::new("web")?));
+
+    // What was there before: routes, a listener, an orderly end.
+    let app = Router::new()
+        .route("/health", get(|| async { "ok" }))
+        .route("/welcome/{name}", get(welcome))
+        .with_state(desk);
+    let address = env::var("ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(asked_to_stop())
+        .await?;
+
+    // No request is under way any more; the host says goodbye.
+    let drained = host.shutdown(GRACE).await;
+    println!(
+        "stopped, {}",
+        if drained {
+            "nothing was cut off"
+        } else {
+            "some calls were cut off"
+        }
+    );
+    Ok(())
+}
+
+/// Welcomes whoever the path names. A header says how long the client is ready to wait.
+async fn welcome(
+    State(desk): State<DeskClient<Caller>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<String, Failure> {
+    let context = match headers.get("x-deadline-ms") {
+        None => Context::default(),
+        Some(value) => {
+            let millis = value
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or(Failure::BadHeader)?;
+            Context::default().shrunk(Duration::from_millis(millis))
+        }
+    };
+    desk.welcome(context, &name).await?.map_err(Failure::Desk)
+}
+
+/// What becomes of a request that has no welcome to show.
+enum Failure {
+    /// The header is no number.
+    BadHeader,
+    /// The desk answered, and it was no.
+    Desk(String),
+    /// The call to the desk failed.
+    Call(CallError),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let error = match self {
+            Self::BadHeader => {
+                return (
+                    StatusCode::BAD_REQUEST,
+                    "x-deadline-ms is a number of milliseconds",
+                )
+                    .into_response();
+            }
+            Self::Desk(reason) => {
+                return (StatusCode::UNPROCESSABLE_ENTITY, reason).into_response();
+            }
+            Self::Call(error) => error,
+        };
+        let body = Json(serde_json::json!({
+            "error": error.to_string(),
+            "ran": error.ran().to_string(),
+            "retryable": error.is_retryable(),
+        }));
+        // Whoever asks again when the call surely did not run does nothing twice.
+        if error.is_retryable() && error.ran() == Ran::No {
+            (status(&error), [(RETRY_AFTER, "1")], body).into_response()
+        } else {
+            (status(&error), body).into_response()
+        }
+    }
+}
+
+/// Whose fault it is, in HTTP's words.
+fn status(error: &CallError) -> StatusCode {
+    match error {
+        CallError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
+        CallError::TooLarge { .. } if error.ran() == Ran::No => StatusCode::PAYLOAD_TOO_LARGE,
+        // The actor's, or that of the host that had the call.
+        _ if error.ran() != Ran::No => StatusCode::BAD_GATEWAY,
+        // Nobody's: full queues, hosts that come and go.
+        _ if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
+        // Ours: a link that is missing, an interface that does not fit.
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(unix)]
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // When it can't listen for it, the default stays: the process ends at once.
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn asked_to_stop() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,181 @@
+//! Calls without pause, and what becomes of them.
+
+use lattice_core::call::{CallError, Ran};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
+
+/// Many callers, each of which makes its next call when the last one has ended. Dropping it stops them.
+#[derive(Debug)]
+pub struct Load {
+    tally: Arc<Mutex<Tally>>,
+    callers: JoinSet<()>,
+}
+
+/// How many calls ended how.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    /// Calls that were answered.
+    pub answered: u64,
+    /// The others, by what the error says.
+    pub failed: BTreeMap<String, Failed>,
+    /// Longest time in which no call at all was answered.
+    pub longest_gap: Duration,
+    last_answer: Instant,
+}
+
+/// Calls that failed for one reason.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed {
+    /// How many.
+    pub count: u64,
+    /// Whether the callee's code ran.
+    pub ran: Ran,
+}
+
+impl Load {
+    /// Starts `callers` of them; each call is one of `call(caller)`.
+    pub fn start<F, A>(callers: usize, call: impl Fn(usize) -> F) -> Self
+    where
+        F: FnMut() -> A + Send + 'static,
+        A: Future<Output = Answer> + Send,
+    {
+        let tally = Arc::new(Mutex::new(Tally::new()));
+        let mut tasks = JoinSet::new();
+        for caller in 0..callers {
+            let (tally, mut call) = (tally.clone(), call(caller));
+            tasks.spawn(async move {
+                loop {
+                    let answer = call().await;
+                    lock(&tally).count(&answer);
+                    // So that stopping works even when every call ends at once.
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        Self {
+            tally,
+            callers: tasks,
+        }
+    }
+
+    /// The count up to now.
+    pub fn tally(&self) -> Tally {
+        lock(&self.tally).clone()
+    }
+
+    /// Stops: calls that are under way are given up and not counted.
+    pub async fn stop(mut self) -> Tally {
+        self.callers.shutdown().await;
+        let mut tally = lock(&self.tally).clone();
+        tally.gap();
+        tally
+    }
+}
+
+/// What a call gave: words, or an error of the function's own, or one of the mesh.
+pub type Answer = Result<Result<String, String>, CallError>;
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            answered: 0,
+            failed: BTreeMap::new(),
+            longest_gap: Duration::ZERO,
+            last_answer: Instant::now(),
+        }
+    }
+
+    /// All calls that failed.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().map(|failed| failed.count).sum()
+    }
+
+    fn count(&mut self, answer: &Answer) {
+        let (reason, ran) = match answer {
+            Ok(Ok(_)) => {
+                self.gap();
+                self.answered += 1;
+                self.last_answer = Instant::now();
+                return;
+            }
+            Ok(Err(text)) => (text.clone(), Ran::Yes),
+            Err(error) => (error.to_string(), error.ran()),
+        };
+        let failed = self.failed.entry(reason);
+        failed.or_insert(Failed { count: 0, ran }).count += 1;
+    }
+
+    fn gap(&mut self) {
+        self.longest_gap = self.longest_gap.max(self.last_answer.elapsed());
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "   answered     {:>7}", self.answered)?;
+        writeln!(f, "   failed       {:>7}", self.failures())?;
+        for (reason, Failed { count, ran }) in &self.failed {
+            writeln!(f, "     {count:>5} x    {reason} [{ran}]")?;
+        }
+        let gap = self.longest_gap.as_micros();
+        write!(f, "   longest gap  {gap:>7} µs without any answer")
+    }
+}
+
+/// A panic while it was held leaves a count that is off by one at most.
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_says_what_became_of_every_call() {
+        let mut tally = Tally::new();
+        let lost = || CallError::HostLost {
+            host: "red".parse().expect("an id"),
+        };
+        for answer in [
+            Ok(Ok("hello".to_owned())),
+            Err(lost()),
+            Ok(Err("no".to_owned())),
+            Err(lost()),
+        ] {
+            tally.count(&answer);
+        }
+        assert_eq!((tally.answered, tally.failures()), (1, 3));
+        let text = tally.to_string();
+        assert!(
+            text.contains("2 x    host `red` was lost; the call may have run [may have run]"),
+            "{text}"
+        );
+        assert!(text.contains("1 x    no [ran and failed]"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_go_on_until_they_are_stopped() {
+        let load = Load::start(2, |caller| {
+            move || async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if caller == 0 {
+                    Ok(Ok(String::new()))
+                } else {
+                    Ok(Err("no".to_owned()))
+                }
+            }
+        });
+        while load.tally().answered < 5 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let tally = load.stop().await;
+        assert!(tally.answered >= 5 && tally.failures() >= 4, "{tally:?}");
+    }
+}

@@ -1,0 +1,309 @@
+//! A key-value provider in memory: `lattice:keyvalue/store` for anyone who is linked to it.
+
+use lattice_provider_sdk::{Bytes, Call, Link, Provider, Refusal, provider};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+// The interface is one of those that the SDK ships, so naming it is enough.
+provider!({
+    inline: "
+        package example:memory@0.1.0;
+        world memory {
+            import lattice:keyvalue/store@0.1.0;
+            export lattice:keyvalue/store@0.1.0;
+        }
+    ",
+});
+
+pub use lattice::keyvalue::store::{Error, KeyPage, Store, StoreClient};
+
+/// The interface that it serves.
+pub const STORE: &str = "lattice:keyvalue/store@0.1.0";
+
+/// Longest key in bytes: as most key-value services have it.
+const MAX_KEY: usize = 1_024;
+/// Largest value in bytes.
+const MAX_VALUE: usize = 1 << 20;
+/// Keys on a page.
+const PAGE: usize = 100;
+
+/// The provider. Its maps live as long as it does.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    maps: Mutex<HashMap<String, Map>>,
+}
+
+/// What a link to it may say. Nothing is needed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Which map: links that name the same one share it.
+    pub map: String,
+    /// To try out slow providers: how long each call takes.
+    pub delay_ms: Option<u64>,
+}
+
+/// What is kept for a link.
+#[derive(Debug)]
+pub struct Session {
+    map: Map,
+    delay: Option<Duration>,
+}
+
+type Map = Arc<Mutex<BTreeMap<String, Bytes>>>;
+
+impl Provider for MemoryStore {
+    type World = World;
+    type Config = Config;
+    type Session = Session;
+
+    async fn link(&self, _: &Link, config: Config) -> Result<Session, Refusal> {
+        let map = lock(&self.maps).entry(config.map).or_default().clone();
+        let delay = config.delay_ms.map(Duration::from_millis);
+        Ok(Session { map, delay })
+    }
+}
+
+impl Store for MemoryStore {
+    async fn get(&self, call: &Call<Self>, key: String) -> Result<Option<Bytes>, Error> {
+        Ok(entries(call, &key).await?.get(&key).cloned())
+    }
+
+    async fn set(&self, call: &Call<Self>, key: String, value: Bytes) -> Result<(), Error> {
+        if value.len() > MAX_VALUE {
+            return Err(Error::TooLarge(MAX_VALUE as u64));
+        }
+        entries(call, &key).await?.insert(key, value);
+        Ok(())
+    }
+
+    async fn delete(&self, call: &Call<Self>, key: String) -> Result<(), Error> {
+        entries(call, &key).await?.remove(&key);
+        Ok(())
+    }
+
+    async fn exists(&self, call: &Call<Self>, key: String) -> Result<bool, Error> {
+        Ok(entries(call, &key).await?.contains_key(&key))
+    }
+
+    async fn increment(&self, call: &Call<Self>, key: String, delta: i64) -> Result<i64, Error> {
+        match entries(call, &key).await?.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(delta.to_string().into());
+                Ok(delta)
+            }
+            Entry::Occupied(mut place) => {
+                let sum = counter(place.get())?
+                    .checked_add(delta)
+                    .ok_or(Error::CounterOverflow)?;
+                place.insert(sum.to_string().into());
+                Ok(sum)
+            }
+        }
+    }
+
+    async fn list_keys(
+        &self,
+        call: &Call<Self>,
+        prefix: String,
+        cursor: Option<String>,
+    ) -> Result<KeyPage, Error> {
+        // A cursor is the last key of the page before.
+        if cursor
+            .as_ref()
+            .is_some_and(|last| !last.starts_with(&prefix))
+        {
+            return Err(Error::InvalidCursor);
+        }
+        let from = cursor.map_or_else(|| Bound::Included(prefix.clone()), Bound::Excluded);
+        let entries = entries(call, &prefix).await?;
+        let mut keys: Vec<String> = entries
+            .range((from, Bound::Unbounded))
+            .map(|(key, _)| key)
+            .take_while(|key| key.starts_with(&prefix))
+            .take(PAGE + 1)
+            .cloned()
+            .collect();
+        let more = keys.len() > PAGE;
+        keys.truncate(PAGE);
+        let cursor = more.then(|| keys.last().cloned()).flatten();
+        Ok(KeyPage { keys, cursor })
+    }
+}
+
+/// The map of the call's link, when `key` is one that it takes.
+async fn entries<'c>(
+    call: &'c Call<MemoryStore>,
+    key: &str,
+) -> Result<MutexGuard<'c, BTreeMap<String, Bytes>>, Error> {
+    let session = call.session();
+    if let Some(delay) = session.delay {
+        tokio::time::sleep(delay).await;
+    }
+    if key.len() > MAX_KEY {
+        return Err(Error::InvalidKey(format!("longer than {MAX_KEY} bytes")));
+    }
+    Ok(lock(&session.map))
+}
+
+fn counter(value: &Bytes) -> Result<i64, Error> {
+    let text = std::str::from_utf8(value).map_err(|_| Error::NotACounter)?;
+    text.parse().map_err(|_| Error::NotACounter)
+}
+
+/// A panic while it was held leaves a map whole: every change is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_provider_sdk::{CallError, Context, Lattice, Serving, Through, serve};
+
+    struct Scene {
+        lattice: Lattice,
+        _serving: Serving,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let lattice = Lattice::in_memory("test").await.expect("a lattice");
+            let serving = serve(&lattice, "store", MemoryStore::default())
+                .await
+                .expect("served");
+            Self {
+                lattice,
+                _serving: serving,
+            }
+        }
+
+        /// A client over a link of that name to the map of that name.
+        async fn client(&self, link: &str, map: &str) -> StoreClient<Through> {
+            let config = Config {
+                map: map.to_owned(),
+                delay_ms: None,
+            };
+            let grant = Link::new("app", STORE, "store")
+                .and_then(|grant| grant.named(link))
+                .expect("valid")
+                .config(&config)
+                .expect("JSON");
+            self.lattice.links().put(grant).await.expect("put");
+            let caller = self.lattice.caller("app".parse().expect("an id"));
+            let name = link.parse().expect("a link name");
+            StoreClient::new(Through::new(caller.await.expect("a node"), name))
+        }
+    }
+
+    fn now() -> Context {
+        Context::default()
+    }
+
+    #[tokio::test]
+    async fn values_come_and_go() -> Result<(), CallError> {
+        let scene = Scene::new().await;
+        let store = scene.client("default", "").await;
+        assert_eq!(store.get(now(), "a").await?, Ok(None));
+        assert_eq!(store.set(now(), "a", b"1").await?, Ok(()));
+        assert_eq!(
+            store.get(now(), "a").await?,
+            Ok(Some(Bytes::from_static(b"1")))
+        );
+        assert_eq!(store.exists(now(), "a").await?, Ok(true));
+        assert_eq!(store.delete(now(), "a").await?, Ok(()));
+        assert_eq!(store.exists(now(), "a").await?, Ok(false));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn counters_count_and_what_is_none_is_left_alone() -> Result<(), CallError> {
+        let scene = Scene::new().await;
+        let store = scene.client("default", "").await;
+        assert_eq!(store.increment(now(), "n", 2).await?, Ok(2));
+        assert_eq!(store.increment(now(), "n", -5).await?, Ok(-3));
+        assert_eq!(
+            store.get(now(), "n").await?,
+            Ok(Some(Bytes::from_static(b"-3")))
+        );
+        assert_eq!(
+            store.increment(now(), "n", i64::MIN).await?,
+            Err(Error::CounterOverflow)
+        );
+        assert_eq!(store.set(now(), "t", b"text").await?, Ok(()));
+        assert_eq!(
+            store.increment(now(), "t", 1).await?,
+            Err(Error::NotACounter)
+        );
+        assert_eq!(store.increment(now(), "n", 0).await?, Ok(-3));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_link_says_which_map() -> Result<(), CallError> {
+        let scene = Scene::new().await;
+        let (one, same) = (
+            scene.client("one", "m").await,
+            scene.client("same", "m").await,
+        );
+        let other = scene.client("other", "o").await;
+        assert_eq!(one.set(now(), "a", b"1").await?, Ok(()));
+        assert_eq!(same.exists(now(), "a").await?, Ok(true));
+        assert_eq!(other.exists(now(), "a").await?, Ok(false));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn keys_are_listed_page_by_page() -> Result<(), CallError> {
+        let scene = Scene::new().await;
+        let store = scene.client("default", "").await;
+        let mut expected = Vec::new();
+        for n in 0..PAGE + 1 {
+            expected.push(format!("k/{n:04}"));
+            assert_eq!(store.set(now(), &expected[n], b"").await?, Ok(()));
+        }
+        assert_eq!(store.set(now(), "other", b"").await?, Ok(()));
+        let first = store
+            .list_keys(now(), "k/", None)
+            .await?
+            .expect("a first page");
+        assert_eq!(first.keys, expected[..PAGE]);
+        let rest = store
+            .list_keys(now(), "k/", first.cursor.as_deref())
+            .await?;
+        let rest = rest.expect("a second page");
+        assert_eq!((&rest.keys[..], rest.cursor), (&expected[PAGE..], None));
+        assert_eq!(
+            store.list_keys(now(), "k/", Some("x")).await?,
+            Err(Error::InvalidCursor)
+        );
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused() -> Result<(), CallError> {
+        let scene = Scene::new().await;
+        let store = scene.client("default", "").await;
+        let key = "k".repeat(MAX_KEY + 1);
+        assert!(matches!(
+            store.get(now(), &key).await?,
+            Err(Error::InvalidKey(_))
+        ));
+        let value = vec![0; MAX_VALUE + 1];
+        let refused = store.set(now(), "k", &value).await;
+        // The bus may have a smaller limit than the provider.
+        assert!(
+            matches!(
+                refused,
+                Ok(Err(Error::TooLarge(_))) | Err(CallError::TooLarge { .. })
+            ),
+            "{refused:?}"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Runs each example as a person would, and reads what it printed.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Far more than any of them takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program of an example: `cargo test` builds it beside this one.
+fn example(name: &str) -> Command {
+    let this = std::env::current_exe().expect("this program has a path");
+    let folder = this.ancestors().nth(2).expect("it lies in `deps`");
+    let program: PathBuf = folder.join("examples").join(name);
+    assert!(
+        program.exists(),
+        "{} is missing: run `cargo build --release -p lattice-examples --examples`",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end, which must be a good one, and answers with what it printed.
+fn run(name: &str) -> String {
+    let mut child = Running(
+        example(name)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts"),
+    );
+    let output = child.output();
+    let (text, errors) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
+    assert!(
+        output.status.success(),
+        "{name} ended with {}:\n{text}\n{errors}",
+        output.status
+    );
+    println!("{text}{errors}");
+    text
+}
+
+/// A program that does not outlive the test.
+struct Running(Child);
+
+impl Running {
+    /// What it says until it ends, by the deadline.
+    fn output(&mut self) -> Output {
+        let stdout = read_all(self.0.stdout.take());
+        let stderr = read_all(self.0.stderr.take());
+        let status = self.ended();
+        Output {
+            status,
+            stdout: stdout.join().expect("it was read"),
+            stderr: stderr.join().expect("it was read"),
+        }
+    }
+
+    fn ended(&mut self) -> std::process::ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait().expect("its status") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has most likely ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn read_all(from: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut from) = from {
+            from.read_to_end(&mut text).expect("readable");
+        }
+        text
+    })
+}
+
+/// The number in the line that starts with `label`.
+fn number(text: &str, label: &str) -> u64 {
+    let lines = text.lines().map(str::trim_start);
+    let rest = lines
+        .filter_map(|line| line.strip_prefix(label))
+        .next()
+        .unwrap_or_else(|| panic!("no line `{label}` in\n{text}"));
+    let digits = rest
+        .split_whitespace()
+        .next()
+        .expect("something after the label");
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("`{digits}` after `{label}`"))
+}
+
+fn has(text: &str, what: &str) {
+    assert!(text.contains(what), "`{what}` is not in\n{text}");
+}
+
+/// What must hold when a host dies under load of 16 callers.
+fn survived(text: &str, dead: &str, before: &str, after: &str) {
+    assert!(number(text, before) > 0, "{text}");
+    assert!(number(text, after) > 0, "{text}");
+    let failed = number(text, "failed");
+    // Each caller has one call under way, and at most that one was at the dead host.
+    assert!(failed <= 16, "{text}");
+    if failed > 0 {
+        has(
+            text,
+            &format!("host `{dead}` was lost; the call may have run"),
+        );
+    }
+    assert!(number(text, "longest gap") < 2_000_000, "{text}");
+}
+
+#[test]
+fn quickstart() {
+    let text = run("quickstart");
+    has(&text, "host red   runs front-desk\n");
+    has(&text, "host blue  runs greeter, store\n");
+    has(&text, "component `visitor` has no link `default`");
+    has(&text, "component `front-desk` has no link `default`");
+    has(
+        &text,
+        "\"Hello, Ada! (visit 1, received on red, greeted on blue)\"",
+    );
+    has(&text, "the deadline passed; the call may have run");
+    let waited = number(&text, "after");
+    assert!((50_000..1_000_000).contains(&waited), "{text}");
+    survived(
+        &text,
+        "red",
+        "answered by two hosts",
+        "answered by blue alone",
+    );
+}
+
+#[test]
+fn custom_provider() {
+    let text = run("custom_provider");
+    has(
+        &text,
+        "link `no-config` is rejected: the link has no config, and the provider needs one",
+    );
+    has(&text, "link `mistyped` is rejected: ");
+    has(
+        &text,
+        "link `not-an-address` is rejected: `sender` is `shop`, which is no address",
+    );
+    has(
+        &text,
+        "a call over it: the target refused link `not-an-address` of `shop`: `sender` is `shop`",
+    );
+    has(&text, "[did not run]");
+    has(&text, "link `default` is active");
+    has(&text, "shop: sent, 1 left\n");
+    has(&text, "shop: sent, 0 left\n");
+    has(&text, "shop: not sent: OverLimit(0)");
+    has(&text, "mailer: the link from shop called `default` is gone");
+}
+
+#[test]
+fn across_processes() {
+    let text = run("across_processes");
+    has(&text, "Hello, Ada! (visit 1, ");
+    survived(&text, "one", "answered by two hosts", "answered by `two`");
+    has(&text, "recovered: Hello, Ada!");
+    has(&text, "received on three");
+}
+
+#[cfg(unix)]
+#[test]
+fn embed() {
+    let mut service = Running(
+        example("embed")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts"),
+    );
+    let mut output = BufReader::new(service.0.stdout.take().expect("piped"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    let address = line
+        .trim_end()
+        .strip_prefix("listening on http://")
+        .unwrap_or_else(|| panic!("it said `{line}`"));
+
+    has(&get(address, "/health", ""), "ok");
+    let welcome = get(address, "/welcome/Ada", "");
+    has(&welcome, "HTTP/1.1 200");
+    has(&welcome, "Hello, Ada! (visit 1, ");
+    let nameless = get(address, "/welcome/%20", "");
+    has(&nameless, "HTTP/1.1 422");
+    has(&nameless, "please say who you are");
+    let late = get(address, "/welcome/Ada", "x-deadline-ms: 0\r\n");
+    has(&late, "HTTP/1.1 504");
+    has(&late, "retry-after: 1");
+    has(&late, "\"ran\":\"did not run\"");
+    has(
+        &get(address, "/welcome/Ada", "x-deadline-ms: soon\r\n"),
+        "HTTP/1.1 400",
+    );
+    // The late one was not counted: it did not run.
+    has(&get(address, "/welcome/Ada", ""), "(visit 2, ");
+
+    let pid = service.0.id().to_string();
+    let asked = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(asked.expect("the kill command").success());
+    assert!(service.ended().success());
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("text");
+    has(&rest, "stopped, nothing was cut off");
+}
+
+/// One request, and everything that comes back.
+fn get(address: &str, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n"
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
