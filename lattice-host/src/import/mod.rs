@@ -5,7 +5,7 @@ mod failure;
 pub(crate) use failure::FailureValue;
 
 use crate::{
-    instance::{Guest, Outgoing, outgoing},
+    instance::{Guest, Outgoing, nested_import, outgoing},
     transcode::{Asyncness, FunctionPlan, ImportHandler, Reply},
 };
 use bytes::Bytes;
@@ -14,7 +14,6 @@ use lattice_core::{
     name::{FunctionName, InterfaceName},
 };
 use std::sync::Arc;
-use tokio_util::task::AbortOnDropHandle;
 use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
 
 /// An imported function of an interface that the host knows nothing about but its types.
@@ -60,12 +59,7 @@ impl ImportHandler<Guest> for RemoteFunction {
         );
         match self.asyncness {
             Asyncness::Sync => Box::pin(answer),
-            // The callee may be an actor on this host, and Wasmtime can't enter one guest from inside of the poll of
-            // another's pending imports.
-            Asyncness::Async => Box::pin(async {
-                let task = AbortOnDropHandle::new(tokio::spawn(answer));
-                task.await.unwrap_or_else(|lost| Err(Error::new(lost)))
-            }),
+            Asyncness::Async => Box::pin(nested_import(answer)),
         }
     }
 }

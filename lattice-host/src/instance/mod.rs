@@ -1,6 +1,7 @@
 //! Running actors: a call comes in, an instance serves it.
 //!
-//! * *Fresh*: the call's own future makes an instance, calls it and drops it. No task, nothing kept.
+//! * *Fresh*: the call's own future makes an instance, calls it and drops it. Nothing is kept, and there is no task but
+//!   inside of [another guest](nesting).
 //! * *Warm*, plain `func`: the call takes an idle instance, or makes one, and puts it back after a success.
 //! * *Warm*, `async func`: the call is handed to an instance that a task of its own drives, beside other calls.
 //!
@@ -11,11 +12,13 @@ mod exclusive;
 mod failure;
 mod fresh;
 mod guest;
+mod nesting;
 mod shared;
 mod store;
 mod vitals;
 
 pub(crate) use guest::{Guest, Outgoing, outgoing};
+pub(crate) use nesting::import as nested_import;
 
 use crate::{
     actor::{Code, Instances, Settings},
@@ -112,11 +115,14 @@ impl Service for ActorService {
             context: request.context,
         };
         let answer = match &self.warm {
-            None => fresh::call(actor.clone(), export.clone(), call).boxed(),
+            None => nesting::enter(fresh::call(actor.clone(), export.clone(), call)).boxed(),
             Some(warm) if plan.asyncness() == Asyncness::Async => {
                 shared::call(warm.shared.clone(), call).boxed()
             }
-            Some(warm) => exclusive::call(warm.exclusive.clone(), export.clone(), call).boxed(),
+            Some(warm) => {
+                let call = exclusive::call(warm.exclusive.clone(), export.clone(), call);
+                nesting::enter(call).boxed()
+            }
         };
         let Some(wall) = actor
             .limits
