@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Far more than any of them takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program of an example: `cargo test` builds it beside this one.
 fn example(name: &str) -> Command {
@@ -98,10 +98,9 @@ fn read_all(from: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<
 
 /// The number in the line that starts with `label`.
 fn number(text: &str, label: &str) -> u64 {
-    let lines = text.lines().map(str::trim_start);
+    let mut lines = text.lines().map(str::trim_start);
     let rest = lines
-        .filter_map(|line| line.strip_prefix(label))
-        .next()
+        .find_map(|line| line.strip_prefix(label))
         .unwrap_or_else(|| panic!("no line `{label}` in\n{text}"));
     let digits = rest
         .split_whitespace()
