@@ -6,13 +6,14 @@
 
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
-    name::ComponentId,
+    name::{ComponentId, NameError},
 };
 use lattice_provider_sdk::{
     Call, Context, Lattice, Link, Provider, Refusal, Through, provider, serve,
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     error::Error,
     num::NonZeroU32,
     sync::{
@@ -38,7 +39,7 @@ provider!({
 
             variant error {
                 bad-address(string),
-                over-limit(u32),
+                over-limit,
             }
 
             /// Sends a message, and answers how many more may be sent.
@@ -114,7 +115,7 @@ impl Serves for Mailer {
         let one_less = |left: u32| left.checked_sub(1);
         let before = left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
-            .map_err(|_| MailError::OverLimit(0))?;
+            .map_err(|_| MailError::OverLimit)?;
         println!(
             "mailer: {sender} -> {}: \"{}\", {} bytes",
             message.to,
@@ -129,67 +130,69 @@ impl Serves for Mailer {
 async fn main() -> Result<(), Box<dyn Error>> {
     let lattice = Lattice::in_memory("dev").await?;
     let serving = serve(&lattice, "mailer", Mailer).await?;
+    links_that_are_refused(&lattice).await?;
+    a_link_that_is_right(&lattice).await?;
+    serving.stop(Duration::from_secs(1)).await;
+    Ok(())
+}
 
-    // The interface's name as the macro read it, so that it is written down once.
-    let link = |name: &str| {
-        Link::new("shop", INTERFACE.name(), "mailer").and_then(|link| link.named(name))
+/// Each for its own reason, which stays on the link for whoever looks at it, and is told to whoever calls over it.
+async fn links_that_are_refused(lattice: &Lattice) -> Result<(), Box<dyn Error>> {
+    let mistyped = BTreeMap::from([("sendr", "shop@acme.example")]);
+    let no_address = Config {
+        sender: "shop".to_owned(),
+        limit: NonZeroU32::MIN,
     };
-
-    // Links that are refused, each for its own reason. The reason stays on the link for whoever looks for it.
-    for (name, link) in [
-        ("no-config", link("no-config")?),
-        (
-            "mistyped",
-            link("mistyped")?.config(&[("sendr", "shop@acme.example")])?,
-        ),
-        (
-            "not-an-address",
-            link("not-an-address")?.config(&Config {
-                sender: "shop".to_owned(),
-                limit: NonZeroU32::MIN,
-            })?,
-        ),
+    for link in [
+        link("no-config")?,
+        link("mistyped")?.config(&mistyped)?,
+        link("no-address")?.config(&no_address)?,
     ] {
         let entry = lattice.links().put(link).await?;
-        println!("link `{name}` is {}", status(&lattice, &entry).await?);
+        let status = status(lattice, &entry).await?;
+        println!("link `{}` is {status}", entry.key.name);
     }
 
-    // Who calls over a refused link is told the same.
     let shop = lattice.caller(ComponentId::new("shop")?).await?;
-    let message = Message {
-        to: "ada@acme.example".to_owned(),
-        subject: "Your order".to_owned(),
-        body: "On its way.".into(),
-    };
-    let refused = MailerClient::new(Through::new(shop.clone(), "not-an-address".parse()?));
-    let error = refused
-        .send(Context::default(), &message)
-        .await
-        .err()
-        .ok_or("the link was refused")?;
-    println!("a call over it: {error} [{}]", error.ran());
+    let mailer = MailerClient::new(Through::new(shop, "no-address".parse()?));
+    let answer = mailer.send(Context::default(), &message()).await;
+    let error = answer.err().ok_or("the link was refused")?;
+    println!("a call over it {}: {error}", error.ran());
+    Ok(())
+}
 
-    // A link that is right.
+/// Its limit is the link's own: another link to the same provider has another one.
+async fn a_link_that_is_right(lattice: &Lattice) -> Result<(), Box<dyn Error>> {
     let config = Config {
         sender: "shop@acme.example".to_owned(),
         limit: NonZeroU32::MIN.saturating_add(1),
     };
-    let entry = lattice
-        .links()
-        .put(link("default")?.config(&config)?)
-        .await?;
-    println!("link `default` is {}", status(&lattice, &entry).await?);
-    let mailer = MailerClient::new(shop);
+    let link = link("default")?.config(&config)?;
+    let entry = lattice.links().put(link).await?;
+    println!("link `default` is {}", status(lattice, &entry).await?);
+
+    let mailer = MailerClient::new(lattice.caller(ComponentId::new("shop")?).await?);
     for _ in 0..3 {
-        match mailer.send(Context::default(), &message).await? {
+        match mailer.send(Context::default(), &message()).await? {
             Ok(left) => println!("shop: sent, {left} left"),
             Err(error) => println!("shop: not sent: {error:?}"),
         }
     }
-
     lattice.links().delete(&entry.key).await?;
-    serving.stop(Duration::from_secs(1)).await;
     Ok(())
+}
+
+/// A link from the component `shop`, which is this program. The interface's name is as the macro read it.
+fn link(name: &str) -> Result<Link, NameError> {
+    Link::new("shop", INTERFACE.name(), "mailer")?.named(name)
+}
+
+fn message() -> Message {
+    Message {
+        to: "ada@acme.example".to_owned(),
+        subject: "Your order".to_owned(),
+        body: "On its way.".into(),
+    }
 }
 
 /// What the link's target said of it, as soon as it has said something.

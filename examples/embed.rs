@@ -22,19 +22,20 @@ use lattice_core::{
     node::Caller,
 };
 use lattice_examples::{
+    Report,
     desk::DeskClient,
     guests::{DESK, GREETER, front_desk, greeter},
     store::{MemoryStore, STORE},
 };
 use lattice_host::{Host, Instances};
-use std::{env, error::Error, time::Duration};
+use std::{env, time::Duration};
 use tokio::net::TcpListener;
 
 /// How long calls may go on after the last request was answered.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Report> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)

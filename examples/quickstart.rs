@@ -10,6 +10,7 @@
 
 use lattice_core::{Lattice, call::Context, link::Link, name::ComponentId, node::Caller};
 use lattice_examples::{
+    Report,
     desk::DeskClient,
     guests::{DESK, GREETER, front_desk, greeter},
     load::Load,
@@ -17,10 +18,7 @@ use lattice_examples::{
 };
 use lattice_host::Host;
 use lattice_provider_sdk::Through;
-use std::{
-    error::Error,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Calls that are timed one after another.
@@ -31,7 +29,7 @@ const CALLERS: usize = 16;
 const HALF: Duration = Duration::from_secs(1);
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Report> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
@@ -62,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     with_links(&lattice, &desk).await?;
     with_replicas(&red, &blue, &desk).await?;
     with_a_deadline(&lattice, &visitor).await?;
-    with_a_host_killed(&red, &desk).await?;
+    with_a_host_killed(&red, desk).await?;
 
     // Says goodbye and finishes what it has.
     blue.shutdown(Duration::from_secs(1)).await;
@@ -70,50 +68,38 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Nothing may call anything until a link says so.
-async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
+async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Report> {
     heading(2, "a missing link: visitor -> front-desk (red) -> greeter");
-    let refused = desk.welcome(Context::default(), "Ada").await;
-    println!(
-        "   visitor is told:     {}",
-        refused.err().ok_or("there is no link yet")?
-    );
+    let answer = desk.welcome(Context::default(), "Ada").await;
+    let refusal = answer.err().ok_or("there is no link yet")?;
+    println!("   visitor is told:     {refusal}");
 
     // The front desk's function returns `result<string, string>`, so it hears of its failed call as a value.
-    lattice
-        .links()
-        .put(Link::new("visitor", DESK, "front-desk")?)
-        .await?;
-    let refused = desk.welcome(Context::default(), "Ada").await?;
-    println!(
-        "   front-desk is told:  {}",
-        refused.err().ok_or("there is no link yet")?
-    );
+    let link = Link::new("visitor", DESK, "front-desk")?;
+    lattice.links().put(link).await?;
+    let answer = desk.welcome(Context::default(), "Ada").await?;
+    let refusal = answer.err().ok_or("there is no link yet")?;
+    println!("   front-desk is told:  {refusal}");
     Ok(())
 }
 
 /// The same call with its links: it goes from host to host, and nobody had to say where anything runs.
-async fn with_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
+async fn with_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Report> {
     heading(
         3,
         "with links: visitor -> front-desk (red) -> greeter (blue) -> store (blue)",
     );
-    lattice
-        .links()
-        .put(Link::new("front-desk", GREETER, "greeter")?)
-        .await?;
-    lattice
-        .links()
-        .put(Link::new("greeter", STORE, "store")?)
-        .await?;
+    for link in [
+        Link::new("front-desk", GREETER, "greeter")?,
+        Link::new("greeter", STORE, "store")?,
+    ] {
+        lattice.links().put(link).await?;
+    }
     show_calls(desk).await
 }
 
 /// A call is served on the caller's own host when it can be.
-async fn with_replicas(
-    red: &Host,
-    blue: &Host,
-    desk: &DeskClient<Caller>,
-) -> Result<(), Box<dyn Error>> {
+async fn with_replicas(red: &Host, blue: &Host, desk: &DeskClient<Caller>) -> Result<(), Report> {
     heading(
         4,
         "both actors on both hosts: the desk asks the greeter next door",
@@ -125,65 +111,56 @@ async fn with_replicas(
 }
 
 /// Every call has a deadline: 2 s if nobody says otherwise.
-async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Box<dyn Error>> {
+async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Report> {
     heading(
         5,
-        "a deadline: the store takes 1 s for each call over the link `slow`, visitor waits 50 ms",
+        "a deadline: over link `slow` the store takes 1 s, and visitor waits 50 ms",
     );
     let slow = store::Config {
         delay_ms: Some(1_000),
         ..Default::default()
     };
-    lattice
-        .links()
-        .put(
-            Link::new("visitor", STORE, "store")?
-                .named("slow")?
-                .config(&slow)?,
-        )
-        .await?;
+    let link = Link::new("visitor", STORE, "store")?.named("slow")?;
+    lattice.links().put(link.config(&slow)?).await?;
     let store = StoreClient::new(Through::new(visitor.clone(), "slow".parse()?));
+    let context = Context::new(Duration::from_millis(50));
     let begun = Instant::now();
-    let late = store
-        .get(Context::new(Duration::from_millis(50)), "visits/Ada")
-        .await;
-    let error = late.err().ok_or("the store was faster than it should be")?;
+    let answer = store.get(context, "visits/Ada").await;
+    let error = answer
+        .err()
+        .ok_or("the store was faster than it should be")?;
     println!("   after {:>6} µs:  {error}", begun.elapsed().as_micros());
     Ok(())
 }
 
 /// Any host may die at any moment. What it was working on is lost and its callers are told so; the next call goes elsewhere.
-async fn with_a_host_killed(red: &Host, desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
+async fn with_a_host_killed(red: &Host, desk: DeskClient<Caller>) -> Result<(), Report> {
     heading(
         6,
-        "a host dies: 16 visitors call without pause for 2 s, and half-way red is killed without a word",
+        "a host dies: 16 visitors call without pause for 2 s; half-way, red is killed",
     );
-    let load = Load::start(CALLERS, |caller| {
+    let load = Load::start(CALLERS, move |caller| {
         let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
-        move || {
-            let (desk, name) = (desk.clone(), name.clone());
-            async move { desk.welcome(Context::default(), &name).await }
-        }
+        async move { desk.welcome(Context::default(), &name).await }
     });
     sleep(HALF).await;
     let before = load.tally();
+    // As if it had lost power: it says no goodbye.
     red.kill();
     sleep(HALF).await;
     let tally = load.stop().await;
+    let after = tally.answered - before.answered;
     println!("   answered by two hosts  {:>6}", before.answered);
-    println!(
-        "   answered by blue alone {:>6}",
-        tally.answered - before.answered
-    );
+    println!("   answered by blue alone {after:>6}");
     println!("{tally}");
-    if tally.answered == before.answered {
+    if after == 0 {
         return Err("nobody took over".into());
     }
     Ok(())
 }
 
 /// One call in words, then many in numbers.
-async fn show_calls(desk: &DeskClient<Caller>) -> Result<(), Box<dyn Error>> {
+async fn show_calls(desk: &DeskClient<Caller>) -> Result<(), Report> {
     let begun = Instant::now();
     let words = desk.welcome(Context::default(), "Ada").await??;
     println!("   \"{words}\"");

@@ -6,6 +6,7 @@
 
 pub mod guests;
 pub mod load;
+mod report;
 pub mod server;
 pub mod store;
 
@@ -14,4 +15,5 @@ mod visitor {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
 }
 
+pub use report::Report;
 pub use visitor::example::hello::desk;

@@ -40,18 +40,17 @@ pub struct Failed {
 
 impl Load {
     /// Starts `callers` of them; each call is one of `call(caller)`.
-    pub fn start<F, A>(callers: usize, call: impl Fn(usize) -> F) -> Self
+    pub fn start<A>(callers: usize, call: impl Fn(usize) -> A + Clone + Send + 'static) -> Self
     where
-        F: FnMut() -> A + Send + 'static,
         A: Future<Output = Answer> + Send,
     {
         let tally = Arc::new(Mutex::new(Tally::new()));
         let mut tasks = JoinSet::new();
         for caller in 0..callers {
-            let (tally, mut call) = (tally.clone(), call(caller));
+            let (tally, call) = (tally.clone(), call.clone());
             tasks.spawn(async move {
                 loop {
-                    let answer = call().await;
+                    let answer = call(caller).await;
                     lock(&tally).count(&answer);
                     // So that stopping works even when every call ends at once.
                     tokio::task::yield_now().await;
@@ -121,7 +120,7 @@ impl fmt::Display for Tally {
         writeln!(f, "   answered     {:>7}", self.answered)?;
         writeln!(f, "   failed       {:>7}", self.failures())?;
         for (reason, Failed { count, ran }) in &self.failed {
-            writeln!(f, "     {count:>5} x    {reason} [{ran}]")?;
+            writeln!(f, "      {count:>5} that {ran}: {reason}")?;
         }
         let gap = self.longest_gap.as_micros();
         write!(f, "   longest gap  {gap:>7} µs without any answer")
@@ -154,22 +153,20 @@ mod tests {
         assert_eq!((tally.answered, tally.failures()), (1, 3));
         let text = tally.to_string();
         assert!(
-            text.contains("2 x    host `red` was lost; the call may have run [may have run]"),
+            text.contains("2 that may have run: host `red` was lost"),
             "{text}"
         );
-        assert!(text.contains("1 x    no [ran and failed]"), "{text}");
+        assert!(text.contains("1 that ran and failed: no"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn callers_go_on_until_they_are_stopped() {
-        let load = Load::start(2, |caller| {
-            move || async move {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                if caller == 0 {
-                    Ok(Ok(String::new()))
-                } else {
-                    Ok(Err("no".to_owned()))
-                }
+        let load = Load::start(2, |caller| async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if caller == 0 {
+                Ok(Ok(String::new()))
+            } else {
+                Ok(Err("no".to_owned()))
             }
         });
         while load.tally().answered < 5 {

@@ -263,7 +263,7 @@ mod tests {
         let scene = Scene::new().await;
         let store = scene.client("default", "").await;
         let mut expected = Vec::new();
-        for n in 0..PAGE + 1 {
+        for n in 0..=PAGE {
             expected.push(format!("k/{n:04}"));
             assert_eq!(store.set(now(), &expected[n], b"").await?, Ok(()));
         }

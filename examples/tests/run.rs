@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Far more than any of them takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program of an example: `cargo test` builds it beside this one.
 fn example(name: &str) -> Command {
@@ -98,10 +98,9 @@ fn read_all(from: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<
 
 /// The number in the line that starts with `label`.
 fn number(text: &str, label: &str) -> u64 {
-    let lines = text.lines().map(str::trim_start);
+    let mut lines = text.lines().map(str::trim_start);
     let rest = lines
-        .filter_map(|line| line.strip_prefix(label))
-        .next()
+        .find_map(|line| line.strip_prefix(label))
         .unwrap_or_else(|| panic!("no line `{label}` in\n{text}"));
     let digits = rest
         .split_whitespace()
@@ -124,10 +123,7 @@ fn survived(text: &str, dead: &str, before: &str, after: &str) {
     // Each caller has one call under way, and at most that one was at the dead host.
     assert!(failed <= 16, "{text}");
     if failed > 0 {
-        has(
-            text,
-            &format!("host `{dead}` was lost; the call may have run"),
-        );
+        has(text, &format!("that may have run: host `{dead}` was lost"));
     }
     assert!(number(text, "longest gap") < 2_000_000, "{text}");
 }
@@ -143,9 +139,14 @@ fn quickstart() {
         &text,
         "\"Hello, Ada! (visit 1, received on red, greeted on blue)\"",
     );
+    let next_door = |host: &str| format!("received on {host}, greeted on {host})");
+    assert!(
+        text.contains(&next_door("red")) || text.contains(&next_door("blue")),
+        "{text}"
+    );
     has(&text, "the deadline passed; the call may have run");
     let waited = number(&text, "after");
-    assert!((50_000..1_000_000).contains(&waited), "{text}");
+    assert!((45_000..1_000_000).contains(&waited), "{text}");
     survived(
         &text,
         "red",
@@ -161,20 +162,22 @@ fn custom_provider() {
         &text,
         "link `no-config` is rejected: the link has no config, and the provider needs one",
     );
-    has(&text, "link `mistyped` is rejected: ");
     has(
         &text,
-        "link `not-an-address` is rejected: `sender` is `shop`, which is no address",
+        "link `mistyped` is rejected: the link's config does not fit the provider: unknown field `sendr`",
     );
     has(
         &text,
-        "a call over it: the target refused link `not-an-address` of `shop`: `sender` is `shop`",
+        "link `no-address` is rejected: `sender` is `shop`, which is no address",
     );
-    has(&text, "[did not run]");
+    has(
+        &text,
+        "a call over it did not run: the target refused link `no-address` of `shop`: `sender` is `shop`",
+    );
     has(&text, "link `default` is active");
     has(&text, "shop: sent, 1 left\n");
     has(&text, "shop: sent, 0 left\n");
-    has(&text, "shop: not sent: OverLimit(0)");
+    has(&text, "shop: not sent: OverLimit");
     has(&text, "mailer: the link from shop called `default` is gone");
 }
 
