@@ -1,5 +1,6 @@
 # Three commands: `make demo`, `make test`, `make bench`. Each fetches or builds what it needs.
-# One profile and one target folder for all of them, so that nothing is compiled twice.
+# One profile, one target folder and one selection of packages (all of them, never `-p`) for each, so that features are
+# the same everywhere and wasmtime is compiled once.
 
 CARGO ?= cargo
 GUESTS := target/guests/wasm32-wasip2/release
@@ -7,7 +8,7 @@ GUESTS := target/guests/wasm32-wasip2/release
 .PHONY: demo test bench guests fmt lint docs deny package clean
 
 demo: guests
-	$(CARGO) run --release --quiet -p lattice-examples --example quickstart
+	$(CARGO) run --release --quiet --example quickstart
 
 ## Doc tests first: the runner's own summary is the last thing printed.
 test: guests

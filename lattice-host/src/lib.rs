@@ -1,4 +1,63 @@
-//! Runs WebAssembly components as actors of a lattice, embedded in any Rust process
+//! Runs WebAssembly components as actors of a lattice, embedded in any Rust process.
+//!
+//! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and *providers*, which are
+//! native code in this process. They call each other, and everything else in the lattice, by name and WIT interface: an
+//! actor's import leads wherever a link says, on this host or another, and the host needs to know nothing of the
+//! interface but the types in the component.
+//!
+//! ```
+//! use lattice_core::Lattice;
+//! use lattice_host::{Actor, Host};
+//! use std::time::Duration;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! // A component is a file; this one is small enough to be written here.
+//! let adder = wat::parse_str(r#"(component
+//!     (core module $m
+//!         (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+//!     (core instance $i (instantiate $m))
+//!     (func $add (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
+//!     (instance (export "example:math/sums@1.0.0") (export "add" (func $add))))"#)?;
+//!
+//! let lattice = Lattice::in_memory("dev").await?;
+//! let host = Host::builder(&lattice).actor("adder", Actor::from_bytes(adder)).start().await?;
+//!
+//! let sum: u32 = lattice.component("adder").call("example:math/sums@1.0.0", "add", (2_u32, 3_u32)).await?;
+//! assert_eq!(sum, 5);
+//!
+//! host.shutdown(Duration::from_secs(5)).await;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What an actor gets
+//!
+//! * **Its imports**, through links. A call that fails is a value where the function's own error type has room for it
+//!   (`lattice:rpc/types.error`, a bare `string`, or a case named `other`, `internal`, `internal-error` or `unavailable`
+//!   that holds a text), and traps the actor otherwise.
+//! * **WASI 0.2**: clocks, random numbers, the environment and arguments it was [given](Actor::env), and output that goes
+//!   to `tracing` with the target `lattice::actor`. No files and no network. WASI 0.3 is behind the feature `p3`.
+//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, by which it chooses among several links for one
+//!   interface.
+//!
+//! # What an actor can't do
+//!
+//! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of all kinds. An actor
+//! that spins, recurses, floods or takes all memory loses its own instance, and nobody else's: a guest gives up the thread
+//! every 10 ms, and what a call leaves behind in a [fresh](Instances::Fresh) instance is gone with it.
+//!
+//! # How it is done
+//!
+//! | module | is about |
+//! | --- | --- |
+//! | `host` | the public face: starting and stopping things |
+//! | `engine` | compiling, the memory of instances, and the clock that interrupts them |
+//! | `actor` | what is known of a component before the first call: its types, its plans, its links |
+//! | `instance` | running calls: fresh, warm, and shared by many calls |
+//! | `import` | calls that actors make |
+//! | `builtin` | what an actor may import without a link |
+//! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
 
 mod actor;
 mod builtin;

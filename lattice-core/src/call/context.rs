@@ -25,7 +25,7 @@ impl Context {
     /// The start of a chain: `timeout` from now, no trace.
     pub fn new(timeout: Duration) -> Self {
         Self {
-            deadline: Instant::now() + timeout,
+            deadline: from_now(timeout),
             hops: 0,
             trace: None,
         }
@@ -33,7 +33,7 @@ impl Context {
 
     /// The same with a deadline at most `timeout` from now.
     pub fn shrunk(mut self, timeout: Duration) -> Self {
-        self.deadline = self.deadline.min(Instant::now() + timeout);
+        self.deadline = self.deadline.min(from_now(timeout));
         self
     }
 
@@ -47,6 +47,13 @@ impl Context {
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+}
+
+/// The longest deadline that fits a frame; nobody waits longer.
+const LONGEST: Duration = Duration::from_secs(49 * 24 * 3_600);
+
+fn from_now(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(LONGEST)
 }
 
 impl Default for Context {

@@ -197,6 +197,20 @@ pub enum CallError {
     },
 }
 
+/// Longest reason in bytes.
+const MAX_REASON: usize = 4_096;
+
+fn shorten(reason: &mut String) {
+    if reason.len() > MAX_REASON {
+        let end = (0..=MAX_REASON)
+            .rev()
+            .find(|at| reason.is_char_boundary(*at))
+            .unwrap_or(0);
+        reason.truncate(end);
+        reason.push('…');
+    }
+}
+
 /// Which part of a call was too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -249,6 +263,23 @@ impl CallError {
                 | Self::Disconnected { .. }
                 | Self::StoreUnavailable { .. }
         )
+    }
+
+    /// The same with a reason of bounded length, so that a long one doesn't sink the message that carries it.
+    pub(crate) fn shortened(mut self) -> Self {
+        if let Self::CalleeFailed { reason }
+        | Self::BadArguments { reason }
+        | Self::BadResult { reason }
+        | Self::InstanceLost { reason }
+        | Self::LinkRejected { reason, .. }
+        | Self::StoreUnavailable { reason }
+        | Self::Unrecognised {
+            message: reason, ..
+        } = &mut self
+        {
+            shorten(reason);
+        }
+        self
     }
 
     pub(crate) fn not_exported(

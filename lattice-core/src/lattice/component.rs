@@ -2,7 +2,7 @@
 
 use super::Lattice;
 use crate::{
-    call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef, Ran},
+    call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef},
     name::{ComponentId, FunctionName, InterfaceName, NameError},
     node::Outgoing,
     store::Incarnation,
@@ -29,7 +29,7 @@ pub struct Call<R> {
     function: String,
     args: Result<Bytes, CallError>,
     context: Option<Context>,
-    timeout: Duration,
+    timeout: Option<Duration>,
     idempotent: bool,
     result: PhantomData<fn() -> R>,
 }
@@ -76,12 +76,7 @@ impl Component {
         context: Context,
     ) -> Result<Bytes, CallError> {
         let target = self.id.clone()?;
-        let node = self
-            .lattice
-            .own_node()
-            .await
-            .map_err(|_| CallError::Disconnected { ran: Ran::No })?
-            .inner();
+        let node = self.lattice.calling_node(context.deadline).await?.inner();
         node.call(Outgoing {
             source: Source::Operator,
             target,
@@ -107,7 +102,7 @@ impl Component {
             function: function.to_owned(),
             args,
             context: None,
-            timeout: DEFAULT_DEADLINE,
+            timeout: None,
             idempotent: false,
             result: PhantomData,
         }
@@ -117,7 +112,7 @@ impl Component {
 impl<R> Call<R> {
     /// Ends the call after `timeout`: 2 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
@@ -139,14 +134,16 @@ impl<R> Call<R> {
         let function = FunctionName::new(&self.function)?;
         let args = self.args?;
         let context = match self.context {
-            Some(context) => context.shrunk(self.timeout),
-            None => Context::new(self.timeout),
+            Some(context) => self
+                .timeout
+                .map_or(context, |timeout| context.shrunk(timeout)),
+            None => Context::new(self.timeout.unwrap_or(DEFAULT_DEADLINE)),
         };
-        let lattice = &self.component.lattice;
-        let node = lattice
-            .own_node()
-            .await
-            .map_err(|_| CallError::Disconnected { ran: Ran::No })?
+        let node = self
+            .component
+            .lattice
+            .calling_node(context.deadline)
+            .await?
             .inner();
         let types = node.types_of(&target, context.deadline).await?;
         let signature = types

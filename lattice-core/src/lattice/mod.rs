@@ -12,13 +12,17 @@ pub(crate) use connection::Connection;
 
 use crate::{
     bus::BusError,
+    call::{CallError, Ran},
     link::Links,
     name::{ComponentId, LatticeName},
     node::{Announce, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
     serve::Service,
 };
 use std::{fmt, sync::Arc};
-use tokio::sync::OnceCell;
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout_at},
+};
 
 /// A connection to one lattice. Cheap to clone; the last clone (and everything made from it) closes the connection.
 #[derive(Clone)]
@@ -135,6 +139,15 @@ impl Lattice {
     /// [`BusError`].
     pub async fn caller(&self, component: ComponentId) -> Result<Caller, BusError> {
         Ok(self.own_node().await?.caller(component))
+    }
+
+    /// The node for calls that come from no host, in time for one of them.
+    pub(crate) async fn calling_node(&self, deadline: Instant) -> Result<&Node, CallError> {
+        match timeout_at(deadline, self.own_node()).await {
+            Ok(Ok(node)) => Ok(node),
+            Ok(Err(_)) => Err(CallError::Disconnected { ran: Ran::No }),
+            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+        }
     }
 
     pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {

@@ -212,17 +212,25 @@ impl LinkTable {
         changes
     }
 
-    /// Takes from `older` what is the same, so that telling the two apart stays cheap.
+    /// Takes from `older` what is the same, entry by entry and then whole, so that telling the two apart stays cheap, and
+    /// so that a link that did not change is the same `Arc` in both indexes, before and after.
     fn share(&mut self, older: &Self) {
-        for (id, source) in &mut self.sources {
-            if let Some(same) = older.sources.get(id).filter(|old| *old == source) {
-                *source = same.clone();
-            }
-        }
-        for (id, target) in &mut self.targets {
-            if let Some(same) = older.targets.get(id).filter(|old| *old == target) {
-                *target = same.clone();
-            }
+        let entries: Vec<Arc<LinkEntry>> = self.entries().cloned().collect();
+        for entry in entries {
+            let Some(old) = older.entry(&entry.key) else {
+                continue;
+            };
+            let shared = if *old == entry {
+                old.clone()
+            } else if old.revision == entry.revision && old.link == entry.link {
+                let mut changed = LinkEntry::clone(&entry);
+                changed.link = old.link.clone();
+                Arc::new(changed)
+            } else {
+                continue;
+            };
+            self.take_out(&entry);
+            self.put_in(&shared);
         }
     }
 

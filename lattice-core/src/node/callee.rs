@@ -5,17 +5,18 @@ use super::{
     line::token,
     outbox::{Address, Destination, Outbox},
     pending::Outcome,
+    served::{Place, Served},
 };
 use crate::{
     bus::{Body as Carried, Message, Subscription},
-    call::{CallError, Context, MAX_HOPS, Part},
+    call::{CallError, Context, MAX_HOPS, Part, Ran},
     link::Link,
     name::ComponentId,
     serve::Request,
     types::Digest,
     wire::{
         Body as Envelope, CallEnvelope, Discover, Discovered, EnvelopeError, Frame, FrameWriter,
-        Kind, Lane, MAX_COALESCED, Origin, Probe, ProbeAck, ReplyEnvelope, Source,
+        Kind, Lane, MAX_COALESCED, Origin, Probe, ProbeAck, ReplyEnvelope, Source, envelope_id,
     },
 };
 use bytes::Bytes;
@@ -28,6 +29,11 @@ use tokio::time::Instant;
 
 /// What a reply envelope holds beside the result, in bytes. Generous.
 const ENVELOPE: usize = 64;
+/// What an error takes in a reply envelope at most: its text twice, and names.
+const MAX_ERROR: usize = 16 * 1024;
+
+/// Hosts named in one answer at most: more than a caller can use.
+const MAX_KNOWN: usize = 256;
 
 /// Both lanes of replies to one caller.
 #[derive(Debug)]
@@ -124,66 +130,89 @@ impl Inner {
     fn take_calls(self: &Arc<Self>, frame: &Frame) {
         let now = Instant::now();
         for envelope in frame.envelopes() {
+            let id = envelope_id(&envelope);
             match CallEnvelope::decode(envelope) {
                 Ok(call) => self.take_call(frame.sender().clone(), call, now),
-                Err(error) => self.refuse(&error.to_string()),
+                Err(error) => {
+                    self.refuse(&error.to_string());
+                    // A newer caller asks for something that this version doesn't know: it need not wait to learn that.
+                    if let Some(id) = id {
+                        let message = error.to_string();
+                        self.reply(
+                            frame.sender(),
+                            id,
+                            Err(CallError::Unrecognised {
+                                ran: Ran::No,
+                                message,
+                            }),
+                        );
+                    }
+                }
             }
         }
     }
 
     fn take_call(self: &Arc<Self>, from: Origin, call: CallEnvelope, now: Instant) {
+        let mut context = Context::new(call.deadline_left);
+        context.deadline = now + call.deadline_left;
+        context.hops = call.hops;
+        context.trace = call.trace;
         let (id, target) = (call.id, call.target.clone());
         let admitted = match self.served(&target) {
             None => Err(CallError::NotServed { component: target }),
             Some(_) if call.hops > MAX_HOPS => Err(CallError::TooManyHops { limit: MAX_HOPS }),
-            Some(served) => served.admit().map(|place| (served, place)),
+            Some(served) => served.admit(&context).map(|place| (served, place)),
         };
         let (served, place) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => return self.reply(&from, id, Err(error)),
         };
-        let mut context = Context::new(call.deadline_left);
-        context.deadline = now + call.deadline_left;
-        context.hops = call.hops;
-        context.trace = call.trace;
         let node = self.clone();
         let work = async move {
-            let outcome = match node.granted(&served, &call, context.deadline).await {
-                Err(error) => Err(error),
-                Ok(link) => {
-                    let CallEnvelope {
-                        target: component,
-                        function,
-                        source,
-                        args,
-                        ..
-                    } = call;
-                    served
-                        .run(
-                            place,
-                            Request {
-                                component,
-                                function,
-                                source,
-                                link,
-                                args,
-                                context,
-                            },
-                        )
-                        .await
-                }
-            };
+            let outcome = node.run(&served, &place, call, context).await;
             node.reply(&from, id, outcome);
+            // Only now is the call over: whoever waits for the last one may flush the replies next.
+            drop(place);
         };
         let end = self.end.clone();
         self.tasks
             .spawn(async move { end.run_until_cancelled(work).await });
     }
 
+    async fn run(
+        &self,
+        served: &Served,
+        place: &Place,
+        call: CallEnvelope,
+        context: Context,
+    ) -> Outcome {
+        let link = self.granted(served, &call, context.deadline).await?;
+        let CallEnvelope {
+            target: component,
+            function,
+            source,
+            args,
+            ..
+        } = call;
+        served
+            .run(
+                place,
+                Request {
+                    component,
+                    function,
+                    source,
+                    link,
+                    args,
+                    context,
+                },
+            )
+            .await
+    }
+
     /// Checks the grant again, from this host's own table.
     async fn granted(
         &self,
-        served: &super::served::Served,
+        served: &Served,
         call: &CallEnvelope,
         deadline: Instant,
     ) -> Result<Option<Arc<Link>>, CallError> {
@@ -235,18 +264,18 @@ impl Inner {
                 what: Part::Result,
                 limit: limit as u64,
             }),
-            outcome => outcome,
+            outcome => outcome.map_err(CallError::shortened),
         };
         let reply = ReplyEnvelope { id, outcome };
         let line = self.reply_line(to);
-        let size = reply.outcome.as_ref().map_or(512, Bytes::len) + ENVELOPE;
+        let size = reply.outcome.as_ref().map_or(MAX_ERROR, Bytes::len) + ENVELOPE;
         let outbox = if size > MAX_COALESCED {
             &line.bulk
         } else {
             &line.small
         };
         if outbox
-            .push(size, |buffer| reply.encode_into(buffer))
+            .push(size, |buffer| reply.encode_into(buffer), |_| {})
             .is_err()
         {
             // A caller that doesn't drain its replies is not heard either: its own deadline ends the call.
@@ -275,7 +304,7 @@ impl Inner {
                 kind: Kind::Reply,
                 lane,
             };
-            let lost = |_, error| tracing::debug!(%error, "replies were lost; their callers learn it from the bus");
+            let lost = |_, error| tracing::warn!(%error, "a frame of replies was lost; its calls end at their deadline");
             Outbox::start(
                 address,
                 connection.bus.clone(),
@@ -316,6 +345,7 @@ impl Inner {
             .filter(|origin| *origin != &self.origin)
             .filter_map(|origin| Some((origin.clone(), peers.digest(component)?)))
             .collect();
+        hosts.truncate(MAX_KNOWN);
         hosts.extend(
             self.served(component)
                 .map(|served| (self.origin.clone(), served.digest)),

@@ -3,6 +3,7 @@
 use super::{
     Inner,
     line::{Line, token},
+    outbox::NotQueued,
     pending::Outcome,
     served::Served,
 };
@@ -136,7 +137,10 @@ impl Inner {
                 }
             };
             match outcome {
-                Err(error) if may_go_elsewhere(&error) && call.context.left() > Duration::ZERO => {
+                Err(error)
+                    if may_go_elsewhere(&error, call.idempotent)
+                        && call.context.left() > Duration::ZERO =>
+                {
                     last = Some(error);
                 }
                 Err(CallError::NotExported { .. }) => {
@@ -228,7 +232,7 @@ impl Inner {
         if call.grant.is_none() {
             self.operator_may(&served.id)?;
         }
-        let place = served.admit()?;
+        let place = served.admit(&call.context)?;
         if served.interface_of(call.function.key()).is_none() {
             return Err(CallError::not_exported(
                 &call.target,
@@ -244,7 +248,7 @@ impl Inner {
             args: call.args.clone(),
             context: call.context,
         };
-        served.run(place, request).await
+        served.run(&place, request).await
     }
 
     async fn call_there(
@@ -286,21 +290,24 @@ impl Inner {
             args: call.args.clone(),
         };
         let _in_flight = line.enter();
-        let frame = line
-            .send(call.args.len() + ENVELOPE, |buffer| {
-                envelope.encode_into(buffer)
-            })
-            .map_err(|_| overloaded())?;
-        pending.sent(ticket.id, frame);
+        line.send(
+            call.args.len() + ENVELOPE,
+            |buffer| envelope.encode_into(buffer),
+            |frame| pending.sent(ticket.id, frame),
+        )
+        .map_err(|refused| match refused {
+            NotQueued::Full => overloaded(),
+            NotQueued::Closed => CallError::HostGone {
+                host: line.peer.host.clone(),
+            },
+        })?;
         self.busy.notify_one();
         match timeout_at(call.context.deadline, answer).await {
             Ok(Ok(outcome)) => outcome,
             // The table is dropped with the node, and the node is what this future borrows.
             Ok(Err(_)) => Err(CallError::Disconnected { ran: Ran::Maybe }),
-            Err(_) if line.handed_over(frame) => {
-                Err(CallError::DeadlineExceeded { ran: Ran::Maybe })
-            }
-            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+            // It may be on its way, whatever the outbox says: a frame can leave in this very moment.
+            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
         }
     }
 
@@ -371,14 +378,24 @@ impl Route {
     }
 }
 
-/// Whether another replica may do better: the call did not run, and the reason is that host's alone.
-fn may_go_elsewhere(error: &CallError) -> bool {
-    error.ran() == Ran::No
-        && matches!(
+/// Whether another replica may do better: the reason is that host's alone, and the call did not run, or may run twice.
+fn may_go_elsewhere(error: &CallError, idempotent: bool) -> bool {
+    match error.ran() {
+        Ran::No => matches!(
             error,
             CallError::NotServed { .. }
                 | CallError::Stopping { .. }
                 | CallError::Overloaded { .. }
+                | CallError::LinkTableBehind
                 | CallError::HostGone { .. }
-        )
+        ),
+        Ran::Maybe => {
+            idempotent
+                && matches!(
+                    error,
+                    CallError::HostLost { .. } | CallError::InstanceLost { .. }
+                )
+        }
+        Ran::Yes => false,
+    }
 }

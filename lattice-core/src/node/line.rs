@@ -5,7 +5,7 @@
 
 use super::{
     frame_of,
-    outbox::{Address, Destination, Full, Outbox},
+    outbox::{Address, Destination, NotQueued, Outbox, Then},
 };
 use crate::{
     bus::BusError,
@@ -92,28 +92,42 @@ impl Line {
         }
     }
 
-    /// Queues a call of about `size` bytes; big ones travel apart and don't hold up the small.
+    /// Queues a call of about `size` bytes; big ones travel apart and don't hold up the small. `queued` hears which frame
+    /// carries it before the frame can leave.
     pub(crate) fn send(
         &self,
         size: usize,
         encode: impl FnOnce(&mut BytesMut),
-    ) -> Result<u64, Full> {
+        queued: impl FnOnce(u64),
+    ) -> Result<(), NotQueued> {
         let (lane, outbox) = if size > MAX_COALESCED {
             (Lane::Bulk, &self.bulk)
         } else {
             (Lane::Small, &self.small)
         };
-        Ok(frame_of(lane, outbox.push(size, encode)?))
+        self.used(Instant::now());
+        outbox.push(size, encode, |number| queued(frame_of(lane, number)))
     }
 
-    /// Whether that frame has been given to the bus.
-    pub(crate) fn handed_over(&self, frame: u64) -> bool {
-        let outbox = if frame & 0xff == Lane::Bulk as u64 {
-            &self.bulk
-        } else {
-            &self.small
-        };
-        outbox.handed_over(frame >> 8)
+    /// Drops what has not left, and answers which frames have.
+    pub(crate) fn withdraw(&self, then: Then) -> Left {
+        Left {
+            small: self.small.withdraw(then),
+            bulk: self.bulk.withdraw(then),
+        }
+    }
+
+    /// Whether nothing was called over it for `after`, and nothing is under way.
+    pub(crate) fn is_idle(&self, now: Instant, after: Duration) -> bool {
+        let used = self.lock().used;
+        self.in_flight() == 0
+            && self.small.is_idle()
+            && self.bulk.is_idle()
+            && used.is_none_or(|used| now.saturating_duration_since(used) > after)
+    }
+
+    fn used(&self, now: Instant) {
+        self.lock().used = Some(now);
     }
 
     /// Counts a call until the guard is dropped.
@@ -142,6 +156,25 @@ impl Line {
     }
 }
 
+/// Which frames of a line were given to the bus.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    small: u64,
+    bulk: u64,
+}
+
+impl Left {
+    /// Whether this frame was.
+    pub(crate) fn has(self, frame: u64) -> bool {
+        frame >> 8
+            <= if frame & 0xff == Lane::Bulk as u64 {
+                self.bulk
+            } else {
+                self.small
+            }
+    }
+}
+
 /// What the watch over a peer wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -154,6 +187,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 struct Watch {
     heard: Option<Instant>,
+    used: Option<Instant>,
     probed: Option<Instant>,
     unanswered: u32,
 }

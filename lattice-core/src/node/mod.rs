@@ -25,7 +25,7 @@ pub(crate) use caller::Outgoing;
 use crate::{
     auth::ReplayGuard,
     bus::BusError,
-    call::{CallError, Ran},
+    call::{CallError, Part, Ran},
     lattice::Connection,
     name::{ComponentId, HostId},
     wire::{Lane, Origin},
@@ -33,6 +33,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use callee::ReplyLine;
 use line::{Line, token};
+use outbox::Then;
 use pending::Pending;
 use served::Served;
 use std::{
@@ -170,6 +171,7 @@ impl Node {
             tokio::spawn(upkeep::take_replies(inner.clone(), replies)),
             tokio::spawn(upkeep::beat(inner.clone())),
             tokio::spawn(upkeep::watch_over_calls(inner.clone())),
+            tokio::spawn(upkeep::tidy(inner.clone())),
             tokio::spawn(upkeep::follow_presence(inner.clone())),
             tokio::spawn(upkeep::follow_bus(inner.clone())),
             tokio::spawn(serving::follow_links(inner.clone())),
@@ -210,9 +212,15 @@ impl Node {
         inner.leaving.store(true, Ordering::Release);
         inner.say_goodbye(grace).await;
         let served: Vec<_> = inner.served.load().values().cloned().collect();
-        let drained =
-            futures_util::future::join_all(served.iter().map(|served| served.drain(grace))).await;
-        let done = drained.into_iter().all(|drained| drained);
+        served.iter().for_each(|served| served.finish_up());
+        let all_idle = async {
+            // A call that ends may have been what another component's call waited for: look again.
+            while served.iter().any(|served| served.in_flight() > 0) {
+                futures_util::future::join_all(served.iter().map(|served| served.idle())).await;
+            }
+        };
+        let done = tokio::time::timeout(grace, all_idle).await.is_ok();
+        served.iter().for_each(|served| served.stop());
         // What was answered last may still be in an outbox.
         inner.flush_replies(Duration::from_secs(1)).await;
         done
@@ -277,15 +285,16 @@ impl Inner {
         }
     }
 
-    /// The bus did not take a frame: its calls did not run.
+    /// The bus did not take a frame.
     fn frame_lost(&self, peer: u64, frame: u64, error: &BusError) {
         let limit = self.connection.bus.max_payload() as u64;
-        self.pending.fail(peer, |carried_by| {
+        self.pending.fail(Some(peer), |carried_by| {
             (carried_by == Some(frame)).then(|| match error {
                 BusError::TooLarge { .. } => CallError::TooLarge {
-                    what: crate::call::Part::Arguments,
+                    what: Part::Arguments,
                     limit,
                 },
+                BusError::Unconfirmed { .. } => CallError::Disconnected { ran: Ran::Maybe },
                 _ => CallError::Disconnected { ran: Ran::No },
             })
         });
@@ -296,10 +305,12 @@ impl Inner {
         let Some(line) = self.lock_lines().remove(peer) else {
             return;
         };
-        let count = self.pending.fail(line.token, |frame| {
-            let left = frame.is_some_and(|frame| line.handed_over(frame));
+        // First nothing more can leave, then it is sure what has.
+        let left = line.withdraw(Then::Close);
+        let count = self.pending.fail(Some(line.token), |frame| {
+            let frame = frame?;
             let host = peer.host.clone();
-            Some(if left {
+            Some(if left.has(frame) {
                 CallError::HostLost { host }
             } else {
                 CallError::HostGone { host }
@@ -313,9 +324,15 @@ impl Inner {
     fn vanish(&self) {
         self.gone.store(true, Ordering::Release);
         self.end.cancel();
-        self.served.store(Arc::default());
-        self.lock_lines().clear();
+        for served in self.served.swap(Arc::default()).values() {
+            served.cut_off();
+        }
+        for line in std::mem::take(&mut *self.lock_lines()).into_values() {
+            line.withdraw(Then::Close);
+        }
         self.lock_replies().clear();
+        self.pending
+            .fail(None, |_| Some(CallError::Disconnected { ran: Ran::Maybe }));
         self.tasks.close();
     }
 }

@@ -50,9 +50,25 @@ pub(crate) enum Destination {
     Replies(Subject),
 }
 
-/// The queue is full: nothing was queued.
+/// Nothing was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) enum NotQueued {
+    /// Too much waits already.
+    Full,
+    /// The outbox was closed: its destination is gone.
+    Closed,
+}
+
+/// Outboxes made so far by this process. A later one to the same destination numbers its frames higher, or the
+/// destination would take them for replayed ones.
+static OUTBOXES: AtomicU64 = AtomicU64::new(0);
+
+/// Where an outbox starts to count: above every earlier one, and at a place that nobody on the bus can guess.
+fn first_number() -> u64 {
+    let outbox = OUTBOXES.fetch_add(1, Ordering::Relaxed) + 1;
+    let secret = getrandom::u32().unwrap_or(outbox as u32) >> 2;
+    outbox << 32 | u64::from(secret)
+}
 
 /// A queue of envelopes for one destination and the task that sends them.
 #[derive(Debug)]
@@ -69,12 +85,16 @@ impl Outbox {
         auth: Auth,
         lost: impl Fn(u64, BusError) + Send + 'static,
     ) -> Self {
+        let first = first_number();
         let queue = Arc::new(Queue {
             address,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                newest: first,
+                handed: first,
+                ..State::default()
+            }),
             wake: Notify::new(),
-            handed: AtomicU64::new(0),
-            published: watch::Sender::new(0),
+            published: watch::Sender::new(first),
         });
         let task = tokio::spawn(write(queue.clone(), bus, auth, lost));
         Self {
@@ -83,20 +103,32 @@ impl Outbox {
         }
     }
 
-    /// Queues one envelope of about `size` bytes and answers the number of its frame.
+    /// Queues one envelope of about `size` bytes. `queued` hears the number of its frame before the frame can leave.
     pub(crate) fn push(
         &self,
         size: usize,
         encode: impl FnOnce(&mut BytesMut),
-    ) -> Result<u64, Full> {
-        let frame = self.queue.push(size, encode)?;
+        queued: impl FnOnce(u64),
+    ) -> Result<(), NotQueued> {
+        self.queue.push(size, encode, queued)?;
         self.queue.wake.notify_one();
-        Ok(frame)
+        Ok(())
     }
 
-    /// Whether frame `number` has been given to the bus.
-    pub(crate) fn handed_over(&self, number: u64) -> bool {
-        number <= self.queue.handed.load(Ordering::Acquire)
+    /// Drops what has not been given to the bus, and answers the number of the newest frame that has.
+    pub(crate) fn withdraw(&self, then: Then) -> u64 {
+        let mut state = self.queue.lock();
+        state.open = None;
+        state.full.clear();
+        state.waiting = 0;
+        state.closed |= then == Then::Close;
+        // What was opened and dropped is as good as sent for those who wait for an empty outbox.
+        let (handed, newest) = (state.handed, state.newest);
+        drop(state);
+        self.queue
+            .published
+            .send_modify(|published| *published = newest.max(*published));
+        handed
     }
 
     /// Waits until every frame opened so far was given to the bus.
@@ -114,13 +146,20 @@ impl Outbox {
     }
 }
 
+/// What becomes of an outbox after its frames were withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It takes more.
+    GoOn,
+    /// It takes nothing more.
+    Close,
+}
+
 #[derive(Debug)]
 struct Queue {
     address: Address,
     state: Mutex<State>,
     wake: Notify,
-    /// Number of the newest frame on its way to the bus: from here on its calls may have run.
-    handed: AtomicU64,
     /// Number of the newest frame that the bus has taken or refused.
     published: watch::Sender<u64>,
 }
@@ -129,8 +168,11 @@ struct Queue {
 struct State {
     open: Option<Open>,
     full: VecDeque<Open>,
-    /// Number of the newest frame opened; the first is 1.
+    /// Number of the newest frame opened.
     newest: u64,
+    /// Number of the newest frame on its way to the bus: from here on its calls may have run.
+    handed: u64,
+    closed: bool,
     waiting: usize,
 }
 
@@ -145,48 +187,61 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, size: usize, encode: impl FnOnce(&mut BytesMut)) -> Result<u64, Full> {
+    fn push(
+        &self,
+        size: usize,
+        encode: impl FnOnce(&mut BytesMut),
+        queued: impl FnOnce(u64),
+    ) -> Result<(), NotQueued> {
         let mut state = self.lock();
+        if state.closed {
+            return Err(NotQueued::Closed);
+        }
         if state.waiting > 0 && state.waiting + size > MAX_WAITING {
-            return Err(Full);
+            return Err(NotQueued::Full);
         }
-        if state
-            .open
-            .as_ref()
-            .is_some_and(|open| open.writer.len() + size > MAX_COALESCED)
-            && let Some(open) = state.open.take()
+        let fits = |open: &Open| open.writer.len() + size <= MAX_COALESCED;
+        if !state.open.as_ref().is_some_and(fits)
+            && let Some(full) = state.open.take()
         {
-            state.full.push_back(open);
+            state.full.push_back(full);
         }
-        if state.open.is_none() {
-            state.newest += 1;
-            let Address {
-                from,
-                peer,
-                kind,
-                lane,
-                ..
-            } = &self.address;
-            let writer = FrameWriter::new(from.clone(), Some(peer.clone()), *kind, *lane);
-            state.open = Some(Open {
-                number: state.newest,
-                writer,
-            });
-        }
-        let State { open, waiting, .. } = &mut *state;
-        let Some(open) = open else { return Err(Full) };
+        let mut open = match state.open.take() {
+            Some(open) => open,
+            None => {
+                state.newest += 1;
+                let Address {
+                    from,
+                    peer,
+                    kind,
+                    lane,
+                    ..
+                } = &self.address;
+                let writer = FrameWriter::new(from.clone(), Some(peer.clone()), *kind, *lane);
+                Open {
+                    number: state.newest,
+                    writer,
+                }
+            }
+        };
         let before = open.writer.len();
-        open.writer.push(encode).map_err(|_| Full)?;
-        *waiting += open.writer.len() - before;
-        Ok(open.number)
+        let pushed = open.writer.push(encode);
+        state.waiting += open.writer.len().saturating_sub(before);
+        if pushed.is_ok() {
+            queued(open.number);
+        }
+        state.open = Some(open);
+        pushed.map_err(|_| NotQueued::Full)
     }
 
+    /// The next frame; from here on its calls may have run.
     fn next(&self) -> Option<Open> {
         let mut state = self.lock();
         let open = match state.full.pop_front() {
             Some(open) => open,
             None => state.open.take()?,
         };
+        state.handed = open.number;
         if state.open.is_none() && state.full.is_empty() {
             state.waiting = 0;
         } else {
@@ -223,7 +278,6 @@ async fn write(
                 Destination::Replies(subject) => (subject.clone(), None),
             };
             let frame = writer.seal(&auth, number);
-            queue.handed.store(number, Ordering::Release);
             if let Err(error) = bus.publish(to, reply, frame).await {
                 lost(number, error);
             }

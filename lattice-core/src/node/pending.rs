@@ -113,17 +113,18 @@ impl Pending {
         waiting.is_some_and(|waiting| waiting.answer.send(outcome).is_ok())
     }
 
-    /// Ends calls to `peer`: each frame (`None`: still being queued) with what `error` says for it, if it says anything.
+    /// Ends calls to `peer`, or to anyone: each frame (`None`: not queued yet) with what `error` says for it, if anything.
     pub(crate) fn fail(
         &self,
-        peer: u64,
+        peer: Option<u64>,
         error: impl Fn(Option<u64>) -> Option<CallError>,
     ) -> usize {
         let mut table = self.lock();
         let mut ended = Vec::new();
         for index in 0..table.slots.len() {
             let slot = &table.slots[index];
-            let Some(waiting) = slot.call.as_ref().filter(|waiting| waiting.peer == peer) else {
+            let meant = |waiting: &&Waiting| peer.is_none_or(|peer| waiting.peer == peer);
+            let Some(waiting) = slot.call.as_ref().filter(meant) else {
                 continue;
             };
             let Some(error) = error(waiting.frame) else {
@@ -221,7 +222,7 @@ mod tests {
         let (_other, mut answer_other) = pending.open(2, Instant::now()).expect("room");
         pending.sent(a.id, 1);
         pending.sent(b.id, 2);
-        let count = pending.fail(1, |frame| {
+        let count = pending.fail(Some(1), |frame| {
             (frame == Some(2)).then_some(CallError::LinkTableBehind)
         });
         assert_eq!(count, 1);

@@ -1,10 +1,11 @@
 //! One component in service on this node: its bounded queue, its links, its calls.
 //!
-//! States: *serving* → *stopping* (takes no new call, finishes what it has) → gone.
+//! States: *serving* → *finishing* (its host leaves: it takes what calls under way still need) → *stopped* (takes nothing,
+//! finishes what it has) → cut off.
 
 use super::pending::Outcome;
 use crate::{
-    call::{CallError, Part, Ran},
+    call::{CallError, Context, Part, Ran},
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName},
     serve::{Answer, Request, Service},
@@ -12,7 +13,7 @@ use crate::{
     wire::FunctionKey,
 };
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     any::Any,
     collections::HashMap,
@@ -28,6 +29,7 @@ use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 /// How much of one component runs and waits on one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +85,26 @@ pub(crate) struct Served {
     /// Calls admitted and not yet ended: running and queued.
     admitted: AtomicUsize,
     idle: watch::Sender<()>,
-    stopping: watch::Sender<bool>,
-    gates: watch::Sender<HashMap<LinkKey, (Arc<Link>, watch::Receiver<Gate>)>>,
+    state: watch::Sender<State>,
+    /// Ends the calls that still run when the component is taken out of service.
+    end: CancellationToken,
+    gates: watch::Sender<Gates>,
+}
+
+/// The links that the service was told of, by the address of the link: asked on every call, it builds no key.
+type Gates = HashMap<usize, (LinkKey, Arc<Link>, watch::Receiver<Gate>)>;
+
+fn address(link: &Arc<Link>) -> usize {
+    Arc::as_ptr(link).addr()
+}
+
+/// Whether a component takes calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    Serving,
+    /// Its host is leaving: only what calls that are under way still need.
+    Finishing,
+    Stopped,
 }
 
 /// How long a call waits for the service to be told of a link that the table already has.
@@ -104,7 +124,7 @@ pub(crate) struct Place(Arc<Served>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.0.admitted.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.0.admitted.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.idle.send_replace(());
         }
     }
@@ -134,29 +154,42 @@ impl Served {
             running: Semaphore::new(limits.concurrent.get().min(Semaphore::MAX_PERMITS)),
             admitted: AtomicUsize::new(0),
             idle: watch::Sender::new(()),
-            stopping: watch::Sender::new(false),
+            state: watch::Sender::new(State::Serving),
+            end: CancellationToken::new(),
             gates: watch::Sender::new(HashMap::new()),
         }
     }
 
     /// A place in the queue, or why there is none.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Place, CallError> {
-        if *self.stopping.borrow() {
-            return Err(CallError::Stopping {
+    pub(crate) fn admit(self: &Arc<Self>, context: &Context) -> Result<Place, CallError> {
+        let most = self
+            .limits
+            .concurrent
+            .get()
+            .saturating_add(self.limits.queued);
+        let admitted = self
+            .admitted
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
+                (now < most).then_some(now + 1)
+            });
+        if admitted.is_err() {
+            return Err(CallError::Overloaded {
                 component: self.id.clone(),
             });
         }
-        let most = self.limits.concurrent.get() + self.limits.queued;
-        let admitted = self
-            .admitted
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                (now < most).then_some(now + 1)
-            });
-        match admitted {
-            Ok(_) => Ok(Place(self.clone())),
-            Err(_) => Err(CallError::Overloaded {
+        // Counted first, asked then: whoever drains sees either the count or the refusal.
+        let place = Place(self.clone());
+        let open = match *self.state.borrow() {
+            State::Serving => true,
+            State::Finishing => context.hops > 0,
+            State::Stopped => false,
+        };
+        if open {
+            Ok(place)
+        } else {
+            Err(CallError::Stopping {
                 component: self.id.clone(),
-            }),
+            })
         }
     }
 
@@ -170,12 +203,16 @@ impl Served {
         self.admitted.load(Ordering::Relaxed)
     }
 
-    /// Runs a call that has a place: waits for its turn and its link, then for the service, all by the deadline.
-    pub(crate) async fn run(&self, _place: Place, request: Request) -> Outcome {
+    /// Runs a call that has a place: waits for its link and its turn, then for the service, all by the deadline.
+    pub(crate) async fn run(&self, _place: &Place, request: Request) -> Outcome {
         let deadline = request.context.deadline;
         let late = CallError::DeadlineExceeded { ran: Ran::No };
         if Instant::now() >= deadline {
             return Err(late);
+        }
+        // Before its turn: a link that its provider is slow to accept holds up nobody else.
+        if let Some(link) = &request.link {
+            self.pass_gate(link, deadline).await?;
         }
         let _turn = match self.running.try_acquire() {
             Ok(turn) => turn,
@@ -189,22 +226,57 @@ impl Served {
                 Err(_) => return Err(late),
             },
         };
-        if let Some(link) = &request.link {
-            self.pass_gate(link, deadline).await?;
-        }
+        let link = request.link.clone();
         let answer = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)))
             .map_err(panicked)?;
         let result = match answer {
             Answer::Ready(result) => result,
-            Answer::Later(future) => {
-                match timeout_at(deadline, AssertUnwindSafe(future).catch_unwind()).await {
-                    Ok(Ok(result)) => result,
-                    Ok(Err(panic)) => Err(panicked(panic)),
-                    Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
-                }
+            Answer::Later(future) => self.finish(future, deadline).await,
+        };
+        self.check_size(result.map_err(|error| self.as_own(error, link.as_deref()))?)
+    }
+
+    async fn finish(&self, future: BoxFuture<'static, Outcome>, deadline: Instant) -> Outcome {
+        let run = timeout_at(deadline, AssertUnwindSafe(future).catch_unwind());
+        match self.end.run_until_cancelled(run).await {
+            Some(Ok(Ok(result))) => result,
+            Some(Ok(Err(panic))) => Err(panicked(panic)),
+            Some(Err(_)) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
+            None => Err(CallError::InstanceLost {
+                reason: "it was taken out of service".to_owned(),
+            }),
+        }
+    }
+
+    /// What the service says of a call that it was given. An error of a call that it made itself is its own failure: it
+    /// has run, whatever that call did.
+    fn as_own(&self, error: CallError, link: Option<&Link>) -> CallError {
+        match error {
+            CallError::BadArguments { .. }
+            | CallError::NotExported { .. }
+            | CallError::OperatorDenied => error,
+            CallError::Overloaded { ref component } | CallError::Stopping { ref component }
+                if *component == self.id =>
+            {
+                error
             }
-        }?;
-        self.check_size(result)
+            CallError::LinkRejected { ref source_id, .. }
+                if link.is_some_and(|link| link.source == *source_id) =>
+            {
+                error
+            }
+            CallError::DeadlineExceeded { .. } => CallError::DeadlineExceeded { ran: Ran::Maybe },
+            CallError::TooLarge {
+                what: Part::Arguments,
+                ..
+            } => CallError::CalleeFailed {
+                reason: error.to_string(),
+            },
+            error if error.ran() == Ran::No => CallError::CalleeFailed {
+                reason: error.to_string(),
+            },
+            error => error,
+        }
     }
 
     fn check_size(&self, result: Bytes) -> Outcome {
@@ -218,12 +290,10 @@ impl Served {
     }
 
     async fn pass_gate(&self, link: &Arc<Link>, deadline: Instant) -> Result<(), CallError> {
-        let told = |gates: &HashMap<LinkKey, (Arc<Link>, watch::Receiver<Gate>)>| {
-            let (told, gate) = gates.get(&link.key())?;
-            Arc::ptr_eq(told, link).then(|| gate.clone())
-        };
+        let told = |gates: &Gates| gates.get(&address(link)).map(|(_, _, gate)| gate.clone());
         let found = told(&self.gates.borrow());
         let mut gate = match found {
+            Some(gate) if *gate.borrow() == Gate::Open => return Ok(()),
             Some(gate) => gate,
             None => {
                 let mut gates = self.gates.subscribe();
@@ -259,7 +329,9 @@ impl Served {
     ) -> impl Future<Output = Gate> + Send + use<> {
         let (state, gate) = watch::channel(Gate::Asking);
         self.gates.send_modify(|gates| {
-            gates.insert(link.key(), (link.clone(), gate));
+            let key = link.key();
+            gates.retain(|_, (known, _, _)| *known != key);
+            gates.insert(address(&link), (key, link.clone(), gate));
         });
         // Asked at once: what the service hears of a link comes in the order of its changes.
         let asked = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.linked(link)));
@@ -290,17 +362,19 @@ impl Served {
     pub(crate) fn told(&self) -> Vec<(LinkKey, Arc<Link>)> {
         self.gates
             .borrow()
-            .iter()
-            .map(|(key, (link, _))| (key.clone(), link.clone()))
+            .values()
+            .map(|(key, link, _)| (key.clone(), link.clone()))
             .collect()
     }
 
     /// Tells the service that a link is gone.
     pub(crate) fn unlink(&self, key: &LinkKey) {
-        if self
-            .gates
-            .send_if_modified(|gates| gates.remove(key).is_some())
-        {
+        let removed = self.gates.send_if_modified(|gates| {
+            let before = gates.len();
+            gates.retain(|_, (known, _, _)| known != key);
+            gates.len() < before
+        });
+        if removed {
             let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
             if told.is_err() {
                 tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was taken away");
@@ -308,18 +382,37 @@ impl Served {
         }
     }
 
-    /// Takes no new calls and waits for the running ones. False when some were still running after `grace`.
-    pub(crate) async fn drain(&self, grace: Duration) -> bool {
-        self.stopping.send_replace(true);
+    /// Whether it takes calls from others.
+    pub(crate) fn is_serving(&self) -> bool {
+        *self.state.borrow() == State::Serving
+    }
+
+    /// Takes only what calls under way still need.
+    pub(crate) fn finish_up(&self) {
+        self.state.send_if_modified(|state| {
+            std::mem::replace(state, (*state).max(State::Finishing)) != *state
+        });
+    }
+
+    /// Takes no new calls.
+    pub(crate) fn stop(&self) {
+        self.state.send_replace(State::Stopped);
+    }
+
+    /// Ends the calls that still run.
+    pub(crate) fn cut_off(&self) {
+        self.stop();
+        self.end.cancel();
+    }
+
+    /// Waits until no call runs or waits here.
+    pub(crate) async fn idle(&self) {
         let mut idle = self.idle.subscribe();
-        let drained = async {
-            while self.admitted.load(Ordering::Acquire) > 0 {
-                if idle.changed().await.is_err() {
-                    return;
-                }
+        while self.admitted.load(Ordering::SeqCst) > 0 {
+            if idle.changed().await.is_err() {
+                return;
             }
-        };
-        tokio::time::timeout(grace, drained).await.is_ok()
+        }
     }
 }
 

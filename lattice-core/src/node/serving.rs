@@ -11,7 +11,12 @@ use crate::{
     serve::Service,
     types::PublishError,
 };
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Questions of who serves a component that wait for this node at most.
@@ -79,13 +84,18 @@ impl Serving {
     /// Takes no new calls, tells the others, and waits for the running ones for at most `grace`. False when some were
     /// still running then; they are cut off.
     pub async fn stop(self, grace: Duration) -> bool {
-        self.served.drain(grace).await
+        self.served.stop();
+        self.node.news.notify_one();
+        tokio::time::timeout(grace, self.served.idle())
+            .await
+            .is_ok()
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
         let (id, served) = (&self.served.id, &self.served);
+        served.cut_off();
         self.node.served.rcu(|all| {
             let mut all = HashMap::clone(all);
             if all
@@ -121,7 +131,7 @@ impl Node {
         limits: ServeLimits,
     ) -> Result<Serving, ServeError> {
         let node = self.inner();
-        if node.leaving.load(std::sync::atomic::Ordering::Acquire) {
+        if node.leaving.load(Ordering::Acquire) {
             return Err(ServeError::Leaving {
                 host: self.host_id().clone(),
             });
@@ -168,6 +178,9 @@ impl Node {
         });
         if taken {
             return Err(already());
+        }
+        if node.leaving.load(Ordering::Acquire) {
+            served.stop();
         }
         node.newly_served.notify_one();
         node.news.notify_one();

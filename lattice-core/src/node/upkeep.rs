@@ -4,6 +4,7 @@ use super::{
     Announce, Inner,
     discovery::QUESTION,
     line::{Line, Step, token},
+    outbox::Then,
 };
 use crate::{
     bus::{Body as Carried, BusState, Message, Subscription},
@@ -31,10 +32,12 @@ const BEAT: Duration = Duration::from_secs(1);
 const CROWD: usize = 200;
 /// How soon news (a component more or less, a host that just came) may be told again.
 const NEWS: Duration = Duration::from_millis(50);
+/// Stands for the frame in the reply subject of a probe.
+const PROBE: u64 = u64::MAX;
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// A way back to a caller that was not used for this long is taken down.
-const REPLY_IDLE: Duration = Duration::from_secs(60);
+/// A way to or from a host that was not used for this long is taken down.
+const UNUSED: Duration = Duration::from_secs(60);
 
 /// Beats once a second, and at once when there is news.
 pub(super) async fn beat(node: Arc<Inner>) {
@@ -82,13 +85,10 @@ pub(super) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
     }
 }
 
-/// Asks after hosts that let calls wait, and ends their calls when they are gone. Also takes down unused ways back.
+/// Asks after hosts that let calls wait, and ends their calls when they are gone.
 pub(super) async fn watch_over_calls(node: Arc<Inner>) {
     loop {
-        tokio::select! {
-            () = node.busy.notified() => {}
-            () = tokio::time::sleep(REPLY_IDLE) => {}
-        }
+        node.busy.notified().await;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while node.pending.len() > 0 {
@@ -103,9 +103,24 @@ pub(super) async fn watch_over_calls(node: Arc<Inner>) {
                 node.look_after(&line).await;
             }
         }
+    }
+}
+
+/// Takes down the ways to and from hosts that were not used for a while.
+pub(super) async fn tidy(node: Arc<Inner>) {
+    loop {
+        tokio::time::sleep(UNUSED).await;
         let now = Instant::now();
         node.lock_replies()
-            .retain(|_, line| !line.is_idle(now, REPLY_IDLE));
+            .retain(|_, line| !line.is_idle(now, UNUSED));
+        node.lock_lines().retain(|_, line| {
+            // Whoever holds it may be about to call over it.
+            let idle = Arc::strong_count(line) == 1 && line.is_idle(now, UNUSED);
+            if idle {
+                line.withdraw(Then::Close);
+            }
+            !idle
+        });
     }
 }
 
@@ -137,15 +152,17 @@ pub(super) async fn follow_presence(node: Arc<Inner>) {
 /// When the bus goes away, every call in flight ends at once; when it is back, everyone is told of us.
 pub(super) async fn follow_bus(node: Arc<Inner>) {
     let mut state = node.connection.bus.state();
-    loop {
+    let mut before = *state.borrow_and_update();
+    while state.changed().await.is_ok() {
         let now = *state.borrow_and_update();
-        match now {
-            BusState::Connected => node.news.notify_one(),
-            _ => node.bus_lost(),
+        // Told without a difference: it was away and is back already.
+        if now != BusState::Connected || before == BusState::Connected {
+            node.bus_lost();
         }
-        if state.changed().await.is_err() {
-            return;
+        if now == BusState::Connected {
+            node.news.notify_one();
         }
+        before = now;
     }
 }
 
@@ -160,6 +177,7 @@ impl Inner {
                 .served
                 .load()
                 .values()
+                .filter(|served| served.is_serving())
                 .map(|served| Served {
                     id: served.id.clone(),
                     digest: served.digest,
@@ -241,7 +259,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The bus says that a frame of ours reached nobody.
+    /// The bus says that a frame of ours reached nobody. Anyone on the bus can say so: it counts only for a frame that
+    /// carries a call now, whose number a stranger would have to read off the bus.
     fn nobody_there(self: &Arc<Self>, message: &Message) {
         let Some((peer, frame)) = parse_reply(&message.subject) else {
             return;
@@ -254,14 +273,22 @@ impl Inner {
             .values()
             .find(|line| line.token == peer)
             .cloned();
-        let Some(line) = line else { return };
+        let Some(line) = line else {
+            return;
+        };
+        if frame == PROBE {
+            // A host that answers is there, whatever else is said: only silence makes this the end.
+            return;
+        }
         let host = line.peer.host.clone();
         // What that very frame carried never arrived; what went before may have.
-        self.pending.fail(peer, |carried_by| {
+        let ended = self.pending.fail(Some(peer), |carried_by| {
             (carried_by == Some(frame)).then(|| CallError::HostGone { host: host.clone() })
         });
-        self.connection.presence.lost(&line.peer);
-        self.peer_lost(&line.peer);
+        if ended > 0 {
+            self.connection.presence.lost(&line.peer);
+            self.peer_lost(&line.peer);
+        }
     }
 
     async fn look_after(self: &Arc<Self>, line: &Arc<Line>) {
@@ -273,8 +300,7 @@ impl Inner {
                     subjects.call(&line.peer.host, line.peer.epoch),
                     self.sequence.load(Ordering::Relaxed),
                 );
-                let reply =
-                    subjects.reply(&self.origin.host, self.origin.epoch, line.token, u64::MAX);
+                let reply = subjects.reply(&self.origin.host, self.origin.epoch, line.token, PROBE);
                 let probe = Probe { nonce: number };
                 let frame = self.lone_frame(Some(&line.peer), &probe);
                 let Ok(frame) = frame else { return };
@@ -289,15 +315,18 @@ impl Inner {
         }
     }
 
-    /// Frames still here did not run; frames handed over may have.
+    /// Frames still here are dropped and did not run; frames handed over may have.
     fn bus_lost(&self) {
         let lines: Vec<Arc<Line>> = self.lock_lines().values().cloned().collect();
         for line in lines {
-            self.pending.fail(line.token, |frame| {
-                let left = frame.is_some_and(|frame| line.handed_over(frame));
-                Some(CallError::Disconnected {
-                    ran: if left { Ran::Maybe } else { Ran::No },
-                })
+            let left = line.withdraw(Then::GoOn);
+            self.pending.fail(Some(line.token), |frame| {
+                let ran = if left.has(frame?) {
+                    Ran::Maybe
+                } else {
+                    Ran::No
+                };
+                Some(CallError::Disconnected { ran })
             });
         }
     }

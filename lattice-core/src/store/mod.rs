@@ -4,7 +4,7 @@
 //! * Every successful write (a put, a delete, an expiry) gives its key a [`Revision`] that is higher than any before it in
 //!   this store; the operations of one commit get theirs in order. Revisions only compare within one [`Incarnation`].
 //! * [`commit`](Store::commit) is atomic: all operations or none; each may name the state that it expects its key to be in.
-//!   Once it is answered, reads see all of it (a replicated store's may be moments behind, see [`read`](Store::read)).
+//!   Once it is answered, every [`read`](Store::read) sees all of it.
 //! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`], which never ends within a commit, and then delivers
 //!   changes in revision order, each key's last one surely: a watcher that is slow may miss values that were overwritten
 //!   meanwhile. After a reconnect, or when the watch fell too far behind, it delivers a new whole snapshot instead: whoever
@@ -67,8 +67,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`StoreError::Unavailable`].
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>>;
 
-    /// The entry at `key`, if it has one. On a replicated store another replica than the one that took the last write may
-    /// answer, behind by moments: whoever decides by what was read says so in the [`Expect`] of what follows.
+    /// The entry at `key`, if it has one.
     ///
     /// # Errors
     /// [`StoreError`].

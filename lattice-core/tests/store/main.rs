@@ -1,5 +1,6 @@
 //! The store: every implementation against the contract, and NATS against a real server.
 
+mod cluster;
 mod fault;
 mod memory;
 mod nats;
@@ -17,7 +18,7 @@ use lattice_core::store::{
 use std::time::Duration;
 
 /// Far more than any step takes: a test that hangs says where.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     let Ok(done) = tokio::time::timeout(PATIENCE, work).await else {

@@ -219,19 +219,42 @@ async fn expired_and_deleted_keys_leave_markers_with_a_term() {
 #[tokio::test]
 async fn large_snapshots_arrive_whole() {
     let server = NatsConfig::default().jetstream().start().await;
-    let store = open(&server.url(), "prod").await;
-    // More than the server sends before it waits for the watch to catch up.
-    for round in 0..20 {
-        let ops = (0..4).map(|i| {
-            let body = vec![round; MAX_VALUE];
-            Op::put(key(&format!("r{round}i{i}")), body, Expect::Absent)
-        });
-        soon("a commit", store.commit(ops.collect()))
-            .await
-            .expect("in reach");
+    // More bytes, then more messages, than the server and the client hold for a watch that has not caught up.
+    for (name, commits, ops, size) in [("bytes", 20, 4, MAX_VALUE), ("keys", 80, 1_000, 20)] {
+        let store = open(&server.url(), name).await;
+        for round in 0..commits {
+            let ops = (0..ops).map(|i| {
+                let body = vec![1; size];
+                Op::put(key(&format!("r{round}i{i}")), body, Expect::Absent)
+            });
+            soon("a commit", store.commit(ops.collect()))
+                .await
+                .expect("in reach");
+        }
+        let mut watch = store.watch().await.expect("in reach");
+        let (.., entries) = snapshot(&mut watch).await;
+        assert_eq!(entries.len(), commits * ops);
+        assert!(entries.iter().all(|entry| entry.value.len() == size));
     }
-    let mut watch = store.watch().await.expect("in reach");
-    let (.., entries) = snapshot(&mut watch).await;
-    assert_eq!(entries.len(), 80);
-    assert!(entries.iter().all(|entry| entry.value.len() == MAX_VALUE));
+}
+
+#[tokio::test]
+async fn more_commits_at_once_than_a_stream_takes() {
+    const WRITERS: usize = 10;
+    const EACH: usize = 10;
+    let server = NatsConfig::default().jetstream().start().await;
+    let url = server.url();
+    let stores = join_all((0..WRITERS).map(|_| open(&url, "prod"))).await;
+    let commits = (0..WRITERS * EACH).map(|i| {
+        let ops = (0..5).map(|k| put(&format!("c{i}k{k}"), "v", Expect::Absent));
+        soon(
+            "a commit",
+            stores[i % WRITERS].commit(ops.flatten().collect()),
+        )
+    });
+    for result in join_all(commits).await {
+        result.expect("room for everyone in the end");
+    }
+    let (.., entries) = snapshot(&mut stores[0].watch().await.expect("in reach")).await;
+    assert_eq!(entries.len(), WRITERS * EACH * 5);
 }

@@ -25,8 +25,8 @@ pub const API: &str = "test:calls/api@0.1.0";
 const ECHO: &str = "func(text: string) -> string";
 const PLAIN: &str = "func()";
 
-/// `echo` answers its text, `wait` answers when told to, `panic` panics, `later-panic` panics after a yield, `deep` calls
-/// itself through its own link, `fail` fails, `left` answers the milliseconds left.
+/// `echo` answers its text, `wait` answers when told to, `panic` panics, `later-panic` panics after a yield, `fail`
+/// fails, `left` answers the milliseconds left.
 #[derive(Default)]
 pub struct Api {
     pub calls: AtomicUsize,
@@ -177,3 +177,8 @@ pub async fn lattice() -> Lattice {
         .await
         .expect("an in-memory lattice opens")
 }
+
+/// Not every test crate uses all of this.
+const _: fn() = || {
+    let _ = (lattice, wait, echo, text);
+};

@@ -125,13 +125,13 @@ fn import(
     let interface = InterfaceName::new(name)?;
     let mut functions = InterfaceTypes::default();
     for (function, item) in instance.exports(engine) {
-        let (function, plan) = match plan(&interface, function, &item.ty)? {
-            Some(planned) => planned,
-            None => continue,
+        let Some((function, plan)) = plan(&interface, function, &item.ty)? else {
+            continue;
         };
-        let handler: Arc<dyn ImportHandler<Guest>> = match builtin::function(&interface, &plan)? {
-            Some(handler) => handler,
-            None => {
+        let handler: Arc<dyn ImportHandler<Guest>> =
+            if let Some(handler) = builtin::function(&interface, &plan)? {
+                handler
+            } else {
                 functions
                     .functions
                     .insert(function.clone(), plan.signature().to_owned());
@@ -141,8 +141,7 @@ fn import(
                     &plan,
                     &item.ty,
                 ))
-            }
-        };
+            };
         let linked = linker
             .instance(name)
             .and_then(|mut linker| link_import(&mut linker, plan, handler));

@@ -64,7 +64,7 @@ impl Instances {
     pub fn warm() -> Self {
         Self::Warm {
             most: NonZeroUsize::MIN.saturating_add(15),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     }
 }

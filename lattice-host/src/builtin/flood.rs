@@ -59,7 +59,7 @@ impl Flood {
             .saturating_add(u32::try_from(earned).unwrap_or(u32::MAX))
             .min(BURST);
         // What was earned but not counted yet stays earned.
-        self.filled = if since > Duration::from_secs(60) {
+        self.filled = if since > Duration::from_mins(1) {
             now
         } else {
             self.filled + time_for(earned)

@@ -18,8 +18,6 @@ pub(crate) use function::function;
 pub(crate) use voice::Voice;
 pub(crate) use wasi::{Wasi, linker};
 
-use lattice_core::name::InterfaceName;
-
 /// Packages that are served by the WASI implementation.
 const WASI: [&str; 6] = [
     "wasi:cli",
@@ -53,11 +51,6 @@ pub(crate) fn missing(import: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether an import is served by the host in any way.
-pub(crate) fn is_builtin(interface: &InterfaceName) -> bool {
-    is_wasi(interface.as_str()) || function::serves(interface)
-}
-
 /// Package and version.
 fn split(import: &str) -> Option<(&str, &str)> {
     let (package, interface) = import.split_once('/')?;
@@ -67,6 +60,7 @@ fn split(import: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lattice_core::name::InterfaceName;
 
     #[test]
     fn what_is_built_in_is_known_by_name_and_version() {
@@ -86,9 +80,9 @@ mod tests {
             cfg!(not(feature = "p3"))
         );
         assert!(missing("wasi:keyvalue/store@0.2.0").is_none());
-        let builtin = |name| is_builtin(&InterfaceName::new(name).expect(name));
-        assert!(builtin("wasi:logging/logging@0.1.0-draft"));
-        assert!(builtin("lattice:rpc/links@0.1.3"));
-        assert!(!builtin("lattice:keyvalue/store@0.1.0"));
+        let served = |name| function::serves(&InterfaceName::new(name).expect(name));
+        assert!(served("wasi:logging/logging@0.1.0-draft"));
+        assert!(served("lattice:rpc/links@0.1.3"));
+        assert!(!served("lattice:keyvalue/store@0.1.0"));
     }
 }

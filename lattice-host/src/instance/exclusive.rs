@@ -1,6 +1,6 @@
 //! Warm instances that serve one call at a time.
 
-use super::{Call, HostedActor, Outcome, guest::Serving, instance::Instance};
+use super::{Call, HostedActor, Outcome, guest::Serving, store::Instance};
 use crate::{
     actor::{Export, Instances},
     instance::Guest,

@@ -3,8 +3,9 @@
 use super::{HostedActor, guest::Guest, vitals::CpuOverrun};
 use crate::transcode::LiftError;
 use lattice_core::call::{CallError, Part};
+use rustc_demangle::demangle;
 use std::fmt::Write as _;
-use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime::{Error, FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// Frames of a trap that are told: enough to find the place, and one line of a log.
@@ -17,10 +18,7 @@ pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
             component: guest.actor.id.clone(),
         };
     }
-    // With a backtrace it was something that the guest passed to an import, not its result.
-    if error.downcast_ref() == Some(&LiftError::TooLarge)
-        && error.downcast_ref::<WasmBacktrace>().is_none()
-    {
+    if error.downcast_ref() == Some(&LiftError::ResultTooLarge) {
         return CallError::TooLarge {
             what: Part::Result,
             limit: guest.actor.limits.result.as_u64(),
@@ -42,7 +40,7 @@ pub(super) fn reason(error: &Error, guest: &Guest) -> String {
     let mut reason = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => "it recursed too deeply: the stack is full".to_owned(),
         Some(trap) => trap.to_string(),
-        None => error.root_cause().to_string(),
+        None => told(error),
     };
     if let Some(denied) = guest.allowance.denied() {
         reason = format!("{denied} ({reason})");
@@ -53,20 +51,20 @@ pub(super) fn reason(error: &Error, guest: &Guest) -> String {
     reason
 }
 
+/// What an error of the host's own says, without the backtrace that comes first when it went through the guest.
+fn told(error: &Error) -> String {
+    let skip = usize::from(error.downcast_ref::<WasmBacktrace>().is_some());
+    let texts: Vec<String> = error.chain().skip(skip).map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
 /// The functions that have a name, innermost first.
 fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
     let frames = backtrace.frames().iter();
-    let named = frames.filter_map(|frame| {
-        let symbol = frame
-            .symbols()
-            .first()
-            .and_then(wasmtime::FrameSymbol::name);
-        symbol.or_else(|| frame.func_name()).map(str::to_owned)
-    });
     let mut separator = ", in ";
-    for name in named.take(FRAMES) {
+    for name in frames.filter_map(FrameInfo::func_name).take(FRAMES) {
         // Writing to a string never fails.
-        let _ = write!(reason, "{separator}`{name}`");
+        let _ = write!(reason, "{separator}`{:#}`", demangle(name));
         separator = " < ";
     }
 }

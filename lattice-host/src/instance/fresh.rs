@@ -1,6 +1,6 @@
 //! A new instance for each call.
 
-use super::{Call, HostedActor, Outcome, guest::Serving, instance::Instance};
+use super::{Call, HostedActor, Outcome, guest::Serving, store::Instance};
 use crate::actor::Export;
 use std::sync::Arc;
 

@@ -11,8 +11,8 @@ mod exclusive;
 mod failure;
 mod fresh;
 mod guest;
-mod instance;
 mod shared;
+mod store;
 mod vitals;
 
 pub(crate) use guest::{Guest, Outgoing, outgoing};
@@ -22,17 +22,18 @@ use crate::{
     builtin::Voice,
     engine::Engine,
     limits::Limits,
-    transcode::Asyncness,
+    transcode::{Arguments, Asyncness},
 };
 use bytes::Bytes;
 use exclusive::Exclusive;
 use futures_util::FutureExt;
 use lattice_core::{
-    call::{CallError, Context, Ran},
+    call::{CallError, Context, Part, Ran},
     name::ComponentId,
     node::Caller,
     serve::{Answer, Request, Service},
     types::ComponentTypes,
+    wire::FunctionKey,
 };
 use shared::Shared;
 use std::sync::Arc;
@@ -99,6 +100,12 @@ impl Service for ActorService {
                 }));
             }
         };
+        if arguments.guest_bytes().0 > actor.limits.memory.as_u64() {
+            return Answer::Ready(Err(CallError::TooLarge {
+                what: Part::Arguments,
+                limit: actor.limits.memory.as_u64(),
+            }));
+        }
         let call = Call {
             function: request.function,
             arguments,
@@ -114,7 +121,7 @@ impl Service for ActorService {
         let Some(wall) = actor
             .limits
             .wall
-            .filter(|wall| *wall < call_left(&request.context))
+            .filter(|wall| *wall < request.context.left())
         else {
             return Answer::Later(answer);
         };
@@ -127,14 +134,10 @@ impl Service for ActorService {
     }
 }
 
-fn call_left(context: &Context) -> std::time::Duration {
-    context.left()
-}
-
 /// One call, with arguments that are what the function takes.
 #[derive(Clone)]
 struct Call {
-    function: lattice_core::wire::FunctionKey,
-    arguments: crate::transcode::Arguments,
+    function: FunctionKey,
+    arguments: Arguments,
     context: Context,
 }

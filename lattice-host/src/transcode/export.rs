@@ -63,7 +63,7 @@ impl<T: Send + 'static> BoundExport<T> {
     ///
     /// # Errors
     /// When the guest traps. The store is then of no more use. A result over the store's hostcall fuel is a
-    /// [`LiftError::TooLarge`](super::LiftError::TooLarge).
+    /// [`LiftError::ResultTooLarge`](super::LiftError::ResultTooLarge).
     ///
     /// A guest that waits for what never comes is not an error but waits: put a deadline around the call.
     ///
@@ -71,10 +71,11 @@ impl<T: Send + 'static> BoundExport<T> {
     /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
     pub(crate) async fn call(&self, store: &mut Store<T>, arguments: Arguments) -> Result<Vec<u8>> {
         match &self.callee {
-            Callee::Sync(function) => function.call(store, arguments.0).await,
+            Callee::Sync(function) => function.call(store, arguments.wire).await,
             Callee::Async(function) => {
-                let call =
-                    async |accessor: &Accessor<T>| function.start(accessor, arguments.0)?.1.await;
+                let call = async |accessor: &Accessor<T>| {
+                    function.start(accessor, arguments.wire)?.1.await
+                };
                 store.run_concurrent(call).await?
             }
         }
@@ -98,8 +99,8 @@ impl<T: Send + 'static> BoundExport<T> {
         arguments: Arguments,
     ) -> Result<(GuestTaskId, Running<'a>)> {
         match &self.callee {
-            Callee::Sync(function) => function.start(accessor, arguments.0),
-            Callee::Async(function) => function.start(accessor, arguments.0),
+            Callee::Sync(function) => function.start(accessor, arguments.wire),
+            Callee::Async(function) => function.start(accessor, arguments.wire),
         }
     }
 

@@ -52,8 +52,9 @@ mod validate;
 mod wire;
 
 pub(crate) use export::{BoundExport, ExportFunction};
-pub(crate) use import::{ImportError, ImportHandler, Reply, link_import};
-pub(crate) use plan::{Asyncness, FunctionPlan, PlanError};
+pub(crate) use import::{ImportHandler, Reply, link_import};
+pub(crate) use plan::{Asyncness, FunctionPlan};
 pub(crate) use raw::LiftError;
-pub(crate) use validate::{Arguments, GuestBytes};
-pub(crate) use wire::ValueError;
+pub(crate) use validate::Arguments;
+#[cfg(test)]
+use {import::ImportError, plan::PlanError, validate::GuestBytes, wire::ValueError};

@@ -22,7 +22,6 @@ pub(crate) struct FunctionPlan {
     name: Box<str>,
     asyncness: Asyncness,
     signature: Box<str>,
-    signature_hash: [u8; 8],
     pub(super) tree: Tree,
     pub(super) params: Box<[NodeId]>,
     pub(super) result: Option<NodeId>,
@@ -70,7 +69,6 @@ impl FunctionPlan {
             interface: interface.into(),
             name: name.into(),
             asyncness,
-            signature_hash: hash(&signature),
             signature,
             params_flat: flat(&params),
             result_flat: flat(result.as_slice()),
@@ -101,8 +99,9 @@ impl FunctionPlan {
     }
 
     /// The first 8 bytes of the BLAKE3 hash of [`signature`](Self::signature).
+    #[cfg(test)]
     pub(crate) fn signature_hash(&self) -> [u8; 8] {
-        self.signature_hash
+        hash(&self.signature)
     }
 
     /// Core values that the parameters take when passed flat; more than 16 is 17.
@@ -417,6 +416,7 @@ impl<'n> Builder<'n> {
     }
 }
 
+#[cfg(test)]
 fn hash(signature: &str) -> [u8; 8] {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(signature.as_bytes()).as_bytes()[..8]);

@@ -13,7 +13,17 @@ use super::wire::{Reader, ValueError};
 
 /// The arguments of a call, known to be what the function takes.
 #[derive(Debug, Clone)]
-pub(crate) struct Arguments(pub(super) Bytes);
+pub(crate) struct Arguments {
+    pub(super) wire: Bytes,
+    guest_bytes: GuestBytes,
+}
+
+impl Arguments {
+    /// What they will take of the guest's memory.
+    pub(crate) fn guest_bytes(&self) -> GuestBytes {
+        self.guest_bytes
+    }
+}
 
 /// Bytes that lists and strings of a value will take in the guest's memory.
 ///
@@ -25,8 +35,8 @@ pub(crate) struct GuestBytes(pub(crate) u64);
 impl FunctionPlan {
     /// Checks the wire bytes of all parameters and keeps them for a call.
     pub(crate) fn arguments(&self, wire: Bytes) -> Result<Arguments, ValueError> {
-        self.validate_params(&wire)?;
-        Ok(Arguments(wire))
+        let guest_bytes = self.validate_params(&wire)?;
+        Ok(Arguments { wire, guest_bytes })
     }
 
     /// Checks the wire bytes of all parameters.

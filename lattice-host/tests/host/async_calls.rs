@@ -1,11 +1,18 @@
 //! Shared instances that end with several calls in them.
 
 use crate::support::*;
-use lattice_core::{Lattice, call::CallError, serve::Answer, value::from_bytes};
-use lattice_host::{Host, Instances};
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    call::{CallError, Part},
+    serve::Answer,
+    value::from_bytes,
+};
+use lattice_host::{Actor, ByteSize, Host, Instances, Limits};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -18,30 +25,50 @@ struct Gate {
 
 impl Gate {
     fn new() -> Self {
-        Self { waiting: Arc::default(), arrived: Arc::new(Semaphore::new(0)) }
+        Self {
+            waiting: Arc::default(),
+            arrived: Arc::new(Semaphore::new(0)),
+        }
     }
 
     fn serve(&self) -> Native {
         let gate = self.clone();
-        Native::default().function(GATE, "wait", "async func(tag: string) -> string", move |request| {
-            let (tag,): (String,) = from_bytes(&request.args).expect("a tag");
-            let (open, opened) = oneshot::channel();
-            gate.waiting.lock().expect("no panic").insert(tag.clone(), open);
-            gate.arrived.add_permits(1);
-            Answer::Later(Box::pin(async move {
-                // An instance that ends takes its waiting calls along; nobody reads this answer then.
-                let _ = opened.await;
-                encoded(&tag)
-            }))
-        })
+        Native::default().function(
+            GATE,
+            "wait",
+            "async func(tag: string) -> string",
+            move |request| {
+                let (tag,): (String,) = from_bytes(&request.args).expect("a tag");
+                let (open, opened) = oneshot::channel();
+                gate.waiting
+                    .lock()
+                    .expect("no panic")
+                    .insert(tag.clone(), open);
+                gate.arrived.add_permits(1);
+                Answer::Later(Box::pin(async move {
+                    // An instance that ends takes its waiting calls along; nobody reads this answer then.
+                    let _ = opened.await;
+                    Ok(encoded(&tag))
+                }))
+            },
+        )
     }
 
     async fn arrived(&self, count: u32) {
-        self.arrived.acquire_many(count).await.expect("it stays open").forget();
+        self.arrived
+            .acquire_many(count)
+            .await
+            .expect("it stays open")
+            .forget();
     }
 
     fn open(&self, tag: &str) {
-        let open = self.waiting.lock().expect("no panic").remove(tag).expect("it waits");
+        let open = self
+            .waiting
+            .lock()
+            .expect("no panic")
+            .remove(tag)
+            .expect("it waits");
         // The guest may be gone.
         let _ = open.send(());
     }
@@ -56,7 +83,11 @@ async fn shapes(lattice: &Lattice, gate: &Gate) -> Host {
     host
 }
 
-fn work(lattice: &Lattice, function: &'static str, tag: &'static str) -> tokio::task::JoinHandle<Result<String, CallError>> {
+fn work(
+    lattice: &Lattice,
+    function: &'static str,
+    tag: &'static str,
+) -> tokio::task::JoinHandle<Result<String, CallError>> {
     let lattice = lattice.clone();
     tokio::spawn(async move { call(&lattice, "shapes", CONTROL, function, (tag,)).await })
 }
@@ -71,17 +102,82 @@ async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
     let other = work(&lattice, "work", "other");
     gate.arrived(3).await;
     gate.open("fine");
-    assert_eq!(fine.await.expect("no panic").expect("answered"), "done fine");
+    assert_eq!(
+        fine.await.expect("no panic").expect("answered"),
+        "done fine"
+    );
     gate.open("culprit");
     let said = reason(culprit.await.expect("no panic"));
     assert!(said.contains("unreachable"), "{said}");
-    let error = other.await.expect("no panic").expect_err("its instance is lost");
-    assert!(matches!(&error, CallError::InstanceLost { reason } if reason.contains("unreachable")), "{error:?}");
+    let error = other
+        .await
+        .expect("no panic")
+        .expect_err("its instance is lost");
+    assert!(
+        matches!(&error, CallError::InstanceLost { reason } if reason.contains("unreachable")),
+        "{error:?}"
+    );
     // And the next call has a new instance.
     let next = work(&lattice, "work", "next");
     gate.arrived(1).await;
     gate.open("next");
-    assert_eq!(next.await.expect("no panic").expect("answered"), "done next");
+    assert_eq!(
+        next.await.expect("no panic").expect("answered"),
+        "done next"
+    );
+}
+
+#[tokio::test]
+async fn a_spinning_call_ends_its_siblings_and_is_told_why() {
+    let lattice = lattice().await;
+    let limits = Limits::default().cpu(Duration::from_millis(100));
+    let spin = Actor::from_bytes(wat::parse_str(SPIN).expect("valid text"));
+    let spin = spin.instances(Instances::warm()).limits(limits);
+    let _host = started(Host::builder(&lattice).actor("spin", spin)).await;
+    let said = reason(call::<()>(&lattice, "spin", "test:spin/it@1.0.0", "spin", ()).await);
+    assert!(said.contains("100ms of CPU time"), "{said}");
+}
+
+/// An `async func` that never gives up the processor.
+const SPIN: &str = r#"(component
+    (core module $m
+      (func (export "spin") (result i32) (loop $l (br $l)) (i32.const 0))
+      (func (export "callback") (param i32 i32 i32) (result i32) (i32.const 0)))
+    (core instance $i (instantiate $m))
+    (func $spin async (canon lift (core func $i "spin") async (callback (core func $i "callback"))))
+    (instance (export "test:spin/it@1.0.0") (export "spin" (func $spin))))"#;
+
+#[tokio::test]
+async fn a_result_over_the_limit_ends_a_shared_instance_too() {
+    let lattice = lattice().await;
+    let limits = Limits::default().result(ByteSize::kib(10));
+    let host = Host::builder(&lattice)
+        .actor(
+            "mischief",
+            actor("mischief")
+                .instances(Instances::warm())
+                .limits(limits),
+        )
+        .provider(
+            "peer",
+            Native::peer(|_| Answer::Ready(answer(&vec![7; 20_000]))).serve(),
+        );
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    for _ in 0..3 {
+        let error = act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::new(),)).await;
+        let error = error.expect_err("too large");
+        assert!(
+            matches!(
+                error,
+                CallError::TooLarge {
+                    what: Part::Result,
+                    limit: 10_240
+                }
+            ),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -97,10 +193,16 @@ async fn stopping_an_actor_lets_its_calls_finish() {
     };
     // It takes no more.
     loop {
-        match tokio::time::timeout(std::time::Duration::from_millis(20), work(&lattice, "work", "two")).await {
+        match tokio::time::timeout(Duration::from_millis(20), work(&lattice, "work", "two")).await {
             Ok(refused) => {
                 let error = refused.expect("no panic").expect_err("it is stopping");
-                assert!(matches!(error, CallError::Stopping { .. } | CallError::NotServed { .. }), "{error:?}");
+                assert!(
+                    matches!(
+                        error,
+                        CallError::Stopping { .. } | CallError::NotServed { .. }
+                    ),
+                    "{error:?}"
+                );
                 break;
             }
             // That one still got in.

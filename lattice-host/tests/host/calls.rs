@@ -17,7 +17,9 @@ async fn an_actor_is_called() {
     let lattice = lattice().await;
     let host = host_of(&lattice, "mischief", |actor| actor).await;
     let sent = Bytes::from(vec![7; 100_000]);
-    let back: Bytes = act(&lattice, "echo", (sent.clone(),)).await.expect("answered");
+    let back: Bytes = act(&lattice, "echo", (sent.clone(),))
+        .await
+        .expect("answered");
     assert_eq!(back, sent);
     assert_eq!(host.components().len(), 1);
 }
@@ -27,7 +29,9 @@ async fn an_actor_calls_a_provider_on_its_own_host_and_on_another() {
     for same in [true, false] {
         let lattice = lattice().await;
         let provider = Native::peer(echoing).serve();
-        let mut one = Host::builder(&lattice).id("one").actor("mischief", actor("mischief"));
+        let mut one = Host::builder(&lattice)
+            .id("one")
+            .actor("mischief", actor("mischief"));
         let mut two = Host::builder(&lattice).id("two");
         if same {
             one = one.provider("peer", provider);
@@ -38,8 +42,14 @@ async fn an_actor_calls_a_provider_on_its_own_host_and_on_another() {
         link(&lattice, "mischief", PEER, "peer").await;
         for function in ["call-out", "call-async"] {
             let back: Result<Bytes, RpcError> =
-                act(&lattice, function, (Bytes::from_static(b"hello"),)).await.expect("answered");
-            assert_eq!(back, Ok(Bytes::from_static(b"hello")), "{function}, same host: {same}");
+                act(&lattice, function, (Bytes::from_static(b"hello"),))
+                    .await
+                    .expect("answered");
+            assert_eq!(
+                back,
+                Ok(Bytes::from_static(b"hello")),
+                "{function}, same host: {same}"
+            );
         }
     }
 }
@@ -60,13 +70,23 @@ async fn actors_call_actors_whichever_host_they_are_on() {
         link(&lattice, "other", PEER, "mischief").await;
         for function in ["call-out", "call-async"] {
             let back: Result<Bytes, RpcError> =
-                act(&lattice, function, (Bytes::from_static(b"hello"),)).await.expect("answered");
-            assert_eq!(back, Ok(Bytes::from_static(b"hello")), "{function}, same host: {same}");
+                act(&lattice, function, (Bytes::from_static(b"hello"),))
+                    .await
+                    .expect("answered");
+            assert_eq!(
+                back,
+                Ok(Bytes::from_static(b"hello")),
+                "{function}, same host: {same}"
+            );
         }
-        let both: u32 = act(&lattice, "flood", (20_u32, Bytes::from_static(b"x"))).await.expect("answered");
+        let both: u32 = act(&lattice, "flood", (20_u32, Bytes::from_static(b"x")))
+            .await
+            .expect("answered");
         assert_eq!(both, 20, "same host: {same}");
         // Back and forth between the two, each time in a new instance.
-        let hops: Result<u32, RpcError> = act(&lattice, "call-bounce", (10_u32,)).await.expect("answered");
+        let hops: Result<u32, RpcError> = act(&lattice, "call-bounce", (10_u32,))
+            .await
+            .expect("answered");
         assert_eq!(hops, Ok(10), "same host: {same}");
     }
 }
@@ -76,7 +96,9 @@ async fn a_chain_that_is_too_long_ends() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     link(&lattice, "mischief", PEER, "mischief").await;
-    let hops: Result<u32, RpcError> = act(&lattice, "call-bounce", (1_000_u32,)).await.expect("answered");
+    let hops: Result<u32, RpcError> = act(&lattice, "call-bounce", (1_000_u32,))
+        .await
+        .expect("answered");
     let (kind, ran, _, message) = hops.expect_err("too many hops");
     assert_eq!((kind, ran), (9, 0), "{message}");
 }
@@ -87,18 +109,32 @@ async fn a_nested_call_inherits_deadline_hops_and_source() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sees = seen.clone();
     let provider = Native::peer(move |request| {
-        let told = (request.context.left(), request.context.hops, format!("{:?}", request.source));
+        let told = (
+            request.context.left(),
+            request.context.hops,
+            format!("{:?}", request.source),
+        );
         sees.lock().expect("no panic").push(told);
         echoing(request)
     });
-    let host = Host::builder(&lattice).actor("mischief", actor("mischief")).provider("peer", provider.serve());
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief"))
+        .provider("peer", provider.serve());
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
     for function in ["call-out", "call-async"] {
-        let call = lattice.component("mischief").call(ACTS, function, (Bytes::new(),));
-        let _: Result<Bytes, RpcError> = call.timeout(Duration::from_secs(20)).await.expect("answered");
+        let call = lattice
+            .component("mischief")
+            .call(ACTS, function, (Bytes::new(),));
+        let _: Result<Bytes, RpcError> = call
+            .timeout(Duration::from_secs(20))
+            .await
+            .expect("answered");
         let (left, hops, source) = seen.lock().expect("no panic").pop().expect("it was called");
-        assert!(left <= Duration::from_secs(20) && left > Duration::from_secs(2), "{function}: {left:?}");
+        assert!(
+            left <= Duration::from_secs(20) && left > Duration::from_secs(2),
+            "{function}: {left:?}"
+        );
         assert_eq!(hops, 1, "{function}");
         assert!(source.contains("mischief"), "{source}");
     }
@@ -108,7 +144,9 @@ async fn a_nested_call_inherits_deadline_hops_and_source() {
 async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
     let lattice = lattice().await;
     let provider = Native::peer(|_| Answer::Later(Box::pin(std::future::pending())));
-    let host = Host::builder(&lattice).actor("mischief", actor("mischief")).provider("peer", provider.serve());
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief"))
+        .provider("peer", provider.serve());
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
     for function in ["spin", "sleep-ms", "call-out", "call-async"] {
@@ -116,10 +154,19 @@ async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
         let started = std::time::Instant::now();
         let timeout = Duration::from_millis(300);
         let error = match function {
-            "spin" => mischief.call::<()>(ACTS, function, ()).timeout(timeout).await.map(drop),
-            "sleep-ms" => mischief.call::<()>(ACTS, function, (60_000_u32,)).timeout(timeout).await.map(drop),
+            "spin" => mischief
+                .call::<()>(ACTS, function, ())
+                .timeout(timeout)
+                .await
+                .map(drop),
+            "sleep-ms" => mischief
+                .call::<()>(ACTS, function, (60_000_u32,))
+                .timeout(timeout)
+                .await
+                .map(drop),
             _ => {
-                let call = mischief.call::<Result<Bytes, RpcError>>(ACTS, function, (Bytes::new(),));
+                let call =
+                    mischief.call::<Result<Bytes, RpcError>>(ACTS, function, (Bytes::new(),));
                 // The nested call's deadline is a hair earlier: its failure may still come back as a value.
                 match call.timeout(timeout).await {
                     Ok(Err((11, ran, ..))) => {
@@ -131,7 +178,10 @@ async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
             }
         };
         let error = error.expect_err(function);
-        assert!(matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }), "{function}: {error}");
+        assert!(
+            matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }),
+            "{function}: {error}"
+        );
         assert!(started.elapsed() < Duration::from_secs(5), "{function}");
     }
     let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
@@ -141,13 +191,23 @@ async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
 async fn arguments_that_are_none_are_refused_before_anything_runs() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
-    for garbage in [&b"\x05abc"[..], b"", b"\x00\x00", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"] {
-        let call = lattice.component("mischief").call_bytes(ACTS, "echo", Bytes::from_static(garbage));
+    for garbage in [
+        &b"\x05abc"[..],
+        b"",
+        b"\x00\x00",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+    ] {
+        let call =
+            lattice
+                .component("mischief")
+                .call_bytes(ACTS, "echo", Bytes::from_static(garbage));
         let error = call.await.expect_err("no list of bytes");
         assert!(matches!(error, CallError::BadArguments { .. }), "{error}");
         assert_eq!(error.ran(), Ran::No);
     }
-    let error = act::<()>(&lattice, "no-such-act", ()).await.expect_err("no such function");
+    let error = act::<()>(&lattice, "no-such-act", ())
+        .await
+        .expect_err("no such function");
     assert!(matches!(error, CallError::NotExported { .. }), "{error}");
 }
 
@@ -160,10 +220,15 @@ async fn every_value_survives_the_way_through_an_actor() {
         "func(a: string, b: u64) -> tuple<string, u64>",
         |request| Answer::Ready(Ok(request.args)),
     );
-    let host = Host::builder(&lattice).actor("shapes", actor("shapes")).provider("echo", echo.serve());
-    let _host = started(host).await;
+    // Before it is known that the provider has only one of the functions.
     link(&lattice, "shapes", ECHO, "echo").await;
+    let host = Host::builder(&lattice)
+        .actor("shapes", actor("shapes"))
+        .provider("echo", echo.serve());
+    let _host = started(host).await;
     let sent = ("grüß dich".to_owned(), u64::MAX);
-    let back: (String, u64) = call(&lattice, "shapes", ECHO, "pair", sent.clone()).await.expect("answered");
+    let back: (String, u64) = call(&lattice, "shapes", ECHO, "pair", sent.clone())
+        .await
+        .expect("answered");
     assert_eq!(back, sent);
 }

@@ -12,12 +12,14 @@ async fn a_failure_of_the_guest_is_told_with_its_reason() {
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     let said = reason(act::<()>(&lattice, "trap", ()).await);
     assert!(said.contains("unreachable"), "{said}");
+    assert!(said.contains("#trap`"), "where it happened: {said}");
     let said = reason(act::<()>(&lattice, "panic", ("on purpose",)).await);
     assert!(said.contains("unreachable"), "{said}");
     let said = reason(act::<u32>(&lattice, "recurse", (0_u32,)).await);
     assert!(said.contains("recursed too deeply"), "{said}");
     let said = reason(act::<()>(&lattice, "exit", (7_u8,)).await);
-    assert_eq!(said, "it exited with 7");
+    // WASI 0.2 knows success and failure, and no codes.
+    assert_eq!(said, "it exited with 1");
     let said = reason(act::<()>(&lattice, "exit", (0_u8,)).await);
     assert_eq!(said, "it exited with 0");
     let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
@@ -41,7 +43,9 @@ async fn a_guest_that_takes_too_much_time_is_ended() {
     let said = reason(act::<()>(&lattice, "spin", ()).await);
     assert!(said.contains("50ms of CPU time"), "{said}");
     // Waiting is no work.
-    act::<()>(&lattice, "sleep-ms", (200_u32,)).await.expect("it slept");
+    act::<()>(&lattice, "sleep-ms", (200_u32,))
+        .await
+        .expect("it slept");
 }
 
 #[tokio::test]
@@ -49,8 +53,13 @@ async fn a_wall_clock_limit_ends_a_call_whatever_it_does() {
     let lattice = lattice().await;
     let limits = Limits::default().wall(Duration::from_millis(100));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
-    let error = act::<()>(&lattice, "sleep-ms", (60_000_u32,)).await.expect_err("too long");
-    assert!(matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }), "{error}");
+    let error = act::<()>(&lattice, "sleep-ms", (60_000_u32,))
+        .await
+        .expect_err("too long");
+    assert!(
+        matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -58,10 +67,23 @@ async fn a_result_over_the_limit_is_refused() {
     let lattice = lattice().await;
     let limits = Limits::default().result(ByteSize::mib(1));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
-    let error = act::<Bytes>(&lattice, "huge", (8_u32 << 20,)).await.expect_err("too large");
-    assert!(matches!(error, CallError::TooLarge { what: Part::Result, limit: 0x10_0000 }), "{error:?}");
+    let error = act::<Bytes>(&lattice, "huge", (8_u32 << 20,))
+        .await
+        .expect_err("too large");
+    assert!(
+        matches!(
+            error,
+            CallError::TooLarge {
+                what: Part::Result,
+                limit: 0x10_0000
+            }
+        ),
+        "{error:?}"
+    );
     assert_eq!(error.ran(), Ran::Yes);
-    let fits: Bytes = act(&lattice, "huge", (1_000_u32,)).await.expect("within the limit");
+    let fits: Bytes = act(&lattice, "huge", (1_000_u32,))
+        .await
+        .expect("within the limit");
     assert_eq!(fits.len(), 1_000);
 }
 
@@ -74,7 +96,8 @@ async fn what_a_guest_hands_out_is_limited_too() {
         .provider("peer", Native::peer(echoing).serve());
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
-    let sent: Result<Result<Bytes, RpcError>, _> = act(&lattice, "call-out", (Bytes::from(vec![1; 100_000]),)).await;
+    let sent: Result<Result<Bytes, RpcError>, _> =
+        act(&lattice, "call-out", (Bytes::from(vec![1; 100_000]),)).await;
     let said = reason(sent);
     assert!(said.contains("over the size limit"), "{said}");
 }
@@ -84,18 +107,24 @@ async fn what_a_guest_hands_out_is_limited_too() {
 async fn a_guest_that_spins_does_not_hold_up_its_neighbours() {
     let lattice = lattice().await;
     let limits = Limits::default().cpu(Duration::from_secs(20));
-    let host = Host::builder(&lattice).actor("mischief", actor("mischief").limits(limits)).actor("good", actor("mischief"));
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief").limits(limits))
+        .actor("good", actor("mischief"));
     let _host = started(host).await;
     let spinning = {
         let lattice = lattice.clone();
         tokio::spawn(async move { act::<()>(&lattice, "spin", ()).await })
     };
     for _ in 0..10 {
-        let back: Bytes = call(&lattice, "good", ACTS, "echo", (Bytes::from_static(b"x"),)).await.expect("answered");
+        let back: Bytes = call(&lattice, "good", ACTS, "echo", (Bytes::from_static(b"x"),))
+            .await
+            .expect("answered");
         assert_eq!(back, Bytes::from_static(b"x"));
     }
     // Timers fire as well.
-    tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>()).await.expect_err("a timeout");
+    tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>())
+        .await
+        .expect_err("a timeout");
     assert!(!spinning.is_finished(), "it spins while the others work");
     spinning.abort();
 }
@@ -105,8 +134,104 @@ async fn memory_that_one_call_took_is_not_missed_by_the_next() {
     let lattice = lattice().await;
     let limits = Limits::default().memory(ByteSize::mib(16));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
-    for _ in 0..50 {
+    for _ in 0..20 {
         reason(act::<()>(&lattice, "hoard", ()).await);
-        let _: Bytes = act(&lattice, "huge", (4_u32 << 20,)).await.expect("there is room again");
+        let _: Bytes = act(&lattice, "huge", (900_000_u32,))
+            .await
+            .expect("there is room again");
     }
+}
+
+#[tokio::test]
+async fn a_guest_that_grows_its_tables_without_end_is_stopped() {
+    let lattice = lattice().await;
+    let text = r#"(component
+        (core module $m (table $t 1 funcref) (func (export "f")
+          (loop $more
+            (br_if $more (i32.ge_s (table.grow $t (ref.null func) (i32.const 1000)) (i32.const 0)))
+            unreachable)))
+        (core instance $i (instantiate $m))
+        (func $f (canon lift (core func $i "f")))
+        (instance (export "test:tables/it@1.0.0") (export "f" (func $f))))"#;
+    let actor = lattice_host::Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+    let actor = actor.limits(Limits::default().table_elements(5_000));
+    let _host = started(Host::builder(&lattice).actor("tables", actor)).await;
+    let said = reason(call::<()>(&lattice, "tables", "test:tables/it@1.0.0", "f", ()).await);
+    assert!(said.contains("5000 table elements"), "{said}");
+}
+
+#[tokio::test]
+async fn arguments_that_would_not_fit_the_guest_are_refused() {
+    let lattice = lattice().await;
+    let limits = Limits::default().memory(ByteSize::kib(2_048));
+    let _host = host_of(&lattice, "shapes", |actor| actor.limits(limits)).await;
+    // A byte each on the wire, and as `option<u64>` sixteen in the guest.
+    let nested = (
+        Vec::<u8>::new(),
+        Vec::<u8>::new(),
+        Vec::<u8>::new(),
+        vec![None::<u64>; 500_000],
+    );
+    let error = call::<()>(&lattice, "shapes", ECHO, "nested", nested)
+        .await
+        .expect_err("too large");
+    assert!(
+        matches!(
+            error,
+            CallError::TooLarge {
+                what: Part::Arguments,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(error.ran(), Ran::No);
+}
+
+#[tokio::test]
+async fn a_full_queue_answers_at_once_and_a_late_call_in_it_never_runs() {
+    let lattice = lattice().await;
+    let limits = Limits::default()
+        .concurrent(std::num::NonZeroUsize::MIN)
+        .queued(1);
+    let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
+    let sleep = |ms| {
+        let lattice = lattice.clone();
+        tokio::spawn(async move {
+            let call = lattice
+                .component("mischief")
+                .call::<()>(ACTS, "sleep-ms", (60_000_u32,));
+            call.timeout(Duration::from_millis(ms)).await
+        })
+    };
+    let (running, waiting) = (sleep(2_000), sleep(500));
+    let overloaded = async {
+        loop {
+            match lattice
+                .component("mischief")
+                .call::<u32>(ACTS, "count", ())
+                .timeout(Duration::from_millis(5))
+                .await
+            {
+                Err(CallError::Overloaded { .. }) => return,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, overloaded)
+        .await
+        .expect("one runs and one waits");
+    let error = waiting.await.expect("no panic").expect_err("too late");
+    assert!(
+        matches!(error, CallError::DeadlineExceeded { .. }),
+        "{error:?}"
+    );
+    let error = running.await.expect("no panic").expect_err("too late");
+    assert!(
+        matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }),
+        "{error:?}"
+    );
+    let _: u32 = act(&lattice, "count", ())
+        .await
+        .expect("there is room again");
 }

@@ -25,20 +25,34 @@ async fn an_unlinked_import_fails_as_a_value_where_the_type_has_room_for_it() {
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     let nothing = || (Bytes::new(),);
     for function in ["call-out", "call-async"] {
-        let failed: Result<Bytes, RpcError> = act(&lattice, function, nothing()).await.expect("a value");
+        let failed: Result<Bytes, RpcError> =
+            act(&lattice, function, nothing()).await.expect("a value");
         let (kind, ran, retryable, message) = failed.expect_err("not linked");
-        assert_eq!((kind, ran, retryable), (0, 0, false), "{function}: {message}");
+        assert_eq!(
+            (kind, ran, retryable),
+            (0, 0, false),
+            "{function}: {message}"
+        );
         assert!(message.contains(PEER), "{message}");
     }
-    let failed: Result<Bytes, String> = act(&lattice, "call-out-string", nothing()).await.expect("a value");
+    let failed: Result<Bytes, String> = act(&lattice, "call-out-string", nothing())
+        .await
+        .expect("a value");
     assert!(failed.expect_err("not linked").contains(PEER));
-    let failed: Result<Bytes, Busy> = act(&lattice, "call-out-other", nothing()).await.expect("a value");
+    let failed: Result<Bytes, Busy> = act(&lattice, "call-out-other", nothing())
+        .await
+        .expect("a value");
     assert!(matches!(failed, Err(Busy::Other(text)) if text.contains(PEER)));
-    let failed: Result<Bytes, NoneLeft> = act(&lattice, "call-out-unavailable", nothing()).await.expect("a value");
+    let failed: Result<Bytes, NoneLeft> = act(&lattice, "call-out-unavailable", nothing())
+        .await
+        .expect("a value");
     assert!(matches!(failed, Err(NoneLeft::Unavailable(Some(text))) if text.contains(PEER)));
     // No room at all: the guest traps, and its caller is told of the cause.
     let said = reason(act::<Bytes>(&lattice, "call-out-bare", nothing()).await);
-    assert!(said.contains("peer@0.1.0#call-bare") && said.contains("no link"), "{said}");
+    assert!(
+        said.contains("peer@0.1.0#call-bare") && said.contains("no link"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -46,7 +60,9 @@ async fn a_link_to_what_does_not_run_says_so() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     link(&lattice, "mischief", PEER, "absent").await;
-    let failed: Result<Bytes, RpcError> = act(&lattice, "call-out", (Bytes::new(),)).await.expect("a value");
+    let failed: Result<Bytes, RpcError> = act(&lattice, "call-out", (Bytes::new(),))
+        .await
+        .expect("a value");
     let (kind, ran, retryable, message) = failed.expect_err("not served");
     assert_eq!((kind, ran, retryable), (3, 0, true), "{message}");
 }
@@ -60,24 +76,40 @@ async fn a_provider_that_panics_or_fails_is_told_apart_from_its_own_errors() {
             tokio::task::yield_now().await;
             panic!("on purpose, later")
         })),
-        b"fail" => Answer::Ready(Err(CallError::CalleeFailed { reason: "it would not".into() })),
+        b"fail" => Answer::Ready(Err(CallError::CalleeFailed {
+            reason: "it would not".into(),
+        })),
         b"garbage" => Answer::Ready(Ok(Bytes::from_static(b"\x07garbage"))),
         _ => echoing(request),
     });
-    let host = Host::builder(&lattice).actor("mischief", actor("mischief")).provider("peer", provider.serve());
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief"))
+        .provider("peer", provider.serve());
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
     for function in ["call-out", "call-async"] {
-        for (what, told) in [("panic", "on purpose"), ("later", "on purpose, later"), ("fail", "it would not")] {
-            let failed: Result<Bytes, RpcError> =
-                act(&lattice, function, (Bytes::from(what),)).await.expect("a value");
+        for (what, told) in [
+            ("panic", "on purpose"),
+            ("later", "on purpose, later"),
+            ("fail", "it would not"),
+        ] {
+            let failed: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::from(what),))
+                .await
+                .expect("a value");
             let (kind, ran, _, message) = failed.expect_err(what);
             assert_eq!((kind, ran), (15, 2), "{function} {what}: {message}");
             assert!(message.contains(told), "{function} {what}: {message}");
         }
-        let said = reason(act::<Result<Bytes, RpcError>>(&lattice, function, (Bytes::from("garbage"),)).await);
-        assert!(said.contains("bytes that are not its result"), "{function}: {said}");
-        let fine: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::from("x"),)).await.expect("a value");
+        let said = reason(
+            act::<Result<Bytes, RpcError>>(&lattice, function, (Bytes::from("garbage"),)).await,
+        );
+        assert!(
+            said.contains("bytes that are not its result"),
+            "{function}: {said}"
+        );
+        let fine: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::from("x"),))
+            .await
+            .expect("a value");
         assert_eq!(fine, Ok(Bytes::from("x")), "{function}");
     }
 }
@@ -100,7 +132,9 @@ async fn calls_that_one_instance_makes_at_once_are_bounded() {
         .provider("peer", provider.serve());
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
-    let answered: u32 = act(&lattice, "flood", (20_u32, Bytes::from("x"))).await.expect("answered");
+    let answered: u32 = act(&lattice, "flood", (20_u32, Bytes::from("x")))
+        .await
+        .expect("answered");
     assert_eq!(answered, 5);
 }
 

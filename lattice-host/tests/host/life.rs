@@ -18,15 +18,22 @@ async fn a_host_that_shuts_down_says_goodbye() {
         tokio::spawn(async move { act::<()>(&lattice, "sleep-ms", (200_u32,)).await })
     };
     let mischief = ComponentId::new("mischief").expect("an id");
-    tokio::time::timeout(PATIENCE, lattice.served(&mischief)).await.expect("it is served");
+    tokio::time::timeout(PATIENCE, lattice.served(&mischief))
+        .await
+        .expect("it is served");
     tokio::task::yield_now().await;
     assert!(host.shutdown(PATIENCE).await, "everything finished");
     match running.await.expect("no panic") {
         // Whichever was first.
-        Ok(()) | Err(CallError::Stopping { .. } | CallError::NotServed { .. } | CallError::HostGone { .. }) => {}
+        Ok(())
+        | Err(
+            CallError::Stopping { .. } | CallError::NotServed { .. } | CallError::HostGone { .. },
+        ) => {}
         Err(other) => panic!("it was cut off: {other:?}"),
     }
-    let error = act::<u32>(&lattice, "count", ()).await.expect_err("nobody is there");
+    let error = act::<u32>(&lattice, "count", ())
+        .await
+        .expect_err("nobody is there");
     assert!(matches!(error, CallError::NotServed { .. }), "{error:?}");
     assert!(host.components().is_empty());
 }
@@ -34,7 +41,10 @@ async fn a_host_that_shuts_down_says_goodbye() {
 #[tokio::test]
 async fn a_host_whose_last_handle_is_dropped_is_gone() {
     let lattice = lattice().await;
-    let engine = Engine::builder().without_cache().build().expect("an engine");
+    let engine = Engine::builder()
+        .without_cache()
+        .build()
+        .expect("an engine");
     let provider: Arc<dyn lattice_core::serve::Service> = Native::peer(echoing).serve();
     let weak: Weak<dyn lattice_core::serve::Service> = Arc::downgrade(&provider);
     let host = Host::builder(&lattice)
@@ -44,7 +54,9 @@ async fn a_host_whose_last_handle_is_dropped_is_gone() {
     let host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
     for function in ["call-out", "call-async"] {
-        let back: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::new(),)).await.expect("answered");
+        let back: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::new(),))
+            .await
+            .expect("answered");
         back.expect("a body");
     }
     let clone = host.clone();
@@ -56,8 +68,12 @@ async fn a_host_whose_last_handle_is_dropped_is_gone() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("what it served is dropped");
-    let error = act::<u32>(&lattice, "count", ()).await.expect_err("nobody is there");
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("what it served is dropped");
+    let error = act::<u32>(&lattice, "count", ())
+        .await
+        .expect_err("nobody is there");
     assert!(!error.ran().eq(&lattice_core::call::Ran::Yes), "{error:?}");
 }
 
@@ -83,7 +99,10 @@ async fn when_a_host_is_killed_the_other_replica_takes_the_calls() {
 async fn stopping_what_is_not_there_says_so() {
     let lattice = lattice().await;
     let host = started(Host::builder(&lattice)).await;
-    let error = host.stop("nobody", Duration::ZERO).await.expect_err("nobody is there");
+    let error = host
+        .stop("nobody", Duration::ZERO)
+        .await
+        .expect_err("nobody is there");
     assert!(error.to_string().contains("`nobody`"), "{error}");
 }
 
@@ -91,9 +110,15 @@ async fn stopping_what_is_not_there_says_so() {
 async fn a_link_to_a_component_without_the_interface_is_refused() {
     let lattice = lattice().await;
     let other = lattice_host::Actor::from_bytes(wat::parse_str("(component)").expect("valid text"));
-    let host = Host::builder(&lattice).actor("mischief", actor("mischief")).actor("other", other);
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief"))
+        .actor("other", other);
     let _host = started(host).await;
     let link = Link::new("mischief", PEER, "other").expect("a link");
-    let error = lattice.links().put(link).await.expect_err("it exports no peer");
+    let error = lattice
+        .links()
+        .put(link)
+        .await
+        .expect_err("it exports no peer");
     assert!(error.to_string().contains("other"), "{error}");
 }

@@ -37,11 +37,18 @@ pub(crate) async fn lattice() -> Lattice {
 }
 
 pub(crate) async fn started(builder: HostBuilder) -> Host {
-    builder.start().await.unwrap_or_else(|error| panic!("the host does not start: {error:?}"))
+    builder
+        .start()
+        .await
+        .unwrap_or_else(|error| panic!("the host does not start: {error:?}"))
 }
 
 /// A host with one actor that has the id of its guest.
-pub(crate) async fn host_of(lattice: &Lattice, guest: &str, adjust: impl FnOnce(Actor) -> Actor) -> Host {
+pub(crate) async fn host_of(
+    lattice: &Lattice,
+    guest: &str,
+    adjust: impl FnOnce(Actor) -> Actor,
+) -> Host {
     started(Host::builder(lattice).actor(guest, adjust(actor(guest)))).await
 }
 
@@ -51,8 +58,14 @@ pub(crate) fn actor(guest: &str) -> Actor {
 
 pub(crate) fn path(guest: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let path = root.join("target/guests/wasm32-wasip2/release").join(format!("{guest}.wasm"));
-    assert!(path.exists(), "{} is missing: run `make guests`", path.display());
+    let path = root
+        .join("target/guests/wasm32-wasip2/release")
+        .join(format!("{guest}.wasm"));
+    assert!(
+        path.exists(),
+        "{} is missing: run `make guests`",
+        path.display()
+    );
     path
 }
 
@@ -69,11 +82,19 @@ pub(crate) async fn call<R: Decode + 'static>(
     function: &str,
     args: impl Encode,
 ) -> Result<R, CallError> {
-    lattice.component(component).call(interface, function, args).timeout(PATIENCE).await
+    lattice
+        .component(component)
+        .call(interface, function, args)
+        .timeout(PATIENCE)
+        .await
 }
 
 /// The same for an act of `mischief`.
-pub(crate) async fn act<R: Decode + 'static>(lattice: &Lattice, function: &str, args: impl Encode) -> Result<R, CallError> {
+pub(crate) async fn act<R: Decode + 'static>(
+    lattice: &Lattice,
+    function: &str,
+    args: impl Encode,
+) -> Result<R, CallError> {
     call(lattice, "mischief", ACTS, function, args).await
 }
 
@@ -106,21 +127,38 @@ impl Native {
     ) -> Self {
         let interface = InterfaceName::new(interface).expect("an interface");
         let name = FunctionName::new(name).expect("a function");
-        self.handlers.insert(FunctionKey::new(&interface, &name, signature), Box::new(handler));
+        self.handlers.insert(
+            FunctionKey::new(&interface, &name, signature),
+            Box::new(handler),
+        );
         let functions = &mut self.types.exports.entry(interface).or_default().functions;
         functions.insert(name, signature.to_owned());
         self
     }
 
-    /// `peer.call` and `peer.call-async`.
-    pub(crate) fn peer(handler: impl Fn(Request) -> Answer + Send + Sync + Clone + 'static) -> Self {
-        let signature = format!("func(body: list<u8>) -> result<list<u8>, {RPC_ERROR}>");
-        Self::default().function(PEER, "call", &signature, handler.clone()).function(
-            PEER,
-            "call-async",
-            &format!("async {signature}"),
-            handler,
-        )
+    /// All of `peer`. The handler serves `call` and `call-async`; nobody calls the others.
+    pub(crate) fn peer(
+        handler: impl Fn(Request) -> Answer + Send + Sync + Clone + 'static,
+    ) -> Self {
+        let call = format!("func(body: list<u8>) -> result<list<u8>, {RPC_ERROR}>");
+        let others = [
+            ("call-string", "func(body: list<u8>) -> result<list<u8>, string>".to_owned()),
+            ("call-other", "func(body: list<u8>) -> result<list<u8>, variant { busy, other(string) }>".to_owned()),
+            (
+                "call-unavailable",
+                "func(body: list<u8>) -> result<list<u8>, variant { none-left, unavailable(option<string>) }>".to_owned(),
+            ),
+            ("call-bare", "func(body: list<u8>) -> list<u8>".to_owned()),
+            ("wait-ms", format!("async func(ms: u32) -> result<_, {RPC_ERROR}>")),
+            ("bounce", format!("func(hops: u32) -> result<u32, {RPC_ERROR}>")),
+        ];
+        let peer = Self::default().function(PEER, "call", &call, handler.clone());
+        let peer = peer.function(PEER, "call-async", &format!("async {call}"), handler);
+        others.into_iter().fold(peer, |peer, (name, signature)| {
+            peer.function(PEER, name, &signature, move |_| {
+                panic!("`{name}` is called by nobody")
+            })
+        })
     }
 
     pub(crate) fn serve(self) -> Arc<dyn Service> {
@@ -144,12 +182,16 @@ pub(crate) fn body(request: &Request) -> Bytes {
 }
 
 /// An answer of `peer.call`.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands beside answers that fail"
+)]
 pub(crate) fn answer(body: &[u8]) -> Result<Bytes, CallError> {
-    encoded(&Ok::<_, RpcError>(Bytes::copy_from_slice(body)))
+    Ok(encoded(&Ok::<_, RpcError>(Bytes::copy_from_slice(body))))
 }
 
-pub(crate) fn encoded(value: &impl Encode) -> Result<Bytes, CallError> {
-    Ok(to_bytes(value).expect("it encodes"))
+pub(crate) fn encoded(value: &impl Encode) -> Bytes {
+    to_bytes(value).expect("it encodes")
 }
 
 /// Answers with the body it was sent.

@@ -23,14 +23,17 @@ async fn there_are_no_files_and_no_network() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     for file in ["/etc/passwd", "Cargo.toml", "../secret"] {
-        let read: Result<String, String> = act(&lattice, "read-file", (file,)).await.expect("answered");
+        let read: Result<String, String> =
+            act(&lattice, "read-file", (file,)).await.expect("answered");
         read.expect_err(file);
     }
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("it does not block");
     let address = listener.local_addr().expect("an address").to_string();
     for address in [address.as_str(), "localhost:80"] {
-        let connected: Result<(), String> = act(&lattice, "connect", (address,)).await.expect("answered");
+        let connected: Result<(), String> = act(&lattice, "connect", (address,))
+            .await
+            .expect("answered");
         connected.expect_err(address);
     }
     let error = listener.accept().expect_err("nobody came");
@@ -46,9 +49,13 @@ async fn clocks_and_random_numbers_work() {
         assert!(seen.insert(act::<u64>(&lattice, "random", ()).await.expect("answered")));
     }
     let now: u64 = act(&lattice, "now", ()).await.expect("answered");
-    let ours = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let ours = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
     assert!(now.abs_diff(u64::try_from(ours.as_nanos()).expect("before 2500")) < 60_000_000_000);
-    act::<()>(&lattice, "sleep-ms", (20_u32,)).await.expect("it slept");
+    act::<()>(&lattice, "sleep-ms", (20_u32,))
+        .await
+        .expect("it slept");
 }
 
 /// Reads one setting and returns it, or nothing.
@@ -83,8 +90,9 @@ async fn settings_are_read_through_wasi_config() {
     let configured = configured.config("colour", "blue").config("size", "");
     let _host = started(Host::builder(&lattice).actor("configured", configured)).await;
     for (key, expected) in [("colour", "blue"), ("size", ""), ("none", "")] {
-        let value: String =
-            call(&lattice, "configured", "test:config/it@1.0.0", "f", (key,)).await.expect("answered");
+        let value: String = call(&lattice, "configured", "test:config/it@1.0.0", "f", (key,))
+            .await
+            .expect("answered");
         assert_eq!(value, expected, "{key}");
     }
 }

@@ -16,7 +16,7 @@
 //! ```
 
 mod line;
-mod random;
+pub(crate) mod random;
 
 use super::{Bus, BusError, BusState, Message, Subscription};
 use crate::subject::Subject;

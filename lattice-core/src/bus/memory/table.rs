@@ -201,3 +201,85 @@ where
         routes.remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::{Body, queue::queue};
+    use proptest::prelude::*;
+
+    fn subscriber(id: u64, pattern: &str) -> Arc<Subscriber> {
+        // Without its reader the queue would take nothing.
+        let (inlet, outlet) = queue(8);
+        std::mem::forget(outlet);
+        Arc::new(Subscriber {
+            id,
+            connection: 0,
+            subject: Subject::from_wire(pattern),
+            group: None,
+            inlet,
+        })
+    }
+
+    fn reached(table: &Table, subject: &Subject) -> usize {
+        let message = Message {
+            subject: subject.clone(),
+            reply: None,
+            body: Body::NoResponders,
+        };
+        table.routes(subject).deliver(&message)
+    }
+
+    #[test]
+    fn wildcards_at_the_end_are_looked_up() {
+        for (pattern, stars) in [("a.b.reply.*", 1), ("a.b.reply.*.*", 2)] {
+            let subject = Subject::from_wire(pattern);
+            let Place::Tail {
+                prefix,
+                stars: found,
+            } = place(&subject)
+            else {
+                panic!("{pattern} is compared with every message")
+            };
+            assert_eq!((prefix, found), ("a.b.reply", stars));
+        }
+        for pattern in ["*.a", "a.*.b", "*", "*.*"] {
+            assert!(matches!(
+                place(&Subject::from_wire(pattern)),
+                Place::Pattern
+            ));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_whom_the_patterns_match(
+            patterns in prop::collection::vec("(a|b|\\*)(\\.(a|b|\\*)){0,3}", 0..12),
+            subject in "(a|b)(\\.(a|b)){0,3}",
+            removed in any::<prop::sample::Index>(),
+        ) {
+            let subject = Subject::from_wire(&subject);
+            let mut table = Table::default();
+            let mut subscribers: Vec<_> =
+                (0..).zip(&patterns).map(|(id, pattern)| subscriber(id, pattern)).collect();
+            for subscriber in &subscribers {
+                table.add(subscriber);
+            }
+            let matching = |subscribers: &[Arc<Subscriber>]| {
+                subscribers.iter().filter(|s| s.subject.matches(&subject)).count()
+            };
+            prop_assert_eq!(reached(&table, &subject), matching(&subscribers));
+            if !subscribers.is_empty() {
+                let gone = subscribers.remove(removed.index(subscribers.len()));
+                table.remove(&gone);
+                prop_assert_eq!(reached(&table, &subject), matching(&subscribers));
+            }
+            for subscriber in subscribers.drain(..) {
+                table.remove(&subscriber);
+            }
+            let left = table.exact.len() + table.patterns.len()
+                + table.tails.iter().map(HashMap::len).sum::<usize>();
+            prop_assert_eq!(left, 0, "an empty route is not kept");
+        }
+    }
+}

@@ -8,25 +8,28 @@
 //! sent as 0 first, and again with the marker's sequence when that was refused and a marker is what stands there.
 
 use super::{Inner, message, unavailable};
-use crate::store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError, StoreKey};
+use crate::store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError};
 use async_nats::{
     HeaderMap, Request, RequestError, RequestErrorKind,
-    jetstream::{
-        ErrorCode, message::StreamMessage, publish::PublishAck, response::Response, stream,
-    },
+    jetstream::{ErrorCode, publish::PublishAck, response::Response},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
+    sync::{
+        SemaphorePermit,
+        broadcast::{Receiver, error::RecvError},
+    },
     time::Instant,
 };
 
-/// Rounds of one commit: markers of its absent keys may change between a look and the next try.
-const ROUNDS: usize = 4;
-/// Wait before a round that follows the server's own limit on batches at one time.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Conflicts of one commit that turn out to be none: markers of its absent keys may change between a look and the next try.
+const CONFLICTS: usize = 4;
+/// Batches that one store has under way at one time. A stream takes 50 from everyone together.
+pub(super) const BATCHES: usize = 8;
+/// Longest wait before a batch is sent again that was one too many for the server.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Reads at one time, when a conflict has to be explained.
 const READS: usize = 32;
 
@@ -58,9 +61,14 @@ impl Inner {
         ops: &[Op],
         ttl: Option<u64>,
     ) -> Result<Revision, CommitError> {
-        let deadline = Instant::now() + self.timeout;
+        let begun = Instant::now();
+        let deadline = begun + self.timeout;
+        // The rest is for reading back an answer that does not come.
+        let answer_by = begun + self.timeout * 3 / 5;
+        let _permit = self.batch_permit(ops, answer_by).await?;
         let mut expected: Vec<_> = ops.iter().map(|op| first_guess(op.expect)).collect();
-        for _ in 0..ROUNDS {
+        let mut conflicts = 0;
+        while Instant::now() < answer_by && conflicts < CONFLICTS {
             let inbox = self.client().new_inbox();
             let attempt = Attempt {
                 id: inbox.rsplit('.').next().unwrap_or_default().to_owned(),
@@ -68,12 +76,13 @@ impl Inner {
                 expected: &expected,
                 ttl,
             };
-            match self.attempt(&attempt, inbox, deadline).await {
+            match self.attempt(&attempt, inbox, answer_by).await {
                 Answer::Done(revision) => return Ok(revision),
                 Answer::Refused(error) => return Err(error.into()),
                 Answer::Lost => return self.settle(&attempt, deadline).await,
-                Answer::Busy => tokio::time::sleep(PAUSE).await,
+                Answer::Busy => tokio::time::sleep(pause()).await,
                 Answer::Conflict => {
+                    conflicts += 1;
                     let explained = tokio::time::timeout_at(deadline, self.explain(ops)).await;
                     expected = explained.map_err(|_| too_late())??;
                 }
@@ -82,15 +91,28 @@ impl Inner {
         Err(StoreError::Unavailable("it was too busy; nothing was written".into()).into())
     }
 
-    /// Sends one write. Leaves two fifths of the time for reading back an answer that does not come.
-    async fn attempt(&self, attempt: &Attempt<'_>, inbox: String, deadline: Instant) -> Answer {
+    /// Room for a batch; a message on its own needs none.
+    async fn batch_permit(
+        &self,
+        ops: &[Op],
+        answer_by: Instant,
+    ) -> Result<Option<SemaphorePermit<'_>>, StoreError> {
+        if ops.len() == 1 {
+            return Ok(None);
+        }
+        match tokio::time::timeout_at(answer_by, self.batches.acquire()).await {
+            Ok(permit) => permit.map(Some).map_err(|_| StoreError::Closed),
+            Err(_) => Err(too_late()),
+        }
+    }
+
+    /// Sends one write and waits for the answer.
+    async fn attempt(&self, attempt: &Attempt<'_>, inbox: String, answer_by: Instant) -> Answer {
         let connects = self.connection.connects();
         let mut complaints = self.connection.server_errors();
         if let Err(error) = self.connected() {
             return Answer::Refused(error);
         }
-        let now = Instant::now();
-        let answer_by = now + deadline.saturating_duration_since(now) * 3 / 5;
         match tokio::time::timeout_at(answer_by, self.send_members(attempt)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Answer::Refused(error),
@@ -194,21 +216,12 @@ impl Inner {
             key: op.key.clone(),
         })
     }
+}
 
-    /// A key's last message, from the stream's leader: never behind.
-    pub(super) async fn last_message(
-        &self,
-        key: &StoreKey,
-    ) -> Result<Option<StreamMessage>, StoreError> {
-        let subject = self.bucket.subject(key);
-        match self.stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == stream::LastRawMessageErrorKind::NoMessageFound => {
-                Ok(None)
-            }
-            Err(error) => Err(unavailable(error)),
-        }
-    }
+/// A random part of the longest, so that those who were too many together don't come back together.
+fn pause() -> Duration {
+    let part = getrandom::u32().unwrap_or(u32::MAX);
+    PAUSE.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 
 fn first_guess(expect: Expect) -> Option<u64> {

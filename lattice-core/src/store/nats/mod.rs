@@ -3,29 +3,43 @@
 //! The bucket is a stream named `KV_LATTICE_<lattice>`, one message per key (the last), readable with any NATS key-value
 //! tool. It is made by hand because a bucket made by such a tool lacks what atomic commits need; [`OpenError`] says so.
 //!
-//! What is sent, and how it can fail, is described where it is done: [`commit`] for writes, [`settle`] for answers that got
-//! lost, [`session`] for the watch.
+//! What is sent, and how it can fail, is described where it is done: `commit.rs` for writes, `settle.rs` for answers that
+//! got lost, `session.rs` for the watch.
 
 mod bucket;
 mod commit;
 mod follow;
 mod message;
+mod open;
 mod session;
 mod settle;
 
-pub use bucket::OpenError;
+pub use open::OpenError;
 
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
     check::{check_ops, check_ttl, check_value},
 };
 use crate::{bus::BusError, name::LatticeName, nats::NatsConnection};
-use async_nats::{Client, Subscriber, jetstream::stream};
+use async_nats::{
+    Client, Subscriber,
+    jetstream::{message::StreamMessage, stream},
+};
 use bucket::{Bucket, created};
 use bytes::Bytes;
 use follow::Follower;
 use futures_util::future::BoxFuture;
-use std::{error::Error, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Semaphore;
 
 /// Longest wait for the store by default, the reading back of a lost answer included.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,6 +88,9 @@ struct Inner {
     connection: NatsConnection,
     stream: stream::Stream<()>,
     bucket: Bucket,
+    replicated: AtomicBool,
+    /// A permit for each batch that may be under way.
+    batches: Semaphore,
     timeout: Duration,
 }
 
@@ -90,13 +107,17 @@ impl NatsStore {
         options: NatsStoreOptions,
     ) -> Result<Self, OpenError> {
         let bucket = Bucket::new(&options.lattice, connection.jetstream_domain())?;
-        let stream = bucket.open(connection, &options).await?;
-        Ok(Self(Arc::new(Inner {
+        let (stream, info) = Box::pin(bucket.open(connection, &options)).await?;
+        let inner = Inner {
             connection: connection.clone(),
             stream,
             bucket,
+            replicated: AtomicBool::new(false),
+            batches: Semaphore::new(commit::BATCHES),
             timeout: options.timeout,
-        })))
+        };
+        inner.note(&info);
+        Ok(Self(Arc::new(inner)))
     }
 
     async fn write(&self, ops: Vec<Op>, ttl: Option<u64>) -> Result<Revision, CommitError> {
@@ -155,19 +176,49 @@ impl Store for NatsStore {
 impl Inner {
     async fn incarnation(&self) -> Result<Incarnation, StoreError> {
         let info = self.stream.get_info().await.map_err(unavailable)?;
+        self.note(&info);
         Ok(created(&info))
     }
 
+    /// Learns how many servers keep the bucket: an operator may change that while it is open.
+    fn note(&self, info: &stream::Info) {
+        let replicated = info.config.num_replicas > 1;
+        self.replicated.store(replicated, Ordering::Relaxed);
+    }
+
     async fn read(&self, key: StoreKey) -> Result<Option<Entry>, StoreError> {
-        let subject = self.bucket.subject(&key);
-        match self.stream.direct_get_last_for_subject(subject).await {
-            Ok(message) if message::is_marker(&message.headers) => Ok(None),
-            Ok(message) => Ok(Some(Entry {
+        // Any replica answers a direct get, and may be behind what was just confirmed: the leader is not.
+        let last = if self.replicated.load(Ordering::Relaxed) {
+            self.last_message(&key).await?
+        } else {
+            self.direct_get(&key).await?
+        };
+        Ok(last
+            .filter(|message| !message::is_marker(&message.headers))
+            .map(|message| Entry {
                 key,
                 value: message.payload,
                 revision: Revision(message.sequence),
-            })),
+            }))
+    }
+
+    async fn direct_get(&self, key: &StoreKey) -> Result<Option<StreamMessage>, StoreError> {
+        let subject = self.bucket.subject(key);
+        match self.stream.direct_get_last_for_subject(subject).await {
+            Ok(message) => Ok(Some(message)),
             Err(error) if error.kind() == stream::DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// A key's last message as the stream's leader has it.
+    async fn last_message(&self, key: &StoreKey) -> Result<Option<StreamMessage>, StoreError> {
+        let subject = self.bucket.subject(key);
+        match self.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == stream::LastRawMessageErrorKind::NoMessageFound => {
+                Ok(None)
+            }
             Err(error) => Err(unavailable(error)),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     instance::{
         Guest, HostedActor, failure,
         guest::{Running, Serving},
-        instance::Instance,
+        store::Instance,
     },
     transcode::BoundExport,
 };
@@ -69,7 +69,7 @@ async fn drive(
     let vitals = instance.vitals.clone();
     let result = {
         let serve = async |accessor: &Accessor<Guest>| {
-            serve(accessor, &functions, &mut inbox, &state).await
+            serve(accessor, &functions, &mut inbox, &state).await;
         };
         let run = vitals.watch(instance.store.run_concurrent(serve));
         tokio::select! {
@@ -203,7 +203,7 @@ fn begin<'a>(
                 id,
                 context: call.context,
             },
-        )
+        );
     });
     Some(async move {
         let result = running.await;

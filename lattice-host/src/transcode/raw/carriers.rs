@@ -25,8 +25,9 @@ use wasmtime::component::__internal::{
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw, bail};
 
+use super::lift::{self, LiftError};
+use super::lower;
 use super::types::{MAX_FLAT, MAX_FLAT_RESULTS};
-use super::{lift, lower};
 
 /// `N` of a [`FlatReturn`] whose values are in memory.
 pub(crate) const SPILLED: usize = MAX_FLAT + 1;
@@ -146,7 +147,9 @@ unsafe impl<const N: usize> Lift for FlatReturn<N> {
         ty: InterfaceType,
         values: &[ValRaw; N],
     ) -> Result<Self> {
-        Ok(Self(lift::from_flat(cx, ty, values)?))
+        Ok(Self(
+            lift::from_flat(cx, ty, values).map_err(LiftError::of_result)?,
+        ))
     }
 
     fn linear_lift_from_memory(
@@ -155,7 +158,9 @@ unsafe impl<const N: usize> Lift for FlatReturn<N> {
         place: &[u8],
     ) -> Result<Self> {
         let at = offset(cx, place);
-        Ok(Self(lift::from_memory(cx, ty, at)?))
+        Ok(Self(
+            lift::from_memory(cx, ty, at).map_err(LiftError::of_result)?,
+        ))
     }
 }
 

@@ -26,9 +26,12 @@ const UNPAID: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LiftError {
-    /// The value takes more wire bytes than the store's hostcall fuel allows.
-    #[error("the guest passed a value over the size limit; pass less at once")]
+    /// Arguments take more wire bytes than the store's hostcall fuel allows.
+    #[error("the guest passed arguments over the size limit; pass less at once")]
     TooLarge,
+    /// A result does.
+    #[error("the guest returned a result over the size limit; return less at once")]
+    ResultTooLarge,
     /// A pointer or length reaches outside of the guest's memory.
     #[error("the guest passed a pointer or length beyond its memory")]
     OutOfBounds,
@@ -58,6 +61,16 @@ pub(crate) enum LiftError {
     /// The type isn't one that a plan would have accepted.
     #[error("the guest passed a value of a type that isn't supported")]
     Unsupported,
+}
+
+impl LiftError {
+    /// The same for a result.
+    pub(super) fn of_result(self) -> Self {
+        match self {
+            Self::TooLarge => Self::ResultTooLarge,
+            other => other,
+        }
+    }
 }
 
 /// Lifts a parameter or result tuple from core values.

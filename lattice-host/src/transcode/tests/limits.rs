@@ -28,7 +28,8 @@ proptest! {
         let fits = block_on(call_with_fuel(&guest, &wire, wire.len()));
         prop_assert_eq!(fits.unwrap(), wire.clone());
         let error = block_on(call_with_fuel(&guest, &wire, wire.len() - 1)).unwrap_err();
-        prop_assert_eq!(error.downcast_ref(), Some(&LiftError::TooLarge));
+        let too_large = matches!(error.downcast_ref(), Some(LiftError::TooLarge | LiftError::ResultTooLarge));
+        prop_assert!(too_large, "{error:?}");
     }
 }
 
@@ -52,14 +53,23 @@ fn a_huge_value_ends_in_too_large() {
     ] {
         let values = ["i32.const 4096".to_owned(), "i32.const 400000".to_owned()];
         let place = "\\00\\10\\00\\00\\80\\1a\\06\\00";
-        for text in [
-            pass(&ty, Strings::Utf8, "", &values, Lowered::Sync),
-            pass(&ty, Strings::Utf8, "", &values, Lowered::Async),
-            give(&ty, Strings::Utf8, place, "i32.const 0"),
+        for (text, expected) in [
+            (
+                pass(&ty, Strings::Utf8, "", &values, Lowered::Sync),
+                LiftError::TooLarge,
+            ),
+            (
+                pass(&ty, Strings::Utf8, "", &values, Lowered::Async),
+                LiftError::TooLarge,
+            ),
+            (
+                give(&ty, Strings::Utf8, place, "i32.const 0"),
+                LiftError::ResultTooLarge,
+            ),
         ] {
             let guest = Guest::new(&text);
             let error = block_on(call_with_fuel(&guest, &[], 1000)).unwrap_err();
-            assert_eq!(error.downcast_ref(), Some(&LiftError::TooLarge), "{ty:?}");
+            assert_eq!(error.downcast_ref(), Some(&expected), "{ty:?}");
             block_on(call_with_fuel(&guest, &[], 1 << 23)).unwrap();
         }
     }
@@ -109,8 +119,9 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
             result: None,
         };
         let guest = Guest::new(&forward(&function, Strings::Utf8));
-        let handler =
-            |_: StoreContextMut<'_, Seen>, _: Vec<u8>| -> Reply { Box::pin(async { Err(Error::new(Gone)) }) };
+        let handler = |_: StoreContextMut<'_, Seen>, _: Vec<u8>| -> Reply {
+            Box::pin(async { Err(Error::new(Gone)) })
+        };
         let error = block_on(async {
             let (mut store, instance) = instance_with(&guest, Arc::new(handler)).await?;
             guest.call(&mut store, &instance, &[]).await
@@ -167,14 +178,16 @@ async fn instance_with(
 /// The import answers when as many calls as `together` have reached it.
 fn gate(together: usize) -> Arc<dyn ImportHandler<Seen>> {
     let barrier = Arc::new(Barrier::new(together));
-    Arc::new(move |store: StoreContextMut<'_, Seen>, wire: Vec<u8>| -> Reply {
-        store.data().lock().expect("no panic").push(wire.clone());
-        let barrier = Arc::clone(&barrier);
-        Box::pin(async move {
-            barrier.wait().await;
-            Ok(Bytes::from(wire))
-        })
-    })
+    Arc::new(
+        move |store: StoreContextMut<'_, Seen>, wire: Vec<u8>| -> Reply {
+            store.data().lock().expect("no panic").push(wire.clone());
+            let barrier = Arc::clone(&barrier);
+            Box::pin(async move {
+                barrier.wait().await;
+                Ok(Bytes::from(wire))
+            })
+        },
+    )
 }
 
 async fn together(numbers: &[u8]) -> (Result<()>, Vec<(u8, Result<Vec<u8>>)>, Store<Seen>) {

@@ -21,7 +21,7 @@ const MAX_HANDLES: usize = 10_000;
 
 pub(super) struct Instance {
     pub(super) store: Store<Guest>,
-    instance: component::Instance,
+    inner: component::Instance,
     pub(super) vitals: Arc<Vitals>,
 }
 
@@ -40,9 +40,9 @@ impl Instance {
             .watch(actor.code.pre.instantiate_async(&mut store))
             .await
         {
-            Ok(instance) => Ok(Self {
+            Ok(inner) => Ok(Self {
                 store,
-                instance,
+                inner,
                 vitals,
             }),
             Err(error) => Err(failure::start_error(&error, store.data(), actor)),
@@ -63,7 +63,7 @@ impl Instance {
 
     /// Finds an exported function in this instance.
     pub(super) fn bind(&mut self, export: &Export) -> Result<BoundExport<Guest>> {
-        let function = self.instance.get_func(&mut self.store, export.index);
+        let function = self.inner.get_func(&mut self.store, export.index);
         let function = function
             .ok_or_else(|| Error::msg("an export of the component is not in its instance"))?;
         export.function.bind(&self.store, function)

@@ -17,21 +17,21 @@
 //! # }
 //! ```
 
+mod follow;
+
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
-    WatchEvent,
 };
+use crate::bus::fault::random::Random;
 use bytes::Bytes;
-use futures_util::{StreamExt, future::BoxFuture, stream};
+use follow::Follower;
+use futures_util::future::BoxFuture;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::sync::watch;
-
-/// Wait before a watch that the store below did not give is asked for again.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// What befalls calls and events, and how often. Chances are from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -130,7 +130,7 @@ impl FaultStore {
         Self(Arc::new(Shared {
             inner,
             state: Mutex::new(State {
-                random: Random(seed),
+                random: Random::new(seed),
                 faults: StoreFaults::none(),
                 counts: StoreFaultCounts::default(),
             }),
@@ -211,19 +211,8 @@ impl Store for FaultStore {
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
         Box::pin(async {
             self.0.enter().await?;
-            let follower = Follower {
-                shared: Arc::clone(&self.0),
-                reach: self.0.reach.subscribe(),
-                inner: Some(self.0.inner.watch().await?),
-                told_lost: false,
-            };
-            Ok(Watch::new(stream::unfold(
-                follower,
-                |mut follower| async move {
-                    let event = follower.next().await?;
-                    Some((event, follower))
-                },
-            )))
+            let inner = self.0.inner.watch().await?;
+            Ok(Follower::new(Arc::clone(&self.0), inner).into_watch())
         })
     }
 }
@@ -274,87 +263,16 @@ impl State {
     fn draw(&mut self) -> Fate {
         let faults = self.faults;
         let random = &mut self.random;
-        let fails = random.unit() < faults.fail;
-        let loses_answer = random.unit() < faults.lose_answer;
-        let breaks = random.unit() < faults.break_watch;
-        let delays = random.unit() < faults.delay;
-        let delay = faults.delay_up_to.mul_f64(random.unit());
+        let fails = random.chance(faults.fail);
+        let loses_answer = random.chance(faults.lose_answer);
+        let breaks = random.chance(faults.break_watch);
+        let delays = random.chance(faults.delay);
+        let delay = random.up_to(faults.delay_up_to);
         Fate {
             fails,
             loses_answer,
             breaks,
             delay: delays.then_some(delay),
         }
-    }
-}
-
-/// One watch over watches of the store below.
-struct Follower {
-    shared: Arc<Shared>,
-    reach: watch::Receiver<Reach>,
-    inner: Option<Watch>,
-    told_lost: bool,
-}
-
-impl Follower {
-    async fn next(&mut self) -> Option<WatchEvent> {
-        loop {
-            if *self.reach.borrow_and_update() == Reach::Cut {
-                self.inner = None;
-                if let Some(lost) = self.lost() {
-                    return Some(lost);
-                }
-                // The sender lives in `shared`, which this follower holds.
-                let _ = self.reach.changed().await;
-                continue;
-            }
-            let Some(inner) = &mut self.inner else {
-                match self.shared.inner.watch().await {
-                    Ok(watch) => self.inner = Some(watch),
-                    Err(StoreError::Closed) => return None,
-                    Err(_) => tokio::time::sleep(PAUSE).await,
-                }
-                continue;
-            };
-            let event = tokio::select! {
-                biased;
-                _ = self.reach.changed() => continue,
-                event = inner.next() => event?,
-            };
-            let fate = self.shared.lock().draw();
-            if let Some(delay) = fate.delay {
-                self.shared.lock().counts.delayed += 1;
-                tokio::time::sleep(delay).await;
-            }
-            if fate.breaks {
-                self.shared.lock().counts.broken += 1;
-                self.inner = None;
-                if let Some(lost) = self.lost() {
-                    return Some(lost);
-                }
-                continue;
-            }
-            self.told_lost = event == WatchEvent::Lost;
-            return Some(event);
-        }
-    }
-
-    fn lost(&mut self) -> Option<WatchEvent> {
-        let told = std::mem::replace(&mut self.told_lost, true);
-        (!told).then_some(WatchEvent::Lost)
-    }
-}
-
-/// Numbers that look random and are the same for the same seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    /// From 0 up to but not 1: 53 bits are what an `f64` holds.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

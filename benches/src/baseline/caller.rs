@@ -1,0 +1,134 @@
+//! Who calls `echo`.
+
+use super::{Answers, callee::Callee, engine::Code};
+use crate::Failure;
+use lattice_bench::calls::echo::{self, Reading};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::{
+    Result, Store,
+    component::{HasSelf, Linker},
+};
+
+wasmtime::component::bindgen!({
+    path: "guests/wit",
+    world: "caller-actor",
+    imports: { default: async | trappable },
+    exports: { default: async },
+});
+
+/// How many instances there are: as many as `Instances::warm()` allows.
+pub const INSTANCES: usize = 16;
+
+/// The calling actors, each in a task of its own with a callee of its own. Dropped, all of them are gone.
+pub struct Callers(Vec<Caller>);
+
+struct Caller {
+    orders: mpsc::Sender<Order>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// What an actor is told to do.
+enum Order {
+    Run {
+        calls: u32,
+        size: u32,
+        done: oneshot::Sender<Result<u64>>,
+    },
+    Relay {
+        body: Vec<u8>,
+        done: oneshot::Sender<Result<Vec<u8>>>,
+    },
+}
+
+pub(super) struct State {
+    callee: Callee,
+}
+
+impl echo::Host for State {
+    async fn echo(&mut self, body: Vec<u8>) -> Result<Vec<u8>> {
+        self.callee.echo(body).await
+    }
+
+    async fn readings(&mut self, all: Vec<Reading>) -> Result<Vec<Reading>> {
+        Ok(all)
+    }
+}
+
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    CallerActor::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+}
+
+impl Callers {
+    /// Starts all of them.
+    ///
+    /// # Errors
+    /// Wasmtime's, when one of them can't be instantiated.
+    pub async fn start(code: &Code, answers: Answers) -> Result<Self, Failure> {
+        let mut callers = Vec::with_capacity(INSTANCES);
+        for _ in 0..INSTANCES {
+            let callee = Callee::start(answers, code).await?;
+            callers.push(Caller::start(code, callee).await?);
+        }
+        Ok(Self(callers))
+    }
+
+    /// The first of them calls `echo` that many times with that many bytes; answers the sum of what came back.
+    ///
+    /// # Errors
+    /// Wasmtime's.
+    pub async fn run(&self, calls: u32, size: u32) -> Result<u64, Failure> {
+        self.order(0, |done| Order::Run { calls, size, done }).await
+    }
+
+    /// One of them calls `echo` once: always the same for the same number.
+    ///
+    /// # Errors
+    /// Wasmtime's.
+    pub async fn relay(&self, number: usize, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        self.order(number, |done| Order::Relay { body, done }).await
+    }
+
+    async fn order<T>(
+        &self,
+        number: usize,
+        order: impl FnOnce(oneshot::Sender<Result<T>>) -> Order,
+    ) -> Result<T, Failure> {
+        let (done, answer) = oneshot::channel();
+        let caller = &self.0[number % self.0.len()];
+        caller
+            .orders
+            .send(order(done))
+            .await
+            .map_err(|_| "the caller's task ended")?;
+        Ok(answer.await??)
+    }
+}
+
+impl Caller {
+    async fn start(code: &Code, callee: Callee) -> Result<Self> {
+        let mut store = code.store(State { callee });
+        let actor = code.caller.instantiate_async(&mut store).await?;
+        let (orders, waiting) = mpsc::channel(INSTANCES);
+        let task = tokio::spawn(follow(store, actor, waiting));
+        Ok(Self {
+            orders,
+            _task: AbortOnDropHandle::new(task),
+        })
+    }
+}
+
+async fn follow(mut store: Store<State>, actor: CallerActor, mut orders: mpsc::Receiver<Order>) {
+    let drive = actor.lattice_bench_calls_drive();
+    while let Some(order) = orders.recv().await {
+        // Who doesn't wait any more needs no answer.
+        match order {
+            Order::Run { calls, size, done } => {
+                let _ = done.send(drive.call_run(&mut store, calls, size).await);
+            }
+            Order::Relay { body, done } => {
+                let _ = done.send(drive.call_relay(&mut store, &body).await);
+            }
+        }
+    }
+}

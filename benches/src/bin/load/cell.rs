@@ -1,0 +1,74 @@
+//! What is measured: paths, and how many calls of which size are in flight.
+
+use std::fmt;
+
+/// Who calls whom, over what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    Provider,
+    ActorWarm,
+    ActorFresh,
+    Memory,
+    Nats,
+}
+
+impl Path {
+    /// As in the names of rows.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "local.provider",
+            Self::ActorWarm => "local.actor.warm",
+            Self::ActorFresh => "local.actor.fresh",
+            Self::Memory => "memory",
+            Self::Nats => "nats",
+        }
+    }
+
+    /// Its cells, the small ones first.
+    pub(crate) fn cells(self) -> impl Iterator<Item = Cell> {
+        let sizes = [16, 1 << 10, 64 << 10];
+        let of = move |in_flight| {
+            sizes.map(|size| Cell {
+                path: self,
+                in_flight,
+                size,
+            })
+        };
+        [1, 64, 256].into_iter().flat_map(of)
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) path: Path,
+    /// Calls at once.
+    pub(crate) in_flight: usize,
+    /// Bytes that go there and come back.
+    pub(crate) size: usize,
+}
+
+/// A number of bytes as people write it.
+pub(crate) struct Size(pub(crate) usize);
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.path.name(), self.load())
+    }
+}
+
+impl Cell {
+    /// Calls in flight and size: `64x16B`.
+    pub(crate) fn load(&self) -> String {
+        format!("{}x{}", self.in_flight, Size(self.size)).replace(' ', "")
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes >= 1 << 10 => write!(f, "{} KiB", bytes >> 10),
+            bytes => write!(f, "{bytes} B"),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The actors that are measured, built from `benches/guests`.
+
+use std::path::PathBuf;
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guest {
+    /// Calls `echo` when it is told to.
+    Caller,
+    /// Serves `echo`.
+    Callee,
+}
+
+/// It has not been built.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no guest at {}; build it with `make guests`", path.display())]
+pub struct NotBuilt {
+    path: PathBuf,
+}
+
+impl Guest {
+    /// The file that `make guests` leaves.
+    ///
+    /// # Errors
+    /// [`NotBuilt`].
+    pub fn path(self) -> Result<PathBuf, NotBuilt> {
+        let name = match self {
+            Self::Caller => "bench_caller.wasm",
+            Self::Callee => "bench_callee.wasm",
+        };
+        let guests = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../target/guests/wasm32-wasip2/release"
+        );
+        let path = PathBuf::from(guests).join(name);
+        if path.exists() {
+            Ok(path)
+        } else {
+            Err(NotBuilt { path })
+        }
+    }
+}

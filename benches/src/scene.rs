@@ -1,0 +1,76 @@
+//! One host on an in-memory lattice with a calling actor and somebody to call.
+
+use crate::{
+    Failure,
+    guests::Guest,
+    native::{DRIVE, DriveClient, ECHO, EchoClient, EchoProvider},
+};
+use lattice_core::{Lattice, link::Link, name::ComponentId, node::Caller};
+use lattice_host::{Actor, Host, Instances};
+
+/// Who serves `echo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Callee {
+    /// A native provider, in the host's process.
+    Provider,
+    /// An actor.
+    Actor(Instances),
+}
+
+/// A host with a `caller`, a warm actor that calls `echo`, which is linked to the [`Callee`]. Dropped, all of it is gone.
+#[derive(Debug)]
+pub struct Scene {
+    driver: Caller,
+    _host: Host,
+    _lattice: Lattice,
+}
+
+impl Scene {
+    /// Starts everything and links it.
+    ///
+    /// # Errors
+    /// A guest is not built, or something does not start.
+    pub async fn start(callee: Callee) -> Result<Self, Failure> {
+        let lattice = Lattice::in_memory("bench").await?;
+        let caller = Actor::from_file(Guest::Caller.path()?).instances(Instances::warm());
+        let host = Host::builder(&lattice)
+            .id("bench-host")
+            .actor("caller", caller);
+        let host = match callee {
+            Callee::Provider => host.provider("callee", EchoProvider),
+            Callee::Actor(instances) => host.actor(
+                "callee",
+                Actor::from_file(Guest::Callee.path()?).instances(instances),
+            ),
+        };
+        let host = host.start().await?;
+        for link in [
+            Link::new("driver", DRIVE, "caller")?,
+            Link::new("driver", ECHO, "callee")?,
+            Link::new("caller", ECHO, "callee")?,
+        ] {
+            lattice.links().put(link).await?;
+        }
+        let driver = host.node().caller(ComponentId::new("driver")?);
+        Ok(Self {
+            driver,
+            _host: host,
+            _lattice: lattice,
+        })
+    }
+
+    /// Native code on the same host, which tells the actor to call.
+    pub fn drive(&self) -> DriveClient<&Caller> {
+        DriveClient::new(&self.driver)
+    }
+
+    /// Native code on the same host, which calls the callee itself.
+    pub fn echo(&self) -> EchoClient<&Caller> {
+        EchoClient::new(&self.driver)
+    }
+
+    /// What these calls are made by.
+    pub fn driver(&self) -> &Caller {
+        &self.driver
+    }
+}

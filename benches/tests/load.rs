@@ -1,0 +1,130 @@
+//! The load program, in its quick form: that it runs, and what it writes. Needs the guests and a nats-server.
+
+use serde_json::Value;
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn load(args: &[&str], summary: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+    command
+        .arg("--quick")
+        .args(args)
+        .arg("--summary")
+        .arg(summary);
+    command.output().expect("the program starts")
+}
+
+fn rows(summary: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(summary).expect("a summary");
+    serde_json::from_str(&text).expect("a list of rows")
+}
+
+#[test]
+fn a_quick_run_measures_one_cell_of_each_path() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("new/summary.json");
+    let output = load(&[], &summary);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    let rows = rows(&summary);
+    let paths = [
+        "local.provider",
+        "local.actor.warm",
+        "local.actor.fresh",
+        "memory",
+        "nats",
+    ];
+    assert_eq!(
+        rows.len(),
+        paths.len() * 4,
+        "rate, p50, p99 and CPU time of each: {rows:#?}"
+    );
+    for row in &rows {
+        let number = |field: &str| {
+            row[field]
+                .as_f64()
+                .unwrap_or_else(|| panic!("`{field}` of {row}"))
+        };
+        assert!(row["row"].is_string() && row["unit"].is_string(), "{row}");
+        assert_eq!(row.as_object().map(serde_json::Map::len), Some(5), "{row}");
+        // Of so short a run the kernel may count no CPU time at all.
+        if row["unit"] != "µs/call" {
+            assert!(number("ours") > 0.0 && number("baseline") > 0.0, "{row}");
+            assert!(
+                (number("ratio") - number("ours") / number("baseline")).abs() < 1e-6,
+                "{row}"
+            );
+        }
+    }
+    for name in [
+        "local.provider.16B",
+        "local.actor.warm",
+        "local.actor.fresh",
+        "memory.p50.1x16B",
+        "nats.p50.1x16B",
+    ] {
+        assert!(rows.iter().any(|row| row["row"] == name), "no row `{name}`");
+    }
+
+    let table = String::from_utf8_lossy(&output.stdout);
+    for path in paths {
+        assert!(
+            table.contains(&format!("| {path} ")),
+            "no line for {path}:\n{table}"
+        );
+    }
+}
+
+#[test]
+fn cells_are_chosen_by_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    let output = load(&["--only", "memory.64x1KiB"], &summary);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut names: Vec<_> = rows(&summary)
+        .iter()
+        .map(|row| row["row"].to_string())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "\"memory.cpu.64x1KiB\"",
+            "\"memory.p50.64x1KiB\"",
+            "\"memory.p99.64x1KiB\"",
+            "\"memory.rate.64x1KiB\""
+        ]
+    );
+}
+
+#[test]
+fn what_is_missing_or_mistyped_is_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    let said = |output: Output| {
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(
+        said(load(&["--only", "no such cell"], &summary)).contains("names are like `nats.64x16B`")
+    );
+    assert!(said(load(&["--fast"], &summary)).contains("there is no option `--fast`"));
+    let mut without_server = Command::new(env!("CARGO_BIN_EXE_load"));
+    without_server
+        .args(["--quick", "--only", "nats.1x16B"])
+        .env("NATS_SERVER", directory.path().join("none"));
+    assert!(
+        said(without_server.output().expect("the program starts")).contains("run `make bench`")
+    );
+    assert!(!summary.exists());
+}
