@@ -258,6 +258,10 @@ impl Inner {
     }
 
     fn reply(&self, to: &Origin, id: u64, outcome: Outcome) {
+        if self.gone.load(std::sync::atomic::Ordering::Acquire) {
+            // Whoever vanished says nothing any more: how the cut-off calls ended here is for nobody.
+            return;
+        }
         let limit = self.connection.max_message();
         let outcome = match outcome {
             Ok(result) if result.len() > limit => Err(CallError::TooLarge {

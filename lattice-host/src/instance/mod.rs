@@ -31,7 +31,7 @@ use bytes::Bytes;
 use exclusive::Exclusive;
 use futures_util::FutureExt;
 use lattice_core::{
-    call::{CallError, Context, Part, Ran},
+    call::{CallError, Context, Ran},
     name::ComponentId,
     node::Caller,
     serve::{Answer, Request, Service},
@@ -103,11 +103,10 @@ impl Service for ActorService {
                 }));
             }
         };
-        if arguments.guest_bytes().0 > actor.limits.memory.as_u64() {
-            return Answer::Ready(Err(CallError::TooLarge {
-                what: Part::Arguments,
-                limit: actor.limits.memory.as_u64(),
-            }));
+        let (takes, limit) = (arguments.guest_bytes(), actor.limits.memory);
+        if takes > limit {
+            let reason = format!("they take {takes} of the guest's memory, which may have {limit}");
+            return Answer::Ready(Err(CallError::BadArguments { reason }));
         }
         let call = Call {
             function: request.function,

@@ -55,10 +55,12 @@ pub(super) async fn enter(call: impl Future<Output = Outcome> + Send + 'static) 
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use std::task::Poll;
 
-    async fn task() -> Outcome {
-        let id = tokio::task::try_id().map_or_else(String::new, |id| id.to_string());
-        Ok(Bytes::from(id))
+    /// Answers with the task that runs it.
+    fn task() -> impl Future<Output = Outcome> {
+        let id = || tokio::task::try_id().map_or_else(String::new, |id| id.to_string());
+        std::future::poll_fn(move |_| Poll::Ready(Ok(Bytes::from(id()))))
     }
 
     #[tokio::test]

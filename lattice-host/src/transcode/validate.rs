@@ -7,6 +7,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
+use crate::limits::ByteSize;
+
 use super::plan::FunctionPlan;
 use super::shape::{NodeId, Shape, Tree};
 use super::wire::{Reader, ValueError};
@@ -20,8 +22,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// What they will take of the guest's memory.
-    pub(crate) fn guest_bytes(&self) -> GuestBytes {
-        self.guest_bytes
+    pub(crate) fn guest_bytes(&self) -> ByteSize {
+        ByteSize::bytes(self.guest_bytes.0)
     }
 }
 

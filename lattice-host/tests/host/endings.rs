@@ -176,13 +176,7 @@ async fn arguments_that_would_not_fit_the_guest_are_refused() {
         .await
         .expect_err("too large");
     assert!(
-        matches!(
-            error,
-            CallError::TooLarge {
-                what: Part::Arguments,
-                ..
-            }
-        ),
+        matches!(&error, CallError::BadArguments { reason } if reason.contains("2 MiB")),
         "{error:?}"
     );
     assert_eq!(error.ran(), Ran::No);
