@@ -1,5 +1,7 @@
 //! Someone else's program: a provider of its own, a call to it over a link, and a host, from the packages alone.
 
+// For actors only; here it is enough that it builds from its package.
+use lattice_actor_sdk as _;
 use lattice_host::Host;
 use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, provider, serve};
 use std::{error::Error, time::Duration};
