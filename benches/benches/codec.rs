@@ -1,5 +1,4 @@
 //! Values, envelopes, frames and their tags: what a call's bytes cost.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};

@@ -1,5 +1,4 @@
 //! A call from native code to an actor of the same host: in an instance made for it, and in one that is there.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use lattice_benches::scene::{Callee, Scene};

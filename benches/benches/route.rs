@@ -1,5 +1,4 @@
 //! From a call to its callee on the same host: the grant, the replica, the queue. The callee answers at once.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};

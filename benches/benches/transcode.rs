@@ -2,7 +2,6 @@
 //!
 //! What is measured is the call, so that the figure of 16 bytes is what everything but the values costs, and what the others
 //! take more is theirs.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lattice_benches::{

@@ -2,10 +2,6 @@
 
 use lattice_provider_sdk::{Bytes, Call, Stateless};
 
-#[expect(
-    missing_docs,
-    reason = "generated; what has no docs has none in the WIT"
-)]
 mod generated {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "native" });
 }

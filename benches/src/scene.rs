@@ -20,7 +20,8 @@ pub enum Callee {
 /// A host with a `caller`, a warm actor that calls `echo`, which is linked to the [`Callee`]. Dropped, all of it is gone.
 #[derive(Debug)]
 pub struct Scene {
-    driver: Caller,
+    drive: DriveClient<Caller>,
+    echo: EchoClient<Caller>,
     _host: Host,
     _lattice: Lattice,
 }
@@ -53,24 +54,20 @@ impl Scene {
         }
         let driver = host.node().caller(ComponentId::new("driver")?);
         Ok(Self {
-            driver,
+            drive: DriveClient::new(driver.clone()),
+            echo: EchoClient::new(driver),
             _host: host,
             _lattice: lattice,
         })
     }
 
     /// Native code on the same host, which tells the actor to call.
-    pub fn drive(&self) -> DriveClient<&Caller> {
-        DriveClient::new(&self.driver)
+    pub fn drive(&self) -> &DriveClient<Caller> {
+        &self.drive
     }
 
     /// Native code on the same host, which calls the callee itself.
-    pub fn echo(&self) -> EchoClient<&Caller> {
-        EchoClient::new(&self.driver)
-    }
-
-    /// What these calls are made by.
-    pub fn driver(&self) -> &Caller {
-        &self.driver
+    pub fn echo(&self) -> &EchoClient<Caller> {
+        &self.echo
     }
 }

@@ -1,7 +1,7 @@
 //! The engine, and the compiled actors.
 
 use super::{
-    callee::{self, CalleeActorPre},
+    callee::CalleeActorPre,
     caller::{self, CallerActorPre},
 };
 use crate::{Failure, guests::Guest};
