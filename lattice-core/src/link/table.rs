@@ -232,6 +232,17 @@ impl LinkTable {
             self.take_out(&entry);
             self.put_in(&shared);
         }
+        // Equal now means the same entries: the older whole can stand for the newer one.
+        for (id, source) in &mut self.sources {
+            if let Some(same) = older.sources.get(id).filter(|old| *old == source) {
+                *source = same.clone();
+            }
+        }
+        for (id, target) in &mut self.targets {
+            if let Some(same) = older.targets.get(id).filter(|old| *old == target) {
+                *target = same.clone();
+            }
+        }
     }
 
     fn put(&mut self, revision: Revision, link: Arc<Link>) -> Vec<LinkChange> {

@@ -322,3 +322,33 @@ fn a_snapshot_of_the_same_changes_nothing_and_shares_everything() {
         &table.sources[&link.source]
     ));
 }
+
+#[test]
+fn both_indexes_hold_the_same_link_before_and_after_a_snapshot() {
+    let mut table = LinkTable::default();
+    let links: Vec<_> = (0..3).map(|name| Arc::new(link(0, 0, name, 1))).collect();
+    let event = |n: usize, link: Arc<Link>| TableEvent::Link {
+        revision: Revision(4 + n as u64),
+        link,
+    };
+    for (n, link) in links.iter().enumerate().rev() {
+        table.apply(event(n, link.clone()));
+    }
+    let copies = links.iter().enumerate();
+    let records = copies
+        .map(|(n, link)| event(n, Arc::new((**link).clone())))
+        .collect();
+    table.apply(TableEvent::Snapshot {
+        incarnation: Incarnation::default(),
+        revision: Revision(9),
+        records,
+    });
+    for link in &links {
+        let entry = table.entry(&link.key()).expect("still there");
+        assert!(Arc::ptr_eq(&entry.link, link), "the one from before");
+        let told = table
+            .by_target(&link.target)
+            .find(|told| told.key == entry.key);
+        assert!(told.is_some_and(|told| Arc::ptr_eq(&told.link, link)));
+    }
+}
