@@ -63,7 +63,7 @@
 //!
 //! # Features
 //!
-//! * `nats` (default): NATS as the bus and its JetStream as the store.
+//! * `nats` (default): NATS as the bus and its `JetStream` as the store.
 //! * `test-util`: fault injection, and the suites that every bus and store must pass.
 
 #![forbid(unsafe_code)]

@@ -50,7 +50,7 @@ impl Context {
 }
 
 /// The longest deadline that fits a frame; nobody waits longer.
-const LONGEST: Duration = Duration::from_secs(49 * 24 * 3_600);
+const LONGEST: Duration = Duration::from_hours(49 * 24);
 
 fn from_now(timeout: Duration) -> Instant {
     Instant::now() + timeout.min(LONGEST)

@@ -139,7 +139,7 @@ impl Connect {
         self
     }
 
-    /// Credentials, TLS, JetStream domain and the rest for a NATS server; its list of servers replaces the one given
+    /// Credentials, TLS, `JetStream` domain and the rest for a NATS server; its list of servers replaces the one given
     /// before. Without effect on a lattice that is not on NATS.
     #[cfg(feature = "nats")]
     pub fn options(mut self, nats: NatsOptions) -> Self {

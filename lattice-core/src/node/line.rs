@@ -229,8 +229,9 @@ pub(crate) fn token(origin: &Origin) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(origin.host.as_str().as_bytes());
     hasher.update(&origin.epoch.to_le_bytes());
-    let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    let mut token = [0; 8];
+    hasher.finalize_xof().fill(&mut token);
+    u64::from_le_bytes(token)
 }
 
 #[cfg(test)]

@@ -212,7 +212,9 @@ impl Node {
         inner.leaving.store(true, Ordering::Release);
         inner.say_goodbye(grace).await;
         let served: Vec<_> = inner.served.load().values().cloned().collect();
-        served.iter().for_each(|served| served.finish_up());
+        for served in &served {
+            served.finish_up();
+        }
         let all_idle = async {
             // A call that ends may have been what another component's call waited for: look again.
             while served.iter().any(|served| served.in_flight() > 0) {
@@ -220,7 +222,9 @@ impl Node {
             }
         };
         let done = tokio::time::timeout(grace, all_idle).await.is_ok();
-        served.iter().for_each(|served| served.stop());
+        for served in &served {
+            served.stop();
+        }
         // What was answered last may still be in an outbox.
         inner.flush_replies(Duration::from_secs(1)).await;
         done
@@ -289,7 +293,7 @@ impl Inner {
     fn frame_lost(&self, peer: u64, frame: u64, error: &BusError) {
         let limit = self.connection.bus.max_payload() as u64;
         self.pending.fail(Some(peer), |carried_by| {
-            (carried_by == Some(frame)).then(|| match error {
+            (carried_by == Some(frame)).then_some(match error {
                 BusError::TooLarge { .. } => CallError::TooLarge {
                     what: Part::Arguments,
                     limit,

@@ -206,22 +206,21 @@ impl Queue {
         {
             state.full.push_back(full);
         }
-        let mut open = match state.open.take() {
-            Some(open) => open,
-            None => {
-                state.newest += 1;
-                let Address {
-                    from,
-                    peer,
-                    kind,
-                    lane,
-                    ..
-                } = &self.address;
-                let writer = FrameWriter::new(from.clone(), Some(peer.clone()), *kind, *lane);
-                Open {
-                    number: state.newest,
-                    writer,
-                }
+        let mut open = if let Some(open) = state.open.take() {
+            open
+        } else {
+            state.newest += 1;
+            let Address {
+                from,
+                peer,
+                kind,
+                lane,
+                ..
+            } = &self.address;
+            let writer = FrameWriter::new(from.clone(), Some(peer.clone()), *kind, *lane);
+            Open {
+                number: state.newest,
+                writer,
             }
         };
         let before = open.writer.len();

@@ -180,22 +180,17 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn ok() -> Outcome {
-        Ok(Bytes::from_static(b"x"))
-    }
+    const OK: Outcome = Ok(Bytes::from_static(b"x"));
 
     #[test]
     fn a_reply_ends_its_own_call_only() {
         let pending = Pending::new(8);
         let (a, mut answer_a) = pending.open(1, Instant::now()).expect("room");
         let (b, mut answer_b) = pending.open(2, Instant::now()).expect("room");
-        assert!(
-            !pending.complete(a.id, 2, ok()),
-            "another peer can't answer"
-        );
-        assert!(pending.complete(a.id, 1, ok()));
-        assert!(!pending.complete(a.id, 1, ok()), "nor anyone twice");
-        assert_eq!(answer_a.try_recv().expect("answered"), ok());
+        assert!(!pending.complete(a.id, 2, OK), "another peer can't answer");
+        assert!(pending.complete(a.id, 1, OK));
+        assert!(!pending.complete(a.id, 1, OK), "nor anyone twice");
+        assert_eq!(answer_a.try_recv().expect("answered"), OK);
         assert!(answer_b.try_recv().is_err());
         drop((a, b));
         assert_eq!(pending.len(), 0);
@@ -210,7 +205,7 @@ mod tests {
         drop(ticket);
         let (next, mut answer) = pending.open(1, Instant::now()).expect("freed");
         assert_ne!(next.id, late);
-        assert!(!pending.complete(late, 1, ok()));
+        assert!(!pending.complete(late, 1, OK));
         assert!(answer.try_recv().is_err());
     }
 

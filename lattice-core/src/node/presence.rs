@@ -278,7 +278,7 @@ impl Presence {
 /// A beat may not claim to come more often than this, or the three missed ones would be noise.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// Nor so seldom that a dead host is never noticed.
-const MAX_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

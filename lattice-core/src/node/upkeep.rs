@@ -37,7 +37,7 @@ const PROBE: u64 = u64::MAX;
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// A way to or from a host that was not used for this long is taken down.
-const UNUSED: Duration = Duration::from_secs(60);
+const UNUSED: Duration = Duration::from_mins(1);
 
 /// Beats once a second, and at once when there is news.
 pub(super) async fn beat(node: Arc<Inner>) {
@@ -131,7 +131,9 @@ pub(super) async fn follow_presence(node: Arc<Inner>) {
         match changes.recv().await {
             Ok(super::presence::Change::Joined(_)) => node.news.notify_one(),
             Ok(super::presence::Change::Left(gone)) => {
-                gone.iter().for_each(|origin| node.peer_lost(origin))
+                for origin in &gone {
+                    node.peer_lost(origin);
+                }
             }
             Ok(_) => {}
             Err(broadcast::error::RecvError::Lagged(_)) => {
@@ -142,7 +144,9 @@ pub(super) async fn follow_presence(node: Arc<Inner>) {
                     .filter(|origin| !peers.contains(origin))
                     .cloned()
                     .collect();
-                gone.iter().for_each(|origin| node.peer_lost(origin));
+                for origin in &gone {
+                    node.peer_lost(origin);
+                }
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }

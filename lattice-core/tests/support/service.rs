@@ -120,9 +120,7 @@ impl Service for Serve {
             let (n,) = from_bytes::<(u32,)>(&request.args).expect("a number");
             return Answer::Ready(Ok(Bytes::from(vec![1; n as usize])));
         }
-        if is("panic", PLAIN) {
-            panic!("told to");
-        }
+        assert!(!is("panic", PLAIN), "told to");
         if is("fail", PLAIN) {
             return Answer::Ready(Err(CallError::CalleeFailed {
                 reason: "told to".to_owned(),

@@ -75,7 +75,7 @@ pub(crate) async fn calls<C: Calls>(
         latencies.append(&mut ended??);
     }
     let wall = started.elapsed();
-    let cpu = processes.used()? - cpu;
+    let cpu = processes.used()?.saturating_sub(cpu);
     latencies.sort_unstable();
     Ok(Round {
         calls: latencies.len() as u64,
@@ -122,7 +122,7 @@ pub(crate) async fn loops<L: Loops>(
         expect(sum, u64::from(per_loop) * u64::from(size))?;
     }
     let wall = started.elapsed();
-    let cpu = processes.used()? - cpu;
+    let cpu = processes.used()?.saturating_sub(cpu);
     let calls = latencies.len() as u64 * u64::from(per_loop);
     latencies.sort_unstable();
     Ok(Round {

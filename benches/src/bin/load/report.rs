@@ -20,6 +20,10 @@ pub(crate) struct Report {
 
 /// One row of the summary. The ratio is ours over the baseline's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the summary's field is called that"
+)]
 struct Row {
     row: String,
     ours: f64,

@@ -31,7 +31,10 @@ impl Server {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("nats.conf");
         let store = directory.path().join("jetstream");
-        std::fs::write(&config, format!("jetstream {{ store_dir: {store:?} }}\n"))?;
+        std::fs::write(
+            &config,
+            format!("jetstream {{ store_dir: \"{}\" }}\n", store.display()),
+        )?;
         let binary =
             std::env::var_os("NATS_SERVER").unwrap_or_else(|| OsString::from("nats-server"));
         let mut command = Command::new(&binary);
