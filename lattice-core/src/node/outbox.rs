@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Most bytes that may wait for one destination; a slow one is told apart from a dead one long before.
-const MAX_WAITING: usize = 16 * 1024 * 1024;
+const MAX_WAITING: usize = 64 * 1024 * 1024;
 
 /// Where an outbox sends, and as what.
 #[derive(Debug, Clone)]

@@ -46,7 +46,7 @@ impl Peer {
     }
 }
 
-/// All live hosts. A snapshot is cheap to read; see [`Presence::snapshot`].
+/// All live hosts.
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
     hosts: HashMap<HostId, Arc<Peer>>,

@@ -117,7 +117,7 @@ impl StoreFaults {
         self
     }
 
-    /// At this share of the events the watch breaks instead: [`WatchEvent::Lost`], and a new snapshot.
+    /// At this share of the events the watch breaks instead: [`WatchEvent::Lost`](crate::store::WatchEvent::Lost), and a new snapshot.
     pub fn breaking_watches(mut self, chance: f64) -> Self {
         self.break_watch = chance;
         self
@@ -143,7 +143,7 @@ impl FaultStore {
         self.0.lock().faults = faults;
     }
 
-    /// From now on the store is out of reach: calls answer so at once, watches say [`WatchEvent::Lost`]. What is written
+    /// From now on the store is out of reach: calls answer so at once, watches say [`WatchEvent::Lost`](crate::store::WatchEvent::Lost). What is written
     /// elsewhere goes on.
     pub fn partition(&self) {
         self.0.reach.send_replace(Reach::Cut);
