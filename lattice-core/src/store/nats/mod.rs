@@ -213,8 +213,17 @@ impl Inner {
 
     /// A key's last message as the stream's leader has it.
     async fn last_message(&self, key: &StoreKey) -> Result<Option<StreamMessage>, StoreError> {
-        let subject = self.bucket.subject(key);
-        match self.stream.get_last_raw_message_by_subject(&subject).await {
+        self.leaders_last(&self.bucket.subject(key)).await
+    }
+
+    /// The revision of the newest message that the stream's leader has.
+    async fn newest(&self) -> Result<Option<Revision>, StoreError> {
+        let newest = self.leaders_last(&self.bucket.every_subject()).await?;
+        Ok(newest.map(|message| Revision(message.sequence)))
+    }
+
+    async fn leaders_last(&self, subject: &str) -> Result<Option<StreamMessage>, StoreError> {
+        match self.stream.get_last_raw_message_by_subject(subject).await {
             Ok(message) => Ok(Some(message)),
             Err(error) if error.kind() == stream::LastRawMessageErrorKind::NoMessageFound => {
                 Ok(None)

@@ -145,7 +145,7 @@ impl Session {
     async fn collect(&mut self, begun: Begun) -> Result<WatchEvent, Broken> {
         let mut entries = BTreeMap::new();
         let mut last = begun.revision;
-        let mut whole = begun.pending == 0;
+        let mut whole = begun.pending == 0 && self.nothing_follows(last).await?;
         while !whole {
             match self.delivery().await? {
                 Delivery::Change {
@@ -159,7 +159,6 @@ impl Session {
                         entries.clear();
                     }
                     last = revision;
-                    whole = pending == 0 && !within_commit;
                     match change.map(|change| change.into_event(revision)) {
                         Some(WatchEvent::Put(entry)) => {
                             entries.insert(entry.key.clone(), entry);
@@ -169,6 +168,10 @@ impl Session {
                         }
                         _ => {}
                     }
+                    whole = pending == 0
+                        && !within_commit
+                        && self.delivered >= begun.pending
+                        && self.nothing_follows(last).await?;
                 }
                 // What was pending may have gone without a trace, as an old marker does.
                 Delivery::Idle => whole = self.is_at_the_end().await?,
@@ -179,6 +182,13 @@ impl Session {
             revision: last,
             entries: entries.into_values().collect(),
         })
+    }
+
+    /// Whether nothing was written after `last`. A consumer's own `pending` does not say so: it counts a new message a
+    /// moment after that took the place of its key's old one, and the snapshot would lack the key.
+    async fn nothing_follows(&self, last: Revision) -> Result<bool, Broken> {
+        let newest = self.store.newest().await.map_err(|_| Broken::OutOfReach)?;
+        Ok(newest.is_none_or(|newest| newest <= last))
     }
 
     async fn is_at_the_end(&self) -> Result<bool, Broken> {
