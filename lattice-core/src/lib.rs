@@ -78,6 +78,7 @@ pub mod name;
 pub mod nats;
 pub mod node;
 pub mod replica;
+mod route;
 pub mod serve;
 pub mod store;
 pub mod subject;

@@ -78,8 +78,8 @@ impl Component {
         let target = self.id.clone()?;
         let node = self.lattice.calling_node(context.deadline).await?.inner();
         node.call(Outgoing {
-            source: Source::Operator,
-            target,
+            source: &Source::Operator,
+            target: &target,
             grant: None,
             incarnation: Incarnation::default(),
             function,
@@ -152,8 +152,8 @@ impl<R> Call<R> {
             .ok_or_else(|| CallError::not_exported(&target, &interface, &function))?;
         let function = FunctionRef::new(interface, function, signature);
         node.call(Outgoing {
-            source: Source::Operator,
-            target,
+            source: &Source::Operator,
+            target: &target,
             grant: None,
             incarnation: Incarnation::default(),
             function: &function,

@@ -68,6 +68,11 @@ impl PresenceKeeper {
         self.state.peers.load_full()
     }
 
+    /// The same for the length of a lookup, without a count kept.
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Peers>> {
+        self.state.peers.load()
+    }
+
     /// What changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.state.changes.subscribe()

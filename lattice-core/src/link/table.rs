@@ -5,6 +5,7 @@ use crate::{
     name::{ComponentId, LinkName},
     store::{Incarnation, Revision},
 };
+use foldhash::fast::RandomState;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -18,7 +19,7 @@ use std::{
 pub struct LinkTable {
     incarnation: Incarnation,
     revision: Revision,
-    sources: HashMap<ComponentId, Arc<Source>>,
+    sources: HashMap<ComponentId, Arc<Source>, RandomState>,
     targets: HashMap<ComponentId, Arc<Target>>,
 }
 
@@ -26,7 +27,7 @@ pub struct LinkTable {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Source {
     /// By interface with its compatible version. Of each there are a few link names at most.
-    links: HashMap<Box<str>, Vec<Arc<LinkEntry>>>,
+    links: HashMap<Box<str>, Vec<Arc<LinkEntry>>, RandomState>,
     /// Also for links that are not there: a report may be seen before its link.
     reports: HashMap<LinkKey, Arc<LinkReports>>,
 }

@@ -1,74 +1,96 @@
 //! The callee's side: frames in, grants checked again, calls run, replies out.
+//!
+//! A call runs where its frame was read, as far as it goes without waiting: what a provider answers at once costs no task,
+//! and all replies to a batch of frames leave together. What takes time goes on in a task of its own.
 
 use super::{
     Inner,
     line::token,
-    outbox::{Address, Destination, Outbox},
-    pending::Outcome,
-    served::{Place, Served},
+    replies::{ReplyLine, Replying},
+    served::{Begun, Place, Served},
 };
 use crate::{
     bus::{Body as Carried, Message, Subscription},
-    call::{CallError, Context, MAX_HOPS, Part, Ran},
+    call::{CallError, Context, MAX_HOPS, Ran},
     link::Link,
     name::ComponentId,
     serve::Request,
     types::Digest,
     wire::{
         Body as Envelope, CallEnvelope, Discover, Discovered, EnvelopeError, Frame, FrameWriter,
-        Kind, Lane, MAX_COALESCED, Origin, Probe, ProbeAck, ReplyEnvelope, Source, envelope_id,
+        Kind, Lane, Names, Origin, Probe, ProbeAck, Source, envelope_id,
     },
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use futures_util::{FutureExt as _, StreamExt as _};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-
-/// What a reply envelope holds beside the result, in bytes. Generous.
-const ENVELOPE: usize = 64;
-/// What an error takes in a reply envelope at most: its text twice, and names.
-const MAX_ERROR: usize = 16 * 1024;
 
 /// Hosts named in one answer at most: more than a caller can use.
 const MAX_KNOWN: usize = 256;
-
-/// Both lanes of replies to one caller.
-#[derive(Debug)]
-pub(super) struct ReplyLine {
-    small: Outbox,
-    bulk: Outbox,
-    /// When it was last used.
-    pub(super) used: Mutex<Instant>,
-}
-
-impl ReplyLine {
-    /// Waits until everything queued so far was given to the bus.
-    pub(super) async fn sent(&self) {
-        self.small.sent().await;
-        self.bulk.sent().await;
-    }
-
-    pub(super) fn is_idle(&self, now: Instant, after: Duration) -> bool {
-        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        now.saturating_duration_since(used) > after && self.small.is_idle() && self.bulk.is_idle()
-    }
-}
+/// Frames taken in before their replies are sent.
+const BATCH: usize = 16;
+/// A frame that takes longer holds up everyone whose frames wait behind it: some provider computes where it should not.
+const SLOW: Duration = Duration::from_millis(2);
+/// For so many frames after a slow one, every call gets a task of its own.
+const WARY: u32 = 256;
 
 /// Takes calls and probes for as long as the node lives.
 pub(super) async fn serve_inbox(node: Arc<Inner>, mut inbox: Subscription) {
+    let mut desk = Desk::default();
     while let Some(message) = inbox.next().await {
-        let Some(frame) = node.authentic(message) else {
-            continue;
-        };
-        match frame.kind() {
-            Kind::Call => node.take_calls(&frame),
-            Kind::Probe => node.answer_probe(&frame).await,
-            other => node.refuse(&format!("a frame of kind {other:?} in the inbox for calls")),
+        node.take_message(message, &mut desk).await;
+        for _ in 1..BATCH {
+            let Some(Some(message)) = inbox.next().now_or_never() else {
+                break;
+            };
+            node.take_message(message, &mut desk).await;
+        }
+        desk.send_replies();
+    }
+}
+
+/// What one reader of an inbox keeps from frame to frame.
+#[derive(Default)]
+struct Desk {
+    names: Names,
+    /// Replies that were queued and have to be sent.
+    due: Vec<(Arc<ReplyLine>, Lane)>,
+    /// Frames left that are to be taken with care.
+    wary: u32,
+}
+
+impl Desk {
+    fn send_replies(&mut self) {
+        for (line, lane) in self.due.drain(..) {
+            line.lane(lane).drain();
         }
     }
+
+    /// A frame was taken in that long.
+    fn took(&mut self, time: Duration) {
+        self.wary = if time > SLOW {
+            WARY
+        } else {
+            self.wary.saturating_sub(1)
+        };
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        for (line, lane) in self.due.drain(..) {
+            line.lane(lane).wake();
+        }
+    }
+}
+
+/// A call that was let in.
+struct Admitted {
+    served: Arc<Served>,
+    place: Place,
+    call: CallEnvelope,
+    context: Context,
 }
 
 /// Answers "who serves this?" for one component, as a member of its queue group.
@@ -127,50 +149,135 @@ impl Inner {
         Some(frame)
     }
 
-    fn take_calls(self: &Arc<Self>, frame: &Frame) {
+    async fn take_message(self: &Arc<Self>, message: Message, desk: &mut Desk) {
+        let Some(frame) = self.authentic(message) else {
+            return;
+        };
+        match frame.kind() {
+            Kind::Call => self.take_calls(&frame, desk),
+            Kind::Probe => self.answer_probe(&frame).await,
+            other => self.refuse(&format!("a frame of kind {other:?} in the inbox for calls")),
+        }
+    }
+
+    fn take_calls(self: &Arc<Self>, frame: &Frame, desk: &mut Desk) {
         let now = Instant::now();
+        let line = self.reply_line(frame.sender());
         for envelope in frame.envelopes() {
             let id = envelope_id(&envelope);
-            match CallEnvelope::decode(envelope) {
-                Ok(call) => self.take_call(frame.sender().clone(), call, now),
+            let due = match CallEnvelope::decode_with(envelope, &mut desk.names) {
+                Ok(call) => self.take_call(&line, call, now, desk.wary),
                 Err(error) => {
                     self.refuse(&error.to_string());
+                    let message = error.to_string();
+                    let unrecognised = CallError::Unrecognised {
+                        ran: Ran::No,
+                        message,
+                    };
                     // A newer caller asks for something that this version doesn't know: it need not wait to learn that.
-                    if let Some(id) = id {
-                        let message = error.to_string();
-                        self.reply(
-                            frame.sender(),
-                            id,
-                            Err(CallError::Unrecognised {
-                                ran: Ran::No,
-                                message,
-                            }),
-                        );
-                    }
+                    id.and_then(|id| self.reply(&line, id, Err(unrecognised)))
                 }
+            };
+            desk.due.extend(due.map(|lane| (line.clone(), lane)));
+        }
+        desk.took(now.elapsed());
+    }
+
+    /// Answers the lane of replies that is to be drained, if any.
+    fn take_call(
+        self: &Arc<Self>,
+        line: &Arc<ReplyLine>,
+        call: CallEnvelope,
+        now: Instant,
+        wary: u32,
+    ) -> Option<Lane> {
+        let id = call.id;
+        let admitted = match self.admit(call, now) {
+            Ok(admitted) => admitted,
+            Err(error) => return self.reply(line, id, Err(error)),
+        };
+        if wary > 0 {
+            self.run_apart(line, admitted);
+            return None;
+        }
+        let seen = {
+            let table = self.connection.replica.links();
+            table.has_seen(admitted.call.incarnation, admitted.call.link_revision)
+        };
+        if !seen {
+            self.run_apart(line, admitted);
+            return None;
+        }
+        let link = match self.granted(&admitted.served, &admitted.call) {
+            Ok(link) => link,
+            Err(error) => return self.reply(line, id, Err(error)),
+        };
+        let Admitted {
+            served,
+            place,
+            call,
+            context,
+        } = admitted;
+        match served.begin(request(call, link, context), now) {
+            Begun::Done(outcome) => self.reply(line, id, outcome),
+            begun => {
+                self.apart(line, id, place, async move { served.finish(begun).await });
+                None
             }
         }
     }
 
-    fn take_call(self: &Arc<Self>, from: Origin, call: CallEnvelope, now: Instant) {
-        let mut context = Context::new(call.deadline_left);
-        context.deadline = now + call.deadline_left;
-        context.hops = call.hops;
-        context.trace = call.trace;
-        let (id, target) = (call.id, call.target.clone());
-        let admitted = match self.served(&target) {
-            None => Err(CallError::NotServed { component: target }),
-            Some(_) if call.hops > MAX_HOPS => Err(CallError::TooManyHops { limit: MAX_HOPS }),
-            Some(served) => served.admit(&context).map(|place| (served, place)),
+    fn admit(&self, call: CallEnvelope, now: Instant) -> Result<Admitted, CallError> {
+        let Some(served) = self.served(&call.target) else {
+            return Err(CallError::NotServed {
+                component: call.target,
+            });
         };
-        let (served, place) = match admitted {
-            Ok(admitted) => admitted,
-            Err(error) => return self.reply(&from, id, Err(error)),
+        if call.hops > MAX_HOPS {
+            return Err(CallError::TooManyHops { limit: MAX_HOPS });
+        }
+        let context = Context {
+            deadline: now + call.deadline_left,
+            hops: call.hops,
+            trace: call.trace,
         };
+        Ok(Admitted {
+            place: served.admit(&context)?,
+            served,
+            call,
+            context,
+        })
+    }
+
+    /// All of a call in a task of its own.
+    fn run_apart(self: &Arc<Self>, line: &Arc<ReplyLine>, admitted: Admitted) {
+        let Admitted {
+            served,
+            place,
+            call,
+            context,
+        } = admitted;
         let node = self.clone();
+        self.apart(line, call.id, place, async move {
+            node.seen(&call, context.deadline).await?;
+            let link = node.granted(&served, &call)?;
+            served
+                .run(request(call, link, context), Instant::now())
+                .await
+        });
+    }
+
+    /// Runs `work` in a task of its own, which then replies.
+    fn apart(
+        self: &Arc<Self>,
+        line: &Arc<ReplyLine>,
+        id: u64,
+        place: Place,
+        work: impl Future<Output = super::pending::Outcome> + Send + 'static,
+    ) {
+        let (node, replying) = (self.clone(), Replying::new(line.clone()));
         let work = async move {
-            let outcome = node.run(&served, &place, call, context).await;
-            node.reply(&from, id, outcome);
+            replying.reply(&node, id, work.await);
             // Only now is the call over: whoever waits for the last one may flush the replies next.
             drop(place);
         };
@@ -179,42 +286,20 @@ impl Inner {
             .spawn(async move { end.run_until_cancelled(work).await });
     }
 
-    async fn run(
-        &self,
-        served: &Served,
-        place: &Place,
-        call: CallEnvelope,
-        context: Context,
-    ) -> Outcome {
-        let link = self.granted(served, &call, context.deadline).await?;
-        let CallEnvelope {
-            target: component,
-            function,
-            source,
-            args,
-            ..
-        } = call;
-        served
-            .run(
-                place,
-                Request {
-                    component,
-                    function,
-                    source,
-                    link,
-                    args,
-                    context,
-                },
-            )
+    /// Waits until this host's table has the link that the caller has used.
+    async fn seen(&self, call: &CallEnvelope, deadline: Instant) -> Result<(), CallError> {
+        let replica = &self.connection.replica;
+        replica
+            .wait_for(call.incarnation, call.link_revision, deadline)
             .await
+            .map_err(|_| CallError::LinkTableBehind)
     }
 
     /// Checks the grant again, from this host's own table.
-    async fn granted(
+    fn granted(
         &self,
         served: &Served,
         call: &CallEnvelope,
-        deadline: Instant,
     ) -> Result<Option<Arc<Link>>, CallError> {
         let Some(interface) = served.interface_of(call.function) else {
             // The caller knows the names and fills them in.
@@ -229,12 +314,7 @@ impl Inner {
             Source::Operator => return self.operator_may(&served.id).map(|()| None),
             _ => return Err(CallError::OperatorDenied),
         };
-        let replica = &self.connection.replica;
-        replica
-            .wait_for(call.incarnation, call.link_revision, deadline)
-            .await
-            .map_err(|_| CallError::LinkTableBehind)?;
-        let table = replica.links();
+        let table = self.connection.replica.links();
         let grant = table
             .resolve(source, interface, &call.link)
             .filter(|grant| grant.link.target == served.id);
@@ -255,75 +335,6 @@ impl Inner {
         }
         tracing::info!(host = %self.origin.host, %component, "an operator calls");
         Ok(())
-    }
-
-    fn reply(&self, to: &Origin, id: u64, outcome: Outcome) {
-        if self.gone.load(std::sync::atomic::Ordering::Acquire) {
-            // Whoever vanished says nothing any more: how the cut-off calls ended here is for nobody.
-            return;
-        }
-        let limit = self.connection.max_message();
-        let outcome = match outcome {
-            Ok(result) if result.len() > limit => Err(CallError::TooLarge {
-                what: Part::Result,
-                limit: limit as u64,
-            }),
-            outcome => outcome.map_err(CallError::shortened),
-        };
-        let reply = ReplyEnvelope { id, outcome };
-        let line = self.reply_line(to);
-        let size = reply.outcome.as_ref().map_or(MAX_ERROR, Bytes::len) + ENVELOPE;
-        let outbox = if size > MAX_COALESCED {
-            &line.bulk
-        } else {
-            &line.small
-        };
-        if outbox
-            .push(size, |buffer| reply.encode_into(buffer), |_| {})
-            .is_err()
-        {
-            // A caller that doesn't drain its replies is not heard either: its own deadline ends the call.
-            self.refuse(&format!(
-                "a reply to `{}`, whose queue of replies is full",
-                to.host
-            ));
-        }
-    }
-
-    fn reply_line(&self, to: &Origin) -> Arc<ReplyLine> {
-        let mut lines = self.lock_replies();
-        if let Some(line) = lines.get(to) {
-            *line.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-            return line.clone();
-        }
-        let connection = &self.connection;
-        let subject = connection
-            .subjects
-            .reply(&to.host, to.epoch, token(&self.origin), 0);
-        let outbox = |lane| {
-            let address = Address {
-                to: Destination::Replies(subject.clone()),
-                from: self.origin.clone(),
-                peer: to.clone(),
-                kind: Kind::Reply,
-                lane,
-            };
-            let lost = |_, error| tracing::warn!(%error, "a frame of replies was lost; its calls end at their deadline");
-            Outbox::start(
-                address,
-                connection.bus.clone(),
-                connection.auth.clone(),
-                lost,
-            )
-        };
-        let line = ReplyLine {
-            small: outbox(Lane::Small),
-            bulk: outbox(Lane::Bulk),
-            used: Mutex::new(Instant::now()),
-        };
-        let line = Arc::new(line);
-        lines.insert(to.clone(), line.clone());
-        line
     }
 
     async fn answer_probe(&self, frame: &Frame) {
@@ -390,5 +401,16 @@ impl Inner {
             sequence,
             body,
         )
+    }
+}
+
+fn request(call: CallEnvelope, link: Option<Arc<Link>>, context: Context) -> Request {
+    Request {
+        component: call.target,
+        function: call.function,
+        source: call.source,
+        link,
+        args: call.args,
+        context,
     }
 }

@@ -2,39 +2,42 @@
 
 use super::{
     Inner,
-    line::{Line, token},
+    line::{Line, lane, token},
     outbox::NotQueued,
-    pending::Outcome,
+    pending::{Outcome, Span},
     served::Served,
 };
 use crate::{
     call::{CallError, Context, FunctionRef, MAX_HOPS, Part, Ran},
     link::{LinkEntry, Locality},
     name::{ComponentId, LinkName},
+    route::{Candidates, Choice, choose, may_go_elsewhere, worst},
     serve::Request,
     store::Incarnation,
-    wire::{CallEnvelope, Origin, Source},
+    wire::{CallParts, Lane, Origin, Source},
 };
 use bytes::Bytes;
 use std::{
     fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+    sync::{Arc, LazyLock, atomic::Ordering},
 };
 use tokio::time::{Instant, timeout_at};
 
-/// Replicas that one call may try; each further one only when the call surely did not run.
+/// Replicas that one call may try; each further one only when the call surely did not run, or may run twice.
 const ATTEMPTS: u8 = 3;
 
 /// What an envelope holds beside the arguments, in bytes: fixed fields and names. Generous.
 const ENVELOPE: usize = 256;
 
+/// What stands for the link of a call that needs none.
+static NO_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
+
 /// A call about to be made.
 pub(crate) struct Outgoing<'c> {
-    pub(crate) source: Source,
-    pub(crate) target: ComponentId,
+    pub(crate) source: &'c Source,
+    pub(crate) target: &'c ComponentId,
     /// What allows it; `None` for an operator.
-    pub(crate) grant: Option<Arc<LinkEntry>>,
+    pub(crate) grant: Option<&'c LinkEntry>,
     /// The life of the store that the grant is from.
     pub(crate) incarnation: Incarnation,
     pub(crate) function: &'c FunctionRef,
@@ -52,7 +55,8 @@ enum Route {
 #[derive(Clone)]
 pub struct Caller {
     node: Arc<Inner>,
-    source: ComponentId,
+    source: Source,
+    id: ComponentId,
 }
 
 impl fmt::Debug for Caller {
@@ -65,12 +69,16 @@ impl fmt::Debug for Caller {
 
 impl Caller {
     pub(super) fn new(node: Arc<Inner>, source: ComponentId) -> Self {
-        Self { node, source }
+        Self {
+            node,
+            source: Source::Component(source.clone()),
+            id: source,
+        }
     }
 
     /// The component that calls.
     pub fn source(&self) -> &ComponentId {
-        &self.source
+        &self.id
     }
 
     /// Calls `function` through the link of that name; arguments and result are encoded.
@@ -90,23 +98,22 @@ impl Caller {
         args: Bytes,
         context: Context,
     ) -> Outcome {
-        let table = self.node.connection.replica.links();
-        let grant = table
-            .resolve(&self.source, function.compat(), link)
-            .cloned()
-            .ok_or_else(|| CallError::NotLinked {
-                source_id: self.source.clone(),
-                interface: function.interface().to_string(),
-                link: link.clone(),
-            })?;
-        let incarnation = table.incarnation();
-        drop(table);
+        let (grant, incarnation) = {
+            let table = self.node.connection.replica.links();
+            let grant = table.resolve(&self.id, function.compat(), link).cloned();
+            (grant, table.incarnation())
+        };
+        let grant = grant.ok_or_else(|| CallError::NotLinked {
+            source_id: self.id.clone(),
+            interface: function.interface().to_string(),
+            link: link.clone(),
+        })?;
         let call = Outgoing {
             incarnation,
-            source: Source::Component(self.source.clone()),
-            target: grant.link.target.clone(),
+            source: &self.source,
+            target: &grant.link.target,
             idempotent: grant.link.idempotent.contains(function.function()),
-            grant: Some(grant),
+            grant: Some(&grant),
             function,
             args,
             context,
@@ -118,43 +125,54 @@ impl Caller {
 impl Inner {
     /// Makes one call and answers with its value or a typed error, by its deadline.
     pub(crate) async fn call(self: &Arc<Self>, call: Outgoing<'_>) -> Outcome {
-        self.check(&call)?;
-        let mut tried = Vec::new();
-        let mut last = None;
+        let mut now = self.check(&call)?;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        // Nothing is kept of a call that is answered by the first replica.
+        let mut tried: Vec<Origin> = Vec::new();
+        let mut failed: Option<CallError> = None;
         for attempt in 0..ATTEMPTS {
-            let route = match self.route(&call, &tried).await {
-                Ok(route) => route,
-                Err(error) => return Err(last.unwrap_or(error)),
+            let route = match self.choose(&call, &tried, now) {
+                Some(route) => route,
+                None => match failed {
+                    Some(error) => return Err(error),
+                    None => Box::pin(self.find(&call, now)).await?,
+                },
             };
-            let outcome = match route {
-                Route::Here(served) => {
-                    tried.push(self.origin.clone());
-                    self.call_here(&served, &call).await
-                }
-                Route::There(line) => {
-                    tried.push(line.peer.clone());
-                    self.call_there(&line, &call, attempt).await
-                }
+            let outcome = match &route {
+                Route::Here(served) => self.call_here(served, &call, now).await,
+                Route::There(line) => self.call_there(line, &call, now, attempt).await,
             };
-            match outcome {
-                Err(error)
-                    if may_go_elsewhere(&error, call.idempotent)
-                        && call.context.left() > Duration::ZERO =>
-                {
-                    last = Some(error);
-                }
+            let error = match outcome {
+                Ok(result) => return Ok(result),
                 Err(CallError::NotExported { .. }) => {
-                    return Err(self.explain_not_exported(&call).await);
+                    let error = Box::pin(self.explain_not_exported(&call)).await;
+                    return Err(worst(failed, error));
                 }
-                outcome => return outcome,
+                Err(error) => error,
+            };
+            now = Instant::now();
+            let origin = route.origin(self);
+            if matches!(error, CallError::Overloaded { .. }) {
+                self.resting.add(origin, call.target, now);
             }
+            let again = attempt + 1 < ATTEMPTS
+                && may_go_elsewhere(&error, call.idempotent)
+                && now < call.context.deadline
+                && self.may_retry(now);
+            let error = worst(failed, error);
+            if !again {
+                return Err(error);
+            }
+            tried.push(origin.clone());
+            failed = Some(error);
         }
-        Err(last.unwrap_or(CallError::NotServed {
-            component: call.target,
+        Err(failed.unwrap_or_else(|| CallError::NotServed {
+            component: call.target.clone(),
         }))
     }
 
-    fn check(&self, call: &Outgoing<'_>) -> Result<(), CallError> {
+    /// What can be said before it is sent; answers the time at which it was.
+    fn check(&self, call: &Outgoing<'_>) -> Result<Instant, CallError> {
         if call.context.hops > MAX_HOPS {
             return Err(CallError::TooManyHops { limit: MAX_HOPS });
         }
@@ -168,74 +186,82 @@ impl Inner {
                 limit: limit as u64,
             });
         }
-        if Instant::now() >= call.context.deadline {
+        let now = Instant::now();
+        if now >= call.context.deadline {
             return Err(CallError::DeadlineExceeded { ran: Ran::No });
         }
-        Ok(())
+        Ok(now)
     }
 
-    async fn route(
+    fn may_retry(&self, now: Instant) -> bool {
+        let calls = self.calls.load(Ordering::Relaxed);
+        self.lock_budget().take(calls, now)
+    }
+
+    /// Where the call goes, among the replicas that are known and were not tried.
+    fn choose(
         self: &Arc<Self>,
         call: &Outgoing<'_>,
         tried: &[Origin],
-    ) -> Result<Route, CallError> {
+        now: Instant,
+    ) -> Option<Route> {
         let locality = call
             .grant
-            .as_ref()
             .map_or(Locality::PreferLocal, |grant| grant.link.locality);
         let here = self
-            .served(&call.target)
+            .served(call.target)
             .filter(|_| !tried.contains(&self.origin));
         if locality != Locality::Spread
             && let Some(served) = here
         {
-            return Ok(Route::Here(served));
+            return Some(Route::Here(served));
         }
-        let not_served = || CallError::NotServed {
-            component: call.target.clone(),
+        let peers = self.connection.presence.current();
+        let there = peers.serving(call.target);
+        let lines = self.lines.load();
+        let candidates = Candidates {
+            here: here.as_ref().map(|served| served.in_flight()),
+            there: there.len(),
+            load: |at: usize| lines.get(&there[at]).map_or(0, |line| line.in_flight()),
+            usable: |at: usize| there[at] != self.origin && !tried.contains(&there[at]),
+            resting: |at: usize| self.resting.rests(&there[at], call.target, now),
         };
-        if locality == Locality::LocalOnly {
-            return Err(not_served());
+        match choose(locality, self.random(), &candidates)? {
+            Choice::Here => here.map(Route::Here),
+            Choice::There(at) => Some(Route::There(match lines.get(&there[at]) {
+                Some(line) => line.clone(),
+                None => self.line(&there[at]),
+            })),
         }
-        let peers = self.connection.presence.peers();
-        let mut there: Vec<Origin> = peers.serving(&call.target).to_vec();
-        if there.is_empty() && here.is_none() && tried.is_empty() {
-            there = self.discover(&call.target, call.context.deadline).await?;
-        }
-        there.retain(|origin| origin != &self.origin && !tried.contains(origin));
-        self.choose(here, there).ok_or_else(not_served)
     }
 
-    /// The better of two random replicas by our own calls in flight there.
-    fn choose(self: &Arc<Self>, here: Option<Arc<Served>>, there: Vec<Origin>) -> Option<Route> {
-        let count = there.len() + usize::from(here.is_some());
-        let at = |index: usize| match there.get(index) {
-            Some(origin) => Some(Route::There(self.line(origin))),
-            None => here.clone().map(Route::Here),
-        };
-        if count <= 1 {
-            return at(0);
+    /// Asks who serves the target, when nobody is known who does.
+    async fn find(self: &Arc<Self>, call: &Outgoing<'_>, now: Instant) -> Result<Route, CallError> {
+        let local_only = call
+            .grant
+            .is_some_and(|grant| grant.link.locality == Locality::LocalOnly);
+        let mut found = Vec::new();
+        if !local_only {
+            found = self.discover(call.target, call.context.deadline).await?;
+            found.retain(|origin| *origin != self.origin);
         }
-        let random = self.random();
-        let first = (random >> 32) as usize % count;
-        let second = (first + 1 + (random & 0xffff_ffff) as usize % (count - 1)) % count;
-        let (first, second) = (at(first)?, at(second)?);
-        Some(if second.load() < first.load() {
-            second
-        } else {
-            first
-        })
+        // Whoever answered may have told of more than one.
+        self.choose(call, &[], now)
+            .or_else(|| Some(Route::There(self.line(found.first()?))))
+            .ok_or_else(|| CallError::NotServed {
+                component: call.target.clone(),
+            })
     }
 
     /// Same host: no frame, no bus, no task.
-    async fn call_here(&self, served: &Arc<Served>, call: &Outgoing<'_>) -> Outcome {
+    async fn call_here(&self, served: &Arc<Served>, call: &Outgoing<'_>, now: Instant) -> Outcome {
         if call.grant.is_none() {
             self.operator_may(&served.id)?;
         }
-        let place = served.admit(&call.context)?;
+        let _place = served.admit(&call.context)?;
         if served.interface_of(call.function.key()).is_none() {
             return Err(CallError::not_exported(
-                &call.target,
+                call.target,
                 call.function.interface(),
                 call.function.function(),
             ));
@@ -244,56 +270,46 @@ impl Inner {
             component: call.target.clone(),
             function: call.function.key(),
             source: call.source.clone(),
-            link: call.grant.as_ref().map(|grant| grant.link.clone()),
+            link: call.grant.map(|grant| grant.link.clone()),
             args: call.args.clone(),
             context: call.context,
         };
-        served.run(&place, request).await
+        served.run(request, now).await
     }
 
     async fn call_there(
         self: &Arc<Self>,
         line: &Arc<Line>,
         call: &Outgoing<'_>,
+        now: Instant,
         attempt: u8,
     ) -> Outcome {
-        let (incarnation, link_revision) = call
-            .grant
-            .as_ref()
-            .map(|grant| (call.incarnation, grant.revision))
-            .unwrap_or_default();
+        let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
+        let _share = match lane(size) {
+            Lane::Small => None,
+            Lane::Bulk => match Box::pin(timeout_at(deadline, line.room(size))).await {
+                Ok(share) => Some(share),
+                Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
+            },
+        };
+        let _in_flight = line.enter();
+        let span = Span {
+            since: now,
+            deadline,
+        };
         let overloaded = || CallError::Overloaded {
             component: call.target.clone(),
         };
         let pending = &self.pending;
-        let (ticket, answer) = pending
-            .open(line.token, Instant::now())
-            .ok_or_else(overloaded)?;
-        let envelope = CallEnvelope {
-            id: ticket.id,
-            function: call.function.key(),
-            deadline_left: call.context.left(),
-            source: call.source.clone(),
-            target: call.target.clone(),
-            link: call
-                .grant
-                .as_ref()
-                .map(|grant| grant.link.name.clone())
-                .unwrap_or_default(),
-            incarnation,
-            link_revision,
-            fence: 0,
-            hops: call.context.hops,
-            attempt,
-            idempotent: call.idempotent,
-            trace: call.context.trace,
-            args: call.args.clone(),
-        };
-        let _in_flight = line.enter();
+        let (answer, early) = pending.open(line.token, span).ok_or_else(overloaded)?;
+        if early {
+            self.busy.notify_one();
+        }
+        let parts = call.parts(answer.id, attempt, now);
         line.send(
-            call.args.len() + ENVELOPE,
-            |buffer| envelope.encode_into(buffer),
-            |frame| pending.sent(ticket.id, frame),
+            size,
+            |buffer| parts.encode_into(buffer),
+            |frame| pending.sent(answer.id, frame),
         )
         .map_err(|refused| match refused {
             NotQueued::Full => overloaded(),
@@ -301,14 +317,7 @@ impl Inner {
                 host: line.peer.host.clone(),
             },
         })?;
-        self.busy.notify_one();
-        match timeout_at(call.context.deadline, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            // The table is dropped with the node, and the node is what this future borrows.
-            Ok(Err(_)) => Err(CallError::Disconnected { ran: Ran::Maybe }),
-            // It may be on its way, whatever the outbox says: a frame can leave in this very moment.
-            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
-        }
+        answer.await
     }
 
     /// The callee knows no such function: is it missing there, or another type?
@@ -325,7 +334,7 @@ impl Inner {
             .and_then(|(_, f)| f.functions.get(function.function()));
         match found {
             Some(found) if found != function.signature() => CallError::SchemaMismatch {
-                component: target.clone(),
+                component: (*target).clone(),
                 interface: function.interface().to_string(),
                 function: function.function().to_string(),
                 expected: function.signature().to_owned(),
@@ -337,8 +346,8 @@ impl Inner {
 
     /// The line to that boot of a host, opened when there is none yet.
     pub(super) fn line(self: &Arc<Self>, peer: &Origin) -> Arc<Line> {
-        let mut lines = self.lock_lines();
-        if let Some(line) = lines.get(peer) {
+        let _opening = self.lock_opening();
+        if let Some(line) = self.lines.load().get(peer) {
             return line.clone();
         }
         let (weak, number) = (Arc::downgrade(self), token(peer));
@@ -347,14 +356,8 @@ impl Inner {
                 node.frame_lost(number, frame, &error);
             }
         };
-        let line = Arc::new(Line::open(
-            &self.origin,
-            peer.clone(),
-            number,
-            &self.connection,
-            lost,
-        ));
-        lines.insert(peer.clone(), line.clone());
+        let line = Arc::new(Line::open(self, peer.clone(), number, lost));
+        self.change_lines(|lines| lines.insert(peer.clone(), line.clone()));
         line
     }
 
@@ -369,33 +372,36 @@ impl Inner {
     }
 }
 
-impl Route {
-    fn load(&self) -> usize {
-        match self {
-            Self::Here(served) => served.in_flight(),
-            Self::There(line) => line.in_flight(),
+impl Outgoing<'_> {
+    fn parts(&self, id: u64, attempt: u8, now: Instant) -> CallParts<'_> {
+        let (incarnation, link_revision) = self
+            .grant
+            .map(|grant| (self.incarnation, grant.revision))
+            .unwrap_or_default();
+        CallParts {
+            id,
+            function: self.function.key(),
+            deadline_left: self.context.deadline.saturating_duration_since(now),
+            source: self.source,
+            target: self.target,
+            link: self.grant.map_or(&NO_LINK, |grant| &grant.link.name),
+            incarnation,
+            link_revision,
+            fence: 0,
+            hops: self.context.hops,
+            attempt,
+            idempotent: self.idempotent,
+            trace: self.context.trace.as_ref(),
+            args: &self.args,
         }
     }
 }
 
-/// Whether another replica may do better: the reason is that host's alone, and the call did not run, or may run twice.
-fn may_go_elsewhere(error: &CallError, idempotent: bool) -> bool {
-    match error.ran() {
-        Ran::No => matches!(
-            error,
-            CallError::NotServed { .. }
-                | CallError::Stopping { .. }
-                | CallError::Overloaded { .. }
-                | CallError::LinkTableBehind
-                | CallError::HostGone { .. }
-        ),
-        Ran::Maybe => {
-            idempotent
-                && matches!(
-                    error,
-                    CallError::HostLost { .. } | CallError::InstanceLost { .. }
-                )
+impl Route {
+    fn origin<'r>(&'r self, node: &'r Inner) -> &'r Origin {
+        match self {
+            Self::Here(_) => &node.origin,
+            Self::There(line) => &line.peer,
         }
-        Ran::Yes => false,
     }
 }

@@ -1,22 +1,24 @@
 //! The way to one boot of another host: two outboxes, and the question whether it is still there.
 //!
 //! A host's death is noticed by asking: when a call has waited [`PROBE_AFTER`], its host is probed, once per host and not
-//! per call; [`MISSES`] probes unanswered, [`PROBE_EVERY`] apart, end every call to that boot.
+//! per call; [`MISSES`] probes unanswered, [`PROBE_EVERY`] apart, or the bus saying that nobody was there to get one, end
+//! every call to that boot.
 
 use super::{
+    Inner,
+    bulk::{Share, SmallCalls, Window},
     frame_of,
-    outbox::{Address, Destination, NotQueued, Outbox, Then},
+    outbox::{Address, Destination, Duty, NotQueued, Outbox, Then},
 };
 use crate::{
     bus::BusError,
-    lattice::Connection,
     wire::{Kind, Lane, MAX_COALESCED, Origin},
 };
 use bytes::BytesMut;
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -36,7 +38,12 @@ pub(crate) struct Line {
     pub(crate) token: u64,
     small: Outbox,
     bulk: Outbox,
+    window: Window,
+    small_calls: SmallCalls,
     in_flight: AtomicUsize,
+    /// Since the last look: anything was called over it, anything was heard from its peer.
+    used: AtomicBool,
+    heard: AtomicBool,
     watch: Mutex<Watch>,
 }
 
@@ -49,15 +56,24 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// In which lane a call of `size` bytes travels: big ones apart, so that they don't hold up the small.
+pub(crate) fn lane(size: usize) -> Lane {
+    if size > MAX_COALESCED {
+        Lane::Bulk
+    } else {
+        Lane::Small
+    }
+}
+
 impl Line {
     /// `lost` hears of every frame that the bus did not take.
     pub(crate) fn open(
-        from: &Origin,
+        node: &Inner,
         peer: Origin,
         token: u64,
-        connection: &Connection,
-        lost: impl Fn(u64, BusError) + Clone + Send + 'static,
+        lost: impl Fn(u64, BusError) + Clone + Send + Sync + 'static,
     ) -> Self {
+        let connection = &node.connection;
         let outbox = |lane: Lane| {
             let subject = connection.subjects.call(&peer.host, peer.epoch);
             let to = Destination::Inbox {
@@ -67,7 +83,7 @@ impl Line {
             };
             let address = Address {
                 to,
-                from: from.clone(),
+                from: node.origin.clone(),
                 peer: peer.clone(),
                 kind: Kind::Call,
                 lane,
@@ -87,26 +103,43 @@ impl Line {
             token,
             small,
             bulk,
+            window: Window::new(node.small_calls.clone()),
+            small_calls: node.small_calls.clone(),
             in_flight: AtomicUsize::new(0),
+            used: AtomicBool::new(true),
+            heard: AtomicBool::new(false),
             watch: Mutex::default(),
         }
     }
 
-    /// Queues a call of about `size` bytes; big ones travel apart and don't hold up the small. `queued` hears which frame
-    /// carries it before the frame can leave.
+    /// Waits until the line has room for a bulk call of `size` bytes; the share is to be kept until the call is over.
+    pub(crate) async fn room(&self, size: usize) -> Share<'_> {
+        self.window.enter(size).await
+    }
+
+    /// Queues a call of about `size` bytes, and has it sent. `queued` hears which frame carries it before the frame can leave.
     pub(crate) fn send(
         &self,
         size: usize,
         encode: impl FnOnce(&mut BytesMut),
         queued: impl FnOnce(u64),
     ) -> Result<(), NotQueued> {
-        let (lane, outbox) = if size > MAX_COALESCED {
-            (Lane::Bulk, &self.bulk)
-        } else {
-            (Lane::Small, &self.small)
+        let lane = lane(size);
+        let outbox = match lane {
+            Lane::Bulk => &self.bulk,
+            Lane::Small => {
+                self.small_calls.pass();
+                &self.small
+            }
         };
-        self.used(Instant::now());
-        outbox.push(size, encode, |number| queued(frame_of(lane, number)))
+        self.used.store(true, Ordering::Relaxed);
+        match outbox.push(size, encode, |number| queued(frame_of(lane, number)))? {
+            Duty::None => {}
+            // Nobody else is about to call: waiting for company would only take time.
+            Duty::Drain if self.in_flight() <= 1 => outbox.drain(),
+            Duty::Drain => outbox.wake(),
+        }
+        Ok(())
     }
 
     /// Drops what has not left, and answers which frames have.
@@ -117,17 +150,12 @@ impl Line {
         }
     }
 
-    /// Whether nothing was called over it for `after`, and nothing is under way.
-    pub(crate) fn is_idle(&self, now: Instant, after: Duration) -> bool {
-        let used = self.lock().used;
-        self.in_flight() == 0
+    /// Whether nothing was called over it since the last time that this was asked, and nothing is under way.
+    pub(crate) fn is_unused(&self) -> bool {
+        !self.used.swap(false, Ordering::Relaxed)
+            && self.in_flight() == 0
             && self.small.is_idle()
             && self.bulk.is_idle()
-            && used.is_none_or(|used| now.saturating_duration_since(used) > after)
-    }
-
-    fn used(&self, now: Instant) {
-        self.lock().used = Some(now);
     }
 
     /// Counts a call until the guard is dropped.
@@ -142,13 +170,22 @@ impl Line {
     }
 
     /// Anything authentic arrived from the peer.
-    pub(crate) fn heard(&self, now: Instant) {
-        self.lock().heard(now);
+    pub(crate) fn heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
     }
 
     /// What to do about calls that wait since `oldest`.
     pub(crate) fn step(&self, oldest: Option<Instant>, now: Instant) -> Step {
-        self.lock().step(oldest, now)
+        let mut watch = self.lock();
+        if self.heard.swap(false, Ordering::Relaxed) {
+            watch.heard(now);
+        }
+        watch.step(oldest, now)
+    }
+
+    /// Whether `nonce` is that of a probe which has not been answered.
+    pub(crate) fn asked(&self, nonce: u64) -> bool {
+        !self.heard.load(Ordering::Relaxed) && self.lock().nonce == Some(nonce)
     }
 
     fn lock(&self) -> MutexGuard<'_, Watch> {
@@ -179,7 +216,8 @@ impl Left {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Nothing,
-    Probe,
+    /// With this nonce.
+    Probe(u64),
     Lost,
 }
 
@@ -187,22 +225,27 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 struct Watch {
     heard: Option<Instant>,
-    used: Option<Instant>,
     probed: Option<Instant>,
     unanswered: u32,
+    /// Of the last probe; nobody on the bus can guess it.
+    nonce: Option<u64>,
 }
 
 impl Watch {
     fn heard(&mut self, now: Instant) {
         self.heard = Some(now);
+        self.calm();
+    }
+
+    fn calm(&mut self) {
         self.unanswered = 0;
         self.probed = None;
+        self.nonce = None;
     }
 
     fn step(&mut self, oldest: Option<Instant>, now: Instant) -> Step {
         let Some(oldest) = oldest else {
-            self.unanswered = 0;
-            self.probed = None;
+            self.calm();
             return Step::Nothing;
         };
         let quiet_since = self.heard.map_or(oldest, |heard| heard.max(oldest));
@@ -220,7 +263,9 @@ impl Watch {
         }
         self.unanswered += 1;
         self.probed = Some(now);
-        Step::Probe
+        // Without randomness a refused probe just proves nothing.
+        self.nonce = getrandom::u64().ok();
+        Step::Probe(self.nonce.unwrap_or_default())
     }
 }
 
@@ -242,15 +287,19 @@ mod tests {
         Duration::from_millis(n)
     }
 
+    fn asks(step: Step) -> bool {
+        matches!(step, Step::Probe(_))
+    }
+
     #[test]
     fn a_silent_peer_is_asked_three_times_and_then_lost() {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let since = Some(start);
         assert_eq!(watch.step(since, start + ms(99)), Step::Nothing);
-        assert_eq!(watch.step(since, start + ms(100)), Step::Probe);
+        assert!(asks(watch.step(since, start + ms(100))));
         assert_eq!(watch.step(since, start + ms(250)), Step::Nothing);
-        assert_eq!(watch.step(since, start + ms(300)), Step::Probe);
-        assert_eq!(watch.step(since, start + ms(500)), Step::Probe);
+        assert!(asks(watch.step(since, start + ms(300))));
+        assert!(asks(watch.step(since, start + ms(500))));
         assert_eq!(watch.step(since, start + ms(699)), Step::Nothing);
         assert_eq!(watch.step(since, start + ms(700)), Step::Lost);
     }
@@ -261,7 +310,7 @@ mod tests {
         let since = Some(start);
         for round in 0..20 {
             let now = start + ms(100 * (round + 1));
-            assert_eq!(watch.step(since, now), Step::Probe);
+            assert!(asks(watch.step(since, now)));
             watch.heard(now);
         }
         assert_eq!(watch.step(None, start + ms(9_000)), Step::Nothing);

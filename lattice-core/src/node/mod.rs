@@ -4,13 +4,16 @@
 //! States: *live* → *leaving* (said goodbye, finishes what it has) → gone. A node that is dropped without
 //! [`leave`](Node::leave) vanishes without a word, as after a power cut.
 
+mod bulk;
 mod callee;
 mod caller;
 mod discovery;
+mod gates;
 mod line;
 mod outbox;
 mod pending;
 pub(crate) mod presence;
+mod replies;
 mod served;
 mod serving;
 mod upkeep;
@@ -28,13 +31,16 @@ use crate::{
     call::{CallError, Part, Ran},
     lattice::Connection,
     name::{ComponentId, HostId},
+    route::{Resting, RetryBudget},
     wire::{Lane, Origin},
 };
 use arc_swap::ArcSwap;
-use callee::ReplyLine;
+use bulk::SmallCalls;
+use foldhash::fast::RandomState;
 use line::{Line, token};
 use outbox::Then;
 use pending::Pending;
+use replies::ReplyLine;
 use served::Served;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -99,19 +105,28 @@ struct Owner {
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
+type Lines = HashMap<Origin, Arc<Line>, RandomState>;
+
 pub(crate) struct Inner {
     origin: Origin,
     labels: BTreeMap<String, String>,
     announce: Announce,
     connection: Arc<Connection>,
     pending: Pending,
-    served: ArcSwap<HashMap<ComponentId, Arc<Served>>>,
-    lines: Mutex<HashMap<Origin, Arc<Line>>>,
+    served: ArcSwap<HashMap<ComponentId, Arc<Served>, RandomState>>,
+    /// The ways to other hosts: read on every call, changed when one comes or goes.
+    lines: ArcSwap<Lines>,
+    opening: Mutex<()>,
     replies: Mutex<HashMap<Origin, Arc<ReplyLine>>>,
     questions: discovery::Questions,
     replay: Mutex<ReplayGuard>,
     sequence: AtomicU64,
     dice: AtomicU64,
+    /// Calls made so far, for what may be retried.
+    calls: AtomicU64,
+    budget: Mutex<RetryBudget>,
+    resting: Resting,
+    small_calls: SmallCalls,
     /// Calls that run here for others.
     tasks: TaskTracker,
     /// There are calls in flight to watch over.
@@ -149,12 +164,17 @@ impl Node {
             announce,
             pending: Pending::new(IN_FLIGHT),
             served: ArcSwap::default(),
-            lines: Mutex::default(),
+            lines: ArcSwap::default(),
+            opening: Mutex::default(),
             replies: Mutex::default(),
             questions: discovery::Questions::default(),
             replay: Mutex::new(ReplayGuard::new()),
             sequence: AtomicU64::new(0),
             dice: AtomicU64::new(token(&origin)),
+            calls: AtomicU64::new(0),
+            budget: Mutex::default(),
+            resting: Resting::default(),
+            small_calls: SmallCalls::default(),
             tasks: TaskTracker::new(),
             busy: Notify::new(),
             news: Notify::new(),
@@ -265,8 +285,21 @@ impl Inner {
         self.served.load().get(component).cloned()
     }
 
-    fn lock_lines(&self) -> MutexGuard<'_, HashMap<Origin, Arc<Line>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change_lines<T>(&self, change: impl Fn(&mut Lines) -> T) {
+        self.lines.rcu(|lines| {
+            let mut lines = Lines::clone(lines);
+            change(&mut lines);
+            lines
+        });
+    }
+
+    /// Held while a line is opened, so that there is one to each peer.
+    fn lock_opening(&self) -> MutexGuard<'_, ()> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_budget(&self) -> MutexGuard<'_, RetryBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_replies(&self) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyLine>>> {
@@ -306,9 +339,10 @@ impl Inner {
 
     /// Ends every call to a boot of a host that is gone.
     fn peer_lost(&self, peer: &Origin) {
-        let Some(line) = self.lock_lines().remove(peer) else {
+        let Some(line) = self.lines.load().get(peer).cloned() else {
             return;
         };
+        self.change_lines(|lines| lines.remove(peer));
         // First nothing more can leave, then it is sure what has.
         let left = line.withdraw(Then::Close);
         let count = self.pending.fail(Some(line.token), |frame| {
@@ -331,7 +365,7 @@ impl Inner {
         for served in self.served.swap(Arc::default()).values() {
             served.cut_off();
         }
-        for line in std::mem::take(&mut *self.lock_lines()).into_values() {
+        for line in self.lines.swap(Arc::default()).values() {
             line.withdraw(Then::Close);
         }
         self.lock_replies().clear();

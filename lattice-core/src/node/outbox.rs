@@ -1,7 +1,10 @@
-//! What waits for one destination: envelopes are encoded straight into an open frame, a task of its own sends it.
+//! What waits for one destination: envelopes are encoded straight into an open frame.
 //!
 //! States of a frame: *open* (takes envelopes) → *full* (another envelope would not fit) → *handed over* (given to the bus;
-//! from here on its calls may have run). While the writer is busy sending, what arrives coalesces.
+//! from here on its calls may have run).
+//!
+//! Whoever queues the first envelope has it drained: on the spot when nothing else is under way, so that a lone call costs no
+//! wake-up; else by the outbox's own task, which lets everyone who is about to call get into the same frame.
 
 use super::frame_of;
 use crate::{
@@ -10,15 +13,16 @@ use crate::{
     subject::{Subject, Subjects},
     wire::{FrameWriter, Kind, Lane, MAX_COALESCED, Origin},
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Most bytes that may wait for one destination; a slow one is told apart from a dead one long before.
@@ -59,6 +63,16 @@ pub(crate) enum NotQueued {
     Closed,
 }
 
+/// Whether the one who queued an envelope has to see to it that it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Duty {
+    /// Somebody is at it.
+    None,
+    /// [`Outbox::drain`] it, or [`Outbox::wake`] its task.
+    Drain,
+}
+
 /// Outboxes made so far by this process. A later one to the same destination numbers its frames higher, or the
 /// destination would take them for replayed ones.
 static OUTBOXES: AtomicU64 = AtomicU64::new(0);
@@ -83,20 +97,24 @@ impl Outbox {
         address: Address,
         bus: Arc<dyn Bus>,
         auth: Auth,
-        lost: impl Fn(u64, BusError) + Send + 'static,
+        lost: impl Fn(u64, BusError) + Send + Sync + 'static,
     ) -> Self {
         let first = first_number();
         let queue = Arc::new(Queue {
             address,
+            bus,
+            auth,
+            lost: Lost(Box::new(lost)),
             state: Mutex::new(State {
                 newest: first,
                 handed: first,
+                published: first,
                 ..State::default()
             }),
             wake: Notify::new(),
-            published: watch::Sender::new(first),
+            sent: Notify::new(),
         });
-        let task = tokio::spawn(write(queue.clone(), bus, auth, lost));
+        let task = tokio::spawn(Queue::write(queue.clone()));
         Self {
             queue,
             _writer: AbortOnDropHandle::new(task),
@@ -109,10 +127,18 @@ impl Outbox {
         size: usize,
         encode: impl FnOnce(&mut BytesMut),
         queued: impl FnOnce(u64),
-    ) -> Result<(), NotQueued> {
-        self.queue.push(size, encode, queued)?;
+    ) -> Result<Duty, NotQueued> {
+        self.queue.push(size, encode, queued)
+    }
+
+    /// Has the task send what waits, together with what comes until it gets its turn.
+    pub(crate) fn wake(&self) {
         self.queue.wake.notify_one();
-        Ok(())
+    }
+
+    /// Sends what waits now. Never waits itself: what the bus doesn't take at once is left to the task.
+    pub(crate) fn drain(&self) {
+        self.queue.drain_now();
     }
 
     /// Drops what has not been given to the bus, and answers the number of the newest frame that has.
@@ -120,29 +146,35 @@ impl Outbox {
         let mut state = self.queue.lock();
         state.open = None;
         state.full.clear();
+        state.refused = None;
         state.waiting = 0;
         state.closed |= then == Then::Close;
         // What was opened and dropped is as good as sent for those who wait for an empty outbox.
-        let (handed, newest) = (state.handed, state.newest);
+        state.published = state.newest;
+        let handed = state.handed;
         drop(state);
-        self.queue
-            .published
-            .send_modify(|published| *published = newest.max(*published));
+        self.queue.sent.notify_waiters();
         handed
     }
 
     /// Waits until every frame opened so far was given to the bus.
     pub(crate) async fn sent(&self) {
         let newest = self.queue.lock().newest;
-        let mut published = self.queue.published.subscribe();
-        // The queue outlives the wait: this outbox holds it.
-        let _ = published.wait_for(|published| *published >= newest).await;
+        loop {
+            let mut sent = std::pin::pin!(self.queue.sent.notified());
+            // From here on it hears of every frame.
+            sent.as_mut().enable();
+            if self.queue.lock().published >= newest {
+                return;
+            }
+            sent.await;
+        }
     }
 
     /// Whether nothing waits.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.queue.lock();
-        state.open.is_none() && state.full.is_empty()
+        state.open.is_none() && state.full.is_empty() && state.refused.is_none()
     }
 }
 
@@ -158,22 +190,34 @@ pub(crate) enum Then {
 #[derive(Debug)]
 struct Queue {
     address: Address,
+    bus: Arc<dyn Bus>,
+    auth: Auth,
+    lost: Lost,
     state: Mutex<State>,
+    /// There is something to send.
     wake: Notify,
-    /// Number of the newest frame that the bus has taken or refused.
-    published: watch::Sender<u64>,
+    /// A frame was given to the bus, or dropped.
+    sent: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: Option<Open>,
     full: VecDeque<Open>,
+    /// Sealed, but the bus did not take it at once: goes first.
+    refused: Option<Sealed>,
     /// Number of the newest frame opened.
     newest: u64,
     /// Number of the newest frame on its way to the bus: from here on its calls may have run.
     handed: u64,
+    /// Number of the newest frame that the bus has taken or refused.
+    published: u64,
     closed: bool,
     waiting: usize,
+    /// Somebody has the duty to drain.
+    draining: bool,
+    /// How long the last frame was: the next one will be about as long.
+    usual: usize,
 }
 
 #[derive(Debug)]
@@ -182,8 +226,26 @@ struct Open {
     writer: FrameWriter,
 }
 
+/// A frame as the bus gets it. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Sealed {
+    number: u64,
+    to: Subject,
+    reply: Option<Subject>,
+    bytes: Bytes,
+}
+
+/// Who hears of lost frames.
+struct Lost(Box<dyn Fn(u64, BusError) + Send + Sync>);
+
+impl std::fmt::Debug for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lost")
+    }
+}
+
 impl Queue {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,7 +254,7 @@ impl Queue {
         size: usize,
         encode: impl FnOnce(&mut BytesMut),
         queued: impl FnOnce(u64),
-    ) -> Result<(), NotQueued> {
+    ) -> Result<Duty, NotQueued> {
         let mut state = self.lock();
         if state.closed {
             return Err(NotQueued::Closed);
@@ -200,28 +262,15 @@ impl Queue {
         if state.waiting > 0 && state.waiting + size > MAX_WAITING {
             return Err(NotQueued::Full);
         }
-        let fits = |open: &Open| open.writer.len() + size <= MAX_COALESCED;
-        if !state.open.as_ref().is_some_and(fits)
-            && let Some(full) = state.open.take()
+        if let Some(full) = state
+            .open
+            .take_if(|open| open.writer.len() + size > MAX_COALESCED)
         {
             state.full.push_back(full);
         }
-        let mut open = if let Some(open) = state.open.take() {
-            open
-        } else {
-            state.newest += 1;
-            let Address {
-                from,
-                peer,
-                kind,
-                lane,
-                ..
-            } = &self.address;
-            let writer = FrameWriter::new(from.clone(), Some(peer.clone()), *kind, *lane);
-            Open {
-                number: state.newest,
-                writer,
-            }
+        let mut open = match state.open.take() {
+            Some(open) => open,
+            None => self.open(&mut state, size),
         };
         let before = open.writer.len();
         let pushed = open.writer.push(encode);
@@ -230,57 +279,113 @@ impl Queue {
             queued(open.number);
         }
         state.open = Some(open);
-        pushed.map_err(|_| NotQueued::Full)
+        pushed.map_err(|_| NotQueued::Full)?;
+        Ok(if std::mem::replace(&mut state.draining, true) {
+            Duty::None
+        } else {
+            Duty::Drain
+        })
     }
 
-    /// The next frame; from here on its calls may have run.
-    fn next(&self) -> Option<Open> {
+    fn open(&self, state: &mut State, size: usize) -> Open {
+        state.newest += 1;
+        let Address {
+            from,
+            peer,
+            kind,
+            lane,
+            ..
+        } = &self.address;
+        let room = size.max(state.usual);
+        Open {
+            number: state.newest,
+            writer: FrameWriter::with_room(from.clone(), Some(peer.clone()), *kind, *lane, room),
+        }
+    }
+
+    /// The next frame; from here on its calls may have run. When there is none, the duty to drain is over.
+    fn next(&self) -> Option<Sealed> {
         let mut state = self.lock();
-        let open = match state.full.pop_front() {
-            Some(open) => open,
-            None => state.open.take()?,
+        if let Some(refused) = state.refused.take() {
+            return Some(refused);
+        }
+        let Some(open) = state.full.pop_front().or_else(|| state.open.take()) else {
+            state.draining = false;
+            return None;
         };
         state.handed = open.number;
+        state.usual = open.writer.len();
         if state.open.is_none() && state.full.is_empty() {
             state.waiting = 0;
         } else {
             state.waiting = state.waiting.saturating_sub(open.writer.len());
         }
-        Some(open)
+        drop(state);
+        Some(self.seal(open))
     }
-}
 
-async fn write(
-    queue: Arc<Queue>,
-    bus: Arc<dyn Bus>,
-    auth: Auth,
-    lost: impl Fn(u64, BusError) + Send + 'static,
-) {
-    loop {
-        queue.wake.notified().await;
-        // Lets everyone who is about to call get into the same frame; without it a third of the rate is lost.
-        tokio::task::yield_now().await;
-        while let Some(Open { number, writer }) = queue.next() {
-            let (to, reply) = match &queue.address.to {
-                Destination::Inbox {
-                    subject,
-                    subjects,
-                    token,
-                } => {
-                    let Origin { host, epoch } = &queue.address.from;
-                    let frame = frame_of(queue.address.lane, number);
-                    (
-                        subject.clone(),
-                        Some(subjects.reply(host, *epoch, *token, frame)),
-                    )
-                }
-                Destination::Replies(subject) => (subject.clone(), None),
-            };
-            let frame = writer.seal(&auth, number);
-            if let Err(error) = bus.publish(to, reply, frame).await {
-                lost(number, error);
+    fn seal(&self, Open { number, writer }: Open) -> Sealed {
+        let (to, reply) = match &self.address.to {
+            Destination::Inbox {
+                subject,
+                subjects,
+                token,
+            } => {
+                let Origin { host, epoch } = &self.address.from;
+                let frame = frame_of(self.address.lane, number);
+                (
+                    subject.clone(),
+                    Some(subjects.reply(host, *epoch, *token, frame)),
+                )
             }
-            queue.published.send_replace(number);
+            Destination::Replies(subject) => (subject.clone(), None),
+        };
+        Sealed {
+            number,
+            to,
+            reply,
+            bytes: writer.seal(&self.auth, number),
         }
+    }
+
+    fn drain_now(&self) {
+        while let Some(frame) = self.next() {
+            let Sealed {
+                number,
+                to,
+                reply,
+                bytes,
+            } = frame.clone();
+            match self.bus.publish(to, reply, bytes).now_or_never() {
+                Some(result) => self.published(number, result),
+                None => {
+                    // Should it have left after all, its receiver drops the second one: they have the same number.
+                    self.lock().refused = Some(frame);
+                    return self.wake.notify_one();
+                }
+            }
+        }
+    }
+
+    async fn write(self: Arc<Self>) {
+        loop {
+            self.wake.notified().await;
+            // Lets everyone who is about to call get into the same frame; without it a third of the rate is lost.
+            tokio::task::yield_now().await;
+            while let Some(frame) = self.next() {
+                let sent = self.bus.publish(frame.to, frame.reply, frame.bytes);
+                self.published(frame.number, sent.await);
+            }
+        }
+    }
+
+    fn published(&self, number: u64, result: Result<(), BusError>) {
+        if let Err(error) = result {
+            (self.lost.0)(number, error);
+        }
+        let mut state = self.lock();
+        state.published = number.max(state.published);
+        drop(state);
+        self.sent.notify_waiters();
     }
 }

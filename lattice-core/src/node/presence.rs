@@ -9,6 +9,7 @@ use crate::{
     types::Digest,
     wire::{Beat, Origin, Versions},
 };
+use foldhash::fast::RandomState;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -50,7 +51,7 @@ impl Peer {
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
     hosts: HashMap<HostId, Arc<Peer>>,
-    serving: HashMap<ComponentId, Vec<Origin>>,
+    serving: HashMap<ComponentId, Vec<Origin>, RandomState>,
 }
 
 impl Peers {

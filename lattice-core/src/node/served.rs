@@ -3,7 +3,10 @@
 //! States: *serving* → *finishing* (its host leaves: it takes what calls under way still need) → *stopped* (takes nothing,
 //! finishes what it has) → cut off.
 
-use super::pending::Outcome;
+use super::{
+    gates::{Gate, Gates},
+    pending::Outcome,
+};
 use crate::{
     call::{CallError, Context, Part, Ran},
     link::{Link, LinkKey},
@@ -12,7 +15,7 @@ use crate::{
     types::{ComponentTypes, Digest},
     wire::FunctionKey,
 };
-use bytes::Bytes;
+use foldhash::fast::RandomState;
 use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     any::Any,
@@ -21,12 +24,12 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -79,44 +82,27 @@ pub(crate) struct Served {
     pub(crate) types: Arc<ComponentTypes>,
     service: Arc<dyn Service>,
     /// Every exported function, with its interface's compatible name.
-    functions: HashMap<FunctionKey, Arc<str>>,
+    functions: HashMap<FunctionKey, Arc<str>, RandomState>,
     limits: ServeLimits,
-    running: Semaphore,
+    running: Arc<Semaphore>,
     /// Calls admitted and not yet ended: running and queued.
     admitted: AtomicUsize,
-    idle: watch::Sender<()>,
-    state: watch::Sender<State>,
+    /// The last of them has ended.
+    idle: Notify,
+    state: AtomicU8,
     /// Ends the calls that still run when the component is taken out of service.
     end: CancellationToken,
-    gates: watch::Sender<Gates>,
+    gates: Gates,
 }
 
-/// The links that the service was told of, by the address of the link: asked on every call, it builds no key.
-type Gates = HashMap<usize, (LinkKey, Arc<Link>, watch::Receiver<Gate>)>;
-
-fn address(link: &Arc<Link>) -> usize {
-    Arc::as_ptr(link).addr()
-}
-
-/// Whether a component takes calls.
+/// Whether a component takes calls; only ever grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 enum State {
     Serving,
     /// Its host is leaving: only what calls that are under way still need.
     Finishing,
     Stopped,
-}
-
-/// How long a call waits for the service to be told of a link that the table already has.
-const TELLING: Duration = Duration::from_secs(1);
-
-/// Whether the target has accepted a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// It has not answered yet.
-    Asking,
-    Open,
-    Rejected(String),
 }
 
 /// A call's place in the queue; dropping it frees the place.
@@ -125,9 +111,27 @@ pub(crate) struct Place(Arc<Served>);
 impl Drop for Place {
     fn drop(&mut self) {
         if self.0.admitted.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.idle.send_replace(());
+            self.0.idle.notify_waiters();
         }
     }
+}
+
+/// How far a call got without waiting.
+pub(crate) enum Begun {
+    /// To its end.
+    Done(Outcome),
+    /// The service takes time.
+    Running(Running),
+    /// It has to wait for its link or its turn first.
+    Waits(Request),
+}
+
+/// A call that the service works on.
+pub(crate) struct Running {
+    work: BoxFuture<'static, Outcome>,
+    link: Option<Arc<Link>>,
+    deadline: Instant,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Served {
@@ -144,6 +148,7 @@ impl Served {
                 functions.functions.iter().map(key)
             })
             .collect();
+        let running = limits.concurrent.get().min(Semaphore::MAX_PERMITS);
         Self {
             id,
             digest: types.digest(),
@@ -151,12 +156,12 @@ impl Served {
             service,
             functions,
             limits,
-            running: Semaphore::new(limits.concurrent.get().min(Semaphore::MAX_PERMITS)),
+            running: Arc::new(Semaphore::new(running)),
             admitted: AtomicUsize::new(0),
-            idle: watch::Sender::new(()),
-            state: watch::Sender::new(State::Serving),
+            idle: Notify::new(),
+            state: AtomicU8::new(State::Serving as u8),
             end: CancellationToken::new(),
-            gates: watch::Sender::new(HashMap::new()),
+            gates: Gates::default(),
         }
     }
 
@@ -167,19 +172,15 @@ impl Served {
             .concurrent
             .get()
             .saturating_add(self.limits.queued);
-        let admitted = self
-            .admitted
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-                (now < most).then_some(now + 1)
-            });
-        if admitted.is_err() {
+        // Counted first, asked then: whoever drains sees either the count or the refusal.
+        let before = self.admitted.fetch_add(1, Ordering::SeqCst);
+        let place = Place(self.clone());
+        if before >= most {
             return Err(CallError::Overloaded {
                 component: self.id.clone(),
             });
         }
-        // Counted first, asked then: whoever drains sees either the count or the refusal.
-        let place = Place(self.clone());
-        let open = match *self.state.borrow() {
+        let open = match self.state() {
             State::Serving => true,
             State::Finishing => context.hops > 0,
             State::Stopped => false,
@@ -187,9 +188,7 @@ impl Served {
         if open {
             Ok(place)
         } else {
-            Err(CallError::Stopping {
-                component: self.id.clone(),
-            })
+            Err(self.stopping())
         }
     }
 
@@ -204,48 +203,99 @@ impl Served {
     }
 
     /// Runs a call that has a place: waits for its link and its turn, then for the service, all by the deadline.
-    pub(crate) async fn run(&self, _place: &Place, request: Request) -> Outcome {
-        let deadline = request.context.deadline;
-        let late = CallError::DeadlineExceeded { ran: Ran::No };
-        if Instant::now() >= deadline {
-            return Err(late);
-        }
-        // Before its turn: a link that its provider is slow to accept holds up nobody else.
-        if let Some(link) = &request.link {
-            self.pass_gate(link, deadline).await?;
-        }
-        let _turn = match self.running.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => match timeout_at(deadline, self.running.acquire()).await {
-                Ok(Ok(turn)) => turn,
-                Ok(Err(_)) => {
-                    return Err(CallError::Stopping {
-                        component: self.id.clone(),
-                    });
-                }
-                Err(_) => return Err(late),
-            },
-        };
-        let link = request.link.clone();
-        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)))
-            .map_err(panicked)?;
-        let result = match answer {
-            Answer::Ready(result) => result,
-            Answer::Later(future) => self.finish(future, deadline).await,
-        };
-        self.check_size(result.map_err(|error| self.as_own(error, link.as_deref()))?)
+    pub(crate) async fn run(&self, request: Request, now: Instant) -> Outcome {
+        self.finish(self.begin(request, now)).await
     }
 
-    async fn finish(&self, future: BoxFuture<'static, Outcome>, deadline: Instant) -> Outcome {
-        let run = timeout_at(deadline, AssertUnwindSafe(future).catch_unwind());
-        match self.end.run_until_cancelled(run).await {
-            Some(Ok(Ok(result))) => result,
-            Some(Ok(Err(panic))) => Err(panicked(panic)),
-            Some(Err(_)) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
-            None => Err(CallError::InstanceLost {
-                reason: "it was taken out of service".to_owned(),
-            }),
+    /// Brings a call that has begun to its end.
+    pub(crate) async fn finish(&self, begun: Begun) -> Outcome {
+        match begun {
+            Begun::Done(outcome) => outcome,
+            Begun::Running(running) => self.answer_of(running).await,
+            Begun::Waits(request) => Box::pin(self.wait_and_run(request)).await,
         }
+    }
+
+    /// Runs a call that has a place as far as it goes without waiting.
+    pub(crate) fn begin(&self, request: Request, now: Instant) -> Begun {
+        if now >= request.context.deadline {
+            return Begun::Done(Err(CallError::DeadlineExceeded { ran: Ran::No }));
+        }
+        if let Some(link) = &request.link
+            && !self.gates.is_open(link)
+        {
+            return Begun::Waits(request);
+        }
+        match self.running.clone().try_acquire_owned() {
+            Ok(turn) => self.start(request, turn),
+            Err(_) => Begun::Waits(request),
+        }
+    }
+
+    async fn wait_and_run(&self, request: Request) -> Outcome {
+        let deadline = request.context.deadline;
+        let waits = async {
+            // Before its turn: a link that its provider is slow to accept holds up nobody else.
+            if let Some(link) = &request.link {
+                self.gates.pass(link, deadline).await?;
+            }
+            match timeout_at(deadline, self.running.clone().acquire_owned()).await {
+                Ok(turn) => turn.map_err(|_| self.stopping()),
+                Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+            }
+        };
+        let turn = match self.end.run_until_cancelled(waits).await {
+            Some(turn) => turn?,
+            None => return Err(self.stopping()),
+        };
+        self.finish(self.start(request, turn)).await
+    }
+
+    fn start(&self, request: Request, turn: OwnedSemaphorePermit) -> Begun {
+        let (link, deadline) = (request.link.clone(), request.context.deadline);
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)));
+        match called.map_err(panicked) {
+            Ok(Answer::Ready(result)) => Begun::Done(self.checked(result, link.as_deref())),
+            Ok(Answer::Later(work)) => Begun::Running(Running {
+                work,
+                link,
+                deadline,
+                _turn: turn,
+            }),
+            Err(error) => Begun::Done(Err(error)),
+        }
+    }
+
+    async fn answer_of(&self, running: Running) -> Outcome {
+        let Running {
+            work,
+            link,
+            deadline,
+            _turn,
+        } = running;
+        let run = timeout_at(deadline, AssertUnwindSafe(work).catch_unwind());
+        let result = match self.end.run_until_cancelled(run).await {
+            Some(Ok(Ok(result))) => result,
+            Some(Ok(Err(panic))) => return Err(panicked(panic)),
+            Some(Err(_)) => return Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
+            None => {
+                return Err(CallError::InstanceLost {
+                    reason: "it was taken out of service".to_owned(),
+                });
+            }
+        };
+        self.checked(result, link.as_deref())
+    }
+
+    fn checked(&self, result: Outcome, link: Option<&Link>) -> Outcome {
+        let result = result.map_err(|error| self.as_own(error, link))?;
+        if result.len() > self.limits.result {
+            return Err(CallError::TooLarge {
+                what: Part::Result,
+                limit: self.limits.result as u64,
+            });
+        }
+        Ok(result)
     }
 
     /// What the service says of a call that it was given. An error of a call that it made itself is its own failure: it
@@ -279,124 +329,61 @@ impl Served {
         }
     }
 
-    fn check_size(&self, result: Bytes) -> Outcome {
-        if result.len() > self.limits.result {
-            return Err(CallError::TooLarge {
-                what: Part::Result,
-                limit: self.limits.result as u64,
-            });
-        }
-        Ok(result)
-    }
-
-    async fn pass_gate(&self, link: &Arc<Link>, deadline: Instant) -> Result<(), CallError> {
-        let told = |gates: &Gates| gates.get(&address(link)).map(|(_, _, gate)| gate.clone());
-        let found = told(&self.gates.borrow());
-        let mut gate = match found {
-            Some(gate) if *gate.borrow() == Gate::Open => return Ok(()),
-            Some(gate) => gate,
-            None => {
-                let mut gates = self.gates.subscribe();
-                let wait = gates.wait_for(|gates| told(gates).is_some());
-                match timeout_at(deadline.min(Instant::now() + TELLING), wait).await {
-                    Ok(Ok(gates)) => told(&gates).ok_or(CallError::LinkTableBehind)?,
-                    _ => return Err(CallError::LinkTableBehind),
-                }
-            }
-        };
-        let state = match timeout_at(deadline, gate.wait_for(|state| *state != Gate::Asking)).await
-        {
-            Ok(Ok(state)) => state.clone(),
-            Ok(Err(_)) => return Err(CallError::LinkTableBehind),
-            Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
-        };
-        match state {
-            Gate::Rejected(reason) => Err(CallError::LinkRejected {
-                source_id: link.source.clone(),
-                link: link.name.clone(),
-                reason,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Tells the service of a link; the answer is for the link's status. Calls over the link wait for it from here on,
-    /// not only from the first poll on.
+    /// Tells the service of a link, and answers what it says.
     pub(crate) fn link(
         self: &Arc<Self>,
         link: Arc<Link>,
         within: Duration,
     ) -> impl Future<Output = Gate> + Send + use<> {
-        let (state, gate) = watch::channel(Gate::Asking);
-        self.gates.send_modify(|gates| {
-            let key = link.key();
-            gates.retain(|_, (known, _, _)| *known != key);
-            gates.insert(address(&link), (key, link.clone(), gate));
-        });
-        // Asked at once: what the service hears of a link comes in the order of its changes.
-        let asked = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.linked(link)));
-        async move {
-            let ask = AssertUnwindSafe(async {
-                match asked {
-                    Ok(answer) => answer.await,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            })
-            .catch_unwind();
-            let answer = match tokio::time::timeout(within, ask).await {
-                Ok(Ok(Ok(()))) => Gate::Open,
-                Ok(Ok(Err(reason))) => Gate::Rejected(reason),
-                Ok(Err(panic)) => {
-                    Gate::Rejected(format!("the provider panicked: {}", panic_text(&*panic)))
-                }
-                Err(_) => {
-                    Gate::Rejected(format!("the provider did not accept it within {within:?}"))
-                }
-            };
-            state.send_replace(answer.clone());
-            answer
-        }
+        let told = self.gates.tell(&*self.service, link, within);
+        let served = self.clone();
+        async move { served.gates.settle(told.await) }
     }
 
     /// Every link that the service was told of.
     pub(crate) fn told(&self) -> Vec<(LinkKey, Arc<Link>)> {
-        self.gates
-            .borrow()
-            .values()
-            .map(|(key, link, _)| (key.clone(), link.clone()))
-            .collect()
+        self.gates.told()
     }
 
     /// Tells the service that a link is gone.
     pub(crate) fn unlink(&self, key: &LinkKey) {
-        let removed = self.gates.send_if_modified(|gates| {
-            let before = gates.len();
-            gates.retain(|_, (known, _, _)| known != key);
-            gates.len() < before
-        });
-        if removed {
-            let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
-            if told.is_err() {
-                tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was taken away");
-            }
+        if !self.gates.remove(key) {
+            return;
+        }
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
+        if told.is_err() {
+            tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was taken away");
+        }
+    }
+
+    fn state(&self) -> State {
+        match self.state.load(Ordering::SeqCst) {
+            0 => State::Serving,
+            1 => State::Finishing,
+            _ => State::Stopped,
+        }
+    }
+
+    fn stopping(&self) -> CallError {
+        CallError::Stopping {
+            component: self.id.clone(),
         }
     }
 
     /// Whether it takes calls from others.
     pub(crate) fn is_serving(&self) -> bool {
-        *self.state.borrow() == State::Serving
+        self.state() == State::Serving
     }
 
     /// Takes only what calls under way still need.
     pub(crate) fn finish_up(&self) {
-        self.state.send_if_modified(|state| {
-            std::mem::replace(state, (*state).max(State::Finishing)) != *state
-        });
+        self.state
+            .fetch_max(State::Finishing as u8, Ordering::SeqCst);
     }
 
     /// Takes no new calls.
     pub(crate) fn stop(&self) {
-        self.state.send_replace(State::Stopped);
+        self.state.fetch_max(State::Stopped as u8, Ordering::SeqCst);
     }
 
     /// Ends the calls that still run.
@@ -407,11 +394,14 @@ impl Served {
 
     /// Waits until no call runs or waits here.
     pub(crate) async fn idle(&self) {
-        let mut idle = self.idle.subscribe();
-        while self.admitted.load(Ordering::SeqCst) > 0 {
-            if idle.changed().await.is_err() {
+        loop {
+            let mut idle = std::pin::pin!(self.idle.notified());
+            // From here on it hears of the last call's end.
+            idle.as_mut().enable();
+            if self.in_flight() == 0 {
                 return;
             }
+            idle.await;
         }
     }
 }
@@ -423,7 +413,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> CallError {
 }
 
 /// The message of a panic, when it has one.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

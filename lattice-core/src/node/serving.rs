@@ -1,9 +1,6 @@
 //! Putting a component into service on a node, and following its links.
 
-use super::{
-    Inner, Node, ServeLimits, callee,
-    served::{Gate, Served},
-};
+use super::{Inner, Node, ServeLimits, callee, gates::Gate, served::Served};
 use crate::{
     bus::BusError,
     link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},

@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::{
     sync::broadcast,
-    time::{Instant, MissedTickBehavior, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 /// Between two beats, up to [`CROWD`] hosts.
@@ -32,8 +32,6 @@ const BEAT: Duration = Duration::from_secs(1);
 const CROWD: usize = 200;
 /// How soon news (a component more or less, a host that just came) may be told again.
 const NEWS: Duration = Duration::from_millis(50);
-/// Stands for the frame in the reply subject of a probe.
-const PROBE: u64 = u64::MAX;
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// A way to or from a host that was not used for this long is taken down.
@@ -73,35 +71,46 @@ pub(super) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
         let Some(frame) = node.authentic(message) else {
             continue;
         };
-        let peer = token(frame.sender());
-        if let Some(line) = node.lock_lines().get(frame.sender()) {
-            line.heard(Instant::now());
+        let line = node.lines.load().get(frame.sender()).cloned();
+        if let Some(line) = &line {
+            line.heard();
         }
-        for envelope in frame.envelopes() {
-            if let Err(error) = node.take_reply(&frame, peer, envelope) {
-                node.refuse(&error.to_string());
+        let taken = match frame.kind() {
+            Kind::Reply => {
+                let peer = line.map_or_else(|| token(frame.sender()), |line| line.token);
+                node.take_results(&frame, peer);
+                Ok(())
             }
+            _ => frame
+                .envelopes()
+                .try_for_each(|envelope| node.take_answer(frame.kind(), envelope)),
+        };
+        if let Err(error) = taken {
+            node.refuse(&error.to_string());
         }
     }
 }
 
-/// Asks after hosts that let calls wait, and ends their calls when they are gone.
+/// Ends calls whose deadline passes, asks after hosts that let calls wait, and ends their calls when they are gone.
 pub(super) async fn watch_over_calls(node: Arc<Inner>) {
     loop {
-        node.busy.notified().await;
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while node.pending.len() > 0 {
-            look.tick().await;
-            let lines: Vec<Arc<Line>> = node
-                .lock_lines()
-                .values()
-                .filter(|line| line.in_flight() > 0)
-                .cloned()
-                .collect();
-            for line in lines {
-                node.look_after(&line).await;
-            }
+        let now = Instant::now();
+        let found = node.pending.sweep(now);
+        let lines = node.lines.load_full();
+        for line in lines.values() {
+            node.look_after(line, found.oldest.get(&line.token).copied(), now)
+                .await;
+        }
+        let look = found.next_deadline.map(|at| at.min(now + LOOK));
+        if !node.pending.sweep_again(look) {
+            continue;
+        }
+        match look {
+            Some(look) => tokio::select! {
+                () = sleep_until(look) => {}
+                () = node.busy.notified() => {}
+            },
+            None => node.busy.notified().await,
         }
     }
 }
@@ -110,17 +119,11 @@ pub(super) async fn watch_over_calls(node: Arc<Inner>) {
 pub(super) async fn tidy(node: Arc<Inner>) {
     loop {
         tokio::time::sleep(UNUSED).await;
-        let now = Instant::now();
-        node.lock_replies()
-            .retain(|_, line| !line.is_idle(now, UNUSED));
-        node.lock_lines().retain(|_, line| {
-            // Whoever holds it may be about to call over it.
-            let idle = Arc::strong_count(line) == 1 && line.is_idle(now, UNUSED);
-            if idle {
-                line.withdraw(Then::Close);
-            }
-            !idle
+        node.lock_replies().retain(|_, line| {
+            // Whoever holds it is about to answer over it.
+            Arc::strong_count(line) > 1 || !line.is_unused()
         });
+        node.close_unused_lines();
     }
 }
 
@@ -139,7 +142,8 @@ pub(super) async fn follow_presence(node: Arc<Inner>) {
             Err(broadcast::error::RecvError::Lagged(_)) => {
                 let peers = node.connection.presence.peers();
                 let gone: Vec<Origin> = node
-                    .lock_lines()
+                    .lines
+                    .load()
                     .keys()
                     .filter(|origin| !peers.contains(origin))
                     .cloned()
@@ -171,6 +175,26 @@ pub(super) async fn follow_bus(node: Arc<Inner>) {
 }
 
 impl Inner {
+    fn close_unused_lines(&self) {
+        let _opening = self.lock_opening();
+        let unused: Vec<Arc<Line>> = self
+            .lines
+            .load()
+            .values()
+            .filter(|line| line.is_unused())
+            .cloned()
+            .collect();
+        for line in unused {
+            self.change_lines(|lines| lines.remove(&line.peer));
+            if Arc::strong_count(&line) == 1 {
+                line.withdraw(Then::Close);
+            } else {
+                // Whoever holds it, or the lines as they were, may be about to call over it.
+                self.change_lines(|lines| lines.insert(line.peer.clone(), line.clone()));
+            }
+        }
+    }
+
     async fn send_beat(&self, interval: Duration) {
         let table = self.connection.replica.links();
         let beat = Beat {
@@ -247,13 +271,22 @@ impl Inner {
         }
     }
 
-    fn take_reply(&self, frame: &Frame, peer: u64, envelope: Bytes) -> Result<(), EnvelopeError> {
-        match frame.kind() {
-            Kind::Reply => {
-                let reply = ReplyEnvelope::decode(envelope)?;
-                // A reply that nobody waits for any more came after its caller gave up.
-                self.pending.complete(reply.id, peer, reply.outcome);
+    fn take_results(&self, frame: &Frame, peer: u64) {
+        let results = frame.envelopes().filter_map(|envelope| {
+            // A reply that nobody waits for any more came after its caller gave up.
+            match ReplyEnvelope::decode(envelope) {
+                Ok(reply) => Some((reply.id, reply.outcome)),
+                Err(error) => {
+                    self.refuse(&error.to_string());
+                    None
+                }
             }
+        });
+        self.pending.complete(peer, results);
+    }
+
+    fn take_answer(&self, kind: Kind, envelope: Bytes) -> Result<(), EnvelopeError> {
+        match kind {
             Kind::ProbeAck => {
                 ProbeAck::decode(envelope)?;
             }
@@ -264,7 +297,7 @@ impl Inner {
     }
 
     /// The bus says that a frame of ours reached nobody. Anyone on the bus can say so: it counts only for a frame that
-    /// carries a call now, whose number a stranger would have to read off the bus.
+    /// carries a call now, or for an unanswered probe, whose numbers a stranger would have to read off the bus.
     fn nobody_there(self: &Arc<Self>, message: &Message) {
         let Some((peer, frame)) = parse_reply(&message.subject) else {
             return;
@@ -272,41 +305,29 @@ impl Inner {
         if peer == QUESTION {
             return self.questions.nobody(frame);
         }
-        let line = self
-            .lock_lines()
-            .values()
-            .find(|line| line.token == peer)
-            .cloned();
-        let Some(line) = line else {
+        let lines = self.lines.load();
+        let Some(line) = lines.values().find(|line| line.token == peer) else {
             return;
         };
-        if frame == PROBE {
-            // A host that answers is there, whatever else is said: only silence makes this the end.
-            return;
-        }
         let host = line.peer.host.clone();
         // What that very frame carried never arrived; what went before may have.
         let ended = self.pending.fail(Some(peer), |carried_by| {
             (carried_by == Some(frame)).then(|| CallError::HostGone { host: host.clone() })
         });
-        if ended > 0 {
+        if ended > 0 || line.asked(frame) {
             self.connection.presence.lost(&line.peer);
             self.peer_lost(&line.peer);
         }
     }
 
-    async fn look_after(self: &Arc<Self>, line: &Arc<Line>) {
-        match line.step(self.pending.oldest(line.token), Instant::now()) {
+    async fn look_after(self: &Arc<Self>, line: &Arc<Line>, oldest: Option<Instant>, now: Instant) {
+        match line.step(oldest, now) {
             Step::Nothing => {}
-            Step::Probe => {
+            Step::Probe(nonce) => {
                 let subjects = &self.connection.subjects;
-                let (to, number) = (
-                    subjects.call(&line.peer.host, line.peer.epoch),
-                    self.sequence.load(Ordering::Relaxed),
-                );
-                let reply = subjects.reply(&self.origin.host, self.origin.epoch, line.token, PROBE);
-                let probe = Probe { nonce: number };
-                let frame = self.lone_frame(Some(&line.peer), &probe);
+                let to = subjects.call(&line.peer.host, line.peer.epoch);
+                let reply = subjects.reply(&self.origin.host, self.origin.epoch, line.token, nonce);
+                let frame = self.lone_frame(Some(&line.peer), &Probe { nonce });
                 let Ok(frame) = frame else { return };
                 if let Err(error) = self.connection.bus.publish(to, Some(reply), frame).await {
                     tracing::debug!(%error, host = %line.peer.host, "a probe was not sent");
@@ -321,8 +342,7 @@ impl Inner {
 
     /// Frames still here are dropped and did not run; frames handed over may have.
     fn bus_lost(&self) {
-        let lines: Vec<Arc<Line>> = self.lock_lines().values().cloned().collect();
-        for line in lines {
+        for line in self.lines.load().values() {
             let left = line.withdraw(Then::GoOn);
             self.pending.fail(Some(line.token), |frame| {
                 let ran = if left.has(frame?) {

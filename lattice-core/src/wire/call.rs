@@ -13,8 +13,8 @@
 //! 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is `default`. Channels are 0 until streams exist.
 
 use super::{
-    EnvelopeError, FunctionKey, TraceContext,
-    read::{head, name},
+    EnvelopeError, FunctionKey, Names, TraceContext,
+    read::{component, head, name},
 };
 use crate::{
     name::{ComponentId, HostId, LinkName, WormholeId},
@@ -66,9 +66,101 @@ pub struct CallEnvelope {
 impl CallEnvelope {
     /// Appends the envelope to `buf`.
     pub fn encode_into(&self, buf: &mut BytesMut) {
+        let parts = CallParts {
+            id: self.id,
+            function: self.function,
+            deadline_left: self.deadline_left,
+            source: &self.source,
+            target: &self.target,
+            link: &self.link,
+            incarnation: self.incarnation,
+            link_revision: self.link_revision,
+            fence: self.fence,
+            hops: self.hops,
+            attempt: self.attempt,
+            idempotent: self.idempotent,
+            trace: self.trace.as_ref(),
+            args: &self.args,
+        };
+        parts.encode_into(buf);
+    }
+
+    /// Reads an envelope; its arguments share the memory of `envelope`.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells whom to answer.
+    pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
+        Self::decode_with(envelope, &mut Names::new())
+    }
+
+    /// The same for one of many, which mostly hold the same names.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_with(envelope: Bytes, names: &mut Names) -> Result<Self, EnvelopeError> {
+        let mut rest = envelope;
+        let mut fixed = &head::<FIXED>(&mut rest)?[..];
+        let id = fixed.get_u64_le();
+        let function = FunctionKey(fixed.get_u64_le());
+        let deadline_left = Duration::from_millis(u64::from(fixed.get_u32_le()));
+        let incarnation = Incarnation(fixed.get_u64_le());
+        let link_revision = Revision(fixed.get_u64_le());
+        let fence = fixed.get_u64_le();
+        let flags = known_flags(fixed.get_u16_le())?;
+        let (hops, attempt) = (fixed.get_u8(), fixed.get_u8());
+        no_channels(fixed.get_u16_le())?;
+        let (kind, source_len) = (fixed.get_u8(), fixed.get_u8());
+        let (target_len, link_len) = (fixed.get_u8(), fixed.get_u8());
+        Ok(Self {
+            id,
+            function,
+            deadline_left,
+            source: Source::decode(&mut rest, kind, source_len, names)?,
+            target: component(&mut rest, target_len, names)?,
+            link: match link_len {
+                0 => DEFAULT_LINK.clone(),
+                length => name(&mut rest, length, LinkName::new)?,
+            },
+            incarnation,
+            link_revision,
+            fence,
+            hops,
+            attempt,
+            idempotent: flags & IDEMPOTENT != 0,
+            trace: match flags & TRACED {
+                0 => None,
+                _ => Some(TraceContext::decode(&mut rest)?),
+            },
+            args: rest,
+        })
+    }
+}
+
+/// A call about to travel, as its caller has it: nothing is cloned to send it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallParts<'c> {
+    pub(crate) id: u64,
+    pub(crate) function: FunctionKey,
+    pub(crate) deadline_left: Duration,
+    pub(crate) source: &'c Source,
+    pub(crate) target: &'c ComponentId,
+    pub(crate) link: &'c LinkName,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) link_revision: Revision,
+    pub(crate) fence: u64,
+    pub(crate) hops: u8,
+    pub(crate) attempt: u8,
+    pub(crate) idempotent: bool,
+    pub(crate) trace: Option<&'c TraceContext>,
+    pub(crate) args: &'c [u8],
+}
+
+impl CallParts<'_> {
+    /// Appends the envelope to `buf`.
+    pub(crate) fn encode_into(&self, buf: &mut BytesMut) {
         let source = self.source.name().as_bytes();
         let target = self.target.as_str().as_bytes();
-        let link = if self.link == *DEFAULT_LINK {
+        let link = if *self.link == *DEFAULT_LINK {
             ""
         } else {
             self.link.as_str()
@@ -97,52 +189,10 @@ impl CallEnvelope {
         buf.put_slice(source);
         buf.put_slice(target);
         buf.put_slice(link.as_bytes());
-        if let Some(trace) = &self.trace {
+        if let Some(trace) = self.trace {
             trace.encode_into(buf);
         }
-        buf.put_slice(&self.args);
-    }
-
-    /// Reads an envelope; its arguments share the memory of `envelope`.
-    ///
-    /// # Errors
-    /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells whom to answer.
-    pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
-        let mut rest = envelope;
-        let mut fixed = &head::<FIXED>(&mut rest)?[..];
-        let id = fixed.get_u64_le();
-        let function = FunctionKey(fixed.get_u64_le());
-        let deadline_left = Duration::from_millis(u64::from(fixed.get_u32_le()));
-        let incarnation = Incarnation(fixed.get_u64_le());
-        let link_revision = Revision(fixed.get_u64_le());
-        let fence = fixed.get_u64_le();
-        let flags = known_flags(fixed.get_u16_le())?;
-        let (hops, attempt) = (fixed.get_u8(), fixed.get_u8());
-        no_channels(fixed.get_u16_le())?;
-        let (kind, source_len) = (fixed.get_u8(), fixed.get_u8());
-        let (target_len, link_len) = (fixed.get_u8(), fixed.get_u8());
-        Ok(Self {
-            id,
-            function,
-            deadline_left,
-            source: Source::decode(&mut rest, kind, source_len)?,
-            target: name(&mut rest, target_len, ComponentId::new)?,
-            link: match link_len {
-                0 => DEFAULT_LINK.clone(),
-                length => name(&mut rest, length, LinkName::new)?,
-            },
-            incarnation,
-            link_revision,
-            fence,
-            hops,
-            attempt,
-            idempotent: flags & IDEMPOTENT != 0,
-            trace: match flags & TRACED {
-                0 => None,
-                _ => Some(TraceContext::decode(&mut rest)?),
-            },
-            args: rest,
-        })
+        buf.put_slice(self.args);
     }
 
     fn flags(&self) -> u16 {
@@ -185,9 +235,14 @@ impl Source {
         }
     }
 
-    fn decode(rest: &mut Bytes, kind: u8, length: u8) -> Result<Self, EnvelopeError> {
+    fn decode(
+        rest: &mut Bytes,
+        kind: u8,
+        length: u8,
+        names: &mut Names,
+    ) -> Result<Self, EnvelopeError> {
         match (kind, length) {
-            (0, _) => name(rest, length, ComponentId::new).map(Self::Component),
+            (0, _) => component(rest, length, names).map(Self::Component),
             (1, _) => name(rest, length, WormholeId::new).map(Self::Wormhole),
             (2, 0) => Ok(Self::Operator),
             (3, _) => name(rest, length, HostId::new).map(Self::Host),

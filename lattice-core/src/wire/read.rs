@@ -1,7 +1,7 @@
 //! Reading fields off the front of an envelope.
 
-use super::EnvelopeError;
-use crate::name::NameError;
+use super::{EnvelopeError, Names};
+use crate::name::{ComponentId, NameError};
 use bytes::{Buf, Bytes};
 
 /// The first `length` bytes, shared.
@@ -31,4 +31,26 @@ pub(super) fn name<T>(
     let parsed = parse(&String::from_utf8_lossy(text))?;
     rest.advance(length);
     Ok(parsed)
+}
+
+/// A component's id of `length` bytes, shared with the last envelope that held it.
+pub(super) fn component(
+    rest: &mut Bytes,
+    length: u8,
+    names: &mut Names,
+) -> Result<ComponentId, EnvelopeError> {
+    let text = rest
+        .get(..usize::from(length))
+        .ok_or(EnvelopeError::Truncated)?;
+    match names.find(text) {
+        Ok(known) => {
+            rest.advance(usize::from(length));
+            Ok(known)
+        }
+        Err(place) => {
+            let new = name(rest, length, ComponentId::new)?;
+            *place = Some(new.clone());
+            Ok(new)
+        }
+    }
 }

@@ -36,8 +36,21 @@ pub struct FrameWriter {
 impl FrameWriter {
     /// An empty frame from `sender` to `target`, or to everyone.
     pub fn new(sender: Origin, target: Option<Origin>, kind: Kind, lane: Lane) -> Self {
-        let mut buf = BytesMut::with_capacity(FIRST_ALLOCATION);
-        buf.put_bytes(0, head_len(&sender, target.as_ref()));
+        Self::with_room(sender, target, kind, lane, 0)
+    }
+
+    /// The same with room for about `size` bytes of envelopes, which are then not moved while the frame grows.
+    pub fn with_room(
+        sender: Origin,
+        target: Option<Origin>,
+        kind: Kind,
+        lane: Lane,
+        size: usize,
+    ) -> Self {
+        let head = head_len(&sender, target.as_ref());
+        let room = head.saturating_add(size).saturating_add(4 + TAG_LEN);
+        let mut buf = BytesMut::with_capacity(room.max(FIRST_ALLOCATION));
+        buf.put_bytes(0, head);
         Self {
             kind,
             lane,

@@ -1,0 +1,73 @@
+//! Names met lately, so that one name is not checked and allocated for every envelope that holds it.
+
+use crate::name::ComponentId;
+use std::fmt;
+
+/// How many places there are: far more than the components that one host hears of in a moment.
+const PLACES: usize = 256;
+
+/// Component ids that were decoded lately, each in the one place that its text leads to. Bounded.
+pub struct Names {
+    places: Box<[Option<ComponentId>]>,
+}
+
+impl Names {
+    /// None met yet.
+    pub fn new() -> Self {
+        Self {
+            places: vec![None; PLACES].into_boxed_slice(),
+        }
+    }
+
+    /// The name in `text`, if it was met; else where it belongs.
+    pub(super) fn find(&mut self, text: &[u8]) -> Result<ComponentId, &mut Option<ComponentId>> {
+        let place = &mut self.places[place(text)];
+        match place {
+            Some(known) if known.as_str().as_bytes() == text => Ok(known.clone()),
+            other => Err(other),
+        }
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let met = self.places.iter().flatten();
+        f.debug_set().entries(met).finish()
+    }
+}
+
+/// FNV-1a: names are short. Two that share a place only cost each other the shortcut.
+fn place(text: &[u8]) -> usize {
+    let hash = text.iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
+    (hash ^ hash >> 16) as usize % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_again_and_never_mistaken_for_another() {
+        let mut names = Names::new();
+        for round in 0..3 {
+            for n in 0..PLACES * 4 {
+                let text = format!("component-{n}");
+                match names.find(text.as_bytes()) {
+                    Ok(found) => assert_eq!(found.as_str(), text),
+                    Err(place) => *place = ComponentId::new(&text).ok(),
+                }
+                let again = names.find(text.as_bytes());
+                assert_eq!(again.ok().as_ref().map(ComponentId::as_str), Some(&*text));
+            }
+            assert_eq!(names.places.len(), PLACES, "round {round}");
+        }
+    }
+}
