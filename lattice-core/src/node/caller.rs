@@ -141,12 +141,13 @@ impl Inner {
                     if may_go_elsewhere(&error, call.idempotent)
                         && call.context.left() > Duration::ZERO =>
                 {
-                    last = Some(error);
+                    last = Some(worst(last, error));
                 }
                 Err(CallError::NotExported { .. }) => {
-                    return Err(self.explain_not_exported(&call).await);
+                    return Err(worst(last, self.explain_not_exported(&call).await));
                 }
-                outcome => return outcome,
+                Err(error) => return Err(worst(last, error)),
+                answer => return answer,
             }
         }
         Err(last.unwrap_or(CallError::NotServed {
@@ -375,6 +376,14 @@ impl Route {
             Self::Here(served) => served.in_flight(),
             Self::There(line) => line.in_flight(),
         }
+    }
+}
+
+/// What to say after several attempts: that the latest did not run undoes nothing that an earlier one may have done.
+fn worst(earlier: Option<CallError>, latest: CallError) -> CallError {
+    match earlier {
+        Some(earlier) if earlier.ran() != Ran::No && latest.ran() == Ran::No => earlier,
+        _ => latest,
     }
 }
 

@@ -8,7 +8,7 @@ use lattice_core::{
     serve::{Answer, Request, Service},
     types::ComponentTypes,
 };
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 #[tokio::test]
 async fn a_killed_host_is_noticed_and_its_calls_end() {
@@ -68,6 +68,43 @@ async fn a_call_that_may_run_twice_goes_to_another_replica_and_others_do_not() {
         () = two.started.notified() => { c.kill(); one.started.notified().await; one.release.notify_one(); }
     }
     assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
+}
+
+#[tokio::test]
+async fn another_attempt_that_did_not_run_undoes_nothing_of_the_first() {
+    let lattice = lattice().await;
+    let a = host(&lattice, "a").await;
+    let (b, c) = (host(&lattice, "b").await, host(&lattice, "c").await);
+    let alone = ServeLimits::default()
+        .concurrent(NonZeroUsize::MIN)
+        .queued(0);
+    let (one, _one) = serve_within(&b, "callee", alone).await;
+    let (two, _two) = serve_within(&c, "callee", alone).await;
+    let twice = grant("caller", "callee").idempotent(&["wait"]);
+    let twice = lattice.links().put(twice.expect("a link")).await;
+    twice.expect("put");
+    eventually("both replicas are known", async || {
+        lattice.peers().serving(&id("callee")).len() == 2
+    })
+    .await;
+    let caller = a.caller(id("caller"));
+    let lost = begin_wait(&caller, Context::new(Duration::from_secs(10)));
+    let doomed = tokio::select! {
+        () = one.started.notified() => &b,
+        () = two.started.notified() => &c,
+    };
+    // Fills the other one, so that it can only say `Overloaded`.
+    let filling = begin_wait(&caller, Context::new(Duration::from_secs(10)));
+    tokio::select! {
+        () = one.started.notified() => {}
+        () = two.started.notified() => {}
+    }
+    doomed.kill();
+    let lost = lost.await.expect("joined").expect_err("lost");
+    assert_eq!(lost.ran(), Ran::Maybe, "{lost:?}");
+    one.release.notify_one();
+    two.release.notify_one();
+    assert_eq!(filling.await.expect("joined"), Ok(Bytes::new()));
 }
 
 #[tokio::test]

@@ -2,11 +2,15 @@
 
 mod answers;
 mod bounds;
+mod chains;
 mod deadlines;
 mod failures;
 mod grants;
 mod hosts;
+mod lagging;
+mod local;
 mod routes;
+mod storm;
 
 #[path = "../support/mod.rs"]
 mod support;
