@@ -2,23 +2,21 @@
 
 #[path = "support/nats.rs"]
 mod nats;
-#[path = "support/service.rs"]
-mod service;
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "support/mod.rs"]
+mod support;
 
-use bytes::Bytes;
 use lattice_core::{
     ConnectError, Lattice,
     auth::LatticeKey,
     call::{CallError, Context, Ran},
-    link::Link,
-    name::{HostId, LinkName},
-    node::{NodeOptions, ServeLimits},
+    node::{NodeOptions, ServeLimits, Serving},
 };
-use service::*;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
+use support::*;
 
 fn key() -> LatticeKey {
     LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
@@ -35,6 +33,16 @@ async fn server() -> nats::NatsServer {
     nats::NatsConfig::default().jetstream().start().await
 }
 
+async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, Serving) {
+    let api = Arc::new(Api::default());
+    let service = Arc::new(Serve(api.clone()));
+    let serving = lattice
+        .serve(id("callee"), service, ServeLimits::default())
+        .await
+        .expect("it serves");
+    (api, serving)
+}
+
 #[tokio::test]
 async fn components_in_two_connections_call_each_other() {
     let server = server().await;
@@ -42,33 +50,17 @@ async fn components_in_two_connections_call_each_other() {
         join(&server.url(), "prod").await,
         join(&server.url(), "prod").await,
     );
-    let api = Arc::new(Api::default());
-    let _serving = there
-        .serve(
-            id("callee"),
-            Arc::new(Serve(api.clone())),
-            ServeLimits::default(),
-        )
-        .await
-        .expect("it serves");
-    here.links()
-        .put(Link::new("caller", API, "callee").expect("a link"))
-        .await
-        .expect("put");
+    let (api, _serving) = serve_callee(&there).await;
+    link(&here, "caller", "callee").await;
     let node = here.node(NodeOptions::default()).await.expect("it joins");
     let caller = node.caller(id("caller"));
     for n in 0..100 {
-        let answer = caller
-            .call(
-                &echo(),
-                &LinkName::default(),
-                text(&n.to_string()),
-                Context::default(),
-            )
-            .await;
+        let args = text(&n.to_string());
+        let answer = call(&caller, &echo(), args.clone(), Context::default()).await;
         assert_eq!(
-            answer.expect("answered"),
-            lattice_core::value::to_bytes(&n.to_string()).expect("encodes")
+            answer,
+            Ok(args),
+            "a string and a tuple of one string encode alike"
         );
     }
     let typed: String = here
@@ -94,34 +86,16 @@ async fn many_calls_at_once_all_end() {
         join(&server.url(), "prod").await,
         join(&server.url(), "prod").await,
     );
-    let service = Arc::new(Serve(Arc::default()));
-    let _serving = there
-        .serve(id("callee"), service, ServeLimits::default())
-        .await
-        .expect("it serves");
-    here.links()
-        .put(Link::new("caller", API, "callee").expect("a link"))
-        .await
-        .expect("put");
+    let (_api, _serving) = serve_callee(&there).await;
+    link(&here, "caller", "callee").await;
     let node = here.node(NodeOptions::default()).await.expect("it joins");
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..1_000 {
         let caller = node.caller(id("caller"));
         calls.spawn(async move {
-            let args = text(&format!("{n}"));
-            let answer = caller
-                .call(
-                    &echo(),
-                    &LinkName::default(),
-                    args.clone(),
-                    Context::default(),
-                )
-                .await;
-            assert_eq!(
-                answer,
-                Ok(args),
-                "a string and a tuple of one string encode alike"
-            );
+            let args = text(&n.to_string());
+            let answer = call(&caller, &echo(), args.clone(), Context::default()).await;
+            assert_eq!(answer, Ok(args));
         });
     }
     while let Some(ended) = calls.join_next().await {
@@ -137,15 +111,8 @@ async fn two_lattices_on_one_server_do_not_see_each_other() {
         join(&server.url(), "one").await,
         join(&server.url(), "other").await,
     );
-    let service = Arc::new(Serve(Arc::default()));
-    let _serving = one
-        .serve(id("callee"), service, ServeLimits::default())
-        .await
-        .expect("it serves");
-    one.links()
-        .put(Link::new("caller", API, "callee").expect("a link"))
-        .await
-        .expect("put");
+    let (_api, _serving) = serve_callee(&one).await;
+    link(&one, "caller", "callee").await;
     let own: String = one
         .component("callee")
         .call(API, "echo", ("own",))
@@ -163,10 +130,7 @@ async fn two_lattices_on_one_server_do_not_see_each_other() {
         })
     );
     let node = other.node(NodeOptions::default()).await.expect("it joins");
-    let answer = node
-        .caller(id("caller"))
-        .call(&echo(), &LinkName::default(), text("x"), Context::default())
-        .await;
+    let answer = say(&node.caller(id("caller"))).await;
     assert!(
         matches!(answer, Err(CallError::NotLinked { .. })),
         "{answer:?}"
@@ -179,21 +143,15 @@ async fn two_lattices_on_one_server_do_not_see_each_other() {
 async fn another_key_is_another_lattice() {
     let server = server().await;
     let ours = join(&server.url(), "prod").await;
-    let service = Arc::new(Serve(Arc::default()));
-    let api = service.0.clone();
-    let _serving = ours
-        .serve(id("callee"), service, ServeLimits::default())
-        .await
-        .expect("it serves");
+    let (api, _serving) = serve_callee(&ours).await;
     let theirs = Lattice::connect(&server.url(), "prod")
         .key(LatticeKey::generate())
         .await
         .expect("it connects");
-    let context = Duration::from_millis(500);
     let answer: Result<String, _> = theirs
         .component("callee")
         .call(API, "echo", ("x",))
-        .timeout(context)
+        .timeout(Duration::from_millis(500))
         .await;
     assert_eq!(answer.expect_err("refused").ran(), Ran::No);
     assert_eq!(api.calls.load(Ordering::SeqCst), 0);
@@ -220,33 +178,11 @@ async fn a_server_that_goes_away_ends_every_call_and_all_is_well_when_it_is_back
         join(&server.url(), "prod").await,
         join(&server.url(), "prod").await,
     );
-    let api = Arc::new(Api::default());
-    let _serving = there
-        .serve(
-            id("callee"),
-            Arc::new(Serve(api.clone())),
-            ServeLimits::default(),
-        )
-        .await
-        .expect("it serves");
-    here.links()
-        .put(Link::new("caller", API, "callee").expect("a link"))
-        .await
-        .expect("put");
-    let node = here
-        .node(NodeOptions::default().host(HostId::new("a").expect("an id")))
-        .await
-        .expect("it joins");
+    let (api, _serving) = serve_callee(&there).await;
+    link(&here, "caller", "callee").await;
+    let node = host(&here, "a").await;
     let caller = node.caller(id("caller"));
-    let running = tokio::spawn({
-        let caller = caller.clone();
-        let context = Context::new(Duration::from_secs(10));
-        async move {
-            caller
-                .call(&wait(), &LinkName::default(), Bytes::new(), context)
-                .await
-        }
-    });
+    let running = begin_wait(&caller, Context::new(Duration::from_secs(10)));
     api.started.notified().await;
     let start = std::time::Instant::now();
     server.kill();
@@ -257,23 +193,15 @@ async fn a_server_that_goes_away_ends_every_call_and_all_is_well_when_it_is_back
         "{:?}",
         start.elapsed()
     );
-    let answer = caller
-        .call(&echo(), &LinkName::default(), text("x"), Context::default())
-        .await;
+    let answer = say(&caller).await;
     assert_eq!(answer.expect_err("no bus").ran(), Ran::No);
-    let _local = node
-        .serve(
-            id("local"),
-            Arc::new(Serve(Arc::default())),
-            ServeLimits::default(),
-        )
-        .await;
+    let service = Arc::new(Serve(Arc::default()));
+    let refused = node.serve(id("local"), service, ServeLimits::default());
+    let refused = tokio::time::timeout(Duration::from_secs(15), refused).await;
+    assert!(
+        refused.expect("ends").is_err(),
+        "its types can't be published"
+    );
     server.restart().await;
-    eventually("calls succeed again", async || {
-        caller
-            .call(&echo(), &LinkName::default(), text("x"), Context::default())
-            .await
-            .is_ok()
-    })
-    .await;
+    eventually("calls succeed again", async || say(&caller).await.is_ok()).await;
 }

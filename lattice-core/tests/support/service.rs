@@ -1,9 +1,8 @@
-//! A native component for the tests of calls.
+//! A native component that does what it is told.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lattice_core::{
-    Lattice,
     call::{CallError, FunctionRef},
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName, InterfaceName},
@@ -17,12 +16,11 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 use tokio::sync::Notify;
 
 pub const API: &str = "test:calls/api@0.1.0";
-const ECHO: &str = "func(text: string) -> string";
+pub const ECHO: &str = "func(text: string) -> string";
 const PLAIN: &str = "func()";
 
 /// `echo` answers its text, `wait` answers when told to, `panic` panics, `later-panic` panics after a yield, `fail`
@@ -37,7 +35,16 @@ pub struct Api {
     pub refuse: Mutex<Option<String>>,
 }
 
+/// One more runs, until this is dropped.
 pub struct Running<'a>(&'a AtomicUsize);
+
+impl<'a> Running<'a> {
+    pub fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
@@ -131,8 +138,7 @@ impl Service for Serve {
         Answer::Later(Box::pin(async move {
             tokio::task::yield_now().await;
             assert!(!panics, "told to, later");
-            api.running.fetch_add(1, Ordering::SeqCst);
-            let _running = Running(&api.running);
+            let _running = Running::enter(&api.running);
             api.started.notify_one();
             api.release.notified().await;
             Ok(Bytes::new())
@@ -157,26 +163,3 @@ impl Service for Serve {
             .push(format!("-{}", link.source));
     }
 }
-
-/// Waits for something that must become true soon.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while !holds().await {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "not in time: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-pub async fn lattice() -> Lattice {
-    Lattice::in_memory("test")
-        .await
-        .expect("an in-memory lattice opens")
-}
-
-/// Not every test crate uses all of this.
-const _: fn() = || {
-    let _ = (lattice, wait, echo, text);
-};

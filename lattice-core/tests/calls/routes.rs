@@ -1,0 +1,147 @@
+//! Which replica is called, and ways to it that were taken down and are needed again.
+
+use crate::*;
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    bus::{Bus, memory::MemoryBus, memory::MemoryNetwork},
+    call::{CallError, Context},
+    link::Locality,
+    store::MemoryStore,
+    subject::Subjects,
+};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+#[tokio::test]
+async fn a_link_to_what_does_not_run_is_not_served() {
+    let lattice = lattice().await;
+    let node = host(&lattice, "a").await;
+    link(&lattice, "caller", "callee").await;
+    let caller = node.caller(id("caller"));
+    assert_eq!(
+        say(&caller).await,
+        Err(CallError::NotServed {
+            component: id("callee")
+        })
+    );
+    let (_api, _serving) = serve(&host(&lattice, "b").await, "callee").await;
+    let answer = say(&caller).await;
+    assert!(
+        matches!(answer, Err(CallError::NotServed { .. })),
+        "its host was dropped at once: {answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn localities_are_kept() {
+    let lattice = lattice().await;
+    let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
+    let (here, _here) = serve(&a, "callee").await;
+    let (there, _there) = serve(&b, "callee").await;
+    let caller = a.caller(id("caller"));
+    let change = async |locality: Locality| {
+        let link = grant("caller", "callee").locality(locality);
+        lattice.links().replace(link).await.expect("put");
+    };
+    let go = async |locality: Locality, times: usize| {
+        change(locality).await;
+        for _ in 0..times {
+            say(&caller).await.expect("answered");
+        }
+        (
+            here.calls.swap(0, Ordering::SeqCst),
+            there.calls.swap(0, Ordering::SeqCst),
+        )
+    };
+    eventually("both replicas are known", async || {
+        lattice.peers().serving(&id("callee")).len() == 2
+    })
+    .await;
+    assert_eq!(go(Locality::PreferLocal, 20).await, (20, 0));
+    assert_eq!(go(Locality::LocalOnly, 20).await, (20, 0));
+    let (here_calls, there_calls) = go(Locality::Spread, 64).await;
+    assert!(
+        here_calls > 0 && there_calls > 0,
+        "{here_calls} {there_calls}"
+    );
+    change(Locality::LocalOnly).await;
+    let c = host(&lattice, "c").await;
+    assert_eq!(
+        say(&c.caller(id("caller"))).await,
+        Err(CallError::NotServed {
+            component: id("callee")
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ways_that_were_idle_for_long_work_again() {
+    let two = two().await;
+    for _ in 0..4 {
+        for _ in 0..3 {
+            two.say().await.expect("answered");
+        }
+        // Longer than an unused way is kept, at either end.
+        tokio::time::sleep(Duration::from_secs(300)).await;
+    }
+    let refused = two.a.refused() + two.b.refused();
+    assert_eq!(refused, 0, "nothing looked like a replay");
+}
+
+#[tokio::test]
+async fn a_host_that_was_cut_off_and_is_back_is_called_again() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let plug = network.connect();
+    let on = async |bus: MemoryBus| {
+        Lattice::on(Arc::new(bus), store.clone(), "test")
+            .trust_bus()
+            .await
+            .expect("it opens")
+    };
+    let (there, here) = (on(plug.clone()).await, on(network.connect()).await);
+    let two = Two::across(&here, &there).await;
+    for _ in 0..50 {
+        two.say().await.expect("answered");
+    }
+    plug.disconnect();
+    let lost = two.call(&wait(), Bytes::new(), Context::default()).await;
+    assert!(lost.is_err(), "{lost:?}");
+    plug.reconnect();
+    eventually("it is called again", async || two.say().await.is_ok()).await;
+    let before = two.api.calls.load(Ordering::SeqCst);
+    for _ in 0..50 {
+        two.say().await.expect("answered");
+    }
+    assert_eq!(two.api.calls.load(Ordering::SeqCst), before + 50);
+}
+
+#[tokio::test]
+async fn a_stranger_who_says_that_nobody_is_there_is_not_believed() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let lattice = Lattice::on(Arc::new(network.connect()), store, "test")
+        .trust_bus()
+        .await
+        .expect("it opens");
+    let two = Two::on(lattice).await;
+    two.say().await.expect("answered");
+    let running = begin_wait(&two.caller, Context::default());
+    two.api.started.notified().await;
+    // A question to nobody, whose "no responders" is sent to where `a` hears of its own: any frame number but the right one.
+    let subjects = Subjects::new(two.lattice.name());
+    let (stranger, nowhere) = (network.connect(), subjects.serves(&id("nobody")));
+    for frame in 0..64 {
+        for peer in [0, 1, u64::MAX] {
+            let reply = subjects.reply(two.a.host_id(), two.a.origin().epoch, peer, frame);
+            stranger
+                .publish(nowhere.clone(), Some(reply), Bytes::new())
+                .await
+                .expect("sent");
+        }
+    }
+    two.say().await.expect("still called");
+    two.api.release.notify_one();
+    assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
+}

@@ -1,0 +1,139 @@
+//! Calls, replies, beats and links made without the key, or by a key holder that lies.
+
+use crate::*;
+use lattice_core::{
+    call::{CallError, Context},
+    store::{Expect, Op, StoreKey, record::Records},
+    types::Digest,
+    wire::{Beat, ReplyEnvelope, Served, Versions},
+};
+use std::collections::BTreeMap;
+
+#[tokio::test]
+async fn a_call_forged_without_the_key_does_not_run() {
+    let scene = Scene::set().await;
+    let b = &scene.two.b;
+    let before = b.refused();
+    for auth in scene.other_keys() {
+        for source in [Source::Operator, Source::Component(id("caller"))] {
+            let call = call_envelope(source);
+            let to = Some(b.origin().clone());
+            let bytes = frame(&auth, stranger(), to, Kind::Call, |buf| {
+                call.encode_into(buf);
+            });
+            scene.send(scene.inbox(), bytes).await;
+        }
+    }
+    eventually("all four are refused", async || b.refused() == before + 4).await;
+    assert_eq!(scene.two.api.calls.load(Ordering::SeqCst), 0);
+    scene.still_works().await;
+}
+
+#[tokio::test]
+async fn a_beat_forged_without_the_key_is_not_heard() {
+    let scene = Scene::set().await;
+    for auth in scene.other_keys() {
+        let beat = Beat {
+            sent_ms: 0,
+            interval_ms: 60_000,
+            versions: Versions::OURS,
+            incarnation: Incarnation::default(),
+            revision: Revision(0),
+            labels: BTreeMap::new(),
+            components: vec![Served {
+                id: id("callee"),
+                digest: Digest([0; 32]),
+            }],
+        };
+        let bytes = FrameWriter::message(&auth, stranger(), None, 1, &beat).expect("encodes");
+        scene.send(scene.subjects.beat(), bytes).await;
+    }
+    for _ in 0..16 {
+        scene.still_works().await;
+    }
+    assert!(!scene.two.lattice.peers().contains(&stranger()));
+}
+
+#[tokio::test]
+async fn a_reply_forged_without_the_key_is_not_believed() {
+    let scene = Scene::set().await;
+    let Two { a, b, .. } = &scene.two;
+    let mut tap = scene.tap(scene.inbox()).await;
+    let running = begin_wait(&scene.two.caller, Context::default());
+    let (reply_to, _) = next(&mut tap).await;
+    let reply_to = reply_to.expect("a frame of calls names where replies go");
+    let before = a.refused();
+    for auth in scene.other_keys() {
+        for call in 0..64 {
+            let reply = ReplyEnvelope {
+                id: call,
+                outcome: Ok(Bytes::from_static(b"forged")),
+            };
+            let (from, to) = (b.origin().clone(), Some(a.origin().clone()));
+            let bytes = frame(&auth, from, to, Kind::Reply, |buf| reply.encode_into(buf));
+            scene.send(reply_to.clone(), bytes).await;
+        }
+    }
+    eventually("all are refused", async || a.refused() == before + 128).await;
+    scene.two.api.release.notify_one();
+    assert_eq!(
+        running.await.expect("joined"),
+        Ok(Bytes::new()),
+        "the true reply"
+    );
+}
+
+#[tokio::test]
+async fn a_link_forged_without_the_key_grants_nothing() {
+    let scene = Scene::set().await;
+    let lattice = &scene.two.lattice;
+    for (n, auth) in scene.other_keys().into_iter().enumerate() {
+        let link = grant(&format!("thief-{n}"), "callee");
+        let key = StoreKey::link(&link.source, &link.interface, &link.name);
+        let incarnation = scene.store.incarnation().await.expect("there");
+        let records = Records::new(scene.store.clone(), auth);
+        let value = records
+            .encode(incarnation, &key, 1, &link)
+            .expect("encodes");
+        scene
+            .store
+            .commit(vec![Op::put(key, value, Expect::Any)])
+            .await
+            .expect("the store itself takes anything");
+        // A link put after it has been seen, so the forged one has been too.
+        let marker = grant(&format!("marker-{n}"), "callee");
+        lattice.links().put(marker).await.expect("put");
+        let answer = say(&scene.two.a.caller(link.source)).await;
+        assert!(
+            matches!(answer, Err(CallError::NotLinked { .. })),
+            "{answer:?}"
+        );
+    }
+    scene.still_works().await;
+}
+
+#[tokio::test]
+async fn the_target_checks_the_grant_from_its_own_table() {
+    // The caller's host believes in a link that the target's host has never seen: a key holder that lies, or a bug.
+    let network = MemoryNetwork::new();
+    let hex = LatticeKey::generate().expose_hex();
+    let lattice = async || {
+        let key = LatticeKey::from_hex(&hex).expect("a key");
+        let store = Arc::new(MemoryStore::new());
+        Lattice::on(Arc::new(network.connect()), store, "prod")
+            .key(key)
+            .await
+            .expect("it opens")
+    };
+    let (honest, lying) = (lattice().await, lattice().await);
+    let two = Two::across(&lying, &honest).await;
+    let answer = two.say().await;
+    assert!(
+        matches!(
+            answer,
+            Err(CallError::NotLinked { .. } | CallError::LinkTableBehind)
+        ),
+        "{answer:?}"
+    );
+    assert_eq!(two.api.calls.load(Ordering::SeqCst), 0);
+}

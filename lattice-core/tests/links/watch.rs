@@ -1,0 +1,102 @@
+//! Following links, over outages and lives of the store.
+
+use crate::*;
+use futures_util::StreamExt as _;
+use lattice_core::link::{LinkChange, WriteError};
+use tokio::time::timeout;
+
+#[tokio::test(start_paused = true)]
+async fn watching_starts_with_what_is_there_and_survives_falling_behind_and_outages() {
+    let store = MemoryStore::new();
+    let (node, writer) = (Node::join(&store).await, Node::join(&store).await);
+    writer.links.put(link("front", "a")).await.expect("put");
+    let mut watch = std::pin::pin!(node.links.watch().into_stream());
+    let added = next(&mut watch).await;
+    assert!(
+        matches!(&added, LinkChange::Added(entry) if entry.link.target == id("a")),
+        "{added:?}"
+    );
+
+    // More than the store keeps for a slow watcher, while it is out of reach.
+    store.disconnect();
+    let error = writer
+        .links
+        .put(link("front", "b"))
+        .await
+        .expect_err("out of reach");
+    assert!(
+        matches!(
+            error,
+            LinkError::Types(_) | LinkError::Write(WriteError::Store(_))
+        ),
+        "{error}"
+    );
+    assert!(
+        node.links.get(&added.entry().key).is_some(),
+        "what is known stays"
+    );
+    store.reconnect();
+    for n in 0..2_000 {
+        let key = StoreKey::for_test(&n.to_string());
+        store
+            .commit(vec![Op::put(key, "x", Expect::Any)])
+            .await
+            .expect("written");
+    }
+    writer
+        .links
+        .replace(link("front", "c"))
+        .await
+        .expect("replaced");
+    let changed = next(&mut watch).await;
+    let LinkChange::Changed { before, after } = changed else {
+        panic!("{changed:?}")
+    };
+    assert_eq!(
+        (&before.link.target, &after.link.target),
+        (&id("a"), &id("c"))
+    );
+    writer
+        .links
+        .report(&host("h"), &after.key, after.revision, LinkStatus::Active)
+        .await
+        .expect("reported");
+    let said = next(&mut watch).await;
+    assert!(
+        matches!(&said, LinkChange::Status { after, .. } if after.status == LinkStatus::Active),
+        "{said:?}"
+    );
+    writer.links.delete(&after.key).await.expect("deleted");
+    let removed = next(&mut watch).await;
+    assert!(
+        matches!(&removed, LinkChange::Removed(entry) if entry.key == after.key),
+        "{removed:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_made_anew_has_no_links_until_they_are_put_again() {
+    let store = MemoryStore::new();
+    let node = Node::join(&store).await;
+    let put = node.links.put(link("front", "back")).await.expect("put");
+    let old = node.replica.links().incarnation();
+    store.wipe();
+    node.links.put(link("other", "back")).await.expect("put");
+    assert_eq!(node.links.get(&put.key), None);
+    assert_eq!(node.replica.health().recreated, 1);
+    // A caller that still knows the old life is not waited for.
+    let now = Instant::now();
+    node.replica
+        .wait_for(old, put.revision, now)
+        .await
+        .expect("the store is a later one");
+    node.links
+        .put(link("front", "back"))
+        .await
+        .expect("put again");
+}
+
+async fn next(watch: &mut (impl futures_util::Stream<Item = LinkChange> + Unpin)) -> LinkChange {
+    let next = timeout(Duration::from_secs(5), watch.next()).await;
+    next.expect("a change in time").expect("not closed")
+}

@@ -1,0 +1,110 @@
+//! Memory grows with what runs now, not with the calls made, answered or not.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "support/mod.rs"]
+mod support;
+
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    bus::{
+        fault::{FaultBus, Faults},
+        memory::MemoryNetwork,
+    },
+    call::Context,
+    store::MemoryStore,
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use support::*;
+use tokio::{task::JoinSet, time::sleep};
+
+const CALLS: usize = 20_000;
+const AT_ONCE: usize = 64;
+/// Longer than a way to a host is kept that nobody uses.
+const QUIET: Duration = Duration::from_secs(180);
+/// Less than a byte per call.
+const SLACK: isize = 16 * 1024;
+
+/// Counts what this thread holds.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "an allocator can't be written otherwise")]
+// SAFETY: every call is passed on unchanged; the counter is a plain thread-local that doesn't allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.set(HELD.get() + layout.size().cast_signed());
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - layout.size().cast_signed());
+        // SAFETY: the caller keeps the contract of `dealloc`, and `at` came from `System`.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Of every twenty calls one is never answered, and about one in twenty replies is lost.
+async fn make_calls(two: &Two, count: usize) -> usize {
+    let mut calls = JoinSet::new();
+    let mut answered = 0;
+    for n in 0..count {
+        if calls.len() >= AT_ONCE {
+            answered += calls.join_next().await.map_or(0, Result::unwrap);
+        }
+        let caller = two.caller.clone();
+        calls.spawn(async move {
+            let context = Context::new(Duration::from_millis(100));
+            let ended = if n % 20 == 0 {
+                call(&caller, &wait(), Bytes::new(), context).await
+            } else {
+                call(&caller, &echo(), text("x"), context).await
+            };
+            usize::from(ended.is_ok())
+        });
+    }
+    answered + calls.join_all().await.into_iter().sum::<usize>()
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_leave_nothing_behind() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let bus = Arc::new(FaultBus::new(Arc::new(network.connect()), 7));
+    let here = Lattice::on(Arc::new(network.connect()), store.clone(), "test").trust_bus();
+    let there = Lattice::on(bus.clone(), store, "test").trust_bus();
+    let (here, there) = (
+        here.await.expect("it opens"),
+        there.await.expect("it opens"),
+    );
+    let two = Two::across(&here, &there).await;
+    bus.set(Faults::none().losing(0.05));
+    make_calls(&two, CALLS / 4).await;
+    sleep(QUIET).await;
+
+    let before = HELD.get();
+    let answered = make_calls(&two, CALLS).await;
+    assert_eq!(two.a.in_flight(), 0);
+    sleep(QUIET).await;
+    let more = HELD.get() - before;
+    assert_eq!(two.serving.in_flight(), 0);
+    assert_eq!(two.api.running.load(Ordering::SeqCst), 0);
+    let unanswered = CALLS - answered;
+    assert!(
+        (CALLS / 20..CALLS / 4).contains(&unanswered),
+        "{unanswered} of {CALLS} were not answered"
+    );
+    assert!(more < SLACK, "{more} bytes more after {CALLS} calls");
+    two.say().await.expect("it still works");
+}

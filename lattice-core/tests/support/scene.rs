@@ -1,0 +1,138 @@
+//! Lattices, hosts, links, and calls over them.
+
+use super::service::{API, Api, Serve, echo, id, text, wait};
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    call::{CallError, Context, FunctionRef},
+    link::Link,
+    name::{HostId, LinkName},
+    node::{Caller, Node, NodeOptions, ServeLimits, Serving},
+    serve::Service,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinHandle, time::Instant};
+
+pub type Outcome = Result<Bytes, CallError>;
+
+pub async fn lattice() -> Lattice {
+    Lattice::in_memory("test")
+        .await
+        .expect("an in-memory lattice opens")
+}
+
+pub async fn host(lattice: &Lattice, name: &str) -> Node {
+    lattice
+        .node(NodeOptions::default().host(host_id(name)))
+        .await
+        .expect("a node joins")
+}
+
+pub fn host_id(name: &str) -> HostId {
+    HostId::new(name).expect("a host id")
+}
+
+pub async fn serve(node: &Node, name: &str) -> (Arc<Api>, Serving) {
+    serve_within(node, name, ServeLimits::default()).await
+}
+
+pub async fn serve_within(node: &Node, name: &str, limits: ServeLimits) -> (Arc<Api>, Serving) {
+    let api = Arc::new(Api::default());
+    let serving = node
+        .serve(id(name), Arc::new(Serve(api.clone())), limits)
+        .await
+        .expect("it serves");
+    (api, serving)
+}
+
+/// Puts a service of the test's own into service.
+pub async fn serve_as(node: &Node, name: &str, service: impl Service) -> Serving {
+    node.serve(id(name), Arc::new(service), ServeLimits::default())
+        .await
+        .expect("it serves")
+}
+
+/// `source` may call `target`.
+pub fn grant(source: &str, target: &str) -> Link {
+    Link::new(source, API, target).expect("a link")
+}
+
+pub async fn link(lattice: &Lattice, source: &str, target: &str) {
+    let link = grant(source, target);
+    lattice.links().put(link).await.expect("the link is put");
+}
+
+/// Calls over the default link.
+pub async fn call(
+    caller: &Caller,
+    function: &FunctionRef,
+    args: Bytes,
+    context: Context,
+) -> Outcome {
+    caller
+        .call(function, &LinkName::default(), args, context)
+        .await
+}
+
+/// Calls `echo` with `x`.
+pub async fn say(caller: &Caller) -> Outcome {
+    call(caller, &echo(), text("x"), Context::default()).await
+}
+
+/// Starts a call that ends when the callee is told to release it.
+pub fn begin_wait(caller: &Caller, context: Context) -> JoinHandle<Outcome> {
+    let caller = caller.clone();
+    tokio::spawn(async move { call(&caller, &wait(), Bytes::new(), context).await })
+}
+
+/// Host `a`, whose `caller` is linked to `callee` on host `b`.
+pub struct Two {
+    pub lattice: Lattice,
+    pub a: Node,
+    pub b: Node,
+    pub api: Arc<Api>,
+    pub serving: Serving,
+    pub caller: Caller,
+}
+
+pub async fn two() -> Two {
+    Two::on(lattice().await).await
+}
+
+impl Two {
+    pub async fn on(lattice: Lattice) -> Self {
+        Self::across(&lattice, &lattice).await
+    }
+
+    /// Each host on a lattice connection of its own.
+    pub async fn across(here: &Lattice, there: &Lattice) -> Self {
+        let (a, b) = (host(here, "a").await, host(there, "b").await);
+        let (api, serving) = serve(&b, "callee").await;
+        link(here, "caller", "callee").await;
+        Self {
+            lattice: here.clone(),
+            caller: a.caller(id("caller")),
+            a,
+            b,
+            api,
+            serving,
+        }
+    }
+
+    pub async fn call(&self, function: &FunctionRef, args: Bytes, context: Context) -> Outcome {
+        call(&self.caller, function, args, context).await
+    }
+
+    pub async fn say(&self) -> Outcome {
+        say(&self.caller).await
+    }
+}
+
+/// Waits for something that must become true soon.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
