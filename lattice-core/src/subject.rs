@@ -9,7 +9,10 @@
 //! ```
 
 use crate::name::{ComponentId, HostId, LatticeName};
-use std::{fmt, sync::Arc};
+use std::{fmt, fmt::Write as _, sync::Arc};
+
+/// What a reply subject holds beside prefix and host, in bytes.
+const REPLY: usize = 64;
 
 /// A subject (address) on the bus, with NATS semantics: tokens joined by `.`; a subscription may end in the wildcard
 /// token `*`. Cheap to clone.
@@ -85,7 +88,15 @@ impl Subjects {
     /// Where peer `peer` replies to frame `frame` of one boot of a host, and where the bus says that the frame reached
     /// nobody.
     pub fn reply(&self, host: &HostId, epoch: u64, peer: u64, frame: u64) -> Subject {
-        self.host(host, epoch, &format!("reply.{peer:x}.{frame:x}"))
+        // Once per frame: with room for all of it, so that it is not moved while it grows.
+        let mut text = String::with_capacity(self.prefix.len() + host.as_str().len() + REPLY);
+        let prefix = &self.prefix;
+        // Writing to a `String` can't fail.
+        let _ = write!(
+            text,
+            "{prefix}.host.{host}.{epoch:016x}.reply.{peer:x}.{frame:x}"
+        );
+        Subject(text.into())
     }
 
     /// Where beats and goodbyes go.

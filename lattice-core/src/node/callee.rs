@@ -6,6 +6,7 @@
 use super::{
     Inner,
     line::token,
+    pending::Outcome,
     replies::{ReplyLine, Replying},
     served::{Begun, Place, Served},
 };
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -30,8 +31,9 @@ use tokio::time::Instant;
 const MAX_KNOWN: usize = 256;
 /// Frames taken in before their replies are sent.
 const BATCH: usize = 16;
-/// A frame that takes longer holds up everyone whose frames wait behind it: some provider computes where it should not.
-const SLOW: Duration = Duration::from_millis(2);
+/// A frame that takes longer holds up everyone whose frames wait behind it: some provider computes where it should not. Well
+/// over what a busy machine adds by itself.
+const SLOW: Duration = Duration::from_millis(20);
 /// For so many frames after a slow one, every call gets a task of its own.
 const WARY: u32 = 256;
 
@@ -221,7 +223,8 @@ impl Inner {
         match served.begin(request(call, link, context), now) {
             Begun::Done(outcome) => self.reply(line, id, outcome),
             begun => {
-                self.apart(line, id, place, async move { served.finish(begun).await });
+                let work = async move { served.finish(begun).await };
+                self.apart(line, id, place, work.boxed());
                 None
             }
         }
@@ -257,14 +260,15 @@ impl Inner {
             call,
             context,
         } = admitted;
-        let node = self.clone();
-        self.apart(line, call.id, place, async move {
+        let (node, id) = (self.clone(), call.id);
+        let work = async move {
             node.seen(&call, context.deadline).await?;
             let link = node.granted(&served, &call)?;
             served
                 .run(request(call, link, context), Instant::now())
                 .await
-        });
+        };
+        self.apart(line, id, place, work.boxed());
     }
 
     /// Runs `work` in a task of its own, which then replies.
@@ -273,7 +277,7 @@ impl Inner {
         line: &Arc<ReplyLine>,
         id: u64,
         place: Place,
-        work: impl Future<Output = super::pending::Outcome> + Send + 'static,
+        work: BoxFuture<'static, Outcome>,
     ) {
         let (node, replying) = (self.clone(), Replying::new(line.clone()));
         let work = async move {
@@ -281,9 +285,8 @@ impl Inner {
             // Only now is the call over: whoever waits for the last one may flush the replies next.
             drop(place);
         };
-        let end = self.end.clone();
         self.tasks
-            .spawn(async move { end.run_until_cancelled(work).await });
+            .spawn(self.end.clone().run_until_cancelled_owned(work));
     }
 
     /// Waits until this host's table has the link that the caller has used.

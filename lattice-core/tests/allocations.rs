@@ -1,0 +1,109 @@
+//! How often a call takes memory from the allocator, at most: what is added to the path of a call shows here.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "support/mod.rs"]
+mod support;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use lattice_core::{
+    call::Context,
+    link::Link,
+    name::LinkName,
+    node::Caller,
+    serve::{Answer, Request, Service},
+    types::ComponentTypes,
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    sync::Arc,
+};
+use support::*;
+
+/// Calls that are counted together.
+const CALLS: usize = 9_600;
+/// As many as can be awaited together without an allocation for each.
+const AT_ONCE: usize = 24;
+
+/// Counts what this thread asks for.
+struct Counting;
+
+thread_local! {
+    static ASKED: Cell<usize> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "an allocator can't be written otherwise")]
+// SAFETY: every call is passed on unchanged; the counter is a plain thread-local that doesn't allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ASKED.set(ASKED.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`, and `at` came from `System`.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Answers with its arguments, at once.
+struct Mirror;
+
+impl Service for Mirror {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Serve(Arc::default()).types()
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        Answer::Ready(Ok(request.args))
+    }
+}
+
+/// Allocations per call, with `at_once` calls in flight from one thread.
+async fn per_call(caller: &Caller, at_once: usize) -> f64 {
+    let (function, link, args) = (echo(), LinkName::default(), text("sixteen bytes .."));
+    let round = || async {
+        let call = || caller.call(&function, &link, args.clone(), Context::default());
+        for answer in join_all((0..at_once).map(|_| call())).await {
+            assert_eq!(answer.as_ref().map(Bytes::len), Ok(args.len()));
+        }
+    };
+    for _ in 0..64 {
+        round().await;
+    }
+    let before = ASKED.get();
+    for _ in 0..CALLS / at_once {
+        round().await;
+    }
+    (ASKED.get() - before) as f64 / CALLS as f64
+}
+
+#[tokio::test]
+async fn a_local_call_takes_no_memory() {
+    let lattice = lattice().await;
+    let host = host(&lattice, "a").await;
+    let _serving = serve_as(&host, "callee", Mirror).await;
+    link(&lattice, "caller", "callee").await;
+    let asked = per_call(&host.caller(id("caller")), AT_ONCE).await;
+    // What is left are the lists of futures and answers of this test itself.
+    assert!(asked < 0.2, "{asked} allocations per local call");
+}
+
+#[tokio::test]
+async fn a_call_to_another_host_shares_what_its_frame_takes() {
+    let lattice = lattice().await;
+    let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
+    let _serving = serve_as(&b, "callee", Mirror).await;
+    let spread = Link::new("caller", API, "callee").expect("a link");
+    lattice.links().put(spread).await.expect("put");
+    let caller = a.caller(id("caller"));
+    let (alone, together) = (per_call(&caller, 1).await, per_call(&caller, AT_ONCE).await);
+    println!("{alone} allocations per call alone, {together} with {AT_ONCE} in flight");
+    assert!(alone < 20.0, "{alone} allocations per call alone");
+    assert!(together < 1.8, "{together} allocations per call together");
+}
