@@ -2,6 +2,7 @@
 
 use crate::{
     host::{READY, SUBJECT, TASKS, URL, connect, questions},
+    soak,
     way::{Bare, Echo, Hold, Way},
 };
 use bytes::Bytes;
@@ -30,6 +31,8 @@ const ANSWERED: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     Lattice,
     Bare,
+    /// A mix of all sorts, until told to end.
+    Soak,
 }
 
 impl FromStr for Kind {
@@ -39,6 +42,7 @@ impl FromStr for Kind {
         match word {
             "lattice" => Ok(Self::Lattice),
             "bare" => Ok(Self::Bare),
+            "soak" => Ok(Self::Soak),
             _ => Err(format!("there is no caller of kind `{word}`").into()),
         }
     }
@@ -59,6 +63,7 @@ pub(crate) async fn run(kind: Kind) -> Result<(), Failure> {
             let bare = Arc::new(Bare::new(&std::env::var(URL)?, SUBJECT).await?);
             obey(&bare, &bare).await
         }
+        Kind::Soak => soak::call().await,
     }
 }
 

@@ -22,6 +22,7 @@ mod options;
 mod paced;
 mod report;
 mod slow;
+mod soak;
 mod spin;
 mod traffic;
 mod way;
@@ -59,6 +60,7 @@ fn run() -> Result<(), Failure> {
     let work = runtime.spawn(async {
         match command {
             Command::Faults(options) => faults(options).await,
+            Command::Soak(time) => soak::run(time).await,
             Command::Host { id, components } => host::run(&id, &components).await,
             Command::Responder => host::respond_bare().await,
             Command::Caller(kind) => caller::run(kind).await,

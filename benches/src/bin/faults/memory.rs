@@ -23,7 +23,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let mesh = Mesh::start().await?;
     mesh.link("callee", ECHO, "callee", &[]).await?;
     mesh.link("silent", SILENCE, "silent", &[]).await?;
-    let calls = options.length.pick(1_000_000, 60_000);
+    let calls = options.length.pick(1_000_000, 200_000);
     let host = mesh.host("a", &["callee=echo", "silent=silence"]).await?;
     let caller = mesh.caller("lattice").await?;
     let ours = grow("memory", caller, &host, calls).await?;

@@ -2,19 +2,23 @@
 
 use crate::{caller::Kind, host::Component};
 use lattice_benches::{Failure, summary};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 pub(crate) const HELP: &str = "\
 usage: faults [--short] [--only TEXT]… [--summary FILE]
+       faults soak [--seconds N]
 
   --short         one round of each, without the baselines that take long: under 40 s
   --only TEXT     only scenarios whose name begins with TEXT: `fault.kill`, `fault.nats`, `fault.slow`, `fault.spin`,
                   `memory.growth`; may be said again
-  --summary FILE  where to write the rows as JSON (target/bench/summary.json)";
+  --summary FILE  where to write the rows as JSON (target/bench/summary.json)
+  --seconds N     how long to soak (600)";
 
 /// What the program is to do.
 pub(crate) enum Command {
     Faults(Options),
+    /// Let everything happen, for that long.
+    Soak(Duration),
     /// Be a host.
     Host {
         id: String,
@@ -75,8 +79,20 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failu
         Some("caller") => Ok(Command::Caller(
             args.nth(1).ok_or("a caller needs a kind")?.parse()?,
         )),
+        Some("soak") => soaking(args.skip(1)),
         _ => measuring(args),
     }
+}
+
+fn soaking(mut args: impl Iterator<Item = String>) -> Result<Command, Failure> {
+    let mut seconds = 600;
+    while let Some(arg) = args.next() {
+        match (arg.as_str(), args.next()) {
+            ("--seconds", Some(value)) => seconds = value.parse()?,
+            _ => return Err(format!("soaking has no option `{arg}`\n{HELP}").into()),
+        }
+    }
+    Ok(Command::Soak(Duration::from_secs(seconds)))
 }
 
 fn measuring(mut args: impl Iterator<Item = String>) -> Result<Command, Failure> {

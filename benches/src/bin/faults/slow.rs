@@ -1,8 +1,8 @@
 //! A consumer stalls: what do calls to other components notice of it?
 //!
 //! Two kinds of stall. *Stopped*: another host's process does not run at all (`SIGSTOP`), and what is sent to it piles up.
-//! *Waiting*: a component on the same host takes calls and answers none. Either way the same calls go to it in the rounds
-//! without the stall; then they are answered.
+//! *Waiting*: a component on the same host takes calls and answers none. Without the stall the same calls go to it and are
+//! answered. What calls are like when there are no others is measured as well.
 
 use crate::{
     mesh::Mesh,
@@ -44,6 +44,8 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let _host = mesh.host("a", &here).await?;
     let stopped = stopped(&mesh, options.length).await?;
     let waiting = waiting(&mesh, options.length).await?;
+    let alone = alone(&mesh, options.length).await?;
+    note(&format!("slow, no other calls: p99 {:.2} ms", alone.p99()));
     let worst = if stopped.ratio() > waiting.ratio() {
         &stopped
     } else {
@@ -85,6 +87,11 @@ async fn waiting(mesh: &Mesh, length: Length) -> Result<Pair, Failure> {
     Ok(pair)
 }
 
+async fn alone(mesh: &Mesh, length: Length) -> Result<Latencies, Failure> {
+    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour").await?);
+    Ok(to_neighbour().run(&neighbour, time(length)).await)
+}
+
 /// Latencies of the neighbour while `other` gets its calls too.
 async fn beside<N: Way, O: Way>(
     neighbour: &Arc<N>,
@@ -92,19 +99,26 @@ async fn beside<N: Way, O: Way>(
     (per_second, size): (u32, usize),
     length: Length,
 ) -> Latencies {
-    let time = length.pick(Duration::from_secs(2), Duration::from_millis(1_500));
-    let pace = Pace {
-        per_second: NEIGHBOUR,
-        body: Bytes::from_static(&[7; 16]),
-        deadline: DEADLINE,
-    };
     let load = Pace {
         per_second,
         body: vec![7; size].into(),
         deadline: STALLED,
     };
+    let (pace, time) = (to_neighbour(), time(length));
     let (latencies, _) = tokio::join!(pace.run(neighbour, time), load.run(other, time));
     latencies
+}
+
+fn to_neighbour() -> Pace {
+    Pace {
+        per_second: NEIGHBOUR,
+        body: Bytes::from_static(&[7; 16]),
+        deadline: DEADLINE,
+    }
+}
+
+fn time(length: Length) -> Duration {
+    length.pick(Duration::from_secs(2), Duration::from_millis(1_500))
 }
 
 async fn signal(pid: u32, name: &str) -> Result<(), Failure> {
