@@ -1,11 +1,11 @@
-# Three commands: `make demo`, `make test`, `make bench`. Each fetches or builds what it needs.
+# The commands: `make demo`, `make test`, `make bench`, `make faults`, `make soak`. Each fetches or builds what it needs.
 # One profile, one target folder and one selection of packages (all of them, never `-p`) for each, so that features are
 # the same everywhere and wasmtime is compiled once.
 
 CARGO ?= cargo
 GUESTS := target/guests/wasm32-wasip2/release
 
-.PHONY: demo test bench guests fmt lint docs deny package clean
+.PHONY: demo test bench faults soak guests fmt lint docs deny package clean
 
 demo: guests
 	$(CARGO) run --release --quiet --example quickstart
@@ -17,6 +17,15 @@ test: guests
 
 bench: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench.sh
+
+## What becomes of calls when hosts, the server and components fail; prints a table, and adds to the bench's summary.
+faults: guests
+	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/faults.sh
+
+## Ten minutes of mixed calls with kills and restarts: fails when a call hangs or anything grows.
+SECONDS ?= 600
+soak: guests
+	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/faults.sh soak --seconds $(SECONDS)
 
 ## The WebAssembly components of the examples, tests and benches, compiled from source.
 guests:

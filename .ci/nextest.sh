@@ -4,6 +4,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --release --workspace --no-fail-fast --status-level fail --final-status-level fail "$@"
+    exec cargo nextest run --config-file .ci/nextest.toml --release --workspace --no-fail-fast --status-level fail --final-status-level fail "$@"
 fi
 exec cargo test --release --workspace --lib --bins --tests --examples --no-fail-fast "$@"

@@ -9,6 +9,8 @@ pub enum Guest {
     Caller,
     /// Serves `echo`.
     Callee,
+    /// Never ends.
+    Spinner,
 }
 
 /// It has not been built.
@@ -27,6 +29,7 @@ impl Guest {
         let name = match self {
             Self::Caller => "bench_caller.wasm",
             Self::Callee => "bench_callee.wasm",
+            Self::Spinner => "bench_spinner.wasm",
         };
         let guests = concat!(
             env!("CARGO_MANIFEST_DIR"),

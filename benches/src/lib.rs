@@ -7,13 +7,22 @@
 //! * `src/bin/load`: the load program. It makes the same calls through Lattice and through the thing that one would use
 //!   without it, in turns, prints both side by side and writes `target/bench/summary.json`.
 //!
-//! Here is what they share: the actors and the native component that are called ([`scene`], [`native`]), and the
-//! [`baseline`] that runs the same actors on bare Wasmtime. All of them speak the interfaces of `guests/wit`.
+//! `make faults` and `make soak` run `src/bin/faults`: hosts and servers are killed, stopped and kept busy while calls are
+//! in flight, and it is measured what becomes of the calls. Its rows go to the same summary.
+//!
+//! Here is what they share: the actors and the native components that are called ([`scene`], [`native`]), the
+//! [`baseline`] that runs the same actors on bare Wasmtime, the processes around them ([`program`], [`server`], [`bare`],
+//! [`process`]), and the [`summary`]. All of them speak the interfaces of `guests/wit`.
 
+pub mod bare;
 pub mod baseline;
 pub mod guests;
 pub mod native;
+pub mod process;
+pub mod program;
 pub mod scene;
+pub mod server;
+pub mod summary;
 
 /// Whatever ends a benchmark: it is printed with its causes, and nothing goes on.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -6,16 +6,28 @@ mod generated {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "native" });
 }
 
+mod silent {
+    lattice_provider_sdk::provider!({ path: "guests/wit", world: "silent" });
+}
+
 pub use generated::World;
 pub use generated::lattice_bench::calls::{
     drive::DriveClient,
     echo::{Echo, EchoClient, Quality, Reading},
+    silence::SilenceClient,
+    spin::SpinClient,
 };
+pub use silent::lattice_bench::calls::silence::Silence;
 
 /// The interface that calls end at.
 pub const ECHO: &str = "lattice-bench:calls/echo@0.1.0";
 /// The interface that makes an actor call.
 pub const DRIVE: &str = "lattice-bench:calls/drive@0.1.0";
+
+/// The interface that calls are lost in.
+pub const SILENCE: &str = "lattice-bench:calls/silence@0.1.0";
+/// The interface that keeps a CPU busy.
+pub const SPIN: &str = "lattice-bench:calls/spin@0.1.0";
 
 /// Gives back what it gets.
 #[derive(Debug)]
@@ -32,6 +44,20 @@ impl Echo for EchoProvider {
 
     async fn readings(&self, _: &Call<Self>, all: Vec<Reading>) -> Vec<Reading> {
         all
+    }
+}
+
+/// Takes calls and answers none.
+#[derive(Debug)]
+pub struct SilentProvider;
+
+impl Stateless for SilentProvider {
+    type World = silent::World;
+}
+
+impl Silence for SilentProvider {
+    async fn hold(&self, _: &Call<Self>, _: Bytes) -> Bytes {
+        std::future::pending().await
     }
 }
 

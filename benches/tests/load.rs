@@ -124,7 +124,7 @@ fn what_is_missing_or_mistyped_is_said() {
         .args(["--quick", "--only", "nats.1x16B"])
         .env("NATS_SERVER", directory.path().join("none"));
     assert!(
-        said(without_server.output().expect("the program starts")).contains("run `make bench`")
+        said(without_server.output().expect("the program starts")).contains("run it through make")
     );
     assert!(!summary.exists());
 }

@@ -26,12 +26,10 @@ mod local;
 mod measure;
 mod nats;
 mod options;
-mod program;
 mod report;
 mod responder;
-mod server;
 
-use lattice_benches::Failure;
+use lattice_benches::{Failure, program, server};
 use options::{Command, Options};
 use report::Report;
 use std::process::ExitCode;

@@ -8,12 +8,12 @@ use crate::{
     options::Responder,
     program::{Program, START},
     report::Report,
-    responder::{self, KEY, LATTICE, READY, SUBJECT, URL},
+    responder::{KEY, LATTICE, READY, SUBJECT, URL},
     server::Server,
 };
 use bytes::Bytes;
 use lattice_benches::{
-    Failure,
+    Failure, bare,
     native::{ECHO, EchoClient},
 };
 use lattice_core::{Lattice, auth::LatticeKey, link::Link, name::ComponentId, node::Caller};
@@ -39,7 +39,7 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
         calls: Arc::new(Ours::start(&server.url, key).await?),
         processes: processes(&in_lattice)?,
     };
-    let baseline = responder::connect(&server.url).await?;
+    let baseline = bare::connect(&server.url).await?;
     let baseline = Side {
         calls: Arc::new(Baseline(baseline)),
         processes: processes(&bare)?,

@@ -5,7 +5,7 @@ use crate::{
     compare::{Figures, Pair},
     options::{Cells, Options},
 };
-use lattice_benches::Failure;
+use lattice_benches::{Failure, summary};
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 
@@ -99,10 +99,7 @@ impl Report {
             return Err("no cell has that in its name; names are like `nats.64x16B`".into());
         }
         let file: PathBuf = self.options.summary;
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(&file, serde_json::to_string_pretty(&rows(&self.pairs))?)?;
+        summary::merge(&file, &rows(&self.pairs))?;
         println!("\nwritten to {}", file.display());
         Ok(())
     }

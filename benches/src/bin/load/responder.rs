@@ -1,8 +1,7 @@
 //! The other process: it answers calls until its standard input ends, which is when the first one ends.
 
 use crate::options::Responder;
-use futures_util::StreamExt;
-use lattice_benches::{Failure, native::EchoProvider};
+use lattice_benches::{Failure, bare, native::EchoProvider};
 use lattice_core::{Lattice, auth::LatticeKey};
 use lattice_provider_sdk::serve;
 use std::{io::Read, time::Duration};
@@ -22,7 +21,14 @@ pub(crate) async fn respond(kind: Responder) -> Result<(), Failure> {
     let url = std::env::var(URL)?;
     match kind {
         Responder::Lattice => respond_in_lattice(&url).await,
-        Responder::Bare => respond_bare(&url).await,
+        Responder::Bare => {
+            let responder = bare::Responder::start(&url, SUBJECT, None).await?;
+            println!("{READY}");
+            tokio::select! {
+                ended = responder.respond() => ended,
+                ended = end_of_input() => ended,
+            }
+        }
     }
 }
 
@@ -35,34 +41,6 @@ async fn respond_in_lattice(url: &str) -> Result<(), Failure> {
     end_of_input().await?;
     serving.stop(Duration::from_secs(1)).await;
     Ok(())
-}
-
-/// No task per message, no flush.
-async fn respond_bare(url: &str) -> Result<(), Failure> {
-    let client = connect(url).await?;
-    let mut requests = client.subscribe(SUBJECT).await?;
-    client.flush().await?;
-    println!("{READY}");
-    let answering = async {
-        while let Some(request) = requests.next().await {
-            if let Some(reply) = request.reply {
-                client.publish(reply, request.payload).await?;
-            }
-        }
-        Ok(())
-    };
-    tokio::select! {
-        ended = answering => ended,
-        ended = end_of_input() => ended,
-    }
-}
-
-/// A connection whose subscriptions have room for all that is in flight.
-pub(crate) async fn connect(url: &str) -> Result<async_nats::Client, Failure> {
-    Ok(async_nats::ConnectOptions::new()
-        .subscription_capacity(1 << 16)
-        .connect(url)
-        .await?)
 }
 
 async fn end_of_input() -> Result<(), Failure> {

@@ -1,0 +1,7 @@
+#!/bin/sh
+# usage: faults.sh [ARGS for the faults program…]
+# Builds the faults program, as its test does, so that nothing is built twice, and runs it.
+set -eu
+cd "$(dirname "$0")/.."
+cargo build --release --quiet --workspace --test fault_program
+exec "${CARGO_TARGET_DIR:-target}/release/faults" "$@"

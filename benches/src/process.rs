@@ -1,0 +1,49 @@
+//! What a process takes of the machine, as Linux tells it.
+
+use crate::Failure;
+use std::path::PathBuf;
+
+/// Resident memory in bytes.
+///
+/// # Errors
+/// It does not run, or this is no Linux.
+pub fn resident(pid: u32) -> Result<u64, Failure> {
+    let file = of(pid, "status");
+    let status = std::fs::read_to_string(&file)
+        .map_err(|error| format!("memory can't be read ({}: {error})", file.display()))?;
+    let kib = kib_resident(&status).ok_or("the system does not tell resident memory")?;
+    Ok(kib << 10)
+}
+
+/// Open file descriptors.
+///
+/// # Errors
+/// It does not run, or this is no Linux.
+pub fn descriptors(pid: u32) -> Result<usize, Failure> {
+    Ok(std::fs::read_dir(of(pid, "fd"))?.count())
+}
+
+fn of(pid: u32, what: &str) -> PathBuf {
+    format!("/proc/{pid}/{what}").into()
+}
+
+fn kib_resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_takes_memory_and_has_files() {
+        assert_eq!(kib_resident("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1_234));
+        let own = std::process::id();
+        assert!(resident(own).expect("readable") > 1 << 20);
+        assert!(descriptors(own).expect("readable") >= 3);
+        assert!(resident(u32::MAX).is_err() && descriptors(u32::MAX).is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! Other processes: they end with this one.
+
+use crate::Failure;
+use std::{process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+/// Far more than a start takes, also on a busy machine.
+pub const START: Duration = Duration::from_secs(20);
+
+/// A running process. Killed when dropped.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Option<Lines<BufReader<ChildStdout>>>,
+}
+
+impl Program {
+    /// Starts it. What it prints can be read when the command's standard output is piped.
+    ///
+    /// # Errors
+    /// It is not there, or may not be run.
+    pub fn start(command: &mut Command) -> std::io::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let output = child.stdout.take();
+        Ok(Self {
+            input: child.stdin.take(),
+            output: output.map(|output| BufReader::new(output).lines()),
+            child,
+        })
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn id(&self) -> Result<u32, Failure> {
+        self.child
+            .id()
+            .ok_or_else(|| "a process that is measured has ended".into())
+    }
+
+    /// Waits for the first line that it prints.
+    ///
+    /// # Errors
+    /// It ends, or takes longer than [`START`].
+    pub async fn first_line(&mut self) -> Result<String, Failure> {
+        self.line(START).await
+    }
+
+    /// Says `question` on its standard input and waits for the line that answers it.
+    ///
+    /// # Errors
+    /// It ends, or takes longer than `patience`.
+    pub async fn ask(&mut self, question: &str, patience: Duration) -> Result<String, Failure> {
+        let input = self
+            .input
+            .as_mut()
+            .ok_or("a process that is asked has ended")?;
+        input.write_all(format!("{question}\n").as_bytes()).await?;
+        self.line(patience).await
+    }
+
+    /// Ends it as `kill -9` does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub async fn kill(&mut self) -> Result<(), Failure> {
+        Ok(self.child.kill().await?)
+    }
+
+    async fn line(&mut self, patience: Duration) -> Result<String, Failure> {
+        let output = self.output.as_mut().ok_or("its output is not read")?;
+        let line = timeout(patience, output.next_line()).await??;
+        Ok(line
+            .ok_or("a process ended before it answered; it says why above")?
+            .trim()
+            .to_owned())
+    }
+}

@@ -1,0 +1,94 @@
+//! `target/bench/summary.json`: what was measured, as a list of rows that several programs write.
+
+use crate::Failure;
+use serde::Serialize;
+use serde_json::Value;
+use std::{
+    io::{Error, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+/// One row. The ratio is ours over the baseline's; both are missing where there is nothing to compare with.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub row: String,
+    /// What Lattice does.
+    pub ours: f64,
+    /// What one would have without it.
+    pub baseline: Option<f64>,
+    /// Ours over the baseline.
+    pub ratio: Option<f64>,
+    /// Of both figures.
+    pub unit: &'static str,
+}
+
+impl Row {
+    /// A row whose ratio is what it should be: none when there is nothing to divide by.
+    pub fn new(row: &str, ours: f64, baseline: Option<f64>, unit: &'static str) -> Self {
+        Self {
+            row: row.to_owned(),
+            ours,
+            baseline,
+            ratio: baseline
+                .map(|baseline| ours / baseline)
+                .filter(|ratio| ratio.is_finite()),
+            unit,
+        }
+    }
+}
+
+/// Where it is, unless somebody says otherwise.
+pub fn default_path() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/summary.json").into()
+}
+
+/// Writes `rows` in place of those that have their names, and keeps all others.
+///
+/// # Errors
+/// The file can't be written, or is there and is no summary.
+pub fn merge(file: &Path, rows: &[impl Serialize]) -> Result<(), Failure> {
+    let rows = rows
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut all: Vec<Value> = match std::fs::read(file) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| no_summary(file, error))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    all.retain(|old| rows.iter().all(|new| new["row"] != old["row"]));
+    all.extend(rows);
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(std::fs::write(file, serde_json::to_string_pretty(&all)?)?)
+}
+
+fn no_summary(file: &Path, error: serde_json::Error) -> Error {
+    let what = format!("{} is no summary: {error}; delete it", file.display());
+    Error::new(ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_replace_their_namesakes_and_leave_the_others() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("new/summary.json");
+        let one = Row::new("a.one", 1.0, Some(4.0), "ms");
+        merge(&file, &[one.clone(), Row::new("b.two", 2.0, None, "ms")]).expect("written");
+        merge(&file, &[Row::new("b.two", 3.0, Some(0.0), "ms")]).expect("written");
+        let text = std::fs::read(&file).expect("a summary");
+        let all: Vec<Value> = serde_json::from_slice(&text).expect("a list");
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0], serde_json::to_value(one).expect("a value"));
+        assert_eq!(all[1]["ours"], 3.0);
+        assert!(all[1]["ratio"].is_null(), "nothing is no measure");
+        std::fs::write(&file, "not a list").expect("written");
+        let error = merge(&file, &[Row::new("c", 1.0, None, "ms")]).expect_err("refused");
+        assert!(error.to_string().contains("delete it"), "{error}");
+    }
+}

@@ -1,0 +1,111 @@
+//! The faults program, in its short form. Needs the guests and a nats-server.
+//!
+//! What must not happen at all must not happen here either; what has a time to be done in has four times as much of it.
+
+use serde_json::Value;
+use std::{path::Path, process::Command};
+
+fn faults(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_faults"));
+    command.args(args);
+    command
+}
+
+/// Runs it, and answers what it printed.
+fn said(mut command: Command) -> String {
+    let output = command.output().expect("the program starts");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{out}\n{err}");
+    out.into_owned()
+}
+
+struct Rows(Vec<Value>);
+
+impl Rows {
+    fn read(summary: &Path) -> Self {
+        let text = std::fs::read(summary).expect("a summary");
+        Self(serde_json::from_slice(&text).expect("a list of rows"))
+    }
+
+    fn row(&self, name: &str) -> &Value {
+        let row = self.0.iter().find(|row| row["row"] == name);
+        row.unwrap_or_else(|| panic!("no row `{name}` in {:#?}", self.0))
+    }
+
+    fn ours(&self, name: &str) -> f64 {
+        self.row(name)["ours"].as_f64().expect("a number")
+    }
+
+    /// With the fault, and without.
+    fn pair(&self, name: &str) -> (f64, f64) {
+        (
+            self.ours(name),
+            self.row(name)["baseline"].as_f64().expect("a number"),
+        )
+    }
+}
+
+#[test]
+fn no_call_hangs_and_none_that_may_run_twice_fails() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    let mut command = faults(&["--short", "--summary"]);
+    command.arg(&summary);
+    let table = said(command);
+    let rows = Rows::read(&summary);
+    for name in ["fault.kill.hung", "fault.kill.idempotent_failed"] {
+        assert!(rows.ours(name) == 0.0, "{name}\n{table}");
+    }
+    for (name, most) in [
+        ("fault.kill.silence_ms", 4.0 * 50.0),
+        ("fault.nats.typed_ms", 4.0 * 100.0),
+        ("fault.nats.back_ms", 4.0 * 250.0),
+        ("memory.growth.unanswered", 4.0 * 2.0),
+    ] {
+        assert!(rows.ours(name) <= most, "{name}\n{table}");
+    }
+    for name in ["fault.slow.neighbour_p99", "fault.spin.neighbour_p99"] {
+        let (with, without) = rows.pair(name);
+        // One time slice of a guest, or of the kernel, is no failure.
+        let most = (4.0 * 1.5 * without).max(without + 4.0 * 2.0);
+        assert!(with <= most, "{name}\n{table}");
+    }
+}
+
+#[test]
+fn nothing_grows_and_no_call_hangs_while_hosts_and_server_are_killed() {
+    let table = said(faults(&["soak", "--seconds", "20"]));
+    assert!(table.contains(" 0 hung"), "{table}");
+    assert_eq!(table.matches("| flat |").count(), 6, "{table}");
+}
+
+#[test]
+fn what_is_mistyped_is_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    for (args, answer) in [
+        (&["--fast"][..], "there is no option `--fast`"),
+        (&["--only", "fault.flood"], "names are like `fault.kill`"),
+        (&["soak", "--hours", "2"], "soaking has no option `--hours`"),
+    ] {
+        let mut command = faults(args);
+        command.current_dir(directory.path());
+        let output = command.output().expect("the program starts");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && error.contains(answer),
+            "{error}"
+        );
+    }
+    let mut without_server = faults(&["--only", "fault.nats", "--summary"]);
+    without_server
+        .arg(&summary)
+        .env("NATS_SERVER", directory.path().join("none"));
+    let output = without_server.output().expect("the program starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("run it through make"), "{error}");
+    assert!(!summary.exists());
+}
