@@ -10,6 +10,8 @@ pub(crate) enum Path {
     ActorFresh,
     Memory,
     Nats,
+    /// One small caller over NATS, while others send bulk.
+    BesideBulk,
 }
 
 impl Path {
@@ -21,20 +23,25 @@ impl Path {
             Self::ActorFresh => "local.actor.fresh",
             Self::Memory => "memory",
             Self::Nats => "nats",
+            Self::BesideBulk => "nats.small_beside_bulk",
         }
     }
 
     /// Its cells, the small ones first.
     pub(crate) fn cells(self) -> impl Iterator<Item = Cell> {
-        let sizes = [16, 1 << 10, 64 << 10];
-        let of = move |in_flight| {
-            sizes.map(|size| Cell {
+        let (counts, sizes): (&[usize], &[usize]) = match self {
+            Self::BesideBulk => (&[1], &[16]),
+            _ => (&[1, 64, 256], &[16, 1 << 10, 64 << 10]),
+        };
+        let of = move |in_flight: &usize| {
+            let in_flight = *in_flight;
+            sizes.iter().map(move |size| Cell {
                 path: self,
                 in_flight,
-                size,
+                size: *size,
             })
         };
-        [1, 64, 256].into_iter().flat_map(of)
+        counts.iter().flat_map(of)
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) async fn by_loops<A: Loops, B: Loops>(
     Ok(())
 }
 
-async fn round_of_calls<C: Calls>(
+pub(crate) async fn round_of_calls<C: Calls>(
     side: &Side<C>,
     cell: Cell,
     time: Duration,
@@ -135,7 +135,7 @@ struct Aborted {
 }
 
 impl Figures {
-    fn of(rounds: &[Round]) -> Self {
+    pub(crate) fn of(rounds: &[Round]) -> Self {
         let micros = |time: Duration| time.as_secs_f64() * 1e6;
         let calls: u64 = rounds.iter().map(|round| round.calls).sum();
         let cpu: Duration = rounds.iter().map(|round| round.cpu).sum();

@@ -7,6 +7,7 @@
 //! | `local.actor.fresh` | a fresh instance per call | the host function makes a store and an instance and calls its typed export |
 //! | `memory` | from one node to another of one process, over the memory bus | a channel to another task, and back |
 //! | `nats` | over NATS, callee in another process, keyed | `async_nats::Client::request`, responder in another process |
+//! | `nats.small_beside_bulk` | the same for one caller of 16 B, beside 32 callers of 64 KiB | the same |
 //!
 //! *One in flight*, on the local paths, is a loop inside of the calling actor, so that the figure is that of the import call
 //! alone: one sample is the mean of a loop that takes about half a millisecond. Everything else is as many tasks as there are

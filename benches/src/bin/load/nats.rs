@@ -1,8 +1,8 @@
 //! Calls over NATS to another process.
 
 use crate::{
-    cell::Path,
-    compare::{Side, by_calls},
+    cell::{Cell, Path},
+    compare::{Figures, Pair, Side, by_calls, round_of_calls},
     cpu::Processes,
     measure::Calls,
     options::Responder,
@@ -19,11 +19,15 @@ use lattice_benches::{
 use lattice_core::{Lattice, auth::LatticeKey, link::Link, name::ComponentId, node::Caller};
 use lattice_provider_sdk::Context;
 use std::{process::Stdio, sync::Arc};
-use tokio::{process::Command, time::timeout};
+use tokio::{process::Command, task::JoinSet, time::timeout};
+
+/// Callers of bulk beside a small one, and what each sends.
+const BULK_CALLERS: usize = 32;
+const BULK: usize = 64 << 10;
 
 pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
-    let cells = report.wanted(Path::Nats);
-    if cells.is_empty() {
+    let (cells, beside) = (report.wanted(Path::Nats), report.wanted(Path::BesideBulk));
+    if cells.is_empty() && beside.is_empty() {
         return Ok(());
     }
     let server = Server::start().await?;
@@ -47,6 +51,59 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
     for cell in cells {
         by_calls(report, cell, &ours, &baseline).await?;
     }
+    for cell in beside {
+        beside_bulk(report, cell, &ours, &baseline).await?;
+    }
+    Ok(())
+}
+
+/// Measures small calls while others of the same process send bulk.
+async fn beside_bulk<A: Calls, B: Calls>(
+    report: &mut Report,
+    cell: Cell,
+    ours: &Side<A>,
+    baseline: &Side<B>,
+) -> Result<(), Failure> {
+    let (mut of_ours, mut of_baseline) = (Vec::new(), Vec::new());
+    for _ in 0..report.rounds() {
+        let bulk = send_bulk(&ours.calls);
+        of_ours.push(round_of_calls(ours, cell, report.time()).await?);
+        end(bulk).await?;
+        let bulk = send_bulk(&baseline.calls);
+        of_baseline.push(round_of_calls(baseline, cell, report.time()).await?);
+        end(bulk).await?;
+    }
+    report.add(Pair {
+        cell,
+        ours: Figures::of(&of_ours),
+        baseline: Figures::of(&of_baseline),
+    });
+    Ok(())
+}
+
+/// Callers that send bulk for as long as the answer is kept.
+fn send_bulk<C: Calls>(calls: &Arc<C>) -> JoinSet<Failure> {
+    let mut callers = JoinSet::new();
+    for task in 0..BULK_CALLERS {
+        let calls = calls.clone();
+        callers.spawn(async move {
+            let body = Bytes::from(vec![7; BULK]);
+            loop {
+                if let Err(failure) = calls.call(task, &body).await {
+                    return failure;
+                }
+            }
+        });
+    }
+    callers
+}
+
+/// None of them may have failed meanwhile.
+async fn end(mut callers: JoinSet<Failure>) -> Result<(), Failure> {
+    if let Some(failed) = callers.try_join_next() {
+        return Err(failed?);
+    }
+    callers.shutdown().await;
     Ok(())
 }
 

@@ -84,7 +84,7 @@ impl Report {
             format!("{ours:>8.2} | {baseline:>8.2} | {:>5.2}", ours / baseline)
         });
         println!(
-            "| {:17} | {:>9} | {:>6} | {rate} | {} |",
+            "| {:22} | {:>9} | {:>6} | {rate} | {} |",
             cell.path.name(),
             cell.in_flight,
             Size(cell.size).to_string(),
@@ -111,7 +111,7 @@ impl Report {
             self.options.time.as_secs_f64()
         );
         println!(
-            "| {:17} | in flight | {:>6} | {:>9} | {:>9} | ratio | {:>8} | {:>8} | ratio | {:>8} | {:>8} | ratio | {:>8} | {:>8} | ratio |",
+            "| {:22} | in flight | {:>6} | {:>9} | {:>9} | ratio | {:>8} | {:>8} | ratio | {:>8} | {:>8} | ratio | {:>8} | {:>8} | ratio |",
             "path",
             "size",
             "calls/s",
@@ -153,14 +153,15 @@ fn rows_of(pair: &Pair) -> [Row; 4] {
 
 /// The names under which some figures have bars to clear.
 fn headline(cell: Cell, metric: &str) -> Option<String> {
-    if (cell.in_flight, cell.size, metric) != (1, SMALL, "p50") {
+    if (cell.in_flight, cell.size) != (1, SMALL) {
         return None;
     }
-    let name = match cell.path {
-        Path::Provider => "local.provider.16B",
-        Path::ActorWarm => "local.actor.warm",
-        Path::ActorFresh => "local.actor.fresh",
-        Path::Memory | Path::Nats => return None,
+    let name = match (cell.path, metric) {
+        (Path::Provider, "p50") => "local.provider.16B",
+        (Path::ActorWarm, "p50") => "local.actor.warm",
+        (Path::ActorFresh, "p50") => "local.actor.fresh",
+        (Path::BesideBulk, "p99") => "nats.small_beside_bulk.p99",
+        _ => return None,
     };
     Some(name.to_owned())
 }
@@ -233,6 +234,7 @@ mod tests {
             pair(Path::Nats, 64, SMALL, 1.0),
             pair(Path::Nats, 256, 1 << 10, 1.0),
             pair(Path::Nats, 64, LARGE, 1.0),
+            pair(Path::BesideBulk, 1, SMALL, 1.0),
         ];
         let rows = rows(&pairs);
         for name in [
@@ -240,6 +242,7 @@ mod tests {
             "nats.rate.64x16B",
             "nats.cpu.256x1KiB",
             "nats.rate.64x64KiB",
+            "nats.small_beside_bulk.p99",
             "local.provider.16B",
             "local.actor.warm",
             "local.actor.fresh",
