@@ -151,12 +151,13 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
 }
 
 impl Scene {
-    /// A frame of `kind` from a stranger with these envelopes, made with the lattice's own key.
+    /// A frame of `kind` from one of many strangers with these envelopes, made with the lattice's own key.
     fn sealed(&self, dice: &mut Dice, number: u64, kind: Kind, envelopes: &[Vec<u8>]) -> Bytes {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         let to = [None, Some(a), Some(b)][dice.below(3)].cloned();
         let lane = Lane::ALL[dice.below(2)];
-        let mut writer = FrameWriter::new(stranger(), to, kind, lane);
+        let from = Origin::new(host_id(&format!("stranger-{}", number % 100)), 7);
+        let mut writer = FrameWriter::new(from, to, kind, lane);
         for envelope in envelopes {
             writer
                 .push(|buf| buf.extend_from_slice(envelope))
