@@ -171,12 +171,19 @@ impl Links {
     /// # Cancel safety
     /// Dropping the future leaves the link deleted or not.
     pub async fn delete(&self, key: &LinkKey) -> Result<(), DeleteError> {
-        let (at, status_at) = (store_key(key), status_key(key));
         let mut attempts = Attempts::new();
-        let mut may_be_done = false;
+        let deleted = self.take_away(key, &mut attempts).await;
+        deleted.map_err(|error| match error {
+            DeleteError::Write(error) => DeleteError::Write(attempts.truth(key, error)),
+            error => error,
+        })
+    }
+
+    async fn take_away(&self, key: &LinkKey, attempts: &mut Attempts) -> Result<(), DeleteError> {
+        let (at, status_at) = (store_key(key), status_key(key));
         loop {
-            let slot = self.slot(key, &attempts).await?;
-            if slot.entry.is_none() && may_be_done {
+            let slot = self.slot(key, attempts).await?;
+            if slot.entry.is_none() && attempts.may_have_written() {
                 return Ok(());
             }
             if slot.entry.is_none() {
@@ -191,7 +198,7 @@ impl Links {
                     self.writer.seen(written).await?;
                     return Ok(());
                 }
-                Attempt::Again { may_have_written } => may_be_done |= may_have_written,
+                attempt @ Attempt::Again { .. } => attempts.failed(attempt),
             }
             attempts.again(&at).await?;
         }
@@ -212,8 +219,23 @@ impl Links {
         revision: Revision,
         status: LinkStatus,
     ) -> Result<(), ReportError> {
-        let at = status_key(key);
         let mut attempts = Attempts::new();
+        let said = (host, status);
+        let reported = self.say(said, key, revision, &mut attempts).await;
+        reported.map_err(|error| match error {
+            ReportError::Write(error) => ReportError::Write(attempts.truth(key, error)),
+            error => error,
+        })
+    }
+
+    async fn say(
+        &self,
+        (host, status): (&HostId, LinkStatus),
+        key: &LinkKey,
+        revision: Revision,
+        attempts: &mut Attempts,
+    ) -> Result<(), ReportError> {
+        let at = status_key(key);
         loop {
             let holds = |table: &LinkTable| table.reports(key).is_some();
             let slot = self.writer.slot(&at, attempts.deadline, holds).await?;
@@ -230,10 +252,9 @@ impl Links {
             };
             let value = self.writer.encode(&slot.table, &at, &reports)?;
             let op = Op::put(at.clone(), value, as_read(slot.entry.as_ref()));
-            if let Attempt::Written(written) = self.writer.commit(&slot.table, vec![op]).await?
-                && self.writer.seen(written).await?
-            {
-                return Ok(());
+            match self.writer.commit(&slot.table, vec![op]).await? {
+                Attempt::Written(written) if self.writer.seen(written).await? => return Ok(()),
+                attempt => attempts.failed(attempt),
             }
             attempts.again(&at).await?;
         }
@@ -241,29 +262,43 @@ impl Links {
 
     async fn write(&self, link: Link, over: Over) -> Result<Arc<LinkEntry>, LinkError> {
         self.check(&link).await?;
-        let (key, link) = (Arc::new(link.key()), Arc::new(link));
-        let at = store_key(&key);
-        let mut attempts = Attempts::new();
+        let (key, mut attempts) = (Arc::new(link.key()), Attempts::new());
+        let written = self.put_over(&key, link, over, &mut attempts).await;
+        written.map_err(|error| match error {
+            LinkError::Write(error) => LinkError::Write(attempts.truth(&key, error)),
+            error => error,
+        })
+    }
+
+    async fn put_over(
+        &self,
+        key: &Arc<LinkKey>,
+        link: Link,
+        over: Over,
+        attempts: &mut Attempts,
+    ) -> Result<Arc<LinkEntry>, LinkError> {
+        let (at, link) = (store_key(key), Arc::new(link));
         loop {
-            let slot = self.slot(&key, &attempts).await?;
-            if let Some(present) = present(&slot, &key, &link, over)? {
+            let slot = self.slot(key, attempts).await?;
+            if let Some(present) = present(&slot, key, &link, over)? {
                 return Ok(present);
             }
             let value = self.writer.encode(&slot.table, &at, &*link)?;
             let mut ops = Vec::with_capacity(2);
             // What was said of an earlier revision says nothing of this one.
-            let reports = slot.table.reports(&key);
-            ops.extend(reports.map(|_| Op::delete(status_key(&key), Expect::Any)));
+            let reports = slot.table.reports(key);
+            ops.extend(reports.map(|_| Op::delete(status_key(key), Expect::Any)));
             ops.push(Op::put(at.clone(), value, as_read(slot.entry.as_ref())));
-            if let Attempt::Written(written) = self.writer.commit(&slot.table, ops).await?
-                && self.writer.seen(written).await?
-            {
-                let seen = self
-                    .get(&key)
-                    .filter(|entry| entry.revision == written.revision);
-                return Ok(seen.unwrap_or_else(|| {
-                    Arc::new(LinkEntry::new(key, link, written.revision, None))
-                }));
+            match self.writer.commit(&slot.table, ops).await? {
+                Attempt::Written(written) if self.writer.seen(written).await? => {
+                    let seen = self
+                        .get(key)
+                        .filter(|entry| entry.revision == written.revision);
+                    return Ok(seen.unwrap_or_else(|| {
+                        Arc::new(LinkEntry::new(key.clone(), link, written.revision, None))
+                    }));
+                }
+                attempt => attempts.failed(attempt),
             }
             attempts.again(&at).await?;
         }

@@ -61,6 +61,16 @@ pub enum WriteError {
     /// The value can't be encoded. Nothing was written.
     #[error("the value can't be encoded for the store; report this as a bug")]
     Unencodable(#[source] RecordError),
+    /// The answer to a write was lost, and what came next did not tell. It was written or not.
+    #[error(
+        "the answer to a write of `{key}` was lost, so that it may hold or not; read it again when the store is back"
+    )]
+    Unknown {
+        /// The key in the store.
+        key: StoreKey,
+        /// What came next.
+        source: Box<WriteError>,
+    },
     /// It was written and holds; this process has not seen it yet, so what follows here may not count on it.
     #[error(
         "it was written as revision {}, but this process has not seen it within {} s; nothing need be written again",
@@ -194,6 +204,8 @@ impl Writer {
 pub(super) struct Attempts {
     pub(super) deadline: Instant,
     made: u32,
+    /// Whether the answer to one of them was lost.
+    may_have_written: bool,
 }
 
 impl Attempts {
@@ -201,6 +213,34 @@ impl Attempts {
         Self {
             deadline: Instant::now() + PATIENCE,
             made: 0,
+            may_have_written: false,
+        }
+    }
+
+    /// Takes note of one that came to nothing, as far as is known.
+    pub(super) fn failed(&mut self, attempt: Attempt) {
+        self.may_have_written |= matches!(
+            attempt,
+            Attempt::Again {
+                may_have_written: true
+            }
+        );
+    }
+
+    /// Whether one of them may have been written although nobody said so.
+    pub(super) fn may_have_written(&self) -> bool {
+        self.may_have_written
+    }
+
+    /// What an error means after the attempts made: that nothing was written is only known while no answer was lost.
+    pub(super) fn truth(&self, key: &LinkKey, error: WriteError) -> WriteError {
+        match error {
+            error if !self.may_have_written => error,
+            WriteError::NotSeen { .. } => error,
+            error => WriteError::Unknown {
+                key: store_key(key),
+                source: Box::new(error),
+            },
         }
     }
 

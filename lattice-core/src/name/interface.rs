@@ -1,9 +1,8 @@
 //! WIT interface and function names.
 
-use super::NameError;
+use super::{NameError, text::text};
 use semver::Version;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{fmt, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 const INTERFACE_RULE: &str =
     "write it as `namespace:package/interface@version`, for example `wasi:keyvalue/store@0.2.0`";
@@ -16,6 +15,7 @@ const MAX: usize = 128;
 /// [`is_compatible`](Self::is_compatible) follow semantic versioning. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InterfaceName(Arc<str>);
+text!(InterfaceName);
 
 impl InterfaceName {
     /// Parses `ns:pkg/iface@version`; the version may be left out.
@@ -39,11 +39,6 @@ impl InterfaceName {
         } else {
             Err(refuse())
         }
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 
     /// Namespace, package and interface without the version: `wasi:keyvalue/store`.
@@ -92,6 +87,7 @@ impl InterfaceName {
 /// The name of a function in a WIT interface. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionName(Arc<str>);
+text!(FunctionName);
 
 impl FunctionName {
     /// Parses a WIT label.
@@ -104,11 +100,6 @@ impl FunctionName {
         } else {
             Err(NameError::new("function", text, FUNCTION_RULE))
         }
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -124,46 +115,6 @@ fn is_wit_label(text: &str) -> bool {
     };
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.split('-').all(word)
 }
-
-macro_rules! text_impls {
-    ($name:ident) => {
-        impl FromStr for $name {
-            type Err = NameError;
-            fn from_str(text: &str) -> Result<Self, NameError> {
-                Self::new(text)
-            }
-        }
-        impl TryFrom<&str> for $name {
-            type Error = NameError;
-            fn try_from(text: &str) -> Result<Self, NameError> {
-                Self::new(text)
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                Self::new(&text).map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-text_impls!(InterfaceName);
-text_impls!(FunctionName);
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 mod interface;
 mod label;
+mod text;
 
 pub use interface::{FunctionName, InterfaceName};
 pub use label::{ComponentId, HostId, LatticeName, LinkName, WormholeId};

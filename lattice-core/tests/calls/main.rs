@@ -12,7 +12,11 @@ mod local;
 mod routes;
 mod storm;
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../support/chance.rs"]
+mod chance;
 #[path = "../support/mod.rs"]
 mod support;
 
+use chance::{Dice, Seed};
 use support::*;

@@ -25,7 +25,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 150;
 const CALLS: u64 = 250;
 /// Over which the calls begin.
 const LENGTH: Duration = Duration::from_secs(6);
@@ -138,8 +138,8 @@ impl Scene {
         }
     }
 
-    /// Makes calls while faults come and go; answers what became of each.
-    async fn rage(&self, dice: &mut Dice) -> Vec<(u64, Ended)> {
+    /// Makes calls while faults come and go; answers what became of each: nothing, if it did not end in time.
+    async fn rage(&self, dice: &mut Dice) -> Vec<(u64, Option<Ended>)> {
         let faults = Faults::none()
             .losing(dice.share(0.15))
             .doubling(dice.share(0.4))
@@ -184,13 +184,12 @@ fn may_run_twice(id: u64) -> bool {
     id % 2 == 1
 }
 
-async fn ask(caller: &Caller, id: u64, patience: Duration) -> Ended {
+async fn ask(caller: &Caller, id: u64, patience: Duration) -> Option<Ended> {
     let function = named(if may_run_twice(id) { "twice" } else { "once" });
     let args = to_bytes(&(id,)).expect("encodes");
     let answer = call(caller, &function, args, Context::new(patience));
-    let answer = timeout(patience + GRACE, answer).await;
-    let answer = answer.expect("it ends by its deadline");
-    answer.map(|answer| from_bytes(&answer).expect("a number"))
+    let answer = timeout(patience + GRACE, answer).await.ok()?;
+    Some(answer.map(|answer| from_bytes(&answer).expect("a number")))
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,6 +199,7 @@ async fn whatever_the_bus_does_calls_end_in_time_and_tell_the_truth() {
         let _seed = Seed(seed);
         let scene = Scene::set(seed).await;
         for (id, ended) in scene.rage(&mut Dice(seed)).await {
+            let ended = ended.expect("it ends by its deadline");
             let runs = scene.tally.of(id);
             assert!(runs <= 1 || may_run_twice(id), "{id} ran {runs} times");
             match ended {
@@ -220,12 +220,12 @@ async fn whatever_the_bus_does_calls_end_in_time_and_tell_the_truth() {
         }
         eventually("calls succeed again", async || {
             let again = ask(&scene.caller, CALLS, Duration::from_secs(1)).await;
-            again.is_ok()
+            again.is_some_and(|again| again.is_ok())
         })
         .await;
         for id in CALLS + 1..CALLS + 50 {
             let ended = ask(&scene.caller, id, Duration::from_secs(1)).await;
-            assert_eq!(ended, Ok(id));
+            assert_eq!(ended, Some(Ok(id)));
         }
         let in_flight = scene.seats.iter().map(|seat| seat.node.in_flight());
         let running = scene.serving.iter().map(Serving::in_flight);
@@ -233,35 +233,4 @@ async fn whatever_the_bus_does_calls_end_in_time_and_tell_the_truth() {
     }
     assert!(answered > SEEDS * CALLS / 4, "{answered} were answered");
     assert!(failed.len() >= 3, "hardly a storm: {failed:?}");
-}
-
-/// Says which seed it was when a test fails.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the seed was {}", self.0);
-        }
-    }
-}
-
-/// The storm's own chances.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.roll() >> 33) as usize % end
-    }
-
-    /// From nothing to `most`.
-    fn share(&mut self, most: f64) -> f64 {
-        most * self.below(1_000) as f64 / 1_000.0
-    }
 }

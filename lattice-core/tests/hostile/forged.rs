@@ -2,7 +2,7 @@
 
 use crate::*;
 use lattice_core::{
-    call::{CallError, Context},
+    call::{CallError, Context, MAX_HOPS},
     store::{Expect, Op, StoreKey, record::Records},
     types::Digest,
     wire::{Beat, ReplyEnvelope, Served, Versions},
@@ -21,7 +21,7 @@ async fn a_call_forged_without_the_key_does_not_run() {
             let bytes = frame(&auth, stranger(), to, Kind::Call, |buf| {
                 call.encode_into(buf);
             });
-            scene.send(scene.inbox(), bytes).await;
+            scene.send(scene.inbox_of_b(), bytes).await;
         }
     }
     eventually("all four are refused", async || b.refused() == before + 4).await;
@@ -58,7 +58,7 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
 async fn a_reply_forged_without_the_key_is_not_believed() {
     let scene = Scene::set().await;
     let Two { a, b, .. } = &scene.two;
-    let mut tap = scene.tap(scene.inbox()).await;
+    let mut tap = scene.tap(scene.inbox_of_b()).await;
     let running = begin_wait(&scene.two.caller, Context::default());
     let (reply_to, _) = next(&mut tap).await;
     let reply_to = reply_to.expect("a frame of calls names where replies go");
@@ -136,4 +136,26 @@ async fn the_target_checks_the_grant_from_its_own_table() {
         "{answer:?}"
     );
     assert_eq!(two.api.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_chain_that_is_too_long_is_refused_by_the_target_too() {
+    let scene = Scene::set().await;
+    let b = scene.two.b.origin();
+    let ask = async |hops| {
+        let mut call = call_envelope(Source::Operator);
+        call.hops = hops;
+        let envelope = |buf: &mut BytesMut| call.encode_into(buf);
+        let reply = scene
+            .ask(scene.inbox_of_b(), Some(b), Kind::Call, envelope)
+            .await;
+        let envelope = reply.envelopes().next().expect("a reply");
+        ReplyEnvelope::decode(envelope).expect("a reply").outcome
+    };
+    assert_eq!(ask(MAX_HOPS).await, Ok(text("forged")));
+    assert_eq!(
+        ask(MAX_HOPS + 1).await,
+        Err(CallError::TooManyHops { limit: MAX_HOPS })
+    );
+    assert_eq!(scene.two.api.calls.load(Ordering::SeqCst), 1);
 }

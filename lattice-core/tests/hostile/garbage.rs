@@ -4,27 +4,80 @@ use crate::*;
 use lattice_core::{
     call::CallError,
     store::{Expect, Op, StoreKey},
+    types::Digest,
+    wire::{
+        Beat, Body as _, Discover, Discovered, Goodbye, Probe, ProbeAck, ReplyEnvelope, Served,
+        Versions,
+    },
 };
+use std::{collections::BTreeMap, sync::Once};
+
+/// Panics in this process: a task that panics is seen by nobody else.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+fn count_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            print(panic);
+        }));
+    });
+}
 
 impl Scene {
-    /// Subjects that someone listens on.
+    /// Subjects that someone listens on, or may.
     fn subjects(&self) -> Vec<Subject> {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         vec![
-            self.inbox(),
-            self.subjects.call(&a.host, a.epoch),
+            self.inbox(a),
+            self.inbox(b),
+            self.subjects.reply(&a.host, a.epoch, 0, 1),
             self.subjects.reply(&a.host, a.epoch, 1, 1),
             self.subjects.reply(&b.host, b.epoch, 1, 1),
             self.subjects.beat(),
             self.subjects.serves(&id("callee")),
+            self.subjects.control(&b.host, b.epoch),
         ]
+    }
+
+    /// Whoever listened before still does, on every subject.
+    async fn all_listen(&self) {
+        let (a, b) = (self.two.a.origin(), self.two.b.origin());
+        // Inboxes, discovery, the replies to `a`, the beats.
+        for host in [a, b] {
+            let probe = Probe { nonce: 7 }.encode().expect("encodes");
+            let write = |buf: &mut BytesMut| buf.extend_from_slice(&probe);
+            let reply = self.ask(self.inbox(host), Some(host), Kind::Probe, write);
+            assert_eq!(reply.await.kind(), Kind::ProbeAck, "{host:?}");
+        }
+        let component = id("callee");
+        let who = Discover { id: 1, component }.encode().expect("encodes");
+        let write = |buf: &mut BytesMut| buf.extend_from_slice(&who);
+        let serves = self.subjects.serves(&id("callee"));
+        let reply = self.ask(serves, None, Kind::Discover, write).await;
+        assert_eq!(reply.kind(), Kind::Discovered);
+        eventually("the callee answers", async || self.two.say().await.is_ok()).await;
+        let fresh = host(&self.two.lattice, "fresh").await;
+        eventually("the beat of a new host is heard", async || {
+            self.two.lattice.peers().contains(fresh.origin())
+        })
+        .await;
+        // The replies to `b`, and calls to a host that came after.
+        let (_api, _serving) = serve(&fresh, "newcomer").await;
+        link(&self.two.lattice, "callee", "newcomer").await;
+        let caller = self.two.b.caller(id("callee"));
+        eventually("a newcomer is called", async || say(&caller).await.is_ok()).await;
+        assert_eq!(PANICS.load(Ordering::SeqCst), 0);
     }
 }
 
 #[tokio::test]
 async fn garbage_on_every_subject_harms_nothing() {
+    count_panics();
     let scene = Scene::set().await;
-    let mut tap = scene.tap(scene.inbox()).await;
+    let mut tap = scene.tap(scene.inbox_of_b()).await;
     assert_eq!(scene.two.say().await, Ok(text("x")));
     let (_, real) = next(&mut tap).await;
     for subject in scene.subjects() {
@@ -42,6 +95,127 @@ async fn garbage_on_every_subject_harms_nothing() {
     }
     scene.still_works().await;
     assert_eq!(scene.two.api.calls.load(Ordering::SeqCst), 2);
+    scene.all_listen().await;
+}
+
+/// One good envelope of each kind, none of which speaks of the hosts or the link of the scene.
+fn envelopes() -> Vec<(Kind, Bytes)> {
+    let encode = |write: &dyn Fn(&mut BytesMut)| {
+        let mut buf = BytesMut::new();
+        write(&mut buf);
+        buf.freeze()
+    };
+    let reply = |outcome| ReplyEnvelope { id: 1, outcome };
+    let (answer, error) = (reply(Ok(text("x"))), reply(Err(CallError::LinkTableBehind)));
+    let mut traced = call_envelope(Source::Component(id("caller")));
+    traced.link = LinkName::new("other").expect("a name");
+    let digest = Digest([7; 32]);
+    let beat = Beat {
+        sent_ms: 1,
+        interval_ms: 1_000,
+        versions: Versions::OURS,
+        incarnation: Incarnation(1),
+        revision: Revision(1),
+        labels: BTreeMap::from([("zone".to_owned(), "b".to_owned())]),
+        components: vec![Served {
+            id: id("elsewhere"),
+            digest,
+        }],
+    };
+    let discovered = Discovered {
+        id: 1,
+        component: id("elsewhere"),
+        hosts: vec![(stranger(), digest)],
+    };
+    let ack = ProbeAck { nonce: 1, epoch: 1 };
+    let discover = Discover {
+        id: 1,
+        component: id("callee"),
+    };
+    let operator = call_envelope(Source::Operator);
+    vec![
+        (Kind::Call, encode(&|buf| operator.encode_into(buf))),
+        (Kind::Call, encode(&|buf| traced.encode_into(buf))),
+        (Kind::Reply, encode(&|buf| answer.encode_into(buf))),
+        (Kind::Reply, encode(&|buf| error.encode_into(buf))),
+        (Kind::Probe, Probe { nonce: 1 }.encode().expect("encodes")),
+        (Kind::ProbeAck, ack.encode().expect("encodes")),
+        (Kind::Beat, beat.encode().expect("encodes")),
+        (
+            Kind::Goodbye,
+            Goodbye { grace_ms: 1 }.encode().expect("encodes"),
+        ),
+        (Kind::Discover, discover.encode().expect("encodes")),
+        (Kind::Discovered, discovered.encode().expect("encodes")),
+    ]
+}
+
+impl Scene {
+    /// A frame of `kind` from one of many strangers with these envelopes, made with the lattice's own key.
+    fn sealed(&self, dice: &mut Dice, number: u64, kind: Kind, envelopes: &[Vec<u8>]) -> Bytes {
+        let (a, b) = (self.two.a.origin(), self.two.b.origin());
+        let to = [None, Some(a), Some(b)][dice.below(3)].cloned();
+        let lane = Lane::ALL[dice.below(2)];
+        let from = Origin::new(host_id(&format!("stranger-{}", number % 100)), 7);
+        let mut writer = FrameWriter::new(from, to, kind, lane);
+        for envelope in envelopes {
+            writer
+                .push(|buf| buf.extend_from_slice(envelope))
+                .expect("room");
+        }
+        writer.seal(&self.auth, number)
+    }
+}
+
+/// A key holder with a bug: what comes of it is authentic, and garbage.
+#[tokio::test]
+async fn authentic_garbage_on_every_subject_harms_nothing() {
+    count_panics();
+    for seed in 0..6 {
+        let _seed = Seed(seed);
+        let (scene, mut dice) = (Scene::set().await, Dice(seed));
+        let good = envelopes();
+        for number in 1..=2_000 {
+            let (kind, envelope) = &good[dice.below(good.len())];
+            let kind = match dice.below(4) {
+                0 => Kind::ALL[dice.below(Kind::ALL.len())],
+                _ => *kind,
+            };
+            let envelopes: Vec<_> = (0..=dice.below(3))
+                .map(|_| match dice.below(4) {
+                    0 => dice.bytes(200),
+                    1 => envelope.to_vec(),
+                    _ => dice.spoiled(envelope),
+                })
+                .collect();
+            let bytes = scene.sealed(&mut dice, number, kind, &envelopes);
+            let subjects = scene.subjects();
+            let to = subjects[dice.below(subjects.len())].clone();
+            scene.send(to, bytes).await;
+        }
+        scene.all_listen().await;
+    }
+}
+
+/// Where nobody has a key every bit counts: heads, names and lengths are not what they seem.
+#[tokio::test]
+async fn spoiled_frames_without_a_key_harm_nothing() {
+    count_panics();
+    for seed in 0..6 {
+        let _seed = Seed(seed);
+        let (scene, mut dice) = (Scene::trusting().await, Dice(seed));
+        let good = envelopes();
+        for number in 1..=2_000 {
+            let (kind, envelope) = &good[dice.below(good.len())];
+            let envelopes = vec![envelope.to_vec(); 1 + dice.below(3)];
+            let bytes = scene.sealed(&mut dice, number, *kind, &envelopes);
+            let bytes = dice.spoiled(&bytes);
+            let subjects = scene.subjects();
+            let to = subjects[dice.below(subjects.len())].clone();
+            scene.send(to, bytes.into()).await;
+        }
+        scene.all_listen().await;
+    }
 }
 
 #[tokio::test]

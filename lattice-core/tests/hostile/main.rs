@@ -5,10 +5,14 @@ mod garbage;
 mod replayed;
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../support/chance.rs"]
+mod chance;
+#[expect(dead_code, reason = "each test binary uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
 use bytes::{Bytes, BytesMut};
+use chance::{Dice, Seed};
 use futures_util::StreamExt;
 use lattice_core::{
     Lattice,
@@ -17,37 +21,60 @@ use lattice_core::{
         Body, Bus, Subscription,
         memory::{MemoryBus, MemoryNetwork},
     },
-    name::LinkName,
+    name::{LatticeName, LinkName},
     store::{Incarnation, MemoryStore, Revision, Store},
     subject::{Subject, Subjects},
-    wire::{CallEnvelope, FrameWriter, Kind, Lane, Origin, Source},
+    wire::{CallEnvelope, Frame, FrameWriter, Kind, Lane, Origin, Source},
 };
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use support::*;
 
-/// A keyed lattice with a callee on host `b`, a caller on host `a`, and an attacker on the same bus and store.
+/// A lattice with a callee on host `b`, a caller on host `a`, and an attacker on the same bus and store.
 struct Scene {
     two: Two,
     attacker: MemoryBus,
     store: Arc<dyn Store>,
     subjects: Subjects,
+    /// What the lattice's own frames are made with.
+    auth: Auth,
+    strangers: AtomicU64,
 }
 
 impl Scene {
+    /// A lattice with a key.
     async fn set() -> Self {
+        Self::with(Some(key())).await
+    }
+
+    /// A lattice that trusts everyone on the bus.
+    async fn trusting() -> Self {
+        Self::with(None).await
+    }
+
+    async fn with(key: Option<LatticeKey>) -> Self {
         let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-        let lattice = Lattice::on(Arc::new(network.connect()), store.clone(), "prod")
-            .key(LatticeKey::generate())
-            .await
-            .expect("it opens");
+        let name = LatticeName::new("prod").expect("a name");
+        let auth = key
+            .as_ref()
+            .map_or_else(Auth::trusting, |key| Auth::keyed(&name, key));
+        let connect = Lattice::on(Arc::new(network.connect()), store.clone(), "prod");
+        let connect = match key {
+            Some(key) => connect.key(key),
+            None => connect.trust_bus(),
+        };
         Self {
-            subjects: Subjects::new(lattice.name()),
-            two: Two::on(lattice).await,
+            two: Two::on(connect.await.expect("it opens")).await,
             attacker: network.connect(),
             store,
+            subjects: Subjects::new(&name),
+            auth,
+            strangers: AtomicU64::new(0),
         }
     }
 
@@ -60,6 +87,7 @@ impl Scene {
 
     async fn send(&self, to: Subject, bytes: Bytes) {
         self.attacker.publish(to, None, bytes).await.expect("sent");
+        tokio::task::yield_now().await;
     }
 
     /// Listens in.
@@ -70,10 +98,32 @@ impl Scene {
             .expect("subscribed")
     }
 
-    /// Where calls to the callee's host go.
-    fn inbox(&self) -> Subject {
-        let b = self.two.b.origin();
-        self.subjects.call(&b.host, b.epoch)
+    /// Sends a frame, made with the lattice's own key by a host that nobody has heard of, and answers the reply to it.
+    async fn ask(
+        &self,
+        subject: Subject,
+        to: Option<&Origin>,
+        kind: Kind,
+        envelope: impl FnOnce(&mut BytesMut),
+    ) -> Frame {
+        let number = self.strangers.fetch_add(1, Ordering::Relaxed);
+        let asker = Origin::new(host_id(&format!("asker-{number}")), 1);
+        let mut replies = self
+            .tap(self.subjects.replies(&asker.host, asker.epoch))
+            .await;
+        let bytes = frame(&self.auth, asker, to.cloned(), kind, envelope);
+        self.send(subject, bytes).await;
+        let (_, reply) = next(&mut replies).await;
+        Frame::open(&self.auth, reply).expect("a frame")
+    }
+
+    /// Where calls to a host go.
+    fn inbox(&self, of: &Origin) -> Subject {
+        self.subjects.call(&of.host, of.epoch)
+    }
+
+    fn inbox_of_b(&self) -> Subject {
+        self.inbox(self.two.b.origin())
     }
 
     fn other_keys(&self) -> [Auth; 2] {
@@ -82,6 +132,11 @@ impl Scene {
             Auth::trusting(),
         ]
     }
+}
+
+/// What the lattice has and its attackers have not.
+fn key() -> LatticeKey {
+    LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
 }
 
 fn stranger() -> Origin {

@@ -1,11 +1,19 @@
 //! Links and published types as a program uses them, over the memory store.
 
 mod garbage;
+mod outage;
 mod races;
 mod reports;
 mod types;
 mod watch;
 mod writes;
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../support/chance.rs"]
+mod chance;
+
+use bytes::Bytes;
+use chance::{Dice, Seed};
 
 use lattice_core::{
     auth::{Auth, LatticeKey},
@@ -37,9 +45,7 @@ impl Node {
 
     /// A node that reaches `store` through `way`.
     async fn over(store: &MemoryStore, way: Arc<dyn Store>, key: u8) -> Self {
-        let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
-        let auth = Auth::keyed(&LatticeName::new("dev").expect("valid"), &key);
-        let records = Records::new(way, auth);
+        let records = Records::new(way, auth(key));
         let replica = Replica::follow(records.clone()).await.expect("follows");
         let types = Types::new(records.clone());
         Self {
@@ -51,7 +57,7 @@ impl Node {
     }
 
     /// Writes bytes where a link stands, as anyone who reaches the store may.
-    async fn scribble(&self, key: StoreKey, bytes: &'static [u8]) {
+    async fn scribble(&self, key: StoreKey, bytes: impl Into<Bytes>) {
         let revision = self
             .store
             .commit(vec![Op::put(key, bytes, Expect::Any)])
@@ -67,6 +73,11 @@ impl Node {
             .await
             .expect("seen");
     }
+}
+
+fn auth(key: u8) -> Auth {
+    let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
+    Auth::keyed(&LatticeName::new("dev").expect("valid"), &key)
 }
 
 fn link(source: &str, target: &str) -> Link {

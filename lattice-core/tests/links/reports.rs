@@ -80,7 +80,7 @@ async fn reports_of_many_hosts_on_a_link_are_kept_until_it_changes() {
 async fn a_report_is_written_over_garbage() {
     let node = Node::join(&MemoryStore::new()).await;
     let put = node.links.put(link("front", "back")).await.expect("put");
-    node.scribble(status_key(&put.link), b"garbage").await;
+    node.scribble(status_key(&put.link), "garbage").await;
     node.links
         .report(&host("h"), &put.key, put.revision, LinkStatus::Active)
         .await

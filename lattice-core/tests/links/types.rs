@@ -101,7 +101,7 @@ async fn unusable_types_are_an_error_for_readers_and_no_obstacle_for_links_and_p
         .expect("published");
     // Nobody reads from its memory here: a reader of its own.
     let reader = Node::join(&node.store).await;
-    node.scribble(StoreKey::types(&digest.to_hex()), b"garbage")
+    node.scribble(StoreKey::types(&digest.to_hex()), "garbage")
         .await;
     let error = reader.types.of(&id("back")).await.expect_err("garbage");
     assert!(matches!(error, TypesError::Unreadable { .. }), "{error}");
