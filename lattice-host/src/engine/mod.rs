@@ -9,6 +9,7 @@ mod config;
 mod machine;
 mod ticker;
 
+pub(crate) use config::WASM_STACK;
 pub(crate) use ticker::{TICK, Ticks};
 
 use crate::{

@@ -2,6 +2,7 @@
 
 mod actors;
 mod async_calls;
+mod budgets;
 mod calls;
 mod endings;
 mod engines;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
-    call::{CallError, Ran},
+    call::{CallError, Limit, Ran},
     link::Link,
     name::{FunctionName, InterfaceName},
     serve::{Answer, Request, Service},
@@ -26,7 +26,7 @@ pub(crate) type RpcError = (u32, u32, bool, String);
 /// Its type.
 pub(crate) const RPC_ERROR: &str = "record { kind: enum { not-linked, link-rejected, link-table-behind, not-served, \
     not-exported, schema-mismatch, bad-arguments, overloaded, stopping, too-many-hops, too-large, deadline, \
-    disconnected, host-lost, instance-lost, callee-failed, bad-result, other }, ran: enum { no, maybe, yes }, \
+    disconnected, host-lost, instance-lost, callee-failed, limit-exceeded, bad-result, other }, ran: enum { no, maybe, yes }, \
     retryable: bool, message: string }";
 
 /// Long enough for a call on a busy machine that is not supposed to end by its deadline.
@@ -104,6 +104,14 @@ pub(crate) fn reason<R: std::fmt::Debug>(result: Result<R, CallError>) -> String
     assert_eq!(error.ran(), Ran::Yes, "{error}");
     match error {
         CallError::CalleeFailed { reason } => reason,
+        other => panic!("failed in another way: {other:?}"),
+    }
+}
+
+/// The limit that a component went over.
+pub(crate) fn exceeded<R: std::fmt::Debug>(result: Result<R, CallError>) -> Limit {
+    match result.expect_err("a failure") {
+        CallError::LimitExceeded { limit, .. } => limit,
         other => panic!("failed in another way: {other:?}"),
     }
 }
