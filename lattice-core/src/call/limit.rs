@@ -64,15 +64,31 @@ mod tests {
             b"\x01\x1e\x00",
             "30s for a call",
         ),
-        (Limit::Memory(64 << 20), b"\x02\x80\x80\x80\x20", "64 MiB of memory"),
-        (Limit::Stack(512 << 10), b"\x03\x80\x80\x20", "512 KiB of stack"),
-        (Limit::TableElements(1_000), b"\x04\xe8\x07", "1000 table elements"),
+        (
+            Limit::Memory(64 << 20),
+            b"\x02\x80\x80\x80\x20",
+            "64 MiB of memory",
+        ),
+        (
+            Limit::Stack(512 << 10),
+            b"\x03\x80\x80\x20",
+            "512 KiB of stack",
+        ),
+        (
+            Limit::TableElements(1_000),
+            b"\x04\xe8\x07",
+            "1000 table elements",
+        ),
     ];
 
     #[test]
     fn golden_bytes_and_words() {
         for (limit, golden, words) in ALL {
-            assert_eq!(value::to_bytes(&limit).expect("encodes"), golden, "{limit:?}");
+            assert_eq!(
+                value::to_bytes(&limit).expect("encodes"),
+                golden,
+                "{limit:?}"
+            );
             assert_eq!(value::from_bytes(&golden.into()), Ok(limit));
             assert_eq!(limit.to_string(), words);
         }

@@ -176,9 +176,7 @@ pub(super) fn running<'s>(store: &'s mut StoreContextMut<'_, Guest>) -> Option<&
 }
 
 /// The guest has met a tick: the call that it is serving is charged for it.
-pub(super) fn on_tick(
-    mut store: StoreContextMut<'_, Guest>,
-) -> Result<UpdateDeadline, CpuOverrun> {
+pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDeadline, CpuOverrun> {
     let vitals = store.data().vitals.clone();
     if !vitals.ran() {
         return Ok(UpdateDeadline::Continue(1));

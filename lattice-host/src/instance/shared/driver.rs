@@ -6,11 +6,7 @@
 use super::line::{End, Job, Line, Reply, State};
 use crate::{
     actor::Instances,
-    instance::{
-        Guest, HostedActor, failure,
-        guest::Serving,
-        store::Instance,
-    },
+    instance::{Guest, HostedActor, failure, guest::Serving, store::Instance},
     transcode::BoundExport,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
