@@ -10,6 +10,7 @@ mod failures;
 mod life;
 mod links;
 mod output;
+mod published;
 mod support;
 mod warm;
 mod wasi;

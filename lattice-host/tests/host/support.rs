@@ -169,6 +169,11 @@ impl Native {
         })
     }
 
+    /// Publishes these bytes as its WIT.
+    pub(crate) fn publish(&mut self, wit: Vec<u8>) {
+        self.types.wit = Some(wit.into());
+    }
+
     pub(crate) fn serve(self) -> Arc<dyn Service> {
         Arc::new(self)
     }
