@@ -41,6 +41,15 @@
 //! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, by which it chooses among several links for one
 //!   interface.
 //!
+//! # What of an actor can be called
+//!
+//! The functions of every WIT interface that it exports. Links and calls name an interface, so what a world exports outside
+//! of one (`export run: func();`) can be called by nobody: the actor starts, and a warning in the log names the export. An
+//! import outside of any interface could never be served: such a component is refused when it is started, as
+//! [`UnsupportedImport`](ActorError::UnsupportedImport).
+//!
+//! A host publishes the types of what it runs, and its WIT: a tool finds them with `lattice.component(id).types()`.
+//!
 //! # What an actor can't do
 //!
 //! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of all kinds. An actor

@@ -20,6 +20,8 @@ pub trait WitWorld: 'static {
     const EXPORTS: &'static [&'static Interface];
     /// What it calls through links.
     const IMPORTS: &'static [&'static Interface];
+    /// The world in the standard binary encoding of WIT, for tools; nothing when it is over 256 KiB.
+    const WIT: Option<&'static [u8]>;
 }
 
 /// Leads a call to the handler of its function.
@@ -114,6 +116,6 @@ pub(crate) fn component_types<W: WitWorld>() -> ComponentTypes {
     ComponentTypes {
         exports: types(W::EXPORTS),
         imports: types(W::IMPORTS),
-        wit: None,
+        wit: W::WIT.map(Bytes::from_static),
     }
 }

@@ -10,8 +10,9 @@
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given from outside |
 //!
-//! The `wasi:` packages have the names and types of the published drafts; the words in them are ours. The crate has no
-//! dependencies and no code beyond the lookups below.
+//! The `wasi:` packages have the names and types of the published drafts; the words in them are ours. Without features
+//! the crate has no dependencies and no code beyond the lookups below. The feature `binary` adds the encoding in which a
+//! component publishes its own WIT.
 //!
 //! # Example
 //! Lays the packages out as the `deps` folder that WIT tools look for beside a package of your own:
@@ -31,6 +32,9 @@
 //! # std::fs::remove_dir_all(project)
 //! # }
 //! ```
+
+#[cfg(feature = "binary")]
+pub mod binary;
 
 /// One WIT package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What can become of a call that has no value to show.
 
+use super::Limit;
 use crate::name::{ComponentId, FunctionName, HostId, InterfaceName, LinkName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -195,6 +196,17 @@ pub enum CallError {
         /// Its text there.
         message: String,
     },
+    /// The callee used more than it may, and lost its instance. It ran; whether it had begun is not known when the limit
+    /// is one of [`Limit::Wall`] time.
+    #[error(
+        "the callee went over its limit of {limit}: {reason}; do less in one call, or raise the limit where it is started"
+    )]
+    LimitExceeded {
+        /// Which limit, and what it allows.
+        limit: Limit,
+        /// How the instance ended, and where in its code, when that is known.
+        reason: String,
+    },
 }
 
 /// Longest reason in bytes.
@@ -237,8 +249,14 @@ impl CallError {
             Self::DeadlineExceeded { ran }
             | Self::Disconnected { ran }
             | Self::Unrecognised { ran, .. } => *ran,
-            Self::InstanceLost { .. } | Self::HostLost { .. } => Ran::Maybe,
+            Self::InstanceLost { .. }
+            | Self::HostLost { .. }
+            | Self::LimitExceeded {
+                limit: Limit::Wall(_),
+                ..
+            } => Ran::Maybe,
             Self::CalleeFailed { .. }
+            | Self::LimitExceeded { .. }
             | Self::BadResult { .. }
             | Self::TooLarge {
                 what: Part::Result, ..
@@ -262,6 +280,10 @@ impl CallError {
                 | Self::Stopping { .. }
                 | Self::Disconnected { .. }
                 | Self::StoreUnavailable { .. }
+                | Self::LimitExceeded {
+                    limit: Limit::Wall(_),
+                    ..
+                }
         )
     }
 
@@ -273,6 +295,7 @@ impl CallError {
         | Self::InstanceLost { reason }
         | Self::LinkRejected { reason, .. }
         | Self::StoreUnavailable { reason }
+        | Self::LimitExceeded { reason, .. }
         | Self::Unrecognised {
             message: reason, ..
         } = &mut self

@@ -6,12 +6,13 @@ use crate::{
     name::{ComponentId, FunctionName, InterfaceName, NameError},
     node::Outgoing,
     store::Incarnation,
+    types::ComponentTypes,
     value::{self, Decode, Encode},
     wire::Source,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::{marker::PhantomData, time::Duration};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 /// A component that an operator may call: anyone who holds the lattice key, unless that is switched off.
 #[derive(Debug, Clone)]
@@ -88,6 +89,21 @@ impl Component {
             idempotent: false,
         })
         .await
+    }
+
+    /// What the component exports and imports, as its hosts published it: for tools that call what they were never
+    /// compiled with.
+    ///
+    /// # Errors
+    /// [`CallError::NotServed`] when it does not run now, and [`CallError::StoreUnavailable`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future does nothing.
+    pub async fn types(&self) -> Result<Arc<ComponentTypes>, CallError> {
+        let target = self.id.clone()?;
+        let deadline = Context::new(DEFAULT_DEADLINE).deadline;
+        let node = self.lattice.calling_node(deadline).await?.inner();
+        node.types_of(&target, deadline).await
     }
 
     fn prepare<R>(

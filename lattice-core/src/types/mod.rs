@@ -20,7 +20,8 @@ pub struct ComponentTypes {
     pub exports: BTreeMap<InterfaceName, InterfaceTypes>,
     /// What it calls through links, by interface.
     pub imports: BTreeMap<InterfaceName, InterfaceTypes>,
-    /// The WIT of both as an encoded package, where the component has one.
+    /// The WIT of both, for tools: a WIT package in the component model's binary encoding, with one world, the component's.
+    /// Nothing in a call depends on it. Absent when it is too large or could not be found. The crate `lattice-wit` decodes it.
     pub wit: Option<Bytes>,
 }
 

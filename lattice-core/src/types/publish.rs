@@ -39,7 +39,7 @@ struct ComponentRecord {
 pub enum PublishError {
     /// They are too large for the store.
     #[error(
-        "the types of component `{component}` have {bytes} bytes and the limit is {limit}; split its interfaces over several components, or leave the WIT text out"
+        "the types of component `{component}` have {bytes} bytes and the limit is {limit}; split its interfaces over several components"
     )]
     TooLarge {
         /// The component.

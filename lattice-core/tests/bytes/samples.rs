@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lattice_core::{
     auth::{Auth, LatticeKey},
-    call::{CallError, Part, Ran},
+    call::{CallError, Limit, Part, Ran},
     name::{ComponentId, HostId, LatticeName, LinkName, WormholeId},
     store::{Incarnation, Revision},
     types::Digest,
@@ -91,6 +91,10 @@ pub(crate) fn call_errors() -> Vec<CallError> {
         CallError::Unrecognised {
             ran: Ran::Yes,
             message: text(),
+        },
+        CallError::LimitExceeded {
+            limit: Limit::Cpu(Duration::from_millis(1_500)),
+            reason: text(),
         },
     ]
 }

@@ -9,11 +9,13 @@ use crate::{
     limits::ByteSize,
     transcode::{ExportFunction, FunctionPlan, ImportHandler, link_import},
 };
+use bytes::Bytes;
 use lattice_core::{
     name::{FunctionName, InterfaceName},
     types::{ComponentTypes, InterfaceTypes},
     wire::FunctionKey,
 };
+use lattice_wit::binary;
 use std::{collections::HashMap, sync::Arc};
 use wasmtime::{
     Engine,
@@ -31,6 +33,8 @@ pub(crate) struct Code {
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) types: Arc<ComponentTypes>,
     pub(crate) exports: HashMap<FunctionKey, Arc<Export>>,
+    /// Exports that nobody can call: they are in no interface, and interfaces are what links are for.
+    pub(crate) unreachable: Vec<String>,
     starts_with: ByteSize,
 }
 
@@ -41,31 +45,41 @@ pub(crate) struct Export {
 }
 
 impl Code {
-    pub(crate) fn new(side: &Side, component: Component) -> Result<Self, ActorError> {
+    /// `component` is compiled from `bytes`.
+    pub(crate) fn new(
+        side: &Side,
+        component: &Component,
+        bytes: &[u8],
+    ) -> Result<Self, ActorError> {
         let mut types = ComponentTypes::default();
         let mut linker = side.linker.clone();
         for (name, item) in component.component_type().imports(&side.wasmtime) {
             import(&side.wasmtime, &mut linker, &mut types, name, &item.ty)?;
         }
-        let mut exports = HashMap::new();
+        let (mut exports, mut unreachable) = (HashMap::new(), Vec::new());
         for (name, item) in component.component_type().exports(&side.wasmtime) {
-            if let ComponentItem::ComponentInstance(instance) = &item.ty {
-                let interface = InterfaceName::new(name)?;
-                let functions = export(
-                    &side.wasmtime,
-                    &component,
-                    &mut exports,
-                    &interface,
-                    instance,
-                )?;
-                types.exports.insert(interface, functions);
+            match &item.ty {
+                ComponentItem::ComponentInstance(instance) => {
+                    let interface = InterfaceName::new(name)?;
+                    let functions = export(
+                        &side.wasmtime,
+                        component,
+                        &mut exports,
+                        &interface,
+                        instance,
+                    )?;
+                    types.exports.insert(interface, functions);
+                }
+                ComponentItem::Type(_) => {}
+                _ => unreachable.push(name.to_owned()),
             }
         }
+        types.wit = wit(bytes);
         let pages = component
             .resources_required()
             .and_then(|needs| needs.max_initial_memory_size)
             .unwrap_or(0);
-        let pre = linker.instantiate_pre(&component);
+        let pre = linker.instantiate_pre(component);
         let pre = pre.map_err(|error| ActorError::Invalid {
             reason: format!("{error:#}"),
         })?;
@@ -73,6 +87,7 @@ impl Code {
             pre,
             types: Arc::new(types),
             exports,
+            unreachable,
             starts_with: ByteSize::bytes(pages.saturating_mul(PAGE)),
         })
     }
@@ -86,6 +101,17 @@ impl Code {
             });
         }
         Ok(())
+    }
+}
+
+/// What tools are told of the component. It runs without that too.
+fn wit(component: &[u8]) -> Option<Bytes> {
+    match binary::of_component(component, |import| !builtin::serves(import)) {
+        Ok(bytes) => Some(bytes.into()),
+        Err(error) => {
+            tracing::warn!(%error, "a component's WIT is not published: tools can't show it, nor call it with arguments as text");
+            None
+        }
     }
 }
 

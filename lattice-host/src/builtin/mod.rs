@@ -18,6 +18,8 @@ pub(crate) use function::function;
 pub(crate) use voice::Voice;
 pub(crate) use wasi::{Wasi, linker};
 
+use lattice_core::name::InterfaceName;
+
 /// Packages that are served by the WASI implementation.
 const WASI: [&str; 6] = [
     "wasi:cli",
@@ -36,6 +38,11 @@ pub(crate) fn is_wasi(import: &str) -> bool {
     let supported =
         version.starts_with("0.2.") || (cfg!(feature = "p3") && version.starts_with("0.3."));
     WASI.contains(&package) && supported
+}
+
+/// Whether the host serves an import itself, without a link.
+pub(crate) fn serves(import: &str) -> bool {
+    is_wasi(import) || InterfaceName::new(import).is_ok_and(|name| function::serves(&name))
 }
 
 /// What to do about an import that only a host could serve, but this one doesn't.
@@ -60,7 +67,6 @@ fn split(import: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lattice_core::name::InterfaceName;
 
     #[test]
     fn what_is_built_in_is_known_by_name_and_version() {
@@ -80,9 +86,10 @@ mod tests {
             cfg!(not(feature = "p3"))
         );
         assert!(missing("wasi:keyvalue/store@0.2.0").is_none());
-        let served = |name| function::serves(&InterfaceName::new(name).expect(name));
-        assert!(served("wasi:logging/logging@0.1.0-draft"));
-        assert!(served("lattice:rpc/links@0.1.3"));
-        assert!(!served("lattice:keyvalue/store@0.1.0"));
+        assert!(serves("wasi:logging/logging@0.1.0-draft"));
+        assert!(serves("lattice:rpc/links@0.1.3"));
+        assert!(serves("wasi:cli/environment@0.2.6"));
+        assert!(!serves("lattice:keyvalue/store@0.1.0"));
+        assert!(!serves("no interface"));
     }
 }

@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 /// Stack of a guest's own functions: a recursion some 10,000 frames deep.
-const WASM_STACK: usize = 512 << 10;
+pub(crate) const WASM_STACK: usize = 512 << 10;
 /// A guest's whole stack, with room for what the host does on it while it serves an import: finding the callee, and
 /// entering it when it is an actor, which then has a stack of its own.
 const STACK: usize = 2 << 20;

@@ -9,6 +9,7 @@ mod config;
 mod machine;
 mod ticker;
 
+pub(crate) use config::WASM_STACK;
 pub(crate) use ticker::{TICK, Ticks};
 
 use crate::{
@@ -155,7 +156,7 @@ impl Engine {
             Some(compiled) => compiled,
             None => (&self.0.on_demand, self.0.on_demand.compile(bytes)?),
         };
-        Code::new(side, component)
+        Code::new(side, &component, bytes)
     }
 
     fn lock_codes(&self) -> MutexGuard<'_, HashMap<CodeKey, Weak<Code>>> {

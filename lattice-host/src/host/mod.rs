@@ -142,6 +142,9 @@ impl Host {
             .await
             .map_err(failed)?;
         code.check_memory(limits.memory).map_err(failed)?;
+        for export in &code.unreachable {
+            tracing::warn!(component = %id, export, "an export can't be called, because it is in no interface; export it from a WIT interface");
+        }
         let actor = HostedActor {
             engine: self.0.engine.clone(),
             code,

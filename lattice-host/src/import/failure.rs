@@ -179,6 +179,7 @@ fn kind(error: &CallError) -> &'static str {
         CallError::HostLost { .. } | CallError::HostGone { .. } => "host-lost",
         CallError::InstanceLost { .. } => "instance-lost",
         CallError::CalleeFailed { .. } => "callee-failed",
+        CallError::LimitExceeded { .. } => "limit-exceeded",
         CallError::BadResult { .. } => "bad-result",
         _ => "other",
     }

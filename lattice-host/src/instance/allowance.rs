@@ -1,7 +1,7 @@
 //! Memory and tables of one instance.
 
-use crate::limits::{ByteSize, Limits};
-use std::fmt;
+use crate::limits::Limits;
+use lattice_core::call::Limit;
 use wasmtime::{Error, ResourceLimiter, Result};
 
 /// What an instance has of memory and tables, and what it may have.
@@ -10,7 +10,7 @@ pub(crate) struct Allowance {
     memory: Share,
     tables: Share,
     /// What was asked for in vain, if anything: most likely why the guest failed soon after.
-    denied: Option<Denied>,
+    denied: Option<Limit>,
 }
 
 #[derive(Debug, Default)]
@@ -19,32 +19,6 @@ struct Share {
     limit: usize,
     /// The growth that was allowed last, given back when it failed for another reason.
     last: usize,
-}
-
-/// Something that a guest asked for and did not get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// Memory over this limit.
-    Memory(ByteSize),
-    /// Table elements over this limit.
-    Tables(usize),
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(limit) => write!(
-                f,
-                "it asked for more than its {limit} of memory; raise `Limits::memory`"
-            ),
-            Self::Tables(limit) => {
-                write!(
-                    f,
-                    "it asked for more than its {limit} table elements; raise `Limits::table_elements`"
-                )
-            }
-        }
-    }
 }
 
 impl Allowance {
@@ -61,8 +35,13 @@ impl Allowance {
     }
 
     /// What was asked for in vain.
-    pub(crate) fn denied(&self) -> Option<Denied> {
+    pub(crate) fn denied(&self) -> Option<Limit> {
         self.denied
+    }
+
+    /// Another call begins: what was denied before it is not why it ends.
+    pub(crate) fn forget_denied(&mut self) {
+        self.denied = None;
     }
 
     /// Whether an instance has so much memory that it had better not be used again: guests rarely give any back.
@@ -94,7 +73,7 @@ impl ResourceLimiter for Allowance {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let fits = self.memory.grow(current, desired);
         if !fits {
-            self.denied = Some(Denied::Memory(ByteSize::bytes(self.memory.limit as u64)));
+            self.denied = Some(Limit::Memory(self.memory.limit as u64));
         }
         Ok(fits)
     }
@@ -107,7 +86,7 @@ impl ResourceLimiter for Allowance {
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let fits = self.tables.grow(current, desired);
         if !fits {
-            self.denied = Some(Denied::Tables(self.tables.limit));
+            self.denied = Some(Limit::TableElements(self.tables.limit as u64));
         }
         Ok(fits)
     }
@@ -121,6 +100,7 @@ impl ResourceLimiter for Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ByteSize;
 
     #[test]
     fn memories_of_an_instance_share_one_limit() {
@@ -140,7 +120,7 @@ mod tests {
                 .expect("no error"),
             "the second memory"
         );
-        assert_eq!(allowance.denied(), Some(Denied::Memory(ByteSize::kib(100))));
+        assert_eq!(allowance.denied(), Some(Limit::Memory(100 << 10)));
         allowance
             .memory_grow_failed(Error::msg("denied"))
             .expect("no error");
@@ -157,6 +137,8 @@ mod tests {
         assert!(!allowance.is_bloated());
         assert!(allowance.table_growing(0, 10, None).expect("no error"));
         assert!(!allowance.table_growing(10, 11, None).expect("no error"));
-        assert_eq!(allowance.denied(), Some(Denied::Tables(10)));
+        assert_eq!(allowance.denied(), Some(Limit::TableElements(10)));
+        allowance.forget_denied();
+        assert_eq!(allowance.denied(), None);
     }
 }

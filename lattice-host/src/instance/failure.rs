@@ -1,8 +1,8 @@
 //! Why a guest ended, in the words of a call's answer.
 
 use super::{HostedActor, guest::Guest, vitals::CpuOverrun};
-use crate::transcode::LiftError;
-use lattice_core::call::{CallError, Part};
+use crate::{engine::WASM_STACK, import::CallFailed, transcode::LiftError};
+use lattice_core::call::{CallError, Limit, Part};
 use rustc_demangle::demangle;
 use std::fmt::Write as _;
 use wasmtime::{Error, FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
@@ -24,27 +24,52 @@ pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
             limit: guest.actor.limits.result.as_u64(),
         };
     }
-    CallError::CalleeFailed {
-        reason: reason(error, guest),
+    let reason = reason(error);
+    match limit(error, guest) {
+        Some(limit) => CallError::LimitExceeded { limit, reason },
+        None => CallError::CalleeFailed { reason },
     }
 }
 
-/// What happened to an instance, for calls that were not the cause.
-pub(super) fn reason(error: &Error, guest: &Guest) -> String {
+/// The answer to the calls that were in an instance which another call ended with `error`.
+pub(super) fn loss(error: &CallError) -> String {
+    match error {
+        CallError::LimitExceeded { limit, reason } => {
+            format!("it went over its limit of {limit}: {reason}")
+        }
+        CallError::CalleeFailed { reason } => reason.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The limit that the guest ran into. Memory that it did not get is most likely why it ended, unless it is known to have
+/// ended for another reason.
+fn limit(error: &Error, guest: &Guest) -> Option<Limit> {
+    if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
+        return Some(Limit::Cpu(overrun.budget));
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref() {
+        return Some(Limit::Stack(WASM_STACK as u64));
+    }
+    if error.is::<I32Exit>() || error.is::<CallFailed>() || error.is::<LiftError>() {
+        return None;
+    }
+    guest.allowance.denied()
+}
+
+fn reason(error: &Error) -> String {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return format!("it exited with {code}");
     }
-    if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
-        return overrun.to_string();
-    }
-    let mut reason = match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => "it recursed too deeply: the stack is full".to_owned(),
-        Some(trap) => trap.to_string(),
-        None => told(error),
+    let mut reason = if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
+        overrun.to_string()
+    } else {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => "it recursed too deeply".to_owned(),
+            Some(trap) => trap.to_string(),
+            None => told(error),
+        }
     };
-    if let Some(denied) = guest.allowance.denied() {
-        reason = format!("{denied} ({reason})");
-    }
     if let Some(frames) = error.downcast_ref::<WasmBacktrace>() {
         append_frames(&mut reason, frames);
     }
@@ -71,13 +96,11 @@ fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
 
 /// The answer to a call whose instance could not be made.
 pub(super) fn start_error(error: &Error, guest: &Guest, actor: &HostedActor) -> CallError {
-    match call_error(error, guest) {
-        CallError::CalleeFailed { reason } => {
-            tracing::warn!(component = %actor.id, reason, "an instance could not be started");
-            CallError::CalleeFailed {
-                reason: format!("an instance could not be started: {reason}"),
-            }
-        }
-        other => other,
+    let mut error = call_error(error, guest);
+    if let CallError::CalleeFailed { reason } | CallError::LimitExceeded { reason, .. } = &mut error
+    {
+        tracing::warn!(component = %actor.id, reason, "an instance could not be started");
+        reason.insert_str(0, "an instance could not be started: ");
     }
+    error
 }

@@ -3,7 +3,7 @@
 use super::{
     HostedActor,
     allowance::Allowance,
-    vitals::{UnderWay, Vitals},
+    vitals::{CpuOverrun, UnderWay, Vitals},
 };
 use crate::builtin::Wasi;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use lattice_core::{
     name::{InterfaceName, LinkName},
 };
 use std::{collections::HashMap, sync::Arc};
-use wasmtime::{StoreContextMut, component::GuestTaskId};
+use wasmtime::{StoreContextMut, UpdateDeadline, component::GuestTaskId};
 
 /// The state of one instance.
 pub(crate) struct Guest {
@@ -29,16 +29,29 @@ pub(super) enum Serving {
     One {
         context: Context,
         links: Vec<(String, LinkName)>,
+        /// Ticks that it was seen running.
+        spent: u32,
     },
-    /// Several, told apart by their tasks.
-    Many(HashMap<GuestTaskId, Running>),
+    /// Several.
+    Many(Calls),
+}
+
+/// Calls that one instance serves at once, told apart by their tasks.
+#[derive(Default)]
+pub(super) struct Calls {
+    running: HashMap<GuestTaskId, Running>,
+    /// Ticks spent for nobody: on what a task does after its call has been answered. At most as many as there are tasks:
+    /// their ids are used again.
+    leftover: HashMap<Option<GuestTaskId>, u32>,
 }
 
 /// One of several calls.
 pub(super) struct Running {
     /// What its caller knows it by.
     pub(super) id: u64,
-    pub(super) context: Context,
+    context: Context,
+    /// Ticks that it was seen running.
+    spent: u32,
 }
 
 /// A call that a guest is about to make.
@@ -54,24 +67,47 @@ impl Serving {
         Self::One {
             context,
             links: Vec::new(),
+            spent: 0,
+        }
+    }
+
+    pub(super) fn many() -> Self {
+        Self::Many(Calls::default())
+    }
+}
+
+impl Calls {
+    fn of(&self, tasks: &[GuestTaskId]) -> Option<&Running> {
+        tasks.iter().find_map(|task| self.running.get(task))
+    }
+
+    /// The ticks of the call that `tasks` serve, the youngest first, or of the oldest of them.
+    fn spent(&mut self, tasks: &[GuestTaskId]) -> &mut u32 {
+        let serves = tasks.iter().find(|task| self.running.contains_key(task));
+        match serves.and_then(|task| self.running.get_mut(task)) {
+            Some(call) => &mut call.spent,
+            None => self.leftover.entry(tasks.last().copied()).or_default(),
         }
     }
 }
 
 impl Guest {
     /// A task serves one more call.
-    pub(super) fn begin(&mut self, task: GuestTaskId, call: Running) {
+    pub(super) fn begin(&mut self, task: GuestTaskId, id: u64, context: Context) {
         if let Serving::Many(calls) = &mut self.serving {
-            calls.insert(task, call);
+            let spent = 0;
+            let call = Running { id, context, spent };
+            calls.running.insert(task, call);
+            calls.leftover.remove(&Some(task));
         }
     }
 
-    /// A call ended well: the guest may use its whole budget again.
+    /// A call was answered.
     pub(super) fn finish(&mut self, task: GuestTaskId) {
         if let Serving::Many(calls) = &mut self.serving {
-            calls.remove(&task);
+            calls.running.remove(&task);
         }
-        self.vitals.refresh();
+        self.allowance.forget_denied();
     }
 
     /// Chooses the link for the interface for the call being served.
@@ -100,7 +136,7 @@ pub(crate) fn outgoing(
     function: &FunctionRef,
 ) -> Result<Outgoing, CallError> {
     let (context, link) = match &store.data().serving {
-        Serving::One { context, links } => (*context, chosen(links, function)),
+        Serving::One { context, links, .. } => (*context, chosen(links, function)),
         Serving::Many(_) => {
             // What a guest does after its call has ended is done on behalf of nobody, by the time that all have by default.
             let context = running(&mut store).map_or_else(Context::default, |call| call.context);
@@ -132,14 +168,30 @@ fn chosen(links: &[(String, LinkName)], function: &FunctionRef) -> LinkName {
 
 /// The call that the running task serves, in an instance that serves several.
 pub(super) fn running<'s>(store: &'s mut StoreContextMut<'_, Guest>) -> Option<&'s Running> {
-    let tasks: Vec<GuestTaskId> = store
-        .async_call_stack()
-        .map(Iterator::collect)
-        .unwrap_or_default();
-    let Serving::Many(calls) = &store.data().serving else {
-        return None;
-    };
-    tasks.iter().find_map(|task| calls.get(task))
+    let tasks = tasks(store);
+    match &store.data().serving {
+        Serving::One { .. } => None,
+        Serving::Many(calls) => calls.of(&tasks),
+    }
+}
+
+/// The guest has met a tick: the call that it is serving is charged for it.
+pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDeadline, CpuOverrun> {
+    let vitals = store.data().vitals.clone();
+    if !vitals.ran() {
+        return Ok(UpdateDeadline::Continue(1));
+    }
+    let tasks = tasks(&mut store);
+    vitals.charge(match &mut store.data_mut().serving {
+        Serving::One { spent, .. } => spent,
+        Serving::Many(calls) => calls.spent(&tasks),
+    })
+}
+
+/// The running task and those that wait for it, the youngest first.
+fn tasks(store: &mut StoreContextMut<'_, Guest>) -> Vec<GuestTaskId> {
+    let stack = store.async_call_stack();
+    stack.map(Iterator::collect).unwrap_or_default()
 }
 
 impl Outgoing {

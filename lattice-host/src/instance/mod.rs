@@ -31,7 +31,7 @@ use bytes::Bytes;
 use exclusive::Exclusive;
 use futures_util::FutureExt;
 use lattice_core::{
-    call::{CallError, Context, Ran},
+    call::{CallError, Context, Limit},
     name::ComponentId,
     node::Caller,
     serve::{Answer, Request, Service},
@@ -130,7 +130,12 @@ impl Service for ActorService {
         else {
             return Answer::Later(answer);
         };
-        let late = |_| Err(CallError::DeadlineExceeded { ran: Ran::Maybe });
+        let late = move |_| {
+            Err(CallError::LimitExceeded {
+                limit: Limit::Wall(wall),
+                reason: "it had not answered by then".to_owned(),
+            })
+        };
         Answer::Later(
             tokio::time::timeout(wall, answer)
                 .map(move |answer| answer.unwrap_or_else(late))

@@ -51,9 +51,19 @@ impl Instance {
 
     /// Makes it ready to serve another call, with a full budget.
     pub(super) fn serve_next(&mut self, context: Context) {
-        self.store.data_mut().serving = Serving::one(context);
+        self.serve(Serving::one(context));
+    }
+
+    /// Makes it ready to serve calls beside each other, each with a full budget.
+    pub(super) fn serve_many(&mut self) {
+        self.serve(Serving::many());
+    }
+
+    fn serve(&mut self, serving: Serving) {
+        let guest = self.store.data_mut();
+        guest.serving = serving;
+        guest.allowance.forget_denied();
         self.store.set_epoch_deadline(1);
-        self.vitals.refresh();
     }
 
     /// Whether it had better not be used again.
@@ -111,6 +121,6 @@ fn store(actor: &Arc<HostedActor>, serving: Serving, vitals: Arc<Vitals>) -> Res
     store.set_hostcall_fuel(actor.limits.result.as_usize());
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|store| store.data().vitals.on_tick().map_err(Error::new));
+    store.epoch_deadline_callback(|store| guest::on_tick(store).map_err(Error::new));
     Ok(store)
 }

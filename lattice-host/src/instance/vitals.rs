@@ -6,31 +6,30 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use wasmtime::UpdateDeadline;
 
-/// Counts the ticks that one instance was seen running, and its calls under way.
+/// Tells which ticks one instance was running in, and counts its calls under way.
 ///
-/// A tick counts when the guest meets it while it is being polled. What passes while it waits for others doesn't, and
+/// A tick counts, for the call that the guest then serves, when the guest meets it while it is being polled. What passes while it waits for others doesn't, and
 /// neither does a whole pile of ticks that passed while something else had the processor: it counts as one.
 #[derive(Debug)]
 pub(crate) struct Vitals {
     ticks: Ticks,
     /// The tick at which the guest was last given the processor.
     polled_at: AtomicU64,
-    seen: AtomicU32,
     budget: Option<u32>,
     outgoing: AtomicUsize,
 }
 
 /// A guest used more CPU time than it may.
 #[derive(Debug, thiserror::Error)]
-#[error("it ran for more than {budget:?} of CPU time; do less in one call, or raise `Limits::cpu`")]
+#[error("it was still running")]
 pub(crate) struct CpuOverrun {
-    budget: Duration,
+    pub(super) budget: Duration,
 }
 
 /// One call under way to another component; ends when dropped.
@@ -43,7 +42,6 @@ impl Vitals {
         Self {
             ticks: ticks.clone(),
             polled_at: AtomicU64::new(ticks.now()),
-            seen: AtomicU32::new(0),
             budget: cpu.map(|cpu| u32::try_from(whole_ticks(cpu)).unwrap_or(u32::MAX)),
             outgoing: AtomicUsize::new(0),
         }
@@ -59,15 +57,17 @@ impl Vitals {
         .await
     }
 
-    /// The guest has met a tick: it lets others run, or is ended.
-    pub(crate) fn on_tick(&self) -> Result<UpdateDeadline, CpuOverrun> {
-        if self.ticks.now() == self.polled_at.load(Ordering::Relaxed) {
-            // The tick passed while it waited, and it has only just been given the processor again.
-            return Ok(UpdateDeadline::Continue(1));
-        }
-        let seen = self.seen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+    /// Whether the guest was running when the last tick passed. If not, it waited, and has only just been given the
+    /// processor again.
+    pub(super) fn ran(&self) -> bool {
+        self.ticks.now() != self.polled_at.load(Ordering::Relaxed)
+    }
+
+    /// Charges a tick to whom `spent` is for: the guest lets others run, or is ended.
+    pub(super) fn charge(&self, spent: &mut u32) -> Result<UpdateDeadline, CpuOverrun> {
+        *spent = spent.saturating_add(1);
         match self.budget {
-            Some(budget) if seen > budget => Err(CpuOverrun {
+            Some(budget) if *spent > budget => Err(CpuOverrun {
                 budget: TICK * budget,
             }),
             // The runtime's own way to yield: waking oneself would not let a current-thread runtime see to its timers.
@@ -76,11 +76,6 @@ impl Vitals {
                 Box::pin(tokio::task::yield_now()),
             )),
         }
-    }
-
-    /// A call ended, or a new one starts: the budget is full again.
-    pub(crate) fn refresh(&self) {
-        self.seen.store(0, Ordering::Relaxed);
     }
 
     /// Room for one more call to another component; `None` when there is none.
@@ -103,34 +98,39 @@ impl Drop for UnderWay {
 mod tests {
     use super::*;
 
-    fn is_yield(update: &UpdateDeadline) -> bool {
-        matches!(update, UpdateDeadline::YieldCustom(1, _))
-    }
-
     #[tokio::test]
     async fn ticks_count_only_while_the_guest_runs() {
         let ticks = Ticks::default();
         let vitals = Vitals::new(&ticks, Some(Duration::from_millis(20)));
         vitals
             .watch(async {
-                for _ in 0..2 {
-                    ticks.advance();
-                    assert!(is_yield(&vitals.on_tick().expect("within its budget")));
-                    tokio::task::yield_now().await;
-                }
+                assert!(!vitals.ran());
+                ticks.advance();
+                assert!(vitals.ran());
+                tokio::task::yield_now().await;
                 // Any number of ticks may pass while it waits.
                 for _ in 0..100 {
                     ticks.advance();
                 }
                 tokio::task::yield_now().await;
-                assert!(matches!(vitals.on_tick(), Ok(UpdateDeadline::Continue(1))));
-                ticks.advance();
-                let overrun = vitals.on_tick().err().expect("the third tick of two");
-                assert!(overrun.to_string().contains("20ms"), "{overrun}");
-                vitals.refresh();
-                assert!(is_yield(&vitals.on_tick().expect("a new budget")));
+                assert!(!vitals.ran());
             })
             .await;
+    }
+
+    #[test]
+    fn a_budget_is_spent_tick_by_tick() {
+        let vitals = Vitals::new(&Ticks::default(), Some(Duration::from_millis(15)));
+        let (mut spent, mut other) = (0, 0);
+        for _ in 0..2 {
+            let told = vitals.charge(&mut spent);
+            assert!(matches!(told, Ok(UpdateDeadline::YieldCustom(1, _))));
+        }
+        let overrun = vitals.charge(&mut spent).err().expect("the third of two");
+        assert_eq!(overrun.budget, Duration::from_millis(20), "whole ticks");
+        assert!(vitals.charge(&mut other).is_ok(), "a budget of its own");
+        let unlimited = Vitals::new(&Ticks::default(), None);
+        assert!(unlimited.charge(&mut u32::MAX.clone()).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use lattice_core::{
     serve::Answer,
     value::from_bytes,
 };
-use lattice_host::{Actor, ByteSize, Host, Instances, Limits};
+use lattice_host::{ByteSize, Host, Instances, Limits};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -126,26 +126,6 @@ async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
         "done next"
     );
 }
-
-#[tokio::test]
-async fn a_spinning_call_ends_its_siblings_and_is_told_why() {
-    let lattice = lattice().await;
-    let limits = Limits::default().cpu(Duration::from_millis(100));
-    let spin = Actor::from_bytes(wat::parse_str(SPIN).expect("valid text"));
-    let spin = spin.instances(Instances::warm()).limits(limits);
-    let _host = started(Host::builder(&lattice).actor("spin", spin)).await;
-    let said = reason(call::<()>(&lattice, "spin", "test:spin/it@1.0.0", "spin", ()).await);
-    assert!(said.contains("100ms of CPU time"), "{said}");
-}
-
-/// An `async func` that never gives up the processor.
-const SPIN: &str = r#"(component
-    (core module $m
-      (func (export "spin") (result i32) (loop $l (br $l)) (i32.const 0))
-      (func (export "callback") (param i32 i32 i32) (result i32) (i32.const 0)))
-    (core instance $i (instantiate $m))
-    (func $spin async (canon lift (core func $i "spin") async (callback (core func $i "callback"))))
-    (instance (export "test:spin/it@1.0.0") (export "spin" (func $spin))))"#;
 
 #[tokio::test]
 async fn a_result_over_the_limit_ends_a_shared_instance_too() {

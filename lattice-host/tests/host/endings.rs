@@ -2,8 +2,8 @@
 
 use crate::support::*;
 use bytes::Bytes;
-use lattice_core::call::{CallError, Part, Ran};
-use lattice_host::{ByteSize, Host, Limits};
+use lattice_core::call::{CallError, Limit, Part, Ran};
+use lattice_host::{ByteSize, Host, Instances, Limits};
 use std::time::Duration;
 
 #[tokio::test]
@@ -15,8 +15,6 @@ async fn a_failure_of_the_guest_is_told_with_its_reason() {
     assert!(said.contains("#trap`"), "where it happened: {said}");
     let said = reason(act::<()>(&lattice, "panic", ("on purpose",)).await);
     assert!(said.contains("unreachable"), "{said}");
-    let said = reason(act::<u32>(&lattice, "recurse", (0_u32,)).await);
-    assert!(said.contains("recursed too deeply"), "{said}");
     let said = reason(act::<()>(&lattice, "exit", (7_u8,)).await);
     // WASI 0.2 knows success and failure, and no codes.
     assert_eq!(said, "it exited with 1");
@@ -25,24 +23,75 @@ async fn a_failure_of_the_guest_is_told_with_its_reason() {
     let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
 }
 
+/// Every limit that a guest can run into, each while a neighbour on the host goes on working.
 #[tokio::test]
-async fn a_guest_that_takes_too_much_memory_is_ended() {
-    let lattice = lattice().await;
-    let limits = Limits::default().memory(ByteSize::mib(8));
-    let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
-    let said = reason(act::<()>(&lattice, "hoard", ()).await);
-    assert!(said.contains("8 MiB of memory"), "{said}");
-    let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
+async fn a_limit_is_told_by_its_type_and_neighbours_are_unharmed() {
+    for instances in [Instances::Fresh, Instances::warm()] {
+        let lattice = lattice().await;
+        let limits = Limits::default()
+            .memory(ByteSize::mib(8))
+            .cpu(Duration::from_millis(50));
+        let hostile = actor("mischief").limits(limits).instances(instances);
+        let host = Host::builder(&lattice)
+            .actor("mischief", hostile)
+            .actor("good", actor("mischief").instances(instances));
+        let _host = started(host).await;
+        let neighbour = async || {
+            let sent = Bytes::from_static(b"x");
+            for _ in 0..10 {
+                let back: Bytes = call(&lattice, "good", ACTS, "echo", (sent.clone(),))
+                    .await
+                    .expect("answered");
+                assert_eq!(back, sent);
+            }
+        };
+        let (spun, ()) = tokio::join!(act::<()>(&lattice, "spin", ()), neighbour());
+        assert_eq!(exceeded(spun), Limit::Cpu(Duration::from_millis(50)));
+        let (hoarded, ()) = tokio::join!(act::<()>(&lattice, "hoard", ()), neighbour());
+        assert_eq!(exceeded(hoarded), Limit::Memory(8 << 20));
+        let recurse = act::<u32>(&lattice, "recurse", (0_u32,));
+        let (recursed, ()) = tokio::join!(recurse, neighbour());
+        assert!(matches!(exceeded(recursed), Limit::Stack(bytes) if bytes >= 1 << 16));
+        // And the actor itself is as good as new.
+        let count: u32 = act(&lattice, "count", ()).await.expect("answered");
+        assert_eq!(count, 1);
+        // What failed for no limit's sake is no overrun, whatever was denied in earlier calls.
+        let said = reason(act::<()>(&lattice, "trap", ()).await);
+        assert!(said.contains("unreachable"), "{said}");
+    }
 }
 
 #[tokio::test]
-async fn a_guest_that_takes_too_much_time_is_ended() {
+async fn a_limit_is_told_with_the_place_and_reaches_a_calling_guest_by_its_kind() {
+    let lattice = lattice().await;
+    let limits = Limits::default()
+        .cpu(Duration::from_millis(50))
+        .wall(Duration::from_millis(200));
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief"))
+        .actor("limited", actor("mischief").limits(limits));
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "limited").await;
+    let spun = call::<()>(&lattice, "limited", ACTS, "spin", ()).await;
+    let error = spun.expect_err("it spins");
+    assert_eq!((error.ran(), error.is_retryable()), (Ran::Yes, false));
+    let said = error.to_string();
+    assert!(said.contains("50ms of CPU time"), "{said}");
+    assert!(said.contains("#spin`"), "where it was: {said}");
+    // Waiting is no work, but takes its time.
+    let waited: Result<(), RpcError> = act(&lattice, "wait-ms", (60_000_u32,))
+        .await
+        .expect("a value");
+    let (kind, ran, retryable, message) = waited.expect_err("too long");
+    assert_eq!((kind, ran, retryable), (16, 1, true), "{message}");
+    assert!(message.contains("200ms for a call"), "{message}");
+}
+
+#[tokio::test]
+async fn waiting_takes_no_cpu_time() {
     let lattice = lattice().await;
     let limits = Limits::default().cpu(Duration::from_millis(50));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
-    let said = reason(act::<()>(&lattice, "spin", ()).await);
-    assert!(said.contains("50ms of CPU time"), "{said}");
-    // Waiting is no work.
     act::<()>(&lattice, "sleep-ms", (200_u32,))
         .await
         .expect("it slept");
@@ -53,13 +102,8 @@ async fn a_wall_clock_limit_ends_a_call_whatever_it_does() {
     let lattice = lattice().await;
     let limits = Limits::default().wall(Duration::from_millis(100));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
-    let error = act::<()>(&lattice, "sleep-ms", (60_000_u32,))
-        .await
-        .expect_err("too long");
-    assert!(
-        matches!(error, CallError::DeadlineExceeded { ran: Ran::Maybe }),
-        "{error}"
-    );
+    let slept = act::<()>(&lattice, "sleep-ms", (60_000_u32,)).await;
+    assert_eq!(exceeded(slept), Limit::Wall(Duration::from_millis(100)));
 }
 
 #[tokio::test]
@@ -135,7 +179,7 @@ async fn memory_that_one_call_took_is_not_missed_by_the_next() {
     let limits = Limits::default().memory(ByteSize::mib(16));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
     for _ in 0..20 {
-        reason(act::<()>(&lattice, "hoard", ()).await);
+        exceeded(act::<()>(&lattice, "hoard", ()).await);
         let _: Bytes = act(&lattice, "huge", (900_000_u32,))
             .await
             .expect("there is room again");
@@ -156,8 +200,8 @@ async fn a_guest_that_grows_its_tables_without_end_is_stopped() {
     let actor = lattice_host::Actor::from_bytes(wat::parse_str(text).expect("valid text"));
     let actor = actor.limits(Limits::default().table_elements(5_000));
     let _host = started(Host::builder(&lattice).actor("tables", actor)).await;
-    let said = reason(call::<()>(&lattice, "tables", "test:tables/it@1.0.0", "f", ()).await);
-    assert!(said.contains("5000 table elements"), "{said}");
+    let grown = call::<()>(&lattice, "tables", "test:tables/it@1.0.0", "f", ()).await;
+    assert_eq!(exceeded(grown), Limit::TableElements(5_000));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod actors;
 mod async_calls;
+mod budgets;
 mod calls;
 mod endings;
 mod engines;
@@ -9,6 +10,7 @@ mod failures;
 mod life;
 mod links;
 mod output;
+mod published;
 mod support;
 mod warm;
 mod wasi;

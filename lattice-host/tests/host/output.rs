@@ -9,11 +9,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// A log in memory.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// The lines that hold `what`.
-    fn lines(&self, what: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, what: &str) -> Vec<String> {
         let bytes = self.0.lock().expect("no panic").clone();
         let text = String::from_utf8(bytes).expect("a log is text");
         text.lines()
@@ -23,7 +23,7 @@ impl Log {
     }
 
     /// Of this thread, for as long as the guard lives.
-    fn start(&self) -> tracing::subscriber::DefaultGuard {
+    pub(crate) fn start(&self) -> tracing::subscriber::DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(self.clone())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
-    call::{CallError, Ran},
+    call::{CallError, Limit, Ran},
     link::Link,
     name::{FunctionName, InterfaceName},
     serve::{Answer, Request, Service},
@@ -26,7 +26,7 @@ pub(crate) type RpcError = (u32, u32, bool, String);
 /// Its type.
 pub(crate) const RPC_ERROR: &str = "record { kind: enum { not-linked, link-rejected, link-table-behind, not-served, \
     not-exported, schema-mismatch, bad-arguments, overloaded, stopping, too-many-hops, too-large, deadline, \
-    disconnected, host-lost, instance-lost, callee-failed, bad-result, other }, ran: enum { no, maybe, yes }, \
+    disconnected, host-lost, instance-lost, callee-failed, limit-exceeded, bad-result, other }, ran: enum { no, maybe, yes }, \
     retryable: bool, message: string }";
 
 /// Long enough for a call on a busy machine that is not supposed to end by its deadline.
@@ -108,6 +108,14 @@ pub(crate) fn reason<R: std::fmt::Debug>(result: Result<R, CallError>) -> String
     }
 }
 
+/// The limit that a component went over.
+pub(crate) fn exceeded<R: std::fmt::Debug>(result: Result<R, CallError>) -> Limit {
+    match result.expect_err("a failure") {
+        CallError::LimitExceeded { limit, .. } => limit,
+        other => panic!("failed in another way: {other:?}"),
+    }
+}
+
 type Handler = Box<dyn Fn(Request) -> Answer + Send + Sync>;
 
 /// A native component made of closures.
@@ -159,6 +167,11 @@ impl Native {
                 panic!("`{name}` is called by nobody")
             })
         })
+    }
+
+    /// Publishes these bytes as its WIT.
+    pub(crate) fn publish(&mut self, wit: Vec<u8>) {
+        self.types.wit = Some(wit.into());
     }
 
     pub(crate) fn serve(self) -> Arc<dyn Service> {

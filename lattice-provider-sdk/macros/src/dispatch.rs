@@ -29,9 +29,13 @@ pub(crate) fn description(world: &World<'_>, interface: &Interface<'_>) -> Token
     }
 }
 
-/// The type `World` and its implementations.
-pub(crate) fn world(world: &World<'_>) -> TokenStream {
+/// The type `World` and its implementations. `wit` is the world as bytes, where they are few enough to be published.
+pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
     let docs = docs(world.docs, || format!("The WIT world `{}`.", world.name));
+    let wit = match wit.map(Literal::byte_string) {
+        Some(bytes) => quote!(::core::option::Option::Some(#bytes)),
+        None => quote!(::core::option::Option::None),
+    };
     let served: Vec<_> = world
         .interfaces
         .iter()
@@ -65,6 +69,7 @@ pub(crate) fn world(world: &World<'_>) -> TokenStream {
         impl ::lattice_provider_sdk::world::WitWorld for World {
             const EXPORTS: &'static [&'static ::lattice_provider_sdk::world::Interface] = &[#(#exports),*];
             const IMPORTS: &'static [&'static ::lattice_provider_sdk::world::Interface] = &[#(#imports),*];
+            const WIT: ::core::option::Option<&'static [u8]> = #wit;
         }
 
         impl<Provider__: ::lattice_provider_sdk::Provider #(#handlers)*>

@@ -6,6 +6,7 @@ use crate::{
     source::Source,
     world::{Interface, World},
 };
+use lattice_wit::binary::{self, BinaryError};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use std::{collections::BTreeMap, env, path::PathBuf};
@@ -23,9 +24,19 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
     let world = World::new(&source.resolve, source.world)
         .map_err(|message| syn::Error::new(options.world_span(), message))?;
     let modules = modules(&world);
-    let marker = dispatch::world(&world);
+    let wit = wit(&source).map_err(|message| syn::Error::new(options.world_span(), message))?;
+    let marker = dispatch::world(&world, wit.as_deref());
     let rebuild = rebuild_when_changed(&source.files)?;
     Ok(quote!(#modules #marker #rebuild))
+}
+
+/// The world as the bytes that its components publish; nothing when they would be too many.
+fn wit(source: &Source) -> Result<Option<Vec<u8>>, String> {
+    match binary::of_world(&source.resolve, source.world, |_| true) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(BinaryError::TooLarge { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Documentation: the WIT's own, or else a sentence.

@@ -6,11 +6,7 @@
 use super::line::{End, Job, Line, Reply, State};
 use crate::{
     actor::Instances,
-    instance::{
-        Guest, HostedActor, failure,
-        guest::{Running, Serving},
-        store::Instance,
-    },
+    instance::{Guest, HostedActor, failure, guest::Serving, store::Instance},
     transcode::BoundExport,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -57,7 +53,7 @@ async fn drive(
     idle: Duration,
 ) {
     let _ending = Ending(&state, &actor);
-    let mut instance = match Instance::start(&actor, Serving::Many(HashMap::new())).await {
+    let mut instance = match Instance::start(&actor, Serving::many()).await {
         Ok(instance) => instance,
         Err(error) => return state.ended(End::NotStarted(error)),
     };
@@ -65,7 +61,7 @@ async fn drive(
         Ok(functions) => functions,
         Err(error) => return state.ended(End::NotStarted(error)),
     };
-    instance.vitals.refresh();
+    instance.serve_many();
     let vitals = instance.vitals.clone();
     let result = {
         let serve = async |accessor: &Accessor<Guest>| {
@@ -85,13 +81,11 @@ async fn drive(
             culprit: None,
         },
         Some(Err(error)) => {
-            let culprit = instance
-                .running_call()
-                .map(|call| (call, instance.failure(&error)));
+            let error = instance.failure(&error);
             End::Failed {
                 component,
-                reason: failure::reason(&error, instance.store.data()),
-                culprit,
+                reason: failure::loss(&error),
+                culprit: instance.running_call().map(|call| (call, error)),
             }
         }
         None => End::Failed {
@@ -197,13 +191,7 @@ fn begin<'a>(
         }
     };
     accessor.with(|mut store| {
-        store.data_mut().begin(
-            task,
-            Running {
-                id,
-                context: call.context,
-            },
-        );
+        store.data_mut().begin(task, id, call.context);
     });
     Some(async move {
         let result = running.await;

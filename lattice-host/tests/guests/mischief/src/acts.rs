@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Mischief;
 use crate::exports::lattice_test::mischief::acts::Guest;
@@ -31,6 +31,14 @@ impl Guest for Mischief {
     fn spin() {
         loop {
             black_box(());
+        }
+    }
+
+    async fn grind() {
+        loop {
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_millis(1) {}
+            drop(peer::call_async(Vec::new()).await);
         }
     }
 

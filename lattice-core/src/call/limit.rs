@@ -1,0 +1,110 @@
+//! What a callee may use.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// Something of which a callee may use only so much, and how much that is.
+///
+/// The order of the variants is the wire format: new ones go to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Limit {
+    /// CPU time of one call.
+    Cpu(Duration),
+    /// Time of one call, waiting included.
+    Wall(Duration),
+    /// Memory of one instance, in bytes.
+    Memory(u64),
+    /// Stack of one instance, in bytes.
+    Stack(u64),
+    /// Elements of all tables of one instance together.
+    TableElements(u64),
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Cpu(time) => write!(f, "{time:?} of CPU time"),
+            Self::Wall(time) => write!(f, "{time:?} for a call"),
+            Self::Memory(bytes) => write!(f, "{} of memory", Bytes(bytes)),
+            Self::Stack(bytes) => write!(f, "{} of stack", Bytes(bytes)),
+            Self::TableElements(count) => write!(f, "{count} table elements"),
+        }
+    }
+}
+
+/// A number of bytes as people write it.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: u64 = 1 << 20;
+        const KIB: u64 = 1 << 10;
+        match self.0 {
+            bytes if bytes >= MIB && bytes.is_multiple_of(MIB) => write!(f, "{} MiB", bytes / MIB),
+            bytes if bytes >= KIB && bytes.is_multiple_of(KIB) => write!(f, "{} KiB", bytes / KIB),
+            bytes => write!(f, "{bytes} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{call::CallError, call::Ran, value};
+
+    const ALL: [(Limit, &[u8], &str); 5] = [
+        (
+            Limit::Cpu(Duration::from_millis(1_500)),
+            b"\x00\x01\x80\xca\xb5\xee\x01",
+            "1.5s of CPU time",
+        ),
+        (
+            Limit::Wall(Duration::from_secs(30)),
+            b"\x01\x1e\x00",
+            "30s for a call",
+        ),
+        (
+            Limit::Memory(64 << 20),
+            b"\x02\x80\x80\x80\x20",
+            "64 MiB of memory",
+        ),
+        (
+            Limit::Stack(512 << 10),
+            b"\x03\x80\x80\x20",
+            "512 KiB of stack",
+        ),
+        (
+            Limit::TableElements(1_000),
+            b"\x04\xe8\x07",
+            "1000 table elements",
+        ),
+    ];
+
+    #[test]
+    fn golden_bytes_and_words() {
+        for (limit, golden, words) in ALL {
+            assert_eq!(
+                value::to_bytes(&limit).expect("encodes"),
+                golden,
+                "{limit:?}"
+            );
+            assert_eq!(value::from_bytes(&golden.into()), Ok(limit));
+            assert_eq!(limit.to_string(), words);
+        }
+        assert_eq!(Limit::Memory(1_025).to_string(), "1025 bytes of memory");
+    }
+
+    #[test]
+    fn only_a_limit_of_wall_time_may_have_stopped_a_call_that_had_not_begun() {
+        for (limit, ..) in ALL {
+            let error = CallError::LimitExceeded {
+                limit,
+                reason: String::new(),
+            };
+            let wall = matches!(limit, Limit::Wall(_));
+            let expected = if wall { Ran::Maybe } else { Ran::Yes };
+            assert_eq!((error.ran(), error.is_retryable()), (expected, wall));
+        }
+    }
+}
