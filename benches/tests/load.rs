@@ -39,6 +39,7 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         "local.actor.fresh",
         "memory",
         "nats",
+        "nats.small_beside_bulk",
     ];
     assert_eq!(
         rows.len(),

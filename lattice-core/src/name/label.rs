@@ -1,7 +1,7 @@
 //! Names that are one label: lattices, hosts, components, links.
 
 use super::{NameError, text::text};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 const RULE: &str = "use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or a digit";
 const MAX: usize = 63;
@@ -74,9 +74,12 @@ impl HostId {
     }
 }
 
+/// Most links have this name: shared, not made anew each time.
+static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(|| LinkName("default".into()));
+
 impl Default for LinkName {
     fn default() -> Self {
-        Self("default".into())
+        DEFAULT_LINK.clone()
     }
 }
 

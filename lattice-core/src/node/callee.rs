@@ -30,7 +30,7 @@ use tokio::time::Instant;
 /// Hosts named in one answer at most: more than a caller can use.
 const MAX_KNOWN: usize = 256;
 /// Frames taken in before their replies are sent.
-const BATCH: usize = 16;
+const BATCH: usize = 64;
 /// A frame that takes longer holds up everyone whose frames wait behind it: some provider computes where it should not. Well
 /// over what a busy machine adds by itself.
 const SLOW: Duration = Duration::from_millis(20);

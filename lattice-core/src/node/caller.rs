@@ -4,8 +4,8 @@ use super::{
     Inner,
     line::{Line, lane, token},
     outbox::NotQueued,
-    pending::{Outcome, Span},
-    served::Served,
+    pending::{Outcome, Waits},
+    served::{Begun, Served},
 };
 use crate::{
     call::{CallError, Context, FunctionRef, MAX_HOPS, Part, Ran},
@@ -19,7 +19,9 @@ use crate::{
 use bytes::Bytes;
 use std::{
     fmt,
+    future::poll_fn,
     sync::{Arc, LazyLock, atomic::Ordering},
+    task::Poll,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -274,7 +276,11 @@ impl Inner {
             args: call.args.clone(),
             context: call.context,
         };
-        served.run(request, now).await
+        match served.begin(request, now) {
+            Begun::Done(outcome) => outcome,
+            // Kept apart, so that a call which needs none of it carries none of it around.
+            begun => Box::pin(served.finish(begun)).await,
+        }
     }
 
     async fn call_there(
@@ -293,30 +299,30 @@ impl Inner {
             },
         };
         let _in_flight = line.enter();
-        let span = Span {
+        // The task that opens the slot is the one that awaits it, in this very poll.
+        let caller = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        let waits = Waits {
+            peer: line.token,
             since: now,
             deadline,
+            caller,
         };
-        let overloaded = || CallError::Overloaded {
-            component: call.target.clone(),
-        };
-        let pending = &self.pending;
-        let (answer, early) = pending.open(line.token, span).ok_or_else(overloaded)?;
-        if early {
-            self.busy.notify_one();
-        }
-        let parts = call.parts(answer.id, attempt, now);
-        line.send(
+        let sent = line.send(
             size,
-            |buffer| parts.encode_into(buffer),
-            |frame| pending.sent(answer.id, frame),
-        )
-        .map_err(|refused| match refused {
-            NotQueued::Full => overloaded(),
+            |frame| self.pending.open(waits, frame),
+            |answer, buffer| call.parts(answer.id, attempt, now).encode_into(buffer),
+        );
+        let answer = sent.map_err(|refused| match refused {
+            NotQueued::Full => CallError::Overloaded {
+                component: call.target.clone(),
+            },
             NotQueued::Closed => CallError::HostGone {
                 host: line.peer.host.clone(),
             },
         })?;
+        if answer.early {
+            self.busy.notify_one();
+        }
         answer.await
     }
 

@@ -117,13 +117,13 @@ impl Line {
         self.window.enter(size).await
     }
 
-    /// Queues a call of about `size` bytes, and has it sent. `queued` hears which frame carries it before the frame can leave.
-    pub(crate) fn send(
+    /// Queues a call of about `size` bytes, and has it sent. `admit` hears which frame carries it before the frame can leave.
+    pub(crate) fn send<T>(
         &self,
         size: usize,
-        encode: impl FnOnce(&mut BytesMut),
-        queued: impl FnOnce(u64),
-    ) -> Result<(), NotQueued> {
+        admit: impl FnOnce(u64) -> Option<T>,
+        encode: impl FnOnce(&T, &mut BytesMut),
+    ) -> Result<T, NotQueued> {
         let lane = lane(size);
         let outbox = match lane {
             Lane::Bulk => &self.bulk,
@@ -133,13 +133,14 @@ impl Line {
             }
         };
         self.used.store(true, Ordering::Relaxed);
-        match outbox.push(size, encode, |number| queued(frame_of(lane, number)))? {
+        let (ticket, duty) = outbox.push(size, |number| admit(frame_of(lane, number)), encode)?;
+        match duty {
             Duty::None => {}
             // Nobody else is about to call: waiting for company would only take time.
             Duty::Drain if self.in_flight() <= 1 => outbox.drain(),
             Duty::Drain => outbox.wake(),
         }
-        Ok(())
+        Ok(ticket)
     }
 
     /// Drops what has not left, and answers which frames have.

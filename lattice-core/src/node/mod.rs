@@ -326,7 +326,7 @@ impl Inner {
     fn frame_lost(&self, peer: u64, frame: u64, error: &BusError) {
         let limit = self.connection.bus.max_payload() as u64;
         self.pending.fail(Some(peer), |carried_by| {
-            (carried_by == Some(frame)).then_some(match error {
+            (carried_by == frame).then_some(match error {
                 BusError::TooLarge { .. } => CallError::TooLarge {
                     what: Part::Arguments,
                     limit,
@@ -346,7 +346,6 @@ impl Inner {
         // First nothing more can leave, then it is sure what has.
         let left = line.withdraw(Then::Close);
         let count = self.pending.fail(Some(line.token), |frame| {
-            let frame = frame?;
             let host = peer.host.clone();
             Some(if left.has(frame) {
                 CallError::HostLost { host }

@@ -121,14 +121,15 @@ impl Outbox {
         }
     }
 
-    /// Queues one envelope of about `size` bytes. `queued` hears the number of its frame before the frame can leave.
-    pub(crate) fn push(
+    /// Queues one envelope of about `size` bytes. `admit` is asked first, with the number of the envelope's frame, and before
+    /// that can leave: without its ticket nothing is queued.
+    pub(crate) fn push<T>(
         &self,
         size: usize,
-        encode: impl FnOnce(&mut BytesMut),
-        queued: impl FnOnce(u64),
-    ) -> Result<Duty, NotQueued> {
-        self.queue.push(size, encode, queued)
+        admit: impl FnOnce(u64) -> Option<T>,
+        encode: impl FnOnce(&T, &mut BytesMut),
+    ) -> Result<(T, Duty), NotQueued> {
+        self.queue.push(size, admit, encode)
     }
 
     /// Has the task send what waits, together with what comes until it gets its turn.
@@ -249,12 +250,12 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(
+    fn push<T>(
         &self,
         size: usize,
-        encode: impl FnOnce(&mut BytesMut),
-        queued: impl FnOnce(u64),
-    ) -> Result<Duty, NotQueued> {
+        admit: impl FnOnce(u64) -> Option<T>,
+        encode: impl FnOnce(&T, &mut BytesMut),
+    ) -> Result<(T, Duty), NotQueued> {
         let mut state = self.lock();
         if state.closed {
             return Err(NotQueued::Closed);
@@ -268,23 +269,26 @@ impl Queue {
         {
             state.full.push_back(full);
         }
+        let number = state
+            .open
+            .as_ref()
+            .map_or(state.newest + 1, |open| open.number);
+        let ticket = admit(number).ok_or(NotQueued::Full)?;
         let mut open = match state.open.take() {
             Some(open) => open,
             None => self.open(&mut state, size),
         };
         let before = open.writer.len();
-        let pushed = open.writer.push(encode);
+        let pushed = open.writer.push(|buffer| encode(&ticket, buffer));
         state.waiting += open.writer.len().saturating_sub(before);
-        if pushed.is_ok() {
-            queued(open.number);
-        }
         state.open = Some(open);
         pushed.map_err(|_| NotQueued::Full)?;
-        Ok(if std::mem::replace(&mut state.draining, true) {
+        let duty = if std::mem::replace(&mut state.draining, true) {
             Duty::None
         } else {
             Duty::Drain
-        })
+        };
+        Ok((ticket, duty))
     }
 
     fn open(&self, state: &mut State, size: usize) -> Open {

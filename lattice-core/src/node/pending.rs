@@ -50,18 +50,23 @@ enum State {
 struct Waiting {
     /// Token of the peer that has to answer.
     peer: u64,
-    /// The frame that carries it; unknown until it is queued.
-    frame: Option<u64>,
+    /// The frame that carries it.
+    frame: u64,
     since: Instant,
     deadline: Instant,
-    caller: Option<Waker>,
+    caller: Waker,
 }
 
-/// One call: when it began, and when its caller stops waiting.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
+/// A call that is about to wait.
+#[derive(Debug, Clone)]
+pub(crate) struct Waits {
+    /// Token of the peer that has to answer.
+    pub(crate) peer: u64,
     pub(crate) since: Instant,
+    /// When its caller stops waiting.
     pub(crate) deadline: Instant,
+    /// The task that makes the call, and awaits the answer.
+    pub(crate) caller: Waker,
 }
 
 /// A call's answer to come. Frees the slot when the caller goes away, whatever the reason.
@@ -69,37 +74,53 @@ pub(crate) struct Span {
 pub(crate) struct Answer<'p> {
     pending: &'p Pending,
     pub(crate) id: u64,
+    /// Whether the sweeper has to be told of the call's deadline.
+    pub(crate) early: bool,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The task that opened it is to be woken, and has not awaited it yet.
+    Opened,
+    Awaited,
+    /// The slot is not its any more.
+    Freed,
 }
 
 impl Future for Answer<'_> {
     type Output = Outcome;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if self.step == Step::Opened {
+            // Whatever came since it was opened wakes its task once more.
+            self.step = Step::Awaited;
+            return Poll::Pending;
+        }
         let mut table = self.pending.lock();
         // Only this future frees the slot, so it is there.
-        let Some(slot) = table.slot(self.id) else {
-            return Poll::Ready(Err(CallError::Disconnected { ran: Ran::Maybe }));
-        };
-        match &mut slot.state {
-            State::Waiting(waiting) => {
-                match &mut waiting.caller {
-                    Some(caller) => caller.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
-                Poll::Pending
-            }
-            done => match std::mem::take(done) {
-                State::Done(outcome) => Poll::Ready(outcome),
-                _ => Poll::Ready(Err(CallError::Disconnected { ran: Ran::Maybe })),
-            },
+        if let Some(slot) = table.slot(self.id)
+            && let State::Waiting(waiting) = &mut slot.state
+        {
+            waiting.caller.clone_from(cx.waker());
+            return Poll::Pending;
         }
+        let freed = table.free(self.id);
+        drop(table);
+        self.step = Step::Freed;
+        Poll::Ready(match freed {
+            Some(State::Done(outcome)) => outcome,
+            _ => Err(CallError::Disconnected { ran: Ran::Maybe }),
+        })
     }
 }
 
 impl Drop for Answer<'_> {
     fn drop(&mut self) {
-        let freed = self.pending.lock().free(self.id);
-        drop(freed);
+        if self.step != Step::Freed {
+            let freed = self.pending.lock().free(self.id);
+            drop(freed);
+        }
     }
 }
 
@@ -125,9 +146,9 @@ impl Pending {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot for a call to `peer`, and whether the sweeper has to be told of its deadline; `None` when there are too many
-    /// calls in flight.
-    pub(crate) fn open(&self, peer: u64, span: Span) -> Option<(Answer<'_>, bool)> {
+    /// A slot for a call that `frame` carries; `None` when there are too many calls in flight. The task that waits has to
+    /// await the answer before it does anything else.
+    pub(crate) fn open(&self, call: Waits, frame: u64) -> Option<Answer<'_>> {
         let mut table = self.lock();
         let index = match table.free.pop() {
             Some(index) => index,
@@ -137,55 +158,56 @@ impl Pending {
             }
             None => return None,
         };
+        let Waits {
+            peer,
+            since,
+            deadline,
+            caller,
+        } = call;
         let slot = &mut table.slots[index as usize];
         slot.state = State::Waiting(Waiting {
             peer,
-            frame: None,
-            since: span.since,
-            deadline: span.deadline,
-            caller: None,
+            frame,
+            since,
+            deadline,
+            caller,
         });
         let id = u64::from(slot.generation) << 32 | u64::from(index);
-        let too_late = table.sweep_at.is_none_or(|at| span.deadline < at);
-        if too_late {
-            table.sweep_at = Some(span.deadline);
+        let early = table.sweep_at.is_none_or(|at| deadline < at);
+        if early {
+            table.sweep_at = Some(deadline);
         }
-        Some((Answer { pending: self, id }, too_late))
+        Some(Answer {
+            pending: self,
+            id,
+            early,
+            step: Step::Opened,
+        })
     }
 
-    /// Notes which frame carries the call.
-    pub(crate) fn sent(&self, id: u64, frame: u64) {
-        if let Some(slot) = self.lock().slot(id)
-            && let State::Waiting(waiting) = &mut slot.state
-        {
-            waiting.frame = Some(frame);
-        }
-    }
-
-    /// Replies of `peer` arrived; those that nobody waits for any more, or not from that peer, end nothing. Callers are woken
-    /// together, after the last one.
-    pub(crate) fn complete(&self, peer: u64, replies: impl Iterator<Item = (u64, Outcome)>) {
-        let mut callers = Vec::with_capacity(replies.size_hint().0);
+    /// Replies of `peer` arrived; those that nobody waits for any more, or not from that peer, end nothing. Answers in
+    /// `callers` who is to be woken.
+    pub(crate) fn complete(
+        &self,
+        peer: u64,
+        replies: &mut Vec<(u64, Outcome)>,
+        callers: &mut Vec<Waker>,
+    ) {
         let mut table = self.lock();
-        for (id, outcome) in replies {
+        for (id, outcome) in replies.drain(..) {
             if let Some(slot) = table.slot(id)
                 && matches!(&slot.state, State::Waiting(waiting) if waiting.peer == peer)
             {
                 callers.extend(slot.end(outcome));
             }
         }
-        drop(table);
-        for caller in callers {
-            caller.wake();
-        }
     }
 
-    /// Ends calls to `peer`, or to anyone: each frame (`None`: not queued yet) with what `error` says for it, if anything.
-    /// Answers how many.
+    /// Ends calls to `peer`, or to anyone: each frame with what `error` says for it, if anything. Answers how many.
     pub(crate) fn fail(
         &self,
         peer: Option<u64>,
-        error: impl Fn(Option<u64>) -> Option<CallError>,
+        error: impl Fn(u64) -> Option<CallError>,
     ) -> usize {
         self.end_where(|waiting| {
             let meant = peer.is_none_or(|peer| waiting.peer == peer);
@@ -269,7 +291,7 @@ impl Slot {
     /// Ends the call, and answers who is to be woken.
     fn end(&mut self, outcome: Outcome) -> Option<Waker> {
         match std::mem::replace(&mut self.state, State::Done(outcome)) {
-            State::Waiting(waiting) => waiting.caller,
+            State::Waiting(waiting) => Some(waiting.caller),
             _ => None,
         }
     }
@@ -283,30 +305,38 @@ mod tests {
 
     const OK: Outcome = Ok(Bytes::from_static(b"x"));
 
-    fn span() -> Span {
-        let since = Instant::now();
-        Span {
+    fn waits(peer: u64, since: Instant, within: Duration) -> Waits {
+        Waits {
+            peer,
             since,
-            deadline: since + Duration::from_secs(2),
+            deadline: since + within,
+            caller: Waker::noop().clone(),
         }
     }
 
-    fn open(pending: &Pending, peer: u64) -> Answer<'_> {
-        pending.open(peer, span()).expect("room").0
+    fn try_open(pending: &Pending, peer: u64, frame: u64) -> Option<Answer<'_>> {
+        let call = waits(peer, Instant::now(), Duration::from_secs(2));
+        let mut answer = pending.open(call, frame)?;
+        assert_eq!((&mut answer).now_or_never(), None, "it only waits");
+        Some(answer)
     }
 
-    fn complete(pending: &Pending, id: u64, peer: u64) {
-        pending.complete(peer, std::iter::once((id, OK)));
+    fn open(pending: &Pending, peer: u64, frame: u64) -> Answer<'_> {
+        try_open(pending, peer, frame).expect("room")
+    }
+
+    fn complete(pending: &Pending, id: u64, peer: u64, outcome: Outcome) {
+        pending.complete(peer, &mut vec![(id, outcome)], &mut Vec::new());
     }
 
     #[test]
     fn a_reply_ends_its_own_call_only() {
         let pending = Pending::new(8);
-        let (mut a, mut b) = (open(&pending, 1), open(&pending, 2));
-        complete(&pending, a.id, 2);
+        let (mut a, mut b) = (open(&pending, 1, 1), open(&pending, 2, 1));
+        complete(&pending, a.id, 2, OK);
         assert_eq!((&mut a).now_or_never(), None, "another peer can't answer");
-        complete(&pending, a.id, 1);
-        pending.complete(1, std::iter::once((a.id, Err(CallError::LinkTableBehind))));
+        complete(&pending, a.id, 1, OK);
+        complete(&pending, a.id, 1, Err(CallError::LinkTableBehind));
         assert_eq!((&mut a).now_or_never(), Some(OK), "nor anyone twice");
         assert_eq!((&mut b).now_or_never(), None);
         drop((a, b));
@@ -316,25 +346,23 @@ mod tests {
     #[test]
     fn a_dropped_caller_frees_its_slot_and_a_late_reply_finds_nobody() {
         let pending = Pending::new(1);
-        let answer = open(&pending, 1);
-        assert!(pending.open(1, span()).is_none(), "bounded");
+        let answer = open(&pending, 1, 1);
+        assert!(try_open(&pending, 1, 2).is_none(), "bounded");
         let late = answer.id;
         drop(answer);
-        let mut next = open(&pending, 1);
+        let mut next = open(&pending, 1, 3);
         assert_ne!(next.id, late);
-        complete(&pending, late, 1);
+        complete(&pending, late, 1, OK);
         assert_eq!((&mut next).now_or_never(), None);
     }
 
     #[test]
     fn a_lost_peer_ends_its_calls_frame_by_frame() {
         let pending = Pending::new(8);
-        let (mut a, mut b) = (open(&pending, 1), open(&pending, 1));
-        let _other = open(&pending, 2);
-        pending.sent(a.id, 1);
-        pending.sent(b.id, 2);
+        let (mut a, mut b) = (open(&pending, 1, 1), open(&pending, 1, 2));
+        let _other = open(&pending, 2, 2);
         let count = pending.fail(Some(1), |frame| {
-            (frame == Some(2)).then_some(CallError::LinkTableBehind)
+            (frame == 2).then_some(CallError::LinkTableBehind)
         });
         assert_eq!(count, 1);
         assert_eq!((&mut a).now_or_never(), None);
@@ -343,20 +371,37 @@ mod tests {
     }
 
     #[test]
+    fn what_came_before_the_first_look_wakes_whoever_opened_it() {
+        struct Count(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let count = std::sync::Arc::new(Count(0.into()));
+        let pending = Pending::new(1);
+        let mut call = waits(1, Instant::now(), Duration::from_secs(2));
+        call.caller = count.clone().into();
+        let mut answer = pending.open(call, 1).expect("room");
+        let mut callers = Vec::new();
+        pending.complete(1, &mut vec![(answer.id, OK)], &mut callers);
+        callers.into_iter().for_each(Waker::wake);
+        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert_eq!((&mut answer).now_or_never(), None);
+        assert_eq!((&mut answer).now_or_never(), Some(OK));
+    }
+
+    #[test]
     fn a_sweep_ends_what_is_late_and_tells_who_waits_since_when() {
         let pending = Pending::new(8);
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let from = |since, within| Span {
-            since,
-            deadline: since + within,
-        };
-        let (mut late, told) = pending.open(1, from(start, second)).expect("room");
-        assert!(told, "nobody sweeps yet");
-        let (_old, told) = pending.open(1, from(start, second * 3)).expect("room");
-        assert!(!told, "a sweep comes before that");
-        let (_new, _) = pending
-            .open(1, from(start + second, second * 9))
-            .expect("room");
+        let open = |since, within| pending.open(waits(1, since, within), 1).expect("room");
+        let mut late = open(start, second);
+        assert!(late.early, "nobody sweeps yet");
+        assert_eq!((&mut late).now_or_never(), None);
+        let old = open(start, second * 3);
+        assert!(!old.early, "a sweep comes before that");
+        let _new = open(start + second, second * 9);
         let found = pending.sweep(start + second);
         let ended = (&mut late).now_or_never();
         assert_eq!(

@@ -10,7 +10,7 @@ use crate::{
     call::{CallError, Part},
     wire::{Kind, Lane, Origin, ReplyEnvelope},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -86,9 +86,8 @@ impl ReplyLine {
     fn push(&self, reply: &ReplyEnvelope) -> Result<Option<Lane>, NotQueued> {
         let size = reply.outcome.as_ref().map_or(MAX_ERROR, Bytes::len) + ENVELOPE;
         let lane = lane(size);
-        let duty = self
-            .lane(lane)
-            .push(size, |buffer| reply.encode_into(buffer), |_| {})?;
+        let encode = |(): &(), buffer: &mut BytesMut| reply.encode_into(buffer);
+        let ((), duty) = self.lane(lane).push(size, |_| Some(()), encode)?;
         Ok((duty == Duty::Drain).then_some(lane))
     }
 }

@@ -5,20 +5,22 @@ use super::{
     discovery::QUESTION,
     line::{Line, Step, token},
     outbox::Then,
+    pending::Outcome,
 };
 use crate::{
     bus::{Body as Carried, BusState, Message, Subscription},
     call::{CallError, Ran},
     subject::parse_reply,
     wire::{
-        Beat, Body as _, Discovered, EnvelopeError, Frame, Goodbye, Kind, Origin, Probe, ProbeAck,
+        Beat, Body as _, Discovered, EnvelopeError, Goodbye, Kind, Origin, Probe, ProbeAck,
         ReplyEnvelope, Served, Versions,
     },
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
     sync::{Arc, atomic::Ordering},
+    task::Waker,
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -32,6 +34,8 @@ const BEAT: Duration = Duration::from_secs(1);
 const CROWD: usize = 200;
 /// How soon news (a component more or less, a host that just came) may be told again.
 const NEWS: Duration = Duration::from_millis(50);
+/// Frames of replies taken in before their callers are woken.
+const BATCH: usize = 64;
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// A way to or from a host that was not used for this long is taken down.
@@ -63,32 +67,28 @@ fn beat_interval(hosts: usize) -> Duration {
 
 /// Answers arrive: of calls, probes and questions; or the bus says that nobody was there to answer.
 pub(super) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
+    let mut taken = Taken::default();
     while let Some(message) = replies.next().await {
-        if message.body == Carried::NoResponders {
-            node.nobody_there(&message);
-            continue;
+        node.take_reply(message, &mut taken);
+        for _ in 1..BATCH {
+            let Some(Some(message)) = replies.next().now_or_never() else {
+                break;
+            };
+            node.take_reply(message, &mut taken);
         }
-        let Some(frame) = node.authentic(message) else {
-            continue;
-        };
-        let line = node.lines.load().get(frame.sender()).cloned();
-        if let Some(line) = &line {
-            line.heard();
-        }
-        let taken = match frame.kind() {
-            Kind::Reply => {
-                let peer = line.map_or_else(|| token(frame.sender()), |line| line.token);
-                node.take_results(&frame, peer);
-                Ok(())
-            }
-            _ => frame
-                .envelopes()
-                .try_for_each(|envelope| node.take_answer(frame.kind(), envelope)),
-        };
-        if let Err(error) = taken {
-            node.refuse(&error.to_string());
+        // Together: what they call next then shares a frame.
+        for caller in taken.callers.drain(..) {
+            caller.wake();
         }
     }
+}
+
+/// What a reader of replies uses again and again.
+#[derive(Default)]
+struct Taken {
+    results: Vec<(u64, Outcome)>,
+    /// Whoever is to be woken.
+    callers: Vec<Waker>,
 }
 
 /// Ends calls whose deadline passes, asks after hosts that let calls wait, and ends their calls when they are gone.
@@ -271,18 +271,43 @@ impl Inner {
         }
     }
 
-    fn take_results(&self, frame: &Frame, peer: u64) {
-        let results = frame.envelopes().filter_map(|envelope| {
-            // A reply that nobody waits for any more came after its caller gave up.
-            match ReplyEnvelope::decode(envelope) {
-                Ok(reply) => Some((reply.id, reply.outcome)),
-                Err(error) => {
-                    self.refuse(&error.to_string());
-                    None
-                }
+    fn take_reply(self: &Arc<Self>, message: Message, taken: &mut Taken) {
+        if message.body == Carried::NoResponders {
+            return self.nobody_there(&message);
+        }
+        let Some(frame) = self.authentic(message) else {
+            return;
+        };
+        let lines = self.lines.load();
+        let line = lines.get(frame.sender());
+        if let Some(line) = line {
+            line.heard();
+        }
+        if frame.kind() == Kind::Reply {
+            let peer = line.map_or_else(|| token(frame.sender()), |line| line.token);
+            let results = frame
+                .envelopes()
+                .filter_map(|envelope| self.result_in(envelope));
+            // Read first: callers wait while the table is held.
+            taken.results.extend(results);
+            let Taken { results, callers } = taken;
+            return self.pending.complete(peer, results, callers);
+        }
+        for envelope in frame.envelopes() {
+            if let Err(error) = self.take_answer(frame.kind(), envelope) {
+                self.refuse(&error.to_string());
             }
-        });
-        self.pending.complete(peer, results);
+        }
+    }
+
+    fn result_in(&self, envelope: Bytes) -> Option<(u64, Outcome)> {
+        match ReplyEnvelope::decode(envelope) {
+            Ok(reply) => Some((reply.id, reply.outcome)),
+            Err(error) => {
+                self.refuse(&error.to_string());
+                None
+            }
+        }
     }
 
     fn take_answer(&self, kind: Kind, envelope: Bytes) -> Result<(), EnvelopeError> {
@@ -312,7 +337,7 @@ impl Inner {
         let host = line.peer.host.clone();
         // What that very frame carried never arrived; what went before may have.
         let ended = self.pending.fail(Some(peer), |carried_by| {
-            (carried_by == Some(frame)).then(|| CallError::HostGone { host: host.clone() })
+            (carried_by == frame).then(|| CallError::HostGone { host: host.clone() })
         });
         if ended > 0 || line.asked(frame) {
             self.connection.presence.lost(&line.peer);
@@ -345,11 +370,7 @@ impl Inner {
         for line in self.lines.load().values() {
             let left = line.withdraw(Then::GoOn);
             self.pending.fail(Some(line.token), |frame| {
-                let ran = if left.has(frame?) {
-                    Ran::Maybe
-                } else {
-                    Ran::No
-                };
+                let ran = if left.has(frame) { Ran::Maybe } else { Ran::No };
                 Some(CallError::Disconnected { ran })
             });
         }

@@ -74,6 +74,9 @@ impl<T: DeserializeOwned> Decode for T {
     }
 }
 
+/// Room for what most calls carry, so that encoding it grows nothing.
+const SMALL: usize = 64;
+
 /// Encodes a value that needs no channels.
 ///
 /// # Errors
@@ -88,7 +91,7 @@ impl<T: DeserializeOwned> Decode for T {
 /// # Ok::<_, lattice_core::value::ValueError>(())
 /// ```
 pub fn to_bytes<T: Encode + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
-    let mut buf = BytesMut::new();
+    let mut buf = BytesMut::with_capacity(SMALL);
     value.encode(&mut Channels::none(), &mut buf)?;
     Ok(buf.freeze())
 }

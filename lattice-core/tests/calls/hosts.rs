@@ -50,7 +50,10 @@ async fn another_replica_takes_over_from_a_killed_host() {
             Err(other) => panic!("the other replica answers: {other}"),
         }
     }
-    assert!(lost <= 1, "{lost} calls went to a host that is known to be lost");
+    assert!(
+        lost <= 1,
+        "{lost} calls went to a host that is known to be lost"
+    );
 }
 
 #[tokio::test]
