@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 seconds=$1
 shift
 work=$PWD/target/fuzz
-crates='lattice-core/fuzz'
+crates='lattice-core/fuzz lattice-host/fuzz'
 
 main() {
     build
