@@ -30,6 +30,10 @@ pub use name::name;
 pub use record::record;
 pub use value::value;
 
+// Tests that are built with the targets are instrumented as well, and need the runtime that counts.
+#[cfg(feature = "libfuzzer")]
+use libfuzzer_sys as _;
+
 /// A function of this crate, by name.
 pub type Target = (&'static str, fn(&[u8]));
 
