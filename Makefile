@@ -1,11 +1,12 @@
-# The commands: `make demo`, `make test`, `make bench`, `make faults`, `make soak`. Each fetches or builds what it needs.
+# The commands: `make demo`, `make test`, `make bench`, `make faults`, `make soak`,
+# `make fuzz`. Each fetches or builds what it needs.
 # One profile, one target folder and one selection of packages (all of them, never `-p`) for each, so that features are
 # the same everywhere and wasmtime is compiled once.
 
 CARGO ?= cargo
 GUESTS := target/guests/wasm32-wasip2/release
 
-.PHONY: demo test bench faults soak guests fmt lint docs deny package clean
+.PHONY: demo test bench faults soak fuzz guests fmt lint docs deny package clean
 
 demo: guests
 	$(CARGO) run --release --quiet --example quickstart
@@ -23,9 +24,14 @@ faults: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/faults.sh
 
 ## Ten minutes of mixed calls with kills and restarts: fails when a call hangs or anything grows.
-SECONDS ?= 600
+soak: SECONDS ?= 600
 soak: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/faults.sh soak --seconds $(SECONDS)
+
+## Random bytes for every decoder and the transcoder, SECONDS for each target. Needs a C++ compiler.
+fuzz: SECONDS ?= 60
+fuzz:
+	sh .ci/fuzz.sh $(SECONDS)
 
 ## The WebAssembly components of the examples, tests and benches, compiled from source.
 guests:

@@ -19,7 +19,8 @@ direct() {
 without lattice-core 'wasmtime[a-z-]*'
 without lattice-provider-sdk 'wasmtime[a-z-]*'
 without lattice-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
-direct 'wasmtime[a-z-]*' lattice-host
+# Its fuzz targets compile the transcoder once more.
+direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats lattice-core
 cargo build --release --quiet --package lattice-core --package lattice-provider-sdk
 echo "lattice-core and lattice-provider-sdk build without wasmtime"

@@ -1,0 +1,14 @@
+#!/bin/sh
+# usage: RUSTC_WORKSPACE_WRAPPER=.ci/fuzz-rustc.sh cargo build …
+#
+# Compiles this workspace's own crates for libFuzzer: branches and comparisons are counted, arithmetic and debug assertions
+# are checked. What runs inside of the compiler (macros, build scripts) and what is not ours is compiled as ever.
+case " $* " in
+    *" proc-macro "* | *" build_script_build "* | *" --print"* | *" -vV "*) exec "$@" ;;
+esac
+exec "$@" -C passes=sancov-module \
+    -C llvm-args=-sanitizer-coverage-level=4 \
+    -C llvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -C llvm-args=-sanitizer-coverage-pc-table \
+    -C llvm-args=-sanitizer-coverage-trace-compares \
+    -C debug-assertions -C overflow-checks -C codegen-units=1

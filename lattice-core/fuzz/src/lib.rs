@@ -1,0 +1,49 @@
+//! What is done with the bytes that anybody may send: each function here takes any input, decodes it and checks what must
+//! hold of the result. It panics when something does not.
+//!
+//! | function | decodes | checks |
+//! | --- | --- | --- |
+//! | [`frame`] | frames, and their envelopes by kind | a frame that opens is what would be written |
+//! | [`call`], [`reply`] | the envelopes of calls and their answers | what was read survives being written |
+//! | [`body`] | beat, goodbye, discover, discovered, probe, probe ack | the same |
+//! | [`value`] | arguments and results of many types | read exactly when `postcard` reads it and would write the same |
+//! | [`record`] | links, their status, published types, as they stand in the store | read back the same |
+//! | [`name`] | names, interfaces, functions, store keys | a name is its text, a key says what it is made of |
+//!
+//! Every one of them also fails an input for which a decoder holds more than twice its length and 64 KiB at once (or what
+//! its type takes, where one byte stands for more: see [`allocation`]).
+//!
+//! The fuzz targets in `targets/` give them random bytes, `tests/replay.rs` the corpus.
+
+pub mod allocation;
+mod body;
+mod envelope;
+mod frame;
+mod name;
+mod record;
+mod value;
+
+pub use body::body;
+pub use envelope::{call, reply};
+pub use frame::frame;
+pub use name::name;
+pub use record::record;
+pub use value::value;
+
+// Tests that are built with the targets are instrumented as well, and need the runtime that counts.
+#[cfg(feature = "libfuzzer")]
+use libfuzzer_sys as _;
+
+/// A function of this crate, by name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them, by the names of their folders in `corpus/`.
+pub const TARGETS: [Target; 7] = [
+    ("frame", frame),
+    ("call", call),
+    ("reply", reply),
+    ("body", body),
+    ("value", value),
+    ("record", record),
+    ("name", name),
+];

@@ -1,0 +1,64 @@
+use crate::allocation::bounded_by;
+use bytes::Bytes;
+use lattice_core::{
+    auth::{Auth, TAG_LEN},
+    link::{Link, LinkReports},
+    name::ComponentId,
+    store::{
+        Entry, Incarnation, MemoryStore, Revision, StoreKey,
+        record::{Records, SCHEMA},
+    },
+    types::{ComponentTypes, Digest},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt::Debug, sync::Arc, sync::LazyLock};
+
+const LIFE: Incarnation = Incarnation(7);
+
+/// Everyone who can write is trusted, for what lies behind the check of the tag.
+static RECORDS: LazyLock<Records> =
+    LazyLock::new(|| Records::new(Arc::new(MemoryStore::new()), Auth::trusting()));
+
+static KEY: LazyLock<StoreKey> =
+    LazyLock::new(|| StoreKey::component(&ComponentId::new("kv").expect("a name")));
+
+/// Any bytes stand in the store: the first says where.
+pub fn record(input: &[u8]) {
+    let Some((first, rest)) = input.split_first() else {
+        return;
+    };
+    // Names and entries of maps take more in memory than the bytes that they are read from.
+    match first % 4 {
+        0 => decoded::<Link>(100, rest),
+        1 => decoded::<LinkReports>(100, rest),
+        2 => decoded::<ComponentTypes>(100, rest),
+        _ => decoded::<Digest>(2, rest),
+    }
+}
+
+fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(times: usize, value: &[u8]) {
+    let entry = |value: Bytes| Entry {
+        key: KEY.clone(),
+        value,
+        revision: Revision(1),
+    };
+    // Without a tag, or with what happens to be one.
+    let untagged = entry(Bytes::copy_from_slice(value));
+    let _ = RECORDS.decode::<T>(LIFE, &untagged);
+    let tagged = entry([value, &[0; TAG_LEN]].concat().into());
+    let record = bounded_by(times, value.len(), || RECORDS.decode::<T>(LIFE, &tagged));
+    let Ok(record) = record else { return };
+    let again = RECORDS
+        .encode(LIFE, &KEY, record.generation, &record.body)
+        .expect("what was read can be written");
+    if record.schema == SCHEMA {
+        assert_eq!(again, tagged.value);
+    }
+    let again = RECORDS
+        .decode::<T>(LIFE, &entry(again))
+        .expect("just written");
+    assert_eq!(
+        (again.generation, again.body),
+        (record.generation, record.body)
+    );
+}

@@ -1,0 +1,113 @@
+use crate::allocation::bounded_by;
+use bytes::Bytes;
+use lattice_core::{
+    call::CallError,
+    value::{from_bytes, to_bytes},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Debug,
+};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Everything {
+    id: u32,
+    tags: Vec<String>,
+    raw: Bytes,
+    shape: Option<Shape>,
+    pair: (i16, char),
+    fixed: [u8; 3],
+    marker: Marker,
+    wide: (u128, i128, i32, u64),
+    floats: (f32, f64),
+    outcome: Result<bool, i8>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker;
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Shape {
+    Empty,
+    Circle(u8),
+    Box(u8, u16),
+    Named { name: String },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Tree(Vec<Tree>);
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Chain {
+    End,
+    Next(Box<Chain>),
+}
+
+/// Any bytes are a value: the first says of which type.
+pub fn value(input: &[u8]) {
+    let Some((first, rest)) = input.split_first() else {
+        return;
+    };
+    let bytes = Bytes::copy_from_slice(rest);
+    // What a list takes is its element's size for each byte, and as much again half full while it grows.
+    match first % 20 {
+        0 => like_postcard::<(u8, i8, bool, u16, i16)>(2, &bytes),
+        1 => like_postcard::<(u32, i32, u64, i64)>(2, &bytes),
+        2 => like_postcard::<(u128, i128)>(2, &bytes),
+        3 => like_postcard::<(f32, f64, char, ())>(2, &bytes),
+        4 => like_postcard::<String>(2, &bytes),
+        5 => like_postcard::<(Bytes, Vec<u8>)>(3, &bytes),
+        6 => like_postcard::<Vec<u64>>(24, &bytes),
+        7 => like_postcard::<Vec<String>>(3 * 24, &bytes),
+        8 => like_postcard::<Vec<Shape>>(3 * 24, &bytes),
+        9 => like_postcard::<Vec<Vec<Bytes>>>(6 * 32, &bytes),
+        10 => like_postcard::<Option<Result<Vec<char>, String>>>(12, &bytes),
+        11 => map::<BTreeMap<u16, Option<bool>>>(100, &bytes),
+        12 => map::<BTreeMap<String, Vec<i64>>>(100, &bytes),
+        13 => like_postcard::<Everything>(3 * 24, &bytes),
+        14 => like_postcard::<Vec<Everything>>(100, &bytes),
+        15 => like_postcard::<CallError>(4, &bytes),
+        16 => map::<HashMap<String, u8>>(120, &bytes),
+        // Postcard has no bound on how deep values are nested. Each of the 128 levels makes room for what its count says.
+        17 => written::<Tree>(128 * 24, &bytes),
+        18 => written::<Chain>(2, &bytes),
+        _ => written::<Vec<Marker>>(2, &bytes),
+    }
+}
+
+fn decoded<T: DeserializeOwned>(times: usize, bytes: &Bytes) -> Option<T> {
+    bounded_by(times, bytes.len(), || from_bytes::<T>(bytes)).ok()
+}
+
+/// What is read is what would be written.
+fn written<T: Serialize + DeserializeOwned>(times: usize, bytes: &Bytes) {
+    if let Some(value) = decoded::<T>(times, bytes) {
+        assert_eq!(to_bytes(&value).expect("it was read"), bytes);
+    }
+}
+
+/// A map is read in any order, and so has several encodings: what is read is what `postcard` reads.
+fn map<T>(times: usize, bytes: &Bytes)
+where
+    T: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    if let Some(map) = decoded::<T>(times, bytes) {
+        assert_eq!(postcard::from_bytes(bytes).as_ref(), Ok(&map));
+        let again = to_bytes(&map).expect("it was read");
+        assert_eq!(again.len(), bytes.len());
+        assert_eq!(from_bytes(&again), Ok(map));
+    }
+}
+
+/// Read exactly when `postcard` reads it too, and would write the same.
+fn like_postcard<T: Serialize + DeserializeOwned>(times: usize, bytes: &Bytes) {
+    written::<T>(times, bytes);
+    let ours = decoded::<T>(times, bytes).is_some();
+    let theirs = postcard::take_from_bytes::<T>(bytes)
+        .ok()
+        .filter(|(_, rest)| rest.is_empty())
+        .and_then(|(value, _)| postcard::to_stdvec(&value).ok())
+        .is_some_and(|again| again == *bytes);
+    assert_eq!(ours, theirs, "ours and postcard's");
+}

@@ -1,0 +1,89 @@
+//! The oracle of which wire bytes are a value: what `postcard` reads, and would write again.
+
+use crate::{engine::encoded, types::Ty, values::decode};
+use serde::de::DeserializeOwned;
+use wasmtime::component::Val;
+
+/// The value of type `ty` that is all of `wire`.
+pub(crate) fn read(ty: &Ty, wire: &[u8]) -> Option<Val> {
+    let mut rest = wire;
+    pass(ty, &mut rest)?;
+    if !rest.is_empty() {
+        return None;
+    }
+    // What is long enough and in range can be decoded; what has another spelling is not what would be written.
+    let value = decode(ty, &mut &*wire);
+    (encoded(ty, &value) == wire).then_some(value)
+}
+
+/// Goes past one value, if there is one.
+fn pass(ty: &Ty, wire: &mut &[u8]) -> Option<()> {
+    match ty {
+        Ty::Bool => take::<bool>(wire).map(drop),
+        Ty::S8 | Ty::U8 => take::<u8>(wire).map(drop),
+        Ty::S16 => take::<i16>(wire).map(drop),
+        Ty::U16 => take::<u16>(wire).map(drop),
+        Ty::S32 => take::<i32>(wire).map(drop),
+        Ty::U32 => take::<u32>(wire).map(drop),
+        Ty::S64 => take::<i64>(wire).map(drop),
+        Ty::U64 => take::<u64>(wire).map(drop),
+        Ty::F32 => take::<f32>(wire).map(drop),
+        Ty::F64 => take::<f64>(wire).map(drop),
+        Ty::Char => take::<char>(wire).map(drop),
+        Ty::String => take::<String>(wire).map(drop),
+        Ty::List(element) => {
+            let length = take::<u64>(wire)?;
+            (0..length).try_for_each(|_| pass(element, wire))
+        }
+        Ty::FixedList(element, length) => (0..*length).try_for_each(|_| pass(element, wire)),
+        Ty::Map(key, value) => map(key, value, wire),
+        Ty::Record(fields) | Ty::Tuple(fields) => {
+            fields.iter().try_for_each(|field| pass(field, wire))
+        }
+        Ty::Variant(cases) => {
+            let case = take::<u32>(wire)?;
+            payload(cases.get(case as usize)?.as_ref(), wire)
+        }
+        Ty::Enum(cases) => (take::<u32>(wire)? < *cases).then_some(()),
+        Ty::Option(some) => {
+            let is_some = take::<bool>(wire)?;
+            payload(is_some.then_some(&**some), wire)
+        }
+        Ty::Result(ok, err) => {
+            let is_err = take::<bool>(wire)?;
+            payload(if is_err { err } else { ok }.as_deref(), wire)
+        }
+        Ty::Flags(labels) => match labels {
+            0..=8 => take::<u8>(wire).map(drop),
+            9..=16 => take::<u16>(wire).map(drop),
+            _ => take::<u32>(wire).map(drop),
+        },
+    }
+}
+
+/// A key has one spelling, and comes once.
+fn map(key: &Ty, value: &Ty, wire: &mut &[u8]) -> Option<()> {
+    let length = take::<u64>(wire)?;
+    let mut keys = Vec::new();
+    for _ in 0..length {
+        let before = *wire;
+        pass(key, wire)?;
+        let spelling = &before[..before.len() - wire.len()];
+        if keys.contains(&spelling) {
+            return None;
+        }
+        keys.push(spelling);
+        pass(value, wire)?;
+    }
+    Some(())
+}
+
+fn payload(ty: Option<&Ty>, wire: &mut &[u8]) -> Option<()> {
+    ty.map_or(Some(()), |ty| pass(ty, wire))
+}
+
+fn take<V: DeserializeOwned>(wire: &mut &[u8]) -> Option<V> {
+    let (value, rest) = postcard::take_from_bytes(wire).ok()?;
+    *wire = rest;
+    Some(value)
+}

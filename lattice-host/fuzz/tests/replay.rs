@@ -1,0 +1,40 @@
+//! Every input of the corpus, once: those that the fuzzer started from, and those that it once found a fault with.
+
+use lattice_host_fuzz::{TARGETS, sample, wire};
+use std::{fs, path::Path};
+
+#[test]
+fn the_corpus_does_no_harm() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (name, target) in TARGETS {
+        let folder = corpus.join(name);
+        let inputs: Vec<_> = fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            .map(|file| file.expect("a file").path())
+            .collect();
+        assert!(!inputs.is_empty(), "{name} has no corpus");
+        for input in inputs {
+            println!("{}", input.display());
+            target(&fs::read(&input).expect("readable"));
+        }
+    }
+}
+
+/// Every type of the table, whatever the corpus has of it.
+#[test]
+fn every_type_is_moved() {
+    for first in 0..=u8::MAX {
+        for (_, target) in TARGETS {
+            for second in 0..4 {
+                target(&[first, second]);
+                target(&[&[first, second][..], &[0; 200]].concat());
+                target(&[&[first, second][..], &[8; 200]].concat());
+            }
+        }
+        for seed in 0..20 {
+            let input = sample(first, seed);
+            wire(&input);
+            wire(&input[..input.len() - 1]);
+        }
+    }
+}
