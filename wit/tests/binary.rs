@@ -101,9 +101,10 @@ fn what_is_not_a_world_of_one_component_is_told() {
 
 #[test]
 fn a_world_that_is_too_large_is_refused() {
-    let functions: String = (0..8_000)
+    let functions = (0..8_000)
         .map(|n| format!("function-number-{n}-with-a-long-name: func(a: string);"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let text = format!("package a:b; interface i {{ {functions} }} world w {{ export i; }}");
     let mut resolve = Resolve::new();
     let package = resolve.push_str("large.wit", &text).expect("valid");

@@ -66,15 +66,14 @@ impl Gates {
         let find =
             |told: &HashMap<usize, Told>| told.get(&address(link)).map(|told| told.gate.clone());
         let found = find(&self.told.borrow());
-        let mut gate = match found {
-            Some(gate) => gate,
-            None => {
-                let mut told = self.told.subscribe();
-                let wait = told.wait_for(|told| find(told).is_some());
-                match timeout_at(deadline.min(Instant::now() + TELLING), wait).await {
-                    Ok(Ok(told)) => find(&told).ok_or(CallError::LinkTableBehind)?,
-                    _ => return Err(CallError::LinkTableBehind),
-                }
+        let mut gate = if let Some(gate) = found {
+            gate
+        } else {
+            let mut told = self.told.subscribe();
+            let wait = told.wait_for(|told| find(told).is_some());
+            match timeout_at(deadline.min(Instant::now() + TELLING), wait).await {
+                Ok(Ok(told)) => find(&told).ok_or(CallError::LinkTableBehind)?,
+                _ => return Err(CallError::LinkTableBehind),
             }
         };
         let state = match timeout_at(deadline, gate.wait_for(|state| *state != Gate::Asking)).await

@@ -360,14 +360,13 @@ impl Queue {
                 reply,
                 bytes,
             } = frame.clone();
-            match self.bus.publish(to, reply, bytes).now_or_never() {
-                Some(result) => self.published(number, result),
-                None => {
-                    // Should it have left after all, its receiver drops the second one: they have the same number.
-                    self.lock().refused = Some(frame);
-                    return self.wake.notify_one();
-                }
+            if let Some(result) = self.bus.publish(to, reply, bytes).now_or_never() {
+                self.published(number, result);
+                continue;
             }
+            // Should it have left after all, its receiver drops the second one: they have the same number.
+            self.lock().refused = Some(frame);
+            return self.wake.notify_one();
         }
     }
 

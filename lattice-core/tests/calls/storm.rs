@@ -93,7 +93,9 @@ impl Seat {
         match what {
             0 => self.bus.partition(|_| true),
             1 => self.bus.partition(|to| to.as_str().contains(".reply.")),
-            2 => self.bus.partition(|to| to.as_str().ends_with(".call")),
+            2 => self
+                .bus
+                .partition(|to| to.as_str().rsplit('.').next() == Some("call")),
             3 => self.plug.disconnect(),
             _ => self.clear(),
         }

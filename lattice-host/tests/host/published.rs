@@ -49,8 +49,7 @@ fn signatures(types: &ComponentTypes) -> Shown {
             match letter {
                 ')' if depth == 0 => break,
                 '(' | '<' | '{' => depth += 1,
-                ')' | '}' => depth -= 1,
-                '>' => depth -= 1,
+                ')' | '}' | '>' => depth -= 1,
                 ',' if depth == 0 => name = Some(String::new()),
                 ':' if depth == 0 => names.extend(name.take()),
                 ' ' => {}

@@ -32,9 +32,10 @@ pub(crate) fn description(world: &World<'_>, interface: &Interface<'_>) -> Token
 /// The type `World` and its implementations. `wit` is the world as bytes, where they are few enough to be published.
 pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
     let docs = docs(world.docs, || format!("The WIT world `{}`.", world.name));
-    let wit = match wit.map(Literal::byte_string) {
-        Some(bytes) => quote!(::core::option::Option::Some(#bytes)),
-        None => quote!(::core::option::Option::None),
+    let wit = if let Some(bytes) = wit.map(Literal::byte_string) {
+        quote!(::core::option::Option::Some(#bytes))
+    } else {
+        quote!(::core::option::Option::None)
     };
     let served: Vec<_> = world
         .interfaces
