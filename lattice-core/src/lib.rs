@@ -71,6 +71,7 @@
 pub mod auth;
 pub mod bus;
 pub mod call;
+pub mod desired;
 mod lattice;
 pub mod link;
 pub mod name;
