@@ -54,7 +54,7 @@
 //!
 //! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of all kinds. An actor
 //! that spins, recurses, floods or takes all memory loses its own instance, and nobody else's: a guest gives up the thread
-//! every 10 ms, and what a call leaves behind in a [fresh](Instances::Fresh) instance is gone with it.
+//! every 5 ms, and what a call leaves behind in a [fresh](Instances::Fresh) instance is gone with it.
 //!
 //! # How it is done
 //!

@@ -68,7 +68,7 @@ pub struct Limits {
     /// All linear memories of one instance together; 64 MiB by default. More than fits a slot of the engine's pool means
     /// that instances are made on demand, which takes about twice as long.
     pub memory: ByteSize,
-    /// CPU time of one call, in steps of 10 ms in which it was seen running; 1 s by default. Time spent waiting is free.
+    /// CPU time of one call, in steps of 5 ms in which it was seen running; 1 s by default. Time spent waiting is free.
     pub cpu: Option<Duration>,
     /// Time of one call, waiting included; 30 s by default, though a caller's deadline is usually sooner.
     pub wall: Option<Duration>,

@@ -9,7 +9,12 @@ use lattice_core::{
     node::Caller,
     value::{Decode, Encode, from_bytes, to_bytes},
 };
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, LazyLock},
+};
+
+static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 
 /// Something that can make calls:
 ///
@@ -64,14 +69,13 @@ impl Invoke for Component {
 }
 
 impl Invoke for Caller {
-    async fn invoke(
+    fn invoke(
         &self,
         function: &FunctionRef,
         args: Bytes,
         context: Context,
-    ) -> Result<Bytes, CallError> {
-        self.call(function, &LinkName::default(), args, context)
-            .await
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        self.call(function, &DEFAULT_LINK, args, context)
     }
 }
 

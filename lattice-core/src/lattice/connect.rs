@@ -8,6 +8,7 @@ use crate::{
         memory::{MemoryBus, MemoryNetwork},
     },
     name::{LatticeName, NameError},
+    node::Beside,
     replica::FollowError,
     store::{MemoryStore, Store},
 };
@@ -199,6 +200,7 @@ impl Connect {
         Ok(Lattice(Arc::new(Shared {
             connection,
             node: OnceCell::new(),
+            beside: Beside::default(),
             seat,
         })))
     }

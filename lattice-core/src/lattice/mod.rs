@@ -15,7 +15,7 @@ use crate::{
     call::{CallError, Ran},
     link::Links,
     name::{ComponentId, LatticeName},
-    node::{Announce, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    node::{Announce, Beside, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
     serve::Service,
 };
 use std::{fmt, sync::Arc};
@@ -32,6 +32,7 @@ struct Shared {
     connection: Arc<Connection>,
     /// For calls and services of this process that belong to no host.
     node: OnceCell<Node>,
+    beside: Beside,
     seat: connect::Seat,
 }
 
@@ -162,6 +163,7 @@ impl Lattice {
             self.0.seat.connection(&self.0.connection).await?,
             options,
             announce,
+            &self.0.beside,
         )
         .await
     }

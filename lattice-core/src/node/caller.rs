@@ -213,10 +213,11 @@ impl Inner {
         let here = self
             .served(call.target)
             .filter(|_| !tried.contains(&self.origin));
-        if locality != Locality::Spread
-            && let Some(served) = here
-        {
-            return Some(Route::Here(served));
+        if locality != Locality::Spread {
+            let beside = || self.beside.served(call.target).filter(|_| tried.is_empty());
+            if let Some(served) = here.clone().or_else(beside) {
+                return Some(Route::Here(served));
+            }
         }
         let peers = self.connection.presence.current();
         let there = peers.serving(call.target);

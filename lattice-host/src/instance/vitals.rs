@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn ticks_count_only_while_the_guest_runs() {
         let ticks = Ticks::default();
-        let vitals = Vitals::new(&ticks, Some(Duration::from_millis(20)));
+        let vitals = Vitals::new(&ticks, Some(TICK * 2));
         vitals
             .watch(async {
                 assert!(!vitals.ran());
@@ -120,14 +120,14 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_tick_by_tick() {
-        let vitals = Vitals::new(&Ticks::default(), Some(Duration::from_millis(15)));
+        let vitals = Vitals::new(&Ticks::default(), Some(TICK * 3 / 2));
         let (mut spent, mut other) = (0, 0);
         for _ in 0..2 {
             let told = vitals.charge(&mut spent);
             assert!(matches!(told, Ok(UpdateDeadline::YieldCustom(1, _))));
         }
         let overrun = vitals.charge(&mut spent).err().expect("the third of two");
-        assert_eq!(overrun.budget, Duration::from_millis(20), "whole ticks");
+        assert_eq!(overrun.budget, TICK * 2, "whole ticks");
         assert!(vitals.charge(&mut other).is_ok(), "a budget of its own");
         let unlimited = Vitals::new(&Ticks::default(), None);
         assert!(unlimited.charge(&mut u32::MAX.clone()).is_ok());

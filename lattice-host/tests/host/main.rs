@@ -1,4 +1,4 @@
-//! Hosts that run real components, on in-memory lattices.
+//! Hosts that run real components, on in-memory lattices and over a real nats-server.
 
 mod actors;
 mod async_calls;
@@ -9,7 +9,10 @@ mod engines;
 mod failures;
 mod life;
 mod links;
+#[path = "../../../lattice-core/tests/support/nats.rs"]
+mod nats;
 mod output;
+mod over_nats;
 mod published;
 mod support;
 mod warm;

@@ -96,3 +96,38 @@ async fn settings_are_read_through_wasi_config() {
         assert_eq!(value, expected, "{key}");
     }
 }
+
+/// Asks WASI 0.3 for the time, waits, and asks again; the wait is an `async func`.
+const OF_0_3: &str = r#"(component
+    (import "wasi:clocks/monotonic-clock@0.3.0" (instance $clock
+        (export "now" (func (result u64)))
+        (export "wait-for" (func async (param "how-long" u64)))))
+    (core func $now (canon lower (func $clock "now")))
+    (core func $wait (canon lower (func $clock "wait-for")))
+    (core module $code
+        (import "clock" "now" (func $now (result i64)))
+        (import "clock" "wait-for" (func $wait (param i64)))
+        (func (export "waited") (param i64) (result i64)
+            (local $before i64)
+            (local.set $before (call $now))
+            (call $wait (local.get 0))
+            (i64.sub (call $now) (local.get $before))))
+    (core instance $running (instantiate $code
+        (with "clock" (instance (export "now" (func $now)) (export "wait-for" (func $wait))))))
+    (func $waited async (param "nanoseconds" u64) (result u64)
+        (canon lift (core func $running "waited")))
+    (instance $stopwatch (export "waited" (func $waited)))
+    (export "lattice-test:wasi3/stopwatch@0.1.0" (instance $stopwatch)))"#;
+
+#[tokio::test]
+async fn an_actor_of_wasi_0_3_runs() {
+    let lattice = lattice().await;
+    let actor = Actor::from_bytes(wat::parse_str(OF_0_3).expect("valid text"));
+    let _host = started(Host::builder(&lattice).actor("stopwatch", actor)).await;
+    let asked = 20_000_000_u64;
+    let interface = "lattice-test:wasi3/stopwatch@0.1.0";
+    let waited: u64 = call(&lattice, "stopwatch", interface, "waited", (asked,))
+        .await
+        .expect("answered");
+    assert!(waited >= asked, "{waited} ns");
+}

@@ -7,6 +7,18 @@
 //!                            └────► signature: canonical texts and function keys
 //! ```
 //!
+//! ```
+//! lattice_provider_sdk::provider!({
+//!     inline: "
+//!         package example:count@0.1.0;
+//!         interface counter { add: func(by: u32) -> result<u32, string>; }
+//!         world counting { export counter; }
+//!     ",
+//! });
+//! use example::count::counter::Counter; // the trait to implement
+//! # fn main() {}
+//! ```
+//!
 //! Everything below the entry point works on `proc_macro2` tokens, so that tests can run it as an ordinary function.
 
 #![forbid(unsafe_code)]

@@ -1,0 +1,44 @@
+//! The hosts that one program has joined a lattice with.
+//!
+//! A program that embeds a host and calls from outside of any component, in its own name or in that of a component of its
+//! own, gets to what its own hosts serve without a message, as a component there would.
+
+use super::{Inner, served::Served};
+use crate::name::ComponentId;
+use arc_swap::ArcSwap;
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+/// The hosts of one program. Cheap to clone; clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Beside(Arc<ArcSwap<Vec<Weak<Inner>>>>);
+
+impl Beside {
+    /// One host more; those that are gone are forgotten.
+    pub(super) fn add(&self, host: &Arc<Inner>) {
+        self.0.rcu(|hosts| {
+            let mut hosts = Vec::clone(hosts);
+            hosts.retain(|host| host.strong_count() > 0);
+            hosts.push(Arc::downgrade(host));
+            hosts
+        });
+    }
+
+    /// The component on the least busy of the hosts that serve it.
+    pub(super) fn served(&self, component: &ComponentId) -> Option<Arc<Served>> {
+        let hosts = self.0.load();
+        hosts
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter_map(|host| host.served(component))
+            .min_by_key(|served| served.in_flight())
+    }
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Beside({})", self.0.load().len())
+    }
+}
