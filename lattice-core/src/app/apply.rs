@@ -37,9 +37,9 @@ pub enum PlanError {
     /// Something is wrong with the manifest, by itself or with what there is: everything that was found.
     #[error(transparent)]
     Problems(#[from] Problems),
-    /// It takes more than one commit, and would not be atomic.
+    /// It takes, or deleting it would take, more than one commit, and would not be atomic.
     #[error(
-        "app `{app}` takes {ops} writes at once and the limit is {limit}; split it into several apps"
+        "app `{app}` takes {ops} writes at once and the limit is {limit}; split it into several apps, or apply large changes in steps"
     )]
     TooLarge {
         /// The app.

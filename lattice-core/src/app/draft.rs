@@ -13,7 +13,7 @@ use crate::{
     link::{Link, LinkTable},
     name::AppName,
     store::{
-        Expect, Op, StoreKey,
+        Expect, MAX_OPS, Op, StoreKey,
         record::{RecordError, Records},
     },
 };
@@ -28,6 +28,10 @@ pub(super) struct Draft {
     pub(super) links: Vec<(ManifestPath, Link)>,
     puts: Vec<(StoreKey, Record, Expect)>,
     deletes: Vec<(StoreKey, Expect)>,
+    /// What targets said of links that go.
+    statuses: Vec<StoreKey>,
+    /// How many things the app has in the end.
+    size: usize,
 }
 
 /// What there is, as of one moment.
@@ -113,6 +117,7 @@ impl Draft {
         let mut owns: BTreeSet<StoreKey> = unknown.cloned().collect();
         owns.extend(wants.keys().map(Thing::key));
         draft.drop_all(owned.difference(&owns), present);
+        draft.size = owns.len() + 1;
         let record = AppRecord {
             version: version.cloned(),
             owns,
@@ -153,6 +158,8 @@ impl Draft {
             links: Vec::new(),
             puts: Vec::new(),
             deletes: Vec::new(),
+            statuses: Vec::new(),
+            size: 0,
         }
     }
 
@@ -301,7 +308,7 @@ impl Draft {
                 && present.links.reports(link).is_some()
             {
                 let status = StoreKey::link_status_at(&link.source, &link.interface, &link.name);
-                self.deletes.push((status, Expect::Any));
+                self.statuses.push(status);
             }
             self.deletes.push((key.clone(), expect));
             self.plan.delete.push(thing);
@@ -349,9 +356,9 @@ impl Draft {
         self.puts.push((key, after, expect));
     }
 
-    /// How many operations it takes.
+    /// How many operations it takes, and at least as many as deleting the app will take.
     pub(super) fn ops(&self) -> usize {
-        self.puts.len() + self.deletes.len()
+        (self.puts.len() + self.deletes.len()).max(self.size)
     }
 
     /// The commit that carries it out, the app's own record last.
@@ -364,7 +371,11 @@ impl Draft {
         // What this writer has seen: higher than at any earlier write of these keys.
         let generation = present.links.revision().max(present.desired.revision).0;
         let delete = |(key, expect): &(StoreKey, Expect)| Op::delete(key.clone(), *expect);
-        let mut ops: Vec<Op> = self.deletes.iter().map(delete).collect();
+        // Those for which there is no room stay: they speak of a revision that is gone.
+        let room = MAX_OPS.saturating_sub(self.ops());
+        let status = |key: &StoreKey| Op::delete(key.clone(), Expect::Any);
+        let mut ops: Vec<Op> = self.statuses.iter().take(room).map(status).collect();
+        ops.extend(self.deletes.iter().map(delete));
         for (key, record, expect) in &self.puts {
             let value = record.encode(records, incarnation, key, generation)?;
             ops.push(Op::put(key.clone(), value, *expect));
