@@ -56,6 +56,7 @@
 //! | --- | --- |
 //! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`] |
 //! | what can go wrong with a call | [`call::CallError`] |
+//! | what should run: manifests, plans, records | [`app`], [`desired`] |
 //! | serving | [`serve::Service`], [`node`] |
 //! | keys and tags | [`auth`] |
 //! | a bus or store of your own, faults for tests | [`bus`], [`store`]; feature `test-util` for `FaultBus`, `FaultStore` and the conformance suites |
@@ -68,6 +69,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod call;

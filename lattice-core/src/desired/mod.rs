@@ -1,5 +1,41 @@
 //! Desired state: what a lattice should be, as its store says. Only ever edited, never commanded.
+//!
+//! | key | record |
+//! | --- | --- |
+//! | `actor.<id>` | [`ActorSpec`] |
+//! | `provider.<id>` | [`ProviderSpec`] |
+//! | `wormhole.<id>` | [`WormholeSpec`] |
+//! | `config.<name>` | [`NamedConfig`] |
+//! | `app.<name>` | [`AppRecord`]: an app and what it owns |
+//! | `link.…` | a [`Link`](crate::link::Link) |
+//!
+//! [`Desired`] is all of it as one process knows it; [`Lattice::desired`](crate::Lattice::desired) and
+//! [`follow_desired`](crate::Lattice::follow_desired) give it. Records are written by applying an [`app`](crate::app).
+//!
+//! Hosts of different versions share one store. A field that a reader doesn't know is kept ([`Extra`]) and written back; a record
+//! that can't do without something new names it in its field `needs`, and a reader that doesn't know that takes the record for
+//! unreadable. Neither that nor a spoiled value is ever taken for a deleted one: see [`Desired::unreadable`].
 
+mod image;
+mod limits;
+mod oci;
 mod rules;
+mod schema;
+mod spec;
+mod table;
+mod watch;
 
+pub use image::{DigestError, Image, ImageDigest, ImageError};
+pub use limits::LimitOverrides;
+pub use oci::{OciReference, OciReferenceError};
 pub use rules::{Placement, Replicas, Spread};
+pub use schema::Extra;
+pub use spec::{
+    ActorSpec, AppRecord, InstanceMode, NamedConfig, Passage, ProviderKind, ProviderSpec, Run,
+    WormholeSpec,
+};
+pub use table::{Declared, Desired, Unreadable};
+pub use watch::DesiredWatch;
+
+pub(crate) use schema::{Body, Fields, NotUnderstood};
+pub(crate) use table::{DesiredEvent, Spec, is_desired};

@@ -22,6 +22,7 @@ pub(crate) struct Connection {
     pub(crate) subjects: Subjects,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) auth: Auth,
+    pub(crate) records: Records,
     pub(crate) replica: Replica,
     pub(crate) links: Links,
     pub(crate) types: Types,
@@ -53,12 +54,13 @@ impl Connection {
         let records = Records::new(store, auth.clone());
         let replica = Replica::follow(records.clone()).await?;
         let types = Types::new(records.clone());
-        let links = Links::new(records, replica.clone(), types.clone());
+        let links = Links::new(records.clone(), replica.clone(), types.clone());
         Ok(Self {
             name,
             subjects,
             bus,
             auth,
+            records,
             replica,
             links,
             types,
@@ -75,6 +77,7 @@ impl Connection {
             presence: PresenceKeeper::start(&self.subjects, bus.clone(), self.auth.clone()).await?,
             bus,
             auth: self.auth.clone(),
+            records: self.records.clone(),
             replica: self.replica.clone(),
             links: self.links.clone(),
             types: self.types.clone(),

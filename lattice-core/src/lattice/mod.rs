@@ -13,6 +13,7 @@ pub(crate) use connection::Connection;
 use crate::{
     bus::BusError,
     call::{CallError, Ran},
+    desired::{Desired, DesiredWatch},
     link::Links,
     name::{ComponentId, LatticeName},
     node::{Announce, Beside, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
@@ -88,6 +89,20 @@ impl Lattice {
     /// The lattice's links.
     pub fn links(&self) -> &Links {
         &self.0.connection.links
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    /// What should be, as this process knows it.
+    pub fn desired(&self) -> Arc<Desired> {
+        self.0.connection.replica.desired()
+    }
+
+    /// What should be, and then what it becomes.
+    pub fn follow_desired(&self) -> DesiredWatch {
+        self.0.connection.replica.follow_desired()
     }
 
     /// Every live host and what it serves, as of now.

@@ -1,4 +1,4 @@
-//! Names that are one label: lattices, hosts, components, links.
+//! Names that are one label: lattices, hosts, components, links, wormholes, apps, configs.
 
 use super::{NameError, text::text};
 use std::sync::{Arc, LazyLock};
@@ -56,6 +56,15 @@ label!(
 label!(
     /// Tells several links of one source and interface apart; [`LinkName::default`] is `default`.
     LinkName, "link name"
+);
+
+label!(
+    /// The name of an app: what is declared, changed and deleted together.
+    AppName, "app name"
+);
+label!(
+    /// The name of a set of configuration values that several components share.
+    ConfigName, "config name"
 );
 
 impl HostId {

@@ -2,7 +2,7 @@
 //!
 //! | name | rule | example |
 //! | --- | --- | --- |
-//! | [`LatticeName`], [`HostId`], [`ComponentId`], [`LinkName`], [`WormholeId`] | 1 to 63 of `a-z 0-9 -`, starts with a letter or digit | `edge-1` |
+//! | [`LatticeName`], [`HostId`], [`ComponentId`], [`LinkName`], [`WormholeId`], [`AppName`], [`ConfigName`] | 1 to 63 of `a-z 0-9 -`, starts with a letter or digit | `edge-1` |
 //! | [`InterfaceName`] | `namespace:package/interface`, then `@` and a semantic version | `wasi:keyvalue/store@0.2.0` |
 //! | [`FunctionName`] | a WIT label: words of letters and digits joined by `-` | `list-keys` |
 //!
@@ -15,7 +15,7 @@ mod label;
 mod text;
 
 pub use interface::{FunctionName, InterfaceName};
-pub use label::{ComponentId, HostId, LatticeName, LinkName, WormholeId};
+pub use label::{AppName, ComponentId, ConfigName, HostId, LatticeName, LinkName, WormholeId};
 
 /// A name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]

@@ -1,6 +1,7 @@
 //! From what the store says to what the table takes: authenticated, readable and fresh, or refused.
 
 use crate::{
+    desired::{DesiredEvent, Fields, NotUnderstood, Spec, Unreadable, is_desired},
     link::{Link, LinkKey, LinkReports, TableEvent},
     store::{
         Entry, Incarnation, KeyKind, Revision, StoreKey, WatchEvent,
@@ -10,6 +11,7 @@ use crate::{
 use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    error::Error,
     sync::Arc,
 };
 
@@ -29,6 +31,8 @@ pub(super) struct Intake {
     marks: u64,
     logged: HashSet<StoreKey>,
     refused: u64,
+    /// What the desired state has to take in, until it is asked for.
+    desired: Vec<DesiredEvent>,
 }
 
 /// The last value that was accepted at a key.
@@ -49,6 +53,31 @@ enum Refusal {
     Replayed { generation: u64, known: u64 },
     #[error("it is the link {found}, which belongs at another key")]
     Misplaced { found: LinkKey },
+    #[error(transparent)]
+    NotUnderstood(#[from] NotUnderstood),
+}
+
+impl Refusal {
+    /// Whether a newer version wrote it, as far as one can tell.
+    fn is_newer(&self) -> bool {
+        matches!(
+            self,
+            Self::Record(RecordError::Newer { .. }) | Self::NotUnderstood(_)
+        )
+    }
+
+    /// With its causes.
+    fn reason(&self) -> String {
+        let mut said = vec![self.to_string()];
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            said.push(error.to_string());
+            cause = error.source();
+        }
+        // A transparent error says what its cause says.
+        said.dedup();
+        said.join(": ")
+    }
 }
 
 impl Intake {
@@ -61,7 +90,13 @@ impl Intake {
             marks: 0,
             logged: HashSet::new(),
             refused: 0,
+            desired: Vec::new(),
         }
+    }
+
+    /// What the desired state has to take in since it was last asked.
+    pub(super) fn desired(&mut self) -> std::vec::Drain<'_, DesiredEvent> {
+        self.desired.drain(..)
     }
 
     /// Values refused so far.
@@ -82,6 +117,9 @@ impl Intake {
             WatchEvent::Put(entry) => Some(self.put(&entry)),
             WatchEvent::Delete { key, revision } => {
                 self.mark_gone(&key);
+                if key.kind().as_ref().is_some_and(is_desired) {
+                    self.desired.push(DesiredEvent::Gone(key.clone(), revision));
+                }
                 Some(absent(&key, revision))
             }
             WatchEvent::Snapshot {
@@ -91,6 +129,8 @@ impl Intake {
             } => {
                 self.incarnation = incarnation;
                 self.mark_missing(&entries);
+                self.desired
+                    .push(DesiredEvent::Begin(incarnation, revision));
                 Some(TableEvent::Snapshot {
                     incarnation,
                     revision,
@@ -102,32 +142,74 @@ impl Intake {
 
     fn put(&mut self, entry: &Entry) -> TableEvent {
         let revision = entry.revision;
-        let event = match entry.key.kind() {
-            Some(kind @ KeyKind::Link { .. }) => {
-                self.link(entry, kind).map(|link| TableEvent::Link {
-                    revision,
-                    link: Arc::new(link),
-                })
-            }
-            Some(kind @ KeyKind::LinkStatus { .. }) => {
-                self.body::<LinkReports>(entry)
-                    .map(|reports| match LinkKey::of(kind) {
-                        Some(key) => TableEvent::Reports {
-                            revision,
-                            key,
-                            reports: Arc::new(reports),
-                        },
-                        None => TableEvent::Other { revision },
-                    })
-            }
-            _ => return TableEvent::Other { revision },
+        let Some(kind) = entry.key.kind() else {
+            return TableEvent::Other { revision };
         };
-        event.unwrap_or_else(|refusal| {
-            self.refuse(&entry.key, &refusal);
-            // Fail closed: what can't be read grants nothing, whatever was there before.
-            self.mark_gone(&entry.key);
-            absent(&entry.key, revision)
-        })
+        let is_desired = is_desired(&kind);
+        match self.read(entry, kind) {
+            Ok((event, spec)) => {
+                let put = |spec| DesiredEvent::Put(entry.key.clone(), revision, spec);
+                self.desired.extend(spec.map(put));
+                event
+            }
+            Err(refusal) => {
+                self.refuse(&entry.key, &refusal);
+                if is_desired {
+                    let unreadable = Unreadable::new(entry, refusal.reason(), refusal.is_newer());
+                    let refused = DesiredEvent::Refused(entry.key.clone(), unreadable);
+                    self.desired.push(refused);
+                }
+                // Fail closed: what can't be read grants nothing, whatever was there before.
+                self.mark_gone(&entry.key);
+                absent(&entry.key, revision)
+            }
+        }
+    }
+
+    /// What a value says to the table of links, and to the desired state.
+    fn read(
+        &mut self,
+        entry: &Entry,
+        kind: KeyKind,
+    ) -> Result<(TableEvent, Option<Spec>), Refusal> {
+        let revision = entry.revision;
+        let spec = match kind {
+            KeyKind::Link { .. } => {
+                let link = Arc::new(self.link(entry, kind)?);
+                return Ok((TableEvent::Link { revision, link }, Some(Spec::Link)));
+            }
+            KeyKind::LinkStatus {
+                source,
+                interface,
+                name,
+            } => {
+                let key = LinkKey {
+                    source,
+                    interface,
+                    name,
+                };
+                let reports = Arc::new(self.body::<LinkReports>(entry)?);
+                let event = TableEvent::Reports {
+                    revision,
+                    key,
+                    reports,
+                };
+                return Ok((event, None));
+            }
+            KeyKind::Actor(_) => Spec::Actor(self.spec(entry)?),
+            KeyKind::Provider(_) => Spec::Provider(self.spec(entry)?),
+            KeyKind::Wormhole(_) => Spec::Wormhole(self.spec(entry)?),
+            KeyKind::Config(_) => Spec::Config(self.spec(entry)?),
+            KeyKind::App(_) => Spec::App(self.spec(entry)?),
+            KeyKind::Component(_) | KeyKind::Types(_) => {
+                return Ok((TableEvent::Other { revision }, None));
+            }
+        };
+        Ok((TableEvent::Other { revision }, Some(spec)))
+    }
+
+    fn spec<T: DeserializeOwned>(&mut self, entry: &Entry) -> Result<T, Refusal> {
+        Ok(self.body::<Fields>(entry)?.read()?)
     }
 
     fn link(&mut self, entry: &Entry, kind: KeyKind) -> Result<Link, Refusal> {
@@ -207,7 +289,7 @@ impl Intake {
         }
         if self.logged.len() < MAX_LOGGED {
             self.logged.insert(key.clone());
-            tracing::warn!(%key, reason = %refusal, "a value in the store is refused, as if it were not there; find out who wrote it, then put the link again or delete it");
+            tracing::warn!(%key, reason = %refusal, "a value in the store is refused, as if it were not there; find out who wrote it, then put it again or delete it");
         } else if self.logged.len() == MAX_LOGGED {
             self.logged.insert(key.clone());
             tracing::warn!(

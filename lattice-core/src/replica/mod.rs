@@ -1,10 +1,11 @@
-//! The replica: this process's copy of what the store says of links.
+//! The replica: this process's copy of what the store says of links and of desired state.
 //!
-//! One task per lattice connection follows the store, authenticates what it reads and publishes a [`LinkTable`]. Reading it
-//! takes no lock.
+//! One task per lattice connection follows the store, authenticates what it reads and publishes a [`LinkTable`] and a
+//! [`Desired`]. Reading them takes no lock.
 //!
 //! ```text
 //!  Store ──watch──► Intake (authenticates, refuses, remembers generations) ──► LinkTable ──► TableRef, LinkChanges, wait_for
+//!                                                                              └──► Desired ──► DesiredWatch
 //! ```
 //!
 //! | state | left by |
@@ -29,6 +30,7 @@ pub use changes::LinkChanges;
 pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 
 use crate::{
+    desired::{Desired, DesiredWatch},
     link::LinkTable,
     store::{Incarnation, Revision, StoreError, Watch, WatchEvent, record::Records},
 };
@@ -55,6 +57,8 @@ pub struct Replica {
 #[derive(Debug)]
 struct Shared {
     table: ArcSwap<LinkTable>,
+    /// Published before the table: whoever sees a revision there sees it here.
+    desired: watch::Sender<Arc<Desired>>,
     /// Set after the table it speaks of was published.
     health: watch::Sender<ReplicaHealth>,
     waiters: Semaphore,
@@ -126,6 +130,7 @@ impl Replica {
         let watch = records.store().watch().await?;
         let shared = Arc::new(Shared {
             table: ArcSwap::default(),
+            desired: watch::Sender::default(),
             health: watch::Sender::default(),
             waiters: Semaphore::new(MAX_WAITERS),
         });
@@ -133,6 +138,7 @@ impl Replica {
             shared: shared.clone(),
             intake: Intake::new(records),
             table: LinkTable::default(),
+            desired: Arc::default(),
             health: ReplicaHealth::default(),
         };
         let mut health = shared.health.subscribe();
@@ -158,6 +164,20 @@ impl Replica {
         self.shared.table.load_full()
     }
 
+    /// What should be, as it is known now.
+    pub fn desired(&self) -> Arc<Desired> {
+        self.shared.desired.borrow().clone()
+    }
+
+    /// What should be, and then what it becomes. Whoever looks rarely misses states in between, never the last one.
+    pub fn follow_desired(&self) -> DesiredWatch {
+        DesiredWatch::new(
+            self.clone(),
+            self.shared.desired.subscribe(),
+            self.shared.health.subscribe(),
+        )
+    }
+
     /// How it fares.
     pub fn health(&self) -> ReplicaHealth {
         *self.shared.health.borrow()
@@ -175,6 +195,7 @@ struct Follower {
     shared: Arc<Shared>,
     intake: Intake,
     table: LinkTable,
+    desired: Arc<Desired>,
     health: ReplicaHealth,
 }
 
@@ -210,6 +231,11 @@ impl Follower {
         if let Some(event) = self.intake.take(event) {
             self.table.apply(event);
         }
+        for event in self.intake.desired() {
+            if !self.desired.ignores(&event) {
+                Arc::make_mut(&mut self.desired).apply(event);
+            }
+        }
     }
 
     /// Tells when the store is not the one that was known before.
@@ -242,6 +268,13 @@ impl Follower {
         self.health.incarnation = self.table.incarnation();
         self.health.revision = self.table.revision();
         self.health.refused = self.intake.refused();
+        self.shared.desired.send_if_modified(|published| {
+            let is_new = !Arc::ptr_eq(published, &self.desired) && *published != self.desired;
+            if is_new {
+                published.clone_from(&self.desired);
+            }
+            is_new
+        });
         self.shared.table.store(Arc::new(self.table.clone()));
         self.shared.health.send_replace(self.health);
     }

@@ -5,12 +5,17 @@
 //! status.<source>.<interface>.<link name>    what its target said of it
 //! component.<component>                      the digest of the types that a component was last started with
 //! types.<digest>                             published types, once per digest
+//! actor.<component>                          an actor that should run
+//! provider.<component>                       a provider that should run
+//! wormhole.<wormhole>                        a public endpoint that should be there
+//! config.<name>                              configuration values that components share
+//! app.<name>                                 an app, and the keys that it owns
 //! ```
 //! A part is escaped reversibly to the alphabet of a NATS KV key: letters, digits and `-` stay, every other byte becomes
 //! `=` and two hexadecimal digits. `.` separates. An interface stands with its compatible version (`0.2`, `1`). The store on
 //! NATS keeps the key `fence` to itself.
 
-use crate::name::{ComponentId, InterfaceName, LinkName};
+use crate::name::{AppName, ComponentId, ConfigName, InterfaceName, LinkName, WormholeId};
 use std::{
     fmt::{self, Write as _},
     sync::Arc,
@@ -46,6 +51,16 @@ pub enum KeyKind {
     Component(ComponentId),
     /// Published types by digest (64 hexadecimal digits).
     Types(String),
+    /// An actor that should run.
+    Actor(ComponentId),
+    /// A provider that should run.
+    Provider(ComponentId),
+    /// A public endpoint that should be there.
+    Wormhole(WormholeId),
+    /// Configuration values that components share.
+    Config(ConfigName),
+    /// An app.
+    App(AppName),
 }
 
 impl StoreKey {
@@ -77,6 +92,31 @@ impl StoreKey {
     /// The key of published types; `digest` is hexadecimal.
     pub fn types(digest: &str) -> Self {
         Self(format!("types.{}", escape(digest)).into())
+    }
+
+    /// The key of an actor's desired state.
+    pub fn actor(id: &ComponentId) -> Self {
+        Self(format!("actor.{id}").into())
+    }
+
+    /// The key of a provider's desired state.
+    pub fn provider(id: &ComponentId) -> Self {
+        Self(format!("provider.{id}").into())
+    }
+
+    /// The key of a wormhole.
+    pub fn wormhole(id: &WormholeId) -> Self {
+        Self(format!("wormhole.{id}").into())
+    }
+
+    /// The key of a set of configuration values.
+    pub fn config(name: &ConfigName) -> Self {
+        Self(format!("config.{name}").into())
+    }
+
+    /// The key of an app's record.
+    pub fn app(name: &AppName) -> Self {
+        Self(format!("app.{name}").into())
     }
 
     /// A key read from a store; `None` when it is none of ours.
@@ -113,12 +153,16 @@ impl StoreKey {
             {
                 Some(KeyKind::Types(digest.to_owned()))
             }
+            ["actor", id] => Some(KeyKind::Actor(ComponentId::new(id).ok()?)),
+            ["provider", id] => Some(KeyKind::Provider(ComponentId::new(id).ok()?)),
+            ["wormhole", id] => Some(KeyKind::Wormhole(WormholeId::new(id).ok()?)),
+            ["config", name] => Some(KeyKind::Config(ConfigName::new(name).ok()?)),
+            ["app", name] => Some(KeyKind::App(AppName::new(name).ok()?)),
             _ => None,
         }
     }
 
     /// A key exactly as a store holds it, whoever wrote it.
-    #[cfg(any(feature = "nats", test))]
     pub(crate) fn from_store(text: &str) -> Self {
         Self(text.into())
     }
@@ -202,6 +246,41 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_desired_state_are_golden_and_round_trip() {
+        let id = ComponentId::new("greeter").expect("valid");
+        let wormhole = WormholeId::new("web").expect("valid");
+        let (config, app) = (ConfigName::new("common"), AppName::new("shop"));
+        let (config, app) = (config.expect("valid"), app.expect("valid"));
+        for (key, text, kind) in [
+            (
+                StoreKey::actor(&id),
+                "actor.greeter",
+                KeyKind::Actor(id.clone()),
+            ),
+            (
+                StoreKey::provider(&id),
+                "provider.greeter",
+                KeyKind::Provider(id.clone()),
+            ),
+            (
+                StoreKey::wormhole(&wormhole),
+                "wormhole.web",
+                KeyKind::Wormhole(wormhole),
+            ),
+            (
+                StoreKey::config(&config),
+                "config.common",
+                KeyKind::Config(config),
+            ),
+            (StoreKey::app(&app), "app.shop", KeyKind::App(app)),
+        ] {
+            assert_eq!(key.as_str(), text);
+            assert_eq!(key.kind(), Some(kind));
+            assert_eq!(StoreKey::parse(text), Some(key));
+        }
+    }
+
+    #[test]
     fn foreign_keys_are_refused() {
         for bad in [
             "",
@@ -214,6 +293,11 @@ mod tests {
             "types.xyz",
             "component.",
             "other.a",
+            "actor",
+            "actor.A",
+            "actor.a.b",
+            "app.",
+            "config.a=2eb",
         ] {
             assert_eq!(StoreKey::parse(bad), None, "{bad}");
         }

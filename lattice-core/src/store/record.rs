@@ -41,6 +41,8 @@ use std::sync::Arc;
 
 /// The schema that this version writes, and the newest that it reads.
 pub const SCHEMA: u16 = 1;
+/// The oldest that there is.
+const FIRST_SCHEMA: u16 = 1;
 const HEAD: usize = 2 + 8;
 
 /// A [`Store`] and what authenticates its values. Cheap to clone.
@@ -86,6 +88,14 @@ pub enum RecordError {
         found: u16,
         /// The newest that this version reads.
         newest: u16,
+    },
+    /// Authentic, and of a schema that never was: its writer has a bug.
+    #[error("the value of `{key}` has schema {found}, which no version writes; write it again")]
+    NoSchema {
+        /// The key.
+        key: StoreKey,
+        /// The schema that was found.
+        found: u16,
     },
     /// Authentic, and not what belongs at this key.
     #[error("the value of `{key}` is not what belongs there; write it again")]
@@ -160,7 +170,7 @@ impl Records {
     /// What `entry`, read in this life of the store, says.
     ///
     /// # Errors
-    /// [`RecordError::Forged`], [`RecordError::Newer`], [`RecordError::Malformed`].
+    /// [`RecordError::Forged`], [`RecordError::NoSchema`], [`RecordError::Newer`], [`RecordError::Malformed`].
     pub fn decode<T: DeserializeOwned>(
         &self,
         incarnation: Incarnation,
@@ -182,6 +192,12 @@ impl Records {
         let mut rest = value.slice(..size);
         let schema = rest.get_u16_le();
         let generation = rest.get_u64_le();
+        if schema < FIRST_SCHEMA {
+            return Err(RecordError::NoSchema {
+                key: key.clone(),
+                found: schema,
+            });
+        }
         if schema > SCHEMA {
             return Err(RecordError::Newer {
                 key: key.clone(),
@@ -330,6 +346,14 @@ mod tests {
             error
                 .to_string()
                 .contains("schema 5 and this host reads up to 1")
+        );
+        let none = ours.decode::<Body>(LIFE, &tagged(&ours, 0, b"\x01a\x00\x00"));
+        assert_eq!(
+            none,
+            Err(RecordError::NoSchema {
+                key: key(),
+                found: 0
+            })
         );
         for bad in [
             &b""[..],

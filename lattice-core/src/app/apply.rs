@@ -1,0 +1,411 @@
+//! Planning and applying, against the lattice.
+
+use super::{
+    App, check,
+    draft::{Draft, Present},
+    files,
+    plan::Plan,
+    problem::Problems,
+    want, warning,
+};
+use crate::{
+    Lattice,
+    desired::Desired,
+    lattice::Connection,
+    link::{Link, LinkTable, Misfit},
+    name::{AppName, ComponentId},
+    store::{
+        CommitError, InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey,
+        record::RecordError,
+    },
+    types::{ComponentTypes, TypesError},
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// How long a commit whose answers are lost is tried again: as long as a store may take for one call.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the next attempt waits.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long this process's replica may lag its own write, or someone's that was faster.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why there is no plan. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Something is wrong with the manifest, by itself or with what there is: everything that was found.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// It takes, or deleting it would take, more than one commit, and would not be atomic.
+    #[error(
+        "app `{app}` takes {ops} writes at once and the limit is {limit}; split it into several apps, or apply large changes in steps"
+    )]
+    TooLarge {
+        /// The app.
+        app: AppName,
+        /// What it takes.
+        ops: usize,
+        /// The limit: [`MAX_OPS`].
+        limit: usize,
+    },
+    /// A record can't be written: one of it is too large.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The published types of linked components could not be read.
+    #[error("the types of linked components could not be read; try again when the store is back")]
+    Types(#[source] StoreError),
+    /// There is no such app.
+    #[error("there is no app `{app}`; there are {}", Names(there))]
+    NoSuchApp {
+        /// The app.
+        app: AppName,
+        /// Those that there are.
+        there: Vec<AppName>,
+    },
+}
+
+struct Names<'a>(&'a [AppName]);
+
+impl std::fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            [] => f.write_str("none"),
+            names => {
+                let names: Vec<&str> = names.iter().map(AppName::as_str).collect();
+                write!(f, "`{}`", names.join("`, `"))
+            }
+        }
+    }
+}
+
+/// Why an app was not applied or deleted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// There is no plan. Nothing was written.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Someone changed the same meanwhile. Nothing was written.
+    #[error("`{key}` was changed by someone else meanwhile; look at the plan again and apply anew")]
+    Conflict {
+        /// The key in the store, where the store says which.
+        key: StoreKey,
+    },
+    /// This process follows another life of the store than the one that is there. Nothing was written.
+    #[error("the store was re-created and this process has not seen it yet; try again")]
+    Behind,
+    /// The store does not take it. Nothing was written.
+    #[error("the store refused the records of app `{app}`")]
+    Refused {
+        /// The app.
+        app: AppName,
+        /// What is wrong with them.
+        source: InvalidCommit,
+    },
+    /// The store can't be used. Nothing was written.
+    #[error("app `{app}` could not be written; try again when the store is back")]
+    Store {
+        /// The app.
+        app: AppName,
+        /// What the store said.
+        source: StoreError,
+    },
+    /// The answer was lost, and reading back did not tell. All of it was written, or nothing.
+    #[error(
+        "the answer to the writes of app `{app}` was lost; all of them hold or none, apply it again when the store is back"
+    )]
+    Unknown {
+        /// The app.
+        app: AppName,
+    },
+    /// It holds; this process has not seen it yet.
+    #[error("app `{app}` was written, but this process has not seen it within {} s; nothing need be written again", SEEN_WITHIN.as_secs())]
+    NotSeen {
+        /// The app.
+        app: AppName,
+    },
+}
+
+impl ApplyError {
+    /// Whether the same again may succeed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Conflict { .. }
+                | Self::Behind
+                | Self::Store { .. }
+                | Self::Unknown { .. }
+                | Self::Plan(PlanError::Types(_))
+        )
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The plan that was carried out.
+    pub plan: Plan,
+    /// The revision of the last write; `None` when there was nothing to do.
+    pub revision: Option<Revision>,
+}
+
+impl Lattice {
+    /// What [`apply`](Self::apply) would do now. Writes nothing.
+    ///
+    /// # Errors
+    /// [`PlanError`]; [`PlanError::Problems`] with everything that is wrong, each with its place.
+    pub async fn plan(&self, app: &App) -> Result<Plan, PlanError> {
+        let connection = self.connection();
+        let seen = Seen::now(connection);
+        let draft = draft(connection, &seen, app).await?;
+        seen.ops(connection, &draft)?;
+        Ok(draft.plan)
+    }
+
+    /// Makes of an app what its manifest says, in one atomic commit: what is new is created, what differs changed, what it no
+    /// longer names deleted. Applying it again does nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; [`ApplyError::Conflict`] when someone else was faster.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the app applied, whole, or not.
+    pub async fn apply(&self, app: &App) -> Result<Applied, ApplyError> {
+        let connection = self.connection();
+        let seen = Seen::now(connection);
+        let draft = draft(connection, &seen, app).await?;
+        carry_out(connection, &seen, draft).await
+    }
+
+    /// Deletes an app and everything that it owns, in one atomic commit.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; [`PlanError::NoSuchApp`] when there is none.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the app deleted, whole, or not.
+    pub async fn delete_app(&self, app: &AppName) -> Result<Applied, ApplyError> {
+        let connection = self.connection();
+        let seen = Seen::now(connection);
+        let draft =
+            Draft::without_app(app, seen.present()).ok_or_else(|| PlanError::NoSuchApp {
+                app: app.clone(),
+                there: seen.desired.apps.keys().cloned().collect(),
+            })?;
+        if let Some(problems) = App::nameless(draft.found.clone()) {
+            return Err(PlanError::Problems(problems).into());
+        }
+        carry_out(connection, &seen, draft).await
+    }
+}
+
+/// What this process has seen of the lattice when it decides.
+struct Seen {
+    links: Arc<LinkTable>,
+    desired: Arc<Desired>,
+}
+
+impl Seen {
+    fn now(connection: &Connection) -> Self {
+        Self {
+            links: connection.replica.snapshot(),
+            desired: connection.replica.desired(),
+        }
+    }
+
+    fn present(&self) -> Present<'_> {
+        Present {
+            desired: &self.desired,
+            links: &self.links,
+        }
+    }
+
+    fn ops(&self, connection: &Connection, draft: &Draft) -> Result<Vec<Op>, PlanError> {
+        if draft.ops() > MAX_OPS {
+            return Err(PlanError::TooLarge {
+                app: draft.plan.app.clone(),
+                ops: draft.ops(),
+                limit: MAX_OPS,
+            });
+        }
+        Ok(draft.commit(&connection.records, self.present())?)
+    }
+}
+
+async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft, PlanError> {
+    let manifest = app.manifest();
+    let mut found = check::check(manifest, &std::collections::BTreeSet::new());
+    found.extend(check::check_configs(manifest, seen.desired.configs.keys()));
+    let files = files::read(app).await;
+    let (wants, missing) = want::wants(app, &files, &seen.desired);
+    found.extend(missing);
+    let name = &manifest.name;
+    let mut draft = Draft::of_app(name, manifest.version.as_ref(), &wants, seen.present());
+    found.append(&mut draft.found);
+    let mut types = Known::new(connection);
+    for (path, link) in &draft.links {
+        if let Err(misfit) = types.check(link).await? {
+            found.push((path.clone(), misfit.into()));
+        }
+    }
+    if let Some(problems) = app.problems(found) {
+        return Err(problems.into());
+    }
+    let peers = connection.presence.peers();
+    let warnings = warning::of_hosts(manifest, &seen.desired, &peers);
+    draft.plan.warnings.extend(warnings);
+    Ok(draft)
+}
+
+/// The published types of the components that were asked for.
+struct Known<'a> {
+    connection: &'a Connection,
+    types: HashMap<ComponentId, Option<Arc<ComponentTypes>>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            types: HashMap::new(),
+        }
+    }
+
+    async fn check(&mut self, link: &Link) -> Result<Result<(), Misfit>, PlanError> {
+        let source = self.of(&link.source).await?;
+        let target = self.of(&link.target).await?;
+        Ok(link.check(source.as_deref(), target.as_deref()))
+    }
+
+    async fn of(&mut self, id: &ComponentId) -> Result<Option<Arc<ComponentTypes>>, PlanError> {
+        if let Some(known) = self.types.get(id) {
+            return Ok(known.clone());
+        }
+        let types = match self.connection.types.of(id).await {
+            Ok(types) => types,
+            Err(TypesError::Store(error)) => return Err(PlanError::Types(error)),
+            // Unusable types are checked at call time, as those of a component that was never started.
+            Err(unusable) => {
+                tracing::warn!(component = %id, reason = %unusable, "an app is applied without checking this component's types");
+                None
+            }
+        };
+        self.types.insert(id.clone(), types.clone());
+        Ok(types)
+    }
+}
+
+async fn carry_out(
+    connection: &Connection,
+    seen: &Seen,
+    draft: Draft,
+) -> Result<Applied, ApplyError> {
+    let ops = seen.ops(connection, &draft)?;
+    let plan = draft.plan;
+    if ops.is_empty() {
+        let revision = None;
+        return Ok(Applied { plan, revision });
+    }
+    let writing = Writing {
+        connection,
+        seen,
+        app: &plan.app,
+        ops,
+    };
+    let revision = Some(writing.write().await?);
+    Ok(Applied { plan, revision })
+}
+
+/// One commit, until it is known whether it holds.
+struct Writing<'a> {
+    connection: &'a Connection,
+    seen: &'a Seen,
+    app: &'a AppName,
+    ops: Vec<Op>,
+}
+
+impl Writing<'_> {
+    async fn write(&self) -> Result<Revision, ApplyError> {
+        let store = self.connection.records.store();
+        let incarnation = store.incarnation().await.map_err(|e| self.failed(e))?;
+        if incarnation != self.seen.desired.incarnation {
+            return Err(ApplyError::Behind);
+        }
+        let revision = self.commit().await?;
+        let has_seen = |table: &LinkTable| table.has_seen(incarnation, revision);
+        let until = Instant::now() + SEEN_WITHIN;
+        if self.connection.replica.until(until, has_seen).await {
+            Ok(revision)
+        } else {
+            let app = self.app.clone();
+            Err(ApplyError::NotSeen { app })
+        }
+    }
+
+    /// Commits, and again while the answer is lost: what was written already is not as the next attempt expects it.
+    async fn commit(&self) -> Result<Revision, ApplyError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut may_hold = false;
+        loop {
+            match self
+                .connection
+                .records
+                .store()
+                .commit(self.ops.clone())
+                .await
+            {
+                Ok(revision) => return Ok(revision),
+                Err(CommitError::Conflict { key }) => {
+                    return match self.holds(may_hold).await {
+                        Some(revision) => Ok(revision),
+                        None => Err(self.conflict(key).await),
+                    };
+                }
+                Err(CommitError::Unknown) => may_hold = true,
+                Err(CommitError::Invalid(source)) => {
+                    let app = self.app.clone();
+                    return Err(ApplyError::Refused { app, source });
+                }
+                Err(CommitError::Store(source)) if !may_hold => return Err(self.failed(source)),
+                Err(CommitError::Store(_)) => {}
+            }
+            if let Some(revision) = self.holds(may_hold).await {
+                return Ok(revision);
+            }
+            if Instant::now() >= deadline {
+                let app = self.app.clone();
+                return Err(ApplyError::Unknown { app });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The revision of this commit, when an answer was lost and reading back tells that it holds.
+    async fn holds(&self, may_hold: bool) -> Option<Revision> {
+        let last = self.ops.last().filter(|_| may_hold)?;
+        let store = self.connection.records.store();
+        let entry = store.read(last.key.clone()).await.ok()?;
+        match (&last.value, entry) {
+            (Some(ours), Some(entry)) if entry.value == *ours => Some(entry.revision),
+            // A deletion of what was expected to be there, and is not: nobody else has deleted it more than we have.
+            (None, None) => Some(self.seen.desired.revision),
+            _ => None,
+        }
+    }
+
+    /// Waits for what someone else wrote, so that whoever tries again at once decides by it.
+    async fn conflict(&self, key: StoreKey) -> ApplyError {
+        let before = self.seen.links.revision();
+        let moved = |table: &LinkTable| table.revision() > before;
+        let until = Instant::now() + SEEN_WITHIN;
+        self.connection.replica.until(until, moved).await;
+        ApplyError::Conflict { key }
+    }
+
+    fn failed(&self, source: StoreError) -> ApplyError {
+        let app = self.app.clone();
+        ApplyError::Store { app, source }
+    }
+}

@@ -1,0 +1,243 @@
+//! What is wrong with a manifest by itself. Pure.
+
+use super::{
+    AppManifest, SpreadManifest,
+    problem::{ManifestPath, ProblemKind, nearest},
+};
+use crate::{
+    desired::Run,
+    link::LinkKey,
+    name::{ComponentId, ConfigName},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A problem and the part of the manifest that has it.
+pub(super) type Found = (ManifestPath, ProblemKind);
+
+/// Everything that is wrong with it. `also` names components that were declared, though not as they should be.
+pub(super) fn check(manifest: &AppManifest, also: &BTreeSet<ComponentId>) -> Vec<Found> {
+    let mut check = Check {
+        manifest,
+        also,
+        found: Vec::new(),
+    };
+    check.components();
+    check.placements();
+    check.providers();
+    check.links();
+    check.wormholes();
+    check.found
+}
+
+struct Check<'a> {
+    manifest: &'a AppManifest,
+    also: &'a BTreeSet<ComponentId>,
+    found: Vec<Found>,
+}
+
+impl Check<'_> {
+    fn add(&mut self, path: ManifestPath, kind: ProblemKind) {
+        self.found.push((path, kind));
+    }
+
+    fn bad(&mut self, path: ManifestPath, reason: &str) {
+        let reason = reason.to_owned();
+        self.add(path, ProblemKind::BadValue { reason });
+    }
+
+    fn components(&mut self) {
+        for id in self.manifest.providers.keys() {
+            if self.manifest.actors.contains_key(id) {
+                self.twice(ManifestPath::of(["providers", id.as_str()]), id, "an actor");
+            }
+        }
+        for (at, id) in self.manifest.external.iter().enumerate() {
+            let first = if self.manifest.actors.contains_key(id) {
+                "an actor"
+            } else if self.manifest.providers.contains_key(id) {
+                "a provider"
+            } else {
+                continue;
+            };
+            self.twice(ManifestPath::of(["external"]).item(at), id, first);
+        }
+    }
+
+    fn twice(&mut self, path: ManifestPath, id: &ComponentId, first: &'static str) {
+        let id = id.clone();
+        self.add(path, ProblemKind::DuplicateComponent { id, first });
+    }
+
+    fn placements(&mut self) {
+        let manifest = self.manifest;
+        for (id, actor) in &manifest.actors {
+            let path = ManifestPath::of(["actors", id.as_str()]);
+            self.placement(&path, &actor.require, &actor.exclude, &actor.spread);
+        }
+        for (id, provider) in &manifest.providers {
+            let path = ManifestPath::of(["providers", id.as_str()]);
+            self.placement(
+                &path,
+                &provider.require,
+                &provider.exclude,
+                &provider.spread,
+            );
+        }
+    }
+
+    fn placement(
+        &mut self,
+        path: &ManifestPath,
+        require: &BTreeMap<String, String>,
+        exclude: &BTreeMap<String, String>,
+        spread: &[SpreadManifest],
+    ) {
+        for (label, value) in exclude {
+            if require.get(label) == Some(value) {
+                let path = path.field("exclude").field(label);
+                self.bad(
+                    path,
+                    "this is required and excluded, so that no host is left; take one of them out",
+                );
+            }
+        }
+        for (at, rule) in spread.iter().enumerate() {
+            let path = path.field("spread").item(at);
+            if rule.label.is_empty() {
+                self.bad(path.field("label"), "a label is not empty");
+            }
+            if !rule.weights.is_empty() && rule.weights.values().all(|weight| *weight == 0) {
+                let path = path.field("weights");
+                self.bad(
+                    path,
+                    "every weight is 0, so that nothing would run; give one of them a share",
+                );
+            }
+            if spread
+                .iter()
+                .take(at)
+                .any(|other| other.label == rule.label)
+            {
+                self.bad(
+                    path.field("label"),
+                    "there is a rule for this label already; take one of them out",
+                );
+            }
+        }
+    }
+
+    fn providers(&mut self) {
+        let manifest = self.manifest;
+        for (id, provider) in &manifest.providers {
+            let path = ManifestPath::of(["providers", id.as_str()]);
+            match (&provider.builtin, &provider.image) {
+                (Some(name), None) if name.is_empty() => {
+                    self.bad(path.field("builtin"), "a name is not empty");
+                }
+                (Some(_), Some(_)) => {
+                    self.bad(
+                        path.field("image"),
+                        "a provider is either `builtin` or an `image`; take one of them out",
+                    );
+                }
+                (None, None) => {
+                    self.bad(
+                        path.clone(),
+                        "a provider needs `builtin` or `image`; add one of them",
+                    );
+                }
+                _ => {}
+            }
+            if provider.run == Run::Once && provider.replicas.is_some() {
+                self.bad(
+                    path.field("replicas"),
+                    "what runs once has no replicas; take this out, or `run = \"once\"`",
+                );
+            }
+        }
+    }
+
+    fn links(&mut self) {
+        let manifest = self.manifest;
+        let mut seen: BTreeMap<LinkKey, usize> = BTreeMap::new();
+        for (at, link) in manifest.links.iter().enumerate() {
+            let path = ManifestPath::of(["links"]).item(at);
+            self.component(path.field("from"), &link.from);
+            self.component(path.field("to"), &link.to);
+            let link = link.to_link();
+            if let Err(misfit) = link.check(None, None) {
+                self.add(path.clone(), misfit.into());
+            }
+            if let Some(first) = seen.get(&link.key()) {
+                let first = ManifestPath::of(["links"]).item(*first);
+                self.add(path, ProblemKind::DuplicateLink { first });
+            } else {
+                seen.insert(link.key(), at);
+            }
+        }
+    }
+
+    fn wormholes(&mut self) {
+        let manifest = self.manifest;
+        for (id, wormhole) in &manifest.wormholes {
+            let path = ManifestPath::of(["wormholes", id.as_str()]);
+            self.component(path.field("actor"), &wormhole.actor);
+            if manifest.providers.contains_key(&wormhole.actor) {
+                self.bad(
+                    path.field("actor"),
+                    "a wormhole leads to an actor, and this is a provider",
+                );
+            }
+            if !wormhole.path.starts_with('/') {
+                self.bad(path.field("path"), "a path begins with `/`");
+            }
+        }
+    }
+
+    fn component(&mut self, path: ManifestPath, id: &ComponentId) {
+        let known = || {
+            let declared = self.manifest.actors.keys();
+            declared
+                .chain(self.manifest.providers.keys())
+                .chain(&self.manifest.external)
+                .chain(self.also)
+        };
+        if known().any(|known| known == id) {
+            return;
+        }
+        let suggestion = nearest(id.as_str(), known().map(ComponentId::as_str))
+            .and_then(|name| ComponentId::new(name).ok());
+        let id = id.clone();
+        self.add(path, ProblemKind::UnknownComponent { id, suggestion });
+    }
+}
+
+/// The configurations that components name and nobody declares, with those that there are in the lattice.
+pub(super) fn check_configs<'a>(
+    manifest: &'a AppManifest,
+    there: impl Iterator<Item = &'a ConfigName>,
+) -> Vec<Found> {
+    let known: BTreeSet<&ConfigName> = manifest.configs.keys().chain(there).collect();
+    let actors = manifest
+        .actors
+        .iter()
+        .map(|(id, a)| ("actors", id, &a.configs));
+    let providers = manifest
+        .providers
+        .iter()
+        .map(|(id, p)| ("providers", id, &p.configs));
+    let mut found = Vec::new();
+    for (kind, id, configs) in actors.chain(providers) {
+        for (at, name) in configs.iter().enumerate() {
+            if known.contains(name) {
+                continue;
+            }
+            let path = ManifestPath::of([kind, id.as_str(), "configs"]).item(at);
+            let suggestion = nearest(name.as_str(), known.iter().map(|name| name.as_str()))
+                .and_then(|name| ConfigName::new(name).ok());
+            let name = name.clone();
+            found.push((path, ProblemKind::UnknownConfig { name, suggestion }));
+        }
+    }
+    found
+}

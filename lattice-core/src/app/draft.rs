@@ -1,0 +1,385 @@
+//! From what an app wants and what there is to what has to be written. Pure.
+
+use super::{
+    check::Found,
+    plan::{Change, Difference, Plan},
+    problem::{ManifestPath, ProblemKind},
+    thing::{Record, Thing},
+    want::{Wanted, Wants},
+    warning::Warning,
+};
+use crate::{
+    desired::{AppRecord, Desired, Image, ProviderKind},
+    link::{Link, LinkTable},
+    name::AppName,
+    store::{
+        Expect, MAX_OPS, Op, StoreKey,
+        record::{RecordError, Records},
+    },
+};
+use std::collections::BTreeSet;
+
+/// A plan and the writes that carry it out.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) plan: Plan,
+    pub(super) found: Vec<Found>,
+    /// Links that are new or other than before, whose two ends have to be looked at.
+    pub(super) links: Vec<(ManifestPath, Link)>,
+    puts: Vec<(StoreKey, Record, Expect)>,
+    deletes: Vec<(StoreKey, Expect)>,
+    /// What targets said of links that go.
+    statuses: Vec<StoreKey>,
+    /// How many things the app has in the end.
+    size: usize,
+}
+
+/// What there is, as of one moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Present<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) links: &'a LinkTable,
+}
+
+/// What there is at the key of a thing.
+enum Standing {
+    Nothing,
+    Record(Expect, Record),
+    Garbage(Expect, String),
+    Newer(String),
+}
+
+impl Present<'_> {
+    fn standing(self, thing: &Thing) -> Standing {
+        if let Some((revision, record)) = thing.find(self.desired, self.links) {
+            return Standing::Record(Expect::At(revision), record);
+        }
+        match self.desired.unreadable.get(&thing.key()) {
+            None => Standing::Nothing,
+            Some(found) if found.is_newer => Standing::Newer(found.reason.clone()),
+            Some(found) => Standing::Garbage(Expect::At(found.revision), found.reason.clone()),
+        }
+    }
+
+    /// Everything that is an app's, by its record and by what says that it is of this app.
+    fn owned(self, app: &AppName) -> BTreeSet<StoreKey> {
+        fn of<'a, K: 'a, T: 'a>(
+            records: impl IntoIterator<Item = (&'a K, &'a T)>,
+            is_of: impl Fn(&T) -> bool,
+            key: impl Fn(&K) -> StoreKey,
+        ) -> Vec<StoreKey> {
+            let theirs = records.into_iter().filter(|(_, record)| is_of(record));
+            theirs.map(|(name, _)| key(name)).collect()
+        }
+        let desired = self.desired;
+        let recorded = desired.apps.get(app);
+        let mut owned = recorded.map_or_else(BTreeSet::new, |record| record.spec.owns.clone());
+        let app = Some(app);
+        owned.extend(of(
+            &desired.actors,
+            |a| a.spec.app.as_ref() == app,
+            StoreKey::actor,
+        ));
+        owned.extend(of(
+            &desired.providers,
+            |p| p.spec.app.as_ref() == app,
+            StoreKey::provider,
+        ));
+        owned.extend(of(
+            &desired.wormholes,
+            |w| w.spec.app.as_ref() == app,
+            StoreKey::wormhole,
+        ));
+        owned.extend(of(
+            &desired.configs,
+            |c| c.spec.app.as_ref() == app,
+            StoreKey::config,
+        ));
+        owned
+    }
+}
+
+impl Draft {
+    /// What makes of an app what it wants to be.
+    pub(super) fn of_app(
+        name: &AppName,
+        version: Option<&String>,
+        wants: &Wants,
+        present: Present<'_>,
+    ) -> Self {
+        let mut draft = Self::empty(name);
+        let owned = present.owned(name);
+        for (thing, wanted) in wants {
+            draft.want(thing, wanted, present, &owned);
+        }
+        // What this version does not know of stays the app's.
+        let unknown = owned.iter().filter(|key| Thing::owned_at(key).is_none());
+        let mut owns: BTreeSet<StoreKey> = unknown.cloned().collect();
+        owns.extend(wants.keys().map(Thing::key));
+        draft.drop_all(owned.difference(&owns), present);
+        draft.size = owns.len() + 1;
+        let record = AppRecord {
+            version: version.cloned(),
+            owns,
+            ..AppRecord::default()
+        };
+        draft.record(Thing::App(name.clone()), record, present);
+        draft
+    }
+
+    /// What makes an app go. `None` when there is none.
+    pub(super) fn without_app(name: &AppName, present: Present<'_>) -> Option<Self> {
+        let mut draft = Self::empty(name);
+        let thing = Thing::App(name.clone());
+        let owned = present.owned(name);
+        let standing = present.standing(&thing);
+        if owned.is_empty() && matches!(standing, Standing::Nothing) {
+            return None;
+        }
+        draft.drop_all(&owned, present);
+        match standing {
+            Standing::Nothing => {}
+            Standing::Record(expect, _) | Standing::Garbage(expect, _) => {
+                draft.plan.delete.push(thing.clone());
+                draft.deletes.push((thing.key(), expect));
+            }
+            Standing::Newer(reason) => {
+                let newer = ProblemKind::Newer { thing, reason };
+                draft.found.push((ManifestPath::default(), newer));
+            }
+        }
+        Some(draft)
+    }
+
+    fn empty(name: &AppName) -> Self {
+        Self {
+            plan: Plan::new(name.clone()),
+            found: Vec::new(),
+            links: Vec::new(),
+            puts: Vec::new(),
+            deletes: Vec::new(),
+            statuses: Vec::new(),
+            size: 0,
+        }
+    }
+
+    fn want(
+        &mut self,
+        thing: &Thing,
+        wanted: &Wanted,
+        present: Present<'_>,
+        owned: &BTreeSet<StoreKey>,
+    ) {
+        let Wanted { record, path } = wanted;
+        if let Some(problem) = self.rival(thing, present) {
+            self.found.push((path.clone(), problem));
+            return;
+        }
+        let key = thing.key();
+        let expect = match present.standing(thing) {
+            Standing::Nothing => Expect::Absent,
+            Standing::Garbage(expect, reason) => {
+                let thing = thing.clone();
+                let warning = Warning::WrittenOver { thing, reason };
+                self.plan.warnings.push(warning);
+                expect
+            }
+            Standing::Newer(reason) => {
+                let thing = thing.clone();
+                self.found
+                    .push((path.clone(), ProblemKind::Newer { thing, reason }));
+                return;
+            }
+            Standing::Record(expect, before) => {
+                let owned = owned.contains(&key);
+                self.over(thing, (record, path), (expect, &before), owned);
+                return;
+            }
+        };
+        self.plan.create.push(thing.clone());
+        self.note(thing, record, path);
+        self.puts.push((key, record.clone(), expect));
+    }
+
+    /// Why a thing can't be this app's.
+    fn rival(&self, thing: &Thing, present: Present<'_>) -> Option<ProblemKind> {
+        // An id is that of an actor or of a provider.
+        let other = match thing {
+            Thing::Actor(id) => Some(Thing::Provider(id.clone())),
+            Thing::Provider(id) => Some(Thing::Actor(id.clone())),
+            _ => None,
+        };
+        let is_there = |other: &Thing| other.find(present.desired, present.links).is_some();
+        let other = other.filter(is_there);
+        for thing in [Some(thing), other.as_ref()].into_iter().flatten() {
+            let said = thing.find(present.desired, present.links);
+            let said = said.and_then(|(_, record)| record.app().cloned());
+            let owner = present.desired.owner(&thing.key()).cloned().or(said);
+            let thing = thing.clone();
+            match owner {
+                Some(app) if app != self.plan.app => {
+                    return Some(ProblemKind::Owned { thing, app });
+                }
+                None if other.as_ref() == Some(&thing) => {
+                    return Some(ProblemKind::ByHand { thing });
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Over what is there already, made by hand or by an earlier version of the app.
+    fn over(
+        &mut self,
+        thing: &Thing,
+        (record, path): (&Record, &ManifestPath),
+        (expect, before): (Expect, &Record),
+        is_owned: bool,
+    ) {
+        let mut after = record.clone();
+        after.keep_extra(before);
+        let same = after == *before;
+        if !is_owned && before.clone().of_app(None) != after.clone().of_app(None) {
+            let by_hand = ProblemKind::ByHand {
+                thing: thing.clone(),
+            };
+            self.found.push((path.clone(), by_hand));
+            return;
+        }
+        self.warn_of_tag(thing, &after);
+        if same && is_owned {
+            self.plan.unchanged.push(thing.clone());
+            return;
+        }
+        // Whatever an app takes over it writes, so that of two that take it one sees the other.
+        let differences = if same {
+            let app = serde_json::Value::from(self.plan.app.as_str());
+            vec![Difference::new("app", None, Some(&app))]
+        } else {
+            Difference::between(&before.to_json(), &after.to_json())
+        };
+        let thing = thing.clone();
+        self.puts.push((thing.key(), after, expect));
+        if let Record::Link(link) = record {
+            self.links.push((path.clone(), link.clone()));
+        }
+        self.plan.change.push(Change { thing, differences });
+    }
+
+    fn note(&mut self, thing: &Thing, record: &Record, path: &ManifestPath) {
+        self.warn_of_tag(thing, record);
+        if let Record::Link(link) = record {
+            self.links.push((path.clone(), link.clone()));
+        }
+    }
+
+    fn warn_of_tag(&mut self, thing: &Thing, record: &Record) {
+        let image = match record {
+            Record::Actor(spec) if spec.digest.is_none() => Some(&spec.image),
+            Record::Provider(spec) if spec.digest.is_none() => match &spec.kind {
+                ProviderKind::Image(image) => Some(image),
+                ProviderKind::Builtin(_) => None,
+            },
+            _ => None,
+        };
+        if let Some(Image::Oci(reference)) = image {
+            let (thing, reference) = (thing.clone(), reference.clone());
+            let warning = Warning::Unpinned { thing, reference };
+            self.plan.warnings.push(warning);
+        }
+    }
+
+    fn drop_all<'a>(&mut self, keys: impl IntoIterator<Item = &'a StoreKey>, present: Present<'_>) {
+        for key in keys {
+            let Some(thing) = Thing::owned_at(key) else {
+                continue;
+            };
+            let expect = match present.standing(&thing) {
+                Standing::Nothing => continue,
+                Standing::Record(expect, _) | Standing::Garbage(expect, _) => expect,
+                Standing::Newer(reason) => {
+                    let newer = ProblemKind::Newer { thing, reason };
+                    self.found.push((ManifestPath::default(), newer));
+                    continue;
+                }
+            };
+            if let Thing::Link(link) = &thing
+                && present.links.reports(link).is_some()
+            {
+                let status = StoreKey::link_status_at(&link.source, &link.interface, &link.name);
+                self.statuses.push(status);
+            }
+            self.deletes.push((key.clone(), expect));
+            self.plan.delete.push(thing);
+        }
+    }
+
+    /// The app's own record: the last write of the commit, and in every one, so that of two that apply the app one loses.
+    fn record(&mut self, thing: Thing, record: AppRecord, present: Present<'_>) {
+        let (key, version) = (thing.key(), record.version.clone());
+        let mut after = Record::App(record);
+        let expect = match present.standing(&thing) {
+            Standing::Nothing => {
+                self.plan.create.insert(0, thing);
+                Expect::Absent
+            }
+            Standing::Garbage(expect, reason) => {
+                self.plan.create.insert(0, thing.clone());
+                self.plan
+                    .warnings
+                    .push(Warning::WrittenOver { thing, reason });
+                expect
+            }
+            Standing::Newer(reason) => {
+                let newer = ProblemKind::Newer { thing, reason };
+                self.found.push((ManifestPath::default(), newer));
+                return;
+            }
+            Standing::Record(expect, before) => {
+                after.keep_extra(&before);
+                let of_version = match &before {
+                    Record::App(before) => before.version == version,
+                    _ => false,
+                };
+                let tell = !of_version || (self.plan.is_empty() && after != before);
+                if tell {
+                    let differences = Difference::between(&before.to_json(), &after.to_json());
+                    self.plan.change.insert(0, Change { thing, differences });
+                } else if self.plan.is_empty() {
+                    self.plan.unchanged.insert(0, thing);
+                    return;
+                }
+                expect
+            }
+        };
+        self.puts.push((key, after, expect));
+    }
+
+    /// How many operations it takes, and at least as many as deleting the app will take.
+    pub(super) fn ops(&self) -> usize {
+        (self.puts.len() + self.deletes.len()).max(self.size)
+    }
+
+    /// The commit that carries it out, the app's own record last.
+    pub(super) fn commit(
+        &self,
+        records: &Records,
+        present: Present<'_>,
+    ) -> Result<Vec<Op>, RecordError> {
+        let incarnation = present.desired.incarnation;
+        // What this writer has seen: higher than at any earlier write of these keys.
+        let generation = present.links.revision().max(present.desired.revision).0;
+        let delete = |(key, expect): &(StoreKey, Expect)| Op::delete(key.clone(), *expect);
+        // Those for which there is no room stay: they speak of a revision that is gone.
+        let room = MAX_OPS.saturating_sub(self.ops());
+        let status = |key: &StoreKey| Op::delete(key.clone(), Expect::Any);
+        let mut ops: Vec<Op> = self.statuses.iter().take(room).map(status).collect();
+        ops.extend(self.deletes.iter().map(delete));
+        for (key, record, expect) in &self.puts {
+            let value = record.encode(records, incarnation, key, generation)?;
+            ops.push(Op::put(key.clone(), value, *expect));
+        }
+        Ok(ops)
+    }
+}

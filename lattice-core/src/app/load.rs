@@ -1,0 +1,287 @@
+//! Apps from files, texts and Rust.
+
+use super::{
+    AppManifest,
+    check::{self, Found},
+    problem::{Place, Problem, Problems},
+    shape, text,
+    tree::{Node, Side},
+};
+use crate::{
+    desired::{Image, ImageDigest, OciReference, ProviderKind},
+    name::ComponentId,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Largest manifest in bytes: more than a thousand records have room in it.
+pub const MAX_MANIFEST: usize = 4 * 1024 * 1024;
+
+/// A manifest, ready to be planned and applied, that knows where it came from. Cheap to clone.
+///
+/// ```
+/// use lattice_core::app::App;
+///
+/// let error = App::from_toml("shop.toml", "name = \"shop\"\n[actors.greeter]\nimage = \"ghcr.io/shop/greeter:1\"\nreplica = 3\n").unwrap_err();
+/// assert_eq!(error.to_string(), "shop.toml:4:1: actors.greeter.replica: unknown field `replica`, did you mean `replicas`?");
+/// ```
+#[derive(Debug, Clone)]
+pub struct App {
+    manifest: Arc<AppManifest>,
+    base: PathBuf,
+    source: Option<Arc<Source>>,
+    pins: BTreeMap<OciReference, ImageDigest>,
+}
+
+/// The text that a manifest was read from.
+#[derive(Debug)]
+struct Source {
+    file: PathBuf,
+    text: String,
+    tree: Node,
+}
+
+/// How a text is written.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Toml,
+    Json,
+}
+
+/// Why there is no app.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("the manifest `{}` can't be read", path.display())]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its name doesn't say what it is.
+    #[error("the manifest `{}` is neither `.toml` nor `.json`; give it one of these endings", path.display())]
+    Format {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// It is too large.
+    #[error("the manifest `{}` is over {MAX_MANIFEST} bytes; split the app", path.display())]
+    TooLarge {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// It is no manifest.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+}
+
+impl App {
+    /// The app in a `.toml` or `.json` file. Its `file:` images are relative to it.
+    ///
+    /// # Errors
+    /// [`LoadError`]; [`LoadError::Problems`] with everything that can be told without the lattice.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let format = match path.extension().and_then(|ending| ending.to_str()) {
+            Some("toml") => Format::Toml,
+            Some("json") => Format::Json,
+            _ => return Err(LoadError::Format { path: path.into() }),
+        };
+        let io = |source| LoadError::Io {
+            path: path.into(),
+            source,
+        };
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(io)?;
+        let limit = MAX_MANIFEST as u64 + 1;
+        file.take(limit).read_to_string(&mut text).map_err(io)?;
+        Self::parse(path, text, format)
+    }
+
+    /// The app in a TOML text. `file` is told with problems, and its `file:` images are relative to it.
+    ///
+    /// # Errors
+    /// [`LoadError::TooLarge`], [`LoadError::Problems`].
+    pub fn from_toml(file: impl AsRef<Path>, text: &str) -> Result<Self, LoadError> {
+        Self::parse(file.as_ref(), text.to_owned(), Format::Toml)
+    }
+
+    /// The app in a JSON text, likewise.
+    ///
+    /// # Errors
+    /// [`LoadError::TooLarge`], [`LoadError::Problems`].
+    pub fn from_json(file: impl AsRef<Path>, text: &str) -> Result<Self, LoadError> {
+        Self::parse(file.as_ref(), text.to_owned(), Format::Json)
+    }
+
+    /// An app made in Rust. Its `file:` images are relative to the working directory.
+    pub fn new(manifest: AppManifest) -> Self {
+        Self {
+            manifest: Arc::new(manifest),
+            base: PathBuf::new(),
+            source: None,
+            pins: BTreeMap::new(),
+        }
+    }
+
+    fn parse(file: &Path, text: String, format: Format) -> Result<Self, LoadError> {
+        if text.len() > MAX_MANIFEST {
+            return Err(LoadError::TooLarge { path: file.into() });
+        }
+        let tree = match format {
+            Format::Toml => text::toml(&text),
+            Format::Json => text::json(&text),
+        };
+        let tree = match tree {
+            Ok(tree) => tree,
+            Err(flaws) => return Err(flawed(file, &text, flaws).into()),
+        };
+        let source = Source {
+            file: file.into(),
+            text,
+            tree,
+        };
+        match shape::read(source.tree.clone()) {
+            Ok(manifest) => {
+                let app = Self {
+                    manifest: Arc::new(manifest),
+                    base: file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
+                    source: Some(Arc::new(source)),
+                    pins: BTreeMap::new(),
+                };
+                match app.problems(check::check(&app.manifest, &BTreeSet::new())) {
+                    Some(problems) => Err(problems.into()),
+                    None => Ok(app),
+                }
+            }
+            Err((partly, misshapen)) => Err(source.problems(partly.as_ref(), misshapen).into()),
+        }
+    }
+
+    /// What the manifest says.
+    pub fn manifest(&self) -> &AppManifest {
+        &self.manifest
+    }
+
+    /// The artifacts that are named by a tag which may move, and are not [pinned](Self::pin).
+    pub fn unpinned(&self) -> BTreeSet<OciReference> {
+        self.images()
+            .filter_map(|image| match image {
+                Image::Oci(reference) if reference.digest().is_none() => Some(reference.clone()),
+                _ => None,
+            })
+            .filter(|reference| !self.pins.contains_key(reference))
+            .collect()
+    }
+
+    /// Says which artifact a tag means now, as its registry answered. What is not pinned stays at what it was when the app
+    /// was applied before.
+    pub fn pin(mut self, reference: OciReference, digest: ImageDigest) -> Self {
+        self.pins.insert(reference, digest);
+        self
+    }
+
+    pub(super) fn pinned(&self, reference: &OciReference) -> Option<ImageDigest> {
+        reference
+            .digest()
+            .or_else(|| self.pins.get(reference).copied())
+    }
+
+    /// Where a file of the manifest is.
+    pub(super) fn path_of(&self, file: &Path) -> PathBuf {
+        self.base.join(file)
+    }
+
+    /// What was found, with the places in the text.
+    pub(super) fn problems(&self, found: Vec<Found>) -> Option<Problems> {
+        let located = found.into_iter().map(|(path, kind)| Problem {
+            file: self.source.as_ref().map(|source| source.file.clone()),
+            place: self
+                .source
+                .as_ref()
+                .map(|source| source.place(&path, Side::Value)),
+            path,
+            kind,
+        });
+        Problems::new(located.collect())
+    }
+
+    /// What was found without a manifest.
+    pub(super) fn nameless(found: Vec<Found>) -> Option<Problems> {
+        let problem = |(path, kind)| Problem {
+            file: None,
+            place: None,
+            path,
+            kind,
+        };
+        Problems::new(found.into_iter().map(problem).collect())
+    }
+
+    pub(super) fn images(&self) -> impl Iterator<Item = &Image> {
+        let actors = self.manifest.actors.values().map(|actor| &actor.image);
+        let providers = self.manifest.providers.values();
+        actors.chain(providers.filter_map(|provider| provider.image.as_ref()))
+    }
+}
+
+impl From<AppManifest> for App {
+    fn from(manifest: AppManifest) -> Self {
+        Self::new(manifest)
+    }
+}
+
+impl Source {
+    fn place(&self, path: &super::ManifestPath, side: Side) -> Place {
+        Place::of(&self.text, self.tree.place(path, side))
+    }
+
+    /// What does not fit, and what is wrong with the rest.
+    fn problems(&self, partly: Option<&AppManifest>, misshapen: Vec<shape::Misshapen>) -> Problems {
+        let names = ["actors", "providers"];
+        let declared = names
+            .iter()
+            .flat_map(|field| self.tree.keys_of(field))
+            .filter_map(|name| ComponentId::new(name).ok())
+            .collect();
+        let rest = partly.map_or_else(Vec::new, |manifest| check::check(manifest, &declared));
+        let rest = rest
+            .into_iter()
+            .map(|(path, kind)| (path, Side::Value, kind));
+        let all = misshapen
+            .into_iter()
+            .map(|found| (found.path, found.side, found.kind))
+            .chain(rest);
+        let problem = |(path, side, kind)| Problem {
+            file: Some(self.file.clone()),
+            place: Some(self.place(&path, side)),
+            path,
+            kind,
+        };
+        Problems::at_least_one(all.map(problem).collect())
+    }
+}
+
+fn flawed(file: &Path, text: &str, flaws: Vec<text::Flaw>) -> Problems {
+    let problem = |(at, kind)| Problem {
+        file: Some(file.into()),
+        place: Some(Place::of(text, at)),
+        path: super::ManifestPath::default(),
+        kind,
+    };
+    Problems::at_least_one(flaws.into_iter().map(problem).collect())
+}
+
+/// What a provider of the manifest is made of; `check` has seen that it is one of both.
+pub(super) fn kind_of(provider: &super::ProviderManifest) -> Option<ProviderKind> {
+    match (&provider.builtin, &provider.image) {
+        (Some(name), None) => Some(ProviderKind::Builtin(name.clone())),
+        (None, Some(image)) => Some(ProviderKind::Image(image.clone())),
+        _ => None,
+    }
+}

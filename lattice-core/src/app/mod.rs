@@ -1,0 +1,101 @@
+//! Apps: actors, providers, links, configurations and wormholes that are declared, changed and deleted together.
+//!
+//! A manifest says what should be, in TOML, in JSON ([`AppManifest::json_schema`]) or in Rust:
+//!
+//! ```toml
+//! name = "shop"
+//! version = "1.2"
+//! external = ["front-desk"]                    # named in links, and not of this app
+//!
+//! [actors.greeter]
+//! image = "file:target/greeter.wasm"           # or "ghcr.io/shop/greeter:1.2", or "sha256:…"
+//! replicas = 3                                 # or "per-host"
+//! require = { zone = "eu" }                    # labels that a host needs
+//! exclude = { disk = "slow" }                  # and that it must not have
+//! spread = [{ label = "rack", weights = { a = 2, b = 1 } }]
+//! instance = "warm"
+//! limits = { memory = "128MiB", cpu = "2s" }
+//! config = { greeting = "Hello" }
+//! configs = ["common"]
+//!
+//! [providers.kv]
+//! builtin = "keyvalue"                         # or image = "…"
+//! run = "once"                                 # one in the whole lattice
+//!
+//! [[links]]
+//! from = "greeter"
+//! to = "kv"
+//! interface = "wasi:keyvalue/store@0.2.0"
+//! config = { bucket = "greetings" }
+//!
+//! [[links]]
+//! from = "front-desk"
+//! to = "greeter"
+//! interface = "example:hello/greeter@0.1.0"
+//! locality = "spread"
+//! idempotent = ["greet"]
+//!
+//! [configs.common]
+//! currency = "EUR"
+//!
+//! [wormholes.web]
+//! actor = "greeter"
+//! host = "shop.example"
+//! ```
+//!
+//! [`Lattice::plan`](crate::Lattice::plan) says what would change, [`Lattice::apply`](crate::Lattice::apply) changes it in one
+//! commit, all or nothing, and [`Lattice::delete_app`](crate::Lattice::delete_app) takes all of it away:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use lattice_core::{Lattice, app::App};
+//!
+//! let lattice = Lattice::in_memory("dev").await?;
+//! let app = App::from_toml("shop.toml", r#"
+//!     name = "shop"
+//!     [actors.greeter]
+//!     image = "ghcr.io/shop/greeter:1.2"
+//!     replicas = 3
+//! "#)?;
+//! println!("{}", lattice.plan(&app).await?);
+//! lattice.apply(&app).await?;
+//! assert!(lattice.apply(&app).await?.plan.is_empty(), "the same again changes nothing");
+//!
+//! let desired = lattice.desired();
+//! assert_eq!(desired.actors.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything is checked before anything is written, and all that is wrong is told at once, each with its file, line, column and
+//! what was most likely meant ([`Problems`]). An app owns what it declares: another app can't change it ([`ProblemKind::Owned`]),
+//! and what a person put by hand is taken over only when it is the same ([`ProblemKind::ByHand`]). Of two that apply the same app
+//! at once, one wins, and the other is told ([`ApplyError::Conflict`]).
+
+mod apply;
+mod check;
+mod draft;
+mod files;
+mod load;
+mod manifest;
+mod plan;
+mod problem;
+mod shape;
+mod text;
+mod thing;
+mod tree;
+mod values;
+mod want;
+mod warning;
+
+pub use apply::{Applied, ApplyError, PlanError};
+pub use load::{App, LoadError, MAX_MANIFEST};
+pub use manifest::{
+    ActorManifest, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, SpreadManifest,
+    WormholeManifest,
+};
+pub use plan::{Change, Difference, Plan};
+pub use problem::{ManifestPath, Place, Problem, ProblemKind, Problems};
+pub use thing::Thing;
+pub use warning::Warning;

@@ -1,0 +1,144 @@
+//! What applying an app would do.
+
+use super::{Thing, warning::Warning};
+use crate::name::AppName;
+use serde_json::Value;
+use std::fmt;
+
+/// What applying an app does, or would do. Shown with one line per thing, and what changes in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The app.
+    pub app: AppName,
+    /// What is new.
+    pub create: Vec<Thing>,
+    /// What is there already and changes.
+    pub change: Vec<Change>,
+    /// What the app no longer names.
+    pub delete: Vec<Thing>,
+    /// What stays as it is.
+    pub unchanged: Vec<Thing>,
+    /// What works and may not be what was meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// How one thing changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Which.
+    pub thing: Thing,
+    /// What differs in it.
+    pub differences: Vec<Difference>,
+}
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Which field, with those around it: `placement.replicas`.
+    pub field: String,
+    /// As it is; `None` when it isn't there.
+    pub before: Option<String>,
+    /// As it will be; `None` when it goes.
+    pub after: Option<String>,
+}
+
+impl Plan {
+    pub(super) fn new(app: AppName) -> Self {
+        Self {
+            app,
+            create: Vec::new(),
+            change: Vec::new(),
+            delete: Vec::new(),
+            unchanged: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.create.is_empty() && self.change.is_empty() && self.delete.is_empty()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            app,
+            create,
+            change,
+            delete,
+            unchanged,
+            warnings,
+        } = self;
+        writeln!(
+            f,
+            "app `{app}`: {} to create, {} to change, {} to delete, {} unchanged",
+            create.len(),
+            change.len(),
+            delete.len(),
+            unchanged.len()
+        )?;
+        for thing in create {
+            writeln!(f, "  + {thing}")?;
+        }
+        for change in change {
+            writeln!(f, "  ~ {}", change.thing)?;
+            for difference in &change.differences {
+                writeln!(f, "      {difference}")?;
+            }
+        }
+        for thing in delete {
+            writeln!(f, "  - {thing}")?;
+        }
+        for warning in warnings {
+            writeln!(f, "  ! {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_nothing =
+            |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        let (before, after) = (or_nothing(&self.before), or_nothing(&self.after));
+        write!(f, "{}: {before} -> {after}", self.field)
+    }
+}
+
+impl Difference {
+    pub(super) fn new(field: &str, before: Option<&Value>, after: Option<&Value>) -> Self {
+        Self {
+            field: field.to_owned(),
+            before: before.map(Value::to_string),
+            after: after.map(Value::to_string),
+        }
+    }
+
+    /// The fields that differ between two records.
+    pub(super) fn between(before: &Value, after: &Value) -> Vec<Self> {
+        let mut all = Vec::new();
+        compare("", Some(before), Some(after), &mut all);
+        all
+    }
+}
+
+fn compare(field: &str, before: Option<&Value>, after: Option<&Value>, all: &mut Vec<Difference>) {
+    match (before, after) {
+        (before, after) if before == after => {}
+        (Some(Value::Object(before)), Some(Value::Object(after))) => {
+            let added = after.keys().filter(|name| !before.contains_key(*name));
+            for name in before.keys().chain(added) {
+                let field = match field {
+                    "" => name.clone(),
+                    field => format!("{field}.{name}"),
+                };
+                compare(&field, before.get(name), after.get(name), all);
+            }
+        }
+        (before, after) => all.push(Difference::new(field, before, after)),
+    }
+}

@@ -1,0 +1,348 @@
+//! What is wrong with a manifest, and where.
+
+use super::Thing;
+use crate::{
+    link::Misfit,
+    name::{AppName, ComponentId, ConfigName},
+};
+use std::{
+    fmt::{self, Display},
+    path::PathBuf,
+};
+
+/// Everything that is wrong with a manifest. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The manifest's file, when it came from one.
+    pub file: Option<PathBuf>,
+    /// Where in its text, when it came from one.
+    pub place: Option<Place>,
+    /// Which part of the manifest.
+    pub path: ManifestPath,
+    /// What is wrong with it.
+    pub kind: ProblemKind,
+}
+
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in it, from 1.
+    pub column: usize,
+}
+
+/// A part of a manifest: `actors.greeter.replicas`, `links[2].to`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ManifestPath(pub(super) Vec<Step>);
+
+/// One step down.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Step {
+    Field(String),
+    Item(usize),
+}
+
+/// What is wrong with a part of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// The text is no TOML, or no JSON.
+    #[error("{message}")]
+    Syntax {
+        /// What the parser said.
+        message: String,
+    },
+    /// A field stands there twice.
+    #[error("`{field}` is there twice; take one of them out")]
+    DuplicateField {
+        /// The field.
+        field: String,
+    },
+    /// There is no such field.
+    #[error("unknown field `{field}`{}", Hint(suggestion.as_deref(), known))]
+    UnknownField {
+        /// The field.
+        field: String,
+        /// Those that there are.
+        known: Vec<String>,
+        /// The one that was most likely meant.
+        suggestion: Option<String>,
+    },
+    /// A field is missing.
+    #[error("the field `{field}` is missing; add it")]
+    MissingField {
+        /// The field.
+        field: String,
+    },
+    /// A value is of another type.
+    #[error("this is {found}, and {expected} belongs here")]
+    WrongType {
+        /// What it is.
+        found: String,
+        /// What belongs there.
+        expected: String,
+    },
+    /// A value is none of those that there are.
+    #[error("unknown value `{given}`{}", Hint(suggestion.as_deref(), known))]
+    UnknownValue {
+        /// The value.
+        given: String,
+        /// Those that there are.
+        known: Vec<String>,
+        /// The one that was most likely meant.
+        suggestion: Option<String>,
+    },
+    /// A value breaks its rule.
+    #[error("{reason}")]
+    BadValue {
+        /// Which, and what to write instead.
+        reason: String,
+    },
+    /// No component of the app has this id.
+    #[error(
+        "the app has no component `{id}`{}; declare it, or name it in `external` when it is not of this app",
+        Meant(suggestion.as_ref())
+    )]
+    UnknownComponent {
+        /// The id.
+        id: ComponentId,
+        /// The one that was most likely meant.
+        suggestion: Option<ComponentId>,
+    },
+    /// No configuration has this name.
+    #[error("there is no configuration `{name}`{}; declare it under `configs`", Meant(suggestion.as_ref()))]
+    UnknownConfig {
+        /// The name.
+        name: ConfigName,
+        /// The one that was most likely meant.
+        suggestion: Option<ConfigName>,
+    },
+    /// One id is declared twice: as actor, provider, or external.
+    #[error("`{id}` is declared as {first} already; give one of them another id")]
+    DuplicateComponent {
+        /// The id.
+        id: ComponentId,
+        /// As what.
+        first: &'static str,
+    },
+    /// Two links have the same source, interface and name.
+    #[error(
+        "{first} is a link from the same component through the same interface; give this one a `name` of its own"
+    )]
+    DuplicateLink {
+        /// Where the other is.
+        first: ManifestPath,
+    },
+    /// A file can't be read.
+    #[error("the file `{}` can't be read ({reason}); build it, or correct the path, which is relative to the manifest", path.display())]
+    File {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A link can't work.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// Another app owns it.
+    #[error(
+        "{thing} belongs to app `{app}`; give this one another name, or take it out of that app first"
+    )]
+    Owned {
+        /// What.
+        thing: Thing,
+        /// Whose it is.
+        app: AppName,
+    },
+    /// It is there, and no app owns it.
+    #[error("{thing} was put by hand, and differently; delete it first, or declare it as it is")]
+    ByHand {
+        /// What.
+        thing: Thing,
+    },
+    /// What stands there was written by a newer version of Lattice.
+    #[error("{thing} can't be changed from here: {reason}")]
+    Newer {
+        /// What.
+        thing: Thing,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A suggestion, or else all that there is.
+struct Hint<'a>(Option<&'a str>, &'a [String]);
+
+impl Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (Some(meant), _) => write!(f, ", did you mean `{meant}`?"),
+            (None, []) => f.write_str("; take it out"),
+            (None, known) => write!(f, "; there are `{}`", known.join("`, `")),
+        }
+    }
+}
+
+/// A suggestion, if there is one.
+struct Meant<'a, T>(Option<&'a T>);
+
+impl<T: Display> Display for Meant<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(meant) => write!(f, ", did you mean `{meant}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The known name nearest to what was given, when it is near enough to be a slip.
+pub(super) fn nearest<T: AsRef<str>>(given: &str, known: impl IntoIterator<Item = T>) -> Option<T> {
+    let most = (given.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name.as_ref()), name))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+impl Problems {
+    /// In the order of the text; `None` when there are none.
+    pub(super) fn new(problems: Vec<Problem>) -> Option<Self> {
+        (!problems.is_empty()).then(|| Self::at_least_one(problems))
+    }
+
+    /// The same for those who know that there are some.
+    pub(super) fn at_least_one(mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|a, b| (a.place, &a.path).cmp(&(b.place, &b.path)));
+        Self(problems)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.0.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.place) {
+            (Some(file), Some(place)) => {
+                write!(f, "{}:{}:{}: ", file.display(), place.line, place.column)?;
+            }
+            (Some(file), None) => write!(f, "{}: ", file.display())?,
+            (None, Some(place)) => write!(f, "{}:{}: ", place.line, place.column)?,
+            (None, None) => {}
+        }
+        if !self.path.0.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        write!(f, "{}", self.kind)
+    }
+}
+
+impl Place {
+    /// Of a byte in a text.
+    pub(super) fn of(text: &str, byte: usize) -> Self {
+        let before = text
+            .get(..text.floor_char_boundary(byte))
+            .unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let in_line = before.get(line_start..).unwrap_or_default();
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: in_line.chars().count() + 1,
+        }
+    }
+}
+
+impl ManifestPath {
+    /// The path of a field, one step down after another.
+    pub(super) fn of<const N: usize>(fields: [&str; N]) -> Self {
+        Self(
+            fields
+                .iter()
+                .map(|f| Step::Field((*f).to_owned()))
+                .collect(),
+        )
+    }
+
+    /// A field of it.
+    pub(super) fn field(&self, name: impl Display) -> Self {
+        self.down(Step::Field(name.to_string()))
+    }
+
+    /// An item of it.
+    pub(super) fn item(&self, at: usize) -> Self {
+        self.down(Step::Item(at))
+    }
+
+    fn down(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+}
+
+impl Display for ManifestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Item(item) => write!(f, "[{item}]")?,
+                Step::Field(name) if at == 0 => f.write_str(name)?,
+                Step::Field(name) => write!(f, ".{name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_word() {
+        let known = ["replicas", "require", "image"];
+        assert_eq!(nearest("replica", known), Some("replicas"));
+        assert_eq!(nearest("relpicas", known), Some("replicas"));
+        assert_eq!(nearest("imgae", known), Some("image"));
+        assert_eq!(nearest("cpu", known), None);
+    }
+
+    #[test]
+    fn places_count_characters_from_one() {
+        let text = "a\né b\n";
+        for (byte, line, column) in [(0, 1, 1), (2, 2, 1), (5, 2, 3), (99, 3, 1)] {
+            assert_eq!(Place::of(text, byte), Place { line, column }, "{byte}");
+        }
+    }
+}

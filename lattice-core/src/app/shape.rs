@@ -1,0 +1,276 @@
+//! From a tree to the manifest's structs, with every field that does not fit.
+
+use super::{
+    manifest::AppManifest,
+    problem::{ManifestPath, ProblemKind, Step, nearest},
+    tree::{Key, Node, Side, Value},
+};
+use serde::{
+    Deserialize,
+    de::{
+        self, DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+        Unexpected, VariantAccess, Visitor, value::StrDeserializer,
+    },
+};
+use std::{collections::BTreeSet, fmt::Display};
+
+/// One part that does not fit.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{path}: {kind}")]
+pub(super) struct Misshapen {
+    pub(super) path: ManifestPath,
+    pub(super) side: Side,
+    pub(super) kind: ProblemKind,
+}
+
+/// The manifest that a tree says, or everything that does not fit.
+///
+/// The structs stop at the first field that they can't take. It is taken out and they are asked again, until they are content
+/// or something is missing for which there is no substitute.
+pub(super) fn read(mut tree: Node) -> Result<AppManifest, (Option<AppManifest>, Vec<Misshapen>)> {
+    let mut found: Vec<Misshapen> = Vec::new();
+    let mut cut = BTreeSet::new();
+    loop {
+        let error = match AppManifest::deserialize(&tree) {
+            Ok(manifest) if found.is_empty() => return Ok(manifest),
+            Ok(manifest) => return Err((Some(manifest), found)),
+            Err(error) => error,
+        };
+        let path = error.path.clone();
+        if !is_consequence(&error, &cut) {
+            found.push(error);
+        }
+        if !tree.cut(&path) {
+            return Err((None, found));
+        }
+        cut.insert(path);
+    }
+}
+
+/// Whether it is only so because of what was cut out before.
+fn is_consequence(error: &Misshapen, cut: &BTreeSet<ManifestPath>) -> bool {
+    match &error.kind {
+        ProblemKind::MissingField { field } => cut.contains(&error.path.field(field)),
+        _ => false,
+    }
+}
+
+impl Misshapen {
+    fn new(kind: ProblemKind) -> Self {
+        Self {
+            path: ManifestPath::default(),
+            side: Side::Value,
+            kind,
+        }
+    }
+
+    fn inside(mut self, step: Step) -> Self {
+        self.path.0.insert(0, step);
+        self
+    }
+
+    fn at_key(mut self, key: &Key) -> Self {
+        self.side = Side::Key;
+        self.inside(Step::Field(key.text.clone()))
+    }
+}
+
+impl de::Error for Misshapen {
+    fn custom<T: Display>(reason: T) -> Self {
+        let reason = reason.to_string();
+        Self::new(ProblemKind::BadValue { reason })
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let found = match found {
+            Unexpected::Map => "a table".to_owned(),
+            Unexpected::Seq => "a list".to_owned(),
+            Unexpected::Unit => "nothing".to_owned(),
+            other => other.to_string(),
+        };
+        let expected = match expected.to_string() {
+            text if text.starts_with("struct ") || text == "a map" => "a table".to_owned(),
+            text if text == "a sequence" => "a list".to_owned(),
+            text => text,
+        };
+        Self::new(ProblemKind::WrongType { found, expected })
+    }
+
+    fn unknown_variant(given: &str, known: &'static [&'static str]) -> Self {
+        Self::new(ProblemKind::UnknownValue {
+            given: given.to_owned(),
+            known: known.iter().map(|&name| name.to_owned()).collect(),
+            suggestion: nearest(given, known).map(|&name| name.to_owned()),
+        })
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        Self::new(ProblemKind::UnknownField {
+            field: field.to_owned(),
+            known: known.iter().map(|&name| name.to_owned()).collect(),
+            suggestion: nearest(field, known).map(|&name| name.to_owned()),
+        })
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        let field = field.to_owned();
+        Self::new(ProblemKind::MissingField { field })
+    }
+}
+
+impl<'de> de::Deserializer<'de> for &'de Node {
+    type Error = Misshapen;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misshapen> {
+        match &self.value {
+            Value::Null | Value::Cut => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Integer(value) => visitor.visit_i64(*value),
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Text(text) => visitor.visit_borrowed_str(text),
+            Value::List(items) => visitor.visit_seq(Items { items, at: 0 }),
+            Value::Table(entries) => visitor.visit_map(Entries {
+                entries: entries.iter(),
+                value: None,
+            }),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misshapen> {
+        match self.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Misshapen> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misshapen> {
+        match &self.value {
+            Value::Text(text) => visitor.visit_enum(Choice(text.as_str().into_deserializer())),
+            _ => Err(self.wrong_type(&"a text")),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl Node {
+    fn wrong_type(&self, expected: &dyn de::Expected) -> Misshapen {
+        let found = match &self.value {
+            Value::Null | Value::Cut => Unexpected::Unit,
+            Value::Bool(value) => Unexpected::Bool(*value),
+            Value::Integer(value) => Unexpected::Signed(*value),
+            Value::Float(value) => Unexpected::Float(*value),
+            Value::Text(text) => Unexpected::Str(text),
+            Value::List(_) => Unexpected::Seq,
+            Value::Table(_) => Unexpected::Map,
+        };
+        Misshapen::invalid_type(found, expected)
+    }
+}
+
+struct Items<'de> {
+    items: &'de [Node],
+    at: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Misshapen;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Misshapen> {
+        let rest = self.items.iter().enumerate().skip(self.at);
+        let is_left = |(_, item): &(usize, &Node)| !matches!(item.value, Value::Cut);
+        let Some((at, item)) = rest.into_iter().find(is_left) else {
+            return Ok(None);
+        };
+        self.at = at + 1;
+        seed.deserialize(item)
+            .map(Some)
+            .map_err(|error| error.inside(Step::Item(at)))
+    }
+}
+
+struct Entries<'de> {
+    entries: std::slice::Iter<'de, (Key, Node)>,
+    value: Option<&'de (Key, Node)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Misshapen;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Misshapen> {
+        let Some(entry) = self.entries.next() else {
+            return Ok(None);
+        };
+        self.value = Some(entry);
+        let key: StrDeserializer<'de, Misshapen> = entry.0.text.as_str().into_deserializer();
+        seed.deserialize(key)
+            .map(Some)
+            .map_err(|error| error.at_key(&entry.0))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misshapen> {
+        let Some((key, value)) = self.value.take() else {
+            return Err(Misshapen::custom("a value was asked for before its key"));
+        };
+        seed.deserialize(value)
+            .map_err(|error| error.inside(Step::Field(key.text.clone())))
+    }
+}
+
+/// One of several words.
+struct Choice<'de>(StrDeserializer<'de, Misshapen>);
+
+impl<'de> EnumAccess<'de> for Choice<'de> {
+    type Error = Misshapen;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Misshapen> {
+        Ok((seed.deserialize(self.0)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice<'de> {
+    type Error = Misshapen;
+
+    fn unit_variant(self) -> Result<(), Misshapen> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Misshapen> {
+        Err(Misshapen::custom("this word takes a value here"))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Misshapen> {
+        Err(Misshapen::custom("this word takes values here"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Misshapen> {
+        Err(Misshapen::custom("this word takes fields here"))
+    }
+}

@@ -1,0 +1,301 @@
+//! From TOML and JSON to a tree.
+
+use super::{
+    problem::ProblemKind,
+    tree::{Key, Node, Value},
+};
+use std::{collections::HashSet, ops::Range};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// Something wrong with the text itself, and where.
+pub(super) type Flaw = (usize, ProblemKind);
+
+/// The tree of a TOML text, or everything that is wrong with it.
+pub(super) fn toml(text: &str) -> Result<Node, Vec<Flaw>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let flaw = |error: toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let message = error.message().to_owned();
+        (at, ProblemKind::Syntax { message })
+    };
+    let mut flaws: Vec<Flaw> = errors.into_iter().map(flaw).collect();
+    let node = toml_table(table.span(), table.get_ref(), &mut flaws);
+    if flaws.is_empty() {
+        Ok(node)
+    } else {
+        Err(flaws)
+    }
+}
+
+fn toml_table(span: Range<usize>, table: &DeTable<'_>, flaws: &mut Vec<Flaw>) -> Node {
+    let mut entries: Vec<(Key, Node)> = table
+        .iter()
+        .map(|(key, value)| {
+            let text = key.get_ref().to_string();
+            let span = key.span();
+            (Key { span, text }, toml_value(value, flaws))
+        })
+        .collect();
+    entries.sort_by_key(|(key, _)| key.span.start);
+    let value = Value::Table(entries);
+    Node { span, value }
+}
+
+fn toml_value(value: &Spanned<DeValue<'_>>, flaws: &mut Vec<Flaw>) -> Node {
+    let span = value.span();
+    let mut unfit = |what: &str| {
+        let message = format!("{what} is out of range; write a smaller one");
+        flaws.push((span.start, ProblemKind::Syntax { message }));
+        Value::Null
+    };
+    let value = match value.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| unfit("this number"), Value::Integer),
+        DeValue::Float(number) => number
+            .as_str()
+            .parse()
+            .map_or_else(|_| unfit("this number"), Value::Float),
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Datetime(time) => Value::Text(time.to_string()),
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(|item| toml_value(item, flaws)).collect())
+        }
+        DeValue::Table(table) => return toml_table(span, table, flaws),
+    };
+    Node { span, value }
+}
+
+/// The tree of a JSON text, or everything that is wrong with it.
+pub(super) fn json(text: &str) -> Result<Node, Vec<Flaw>> {
+    // What it accepts is well-formed and not too deep, which the scanner relies on.
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
+        let message = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        let at = byte_at(text, error.line(), error.column());
+        return Err(vec![(at, ProblemKind::Syntax { message })]);
+    }
+    let mut scanner = Scanner {
+        text,
+        at: 0,
+        flaws: Vec::new(),
+    };
+    let node = scanner.value();
+    if scanner.flaws.is_empty() {
+        Ok(node)
+    } else {
+        Err(scanner.flaws)
+    }
+}
+
+/// Where a line's byte is; both count from 1.
+fn byte_at(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    (before + column.saturating_sub(1)).min(text.len())
+}
+
+/// Walks a JSON text that is known to be well-formed.
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    flaws: Vec<Flaw>,
+}
+
+impl Scanner<'_> {
+    fn value(&mut self) -> Node {
+        self.skip_space();
+        let start = self.at;
+        let value = match self.peek() {
+            Some(b'{') => self.table(),
+            Some(b'[') => self.list(),
+            Some(b'"') => Value::Text(self.string()),
+            _ => self.word(),
+        };
+        let span = start..self.at;
+        Node { span, value }
+    }
+
+    fn table(&mut self) -> Value {
+        let mut entries = Vec::new();
+        let mut seen = HashSet::new();
+        self.at += 1;
+        while !self.closes(b'}') {
+            let start = self.at;
+            let text = self.string();
+            let span = start..self.at;
+            self.skip_space();
+            // The colon.
+            self.at += 1;
+            let value = self.value();
+            if seen.insert(text.clone()) {
+                entries.push((Key { span, text }, value));
+            } else {
+                let field = text;
+                self.flaws
+                    .push((start, ProblemKind::DuplicateField { field }));
+            }
+        }
+        Value::Table(entries)
+    }
+
+    fn list(&mut self) -> Value {
+        let mut items = Vec::new();
+        self.at += 1;
+        while !self.closes(b']') {
+            items.push(self.value());
+        }
+        Value::List(items)
+    }
+
+    /// Whether what is open ends here; otherwise moves to its next part.
+    fn closes(&mut self, end: u8) -> bool {
+        self.skip_space();
+        if self.peek() == Some(b',') {
+            self.at += 1;
+            self.skip_space();
+        }
+        let ends = self.peek().is_none_or(|byte| byte == end);
+        if ends {
+            self.at += 1;
+        }
+        ends
+    }
+
+    fn string(&mut self) -> String {
+        let start = self.at;
+        self.at += 1;
+        while let Some(byte) = self.peek() {
+            self.at += match byte {
+                b'\\' => 2,
+                _ => 1,
+            };
+            if byte == b'"' {
+                break;
+            }
+        }
+        self.parsed(start).unwrap_or_default()
+    }
+
+    fn word(&mut self) -> Value {
+        let start = self.at;
+        while self
+            .peek()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'))
+        {
+            self.at += 1;
+        }
+        match self.text.get(start..self.at) {
+            Some("true") => Value::Bool(true),
+            Some("false") => Value::Bool(false),
+            Some("null") | None => Value::Null,
+            _ => self
+                .parsed(start)
+                .map(Value::Integer)
+                .or_else(|| self.parsed(start).map(Value::Float))
+                .unwrap_or(Value::Null),
+        }
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(&self, start: usize) -> Option<T> {
+        serde_json::from_str(self.text.get(start..self.at)?).ok()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plain(node: &Node) -> serde_json::Value {
+        match &node.value {
+            Value::Null | Value::Cut => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Integer(value) => (*value).into(),
+            Value::Float(value) => (*value).into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(plain).collect(),
+            Value::Table(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.text.clone(), plain(value)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn json_is_read_as_serde_json_reads_it_and_knows_its_places() {
+        let text = "{ \"a\" : [1, -2.5e3, \"x\\\"}\\u00e9\", true, null, {}, []],\n \"é\": {\"b\": \"\"} }";
+        let node = json(text).expect("well-formed");
+        let expected: serde_json::Value = serde_json::from_str(text).expect("well-formed");
+        assert_eq!(plain(&node), expected);
+        let Value::Table(entries) = &node.value else {
+            panic!("a table")
+        };
+        assert_eq!(text.get(entries[1].0.span.clone()), Some("\"é\""));
+        assert_eq!(text.get(entries[1].1.span.clone()), Some("{\"b\": \"\"}"));
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_told_by_both() {
+        let flaws = json(r#"{"a": 1, "b": {"c": 1, "c": 2}, "a": 2}"#).expect_err("twice");
+        let places: Vec<usize> = flaws.iter().map(|(at, _)| *at).collect();
+        assert_eq!(places, [23, 32]);
+        assert!(toml("a = 1\na = 2\n").is_err());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for deep in [50_000, 200] {
+            assert!(json(&"[".repeat(deep)).is_err());
+            let closed = format!("{}{}", "[".repeat(deep), "]".repeat(deep));
+            assert!(json(&closed).is_err());
+            assert!(toml(&format!("a = {closed}")).is_err());
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            ".{0,10}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                proptest::collection::btree_map(".{0,6}", inner, 0..5)
+                    .prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_read_whole(value in any_json(), pretty: bool) {
+            let text = if pretty { format!("{value:#}") } else { value.to_string() };
+            prop_assert_eq!(plain(&json(&text).expect("well-formed")), value);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[ -~\\n]{0,60}") {
+            let _ = (toml(&text), json(&text));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A manifest's text as a tree that knows where each part of it stands.
+
+use super::problem::{ManifestPath, Step};
+use std::ops::Range;
+
+/// A part of a text.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) span: Range<usize>,
+    pub(super) value: Value,
+}
+
+/// What it holds.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Null,
+    /// An item of a list that was taken out: the others keep their index.
+    Cut,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In the order of the text; each key once.
+    Table(Vec<(Key, Node)>),
+}
+
+/// A key of a table.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) span: Range<usize>,
+    pub(super) text: String,
+}
+
+/// Which end of a field is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Key,
+    Value,
+}
+
+impl Node {
+    /// Where the part at `path` begins; as far down as there is something.
+    pub(super) fn place(&self, path: &ManifestPath, side: Side) -> usize {
+        let mut place = self.span.start;
+        let mut node = self;
+        for step in &path.0 {
+            let Some((key, child)) = node.child(step) else {
+                return place;
+            };
+            place = match (key, side) {
+                (Some(key), Side::Key) => key.span.start,
+                _ => child.span.start,
+            };
+            node = child;
+        }
+        place
+    }
+
+    /// Takes the part at `path` out. Whether there was one.
+    pub(super) fn cut(&mut self, path: &ManifestPath) -> bool {
+        let Some((last, above)) = path.0.split_last() else {
+            return false;
+        };
+        let mut node = self;
+        for step in above {
+            let Some(child) = node.child_mut(step) else {
+                return false;
+            };
+            node = child;
+        }
+        match (&mut node.value, last) {
+            (Value::Table(entries), Step::Field(name)) => {
+                let before = entries.len();
+                entries.retain(|(key, _)| key.text != *name);
+                entries.len() < before
+            }
+            (Value::List(items), Step::Item(at)) => items.get_mut(*at).is_some_and(|item| {
+                !matches!(std::mem::replace(&mut item.value, Value::Cut), Value::Cut)
+            }),
+            _ => false,
+        }
+    }
+
+    /// The keys of the table at a top-level field.
+    pub(super) fn keys_of(&self, field: &str) -> impl Iterator<Item = &str> {
+        let entries = match self.child(&Step::Field(field.to_owned())) {
+            Some((_, node)) => node.entries(),
+            None => &[],
+        };
+        entries.iter().map(|(key, _)| key.text.as_str())
+    }
+
+    fn entries(&self) -> &[(Key, Node)] {
+        match &self.value {
+            Value::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    fn child(&self, step: &Step) -> Option<(Option<&Key>, &Self)> {
+        match (&self.value, step) {
+            (Value::Table(entries), Step::Field(name)) => entries
+                .iter()
+                .find(|(key, _)| key.text == *name)
+                .map(|(key, node)| (Some(key), node)),
+            (Value::List(items), Step::Item(at)) => items.get(*at).map(|node| (None, node)),
+            _ => None,
+        }
+    }
+
+    fn child_mut(&mut self, step: &Step) -> Option<&mut Self> {
+        match (&mut self.value, step) {
+            (Value::Table(entries), Step::Field(name)) => entries
+                .iter_mut()
+                .find(|(key, _)| key.text == *name)
+                .map(|(_, node)| node),
+            (Value::List(items), Step::Item(at)) => items.get_mut(*at),
+            _ => None,
+        }
+    }
+}

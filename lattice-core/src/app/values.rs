@@ -1,0 +1,292 @@
+//! How a manifest writes values that are no plain texts and numbers.
+
+use crate::{desired::Replicas, link::Locality, name::ConfigName};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// Most replicas of one component: a slip of a key should not make every host compute for minutes.
+const MAX_REPLICAS: u32 = 100_000;
+
+const SIZES: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
+const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
+/// A whole number and a unit, in units of the smallest.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    struct Size;
+
+    impl Visitor<'_> for Size {
+        type Value = u64;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a size such as \"64MiB\", or a number of bytes")
+        }
+        fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<u64, E> {
+            Ok(bytes)
+        }
+        fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<u64, E> {
+            u64::try_from(bytes).map_err(|_| E::custom("a size is not negative"))
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+            with_unit(text, &SIZES).ok_or_else(|| {
+                E::custom(format_args!(
+                    "`{text}` is no size; write a whole number of B, KiB, MiB or GiB, such as `64MiB`"
+                ))
+            })
+        }
+    }
+    from.deserialize_any(Size).map(Some)
+}
+
+pub(super) mod time {
+    use super::*;
+    use serde::Serializer;
+
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "as serde calls it"
+    )]
+    pub(in super::super) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => serializer.collect_str(&format_args!("{}ms", time.as_millis())),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        struct Time;
+
+        impl Visitor<'_> for Time {
+            type Value = Duration;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as \"500ms\" or \"10s\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+                with_unit(text, &TIMES)
+                    .filter(|millis| *millis > 0)
+                    .map(Duration::from_millis)
+                    .ok_or_else(|| {
+                        E::custom(format_args!(
+                            "`{text}` is no time; write a whole number of ms, s, m or h, such as `10s`"
+                        ))
+                    })
+            }
+        }
+        from.deserialize_any(Time).map(Some)
+    }
+}
+
+pub(super) mod replicas {
+    use super::*;
+    use serde::Serializer;
+
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "as serde calls it"
+    )]
+    pub(in super::super) fn serialize<S: Serializer>(
+        replicas: &Option<Replicas>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match replicas {
+            Some(Replicas::Exactly(count)) => serializer.serialize_u32(*count),
+            Some(Replicas::PerHost) => serializer.serialize_str("per-host"),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Replicas>, D::Error> {
+        struct Count;
+
+        impl Visitor<'_> for Count {
+            type Value = Replicas;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of replicas or \"per-host\"")
+            }
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Replicas, E> {
+                u32::try_from(count)
+                    .ok()
+                    .filter(|count| *count <= MAX_REPLICAS)
+                    .map(Replicas::Exactly)
+                    .ok_or_else(|| {
+                        E::custom(format_args!(
+                            "{count} replicas are too many; write 0 to {MAX_REPLICAS}, or `per-host`"
+                        ))
+                    })
+            }
+            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Replicas, E> {
+                let count = u64::try_from(count);
+                self.visit_u64(count.map_err(|_| E::custom("replicas are not negative"))?)
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Replicas, E> {
+                match text {
+                    "per-host" => Ok(Replicas::PerHost),
+                    _ => Err(E::unknown_variant(text, &["per-host"])),
+                }
+            }
+        }
+        from.deserialize_any(Count).map(Some)
+    }
+}
+
+pub(super) mod locality {
+    use super::*;
+    use serde::{Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Words {
+        PreferLocal,
+        LocalOnly,
+        Spread,
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub(in super::super) fn serialize<S: Serializer>(
+        locality: &Locality,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let word = match locality {
+            Locality::PreferLocal => Words::PreferLocal,
+            Locality::LocalOnly => Words::LocalOnly,
+            Locality::Spread => Words::Spread,
+        };
+        word.serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Locality, D::Error> {
+        Ok(match Words::deserialize(from)? {
+            Words::PreferLocal => Locality::PreferLocal,
+            Words::LocalOnly => Locality::LocalOnly,
+            Words::Spread => Locality::Spread,
+        })
+    }
+}
+
+/// A configuration value: what people write without quotes is a text too.
+struct Scalar(String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl Visitor<'_> for Any {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a number or a boolean")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+        }
+        from.deserialize_any(Any)
+    }
+}
+
+fn plain(values: BTreeMap<String, Scalar>) -> BTreeMap<String, String> {
+    let plain = |(name, Scalar(value))| (name, value);
+    values.into_iter().map(plain).collect()
+}
+
+pub(super) fn texts<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    BTreeMap::deserialize(from).map(plain)
+}
+
+pub(super) fn configs<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<ConfigName, BTreeMap<String, String>>, D::Error> {
+    let configs = BTreeMap::<ConfigName, BTreeMap<String, Scalar>>::deserialize(from)?;
+    let plain = |(name, values)| (name, plain(values));
+    Ok(configs.into_iter().map(plain).collect())
+}
+
+pub(super) fn texts_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
+}
+
+pub(super) fn configs_schema(generator: &mut SchemaGenerator) -> Schema {
+    let values = texts_schema(generator);
+    json_schema!({ "type": "object", "additionalProperties": values })
+}
+
+pub(super) fn replicas_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "default": 1,
+        "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": MAX_REPLICAS },
+            { "const": "per-host" },
+        ]
+    })
+}
+
+pub(super) fn size_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [
+            { "type": "integer", "minimum": 0 },
+            { "type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)$" },
+        ]
+    })
+}
+
+pub(super) fn time_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9]+ *(ms|s|m|h)$" })
+}
+
+fn words(all: &[&str]) -> Schema {
+    json_schema!({ "type": "string", "enum": all, "default": all.first() })
+}
+
+pub(super) fn locality_schema(_: &mut SchemaGenerator) -> Schema {
+    words(&["prefer-local", "local-only", "spread"])
+}
+
+pub(super) fn instance_schema(_: &mut SchemaGenerator) -> Schema {
+    words(&["fresh", "warm"])
+}
+
+pub(super) fn run_schema(_: &mut SchemaGenerator) -> Schema {
+    words(&["replicated", "once"])
+}
+
+pub(super) fn passage_schema(_: &mut SchemaGenerator) -> Schema {
+    words(&["open", "closed"])
+}

@@ -1,0 +1,224 @@
+//! The records that a manifest asks for.
+
+use super::{
+    ActorManifest, App, AppManifest, LimitsManifest, LinkManifest, ProviderManifest,
+    SpreadManifest,
+    check::Found,
+    files::Files,
+    load::kind_of,
+    problem::ManifestPath,
+    thing::{Record, Thing},
+};
+use crate::{
+    desired::{
+        ActorSpec, Desired, Image, ImageDigest, LimitOverrides, NamedConfig, Placement,
+        ProviderKind, ProviderSpec, Replicas, Spread, WormholeSpec,
+    },
+    link::Link,
+    name::ComponentId,
+};
+use std::collections::BTreeMap;
+
+/// A record and the part of the manifest that asks for it.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) record: Record,
+    pub(super) path: ManifestPath,
+}
+
+/// All that a manifest asks for.
+pub(super) type Wants = BTreeMap<Thing, Wanted>;
+
+/// What `app` asks for, with its files as they are and its tags as they were or are pinned, and what can't be had.
+pub(super) fn wants(app: &App, files: &Files, desired: &Desired) -> (Wants, Vec<Found>) {
+    let manifest = app.manifest();
+    let mut want = Want {
+        app,
+        files,
+        desired,
+        wants: Wants::new(),
+        found: Vec::new(),
+    };
+    for (id, actor) in &manifest.actors {
+        want.actor(id, actor);
+    }
+    for (id, provider) in &manifest.providers {
+        want.provider(id, provider);
+    }
+    want.rest(manifest);
+    (want.wants, want.found)
+}
+
+struct Want<'a> {
+    app: &'a App,
+    files: &'a Files,
+    desired: &'a Desired,
+    wants: Wants,
+    found: Vec<Found>,
+}
+
+impl Want<'_> {
+    fn add(&mut self, thing: Thing, record: Record, path: ManifestPath) {
+        let app = self.app.manifest().name.clone();
+        let record = record.of_app(Some(app));
+        self.wants.insert(thing, Wanted { record, path });
+    }
+
+    fn actor(&mut self, id: &ComponentId, actor: &ActorManifest) {
+        let path = ManifestPath::of(["actors", id.as_str()]);
+        let before = self.desired.actors.get(id);
+        let before = before.map(|before| (&before.spec.image, before.spec.digest));
+        let Some((image, digest)) = self.image(&path, &actor.image, before) else {
+            return;
+        };
+        let mut spec = ActorSpec::new(image);
+        spec.digest = digest;
+        spec.placement = placement(
+            actor.replicas,
+            &actor.require,
+            &actor.exclude,
+            &actor.spread,
+        );
+        spec.limits = limits(&actor.limits);
+        spec.instance = actor.instance;
+        spec.config = actor.config.clone();
+        spec.configs = actor.configs.clone();
+        self.add(Thing::Actor(id.clone()), Record::Actor(spec), path);
+    }
+
+    fn provider(&mut self, id: &ComponentId, provider: &ProviderManifest) {
+        let path = ManifestPath::of(["providers", id.as_str()]);
+        let (kind, digest) = match kind_of(provider) {
+            None => return,
+            Some(ProviderKind::Image(image)) => {
+                let before = self.desired.providers.get(id);
+                let before = before.and_then(|before| match &before.spec.kind {
+                    ProviderKind::Image(image) => Some((image, before.spec.digest)),
+                    ProviderKind::Builtin(_) => None,
+                });
+                let Some((image, digest)) = self.image(&path, &image, before) else {
+                    return;
+                };
+                (ProviderKind::Image(image), digest)
+            }
+            Some(kind) => (kind, None),
+        };
+        let mut spec = ProviderSpec::new(kind);
+        spec.digest = digest;
+        spec.placement = placement(
+            provider.replicas,
+            &provider.require,
+            &provider.exclude,
+            &provider.spread,
+        );
+        spec.run = provider.run;
+        spec.config = provider.config.clone();
+        spec.configs = provider.configs.clone();
+        self.add(Thing::Provider(id.clone()), Record::Provider(spec), path);
+    }
+
+    fn rest(&mut self, manifest: &AppManifest) {
+        for (at, link) in manifest.links.iter().enumerate() {
+            let link = link.to_link();
+            let path = ManifestPath::of(["links"]).item(at);
+            self.add(Thing::Link(link.key()), Record::Link(link), path);
+        }
+        for (name, values) in &manifest.configs {
+            let path = ManifestPath::of(["configs", name.as_str()]);
+            let spec = NamedConfig {
+                values: values.clone(),
+                ..NamedConfig::default()
+            };
+            self.add(Thing::Config(name.clone()), Record::Config(spec), path);
+        }
+        for (id, wormhole) in &manifest.wormholes {
+            let path = ManifestPath::of(["wormholes", id.as_str()]);
+            let mut spec = WormholeSpec::new(wormhole.actor.clone());
+            spec.host = wormhole.host.clone();
+            spec.path = wormhole.path.clone();
+            spec.state = wormhole.state;
+            self.add(Thing::Wormhole(id.clone()), Record::Wormhole(spec), path);
+        }
+    }
+
+    /// The image as it stands in the store, and which bytes it is. `None` when it can't be had, which is noted.
+    fn image(
+        &mut self,
+        path: &ManifestPath,
+        image: &Image,
+        before: Option<(&Image, Option<ImageDigest>)>,
+    ) -> Option<(Image, Option<ImageDigest>)> {
+        match image {
+            Image::File(file) => match self.files.get(file)? {
+                Ok((file, digest)) => Some((Image::File(file.clone()), Some(*digest))),
+                Err(problem) => {
+                    self.found.push((path.field("image"), problem.clone()));
+                    None
+                }
+            },
+            Image::Oci(reference) => {
+                let known = before.filter(|(known, _)| *known == image);
+                let digest = self.app.pinned(reference);
+                let digest = digest.or_else(|| known.and_then(|(_, digest)| digest));
+                Some((image.clone(), digest))
+            }
+            image => Some((image.clone(), image.digest())),
+        }
+    }
+}
+
+impl LinkManifest {
+    /// The link as it stands in the store.
+    pub(super) fn to_link(&self) -> Link {
+        Link {
+            source: self.from.clone(),
+            interface: self.interface.clone(),
+            name: self.name.clone(),
+            target: self.to.clone(),
+            config: self.config.to_string(),
+            locality: self.locality,
+            idempotent: self.idempotent.clone(),
+        }
+    }
+}
+
+fn placement(
+    replicas: Option<Replicas>,
+    require: &BTreeMap<String, String>,
+    exclude: &BTreeMap<String, String>,
+    spread: &[SpreadManifest],
+) -> Placement {
+    let rule = |rule: &SpreadManifest| Spread {
+        label: rule.label.clone(),
+        weights: rule.weights.clone(),
+    };
+    Placement {
+        replicas: replicas.unwrap_or_default(),
+        require: require.clone(),
+        exclude: exclude.clone(),
+        spread: spread.iter().map(rule).collect(),
+    }
+}
+
+fn limits(limits: &LimitsManifest) -> LimitOverrides {
+    let LimitsManifest {
+        memory,
+        cpu,
+        wall,
+        concurrent,
+        queued,
+        result,
+        table_elements,
+        outgoing,
+    } = *limits;
+    LimitOverrides {
+        memory,
+        cpu,
+        wall,
+        concurrent,
+        queued,
+        result,
+        table_elements,
+        outgoing,
+    }
+}
