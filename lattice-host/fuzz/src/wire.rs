@@ -8,7 +8,7 @@ use crate::{
     values::Random,
 };
 use bytes::Bytes;
-use lattice_core_fuzz::allocation::bounded_by;
+use lattice_core_fuzz::allocation::bounded;
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Val, types::ComponentItem};
 use wasmtime::{Result, Store};
@@ -24,8 +24,7 @@ pub fn wire(input: &[u8]) {
         return;
     };
     let guest = Guest::of(kind(*first));
-    // Keys of maps are remembered, a byte each at least.
-    let size = bounded_by(40, wire.len(), || guest.plan.validate_params(wire));
+    let size = bounded(wire.len(), || guest.plan.validate_params(wire));
     let value = read(&guest.ty, wire);
     assert_eq!(size.is_ok(), value.is_some(), "{:?}: {size:?}", guest.ty);
     let arguments = guest.plan.arguments(Bytes::copy_from_slice(wire));

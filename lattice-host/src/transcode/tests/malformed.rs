@@ -146,7 +146,7 @@ fn every_type_refuses_what_it_is_not() {
         (
             map(Ty::String, Ty::Bool),
             &[2, 1, b'k', 0, 1, b'k', 1],
-            DuplicateKey { at: 6 },
+            DuplicateKey { at: 7 },
         ),
         (pair, &[1, 1], length(2, 1, 0)),
     ] {
