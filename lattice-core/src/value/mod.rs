@@ -21,11 +21,14 @@
 //!
 //! # Memory
 //! What decoding holds follows what has been read, never what a count says. The type decides what a byte becomes: an empty
-//! `String` is one byte here and 24 in memory, a `u64` below 128 eight. Strings and [`Bytes`] take what they hold. A list
-//! has room for up to twice the elements that have been read, and while it moves there, for half as many more; all lists
-//! together have room for 256 elements beside. A map takes what its type does, and 24 bytes for each key that has been read,
-//! to find those that come twice. So take [`Bytes`] for bytes, and bound what a message may have when its elements are much
-//! larger in memory. What Lattice itself sends holds at most twice its bytes and 64 KiB while it is decoded.
+//! `String` is one byte here and 24 in memory, a `u64` below 128 eight. Strings and [`Bytes`] take what they hold. A list has
+//! room for up to twice the elements that have been read, and while it moves there, for half as many more; beside that, all
+//! lists being read together have room for 256 elements, or each for 4. A map takes what its type does, and up to 24 bytes for
+//! each key that has been read, to find those that come twice. So take [`Bytes`] for bytes, and bound what a message may have
+//! when its elements are much larger in memory.
+//!
+//! What Lattice itself reads this way (bodies, errors, links, their status) holds at most twice its bytes and 64 KiB, because
+//! its lists end at a maximum. Only published types are maps of names as large as a component's interfaces.
 
 pub(crate) mod bounded;
 mod decode;

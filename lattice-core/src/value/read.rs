@@ -41,7 +41,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// How much that is.
+    /// How many bytes have not been read yet.
     #[inline]
     pub(super) fn left(&self) -> usize {
         self.rest.len()
