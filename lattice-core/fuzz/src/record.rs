@@ -11,7 +11,7 @@ use lattice_core::{
     types::{ComponentTypes, Digest},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt::Debug, sync::Arc, sync::LazyLock};
+use std::{any::TypeId, fmt::Debug, sync::Arc, sync::LazyLock};
 
 const LIFE: Incarnation = Incarnation(7);
 
@@ -38,7 +38,10 @@ pub fn record(input: &[u8]) {
     }
 }
 
-fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(size: usize, value: &[u8]) {
+fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(
+    size: usize,
+    value: &[u8],
+) {
     let entry = |value: Bytes| Entry {
         key: KEY.clone(),
         value,
@@ -53,9 +56,12 @@ fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(size: usize, val
     let again = RECORDS
         .encode(LIFE, &KEY, record.generation, &record.body)
         .expect("what was read can be written");
-    if record.schema == SCHEMA {
+    // The entries of maps and sets come in any order, and those of sets twice, but leave in one.
+    let ordered = [TypeId::of::<LinkReports>(), TypeId::of::<Digest>()];
+    if record.schema == SCHEMA && ordered.contains(&TypeId::of::<T>()) {
         assert_eq!(again, tagged.value);
     }
+    assert!(again.len() <= tagged.value.len());
     let again = RECORDS
         .decode::<T>(LIFE, &entry(again))
         .expect("just written");

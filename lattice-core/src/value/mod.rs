@@ -16,7 +16,8 @@
 //! | `char` | as a string of one character |
 //!
 //! A value has exactly one encoding, and decoding takes no other: trailing bytes, over-long varints, invalid UTF-8, a key
-//! twice in a map, indices and characters out of range are errors. So are lists of values that take no bytes (such as
+//! twice in a map, indices and characters out of range are errors. (What a type itself takes for the same stays so: the order of a
+//! map, an element twice in a set, a `Duration` with nanoseconds over a second.) So are lists of values that take no bytes (such as
 //! `vec![(); 7]`), whose count nothing would bound, and values nested deeper than 128.
 //!
 //! # Memory
