@@ -16,9 +16,9 @@
 //! | `char` | as a string of one character |
 //!
 //! A value has exactly one encoding, and decoding takes no other: trailing bytes, over-long varints, invalid UTF-8, a key
-//! twice in a map, indices and characters out of range are errors. (What a type itself takes for the same stays so: the order of a
-//! map, an element twice in a set, a `Duration` with nanoseconds over a second.) So are lists of values that take no bytes (such as
-//! `vec![(); 7]`), whose count nothing would bound, and values nested deeper than 128.
+//! twice in a map, indices and characters out of range are errors. So are lists of values that take no bytes (such as
+//! `vec![(); 7]`), whose count nothing would bound, and values nested deeper than 128. What a type itself takes for the same
+//! stays so: the entries of a map in another order, an element twice in a set, a `Duration` with over a second of nanoseconds.
 //!
 //! # Memory
 //! What decoding holds follows what has been read, never what a count says. The type decides what a byte becomes: an empty

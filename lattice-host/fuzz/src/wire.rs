@@ -48,6 +48,19 @@ pub fn sample(first: u8, seed: u64) -> Vec<u8> {
     input
 }
 
+/// An input with a map of so many keys, the last first.
+///
+/// # Panics
+/// The table has no such map.
+pub fn map(count: u32) -> Vec<u8> {
+    let is_map = |ty: &Ty| matches!(ty, Ty::Map(key, _) if matches!(**key, Ty::U32));
+    let first = KINDS.iter().position(|(ty, _)| is_map(ty));
+    let mut input = vec![first.expect("the table has one") as u8];
+    let entries: Vec<_> = (0..count).rev().map(|key| (key, None::<String>)).collect();
+    input.extend(postcard::to_stdvec(&entries).expect("encodes"));
+    input
+}
+
 /// Gives back what it gets.
 struct Guest {
     ty: Ty,
