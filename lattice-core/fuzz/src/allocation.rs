@@ -54,18 +54,23 @@ pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 /// # Panics
 /// It held more than twice the length and 64 KiB at once.
 pub fn bounded<T>(length: usize, work: impl FnOnce() -> T) -> T {
-    bounded_by(2, length, work)
+    bounded_as(1, length, work)
 }
 
-/// The same with another factor: what one byte of input may become, where that is more than two.
+/// The same for a type that the decoder is told and that takes more memory than bytes: up to `size` for each of them.
 ///
 /// # Panics
-/// It held more than `times` the length and 64 KiB at once.
-pub fn bounded_by<T>(times: usize, length: usize, work: impl FnOnce() -> T) -> T {
+/// It held more than twice that size and 64 KiB at once.
+pub fn bounded_as<T>(size: usize, length: usize, work: impl FnOnce() -> T) -> T {
     let (result, peak) = peak(work);
     assert!(
-        peak <= times * length + SLACK,
+        peak <= 2 * size * length + SLACK,
         "{peak} bytes were held for an input of {length}"
     );
     result
+}
+
+/// What an entry of a map takes: keys and values in nodes that are half full at least, and where its key is.
+pub const fn entry<K, V>() -> usize {
+    2 * (size_of::<K>() + size_of::<V>()) + 8 + 24
 }

@@ -1,4 +1,4 @@
-use crate::allocation::bounded_by;
+use crate::allocation::bounded;
 use bytes::Bytes;
 use lattice_core::wire::{Beat, Body, Discover, Discovered, Goodbye, Kind, Probe, ProbeAck};
 use std::fmt::Debug;
@@ -20,21 +20,20 @@ pub fn body(input: &[u8]) {
 
 pub(crate) fn of_kind(kind: Kind, envelope: &[u8]) {
     match kind {
-        // A served component takes 34 bytes at least and 72 in memory, and the list is copied as it grows.
-        Kind::Beat => decoded::<Beat>(5, envelope),
-        Kind::Goodbye => decoded::<Goodbye>(2, envelope),
-        Kind::Discover => decoded::<Discover>(2, envelope),
-        Kind::Discovered => decoded::<Discovered>(2, envelope),
-        Kind::Probe => decoded::<Probe>(2, envelope),
-        Kind::ProbeAck => decoded::<ProbeAck>(2, envelope),
+        Kind::Beat => decoded::<Beat>(envelope),
+        Kind::Goodbye => decoded::<Goodbye>(envelope),
+        Kind::Discover => decoded::<Discover>(envelope),
+        Kind::Discovered => decoded::<Discovered>(envelope),
+        Kind::Probe => decoded::<Probe>(envelope),
+        Kind::ProbeAck => decoded::<ProbeAck>(envelope),
         other => panic!("a frame of the reserved kind {other} was opened"),
     }
 }
 
-fn decoded<B: Body + PartialEq + Debug>(times: usize, envelope: &[u8]) {
+fn decoded<B: Body + PartialEq + Debug>(envelope: &[u8]) {
     let envelope = Bytes::copy_from_slice(envelope);
     let length = envelope.len();
-    let Ok(body) = bounded_by(times, length, || B::decode(envelope)) else {
+    let Ok(body) = bounded(length, || B::decode(envelope)) else {
         return;
     };
     let again = body.encode().expect("what was read is within its bounds");

@@ -10,8 +10,9 @@
 //! | [`record`] | links, their status, published types, as they stand in the store | read back the same |
 //! | [`name`] | names, interfaces, functions, store keys | a name is its text, a key says what it is made of |
 //!
-//! Every one of them also fails an input for which a decoder holds more than twice its length and 64 KiB at once (or what
-//! its type takes, where one byte stands for more: see [`allocation`]).
+//! Every one of them also fails an input for which a decoder holds more than twice its length and 64 KiB at once. Where the
+//! decoder is told the type ([`value`], and published types, which are maps of names), the length is what that many bytes can
+//! be in memory: eight each for a list of `u64`.
 //!
 //! The fuzz targets in `targets/` give them random bytes, `tests/replay.rs` the corpus.
 

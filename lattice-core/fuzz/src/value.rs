@@ -1,4 +1,4 @@
-use crate::allocation::bounded_by;
+use crate::allocation::{bounded_as, entry};
 use bytes::Bytes;
 use lattice_core::{
     call::CallError,
@@ -50,49 +50,51 @@ pub fn value(input: &[u8]) {
         return;
     };
     let bytes = Bytes::copy_from_slice(rest);
-    // What a list takes is its element's size for each byte, and as much again half full while it grows.
+    let of_string = size_of::<String>();
+    // What one byte of each may become in memory. The least entry of these maps has two bytes, a char too.
     match first % 20 {
-        0 => like_postcard::<(u8, i8, bool, u16, i16)>(2, &bytes),
-        1 => like_postcard::<(u32, i32, u64, i64)>(2, &bytes),
-        2 => like_postcard::<(u128, i128)>(2, &bytes),
-        3 => like_postcard::<(f32, f64, char, ())>(2, &bytes),
-        4 => like_postcard::<String>(2, &bytes),
-        5 => like_postcard::<(Bytes, Vec<u8>)>(3, &bytes),
-        6 => like_postcard::<Vec<u64>>(24, &bytes),
-        7 => like_postcard::<Vec<String>>(3 * 24, &bytes),
-        8 => like_postcard::<Vec<Shape>>(3 * 24, &bytes),
-        9 => like_postcard::<Vec<Vec<Bytes>>>(6 * 32, &bytes),
-        10 => like_postcard::<Option<Result<Vec<char>, String>>>(12, &bytes),
-        11 => map::<BTreeMap<u16, Option<bool>>>(100, &bytes),
-        12 => map::<BTreeMap<String, Vec<i64>>>(100, &bytes),
-        13 => like_postcard::<Everything>(3 * 24, &bytes),
-        14 => like_postcard::<Vec<Everything>>(100, &bytes),
-        15 => like_postcard::<CallError>(4, &bytes),
-        16 => map::<HashMap<String, u8>>(120, &bytes),
-        // Postcard has no bound on how deep values are nested. Each of the 128 levels makes room for what its count says.
-        17 => written::<Tree>(128 * 24, &bytes),
-        18 => written::<Chain>(2, &bytes),
-        _ => written::<Vec<Marker>>(2, &bytes),
+        0 => like_postcard::<(u8, i8, bool, u16, i16)>(1, &bytes),
+        1 => like_postcard::<(u32, i32, u64, i64)>(1, &bytes),
+        2 => like_postcard::<(u128, i128)>(1, &bytes),
+        3 => like_postcard::<(f32, f64, char, ())>(1, &bytes),
+        4 => like_postcard::<String>(1, &bytes),
+        5 => like_postcard::<(Bytes, Vec<u8>)>(1, &bytes),
+        6 => like_postcard::<Vec<u64>>(size_of::<u64>(), &bytes),
+        7 => like_postcard::<Vec<String>>(of_string, &bytes),
+        8 => like_postcard::<Vec<Shape>>(size_of::<Shape>(), &bytes),
+        9 => like_postcard::<Vec<Vec<Bytes>>>(size_of::<Bytes>(), &bytes),
+        10 => like_postcard::<Option<Result<Vec<char>, String>>>(2, &bytes),
+        11 => map::<BTreeMap<u16, Option<bool>>>(entry::<u16, Option<bool>>() / 2, &bytes),
+        12 => map::<BTreeMap<String, Vec<i64>>>(entry::<String, Vec<i64>>() / 2, &bytes),
+        // Its tags take the most.
+        13 => like_postcard::<Everything>(of_string, &bytes),
+        14 => like_postcard::<Vec<Everything>>(of_string, &bytes),
+        15 => error(&bytes),
+        16 => map::<HashMap<String, u8>>(entry::<String, u64>() / 2, &bytes),
+        // Postcard has no bound on how deep values are nested.
+        17 => written::<Tree>(size_of::<Tree>(), &bytes),
+        18 => written::<Chain>(1, &bytes),
+        _ => written::<Vec<Marker>>(1, &bytes),
     }
 }
 
-fn decoded<T: DeserializeOwned>(times: usize, bytes: &Bytes) -> Option<T> {
-    bounded_by(times, bytes.len(), || from_bytes::<T>(bytes)).ok()
+fn decoded<T: DeserializeOwned>(size: usize, bytes: &Bytes) -> Option<T> {
+    bounded_as(size, bytes.len(), || from_bytes::<T>(bytes)).ok()
 }
 
 /// What is read is what would be written.
-fn written<T: Serialize + DeserializeOwned>(times: usize, bytes: &Bytes) {
-    if let Some(value) = decoded::<T>(times, bytes) {
+fn written<T: Serialize + DeserializeOwned>(size: usize, bytes: &Bytes) {
+    if let Some(value) = decoded::<T>(size, bytes) {
         assert_eq!(to_bytes(&value).expect("it was read"), bytes);
     }
 }
 
 /// A map is read in any order, and so has several encodings: what is read is what `postcard` reads.
-fn map<T>(times: usize, bytes: &Bytes)
+fn map<T>(size: usize, bytes: &Bytes)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug,
 {
-    if let Some(map) = decoded::<T>(times, bytes) {
+    if let Some(map) = decoded::<T>(size, bytes) {
         assert_eq!(postcard::from_bytes(bytes).as_ref(), Ok(&map));
         let again = to_bytes(&map).expect("it was read");
         assert_eq!(again.len(), bytes.len());
@@ -100,10 +102,19 @@ where
     }
 }
 
+/// A duration with more than a second of nanoseconds is read as another one: what is read is what `postcard` reads.
+fn error(bytes: &Bytes) {
+    if let Some(error) = decoded::<CallError>(1, bytes) {
+        assert_eq!(postcard::from_bytes(bytes).as_ref(), Ok(&error));
+        let again = to_bytes(&error).expect("it was read");
+        assert_eq!(from_bytes(&again), Ok(error));
+    }
+}
+
 /// Read exactly when `postcard` reads it too, and would write the same.
-fn like_postcard<T: Serialize + DeserializeOwned>(times: usize, bytes: &Bytes) {
-    written::<T>(times, bytes);
-    let ours = decoded::<T>(times, bytes).is_some();
+fn like_postcard<T: Serialize + DeserializeOwned>(size: usize, bytes: &Bytes) {
+    written::<T>(size, bytes);
+    let ours = decoded::<T>(size, bytes).is_some();
     let theirs = postcard::take_from_bytes::<T>(bytes)
         .ok()
         .filter(|(_, rest)| rest.is_empty())

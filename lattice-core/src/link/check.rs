@@ -10,6 +10,9 @@ use std::fmt::{self, Display};
 /// Largest link in bytes, encoded: every host keeps every link in memory, and a session's configuration is small. What is
 /// larger belongs where the provider can fetch it.
 pub const MAX_LINK: usize = 64 * 1024;
+/// Most functions that a link calls idempotent: more than interfaces have, and few enough that a link takes no more memory
+/// than twice its bytes and 64 KiB.
+pub const MAX_IDEMPOTENT: usize = 1024;
 
 /// Why a link can't work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +34,16 @@ pub enum Misfit {
         /// Its size, encoded.
         bytes: usize,
         /// The limit: [`MAX_LINK`].
+        limit: usize,
+    },
+    /// The link calls more functions idempotent than a link may.
+    #[error(
+        "the link calls {count} functions idempotent and the limit is {limit}; name only those that the source calls"
+    )]
+    TooManyIdempotent {
+        /// How many.
+        count: usize,
+        /// The limit: [`MAX_IDEMPOTENT`].
         limit: usize,
     },
     /// The target does not export the interface in a compatible version.
@@ -139,6 +152,12 @@ impl Link {
             return Err(Misfit::TooLarge {
                 bytes,
                 limit: MAX_LINK,
+            });
+        }
+        if self.idempotent.len() > MAX_IDEMPOTENT {
+            return Err(Misfit::TooManyIdempotent {
+                count: self.idempotent.len(),
+                limit: MAX_IDEMPOTENT,
             });
         }
         match serde_json::from_str::<serde::de::IgnoredAny>(&self.config) {

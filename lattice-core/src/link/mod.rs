@@ -11,7 +11,7 @@ mod table;
 mod write;
 
 pub use api::{DeleteError, LinkError, Links, ReportError};
-pub use check::{MAX_LINK, Misfit};
+pub use check::{MAX_IDEMPOTENT, MAX_LINK, Misfit};
 pub use entry::{LinkChange, LinkEntry};
 pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
 pub use table::{LinkTable, TableEvent};
@@ -20,6 +20,7 @@ pub use write::WriteError;
 use crate::{
     name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError},
     store::KeyKind,
+    value::bounded,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
@@ -40,7 +41,8 @@ pub struct Link {
     pub config: String,
     /// Which replicas may be called.
     pub locality: Locality,
-    /// Functions that may run twice without harm: retried after `may have run`.
+    /// Functions that may run twice without harm: retried after `may have run`. At most [`MAX_IDEMPOTENT`].
+    #[serde(deserialize_with = "bounded::set::<_, _, MAX_IDEMPOTENT>")]
     pub idempotent: BTreeSet<FunctionName>,
 }
 

@@ -1,6 +1,6 @@
 //! What the target of a link said of it.
 
-use crate::{name::HostId, store::Revision};
+use crate::{name::HostId, store::Revision, value::bounded};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -62,6 +62,7 @@ pub struct LinkReports {
     /// Which revision of the link they speak of. They say nothing of any other.
     pub link: Revision,
     /// At most [`MAX_REPORTS`], the latest at the end.
+    #[serde(deserialize_with = "bounded::list::<_, _, MAX_REPORTS>")]
     pub hosts: Vec<HostReport>,
 }
 

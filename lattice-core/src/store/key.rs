@@ -127,13 +127,14 @@ impl StoreKey {
 
     /// What the key names; `None` when it is none of ours.
     pub fn kind(&self) -> Option<KeyKind> {
-        let parts: Vec<&str> = self.0.split('.').collect();
-        match *parts.as_slice() {
-            ["link" | "status", source, interface, name] => {
+        let mut parts = self.0.split('.');
+        let [first, rest @ ..] = std::array::from_fn::<_, 5, _>(|_| parts.next());
+        match (first?, rest) {
+            ("link" | "status", [Some(source), Some(interface), Some(name), None]) => {
                 let source = ComponentId::new(source).ok()?;
                 let interface = unescape(interface)?;
                 let name = LinkName::new(name).ok()?;
-                Some(if parts[0] == "link" {
+                Some(if first == Some("link") {
                     KeyKind::Link {
                         source,
                         interface,
@@ -147,8 +148,10 @@ impl StoreKey {
                     }
                 })
             }
-            ["component", id] => Some(KeyKind::Component(ComponentId::new(id).ok()?)),
-            ["types", digest]
+            ("component", [Some(id), None, ..]) => {
+                Some(KeyKind::Component(ComponentId::new(id).ok()?))
+            }
+            ("types", [Some(digest), None, ..])
                 if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) =>
             {
                 Some(KeyKind::Types(digest.to_owned()))
@@ -193,7 +196,7 @@ impl fmt::Debug for StoreKey {
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || byte == b'-' {
+        if is_plain(byte) {
             out.push(char::from(byte));
         } else {
             // Writing to a string does not fail.
@@ -203,22 +206,36 @@ fn escape(text: &str) -> String {
     out
 }
 
+/// One spelling per key: what [`escape`] would not have written is none of ours.
 fn unescape(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
             b'=' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                out.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+                let escaped = digit(bytes.next()?)? << 4 | digit(bytes.next()?)?;
+                if is_plain(escaped) {
+                    return None;
+                }
+                out.push(escaped);
             }
-            b if b.is_ascii_alphanumeric() || b == b'-' => out.push(b),
+            plain if is_plain(plain) => out.push(plain),
             _ => return None,
         }
     }
-    let plain = String::from_utf8(out).ok()?;
-    // One spelling per key: what `escape` would not have written is none of ours.
-    (escape(&plain) == text).then_some(plain)
+    String::from_utf8(out).ok()
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -289,6 +306,11 @@ mod tests {
             "link.A.a=3a.default",
             "link.a.a=3.default",
             "link.a.a=zz.default",
+            "link.a.a=+a.default",
+            "link.a.a=3A.default",
+            "link.a.a=ff.default",
+            "link.a.a=3a.default.",
+            "component.a.",
             "link.a.=61.default",
             "types.xyz",
             "component.",

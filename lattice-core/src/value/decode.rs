@@ -8,11 +8,11 @@ use super::{
     read::{Reader, Refusal, Result, zigzag},
 };
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
-use std::collections::HashSet;
 
-/// The value at the front of `bytes`, and how many bytes follow it.
-pub(super) fn prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), ValueError> {
-    let mut reader = Reader::new(bytes);
+/// The value at the front of what `reader` has, and how many bytes follow it.
+pub(super) fn prefix<T: DeserializeOwned>(
+    mut reader: Reader<'_>,
+) -> Result<(T, usize), ValueError> {
     let value = T::deserialize(&mut reader).map_err(|Refusal(error)| *error)?;
     Ok((value, reader.left()))
 }
@@ -120,7 +120,13 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let count = self.count()?;
-        self.nested(|reader| visitor.visit_seq(List::new(reader, count)))
+        self.counted(count, |reader, room| {
+            visitor.visit_seq(List {
+                reader,
+                left: count,
+                room,
+            })
+        })
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
@@ -143,7 +149,17 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let count = self.count()?;
-        self.nested(|reader| visitor.visit_map(Entries::new(reader, count)))
+        self.counted(count, |reader, room| {
+            let known = reader.keys();
+            let map = visitor.visit_map(Entries {
+                reader: &mut *reader,
+                read: 0,
+                left: count,
+                room,
+            })?;
+            reader.forget_keys(known)?;
+            Ok(map)
+        })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -239,12 +255,7 @@ impl<'de> de::SeqAccess<'de> for Fields<'_, 'de> {
 struct List<'r, 'de> {
     reader: &'r mut Reader<'de>,
     left: usize,
-}
-
-impl<'r, 'de> List<'r, 'de> {
-    fn new(reader: &'r mut Reader<'de>, left: usize) -> Self {
-        Self { reader, left }
-    }
+    room: usize,
 }
 
 impl<'de> de::SeqAccess<'de> for List<'_, 'de> {
@@ -265,25 +276,16 @@ impl<'de> de::SeqAccess<'de> for List<'_, 'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
+        Some(self.left.min(self.room))
     }
 }
 
-/// Entries of a map. A key has one encoding, so equal keys are equal bytes.
+/// Entries of a map.
 struct Entries<'r, 'de> {
     reader: &'r mut Reader<'de>,
+    read: usize,
     left: usize,
-    keys: HashSet<&'de [u8]>,
-}
-
-impl<'r, 'de> Entries<'r, 'de> {
-    fn new(reader: &'r mut Reader<'de>, left: usize) -> Self {
-        Self {
-            reader,
-            left,
-            keys: HashSet::new(),
-        }
-    }
+    room: usize,
 }
 
 impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
@@ -293,13 +295,14 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
         if self.left == 0 {
             return Ok(None);
         }
-        self.left -= 1;
-        let before = self.reader.rest();
-        let key = seed.deserialize(&mut *self.reader)?;
-        let taken = &before[..before.len() - self.reader.left()];
-        if !self.keys.insert(taken) {
+        let before = self.reader.left();
+        let key = self.reader.key(|reader| seed.deserialize(reader))?;
+        // Nothing would bound the count of a map whose keys take no bytes; all of them are the same one.
+        if self.reader.left() == before && self.read > 0 {
             return Err(ValueError::DuplicateKey.into());
         }
+        self.left -= 1;
+        self.read += 1;
         Ok(Some(key))
     }
 
@@ -308,6 +311,6 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
+        Some(self.left.min(self.room))
     }
 }

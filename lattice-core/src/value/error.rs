@@ -40,6 +40,9 @@ pub enum ValueError {
     /// A map has one key twice.
     #[error("a map has one key twice")]
     DuplicateKey,
+    /// A map lies beyond the first 4 GiB.
+    #[error("a map beyond the first 4 GiB of a value can't be decoded; send less at once")]
+    TooLong,
     /// Values are nested too deeply.
     #[error("values are nested deeper than {limit}")]
     TooDeep {

@@ -17,8 +17,21 @@
 //!
 //! A value has exactly one encoding, and decoding takes no other: trailing bytes, over-long varints, invalid UTF-8, a key
 //! twice in a map, indices and characters out of range are errors. So are lists of values that take no bytes (such as
-//! `vec![(); 7]`), whose count nothing would bound, and values nested deeper than 128.
+//! `vec![(); 7]`), whose count nothing would bound, and values nested deeper than 128. What a type itself takes for the same
+//! stays so: the entries of a map in another order, an element twice in a set, a `Duration` with over a second of nanoseconds.
+//!
+//! # Memory
+//! What decoding holds follows what has been read, never what a count says. The type decides what a byte becomes: an empty
+//! `String` is one byte here and 24 in memory, a `u64` below 128 eight. Strings and [`Bytes`] take what they hold. A list has
+//! room for up to twice the elements that have been read, and while it moves there, for half as many more; beside that, all
+//! lists being read together have room for 256 elements, or each for 4. A map takes what its type does, and up to 24 bytes for
+//! each key that has been read, to find those that come twice. So take [`Bytes`] for bytes, and bound what a message may have
+//! when its elements are much larger in memory.
+//!
+//! What Lattice itself reads this way (bodies, errors, links, their status) holds at most twice its bytes and 64 KiB, because
+//! its lists end at a maximum. Only published types are maps of names as large as a component's interfaces.
 
+pub(crate) mod bounded;
 mod decode;
 mod encode;
 mod error;
@@ -27,6 +40,7 @@ mod read;
 pub use error::ValueError;
 
 use bytes::{Bytes, BytesMut};
+use read::Reader;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What travels beside a value and not in its bytes: streams and handles, once they exist. Empty until then.
@@ -66,7 +80,7 @@ impl<T: Serialize + ?Sized> Encode for T {
 
 impl<T: DeserializeOwned> Decode for T {
     fn decode(_: &mut Channels, bytes: &Bytes) -> Result<Self, ValueError> {
-        let (value, rest) = decode::prefix(bytes)?;
+        let (value, rest) = decode::prefix(Reader::new(bytes))?;
         match rest {
             0 => Ok(value),
             count => Err(ValueError::TrailingBytes { count }),
@@ -112,7 +126,10 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(
     encode::append(value, buf)
 }
 
-/// Reads the value at the front of `bytes`, whatever follows it.
-pub(crate) fn read_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
-    decode::prefix(bytes).map(|(value, _)| value)
+/// Reads the value at the front of `bytes`, whatever follows it. Every element of its lists takes at least `smallest` bytes.
+pub(crate) fn read_prefix<T: DeserializeOwned>(
+    bytes: &[u8],
+    smallest: usize,
+) -> Result<T, ValueError> {
+    decode::prefix(Reader::of_elements(bytes, smallest)).map(|(value, _)| value)
 }

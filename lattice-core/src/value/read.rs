@@ -8,27 +8,40 @@ use std::fmt;
 /// takes some hundred bytes of stack.
 const MAX_DEPTH: usize = 128;
 
+/// Elements that all lists being read may be given room for before they are read: 64 KiB for those of 256 bytes.
+const AHEAD: usize = 256;
+/// What a `Vec` makes room for by itself once it has an element.
+const LEAST: usize = 4;
+
 /// Takes values off the front of some bytes.
 pub(super) struct Reader<'de> {
+    input: &'de [u8],
     rest: &'de [u8],
     depth: usize,
+    ahead: usize,
+    smallest: usize,
+    /// Where the keys of the maps being read begin and end in the input, the innermost map's last.
+    keys: Vec<(u32, u32)>,
 }
 
 impl<'de> Reader<'de> {
     pub(super) fn new(bytes: &'de [u8]) -> Self {
+        Self::of_elements(bytes, 1)
+    }
+
+    /// For a value of which it is known that every element of its lists takes at least `smallest` bytes.
+    pub(super) fn of_elements(bytes: &'de [u8], smallest: usize) -> Self {
         Self {
+            input: bytes,
             rest: bytes,
             depth: 0,
+            ahead: AHEAD,
+            smallest,
+            keys: Vec::new(),
         }
     }
 
-    /// What has not been read yet.
-    #[inline]
-    pub(super) fn rest(&self) -> &'de [u8] {
-        self.rest
-    }
-
-    /// How much that is.
+    /// How many bytes have not been read yet.
     #[inline]
     pub(super) fn left(&self) -> usize {
         self.rest.len()
@@ -144,6 +157,65 @@ impl<'de> Reader<'de> {
             Ok(count) if count <= self.rest.len() => Ok(count),
             _ => Err(ValueError::BadCount { count }.into()),
         }
+    }
+
+    /// Reads a list or map of `count`, which `read` is to make room for only as far as it is told.
+    pub(super) fn counted<T>(
+        &mut self,
+        count: usize,
+        read: impl FnOnce(&mut Self, usize) -> Result<T>,
+    ) -> Result<T> {
+        let room = self.room(count);
+        let ahead = self.ahead;
+        self.ahead = ahead.saturating_sub(room);
+        let value = self.nested(|reader| read(reader, room));
+        self.ahead = ahead;
+        value
+    }
+
+    /// How many of `count` elements to make room for at once. The bytes do not say how large they are in memory, so it is few;
+    /// and the count halved some times, so that a list which doubles its room ends with what it needs.
+    fn room(&self, count: usize) -> usize {
+        if self.smallest > 1 {
+            return count.min(self.left() / self.smallest);
+        }
+        let most = self.ahead.max(LEAST);
+        let mut room = count;
+        while room > most {
+            room = room.div_ceil(2);
+        }
+        room
+    }
+
+    /// Reads a key and remembers where it is.
+    pub(super) fn key<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let start = self.place()?;
+        let key = read(self)?;
+        self.keys.push((start, self.place()?));
+        Ok(key)
+    }
+
+    fn place(&self) -> Result<u32> {
+        u32::try_from(self.input.len() - self.left()).map_err(|_| ValueError::TooLong.into())
+    }
+
+    /// How many keys have been read in maps that are not at their end.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Forgets all keys but the first `known`, which no two of the others may be the same of. A key has one encoding, so
+    /// equal keys are equal bytes.
+    pub(super) fn forget_keys(&mut self, known: usize) -> Result<()> {
+        let bytes = |(start, end): (u32, u32)| &self.input[start as usize..end as usize];
+        let keys = &mut self.keys[known..];
+        keys.sort_unstable_by_key(|key| bytes(*key));
+        let twice = keys.windows(2).any(|pair| bytes(pair[0]) == bytes(pair[1]));
+        self.keys.truncate(known);
+        if twice {
+            return Err(ValueError::DuplicateKey.into());
+        }
+        Ok(())
     }
 
     pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {

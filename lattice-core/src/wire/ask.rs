@@ -6,7 +6,7 @@ use super::{
     EnvelopeError, Kind, Origin,
     body::{self, Body},
 };
-use crate::{name::ComponentId, types::Digest};
+use crate::{name::ComponentId, types::Digest, value::bounded};
 use serde::{Deserialize, Serialize};
 
 /// Most hosts in one answer: the asker picks two of them, more than this tells it nothing.
@@ -55,6 +55,8 @@ impl Body for Discover {
 
 impl Body for Discovered {
     const KIND: Kind = Kind::Discovered;
+    /// A host's id of one character, with its length, an epoch and a digest.
+    const SMALLEST_ELEMENT: usize = 2 + 1 + 32;
 
     fn check(&self) -> Result<(), EnvelopeError> {
         body::at_most("hosts", self.hosts.len(), MAX_HOSTS)
@@ -70,5 +72,5 @@ impl Body for ProbeAck {
 }
 
 fn hosts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(Origin, Digest)>, D::Error> {
-    body::list::<_, _, MAX_HOSTS>(from)
+    bounded::list::<_, _, MAX_HOSTS>(from)
 }

@@ -10,7 +10,7 @@
 //! | report, host-control, sessions, artifact ranges | numbers kept free, refused by [`Frame::open`] | `kind.rs` |
 //!
 //! Integers are little endian. Names are length-prefixed text and are checked against their rule. Decoders take bytes from
-//! anybody: they answer with a typed error, allocate in proportion to their input and never panic.
+//! anybody: they answer with a typed error, hold at most twice their input and 64 KiB, and never panic.
 
 mod ask;
 mod body;

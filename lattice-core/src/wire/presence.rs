@@ -10,6 +10,7 @@ use crate::{
     name::ComponentId,
     store::{Incarnation, Revision},
     types::Digest,
+    value::bounded,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -88,6 +89,8 @@ pub struct Goodbye {
 
 impl Body for Beat {
     const KIND: Kind = Kind::Beat;
+    /// An id of one character, with its length, and a digest.
+    const SMALLEST_ELEMENT: usize = 2 + 32;
 
     fn check(&self) -> Result<(), EnvelopeError> {
         body::at_most("components", self.components.len(), MAX_COMPONENTS)?;
@@ -100,9 +103,9 @@ impl Body for Goodbye {
 }
 
 fn labels<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
-    body::map::<_, MAX_LABELS>(from)
+    bounded::map::<_, MAX_LABELS>(from)
 }
 
 fn components<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Served>, D::Error> {
-    body::list::<_, _, MAX_COMPONENTS>(from)
+    bounded::list::<_, _, MAX_COMPONENTS>(from)
 }

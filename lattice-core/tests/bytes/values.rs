@@ -188,6 +188,18 @@ fn counts_are_bounded_by_the_bytes() {
     golden(&Vec::<()>::new(), "00");
 }
 
+/// It is made room for step by step, and has little to spare at its end.
+#[test]
+fn a_list_ends_with_the_room_that_it_needs() {
+    for length in [0, 1, 5, 256, 257, 1_000, 65_537, 1_200_000_usize] {
+        let bytes = to_bytes(&vec![7_u8; length]).expect("encodes");
+        let list = from_bytes::<Vec<u8>>(&bytes).expect("decodes");
+        assert_eq!(list.len(), length);
+        let spare = list.capacity() - length;
+        assert!(spare <= 8 + length / 128, "{spare} for {length}");
+    }
+}
+
 #[test]
 fn a_key_comes_once() {
     assert_eq!(
@@ -196,6 +208,31 @@ fn a_key_comes_once() {
     );
     let error = refused::<HashMap<String, u8>>("03016101016202016103");
     assert_eq!(error, ValueError::DuplicateKey);
+    // Among many in any order, and beside a map within that has the same keys.
+    let of = |keys: Vec<u16>| {
+        let entries: Vec<_> = keys.iter().map(|key| (key, [(key, key)])).collect();
+        let entries = entries
+            .iter()
+            .map(|(key, inner)| (key, &inner[..]))
+            .collect::<Vec<_>>();
+        let bytes = to_bytes(&entries).expect("encodes");
+        let map = from_bytes::<BTreeMap<u16, BTreeMap<u16, u16>>>(&bytes);
+        map.map(|map| map.len())
+    };
+    assert_eq!(of((0..5_000).rev().collect()), Ok(5_000));
+    assert_eq!(
+        of((0..5_000).chain([3]).collect()),
+        Err(ValueError::DuplicateKey)
+    );
+    assert_eq!(
+        refused::<BTreeMap<u8, BTreeMap<u8, u8>>>("020102010101020200"),
+        ValueError::DuplicateKey
+    );
+    // Keys without bytes are all the same one, and no count would bound them.
+    assert_eq!(
+        refused::<BTreeMap<(), ()>>("020000"),
+        ValueError::DuplicateKey
+    );
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

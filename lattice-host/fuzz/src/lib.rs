@@ -42,7 +42,7 @@ mod table;
 mod wire;
 
 pub use lift::lift;
-pub use wire::{sample, wire};
+pub use wire::{map, sample, wire};
 
 /// A function of this crate, by name.
 pub type Target = (&'static str, fn(&[u8]));

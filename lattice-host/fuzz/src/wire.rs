@@ -8,7 +8,7 @@ use crate::{
     values::Random,
 };
 use bytes::Bytes;
-use lattice_core_fuzz::allocation::bounded_by;
+use lattice_core_fuzz::allocation::bounded;
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Val, types::ComponentItem};
 use wasmtime::{Result, Store};
@@ -24,8 +24,7 @@ pub fn wire(input: &[u8]) {
         return;
     };
     let guest = Guest::of(kind(*first));
-    // Keys of maps are remembered, a byte each at least.
-    let size = bounded_by(40, wire.len(), || guest.plan.validate_params(wire));
+    let size = bounded(wire.len(), || guest.plan.validate_params(wire));
     let value = read(&guest.ty, wire);
     assert_eq!(size.is_ok(), value.is_some(), "{:?}: {size:?}", guest.ty);
     let arguments = guest.plan.arguments(Bytes::copy_from_slice(wire));
@@ -46,6 +45,19 @@ pub fn sample(first: u8, seed: u64) -> Vec<u8> {
     let (ty, _) = &KINDS[kind(first)];
     let mut input = encoded(ty, &Random(seed).value(ty));
     input.insert(0, first);
+    input
+}
+
+/// An input with a map of so many keys, the last first.
+///
+/// # Panics
+/// The table has no such map.
+pub fn map(count: u32) -> Vec<u8> {
+    let is_map = |ty: &Ty| matches!(ty, Ty::Map(key, _) if matches!(**key, Ty::U32));
+    let first = KINDS.iter().position(|(ty, _)| is_map(ty));
+    let mut input = vec![first.expect("the table has one") as u8];
+    let entries: Vec<_> = (0..count).rev().map(|key| (key, None::<String>)).collect();
+    input.extend(postcard::to_stdvec(&entries).expect("encodes"));
     input
 }
 

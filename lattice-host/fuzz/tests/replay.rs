@@ -1,6 +1,6 @@
 //! Every input of the corpus, once: those that the fuzzer started from, and those that it once found a fault with.
 
-use lattice_host_fuzz::{TARGETS, sample, wire};
+use lattice_host_fuzz::{TARGETS, map, sample, wire};
 use std::{fs, path::Path};
 
 #[test]
@@ -17,6 +17,14 @@ fn the_corpus_does_no_harm() {
             println!("{}", input.display());
             target(&fs::read(&input).expect("readable"));
         }
+    }
+}
+
+/// Up to 50 bytes were once held for each of them.
+#[test]
+fn little_is_held_of_the_keys_of_a_map() {
+    for count in [100, 2_000, 12_000] {
+        wire(&map(count));
     }
 }
 

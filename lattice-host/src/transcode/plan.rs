@@ -283,7 +283,10 @@ impl<'n> Builder<'n> {
                 let key = self.argument("[key]", &map.key())?;
                 let value = self.argument("[value]", &map.value())?;
                 self.text.close(">");
-                Ok(self.tree.push(Shape::Map { key, value }))
+                let Some(keys) = self.tree.node(key).shape.as_keys() else {
+                    return Err(self.unsupported("map with keys that are neither numbers nor text"));
+                };
+                Ok(self.tree.push(Shape::Map { key, keys, value }))
             }
             Type::Tuple(tuple) => {
                 self.text.open("tuple<");

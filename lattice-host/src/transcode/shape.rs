@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use super::wire::Keys;
+
 /// Flat core values that a parameter or result list takes before it moves to memory (canonical ABI).
 pub(super) const MAX_FLAT: u32 = 16;
 
@@ -46,6 +48,7 @@ pub(super) enum Shape {
     },
     Map {
         key: NodeId,
+        keys: Keys,
         value: NodeId,
     },
     /// Records and tuples: a run of [`Tree::fields`].
@@ -78,6 +81,18 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     fields: Vec<NodeId>,
     cases: Vec<Option<NodeId>>,
+}
+
+impl Shape {
+    /// How values of this type are written as keys of a map, which they rarely can be.
+    pub(super) fn as_keys(&self) -> Option<Keys> {
+        match self {
+            Self::Bool | Self::Byte => Some(Keys::Byte),
+            Self::Uint { .. } | Self::Sint { .. } => Some(Keys::Varint),
+            Self::Char | Self::String => Some(Keys::Text),
+            _ => None,
+        }
+    }
 }
 
 impl Tree {

@@ -3,15 +3,13 @@
 //! Bytes are checked before they are lowered because an error inside a lowering is a trap, and a trap ends the whole
 //! store with every call in it. Here it is an error like any other.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 
 use crate::limits::ByteSize;
 
 use super::plan::FunctionPlan;
 use super::shape::{NodeId, Shape, Tree};
-use super::wire::{Reader, ValueError};
+use super::wire::{Keys, Reader, ValueError};
 
 /// The arguments of a call, known to be what the function takes.
 #[derive(Debug, Clone)]
@@ -55,8 +53,10 @@ impl FunctionPlan {
 fn validate(tree: &Tree, values: &[NodeId], wire: &[u8]) -> Result<GuestBytes, ValueError> {
     let mut walk = Walk {
         tree,
+        wire,
         reader: Reader::new(wire),
         guest_bytes: 0,
+        owed: 0,
     };
     for id in values {
         walk.value(*id)?;
@@ -67,8 +67,12 @@ fn validate(tree: &Tree, values: &[NodeId], wire: &[u8]) -> Result<GuestBytes, V
 
 struct Walk<'p, 'w> {
     tree: &'p Tree,
+    wire: &'w [u8],
     reader: Reader<'w>,
     guest_bytes: u64,
+    /// What the entries that are still to come of the maps around a value will take at least: no map in it can have those
+    /// bytes, so that all of them together never remember more keys than fit into the input.
+    owed: u64,
 }
 
 impl Walk<'_, '_> {
@@ -88,7 +92,7 @@ impl Walk<'_, '_> {
             }
             Shape::List { element } => self.list(*element),
             Shape::FixedList { element, length } => self.elements(*element, *length as usize),
-            Shape::Map { key, value } => self.map(*key, *value),
+            Shape::Map { key, keys, value } => self.map((*key, *keys), *value),
             Shape::Fields(run) => self
                 .tree
                 .fields(run)
@@ -119,26 +123,28 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn map(&mut self, key: NodeId, value: NodeId) -> Result<(), ValueError> {
+    fn map(&mut self, (key, keys): (NodeId, Keys), value: NodeId) -> Result<(), ValueError> {
         let (of_key, of_value) = (self.tree.layout(key), self.tree.layout(value));
         let smallest = of_key.smallest.saturating_add(of_value.smallest);
-        let length = self.reader.length(smallest)?;
+        let length = self.reader.length_before(smallest, self.owed)?;
         // An entry is a tuple; its padding is not worth computing for an upper estimate.
         let entry = of_key.size + of_value.size + of_key.align.max(of_value.align);
         self.allocate(length, entry);
-        // As many keys as the input has bytes for, as `length` has checked.
-        let mut keys = HashSet::with_capacity(length);
-        for _ in 0..length {
-            let start = self.reader.at();
+        let mut places = Vec::with_capacity(length);
+        for after in (0..length as u64).rev() {
+            places.push(self.reader.place()?);
             self.value(key)?;
-            if !keys.insert(self.reader.since(start)) {
-                return Err(ValueError::DuplicateKey {
-                    at: self.reader.at(),
-                });
-            }
+            let owed = after.saturating_mul(smallest);
+            self.owed += owed;
             self.value(value)?;
+            self.owed -= owed;
         }
-        Ok(())
+        if keys.differ(self.wire, &mut places) {
+            return Ok(());
+        }
+        Err(ValueError::DuplicateKey {
+            at: self.reader.at(),
+        })
     }
 
     fn allocate(&mut self, length: usize, size: u64) {

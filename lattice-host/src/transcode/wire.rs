@@ -92,9 +92,15 @@ pub(crate) enum ValueError {
         left: usize,
     },
     /// A map has the same key twice.
-    #[error("map entry before byte {at} repeats a key")]
+    #[error("map before byte {at} repeats a key")]
     DuplicateKey {
         /// Just after the map.
+        at: usize,
+    },
+    /// A map reaches beyond the first 4 GiB.
+    #[error("map before byte {at} reaches beyond the first 4 GiB; send less at once")]
+    TooLong {
+        /// Where it does.
         at: usize,
     },
 }
@@ -115,9 +121,9 @@ impl<'w> Reader<'w> {
         self.at
     }
 
-    /// What has been read since `start`, an earlier [`at`](Self::at).
-    pub(super) fn since(&self, start: usize) -> &'w [u8] {
-        self.wire.get(start..self.at).unwrap_or_default()
+    /// The same for something that is remembered for each entry of a map.
+    pub(super) fn place(&self) -> Result<u32, ValueError> {
+        u32::try_from(self.at).map_err(|_| ValueError::TooLong { at: self.at })
     }
 
     fn left(&self) -> usize {
@@ -222,9 +228,15 @@ impl<'w> Reader<'w> {
     /// A number of elements that take at least `smallest` bytes each, so that a length is never trusted further than
     /// the input reaches.
     pub(super) fn length(&mut self, smallest: u64) -> Result<usize, ValueError> {
+        self.length_before(smallest, 0)
+    }
+
+    /// The same when at least `after` bytes have to follow all of them.
+    pub(super) fn length_before(&mut self, smallest: u64, after: u64) -> Result<usize, ValueError> {
         let length = self.uint(64)?;
         let left = self.left();
-        match length.checked_mul(smallest.max(1)) {
+        let bytes = length.checked_mul(smallest.max(1));
+        match bytes.and_then(|bytes| bytes.checked_add(after)) {
             Some(bytes) if bytes <= left as u64 => Ok(length as usize),
             _ => Err(ValueError::Length {
                 at: self.at,
@@ -262,6 +274,45 @@ impl<'w> Reader<'w> {
             });
         }
         Ok(bits)
+    }
+}
+
+/// How the keys of a map are written; there are no others in WIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// `bool`, `u8`, `s8`.
+    Byte,
+    /// Other integers.
+    Varint,
+    /// `char`, `string`.
+    Text,
+}
+
+impl Keys {
+    /// Whether the keys that start at `places` in `wire` are all different. Costs little when they are in order already:
+    /// numbers as they are written, text by its bytes.
+    ///
+    /// A place is 4 bytes and an entry of a map no less than 2, so that a map's places never take more than twice its bytes.
+    pub(super) fn differ(self, wire: &[u8], places: &mut [u32]) -> bool {
+        let key = |place: &u32| self.key(wire.get(*place as usize..).unwrap_or_default());
+        if places.is_sorted_by(|one, next| key(one) < key(next)) {
+            return true;
+        }
+        places.sort_unstable_by_key(key);
+        places.windows(2).all(|pair| key(&pair[0]) != key(&pair[1]))
+    }
+
+    /// The key in front of `wire`, where there is one.
+    fn key(self, wire: &[u8]) -> (u64, &[u8]) {
+        let mut reader = Reader::new(wire);
+        match self {
+            Self::Byte => (reader.byte().unwrap_or_default().into(), &[]),
+            Self::Varint => (reader.uint(64).unwrap_or_default(), &[]),
+            Self::Text => {
+                let text = reader.length(1).and_then(|length| reader.take(length));
+                (0, text.unwrap_or_default())
+            }
+        }
     }
 }
 

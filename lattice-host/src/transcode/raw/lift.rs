@@ -4,16 +4,16 @@
 //! alignment, discriminants, characters and text.
 //!
 //! What is written is paid for with the store's hostcall fuel, a byte each and before it is written, so that a guest
-//! can't make the host hold more than its limit (the buffer may have up to twice that reserved as it grows).
+//! can't make the host hold more than a few times its limit: the buffer may have up to twice that reserved, and is copied
+//! when it grows; and where keys of maps begin is remembered, 4 bytes for each entry, which pays for 2 at least.
 
-use std::collections::HashSet;
 use std::{slice, str};
 
 use wasmtime::ValRaw;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext};
 
-use super::super::wire::{put_char, put_flags, put_sint, put_str, put_uint};
+use super::super::wire::{Keys, put_char, put_flags, put_sint, put_str, put_uint};
 use super::types::{Cases, Kind, Places, Scalar, flags_size};
 
 /// Set in the length of a latin1+utf16 string that is in UTF-16.
@@ -321,22 +321,21 @@ impl<'c, 'a> Lifter<'c, 'a> {
         let Kind::Map(map) = Kind::of(self.types, ty) else {
             return Err(LiftError::Unsupported);
         };
+        let keys = keys(&Kind::of(self.types, map.key)).ok_or(LiftError::Unsupported)?;
         let (at, length, size) = (at as usize, length as usize, map.entry_abi.size32 as usize);
         self.block(at, size_of_all(length, size)?, map.entry_abi.align32)?;
         put_uint(&mut self.wire, length as u64);
         // A key and a value take at least a byte each on the wire.
         self.pay_for(length.saturating_mul(2))?;
-        let mut keys = Vec::with_capacity(length);
+        let mut places = Vec::with_capacity(length);
         for index in 0..length {
             let entry = at + index * size;
-            let start = self.wire.len();
+            places.push(u32::try_from(self.wire.len()).map_err(|_| LiftError::TooLarge)?);
             self.memory(map.key, entry)?;
-            keys.push(start..self.wire.len());
             self.memory(map.value, entry + map.value_offset32 as usize)?;
             self.pay_in_steps()?;
         }
-        let mut seen = HashSet::with_capacity(length);
-        if keys.into_iter().all(|key| seen.insert(&self.wire[key])) {
+        if keys.differ(&self.wire, &mut places) {
             return Ok(());
         }
         Err(LiftError::DuplicateKey)
@@ -411,6 +410,17 @@ impl<'c, 'a> Lifter<'c, 'a> {
     fn load_pair(&self, at: usize) -> Result<(u32, u32), LiftError> {
         let pair = self.load(at, 8)?;
         Ok((pair as u32, (pair >> 32) as u32))
+    }
+}
+
+/// How values of this kind are written as keys of a map.
+fn keys(kind: &Kind<'_>) -> Option<Keys> {
+    match kind {
+        Kind::Scalar(Scalar::Bool | Scalar::S8 | Scalar::U8) => Some(Keys::Byte),
+        Kind::Scalar(Scalar::F32 | Scalar::F64) => None,
+        Kind::Scalar(Scalar::Char) | Kind::String => Some(Keys::Text),
+        Kind::Scalar(_) => Some(Keys::Varint),
+        _ => None,
     }
 }
 

@@ -146,12 +146,64 @@ fn every_type_refuses_what_it_is_not() {
         (
             map(Ty::String, Ty::Bool),
             &[2, 1, b'k', 0, 1, b'k', 1],
-            DuplicateKey { at: 6 },
+            DuplicateKey { at: 7 },
+        ),
+        // What is still to come of the outer map leaves no room for that many in the inner one.
+        (
+            map(Ty::U8, map(Ty::U8, Ty::U8)),
+            &[3, 1, 2, 9, 9, 8, 8, 2],
+            length(3, 2, 5),
+        ),
+        (
+            map(Ty::U8, map(Ty::U8, Ty::U8)),
+            &[2, 1, 2, 9, 9, 9, 8, 2, 0],
+            DuplicateKey { at: 7 },
         ),
         (pair, &[1, 1], length(2, 1, 0)),
     ] {
         assert_eq!(validate(&ty, wire), Err(error), "{ty:?} {wire:?}");
     }
+}
+
+/// Among many keys of every form, in any order: that all are different, and that one comes again.
+#[test]
+fn a_key_comes_once() {
+    let keys: Vec<u8> = (0..=255).rev().collect();
+    let numbers = (0..3_000_u32).map(|n| n.wrapping_mul(7_919) % 3_001);
+    let texts = (0..3_000_u32).map(|n| (n % 1_000 * 3 + n / 1_000).to_string());
+    let chars = ('a'..='z').rev().chain('α'..='ω').chain('0'..='9');
+    for (ty, keys) in [
+        (Ty::U8, spelt(keys.iter())),
+        (Ty::Bool, spelt([true, false].iter())),
+        (Ty::U32, spelt(numbers.clone())),
+        (Ty::S64, spelt(numbers.map(|n| 1_500 - i64::from(n)))),
+        (Ty::String, spelt(texts)),
+        (Ty::Char, spelt(chars)),
+    ] {
+        let guest = guest(vec![map(ty.clone(), Ty::Bool)]);
+        let wire = |keys: &[Vec<u8>]| {
+            let entries: Vec<u8> = keys
+                .iter()
+                .flat_map(|key| [&key[..], &[1]].concat())
+                .collect();
+            [postcard::to_stdvec(&keys.len()).expect("encodes"), entries].concat()
+        };
+        let valid = guest.export.validate_params(&wire(&keys));
+        assert!(valid.is_ok(), "{ty:?}: {valid:?}");
+        for again in [0, keys.len() / 2, keys.len() - 1] {
+            let twice = wire(&[&keys[..], &keys[again..=again]].concat());
+            assert_eq!(
+                guest.export.validate_params(&twice),
+                Err(ValueError::DuplicateKey { at: twice.len() }),
+                "{ty:?}"
+            );
+        }
+    }
+}
+
+fn spelt<T: serde::Serialize>(keys: impl Iterator<Item = T>) -> Vec<Vec<u8>> {
+    keys.map(|key| postcard::to_stdvec(&key).expect("encodes"))
+        .collect()
 }
 
 #[test]
