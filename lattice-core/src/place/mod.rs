@@ -22,6 +22,7 @@ mod assignment;
 mod bound;
 mod hash;
 mod labels;
+pub mod members;
 mod tree;
 
 #[cfg(test)]
