@@ -80,6 +80,7 @@ pub mod name;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
+pub mod place;
 pub mod replica;
 mod route;
 pub mod serve;

@@ -1,0 +1,119 @@
+//! What placement answers.
+
+use super::NoHost;
+use crate::name::{ComponentId, HostId};
+use std::ops::Range;
+
+/// Which host runs what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assignment {
+    /// In order.
+    hosts: Vec<HostId>,
+    /// In order of the ids.
+    places: Vec<(ComponentId, Placed)>,
+}
+
+/// Where the replicas of one component are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// Each host's number of replicas, most first: its place here is its rank.
+    shares: Vec<(u32, u32)>,
+    unplaced: Option<(NoHost, u32)>,
+}
+
+/// What one host runs of one component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share<'a> {
+    /// The component.
+    pub component: &'a ComponentId,
+    /// The slots that the host holds, in order; at least one.
+    pub slots: Vec<u32>,
+}
+
+impl Assignment {
+    pub(super) fn new(hosts: Vec<HostId>, places: Vec<(ComponentId, Placed)>) -> Self {
+        Self { hosts, places }
+    }
+
+    /// What `host` runs, in order of the components.
+    pub fn of(&self, host: &HostId) -> impl Iterator<Item = Share<'_>> {
+        let host = self.hosts.binary_search(host).ok().map(|at| at as u32);
+        self.places.iter().filter_map(move |(component, placed)| {
+            let rank = placed.shares.iter().position(|(at, _)| Some(*at) == host)?;
+            let slots = placed.slots(rank).collect();
+            Some(Share { component, slots })
+        })
+    }
+
+    /// Where `component` runs: hosts with how many replicas each, those that hold the first slots first. Empty when it is unknown.
+    pub fn hosts(&self, component: &ComponentId) -> impl Iterator<Item = (&HostId, u32)> {
+        let shares = self
+            .placed(component)
+            .map_or(&[][..], |placed| &placed.shares);
+        shares
+            .iter()
+            .map(|(host, replicas)| (&self.hosts[*host as usize], *replicas))
+    }
+
+    /// The host of each slot of `component`, from slot 0.
+    pub fn slots(&self, component: &ComponentId) -> impl Iterator<Item = &HostId> {
+        let shares = self
+            .placed(component)
+            .map_or(&[][..], |placed| &placed.shares);
+        let most = shares.first().map_or(0, |(_, replicas)| *replicas);
+        (0..most).flat_map(move |round| {
+            let holding = shares
+                .iter()
+                .take_while(move |(_, replicas)| *replicas > round);
+            holding.map(|(host, _)| &self.hosts[*host as usize])
+        })
+    }
+
+    /// Why `component` runs nowhere, and how many replicas of it are missing for that.
+    pub fn unplaced(&self, component: &ComponentId) -> Option<(&NoHost, u32)> {
+        let (reason, missing) = self.placed(component)?.unplaced.as_ref()?;
+        Some((reason, *missing))
+    }
+
+    /// Every component that was placed or could not be, in order.
+    pub fn components(&self) -> impl Iterator<Item = &ComponentId> {
+        self.places.iter().map(|(component, _)| component)
+    }
+
+    fn placed(&self, component: &ComponentId) -> Option<&Placed> {
+        let at = self
+            .places
+            .binary_search_by(|(id, _)| id.cmp(component))
+            .ok()?;
+        Some(&self.places[at].1)
+    }
+}
+
+impl Placed {
+    pub(super) fn on(shares: impl Iterator<Item = (u32, u32)>) -> Self {
+        Self {
+            shares: shares.collect(),
+            unplaced: None,
+        }
+    }
+
+    pub(super) fn nowhere(reason: NoHost, missing: u32) -> Self {
+        Self {
+            shares: Vec::new(),
+            unplaced: Some((reason, missing)),
+        }
+    }
+
+    /// Slots go round by round: the first replica of each host by rank, then the second of each that has two, and so on.
+    fn slots(&self, rank: usize) -> impl Iterator<Item = u32> + '_ {
+        let mut before = 0;
+        let rounds: Range<u32> = 0..self.shares[rank].1;
+        rounds.map(move |round| {
+            let slot = before + rank as u32;
+            before += self
+                .shares
+                .partition_point(|(_, replicas)| *replicas > round) as u32;
+            slot
+        })
+    }
+}

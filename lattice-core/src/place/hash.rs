@@ -1,0 +1,95 @@
+//! The hashes that every host of a lattice must agree on. Changing a number here moves every replica of every lattice.
+//!
+//! A name becomes a 64-bit seed once; the rank of a pair is one cheap mix of its two seeds, for there are millions of pairs.
+
+use crate::name::{ComponentId, HostId};
+
+/// The seed of a host.
+pub(super) fn host(id: &HostId) -> u64 {
+    seed(b"host", &[id.as_str()])
+}
+
+/// The seed of a component.
+pub(super) fn component(id: &ComponentId) -> u64 {
+    seed(b"component", &[id.as_str()])
+}
+
+/// The seed of a group: the hosts that carry `value` for `label`.
+pub(super) fn group(label: &str, value: &str) -> u64 {
+    seed(b"group", &[label, value])
+}
+
+/// The rank of a pair: uniform, and independent of every other pair's. The finisher of splitmix64.
+pub(super) const fn rank(a: u64, b: u64) -> u64 {
+    let x = a ^ b;
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// A number in [0, 1) out of a hash.
+pub(super) fn fraction(hash: u64) -> f64 {
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// The waiting time of a Poisson process of rate 1 out of a uniform hash: −ln of a number in (0, 1].
+///
+/// Of additions and multiplications only, because what a platform's `ln` answers differs in the last bit.
+pub(super) fn waiting_time(hash: u64) -> f64 {
+    let bits = (hash >> 11) + 1;
+    let shift = bits.ilog2();
+    // 1 <= mantissa < 2, so that the series below shrinks ninefold with each term.
+    let mantissa = bits as f64 / (1_u64 << shift) as f64;
+    let t = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = t * t;
+    let series = (0..16)
+        .rev()
+        .fold(0.0, |sum, n| sum * square + 1.0 / f64::from(2 * n + 1));
+    f64::from(53 - shift) * std::f64::consts::LN_2 - 2.0 * t * series
+}
+
+fn seed(kind: &[u8], parts: &[&str]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"lattice placement 1 ").update(kind);
+    for part in parts {
+        hasher.update(&[0]).update(part.as_bytes());
+    }
+    let mut seed = [0; 8];
+    hasher.finalize_xof().fill(&mut seed);
+    u64::from_le_bytes(seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden() {
+        let host = host(&HostId::new("host-1").expect("valid"));
+        let component = component(&ComponentId::new("greeter").expect("valid"));
+        assert_eq!(
+            [host, component, group("zone", "a"), rank(host, component)]
+                .map(|n| format!("{n:016x}")),
+            [
+                "bd05a2409484df33",
+                "712dd1930a2d1fc6",
+                "53c147a378c1bee2",
+                "6b2405c50de1d6c4"
+            ]
+        );
+    }
+
+    #[test]
+    fn waiting_times_are_logarithms() {
+        assert!((waiting_time(u64::MAX)).abs() < 1e-12);
+        for n in 1..1_000_u64 {
+            let hash = rank(n, 7);
+            let exact = -(((hash >> 11) + 1) as f64 / (1_u64 << 53) as f64).ln();
+            assert!(
+                (waiting_time(hash) - exact).abs() < 1e-12 * exact.max(1.0),
+                "{hash:x}"
+            );
+        }
+        assert!(waiting_time(0) > 36.0);
+    }
+}

@@ -1,0 +1,203 @@
+//! Which hosts the label rules allow, and why none when none.
+
+use super::{Candidate, Duty};
+use crate::desired::{Placement, Spread};
+use std::collections::BTreeMap;
+
+/// Why no host may run a workload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoHost {
+    /// No host takes work.
+    #[error("no host takes work; start one")]
+    Working,
+    /// A required label that no host carries.
+    #[error("no host has label `{label}={value}`; give it to one, or change `require`")]
+    Lacking {
+        /// The label.
+        label: String,
+        /// Its value.
+        value: String,
+    },
+    /// Each required label is there, and no host carries all.
+    #[error("no host has all the labels that `require` names; give them to one, or require fewer")]
+    LackingTogether,
+    /// The last host that `require` allows carries an excluded label.
+    #[error(
+        "every host that `require` allows has the excluded label `{label}={value}`; start one without it, or change `exclude`"
+    )]
+    Excluded {
+        /// The label.
+        label: String,
+        /// Its value.
+        value: String,
+    },
+    /// No host that is allowed so far carries a value that has a weight.
+    #[error(
+        "no allowed host has a value of label `{label}` that `spread` gives a weight; name one that a host has"
+    )]
+    Weightless {
+        /// The label.
+        label: String,
+    },
+}
+
+/// A set of hosts, by their places in the list of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostSet(Vec<u64>);
+
+impl HostSet {
+    fn empty(hosts: usize) -> Self {
+        Self(vec![0; hosts.div_ceil(64)])
+    }
+
+    fn insert(&mut self, host: usize) {
+        self.0[host / 64] |= 1 << (host % 64);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    fn and(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= b);
+        self
+    }
+
+    fn and_not(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= !b);
+        self
+    }
+
+    fn or(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
+        self
+    }
+
+    /// The hosts in it, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let rest = std::iter::successors(Some(*word), |word| Some(word & (word - 1)));
+            rest.take_while(|word| *word != 0)
+                .map(move |word| at * 64 + word.trailing_zeros() as usize)
+        })
+    }
+}
+
+/// Who carries which label.
+pub(super) struct LabelIndex<'a> {
+    hosts: usize,
+    working: HostSet,
+    labels: BTreeMap<&'a str, BTreeMap<&'a str, HostSet>>,
+}
+
+impl<'a> LabelIndex<'a> {
+    pub(super) fn new(hosts: &[Candidate<'a>]) -> Self {
+        let mut index = Self {
+            hosts: hosts.len(),
+            working: HostSet::empty(hosts.len()),
+            labels: BTreeMap::new(),
+        };
+        let working = hosts
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| host.duty == Duty::Working);
+        for (at, host) in working {
+            index.working.insert(at);
+            for (label, value) in host.labels {
+                let values = index.labels.entry(label).or_default();
+                let set = values
+                    .entry(value)
+                    .or_insert_with(|| HostSet::empty(hosts.len()));
+                set.insert(at);
+            }
+        }
+        index
+    }
+
+    /// The hosts that may run it.
+    pub(super) fn allowed(&self, placement: &Placement) -> Result<HostSet, NoHost> {
+        let mut allowed = self.working.clone();
+        if allowed.is_empty() {
+            return Err(NoHost::Working);
+        }
+        for (label, value) in &placement.require {
+            let carrying = self.carrying(label, value).ok_or_else(|| NoHost::Lacking {
+                label: label.clone(),
+                value: value.clone(),
+            })?;
+            allowed = allowed.and(carrying);
+        }
+        if allowed.is_empty() {
+            return Err(NoHost::LackingTogether);
+        }
+        for (label, value) in &placement.exclude {
+            if let Some(carrying) = self.carrying(label, value) {
+                allowed = allowed.and_not(carrying);
+            }
+            if allowed.is_empty() {
+                return Err(NoHost::Excluded {
+                    label: label.clone(),
+                    value: value.clone(),
+                });
+            }
+        }
+        for rule in placement
+            .spread
+            .iter()
+            .filter(|rule| !rule.weights.is_empty())
+        {
+            allowed = allowed.and(&self.weighted(rule));
+            if allowed.is_empty() {
+                return Err(NoHost::Weightless {
+                    label: rule.label.clone(),
+                });
+            }
+        }
+        Ok(allowed)
+    }
+
+    /// `among` divided by their values of the rule's label, each with its weight.
+    pub(super) fn divide<'b>(
+        &'b self,
+        among: &HostSet,
+        rule: &'b Spread,
+    ) -> Vec<(&'b str, u32, HostSet)> {
+        let mut without = among.clone();
+        let mut groups = Vec::new();
+        for (value, carrying) in self.labels.get(rule.label.as_str()).into_iter().flatten() {
+            let weight = if rule.weights.is_empty() {
+                1
+            } else {
+                rule.weights.get(*value).copied().unwrap_or(0)
+            };
+            let group = among.clone().and(carrying);
+            without = without.and_not(carrying);
+            if weight > 0 && !group.is_empty() {
+                groups.push((*value, weight, group));
+            }
+        }
+        if rule.weights.is_empty() && !without.is_empty() {
+            join_unlabelled(&mut groups, without);
+        }
+        groups
+    }
+
+    fn carrying(&self, label: &str, value: &str) -> Option<&HostSet> {
+        self.labels.get(label)?.get(value)
+    }
+
+    fn weighted(&self, rule: &Spread) -> HostSet {
+        let named = rule.weights.iter().filter(|(_, weight)| **weight > 0);
+        let carrying = named.filter_map(|(value, _)| self.carrying(&rule.label, value));
+        carrying.fold(HostSet::empty(self.hosts), HostSet::or)
+    }
+}
+
+/// Hosts without the label are one group with those whose value is empty.
+fn join_unlabelled(groups: &mut Vec<(&str, u32, HostSet)>, without: HostSet) {
+    match groups.first_mut() {
+        Some(("", _, group)) => *group = group.clone().or(&without),
+        _ => groups.insert(0, ("", 1, without)),
+    }
+}

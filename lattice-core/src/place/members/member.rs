@@ -1,0 +1,152 @@
+//! One boot of a host, as it beats.
+
+use super::{Change, Labels};
+use crate::wire::Origin;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Intervals of silence that are death.
+const MISSED: u32 = 3;
+/// Beats of another boot, with our own in between, after which it is no restart.
+const BOTH: u32 = 3;
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) origin: Origin,
+    pub(super) labels: Arc<Labels>,
+    pub(super) interval: Duration,
+    /// Its last sign of life, or when we began to hear again.
+    pub(super) heard: Instant,
+    /// Its last beat that was counted.
+    counted: Instant,
+    standing: Standing,
+    rival: Option<Rival>,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Joining { needs: u32 },
+    Live,
+}
+
+/// Another boot of the same id.
+#[derive(Debug)]
+struct Rival {
+    epoch: u64,
+    /// Its first beat since ours are there.
+    first: Option<Instant>,
+    counted: Instant,
+    beats: u32,
+}
+
+impl Member {
+    pub(super) fn new(origin: Origin, interval: Duration, labels: Labels, now: Instant) -> Self {
+        Self {
+            origin,
+            labels: Arc::new(labels),
+            interval,
+            heard: now,
+            counted: now,
+            standing: Standing::Joining { needs: u32::MAX },
+            rival: None,
+        }
+    }
+
+    /// It counts after that many beats, of which the one that announced it is the first.
+    pub(super) fn needs(&mut self, beats: u32) -> Option<Change> {
+        self.standing = Standing::Joining { needs: beats };
+        self.count()
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.standing, Standing::Live)
+    }
+
+    /// When its silence becomes death.
+    pub(super) fn deadline(&self) -> Instant {
+        // A beat that comes exactly then is in time.
+        self.heard + self.interval * MISSED + Duration::from_millis(1)
+    }
+
+    pub(super) fn beat(
+        &mut self,
+        interval: Duration,
+        labels: Labels,
+        now: Instant,
+    ) -> Option<Change> {
+        self.heard = now;
+        self.interval = interval;
+        let relabelled = *self.labels != labels;
+        if relabelled {
+            self.labels = Arc::new(labels);
+        }
+        if self.is_live() {
+            return relabelled.then(|| Change::Relabelled(self.origin.clone()));
+        }
+        // A burst of news is one sign of life.
+        if now.saturating_duration_since(self.counted) < interval / 2 {
+            return None;
+        }
+        self.counted = now;
+        self.count()
+    }
+
+    fn count(&mut self) -> Option<Change> {
+        let Standing::Joining { needs } = &mut self.standing else {
+            return None;
+        };
+        *needs = needs.saturating_sub(1);
+        if *needs > 0 {
+            return None;
+        }
+        self.standing = Standing::Live;
+        Some(Change::Joined(self.origin.clone()))
+    }
+
+    /// Looks out for beats of the boot that this one takes the place of.
+    pub(super) fn watch(&mut self, epoch: u64, now: Instant) {
+        self.rival = Some(Rival {
+            epoch,
+            first: None,
+            counted: now,
+            beats: 0,
+        });
+    }
+
+    /// An older boot of the same id beats: either this one is about to fall silent, or there are two.
+    pub(super) fn rival_beat(&mut self, epoch: u64, now: Instant) -> Option<Change> {
+        if self.rival.as_ref().is_none_or(|rival| rival.epoch != epoch) {
+            self.watch(epoch, now);
+        }
+        let (heard, interval) = (self.heard, self.interval);
+        let rival = self.rival.as_mut()?;
+        let first = *rival.first.get_or_insert(now);
+        if rival.beats > 0 && now.saturating_duration_since(rival.counted) < interval / 2 {
+            return None;
+        }
+        rival.counted = now;
+        // Until we beat as well, it may be a restart whose clock went back.
+        if rival.beats + 1 == BOTH && heard <= first {
+            return None;
+        }
+        rival.beats = rival.beats.saturating_add(1);
+        (rival.beats == BOTH).then(|| Change::Doubled {
+            counts: self.origin.clone(),
+            other: epoch,
+        })
+    }
+
+    /// The epoch of another host of the same id.
+    pub(super) fn double(&self) -> Option<u64> {
+        let rival = self.rival.as_ref()?;
+        (rival.beats >= BOTH).then_some(rival.epoch)
+    }
+
+    pub(super) fn forget_rival(&mut self, now: Instant) {
+        let silent = self.interval * MISSED;
+        let fell_silent = |rival: &Rival| now.saturating_duration_since(rival.counted) > silent;
+        if self.rival.as_ref().is_some_and(fell_silent) {
+            self.rival = None;
+        }
+    }
+}

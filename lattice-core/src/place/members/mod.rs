@@ -1,0 +1,345 @@
+//! Who counts for placement: the pure rules of membership, fed with beats and the time.
+//!
+//! Routing wants to know at once who might serve a call, and is wrong for free. Placement moves replicas on what it is told, so
+//! it is slower to believe:
+//!
+//! ```text
+//!              enough beats                goodbye, three silent intervals, a newer boot
+//! ── beat ──► joining ──────────► live ──────────────────────────────────────────────────► gone
+//! ```
+//! * A host counts after two beats, at least half an interval apart. Each of its deaths in the last ten minutes doubles that,
+//!   up to 64: who dies often waits longer. A goodbye is no death.
+//! * Whoever hears nothing, not even its own beats, is deaf and decides nothing: it goes on with those that it knew, and when it
+//!   hears again everyone gets a full round to be heard.
+//! * A host that has just started believes the first beat of others, who have been there for longer than it knows, and should
+//!   act on what it believes only when it has listened for a while: [`Members::is_settled`].
+//! * Of two boots of one host id the one with the higher epoch counts, as long as it beats. When both go on beating, two
+//!   hosts have one id, and that is [`Change::Doubled`].
+//!
+//! All time is the caller's own; what a beat says of its sender's clock is not looked at.
+
+mod member;
+mod past;
+#[cfg(test)]
+mod tests;
+
+use crate::{bus::BusState, name::HostId, wire::Origin};
+use member::Member;
+use past::Past;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Beats after which a host counts that has not died lately.
+const BEATS: u32 = 2;
+/// Own beats that don't come back before a host takes itself for deaf. Below the three that make a death.
+const DEAF: u32 = 2;
+/// However often it has died.
+const MOST_BEATS: u32 = 64;
+/// Intervals of the slowest host heard that a host listens before it acts.
+const LISTEN: u32 = 2;
+/// A beat may not claim to come more often than this, or the three missed ones would be noise.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+/// Nor so seldom that a dead host is never noticed.
+const MAX_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What a host says of itself, for placement.
+pub type Labels = BTreeMap<String, String>;
+
+/// What happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A beat came over the bus: one's own come back too, and must be told here.
+    Beat {
+        /// Who sent it.
+        from: Origin,
+        /// Until its next one.
+        interval: Duration,
+        /// Its labels.
+        labels: Labels,
+    },
+    /// A host takes its leave.
+    Goodbye(Origin),
+    /// The bus came or went.
+    Bus(BusState),
+    /// Time passed: the instant of [`Members::wake`] has come.
+    Woken,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A host counts from now on.
+    Joined(Origin),
+    /// A host that counts has other labels.
+    Relabelled(Origin),
+    /// A host doesn't count any more.
+    Left(Origin, Departure),
+    /// Two hosts run under one id: the one of the newer epoch counts, the other gets no work. Give one of them another id.
+    Doubled {
+        /// The one that counts.
+        counts: Origin,
+        /// The epoch of the other.
+        other: u64,
+    },
+    /// The first look around is over.
+    Settled,
+}
+
+/// Why a host doesn't count any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Departure {
+    /// It said goodbye.
+    Goodbye,
+    /// It was silent for three intervals.
+    Silence,
+    /// A newer boot of it is there.
+    Restart,
+}
+
+/// A host that counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Live<'a> {
+    /// Which boot of which host.
+    pub origin: &'a Origin,
+    /// Its labels.
+    pub labels: &'a Arc<Labels>,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Members {
+    me: HostId,
+    members: HashMap<HostId, Member>,
+    past: Past,
+    hearing: Hearing,
+    listening: Option<Listening>,
+    wake: Option<Instant>,
+}
+
+/// Whether anything can be heard.
+#[derive(Debug)]
+enum Hearing {
+    /// The bus is away.
+    Away,
+    /// The bus is there, and so far nothing came.
+    Nothing,
+    /// When something came last.
+    Since(Instant),
+}
+
+#[derive(Debug)]
+struct Listening {
+    began: Instant,
+    at_least: Duration,
+}
+
+impl Members {
+    /// Nobody, as `me` sees it, which starts now and will listen at least so long before it acts: two intervals of the slowest
+    /// host that it hears, in any case. Zero is for a host that is alone: it acts on its own first beat.
+    pub fn new(me: HostId, at_least: Duration, now: Instant) -> Self {
+        Self {
+            me,
+            members: HashMap::new(),
+            past: Past::default(),
+            hearing: Hearing::Nothing,
+            listening: Some(Listening {
+                began: now,
+                at_least,
+            }),
+            wake: None,
+        }
+    }
+
+    /// Takes note of an event.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Change> {
+        let mut changes = Vec::new();
+        match event {
+            Event::Beat {
+                from,
+                interval,
+                labels,
+            } => {
+                self.hear(now);
+                let interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
+                self.beat(&from, interval, labels, now, &mut changes);
+            }
+            Event::Goodbye(who) => self.goodbye(&who, now, &mut changes),
+            Event::Bus(BusState::Connected) => {
+                if matches!(self.hearing, Hearing::Away) {
+                    self.hearing = Hearing::Nothing;
+                    self.regain(now);
+                }
+            }
+            Event::Bus(_) => self.hearing = Hearing::Away,
+            Event::Woken => {}
+        }
+        self.look(now, &mut changes);
+        changes
+    }
+
+    /// When to tell it that time has passed; nothing when only another event can change anything.
+    pub fn wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Whether it has listened long enough to know who is there.
+    pub fn is_settled(&self) -> bool {
+        self.listening.is_none()
+    }
+
+    /// The hosts that count, in no order.
+    pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
+        let live = self.members.values().filter(|member| member.is_live());
+        live.map(|member| Live {
+            origin: &member.origin,
+            labels: &member.labels,
+        })
+    }
+
+    /// The ids that two hosts run under: the boot that counts, and the epoch of the other.
+    pub fn doubled(&self) -> impl Iterator<Item = (&Origin, u64)> {
+        let members = self.members.values();
+        members.filter_map(|member| Some((&member.origin, member.double()?)))
+    }
+
+    fn hear(&mut self, now: Instant) {
+        if self.is_deaf(now) {
+            self.regain(now);
+        }
+        self.hearing = Hearing::Since(now);
+    }
+
+    /// Everyone gets a full round to be heard again.
+    fn regain(&mut self, now: Instant) {
+        for member in self.members.values_mut() {
+            member.heard = now;
+        }
+        if let Some(listening) = &mut self.listening {
+            listening.began = now;
+        }
+    }
+
+    fn is_deaf(&self, now: Instant) -> bool {
+        let own = self.members.get(&self.me);
+        let interval = own.map_or(Duration::from_secs(1), |own| own.interval);
+        match self.hearing {
+            Hearing::Away | Hearing::Nothing => true,
+            Hearing::Since(last) => now.saturating_duration_since(last) > interval * DEAF,
+        }
+    }
+
+    fn beat(
+        &mut self,
+        from: &Origin,
+        interval: Duration,
+        labels: Labels,
+        now: Instant,
+        changes: &mut Vec<Change>,
+    ) {
+        if self.past.has_left(from) {
+            return;
+        }
+        match self.members.get_mut(&from.host) {
+            Some(known) if known.origin.epoch > from.epoch => {
+                changes.extend(known.rival_beat(from.epoch, now));
+            }
+            Some(known) if known.origin.epoch == from.epoch => {
+                changes.extend(known.beat(interval, labels, now));
+            }
+            _ => self.meet(
+                Member::new(from.clone(), interval, labels, now),
+                now,
+                changes,
+            ),
+        }
+    }
+
+    /// A boot that was not there before.
+    fn meet(&mut self, mut newcomer: Member, now: Instant, changes: &mut Vec<Change>) {
+        let host = newcomer.origin.host.clone();
+        if let Some(older) = self.members.remove(&host) {
+            newcomer.watch(older.origin.epoch, now);
+            if older.is_live() {
+                self.past.died(&host, now);
+                changes.push(Change::Left(older.origin, Departure::Restart));
+            }
+        }
+        let needed = if self.is_settled() {
+            (BEATS << self.past.deaths(&host, now)).min(MOST_BEATS)
+        } else {
+            1
+        };
+        changes.extend(newcomer.needs(needed));
+        self.wake = self.wake.map(|wake| wake.min(newcomer.deadline()));
+        self.members.insert(host, newcomer);
+    }
+
+    fn goodbye(&mut self, who: &Origin, now: Instant, changes: &mut Vec<Change>) {
+        self.past.left(who, now);
+        let known = self.members.get(&who.host);
+        if known.is_some_and(|member| member.origin == *who)
+            && let Some(member) = self.members.remove(&who.host)
+            && member.is_live()
+        {
+            changes.push(Change::Left(member.origin, Departure::Goodbye));
+        }
+    }
+
+    /// Looks at what the time alone has changed, when it is due.
+    fn look(&mut self, now: Instant, changes: &mut Vec<Change>) {
+        if self.is_deaf(now) {
+            self.wake = None;
+        } else if self.listening.is_some() || self.wake.is_none_or(|wake| wake <= now) {
+            self.bury(now, changes);
+            let settles = self.settle(now, changes);
+            let deadlines = self.members.values().map(Member::deadline);
+            self.wake = deadlines.chain(settles).min();
+        }
+    }
+
+    fn bury(&mut self, now: Instant, changes: &mut Vec<Change>) {
+        let silent = self
+            .members
+            .values()
+            .filter(|member| member.deadline() <= now);
+        let silent: Vec<HostId> = silent.map(|member| member.origin.host.clone()).collect();
+        for host in silent {
+            if let Some(member) = self.members.remove(&host)
+                && member.is_live()
+            {
+                self.past.died(&host, now);
+                changes.push(Change::Left(member.origin, Departure::Silence));
+            }
+        }
+        for member in self.members.values_mut() {
+            member.forget_rival(now);
+        }
+    }
+
+    /// Ends the first look around, or says when that will be.
+    fn settle(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
+        let listening = self.listening.as_ref()?;
+        let longest = self.members.values().map(|member| member.interval).max();
+        let enough = listening.at_least.max(longest.unwrap_or_default() * LISTEN);
+        let until = if listening.at_least.is_zero() {
+            listening.began
+        } else {
+            listening.began + enough
+        };
+        if until > now {
+            return Some(until);
+        }
+        if self.members.contains_key(&self.me) {
+            self.listening = None;
+            changes.push(Change::Settled);
+        }
+        None
+    }
+}

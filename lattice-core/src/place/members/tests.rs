@@ -1,0 +1,259 @@
+use super::*;
+
+/// One host's view, on a clock of its own, with beats in milliseconds.
+struct View {
+    members: Members,
+    begun: Instant,
+    at: u64,
+}
+
+impl View {
+    /// Host `me`, settled, with its own beats told every second by [`View::second`].
+    fn settled() -> Self {
+        let mut view = Self::new(1_000);
+        for _ in 0..3 {
+            view.second(&[]);
+        }
+        assert!(view.members.is_settled());
+        view
+    }
+
+    fn new(at_least: u64) -> Self {
+        let begun = Instant::now();
+        Self {
+            members: Members::new(id("me"), Duration::from_millis(at_least), begun),
+            begun,
+            at: 0,
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Vec<String> {
+        let changes = self
+            .members
+            .handle(event, self.begun + Duration::from_millis(self.at));
+        changes.iter().map(text).collect()
+    }
+
+    fn beat(&mut self, who: &str, epoch: u64) -> Vec<String> {
+        self.handle(Event::Beat {
+            from: origin(who, epoch),
+            interval: Duration::from_secs(1),
+            labels: Labels::new(),
+        })
+    }
+
+    /// Passes a second in which our own beat comes back and these hosts beat.
+    fn second(&mut self, beating: &[(&str, u64)]) -> Vec<String> {
+        self.at += 1_000;
+        let mut changes = self.beat("me", 1);
+        for (who, epoch) in beating {
+            changes.extend(self.beat(who, *epoch));
+        }
+        changes
+    }
+
+    fn live(&self) -> Vec<String> {
+        let mut live: Vec<_> = self
+            .members
+            .live()
+            .map(|live| live.origin.host.to_string())
+            .collect();
+        live.sort();
+        live
+    }
+
+    /// Seconds until `who` counts, beating once in each.
+    fn beats_to_join(&mut self, who: &str, epoch: u64) -> usize {
+        let joined = format!("{who} joined");
+        let beats = (1..200).find(|_| self.second(&[(who, epoch)]).contains(&joined));
+        beats.expect("joins some time")
+    }
+
+    fn dies(&mut self, who: &str) {
+        let died = format!("{who} left: Silence");
+        assert!((0..5).any(|_| self.second(&[]).contains(&died)));
+    }
+}
+
+fn id(host: &str) -> HostId {
+    HostId::new(host).expect("valid")
+}
+
+fn origin(host: &str, epoch: u64) -> Origin {
+    Origin::new(id(host), epoch)
+}
+
+fn text(change: &Change) -> String {
+    match change {
+        Change::Joined(who) => format!("{} joined", who.host),
+        Change::Relabelled(who) => format!("{} relabelled", who.host),
+        Change::Left(who, why) => format!("{} left: {why:?}", who.host),
+        Change::Doubled { counts, other } => {
+            format!("{} doubled: {} and {other}", counts.host, counts.epoch)
+        }
+        Change::Settled => "settled".to_owned(),
+    }
+}
+
+#[test]
+fn a_host_counts_after_two_beats_and_a_burst_is_one() {
+    let mut view = View::settled();
+    assert_eq!(view.beat("a", 1), [""; 0]);
+    view.at += 50;
+    assert_eq!(view.beat("a", 1), [""; 0], "news, not another sign of life");
+    view.at += 950;
+    assert_eq!(view.beat("a", 1), ["a joined"]);
+    assert_eq!(view.live(), ["a", "me"]);
+}
+
+#[test]
+fn silence_for_three_intervals_is_death_and_wakes_in_time() {
+    let mut view = View::settled();
+    view.beats_to_join("a", 1);
+    view.second(&[]);
+    view.second(&[]);
+    view.at += 1_000;
+    assert_eq!(view.beat("me", 1), [""; 0], "three intervals are not over");
+    let wake = view.members.wake().expect("somebody may die");
+    assert!(wake <= view.begun + Duration::from_millis(view.at + 1));
+    view.at += 1;
+    assert_eq!(view.handle(Event::Woken), ["a left: Silence"]);
+}
+
+#[test]
+fn each_death_doubles_the_beats_for_ten_minutes() {
+    let mut view = View::settled();
+    for beats in [2, 4, 8, 16, 32, 64, 64] {
+        assert_eq!(view.beats_to_join("a", 1), beats);
+        view.dies("a");
+    }
+    for _ in 0..600 {
+        view.second(&[]);
+    }
+    assert_eq!(view.beats_to_join("a", 1), 2);
+}
+
+#[test]
+fn a_crash_that_restarts_at_once_is_a_death_and_a_goodbye_is_none() {
+    let mut view = View::settled();
+    view.beats_to_join("a", 1);
+    view.at += 500;
+    assert_eq!(view.beat("a", 2), ["a left: Restart"]);
+    assert_eq!(view.beats_to_join("a", 2), 3, "four with the first");
+    assert_eq!(
+        view.handle(Event::Goodbye(origin("a", 2))),
+        ["a left: Goodbye"]
+    );
+    assert_eq!(view.second(&[("a", 2)]), [""; 0]);
+    assert_eq!(
+        view.second(&[("a", 2)]),
+        [""; 0],
+        "that boot never comes back"
+    );
+    view.at += 600_000;
+    assert_eq!(view.beats_to_join("a", 3), 2);
+}
+
+#[test]
+fn nobody_dies_while_the_bus_is_away_or_deaf() {
+    let mut view = View::settled();
+    view.beats_to_join("a", 1);
+    view.handle(Event::Bus(BusState::Disconnected));
+    view.at += 60_000;
+    assert_eq!(view.handle(Event::Woken), [""; 0]);
+    assert_eq!(view.members.wake(), None);
+    assert_eq!(view.handle(Event::Bus(BusState::Connected)), [""; 0]);
+    assert_eq!(view.second(&[]), [""; 0]);
+    assert_eq!(view.second(&[("a", 1)]), [""; 0]);
+    assert_eq!(view.live(), ["a", "me"]);
+
+    // The connection looks well, and nothing comes, not even our own beats.
+    view.at += 60_000;
+    assert_eq!(view.handle(Event::Woken), [""; 0]);
+    assert_eq!(
+        view.second(&[]),
+        [""; 0],
+        "the first that is heard is no proof that others are silent"
+    );
+    view.dies("a");
+    assert_eq!(view.live(), ["me"]);
+}
+
+#[test]
+fn two_hosts_with_one_id_are_told_and_do_not_flap() {
+    let mut view = View::settled();
+    view.beats_to_join("a", 5);
+    let mut changes = Vec::new();
+    for _ in 0..30 {
+        changes.extend(view.second(&[("a", 5), ("a", 9)]));
+    }
+    assert_eq!(
+        changes,
+        ["a left: Restart", "a doubled: 9 and 5", "a joined"]
+    );
+    assert_eq!(
+        view.members.doubled().collect::<Vec<_>>(),
+        [(&origin("a", 9), 5)]
+    );
+    for _ in 0..5 {
+        assert_eq!(view.second(&[("a", 9)]), [""; 0]);
+    }
+    assert_eq!(view.members.doubled().count(), 0, "one of them is gone");
+}
+
+#[test]
+fn a_restart_whose_clock_went_back_is_a_death_and_a_return() {
+    let mut view = View::settled();
+    view.beats_to_join("a", 9);
+    let mut changes = Vec::new();
+    for _ in 0..12 {
+        changes.extend(view.second(&[("a", 5)]));
+    }
+    assert_eq!(changes, ["a left: Silence", "a joined"]);
+}
+
+#[test]
+fn whoever_starts_believes_the_first_beat_and_listens() {
+    let mut view = View::new(1_000);
+    assert_eq!(view.beat("a", 1), ["a joined"]);
+    assert_eq!(view.beat("me", 1), ["me joined"]);
+    assert_eq!(
+        view.members.wake(),
+        Some(view.begun + Duration::from_secs(2))
+    );
+    view.at = 1_000;
+    assert_eq!(view.beat("b", 1), ["b joined"]);
+    view.at = 1_999;
+    assert_eq!(view.beat("me", 1), [""; 0]);
+    view.at = 2_000;
+    assert_eq!(view.handle(Event::Woken), ["settled"]);
+    assert_eq!(view.beat("c", 1), [""; 0]);
+
+    let mut alone = View::new(0);
+    assert_eq!(alone.handle(Event::Woken), [""; 0], "nothing heard yet");
+    assert_eq!(alone.beat("me", 1), ["me joined", "settled"]);
+}
+
+#[test]
+fn new_labels_are_told() {
+    let mut view = View::settled();
+    view.beats_to_join("a", 1);
+    let labels: Labels = [("zone".to_owned(), "x".to_owned())].into();
+    let event = Event::Beat {
+        from: origin("a", 1),
+        interval: Duration::from_secs(1),
+        labels: labels.clone(),
+    };
+    assert_eq!(view.handle(event.clone()), ["a relabelled"]);
+    assert_eq!(view.handle(event), [""; 0]);
+    assert!(view.members.live().any(|live| **live.labels == labels));
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut view = View::settled();
+    for n in 0..5_000 {
+        view.handle(Event::Goodbye(origin(&format!("h{n}"), 1)));
+    }
+    assert_eq!(view.members.past.len(), 4_096);
+}
