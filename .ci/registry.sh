@@ -46,10 +46,19 @@ fetch() {
     mkdir -p "$root/target"
     unpacked=$(mktemp -d "$root/target/docker-registry.XXXXXX")
     trap 'rm -rf "$unpacked"' EXIT
-    (cd "$unpacked" && apt-get -qq download "$package") >&2 &&
+    (cd "$unpacked" && download) >&2 &&
         dpkg-deb -x "$unpacked"/"$package"_*.deb "$unpacked" >&2 &&
         mv "$unpacked/usr/bin/docker-registry" "$fetched" &&
         usable "$fetched"
+}
+
+# With the system's package lists; or, where there are none, with lists of its own.
+download() {
+    apt-get -qq download "$package" 2>/dev/null && return
+    mkdir -p lists/partial cache/archives/partial
+    lists="-o Dir::State::Lists=$PWD/lists -o Dir::Cache=$PWD/cache"
+    # shellcheck disable=SC2086 # These are words.
+    apt-get -qq $lists update && apt-get -qq $lists download "$package"
 }
 
 fail() {

@@ -94,6 +94,14 @@ pub enum RegistryError {
         /// What failed.
         source: Cause,
     },
+    /// It can't show that it is who it says.
+    #[error("the certificate of registry {registry} is not trusted: give its authority with `root_certificate`, or correct the name")]
+    Untrusted {
+        /// Host of the registry.
+        registry: String,
+        /// What is wrong with the certificate.
+        source: Cause,
+    },
     /// It was reached and then said nothing.
     #[error("registry {registry} said nothing for {after:?}: look at its log")]
     Silent {

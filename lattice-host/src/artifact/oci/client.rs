@@ -16,7 +16,8 @@ use oci_client::{
     errors::{DigestError, OciDistributionError as Failure, OciErrorCode},
     secrets::RegistryAuth,
 };
-use std::{io, sync::Arc, time::Duration};
+use rustls::pki_types::{CertificateDer, pem, pem::PemObject as _};
+use std::{error::Error, io, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Speaks with registries.
@@ -48,10 +49,13 @@ impl Client {
         if rustls_native_certs::load_native_certs().certs.is_empty() {
             return Err(RegistryError::NoRoots);
         }
-        let root = |pem: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() };
+        let mut roots = Vec::new();
+        for pem in &settings.roots {
+            roots.extend(certificates(pem)?);
+        }
         let config = ClientConfig {
             protocol: ClientProtocol::HttpsExcept(settings.plain_http.iter().cloned().collect()),
-            extra_root_certificates: settings.roots.iter().map(root).collect(),
+            extra_root_certificates: roots,
             connect_timeout: Some(settings.connect),
             user_agent: concat!("lattice/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
@@ -181,6 +185,30 @@ impl Client {
     }
 }
 
+/// Those in a PEM file, of which there has to be one at least.
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let read = match read {
+        Ok(read) if read.is_empty() => Err(pem::Error::NoItemsFound),
+        read => read,
+    };
+    let read = read.map_err(|error| RegistryError::Client { source: Arc::new(error) })?;
+    let certificate = |der: CertificateDer<'_>| Certificate { encoding: CertificateEncoding::Der, data: der.to_vec() };
+    Ok(read.into_iter().map(certificate).collect())
+}
+
+/// Whether it all came from a certificate that isn't believed.
+fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
+    // What an I/O error holds is not among its sources, only the sources of that are.
+    if let Some(held) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        return is_of_certificate(held);
+    }
+    match error.downcast_ref::<rustls::Error>() {
+        Some(error) => matches!(error, rustls::Error::InvalidCertificate(_)),
+        None => error.source().is_some_and(is_of_certificate),
+    }
+}
+
 /// Docker's helpers are programs: they are given the time that a registry has.
 async fn from_docker(registry: &str, silence: Duration) -> Result<Credentials, RegistryError> {
     let failed = |source: Cause| RegistryError::DockerConfig { registry: registry.into(), source };
@@ -301,6 +329,7 @@ impl Request<'_> {
             Failure::ImageManifestNotFoundError(_) => self.not_found(),
             Failure::RequestError(error) => match error.status() {
                 Some(status) => self.status(status.as_u16(), ""),
+                None if is_of_certificate(&error) => RegistryError::Untrusted { registry, source: Arc::new(error) },
                 None if error.is_connect() => RegistryError::Unreachable { registry, source: Arc::new(error) },
                 None if error.is_decode() || error.is_builder() || error.is_redirect() => {
                     RegistryError::Protocol { registry, source: Arc::new(error) }

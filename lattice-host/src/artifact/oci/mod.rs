@@ -76,7 +76,10 @@ impl Oci {
     }
 
     async fn locate(&self, image: &OciRef) -> Result<Located, FetchError> {
-        let located = self.connection.locate(image).await?;
+        let (connection, wanted) = (Arc::clone(&self.connection), image.clone());
+        // What a registry sends is read in a task of its own, so that a panic over it stays there.
+        let task = AbortOnDropHandle::new(tokio::spawn(async move { connection.locate(&wanted).await }));
+        let located = task.await.unwrap_or_else(|_| Err(FetchError::Ended { image: image.to_string() }))?;
         let (size, limit) = (located.layer.size, self.connection.settings.max_size);
         if size > limit {
             return Err(FetchError::TooLarge { image: image.to_string(), size, limit });
