@@ -1,0 +1,234 @@
+//! Artifacts on disk, each under its digest.
+//!
+//! ```text
+//! folder/sha256/<64 hex>   a component or a manifest, checked against its name on every load
+//! folder/tags/<64 hex>     the digest that a tag had last, under the digest of the tag's name
+//! folder/tmp/<16 hex>      being written; moves into place in one step
+//! ```
+//!
+//! Several processes may share a folder. What was used longest ago goes first when the total is over its limit.
+
+use super::{Digest, OciRef};
+use crate::ByteSize;
+use bytes::Bytes;
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Nobody writes one file for that long; what is older was left behind by a process that was killed.
+const ABANDONED: Duration = Duration::from_secs(3_600);
+
+/// What a small file takes on most disks.
+const BLOCK: u64 = 4_096;
+
+/// A folder of artifacts. Everything here waits for the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Cache {
+    folder: PathBuf,
+    limit: ByteSize,
+}
+
+/// Why something can't be kept on disk. It is served from memory all the same.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// No room on the disk.
+    #[error("the disk of the artifact cache `{}` is full: free some space, or name another folder", folder.display())]
+    Full {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// The folder may not be written to.
+    #[error("the artifact cache `{}` can't be written to: let this user write there, or name another folder", folder.display())]
+    ReadOnly {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// Larger than everything in the cache together may be.
+    #[error("{} bytes don't fit the artifact cache's limit of {limit}: raise it", size.as_u64())]
+    TooLarge {
+        /// Size of the artifact.
+        size: ByteSize,
+        /// The cache's limit.
+        limit: ByteSize,
+    },
+    /// Anything else the system says.
+    #[error("the artifact cache `{}` fails: check its disk, or name another folder", folder.display())]
+    Disk {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+}
+
+impl Cache {
+    pub(super) fn new(folder: PathBuf, limit: ByteSize) -> Self {
+        Self { folder, limit }
+    }
+
+    /// What has this digest, if it is here and whole. What is damaged is dropped.
+    pub(super) fn read(&self, digest: Digest, max: ByteSize) -> Option<Bytes> {
+        let path = self.path(digest);
+        let bytes = match read_whole(&path, max) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "an artifact can't be read from the cache; it is fetched anew");
+                return None;
+            }
+        };
+        if Digest::of(&bytes) == digest {
+            return Some(bytes);
+        }
+        tracing::warn!(path = %path.display(), "an artifact in the cache is damaged; it is dropped and fetched anew");
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "the damaged artifact can't be removed");
+        }
+        None
+    }
+
+    /// Keeps these bytes, which have this digest, and drops what was used longest ago when they don't fit.
+    pub(super) fn write(&self, digest: Digest, bytes: &[u8]) -> Result<(), CacheError> {
+        let size = ByteSize::bytes(bytes.len() as u64);
+        if size > self.limit {
+            return Err(CacheError::TooLarge { size, limit: self.limit });
+        }
+        let path = self.path(digest);
+        self.place(&path, bytes).map_err(|error| self.failed(error))?;
+        self.sweep(&path).map_err(|error| self.failed(error))
+    }
+
+    /// Digest of the manifest that the tag had when it was last seen.
+    pub(super) fn tag(&self, image: &OciRef) -> Option<Digest> {
+        let text = fs::read_to_string(self.tag_path(image)).ok()?;
+        text.trim_end().parse().ok()
+    }
+
+    /// Remembers what the tag means now.
+    pub(super) fn remember(&self, image: &OciRef, manifest: Digest) -> Result<(), CacheError> {
+        let path = self.tag_path(image);
+        self.place(&path, format!("{manifest}\n").as_bytes())
+            .map_err(|error| self.failed(error))
+    }
+
+    /// So that readers see all of it or nothing.
+    fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.temporary()?;
+        for folder in [path, &temporary].into_iter().filter_map(|path| path.parent()) {
+            fs::create_dir_all(folder)?;
+        }
+        let written = File::create_new(&temporary)
+            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            // The first error is the one to tell; a leftover is swept later.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn temporary(&self) -> io::Result<PathBuf> {
+        let name = getrandom::u64().map_err(io::Error::other)?;
+        Ok(self.folder.join("tmp").join(format!("{name:016x}")))
+    }
+
+    /// Brings the total under the limit, `keep` aside.
+    fn sweep(&self, keep: &Path) -> io::Result<()> {
+        let mut kept = files(&self.folder.join("sha256"))?;
+        kept.extend(files(&self.folder.join("tags"))?);
+        let mut total: u64 = kept.iter().map(|file| file.size).sum();
+        kept.sort_by_key(|file| file.used);
+        for file in kept.iter().filter(|file| file.path != keep) {
+            if total <= self.limit.as_u64() {
+                break;
+            }
+            remove(&file.path)?;
+            total -= file.size;
+        }
+        let now = SystemTime::now();
+        for file in files(&self.folder.join("tmp"))? {
+            if now.duration_since(file.used).is_ok_and(|age| age > ABANDONED) {
+                remove(&file.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.join("sha256").join(digest.hex())
+    }
+
+    fn tag_path(&self, image: &OciRef) -> PathBuf {
+        let name = Digest::of(image.to_string().as_bytes());
+        self.folder.join("tags").join(name.hex())
+    }
+
+    fn failed(&self, error: io::Error) -> CacheError {
+        let (folder, kind) = (self.folder.clone(), error.kind());
+        let source = Arc::new(error);
+        match kind {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CacheError::Full { folder, source },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => CacheError::ReadOnly { folder, source },
+            _ => CacheError::Disk { folder, source },
+        }
+    }
+}
+
+/// The file's bytes, which now count as used; at most one more than `max`, which can't have the right digest.
+fn read_whole(path: &Path, max: ByteSize) -> io::Result<Bytes> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    (&file).take(max.as_u64().saturating_add(1)).read_to_end(&mut bytes)?;
+    // In a folder of somebody else it stays as it is, and goes earlier.
+    let _ = file.set_modified(SystemTime::now());
+    Ok(bytes.into())
+}
+
+struct Kept {
+    path: PathBuf,
+    size: u64,
+    used: SystemTime,
+}
+
+/// The files of a folder. What another process removes meanwhile is not among them.
+fn files(folder: &Path) -> io::Result<Vec<Kept>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(about) if about.is_file() => files.push(Kept {
+                path: entry.path(),
+                size: about.len().next_multiple_of(BLOCK),
+                used: about.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            }),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(files)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

@@ -1,0 +1,291 @@
+//! How it fails, and what to do about it.
+
+use super::Digest;
+use crate::ByteSize;
+use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
+
+/// A cause from below, shared by everyone who waited for the same download.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+/// Why an image can't be had. Cloned for everyone who waits for the same download.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The file isn't there, or can't be read.
+    #[error("can't read `{}`: check that the file is on this host and may be read", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// Larger than an image may be.
+    #[error("{image} has {} bytes and the limit is {limit}: make it smaller, or raise the limit with `max_size`", size.as_u64())]
+    TooLarge {
+        /// What was asked for.
+        image: String,
+        /// Its size, or as much of it as was seen.
+        size: ByteSize,
+        /// The largest that is taken.
+        limit: ByteSize,
+    },
+    /// It holds something else than one WebAssembly binary.
+    #[error("{image} is not a WebAssembly component but {found}: push one, for example with `lattice push`")]
+    NotWasm {
+        /// What was asked for.
+        image: String,
+        /// What it is instead.
+        found: String,
+    },
+    /// The content is not what its digest says.
+    #[error("{image} should be {expected} but is {found}: it was changed or damaged; apply again to take what is there now")]
+    Mismatch {
+        /// What was asked for.
+        image: String,
+        /// Digest that it should have.
+        expected: Digest,
+        /// Digest that it has.
+        found: Digest,
+    },
+    /// Its manifest is none that could be understood.
+    #[error("the manifest of {image} can't be used, {reason}: push the image again")]
+    Manifest {
+        /// What was asked for.
+        image: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An index of several images, of which none is clearly the one.
+    #[error("{image} is an index of images for {found} and none is for wasm: name one of them by its digest")]
+    Platforms {
+        /// What was asked for.
+        image: String,
+        /// The platforms it has images for.
+        found: String,
+    },
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It took too long, all attempts together.
+    #[error("{image} was not there within {after:?}: look at the network, or raise the deadline with `within`")]
+    Deadline {
+        /// What was asked for.
+        image: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// A part of the work ended without a result.
+    #[error("fetching {image} ended unexpectedly: see the log, and report it")]
+    Ended {
+        /// What was asked for.
+        image: String,
+    },
+}
+
+/// What goes wrong between this process and a registry.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// Nobody can be reached there.
+    #[error("registry {registry} can't be reached: check its name and the network; one that speaks plain HTTP has to be named with `plain_http`")]
+    Unreachable {
+        /// Host of the registry.
+        registry: String,
+        /// What failed.
+        source: Cause,
+    },
+    /// It can't show that it is who it says.
+    #[error("the certificate of registry {registry} is not trusted: give its authority with `root_certificate`, or correct the name")]
+    Untrusted {
+        /// Host of the registry.
+        registry: String,
+        /// What is wrong with the certificate.
+        source: Cause,
+    },
+    /// It was reached and then said nothing.
+    #[error("registry {registry} said nothing for {after:?}: look at its log")]
+    Silent {
+        /// Host of the registry.
+        registry: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// It wants to know who asks.
+    #[error(
+        "registry {registry} asks for credentials for {repository}: give them with `credentials(\"{registry}\", …)`, or log in with docker and use `docker_config`"
+    )]
+    CredentialsNeeded {
+        /// Host of the registry.
+        registry: String,
+        /// What was asked for.
+        repository: String,
+    },
+    /// It knows who asks, and refuses.
+    #[error("registry {registry} refuses the credentials of {user} for {repository}: check them, and that they allow it")]
+    CredentialsRefused {
+        /// Host of the registry.
+        registry: String,
+        /// What was asked for.
+        repository: String,
+        /// Whose credentials they are; for a token, that it is one.
+        user: String,
+    },
+    /// Credentials can't be had from docker's configuration.
+    #[error("docker's configuration gives no credentials for {registry}: repair it, or give them with `credentials(\"{registry}\", …)`")]
+    DockerConfig {
+        /// Host of the registry.
+        registry: String,
+        /// What failed.
+        source: Cause,
+    },
+    /// There is no such image.
+    #[error("there is no {image} in its registry: check repository and tag, or push it")]
+    NotFound {
+        /// What was asked for.
+        image: String,
+    },
+    /// The registry is in trouble, and stayed so through all attempts.
+    #[error("registry {registry} failed with status {status}: {message}; look at its log")]
+    Failing {
+        /// Host of the registry.
+        registry: String,
+        /// HTTP status.
+        status: u16,
+        /// What it says.
+        message: String,
+    },
+    /// The registry doesn't want to.
+    #[error("registry {registry} refused: {message}")]
+    Refused {
+        /// Host of the registry.
+        registry: String,
+        /// What it says.
+        message: String,
+    },
+    /// The connection broke, and did so in all attempts.
+    #[error("the connection to registry {registry} broke after {received} bytes of {image}: try again")]
+    Broken {
+        /// Host of the registry.
+        registry: String,
+        /// What was asked for.
+        image: String,
+        /// What had arrived by then.
+        received: u64,
+        /// What failed.
+        source: Cause,
+    },
+    /// It sends more than the manifest says.
+    #[error("registry {registry} sends more than the {declared} bytes that the manifest of {image} says: push the image again")]
+    Oversized {
+        /// Host of the registry.
+        registry: String,
+        /// What was asked for.
+        image: String,
+        /// The size in the manifest.
+        declared: u64,
+    },
+    /// What it sends is not what its digest says.
+    #[error("registry {registry} sends {found} as {expected}, for {image}: what it holds is damaged; push the image again")]
+    Damaged {
+        /// Host of the registry.
+        registry: String,
+        /// What was asked for.
+        image: String,
+        /// Digest that it should have.
+        expected: Digest,
+        /// Digest that it has.
+        found: Digest,
+    },
+    /// Its answer can't be understood.
+    #[error("registry {registry} doesn't speak the OCI protocol as expected: check that it is a registry")]
+    Protocol {
+        /// Host of the registry.
+        registry: String,
+        /// What failed.
+        source: Cause,
+    },
+    /// This program was built without the feature `oci`.
+    #[error("{image} is in a registry, and this program was built without the feature `oci`: use `file:`, or turn the feature on")]
+    Off {
+        /// What was asked for.
+        image: String,
+    },
+    /// No HTTPS is possible in this process.
+    #[error("no certificate authorities on this host: install `ca-certificates`, or name a bundle in the variable SSL_CERT_FILE")]
+    NoRoots,
+    /// What was given as a certificate is none.
+    #[error("the HTTP client can't be made: check the certificates given with `root_certificate`")]
+    Client {
+        /// What failed.
+        source: Cause,
+    },
+}
+
+impl RegistryError {
+    /// Whether the same request may well succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Failing { .. } | Self::Broken { .. }
+        )
+    }
+}
+
+/// Why an image can't be pushed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The image is no place in a registry.
+    #[error("`{image}` is not in a registry: write `oci:registry/repository:tag`")]
+    NotARegistry {
+        /// Where it should have gone.
+        image: String,
+    },
+    /// The image says which digest it has, which only the push can tell.
+    #[error("{image} has no tag to push to, or names a digest: write `:tag` and no digest")]
+    NoTag {
+        /// Where it should have gone.
+        image: String,
+    },
+    /// The bytes are no WebAssembly.
+    #[error("these are not the bytes of a WebAssembly component but {found}: build one, for example with the target wasm32-wasip2")]
+    NotWasm {
+        /// What they are instead.
+        found: String,
+    },
+    /// Larger than an image may be.
+    #[error("the component has {} bytes and the limit is {limit}: make it smaller, or raise the limit with `max_size`", size.as_u64())]
+    TooLarge {
+        /// Its size.
+        size: ByteSize,
+        /// The largest that is taken.
+        limit: ByteSize,
+    },
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It took too long, all attempts together.
+    #[error("{image} was not pushed within {after:?}: look at the network, or raise the deadline with `within`")]
+    Deadline {
+        /// Where it should have gone.
+        image: String,
+        /// How long it was tried.
+        after: Duration,
+    },
+    /// A part of the work ended without a result.
+    #[error("pushing {image} ended unexpectedly: see the log, and report it")]
+    Ended {
+        /// Where it should have gone.
+        image: String,
+    },
+    /// What was pushed is in the registry, and not as it was sent.
+    #[error("the registry says that {image} is {found} now, and {expected} was pushed: somebody else pushed at the same time, or the registry is broken")]
+    Changed {
+        /// Where it went.
+        image: String,
+        /// Digest of the manifest that was pushed.
+        expected: Digest,
+        /// Digest of the manifest that is there.
+        found: Digest,
+    },
+}

@@ -1,0 +1,58 @@
+//! Where the bytes of components come from: files, OCI registries, and a cache on disk.
+//!
+//! [`Artifacts`] fetches an [`ImageRef`] and answers with an [`Artifact`], whose bytes have the digest that it says: they
+//! are checked whenever they are loaded, also from the cache.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use lattice_host::artifact::{Artifacts, Credentials, ImageRef};
+//!
+//! let artifacts = Artifacts::builder()
+//!     .cache("/var/cache/lattice")
+//!     .credentials("registry.example.com", Credentials::basic("me", "secret"))
+//!     .build();
+//!
+//! // A tag may move, so that it is resolved once, and everyone fetches what it meant then.
+//! let tag: ImageRef = "oci:registry.example.com/greeter:1.0".parse()?;
+//! let resolved = artifacts.resolve(&tag).await?;
+//! let artifact = artifacts.fetch(&resolved.image, resolved.digest).await?;
+//! assert_eq!(artifact.digest, resolved.digest);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Two digests
+//!
+//! The digest *in* an image (`oci:registry/repository@sha256:…`) is that of its manifest, a small document in the registry
+//! that names the component's bytes by a digest of their own. The digest *of* an artifact is that of its bytes, wherever
+//! they come from. [`Resolved`] has both.
+//!
+//! # When something fails
+//!
+//! What may pass (no connection, silence, half an answer, a server's error) is tried again, with growing pauses, and a
+//! broken download goes on where it broke. Everything ends within a deadline. A disk that is full or may not be written to
+//! costs the cache, not the artifact: see [`Artifact::not_kept`].
+//!
+//! Registries need the feature `oci`, which is on by default.
+
+mod cache;
+mod digest;
+mod error;
+mod image;
+#[cfg(feature = "oci")]
+mod oci;
+#[cfg(not(feature = "oci"))]
+#[path = "no_oci.rs"]
+mod oci;
+pub mod ranges;
+mod settings;
+mod store;
+mod wasm;
+
+pub use cache::CacheError;
+pub use digest::{Digest, DigestError};
+pub use error::{FetchError, PushError, RegistryError};
+pub use image::{ImageRef, ImageRefError, OciRef};
+pub use settings::{ArtifactsBuilder, Credentials, Tags};
+pub use store::{Artifact, Artifacts, Inspection, Origin, Progress, Resolved};
+pub use wasm::{Names, WasmKind};

@@ -1,0 +1,43 @@
+//! In place of registries, without the feature `oci`.
+
+use super::{
+    Artifact, Digest, FetchError, OciRef, Progress, PushError, RegistryError, Resolved, WasmKind, settings::Settings,
+    store::Disk,
+};
+use bytes::Bytes;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(super) struct Oci;
+
+#[expect(clippy::unused_async, clippy::unused_self, reason = "the same shape as with the feature")]
+impl Oci {
+    pub(super) fn new(_: Arc<Settings>, _: Disk) -> Self {
+        Self
+    }
+
+    pub(super) async fn fetch(
+        &self,
+        image: &OciRef,
+        _: Option<Digest>,
+        _: impl FnMut(Progress),
+    ) -> Result<Artifact, FetchError> {
+        Err(off(image).into())
+    }
+
+    pub(super) async fn resolve(&self, image: &OciRef) -> Result<Resolved, FetchError> {
+        Err(off(image).into())
+    }
+
+    pub(super) async fn describe(&self, image: &OciRef) -> Result<(Resolved, String), FetchError> {
+        Err(off(image).into())
+    }
+
+    pub(super) async fn push(&self, image: &OciRef, _: Bytes, _: WasmKind) -> Result<Resolved, PushError> {
+        Err(off(image).into())
+    }
+}
+
+fn off(image: &OciRef) -> RegistryError {
+    RegistryError::Off { image: image.to_string() }
+}

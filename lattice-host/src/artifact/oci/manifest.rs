@@ -1,0 +1,231 @@
+//! The documents by which a registry names the parts of an image. They come from anybody.
+
+use crate::{ByteSize, artifact::Digest};
+use serde::{Deserialize, Serialize};
+
+/// Larger than any honest manifest; registries themselves take no more.
+pub(super) const MAX_MANIFEST: usize = 4 << 20;
+
+pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// What is asked for.
+pub(super) const ACCEPTED: &[&str] = &[MANIFEST, DOCKER_MANIFEST, INDEX, DOCKER_INDEX];
+
+const WASM: &str = "application/wasm";
+const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// What older tools call a component or a module.
+const OLD_WASM: [&str; 3] = [
+    "application/vnd.wasm.content.layer.v1+wasm",
+    "application/vnd.module.wasm.content.layer.v1+wasm",
+    "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
+];
+/// What some older tools call any bytes. Only where they are the only layer, and their content is looked at.
+const ANY_BYTES: [&str; 2] = ["application/octet-stream", "application/vnd.oci.image.layer.v1.tar"];
+
+/// A manifest or an index, as far as it is of use here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: u32,
+    media_type: Option<String>,
+    #[serde(default)]
+    layers: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    manifests: Option<Vec<Entry>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    digest: String,
+    size: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    digest: String,
+    platform: Option<Platform>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Platform {
+    architecture: String,
+    os: String,
+}
+
+/// What a document leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// To the bytes of a component.
+    Image(Layer),
+    /// To another manifest.
+    Index(Digest),
+}
+
+/// The bytes of a component, in a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layer {
+    pub(super) digest: Digest,
+    pub(super) size: ByteSize,
+    pub(super) media_type: String,
+}
+
+/// Why a document leads nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LayoutError {
+    /// It is no manifest: why.
+    Malformed(String),
+    /// It holds something else: what.
+    NotWasm(String),
+    /// It is for other platforms: which.
+    Platforms(String),
+}
+
+impl Layout {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, LayoutError> {
+        if bytes.len() > MAX_MANIFEST {
+            return Err(malformed(format!("its {} bytes are more than a manifest has", bytes.len())));
+        }
+        let document: Document = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if document.schema_version != 2 {
+            return Err(malformed(format!("its schema version is {} and not 2", document.schema_version)));
+        }
+        match (document.layers, document.manifests) {
+            (Some(layers), None) => wasm_layer(layers).map(Self::Image),
+            (None, Some(entries)) => wasm_entry(&entries).map(Self::Index),
+            _ => {
+                let media_type = document.media_type.unwrap_or_default();
+                Err(malformed(format!("it has neither layers nor manifests (`{}`)", brief(&media_type))))
+            }
+        }
+    }
+}
+
+fn malformed(reason: impl Into<String>) -> LayoutError {
+    LayoutError::Malformed(reason.into())
+}
+
+fn wasm_layer(layers: Vec<Descriptor>) -> Result<Layer, LayoutError> {
+    let is_wasm = |layer: &&Descriptor| layer.media_type == WASM || OLD_WASM.contains(&&*layer.media_type);
+    let mut of_wasm = layers.iter().filter(is_wasm);
+    let layer = match (of_wasm.next(), of_wasm.next(), &layers[..]) {
+        (Some(layer), None, _) => layer,
+        (None, _, [layer]) if ANY_BYTES.contains(&&*layer.media_type) => layer,
+        (Some(_), Some(_), _) => return Err(LayoutError::NotWasm("several of them in one image".into())),
+        (None, _, []) => return Err(LayoutError::NotWasm("an image without content".into())),
+        (None, ..) => return Err(LayoutError::NotWasm(format!("an image of {}", types_of(&layers)))),
+    };
+    let digest = layer.digest.parse().map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&layer.digest))))?;
+    Ok(Layer { digest, size: ByteSize::bytes(layer.size), media_type: layer.media_type.clone() })
+}
+
+/// The only entry for wasm; or the only one there is.
+fn wasm_entry(entries: &[Entry]) -> Result<Digest, LayoutError> {
+    let is_wasm = |entry: &&Entry| entry.platform.as_ref().is_some_and(|platform| platform.architecture == "wasm");
+    let mut of_wasm = entries.iter().filter(is_wasm);
+    let entry = match (of_wasm.next(), of_wasm.next(), entries) {
+        (Some(entry), None, _) | (None, _, [entry]) => entry,
+        _ => return Err(LayoutError::Platforms(platforms_of(entries))),
+    };
+    entry.digest.parse().map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&entry.digest))))
+}
+
+fn types_of(layers: &[Descriptor]) -> String {
+    some_of(layers.iter().map(|layer| format!("`{}`", brief(&layer.media_type))))
+}
+
+fn platforms_of(entries: &[Entry]) -> String {
+    some_of(entries.iter().map(|entry| match &entry.platform {
+        Some(platform) => format!("{}/{}", brief(&platform.os), brief(&platform.architecture)),
+        None => "no platform".into(),
+    }))
+}
+
+/// The first few, so that a message stays one.
+fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 4;
+    let more = all.len().saturating_sub(SHOWN);
+    let shown = all.take(SHOWN).collect::<Vec<_>>().join(", ");
+    match (shown.is_empty(), more) {
+        (true, _) => "nothing".into(),
+        (false, 0) => shown,
+        (false, more) => format!("{shown} and {more} more"),
+    }
+}
+
+/// A text of somebody else, fit for a message and a terminal.
+pub(super) fn brief(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut chars = text.chars().map(|char| if char.is_control() { ' ' } else { char });
+    let mut brief: String = chars.by_ref().take(LONGEST).collect();
+    if chars.next().is_some() {
+        brief.push('…');
+    }
+    brief.trim().to_owned()
+}
+
+/// What a push makes of a component. Nothing of the time or place is in it: the same bytes make the same image.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) manifest: Vec<u8>,
+    pub(super) config: Vec<u8>,
+    pub(super) config_digest: Digest,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Config<'a> {
+    created: &'a str,
+    architecture: &'a str,
+    os: &'a str,
+    layer_digests: [Digest; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<Component>,
+}
+
+/// Names in a component, for those who only read the config.
+#[derive(Serialize)]
+pub(super) struct Component {
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    schema_version: u32,
+    media_type: &'a str,
+    config: Descriptor,
+    layers: [Descriptor; 1],
+}
+
+/// The documents for this component, in the layout that other tools for wasm in registries use.
+pub(super) fn write(bytes_digest: Digest, size: u64, component: Option<Component>) -> Result<Written, serde_json::Error> {
+    let config = serde_json::to_vec(&Config {
+        created: "1970-01-01T00:00:00Z",
+        architecture: "wasm",
+        os: if component.is_some() { "wasip2" } else { "wasip1" },
+        layer_digests: [bytes_digest],
+        component,
+    })?;
+    let config_digest = Digest::of(&config);
+    let describe = |media_type: &str, digest: Digest, size: u64| Descriptor {
+        media_type: media_type.into(),
+        digest: digest.to_string(),
+        size,
+    };
+    let manifest = serde_json::to_vec(&Manifest {
+        schema_version: 2,
+        media_type: MANIFEST,
+        config: describe(WASM_CONFIG, config_digest, config.len() as u64),
+        layers: [describe(WASM, bytes_digest, size)],
+    })?;
+    Ok(Written { manifest, config, config_digest })
+}
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

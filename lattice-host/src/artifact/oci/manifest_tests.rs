@@ -1,0 +1,143 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn digest(text: &str) -> String {
+    Digest::of(text.as_bytes()).to_string()
+}
+
+fn read(document: &Value) -> Result<Layout, LayoutError> {
+    Layout::read(document.to_string().as_bytes())
+}
+
+fn image(media_types: &[&str]) -> Value {
+    let layers: Vec<_> = media_types
+        .iter()
+        .map(|media_type| json!({"mediaType": media_type, "digest": digest(media_type), "size": 7}))
+        .collect();
+    json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": {}, "layers": layers})
+}
+
+fn index(platforms: &[Option<(&str, &str)>]) -> Value {
+    let entries: Vec<_> = platforms
+        .iter()
+        .enumerate()
+        .map(|(at, platform)| {
+            let platform = platform.map(|(os, architecture)| json!({"os": os, "architecture": architecture}));
+            json!({"mediaType": MANIFEST, "digest": digest(&at.to_string()), "size": 7, "platform": platform})
+        })
+        .collect();
+    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+}
+
+#[test]
+fn the_layer_of_every_kind_of_image_of_wasm() {
+    for media_types in [
+        &[WASM][..],
+        &["application/vnd.oci.image.layer.v1.tar+gzip", WASM],
+        &[OLD_WASM[0]],
+        &[OLD_WASM[1]],
+        &["text/markdown", OLD_WASM[2], "text/plain"],
+        &["application/octet-stream"],
+        &["application/vnd.oci.image.layer.v1.tar"],
+    ] {
+        let Ok(Layout::Image(layer)) = read(&image(media_types)) else { panic!("{media_types:?}") };
+        assert_eq!(layer.digest.to_string(), digest(&layer.media_type));
+        assert_eq!(layer.size, ByteSize::bytes(7));
+    }
+}
+
+#[test]
+fn what_is_no_wasm_says_what_it_is() {
+    for (media_types, found) in [
+        (&[][..], "an image without content"),
+        (&[WASM, WASM], "several of them in one image"),
+        (&["application/vnd.oci.image.layer.v1.tar+gzip"], "an image of `application/vnd.oci.image.layer.v1.tar+gzip`"),
+        (&["application/octet-stream"; 2], "an image of `application/octet-stream`, `application/octet-stream`"),
+        (&["a"; 6], "an image of `a`, `a`, `a`, `a` and 2 more"),
+    ] {
+        assert_eq!(read(&image(media_types)), Err(LayoutError::NotWasm(found.into())));
+    }
+}
+
+#[test]
+fn an_index_leads_to_the_image_for_wasm_or_to_its_only_one() {
+    let first = Layout::Index(Digest::of(b"0"));
+    let second = Layout::Index(Digest::of(b"1"));
+    assert_eq!(read(&index(&[None])), Ok(first));
+    assert_eq!(read(&index(&[Some(("linux", "amd64")), Some(("wasip2", "wasm")), None])), Ok(second));
+    for (platforms, found) in [
+        (&[][..], "nothing"),
+        (&[Some(("linux", "amd64")), Some(("linux", "arm64"))], "linux/amd64, linux/arm64"),
+        (&[None, Some(("a\nb", "c"))], "no platform, a b/c"),
+        (&[Some(("wasip1", "wasm")), Some(("wasip2", "wasm"))], "wasip1/wasm, wasip2/wasm"),
+    ] {
+        assert_eq!(read(&index(platforms)), Err(LayoutError::Platforms(found.into())));
+    }
+}
+
+#[test]
+fn what_is_no_manifest_is_refused() {
+    let mut wrong_digest = image(&[WASM]);
+    wrong_digest["layers"][0]["digest"] = json!("sha512:12");
+    let mut negative = image(&[WASM]);
+    negative["layers"][0]["size"] = json!(-1);
+    let mut both = image(&[WASM]);
+    both["manifests"] = json!([]);
+    for document in [
+        json!({}),
+        json!([]),
+        json!({"schemaVersion": 1, "layers": []}),
+        json!({"schemaVersion": 2}),
+        wrong_digest,
+        negative,
+        both,
+    ] {
+        assert!(matches!(read(&document), Err(LayoutError::Malformed(_))), "{document}");
+    }
+    for bytes in [&b""[..], b"<html>", b"\xff", &vec![b' '; MAX_MANIFEST + 1]] {
+        assert!(matches!(Layout::read(bytes), Err(LayoutError::Malformed(_))));
+    }
+}
+
+#[test]
+fn what_is_written_is_read_and_always_the_same() {
+    let names = || Some(Component { imports: vec!["a:b/c@1.0.0".into()], exports: vec!["d:e/f".into()] });
+    let bytes = Digest::of(b"component");
+    let written = write(bytes, 9, names()).unwrap();
+    let Ok(Layout::Image(layer)) = Layout::read(&written.manifest) else { panic!("{written:?}") };
+    assert_eq!(layer, Layer { digest: bytes, size: ByteSize::bytes(9), media_type: WASM.into() });
+    assert_eq!(written.manifest, write(bytes, 9, names()).unwrap().manifest);
+
+    let config: Value = serde_json::from_slice(&written.config).unwrap();
+    let expected = json!({
+        "created": "1970-01-01T00:00:00Z",
+        "architecture": "wasm",
+        "os": "wasip2",
+        "layerDigests": [bytes],
+        "component": {"imports": ["a:b/c@1.0.0"], "exports": ["d:e/f"]},
+    });
+    assert_eq!(config, expected);
+    assert_eq!(written.config_digest, Digest::of(&written.config));
+}
+
+#[test]
+fn a_foreign_text_becomes_fit_for_a_message() {
+    assert_eq!(brief(" a\u{1b}[31m\r\nb "), "a [31m  b");
+    assert_eq!(brief(&"é".repeat(300)).chars().count(), 201);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Layout::read(&bytes);
+    }
+
+    #[test]
+    fn no_damage_to_a_manifest_makes_it_panic(at in 0_usize..150, byte in any::<u8>()) {
+        let mut bytes = image(&[WASM]).to_string().into_bytes();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let _ = Layout::read(&bytes);
+    }
+}

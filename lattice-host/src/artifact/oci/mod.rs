@@ -1,0 +1,279 @@
+//! Images in registries.
+
+mod client;
+mod flights;
+mod manifest;
+mod retry;
+
+use super::{
+    Artifact, Digest, FetchError, ImageRef, Names, OciRef, Origin, Progress, PushError, RegistryError, Resolved, Tags,
+    WasmKind, settings::Settings, store::Disk,
+};
+use crate::ByteSize;
+use bytes::Bytes;
+use client::{Client, Received};
+use flights::Flights;
+use futures_util::FutureExt as _;
+use manifest::{Component, Layer, Layout, LayoutError};
+use retry::Attempts;
+use std::{fmt, sync::Arc};
+use tokio::{
+    sync::{OnceCell, Semaphore, watch},
+    task::spawn_blocking,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// All registries.
+pub(super) struct Oci {
+    connection: Arc<Connection>,
+    downloads: Flights<Digest, Result<Artifact, FetchError>>,
+}
+
+/// What downloads and pushes share.
+struct Connection {
+    settings: Arc<Settings>,
+    disk: Disk,
+    client: OnceCell<Client>,
+    transfers: Semaphore,
+}
+
+/// A layer, and the digest of the manifest by which it was found.
+struct Located {
+    manifest: Digest,
+    layer: Layer,
+}
+
+impl Oci {
+    pub(super) fn new(settings: Arc<Settings>, disk: Disk) -> Self {
+        let transfers = Semaphore::new(settings.transfers.get());
+        let connection = Connection { settings, disk, client: OnceCell::new(), transfers };
+        Self { connection: Arc::new(connection), downloads: Flights::default() }
+    }
+
+    pub(super) async fn fetch(
+        &self,
+        image: &OciRef,
+        expected: Option<Digest>,
+        seen: impl FnMut(Progress),
+    ) -> Result<Artifact, FetchError> {
+        let layer = self.locate(image).await?.layer;
+        if let Some(expected) = expected.filter(|expected| *expected != layer.digest) {
+            return Err(FetchError::Mismatch { image: image.to_string(), expected, found: layer.digest });
+        }
+        self.download(image, layer, seen).await
+    }
+
+    pub(super) async fn resolve(&self, image: &OciRef) -> Result<Resolved, FetchError> {
+        let (resolved, _) = self.describe(image).await?;
+        Ok(resolved)
+    }
+
+    /// What it means now, and what its registry calls the bytes.
+    pub(super) async fn describe(&self, image: &OciRef) -> Result<(Resolved, String), FetchError> {
+        let Located { manifest, layer } = self.locate(image).await?;
+        let image = ImageRef::Oci(image.pinned(manifest));
+        Ok((Resolved { image, digest: layer.digest, size: layer.size }, layer.media_type))
+    }
+
+    async fn locate(&self, image: &OciRef) -> Result<Located, FetchError> {
+        let (connection, wanted) = (Arc::clone(&self.connection), image.clone());
+        // What a registry sends is read in a task of its own, so that a panic over it stays there.
+        let task = AbortOnDropHandle::new(tokio::spawn(async move { connection.locate(&wanted).await }));
+        let located = task.await.unwrap_or_else(|_| Err(FetchError::Ended { image: image.to_string() }))?;
+        let (size, limit) = (located.layer.size, self.connection.settings.max_size);
+        if size > limit {
+            return Err(FetchError::TooLarge { image: image.to_string(), size, limit });
+        }
+        Ok(located)
+    }
+
+    /// Once for everyone who wants these bytes now.
+    async fn download(
+        &self,
+        image: &OciRef,
+        layer: Layer,
+        seen: impl FnMut(Progress),
+    ) -> Result<Artifact, FetchError> {
+        let (connection, image, digest) = (Arc::clone(&self.connection), image.clone(), layer.digest);
+        let start = |progress| {
+            let name = image.to_string();
+            // A task of its own, so that it goes on whichever of those who wait is slow, and a panic stays in it.
+            let task = async move { connection.load(&image, &layer, &progress).await };
+            let task = AbortOnDropHandle::new(tokio::spawn(task));
+            async move { task.await.unwrap_or(Err(FetchError::Ended { image: name })) }.boxed()
+        };
+        self.downloads.join(digest, start, seen).await
+    }
+
+    pub(super) async fn push(&self, image: &OciRef, bytes: Bytes, kind: WasmKind) -> Result<Resolved, PushError> {
+        let name = image.to_string();
+        if image.tag().is_none() || image.digest().is_some() {
+            return Err(PushError::NoTag { image: name });
+        }
+        let (connection, image) = (Arc::clone(&self.connection), image.clone());
+        let task = tokio::spawn(async move { connection.push(image, bytes, kind).await });
+        AbortOnDropHandle::new(task).await.unwrap_or(Err(PushError::Ended { image: name }))
+    }
+}
+
+impl Connection {
+    async fn client(&self) -> Result<&Client, RegistryError> {
+        self.client
+            .get_or_try_init(async || {
+                let settings = Arc::clone(&self.settings);
+                let made = spawn_blocking(move || Client::new(settings)).await;
+                made.unwrap_or_else(|ended| Err(RegistryError::Client { source: Arc::new(ended) }))
+            })
+            .await
+    }
+
+    async fn locate(&self, image: &OciRef) -> Result<Located, FetchError> {
+        let (manifest, bytes) = self.document(image).await?;
+        let layer = match Self::layout(image, &bytes)? {
+            Layout::Image(layer) => layer,
+            Layout::Index(entry) => {
+                let entry = image.pinned(entry);
+                let (_, bytes) = self.document(&entry).await?;
+                match Self::layout(&entry, &bytes)? {
+                    Layout::Image(layer) => layer,
+                    Layout::Index(_) => {
+                        let reason = "it is an index in an index".into();
+                        return Err(FetchError::Manifest { image: entry.to_string(), reason });
+                    }
+                }
+            }
+        };
+        Ok(Located { manifest, layer })
+    }
+
+    fn layout(image: &OciRef, bytes: &[u8]) -> Result<Layout, FetchError> {
+        let image = image.to_string();
+        Layout::read(bytes).map_err(|error| match error {
+            LayoutError::Malformed(reason) => FetchError::Manifest { image, reason },
+            LayoutError::NotWasm(found) => FetchError::NotWasm { image, found },
+            LayoutError::Platforms(found) => FetchError::Platforms { image, found },
+        })
+    }
+
+    /// A manifest or an index: from the cache if its digest is known, else from the registry.
+    async fn document(&self, image: &OciRef) -> Result<(Digest, Bytes), FetchError> {
+        if let Some(digest) = image.digest() {
+            return match self.disk.read(digest).await {
+                Some(bytes) => Ok((digest, bytes)),
+                None => self.pull_document(image).await.map_err(FetchError::from),
+            };
+        }
+        match self.pull_document(image).await {
+            Ok((digest, bytes)) => {
+                self.disk.remember(image, digest).await;
+                Ok((digest, bytes))
+            }
+            Err(error) if error.is_transient() && self.settings.tags == Tags::LastKnownWhenDown => {
+                let Some(known) = self.last_known(image).await else { return Err(error.into()) };
+                tracing::warn!(%image, %error, manifest = %known.0, "a tag can't be resolved; it is taken as last seen");
+                Ok(known)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn last_known(&self, image: &OciRef) -> Option<(Digest, Bytes)> {
+        let digest = self.disk.tag(image).await?;
+        Some((digest, self.disk.read(digest).await?))
+    }
+
+    async fn pull_document(&self, image: &OciRef) -> Result<(Digest, Bytes), RegistryError> {
+        let client = self.client().await?;
+        let mut attempts = Attempts::new(self.settings.attempts);
+        let (bytes, digest) = loop {
+            match client.manifest(image).await {
+                Ok(pulled) => break pulled,
+                Err(error) => attempts.after(error).await?,
+            }
+        };
+        if bytes.len() <= manifest::MAX_MANIFEST {
+            // A warning was logged, and without it nothing is wrong with the image.
+            let _ = self.disk.write(digest, &bytes).await;
+        }
+        Ok((digest, bytes))
+    }
+
+    async fn load(
+        &self,
+        image: &OciRef,
+        layer: &Layer,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Artifact, FetchError> {
+        let digest = layer.digest;
+        if let Some(bytes) = self.disk.read(digest).await {
+            return Ok(Artifact { bytes, digest, origin: Origin::Cache, not_kept: None });
+        }
+        let bytes = self.receive(image, layer, progress).await?;
+        if let Err(found) = WasmKind::of(&bytes) {
+            return Err(FetchError::NotWasm { image: image.to_string(), found: found.into() });
+        }
+        let not_kept = self.disk.write(digest, &bytes).await.err();
+        Ok(Artifact { bytes, digest, origin: Origin::Registry, not_kept })
+    }
+
+    async fn receive(
+        &self,
+        image: &OciRef,
+        layer: &Layer,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Bytes, RegistryError> {
+        // Never closed; and whoever waits has a deadline.
+        let _turn = self.transfers.acquire().await;
+        let client = self.client().await?;
+        let size = Some(layer.size.as_u64());
+        let mut parts = Received::default();
+        let seen = |received| {
+            progress.send_replace(Progress { received, size });
+        };
+        let mut attempts = Attempts::new(self.settings.attempts);
+        while let Err(error) = client.layer(image, layer, &mut parts, seen).await {
+            attempts.after(error).await?;
+        }
+        parts.finish(image, layer)
+    }
+
+    async fn push(&self, image: OciRef, bytes: Bytes, kind: WasmKind) -> Result<Resolved, PushError> {
+        let name = || image.to_string();
+        let ended = |_| PushError::Ended { image: name() };
+        let size = ByteSize::bytes(bytes.len() as u64);
+        let shared = bytes.clone();
+        let described = spawn_blocking(move || (Digest::of(&shared), names(&shared, kind))).await;
+        let (digest, component) = described.map_err(ended)?;
+        let written = manifest::write(digest, size.as_u64(), component).map_err(|_| PushError::Ended { image: name() })?;
+
+        let _turn = self.transfers.acquire().await;
+        let client = self.client().await?;
+        let mut attempts = Attempts::new(self.settings.attempts);
+        while let Err(error) = client.push(&image, (digest, &bytes), &written).await {
+            attempts.after(error).await?;
+        }
+        let expected = Digest::of(&written.manifest);
+        let (found, _) = self.pull_document(&image).await?;
+        if found != expected {
+            return Err(PushError::Changed { image: name(), expected, found });
+        }
+        Ok(Resolved { image: ImageRef::Oci(image.pinned(expected)), digest, size })
+    }
+}
+
+/// For a component; without its names if they can't be read.
+fn names(bytes: &[u8], kind: WasmKind) -> Option<Component> {
+    match kind {
+        WasmKind::Module => None,
+        WasmKind::Component => {
+            let Names { imports, exports } = Names::of(bytes).unwrap_or_default();
+            Some(Component { imports, exports })
+        }
+    }
+}
+
+impl fmt::Debug for Oci {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oci").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Again, a little later.
+
+use crate::artifact::RegistryError;
+use std::{num::NonZeroU32, time::Duration};
+
+/// Pause after the first failure; doubles with each.
+const FIRST: Duration = Duration::from_millis(250);
+/// Longest pause.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// What is left of the attempts at one thing.
+pub(super) struct Attempts {
+    failures: u32,
+    most: NonZeroU32,
+}
+
+impl Attempts {
+    pub(super) fn new(most: NonZeroU32) -> Self {
+        Self { failures: 0, most }
+    }
+
+    /// Waits until it is time for the next attempt; gives the error back when there is none. The caller has the deadline.
+    pub(super) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+        self.failures += 1;
+        if !error.is_transient() || self.failures >= self.most.get() {
+            return Err(error);
+        }
+        let pause = pause(self.failures);
+        tracing::warn!(%error, ?pause, "a registry failed; it is asked again");
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+/// Between half and all of a time that doubles: hosts that failed together don't come back together.
+fn pause(failures: u32) -> Duration {
+    let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    let half = doubled.min(LONGEST) / 2;
+    let share = getrandom::u32().unwrap_or(u32::MAX);
+    half + half.mul_f64(f64::from(share) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    fn failing() -> RegistryError {
+        RegistryError::Failing { registry: "r".into(), status: 503, message: "down".into() }
+    }
+
+    const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_tried_so_often_with_growing_pauses() {
+        let mut attempts = Attempts::new(FIVE);
+        for failed in 0..4 {
+            let since = Instant::now();
+            attempts.after(failing()).await.unwrap();
+            let (pause, doubled) = (since.elapsed(), FIRST * (1 << failed));
+            assert!(pause >= doubled / 2 && pause <= doubled + Duration::from_millis(2), "{failed}: {pause:?}");
+        }
+        let last = attempts.after(failing()).await;
+        assert!(matches!(last, Err(RegistryError::Failing { .. })), "{last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stays_wrong_is_not_tried_again() {
+        let since = Instant::now();
+        let ended = Attempts::new(FIVE).after(RegistryError::NoRoots).await;
+        assert!(matches!(ended, Err(RegistryError::NoRoots)));
+        assert_eq!(since.elapsed(), Duration::ZERO);
+    }
+
+    #[test]
+    fn pauses_are_bounded() {
+        assert!((1..u32::MAX).step_by(1 << 20).all(|failures| pause(failures) <= LONGEST));
+    }
+}

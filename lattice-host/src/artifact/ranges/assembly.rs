@@ -1,0 +1,251 @@
+use super::{RangeMap, RangeMapError};
+use crate::{ByteSize, artifact::Digest};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    time::{Duration, Instant},
+};
+
+/// Ranges that one host is asked for at once: enough to keep a line with 50 ms there and back busy at 20 MB/s.
+const UNDER_WAY: usize = 4;
+/// Hosts that are asked. More make it no faster, and each costs a little.
+const HOSTS: usize = 16;
+/// A range takes a hundredth of that, even over a slow line.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Answers that a host may owe before it is asked no more.
+const OVERDUE: u32 = 3;
+
+/// An artifact that comes together out of ranges from several hosts, in any order.
+///
+/// A range is *missing*, then *asked* of one host until it is late, then *here*. Its memory is that of the artifact.
+#[derive(Debug)]
+pub struct Assembly<H> {
+    map: RangeMap,
+    /// Who gave the map, and answers for it.
+    mapper: H,
+    bytes: Vec<u8>,
+    ranges: Vec<State<H>>,
+    here: usize,
+    hosts: BTreeMap<H, Host>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State<H> {
+    Missing,
+    Asked { of: H, until: Instant },
+    Here,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    asked: usize,
+    overdue: u32,
+}
+
+/// What to send to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask<H> {
+    /// The host to ask.
+    pub of: H,
+    /// Number of the range.
+    pub range: u32,
+}
+
+/// What became of a range that was right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Taken {
+    /// It was missing.
+    New,
+    /// It was here already.
+    Again,
+}
+
+/// Why a range was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RangeError<H: Debug> {
+    /// Its bytes are not those of the map. The host is asked no more.
+    #[error("host {from:?} sent wrong bytes for range {range}: it is asked no more; look at its disk")]
+    Wrong {
+        /// Who sent it.
+        from: H,
+        /// Number of the range.
+        range: u32,
+    },
+    /// There is no range of this number. The host is asked no more.
+    #[error("host {from:?} sent range {range}, which the artifact has not: it is asked no more")]
+    NoSuchRange {
+        /// Who sent it.
+        from: H,
+        /// Number of the range.
+        range: u32,
+    },
+    /// It came from a host that is not asked: it was never added, or was found out.
+    #[error("host {from:?} sent range {range} and is not asked for any")]
+    Uninvited {
+        /// Who sent it.
+        from: H,
+        /// Number of the range.
+        range: u32,
+    },
+}
+
+/// Why there is no artifact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssemblyError<H: Debug> {
+    /// Ranges are missing.
+    #[error("{missing} ranges of {digest} are missing: ask for them, or fetch it from its registry")]
+    Incomplete {
+        /// The artifact.
+        digest: Digest,
+        /// How many.
+        missing: usize,
+    },
+    /// All ranges are as the map said, and the whole is not what was wanted: the map was wrong.
+    #[error("the map of {expected} that host {mapper:?} sent is of {found}: take nothing of this host, and start again with another")]
+    WrongMap {
+        /// The artifact that was wanted.
+        expected: Digest,
+        /// What came together.
+        found: Digest,
+        /// Who sent the map.
+        mapper: H,
+    },
+}
+
+impl<H: Clone + Ord + Debug> Assembly<H> {
+    /// Of the artifact with this digest, by a map from this host, who is the first to be asked. Refuses a map that is of
+    /// something else, malformed, or of more than `limit` bytes.
+    pub fn new(wanted: Digest, map: RangeMap, mapper: H, limit: ByteSize) -> Result<Self, RangeMapError> {
+        map.check(wanted, limit)?;
+        let mut assembly = Self {
+            bytes: vec![0; usize::try_from(map.size).unwrap_or(usize::MAX)],
+            ranges: vec![State::Missing; map.digests.len()],
+            here: 0,
+            hosts: BTreeMap::new(),
+            mapper: mapper.clone(),
+            map,
+        };
+        assembly.add(mapper);
+        Ok(assembly)
+    }
+
+    /// Another host that has the artifact. More than 16 are not asked.
+    pub fn add(&mut self, host: H) {
+        if self.hosts.len() < HOSTS {
+            self.hosts.entry(host).or_default();
+        }
+    }
+
+    /// A host that can't be asked any more; what it owes is asked of others.
+    pub fn remove(&mut self, host: &H) {
+        self.hosts.remove(host);
+        for range in &mut self.ranges {
+            if matches!(range, State::Asked { of, .. } if of == host) {
+                *range = State::Missing;
+            }
+        }
+    }
+
+    /// Hosts that are asked. When there is none, and the artifact is not complete, more have to be added.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether every range is here.
+    pub fn is_complete(&self) -> bool {
+        self.here == self.ranges.len()
+    }
+
+    /// What to ask of whom now, so that every host has enough to do. Each is asked once, until it is late.
+    pub fn ask(&mut self, now: Instant) -> Vec<Ask<H>> {
+        self.expire(now);
+        let mut asks = Vec::new();
+        let missing = self.ranges.iter_mut().enumerate().filter(|(_, state)| **state == State::Missing);
+        for (range, state) in missing {
+            // Who has least to do, and owes least.
+            let free = self.hosts.iter_mut().filter(|(_, host)| host.asked < UNDER_WAY);
+            let Some((of, host)) = free.min_by_key(|(_, host)| (host.overdue, host.asked)) else { break };
+            host.asked += 1;
+            *state = State::Asked { of: of.clone(), until: now + PATIENCE };
+            asks.push(Ask { of: of.clone(), range: range as u32 });
+        }
+        asks
+    }
+
+    /// When to [`ask`](Self::ask) again at the latest, though nothing has come.
+    pub fn next(&self) -> Option<Instant> {
+        let until = self.ranges.iter().filter_map(|range| match range {
+            State::Asked { until, .. } => Some(*until),
+            _ => None,
+        });
+        until.min()
+    }
+
+    /// What is late is missing again; who was late too often is asked no more.
+    fn expire(&mut self, now: Instant) {
+        for range in &mut self.ranges {
+            if let State::Asked { of, until } = range
+                && *until <= now
+            {
+                if let Some(host) = self.hosts.get_mut(of) {
+                    host.asked = host.asked.saturating_sub(1);
+                    host.overdue += 1;
+                }
+                *range = State::Missing;
+            }
+        }
+        let slow: Vec<_> = self.hosts.iter().filter(|(_, host)| host.overdue >= OVERDUE).map(|(id, _)| id.clone()).collect();
+        for host in slow {
+            self.remove(&host);
+        }
+    }
+
+    /// A range that a host sent. What is right is taken from any host that is asked, however late.
+    ///
+    /// # Errors
+    ///
+    /// Each names the host; what it owed is asked of others.
+    pub fn take(&mut self, from: &H, range: u32, bytes: &[u8]) -> Result<Taken, RangeError<H>> {
+        let Some(host) = self.hosts.get_mut(from) else {
+            return Err(RangeError::Uninvited { from: from.clone(), range });
+        };
+        let (Some(span), Some(digest)) = (self.map.span(range), self.map.digests.get(range as usize)) else {
+            self.remove(from);
+            return Err(RangeError::NoSuchRange { from: from.clone(), range });
+        };
+        let state = &mut self.ranges[range as usize];
+        if *state == State::Here {
+            return Ok(Taken::Again);
+        }
+        if bytes.len() != span.len() || blake3::hash(bytes).as_bytes() != digest {
+            self.remove(from);
+            return Err(RangeError::Wrong { from: from.clone(), range });
+        }
+        host.overdue = 0;
+        if let State::Asked { of, .. } = std::mem::replace(state, State::Here)
+            && let Some(asked) = self.hosts.get_mut(&of)
+        {
+            asked.asked = asked.asked.saturating_sub(1);
+        }
+        self.bytes[span].copy_from_slice(bytes);
+        self.here += 1;
+        Ok(Taken::New)
+    }
+
+    /// The artifact, checked against the digest that was wanted.
+    pub fn finish(self) -> Result<Bytes, AssemblyError<H>> {
+        let expected = self.map.digest;
+        if !self.is_complete() {
+            return Err(AssemblyError::Incomplete { digest: expected, missing: self.ranges.len() - self.here });
+        }
+        let found = Digest::of(&self.bytes);
+        if found != expected {
+            return Err(AssemblyError::WrongMap { expected, found, mapper: self.mapper });
+        }
+        Ok(self.bytes.into())
+    }
+}

@@ -1,0 +1,132 @@
+//! An artifact in ranges, by which one host gets it from others.
+//!
+//! A registry names an artifact by the digest of all its bytes, which says nothing of a part. So the host that gives sends
+//! a [`RangeMap`] first: a digest for each range. The host that takes asks several hosts for ranges, checks each as it
+//! comes, and the whole against the digest that it wanted in the first place. Whoever sends a wrong range is found out at
+//! once; whoever sent a wrong map, at the end.
+//!
+//! Pure: who sends what to whom is for others, and the time is handed in.
+//!
+//! ```
+//! use lattice_host::{ByteSize, artifact::{Digest, ranges::{Assembly, RangeMap}}};
+//! use std::time::Instant;
+//!
+//! let artifact = vec![7; 1_000_000];
+//! let map = RangeMap::of(&artifact);
+//!
+//! let wanted = Digest::of(&artifact);
+//! let mut assembly = Assembly::new(wanted, map.clone(), "one host", ByteSize::mib(256))?;
+//! assembly.add("another");
+//! while !assembly.is_complete() {
+//!     for ask in assembly.ask(Instant::now()) {
+//!         let span = map.span(ask.range).expect("a range of this map");
+//!         assembly.take(&ask.of, ask.range, &artifact[span])?;
+//!     }
+//! }
+//! assert_eq!(assembly.finish()?, artifact);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod assembly;
+
+pub use assembly::{Ask, Assembly, AssemblyError, RangeError, Taken};
+
+use super::Digest;
+use crate::ByteSize;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Bytes of a range. With its frame around it well under the 1 MiB that a bus carries by default, and 32 KiB of digests
+/// for an artifact of 256 MiB.
+pub const RANGE_BYTES: u32 = 256 << 10;
+
+/// Smallest and largest ranges that another host may choose: a map is at most a 128th of its artifact.
+const ACCEPTED: std::ops::RangeInclusive<u32> = 4 << 10..=768 << 10;
+
+/// The digests of an artifact's ranges. Everything in one from another host may be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeMap {
+    /// Of all bytes.
+    pub digest: Digest,
+    /// Of all bytes.
+    pub size: u64,
+    /// Bytes of each range but the last.
+    pub range: u32,
+    /// BLAKE3 of each range.
+    pub digests: Vec<[u8; 32]>,
+}
+
+/// Why a map can't be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RangeMapError {
+    /// It is of something else.
+    #[error("the map of ranges is of {found}, and {expected} was asked for: ask another host")]
+    OtherArtifact {
+        /// The artifact that was asked for.
+        expected: Digest,
+        /// The artifact it is of.
+        found: Digest,
+    },
+    /// The artifact is larger than one may be.
+    #[error("the artifact has {} bytes and the limit is {limit}: raise it with `max_size`", size.as_u64())]
+    TooLarge {
+        /// Its size.
+        size: ByteSize,
+        /// The largest that is taken.
+        limit: ByteSize,
+    },
+    /// Its numbers don't fit each other, or its ranges no message.
+    #[error("the map has {digests} digests for {size} bytes in ranges of {range}: ask another host")]
+    Malformed {
+        /// Size of the artifact.
+        size: u64,
+        /// Size of a range.
+        range: u32,
+        /// Number of ranges that it has digests of.
+        digests: usize,
+    },
+}
+
+impl RangeMap {
+    /// Of this artifact. Reads it twice, which takes a quarter of a second for 100 MiB.
+    pub fn of(artifact: &[u8]) -> Self {
+        let ranges = artifact.chunks(RANGE_BYTES as usize);
+        Self {
+            digest: Digest::of(artifact),
+            size: artifact.len() as u64,
+            range: RANGE_BYTES,
+            digests: ranges.map(|range| *blake3::hash(range).as_bytes()).collect(),
+        }
+    }
+
+    /// Where this range is in the artifact; `None` if there is none of this number.
+    pub fn span(&self, range: u32) -> Option<Range<usize>> {
+        let length = u64::from(self.range);
+        let start = u64::from(range).checked_mul(length).filter(|start| *start < self.size)?;
+        let end = start.saturating_add(length).min(self.size);
+        Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+
+    /// Whether it can be followed to this artifact.
+    pub fn check(&self, expected: Digest, limit: ByteSize) -> Result<(), RangeMapError> {
+        if self.digest != expected {
+            return Err(RangeMapError::OtherArtifact { expected, found: self.digest });
+        }
+        let size = ByteSize::bytes(self.size);
+        if size > limit {
+            return Err(RangeMapError::TooLarge { size, limit });
+        }
+        let fits = ACCEPTED.contains(&self.range)
+            && self.size.div_ceil(u64::from(self.range)) == self.digests.len() as u64
+            && u32::try_from(self.digests.len()).is_ok()
+            && usize::try_from(self.size).is_ok();
+        if fits {
+            return Ok(());
+        }
+        Err(RangeMapError::Malformed { size: self.size, range: self.range, digests: self.digests.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

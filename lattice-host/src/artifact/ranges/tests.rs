@@ -1,0 +1,232 @@
+use super::*;
+use proptest::prelude::*;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+const LIMIT: ByteSize = ByteSize::mib(256);
+
+fn artifact(size: usize) -> Vec<u8> {
+    (0..size).map(|at| (at * 31 / 7) as u8).collect()
+}
+
+fn assembly(artifact: &[u8], hosts: u8) -> Assembly<u8> {
+    let mut assembly = Assembly::new(Digest::of(artifact), RangeMap::of(artifact), 0, LIMIT).unwrap();
+    for host in 1..hosts {
+        assembly.add(host);
+    }
+    assembly
+}
+
+fn range(artifact: &[u8], range: u32) -> &[u8] {
+    &artifact[RangeMap::of(artifact).span(range).unwrap()]
+}
+
+#[test]
+fn a_map_covers_everything_once() {
+    let one = RANGE_BYTES as usize;
+    for size in [0, 1, one - 1, one, one + 1, 3 * one, 3 * one + 5] {
+        let artifact = artifact(size);
+        let map = RangeMap::of(&artifact);
+        map.check(Digest::of(&artifact), LIMIT).unwrap();
+        let spans: Vec<_> = (0..).map_while(|range| map.span(range)).collect();
+        assert_eq!(spans.len(), map.digests.len());
+        let joined: Vec<u8> = spans.into_iter().flat_map(|span| artifact[span].to_vec()).collect();
+        assert_eq!(joined, artifact);
+        assert_eq!(map.span(u32::MAX), None);
+        assert_eq!(serde_json::from_slice::<RangeMap>(&serde_json::to_vec(&map).unwrap()).unwrap(), map);
+    }
+}
+
+#[test]
+fn a_map_that_does_not_add_up_is_refused() {
+    let bytes = artifact(1_000_000);
+    let (digest, map) = (Digest::of(&bytes), RangeMap::of(&bytes));
+    let new = |map| Assembly::new(digest, map, 0_u8, ByteSize::mib(1)).map(drop);
+    assert_eq!(new(map.clone()), Ok(()));
+
+    let other = RangeMap { digest: Digest::of(b"other"), ..map.clone() };
+    assert!(matches!(new(other), Err(RangeMapError::OtherArtifact { .. })));
+    let large = RangeMap { size: u64::MAX, ..map.clone() };
+    assert!(matches!(new(large), Err(RangeMapError::TooLarge { .. })));
+    for map in [
+        RangeMap { size: 0, ..map.clone() },
+        RangeMap { size: 1 << 20, range: 1 << 18, digests: vec![[0; 32]; 5], ..map.clone() },
+        RangeMap { range: 0, ..map.clone() },
+        RangeMap { range: 1, ..map.clone() },
+        RangeMap { range: u32::MAX, digests: vec![[0; 32]], ..map.clone() },
+        RangeMap { digests: Vec::new(), ..map.clone() },
+    ] {
+        assert!(matches!(new(map), Err(RangeMapError::Malformed { .. })));
+    }
+}
+
+#[test]
+fn several_hosts_share_the_work() {
+    let bytes = artifact(40 * RANGE_BYTES as usize);
+    let mut assembly = assembly(&bytes, 3);
+    let now = Instant::now();
+    let asks = assembly.ask(now);
+    assert_eq!(asks.len(), 12);
+    for host in 0..3 {
+        assert_eq!(asks.iter().filter(|ask| ask.of == host).count(), 4);
+    }
+    let ranges: BTreeSet<_> = asks.iter().map(|ask| ask.range).collect();
+    assert_eq!(ranges.len(), 12, "each is asked of one host");
+    assert_eq!(assembly.ask(now), [], "nobody has time");
+    assert_eq!(assembly.take(&asks[0].of, asks[0].range, range(&bytes, asks[0].range)), Ok(Taken::New));
+    assert_eq!(assembly.take(&asks[0].of, asks[0].range, b"anything"), Ok(Taken::Again));
+    let more = assembly.ask(now);
+    assert_eq!(more, [Ask { of: asks[0].of, range: 12 }]);
+}
+
+#[test]
+fn a_wrong_range_names_its_sender_and_others_are_asked() {
+    let bytes = artifact(4 * RANGE_BYTES as usize);
+    let mut wrong = range(&bytes, 0).to_vec();
+    wrong[7] ^= 1;
+    for (number, sent) in [(0, &wrong[..]), (0, b""), (0, &wrong[1..]), (0, range(&bytes, 1))] {
+        let mut assembly = assembly(&bytes, 2);
+        let now = Instant::now();
+        assembly.ask(now);
+        let refused = assembly.take(&1, number, sent);
+        assert_eq!(refused, Err(RangeError::Wrong { from: 1, range: 0 }));
+        assert!(refused.unwrap_err().to_string().contains("host 1 sent wrong bytes for range 0"));
+        assert_eq!(assembly.hosts(), 1);
+        assert_eq!(
+            assembly.take(&1, 0, range(&bytes, 0)),
+            Err(RangeError::Uninvited { from: 1, range: 0 }),
+            "nothing more is taken of it"
+        );
+        let asks = assembly.ask(now);
+        assert!(!asks.is_empty() && asks.iter().all(|ask| ask.of == 0), "{asks:?}");
+    }
+    let mut assembly = assembly(&bytes, 2);
+    assert_eq!(assembly.take(&1, 4, b""), Err(RangeError::NoSuchRange { from: 1, range: 4 }));
+    assert_eq!(assembly.take(&9, 0, b""), Err(RangeError::Uninvited { from: 9, range: 0 }));
+}
+
+#[test]
+fn what_is_late_is_asked_of_another_and_taken_all_the_same() {
+    let bytes = artifact(2 * RANGE_BYTES as usize);
+    let mut assembly = assembly(&bytes, 2);
+    let start = Instant::now();
+    let first = assembly.ask(start);
+    assert_eq!(first.len(), 2);
+    let late = assembly.next().unwrap();
+    assert_eq!(assembly.ask(late - Duration::from_millis(1)), []);
+    assembly.take(&first[1].of, first[1].range, range(&bytes, first[1].range)).unwrap();
+    let second = assembly.ask(late);
+    assert_eq!(second, [Ask { of: first[1].of, range: first[0].range }]);
+
+    assert_eq!(assembly.take(&first[0].of, first[0].range, range(&bytes, first[0].range)), Ok(Taken::New));
+    assert_eq!(assembly.take(&second[0].of, second[0].range, range(&bytes, second[0].range)), Ok(Taken::Again));
+    assert_eq!(assembly.next(), None);
+    assert_eq!(assembly.finish().unwrap(), bytes);
+}
+
+#[test]
+fn who_never_answers_is_asked_no_more() {
+    let bytes = artifact(RANGE_BYTES as usize);
+    let mut assembly = assembly(&bytes, 1);
+    let mut now = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(assembly.ask(now).len(), 1);
+        now = assembly.next().unwrap();
+    }
+    assert_eq!(assembly.ask(now), []);
+    assert_eq!((assembly.hosts(), assembly.is_complete()), (0, false));
+    assembly.add(7);
+    assert_eq!(assembly.ask(now), [Ask { of: 7, range: 0 }]);
+}
+
+#[test]
+fn a_host_that_goes_leaves_its_work_to_others() {
+    let bytes = artifact(2 * RANGE_BYTES as usize);
+    let mut assembly = assembly(&bytes, 2);
+    let now = Instant::now();
+    assembly.ask(now);
+    assembly.remove(&0);
+    let asks = assembly.ask(now);
+    assert!(asks.len() == 1 && asks[0].of == 1, "{asks:?}");
+}
+
+#[test]
+fn hosts_are_bounded() {
+    let bytes = artifact(1);
+    let mut assembly = assembly(&bytes, 1);
+    for host in 0..=255 {
+        assembly.add(host);
+    }
+    assert_eq!(assembly.hosts(), 16);
+}
+
+#[test]
+fn a_wrong_map_is_found_out_and_names_its_maker() {
+    let (wanted, given) = (artifact(600_000), vec![1; 600_000]);
+    let map = RangeMap { digest: Digest::of(&wanted), ..RangeMap::of(&given) };
+    let mut assembly = Assembly::new(Digest::of(&wanted), map, "liar", LIMIT).unwrap();
+    assembly.add("honest");
+    assert_eq!(
+        assembly.take(&"honest", 0, range(&wanted, 0)),
+        Err(RangeError::Wrong { from: "honest", range: 0 }),
+        "for now the map is believed"
+    );
+    for ask in assembly.ask(Instant::now()) {
+        assembly.take(&ask.of, ask.range, range(&given, ask.range)).unwrap();
+    }
+    let error = assembly.finish().unwrap_err();
+    assert!(matches!(error, AssemblyError::WrongMap { mapper: "liar", .. }), "{error:?}");
+}
+
+#[test]
+fn what_is_incomplete_is_no_artifact() {
+    let assembly = assembly(&artifact(600_000), 1);
+    assert!(matches!(assembly.finish(), Err(AssemblyError::Incomplete { missing: 3, .. })));
+}
+
+/// What one host does with one question.
+#[derive(Debug, Clone, Copy)]
+enum Does {
+    Answers,
+    Lies,
+    Nothing,
+    Leaves,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Does>> {
+    let one = prop_oneof![6 => Just(Does::Answers), 1 => Just(Does::Lies), 2 => Just(Does::Nothing), 1 => Just(Does::Leaves)];
+    prop::collection::vec(one, 0..60)
+}
+
+proptest! {
+    /// Whatever all hosts but an honest one do, in whatever order: the artifact comes together, and only as it should be.
+    #[test]
+    fn it_comes_together_whoever_misbehaves(size in 1_usize..1_500_000, deeds in deeds(), backwards in any::<bool>()) {
+        const HONEST: u8 = 0;
+        let bytes = artifact(size);
+        let mut assembly = assembly(&bytes, 5);
+        let mut deeds = deeds.into_iter();
+        let mut now = Instant::now();
+        while !assembly.is_complete() {
+            let mut asks = assembly.ask(now);
+            prop_assert!(asks.len() <= 5 * 4);
+            if backwards {
+                asks.reverse();
+            }
+            for Ask { of, range: number } in asks {
+                let does = if of == HONEST { Does::Answers } else { deeds.next().unwrap_or(Does::Answers) };
+                match does {
+                    // It may have been found out since it was asked.
+                    Does::Answers => drop(assembly.take(&of, number, range(&bytes, number))),
+                    Does::Lies => prop_assert!(assembly.take(&of, number, b"lie").is_err()),
+                    Does::Nothing => {}
+                    Does::Leaves => assembly.remove(&of),
+                }
+            }
+            now = assembly.next().unwrap_or(now);
+        }
+        prop_assert_eq!(assembly.finish().unwrap(), bytes);
+    }
+}

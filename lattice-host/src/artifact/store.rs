@@ -1,0 +1,335 @@
+//! The one handle to all of it.
+
+use super::{
+    ArtifactsBuilder, CacheError, Digest, FetchError, ImageRef, Names, PushError, WasmKind, cache::Cache, oci::Oci,
+    settings::Settings,
+};
+use crate::ByteSize;
+use bytes::Bytes;
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{task::spawn_blocking, time::timeout};
+
+/// Fetches images, from files, registries and the cache. Cheap to clone: all clones share their downloads.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Arc<Settings>,
+    disk: Disk,
+    oci: Oci,
+}
+
+/// The bytes of a component, which have the digest beside them.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Artifact {
+    /// The WebAssembly binary.
+    pub bytes: Bytes,
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// Where they came from, this time.
+    pub origin: Origin,
+    /// Why they are not in the cache, if they should be. They are as good.
+    pub not_kept: Option<CacheError>,
+}
+
+/// Where an artifact came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// From the cache on disk.
+    Cache,
+    /// From a file that the image names.
+    File,
+    /// From a registry.
+    Registry,
+    /// From the caller, who had the bytes.
+    Given,
+}
+
+/// What an image means now, and will mean for everyone who fetches it like this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// The image; one in a registry names the digest of its manifest.
+    pub image: ImageRef,
+    /// Digest of the component's bytes.
+    pub digest: Digest,
+    /// Size of the component.
+    pub size: ByteSize,
+}
+
+/// What an image is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// What it is and where.
+    pub resolved: Resolved,
+    /// A component or a module.
+    pub kind: WasmKind,
+    /// Its imports and exports; `None` if the binary can't be read to the end.
+    pub names: Option<Names>,
+    /// What its registry calls the bytes; `None` for a file.
+    pub media_type: Option<String>,
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes that are here.
+    pub received: u64,
+    /// Bytes there will be, once that is known.
+    pub size: Option<u64>,
+}
+
+impl Artifacts {
+    /// Starts to build one.
+    pub fn builder() -> ArtifactsBuilder {
+        ArtifactsBuilder::default()
+    }
+
+    pub(super) fn new(builder: ArtifactsBuilder) -> Self {
+        let disk = Disk { cache: builder.cache_of(), max: builder.settings.max_size };
+        let settings = Arc::new(builder.settings);
+        let oci = Oci::new(Arc::clone(&settings), disk.clone());
+        Self { shared: Arc::new(Shared { settings, disk, oci }) }
+    }
+
+    /// The component that this image is. With the `expected` digest of its bytes, nobody is asked while they are in the
+    /// cache, and nothing else is ever answered.
+    ///
+    /// # Errors
+    ///
+    /// See [`FetchError`]. A full or read-only cache is none: see [`Artifact::not_kept`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A download goes on while anybody waits for it, and ends with the last one.
+    pub async fn fetch(&self, image: &ImageRef, expected: impl Into<Option<Digest>>) -> Result<Artifact, FetchError> {
+        self.fetch_with(image, expected, |_| ()).await
+    }
+
+    /// [`fetch`](Self::fetch) that tells `seen` how far its download is.
+    pub async fn fetch_with(
+        &self,
+        image: &ImageRef,
+        expected: impl Into<Option<Digest>>,
+        seen: impl FnMut(Progress),
+    ) -> Result<Artifact, FetchError> {
+        let expected = expected.into();
+        self.in_time(image, async {
+            if let Some(expected) = expected
+                && let Some(artifact) = self.cached(expected).await
+            {
+                return Ok(artifact);
+            }
+            match image {
+                ImageRef::File(path) => self.read_file(path, expected).await,
+                ImageRef::Oci(reference) => self.shared.oci.fetch(reference, expected, seen).await,
+            }
+        })
+        .await
+    }
+
+    /// What this image means now. The answer's image fetches the same bytes for ever, and from the cache when its registry
+    /// is down; for a file, together with the answer's digest.
+    pub async fn resolve(&self, image: &ImageRef) -> Result<Resolved, FetchError> {
+        self.in_time(image, async {
+            match image {
+                ImageRef::File(path) => {
+                    let artifact = self.read_file(path, None).await?;
+                    Ok(resolved(image.clone(), &artifact))
+                }
+                ImageRef::Oci(reference) => self.shared.oci.resolve(reference).await,
+            }
+        })
+        .await
+    }
+
+    /// What this image is made of. Fetches it.
+    pub async fn inspect(&self, image: &ImageRef) -> Result<Inspection, FetchError> {
+        let (resolved, media_type) = match image {
+            ImageRef::File(_) => (None, None),
+            ImageRef::Oci(reference) => {
+                let (resolved, media_type) = self.in_time(image, self.shared.oci.describe(reference)).await?;
+                (Some(resolved), Some(media_type))
+            }
+        };
+        let (pinned, expected) = match &resolved {
+            Some(resolved) => (&resolved.image, Some(resolved.digest)),
+            None => (image, None),
+        };
+        let artifact = self.fetch(pinned, expected).await?;
+        let kind = WasmKind::of(&artifact.bytes).map_err(|found| not_wasm(image, found))?;
+        Ok(Inspection {
+            resolved: resolved.unwrap_or_else(|| self::resolved(image.clone(), &artifact)),
+            kind,
+            names: Names::of(&artifact.bytes),
+            media_type,
+        })
+    }
+
+    /// Puts a component into a registry, under a tag, and answers what it is there. The same bytes always make the same
+    /// image.
+    ///
+    /// # Errors
+    ///
+    /// See [`PushError`]. After one, the tag may or may not have moved; pushing again is safe.
+    pub async fn push(&self, bytes: impl Into<Bytes>, image: &ImageRef) -> Result<Resolved, PushError> {
+        let ImageRef::Oci(reference) = image else {
+            return Err(PushError::NotARegistry { image: image.to_string() });
+        };
+        let (bytes, limit) = (bytes.into(), self.shared.settings.max_size);
+        let size = ByteSize::bytes(bytes.len() as u64);
+        if size > limit {
+            return Err(PushError::TooLarge { size, limit });
+        }
+        let kind = WasmKind::of(&bytes).map_err(|found| PushError::NotWasm { found: found.into() })?;
+        let after = self.shared.settings.whole;
+        timeout(after, self.shared.oci.push(reference, bytes, kind))
+            .await
+            .map_err(|_| PushError::Deadline { image: reference.to_string(), after })?
+    }
+
+    /// What has this digest, if it is in the cache. Asks nobody.
+    pub async fn cached(&self, digest: Digest) -> Option<Artifact> {
+        let bytes = self.shared.disk.read(digest).await?;
+        Some(Artifact { bytes, digest, origin: Origin::Cache, not_kept: None })
+    }
+
+    /// Puts bytes that came another way into the cache: given by the program, or got from another host.
+    pub async fn keep(&self, bytes: impl Into<Bytes>) -> Artifact {
+        let bytes = bytes.into();
+        let digest = digest_of(&bytes).await;
+        let not_kept = self.shared.disk.write(digest, &bytes).await.err();
+        Artifact { bytes, digest, origin: Origin::Given, not_kept }
+    }
+
+    async fn in_time<T>(
+        &self,
+        image: &ImageRef,
+        work: impl Future<Output = Result<T, FetchError>>,
+    ) -> Result<T, FetchError> {
+        let after = self.shared.settings.whole;
+        timeout(after, work)
+            .await
+            .map_err(|_| FetchError::Deadline { image: image.to_string(), after })?
+    }
+
+    async fn read_file(&self, path: &Path, expected: Option<Digest>) -> Result<Artifact, FetchError> {
+        let image = ImageRef::File(path.into());
+        let (owned, limit) = (PathBuf::from(path), self.shared.settings.max_size);
+        let read = spawn_blocking(move || read_at_most(&owned, limit)).await;
+        let bytes = read
+            .map_err(|_| FetchError::Ended { image: image.to_string() })?
+            .map_err(|error| FetchError::File { path: path.into(), source: Arc::new(error) })?;
+        let size = ByteSize::bytes(bytes.len() as u64);
+        if size > limit {
+            return Err(FetchError::TooLarge { image: image.to_string(), size, limit });
+        }
+        WasmKind::of(&bytes).map_err(|found| not_wasm(&image, found))?;
+        let found = digest_of(&bytes).await;
+        match expected {
+            Some(expected) if expected != found => Err(FetchError::Mismatch { image: image.to_string(), expected, found }),
+            _ => Ok(Artifact { bytes, digest: found, origin: Origin::File, not_kept: None }),
+        }
+    }
+}
+
+fn resolved(image: ImageRef, artifact: &Artifact) -> Resolved {
+    let size = ByteSize::bytes(artifact.bytes.len() as u64);
+    Resolved { image, digest: artifact.digest, size }
+}
+
+fn not_wasm(image: &ImageRef, found: &str) -> FetchError {
+    FetchError::NotWasm { image: image.to_string(), found: found.into() }
+}
+
+/// At most one byte more than the limit, by which it is seen to be larger.
+fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
+    let file = File::open(path)?;
+    // A pipe or a device could be waited for for ever.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.as_u64().saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// Away from the threads that answer calls: 100 MiB take a tenth of a second.
+async fn digest_of(bytes: &Bytes) -> Digest {
+    let shared = bytes.clone();
+    match spawn_blocking(move || Digest::of(&shared)).await {
+        Ok(digest) => digest,
+        // The runtime shuts down; whoever still waits gets its answer.
+        Err(_) => Digest::of(bytes),
+    }
+}
+
+/// The cache, if there is one, for tasks.
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    cache: Option<Cache>,
+    max: ByteSize,
+}
+
+impl Disk {
+    pub(super) async fn read(&self, digest: Digest) -> Option<Bytes> {
+        let max = self.max;
+        self.blocking(move |cache| cache.read(digest, max)).await.flatten()
+    }
+
+    /// Keeps it. That it can't be kept is logged here, once for each artifact.
+    pub(super) async fn write(&self, digest: Digest, bytes: &Bytes) -> Result<(), CacheError> {
+        let shared = bytes.clone();
+        let written = self.blocking(move |cache| cache.write(digest, &shared)).await;
+        let written = written.unwrap_or(Ok(()));
+        if let Err(error) = &written {
+            tracing::warn!(%digest, %error, "an artifact is served from memory: it can't be kept in the cache");
+        }
+        written
+    }
+
+    #[cfg(feature = "oci")]
+    pub(super) async fn tag(&self, image: &super::OciRef) -> Option<Digest> {
+        let image = image.clone();
+        self.blocking(move |cache| cache.tag(&image)).await.flatten()
+    }
+
+    #[cfg(feature = "oci")]
+    pub(super) async fn remember(&self, image: &super::OciRef, manifest: Digest) {
+        let image = image.clone();
+        let remembered = self.blocking(move |cache| cache.remember(&image, manifest)).await;
+        if let Some(Err(error)) = remembered {
+            tracing::debug!(%error, "a tag can't be remembered");
+        }
+    }
+
+    /// `None` without a cache, and when the runtime shuts down.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(Cache) -> T + Send + 'static) -> Option<T> {
+        let cache = self.cache.clone()?;
+        spawn_blocking(move || work(cache)).await.ok()
+    }
+}
+
+impl fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Artifact")
+            .field("digest", &self.digest)
+            .field("size", &self.bytes.len())
+            .field("origin", &self.origin)
+            .field("not_kept", &self.not_kept)
+            .finish()
+    }
+}

@@ -1,0 +1,114 @@
+//! What can be told of a WebAssembly binary without compiling it.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+const MAGIC: &[u8] = b"\0asm";
+/// Version and layer, which follow the magic number in a component.
+const COMPONENT: &[u8] = &[0x0d, 0x00, 0x01, 0x00];
+
+/// What a binary is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WasmKind {
+    /// A component, which can be an actor.
+    Component,
+    /// A core module, out of which a component can be made.
+    Module,
+}
+
+/// Interfaces and functions that a component names; empty for a core module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Names {
+    /// What it wants.
+    pub imports: Vec<String>,
+    /// What it offers.
+    pub exports: Vec<String>,
+}
+
+impl WasmKind {
+    /// Of these bytes, by how they begin; or what they look like instead.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, &'static str> {
+        match bytes.strip_prefix(MAGIC) {
+            Some(rest) if rest.starts_with(COMPONENT) => Ok(Self::Component),
+            Some(_) => Ok(Self::Module),
+            None if bytes.is_empty() => Err("nothing at all"),
+            None if bytes.starts_with(&[0x1f, 0x8b]) => Err("something packed with gzip"),
+            None if bytes.trim_ascii_start().starts_with(b"(") => Err("its text, which `wasm-tools parse` makes binary"),
+            None => Err("something else"),
+        }
+    }
+}
+
+impl Names {
+    /// Of the component in these bytes; `None` if they can't be read to the end.
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        let mut names = Self::default();
+        // Components and modules nest; only the outermost ones' names are its own.
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.ok()? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Some(names),
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(imports) if depth == 0 => {
+                    for import in imports {
+                        names.imports.push(import.ok()?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(exports) if depth == 0 => {
+                    for export in exports {
+                        names.exports.push(export.ok()?.name.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_and_its_own_names() {
+        let bytes = wat::parse_str(
+            r#"(component
+                (import "example:clock/now@1.0.0" (instance))
+                (component (import "inner" (func)) (export "inner-too" (func 0)))
+                (core module (func (export "deep")))
+                (instance (export "example:math/sums@1.0.0"))
+                (instance (export "example:math/more")))"#,
+        )
+        .unwrap();
+        assert_eq!(WasmKind::of(&bytes), Ok(WasmKind::Component));
+        let names = Names::of(&bytes).unwrap();
+        assert_eq!(names.imports, ["example:clock/now@1.0.0"]);
+        assert_eq!(names.exports, ["example:math/sums@1.0.0", "example:math/more"]);
+    }
+
+    #[test]
+    fn a_module() {
+        let bytes = wat::parse_str(r#"(module (func (export "f")))"#).unwrap();
+        assert_eq!(WasmKind::of(&bytes), Ok(WasmKind::Module));
+        assert_eq!(Names::of(&bytes), Some(Names::default()));
+    }
+
+    #[test]
+    fn what_is_none() {
+        for (bytes, found) in [
+            (&b""[..], "nothing at all"),
+            (b"\x1f\x8b\x08", "gzip"),
+            (b"\n (component)", "its text"),
+            (b"ELF", "something else"),
+        ] {
+            assert!(WasmKind::of(bytes).unwrap_err().contains(found));
+            assert_eq!(Names::of(bytes), None);
+        }
+        let cut = &wat::parse_str("(component (instance (export \"a\")))").unwrap()[..12];
+        assert_eq!(WasmKind::of(cut), Ok(WasmKind::Component));
+        assert_eq!(Names::of(cut), None);
+    }
+}
