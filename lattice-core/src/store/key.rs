@@ -9,6 +9,7 @@
 //! provider.<component>                       a provider that should run
 //! wormhole.<wormhole>                        a public endpoint that should be there
 //! config.<name>                              configuration values that components share
+//! lease.<component>                          who may run a component that runs once
 //! app.<name>                                 an app, and the keys that it owns
 //! ```
 //! A part is escaped reversibly to the alphabet of a NATS KV key: letters, digits and `-` stay, every other byte becomes
@@ -59,6 +60,8 @@ pub enum KeyKind {
     Wormhole(WormholeId),
     /// Configuration values that components share.
     Config(ConfigName),
+    /// Who may run what runs once.
+    Lease(ComponentId),
     /// An app.
     App(AppName),
 }
@@ -114,6 +117,11 @@ impl StoreKey {
         Self(format!("config.{name}").into())
     }
 
+    /// The key of the lease of a component that runs once.
+    pub fn lease(id: &ComponentId) -> Self {
+        Self(format!("lease.{id}").into())
+    }
+
     /// The key of an app's record.
     pub fn app(name: &AppName) -> Self {
         Self(format!("app.{name}").into())
@@ -156,11 +164,18 @@ impl StoreKey {
             {
                 Some(KeyKind::Types(digest.to_owned()))
             }
-            ["actor", id] => Some(KeyKind::Actor(ComponentId::new(id).ok()?)),
-            ["provider", id] => Some(KeyKind::Provider(ComponentId::new(id).ok()?)),
-            ["wormhole", id] => Some(KeyKind::Wormhole(WormholeId::new(id).ok()?)),
-            ["config", name] => Some(KeyKind::Config(ConfigName::new(name).ok()?)),
-            ["app", name] => Some(KeyKind::App(AppName::new(name).ok()?)),
+            ("actor", [Some(id), None, ..]) => Some(KeyKind::Actor(ComponentId::new(id).ok()?)),
+            ("provider", [Some(id), None, ..]) => {
+                Some(KeyKind::Provider(ComponentId::new(id).ok()?))
+            }
+            ("wormhole", [Some(id), None, ..]) => {
+                Some(KeyKind::Wormhole(WormholeId::new(id).ok()?))
+            }
+            ("config", [Some(name), None, ..]) => {
+                Some(KeyKind::Config(ConfigName::new(name).ok()?))
+            }
+            ("lease", [Some(id), None, ..]) => Some(KeyKind::Lease(ComponentId::new(id).ok()?)),
+            ("app", [Some(name), None, ..]) => Some(KeyKind::App(AppName::new(name).ok()?)),
             _ => None,
         }
     }
