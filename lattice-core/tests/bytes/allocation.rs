@@ -221,7 +221,7 @@ fn values() {
     check::<Vec<String>>(24);
     // A node of eleven entries is half full at least; and a key is remembered.
     check::<BTreeMap<u64, u64>>((2 * 16 + 8 + 24) / 2);
-    check::<BTreeMap<u8, ()>>(2 + 8 + 24);
+    check::<BTreeMap<u8, bool>>((2 * 2 + 8 + 24) / 2);
     check::<HashMap<(), u64>>(1);
 }
 
