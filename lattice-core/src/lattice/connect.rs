@@ -1,12 +1,11 @@
 //! Connecting: which bus and store, which key.
 
 use super::{Connection, Lattice, Shared, connection::Parts};
+#[cfg(feature = "disk")]
+use crate::store::disk::DiskStore;
 use crate::{
     auth::{Auth, LatticeKey},
-    bus::{
-        Bus, BusError,
-        memory::{MemoryBus, MemoryNetwork},
-    },
+    bus::{Bus, BusError, memory::MemoryNetwork},
     name::{LatticeName, NameError},
     replica::FollowError,
     store::{MemoryStore, Store},
@@ -17,7 +16,11 @@ use crate::{
     store::nats::{NatsStore, NatsStoreOptions},
 };
 use futures_util::future::BoxFuture;
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+#[cfg(feature = "nats")]
+use std::num::NonZeroUsize;
+#[cfg(feature = "disk")]
+use std::path::{Path, PathBuf};
+use std::{fmt, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// A connection being prepared: `.await` it.
@@ -33,6 +36,10 @@ pub struct Connect {
 /// What carries the lattice.
 enum Engine {
     Memory,
+    #[cfg(feature = "disk")]
+    Local {
+        path: PathBuf,
+    },
     #[cfg(feature = "nats")]
     Nats {
         options: Box<NatsOptions>,
@@ -75,6 +82,10 @@ pub enum ConnectError {
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Open(#[from] crate::store::nats::OpenError),
+    /// The file of a local lattice can't be used.
+    #[cfg(feature = "disk")]
+    #[error(transparent)]
+    Disk(#[from] crate::store::disk::OpenError),
     /// The bus is there but can't be used.
     #[error("the bus can't be used")]
     Bus(#[from] BusError),
@@ -86,6 +97,12 @@ pub enum ConnectError {
 impl Connect {
     pub(super) fn in_memory(name: &str) -> Self {
         Self::new(name, Engine::Memory)
+    }
+
+    #[cfg(feature = "disk")]
+    pub(super) fn local(path: &Path, name: &str) -> Self {
+        let path = path.to_owned();
+        Self::new(name, Engine::Local { path })
     }
 
     #[cfg(feature = "nats")]
@@ -163,6 +180,9 @@ impl Connect {
         let auth = match (&self.key, &self.engine) {
             (Some(key), _) => Auth::keyed(&name, key),
             (None, Engine::Memory) => Auth::trusting(),
+            // Its bus is in this process and its file is its user's.
+            #[cfg(feature = "disk")]
+            (None, Engine::Local { .. }) => Auth::trusting(),
             (None, _) if self.trust => {
                 tracing::warn!(lattice = %name, "no key: whoever reaches the bus is trusted");
                 Auth::trusting()
@@ -170,15 +190,9 @@ impl Connect {
             (None, _) => return Err(ConnectError::NoKey { lattice: name }),
         };
         let (bus, store, seat): (Arc<dyn Bus>, Arc<dyn Store>, Seat) = match self.engine {
-            Engine::Memory => {
-                let network = MemoryNetwork::new();
-                let bus: MemoryBus = network.connect();
-                (
-                    Arc::new(bus),
-                    Arc::new(MemoryStore::new()),
-                    Seat::Memory(network),
-                )
-            }
+            Engine::Memory => in_process(Arc::new(MemoryStore::new())),
+            #[cfg(feature = "disk")]
+            Engine::Local { path } => in_process(Arc::new(DiskStore::open(path, &name).await?)),
             #[cfg(feature = "nats")]
             Engine::Nats { options, replicas } => {
                 let connection = options.connect().await?;
@@ -202,6 +216,12 @@ impl Connect {
             seat,
         })))
     }
+}
+
+/// A bus in this process, beside a store.
+fn in_process(store: Arc<dyn Store>) -> (Arc<dyn Bus>, Arc<dyn Store>, Seat) {
+    let network = MemoryNetwork::new();
+    (Arc::new(network.connect()), store, Seat::Memory(network))
 }
 
 impl IntoFuture for Connect {

@@ -118,7 +118,7 @@ impl StoreKey {
     }
 
     /// A key exactly as a store holds it, whoever wrote it.
-    #[cfg(any(feature = "nats", test))]
+    #[cfg(any(feature = "nats", feature = "disk", test))]
     pub(crate) fn from_store(text: &str) -> Self {
         Self(text.into())
     }

@@ -1,0 +1,175 @@
+//! Files that somebody else wrote, and a database that fails.
+
+use super::*;
+use redb::{Database, TableDefinition};
+
+fn lattice() -> LatticeName {
+    LatticeName::new("dev").expect("a name")
+}
+
+fn put(name: &str, value: &str) -> Vec<Op> {
+    vec![Op::put(
+        StoreKey::for_test(name),
+        value.to_owned(),
+        Expect::Any,
+    )]
+}
+
+/// A store's file, after `change` was made to its database.
+async fn changed(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    drop(
+        DiskStore::open(path, &lattice())
+            .await
+            .expect("a new store"),
+    );
+    write(path, change);
+}
+
+fn write(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::create(path).expect("a database");
+    let transaction = database.begin_write().expect("begun");
+    change(&transaction);
+    transaction.commit().expect("written");
+}
+
+#[tokio::test]
+async fn a_file_of_another_format_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    changed(&path, |transaction| {
+        let numbers = TableDefinition::<&str, u64>::new("numbers");
+        let mut numbers = transaction.open_table(numbers).expect("the table");
+        numbers.insert("format", 2).expect("written");
+    })
+    .await;
+    let error = DiskStore::open(&path, &lattice())
+        .await
+        .expect_err("a newer format");
+    assert!(
+        matches!(&error, OpenError::OtherFormat { found: 2, known: 1, path: at } if *at == path),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_entry_that_is_none_is_damage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    changed(&path, |transaction| {
+        let slots = TableDefinition::<&str, &[u8]>::new("slots");
+        let mut slots = transaction.open_table(slots).expect("the table");
+        slots.insert("test.a", &b"?"[..]).expect("written");
+    })
+    .await;
+    let error = DiskStore::open(&path, &lattice())
+        .await
+        .expect_err("damage");
+    assert!(
+        matches!(&error, OpenError::Damaged { source, .. } if source.to_string().contains("test.a")),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn another_programs_database_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("theirs");
+    let theirs = TableDefinition::<&str, u64>::new("theirs");
+    write(&path, |transaction| {
+        let mut table = transaction.open_table(theirs).expect("a table");
+        table.insert("a", 1).expect("written");
+    });
+    // A table of the same name, and another type.
+    let similar = folder.path().join("similar");
+    write(&similar, |transaction| {
+        let numbers = TableDefinition::<u64, u64>::new("numbers");
+        transaction.open_table(numbers).expect("a table");
+    });
+    for path in [path, similar] {
+        let error = DiskStore::open(&path, &lattice())
+            .await
+            .expect_err("theirs");
+        assert!(matches!(error, OpenError::NotAStore { .. }), "{error:?}");
+    }
+}
+
+/// As after an error of the disk: the journal is gone, the file is not.
+#[tokio::test]
+async fn after_a_failure_the_file_tells_whether_a_commit_in_doubt_is_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let store = DiskStore::open(&path, &lattice()).await.expect("opened");
+    let mut revision = store.commit(put("a", "0")).await.expect("written");
+    for (round, arrives) in [(1, true), (2, false)] {
+        let shared = Arc::clone(&store.0);
+        tokio::task::spawn_blocking(move || {
+            let mut place = shared.journal();
+            let commit = shared.lock().begin(put("a", &round.to_string()), None);
+            let commit = commit.expect("possible");
+            if arrives {
+                let journal = place.as_ref().expect("open");
+                journal.append(&commit.batch).expect("written");
+            }
+            *place = None;
+            let now = Instant::now();
+            shared.end(|held| held.doubt(commit, "test".to_owned(), now + RETRY));
+        })
+        .await
+        .expect("no panic");
+        let refused = store.read(StoreKey::for_test("a")).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable(_))),
+            "{refused:?}"
+        );
+        // A write does not wait for the next attempt.
+        let written = store.commit(put("b", "")).await.expect("it is back");
+        revision.0 += if arrives { 2 } else { 1 };
+        assert_eq!(written, revision);
+        let entry = store
+            .read(StoreKey::for_test("a"))
+            .await
+            .expect("it is back");
+        assert_eq!(entry.expect("written").value, "1");
+    }
+    drop(store);
+    let store = DiskStore::open(&path, &lattice()).await.expect("opened");
+    let entry = store.read(StoreKey::for_test("a")).await.expect("in reach");
+    assert_eq!(entry.expect("written").value, "1");
+}
+
+/// A watch brings a store back that nobody writes to.
+#[tokio::test]
+async fn a_store_whose_file_was_taken_meanwhile_says_so() {
+    use futures_util::StreamExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let store = DiskStore::open(&path, &lattice()).await.expect("opened");
+    let mut watch = store.watch().await.expect("in reach");
+    watch.next().await.expect("a snapshot");
+    let fail = |store: &DiskStore| {
+        let mut place = store.0.journal();
+        let commit = store.0.lock().begin(put("a", "1"), None).expect("possible");
+        *place = None;
+        let now = Instant::now();
+        store
+            .0
+            .end(|held| held.doubt(commit, "test".to_owned(), now));
+    };
+    fail(&store);
+    let lost = watch.next().await.expect("it goes on");
+    assert_eq!(lost, crate::store::WatchEvent::Lost);
+    let back = watch.next().await.expect("it goes on");
+    assert!(
+        matches!(back, crate::store::WatchEvent::Snapshot { .. }),
+        "{back:?}"
+    );
+
+    fail(&store);
+    drop(
+        DiskStore::open(&path, &lattice())
+            .await
+            .expect("it is free"),
+    );
+    let refused = store.commit(put("a", "2")).await.expect_err("not ours");
+    assert!(refused.to_string().contains("another process"), "{refused}");
+}
