@@ -16,6 +16,7 @@ use crate::{
     link::Links,
     name::{ComponentId, LatticeName},
     node::{Announce, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    replica::Replica,
     serve::Service,
 };
 use std::{fmt, sync::Arc};
@@ -114,6 +115,11 @@ impl Lattice {
     /// The lattice's links.
     pub fn links(&self) -> &Links {
         &self.0.connection.links
+    }
+
+    /// This process's copy of the store: whether it is up to date, and whether the store came back as another one.
+    pub fn replica(&self) -> &Replica {
+        &self.0.connection.replica
     }
 
     /// Every live host and what it serves, as of now.

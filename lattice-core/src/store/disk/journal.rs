@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! numbers    format · incarnation · revision (of the last commit) · ceiling (above every revision given away) · opened (how often)
-//! texts      lattice
+//!            · taken (when, in milliseconds since 1970)
+//! texts      lattice · kind
 //! slots      key ──► its last write, see `slot`
 //! ```
 //! A new file is written under another name and then linked to its own, so that it is there whole or not at all.
@@ -41,6 +42,15 @@ const SLOTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("slots");
 #[derive(Debug)]
 pub(super) struct Journal(Database);
 
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is the store.
+    Store,
+    /// It is a copy of one that is elsewhere.
+    Copy,
+}
+
 /// What a file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks {
@@ -51,6 +61,8 @@ pub(super) struct Marks {
     pub(super) ceiling: Revision,
     /// How many times the file was opened.
     pub(super) opened: u64,
+    /// When a copy was taken, in milliseconds since 1970; 0 before it was.
+    pub(super) taken: u64,
 }
 
 /// What one commit writes.
@@ -62,20 +74,45 @@ pub(super) struct Batch {
     pub(super) ceiling: Revision,
 }
 
+/// What becomes of the keys that a write does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    Stays,
+    Goes,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Copy => "copy",
+        }
+    }
+}
+
 impl Journal {
     /// Opens the file of `lattice`, or makes it.
-    pub(super) fn open(path: &Path, lattice: &LatticeName) -> Result<(Self, Marks), OpenError> {
-        match Self::existing(path, lattice) {
+    pub(super) fn open(
+        path: &Path,
+        lattice: &LatticeName,
+        kind: Kind,
+    ) -> Result<(Self, Marks), OpenError> {
+        match Self::existing(path, lattice, kind) {
             Err(OpenError::Refused { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                create(path, lattice).map_err(|error| OpenError::from_journal(path, error))?;
-                Self::existing(path, lattice)
+                create(path, lattice, kind)
+                    .map_err(|error| OpenError::from_journal(path, error))?;
+                Self::existing(path, lattice, kind)
             }
             other => other,
         }
     }
 
     /// Opens the file of `lattice`, which must be there.
-    pub(super) fn existing(path: &Path, lattice: &LatticeName) -> Result<(Self, Marks), OpenError> {
+    pub(super) fn existing(
+        path: &Path,
+        lattice: &LatticeName,
+        kind: Kind,
+    ) -> Result<(Self, Marks), OpenError> {
         let open = || -> Result<Self, JournalError> {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             if file.metadata()?.len() == 0 {
@@ -94,7 +131,10 @@ impl Journal {
                 known: FORMAT,
             });
         }
-        let name = journal.lattice().map_err(failed)?;
+        if journal.text("kind").map_err(failed)? != kind.name() {
+            return Err(failed(JournalError::NotAStore));
+        }
+        let name = journal.text("lattice").map_err(failed)?;
         if name != lattice.as_str() {
             return Err(OpenError::OtherLattice {
                 path: path.to_owned(),
@@ -124,7 +164,7 @@ impl Journal {
     /// Writes a commit: all of it is on the disk when this returns, or nothing. After an error nobody knows which, and the
     /// journal is good for nothing more.
     pub(super) fn append(&self, batch: &Batch) -> Result<(), JournalError> {
-        self.write(&batch.changes, |set| {
+        self.write(Rest::Stays, &batch.changes, |set| {
             set("revision", batch.revision.0)?;
             set("ceiling", batch.ceiling.0)
         })
@@ -139,14 +179,29 @@ impl Journal {
         forgotten: Vec<StoreKey>,
     ) -> Result<(), JournalError> {
         let changes: Vec<_> = forgotten.into_iter().map(|key| (key, None)).collect();
-        self.write(&changes, |set| {
+        self.write(Rest::Stays, &changes, |set| {
             set("opened", marks.opened)?;
             set("ceiling", ceiling.0)
         })
     }
 
+    /// Writes what changed of a copy, or all of it: as for [`append`](Self::append).
+    pub(super) fn copy(
+        &self,
+        rest: Rest,
+        changes: &[(StoreKey, Option<Bytes>)],
+        marks: Marks,
+    ) -> Result<(), JournalError> {
+        self.write(rest, changes, |set| {
+            set("incarnation", marks.incarnation.0)?;
+            set("revision", marks.revision.0)?;
+            set("taken", marks.taken)
+        })
+    }
+
     fn write(
         &self,
+        rest: Rest,
         changes: &[(StoreKey, Option<Bytes>)],
         numbers: impl FnOnce(
             &mut dyn FnMut(&str, u64) -> Result<(), JournalError>,
@@ -154,6 +209,9 @@ impl Journal {
     ) -> Result<(), JournalError> {
         let mut transaction = self.0.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
+        if rest == Rest::Goes {
+            transaction.delete_table(SLOTS)?;
+        }
         {
             let mut slots = transaction.open_table(SLOTS)?;
             for (key, bytes) in changes {
@@ -177,6 +235,7 @@ impl Journal {
             revision: Revision(self.number("revision")?),
             ceiling: Revision(self.number("ceiling")?),
             opened: self.number("opened")?,
+            taken: self.number("taken")?,
         })
     }
 
@@ -186,9 +245,9 @@ impl Journal {
         number.ok_or(JournalError::NotAStore)
     }
 
-    fn lattice(&self) -> Result<String, JournalError> {
+    fn text(&self, name: &str) -> Result<String, JournalError> {
         let table = self.0.begin_read()?.open_table(TEXTS)?;
-        let text = table.get("lattice")?.map(|text| text.value().to_owned());
+        let text = table.get(name)?.map(|text| text.value().to_owned());
         text.ok_or(JournalError::NotAStore)
     }
 }
@@ -203,7 +262,7 @@ fn database(file: File) -> Result<Database, JournalError> {
 }
 
 /// Makes the file, unless somebody else is faster.
-fn create(path: &Path, lattice: &LatticeName) -> Result<(), JournalError> {
+fn create(path: &Path, lattice: &LatticeName, kind: Kind) -> Result<(), JournalError> {
     let draft = Draft::beside(path);
     {
         let mut options = OpenOptions::new();
@@ -217,11 +276,12 @@ fn create(path: &Path, lattice: &LatticeName) -> Result<(), JournalError> {
             let mut numbers = transaction.open_table(NUMBERS)?;
             numbers.insert("format", FORMAT)?;
             numbers.insert("incarnation", born().0)?;
-            for name in ["revision", "ceiling", "opened"] {
+            for name in ["revision", "ceiling", "opened", "taken"] {
                 numbers.insert(name, 0)?;
             }
             let mut texts = transaction.open_table(TEXTS)?;
             texts.insert("lattice", lattice.as_str())?;
+            texts.insert("kind", kind.name())?;
         }
         transaction.commit()?;
     }

@@ -20,8 +20,10 @@
 mod error;
 mod journal;
 mod slot;
+mod snapshot;
 
 pub use error::OpenError;
+pub(crate) use snapshot::Snapshot;
 
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
@@ -32,7 +34,7 @@ use crate::name::LatticeName;
 use bytes::Bytes;
 use error::JournalError;
 use futures_util::future::BoxFuture;
-use journal::{Batch, Journal, Marks};
+use journal::{Batch, Journal, Kind, Marks};
 use slot::Now;
 use std::{
     collections::BTreeSet,
@@ -133,23 +135,9 @@ impl DiskStore {
     /// # Cancel safety
     /// Dropping the future may leave a new, empty store.
     pub async fn open(path: impl AsRef<Path>, lattice: &LatticeName) -> Result<Self, OpenError> {
-        let path = absolute(&path).map_err(|error| OpenError::from_io(path.as_ref(), error))?;
-        let patience = Instant::now() + HANDOVER;
-        loop {
-            let (at, name) = (path.clone(), lattice.clone());
-            let opened = spawn_blocking(move || Shared::open(at, name)).await;
-            match opened {
-                Ok(Err(OpenError::AlreadyOpen { .. })) if Instant::now() < patience => {
-                    sleep(AGAIN).await;
-                }
-                Ok(opened) => return opened.map(|shared| Self(Arc::new(shared))),
-                // The database met something that it takes for impossible.
-                Err(error) => {
-                    let source = JournalError::Damaged(Box::new(error));
-                    return Err(OpenError::from_journal(&path, source));
-                }
-            }
-        }
+        let lattice = lattice.clone();
+        let open = move |path: &Path| Shared::open(path, &lattice);
+        Ok(Self(Arc::new(open_patiently(path.as_ref(), open).await?)))
     }
 
     /// The file.
@@ -272,11 +260,34 @@ impl Followed for Shared {
     }
 }
 
+/// Opens a file, and waits a little for one that is open already.
+async fn open_patiently<T: Send + 'static>(
+    path: &Path,
+    open: impl Fn(&Path) -> Result<T, OpenError> + Clone + Send + 'static,
+) -> Result<T, OpenError> {
+    let path = absolute(path).map_err(|error| OpenError::from_io(path, error))?;
+    let patience = Instant::now() + HANDOVER;
+    loop {
+        let (at, open) = (path.clone(), open.clone());
+        match spawn_blocking(move || open(&at)).await {
+            Ok(Err(OpenError::AlreadyOpen { .. })) if Instant::now() < patience => {
+                sleep(AGAIN).await;
+            }
+            Ok(opened) => return opened,
+            // The database met something that it takes for impossible.
+            Err(error) => {
+                let source = JournalError::Damaged(Box::new(error));
+                return Err(OpenError::from_journal(&path, source));
+            }
+        }
+    }
+}
+
 /// What blocks: on a thread for that, one at a time.
 impl Shared {
-    fn open(path: PathBuf, lattice: LatticeName) -> Result<Self, OpenError> {
-        let (journal, mut marks) = Journal::open(&path, &lattice)?;
-        let failed = |error| OpenError::from_journal(&path, error);
+    fn open(path: &Path, lattice: &LatticeName) -> Result<Self, OpenError> {
+        let (journal, mut marks) = Journal::open(path, lattice, Kind::Store)?;
+        let failed = |error| OpenError::from_journal(path, error);
         let now = Now::read();
         let slots = journal.slots(now).map_err(failed)?;
         marks.opened += 1;
@@ -302,8 +313,8 @@ impl Shared {
             .begin(marks, ceiling, forgotten.into_iter().collect())
             .map_err(failed)?;
         Ok(Self {
-            path,
-            lattice,
+            path: path.to_owned(),
+            lattice: lattice.clone(),
             marks,
             held: Mutex::new(held),
             changed: watch::Sender::new(()),
@@ -345,7 +356,7 @@ impl Shared {
         if place.is_some() {
             return Ok(());
         }
-        let opened = Journal::existing(&self.path, &self.lattice);
+        let opened = Journal::existing(&self.path, &self.lattice, Kind::Store);
         let unavailable = |error: &dyn fmt::Display| {
             let reason = error.to_string();
             self.end(|held| held.retry_later(&reason));

@@ -173,3 +173,125 @@ async fn a_store_whose_file_was_taken_meanwhile_says_so() {
     let refused = store.commit(put("a", "2")).await.expect_err("not ours");
     assert!(refused.to_string().contains("another process"), "{refused}");
 }
+
+mod last_known {
+    use super::{super::Snapshot, *};
+    use crate::{
+        auth::{Auth, LatticeKey},
+        replica::LastKnown as _,
+        store::{MemoryStore, WatchEvent, record::Records},
+    };
+
+    const BORN: Incarnation = Incarnation(7);
+
+    fn auth(key: u8) -> Auth {
+        let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
+        Auth::keyed(&lattice(), &key)
+    }
+
+    fn entry(name: &str, life: Incarnation, revision: u64) -> Entry {
+        let records = Records::new(Arc::new(MemoryStore::new()), auth(1));
+        let key = StoreKey::for_test(name);
+        Entry {
+            value: records.encode(life, &key, revision, name).expect("encodes"),
+            key,
+            revision: Revision(revision),
+        }
+    }
+
+    fn all(life: Incarnation, revision: u64, entries: Vec<Entry>) -> WatchEvent {
+        WatchEvent::Snapshot {
+            incarnation: life,
+            revision: Revision(revision),
+            entries,
+        }
+    }
+
+    async fn open(path: &Path, key: u8) -> Snapshot {
+        let opened = Snapshot::open(path, &lattice(), &auth(key)).await;
+        opened.expect("it opens")
+    }
+
+    async fn found(path: &Path) -> WatchEvent {
+        open(path, 1).await.snapshot().expect("taken").1
+    }
+
+    #[tokio::test]
+    async fn what_was_noted_last_is_found_by_the_next_process() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let snapshot = open(&path, 1).await;
+        assert_eq!(snapshot.snapshot(), None, "nothing is known yet");
+        assert_eq!(snapshot.incarnation(), None);
+        let (a, b, c) = (
+            entry("a", BORN, 2),
+            entry("b", BORN, 3),
+            entry("c", BORN, 6),
+        );
+        let mut forged = entry("forged", Incarnation(1), 4);
+        snapshot.note(&all(BORN, 5, vec![a.clone(), b.clone(), forged.clone()]));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 5, vec![a.clone(), b.clone()]));
+
+        let snapshot = open(&path, 1).await;
+        assert_eq!(snapshot.entry(&b.key), Some(b.clone()));
+        snapshot.note(&WatchEvent::Put(c.clone()));
+        snapshot.note(&WatchEvent::Delete {
+            key: b.key.clone(),
+            revision: Revision(7),
+        });
+        forged.key = a.key.clone();
+        forged.revision = Revision(8);
+        snapshot.note(&WatchEvent::Put(forged));
+        snapshot.note(&WatchEvent::Lost);
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 8, vec![c]));
+
+        let snapshot = open(&path, 1).await;
+        let next = Incarnation(9);
+        let d = entry("d", next, 1);
+        snapshot.note(&all(next, 1, vec![d.clone()]));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(next, 1, vec![d]));
+    }
+
+    #[tokio::test]
+    async fn it_is_written_soon_without_being_asked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&all(BORN, 2, vec![entry("a", BORN, 2)]));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let written = async || {
+            // As after a kill: a copy of the file as it is now.
+            let copy = folder.path().join("copy");
+            let _ = std::fs::remove_file(&copy);
+            std::fs::copy(&path, &copy).expect("copied");
+            let copied = Snapshot::open(&copy, &lattice(), &auth(1)).await;
+            copied.is_ok_and(|copied| copied.snapshot().is_some())
+        };
+        while !written().await {
+            assert!(Instant::now() < deadline, "not in time");
+            sleep(AGAIN).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_another_key_or_use_is_not_believed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&all(BORN, 2, vec![entry("a", BORN, 2)]));
+        drop(snapshot);
+        let theirs = open(&path, 2).await;
+        assert_eq!(theirs.snapshot(), None);
+        assert_eq!(theirs.incarnation(), None);
+        drop(theirs);
+        let error = DiskStore::open(&path, &lattice()).await;
+        assert!(
+            matches!(error, Err(OpenError::NotAStore { .. })),
+            "{error:?}"
+        );
+        assert!(matches!(found(&path).await, WatchEvent::Snapshot { .. }));
+    }
+}
