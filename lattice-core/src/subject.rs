@@ -21,6 +21,7 @@ pub struct Subject(Arc<str>);
 
 impl Subject {
     /// A subject that came from the bus or a test.
+    #[cfg(any(feature = "nats", feature = "test-util", test))]
     pub(crate) fn from_wire(text: &str) -> Self {
         Self(text.into())
     }

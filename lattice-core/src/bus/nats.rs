@@ -87,23 +87,27 @@ impl NatsBus {
         let mut complaints = self.connection.server_errors();
         let client = self.connection.client();
         let name = subject.as_str().to_owned();
-        let source = self
-            .connection
-            .unless_lost(async {
-                match group {
-                    None => client.subscribe(name).await,
-                    Some(group) => client.queue_subscribe(name, group.into()).await,
-                }
-                .map_err(subscribe_error)
-            })
-            .await?;
+        let subscribe = async {
+            match group {
+                None => client.subscribe(name).await,
+                Some(group) => client.queue_subscribe(name, group.into()).await,
+            }
+            .map_err(subscribe_error)
+        };
+        let patient = self.connection.keeps_subscriptions_while_away();
+        let source = if patient {
+            self.connection.in_time(subscribe).await?
+        } else {
+            self.connection.unless_lost(subscribe).await?
+        };
         let (inlet, outlet) = queue(capacity);
         let tap = TapHandle::new(source, inlet);
         self.connection.ends_with(&tap);
-        self.connection.round_trip().await?;
-        // The complaint arrives before the answer to the first round trip, but is handed over by another task of the
-        // client's: a second one leaves it the time.
-        self.connection.round_trip().await?;
+        match self.confirm().await {
+            // The client tells the server of it when that is there.
+            Err(BusError::Disconnected) if patient => {}
+            confirmed => confirmed?,
+        }
         while let Ok(complaint) = complaints.try_recv() {
             if complaint.contains("Subscription") && names(&complaint, subject.as_str()) {
                 return Err(BusError::Refused(complaint.as_ref().to_owned()));
@@ -116,6 +120,16 @@ impl NatsBus {
             _connection: self.connection.clone(),
         };
         Ok(Subscription::new(reader, dropped))
+    }
+}
+
+impl NatsBus {
+    /// Waits until the server has seen a subscription, and said so if it refused it.
+    async fn confirm(&self) -> Result<(), BusError> {
+        self.connection.round_trip().await?;
+        // The complaint arrives before the answer to the first round trip, but is handed over by another task of the
+        // client's: a second one leaves it the time.
+        self.connection.round_trip().await
     }
 }
 

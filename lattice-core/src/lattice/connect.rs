@@ -1,15 +1,16 @@
 //! Connecting: which bus and store, which key.
 
 use super::{Connection, Lattice, Shared, connection::Parts};
+#[cfg(feature = "disk")]
+use crate::store::disk::{DiskStore, Snapshot};
+#[cfg(all(feature = "nats", feature = "disk"))]
+use crate::store::nats::{LateStore, OpenError};
 use crate::{
     auth::{Auth, LatticeKey},
-    bus::{
-        Bus, BusError,
-        memory::{MemoryBus, MemoryNetwork},
-    },
+    bus::{Bus, BusError, memory::MemoryNetwork},
     name::{LatticeName, NameError},
     node::Beside,
-    replica::FollowError,
+    replica::{FollowError, LastKnown},
     store::{MemoryStore, Store},
 };
 #[cfg(feature = "nats")]
@@ -18,7 +19,11 @@ use crate::{
     store::nats::{NatsStore, NatsStoreOptions},
 };
 use futures_util::future::BoxFuture;
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+#[cfg(feature = "nats")]
+use std::num::NonZeroUsize;
+#[cfg(feature = "disk")]
+use std::path::{Path, PathBuf};
+use std::{fmt, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// A connection being prepared: `.await` it.
@@ -29,11 +34,17 @@ pub struct Connect {
     key: Option<LatticeKey>,
     trust: bool,
     operator_calls: bool,
+    #[cfg(feature = "disk")]
+    snapshot: Option<PathBuf>,
 }
 
 /// What carries the lattice.
 enum Engine {
     Memory,
+    #[cfg(feature = "disk")]
+    Local {
+        path: PathBuf,
+    },
     #[cfg(feature = "nats")]
     Nats {
         options: Box<NatsOptions>,
@@ -76,6 +87,10 @@ pub enum ConnectError {
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Open(#[from] crate::store::nats::OpenError),
+    /// The file of a local lattice, or of the last snapshot, can't be used.
+    #[cfg(feature = "disk")]
+    #[error(transparent)]
+    Disk(#[from] crate::store::disk::OpenError),
     /// The bus is there but can't be used.
     #[error("the bus can't be used")]
     Bus(#[from] BusError),
@@ -87,6 +102,12 @@ pub enum ConnectError {
 impl Connect {
     pub(super) fn in_memory(name: &str) -> Self {
         Self::new(name, Engine::Memory)
+    }
+
+    #[cfg(feature = "disk")]
+    pub(super) fn local(path: &Path, name: &str) -> Self {
+        let path = path.to_owned();
+        Self::new(name, Engine::Local { path })
     }
 
     #[cfg(feature = "nats")]
@@ -119,6 +140,8 @@ impl Connect {
             key: None,
             trust: false,
             operator_calls: true,
+            #[cfg(feature = "disk")]
+            snapshot: None,
         }
     }
 
@@ -159,33 +182,81 @@ impl Connect {
         self
     }
 
+    /// Keeps the last snapshot of the store in the file at `path`, and starts from it when the server or its `JetStream` is away:
+    /// components that were published before can be served, and calls within this process run through the links of then,
+    /// while everything that leaves it fails as in any outage. Once the store is there, it is followed as after an outage. What
+    /// the lattice knows and from where is its [replica's state](crate::replica::ReplicaState).
+    ///
+    /// The file is made when it is not there and belongs to one process at a time. Without anything in it, connecting fails
+    /// as ever. A server that refuses at once is away at once; a silent one after the connection's timeout, 5 s unless
+    /// [`options`](Self::options) say otherwise. A login that is refused or a certificate that is wrong stays an error.
+    ///
+    /// Of the file nothing is believed that was not written with the lattice's key. Whoever can write it can put an older
+    /// state of it back, whose links count until the store is reached. Without effect on a lattice whose store is in this
+    /// process.
+    ///
+    /// ```no_run
+    /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
+    /// use lattice_core::{Lattice, replica::ReplicaState};
+    ///
+    /// let lattice = Lattice::connect("nats://localhost:4222", "prod").key(key).snapshot("/var/lib/lattice/prod.redb").await?;
+    /// if let ReplicaState::Snapshot { taken } = lattice.replica().health().state {
+    ///     println!("the store is away; this is how things were at {taken:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "disk")]
+    pub fn snapshot(mut self, path: impl AsRef<Path>) -> Self {
+        self.snapshot = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// What an earlier process knew, and the place for what this one will.
+    #[cfg(feature = "disk")]
+    async fn last_known(
+        &self,
+        name: &LatticeName,
+        auth: &Auth,
+    ) -> Result<Option<Arc<dyn LastKnown>>, ConnectError> {
+        let elsewhere = !matches!(self.engine, Engine::Memory | Engine::Local { .. });
+        match self.snapshot.as_ref().filter(|_| elsewhere) {
+            Some(path) => Ok(Some(Arc::new(Snapshot::open(path, name, auth).await?))),
+            None => Ok(None),
+        }
+    }
+
     async fn open(self) -> Result<Lattice, ConnectError> {
         let name = LatticeName::new(&self.name)?;
         let auth = match (&self.key, &self.engine) {
             (Some(key), _) => Auth::keyed(&name, key),
             (None, Engine::Memory) => Auth::trusting(),
+            // Its bus is in this process and its file is its user's.
+            #[cfg(feature = "disk")]
+            (None, Engine::Local { .. }) => Auth::trusting(),
             (None, _) if self.trust => {
                 tracing::warn!(lattice = %name, "no key: whoever reaches the bus is trusted");
                 Auth::trusting()
             }
             (None, _) => return Err(ConnectError::NoKey { lattice: name }),
         };
+        #[cfg(feature = "disk")]
+        let last = self.last_known(&name, &auth).await?;
+        #[cfg(not(feature = "disk"))]
+        let last: Option<Arc<dyn LastKnown>> = None;
         let (bus, store, seat): (Arc<dyn Bus>, Arc<dyn Store>, Seat) = match self.engine {
-            Engine::Memory => {
-                let network = MemoryNetwork::new();
-                let bus: MemoryBus = network.connect();
-                (
-                    Arc::new(bus),
-                    Arc::new(MemoryStore::new()),
-                    Seat::Memory(network),
-                )
-            }
+            Engine::Memory => in_process(Arc::new(MemoryStore::new())),
+            #[cfg(feature = "disk")]
+            Engine::Local { path } => in_process(Arc::new(DiskStore::open(path, &name).await?)),
             #[cfg(feature = "nats")]
             Engine::Nats { options, replicas } => {
-                let connection = options.connect().await?;
                 let bucket = NatsStoreOptions::new(&name).replicas(replicas);
-                let store = NatsStore::open(&connection, bucket).await?;
-                (Arc::new(connection.bus()), Arc::new(store), Seat::Shared)
+                let (bus, store) = match &last {
+                    #[cfg(feature = "disk")]
+                    Some(last) => over_nats_or_from(&**last, *options, bucket).await?,
+                    _ => over_nats(&options, bucket).await?,
+                };
+                (bus, store, Seat::Shared)
             }
             Engine::Custom { bus, store } => (bus, store, Seat::Shared),
         };
@@ -194,6 +265,7 @@ impl Connect {
             bus,
             store,
             auth,
+            last,
             operator_calls: self.operator_calls,
         };
         let connection = Arc::new(Connection::open(parts).await?);
@@ -204,6 +276,47 @@ impl Connect {
             seat,
         })))
     }
+}
+
+#[cfg(feature = "nats")]
+async fn over_nats(
+    options: &NatsOptions,
+    bucket: NatsStoreOptions,
+) -> Result<(Arc<dyn Bus>, Arc<dyn Store>), ConnectError> {
+    let connection = options.connect().await?;
+    let store = NatsStore::open(&connection, bucket).await?;
+    Ok((Arc::new(connection.bus()), Arc::new(store)))
+}
+
+/// The same; when something is known already, what is away now may come later.
+#[cfg(all(feature = "nats", feature = "disk"))]
+async fn over_nats_or_from(
+    last: &dyn LastKnown,
+    options: NatsOptions,
+    bucket: NatsStoreOptions,
+) -> Result<(Arc<dyn Bus>, Arc<dyn Store>), ConnectError> {
+    let options = options.subscribing_while_away();
+    let known = last.incarnation().is_some();
+    let connection = match options.connect().await {
+        Err(error) if error.is_away() && known => {
+            tracing::warn!(%error, "no server answers: started from the last snapshot");
+            options.connect_later().await?
+        }
+        connected => connected?,
+    };
+    let store: Arc<dyn Store> = match NatsStore::open(&connection, bucket.clone()).await {
+        Err(OpenError::Unavailable { .. }) if known => {
+            Arc::new(LateStore::new(connection.clone(), bucket))
+        }
+        opened => Arc::new(opened?),
+    };
+    Ok((Arc::new(connection.bus()), store))
+}
+
+/// A bus in this process, beside a store.
+fn in_process(store: Arc<dyn Store>) -> (Arc<dyn Bus>, Arc<dyn Store>, Seat) {
+    let network = MemoryNetwork::new();
+    (Arc::new(network.connect()), store, Seat::Memory(network))
 }
 
 impl IntoFuture for Connect {

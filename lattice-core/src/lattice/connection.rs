@@ -6,7 +6,7 @@ use crate::{
     bus::{Bus, BusError},
     link::Links,
     name::LatticeName,
-    replica::Replica,
+    replica::{LastKnown, Replica},
     store::{Store, record::Records},
     subject::Subjects,
     types::Types,
@@ -37,6 +37,7 @@ pub(super) struct Parts {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) store: Arc<dyn Store>,
     pub(super) auth: Auth,
+    pub(super) last: Option<Arc<dyn LastKnown>>,
     pub(super) operator_calls: bool,
 }
 
@@ -47,13 +48,14 @@ impl Connection {
             bus,
             store,
             auth,
+            last,
             operator_calls,
         } = parts;
         let subjects = Subjects::new(&name);
         let presence = PresenceKeeper::start(&subjects, bus.clone(), auth.clone()).await?;
         let records = Records::new(store, auth.clone());
-        let replica = Replica::follow(records.clone()).await?;
-        let types = Types::new(records.clone());
+        let replica = Replica::follow_from(records.clone(), last.clone()).await?;
+        let types = Types::new(records.clone()).falling_back_on(last);
         let links = Links::new(records.clone(), replica.clone(), types.clone());
         Ok(Self {
             name,

@@ -17,6 +17,7 @@ use crate::{
     link::Links,
     name::{ComponentId, LatticeName},
     node::{Announce, Beside, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    replica::Replica,
     serve::Service,
 };
 use std::{fmt, sync::Arc};
@@ -52,6 +53,33 @@ impl Lattice {
     /// ```
     pub fn in_memory(name: &str) -> Connect {
         Connect::in_memory(name)
+    }
+
+    /// A lattice inside this process that outlives it: as [`in_memory`](Self::in_memory), with what was declared (links,
+    /// published types) kept in the file at `path`, which is made when it is not there, and belongs to one process at a time.
+    ///
+    /// Without a [`key`](Connect::key) whoever can write the file can make links: it is made so that only its owner can. With
+    /// one, nothing in the file is believed that was not written with it, so give the same key each time.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use lattice_core::{Lattice, link::Link};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("lattice.redb");
+    /// let lattice = Lattice::local(&path, "dev").await?;
+    /// lattice.links().put(Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?).await?;
+    /// drop(lattice);
+    ///
+    /// let lattice = Lattice::local(&path, "dev").await?;
+    /// assert_eq!(lattice.links().list().len(), 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "disk")]
+    pub fn local(path: impl AsRef<std::path::Path>, name: &str) -> Connect {
+        Connect::local(path.as_ref(), name)
     }
 
     /// The lattice `name` on a NATS server, as `nats://host:port` or several joined by commas. Needs a
@@ -103,6 +131,11 @@ impl Lattice {
     /// What should be, and then what it becomes.
     pub fn follow_desired(&self) -> DesiredWatch {
         self.0.connection.replica.follow_desired()
+    }
+
+    /// This process's copy of the store: whether it is up to date, and whether the store came back as another one.
+    pub fn replica(&self) -> &Replica {
+        &self.0.connection.replica
     }
 
     /// Every live host and what it serves, as of now.

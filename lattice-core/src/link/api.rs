@@ -186,7 +186,8 @@ impl Links {
             if slot.entry.is_none() && attempts.may_have_written() {
                 return Ok(());
             }
-            if slot.entry.is_none() {
+            // A link that the store lost is deleted too, so that everyone hears of it.
+            if slot.entry.is_none() && !slot.table.is_held(key) {
                 return Err(DeleteError::NotFound { key: key.clone() });
             }
             let status = self.read(&status_at).await?;
@@ -239,6 +240,10 @@ impl Links {
         loop {
             let holds = |table: &LinkTable| table.reports(key).is_some();
             let slot = self.writer.slot(&at, attempts.deadline, holds).await?;
+            if slot.table.is_held(key) {
+                // Nobody finds in the store what such a report speaks of.
+                return Ok(());
+            }
             let said = self.reports(&slot)?;
             let link = slot.table.entry(key).map(|entry| entry.revision);
             if link != Some(revision) || said.link > revision {
@@ -331,7 +336,7 @@ impl Links {
     /// What stands at a link's key; what was written by a newer version is left alone.
     async fn slot(&self, key: &LinkKey, attempts: &Attempts) -> Result<Slot, WriteError> {
         let at = store_key(key);
-        let holds = |table: &LinkTable| table.entry(key).is_some();
+        let holds = |table: &LinkTable| table.stored(key).is_some();
         let slot = self.writer.slot(&at, attempts.deadline, holds).await?;
         self.decode::<Link>(&slot)?;
         Ok(slot)
@@ -370,7 +375,8 @@ fn present(
     over: Over,
 ) -> Result<Option<Arc<LinkEntry>>, LinkError> {
     // What the store has and the table has not is garbage, which anyone may write over.
-    let present = slot.table.entry(key);
+    // So is what the store lost: it is put again.
+    let present = slot.table.stored(key);
     if let Some(same) = present.filter(|present| present.link == *link) {
         return Ok(Some(same.clone()));
     }

@@ -14,6 +14,7 @@ pub use api::{DeleteError, LinkError, Links, ReportError};
 pub use check::{MAX_IDEMPOTENT, MAX_LINK, Misfit};
 pub use entry::{LinkChange, LinkEntry};
 pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
+pub(crate) use table::Lacking;
 pub use table::{LinkTable, TableEvent};
 pub use write::WriteError;
 

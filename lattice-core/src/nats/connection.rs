@@ -3,7 +3,7 @@
 use super::{
     ConnectError, NatsOptions,
     client::{PING_INTERVAL, client_options, servers_and_login},
-    options::{Login, redacted},
+    options::{Login, WhenAway, redacted},
     round_trip::RoundTrips,
     signals::{Signals, watch_state},
     tap::TapHandle,
@@ -34,16 +34,35 @@ struct Shared {
     signals: Arc<Signals>,
     round_trips: RoundTrips,
     jetstream_domain: Option<String>,
+    when_away: WhenAway,
     _watcher: AbortOnDropHandle<()>,
 }
 
+/// When a connection is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// Before it is handed out.
+    Now,
+    /// As soon as a server answers.
+    #[cfg(feature = "disk")]
+    Later,
+}
+
 impl NatsConnection {
-    pub(super) async fn open(options: &NatsOptions) -> Result<Self, ConnectError> {
+    pub(super) async fn open(options: &NatsOptions, when: When) -> Result<Self, ConnectError> {
         let (servers, login) = servers_and_login(options)?;
         let names: Vec<_> = options.servers.iter().map(|url| redacted(url)).collect();
         let names = names.join(", ");
         let signals = Arc::new(Signals::new());
         let client_options = client_options(options, servers.len(), &login, &signals).await?;
+        let client_options = match when {
+            When::Now => client_options,
+            #[cfg(feature = "disk")]
+            When::Later => {
+                signals.state.send_replace(BusState::Disconnected);
+                client_options.retry_on_initial_connect()
+            }
+        };
         let limit = options.connect_timeout;
         let client = tokio::time::timeout(limit, client_options.connect(servers))
             .await
@@ -69,6 +88,7 @@ impl NatsConnection {
                 signals,
                 round_trips,
                 jetstream_domain: options.jetstream_domain.clone(),
+                when_away: options.when_away,
                 _watcher: AbortOnDropHandle::new(watcher),
             }),
         })
@@ -123,6 +143,22 @@ impl NatsConnection {
             State::Connected => Ok(()),
             State::Pending | State::Disconnected => Err(BusError::Disconnected),
         }
+    }
+
+    /// Whether a subscription is good that no server knows of yet: it will when it is there.
+    pub(crate) fn keeps_subscriptions_while_away(&self) -> bool {
+        self.shared.when_away != WhenAway::Refused
+    }
+
+    /// Runs `work` until it is done, or too long has passed.
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, BusError>>,
+    ) -> Result<T, BusError> {
+        let late = BusError::Unconfirmed { after: CONFIRM };
+        tokio::time::timeout(CONFIRM, work)
+            .await
+            .map_err(|_| late)?
     }
 
     /// Runs `work` until it is done, the connection is lost, or too long has passed.

@@ -99,6 +99,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether it may go well later, without anybody changing anything here.
+    #[cfg(feature = "disk")]
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::HungUp { .. }
+        )
+    }
+
     /// Says in our words why the client gave up.
     pub(super) fn from_client(
         servers: String,

@@ -1,6 +1,6 @@
 //! Where the servers are, who we are, how TLS is done.
 
-use super::{ConnectError, NatsConnection};
+use super::{ConnectError, NatsConnection, connection::When};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -24,6 +24,17 @@ pub struct NatsOptions {
     pub(super) connect_timeout: Duration,
     pub(super) name: String,
     pub(super) inbox_prefix: String,
+    pub(super) when_away: WhenAway,
+}
+
+/// What a subscription is while no server is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenAway {
+    /// Refused.
+    Refused,
+    /// Made, and told to the server once it is there.
+    #[cfg(feature = "disk")]
+    Kept,
 }
 
 /// As whom to connect.
@@ -67,6 +78,7 @@ impl NatsOptions {
             connect_timeout: CONNECT_TIMEOUT,
             name: "lattice".to_owned(),
             inbox_prefix: "_INBOX".to_owned(),
+            when_away: WhenAway::Refused,
         }
     }
 
@@ -164,7 +176,21 @@ impl NatsOptions {
     /// # Cancel safety
     /// Dropping the future leaves no connection.
     pub async fn connect(&self) -> Result<NatsConnection, ConnectError> {
-        NatsConnection::open(self).await
+        NatsConnection::open(self, When::Now).await
+    }
+}
+
+#[cfg(feature = "disk")]
+impl NatsOptions {
+    /// Subscriptions are made also while no server is there.
+    pub(crate) fn subscribing_while_away(mut self) -> Self {
+        self.when_away = WhenAway::Kept;
+        self
+    }
+
+    /// The connection at once, which is made in the background as soon as a server answers.
+    pub(crate) async fn connect_later(&self) -> Result<NatsConnection, ConnectError> {
+        NatsConnection::open(self, When::Later).await
     }
 }
 
@@ -179,6 +205,7 @@ impl fmt::Debug for NatsOptions {
             .field("connect_timeout", &self.connect_timeout)
             .field("name", &self.name)
             .field("inbox_prefix", &self.inbox_prefix)
+            .field("when_away", &self.when_away)
             .finish()
     }
 }

@@ -103,7 +103,16 @@ impl Caller {
         let (grant, incarnation) = {
             let table = self.node.connection.replica.links();
             let grant = table.resolve(&self.id, function.compat(), link).cloned();
-            (grant, table.incarnation())
+            // What the store lost is in no revision that the callee could wait for.
+            let held = grant
+                .as_ref()
+                .is_some_and(|grant| table.is_held(&grant.key));
+            let incarnation = if held {
+                Incarnation::default()
+            } else {
+                table.incarnation()
+            };
+            (grant, incarnation)
         };
         let grant = grant.ok_or_else(|| CallError::NotLinked {
             source_id: self.id.clone(),

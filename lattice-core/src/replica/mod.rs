@@ -13,32 +13,43 @@
 //! | [`Following`](ReplicaState::Following): what the store says is here within moments | the store out of reach: `Lost`; closed: `Closed` |
 //! | [`Lost`](ReplicaState::Lost): what was known stays as it is | the store's next snapshot: `Following` |
 //! | [`Closed`](ReplicaState::Closed): what was known stays, nothing new comes | nothing |
+//! | [`Snapshot`](ReplicaState::Snapshot): what an earlier process knew, of a store that was not reached yet | the store's first snapshot |
+//! | [`StoreReplaced`](ReplicaState::StoreReplaced), [`StoreWentBack`](ReplicaState::StoreWentBack): follows a store that lost what is known here | [`accept`](Replica::accept), or each such link put or deleted: `Following` |
 //!
 //! What the replica can't authenticate or read is no grant: a link whose value is overwritten by garbage is gone until it is
 //! put again. It is counted, and logged once per key. So is a value that was there before and is played again: every value
 //! carries a *generation*, the store revision that its writer had seen, which rises with each write of a key; one that does
 //! not is refused, as long as this replica lives and remembers the key (the last 4,096 deleted ones are).
 //!
-//! A store that was re-created (a new [`Incarnation`]), or whose revisions went back, is followed: what is not in it is no
-//! grant. It is logged and counted in [`ReplicaHealth`].
+//! A store that was re-created (a new [`Incarnation`]), or whose revisions went back, is not taken for one in which everything
+//! was deleted. What is in it counts, and what is written to it from then on, deletions too; links that it merely lacks are
+//! *held* until [`Replica::accept`]. When the store that was known before is back, what is not in it was deleted. Held are only
+//! links that were written after what a store that went back has come to: it has seen the others, and not any more. They
+//! are held by this process: one that starts later knows the store as it is then.
 
 mod changes;
 mod intake;
+mod last;
 mod wait;
 
 pub use changes::LinkChanges;
+pub(crate) use last::LastKnown;
 pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 
 use crate::{
     desired::{Desired, DesiredWatch},
-    link::LinkTable,
+    link::{Lacking, LinkTable},
     store::{Incarnation, Revision, StoreError, Watch, WatchEvent, record::Records},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use intake::Intake;
-use std::{ops::Deref, sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, watch};
+use std::{
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long [`Replica::follow`] waits for the first snapshot: as long as a store may take for one call.
@@ -46,6 +57,9 @@ const FIRST_SNAPSHOT: Duration = Duration::from_secs(5);
 /// Most events taken in before their result is published: a burst costs one copy of the table, and readers still see it
 /// grow.
 const MAX_BATCH: usize = 256;
+/// Waits between attempts to watch a store that was never reached: doubling from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A handle to the replica. Cheap to clone; the task ends with the last clone.
 #[derive(Debug, Clone)]
@@ -62,6 +76,7 @@ struct Shared {
     /// Set after the table it speaks of was published.
     health: watch::Sender<ReplicaHealth>,
     waiters: Semaphore,
+    accepted: Notify,
 }
 
 /// How the replica fares.
@@ -80,6 +95,8 @@ pub struct ReplicaHealth {
     pub recreated: u64,
     /// How many times the store's revisions were found to have gone back.
     pub rewound: u64,
+    /// Links that the store lost and that are kept.
+    pub held: usize,
 }
 
 /// Whether a replica follows the store; see the [module](self).
@@ -93,6 +110,25 @@ pub enum ReplicaState {
     Following,
     /// The store was closed; nothing new comes.
     Closed,
+    /// This is what an earlier process knew; the store was not reached yet.
+    Snapshot {
+        /// When it last changed.
+        taken: SystemTime,
+    },
+    /// What the store says is here, and beside it links of another store that was there before.
+    StoreReplaced,
+    /// What the store says is here, and beside it links that it had later than it remembers.
+    StoreWentBack,
+}
+
+impl ReplicaState {
+    /// Whether what the store says is here within moments.
+    pub fn is_live(self) -> bool {
+        matches!(
+            self,
+            Self::Following | Self::StoreReplaced | Self::StoreWentBack
+        )
+    }
 }
 
 /// Why there is no replica.
@@ -127,28 +163,56 @@ impl Replica {
     /// # Cancel safety
     /// Dropping the future ends what it started.
     pub async fn follow(records: Records) -> Result<Self, FollowError> {
-        let watch = records.store().watch().await?;
+        Self::follow_from(records, None).await
+    }
+
+    /// The same, and keeps `last` up to date. When the store is away, begins with what is there.
+    pub(crate) async fn follow_from(
+        records: Records,
+        last: Option<Arc<dyn LastKnown>>,
+    ) -> Result<Self, FollowError> {
+        let known = last.as_ref().and_then(|last| last.snapshot());
+        let watch = match records.store().watch().await {
+            Ok(watch) => Some(watch),
+            Err(StoreError::Unavailable(_)) if known.is_some() => None,
+            Err(error) => return Err(error.into()),
+        };
         let shared = Arc::new(Shared {
             table: ArcSwap::default(),
             desired: watch::Sender::default(),
             health: watch::Sender::default(),
             waiters: Semaphore::new(MAX_WAITERS),
+            accepted: Notify::new(),
         });
-        let follower = Follower {
+        let mut follower = Follower {
             shared: shared.clone(),
-            intake: Intake::new(records),
+            intake: Intake::new(records.clone()),
             table: LinkTable::default(),
             desired: Arc::default(),
             health: ReplicaHealth::default(),
+            reach: Reach::Lost,
+            last,
         };
+        let starts_away = watch.is_none();
+        let has_known = known.is_some();
+        if let Some((taken, snapshot)) = known {
+            follower.begin(taken, snapshot);
+        }
         let mut health = shared.health.subscribe();
         let replica = Self {
             shared,
-            _task: Arc::new(AbortOnDropHandle::new(tokio::spawn(follower.run(watch)))),
+            _task: Arc::new(AbortOnDropHandle::new(tokio::spawn(
+                follower.run(records, watch),
+            ))),
         };
-        let first = health.wait_for(|health| health.state != ReplicaState::Lost);
+        if starts_away {
+            return Ok(replica);
+        }
+        let first = health
+            .wait_for(|health| health.state.is_live() || health.state == ReplicaState::Closed);
         match tokio::time::timeout(FIRST_SNAPSHOT, first).await {
-            Ok(Ok(health)) if health.state == ReplicaState::Following => {}
+            Ok(Ok(health)) if health.state.is_live() => {}
+            Err(_) if has_known => {}
             _ => return Err(FollowError::NoSnapshot),
         }
         Ok(replica)
@@ -183,6 +247,13 @@ impl Replica {
         *self.shared.health.borrow()
     }
 
+    /// Takes the store as it is, after it came back [replaced](ReplicaState::StoreReplaced) or
+    /// [as it was earlier](ReplicaState::StoreWentBack): links that it lacks are gone here a moment later. Without effect
+    /// while no link is held.
+    pub fn accept(&self) {
+        self.shared.accepted.notify_one();
+    }
+
     /// Everything that is there as [`Added`](crate::link::LinkChange::Added), then every change. Whoever reads slowly misses
     /// states in between, never the last one, and nothing piles up.
     pub fn changes(&self) -> LinkChanges {
@@ -197,12 +268,45 @@ struct Follower {
     table: LinkTable,
     desired: Arc<Desired>,
     health: ReplicaHealth,
+    reach: Reach,
+    last: Option<Arc<dyn LastKnown>>,
+}
+
+/// Whether the store is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Not since this process has started, which began with a copy of that time.
+    Never(SystemTime),
+    Lost,
+    Live,
+    Closed,
 }
 
 impl Follower {
-    async fn run(mut self, mut watch: Watch) {
-        while let Some(event) = watch.next().await {
-            self.take(event);
+    async fn run(mut self, records: Records, watch: Option<Watch>) {
+        let watch = match watch {
+            Some(watch) => Some(watch),
+            None => watch_at_last(&records).await,
+        };
+        if let Some(watch) = watch {
+            self.follow(watch).await;
+        }
+        self.reach = Reach::Closed;
+        self.publish();
+    }
+
+    async fn follow(&mut self, mut watch: Watch) {
+        let shared = self.shared.clone();
+        loop {
+            tokio::select! {
+                event = watch.next() => match event {
+                    Some(event) => self.take(event),
+                    None => return,
+                },
+                () = shared.accepted.notified() => {
+                    self.table.let_go();
+                }
+            }
             for _ in 1..MAX_BATCH {
                 match watch.next().now_or_never() {
                     Some(Some(event)) => self.take(event),
@@ -211,13 +315,22 @@ impl Follower {
             }
             self.publish();
         }
-        self.health.state = ReplicaState::Closed;
+    }
+
+    /// Begins with what an earlier process knew.
+    fn begin(&mut self, taken: SystemTime, snapshot: WatchEvent) {
+        if let Some(event) = self.intake.take(snapshot) {
+            self.table.apply(event);
+        }
+        self.reach = Reach::Never(taken);
         self.publish();
     }
 
     fn take(&mut self, event: WatchEvent) {
         if event == WatchEvent::Lost {
-            self.health.state = ReplicaState::Lost;
+            if self.reach == Reach::Live {
+                self.reach = Reach::Lost;
+            }
             return;
         }
         if let WatchEvent::Snapshot {
@@ -227,6 +340,9 @@ impl Follower {
         } = &event
         {
             self.compare(*incarnation, *revision);
+        }
+        if let Some(last) = &self.last {
+            last.note(&event);
         }
         if let Some(event) = self.intake.take(event) {
             self.table.apply(event);
@@ -241,7 +357,7 @@ impl Follower {
     /// Tells when the store is not the one that was known before.
     fn compare(&mut self, incarnation: Incarnation, revision: Revision) {
         let known = (self.table.incarnation(), self.table.revision());
-        self.health.state = ReplicaState::Following;
+        self.reach = Reach::Live;
         if known == (Incarnation::default(), Revision::default()) {
             return;
         }
@@ -250,7 +366,7 @@ impl Follower {
             tracing::warn!(
                 before = known.0.0,
                 now = incarnation.0,
-                "the store was re-created: links that are not in it are gone; put them again if that was not meant"
+                "the store was replaced: links that are not in it are kept; put them again, or accept the store as it is"
             );
             self.intake.forget();
         } else if known.1 > revision {
@@ -258,13 +374,22 @@ impl Follower {
             tracing::warn!(
                 before = known.1.0,
                 now = revision.0,
-                "the store's revisions went back: links are as they were then; put again what is missing"
+                "the store's revisions went back: links that it does not have yet are kept; put them again, or accept the store as it is"
             );
             self.intake.forget();
         }
     }
 
     fn publish(&mut self) {
+        self.health.state = match (self.reach, self.table.lacking()) {
+            (Reach::Never(taken), _) => ReplicaState::Snapshot { taken },
+            (Reach::Lost, _) => ReplicaState::Lost,
+            (Reach::Closed, _) => ReplicaState::Closed,
+            (Reach::Live, None) => ReplicaState::Following,
+            (Reach::Live, Some(Lacking::Replaced)) => ReplicaState::StoreReplaced,
+            (Reach::Live, Some(Lacking::WentBack)) => ReplicaState::StoreWentBack,
+        };
+        self.health.held = self.table.held();
         self.health.incarnation = self.table.incarnation();
         self.health.revision = self.table.revision();
         self.health.refused = self.intake.refused();
@@ -277,6 +402,20 @@ impl Follower {
         });
         self.shared.table.store(Arc::new(self.table.clone()));
         self.shared.health.send_replace(self.health);
+    }
+}
+
+/// A watch of a store that is away; `None` when it was closed.
+async fn watch_at_last(records: &Records) -> Option<Watch> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        match records.store().watch().await {
+            Ok(watch) => return Some(watch),
+            Err(StoreError::Closed) => return None,
+            Err(error) => tracing::debug!(%error, "the store is still away"),
+        }
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 

@@ -23,12 +23,15 @@
 //! | implementation | keeps its entries | for |
 //! | --- | --- | --- |
 //! | [`MemoryStore`] | in this process | the embedded lattice, tests |
+//! | `disk::DiskStore` | in a file of this process | the embedded lattice that outlives its process |
 //! | `nats::NatsStore` | in a `JetStream` bucket | everything with more than one process |
 //! | `fault::FaultStore` | in the store that it wraps | tests of what must survive an outage |
 
 mod check;
 #[cfg(feature = "test-util")]
 pub mod conformance;
+#[cfg(feature = "disk")]
+pub mod disk;
 #[cfg(feature = "test-util")]
 pub mod fault;
 pub mod key;
@@ -36,6 +39,7 @@ mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod record;
+mod state;
 
 pub use check::InvalidCommit;
 pub use key::{KeyKind, StoreKey};
@@ -221,6 +225,9 @@ pub enum StoreError {
     /// The store can't be reached, or did not answer in time.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
+    /// The store's disk has no room for a write; nothing was written. Reads go on.
+    #[error("the store's disk is full: {0}; free some room and try again")]
+    Full(String),
     /// The connection that the store was opened on is closed for good.
     #[error("the store is closed; connect again")]
     Closed,

@@ -176,20 +176,9 @@ impl Records {
         incarnation: Incarnation,
         entry: &Entry,
     ) -> Result<Record<T>, RecordError> {
-        let Entry { key, value, .. } = entry;
-        let forged = || RecordError::Forged { key: key.clone() };
-        let size = value
-            .len()
-            .checked_sub(TAG_LEN)
-            .filter(|size| *size >= HEAD)
-            .ok_or_else(forged)?;
-        let (tagged, tag) = value.split_at(size);
-        let begin = start(incarnation);
-        let parts = parts(&begin, key, tagged);
-        if !self.auth.verify(Purpose::Store, &parts, tag) {
-            return Err(forged());
-        }
-        let mut rest = value.slice(..size);
+        let key = &entry.key;
+        let mut rest = authentic(&self.auth, incarnation, entry)
+            .ok_or_else(|| RecordError::Forged { key: key.clone() })?;
         let schema = rest.get_u16_le();
         let generation = rest.get_u64_le();
         if schema < FIRST_SCHEMA {
@@ -215,6 +204,18 @@ impl Records {
             body,
         })
     }
+}
+
+/// The value of `entry` without its tag, if that is right.
+pub(crate) fn authentic(auth: &Auth, incarnation: Incarnation, entry: &Entry) -> Option<Bytes> {
+    let Entry { key, value, .. } = entry;
+    let size = value.len().checked_sub(TAG_LEN);
+    let size = size.filter(|size| *size >= HEAD)?;
+    let (tagged, tag) = value.split_at(size);
+    let begin = start(incarnation);
+    let parts = parts(&begin, key, tagged);
+    auth.verify(Purpose::Store, &parts, tag)
+        .then(|| value.slice(..size))
 }
 
 fn start(incarnation: Incarnation) -> [u8; 8] {

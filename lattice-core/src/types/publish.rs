@@ -3,6 +3,7 @@
 use super::{ComponentTypes, Digest, cache::Cache};
 use crate::{
     name::ComponentId,
+    replica::LastKnown,
     store::{
         CommitError, Entry, Expect, Incarnation, InvalidCommit, MAX_VALUE, Op, StoreError,
         StoreKey,
@@ -25,6 +26,7 @@ const MAX_ATTEMPTS: usize = 16;
 pub struct Types {
     records: Records,
     cache: Arc<Mutex<Cache>>,
+    last: Option<Arc<dyn LastKnown>>,
 }
 
 /// What a component's key holds.
@@ -136,7 +138,14 @@ impl Types {
         Self {
             records,
             cache: Arc::default(),
+            last: None,
         }
+    }
+
+    /// Reads from `last` while the store is away: so what was published before is served and called meanwhile.
+    pub(crate) fn falling_back_on(mut self, last: Option<Arc<dyn LastKnown>>) -> Self {
+        self.last = last;
+        self
     }
 
     /// Publishes the types of a component: under their digest, and as those that it was last started with. Writes only what
@@ -158,12 +167,7 @@ impl Types {
                 component: component.clone(),
                 source,
             };
-            let incarnation = self
-                .records
-                .store()
-                .incarnation()
-                .await
-                .map_err(store_failed)?;
+            let incarnation = self.incarnation().await.map_err(store_failed)?;
             let mut ops = Vec::with_capacity(2);
             ops.extend(self.types_op(incarnation, component, digest, types).await?);
             ops.extend(self.component_op(incarnation, component, digest).await?);
@@ -238,10 +242,10 @@ impl Types {
         &self,
         key: StoreKey,
     ) -> Result<Option<(Record<T>, usize)>, TypesError> {
-        let Some(entry) = self.records.store().read(key.clone()).await? else {
+        let Some(entry) = self.entry(&key).await? else {
             return Ok(None);
         };
-        let incarnation = self.records.store().incarnation().await?;
+        let incarnation = self.incarnation().await?;
         match self.records.decode(incarnation, &entry) {
             Ok(record) => Ok(Some((record, entry.value.len()))),
             Err(source) => Err(TypesError::Unreadable { key, source }),
@@ -285,7 +289,7 @@ impl Types {
         body: &T,
         same: impl FnOnce(&T) -> bool,
     ) -> Result<Option<Op>, PublishError> {
-        let there = self.records.store().read(key.clone()).await;
+        let there = self.entry(&key).await;
         let there = there.map_err(|source| PublishError::Store {
             component: component.clone(),
             source,
@@ -331,6 +335,29 @@ impl Types {
                 source,
             }),
             Err(_) => Ok(None),
+        }
+    }
+
+    async fn entry(&self, key: &StoreKey) -> Result<Option<Entry>, StoreError> {
+        let found = self.records.store().read(key.clone()).await;
+        self.or_last(found, |last| last.entry(key).map(Some))
+    }
+
+    async fn incarnation(&self) -> Result<Incarnation, StoreError> {
+        let found = self.records.store().incarnation().await;
+        self.or_last(found, |last| last.incarnation())
+    }
+
+    fn or_last<T>(
+        &self,
+        found: Result<T, StoreError>,
+        known: impl FnOnce(&dyn LastKnown) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        match (found, &self.last) {
+            (Err(StoreError::Unavailable(reason)), Some(last)) => {
+                known(&**last).ok_or(StoreError::Unavailable(reason))
+            }
+            (found, _) => found,
         }
     }
 

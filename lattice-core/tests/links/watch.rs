@@ -2,7 +2,10 @@
 
 use crate::*;
 use futures_util::StreamExt as _;
-use lattice_core::link::{LinkChange, WriteError};
+use lattice_core::{
+    link::{LinkChange, WriteError},
+    replica::ReplicaState,
+};
 use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]
@@ -75,25 +78,71 @@ async fn watching_starts_with_what_is_there_and_survives_falling_behind_and_outa
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_made_anew_has_no_links_until_they_are_put_again() {
+async fn links_that_a_store_made_anew_lacks_are_kept_until_someone_says_otherwise() {
     let store = MemoryStore::new();
-    let node = Node::join(&store).await;
+    let (node, other) = (Node::join(&store).await, Node::join(&store).await);
     let put = node.links.put(link("front", "back")).await.expect("put");
+    let gone = node.links.put(link("gone", "back")).await.expect("put");
+    let kept = node.links.put(link("kept", "back")).await.expect("put");
+    other.sees(kept.revision).await;
     let old = node.replica.links().incarnation();
     store.wipe();
-    node.links.put(link("other", "back")).await.expect("put");
-    assert_eq!(node.links.get(&put.key), None);
-    assert_eq!(node.replica.health().recreated, 1);
+    let first = node.links.put(link("other", "back")).await.expect("put");
+    other.sees(first.revision).await;
+    for node in [&node, &other] {
+        assert_eq!(node.links.get(&put.key), Some(put.clone()));
+        let health = node.replica.health();
+        assert_eq!((health.recreated, health.held), (1, 3));
+        assert_eq!(health.state, ReplicaState::StoreReplaced);
+    }
     // A caller that still knows the old life is not waited for.
     let now = Instant::now();
     node.replica
         .wait_for(old, put.revision, now)
         .await
         .expect("the store is a later one");
-    node.links
+    // Nobody is told what became of a link that nobody finds.
+    let report = node
+        .links
+        .report(&host("h"), &put.key, put.revision, LinkStatus::Active);
+    report.await.expect("nothing to do");
+    assert!(
+        store
+            .read(status_key(&put.link))
+            .await
+            .expect("in reach")
+            .is_none()
+    );
+
+    let again = node
+        .links
         .put(link("front", "back"))
         .await
         .expect("put again");
+    assert_ne!(again.revision, put.revision);
+    node.links.delete(&gone.key).await.expect("deleted for all");
+    let last = node
+        .links
+        .replace(link("kept2", "back"))
+        .await
+        .expect("put");
+    other.sees(last.revision).await;
+    let fresh = Node::join(&store).await;
+    for node in [&node, &other] {
+        assert_eq!(node.links.get(&gone.key), None);
+        assert_eq!(node.replica.health().held, 1);
+        assert_ne!(node.links.list(), fresh.links.list());
+        node.replica.accept();
+        let deadline = Duration::from_secs(5);
+        let accepted = async {
+            while node.replica.health().held > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(deadline, accepted).await.expect("at once");
+        assert_eq!(node.links.list(), fresh.links.list());
+        assert_eq!(node.replica.health().state, ReplicaState::Following);
+    }
 }
 
 async fn next(watch: &mut (impl futures_util::Stream<Item = LinkChange> + Unpin)) -> LinkChange {

@@ -1,6 +1,8 @@
 //! The store: every implementation against the contract, and NATS against a real server.
 
 mod cluster;
+mod disk;
+mod disk_faults;
 mod fault;
 mod memory;
 mod nats;
@@ -8,6 +10,9 @@ mod nats_faults;
 mod nats_open;
 mod proxy;
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../support/chance.rs"]
+mod chance;
 #[path = "../support/nats.rs"]
 mod server;
 

@@ -9,11 +9,15 @@
 mod bucket;
 mod commit;
 mod follow;
+#[cfg(feature = "disk")]
+mod late;
 mod message;
 mod open;
 mod session;
 mod settle;
 
+#[cfg(feature = "disk")]
+pub(crate) use late::LateStore;
 pub use open::OpenError;
 
 use super::{

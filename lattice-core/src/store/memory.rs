@@ -2,16 +2,13 @@
 //!
 //! One lock, no task: a watch that is polled notices by itself when a lease ends, and every call notices before it answers.
 
-mod state;
-
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
-    WatchEvent,
     check::{check_ops, check_ttl},
+    state::{Cursor, Followed, Look, State, follow},
 };
 use bytes::Bytes;
-use futures_util::{future::BoxFuture, stream};
-use state::{Cursor, State};
+use futures_util::future::BoxFuture;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -52,7 +49,7 @@ impl MemoryStore {
     }
 
     /// Puts the store out of reach, for every handle and watch, until [`reconnect`](Self::reconnect): calls answer
-    /// [`StoreError::Unavailable`], watches say [`WatchEvent::Lost`]. For tests and demos of an outage.
+    /// [`StoreError::Unavailable`], watches say [`WatchEvent::Lost`](super::WatchEvent::Lost). For tests and demos of an outage.
     pub fn disconnect(&self) {
         self.0.change(State::disconnect);
     }
@@ -126,18 +123,7 @@ impl Store for MemoryStore {
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
         Box::pin(async {
             self.with(|_| ())?;
-            let follower = Follower {
-                changed: self.0.changed.subscribe(),
-                store: Arc::clone(&self.0),
-                cursor: Cursor::default(),
-            };
-            Ok(Watch::new(stream::unfold(
-                follower,
-                |mut follower| async move {
-                    let event = follower.next().await;
-                    Some((event, follower))
-                },
-            )))
+            Ok(follow(Arc::clone(&self.0)))
         })
     }
 }
@@ -153,36 +139,17 @@ impl Shared {
     }
 }
 
-/// One watch: where it stands in the log of changes.
-struct Follower {
-    store: Arc<Shared>,
-    changed: watch::Receiver<()>,
-    cursor: Cursor,
-}
+impl Followed for Shared {
+    fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
 
-impl Follower {
-    async fn next(&mut self) -> WatchEvent {
-        loop {
-            self.changed.mark_unchanged();
-            let wake_at = {
-                let mut state = self.store.lock();
-                state.expire(Instant::now());
-                if let Some(event) = state.next(&mut self.cursor) {
-                    return event;
-                }
-                state.next_expiry()
-            };
-            let expiry = async {
-                match wake_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                // The sender lives in `store`, which this follower holds.
-                _ = self.changed.changed() => {}
-                () = expiry => {}
-            }
+    fn look(&self, cursor: &mut Cursor) -> Look {
+        let mut state = self.lock();
+        state.expire(Instant::now());
+        match state.next(cursor) {
+            Some(event) => Look::Event(event),
+            None => Look::Wait(state.next_expiry()),
         }
     }
 }

@@ -1,4 +1,10 @@
-//! What a memory store holds, and the log that its watches read. Pure: handed the time, owns no task.
+//! What a store in this process's memory holds, and the log that its watches read. Pure: handed the time, owns no task.
+
+mod follow;
+#[cfg(feature = "disk")]
+mod restore;
+
+pub(super) use follow::{Followed, Look, follow};
 
 use crate::store::{
     CommitError, Entry, Expect, Incarnation, MARKER_TTL, Op, Revision, StoreKey, WatchEvent,
@@ -30,11 +36,11 @@ pub(super) struct State {
 }
 
 /// A key's last write.
-struct Slot {
-    revision: Revision,
+pub(super) struct Slot {
+    pub(super) revision: Revision,
     /// `None` in a marker: deleted or expired.
-    value: Option<Bytes>,
-    ends: Option<Instant>,
+    pub(super) value: Option<Bytes>,
+    pub(super) ends: Option<Instant>,
 }
 
 /// How far one watch has read.
@@ -95,33 +101,52 @@ impl State {
         ttl: Option<Duration>,
         now: Instant,
     ) -> Result<Revision, CommitError> {
-        if let Some(op) = ops.iter().find(|op| !self.holds(op)) {
-            return Err(CommitError::Conflict {
-                key: op.key.clone(),
-            });
-        }
-        for op in ops {
-            let ttl = if op.value.is_some() {
-                ttl
-            } else {
-                Some(MARKER_TTL)
-            };
-            self.write(op.key, op.value, ttl.map(|ttl| now + ttl));
-        }
-        Ok(self.revision)
+        self.check(&ops)?;
+        Ok(self.apply(ops, ttl, now))
     }
 
-    /// Ends every lease whose time has come, and forgets old markers.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Whether every key is as its operation expects.
+    pub(super) fn check(&self, ops: &[Op]) -> Result<(), CommitError> {
+        match ops.iter().find(|op| !self.holds(op)) {
+            Some(op) => Err(CommitError::Conflict {
+                key: op.key.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Does what [`check`](Self::check) found possible, and answers the revision of the last operation: each takes the next one.
+    pub(super) fn apply(&mut self, ops: Vec<Op>, ttl: Option<Duration>, now: Instant) -> Revision {
+        for op in ops {
+            let ttl = Self::term(&op, ttl);
+            self.write(op.key, op.value, ttl.map(|ttl| now + ttl));
+        }
+        self.revision
+    }
+
+    /// How long what `op` writes lasts: for good when `None`.
+    pub(super) fn term(op: &Op, ttl: Option<Duration>) -> Option<Duration> {
+        if op.value.is_some() {
+            ttl
+        } else {
+            Some(MARKER_TTL)
+        }
+    }
+
+    /// Ends every lease whose time has come, and forgets old markers; answers the keys of both.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<StoreKey> {
+        let mut aged = Vec::new();
         while self.next_expiry().is_some_and(|at| at <= now) {
             let Some((at, key)) = self.expiries.pop_first() else {
-                return;
+                break;
             };
+            aged.push(key.clone());
             match self.slots.remove(&key) {
                 Some(slot) if slot.value.is_some() => self.write(key, None, Some(at + MARKER_TTL)),
                 _ => {}
             }
         }
+        aged
     }
 
     pub(super) fn next_expiry(&self) -> Option<Instant> {

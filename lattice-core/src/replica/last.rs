@@ -1,0 +1,19 @@
+//! What outlives this process of what the store said.
+
+use crate::store::{Entry, Incarnation, StoreKey, WatchEvent};
+use std::{fmt, time::SystemTime};
+
+/// A copy of the store, for when it is away. Holds only what was authentic.
+pub(crate) trait LastKnown: fmt::Debug + Send + Sync {
+    /// When it was taken, and what it says, as a snapshot; `None` when there is none.
+    fn snapshot(&self) -> Option<(SystemTime, WatchEvent)>;
+
+    /// Which life of the store it is a copy of.
+    fn incarnation(&self) -> Option<Incarnation>;
+
+    /// One entry of it.
+    fn entry(&self, key: &StoreKey) -> Option<Entry>;
+
+    /// Takes in what the store says.
+    fn note(&self, event: &WatchEvent);
+}

@@ -1,0 +1,184 @@
+//! Why a file can't be used, and what to do about it.
+
+use crate::{name::LatticeName, store::StoreError};
+use redb::{DatabaseError, StorageError};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+/// Why a store on disk could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it open, or another handle of this one that is not a clone.
+    #[error(
+        "`{}` is open already; stop the other process that uses it, or give this one a file of its own",
+        path.display()
+    )]
+    AlreadyOpen {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error(
+        "`{}` is no store of a lattice, so it is left as it is; give the path of another file, or of none to have it made",
+        path.display()
+    )]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file keeps another lattice.
+    #[error(
+        "`{}` keeps lattice `{found}`, not `{wanted}`; use that name, or another file",
+        path.display()
+    )]
+    OtherLattice {
+        /// The file.
+        path: PathBuf,
+        /// The lattice in it.
+        found: String,
+        /// The lattice that was asked for.
+        wanted: LatticeName,
+    },
+    /// The file was written in a format that this version does not read.
+    #[error(
+        "`{}` has format {found} and this version reads {known}; open it with the version of Lattice that wrote it",
+        path.display()
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The one that this version reads.
+        known: u64,
+    },
+    /// The file is not as it was written.
+    #[error(
+        "`{}` is damaged; put a copy of it back, or move it away to begin with an empty store",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// There is no room for it.
+    #[error("there is no room on the disk of `{}`; free some and try again", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refuses to make, read or write it.
+    #[error(
+        "`{}` can't be made, read or written; check that its folder exists and that this user may write there",
+        path.display()
+    )]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a journal did not take a commit, or can't be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JournalError {
+    #[error("the disk is full; free some room ({0})")]
+    Full(io::Error),
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("what it holds is not what was written: {0}")]
+    Damaged(Box<dyn Error + Send + Sync>),
+    #[error("it is open already")]
+    AlreadyOpen,
+    #[error("it is no store")]
+    NotAStore,
+}
+
+impl OpenError {
+    pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
+        Self::from_journal(path, source.into())
+    }
+
+    pub(super) fn from_journal(path: &Path, error: JournalError) -> Self {
+        let path = path.to_owned();
+        match error {
+            JournalError::Full(source) => Self::Full { path, source },
+            JournalError::Io(source) => Self::Refused { path, source },
+            JournalError::Damaged(source) => Self::Damaged { path, source },
+            JournalError::AlreadyOpen => Self::AlreadyOpen { path },
+            JournalError::NotAStore => Self::NotAStore { path },
+        }
+    }
+}
+
+impl From<JournalError> for StoreError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Full(source) => Self::Full(source.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for JournalError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::Full(error)
+            }
+            // What the database says of a file that does not begin as its own do.
+            ErrorKind::InvalidData => Self::NotAStore,
+            ErrorKind::UnexpectedEof => Self::Damaged(Box::new(error)),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<redb::Error> for JournalError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) => error.into(),
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                Self::AlreadyOpen
+            }
+            redb::Error::TableDoesNotExist(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::UpgradeRequired(_) => Self::NotAStore,
+            redb::Error::Corrupted(_) | redb::Error::RepairAborted => {
+                Self::Damaged(Box::new(error))
+            }
+            other => Self::Io(io::Error::other(other)),
+        }
+    }
+}
+
+/// The database has an error type per operation; one conversion for each, to its sum.
+macro_rules! from_each {
+    ($($error:ty),*) => {$(
+        impl From<$error> for JournalError {
+            fn from(error: $error) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )*};
+}
+
+from_each!(
+    DatabaseError,
+    StorageError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);

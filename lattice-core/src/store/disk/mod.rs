@@ -1,0 +1,494 @@
+//! The store of a lattice that lives in one process and outlives it: a file.
+//!
+//! Everything is in memory, as in a [`MemoryStore`](super::MemoryStore), and every commit is on the disk, whole, before it is
+//! answered or seen by anyone. The file belongs to one process at a time. Its [`Incarnation`] and the order of its revisions
+//! last as long as the file; revisions skip some at a restart.
+//!
+//! **Leases** end by this process's own clock while it lives, and by the wall clock across a restart: when their time has
+//! passed, they are gone; a clock that was set back makes them last for their whole term again, at most. A clock that was set
+//! forward ends them early, which harms nobody: whoever held one was in the process that is gone.
+//!
+//! **Trust**: values are authenticated as in any store, see [`record`](super::record). The file is made so that only its owner
+//! can read and write it. Whoever else can write it can take it back to an earlier state of itself.
+//!
+//! ```text
+//!          ┌── the disk fails, and the file opens again: the commit is known to be in it, or not ──┐
+//!          ▼                                                                                       │
+//!  open: Live ──── the disk fails, and the file can't be opened ────► InDoubt (out of reach) ──────┘
+//! ```
+
+mod error;
+mod journal;
+mod slot;
+mod snapshot;
+
+pub use error::OpenError;
+pub(crate) use snapshot::Snapshot;
+
+use super::{
+    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+    check::{check_ops, check_ttl},
+    state::{Cursor, Followed, Look, State, follow},
+};
+use crate::name::LatticeName;
+use bytes::Bytes;
+use error::JournalError;
+use futures_util::future::BoxFuture;
+use journal::{Batch, Journal, Kind, Marks};
+use slot::Now;
+use std::{
+    collections::BTreeSet,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf, absolute},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout_at},
+};
+
+/// Longest wait for the disk.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Most writes that wait for their turn.
+const QUEUE: usize = 1_024;
+/// How long a file that is open already is waited for: its last user may be about to end.
+const HANDOVER: Duration = Duration::from_secs(2);
+/// Wait between two attempts to open a file.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Wait between two attempts to reach a disk that has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A [`Store`] in a file; see the [module](self). Cheap to clone: clones are handles to one store. The last handle and the
+/// last watch close the file, which takes some milliseconds.
+///
+/// ```
+/// # use lattice_core::{name::LatticeName, store::{disk::DiskStore, *}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("lattice.redb");
+/// let (lattice, key) = (LatticeName::new("dev")?, StoreKey::for_test("color"));
+/// let store = DiskStore::open(&path, &lattice).await?;
+/// store.commit(vec![Op::put(key.clone(), "red", Expect::Absent)]).await?;
+/// drop(store);
+///
+/// let store = DiskStore::open(&path, &lattice).await?;
+/// assert_eq!(store.read(key).await?.expect("put above").value, "red");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct DiskStore(Arc<Shared>);
+
+struct Shared {
+    path: PathBuf,
+    lattice: LatticeName,
+    marks: Marks,
+    held: Mutex<Held>,
+    changed: watch::Sender<()>,
+    /// Used by whoever has the turn, on a thread that may block; `None` after a failure.
+    journal: Mutex<Option<Journal>>,
+    /// One write at a time, first come first served.
+    turn: Arc<Semaphore>,
+    queue: Semaphore,
+}
+
+struct Held {
+    state: State,
+    /// Keys that time has changed since the file was last written.
+    aged: BTreeSet<StoreKey>,
+    phase: Phase,
+}
+
+/// How the memory and the file stand to each other.
+enum Phase {
+    /// The file holds what the memory does.
+    Live,
+    /// A commit is on its way to the disk: time stands still meanwhile, so that it gets the revisions that were written.
+    Writing,
+    /// Nobody knows whether a commit is in the file.
+    InDoubt {
+        commit: Commit,
+        reason: String,
+        /// Not to be tried before.
+        next: Instant,
+    },
+}
+
+/// A commit that was found possible, and what the file takes in for it.
+struct Commit {
+    ops: Vec<Op>,
+    ttl: Option<Duration>,
+    at: Instant,
+    batch: Batch,
+}
+
+impl DiskStore {
+    /// Opens the file at `path`, or makes it, in a folder that is there. A file that is open already is waited for, 2 s at most.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave a new, empty store.
+    pub async fn open(path: impl AsRef<Path>, lattice: &LatticeName) -> Result<Self, OpenError> {
+        let lattice = lattice.clone();
+        let open = move |path: &Path| Shared::open(path, &lattice);
+        Ok(Self(Arc::new(open_patiently(path.as_ref(), open).await?)))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    async fn write(&self, ops: Vec<Op>, ttl: Option<Duration>) -> Result<Revision, CommitError> {
+        check_ops(&ops)?;
+        let deadline = Instant::now() + TIMEOUT;
+        let Ok(_place) = self.0.queue.try_acquire() else {
+            let reason = format!("{QUEUE} writes wait for the disk already");
+            return Err(StoreError::Unavailable(reason).into());
+        };
+        let turn = self.0.turn(deadline).await?;
+        let shared = Arc::clone(&self.0);
+        let work = spawn_blocking(move || {
+            // Given back when it is done, also when nobody waits for that any more.
+            let _turn = turn;
+            shared.write(ops, ttl)
+        });
+        match timeout_at(deadline, work).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(_)) | Err(_) => Err(CommitError::Unknown),
+        }
+    }
+
+    async fn read_state<T>(&self, work: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+        if self.0.may_retry() {
+            Arc::clone(&self.0).wake().await;
+        }
+        let mut held = self.0.lock();
+        held.age();
+        match &held.phase {
+            Phase::InDoubt { reason, .. } => Err(StoreError::Unavailable(reason.clone())),
+            Phase::Live | Phase::Writing => Ok(work(&held.state)),
+        }
+    }
+}
+
+impl fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskStore")
+            .field("path", &self.0.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for DiskStore {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        Box::pin(self.read_state(State::incarnation))
+    }
+
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        Box::pin(self.read_state(move |state| state.read(&key)))
+    }
+
+    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(self.write(ops, None))
+    }
+
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async move {
+            check_ttl(ttl)?;
+            self.write(vec![Op::put(key, value, expect)], Some(ttl))
+                .await
+        })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        Box::pin(async {
+            self.read_state(|_| ()).await?;
+            Ok(follow(Arc::clone(&self.0)))
+        })
+    }
+}
+
+impl Followed for Shared {
+    fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn look(&self, cursor: &mut Cursor) -> Look {
+        let mut held = self.lock();
+        held.age();
+        match held.state.next(cursor) {
+            Some(event) => Look::Event(event),
+            None => Look::Wait(match &held.phase {
+                Phase::Live => held.state.next_expiry(),
+                Phase::Writing => None,
+                Phase::InDoubt { next, .. } => Some(*next),
+            }),
+        }
+    }
+
+    /// Tries to reach a disk that has failed.
+    fn wake(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if !self.may_retry() {
+                return;
+            }
+            let deadline = Instant::now() + TIMEOUT;
+            let Ok(turn) = self.turn(deadline).await else {
+                return;
+            };
+            let work = spawn_blocking(move || {
+                let _turn = turn;
+                let mut journal = self.journal();
+                self.settle(&mut journal)
+            });
+            // What came of it is in the phase.
+            let _ = timeout_at(deadline, work).await;
+        })
+    }
+}
+
+/// Opens a file, and waits a little for one that is open already.
+async fn open_patiently<T: Send + 'static>(
+    path: &Path,
+    open: impl Fn(&Path) -> Result<T, OpenError> + Clone + Send + 'static,
+) -> Result<T, OpenError> {
+    let path = absolute(path).map_err(|error| OpenError::from_io(path, error))?;
+    let patience = Instant::now() + HANDOVER;
+    loop {
+        let (at, open) = (path.clone(), open.clone());
+        match spawn_blocking(move || open(&at)).await {
+            Ok(Err(OpenError::AlreadyOpen { .. })) if Instant::now() < patience => {
+                sleep(AGAIN).await;
+            }
+            Ok(opened) => return opened,
+            // The database met something that it takes for impossible.
+            Err(error) => {
+                let source = JournalError::Damaged(Box::new(error));
+                return Err(OpenError::from_journal(&path, source));
+            }
+        }
+    }
+}
+
+/// What blocks: on a thread for that, one at a time.
+impl Shared {
+    fn open(path: &Path, lattice: &LatticeName) -> Result<Self, OpenError> {
+        let (journal, mut marks) = Journal::open(path, lattice, Kind::Store)?;
+        let failed = |error| OpenError::from_journal(path, error);
+        let now = Now::read();
+        let slots = journal.slots(now).map_err(failed)?;
+        marks.opened += 1;
+        let newest = slots.values().map(|slot| slot.revision).max();
+        let last = marks.ceiling.max(marks.revision);
+        let state = State::restored(
+            marks.incarnation,
+            last.max(newest.unwrap_or_default()),
+            slots,
+        );
+        let mut held = Held {
+            state,
+            aged: BTreeSet::new(),
+            phase: Phase::Live,
+        };
+        held.age();
+        let (state, aged) = (&held.state, std::mem::take(&mut held.aged));
+        let (kept, forgotten) = aged.into_iter().partition(|key| state.slot(key).is_some());
+        held.aged = kept;
+        let ceiling = ceiling(&held.state, 0);
+        let forgotten: BTreeSet<StoreKey> = forgotten;
+        journal
+            .begin(marks, ceiling, forgotten.into_iter().collect())
+            .map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            lattice: lattice.clone(),
+            marks,
+            held: Mutex::new(held),
+            changed: watch::Sender::new(()),
+            journal: Mutex::new(Some(journal)),
+            turn: Arc::new(Semaphore::new(1)),
+            queue: Semaphore::new(QUEUE),
+        })
+    }
+
+    fn write(&self, ops: Vec<Op>, ttl: Option<Duration>) -> Result<Revision, CommitError> {
+        let mut place = self.journal();
+        self.settle(&mut place)?;
+        let commit = self.lock().begin(ops, ttl)?;
+        let Some(journal) = place.as_ref() else {
+            return Err(StoreError::Closed.into());
+        };
+        let revision = commit.batch.revision;
+        let appended = catch_unwind(AssertUnwindSafe(|| journal.append(&commit.batch)));
+        // A panic: the database met something that it takes for impossible.
+        let impossible = |_| Err(JournalError::Damaged("the database gave up".into()));
+        let Err(error) = appended.unwrap_or_else(impossible) else {
+            self.end(|held| held.take_in(commit));
+            return Ok(revision);
+        };
+        tracing::error!(path = %self.path.display(), %error, "a commit could not be written");
+        // The database refuses everything after an error: only opening it again tells what is in it.
+        *place = None;
+        self.end(|held| held.doubt(commit, error.to_string(), Instant::now()));
+        self.settle(&mut place).map_err(|_| CommitError::Unknown)?;
+        if self.lock().state.revision() >= revision {
+            Ok(revision)
+        } else {
+            Err(StoreError::from(error).into())
+        }
+    }
+
+    /// Opens the file again after a failure, and takes in the commit that was in doubt when it turns out to be there.
+    fn settle(&self, place: &mut Option<Journal>) -> Result<(), StoreError> {
+        if place.is_some() {
+            return Ok(());
+        }
+        let opened = Journal::existing(&self.path, &self.lattice, Kind::Store);
+        let unavailable = |error: &dyn fmt::Display| {
+            let reason = error.to_string();
+            self.end(|held| held.retry_later(&reason));
+            StoreError::Unavailable(reason)
+        };
+        let (journal, marks) = match opened {
+            Ok(opened) => opened,
+            Err(OpenError::Full { source, .. }) => {
+                unavailable(&source);
+                return Err(StoreError::Full(source.to_string()));
+            }
+            Err(error) => return Err(unavailable(&error)),
+        };
+        if (marks.incarnation, marks.opened) != (self.marks.incarnation, self.marks.opened) {
+            let taken = "another process has used the file meanwhile; start this one again";
+            return Err(unavailable(&taken));
+        }
+        *place = Some(journal);
+        self.end(|held| held.resolve(marks.revision));
+        Ok(())
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, how: impl FnOnce(&mut Held)) {
+        how(&mut self.lock());
+        self.changed.send_replace(());
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to use the journal.
+    async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
+        let turn = timeout_at(deadline, Arc::clone(&self.turn).acquire_owned()).await;
+        let slow = |_| StoreError::Unavailable("the disk does not keep up with the writes".into());
+        // It is never closed.
+        turn.map_err(slow)?.map_err(|_| StoreError::Closed)
+    }
+
+    fn may_retry(&self) -> bool {
+        let held = self.lock();
+        matches!(&held.phase, Phase::InDoubt { next, .. } if *next <= Instant::now())
+    }
+}
+
+impl Held {
+    /// What time brings, unless a commit is under way.
+    fn age(&mut self) {
+        if let Phase::Live = self.phase {
+            self.aged.extend(self.state.expire(Instant::now()));
+        }
+    }
+
+    /// Prepares a commit, if it is possible.
+    fn begin(&mut self, ops: Vec<Op>, ttl: Option<Duration>) -> Result<Commit, CommitError> {
+        self.phase = Phase::Live;
+        self.age();
+        self.state.check(&ops)?;
+        let now = Now::read();
+        let revision = |nth: usize| Revision(self.state.revision().0 + nth as u64);
+        let aged = self.aged.iter().map(|key| {
+            let slot = self.state.slot(key).map(|slot| {
+                let term = slot.ends.map(|ends| now.until(ends));
+                slot::encode(slot.revision, slot.value.as_ref(), term)
+            });
+            (key.clone(), slot)
+        });
+        let written = ops.iter().enumerate().map(|(nth, op)| {
+            let term = State::term(op, ttl).map(|term| now.term(term));
+            let slot = slot::encode(revision(nth + 1), op.value.as_ref(), term);
+            (op.key.clone(), Some(slot))
+        });
+        // What is written now comes after what time did to the same key.
+        let batch = Batch {
+            changes: aged.chain(written).collect(),
+            revision: revision(ops.len()),
+            ceiling: ceiling(&self.state, ops.len()),
+        };
+        self.phase = Phase::Writing;
+        Ok(Commit {
+            ops,
+            ttl,
+            at: now.instant,
+            batch,
+        })
+    }
+
+    /// The file has it: so does the memory.
+    fn take_in(&mut self, commit: Commit) {
+        self.phase = Phase::Live;
+        self.aged.clear();
+        self.state.apply(commit.ops, commit.ttl, commit.at);
+    }
+
+    fn doubt(&mut self, commit: Commit, reason: String, next: Instant) {
+        self.state.disconnect();
+        self.phase = Phase::InDoubt {
+            commit,
+            reason,
+            next,
+        };
+    }
+
+    fn retry_later(&mut self, why: &str) {
+        if let Phase::InDoubt { reason, next, .. } = &mut self.phase {
+            *next = Instant::now() + RETRY;
+            why.clone_into(reason);
+        }
+    }
+
+    /// The file is there again, and its last commit has this revision.
+    fn resolve(&mut self, last: Revision) {
+        if let Phase::InDoubt { commit, .. } = std::mem::replace(&mut self.phase, Phase::Live) {
+            self.state.reconnect();
+            if last >= commit.batch.revision {
+                self.take_in(commit);
+            }
+        }
+    }
+}
+
+/// What no revision goes over that is given away before the next commit, once `ops` more operations are done: every one of
+/// them may end by itself, as whatever does already.
+fn ceiling(state: &State, ops: usize) -> Revision {
+    Revision(state.revision().0 + 2 * ops as u64 + state.ending() as u64)
+}
+
+#[cfg(test)]
+mod tests;

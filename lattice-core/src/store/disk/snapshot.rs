@@ -1,0 +1,294 @@
+//! The last snapshot on disk of a store that is elsewhere: what a host starts from when that is away.
+//!
+//! A copy in memory takes in what the store says. A task writes what changed of it into a file, [`PAUSE`] after the first change,
+//! whole per write: the file is always one state of the store, and at most that much older than the copy. What was not authentic
+//! is not in it, and whoever starts from it authenticates each value again.
+
+use super::{
+    OpenError,
+    error::JournalError,
+    journal::{Journal, Kind, Marks, Rest},
+    open_patiently,
+    slot::{self, Now},
+};
+use crate::{
+    auth::Auth,
+    name::LatticeName,
+    replica::LastKnown,
+    store::{Entry, Incarnation, StoreKey, WatchEvent, record::authentic},
+};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, mem,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
+use tokio_util::task::AbortOnDropHandle;
+
+/// From a change to the write of it: one write for a burst.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Wait before a write that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The file and the copy that it is made of. Dropping it writes what is not written yet, which takes some milliseconds.
+pub(crate) struct Snapshot {
+    shared: Arc<Shared>,
+    task: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    path: PathBuf,
+    lattice: LatticeName,
+    auth: Auth,
+    copy: Mutex<Copy>,
+    changed: Notify,
+    /// `None` after a failure.
+    journal: Mutex<Option<Journal>>,
+}
+
+struct Copy {
+    marks: Marks,
+    entries: BTreeMap<StoreKey, Entry>,
+    unwritten: Unwritten,
+}
+
+/// What the file lacks of the copy.
+enum Unwritten {
+    Keys(BTreeSet<StoreKey>),
+    All,
+}
+
+impl Snapshot {
+    /// Opens the file at `path`, or makes it.
+    pub(crate) async fn open(
+        path: &Path,
+        lattice: &LatticeName,
+        auth: &Auth,
+    ) -> Result<Self, OpenError> {
+        let (lattice, auth) = (lattice.clone(), auth.clone());
+        let open = move |path: &Path| Shared::open(path, &lattice, &auth);
+        let shared = Arc::new(open_patiently(path, open).await?);
+        let task = tokio::spawn(write_changes(shared.clone()));
+        Ok(Self {
+            shared,
+            task: AbortOnDropHandle::new(task),
+        })
+    }
+}
+
+impl LastKnown for Snapshot {
+    fn snapshot(&self) -> Option<(SystemTime, WatchEvent)> {
+        let copy = self.shared.copy();
+        let taken = copy.taken()?;
+        let snapshot = WatchEvent::Snapshot {
+            incarnation: copy.marks.incarnation,
+            revision: copy.marks.revision,
+            entries: copy.entries.values().cloned().collect(),
+        };
+        Some((taken, snapshot))
+    }
+
+    fn incarnation(&self) -> Option<Incarnation> {
+        let copy = self.shared.copy();
+        copy.taken().map(|_| copy.marks.incarnation)
+    }
+
+    fn entry(&self, key: &StoreKey) -> Option<Entry> {
+        self.shared.copy().entries.get(key).cloned()
+    }
+
+    fn note(&self, event: &WatchEvent) {
+        self.shared.copy().note(event, &self.shared.auth);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.shared.write_or_say();
+    }
+}
+
+async fn write_changes(shared: Arc<Shared>) {
+    loop {
+        shared.changed.notified().await;
+        sleep(PAUSE).await;
+        while !write(&shared).await {
+            sleep(RETRY).await;
+        }
+    }
+}
+
+async fn write(shared: &Arc<Shared>) -> bool {
+    let shared = shared.clone();
+    let written = spawn_blocking(move || shared.write_or_say()).await;
+    // It fails when the database panicked, or at the end of the runtime.
+    written.unwrap_or(false)
+}
+
+impl Shared {
+    fn open(path: &Path, lattice: &LatticeName, auth: &Auth) -> Result<Self, OpenError> {
+        let (journal, marks) = Journal::open(path, lattice, Kind::Copy)?;
+        let slots = journal.slots(Now::read());
+        let slots = slots.map_err(|error| OpenError::from_journal(path, error))?;
+        let mut copy = Copy {
+            marks,
+            entries: BTreeMap::new(),
+            unwritten: Unwritten::Keys(BTreeSet::new()),
+        };
+        let found = slots.len();
+        for (key, slot) in slots {
+            let entry = slot.value.map(|value| Entry {
+                key,
+                value,
+                revision: slot.revision,
+            });
+            copy.put(entry, auth);
+        }
+        if copy.entries.is_empty() && found > 0 {
+            tracing::warn!(path = %path.display(), "the last snapshot was not made with this lattice's key: it is not used");
+            copy.marks.taken = 0;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            lattice: lattice.clone(),
+            auth: auth.clone(),
+            copy: Mutex::new(copy),
+            changed: Notify::new(),
+            journal: Mutex::new(Some(journal)),
+        })
+    }
+
+    fn copy(&self) -> MutexGuard<'_, Copy> {
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether everything is written. Blocks.
+    fn write_or_say(&self) -> bool {
+        let written = self.write();
+        if let Err(error) = &written {
+            tracing::warn!(path = %self.path.display(), %error, "the last snapshot can't be written; it stays as it is until that works again");
+        }
+        written.is_ok()
+    }
+
+    fn write(&self) -> Result<(), JournalError> {
+        let mut place = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.copy().is_written() {
+            return Ok(());
+        }
+        let journal = match place.take() {
+            Some(journal) => journal,
+            None => {
+                Journal::existing(&self.path, &self.lattice, Kind::Copy)
+                    .map_err(|error| JournalError::Io(std::io::Error::other(error)))?
+                    .0
+            }
+        };
+        let (rest, changes, marks) = self.copy().take_unwritten();
+        // An error leaves the journal good for nothing, and nobody knows what is in the file: next time it is written whole.
+        match journal.copy(rest, &changes, marks) {
+            Ok(()) => *place = Some(journal),
+            Err(error) => {
+                self.copy().unwritten = Unwritten::All;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Copy {
+    fn taken(&self) -> Option<SystemTime> {
+        let since = Duration::from_millis(self.marks.taken);
+        (self.marks.taken > 0).then(|| SystemTime::UNIX_EPOCH + since)
+    }
+
+    fn note(&mut self, event: &WatchEvent, auth: &Auth) {
+        match event {
+            WatchEvent::Lost => return,
+            WatchEvent::Snapshot {
+                incarnation,
+                revision,
+                entries,
+            } => {
+                self.marks.incarnation = *incarnation;
+                self.marks.revision = *revision;
+                self.entries.clear();
+                for entry in entries {
+                    self.put(Some(entry.clone()), auth);
+                }
+                self.unwritten = Unwritten::All;
+            }
+            WatchEvent::Put(entry) => {
+                self.marks.revision = entry.revision;
+                self.change(&entry.key);
+                self.put(Some(entry.clone()), auth);
+            }
+            WatchEvent::Delete { key, revision } => {
+                self.marks.revision = *revision;
+                self.change(key);
+            }
+        }
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.marks.taken = since.map_or(1, |since| since.as_millis() as u64);
+    }
+
+    /// What was at `key` is not there any more.
+    fn change(&mut self, key: &StoreKey) {
+        self.entries.remove(key);
+        if let Unwritten::Keys(keys) = &mut self.unwritten {
+            keys.insert(key.clone());
+        }
+    }
+
+    fn put(&mut self, entry: Option<Entry>, auth: &Auth) {
+        let Some(entry) =
+            entry.filter(|entry| authentic(auth, self.marks.incarnation, entry).is_some())
+        else {
+            return;
+        };
+        let own = Entry {
+            // A part of a larger buffer would keep all of that in memory.
+            value: Bytes::copy_from_slice(&entry.value),
+            ..entry
+        };
+        self.entries.insert(own.key.clone(), own);
+    }
+
+    fn is_written(&self) -> bool {
+        matches!(&self.unwritten, Unwritten::Keys(keys) if keys.is_empty())
+    }
+
+    fn take_unwritten(&mut self) -> (Rest, Vec<(StoreKey, Option<Bytes>)>, Marks) {
+        let encoded = |entry: &Entry| slot::encode(entry.revision, Some(&entry.value), None);
+        let none = Unwritten::Keys(BTreeSet::new());
+        let (rest, changes) = match mem::replace(&mut self.unwritten, none) {
+            Unwritten::All => {
+                let all = self.entries.values();
+                let all = all.map(|entry| (entry.key.clone(), Some(encoded(entry))));
+                (Rest::Goes, all.collect())
+            }
+            Unwritten::Keys(keys) => {
+                let changed = keys.into_iter().map(|key| {
+                    let value = self.entries.get(&key).map(encoded);
+                    (key, value)
+                });
+                (Rest::Stays, changed.collect())
+            }
+        };
+        (rest, changes, self.marks)
+    }
+}
