@@ -75,6 +75,7 @@ pub mod auth;
 pub mod bus;
 pub mod call;
 pub mod desired;
+pub mod keeper;
 mod lattice;
 pub mod link;
 pub mod name;

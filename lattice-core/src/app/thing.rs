@@ -139,7 +139,10 @@ impl Record {
         match (self, before) {
             (Self::App(new), Self::App(old)) => new.extra = old.extra.clone(),
             (Self::Config(new), Self::Config(old)) => new.extra = old.extra.clone(),
-            (Self::Actor(new), Self::Actor(old)) => new.extra = old.extra.clone(),
+            (Self::Actor(new), Self::Actor(old)) => {
+                new.extra = old.extra.clone();
+                new.follow(old);
+            }
             (Self::Provider(new), Self::Provider(old)) => new.extra = old.extra.clone(),
             (Self::Wormhole(new), Self::Wormhole(old)) => new.extra = old.extra.clone(),
             _ => {}
@@ -170,7 +173,12 @@ impl Record {
         let json = match self {
             Self::App(spec) => serde_json::to_value(spec),
             Self::Config(spec) => serde_json::to_value(spec),
-            Self::Actor(spec) => serde_json::to_value(spec),
+            // What it was before is told by what has changed.
+            Self::Actor(spec) => serde_json::to_value(ActorSpec {
+                previous: None,
+                rejected: None,
+                ..spec.clone()
+            }),
             Self::Provider(spec) => serde_json::to_value(spec),
             Self::Wormhole(spec) => serde_json::to_value(spec),
             Self::Link(link) => serde_json::to_value(link),

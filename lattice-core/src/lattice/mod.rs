@@ -9,6 +9,7 @@ pub use component::{BytesCall, Call, Component};
 pub use connect::{Connect, ConnectError};
 
 pub(crate) use connection::Connection;
+pub(crate) use presence::Heard;
 
 use crate::{
     bus::BusError,
