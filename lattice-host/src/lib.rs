@@ -69,6 +69,7 @@
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
 
 mod actor;
+pub mod artifact;
 mod builtin;
 mod engine;
 mod host;

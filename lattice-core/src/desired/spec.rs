@@ -194,7 +194,12 @@ impl ActorSpec {
 
     /// Whether both run the same, wherever and however often.
     pub fn runs_as(&self, other: &Self) -> bool {
-        let code = |spec: &Self| (spec.digest, spec.digest.is_none().then(|| spec.image.clone()));
+        let code = |spec: &Self| {
+            (
+                spec.digest,
+                spec.digest.is_none().then(|| spec.image.clone()),
+            )
+        };
         code(self) == code(other)
             && self.limits == other.limits
             && self.instance == other.instance

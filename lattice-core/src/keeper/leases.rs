@@ -5,6 +5,7 @@
 //! whether or not it can reach the store: nobody else gets the lease before that. The check is made for each call, so that a
 //! process which was paused answers nothing with a lease that ended meanwhile.
 
+use super::stage::Wrap;
 use crate::{
     call::CallError,
     link::{Link, LinkKey},
@@ -114,18 +115,18 @@ impl Leases {
         }
     }
 
-    /// A service that answers only while the lease is held.
-    pub(super) fn guard(
-        &self,
-        component: &ComponentId,
-        service: Arc<dyn Service>,
-    ) -> Option<Arc<dyn Service>> {
-        let lease = self.held.get(component)?;
-        Some(Arc::new(Leased {
-            component: component.clone(),
-            service,
-            until: lease.until.clone(),
-        }))
+    /// Puts a lease around a service: it answers only while that is held.
+    pub(super) fn guarding(&self, component: &ComponentId) -> Wrap {
+        let until = self.held.get(component).map(|lease| lease.until.clone());
+        let component = component.clone();
+        Box::new(move |service| {
+            let until = until?;
+            Some(Arc::new(Leased {
+                component,
+                service,
+                until,
+            }))
+        })
     }
 }
 

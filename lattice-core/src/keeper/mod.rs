@@ -13,8 +13,6 @@ mod leases;
 mod runtime;
 mod stage;
 mod task;
-#[cfg(test)]
-mod tests;
 
 pub use job::{Job, Work};
 pub use runtime::{Prepared, Runtime, RuntimeError};
@@ -113,7 +111,12 @@ impl Keeper {
     pub async fn leave(&self, within: Duration) -> bool {
         let (done, finished) = oneshot::channel();
         let by = Instant::now() + within;
-        if self.commands.send(Command::Leave { by, done }).await.is_err() {
+        if self
+            .commands
+            .send(Command::Leave { by, done })
+            .await
+            .is_err()
+        {
             return true;
         }
         // Whoever is drained at the end has its grace beside.

@@ -25,7 +25,6 @@ type Name = (ComponentId, Generation);
 pub(super) type Wrap = Box<dyn FnOnce(Arc<dyn Service>) -> Option<Arc<dyn Service>> + Send>;
 
 /// Everything that runs, or is about to.
-#[derive(Debug)]
 pub(super) struct Stage {
     node: Arc<Inner>,
     grace: Duration,
@@ -106,8 +105,13 @@ impl Stage {
             return ended;
         };
         self.acts.remove(&name);
-        let others = self.acts.range((name.0.clone(), Generation::MIN)..=(name.0.clone(), Generation::MAX));
-        if let Some(other) = others.filter_map(|(_, act)| act.serving.as_ref()).next_back() {
+        let others = self
+            .acts
+            .range((name.0.clone(), Generation::MIN)..=(name.0.clone(), Generation::MAX));
+        if let Some(other) = others
+            .filter_map(|(_, act)| act.serving.as_ref())
+            .next_back()
+        {
             other.reinstate();
         }
         let grace = match grace {
@@ -135,7 +139,10 @@ impl Stage {
     }
 
     /// What follows from what was done, and why a component did not come up.
-    pub(super) fn take(&mut self, done: Done) -> (Vec<Event>, Option<(ComponentId, Option<String>)>) {
+    pub(super) fn take(
+        &mut self,
+        done: Done,
+    ) -> (Vec<Event>, Option<(ComponentId, Option<String>)>) {
         match done {
             Done::Ended(replica) => (vec![Event::Ended(replica)], None),
             Done::Started(name, Ok(serving)) => {

@@ -104,6 +104,11 @@ impl Lattice {
         &self.0.connection.name
     }
 
+    /// Whether all of it is in this process, so that there is nobody else to wait for.
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.0.seat, connect::Seat::Memory(_))
+    }
+
     /// A component, by its id, for calls in the name of an operator.
     ///
     /// ```no_run

@@ -28,6 +28,7 @@ pub(crate) use serving::Over;
 
 pub(crate) use beside::Beside;
 pub(crate) use caller::Outgoing;
+pub(crate) use line::token;
 
 use crate::{
     auth::ReplayGuard,
@@ -36,12 +37,12 @@ use crate::{
     lattice::Connection,
     name::{ComponentId, HostId},
     route::{Resting, RetryBudget},
-    wire::{Lane, Origin},
+    wire::{Duty, Lane, Origin, Tally},
 };
 use arc_swap::ArcSwap;
 use bulk::SmallCalls;
 use foldhash::fast::RandomState;
-use line::{Line, token};
+use line::Line;
 use outbox::Then;
 use pending::Pending;
 use replies::ReplyLine;
@@ -51,7 +52,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };

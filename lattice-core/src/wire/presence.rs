@@ -117,7 +117,7 @@ pub struct Goodbye {
 impl Body for Beat {
     const KIND: Kind = Kind::Beat;
     /// An id of one character, with its length, and a digest.
-    const SMALLEST_ELEMENT: usize = 2 + 32;
+    const SMALLEST_ELEMENT: usize = 2 + 32 + 1;
 
     fn check(&self) -> Result<(), EnvelopeError> {
         body::at_most("components", self.components.len(), MAX_COMPONENTS)?;
@@ -138,5 +138,5 @@ fn components<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Served>, 
 }
 
 fn tallies<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Tally>, D::Error> {
-    body::list::<_, _, MAX_TALLIES>(from)
+    bounded::list::<_, _, MAX_TALLIES>(from)
 }

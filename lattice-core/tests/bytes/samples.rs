@@ -107,10 +107,16 @@ pub(crate) fn beat(components: usize) -> Beat {
         incarnation: Incarnation(9),
         revision: Revision(300),
         labels: BTreeMap::from([("zone".to_owned(), "eu".to_owned())]),
+        duty: Duty::Works,
         components: vec![
             Served {
                 id: component("kv"),
                 digest: Digest([0x11; 32]),
+                tallies: vec![Tally {
+                    generation: 1,
+                    serving: 2,
+                    kept: 2,
+                }],
             };
             components
         ],

@@ -31,8 +31,9 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::Tally;
 pub use desired::{Run, Snapshot, Wanted};
-pub use report::{Phase, Status, Tally};
+pub use report::{Phase, Status};
 
 use super::{Assignment, Candidate, Duty, Workload, hash, labels, members::Labels, place};
 use crate::{

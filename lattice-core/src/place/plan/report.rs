@@ -1,19 +1,7 @@
 //! What a host says of what it runs.
 
-use super::Generation;
-use serde::{Deserialize, Serialize};
+use crate::wire::Tally;
 use tokio::time::Instant;
-
-/// Replicas of one generation of a component on one host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Which generation.
-    pub generation: Generation,
-    /// Replicas that serve.
-    pub serving: u32,
-    /// Those among them that the host means to keep: they are its own share. Others rely on no more than these.
-    pub kept: u32,
-}
 
 /// What a host runs of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
