@@ -4,7 +4,8 @@ use super::{
     AppManifest,
     check::{self, Found},
     problem::{Place, Problem, Problems},
-    shape, text,
+    shape::{self, Shaped},
+    text,
     tree::{Node, Side},
 };
 use crate::{
@@ -148,7 +149,10 @@ impl App {
             tree,
         };
         match shape::read(source.tree.clone()) {
-            Ok(manifest) => {
+            Shaped {
+                manifest: Some(manifest),
+                found,
+            } if found.is_empty() => {
                 let app = Self {
                     manifest: Arc::new(manifest),
                     base: file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
@@ -160,7 +164,7 @@ impl App {
                     None => Ok(app),
                 }
             }
-            Err((partly, misshapen)) => Err(source.problems(partly.as_ref(), misshapen).into()),
+            Shaped { manifest, found } => Err(source.problems(manifest.as_ref(), found).into()),
         }
     }
 

@@ -14,6 +14,9 @@ use serde::{
 };
 use std::{collections::BTreeSet, fmt::Display};
 
+/// Most problems that are told of one text: nobody reads more, and finding each takes a pass over it.
+pub(super) const MAX_PROBLEMS: usize = 64;
+
 /// One part that does not fit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{path}: {kind}")]
@@ -23,25 +26,37 @@ pub(super) struct Misshapen {
     pub(super) kind: ProblemKind,
 }
 
-/// The manifest that a tree says, or everything that does not fit.
+/// What a tree says.
+#[derive(Debug)]
+pub(super) struct Shaped {
+    /// The manifest without the parts that do not fit; `None` when too little is left of it.
+    pub(super) manifest: Option<AppManifest>,
+    /// What does not fit.
+    pub(super) found: Vec<Misshapen>,
+}
+
+/// The manifest that a tree says, and everything that does not fit.
 ///
 /// The structs stop at the first field that they can't take. It is taken out and they are asked again, until they are content
 /// or something is missing for which there is no substitute.
-pub(super) fn read(mut tree: Node) -> Result<AppManifest, (Option<AppManifest>, Vec<Misshapen>)> {
+pub(super) fn read(mut tree: Node) -> Shaped {
     let mut found: Vec<Misshapen> = Vec::new();
     let mut cut = BTreeSet::new();
     loop {
         let error = match AppManifest::deserialize(&tree) {
-            Ok(manifest) if found.is_empty() => return Ok(manifest),
-            Ok(manifest) => return Err((Some(manifest), found)),
+            Ok(manifest) => {
+                let manifest = Some(manifest);
+                return Shaped { manifest, found };
+            }
             Err(error) => error,
         };
         let path = error.path.clone();
         if !is_consequence(&error, &cut) {
             found.push(error);
         }
-        if !tree.cut(&path) {
-            return Err((None, found));
+        if found.len() >= MAX_PROBLEMS || !tree.cut(&path) {
+            let manifest = None;
+            return Shaped { manifest, found };
         }
         cut.insert(path);
     }

@@ -10,11 +10,13 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use serde::Serialize;
 use std::fmt;
 
 /// One thing of an app, by its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "kebab-case")]
 pub enum Thing {
     /// The app itself.
     App(AppName),

@@ -61,7 +61,7 @@ pub struct Unreadable {
 pub(crate) enum DesiredEvent {
     /// All that follows is a new whole.
     Begin(Incarnation, Revision),
-    Put(StoreKey, Revision, Spec),
+    Put(StoreKey, Revision, Box<Spec>),
     Refused(StoreKey, Unreadable),
     Gone(StoreKey, Revision),
 }
@@ -118,7 +118,9 @@ impl Desired {
     /// Whether an event changes nothing here: links are kept elsewhere, but for spoiled ones.
     pub(crate) fn ignores(&self, event: &DesiredEvent) -> bool {
         match event {
-            DesiredEvent::Put(key, _, Spec::Link) => !self.unreadable.contains_key(key),
+            DesiredEvent::Put(key, _, spec) => {
+                **spec == Spec::Link && !self.unreadable.contains_key(key)
+            }
             DesiredEvent::Gone(key, _) => {
                 let is_link = matches!(key.kind(), Some(KeyKind::Link { .. }));
                 is_link && !self.unreadable.contains_key(key)
@@ -149,7 +151,7 @@ impl Desired {
             DesiredEvent::Put(key, revision, spec) => {
                 self.revision = self.revision.max(revision);
                 self.unreadable.remove(&key);
-                self.put(&key, revision, spec);
+                self.put(&key, revision, *spec);
             }
         }
     }

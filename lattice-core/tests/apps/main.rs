@@ -11,7 +11,6 @@ mod over_nats;
 mod plans;
 mod round_trips;
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
 #[path = "../support/nats.rs"]
 mod nats;
 
