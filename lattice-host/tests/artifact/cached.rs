@@ -29,8 +29,13 @@ async fn what_is_damaged_on_disk_is_fetched_anew() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = plain(fake.address()).cache(folder.path()).build();
     let pinned = artifacts.resolve(&tag).await.unwrap();
-    let ImageRef::Oci(reference) = &pinned.image else { panic!("{pinned:?}") };
-    let (layer, manifest) = (cached_file(folder.path(), pinned.digest), reference.digest().unwrap());
+    let ImageRef::Oci(reference) = &pinned.image else {
+        panic!("{pinned:?}")
+    };
+    let (layer, manifest) = (
+        cached_file(folder.path(), pinned.digest),
+        reference.digest().unwrap(),
+    );
     let manifest = cached_file(folder.path(), manifest);
 
     artifacts.fetch(&pinned.image, pinned.digest).await.unwrap();
@@ -39,9 +44,15 @@ async fn what_is_damaged_on_disk_is_fetched_anew() {
             fs::write(path, damage).unwrap();
         }
         let fetched = artifacts.fetch(&pinned.image, pinned.digest).await.unwrap();
-        assert_eq!((&fetched.bytes[..], fetched.origin), (&bytes[..], Origin::Registry));
+        assert_eq!(
+            (&fetched.bytes[..], fetched.origin),
+            (&bytes[..], Origin::Registry)
+        );
         let fetched = artifacts.fetch(&pinned.image, pinned.digest).await.unwrap();
-        assert_eq!((&fetched.bytes[..], fetched.origin), (&bytes[..], Origin::Cache));
+        assert_eq!(
+            (&fetched.bytes[..], fetched.origin),
+            (&bytes[..], Origin::Cache)
+        );
     }
     assert_eq!(fake.asked("GET /v2/a/blobs/").len(), 4);
 }
@@ -54,20 +65,32 @@ async fn a_folder_that_may_not_be_written_to_costs_only_the_cache() {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o500)).unwrap();
     // Root may write everywhere but there.
     let is_root = fs::create_dir(folder.path().join("probe")).is_ok();
-    let cache = if is_root { PathBuf::from("/sys/kernel/lattice") } else { folder.path().join("cache") };
+    let cache = if is_root {
+        PathBuf::from("/sys/kernel/lattice")
+    } else {
+        folder.path().join("cache")
+    };
     let artifacts = plain(fake.address()).cache(cache).build();
     for _ in 0..2 {
         let fetched = artifacts.fetch(&tag, None).await.unwrap();
-        assert_eq!((&fetched.bytes[..], fetched.origin), (&bytes[..], Origin::Registry));
+        assert_eq!(
+            (&fetched.bytes[..], fetched.origin),
+            (&bytes[..], Origin::Registry)
+        );
         let error = fetched.not_kept.unwrap();
         assert!(matches!(error, CacheError::ReadOnly { .. }), "{error:?}");
     }
-    assert!(matches!(artifacts.keep(bytes).await.not_kept, Some(CacheError::ReadOnly { .. })));
+    assert!(matches!(
+        artifacts.keep(bytes).await.not_kept,
+        Some(CacheError::ReadOnly { .. })
+    ));
 }
 
 #[tokio::test]
 async fn a_full_disk_costs_only_the_cache() {
-    let Some(disk) = SmallDisk::new("256k") else { return };
+    let Some(disk) = SmallDisk::new("256k") else {
+        return;
+    };
     let bytes = large_component(1 << 20);
     let (fake, tag) = serving(&bytes).await;
     let artifacts = plain(fake.address()).cache(disk.path()).build();
@@ -75,28 +98,43 @@ async fn a_full_disk_costs_only_the_cache() {
     assert!(small.not_kept.is_none());
 
     let fetched = artifacts.fetch(&tag, None).await.unwrap();
-    assert_eq!((&fetched.bytes[..], fetched.digest), (&bytes[..], Digest::of(&bytes)));
+    assert_eq!(
+        (&fetched.bytes[..], fetched.digest),
+        (&bytes[..], Digest::of(&bytes))
+    );
     let error = fetched.not_kept.unwrap();
     assert!(matches!(error, CacheError::Full { .. }), "{error:?}");
     // Nothing half-written is left, and what was there before still serves.
     assert_eq!(fs::read_dir(disk.path().join("tmp")).unwrap().count(), 0);
-    assert_eq!(artifacts.cached(small.digest).await.unwrap().bytes, component("small"));
+    assert_eq!(
+        artifacts.cached(small.digest).await.unwrap().bytes,
+        component("small")
+    );
 }
 
 #[tokio::test]
 async fn a_cache_stays_within_its_size() {
     let folder = tempfile::tempdir().unwrap();
-    let artifacts = plain("127.0.0.1:1").cache(folder.path()).cache_size(ByteSize::kib(64)).build();
+    let artifacts = plain("127.0.0.1:1")
+        .cache(folder.path())
+        .cache_size(ByteSize::kib(64))
+        .build();
     for number in 0..32 {
         let kept = artifacts.keep(component(&format!("a{number}"))).await;
         assert!(kept.not_kept.is_none());
-        assert!(artifacts.cached(kept.digest).await.is_some(), "the newest is there");
+        assert!(
+            artifacts.cached(kept.digest).await.is_some(),
+            "the newest is there"
+        );
         let files = fs::read_dir(folder.path().join("sha256")).unwrap();
         // Each takes a block of the disk.
         assert!(files.count() <= 64 / 4);
     }
     let too_large = artifacts.keep(large_component(128 << 10)).await.not_kept;
-    assert!(matches!(too_large, Some(CacheError::TooLarge { .. })), "{too_large:?}");
+    assert!(
+        matches!(too_large, Some(CacheError::TooLarge { .. })),
+        "{too_large:?}"
+    );
 }
 
 /// A file system of its own, in memory.
@@ -107,10 +145,16 @@ impl SmallDisk {
     fn new(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={size}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(folder.path())
+            .output();
         match mount {
             Ok(mounted) if mounted.status.success() => return Some(Self(folder)),
-            Ok(refused) => eprintln!("skipped: no small disk can be mounted: {}", String::from_utf8_lossy(&refused.stderr)),
+            Ok(refused) => eprintln!(
+                "skipped: no small disk can be mounted: {}",
+                String::from_utf8_lossy(&refused.stderr)
+            ),
             Err(error) => eprintln!("skipped: no small disk can be mounted: {error}"),
         }
         None
@@ -123,6 +167,9 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.path())
+            .status();
     }
 }

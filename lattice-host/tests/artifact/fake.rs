@@ -26,7 +26,11 @@ pub(crate) struct Asked {
 /// What is answered.
 pub(crate) enum Answer {
     /// This, whole.
-    Content { status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
+    Content {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    },
     /// So many bytes of the body that was announced; then the connection is closed.
     Cut { body: Vec<u8>, sent: usize },
     /// The body, one byte each time it was read, for ever.
@@ -63,7 +67,11 @@ impl Fake {
                 });
             }
         };
-        Self { address, asked, _task: AbortOnDropHandle::new(tokio::spawn(serve)) }
+        Self {
+            address,
+            asked,
+            _task: AbortOnDropHandle::new(tokio::spawn(serve)),
+        }
     }
 
     /// Host and port.
@@ -74,7 +82,11 @@ impl Fake {
     /// Everything that was asked and begins so.
     pub(crate) fn asked(&self, beginning: &str) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|asked| asked.what.starts_with(beginning)).cloned().collect()
+        asked
+            .iter()
+            .filter(|asked| asked.what.starts_with(beginning))
+            .cloned()
+            .collect()
     }
 }
 
@@ -89,7 +101,11 @@ async fn serve(
     }
     let head = String::from_utf8_lossy(&head);
     let mut lines = head.lines();
-    let what = lines.next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+    let what = lines
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(" HTTP/1.1")
+        .to_owned();
     let headers = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
@@ -97,7 +113,11 @@ async fn serve(
     let asked = {
         let mut seen = seen.lock().unwrap();
         let before = seen.iter().filter(|asked| asked.what == what).count();
-        let asked = Asked { what, headers, before };
+        let asked = Asked {
+            what,
+            headers,
+            before,
+        };
         seen.push(asked.clone());
         asked
     };
@@ -106,8 +126,15 @@ async fn serve(
 
 async fn send(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
     match answer {
-        Answer::Content { status, headers, body } => {
-            let mut head = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        Answer::Content {
+            status,
+            headers,
+            body,
+        } => {
+            let mut head = format!(
+                "HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {}\r\n",
+                body.len()
+            );
             for (name, value) in headers {
                 head += &format!("{name}: {value}\r\n");
             }
@@ -115,12 +142,17 @@ async fn send(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             stream.write_all(&body).await?;
         }
         Answer::Cut { body, sent } => {
-            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(&body[..sent]).await?;
         }
         Answer::Drip => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+                .await?;
             loop {
                 stream.write_all(b"1\r\nx\r\n").await?;
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -135,22 +167,33 @@ async fn send(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
 
 impl Answer {
     pub(crate) fn content(body: impl Into<Vec<u8>>) -> Self {
-        Self::Content { status: 200, headers: Vec::new(), body: body.into() }
+        Self::Content {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     pub(crate) fn status(status: u16) -> Self {
-        Self::Content { status, headers: Vec::new(), body: b"so it is".into() }
+        Self::Content {
+            status,
+            headers: Vec::new(),
+            body: b"so it is".into(),
+        }
     }
 }
 
 impl Contents {
     /// An image `a:1` of this layer.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self::default().blob(bytes).manifest("1", &manifest(&[("application/wasm", bytes)]))
+        Self::default()
+            .blob(bytes)
+            .manifest("1", &manifest(&[("application/wasm", bytes)]))
     }
 
     pub(crate) fn blob(mut self, bytes: &[u8]) -> Self {
-        self.0.insert(format!("/v2/a/blobs/{}", Digest::of(bytes)), bytes.into());
+        self.0
+            .insert(format!("/v2/a/blobs/{}", Digest::of(bytes)), bytes.into());
         self
     }
 
@@ -158,13 +201,16 @@ impl Contents {
     pub(crate) fn manifest(mut self, tag: &str, document: &str) -> Self {
         let digest = Digest::of(document.as_bytes()).to_string();
         for name in [tag, &digest] {
-            self.0.insert(format!("/v2/a/manifests/{name}"), document.into());
+            self.0
+                .insert(format!("/v2/a/manifests/{name}"), document.into());
         }
         self
     }
 
     pub(crate) fn answer(&self, asked: &Asked) -> Answer {
-        let Some((method, path)) = asked.what.split_once(' ') else { return Answer::status(400) };
+        let Some((method, path)) = asked.what.split_once(' ') else {
+            return Answer::status(400);
+        };
         match self.0.get(path) {
             _ if path == "/v2/" => Answer::content("{}"),
             Some(body) if method == "GET" => Answer::content(body.clone()),

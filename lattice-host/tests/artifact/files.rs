@@ -18,18 +18,38 @@ async fn a_file_is_read_and_checked() {
     fs::write(&path, component("a")).unwrap();
     let artifacts = Artifacts::builder().build();
     let fetched = artifacts.fetch(&file(&path), None).await.unwrap();
-    assert_eq!((fetched.bytes, fetched.origin), (component("a").into(), Origin::File));
+    assert_eq!(
+        (fetched.bytes, fetched.origin),
+        (component("a").into(), Origin::File)
+    );
 
     let resolved = artifacts.resolve(&file(&path)).await.unwrap();
-    assert_eq!((&resolved.image, resolved.digest), (&file(&path), fetched.digest));
+    assert_eq!(
+        (&resolved.image, resolved.digest),
+        (&file(&path), fetched.digest)
+    );
     let found = artifacts.inspect(&file(&path)).await.unwrap();
-    assert_eq!((found.resolved, found.kind, found.media_type), (resolved.clone(), WasmKind::Component, None));
+    assert_eq!(
+        (found.resolved, found.kind, found.media_type),
+        (resolved.clone(), WasmKind::Component, None)
+    );
 
     // It is built anew while others still expect what it was.
     fs::write(&path, component("b")).unwrap();
-    let error = artifacts.fetch(&file(&path), resolved.digest).await.unwrap_err();
-    let FetchError::Mismatch { expected, found, .. } = error else { panic!("{error:?}") };
-    assert_eq!((expected, found), (Digest::of(&component("a")), Digest::of(&component("b"))));
+    let error = artifacts
+        .fetch(&file(&path), resolved.digest)
+        .await
+        .unwrap_err();
+    let FetchError::Mismatch {
+        expected, found, ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (expected, found),
+        (Digest::of(&component("a")), Digest::of(&component("b")))
+    );
 }
 
 #[tokio::test]
@@ -63,8 +83,14 @@ async fn bytes_that_came_another_way_are_kept_and_found() {
     let kept = artifacts.keep(component("a")).await;
     assert_eq!((kept.digest, kept.origin), (digest, Origin::Given));
     assert!(kept.not_kept.is_none() && cached_file(folder.path(), digest).exists());
-    assert_eq!(artifacts.cached(digest).await.unwrap().bytes, component("a"));
+    assert_eq!(
+        artifacts.cached(digest).await.unwrap().bytes,
+        component("a")
+    );
     // A host that has not the file, and was given the bytes by another one.
     let elsewhere = image("file:/nowhere/a.wasm");
-    assert_eq!(artifacts.fetch(&elsewhere, digest).await.unwrap().origin, Origin::Cache);
+    assert_eq!(
+        artifacts.fetch(&elsewhere, digest).await.unwrap().origin,
+        Origin::Cache
+    );
 }

@@ -11,7 +11,11 @@ use lattice_host::{
 
 async fn fetch(fake: &Fake, name: &str) -> FetchError {
     let name = image(&format!("oci:{}/a{name}", fake.address()));
-    plain(fake.address()).build().fetch(&name, None).await.unwrap_err()
+    plain(fake.address())
+        .build()
+        .fetch(&name, None)
+        .await
+        .unwrap_err()
 }
 
 #[tokio::test]
@@ -25,8 +29,16 @@ async fn other_bytes_than_the_digest_says_are_not_taken() {
     })
     .await;
     let error = fetch(&fake, ":1").await;
-    let FetchError::Registry(RegistryError::Damaged { expected, found, .. }) = error else { panic!("{error:?}") };
-    assert_eq!((expected, found), (Digest::of(&component("a")), Digest::of(&component("b"))));
+    let FetchError::Registry(RegistryError::Damaged {
+        expected, found, ..
+    }) = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (expected, found),
+        (Digest::of(&component("a")), Digest::of(&component("b")))
+    );
     assert_eq!(fake.asked("GET /v2/a/blobs/").len(), 1);
 }
 
@@ -41,23 +53,36 @@ async fn another_manifest_than_the_digest_says_is_not_taken() {
     .await;
     let pinned = manifest(&[("application/wasm", &component("a"))]);
     let error = fetch(&fake, &format!("@{}", Digest::of(pinned.as_bytes()))).await;
-    assert!(matches!(error, FetchError::Registry(RegistryError::Damaged { .. })), "{error:?}");
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Damaged { .. })),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_lie_in_the_digest_header_is_noticed() {
     let contents = Contents::of(&component("a"));
-    for said in [Digest::of(b"other").to_string(), "sha256:garbage".into(), "md5:1".into(), "garbage".into()] {
+    for said in [
+        Digest::of(b"other").to_string(),
+        "sha256:garbage".into(),
+        "md5:1".into(),
+        "garbage".into(),
+    ] {
         let contents = contents.clone();
         let fake = Fake::start(move |asked| match contents.answer(asked) {
-            Answer::Content { status, body, .. } => {
-                Answer::Content { status, headers: vec![("docker-content-digest", said.clone())], body }
-            }
+            Answer::Content { status, body, .. } => Answer::Content {
+                status,
+                headers: vec![("docker-content-digest", said.clone())],
+                body,
+            },
             other => other,
         })
         .await;
         let error = fetch(&fake, ":1").await;
-        let told = matches!(error, FetchError::Registry(RegistryError::Damaged { .. } | RegistryError::Protocol { .. }));
+        let told = matches!(
+            error,
+            FetchError::Registry(RegistryError::Damaged { .. } | RegistryError::Protocol { .. })
+        );
         assert!(told, "{error:?}");
     }
 }
@@ -72,7 +97,9 @@ async fn more_than_the_manifest_says_is_cut_off() {
     })
     .await;
     let error = fetch(&fake, ":1").await;
-    let FetchError::Registry(RegistryError::Oversized { declared, .. }) = error else { panic!("{error:?}") };
+    let FetchError::Registry(RegistryError::Oversized { declared, .. }) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(declared, bytes.len() as u64);
 }
 
@@ -87,7 +114,9 @@ async fn more_than_the_limit_is_not_even_begun() {
         artifacts.fetch(&tag, None).await.map(drop).unwrap_err(),
         artifacts.resolve(&tag).await.map(drop).unwrap_err(),
     ] {
-        let FetchError::TooLarge { size, limit, .. } = error else { panic!("{error:?}") };
+        let FetchError::TooLarge { size, limit, .. } = error else {
+            panic!("{error:?}")
+        };
         assert_eq!((size.as_usize(), limit), (bytes.len(), ByteSize::kib(1)));
     }
     assert!(fake.asked("GET /v2/a/blobs/").is_empty());
@@ -99,15 +128,31 @@ async fn another_digest_than_the_caller_wants_is_not_even_begun() {
     let fake = Fake::start(move |asked| contents.answer(asked)).await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
     let wanted = Digest::of(&component("b"));
-    let error = plain(fake.address()).build().fetch(&tag, wanted).await.unwrap_err();
-    let FetchError::Mismatch { expected, found, .. } = error else { panic!("{error:?}") };
+    let error = plain(fake.address())
+        .build()
+        .fetch(&tag, wanted)
+        .await
+        .unwrap_err();
+    let FetchError::Mismatch {
+        expected, found, ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!((expected, found), (wanted, Digest::of(&component("a"))));
     assert!(fake.asked("GET /v2/a/blobs/").is_empty());
 }
 
 #[tokio::test]
 async fn a_manifest_of_anything_else_is_refused() {
-    for document in ["", "<html>", "[]", "{}", r#"{"schemaVersion":1,"layers":[]}"#, &" ".repeat(5 << 20)] {
+    for document in [
+        "",
+        "<html>",
+        "[]",
+        "{}",
+        r#"{"schemaVersion":1,"layers":[]}"#,
+        &" ".repeat(5 << 20),
+    ] {
         let contents = Contents::default().manifest("1", document);
         let fake = Fake::start(move |asked| contents.answer(asked)).await;
         let error = fetch(&fake, ":1").await;
@@ -143,8 +188,14 @@ fn with_tokens(token: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync +
             return contents.answer(asked);
         }
         let host = &asked.headers["host"];
-        let challenge = format!(r#"Bearer realm="http://{host}/token",service="tests",scope="repository:a:pull""#);
-        Answer::Content { status: 401, headers: vec![("www-authenticate", challenge)], body: Vec::new() }
+        let challenge = format!(
+            r#"Bearer realm="http://{host}/token",service="tests",scope="repository:a:pull""#
+        );
+        Answer::Content {
+            status: 401,
+            headers: vec![("www-authenticate", challenge)],
+            body: Vec::new(),
+        }
     }
 }
 
@@ -152,13 +203,27 @@ fn with_tokens(token: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync +
 async fn a_registry_that_wants_a_token_gets_the_one_it_gives() {
     let fake = Fake::start(with_tokens(r#"{"token":"good"}"#)).await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
-    let with = |credentials| plain(fake.address()).credentials(fake.address(), credentials).build();
+    let with = |credentials| {
+        plain(fake.address())
+            .credentials(fake.address(), credentials)
+            .build()
+    };
     let known = with(Credentials::basic("captain", "open sesame"));
     assert_eq!(known.fetch(&tag, None).await.unwrap().bytes, component("a"));
     let asked = &fake.asked("GET /token")[0].what;
-    assert!(asked.contains("scope=repository%3Aa%3Apull") && asked.contains("service=tests"), "{asked}");
+    assert!(
+        asked.contains("scope=repository%3Aa%3Apull") && asked.contains("service=tests"),
+        "{asked}"
+    );
 
-    assert_eq!(with(Credentials::bearer("good")).fetch(&tag, None).await.unwrap().bytes, component("a"));
+    assert_eq!(
+        with(Credentials::bearer("good"))
+            .fetch(&tag, None)
+            .await
+            .unwrap()
+            .bytes,
+        component("a")
+    );
     for (credentials, needed) in [
         (Credentials::Anonymous, true),
         (Credentials::basic("captain", "wrong"), false),
@@ -179,9 +244,15 @@ async fn a_token_that_is_none_ends_nothing_but_the_fetch() {
         let fake = Fake::start(with_tokens(token)).await;
         let tag = image(&format!("oci:{}/a:1", fake.address()));
         let credentials = Credentials::basic("captain", "open sesame");
-        let artifacts = plain(fake.address()).credentials(fake.address(), credentials).build();
+        let artifacts = plain(fake.address())
+            .credentials(fake.address(), credentials)
+            .build();
         let error = artifacts.fetch(&tag, None).await.unwrap_err();
-        let told = matches!(error, FetchError::Registry(RegistryError::CredentialsRefused { .. }) | FetchError::Ended { .. });
+        let told = matches!(
+            error,
+            FetchError::Registry(RegistryError::CredentialsRefused { .. })
+                | FetchError::Ended { .. }
+        );
         assert!(told, "{token}: {error:?}");
     }
 }

@@ -15,7 +15,11 @@ async fn serving(contents: Contents) -> (Fake, ImageRef) {
 
 async fn refused(contents: Contents) -> FetchError {
     let (fake, tag) = serving(contents).await;
-    plain(fake.address()).build().fetch(&tag, None).await.unwrap_err()
+    plain(fake.address())
+        .build()
+        .fetch(&tag, None)
+        .await
+        .unwrap_err()
 }
 
 fn index(entries: &[(&str, &str)]) -> String {
@@ -39,55 +43,89 @@ async fn single_layers_of_older_tools() {
         "application/octet-stream",
     ] {
         let bytes = component("a");
-        let contents = Contents::default().blob(&bytes).manifest("1", &manifest(&[(media_type, &bytes)]));
+        let contents = Contents::default()
+            .blob(&bytes)
+            .manifest("1", &manifest(&[(media_type, &bytes)]));
         let (fake, tag) = serving(contents).await;
         let artifacts = plain(fake.address()).build();
         assert_eq!(artifacts.fetch(&tag, None).await.unwrap().bytes, bytes);
-        assert_eq!(artifacts.inspect(&tag).await.unwrap().media_type.as_deref(), Some(media_type));
+        assert_eq!(
+            artifacts.inspect(&tag).await.unwrap().media_type.as_deref(),
+            Some(media_type)
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_no_wasm() {
     let zip = b"\x1f\x8b zipped";
-    let contents = Contents::default().manifest("1", &manifest(&[("application/vnd.oci.image.layer.v1.tar+gzip", zip)]));
+    let contents = Contents::default().manifest(
+        "1",
+        &manifest(&[("application/vnd.oci.image.layer.v1.tar+gzip", zip)]),
+    );
     let error = refused(contents).await;
-    assert!(matches!(error, FetchError::NotWasm { .. }) && error.to_string().contains("tar+gzip"), "{error}");
+    assert!(
+        matches!(error, FetchError::NotWasm { .. }) && error.to_string().contains("tar+gzip"),
+        "{error}"
+    );
 
     // What its layer is called doesn't make it so.
     let error = refused(Contents::of(zip)).await;
-    assert!(matches!(error, FetchError::NotWasm { .. }) && error.to_string().contains("gzip"), "{error}");
+    assert!(
+        matches!(error, FetchError::NotWasm { .. }) && error.to_string().contains("gzip"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn an_index_with_one_image_for_wasm() {
     let bytes = component("a");
-    let [wasm, native] = [("application/wasm", &bytes[..]), ("text/plain", b"native")].map(|layer| manifest(&[layer]));
+    let [wasm, native] = [("application/wasm", &bytes[..]), ("text/plain", b"native")]
+        .map(|layer| manifest(&[layer]));
     let index = index(&[(&native, "amd64"), (&wasm, "wasm")]);
-    let contents = Contents::of(&bytes).manifest("wasm", &wasm).manifest("native", &native).manifest("1", &index);
+    let contents = Contents::of(&bytes)
+        .manifest("wasm", &wasm)
+        .manifest("native", &native)
+        .manifest("1", &index);
     let (fake, tag) = serving(contents).await;
     let folder = tempfile::tempdir().unwrap();
     let artifacts = plain(fake.address()).cache(folder.path()).build();
     let resolved = artifacts.resolve(&tag).await.unwrap();
-    let ImageRef::Oci(pinned) = &resolved.image else { panic!("{resolved:?}") };
+    let ImageRef::Oci(pinned) = &resolved.image else {
+        panic!("{resolved:?}")
+    };
     assert_eq!(pinned.digest(), Some(Digest::of(index.as_bytes())));
-    assert_eq!(artifacts.fetch(&resolved.image, None).await.unwrap().bytes, bytes);
+    assert_eq!(
+        artifacts.fetch(&resolved.image, None).await.unwrap().bytes,
+        bytes
+    );
 
     // Index, manifest and layer are all in the cache now.
     drop(fake);
     let offline = plain("127.0.0.1:1").cache(folder.path()).build();
-    assert_eq!(offline.fetch(&resolved.image, None).await.unwrap().bytes, bytes);
+    assert_eq!(
+        offline.fetch(&resolved.image, None).await.unwrap().bytes,
+        bytes
+    );
 }
 
 #[tokio::test]
 async fn an_index_without_one_for_wasm() {
     let native = manifest(&[("text/plain", b"native")]);
-    let error = refused(Contents::default().manifest("1", &index(&[(&native, "amd64"), (&native, "arm64")]))).await;
+    let error = refused(
+        Contents::default().manifest("1", &index(&[(&native, "amd64"), (&native, "arm64")])),
+    )
+    .await;
     assert!(matches!(error, FetchError::Platforms { .. }), "{error:?}");
-    assert!(error.to_string().contains("any/amd64, any/arm64"), "{error}");
+    assert!(
+        error.to_string().contains("any/amd64, any/arm64"),
+        "{error}"
+    );
 
     let inner = index(&[(&native, "wasm")]);
-    let nested = Contents::default().manifest("inner", &inner).manifest("1", &index(&[(&inner, "wasm")]));
+    let nested = Contents::default()
+        .manifest("inner", &inner)
+        .manifest("1", &index(&[(&inner, "wasm")]));
     let error = refused(nested).await;
     assert!(matches!(error, FetchError::Manifest { .. }), "{error:?}");
 }

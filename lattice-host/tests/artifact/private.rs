@@ -4,7 +4,9 @@ use crate::{
     registry::{PASSWORD, Registry, USER},
     support::{PATIENCE, component, image, plain, told},
 };
-use lattice_host::artifact::{Artifacts, Credentials, Digest, FetchError, PushError, RegistryError};
+use lattice_host::artifact::{
+    Artifacts, Credentials, Digest, FetchError, PushError, RegistryError,
+};
 use std::{num::NonZeroU32, process::Command};
 
 #[tokio::test]
@@ -12,7 +14,9 @@ async fn a_private_registry_serves_those_it_knows() {
     let registry = Registry::private().await;
     let address = registry.address();
     let tag = image(&format!("oci:{address}/greeter:1"));
-    let known = plain(address).credentials(address, Credentials::basic(USER, PASSWORD)).build();
+    let known = plain(address)
+        .credentials(address, Credentials::basic(USER, PASSWORD))
+        .build();
     let pushed = known.push(component("greeter"), &tag).await.unwrap();
     assert_eq!(known.fetch(&tag, None).await.unwrap().digest, pushed.digest);
 
@@ -21,20 +25,55 @@ async fn a_private_registry_serves_those_it_knows() {
         stranger.fetch(&tag, None).await.map(drop).unwrap_err(),
         stranger.resolve(&pushed.image).await.map(drop).unwrap_err(),
     ] {
-        assert!(matches!(error, FetchError::Registry(RegistryError::CredentialsNeeded { .. })), "{error:?}");
-        assert!(error.to_string().contains(&format!("`credentials(\"{address}\", …)`")), "{error}");
+        assert!(
+            matches!(
+                error,
+                FetchError::Registry(RegistryError::CredentialsNeeded { .. })
+            ),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("`credentials(\"{address}\", …)`")),
+            "{error}"
+        );
     }
     let error = stranger.push(component("greeter"), &tag).await.unwrap_err();
-    assert!(matches!(error, PushError::Registry(RegistryError::CredentialsNeeded { .. })), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            PushError::Registry(RegistryError::CredentialsNeeded { .. })
+        ),
+        "{error:?}"
+    );
 
-    for credentials in [Credentials::basic(USER, "wrong"), Credentials::bearer("hush-hush")] {
+    for credentials in [
+        Credentials::basic(USER, "wrong"),
+        Credentials::bearer("hush-hush"),
+    ] {
         let wrong = plain(address).credentials(address, credentials).build();
         let error = wrong.fetch(&tag, None).await.unwrap_err();
-        assert!(matches!(error, FetchError::Registry(RegistryError::CredentialsRefused { .. })), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                FetchError::Registry(RegistryError::CredentialsRefused { .. })
+            ),
+            "{error:?}"
+        );
         let error = wrong.push(component("greeter"), &tag).await.unwrap_err();
-        assert!(matches!(error, PushError::Registry(RegistryError::CredentialsRefused { .. })), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                PushError::Registry(RegistryError::CredentialsRefused { .. })
+            ),
+            "{error:?}"
+        );
         for secret in [PASSWORD, "wrong", "hush-hush"] {
-            assert!(!format!("{error:?} {error} {wrong:?}").contains(secret), "{error:?} {wrong:?}");
+            assert!(
+                !format!("{error:?} {error} {wrong:?}").contains(secret),
+                "{error:?} {wrong:?}"
+            );
         }
     }
 }
@@ -45,18 +84,34 @@ async fn logins_of_docker_are_used() {
     let registry = Registry::private().await;
     let folder = tempfile::tempdir().unwrap();
     // `captain:open sesame` in Base64.
-    let config = format!(r#"{{"auths":{{"{}":{{"auth":"Y2FwdGFpbjpvcGVuIHNlc2FtZQ=="}}}}}}"#, registry.address());
-    for (config, logged_in) in [(config.as_str(), "yes"), ("{}", "no"), ("garbage", "broken")] {
+    let config = format!(
+        r#"{{"auths":{{"{}":{{"auth":"Y2FwdGFpbjpvcGVuIHNlc2FtZQ=="}}}}}}"#,
+        registry.address()
+    );
+    for (config, logged_in) in [
+        (config.as_str(), "yes"),
+        ("{}", "no"),
+        ("garbage", "broken"),
+    ] {
         std::fs::write(folder.path().join("config.json"), config).unwrap();
         let ran = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "private::with_the_logins_of_docker", "--ignored", "--nocapture"])
+            .args([
+                "--exact",
+                "private::with_the_logins_of_docker",
+                "--ignored",
+                "--nocapture",
+            ])
             .env("DOCKER_CONFIG", folder.path())
             .env("TEST_REGISTRY", registry.address())
             .env("TEST_LOGGED_IN", logged_in)
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&ran.stdout);
-        assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+        assert!(
+            ran.status.success() && said.contains("1 passed"),
+            "{said}{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
     }
 }
 
@@ -65,36 +120,75 @@ async fn logins_of_docker_are_used() {
 async fn with_the_logins_of_docker() {
     let address = std::env::var("TEST_REGISTRY").unwrap();
     let artifacts = plain(&address).docker_config().build();
-    let pushed = artifacts.push(component("greeter"), &image(&format!("oci:{address}/greeter:1"))).await;
+    let pushed = artifacts
+        .push(
+            component("greeter"),
+            &image(&format!("oci:{address}/greeter:1")),
+        )
+        .await;
     match std::env::var("TEST_LOGGED_IN").unwrap().as_str() {
         "yes" => assert_eq!(pushed.unwrap().digest, Digest::of(&component("greeter"))),
-        "no" => assert!(matches!(pushed, Err(PushError::Registry(RegistryError::CredentialsNeeded { .. })))),
-        _ => assert!(matches!(pushed, Err(PushError::Registry(RegistryError::DockerConfig { .. })))),
+        "no" => assert!(matches!(
+            pushed,
+            Err(PushError::Registry(RegistryError::CredentialsNeeded { .. }))
+        )),
+        _ => assert!(matches!(
+            pushed,
+            Err(PushError::Registry(RegistryError::DockerConfig { .. }))
+        )),
     }
 }
 
 #[tokio::test]
 async fn https_with_an_authority_of_ones_own() {
-    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let signed =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])
+            .unwrap();
     let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
     let registry = Registry::https(&certificate, &key).await;
     let address = registry.address();
     let tag = image(&format!("oci:{address}/greeter:1"));
-    let builder = || Artifacts::builder().within(PATIENCE).attempts(NonZeroU32::MIN);
+    let builder = || {
+        Artifacts::builder()
+            .within(PATIENCE)
+            .attempts(NonZeroU32::MIN)
+    };
 
     let trusting = builder().root_certificate(certificate).build();
     let pushed = trusting.push(component("greeter"), &tag).await.unwrap();
-    assert_eq!(trusting.fetch(&tag, None).await.unwrap().digest, pushed.digest);
+    assert_eq!(
+        trusting.fetch(&tag, None).await.unwrap().digest,
+        pushed.digest
+    );
 
     let error = builder().build().fetch(&tag, None).await.unwrap_err();
-    assert!(matches!(error, FetchError::Registry(RegistryError::Untrusted { .. })), "{error:?}");
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Untrusted { .. })),
+        "{error:?}"
+    );
     assert!(told(&error).contains("UnknownIssuer"), "{}", told(&error));
 
-    let error = builder().plain_http(address).build().fetch(&tag, None).await.unwrap_err();
-    assert!(matches!(error, FetchError::Registry(RegistryError::Refused { .. })), "{error:?}");
+    let error = builder()
+        .plain_http(address)
+        .build()
+        .fetch(&tag, None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Refused { .. })),
+        "{error:?}"
+    );
 
-    let error = builder().root_certificate("garbage").build().fetch(&tag, None).await.unwrap_err();
-    assert!(matches!(error, FetchError::Registry(RegistryError::Client { .. })), "{error:?}");
+    let error = builder()
+        .root_certificate("garbage")
+        .build()
+        .fetch(&tag, None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Client { .. })),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -103,8 +197,17 @@ async fn plain_http_has_to_be_allowed() {
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));
     for other in ["127.0.0.1", "localhost", "127.0.0.1:1"] {
         let artifacts = plain(other).attempts(NonZeroU32::MIN).build();
-        let error = artifacts.push(component("greeter"), &tag).await.unwrap_err();
-        assert!(matches!(error, PushError::Registry(RegistryError::Unreachable { .. })), "{error:?}");
+        let error = artifacts
+            .push(component("greeter"), &tag)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                PushError::Registry(RegistryError::Unreachable { .. })
+            ),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("`plain_http`"), "{error}");
     }
 }

@@ -31,7 +31,10 @@ async fn what_is_pushed_is_fetched_by_tag_and_by_digest() {
     for name in [&tag, &pushed.image, &by_digest] {
         for expected in [None, Some(pushed.digest)] {
             let artifact = artifacts.fetch(name, expected).await.unwrap();
-            assert_eq!((&artifact.bytes[..], artifact.digest), (&bytes[..], pushed.digest));
+            assert_eq!(
+                (&artifact.bytes[..], artifact.digest),
+                (&bytes[..], pushed.digest)
+            );
             assert_eq!(artifact.origin, Origin::Registry, "there is no cache");
         }
     }
@@ -41,13 +44,27 @@ async fn what_is_pushed_is_fetched_by_tag_and_by_digest() {
 async fn the_same_bytes_make_the_same_image_everywhere() {
     let (one, other) = (Registry::start().await, Registry::start().await);
     let mut manifests = Vec::new();
-    for (registry, name) in [(&one, "a:1"), (&one, "a:1"), (&one, "b/c:2"), (&other, "a:1")] {
+    for (registry, name) in [
+        (&one, "a:1"),
+        (&one, "a:1"),
+        (&one, "b/c:2"),
+        (&other, "a:1"),
+    ] {
         let tag = image(&format!("oci:{}/{name}", registry.address()));
-        let pushed = plain(registry.address()).build().push(component("same"), &tag).await.unwrap();
-        let ImageRef::Oci(reference) = pushed.image else { panic!("{name}") };
+        let pushed = plain(registry.address())
+            .build()
+            .push(component("same"), &tag)
+            .await
+            .unwrap();
+        let ImageRef::Oci(reference) = pushed.image else {
+            panic!("{name}")
+        };
         manifests.push(reference.digest().unwrap());
     }
-    assert!(manifests.iter().all(|manifest| *manifest == manifests[0]), "{manifests:?}");
+    assert!(
+        manifests.iter().all(|manifest| *manifest == manifests[0]),
+        "{manifests:?}"
+    );
 }
 
 #[tokio::test]
@@ -70,15 +87,23 @@ async fn a_tag_that_moves_does_not_move_what_was_resolved() {
         assert_eq!(fetched.digest, Digest::of(&component("two")));
     }
     // Whoever was told to run the first never gets the second.
-    let refused = artifacts.fetch(&tag, Digest::of(&component("three"))).await.unwrap_err();
-    assert!(matches!(refused, FetchError::Mismatch { .. }), "{refused:?}");
+    let refused = artifacts
+        .fetch(&tag, Digest::of(&component("three")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, FetchError::Mismatch { .. }),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
 async fn while_the_registry_is_down_the_cache_serves() {
     let mut registry = Registry::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let builder = plain(registry.address()).cache(folder.path()).attempts(std::num::NonZeroU32::MIN);
+    let builder = plain(registry.address())
+        .cache(folder.path())
+        .attempts(std::num::NonZeroU32::MIN);
     let artifacts = builder.clone().build();
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));
     let bytes = component("greeter");
@@ -89,19 +114,44 @@ async fn while_the_registry_is_down_the_cache_serves() {
 
     // Another process, with the same folder.
     let artifacts = builder.clone().build();
-    for (name, expected) in [(&pushed.image, None), (&pushed.image, Some(pushed.digest)), (&tag, Some(pushed.digest))] {
+    for (name, expected) in [
+        (&pushed.image, None),
+        (&pushed.image, Some(pushed.digest)),
+        (&tag, Some(pushed.digest)),
+    ] {
         let fetched = artifacts.fetch(name, expected).await.unwrap();
-        assert_eq!((&fetched.bytes[..], fetched.origin), (&bytes[..], Origin::Cache));
+        assert_eq!(
+            (&fetched.bytes[..], fetched.origin),
+            (&bytes[..], Origin::Cache)
+        );
     }
-    for error in [artifacts.fetch(&tag, None).await.unwrap_err(), artifacts.resolve(&tag).await.unwrap_err()] {
-        assert!(matches!(error, FetchError::Registry(RegistryError::Unreachable { .. })), "{error:?}");
+    for error in [
+        artifacts.fetch(&tag, None).await.unwrap_err(),
+        artifacts.resolve(&tag).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(
+                error,
+                FetchError::Registry(RegistryError::Unreachable { .. })
+            ),
+            "{error:?}"
+        );
     }
     let unknown = image(&format!("oci:{}/greeter:2", registry.address()));
     let lenient = builder.tags(Tags::LastKnownWhenDown).build();
-    assert_eq!(lenient.fetch(&tag, None).await.unwrap().digest, pushed.digest);
+    assert_eq!(
+        lenient.fetch(&tag, None).await.unwrap().digest,
+        pushed.digest
+    );
     assert_eq!(lenient.resolve(&tag).await.unwrap(), pushed);
     let error = lenient.fetch(&unknown, None).await.unwrap_err();
-    assert!(matches!(error, FetchError::Registry(RegistryError::Unreachable { .. })), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            FetchError::Registry(RegistryError::Unreachable { .. })
+        ),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -116,8 +166,14 @@ async fn a_registry_that_restarts_meanwhile_is_waited_for() {
 
     registry.kill();
     let again = image(&format!("oci:{}/greeter:2", registry.address()));
-    let (pushed, ()) = tokio::join!(artifacts.push(component("another"), &again), registry.restart());
-    assert_eq!(artifacts.fetch(&again, None).await.unwrap().digest, pushed.unwrap().digest);
+    let (pushed, ()) = tokio::join!(
+        artifacts.push(component("another"), &again),
+        registry.restart()
+    );
+    assert_eq!(
+        artifacts.fetch(&again, None).await.unwrap().digest,
+        pushed.unwrap().digest
+    );
 }
 
 #[tokio::test]
@@ -125,11 +181,17 @@ async fn what_is_not_there_is_told() {
     let registry = Registry::start().await;
     let artifacts = plain(registry.address()).build();
     let tag = |text: &str| image(&format!("oci:{}/{text}", registry.address()));
-    artifacts.push(component("greeter"), &tag("greeter:1")).await.unwrap();
+    artifacts
+        .push(component("greeter"), &tag("greeter:1"))
+        .await
+        .unwrap();
     let digest = Digest::of(b"never pushed");
     for name in ["greeter:2", "nobody:1", &format!("greeter@{digest}")] {
         let error = artifacts.fetch(&tag(name), None).await.unwrap_err();
-        assert!(matches!(error, FetchError::Registry(RegistryError::NotFound { .. })), "{error:?}");
+        assert!(
+            matches!(error, FetchError::Registry(RegistryError::NotFound { .. })),
+            "{error:?}"
+        );
         assert!(error.to_string().contains(name), "{error}");
     }
 }
@@ -143,10 +205,20 @@ async fn a_large_one_tells_how_far_it_is() {
     let tag = image(&format!("oci:{}/large:1", registry.address()));
     artifacts.push(bytes.clone(), &tag).await.unwrap();
     let mut steps = Vec::new();
-    let fetched = artifacts.fetch_with(&tag, None, |progress| steps.push(progress)).await.unwrap();
+    let fetched = artifacts
+        .fetch_with(&tag, None, |progress| steps.push(progress))
+        .await
+        .unwrap();
     assert_eq!(fetched.bytes, bytes);
-    assert!(steps.len() > 2 && steps.is_sorted_by_key(|step| step.received), "{steps:?}");
-    assert!(steps.iter().all(|step| step.size == Some(bytes.len() as u64) && step.received <= bytes.len() as u64));
+    assert!(
+        steps.len() > 2 && steps.is_sorted_by_key(|step| step.received),
+        "{steps:?}"
+    );
+    assert!(
+        steps.iter().all(
+            |step| step.size == Some(bytes.len() as u64) && step.received <= bytes.len() as u64
+        )
+    );
 }
 
 #[tokio::test]
@@ -157,7 +229,10 @@ async fn an_inspection_tells_what_it_is() {
     let pushed = artifacts.push(component("greeter"), &tag).await.unwrap();
     let found = artifacts.inspect(&tag).await.unwrap();
     assert_eq!(found.resolved, pushed);
-    assert_eq!((found.kind, found.media_type.as_deref()), (WasmKind::Component, Some("application/wasm")));
+    assert_eq!(
+        (found.kind, found.media_type.as_deref()),
+        (WasmKind::Component, Some("application/wasm"))
+    );
     let names = found.names.unwrap();
     assert_eq!(names.imports, ["example:clock/now@1.0.0"]);
     assert_eq!(names.exports, ["example:greeter/api@1.0.0"]);
@@ -169,7 +244,8 @@ async fn what_can_not_be_pushed_says_why() {
     let artifacts = plain(registry.address()).max_size(ByteSize::kib(1)).build();
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));
     let pinned = image(&format!("{tag}@{}", Digest::of(b"")));
-    let push = async |bytes: Vec<u8>, image: &ImageRef| artifacts.push(bytes, image).await.unwrap_err();
+    let push =
+        async |bytes: Vec<u8>, image: &ImageRef| artifacts.push(bytes, image).await.unwrap_err();
 
     let error = push(component("a"), &image("file:a.wasm")).await;
     assert!(matches!(error, PushError::NotARegistry { .. }), "{error:?}");
@@ -180,5 +256,8 @@ async fn what_can_not_be_pushed_says_why() {
     let error = push(large_component(4 << 10), &tag).await;
     assert!(matches!(error, PushError::TooLarge { .. }), "{error:?}");
     let error = artifacts.fetch(&tag, None).await.unwrap_err();
-    assert!(matches!(error, FetchError::Registry(RegistryError::NotFound { .. })), "{error:?}");
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::NotFound { .. })),
+        "{error:?}"
+    );
 }

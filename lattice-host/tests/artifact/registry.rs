@@ -33,7 +33,10 @@ impl Registry {
         Self::start_with(|directory| {
             let path = directory.join("htpasswd");
             fs::write(&path, HTPASSWD).expect("a file for the registry");
-            format!("auth:\n  htpasswd:\n    realm: tests\n    path: {}\n", path.display())
+            format!(
+                "auth:\n  htpasswd:\n    realm: tests\n    path: {}\n",
+                path.display()
+            )
         })
         .await
     }
@@ -41,12 +44,17 @@ impl Registry {
     /// Over HTTPS, with this certificate and key (PEM).
     pub(crate) async fn https(certificate: &str, key: &str) -> Self {
         Self::start_with(|directory| {
-            let [certificate, key] = [("certificate.pem", certificate), ("key.pem", key)].map(|(name, text)| {
-                let path = directory.join(name);
-                fs::write(&path, text).expect("a file for the registry");
-                path
-            });
-            format!("  tls:\n    certificate: {}\n    key: {}\n", certificate.display(), key.display())
+            let [certificate, key] =
+                [("certificate.pem", certificate), ("key.pem", key)].map(|(name, text)| {
+                    let path = directory.join(name);
+                    fs::write(&path, text).expect("a file for the registry");
+                    path
+                });
+            format!(
+                "  tls:\n    certificate: {}\n    key: {}\n",
+                certificate.display(),
+                key.display()
+            )
         })
         .await
     }
@@ -54,7 +62,12 @@ impl Registry {
     async fn start_with(more: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the registry");
         let more = more(directory.path());
-        let mut registry = Self { directory, address: "127.0.0.1:0".into(), more, child: None };
+        let mut registry = Self {
+            directory,
+            address: "127.0.0.1:0".into(),
+            more,
+            child: None,
+        };
         registry.restart().await;
         registry
     }
@@ -105,8 +118,16 @@ impl Registry {
                 let end = rest.find([',', '"', ' ', '\n']);
                 return rest[..end.unwrap_or(rest.len())].to_owned();
             }
-            let gone = self.child.as_mut().expect("just started").try_wait().expect("its status");
-            assert!(gone.is_none() && Instant::now() < deadline, "the registry didn't start ({gone:?}):\n{text}");
+            let gone = self
+                .child
+                .as_mut()
+                .expect("just started")
+                .try_wait()
+                .expect("its status");
+            assert!(
+                gone.is_none() && Instant::now() < deadline,
+                "the registry didn't start ({gone:?}):\n{text}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -128,7 +149,17 @@ fn binary() -> PathBuf {
         return named.into();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/registry.sh");
-    let said = Command::new("sh").arg(script).stderr(Stdio::inherit()).output().expect("a shell");
-    assert!(said.status.success(), "no registry to test with: set OCI_REGISTRY to one");
-    String::from_utf8(said.stdout).expect("a path").trim().into()
+    let said = Command::new("sh")
+        .arg(script)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("a shell");
+    assert!(
+        said.status.success(),
+        "no registry to test with: set OCI_REGISTRY to one"
+    );
+    String::from_utf8(said.stdout)
+        .expect("a path")
+        .trim()
+        .into()
 }

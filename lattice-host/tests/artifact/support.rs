@@ -39,11 +39,16 @@ pub(crate) fn plain(address: &str) -> ArtifactsBuilder {
 
 pub(crate) fn cached_file(cache: &Path, digest: Digest) -> std::path::PathBuf {
     let name = digest.to_string();
-    cache.join("sha256").join(name.trim_start_matches("sha256:"))
+    cache
+        .join("sha256")
+        .join(name.trim_start_matches("sha256:"))
 }
 
 /// The error and its causes, as a person would see them.
 pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
