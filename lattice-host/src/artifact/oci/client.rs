@@ -1,6 +1,9 @@
-//! One request to one registry, and what its failure means.
+//! One request to one registry.
 
-use super::manifest::{ACCEPTED, Layer, MANIFEST, Written, brief};
+use super::{
+    manifest::{ACCEPTED, Layer, MANIFEST, Written},
+    request::Request,
+};
 use crate::artifact::{
     Credentials, Digest, OciRef, RegistryError,
     digest::Hasher,
@@ -13,11 +16,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use oci_client::{
     Client as Protocol, Reference, RegistryOperation,
     client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
-    errors::{DigestError, OciDistributionError as Failure, OciErrorCode},
-    secrets::RegistryAuth,
+    errors::OciDistributionError as Failure,
 };
 use rustls::pki_types::{CertificateDer, pem, pem::PemObject as _};
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Speaks with registries.
@@ -31,13 +33,6 @@ pub(super) struct Client {
 pub(super) struct Received {
     bytes: Vec<u8>,
     hasher: Hasher,
-}
-
-/// Who asks whom for what; by which failures are told.
-struct Request<'a> {
-    image: &'a OciRef,
-    reference: Reference,
-    credentials: Credentials,
 }
 
 impl Client {
@@ -105,10 +100,14 @@ impl Client {
                 None if received.is_whole(layer) => return Ok(()),
                 // All of it is here; whether it is right is for its digest to say.
                 Some(Err(_)) if received.is_whole(layer) => return Ok(()),
-                Some(Err(error)) => return Err(request.broken(received, error)),
-                None => return Err(request.broken(received, io::ErrorKind::UnexpectedEof.into())),
+                Some(Err(error)) => return Err(request.broken(received.size(), error)),
+                None => {
+                    return Err(
+                        request.broken(received.size(), io::ErrorKind::UnexpectedEof.into())
+                    );
+                }
             }
-            seen(received.bytes.len() as u64);
+            seen(received.size());
         }
     }
 
@@ -120,7 +119,7 @@ impl Client {
         received: &mut Received,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, Failure> {
         let digest = layer.digest.to_string();
-        let (image, offset) = (&request.reference, received.bytes.len() as u64);
+        let (image, offset) = (&request.reference, received.size());
         if offset > 0 {
             match self
                 .protocol
@@ -249,21 +248,6 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
     Ok(read.into_iter().map(certificate).collect())
 }
 
-/// Whether it all came from a certificate that isn't believed.
-fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
-    // What an I/O error holds is not among its sources, only the sources of that are.
-    if let Some(held) = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        return is_of_certificate(held);
-    }
-    match error.downcast_ref::<rustls::Error>() {
-        Some(error) => matches!(error, rustls::Error::InvalidCertificate(_)),
-        None => error.source().is_some_and(is_of_certificate),
-    }
-}
-
 /// Docker's helpers are programs: they are given the time that a registry has.
 async fn from_docker(registry: &str, silence: Duration) -> Result<Credentials, RegistryError> {
     let failed = |source: Cause| RegistryError::DockerConfig {
@@ -292,7 +276,7 @@ async fn from_docker(registry: &str, silence: Duration) -> Result<Credentials, R
 impl Received {
     /// `None` when it is more than the layer has.
     fn take(&mut self, bytes: &[u8], layer: &Layer) -> Option<()> {
-        let total = self.bytes.len() as u64 + bytes.len() as u64;
+        let total = self.size() + bytes.len() as u64;
         if total > layer.size.as_u64() {
             return None;
         }
@@ -301,8 +285,12 @@ impl Received {
         Some(())
     }
 
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     fn is_whole(&self, layer: &Layer) -> bool {
-        self.bytes.len() as u64 == layer.size.as_u64()
+        self.size() == layer.size.as_u64()
     }
 
     pub(super) fn finish(self, image: &OciRef, layer: &Layer) -> Result<Bytes, RegistryError> {
@@ -316,173 +304,5 @@ impl Received {
             expected: layer.digest,
             found,
         })
-    }
-}
-
-impl Request<'_> {
-    fn registry(&self) -> String {
-        self.image.registry().into()
-    }
-
-    fn auth(&self) -> RegistryAuth {
-        match &self.credentials {
-            Credentials::Anonymous => RegistryAuth::Anonymous,
-            Credentials::Basic { user, password } => {
-                RegistryAuth::Basic(user.clone(), password.clone())
-            }
-            Credentials::Bearer { token } => RegistryAuth::Bearer(token.clone()),
-        }
-    }
-
-    fn silent(&self, after: Duration) -> RegistryError {
-        RegistryError::Silent {
-            registry: self.registry(),
-            after,
-        }
-    }
-
-    fn broken(&self, received: &Received, error: io::Error) -> RegistryError {
-        RegistryError::Broken {
-            registry: self.registry(),
-            image: self.image.to_string(),
-            received: received.bytes.len() as u64,
-            source: Arc::new(error),
-        }
-    }
-
-    fn oversized(&self, layer: &Layer) -> RegistryError {
-        RegistryError::Oversized {
-            registry: self.registry(),
-            image: self.image.to_string(),
-            declared: layer.size.as_u64(),
-        }
-    }
-
-    fn damaged(&self, expected: Digest, found: Digest) -> RegistryError {
-        RegistryError::Damaged {
-            registry: self.registry(),
-            image: self.image.to_string(),
-            expected,
-            found,
-        }
-    }
-
-    fn not_found(&self) -> RegistryError {
-        RegistryError::NotFound {
-            image: self.image.to_string(),
-        }
-    }
-
-    fn unauthorized(&self) -> RegistryError {
-        let (registry, repository) = (self.registry(), self.image.repository().into());
-        let user = match &self.credentials {
-            Credentials::Anonymous => {
-                return RegistryError::CredentialsNeeded {
-                    registry,
-                    repository,
-                };
-            }
-            Credentials::Basic { user, .. } => format!("`{user}`"),
-            Credentials::Bearer { .. } => "the token".into(),
-        };
-        RegistryError::CredentialsRefused {
-            registry,
-            repository,
-            user,
-        }
-    }
-
-    fn protocol(&self, error: io::Error) -> RegistryError {
-        RegistryError::Protocol {
-            registry: self.registry(),
-            source: Arc::new(error),
-        }
-    }
-
-    fn failed(&self, failure: Failure) -> RegistryError {
-        let registry = self.registry();
-        match failure {
-            Failure::UnauthorizedError { .. } | Failure::AuthenticationFailure(_) => {
-                self.unauthorized()
-            }
-            Failure::ServerError { code, message, .. } => self.status(code, &message),
-            Failure::RegistryError { envelope, .. } => {
-                let first = envelope.errors.into_iter().next();
-                match first.map(|error| (error.code, error.message)) {
-                    Some((code, message)) => self.refused(&code, &message),
-                    None => RegistryError::Refused {
-                        registry,
-                        message: "without a reason".into(),
-                    },
-                }
-            }
-            Failure::ImageManifestNotFoundError(_) => self.not_found(),
-            Failure::RequestError(error) => match error.status() {
-                Some(status) => self.status(status.as_u16(), ""),
-                None if is_of_certificate(&error) => RegistryError::Untrusted {
-                    registry,
-                    source: Arc::new(error),
-                },
-                None if error.is_connect() => RegistryError::Unreachable {
-                    registry,
-                    source: Arc::new(error),
-                },
-                None if error.is_decode() || error.is_builder() || error.is_redirect() => {
-                    RegistryError::Protocol {
-                        registry,
-                        source: Arc::new(error),
-                    }
-                }
-                None => self.broken(&Received::default(), io::Error::other(error)),
-            },
-            Failure::DigestError(DigestError::VerificationError { expected, actual }) => {
-                match (expected.parse(), actual.parse()) {
-                    (Ok(expected), Ok(found)) => self.damaged(expected, found),
-                    _ => self.protocol(io::Error::other(format!(
-                        "{} is not {}",
-                        brief(&actual),
-                        brief(&expected)
-                    ))),
-                }
-            }
-            other => RegistryError::Protocol {
-                registry,
-                source: Arc::new(other),
-            },
-        }
-    }
-
-    fn status(&self, status: u16, message: &str) -> RegistryError {
-        let (registry, message) = (self.registry(), brief(message));
-        match status {
-            401 | 403 => self.unauthorized(),
-            404 => self.not_found(),
-            408 | 429 | 500.. => RegistryError::Failing {
-                registry,
-                status,
-                message,
-            },
-            _ => RegistryError::Refused {
-                registry,
-                message: format!("status {status} {message}"),
-            },
-        }
-    }
-
-    /// By the code in the body: the library doesn't tell the status of such an answer.
-    fn refused(&self, code: &OciErrorCode, message: &str) -> RegistryError {
-        match code {
-            OciErrorCode::Unauthorized | OciErrorCode::Denied => self.unauthorized(),
-            OciErrorCode::ManifestUnknown
-            | OciErrorCode::ManifestBlobUnknown
-            | OciErrorCode::BlobUnknown
-            | OciErrorCode::NameUnknown
-            | OciErrorCode::NotFound => self.not_found(),
-            OciErrorCode::Toomanyrequests => self.status(429, message),
-            _ => RegistryError::Refused {
-                registry: self.registry(),
-                message: brief(message),
-            },
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod client;
 mod flights;
 mod manifest;
+mod request;
 mod retry;
 
 use super::{
