@@ -8,7 +8,8 @@ use lattice_core::{
     store::{Incarnation, Revision},
     types::Digest,
     wire::{
-        Beat, CallEnvelope, Discovered, FunctionKey, Origin, Served, Source, TraceContext, Versions,
+        Beat, CallEnvelope, Discovered, Duty, FunctionKey, Origin, Served, Source, Tally,
+        TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
