@@ -64,7 +64,7 @@
 //!
 //! # Features
 //!
-//! * `disk` (default): a store in a file, for [`Lattice::local`].
+//! * `disk` (default): a store in a file, for [`Lattice::local`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
 //! * `test-util`: fault injection, and the suites that every bus and store must pass.
 
