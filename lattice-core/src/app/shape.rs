@@ -33,6 +33,26 @@ pub(super) struct Shaped {
     pub(super) manifest: Option<AppManifest>,
     /// What does not fit.
     pub(super) found: Vec<Misshapen>,
+    /// The parts that were taken out.
+    cut: BTreeSet<ManifestPath>,
+}
+
+impl Shaped {
+    /// Where a part of the manifest stands in the text: items that were taken out before it count there.
+    pub(super) fn in_text(&self, path: &ManifestPath) -> ManifestPath {
+        let mut found = ManifestPath::default();
+        for step in &path.0 {
+            found = match step {
+                Step::Field(name) => found.field(name),
+                Step::Item(at) => {
+                    let items = (0..).map(|item| found.item(item));
+                    let left = items.filter(|item| !self.cut.contains(item)).nth(*at);
+                    left.unwrap_or_else(|| found.item(*at))
+                }
+            };
+        }
+        found
+    }
 }
 
 /// The manifest that a tree says, and everything that does not fit.
@@ -46,7 +66,11 @@ pub(super) fn read(mut tree: Node) -> Shaped {
         let error = match AppManifest::deserialize(&tree) {
             Ok(manifest) => {
                 let manifest = Some(manifest);
-                return Shaped { manifest, found };
+                return Shaped {
+                    manifest,
+                    found,
+                    cut,
+                };
             }
             Err(error) => error,
         };
@@ -56,7 +80,11 @@ pub(super) fn read(mut tree: Node) -> Shaped {
         }
         if found.len() >= MAX_PROBLEMS || !tree.cut(&path) {
             let manifest = None;
-            return Shaped { manifest, found };
+            return Shaped {
+                manifest,
+                found,
+                cut,
+            };
         }
         cut.insert(path);
     }
@@ -178,9 +206,22 @@ impl<'de> de::Deserializer<'de> for &'de Node {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misshapen> {
+        match self.value {
+            Value::Table(_) => self.deserialize_any(visitor),
+            // Serde would take a list for the fields in their order.
+            _ => Err(self.wrong_type(&"a table")),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
+        seq tuple tuple_struct map identifier ignored_any
     }
 }
 

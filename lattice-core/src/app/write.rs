@@ -18,6 +18,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long this process's replica may lag its own write, or someone's that was faster.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
+/// What is known of a commit that holds.
+enum Held {
+    /// Its last write has this revision.
+    At(Revision),
+    /// What it deleted is gone; its answer was lost.
+    Gone,
+}
+
 /// One commit, until it is known whether it holds.
 pub(super) struct Writing<'a> {
     pub(super) connection: &'a Connection,
@@ -38,19 +46,24 @@ impl Writing<'_> {
         if incarnation != self.desired.incarnation {
             return Err(ApplyError::Behind);
         }
-        let revision = self.commit().await?;
-        let has_seen = |table: &LinkTable| table.has_seen(incarnation, revision);
-        let until = Instant::now() + SEEN_WITHIN;
-        if self.connection.replica.until(until, has_seen).await {
-            Ok(revision)
-        } else {
+        let held = self.commit().await?;
+        let replica = &self.connection.replica;
+        let has_seen = |table: &LinkTable| match held {
+            Held::At(revision) => table.has_seen(incarnation, revision),
+            Held::Gone => !replica.desired().apps.contains_key(self.app),
+        };
+        if !replica.until(Instant::now() + SEEN_WITHIN, has_seen).await {
             let app = self.app.clone();
-            Err(ApplyError::NotSeen { app })
+            return Err(ApplyError::NotSeen { app });
         }
+        Ok(match held {
+            Held::At(revision) => revision,
+            Held::Gone => replica.desired().revision,
+        })
     }
 
     /// Commits, and again while the answer is lost: what was written already is not as the next attempt expects it.
-    async fn commit(&self) -> Result<Revision, ApplyError> {
+    async fn commit(&self) -> Result<Held, ApplyError> {
         let deadline = Instant::now() + PATIENCE;
         let mut may_hold = false;
         loop {
@@ -61,10 +74,10 @@ impl Writing<'_> {
                 .commit(self.ops.clone())
                 .await
             {
-                Ok(revision) => return Ok(revision),
+                Ok(revision) => return Ok(Held::At(revision)),
                 Err(CommitError::Conflict { key }) => {
                     return match self.holds(may_hold).await {
-                        Some(revision) => Ok(revision),
+                        Some(held) => Ok(held),
                         None => Err(self.conflict(key).await),
                     };
                 }
@@ -76,8 +89,8 @@ impl Writing<'_> {
                 Err(CommitError::Store(source)) if !may_hold => return Err(self.failed(source)),
                 Err(CommitError::Store(_)) => {}
             }
-            if let Some(revision) = self.holds(may_hold).await {
-                return Ok(revision);
+            if let Some(held) = self.holds(may_hold).await {
+                return Ok(held);
             }
             if Instant::now() >= deadline {
                 let app = self.app.clone();
@@ -87,15 +100,15 @@ impl Writing<'_> {
         }
     }
 
-    /// The revision of this commit, when an answer was lost and reading back tells that it holds.
-    async fn holds(&self, may_hold: bool) -> Option<Revision> {
+    /// What there is of this commit, when an answer was lost and reading back tells that it holds.
+    async fn holds(&self, may_hold: bool) -> Option<Held> {
         let last = self.ops.last().filter(|_| may_hold)?;
         let store = self.connection.records.store();
         let entry = store.read(last.key.clone()).await.ok()?;
         match (&last.value, entry) {
-            (Some(ours), Some(entry)) if entry.value == *ours => Some(entry.revision),
+            (Some(ours), Some(entry)) if entry.value == *ours => Some(Held::At(entry.revision)),
             // A deletion of what was expected to be there, and is not: nobody else has deleted it more than we have.
-            (None, None) => Some(self.desired.revision),
+            (None, None) => Some(Held::Gone),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use crate::*;
 use futures_util::future::join_all;
 use lattice_core::{
-    app::{ApplyError, Thing},
+    app::Thing,
     link::{Link, LinkEntry},
 };
 
@@ -85,18 +85,6 @@ async fn what_a_person_put_is_taken_over_only_when_it_is_the_same() {
         applied.plan.change[0].differences[0].to_string(),
         "target: \"back\" -> \"other\""
     );
-}
-
-/// Applies, and again when someone was faster.
-async fn in_the_end(lattice: &Lattice, app: &App) {
-    for _ in 0..20 {
-        match lattice.apply(app).await {
-            Ok(_) => return,
-            Err(ApplyError::Conflict { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("others were faster 20 times");
 }
 
 #[tokio::test(start_paused = true)]
