@@ -164,13 +164,13 @@ impl Part {
 
     fn step_replicas(&mut self, moment: Moment, desk: &mut Desk) {
         self.lease.give_back(&self.id, desk);
-        let Some(generation) = self.generation() else {
+        let Some(wanted) = &self.wanted else {
             return;
         };
-        let need = self.need();
+        let (generation, need) = (wanted.generation, self.need());
+        let taken_over = self.others.have_taken_over(wanted.placement.replicas, need);
         self.owed = self.owed.min(self.serving().saturating_sub(need));
-        let own_done = self.serving_of(generation) >= need;
-        if moment.leave || (own_done && self.others.have_taken_over()) {
+        if moment.leave || (taken_over && self.serving_of(generation) >= need) {
             self.owed = 0;
         }
         if moment.quiet {

@@ -1,7 +1,7 @@
 //! The other hosts that hold slots of a component: whether they have taken over, and whose turn it is in an update.
 
 use super::{Generation, Tally};
-use crate::name::HostId;
+use crate::{desired::Replicas, name::HostId};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
@@ -80,8 +80,12 @@ impl Others {
         };
     }
 
-    /// Whether every other host serves its whole share.
-    pub(super) fn have_taken_over(&self) -> bool {
+    /// Whether every slot has a host and every other host serves its whole share.
+    pub(super) fn have_taken_over(&self, slots: Replicas, own: usize) -> bool {
+        let nobody = self.holders.is_empty() && own == 0;
+        if nobody && slots != Replicas::Exactly(0) {
+            return false;
+        }
         self.holders
             .values()
             .all(|holder| holder.confirmed >= BEATS)
