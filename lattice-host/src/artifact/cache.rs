@@ -246,5 +246,6 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "cache_tests.rs"]
 mod tests;

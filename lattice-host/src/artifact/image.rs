@@ -317,5 +317,6 @@ impl TryFrom<String> for ImageRef {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "image_tests.rs"]
 mod tests;

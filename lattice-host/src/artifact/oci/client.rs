@@ -97,9 +97,8 @@ impl Client {
                 Some(Ok(bytes)) => received
                     .take(&bytes, layer)
                     .ok_or_else(|| request.oversized(layer))?,
-                None if received.is_whole(layer) => return Ok(()),
-                // All of it is here; whether it is right is for its digest to say.
-                Some(Err(_)) if received.is_whole(layer) => return Ok(()),
+                // Whether it is right is for its digest to say, however the connection ends.
+                None | Some(Err(_)) if received.is_whole(layer) => return Ok(()),
                 Some(Err(error)) => return Err(request.broken(received.size(), error)),
                 None => {
                     return Err(

@@ -159,9 +159,9 @@ fn wasm_entry(entries: &[Entry]) -> Result<Digest, LayoutError> {
             .is_some_and(|platform| platform.architecture == "wasm")
     };
     let mut of_wasm = entries.iter().filter(is_wasm);
-    let entry = match (of_wasm.next(), of_wasm.next(), entries) {
-        (Some(entry), None, _) | (None, _, [entry]) => entry,
-        _ => return Err(LayoutError::Platforms(platforms_of(entries))),
+    let ((Some(entry), None, _) | (None, _, [entry])) = (of_wasm.next(), of_wasm.next(), entries)
+    else {
+        return Err(LayoutError::Platforms(platforms_of(entries)));
     };
     entry
         .digest
@@ -281,5 +281,6 @@ pub(super) fn write(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "manifest_tests.rs"]
 mod tests;

@@ -41,6 +41,7 @@ fn pause(failures: u32) -> Duration {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use tokio::time::Instant;
