@@ -133,6 +133,12 @@ impl Desired {
     pub(crate) fn apply(&mut self, event: DesiredEvent) {
         match event {
             DesiredEvent::Begin(incarnation, revision) => {
+                // Writes of other keys don't count: only what was written since says that somebody wants it so.
+                let revision = if incarnation == self.incarnation {
+                    revision.min(self.revision)
+                } else {
+                    Revision::default()
+                };
                 *self = Self {
                     incarnation,
                     revision,

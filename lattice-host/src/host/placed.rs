@@ -57,7 +57,9 @@ impl Placed {
             return Err(RuntimeError::new("it is no actor"));
         };
         let bytes = self.bytes(image, *digest).await?;
+        let host = self.loader.node.host_id().as_str();
         let mut actor = Actor::from_bytes(bytes)
+            .env("LATTICE_HOST", host)
             .limits(with(self.loader.limits, limits))
             .instances(match instance {
                 InstanceMode::Warm => Instances::warm(),
