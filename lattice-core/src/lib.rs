@@ -74,6 +74,7 @@ pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod call;
+pub mod constellation;
 pub mod desired;
 mod lattice;
 pub mod link;
