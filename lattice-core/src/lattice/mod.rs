@@ -13,6 +13,7 @@ pub(crate) use connection::Connection;
 use crate::{
     bus::BusError,
     call::{CallError, Ran},
+    constellation::Constellation,
     desired::{Desired, DesiredWatch},
     link::Links,
     name::{ComponentId, LatticeName},
@@ -20,7 +21,10 @@ use crate::{
     replica::Replica,
     serve::Service,
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout_at},
@@ -30,8 +34,10 @@ use tokio::{
 #[derive(Clone)]
 pub struct Lattice(Arc<Shared>);
 
-struct Shared {
-    connection: Arc<Connection>,
+pub(crate) struct Shared {
+    pub(crate) connection: Arc<Connection>,
+    /// Once somebody has asked for it.
+    pub(crate) constellation: OnceLock<Constellation>,
     /// For calls and services of this process that belong to no host.
     node: OnceCell<Node>,
     beside: Beside,
@@ -117,6 +123,10 @@ impl Lattice {
     /// The lattice's links.
     pub fn links(&self) -> &Links {
         &self.0.connection.links
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
     }
 
     pub(crate) fn connection(&self) -> &Connection {

@@ -5,7 +5,6 @@ use crate::{
     bus::Subscription,
     constellation::{ComponentStatus, Phase},
     name::ComponentId,
-    replica::ReplicaState,
     wire::{Body as _, ComponentReport, FrameWriter, Kind, Lane, Latency, Report, ReportWanted},
 };
 use bytes::{BufMut as _, Bytes};
@@ -103,7 +102,11 @@ pub(super) async fn report(node: Arc<Inner>) {
         tokio::select! {
             () = sleep_until(due) => windows.turn(),
             () = node.statuses.news.notified() => sleep_until(soonest).await,
-            () = node.asked(&mut wanted) => sleep_until(soonest).await,
+            () = node.asked(&mut wanted) => {
+                // Whoever looks for the first time has heard no beat either.
+                node.news.notify_one();
+                sleep_until(soonest).await;
+            }
         }
     }
 }
@@ -194,7 +197,7 @@ impl Inner {
             memory: resident_memory(),
             incarnation: store.incarnation,
             revision: store.revision,
-            follows_store: store.state == ReplicaState::Following,
+            follows_store: store.state.is_live(),
             left_out,
             components: Vec::new(),
         }
