@@ -57,6 +57,7 @@
 //! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`] |
 //! | what can go wrong with a call | [`call::CallError`] |
 //! | what should run: manifests, plans, records | [`app`], [`desired`] |
+//! | the whole as a person sees it: views, changes, explanations, drawings | [`constellation`] |
 //! | serving | [`serve::Service`], [`node`] |
 //! | keys and tags | [`auth`] |
 //! | a bus or store of your own, faults for tests | [`bus`], [`store`]; feature `test-util` for `FaultBus`, `FaultStore` and the conformance suites |
@@ -74,6 +75,7 @@ pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod call;
+pub mod constellation;
 pub mod desired;
 pub mod keeper;
 mod lattice;

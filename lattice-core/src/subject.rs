@@ -5,6 +5,8 @@
 //! lattice.<lattice>.host.<host>.<epoch>.control         host-control frames, from hosts only
 //! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host: from which peer, to which frame
 //! lattice.<lattice>.beat                                beats and goodbyes, to everyone
+//! lattice.<lattice>.report                              reports, to whoever looks
+//! lattice.<lattice>.report.wanted                       "report at once", to every host
 //! lattice.<lattice>.serves.<component>                  "who serves this?", a queue group
 //! ```
 
@@ -103,6 +105,16 @@ impl Subjects {
     /// Where beats and goodbyes go.
     pub fn beat(&self) -> Subject {
         Subject(format!("{}.beat", self.prefix).into())
+    }
+
+    /// Where reports go.
+    pub fn report(&self) -> Subject {
+        Subject(format!("{}.report", self.prefix).into())
+    }
+
+    /// Where whoever looks asks for reports.
+    pub fn report_wanted(&self) -> Subject {
+        Subject(format!("{}.report.wanted", self.prefix).into())
     }
 
     /// Where the hosts that serve `component` answer for it.

@@ -1,17 +1,21 @@
 use crate::allocation::bounded;
 use bytes::Bytes;
-use lattice_core::wire::{Beat, Body, Discover, Discovered, Goodbye, Kind, Probe, ProbeAck};
+use lattice_core::wire::{
+    Beat, Body, Discover, Discovered, Goodbye, Kind, Probe, ProbeAck, Report, ReportWanted,
+};
 use std::fmt::Debug;
 
 /// Any bytes are a body: the first says of which kind.
 pub fn body(input: &[u8]) {
-    const KINDS: [Kind; 6] = [
+    const KINDS: [Kind; 8] = [
         Kind::Beat,
         Kind::Goodbye,
         Kind::Discover,
         Kind::Discovered,
         Kind::Probe,
         Kind::ProbeAck,
+        Kind::Report,
+        Kind::ReportWanted,
     ];
     if let Some((first, rest)) = input.split_first() {
         of_kind(KINDS[usize::from(*first) % KINDS.len()], rest);
@@ -26,6 +30,8 @@ pub(crate) fn of_kind(kind: Kind, envelope: &[u8]) {
         Kind::Discovered => decoded::<Discovered>(envelope),
         Kind::Probe => decoded::<Probe>(envelope),
         Kind::ProbeAck => decoded::<ProbeAck>(envelope),
+        Kind::Report => decoded::<Report>(envelope),
+        Kind::ReportWanted => decoded::<ReportWanted>(envelope),
         other => panic!("a frame of the reserved kind {other} was opened"),
     }
 }

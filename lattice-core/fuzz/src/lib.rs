@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | [`frame`] | frames, and their envelopes by kind | a frame that opens is what would be written |
 //! | [`call`], [`reply`] | the envelopes of calls and their answers | what was read survives being written |
-//! | [`body`] | beat, goodbye, discover, discovered, probe, probe ack | the same |
+//! | [`body`] | beat, goodbye, discover, discovered, probe, probe ack, report, report wanted | the same |
 //! | [`value`] | arguments and results of many types | read exactly when `postcard` reads it and would write the same |
 //! | [`record`] | links, their status, published types, as they stand in the store | read back the same |
 //! | [`name`] | names, interfaces, functions, store keys | a name is its text, a key says what it is made of |

@@ -18,9 +18,10 @@ pub use job::{Job, Work};
 pub use runtime::{Prepared, Runtime, RuntimeError};
 
 use crate::{
+    constellation::{ComponentStatus, Phase},
     name::ComponentId,
     node::Node,
-    place::plan::{Generation, Status},
+    place::plan::{self, Generation, Status},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Task};
@@ -58,6 +59,29 @@ pub struct Kept {
     pub status: Status,
     /// Why it failed last, if it did.
     pub reason: Option<String>,
+}
+
+impl Kept {
+    /// For the host's reports.
+    fn report(&self) -> ComponentStatus {
+        let phase = match self.status.phase {
+            plan::Phase::Serving => Phase::Serving,
+            plan::Phase::Starting => Phase::Starting,
+            plan::Phase::Updating => Phase::Updating,
+            plan::Phase::HandingOver => Phase::HandingOver,
+            plan::Phase::WaitingForLease => Phase::WaitingForLease,
+            plan::Phase::CrashLooping { failures, .. } => Phase::CrashLooping { failures },
+            plan::Phase::Draining | plan::Phase::Gone => Phase::Draining,
+        };
+        let mut status = ComponentStatus::new(phase);
+        if let Some(newest) = self.status.tallies.last() {
+            status = status.generation(newest.generation);
+        }
+        match &self.reason {
+            Some(reason) => status.reason(reason),
+            None => status,
+        }
+    }
 }
 
 /// What a keeper tells of itself.

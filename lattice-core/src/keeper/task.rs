@@ -312,6 +312,19 @@ impl Task {
         }
     }
 
+    /// Has the host's reports say what has changed since they said `before`.
+    fn report(&self, before: &KeeperState, after: &KeeperState) {
+        for (id, kept) in &after.components {
+            if before.components.get(id) != Some(kept) {
+                self.node.set_status(id, kept.report());
+            }
+        }
+        let gone = before.components.keys();
+        for id in gone.filter(|id| !after.components.contains_key(*id)) {
+            self.node.clear_status(id);
+        }
+    }
+
     /// Publishes what has changed.
     fn tell(&mut self) {
         let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
@@ -326,6 +339,7 @@ impl Task {
             is_stale: self.reconciler.is_stale(),
             is_doubled: self.members.is_settled() && !self.members.counts_me(),
         };
+        self.report(&self.publish.borrow(), &state);
         self.publish.send_if_modified(|published| {
             let is_new = **published != state;
             if is_new {

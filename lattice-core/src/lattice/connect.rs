@@ -23,7 +23,10 @@ use futures_util::future::BoxFuture;
 use std::num::NonZeroUsize;
 #[cfg(feature = "disk")]
 use std::path::{Path, PathBuf};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 use tokio::sync::OnceCell;
 
 /// A connection being prepared: `.await` it.
@@ -271,6 +274,7 @@ impl Connect {
         let connection = Arc::new(Connection::open(parts).await?);
         Ok(Lattice(Arc::new(Shared {
             connection,
+            constellation: OnceLock::new(),
             node: OnceCell::new(),
             beside: Beside::default(),
             seat,

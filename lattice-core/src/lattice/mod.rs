@@ -14,6 +14,7 @@ pub(crate) use presence::Heard;
 use crate::{
     bus::BusError,
     call::{CallError, Ran},
+    constellation::Constellation,
     desired::{Desired, DesiredWatch},
     link::Links,
     name::{ComponentId, LatticeName},
@@ -21,7 +22,10 @@ use crate::{
     replica::Replica,
     serve::Service,
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout_at},
@@ -31,8 +35,10 @@ use tokio::{
 #[derive(Clone)]
 pub struct Lattice(Arc<Shared>);
 
-struct Shared {
-    connection: Arc<Connection>,
+pub(crate) struct Shared {
+    pub(crate) connection: Arc<Connection>,
+    /// Once somebody has asked for it.
+    pub(crate) constellation: OnceLock<Constellation>,
     /// For calls and services of this process that belong to no host.
     node: OnceCell<Node>,
     beside: Beside,
@@ -123,6 +129,10 @@ impl Lattice {
     /// The lattice's links.
     pub fn links(&self) -> &Links {
         &self.0.connection.links
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
     }
 
     pub(crate) fn connection(&self) -> &Connection {

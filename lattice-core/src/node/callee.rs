@@ -138,7 +138,7 @@ impl Inner {
         let for_us = match frame.target() {
             Some(target) => *target == self.origin,
             // Only a question goes to whoever hears it; what runs or ends calls names its receiver.
-            None => frame.kind() == Kind::Discover,
+            None => matches!(frame.kind(), Kind::Discover | Kind::ReportWanted),
         };
         if !for_us {
             self.refuse("a frame for another boot of a host");

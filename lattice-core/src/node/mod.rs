@@ -11,10 +11,12 @@ mod caller;
 mod discovery;
 mod gates;
 mod line;
+mod meter;
 mod outbox;
 mod pending;
 pub(crate) mod presence;
 mod replies;
+mod report;
 mod served;
 mod serving;
 mod upkeep;
@@ -154,6 +156,7 @@ pub(crate) struct Inner {
     /// Ends the calls that run here when the node vanishes.
     end: CancellationToken,
     refused: AtomicU64,
+    statuses: report::Statuses,
 }
 
 impl Node {
@@ -204,6 +207,7 @@ impl Node {
             },
             end: CancellationToken::new(),
             refused: AtomicU64::new(0),
+            statuses: report::Statuses::new(),
             connection,
             origin,
         });
@@ -219,6 +223,7 @@ impl Node {
             tokio::spawn(upkeep::follow_presence(inner.clone())),
             tokio::spawn(upkeep::follow_bus(inner.clone())),
             tokio::spawn(serving::follow_links(inner.clone())),
+            tokio::spawn(report::report(inner.clone())),
         ];
         let tasks = Mutex::new(tasks.map(AbortOnDropHandle::new).into());
         Ok(Self(Arc::new(Owner { inner, tasks })))

@@ -5,6 +5,7 @@
 
 use super::{
     gates::{Gate, Gates},
+    meter::{Meter, Metered},
     pending::Outcome,
 };
 use crate::{
@@ -93,6 +94,7 @@ pub(crate) struct Served {
     /// Ends the calls that still run when the component is taken out of service.
     end: CancellationToken,
     gates: Gates,
+    pub(super) meter: Meter,
 }
 
 /// Whether a component takes calls; only ever grows.
@@ -123,7 +125,7 @@ pub(crate) enum Begun {
     /// The service takes time.
     Running(Running),
     /// It has to wait for its link or its turn first.
-    Waits(Request),
+    Waits(Request, Metered),
 }
 
 /// A call that the service works on.
@@ -131,6 +133,7 @@ pub(crate) struct Running {
     work: BoxFuture<'static, Outcome>,
     link: Option<Arc<Link>>,
     deadline: Instant,
+    metered: Metered,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -162,6 +165,7 @@ impl Served {
             state: AtomicU8::new(State::Serving as u8),
             end: CancellationToken::new(),
             gates: Gates::default(),
+            meter: Meter::new(),
         }
     }
 
@@ -176,6 +180,7 @@ impl Served {
         let before = self.admitted.fetch_add(1, Ordering::SeqCst);
         let place = Place(self.clone());
         if before >= most {
+            self.meter.refused();
             return Err(CallError::Overloaded {
                 component: self.id.clone(),
             });
@@ -188,6 +193,7 @@ impl Served {
         if open {
             Ok(place)
         } else {
+            self.meter.refused();
             Err(self.stopping())
         }
     }
@@ -212,27 +218,29 @@ impl Served {
         match begun {
             Begun::Done(outcome) => outcome,
             Begun::Running(running) => self.answer_of(running).await,
-            Begun::Waits(request) => Box::pin(self.wait_and_run(request)).await,
+            Begun::Waits(request, metered) => Box::pin(self.wait_and_run(request, metered)).await,
         }
     }
 
     /// Runs a call that has a place as far as it goes without waiting.
     pub(crate) fn begin(&self, request: Request, now: Instant) -> Begun {
+        let metered = self.meter.call(now);
         if now >= request.context.deadline {
-            return Begun::Done(Err(CallError::DeadlineExceeded { ran: Ran::No }));
+            let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
+            return Begun::Done(self.meter.end(metered, late));
         }
         if let Some(link) = &request.link
             && !self.gates.is_open(link)
         {
-            return Begun::Waits(request);
+            return Begun::Waits(request, metered.waits());
         }
         match self.running.clone().try_acquire_owned() {
-            Ok(turn) => self.start(request, turn),
-            Err(_) => Begun::Waits(request),
+            Ok(turn) => self.start(request, metered, turn),
+            Err(_) => Begun::Waits(request, metered.waits()),
         }
     }
 
-    async fn wait_and_run(&self, request: Request) -> Outcome {
+    async fn wait_and_run(&self, request: Request, metered: Metered) -> Outcome {
         let deadline = request.context.deadline;
         let waits = async {
             // Before its turn: a link that its provider is slow to accept holds up nobody else.
@@ -245,33 +253,47 @@ impl Served {
             }
         };
         let turn = match self.end.run_until_cancelled(waits).await {
-            Some(turn) => turn?,
-            None => return Err(self.stopping()),
+            Some(turn) => turn,
+            None => Err(self.stopping()),
         };
-        self.finish(self.start(request, turn)).await
+        match turn {
+            Ok(turn) => self.finish(self.start(request, metered, turn)).await,
+            Err(error) => self.meter.end(metered, Err(error)),
+        }
     }
 
-    fn start(&self, request: Request, turn: OwnedSemaphorePermit) -> Begun {
+    fn start(&self, request: Request, metered: Metered, turn: OwnedSemaphorePermit) -> Begun {
         let (link, deadline) = (request.link.clone(), request.context.deadline);
         let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)));
         match called.map_err(panicked) {
-            Ok(Answer::Ready(result)) => Begun::Done(self.checked(result, link.as_deref())),
+            Ok(Answer::Ready(result)) => {
+                let outcome = self.checked(result, link.as_deref());
+                Begun::Done(self.meter.end(metered, outcome))
+            }
             Ok(Answer::Later(work)) => Begun::Running(Running {
                 work,
                 link,
                 deadline,
+                metered: metered.waits(),
                 _turn: turn,
             }),
-            Err(error) => Begun::Done(Err(error)),
+            Err(error) => Begun::Done(self.meter.end(metered, Err(error))),
         }
     }
 
     async fn answer_of(&self, running: Running) -> Outcome {
+        let metered = running.metered;
+        let outcome = self.outcome_of(running).await;
+        self.meter.end(metered, outcome)
+    }
+
+    async fn outcome_of(&self, running: Running) -> Outcome {
         let Running {
             work,
             link,
             deadline,
             _turn,
+            ..
         } = running;
         let run = timeout_at(deadline, AssertUnwindSafe(work).catch_unwind());
         let result = match self.end.run_until_cancelled(run).await {

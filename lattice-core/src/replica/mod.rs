@@ -254,6 +254,11 @@ impl Replica {
         self.shared.accepted.notify_one();
     }
 
+    /// How it fares, and a sign whenever anything that it knows may have changed.
+    pub(crate) fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
+        self.shared.health.subscribe()
+    }
+
     /// Everything that is there as [`Added`](crate::link::LinkChange::Added), then every change. Whoever reads slowly misses
     /// states in between, never the last one, and nothing piles up.
     pub fn changes(&self) -> LinkChanges {

@@ -46,7 +46,7 @@ kinds! {
     ProbeAck = 0x04, "probe ack";
     /// A host's sign of life.
     Beat = 0x05, "beat";
-    /// A host's slow report of rates and latencies. Reserved.
+    /// A host's slow report of its components, rates and latencies.
     Report = 0x06, "report";
     /// A host is leaving.
     Goodbye = 0x07, "goodbye";
@@ -56,6 +56,8 @@ kinds! {
     Discovered = 0x09, "discovered";
     /// A host tells another what to do. Reserved.
     HostControl = 0x0a, "host-control";
+    /// Somebody looks: hosts report at once.
+    ReportWanted = 0x0b, "report wanted";
     /// A session begins. Reserved.
     Open = 0x20, "open";
     /// A piece of a stream. Reserved.
@@ -77,8 +79,7 @@ impl Kind {
     pub fn is_reserved(self) -> bool {
         matches!(
             self,
-            Self::Report
-                | Self::HostControl
+            Self::HostControl
                 | Self::Open
                 | Self::Chunk
                 | Self::Credit

@@ -7,7 +7,8 @@
 //! | call, reply | [`CallEnvelope`], [`ReplyEnvelope`] | `call.rs`, `reply.rs` |
 //! | beat, goodbye | [`Beat`], [`Goodbye`] | `presence.rs` |
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
-//! | report, host-control, sessions, artifact ranges | numbers kept free, refused by [`Frame::open`] | `kind.rs` |
+//! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
+//! | host-control, sessions, artifact ranges | numbers kept free, refused by [`Frame::open`] | `kind.rs` |
 //!
 //! Integers are little endian. Names are length-prefixed text and are checked against their rule. Decoders take bytes from
 //! anybody: they answer with a typed error, hold at most twice their input and 64 KiB, and never panic.
@@ -24,6 +25,7 @@ mod origin;
 mod presence;
 mod read;
 mod reply;
+mod report;
 mod trace;
 mod writer;
 
@@ -39,6 +41,7 @@ pub use names::Names;
 pub use origin::Origin;
 pub use presence::{Beat, Duty, Goodbye, Served, Tally, Versions};
 pub use reply::ReplyEnvelope;
+pub use report::{ComponentReport, Latency, Report, ReportWanted};
 pub use trace::TraceContext;
 pub use writer::{FrameFull, FrameWriter};
 

@@ -1,6 +1,6 @@
 //! Decoding takes memory in proportion to its input, whatever the input says.
 
-use crate::samples::{auth, beat, discovered};
+use crate::samples::{auth, beat, discovered, report};
 use bytes::{Bytes, BytesMut};
 use lattice_core::{
     auth::{Auth, LatticeKey},
@@ -10,7 +10,10 @@ use lattice_core::{
     store::StoreKey,
     types::{ComponentTypes, Digest},
     value::{from_bytes, to_bytes},
-    wire::{Beat, Body, CallEnvelope, Discover, Frame, Goodbye, Probe, ProbeAck, ReplyEnvelope},
+    wire::{
+        Beat, Body, CallEnvelope, Discover, Frame, Goodbye, Probe, ProbeAck, ReplyEnvelope, Report,
+        ReportWanted,
+    },
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -183,6 +186,8 @@ fn bodies() {
     check(&Goodbye { grace_ms: 1 });
     check(&Probe { nonce: 1 });
     check(&ProbeAck { nonce: 1, epoch: 1 });
+    check(&report(1));
+    check(&ReportWanted {});
 }
 
 /// Components with the shortest names, of which a beat has as many as it says, or half.
@@ -201,6 +206,20 @@ fn floods_of_beats() {
             flood.resize(flood.len() + components - components / share, 0xff);
             bounded("beat", [flood.into()], Beat::decode);
         }
+    }
+}
+
+/// Components with the shortest names, of which a report has as many as it says.
+#[test]
+fn floods_of_reports() {
+    let whole = report(0).encode().expect("in bounds");
+    for components in [100, 399, 400, 401, 10_000_usize] {
+        let mut flood = whole[..whole.len() - 1].to_vec();
+        flood.extend(postcard::to_stdvec(&components).expect("encodes"));
+        for _ in 0..components {
+            flood.extend(b"\x01a\0\0\0\0\0\0\0");
+        }
+        bounded("report", [flood.into()], Report::decode);
     }
 }
 

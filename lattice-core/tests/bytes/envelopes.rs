@@ -1,16 +1,18 @@
 //! Envelopes.
 
 use crate::samples::{
-    any_bytes, any_call, beat, bytes, call_errors, component, damage, discovered,
+    any_bytes, any_call, beat, bytes, call_errors, component, damage, discovered, report,
 };
 use bytes::{Bytes, BytesMut};
 use lattice_core::{
     call::{CallError, Ran},
+    constellation::{MAX_REASON, Phase},
     name::LinkName,
     store::{Incarnation, Revision},
     wire::{
         Beat, Body, CallEnvelope, Discover, Discovered, EnvelopeError, FunctionKey, Goodbye, Kind,
-        Probe, ProbeAck, ReplyEnvelope, Source, TraceContext, Versions, envelope_id,
+        Probe, ProbeAck, ReplyEnvelope, Report, ReportWanted, Source, TraceContext, Versions,
+        envelope_id,
     },
 };
 use proptest::prelude::*;
@@ -127,6 +129,12 @@ fn golden_bodies() {
         epoch: 255,
     };
     golden(&ack, Kind::ProbeAck, "0101ff01");
+    golden(
+        &report(1),
+        Kind::Report,
+        "018827e0d403030180804009ac02010001026b760504010201026e6f0701010aac02",
+    );
+    golden(&ReportWanted {}, Kind::ReportWanted, "01");
 }
 
 #[test]
@@ -193,6 +201,7 @@ fn a_damaged_body_never_panics_and_a_cut_one_is_refused() {
     }
     check(&beat(3));
     check(&discovered(3));
+    check(&report(3));
     check(&Discover {
         id: 300,
         component: component("kv"),
@@ -216,6 +225,26 @@ fn bodies_grow_at_their_end() {
 }
 
 #[test]
+fn a_phase_of_a_newer_version_leaves_the_rest_of_a_report_readable() {
+    let mut newer = report(1).encode().expect("in bounds").to_vec();
+    let phase = newer.len() - 14;
+    assert_eq!(newer[phase..phase + 2], [5, 4]);
+    newer[phase] = 200;
+    let read = Report::decode(newer.into()).expect("a report");
+    assert_eq!(read.components[0].phase, Phase::Unknown);
+    assert_eq!(read.components[0].calls, 7);
+}
+
+#[test]
+fn a_reason_of_any_length_is_cut() {
+    let mut long = report(1);
+    long.components[0].reason = Some("é".repeat(MAX_REASON));
+    let read = Report::decode(long.encode().expect("in bounds")).expect("a report");
+    let reason = read.components[0].reason.as_deref().expect("a reason");
+    assert!(reason.len() <= MAX_REASON && reason.ends_with('…'));
+}
+
+#[test]
 fn bodies_are_bounded_both_ways() {
     let most = beat(4096).encode().expect("in bounds");
     assert_eq!(Beat::decode(most), Ok(beat(4096)));
@@ -227,6 +256,9 @@ fn bodies_are_bounded_both_ways() {
     let most = discovered(1024).encode().expect("in bounds");
     assert_eq!(Discovered::decode(most), Ok(discovered(1024)));
     discovered(1025).encode().expect_err("too many");
+    let most = report(400).encode().expect("in bounds");
+    assert_eq!(Report::decode(most), Ok(report(400)));
+    report(401).encode().expect_err("too many");
     let labels = (0..65).map(|n| (n.to_string(), String::new()));
     let labelled = Beat {
         labels: labels.collect::<BTreeMap<_, _>>(),
@@ -343,6 +375,8 @@ proptest! {
         let _ = Discovered::decode(envelope.clone());
         let _ = Probe::decode(envelope.clone());
         let _ = ProbeAck::decode(envelope.clone());
+        let _ = Report::decode(envelope.clone());
+        let _ = ReportWanted::decode(envelope.clone());
         prop_assert_eq!(envelope_id(&envelope).is_some(), envelope.len() >= 8);
     }
 }

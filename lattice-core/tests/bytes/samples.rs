@@ -4,12 +4,13 @@ use bytes::Bytes;
 use lattice_core::{
     auth::{Auth, LatticeKey},
     call::{CallError, Limit, Part, Ran},
+    constellation::Phase,
     name::{ComponentId, HostId, LatticeName, LinkName, WormholeId},
     store::{Incarnation, Revision},
     types::Digest,
     wire::{
-        Beat, CallEnvelope, Discovered, Duty, FunctionKey, Origin, Served, Source, Tally,
-        TraceContext, Versions,
+        Beat, CallEnvelope, ComponentReport, Discovered, Duty, FunctionKey, Latency, Origin,
+        Report, Served, Source, Tally, TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
@@ -129,6 +130,34 @@ pub(crate) fn discovered(hosts: usize) -> Discovered {
         id: 7,
         component: component("kv"),
         hosts: vec![(origin("h1", 3), Digest([0x22; 32])); hosts],
+    }
+}
+
+pub(crate) fn report(components: usize) -> Report {
+    Report {
+        interval_ms: 5_000,
+        uptime_ms: 60_000,
+        in_flight: 3,
+        memory: Some(1 << 20),
+        incarnation: Incarnation(9),
+        revision: Revision(300),
+        follows_store: true,
+        left_out: 0,
+        components: vec![
+            ComponentReport {
+                id: component("kv"),
+                phase: Phase::CrashLooping { failures: 4 },
+                generation: Some(2),
+                reason: Some("no".to_owned()),
+                calls: 7,
+                errors: 1,
+                latency: Some(Latency {
+                    p50_us: 10,
+                    p99_us: 300,
+                }),
+            };
+            components
+        ],
     }
 }
 

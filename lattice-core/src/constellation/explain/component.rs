@@ -1,0 +1,169 @@
+//! Why a component does not run.
+
+use super::{Finding, Inquiry, similar};
+use crate::{
+    constellation::{
+        Phase,
+        items::{ComponentKind, ComponentView, ReplicaKey, ReplicaView},
+    },
+    name::{ComponentId, HostId},
+    store::StoreKey,
+};
+
+impl Inquiry<'_> {
+    pub(super) fn component(&mut self, id: &ComponentId) {
+        let records = [StoreKey::actor(id), StoreKey::provider(id)];
+        let unreadable = records.map(|key| self.is_unreadable(&key)).contains(&true);
+        let Some(component) = self.view.components.get(id).cloned() else {
+            if !unreadable {
+                let all = self.view.components.keys();
+                let similar = similar(id.as_str(), all, ComponentId::as_str);
+                self.found(Finding::Unknown {
+                    component: id.clone(),
+                    similar,
+                });
+            }
+            return;
+        };
+        let serving = self.serving(id);
+        if component.kind == ComponentKind::ByHand {
+            if !serving.is_empty() {
+                self.found(Finding::ByHand {
+                    component: id.clone(),
+                    hosts: serving,
+                });
+            }
+        } else {
+            self.placed(&component);
+            if !serving.is_empty() {
+                self.found(Finding::Serves {
+                    component: id.clone(),
+                    hosts: serving,
+                });
+            }
+        }
+        let replicas: Vec<_> = self.view.replicas_of(id).cloned().collect();
+        for replica in &replicas {
+            self.replica(replica);
+        }
+    }
+
+    /// The hosts that serve a component.
+    pub(super) fn serving(&self, id: &ComponentId) -> Vec<HostId> {
+        let replicas = self.view.replicas_of(id);
+        let serving = replicas.filter(|replica| replica.phase.is_serving());
+        serving.map(|replica| replica.host.clone()).collect()
+    }
+
+    /// What placement gives a declared component, and whether its hosts know.
+    fn placed(&mut self, component: &ComponentView) {
+        let id = &component.id;
+        if let Some((reason, _)) = self.assignment.unplaced(id) {
+            let reason = reason.clone();
+            return self.found(Finding::NoHost {
+                component: id.clone(),
+                reason,
+            });
+        }
+        let hosts: Vec<HostId> = self
+            .assignment
+            .hosts(id)
+            .map(|(host, _)| host.clone())
+            .collect();
+        if hosts.is_empty() {
+            return self.found(Finding::NoneWanted {
+                component: id.clone(),
+            });
+        }
+        for host in hosts {
+            if self
+                .view
+                .hosts
+                .get(&host)
+                .is_some_and(|host| host.rival.is_some())
+            {
+                self.found(Finding::Doubled { host: host.clone() });
+            }
+            let key = ReplicaKey {
+                component: id.clone(),
+                host: host.clone(),
+            };
+            if self.view.replicas.contains_key(&key) {
+                continue;
+            }
+            let component_id = id.clone();
+            self.found(if self.is_behind(&host, component) {
+                Finding::HostBehind {
+                    component: component_id,
+                    host,
+                }
+            } else {
+                Finding::NotBegun {
+                    component: component_id,
+                    host,
+                }
+            });
+        }
+    }
+
+    /// Whether a host has not seen how the component was declared last.
+    fn is_behind(&self, host: &HostId, component: &ComponentView) -> bool {
+        let host = self.view.hosts.get(host);
+        let Some(load) = host.and_then(|host| host.load.as_ref()) else {
+            return false;
+        };
+        let seen = (load.incarnation, load.revision);
+        let declared = component
+            .revision
+            .map(|revision| (self.view.store.incarnation, revision));
+        declared.is_some_and(|declared| seen < declared)
+    }
+
+    fn replica(&mut self, replica: &ReplicaView) {
+        let (component, host) = (replica.component.clone(), replica.host.clone());
+        let reason = replica.reason.clone();
+        self.found(match replica.phase {
+            Phase::Serving => return,
+            Phase::Starting => Finding::Starting {
+                component,
+                host,
+                reason,
+            },
+            Phase::Updating => Finding::Updating {
+                component,
+                host,
+                reason,
+            },
+            Phase::HandingOver => Finding::HandingOver {
+                component,
+                host,
+                reason,
+            },
+            Phase::WaitingForLease => {
+                let holders = self.serving(&component);
+                Finding::WaitingForLease {
+                    component,
+                    host,
+                    holders,
+                }
+            }
+            Phase::CrashLooping { failures } => Finding::CrashLooping {
+                component,
+                host,
+                failures,
+                reason,
+            },
+            Phase::Draining => Finding::Draining { component, host },
+            Phase::Rejected => Finding::Rejected {
+                component,
+                host,
+                reason,
+            },
+            Phase::Unknown => Finding::NotUnderstood {
+                component,
+                host,
+                reason,
+            },
+        });
+    }
+}

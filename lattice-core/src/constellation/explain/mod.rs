@@ -1,0 +1,313 @@
+//! Why something does not run or can't be reached. Pure but for [`misfits`], which reads published types.
+
+mod component;
+mod finding;
+
+pub use finding::{Finding, Severity};
+
+use super::{
+    items::{AppView, LinkState, LinkView, StoreState},
+    view::View,
+};
+use crate::{
+    lattice::Connection,
+    link::{LinkKey, Locality},
+    name::{AppName, ComponentId},
+    place::Assignment,
+    store::{KeyKind, StoreKey},
+    types::ComponentTypes,
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Most links whose two ends are compared for one explanation: each costs a look into the store.
+const MAX_COMPARED: usize = 64;
+/// A name is close to another when at least so much of it is the same.
+const SIMILAR: f64 = 0.8;
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Subject {
+    /// A component: does it run?
+    Component(ComponentId),
+    /// A link: does it work?
+    Link(LinkKey),
+    /// An app: is all of it as it should be?
+    App(AppName),
+}
+
+/// Why something does not run or can't be reached, or that it does. Shown as one line, and one more for each finding, the worst
+/// first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// What was asked about.
+    pub subject: Subject,
+    /// The worst of the findings.
+    pub severity: Severity,
+    /// What bears on it, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// Explains `subject` as `view` has it. `misfits` says of links why their two ends don't fit together, where that is known.
+pub fn explain(view: &View, misfits: &BTreeMap<LinkKey, String>, subject: &Subject) -> Explanation {
+    let assignment = view.assignment();
+    let mut inquiry = Inquiry {
+        view,
+        misfits,
+        assignment: &assignment,
+        findings: Vec::new(),
+    };
+    if view.store.state != StoreState::Following {
+        inquiry.found(Finding::Store {
+            state: view.store.state,
+        });
+    }
+    match subject {
+        Subject::Component(id) => inquiry.component(id),
+        Subject::Link(key) => inquiry.link(key),
+        Subject::App(name) => inquiry.app(name),
+    }
+    let mut findings = inquiry.findings;
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+    let severity = findings.iter().map(Finding::severity).max();
+    Explanation {
+        subject: subject.clone(),
+        severity: severity.unwrap_or(Severity::Fine),
+        findings,
+    }
+}
+
+/// One question being answered.
+struct Inquiry<'a> {
+    view: &'a View,
+    misfits: &'a BTreeMap<LinkKey, String>,
+    assignment: &'a Assignment,
+    findings: Vec<Finding>,
+}
+
+impl Inquiry<'_> {
+    /// Once: what several things share is said once.
+    fn found(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Whether a record that can't be read stands at `key`, which is told.
+    fn is_unreadable(&mut self, key: &StoreKey) -> bool {
+        let Some(unreadable) = self.view.unreadable.get(key) else {
+            return false;
+        };
+        self.found(Finding::Unreadable {
+            key: key.clone(),
+            reason: unreadable.reason.clone(),
+        });
+        true
+    }
+
+    fn link(&mut self, key: &LinkKey) {
+        let unreadable =
+            self.is_unreadable(&StoreKey::link_at(&key.source, &key.interface, &key.name));
+        let Some(link) = self.view.links.get(key).cloned() else {
+            if !unreadable {
+                self.no_link(key);
+            }
+            return;
+        };
+        self.link_state(&link);
+        self.component(&link.target);
+    }
+
+    fn no_link(&mut self, key: &LinkKey) {
+        let path = |interface: &str| interface.split('@').next().map(str::to_owned);
+        let similar = self.view.links.keys().filter(|other| {
+            other.source == key.source && path(&other.interface) == path(&key.interface)
+        });
+        let similar = similar.cloned().collect();
+        self.found(Finding::NoLink {
+            link: key.clone(),
+            similar,
+        });
+    }
+
+    fn link_state(&mut self, link: &LinkView) {
+        let (key, target) = (link.key.clone(), link.target.clone());
+        let misfit = self.misfits.get(&link.key);
+        if let Some(reason) = misfit {
+            self.found(Finding::Misfit {
+                link: key.clone(),
+                reason: reason.clone(),
+            });
+        }
+        if self.lacks_local(link) {
+            self.found(Finding::NothingLocal {
+                link: key.clone(),
+                target: target.clone(),
+            });
+        }
+        self.found(match link.state {
+            LinkState::Active => Finding::LinkActive { link: key, target },
+            LinkState::Pending => Finding::LinkPending { link: key, target },
+            LinkState::Rejected => Finding::LinkRejected {
+                link: key,
+                target,
+                reason: link.reason.clone(),
+            },
+        });
+    }
+
+    /// Whether the link is to replicas beside the caller, both ends serve, and never on one host.
+    fn lacks_local(&self, link: &LinkView) -> bool {
+        let (sources, targets) = (self.serving(&link.key.source), self.serving(&link.target));
+        link.locality == Locality::LocalOnly
+            && !sources.is_empty()
+            && !targets.is_empty()
+            && !sources.iter().any(|host| targets.contains(host))
+    }
+
+    fn app(&mut self, name: &AppName) {
+        let unreadable = self.is_unreadable(&StoreKey::app(name));
+        let Some(app) = self.view.apps.get(name).cloned() else {
+            if !unreadable {
+                let similar = similar(name.as_str(), self.view.apps.keys(), AppName::as_str);
+                self.found(Finding::NoApp {
+                    app: name.clone(),
+                    similar,
+                });
+            }
+            return;
+        };
+        let (mut components, mut links) = (0, 0);
+        for key in &app.owns {
+            match key.kind() {
+                Some(KeyKind::Actor(id) | KeyKind::Provider(id)) => {
+                    components += 1;
+                    self.owned_component(&app, key, &id);
+                }
+                Some(KeyKind::Link {
+                    source,
+                    interface,
+                    name,
+                }) => {
+                    links += 1;
+                    self.owned_link(
+                        &app,
+                        key,
+                        &LinkKey {
+                            source,
+                            interface,
+                            name,
+                        },
+                    );
+                }
+                Some(KeyKind::Wormhole(id)) => match self.view.wormholes.get(&id).cloned() {
+                    Some(wormhole) if wormhole.state == crate::desired::Passage::Closed => {
+                        self.found(Finding::Closed { wormhole: id });
+                    }
+                    Some(wormhole) => self.component(&wormhole.actor),
+                    None => self.missing(&app, key),
+                },
+                _ => {}
+            }
+        }
+        self.found(Finding::Holds {
+            app: name.clone(),
+            components,
+            links,
+        });
+    }
+
+    fn owned_component(&mut self, app: &AppView, key: &StoreKey, id: &ComponentId) {
+        let declared = self.view.components.get(id);
+        if declared.is_some_and(|component| component.placement.is_some()) {
+            self.component(id);
+        } else {
+            self.missing(app, key);
+        }
+    }
+
+    fn owned_link(&mut self, app: &AppView, key: &StoreKey, link: &LinkKey) {
+        match self.view.links.get(link).cloned() {
+            Some(link) => self.link_state(&link),
+            None => self.missing(app, key),
+        }
+    }
+
+    fn missing(&mut self, app: &AppView, key: &StoreKey) {
+        if !self.is_unreadable(key) {
+            self.found(Finding::Missing {
+                app: app.name.clone(),
+                key: key.clone(),
+            });
+        }
+    }
+}
+
+/// The most similar of some names, if any is close.
+fn similar<'a, T: Clone + 'a>(
+    name: &str,
+    among: impl Iterator<Item = &'a T>,
+    text: impl Fn(&T) -> &str,
+) -> Option<T> {
+    let scored = among.map(|other| (strsim::jaro_winkler(name, text(other)), other));
+    let close = scored.filter(|(score, _)| *score >= SIMILAR);
+    close
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other.clone())
+}
+
+/// Of the links that bear on `subject`, those whose two ends don't fit together by their published types, and why. What can't be
+/// read says nothing.
+pub(crate) async fn misfits(
+    connection: &Connection,
+    view: &View,
+    subject: &Subject,
+) -> BTreeMap<LinkKey, String> {
+    let bears = |link: &LinkView| match subject {
+        Subject::Component(id) => link.target == *id || link.key.source == *id,
+        Subject::Link(key) => link.key == *key,
+        Subject::App(name) => link.app.as_ref() == Some(name),
+    };
+    let mut misfits = BTreeMap::new();
+    let links = view.links.values().filter(|link| bears(link));
+    for link in links.take(MAX_COMPARED) {
+        let Some(entry) = connection.links.get(&link.key) else {
+            continue;
+        };
+        let types =
+            async |id| -> Option<Arc<ComponentTypes>> { connection.types.of(id).await.ok()? };
+        let (source, target) = (types(&link.key.source).await, types(&link.target).await);
+        if let Err(misfit) = entry.link.check(source.as_deref(), target.as_deref()) {
+            misfits.insert(link.key.clone(), misfit.to_string());
+        }
+    }
+    misfits
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Component(id) => write!(f, "component `{id}`"),
+            Self::Link(key) => write!(f, "link {key}"),
+            Self::App(name) => write!(f, "app `{name}`"),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.severity {
+            Severity::Fine => "is as it should be",
+            Severity::Waiting => "is not there yet",
+            Severity::Fault => "needs attention",
+        };
+        write!(f, "{} {verdict}", self.subject)?;
+        for finding in &self.findings {
+            write!(f, "\n- {finding}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+use super::*;
+use crate::{
+    desired::{ActorSpec, AppRecord, DesiredEvent, Spec},
+    link::{Link, LinkReports, LinkStatus, TableEvent},
+    node::presence::Presence,
+    store::{Incarnation, Revision},
+    types::Digest,
+    wire::{Beat, ComponentReport, Served, Versions},
+};
+use proptest::prelude::*;
+
+fn id(n: u8) -> ComponentId {
+    ComponentId::new(&format!("c{n}")).expect("valid")
+}
+
+fn host(n: u8) -> HostId {
+    HostId::new(&format!("h{n}")).expect("valid")
+}
+
+fn link(source: u8, target: u8) -> Link {
+    Link::new(id(source).as_str(), "a:b/c@0.1.0", id(target).as_str()).expect("valid")
+}
+
+/// Something that happens in a lattice of a few hosts and components.
+#[derive(Debug, Clone)]
+enum Step {
+    Declare(u8),
+    Delete(u8),
+    Own(u8),
+    Link(u8, u8),
+    Unlink(u8),
+    Refuse(u8),
+    Beat(u8, u64, Vec<u8>),
+    Goodbye(u8, u64),
+    Report(u8, u64, Vec<(u8, u8, u64)>),
+    OlderBoot(u8),
+    Store(u64),
+    Time,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let few = || 0..4_u8;
+    let epoch = || 1..4_u64;
+    let served = prop::collection::vec(few(), 0..3);
+    let told = prop::collection::vec((few(), 0..9_u8, 0..50_u64), 0..4);
+    prop_oneof![
+        few().prop_map(Step::Declare),
+        few().prop_map(Step::Delete),
+        few().prop_map(Step::Own),
+        (few(), few()).prop_map(|(a, b)| Step::Link(a, b)),
+        few().prop_map(Step::Unlink),
+        few().prop_map(Step::Refuse),
+        (few(), epoch(), served).prop_map(|(h, e, s)| Step::Beat(h, e, s)),
+        (few(), epoch()).prop_map(|(h, e)| Step::Goodbye(h, e)),
+        (few(), epoch(), told).prop_map(|(h, e, t)| Step::Report(h, e, t)),
+        few().prop_map(Step::OlderBoot),
+        (0..3_u64).prop_map(Step::Store),
+        Just(Step::Time),
+    ]
+}
+
+/// The sources, as they stand.
+struct World {
+    now: Instant,
+    revision: u64,
+    desired: Desired,
+    links: LinkTable,
+    presence: Presence,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            revision: 0,
+            desired: Desired::default(),
+            links: LinkTable::default(),
+            presence: Presence::default(),
+        }
+    }
+
+    fn next(&mut self) -> Revision {
+        self.revision += 1;
+        Revision(self.revision)
+    }
+
+    fn desire(&mut self, event: DesiredEvent) -> Event {
+        self.desired.apply(event);
+        Event::Desired(Arc::new(self.desired.clone()))
+    }
+
+    fn table(&mut self, event: TableEvent) -> Event {
+        self.links.apply(event);
+        Event::Links(Arc::new(self.links.clone()))
+    }
+
+    fn peers(&self) -> Event {
+        Event::Peers(Arc::new(self.presence.snapshot()))
+    }
+
+    fn take(&mut self, step: Step) -> Event {
+        let revision = self.next();
+        match step {
+            Step::Declare(n) => {
+                let image = "registry.example/a:1".parse().expect("an image");
+                let spec = Spec::Actor(ActorSpec::new(image));
+                self.desire(DesiredEvent::Put(StoreKey::actor(&id(n)), revision, spec))
+            }
+            Step::Delete(n) => self.desire(DesiredEvent::Gone(StoreKey::actor(&id(n)), revision)),
+            Step::Own(n) => {
+                let key = link(n, 0).key();
+                let mut app = AppRecord::default();
+                let key = StoreKey::link_at(&key.source, &key.interface, &key.name);
+                app.owns.insert(key);
+                let name = AppName::new("shop").expect("valid");
+                let key = StoreKey::app(&name);
+                self.desire(DesiredEvent::Put(key, revision, Spec::App(app)))
+            }
+            Step::Link(a, b) => {
+                let link = Arc::new(link(a, b));
+                self.table(TableEvent::Link { revision, link })
+            }
+            Step::Unlink(n) => {
+                let key = link(n, 0).key();
+                self.table(TableEvent::NoLink { revision, key })
+            }
+            Step::Refuse(n) => {
+                let key = link(n, 0).key();
+                let at = self.links.entry(&key).map_or(Revision(0), |e| e.revision);
+                let said = LinkReports::default().with(at, &host(0), LinkStatus::rejected("no"));
+                let reports = Arc::new(said.expect("a change"));
+                self.table(TableEvent::Reports {
+                    revision,
+                    key,
+                    reports,
+                })
+            }
+            Step::Beat(h, epoch, served) => {
+                let beat = beat(&served);
+                self.presence
+                    .beat(&Origin::new(host(h), epoch), beat, self.now);
+                self.peers()
+            }
+            Step::Goodbye(h, epoch) => {
+                self.presence
+                    .goodbye(&Origin::new(host(h), epoch), self.now);
+                self.peers()
+            }
+            Step::Report(h, epoch, told) => {
+                let report = report(self.revision * 1_000, told);
+                Event::Report(Origin::new(host(h), epoch), vec![report])
+            }
+            Step::OlderBoot(h) => Event::OlderBoot(Origin::new(host(h), 1)),
+            Step::Store(n) => Event::Store(ReplicaHealth {
+                revision: Revision(n),
+                ..ReplicaHealth::default()
+            }),
+            Step::Time => {
+                self.now += Duration::from_secs(6);
+                Event::Tick
+            }
+        }
+    }
+}
+
+fn beat(served: &[u8]) -> Beat {
+    let served: BTreeSet<u8> = served.iter().copied().collect();
+    Beat {
+        sent_ms: 0,
+        interval_ms: 1_000,
+        versions: Versions::OURS,
+        incarnation: Incarnation(1),
+        revision: Revision(1),
+        labels: BTreeMap::new(),
+        components: served
+            .into_iter()
+            .map(|n| Served {
+                id: id(n),
+                digest: Digest([n; 32]),
+            })
+            .collect(),
+    }
+}
+
+fn report(uptime_ms: u64, told: Vec<(u8, u8, u64)>) -> Report {
+    Report {
+        interval_ms: 5_000,
+        uptime_ms,
+        in_flight: 0,
+        memory: None,
+        incarnation: Incarnation(1),
+        revision: Revision(1),
+        follows_store: true,
+        left_out: 0,
+        components: told
+            .into_iter()
+            .map(|(n, phase, calls)| ComponentReport {
+                id: id(n),
+                phase: Phase::from_wire((phase, 3)),
+                generation: None,
+                reason: None,
+                calls,
+                errors: calls / 2,
+                latency: None,
+            })
+            .collect(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn changes_lead_from_each_view_to_the_next(steps in prop::collection::vec(step(), 0..60)) {
+        let (mut world, mut fold) = (World::new(), Fold::default());
+        let mut followed = View::default();
+        for step in steps {
+            let before = fold.view().clone();
+            let event = world.take(step);
+            let deltas = fold.handle(event, world.now);
+            for delta in deltas {
+                followed.apply(delta);
+            }
+            prop_assert_eq!(&followed, &**fold.view());
+            let mut jumped = View::clone(&before);
+            for delta in before.diff(fold.view()) {
+                jumped.apply(delta);
+            }
+            prop_assert_eq!(&jumped, &followed);
+            for replica in followed.replicas.values() {
+                prop_assert!(followed.hosts.contains_key(&replica.host), "on a host that is gone");
+                prop_assert!(followed.components.contains_key(&replica.component), "of nothing");
+            }
+        }
+        // Whoever comes late sees the same of what has no history.
+        let mut late = Fold::default();
+        late.handle(Event::Links(Arc::new(world.links.clone())), world.now);
+        late.handle(Event::Desired(Arc::new(world.desired.clone())), world.now);
+        late.handle(world.peers(), world.now);
+        let late = late.view();
+        prop_assert_eq!(&late.links, &followed.links);
+        prop_assert_eq!(&late.apps, &followed.apps);
+        prop_assert_eq!(late.hosts.keys().collect::<Vec<_>>(), followed.hosts.keys().collect::<Vec<_>>());
+    }
+}
+
+fn joined() -> (World, Fold) {
+    let (mut world, mut fold) = (World::new(), Fold::default());
+    let event = world.take(Step::Beat(1, 2, vec![0]));
+    fold.handle(event, world.now);
+    (world, fold)
+}
+
+fn replica(fold: &Fold, component: u8) -> Option<Arc<ReplicaView>> {
+    let key = ReplicaKey {
+        component: id(component),
+        host: host(1),
+    };
+    fold.view().replicas.get(&key).cloned()
+}
+
+#[test]
+fn rates_come_of_two_reports_by_the_clock_of_their_sender() {
+    let (world, mut fold) = joined();
+    let from = Origin::new(host(1), 2);
+    let load = |fold: &Fold| replica(fold, 0).expect("there").load;
+    assert_eq!(load(&fold), None);
+    fold.handle(
+        Event::Report(from.clone(), vec![report(1_000, vec![(0, 0, 10)])]),
+        world.now,
+    );
+    assert_eq!(load(&fold).expect("reported").calls_per_second, None);
+    fold.handle(
+        Event::Report(from.clone(), vec![report(3_000, vec![(0, 0, 50)])]),
+        world.now,
+    );
+    let told = load(&fold).expect("reported");
+    assert_eq!(
+        (told.calls, told.calls_per_second, told.errors_per_second),
+        (50, Some(20.0), Some(10.0))
+    );
+    // Started anew: its counts are smaller than before.
+    fold.handle(
+        Event::Report(from, vec![report(4_000, vec![(0, 0, 1)])]),
+        world.now,
+    );
+    assert_eq!(load(&fold).expect("reported").calls_per_second, None);
+}
+
+#[test]
+fn a_report_of_an_older_boot_is_not_of_this_one_and_two_of_them_are_a_second_host() {
+    let (world, mut fold) = joined();
+    let older = Origin::new(host(1), 1);
+    let rival = |fold: &Fold| fold.view().hosts[&host(1)].rival;
+    fold.handle(Event::OlderBoot(older.clone()), world.now);
+    assert_eq!(rival(&fold), None, "one may have been on its way");
+    fold.handle(Event::OlderBoot(older), world.now);
+    assert_eq!(rival(&fold), Some(1));
+    fold.handle(Event::Tick, world.now + RIVAL_GONE);
+    assert_eq!(rival(&fold), Some(1));
+    fold.handle(
+        Event::Tick,
+        world.now + RIVAL_GONE + Duration::from_millis(1),
+    );
+    assert_eq!(rival(&fold), None);
+}
+
+#[test]
+fn beats_say_what_serves_and_reports_the_rest() {
+    let (mut world, mut fold) = joined();
+    let from = Origin::new(host(1), 2);
+    let told = vec![(0, 2, 0), (1, 5, 0), (2, 0, 0)];
+    fold.handle(Event::Report(from, vec![report(1_000, told)]), world.now);
+    assert_eq!(replica(&fold, 0).expect("beats").phase, Phase::Updating);
+    let failing = Phase::CrashLooping { failures: 3 };
+    assert_eq!(replica(&fold, 1).expect("told").phase, failing);
+    assert_eq!(replica(&fold, 2), None, "told to serve, and does not beat");
+    let event = world.take(Step::Goodbye(1, 2));
+    fold.handle(event, world.now);
+    assert!(fold.view().replicas.is_empty() && fold.view().hosts.is_empty());
+    assert!(
+        fold.view().components.is_empty(),
+        "served by hand, and gone"
+    );
+}
+
+#[test]
+fn reports_of_strangers_are_bounded() {
+    let (world, mut fold) = (World::new(), Fold::default());
+    for n in 0..MAX_UNKNOWN * 2 {
+        let stranger = HostId::new(&format!("s{n}")).expect("valid");
+        let event = Event::Report(Origin::new(stranger, 1), vec![report(1, Vec::new())]);
+        assert!(fold.handle(event, world.now).is_empty());
+    }
+    assert_eq!(fold.reported.len(), MAX_UNKNOWN);
+}

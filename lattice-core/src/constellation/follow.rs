@@ -1,0 +1,224 @@
+//! The task around the fold: hears the sources, keeps the view, tells of changes.
+
+use super::{
+    fold::{Event, Fold},
+    view::{Delta, View},
+};
+use crate::{
+    auth::ReplayGuard,
+    bus::{Body as Carried, BusError, Message, Subscription},
+    lattice::Connection,
+    name::HostId,
+    wire::{Body as _, Frame, FrameWriter, Kind, Origin, Report, ReportWanted},
+};
+use futures_util::StreamExt as _;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{broadcast, watch},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+/// Reports that may wait: those of a thousand hosts that were all asked at once.
+const WAITING: usize = 4_096;
+/// Batches of changes that a slow reader may be behind before it gets a snapshot.
+const BEHIND: usize = 256;
+/// How often what time changes is looked at, and a lost subscription is tried again.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the task and the handles share.
+#[derive(Debug)]
+pub(super) struct State {
+    fold: Mutex<Fold>,
+    deltas: broadcast::Sender<Arc<[Delta]>>,
+    /// Counts the changes.
+    version: watch::Sender<u64>,
+}
+
+impl State {
+    /// Everything that is known at once.
+    pub(super) fn new(connection: &Connection) -> Self {
+        let state = Self {
+            fold: Mutex::default(),
+            deltas: broadcast::Sender::new(BEHIND),
+            version: watch::Sender::new(0),
+        };
+        state.look(connection);
+        state.handle(Event::Peers(connection.presence.peers()));
+        state
+    }
+
+    pub(super) fn view(&self) -> Arc<View> {
+        self.lock().view().clone()
+    }
+
+    /// The view, and every change after it.
+    pub(super) fn follow(&self) -> (Arc<View>, broadcast::Receiver<Arc<[Delta]>>) {
+        let fold = self.lock();
+        (fold.view().clone(), self.deltas.subscribe())
+    }
+
+    pub(super) fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Changes are sent while the view is locked: whoever follows sees each either in the view or as a change.
+    fn handle(&self, event: Event) {
+        let mut fold = self.lock();
+        let deltas = fold.handle(event, Instant::now());
+        if deltas.is_empty() {
+            return;
+        }
+        // Nobody may be following: fine.
+        let _ = self.deltas.send(deltas.into());
+        drop(fold);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Takes in what the replica knows.
+    fn look(&self, connection: &Connection) {
+        let replica = &connection.replica;
+        // What is published first is read last.
+        let health = replica.health();
+        let links = replica.snapshot();
+        self.handle(Event::Desired(replica.desired()));
+        self.handle(Event::Links(links));
+        self.handle(Event::Store(health));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fold> {
+        self.fold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the view for as long as somebody holds a handle.
+pub(super) async fn follow(state: Arc<State>, connection: Arc<Connection>) {
+    let mut health = connection.replica.follow_health();
+    let mut changes = connection.presence.changes();
+    state.look(&connection);
+    state.handle(Event::Peers(connection.presence.peers()));
+    let mut listener = Listener::new(&connection);
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut store_is_open = true;
+    loop {
+        tokio::select! {
+            changed = health.changed(), if store_is_open => {
+                store_is_open = changed.is_ok();
+                state.look(&connection);
+            }
+            changed = changes.recv() => {
+                if let Err(broadcast::error::RecvError::Closed) = changed {
+                    return;
+                }
+                state.handle(Event::Peers(connection.presence.peers()));
+            }
+            event = listener.next() => state.handle(event),
+            _ = tick.tick() => {
+                state.handle(Event::Tick);
+                listener.listen().await;
+            }
+        }
+    }
+}
+
+/// Hears reports.
+struct Listener<'a> {
+    connection: &'a Connection,
+    /// Under which name it asks for reports; it is no host.
+    origin: Origin,
+    reports: Option<Subscription>,
+    replay: ReplayGuard,
+    /// For boots that a later one has taken the place of.
+    older: ReplayGuard,
+    asked: u64,
+}
+
+impl<'a> Listener<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            origin: Origin::new(HostId::random(), 1),
+            reports: None,
+            replay: ReplayGuard::new(),
+            older: ReplayGuard::new(),
+            asked: 0,
+        }
+    }
+
+    /// Subscribes, if it is not, and asks every host for a report.
+    async fn listen(&mut self) {
+        if self.reports.is_some() {
+            return;
+        }
+        let listening = async {
+            let (bus, subjects) = (&self.connection.bus, &self.connection.subjects);
+            let reports = bus.subscribe(subjects.report(), WAITING).await?;
+            self.asked += 1;
+            let auth = &self.connection.auth;
+            let asks = FrameWriter::message(
+                auth,
+                self.origin.clone(),
+                None,
+                self.asked,
+                &ReportWanted {},
+            );
+            if let Ok(frame) = asks {
+                bus.publish(subjects.report_wanted(), None, frame).await?;
+            }
+            Ok::<_, BusError>(reports)
+        };
+        match listening.await {
+            Ok(reports) => self.reports = Some(reports),
+            Err(error) => tracing::debug!(%error, "reports are not heard; trying again"),
+        }
+    }
+
+    /// What is heard next.
+    async fn next(&mut self) -> Event {
+        while let Some(reports) = &mut self.reports {
+            let Some(message) = reports.next().await else {
+                self.reports = None;
+                break;
+            };
+            match self.hear(message) {
+                Ok(Some(event)) => return event,
+                Ok(None) => {}
+                Err(reason) => tracing::debug!(reason, "refused a report"),
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn hear(&mut self, message: Message) -> Result<Option<Event>, String> {
+        let Carried::Payload(bytes) = message.body else {
+            return Ok(None);
+        };
+        let frame = Frame::open(&self.connection.auth, bytes).map_err(|error| error.to_string())?;
+        if frame.target().is_some() || frame.kind() != Kind::Report {
+            return Err(format!(
+                "a frame of kind {} among the reports",
+                frame.kind()
+            ));
+        }
+        let now = Instant::now();
+        if !self.replay.fresh(&frame, now) {
+            // Either it was seen before, or it is from a boot that should be gone.
+            let fresh = self.older.fresh(&frame, now);
+            let older = self.is_older(frame.sender());
+            return Ok((fresh && older).then(|| Event::OlderBoot(frame.sender().clone())));
+        }
+        let parts = frame.envelopes().map(Report::decode);
+        let parts: Result<Vec<Report>, _> = parts.collect();
+        let parts = parts.map_err(|error| error.to_string())?;
+        Ok(Some(Event::Report(frame.sender().clone(), parts)))
+    }
+
+    fn is_older(&self, sender: &Origin) -> bool {
+        let peers = self.connection.presence.current();
+        let later = |host: &Origin| host.host == sender.host && host.epoch > sender.epoch;
+        peers.iter().any(|peer| later(&peer.origin))
+    }
+}

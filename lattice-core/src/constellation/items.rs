@@ -1,0 +1,339 @@
+//! What a view is made of.
+
+use super::Phase;
+use crate::{
+    desired::{Passage, Placement, Run},
+    link::{LinkEntry, LinkKey, LinkStatus, Locality},
+    name::{AppName, ComponentId, HostId, InterfaceName, WormholeId},
+    replica::{ReplicaHealth, ReplicaState},
+    store::{Incarnation, Revision, StoreKey},
+};
+use serde::{Serialize, Serializer};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// What tells one thing in a view from others of its kind.
+pub trait Item {
+    /// The type of its key.
+    type Key: Ord + Clone;
+
+    /// Its key.
+    fn key(&self) -> Self::Key;
+}
+
+/// How this process sees the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StoreView {
+    /// Whether what the store says is here.
+    pub state: StoreState,
+    /// Which life of the store is known.
+    pub incarnation: Incarnation,
+    /// The last write that was seen.
+    pub revision: Revision,
+}
+
+/// Whether what the store says is here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StoreState {
+    /// Within moments.
+    Following,
+    /// It is out of reach; what was known stays.
+    #[default]
+    Lost,
+    /// It was not reached yet; this is what an earlier process knew.
+    Snapshot,
+    /// It is, beside what was known of another store that was there before.
+    Replaced,
+    /// It is, beside what the store knew later than it remembers.
+    WentBack,
+    /// It was closed; nothing new comes.
+    Closed,
+}
+
+/// An actor, a provider, or what somebody serves without having declared it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ComponentView {
+    /// Which.
+    pub id: ComponentId,
+    /// What it is.
+    pub kind: ComponentKind,
+    /// The app that declared it.
+    pub app: Option<AppName>,
+    /// Where its code comes from, or the name of a built-in provider.
+    pub image: Option<String>,
+    /// How many should run, and where; `None` when nobody declared it.
+    pub placement: Option<Placement>,
+    /// Whether there may be several at a time.
+    pub run: Run,
+    /// The write that declared it as it is.
+    pub revision: Option<Revision>,
+}
+
+/// What a component is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ComponentKind {
+    /// A declared actor.
+    Actor,
+    /// A declared provider.
+    Provider,
+    /// Served by a program, and not declared.
+    ByHand,
+}
+
+/// A link and its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LinkView {
+    /// What tells it from others: source, interface with its compatible version, name.
+    #[serde(flatten)]
+    pub key: LinkKey,
+    /// Who is called.
+    pub target: ComponentId,
+    /// The interface with its whole version.
+    #[serde(rename = "version")]
+    pub exact: InterfaceName,
+    /// Which replicas may be called.
+    pub locality: Locality,
+    /// What became of it.
+    pub state: LinkState,
+    /// Why it was rejected.
+    pub reason: Option<String>,
+    /// The app that owns it.
+    pub app: Option<AppName>,
+    /// The write that put it.
+    pub revision: Revision,
+}
+
+/// What became of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LinkState {
+    /// No host of its target has said anything of it.
+    Pending,
+    /// A host of its target took it.
+    Active,
+    /// Every host of its target that spoke refused it.
+    Rejected,
+}
+
+/// A public endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct WormholeView {
+    /// Which.
+    pub id: WormholeId,
+    /// Where it leads.
+    pub actor: ComponentId,
+    /// Requests for this host name; `None` for any.
+    pub host: Option<String>,
+    /// Requests whose path begins with this.
+    pub path: String,
+    /// Whether it lets anyone through.
+    pub state: Passage,
+    /// The app that declared it.
+    pub app: Option<AppName>,
+}
+
+/// An app and what it owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AppView {
+    /// Which.
+    pub name: AppName,
+    /// What its manifest calls this version of it.
+    pub version: Option<String>,
+    /// The keys in the store that it owns.
+    #[serde(serialize_with = "texts")]
+    pub owns: Vec<StoreKey>,
+}
+
+/// A record of desired state that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnreadableView {
+    /// Where it stands in the store.
+    #[serde(serialize_with = "text")]
+    pub key: StoreKey,
+    /// What is wrong with it, with what to do.
+    pub reason: String,
+}
+
+/// A live host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HostView {
+    /// Which.
+    pub id: HostId,
+    /// Which boot of it.
+    pub epoch: u64,
+    /// What it says of itself.
+    pub labels: BTreeMap<String, String>,
+    /// The oldest and the newest version of frames that it reads.
+    pub versions: (u8, u8),
+    /// What it reported last; `None` until it has reported.
+    #[serde(flatten)]
+    pub load: Option<HostLoad>,
+    /// The epoch of another live host with the same id.
+    pub rival: Option<u64>,
+}
+
+/// What a host reports of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HostLoad {
+    /// How long this boot has lived. In JSON in seconds.
+    #[serde(rename = "uptime_s", serialize_with = "seconds")]
+    pub uptime: Duration,
+    /// Calls that run or wait there for others.
+    pub in_flight: u32,
+    /// Resident memory of its process in bytes, where it is known.
+    pub memory: Option<u64>,
+    /// The life of the store that it sees.
+    pub incarnation: Incarnation,
+    /// The last write to the store that it has seen.
+    pub revision: Revision,
+    /// Whether it reaches the store.
+    pub follows_store: bool,
+    /// Components of which it had no room to report.
+    pub left_out: u32,
+}
+
+/// A component on a host.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ReplicaView {
+    /// The component.
+    pub component: ComponentId,
+    /// The host.
+    pub host: HostId,
+    /// What it is doing there.
+    pub phase: Phase,
+    /// Which generation of it, where it has any.
+    pub generation: Option<u64>,
+    /// What went wrong last.
+    pub reason: Option<String>,
+    /// What its calls cost; `None` until its host has reported.
+    #[serde(flatten)]
+    pub load: Option<ReplicaLoad>,
+}
+
+/// What the calls of a replica cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ReplicaLoad {
+    /// Calls since it came into service.
+    pub calls: u64,
+    /// How many of them ended in an error.
+    pub errors: u64,
+    /// Calls per second between the last two reports; `None` after the first.
+    pub calls_per_second: Option<f64>,
+    /// Errors per second, likewise.
+    pub errors_per_second: Option<f64>,
+    /// Half of the calls lately took at most that. In JSON in microseconds.
+    #[serde(rename = "p50_us", serialize_with = "micros")]
+    pub p50: Option<Duration>,
+    /// 99 of 100 did. In JSON in microseconds.
+    #[serde(rename = "p99_us", serialize_with = "micros")]
+    pub p99: Option<Duration>,
+}
+
+/// What tells one replica from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ReplicaKey {
+    /// The component.
+    pub component: ComponentId,
+    /// The host.
+    pub host: HostId,
+}
+
+macro_rules! items {
+    ($($item:ident: $key:ty = |$it:ident| $is:expr;)+) => {
+        $(impl Item for $item {
+            type Key = $key;
+            fn key(&self) -> $key {
+                let $it = self;
+                $is
+            }
+        })+
+    };
+}
+
+items! {
+    ComponentView: ComponentId = |it| it.id.clone();
+    LinkView: LinkKey = |it| it.key.clone();
+    WormholeView: WormholeId = |it| it.id.clone();
+    AppView: AppName = |it| it.name.clone();
+    UnreadableView: StoreKey = |it| it.key.clone();
+    HostView: HostId = |it| it.id.clone();
+    ReplicaView: ReplicaKey = |it| ReplicaKey { component: it.component.clone(), host: it.host.clone() };
+}
+
+impl StoreView {
+    pub(super) fn of(health: &ReplicaHealth) -> Self {
+        Self {
+            state: match health.state {
+                ReplicaState::Following => StoreState::Following,
+                ReplicaState::Lost => StoreState::Lost,
+                ReplicaState::Closed => StoreState::Closed,
+                ReplicaState::Snapshot { .. } => StoreState::Snapshot,
+                ReplicaState::StoreReplaced => StoreState::Replaced,
+                ReplicaState::StoreWentBack => StoreState::WentBack,
+            },
+            incarnation: health.incarnation,
+            revision: health.revision,
+        }
+    }
+}
+
+impl LinkView {
+    pub(super) fn of(entry: &LinkEntry, app: Option<AppName>) -> Self {
+        let (state, reason) = match &entry.status {
+            LinkStatus::Pending => (LinkState::Pending, None),
+            LinkStatus::Active => (LinkState::Active, None),
+            LinkStatus::Rejected { reason } => (LinkState::Rejected, Some(reason.clone())),
+        };
+        Self {
+            key: LinkKey::clone(&entry.key),
+            target: entry.link.target.clone(),
+            exact: entry.link.interface.clone(),
+            locality: entry.link.locality,
+            state,
+            reason,
+            app,
+            revision: entry.revision,
+        }
+    }
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Rejected => "rejected",
+        })
+    }
+}
+
+fn text<S: Serializer>(key: &StoreKey, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(key)
+}
+
+fn texts<S: Serializer>(keys: &[StoreKey], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(keys.iter().map(StoreKey::as_str))
+}
+
+fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(time.as_secs())
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it like that")]
+fn micros<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_micros() as u64).serialize(to)
+}

@@ -1,0 +1,81 @@
+//! What a host reported last, and how fast its counts grow. Pure.
+
+use super::items::{HostLoad, ReplicaLoad};
+use crate::{
+    name::ComponentId,
+    wire::{ComponentReport, Origin, Report},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The last report of a host.
+#[derive(Debug)]
+pub(super) struct Reported {
+    pub(super) origin: Origin,
+    pub(super) load: HostLoad,
+    pub(super) components: BTreeMap<ComponentId, ComponentReport>,
+    /// Calls and errors per second.
+    rates: BTreeMap<ComponentId, (f64, f64)>,
+}
+
+impl Reported {
+    /// A report, after the one before it. `None` when it has no part.
+    pub(super) fn new(from: Origin, parts: Vec<Report>, before: Option<Self>) -> Option<Self> {
+        let head = parts.first()?;
+        let load = HostLoad {
+            uptime: Duration::from_millis(head.uptime_ms),
+            in_flight: head.in_flight,
+            memory: head.memory,
+            incarnation: head.incarnation,
+            revision: head.revision,
+            follows_store: head.follows_store,
+            left_out: head.left_out,
+        };
+        let components = parts.into_iter().flat_map(|part| part.components);
+        let mut report = Self {
+            origin: from,
+            load,
+            components: components.map(|said| (said.id.clone(), said)).collect(),
+            rates: BTreeMap::new(),
+        };
+        if let Some(before) = before.filter(|before| before.origin == report.origin) {
+            report.compare(before);
+        }
+        Some(report)
+    }
+
+    /// By its own clock: however long a report travels, the counts are of then.
+    fn compare(&mut self, mut before: Self) {
+        let passed = self.load.uptime.saturating_sub(before.load.uptime);
+        for (id, now) in &self.components {
+            let then = before.components.get(id);
+            let grown = then.and_then(|then| {
+                let calls = now.calls.checked_sub(then.calls)?;
+                Some((calls, now.errors.checked_sub(then.errors)?))
+            });
+            let rate = match grown {
+                Some((calls, errors)) if !passed.is_zero() => {
+                    let seconds = passed.as_secs_f64();
+                    Some((calls as f64 / seconds, errors as f64 / seconds))
+                }
+                Some(_) => before.rates.remove(id),
+                // It was started anew.
+                None => None,
+            };
+            self.rates.extend(rate.map(|rate| (id.clone(), rate)));
+        }
+    }
+
+    /// What the calls of one of its components cost.
+    pub(super) fn load_of(&self, said: &ComponentReport) -> ReplicaLoad {
+        let rate = self.rates.get(&said.id);
+        let micros = |micros: u32| Duration::from_micros(micros.into());
+        ReplicaLoad {
+            calls: said.calls,
+            errors: said.errors,
+            calls_per_second: rate.map(|(calls, _)| *calls),
+            errors_per_second: rate.map(|(_, errors)| *errors),
+            p50: said.latency.map(|latency| micros(latency.p50_us)),
+            p99: said.latency.map(|latency| micros(latency.p99_us)),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The constellation: the lattice as a person sees it, at any moment and as it changes.
+//!
+//! ```text
+//!  store ──► replica ──► links, desired state ──┐
+//!  beats ──► presence ──► live hosts ───────────┼──► fold ──► View ──► snapshot, changes, explain, graphs
+//!  reports: phases, rates, latencies ───────────┘
+//! ```
+//!
+//! The *logical* view is what is linked to what: actors, providers, links with their state, wormholes, apps. The *infrastructure*
+//! view is where it runs: hosts with their labels and load, and on each the replicas with phase, calls, errors and latency.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use futures_util::StreamExt as _;
+//! use lattice_core::{Lattice, constellation::{Delta, GraphKind, Subject}, link::Link};
+//!
+//! let lattice = Lattice::in_memory("dev").await?;
+//! let constellation = lattice.constellation();
+//! let mut changes = std::pin::pin!(constellation.changes());
+//! assert!(matches!(changes.next().await, Some(Delta::Snapshot(view)) if view.links.is_empty()));
+//!
+//! let link = Link::new("front", "example:hello/greeter@0.1.0", "greeter")?;
+//! let key = lattice.links().put(link).await?.key.clone();
+//! while !matches!(changes.next().await, Some(Delta::Link(_))) {}
+//! println!("{}", constellation.snapshot().to_mermaid(GraphKind::Logical));
+//!
+//! let why = lattice.explain(&Subject::Link((*key).clone())).await;
+//! assert!(why.to_string().contains("nobody serves `greeter`"), "{why}");
+//! # Ok(())
+//! # }
+//! ```
+
+mod explain;
+mod fold;
+mod follow;
+pub mod graph;
+mod items;
+mod load;
+mod status;
+mod view;
+
+pub use explain::{Explanation, Finding, Severity, Subject, explain};
+pub use graph::GraphKind;
+pub use items::{
+    AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,
+    ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView, UnreadableView, WormholeView,
+};
+pub use status::{ComponentStatus, MAX_REASON, Phase};
+pub use view::{Change, Delta, View};
+
+pub(crate) use status::cut;
+
+use crate::{
+    Lattice,
+    lattice::{Connection, Shared},
+};
+use follow::State;
+use futures_util::{Stream, stream};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long hosts get at least to answer: some round trips across the world.
+const LISTEN: Duration = Duration::from_millis(500);
+/// How long one that beats and does not report is waited for: twice between two beats.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A live view of the lattice, from [`Lattice::constellation`]. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Constellation {
+    state: Arc<State>,
+    began: Instant,
+    _task: Arc<AbortOnDropHandle<()>>,
+}
+
+impl Constellation {
+    pub(crate) fn follow(connection: Arc<Connection>) -> Self {
+        let state = Arc::new(State::new(&connection));
+        let task = tokio::spawn(follow::follow(state.clone(), connection));
+        Self {
+            state,
+            began: Instant::now(),
+            _task: Arc::new(AbortOnDropHandle::new(task)),
+        }
+    }
+
+    /// The constellation as it is known now. In the first moments hosts are still to be heard; see [`settled`](Self::settled).
+    pub fn snapshot(&self) -> Arc<View> {
+        self.state.view()
+    }
+
+    /// The constellation as it is now, as [`Delta::Snapshot`], and then every change. A reader that is too slow for them gets
+    /// a snapshot instead of those that it missed. The stream keeps the view alive.
+    pub fn changes(&self) -> impl Stream<Item = Delta> + Send + use<> {
+        stream::unfold(Changes::new(self.clone()), async |mut changes| {
+            changes.next().await.map(|delta| (delta, changes))
+        })
+    }
+
+    /// Waits until every live host has reported, or has had the time to: half a second, at most two, from the first call of
+    /// [`Lattice::constellation`]. Answers the constellation then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does nothing.
+    pub async fn settled(&self) -> Arc<View> {
+        let mut versions = self.state.versions();
+        sleep_until(self.began + LISTEN).await;
+        let reported = async {
+            while self
+                .snapshot()
+                .hosts
+                .values()
+                .any(|host| host.load.is_none())
+            {
+                if versions.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Who has not reported by then is shown as its beats say.
+        let _ = timeout_at(self.began + PATIENCE, reported).await;
+        self.snapshot()
+    }
+}
+
+/// What a reader of changes has before it.
+struct Changes {
+    deltas: broadcast::Receiver<Arc<[Delta]>>,
+    pending: VecDeque<Delta>,
+    constellation: Constellation,
+}
+
+impl Changes {
+    fn new(constellation: Constellation) -> Self {
+        let (view, deltas) = constellation.state.follow();
+        Self {
+            deltas,
+            pending: VecDeque::from([Delta::Snapshot(view)]),
+            constellation,
+        }
+    }
+
+    async fn next(&mut self) -> Option<Delta> {
+        loop {
+            if let Some(delta) = self.pending.pop_front() {
+                return Some(delta);
+            }
+            match self.deltas.recv().await {
+                Ok(deltas) => self.pending.extend(deltas.iter().cloned()),
+                Err(RecvError::Lagged(_)) => *self = Self::new(self.constellation.clone()),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+impl Lattice {
+    /// The lattice as a person sees it. Made at the first call, from when on this connection hears every host's reports; later
+    /// calls share it.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn constellation(&self) -> Constellation {
+        let Shared {
+            constellation,
+            connection,
+            ..
+        } = self.shared();
+        let made = constellation.get_or_init(|| Constellation::follow(connection.clone()));
+        made.clone()
+    }
+
+    /// Why something does not run or can't be reached, or that it does, and what to do next. The first call takes as long as
+    /// [`Constellation::settled`].
+    pub async fn explain(&self, subject: &Subject) -> Explanation {
+        let view = self.constellation().settled().await;
+        let misfits = explain::misfits(self.connection(), &view, subject).await;
+        explain(&view, &misfits, subject)
+    }
+}

@@ -1,0 +1,160 @@
+//! How a component fares on one host.
+
+use serde::Serialize;
+use std::fmt;
+
+/// Longest reason in bytes; a longer one is cut. A sentence or two: reports travel every few seconds.
+pub const MAX_REASON: usize = 256;
+
+/// How a component fares on one host, as whoever runs it there sees it: told with [`Node::set_status`](crate::node::Node::set_status).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ComponentStatus {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Which generation of it, where it has any.
+    pub generation: Option<u64>,
+    /// What went wrong last. At most [`MAX_REASON`] bytes.
+    pub reason: Option<String>,
+}
+
+impl ComponentStatus {
+    /// In this phase, and nothing more to say.
+    pub fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            generation: None,
+            reason: None,
+        }
+    }
+
+    /// Which generation it is.
+    pub fn generation(mut self, generation: u64) -> Self {
+        self.generation = Some(generation);
+        self
+    }
+
+    /// What went wrong last, cut to [`MAX_REASON`] bytes.
+    pub fn reason(mut self, reason: impl fmt::Display) -> Self {
+        self.reason = Some(cut(reason.to_string()));
+        self
+    }
+}
+
+/// What a component is doing on one host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// It takes calls.
+    #[default]
+    Serving,
+    /// It is being fetched, compiled or started.
+    Starting,
+    /// The old generation serves while the new one is started.
+    Updating,
+    /// It serves until another host has taken over.
+    HandingOver,
+    /// It runs once in the lattice, and another host holds its lease.
+    WaitingForLease,
+    /// It keeps failing, and is started again later and later.
+    CrashLooping {
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// It takes no new calls and finishes what it has.
+    Draining,
+    /// This generation did not come up and is given up; the one before serves, if there was one.
+    Rejected,
+    /// A phase that only newer versions know.
+    Unknown,
+}
+
+impl Phase {
+    /// Whether calls reach it.
+    pub fn is_serving(self) -> bool {
+        matches!(self, Self::Serving | Self::Updating | Self::HandingOver)
+    }
+
+    /// Its number on the wire, and how often it has failed.
+    pub(crate) fn to_wire(self) -> (u8, u32) {
+        match self {
+            Self::Serving => (0, 0),
+            Self::Starting => (1, 0),
+            Self::Updating => (2, 0),
+            Self::HandingOver => (3, 0),
+            Self::WaitingForLease => (4, 0),
+            Self::CrashLooping { failures } => (5, failures),
+            Self::Draining => (6, 0),
+            Self::Rejected => (7, 0),
+            Self::Unknown => (u8::MAX, 0),
+        }
+    }
+
+    pub(crate) fn from_wire((number, failures): (u8, u32)) -> Self {
+        match number {
+            0 => Self::Serving,
+            1 => Self::Starting,
+            2 => Self::Updating,
+            3 => Self::HandingOver,
+            4 => Self::WaitingForLease,
+            5 => Self::CrashLooping { failures },
+            6 => Self::Draining,
+            7 => Self::Rejected,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Serving => "serving",
+            Self::Starting => "starting",
+            Self::Updating => "updating",
+            Self::HandingOver => "handing over",
+            Self::WaitingForLease => "waiting for its lease",
+            Self::CrashLooping { failures } => return write!(f, "crash-looping ({failures}×)"),
+            Self::Draining => "draining",
+            Self::Rejected => "rejected",
+            Self::Unknown => "in a phase that this version does not know",
+        })
+    }
+}
+
+/// The text, at most [`MAX_REASON`] bytes of it.
+pub(crate) fn cut(mut reason: String) -> String {
+    if reason.len() > MAX_REASON {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON - '…'.len_utf8()));
+        reason.push('…');
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_keep_their_numbers() {
+        for number in 0..=u8::MAX {
+            let phase = Phase::from_wire((number, 7));
+            let known = (0..8).contains(&number);
+            assert_eq!(phase != Phase::Unknown, known, "{number}");
+            if known {
+                assert_eq!(phase.to_wire().0, number);
+            }
+            assert_eq!(Phase::from_wire(phase.to_wire()), phase);
+        }
+        let failing = Phase::CrashLooping { failures: 7 };
+        assert_eq!(Phase::from_wire((5, 7)), failing);
+    }
+
+    #[test]
+    fn long_reasons_are_cut_at_a_character() {
+        let status = ComponentStatus::new(Phase::Rejected).reason("é".repeat(MAX_REASON));
+        let reason = status.reason.expect("there is one");
+        assert!(reason.len() <= MAX_REASON && reason.ends_with("é…"));
+        assert_eq!(cut(reason.clone()), reason, "cut once");
+    }
+}
