@@ -104,7 +104,11 @@ impl World {
             Step::Declare(n) => {
                 let image = "registry.example/a:1".parse().expect("an image");
                 let spec = Spec::Actor(ActorSpec::new(image));
-                self.desire(DesiredEvent::Put(StoreKey::actor(&id(n)), revision, spec))
+                self.desire(DesiredEvent::Put(
+                    StoreKey::actor(&id(n)),
+                    revision,
+                    Box::new(spec),
+                ))
             }
             Step::Delete(n) => self.desire(DesiredEvent::Gone(StoreKey::actor(&id(n)), revision)),
             Step::Own(n) => {
@@ -114,7 +118,7 @@ impl World {
                 app.owns.insert(key);
                 let name = AppName::new("shop").expect("valid");
                 let key = StoreKey::app(&name);
-                self.desire(DesiredEvent::Put(key, revision, Spec::App(app)))
+                self.desire(DesiredEvent::Put(key, revision, Box::new(Spec::App(app))))
             }
             Step::Link(a, b) => {
                 let link = Arc::new(link(a, b));
@@ -166,6 +170,7 @@ impl World {
 fn beat(served: &[u8]) -> Beat {
     let served: BTreeSet<u8> = served.iter().copied().collect();
     Beat {
+        duty: crate::wire::Duty::Works,
         sent_ms: 0,
         interval_ms: 1_000,
         versions: Versions::OURS,
@@ -177,6 +182,7 @@ fn beat(served: &[u8]) -> Beat {
             .map(|n| Served {
                 id: id(n),
                 digest: Digest([n; 32]),
+                tallies: Vec::new(),
             })
             .collect(),
     }
