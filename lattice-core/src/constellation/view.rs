@@ -83,15 +83,18 @@ pub enum Change<V> {
 
 impl View {
     /// The replicas of a component, in the order of their hosts.
-    pub fn replicas_of(&self, component: &ComponentId) -> impl Iterator<Item = &Arc<ReplicaView>> {
-        let ours = |key: &ReplicaKey| key.component == *component;
+    pub fn replicas_of(
+        &self,
+        component: &ComponentId,
+    ) -> impl Iterator<Item = &Arc<ReplicaView>> + use<'_> {
+        let component = component.clone();
         let all = least_host().map(|host| {
             let component = component.clone();
             self.replicas.range(ReplicaKey { component, host }..)
         });
         all.into_iter()
             .flatten()
-            .take_while(move |(key, _)| ours(key))
+            .take_while(move |(key, _)| key.component == component)
             .map(|(_, replica)| replica)
     }
 
