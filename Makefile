@@ -10,6 +10,7 @@ GUESTS := target/guests/wasm32-wasip2/release
 
 demo: guests
 	$(CARGO) run --release --quiet --example quickstart
+	$(CARGO) run --release --quiet --example constellation
 
 ## Doc tests first: the runner's own summary is the last thing printed.
 test: guests

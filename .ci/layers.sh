@@ -23,4 +23,7 @@ without lattice-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats lattice-core
 cargo build --release --quiet --package lattice-core --package lattice-provider-sdk
-echo "lattice-core and lattice-provider-sdk build without wasmtime"
+for features in '' disk nats test-util; do
+    cargo clippy --release --quiet --package lattice-core --lib --no-default-features --features "$features" -- -D warnings
+done
+echo "lattice-core and lattice-provider-sdk build without wasmtime, lattice-core with each feature alone"

@@ -73,6 +73,20 @@ impl Program {
         Ok(self.child.kill().await?)
     }
 
+    /// Closes its standard input, upon which it ends by itself, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It takes longer than `patience`, or does not end well.
+    pub async fn finish(&mut self, patience: Duration) -> Result<(), Failure> {
+        self.input = None;
+        let status = timeout(patience, self.child.wait()).await??;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("a process ended with {status}; it says why above").into())
+        }
+    }
+
     async fn line(&mut self, patience: Duration) -> Result<String, Failure> {
         let output = self.output.as_mut().ok_or("its output is not read")?;
         let line = timeout(patience, output.next_line()).await??;

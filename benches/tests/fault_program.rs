@@ -56,7 +56,12 @@ fn no_call_hangs_and_none_that_may_run_twice_fails() {
     command.arg(&summary);
     let table = said(command);
     let rows = Rows::read(&summary);
-    for name in ["fault.kill.hung", "fault.kill.idempotent_failed"] {
+    for name in [
+        "fault.kill.hung",
+        "fault.kill.idempotent_failed",
+        "heal.kill.idempotent_failed",
+        "heal.rolling.failed",
+    ] {
         assert!(rows.ours(name) == 0.0, "{name}\n{table}");
     }
     for (name, most) in [
@@ -64,6 +69,9 @@ fn no_call_hangs_and_none_that_may_run_twice_fails() {
         ("fault.nats.typed_ms", 4.0 * 100.0),
         ("fault.nats.back_ms", 4.0 * 250.0),
         ("memory.growth.unanswered", 4.0 * 2.0),
+        ("heal.kill.typed_ms", 4.0 * 1_000.0),
+        ("heal.kill.replicas_s", 4.0 * 5.0),
+        ("cold.apply_ms", 4.0 * 150.0),
     ] {
         assert!(rows.ours(name) <= most, "{name}\n{table}");
     }

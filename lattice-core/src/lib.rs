@@ -65,7 +65,7 @@
 //!
 //! # Features
 //!
-//! * `disk` (default): a store in a file, for [`Lattice::local`].
+//! * `disk` (default): a store in a file, for [`Lattice::local`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
 //! * `test-util`: fault injection, and the suites that every bus and store must pass.
 
@@ -77,6 +77,7 @@ pub mod bus;
 pub mod call;
 pub mod constellation;
 pub mod desired;
+pub mod keeper;
 mod lattice;
 pub mod link;
 pub mod name;

@@ -201,6 +201,10 @@ async fn a_store_that_comes_back_empty_takes_no_link_away_until_it_is_accepted()
     link(&lattice, "caller", "callee").await;
     assert_eq!(state(&lattice), ReplicaState::Following);
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
+    // What it exports is published to the new store when it is started again.
+    drop(serving);
+    let serving = serve_on(&lattice, "callee").await.expect("it serves");
+    link(&lattice, "other", "callee").await;
     drop((serving, lattice));
 
     server.kill();

@@ -65,10 +65,12 @@
 //! | `actor` | what is known of a component before the first call: its types, its plans, its links |
 //! | `instance` | running calls: fresh, warm, and shared by many calls |
 //! | `import` | calls that actors make |
+//! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
 //! | `builtin` | what an actor may import without a link |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
 
 mod actor;
+pub mod artifact;
 mod builtin;
 mod engine;
 mod host;

@@ -7,6 +7,7 @@ use super::{
     plan::Plan,
     problem::Problems,
     want, warning,
+    write::{SEEN_WITHIN, Writing},
 };
 use crate::{
     Lattice,
@@ -14,21 +15,10 @@ use crate::{
     lattice::Connection,
     link::{Link, LinkTable, Misfit},
     name::{AppName, ComponentId},
-    store::{
-        CommitError, InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey,
-        record::RecordError,
-    },
+    store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
     types::{ComponentTypes, TypesError},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
-
-/// How long a commit whose answers are lost is tried again: as long as a store may take for one call.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the next attempt waits.
-const PAUSE: Duration = Duration::from_millis(100);
-/// How long this process's replica may lag its own write, or someone's that was faster.
-const SEEN_WITHIN: Duration = Duration::from_secs(1);
+use std::{collections::HashMap, sync::Arc};
 
 /// Why there is no plan. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -223,15 +213,20 @@ impl Seen {
     }
 
     fn ops(&self, connection: &Connection, draft: &Draft) -> Result<Vec<Op>, PlanError> {
-        if draft.ops() > MAX_OPS {
-            return Err(PlanError::TooLarge {
-                app: draft.plan.app.clone(),
-                ops: draft.ops(),
-                limit: MAX_OPS,
-            });
-        }
+        fits(draft)?;
         Ok(draft.commit(&connection.records, self.present())?)
     }
+}
+
+fn fits(draft: &Draft) -> Result<(), PlanError> {
+    if draft.ops() <= MAX_OPS {
+        return Ok(());
+    }
+    Err(PlanError::TooLarge {
+        app: draft.plan.app.clone(),
+        ops: draft.ops(),
+        limit: MAX_OPS,
+    })
 }
 
 async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft, PlanError> {
@@ -244,6 +239,8 @@ async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft,
     let name = &manifest.name;
     let mut draft = Draft::of_app(name, manifest.version.as_ref(), &wants, seen.present());
     found.append(&mut draft.found);
+    // Before the store is asked for the types of all of them.
+    fits(&draft)?;
     let mut types = Known::new(connection);
     for (path, link) in &draft.links {
         if let Err(misfit) = types.check(link).await? {
@@ -310,102 +307,11 @@ async fn carry_out(
     }
     let writing = Writing {
         connection,
-        seen,
+        desired: &seen.desired,
+        decided_at: seen.links.revision(),
         app: &plan.app,
         ops,
     };
     let revision = Some(writing.write().await?);
     Ok(Applied { plan, revision })
-}
-
-/// One commit, until it is known whether it holds.
-struct Writing<'a> {
-    connection: &'a Connection,
-    seen: &'a Seen,
-    app: &'a AppName,
-    ops: Vec<Op>,
-}
-
-impl Writing<'_> {
-    async fn write(&self) -> Result<Revision, ApplyError> {
-        let store = self.connection.records.store();
-        let incarnation = store.incarnation().await.map_err(|e| self.failed(e))?;
-        if incarnation != self.seen.desired.incarnation {
-            return Err(ApplyError::Behind);
-        }
-        let revision = self.commit().await?;
-        let has_seen = |table: &LinkTable| table.has_seen(incarnation, revision);
-        let until = Instant::now() + SEEN_WITHIN;
-        if self.connection.replica.until(until, has_seen).await {
-            Ok(revision)
-        } else {
-            let app = self.app.clone();
-            Err(ApplyError::NotSeen { app })
-        }
-    }
-
-    /// Commits, and again while the answer is lost: what was written already is not as the next attempt expects it.
-    async fn commit(&self) -> Result<Revision, ApplyError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut may_hold = false;
-        loop {
-            match self
-                .connection
-                .records
-                .store()
-                .commit(self.ops.clone())
-                .await
-            {
-                Ok(revision) => return Ok(revision),
-                Err(CommitError::Conflict { key }) => {
-                    return match self.holds(may_hold).await {
-                        Some(revision) => Ok(revision),
-                        None => Err(self.conflict(key).await),
-                    };
-                }
-                Err(CommitError::Unknown) => may_hold = true,
-                Err(CommitError::Invalid(source)) => {
-                    let app = self.app.clone();
-                    return Err(ApplyError::Refused { app, source });
-                }
-                Err(CommitError::Store(source)) if !may_hold => return Err(self.failed(source)),
-                Err(CommitError::Store(_)) => {}
-            }
-            if let Some(revision) = self.holds(may_hold).await {
-                return Ok(revision);
-            }
-            if Instant::now() >= deadline {
-                let app = self.app.clone();
-                return Err(ApplyError::Unknown { app });
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// The revision of this commit, when an answer was lost and reading back tells that it holds.
-    async fn holds(&self, may_hold: bool) -> Option<Revision> {
-        let last = self.ops.last().filter(|_| may_hold)?;
-        let store = self.connection.records.store();
-        let entry = store.read(last.key.clone()).await.ok()?;
-        match (&last.value, entry) {
-            (Some(ours), Some(entry)) if entry.value == *ours => Some(entry.revision),
-            // A deletion of what was expected to be there, and is not: nobody else has deleted it more than we have.
-            (None, None) => Some(self.seen.desired.revision),
-            _ => None,
-        }
-    }
-
-    /// Waits for what someone else wrote, so that whoever tries again at once decides by it.
-    async fn conflict(&self, key: StoreKey) -> ApplyError {
-        let before = self.seen.links.revision();
-        let moved = |table: &LinkTable| table.revision() > before;
-        let until = Instant::now() + SEEN_WITHIN;
-        self.connection.replica.until(until, moved).await;
-        ApplyError::Conflict { key }
-    }
-
-    fn failed(&self, source: StoreError) -> ApplyError {
-        let app = self.app.clone();
-        ApplyError::Store { app, source }
-    }
 }

@@ -3,6 +3,7 @@
 use super::{
     AppManifest, SpreadManifest,
     problem::{ManifestPath, ProblemKind, nearest},
+    shape::MAX_PROBLEMS,
 };
 use crate::{
     desired::Run,
@@ -16,9 +17,10 @@ pub(super) type Found = (ManifestPath, ProblemKind);
 
 /// Everything that is wrong with it. `also` names components that were declared, though not as they should be.
 pub(super) fn check(manifest: &AppManifest, also: &BTreeSet<ComponentId>) -> Vec<Found> {
+    let declared = manifest.actors.keys().chain(manifest.providers.keys());
     let mut check = Check {
         manifest,
-        also,
+        known: declared.chain(&manifest.external).chain(also).collect(),
         found: Vec::new(),
     };
     check.components();
@@ -31,13 +33,21 @@ pub(super) fn check(manifest: &AppManifest, also: &BTreeSet<ComponentId>) -> Vec
 
 struct Check<'a> {
     manifest: &'a AppManifest,
-    also: &'a BTreeSet<ComponentId>,
+    /// Every component that may be named.
+    known: BTreeSet<&'a ComponentId>,
     found: Vec<Found>,
 }
 
 impl Check<'_> {
     fn add(&mut self, path: ManifestPath, kind: ProblemKind) {
-        self.found.push((path, kind));
+        if !self.is_full() {
+            self.found.push((path, kind));
+        }
+    }
+
+    /// Whether there are as many as anyone reads.
+    fn is_full(&self) -> bool {
+        self.found.len() >= MAX_PROBLEMS
     }
 
     fn bad(&mut self, path: ManifestPath, reason: &str) {
@@ -101,6 +111,7 @@ impl Check<'_> {
                 );
             }
         }
+        let mut seen = BTreeSet::new();
         for (at, rule) in spread.iter().enumerate() {
             let path = path.field("spread").item(at);
             if rule.label.is_empty() {
@@ -113,11 +124,7 @@ impl Check<'_> {
                     "every weight is 0, so that nothing would run; give one of them a share",
                 );
             }
-            if spread
-                .iter()
-                .take(at)
-                .any(|other| other.label == rule.label)
-            {
+            if !seen.insert(&rule.label) {
                 self.bad(
                     path.field("label"),
                     "there is a rule for this label already; take one of them out",
@@ -195,18 +202,11 @@ impl Check<'_> {
     }
 
     fn component(&mut self, path: ManifestPath, id: &ComponentId) {
-        let known = || {
-            let declared = self.manifest.actors.keys();
-            declared
-                .chain(self.manifest.providers.keys())
-                .chain(&self.manifest.external)
-                .chain(self.also)
-        };
-        if known().any(|known| known == id) {
+        if self.known.contains(id) || self.is_full() {
             return;
         }
-        let suggestion = nearest(id.as_str(), known().map(ComponentId::as_str))
-            .and_then(|name| ComponentId::new(name).ok());
+        let known = self.known.iter().map(|id| id.as_str());
+        let suggestion = nearest(id.as_str(), known).and_then(|name| ComponentId::new(name).ok());
         let id = id.clone();
         self.add(path, ProblemKind::UnknownComponent { id, suggestion });
     }
@@ -229,7 +229,7 @@ pub(super) fn check_configs<'a>(
     let mut found = Vec::new();
     for (kind, id, configs) in actors.chain(providers) {
         for (at, name) in configs.iter().enumerate() {
-            if known.contains(name) {
+            if known.contains(name) || found.len() >= MAX_PROBLEMS {
                 continue;
             }
             let path = ManifestPath::of([kind, id.as_str(), "configs"]).item(at);

@@ -44,7 +44,7 @@ pub(super) struct Present<'a> {
 /// What there is at the key of a thing.
 enum Standing {
     Nothing,
-    Record(Expect, Record),
+    Record(Expect, Box<Record>),
     Garbage(Expect, String),
     Newer(String),
 }
@@ -52,7 +52,7 @@ enum Standing {
 impl Present<'_> {
     fn standing(self, thing: &Thing) -> Standing {
         if let Some((revision, record)) = thing.find(self.desired, self.links) {
-            return Standing::Record(Expect::At(revision), record);
+            return Standing::Record(Expect::At(revision), Box::new(record));
         }
         match self.desired.unreadable.get(&thing.key()) {
             None => Standing::Nothing,
@@ -338,13 +338,15 @@ impl Draft {
             }
             Standing::Record(expect, before) => {
                 after.keep_extra(&before);
-                let of_version = match &before {
+                let of_version = match &*before {
                     Record::App(before) => before.version == version,
                     _ => false,
                 };
-                let tell = !of_version || (self.plan.is_empty() && after != before);
+                let tell = !of_version || (self.plan.is_empty() && after != *before);
                 if tell {
-                    let differences = Difference::between(&before.to_json(), &after.to_json());
+                    let mut differences = Difference::between(&before.to_json(), &after.to_json());
+                    // The things themselves are told already.
+                    differences.retain(|d| d.field != "owns" || self.plan.is_empty());
                     self.plan.change.insert(0, Change { thing, differences });
                 } else if self.plan.is_empty() {
                     self.plan.unchanged.insert(0, thing);

@@ -4,7 +4,8 @@ use super::{
     AppManifest,
     check::{self, Found},
     problem::{Place, Problem, Problems},
-    shape, text,
+    shape::{self, Shaped},
+    text,
     tree::{Node, Side},
 };
 use crate::{
@@ -147,20 +148,20 @@ impl App {
             text,
             tree,
         };
-        match shape::read(source.tree.clone()) {
-            Ok(manifest) => {
-                let app = Self {
-                    manifest: Arc::new(manifest),
-                    base: file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
-                    source: Some(Arc::new(source)),
-                    pins: BTreeMap::new(),
-                };
-                match app.problems(check::check(&app.manifest, &BTreeSet::new())) {
-                    Some(problems) => Err(problems.into()),
-                    None => Ok(app),
-                }
-            }
-            Err((partly, misshapen)) => Err(source.problems(partly.as_ref(), misshapen).into()),
+        let mut shaped = shape::read(source.tree.clone());
+        let manifest = match shaped.manifest.take() {
+            Some(manifest) if shaped.found.is_empty() => manifest,
+            partly => return Err(source.problems(partly.as_ref(), shaped).into()),
+        };
+        let app = Self {
+            manifest: Arc::new(manifest),
+            base: file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
+            source: Some(Arc::new(source)),
+            pins: BTreeMap::new(),
+        };
+        match app.problems(check::check(&app.manifest, &BTreeSet::new())) {
+            Some(problems) => Err(problems.into()),
+            None => Ok(app),
         }
     }
 
@@ -242,7 +243,7 @@ impl Source {
     }
 
     /// What does not fit, and what is wrong with the rest.
-    fn problems(&self, partly: Option<&AppManifest>, misshapen: Vec<shape::Misshapen>) -> Problems {
+    fn problems(&self, partly: Option<&AppManifest>, shaped: Shaped) -> Problems {
         let names = ["actors", "providers"];
         let declared = names
             .iter()
@@ -252,8 +253,10 @@ impl Source {
         let rest = partly.map_or_else(Vec::new, |manifest| check::check(manifest, &declared));
         let rest = rest
             .into_iter()
-            .map(|(path, kind)| (path, Side::Value, kind));
-        let all = misshapen
+            .map(|(path, kind)| (shaped.in_text(&path), Side::Value, kind));
+        let rest: Vec<_> = rest.collect();
+        let all = shaped
+            .found
             .into_iter()
             .map(|found| (found.path, found.side, found.kind))
             .chain(rest);

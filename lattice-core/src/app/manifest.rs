@@ -34,9 +34,9 @@ pub struct AppManifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Components that links and wormholes name and this app does not declare: those of other apps, and native services.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    #[schemars(with = "BTreeSet<String>")]
-    pub external: BTreeSet<ComponentId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub external: Vec<ComponentId>,
     /// Actors by id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ActorManifest>")]
@@ -281,7 +281,7 @@ impl AppManifest {
             name: AppName::new(name)?,
             version: None,
             description: None,
-            external: BTreeSet::new(),
+            external: Vec::new(),
             actors: BTreeMap::new(),
             providers: BTreeMap::new(),
             links: Vec::new(),

@@ -88,6 +88,7 @@ mod tree;
 mod values;
 mod want;
 mod warning;
+mod write;
 
 pub use apply::{Applied, ApplyError, PlanError};
 pub use load::{App, LoadError, MAX_MANIFEST};

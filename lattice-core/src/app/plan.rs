@@ -2,11 +2,12 @@
 
 use super::{Thing, warning::Warning};
 use crate::name::AppName;
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 
 /// What applying an app does, or would do. Shown with one line per thing, and what changes in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
     /// The app.
@@ -24,7 +25,7 @@ pub struct Plan {
 }
 
 /// How one thing changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
     /// Which.
@@ -34,7 +35,7 @@ pub struct Change {
 }
 
 /// One field that differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
     /// Which field, with those around it: `placement.replicas`.

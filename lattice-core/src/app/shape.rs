@@ -14,6 +14,9 @@ use serde::{
 };
 use std::{collections::BTreeSet, fmt::Display};
 
+/// Most problems that are told of one text: nobody reads more, and finding each takes a pass over it.
+pub(super) const MAX_PROBLEMS: usize = 64;
+
 /// One part that does not fit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{path}: {kind}")]
@@ -23,25 +26,65 @@ pub(super) struct Misshapen {
     pub(super) kind: ProblemKind,
 }
 
-/// The manifest that a tree says, or everything that does not fit.
+/// What a tree says.
+#[derive(Debug)]
+pub(super) struct Shaped {
+    /// The manifest without the parts that do not fit; `None` when too little is left of it.
+    pub(super) manifest: Option<AppManifest>,
+    /// What does not fit.
+    pub(super) found: Vec<Misshapen>,
+    /// The parts that were taken out.
+    cut: BTreeSet<ManifestPath>,
+}
+
+impl Shaped {
+    /// Where a part of the manifest stands in the text: items that were taken out before it count there.
+    pub(super) fn in_text(&self, path: &ManifestPath) -> ManifestPath {
+        let mut found = ManifestPath::default();
+        for step in &path.0 {
+            found = match step {
+                Step::Field(name) => found.field(name),
+                Step::Item(at) => {
+                    let items = (0..).map(|item| found.item(item));
+                    let left = items.filter(|item| !self.cut.contains(item)).nth(*at);
+                    left.unwrap_or_else(|| found.item(*at))
+                }
+            };
+        }
+        found
+    }
+}
+
+/// The manifest that a tree says, and everything that does not fit.
 ///
 /// The structs stop at the first field that they can't take. It is taken out and they are asked again, until they are content
 /// or something is missing for which there is no substitute.
-pub(super) fn read(mut tree: Node) -> Result<AppManifest, (Option<AppManifest>, Vec<Misshapen>)> {
+pub(super) fn read(mut tree: Node) -> Shaped {
     let mut found: Vec<Misshapen> = Vec::new();
     let mut cut = BTreeSet::new();
     loop {
         let error = match AppManifest::deserialize(&tree) {
-            Ok(manifest) if found.is_empty() => return Ok(manifest),
-            Ok(manifest) => return Err((Some(manifest), found)),
+            Ok(manifest) => {
+                let manifest = Some(manifest);
+                return Shaped {
+                    manifest,
+                    found,
+                    cut,
+                };
+            }
             Err(error) => error,
         };
         let path = error.path.clone();
         if !is_consequence(&error, &cut) {
             found.push(error);
         }
-        if !tree.cut(&path) {
-            return Err((None, found));
+        if found.len() >= MAX_PROBLEMS || !tree.cut(&path) {
+            let manifest = None;
+            return Shaped {
+                manifest,
+                found,
+                cut,
+            };
         }
         cut.insert(path);
     }
@@ -163,9 +206,22 @@ impl<'de> de::Deserializer<'de> for &'de Node {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misshapen> {
+        match self.value {
+            Value::Table(_) => self.deserialize_any(visitor),
+            // Serde would take a list for the fields in their order.
+            _ => Err(self.wrong_type(&"a table")),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
+        seq tuple tuple_struct map identifier ignored_any
     }
 }
 

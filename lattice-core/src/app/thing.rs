@@ -10,11 +10,13 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use serde::Serialize;
 use std::fmt;
 
 /// One thing of an app, by its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "kebab-case")]
 pub enum Thing {
     /// The app itself.
     App(AppName),
@@ -139,7 +141,10 @@ impl Record {
         match (self, before) {
             (Self::App(new), Self::App(old)) => new.extra = old.extra.clone(),
             (Self::Config(new), Self::Config(old)) => new.extra = old.extra.clone(),
-            (Self::Actor(new), Self::Actor(old)) => new.extra = old.extra.clone(),
+            (Self::Actor(new), Self::Actor(old)) => {
+                new.extra = old.extra.clone();
+                new.follow(old);
+            }
             (Self::Provider(new), Self::Provider(old)) => new.extra = old.extra.clone(),
             (Self::Wormhole(new), Self::Wormhole(old)) => new.extra = old.extra.clone(),
             _ => {}
@@ -170,7 +175,12 @@ impl Record {
         let json = match self {
             Self::App(spec) => serde_json::to_value(spec),
             Self::Config(spec) => serde_json::to_value(spec),
-            Self::Actor(spec) => serde_json::to_value(spec),
+            // What it was before is told by what has changed.
+            Self::Actor(spec) => serde_json::to_value(ActorSpec {
+                previous: None,
+                rejected: None,
+                ..spec.clone()
+            }),
             Self::Provider(spec) => serde_json::to_value(spec),
             Self::Wormhole(spec) => serde_json::to_value(spec),
             Self::Link(link) => serde_json::to_value(link),

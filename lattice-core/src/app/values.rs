@@ -56,11 +56,7 @@ pub(super) mod time {
     use super::*;
     use serde::Serializer;
 
-    #[expect(
-        clippy::ref_option,
-        clippy::trivially_copy_pass_by_ref,
-        reason = "as serde calls it"
-    )]
+    #[expect(clippy::ref_option, reason = "as serde calls it")]
     pub(in super::super) fn serialize<S: Serializer>(
         time: &Option<Duration>,
         serializer: S,

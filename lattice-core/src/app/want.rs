@@ -82,7 +82,7 @@ impl Want<'_> {
         spec.limits = limits(&actor.limits);
         spec.instance = actor.instance;
         spec.config = actor.config.clone();
-        spec.configs = actor.configs.clone();
+        spec.configs.clone_from(&actor.configs);
         self.add(Thing::Actor(id.clone()), Record::Actor(spec), path);
     }
 
@@ -113,7 +113,7 @@ impl Want<'_> {
         );
         spec.run = provider.run;
         spec.config = provider.config.clone();
-        spec.configs = provider.configs.clone();
+        spec.configs.clone_from(&provider.configs);
         self.add(Thing::Provider(id.clone()), Record::Provider(spec), path);
     }
 
@@ -134,8 +134,8 @@ impl Want<'_> {
         for (id, wormhole) in &manifest.wormholes {
             let path = ManifestPath::of(["wormholes", id.as_str()]);
             let mut spec = WormholeSpec::new(wormhole.actor.clone());
-            spec.host = wormhole.host.clone();
-            spec.path = wormhole.path.clone();
+            spec.host.clone_from(&wormhole.host);
+            spec.path.clone_from(&wormhole.path);
             spec.state = wormhole.state;
             self.add(Thing::Wormhole(id.clone()), Record::Wormhole(spec), path);
         }

@@ -6,11 +6,13 @@ use crate::{
     name::ComponentId,
     node::Peers,
 };
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something in a plan that works and may not be what was meant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "kebab-case")]
 pub enum Warning {
     /// Nobody would run it.
     #[error("no host is in the lattice now; nothing runs until one joins")]

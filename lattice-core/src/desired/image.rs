@@ -9,7 +9,12 @@
 use super::oci::{OciReference, OciReferenceError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
-use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
+use std::{
+    borrow::Cow,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// Where a component's code comes from; see the [module](self) for its text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,9 +134,12 @@ impl FromStr for Image {
         if let Some(reference) = text.strip_prefix("oci:") {
             return Ok(Self::Oci(reference.parse()?));
         }
+        let is_wasm = Path::new(text)
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("wasm"));
         let is_path = text.starts_with(['.', '/', '~'])
             || text.contains('\\')
-            || (text.ends_with(".wasm") && !text.contains(':'));
+            || (is_wasm && !text.contains(':'));
         if is_path {
             return Err(ImageError::Path {
                 given: text.chars().take(200).collect(),

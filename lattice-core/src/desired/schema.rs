@@ -1,10 +1,10 @@
 //! How records of desired state stand in the store, so that older and newer versions of Lattice read each other's.
 //!
 //! The body of a record is one string: a JSON object. A field that a reader doesn't know is kept and written back with the
-//! rest ([`Extra`]), unless it is inside of another field; one that the writer didn't know has its default. So a new field may be added whenever leaving it out
-//! means what was meant before. Where it doesn't, the writer names the new thing in the field `needs`, a list of strings:
-//! a reader that doesn't know all of them takes the record for unreadable, and says that it is too old, instead of acting
-//! on half of it.
+//! rest ([`Extra`]), unless it is inside of another field; one that the writer didn't know has its default. So a new field may
+//! be added whenever leaving it out means what was meant before. Where it doesn't, the writer names the new thing in the field
+//! `needs`, a list of strings: a reader that doesn't know all of them takes the record for unreadable, and says that it is too
+//! old, instead of acting on half of it.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned, ser};
 use serde_json::{Map, Value};

@@ -38,6 +38,12 @@ pub struct ActorSpec {
     /// Named configurations, the later before the earlier.
     #[serde(default)]
     pub configs: Vec<ConfigName>,
+    /// What it was before, to go back to when this does not come up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Box<ActorSpec>>,
+    /// The generation that did not come up anywhere: hosts run the previous one instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<u64>,
     /// What newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
@@ -180,8 +186,45 @@ impl ActorSpec {
             instance: InstanceMode::default(),
             config: BTreeMap::new(),
             configs: Vec::new(),
+            previous: None,
+            rejected: None,
             extra: Extra::default(),
         }
+    }
+
+    /// Whether both run the same, wherever and however often.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        let code = |spec: &Self| {
+            (
+                spec.digest,
+                spec.digest.is_none().then(|| spec.image.clone()),
+            )
+        };
+        code(self) == code(other)
+            && self.limits == other.limits
+            && self.instance == other.instance
+            && self.config == other.config
+            && self.configs == other.configs
+    }
+
+    /// What it takes over from the record that it replaces: what to go back to.
+    pub(crate) fn follow(&mut self, before: &Self) {
+        if self.runs_as(before) {
+            self.previous.clone_from(&before.previous);
+            self.rejected = before.rejected;
+            return;
+        }
+        // One that was rejected is nothing to go back to.
+        let good = match (&before.rejected, &before.previous) {
+            (Some(_), Some(previous)) => Some(previous.clone()),
+            (Some(_), None) => None,
+            (None, _) => Some(Box::new(Self {
+                previous: None,
+                ..before.clone()
+            })),
+        };
+        self.previous = good;
+        self.rejected = None;
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Unreadable {
 pub(crate) enum DesiredEvent {
     /// All that follows is a new whole.
     Begin(Incarnation, Revision),
-    Put(StoreKey, Revision, Spec),
+    Put(StoreKey, Revision, Box<Spec>),
     Refused(StoreKey, Unreadable),
     Gone(StoreKey, Revision),
 }
@@ -118,7 +118,9 @@ impl Desired {
     /// Whether an event changes nothing here: links are kept elsewhere, but for spoiled ones.
     pub(crate) fn ignores(&self, event: &DesiredEvent) -> bool {
         match event {
-            DesiredEvent::Put(key, _, Spec::Link) => !self.unreadable.contains_key(key),
+            DesiredEvent::Put(key, _, spec) => {
+                **spec == Spec::Link && !self.unreadable.contains_key(key)
+            }
             DesiredEvent::Gone(key, _) => {
                 let is_link = matches!(key.kind(), Some(KeyKind::Link { .. }));
                 is_link && !self.unreadable.contains_key(key)
@@ -131,6 +133,12 @@ impl Desired {
     pub(crate) fn apply(&mut self, event: DesiredEvent) {
         match event {
             DesiredEvent::Begin(incarnation, revision) => {
+                // Writes of other keys don't count: only what was written since says that somebody wants it so.
+                let revision = if incarnation == self.incarnation {
+                    revision.min(self.revision)
+                } else {
+                    Revision::default()
+                };
                 *self = Self {
                     incarnation,
                     revision,
@@ -149,7 +157,7 @@ impl Desired {
             DesiredEvent::Put(key, revision, spec) => {
                 self.revision = self.revision.max(revision);
                 self.unreadable.remove(&key);
-                self.put(&key, revision, spec);
+                self.put(&key, revision, *spec);
             }
         }
     }

@@ -9,6 +9,7 @@ pub use component::{BytesCall, Call, Component};
 pub use connect::{Connect, ConnectError};
 
 pub(crate) use connection::Connection;
+pub(crate) use presence::Heard;
 
 use crate::{
     bus::BusError,
@@ -107,6 +108,11 @@ impl Lattice {
     /// Its name.
     pub fn name(&self) -> &LatticeName {
         &self.0.connection.name
+    }
+
+    /// Whether all of it is in this process, so that there is nobody else to wait for.
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.0.seat, connect::Seat::Memory(_))
     }
 
     /// A component, by its id, for calls in the name of an operator.

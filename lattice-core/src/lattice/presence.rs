@@ -28,6 +28,13 @@ const CHANGES: usize = 1_024;
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(250);
 
+/// What was heard on the bus, one's own words among it.
+#[derive(Debug, Clone)]
+pub(crate) enum Heard {
+    Beat(Origin, Arc<Beat>),
+    Goodbye(Origin),
+}
+
 /// Who is there, kept up to date.
 #[derive(Debug)]
 pub(crate) struct PresenceKeeper {
@@ -40,6 +47,7 @@ struct State {
     presence: Mutex<Presence>,
     peers: ArcSwap<Peers>,
     changes: broadcast::Sender<Change>,
+    heard: broadcast::Sender<Heard>,
     version: watch::Sender<u64>,
 }
 
@@ -54,6 +62,7 @@ impl PresenceKeeper {
             presence: Mutex::default(),
             peers: ArcSwap::default(),
             changes: broadcast::Sender::new(CHANGES),
+            heard: broadcast::Sender::new(CHANGES),
             version: watch::Sender::new(0),
         });
         let task = tokio::spawn(listen(state.clone(), beats, bus.state(), auth));
@@ -76,6 +85,11 @@ impl PresenceKeeper {
     /// What changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.state.changes.subscribe()
+    }
+
+    /// Every beat and goodbye from now on, as they come in.
+    pub(crate) fn heard(&self) -> broadcast::Receiver<Heard> {
+        self.state.heard.subscribe()
     }
 
     /// A beat of a node on this connection.
@@ -182,10 +196,16 @@ fn hear(
         match frame.kind() {
             Kind::Beat => {
                 let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
+                if state.heard.receiver_count() > 0 {
+                    let beat = Heard::Beat(frame.sender().clone(), Arc::new(beat.clone()));
+                    // Whoever listened has just gone: fine.
+                    let _ = state.heard.send(beat);
+                }
                 state.apply(|presence| presence.beat(frame.sender(), beat, now));
             }
             Kind::Goodbye => {
                 Goodbye::decode(envelope).map_err(|error| error.to_string())?;
+                let _ = state.heard.send(Heard::Goodbye(frame.sender().clone()));
                 state.apply(|presence| presence.goodbye(frame.sender(), now));
             }
             other => return Err(format!("a frame of kind {other:?} among the beats")),

@@ -332,4 +332,17 @@ mod tests {
             assert_eq!(link.check(None, None).is_ok(), fits, "{length}");
         }
     }
+
+    #[test]
+    fn idempotent_functions_are_as_many_as_are_read_back() {
+        for (count, fits) in [(MAX_IDEMPOTENT, true), (MAX_IDEMPOTENT + 1, false)] {
+            let names: Vec<_> = (0..count).map(|n| format!("f{n}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let link = link().idempotent(&names).expect("names");
+            assert_eq!(link.check(None, None).is_ok(), fits, "{count}");
+            let bytes = crate::value::to_bytes(&link).expect("encodes");
+            let read = crate::value::from_bytes::<Link>(&bytes);
+            assert_eq!(read.is_ok(), fits, "{read:?}");
+        }
+    }
 }

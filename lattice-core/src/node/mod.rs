@@ -26,8 +26,11 @@ pub use presence::{Peer, Peers};
 pub use served::ServeLimits;
 pub use serving::{ServeError, Serving};
 
+pub(crate) use serving::Over;
+
 pub(crate) use beside::Beside;
 pub(crate) use caller::Outgoing;
+pub(crate) use line::token;
 
 use crate::{
     auth::ReplayGuard,
@@ -36,12 +39,12 @@ use crate::{
     lattice::Connection,
     name::{ComponentId, HostId},
     route::{Resting, RetryBudget},
-    wire::{Lane, Origin},
+    wire::{Duty, Lane, Origin, Tally},
 };
 use arc_swap::ArcSwap;
 use bulk::SmallCalls;
 use foldhash::fast::RandomState;
-use line::{Line, token};
+use line::Line;
 use outbox::Then;
 use pending::Pending;
 use replies::ReplyLine;
@@ -51,7 +54,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -109,6 +112,9 @@ struct Owner {
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
+/// Replicas by component and generation.
+pub(crate) type Tallies = BTreeMap<ComponentId, Vec<Tally>>;
+
 type Lines = HashMap<Origin, Arc<Line>, RandomState>;
 
 pub(crate) struct Inner {
@@ -135,6 +141,10 @@ pub(crate) struct Inner {
     tasks: TaskTracker,
     /// There are calls in flight to watch over.
     busy: Notify,
+    /// What its keeper runs, for the beats.
+    tallies: ArcSwap<Tallies>,
+    /// Whether it takes more.
+    duty: AtomicU8,
     /// There is something new to tell in a beat.
     news: Notify,
     /// A component came into service and has to be told of its links.
@@ -185,6 +195,8 @@ impl Node {
             small_calls: SmallCalls::default(),
             tasks: TaskTracker::new(),
             busy: Notify::new(),
+            tallies: ArcSwap::default(),
+            duty: AtomicU8::new(Duty::Works as u8),
             news: Notify::new(),
             newly_served: Notify::new(),
             leaving: AtomicBool::new(false),
@@ -300,6 +312,30 @@ impl Drop for Owner {
 impl Inner {
     pub(crate) fn served(&self, component: &ComponentId) -> Option<Arc<Served>> {
         self.served.load().get(component).cloned()
+    }
+
+    /// Which boot of which host it is.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What it shares with the other nodes of its connection.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// What the next beats say of desired state.
+    pub(crate) fn set_tallies(&self, tallies: Tallies) {
+        if **self.tallies.load() != tallies {
+            self.tallies.store(Arc::new(tallies));
+            self.news.notify_one();
+        }
+    }
+
+    /// Tells everyone that it takes no more replicas, and goes on with what it has.
+    pub(crate) fn hand_over(&self) {
+        self.duty.store(Duty::Leaves as u8, Ordering::Release);
+        self.news.notify_one();
     }
 
     fn change_lines<T>(&self, change: impl Fn(&mut Lines) -> T) {

@@ -297,6 +297,7 @@ mod tests {
                 .map(|id| Served {
                     id: ComponentId::new(id).expect("valid"),
                     digest: Digest([1; 32]),
+                    tallies: Vec::new(),
                 })
                 .collect(),
             sent_ms: 0,
@@ -305,6 +306,7 @@ mod tests {
             incarnation: crate::store::Incarnation(1),
             revision: crate::store::Revision(1),
             labels: BTreeMap::new(),
+            duty: crate::wire::Duty::Works,
         }
     }
 

@@ -59,6 +59,15 @@ pub enum ServeError {
     },
 }
 
+/// What becomes of the component of the same id that is in service already, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// It stays, and the other one is refused.
+    Nothing,
+    /// It was started by the same keeper: it gets no new calls, and is kept until it is stopped.
+    Kept,
+}
+
 /// A component in service. Dropping it takes the component out of service at once; [`stop`](Self::stop) lets running
 /// calls finish.
 pub struct Serving {
@@ -76,6 +85,17 @@ impl Serving {
     /// Calls running or queued here now.
     pub fn in_flight(&self) -> usize {
         self.served.in_flight()
+    }
+
+    /// Has it get the calls again that another one of its id got.
+    pub(crate) fn reinstate(&self) {
+        self.node.served.rcu(|all| {
+            let mut all = HashMap::clone(all);
+            all.insert(self.served.id.clone(), self.served.clone());
+            all
+        });
+        self.node.newly_served.notify_one();
+        self.node.news.notify_one();
     }
 
     /// Takes no new calls, tells the others, and waits for the running ones for at most `grace`. False when some were
@@ -127,17 +147,32 @@ impl Node {
         service: Arc<dyn Service>,
         limits: ServeLimits,
     ) -> Result<Serving, ServeError> {
-        let node = self.inner();
+        self.inner()
+            .serve(component, service, limits, Over::Nothing)
+            .await
+    }
+}
+
+impl Inner {
+    /// Puts a component into service here.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        component: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+        over: Over,
+    ) -> Result<Serving, ServeError> {
+        let node = self;
         if node.leaving.load(Ordering::Acquire) {
             return Err(ServeError::Leaving {
-                host: self.host_id().clone(),
+                host: self.origin.host.clone(),
             });
         }
         let already = || ServeError::AlreadyServed {
             component: component.clone(),
-            host: self.host_id().clone(),
+            host: self.origin.host.clone(),
         };
-        if node.served(&component).is_some() {
+        if over == Over::Nothing && node.served(&component).is_some() {
             return Err(already());
         }
         let served = Arc::new(Served::new(component.clone(), service, limits));
@@ -167,15 +202,17 @@ impl Node {
         let discovery = AbortOnDropHandle::new(discovery);
         let mut taken = false;
         node.served.rcu(|all| {
-            taken = all.contains_key(&component);
             let mut all = HashMap::clone(all);
-            all.entry(component.clone())
-                .or_insert_with(|| served.clone());
+            taken = over == Over::Nothing && all.contains_key(&component);
+            if !taken {
+                all.insert(component.clone(), served.clone());
+            }
             all
         });
         if taken {
             return Err(already());
         }
+        let node = self;
         if node.leaving.load(Ordering::Acquire) {
             served.stop();
         }
@@ -187,9 +224,7 @@ impl Node {
             _discovery: discovery,
         })
     }
-}
 
-impl Inner {
     /// Tells the service of what is new, changed and gone among the links that lead to it.
     fn tell_links(self: &Arc<Self>, served: &Arc<Served>, table: &LinkTable) {
         let mut told: HashMap<LinkKey, Arc<Link>> = served.told().into_iter().collect();

@@ -12,7 +12,7 @@ use crate::{
     call::{CallError, Ran},
     subject::parse_reply,
     wire::{
-        Beat, Body as _, Discovered, EnvelopeError, Goodbye, Kind, Origin, Probe, ProbeAck,
+        Beat, Body as _, Discovered, Duty, EnvelopeError, Goodbye, Kind, Origin, Probe, ProbeAck,
         ReplyEnvelope, Served, Versions,
     },
 };
@@ -195,8 +195,17 @@ impl Inner {
         }
     }
 
+    fn duty(&self) -> Duty {
+        if self.duty.load(Ordering::Acquire) == Duty::Leaves as u8 {
+            Duty::Leaves
+        } else {
+            Duty::Works
+        }
+    }
+
     async fn send_beat(&self, interval: Duration) {
         let table = self.connection.replica.links();
+        let tallies = self.tallies.load();
         let beat = Beat {
             sent_ms: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -209,8 +218,10 @@ impl Inner {
                 .map(|served| Served {
                     id: served.id.clone(),
                     digest: served.digest,
+                    tallies: tallies.get(&served.id).cloned().unwrap_or_default(),
                 })
                 .collect(),
+            duty: self.duty(),
             labels: self.labels.clone(),
             incarnation: table.incarnation(),
             revision: table.revision(),

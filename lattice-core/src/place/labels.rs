@@ -42,6 +42,12 @@ pub enum NoHost {
     },
 }
 
+/// Whether a host with these labels lacks a required one or carries an excluded one.
+pub(super) fn forbids(placement: &Placement, labels: &BTreeMap<String, String>) -> bool {
+    let carried = |(label, value): (&String, &String)| labels.get(label) == Some(value);
+    !placement.require.iter().all(carried) || placement.exclude.iter().any(carried)
+}
+
 /// A set of hosts, by their places in the list of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostSet(Vec<u64>);

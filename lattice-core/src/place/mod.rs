@@ -23,6 +23,7 @@ mod bound;
 mod hash;
 mod labels;
 pub mod members;
+pub mod plan;
 mod tree;
 
 #[cfg(test)]

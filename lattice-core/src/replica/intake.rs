@@ -148,7 +148,7 @@ impl Intake {
         let is_desired = is_desired(&kind);
         match self.read(entry, kind) {
             Ok((event, spec)) => {
-                let put = |spec| DesiredEvent::Put(entry.key.clone(), revision, spec);
+                let put = |spec| DesiredEvent::Put(entry.key.clone(), revision, Box::new(spec));
                 self.desired.extend(spec.map(put));
                 event
             }

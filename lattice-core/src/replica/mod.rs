@@ -324,9 +324,7 @@ impl Follower {
 
     /// Begins with what an earlier process knew.
     fn begin(&mut self, taken: SystemTime, snapshot: WatchEvent) {
-        if let Some(event) = self.intake.take(snapshot) {
-            self.table.apply(event);
-        }
+        self.take_in(snapshot);
         self.reach = Reach::Never(taken);
         self.publish();
     }
@@ -349,6 +347,10 @@ impl Follower {
         if let Some(last) = &self.last {
             last.note(&event);
         }
+        self.take_in(event);
+    }
+
+    fn take_in(&mut self, event: WatchEvent) {
         if let Some(event) = self.intake.take(event) {
             self.table.apply(event);
         }

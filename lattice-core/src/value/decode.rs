@@ -156,9 +156,9 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 read: 0,
                 left: count,
                 room,
-            })?;
-            reader.forget_keys(known)?;
-            Ok(map)
+            });
+            // A type may go on after an error, and its keys are none of the map around.
+            reader.forget_keys(known).and(map)
         })
     }
 

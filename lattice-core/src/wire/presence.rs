@@ -17,6 +17,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Most components in one beat. A beat is sent every second to everyone: more than this would be a flood.
 const MAX_COMPONENTS: usize = 4096;
+/// Most generations of one component on one host: the old and the new one, and some that drain.
+const MAX_TALLIES: usize = 16;
 /// Most labels of one host.
 const MAX_LABELS: usize = 64;
 
@@ -36,9 +38,20 @@ pub struct Beat {
     /// What it says of itself, for placement.
     #[serde(deserialize_with = "labels")]
     pub labels: BTreeMap<String, String>,
+    /// Whether it takes more replicas.
+    pub duty: Duty,
     /// The components that it serves.
     #[serde(deserialize_with = "components")]
     pub components: Vec<Served>,
+}
+
+/// Whether a host takes replicas that desired state gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Duty {
+    /// It does.
+    Works,
+    /// It is about to leave: others take over what it has.
+    Leaves,
 }
 
 /// A component that a host serves.
@@ -48,6 +61,20 @@ pub struct Served {
     pub id: ComponentId,
     /// Its published types.
     pub digest: Digest,
+    /// Replicas of it that desired state asks for, by generation; none of what a person started.
+    #[serde(deserialize_with = "tallies")]
+    pub tallies: Vec<Tally>,
+}
+
+/// Replicas of one generation of a component on one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Which generation.
+    pub generation: u64,
+    /// Replicas that serve.
+    pub serving: u32,
+    /// Those among them that the host means to keep: they are its own share. Others rely on no more than these.
+    pub kept: u32,
 }
 
 /// Which versions of the frame format a host reads: all from `min` to `max`.
@@ -90,7 +117,7 @@ pub struct Goodbye {
 impl Body for Beat {
     const KIND: Kind = Kind::Beat;
     /// An id of one character, with its length, and a digest.
-    const SMALLEST_ELEMENT: usize = 2 + 32;
+    const SMALLEST_ELEMENT: usize = 2 + 32 + 1;
 
     fn check(&self) -> Result<(), EnvelopeError> {
         body::at_most("components", self.components.len(), MAX_COMPONENTS)?;
@@ -108,4 +135,8 @@ fn labels<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, 
 
 fn components<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Served>, D::Error> {
     bounded::list::<_, _, MAX_COMPONENTS>(from)
+}
+
+fn tallies<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Tally>, D::Error> {
+    bounded::list::<_, _, MAX_TALLIES>(from)
 }

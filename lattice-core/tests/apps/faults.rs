@@ -3,12 +3,9 @@
 use crate::*;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lattice_core::{
-    app::ApplyError,
-    store::{
-        CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch,
-        fault::FaultStore,
-    },
+use lattice_core::store::{
+    CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch,
+    fault::FaultStore,
 };
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},

@@ -8,7 +8,7 @@ use lattice_core::{
     node::{Node, NodeOptions},
     types::{ComponentTypes, InterfaceTypes},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 async fn host(lattice: &Lattice, label: &str, value: &str) -> Node {
     let host = HostId::random();
@@ -28,9 +28,15 @@ async fn labels_that_no_host_carries_are_a_warning_and_no_error() {
         host(&lattice, "zone", "eu").await,
         host(&lattice, "zone", "us").await,
     );
-    while lattice.peers().iter().count() < 2 {
-        tokio::task::yield_now().await;
-    }
+    let both_are_there = async {
+        while lattice.peers().iter().count() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let deadline = Duration::from_secs(60);
+    tokio::time::timeout(deadline, both_are_there)
+        .await
+        .expect("they are heard");
     let plan = lattice.apply(&rules).await.expect("applied").plan;
     let thing = Thing::Actor(id("a"));
     let label = |label: &str| Warning::UnknownLabel {

@@ -11,13 +11,12 @@ mod over_nats;
 mod plans;
 mod round_trips;
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
 #[path = "../support/nats.rs"]
 mod nats;
 
 use lattice_core::{
     Lattice,
-    app::{App, LoadError, PlanError, ProblemKind, Problems},
+    app::{App, ApplyError, LoadError, PlanError, ProblemKind, Problems},
     auth::{Auth, LatticeKey},
     bus::memory::MemoryNetwork,
     name::{AppName, ComponentId, LatticeName},
@@ -87,4 +86,16 @@ async fn objections(lattice: &Lattice, app: &App) -> Problems {
 
 fn kinds(problems: &Problems) -> Vec<&ProblemKind> {
     problems.iter().map(|problem| &problem.kind).collect()
+}
+
+/// Applies, and again when someone was faster.
+async fn in_the_end(lattice: &Lattice, app: &App) {
+    for _ in 0..20 {
+        match lattice.apply(app).await {
+            Ok(_) => return,
+            Err(ApplyError::Conflict { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("others were faster 20 times");
 }

@@ -2,7 +2,6 @@
 
 use crate::*;
 use futures_util::future::join_all;
-use lattice_core::app::ApplyError;
 
 #[tokio::test]
 async fn apps_are_applied_followed_and_deleted_over_nats() {
@@ -45,14 +44,12 @@ async fn apps_are_applied_followed_and_deleted_over_nats() {
     } else {
         (&there, &two)
     };
-    loser.apply(app).await.expect("alone now");
+    in_the_end(loser, app).await;
     assert_eq!(loser.desired().actors.len(), 2);
 
     loser.delete_app(&name("shop")).await.expect("deleted");
     while !follow.next().await.expect("open").apps.is_empty() {}
     assert!(there.desired().actors.is_empty());
-    here.apply(&one)
-        .await
-        .expect("made anew over what was deleted");
+    in_the_end(&here, &one).await;
     assert_eq!(here.desired().actors.len(), 2);
 }

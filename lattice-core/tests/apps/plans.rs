@@ -98,7 +98,6 @@ async fn applying_creates_changes_deletes_and_then_does_nothing() {
         changed(&applied.plan),
         [
             "version: \"1\" -> \"2\"",
-            "owns: [\"actor.cart\",\"actor.greeter\",\"config.common\",\"link.desk.example=3ahello=2fgreeter=400=2e1.default\",\"link.greeter.wasi=3akeyvalue=2fstore=400=2e2.default\",\"provider.kv\",\"wormhole.web\"] -> [\"actor.greeter\",\"config.common\",\"link.desk.example=3ahello=2fgreeter=400=2e1.default\",\"link.greeter.wasi=3akeyvalue=2fstore=400=2e2.default\",\"provider.kv\"]",
             "config.a: nothing -> \"1\"",
             "placement.replicas.Exactly: 2 -> 3",
         ]

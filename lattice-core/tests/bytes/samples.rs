@@ -9,8 +9,8 @@ use lattice_core::{
     store::{Incarnation, Revision},
     types::Digest,
     wire::{
-        Beat, CallEnvelope, ComponentReport, Discovered, FunctionKey, Latency, Origin, Report,
-        Served, Source, TraceContext, Versions,
+        Beat, CallEnvelope, ComponentReport, Discovered, Duty, FunctionKey, Latency, Origin,
+        Report, Served, Source, Tally, TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
@@ -109,10 +109,16 @@ pub(crate) fn beat(components: usize) -> Beat {
         incarnation: Incarnation(9),
         revision: Revision(300),
         labels: BTreeMap::from([("zone".to_owned(), "eu".to_owned())]),
+        duty: Duty::Works,
         components: vec![
             Served {
                 id: component("kv"),
                 digest: Digest([0x11; 32]),
+                tallies: vec![Tally {
+                    generation: 1,
+                    serving: 2,
+                    kept: 2,
+                }],
             };
             components
         ],

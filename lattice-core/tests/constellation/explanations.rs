@@ -28,7 +28,8 @@ async fn say(lattice: &Lattice, host: &Node, component: &str, status: ComponentS
     let constellation = lattice.constellation();
     eventually("the status is told", async || {
         let view = constellation.snapshot();
-        let mut replicas = view.replicas_of(&id(component));
+        let component = id(component);
+        let mut replicas = view.replicas_of(&component);
         replicas.any(|replica| replica.phase == status.phase && replica.host == *host.host_id())
     })
     .await;

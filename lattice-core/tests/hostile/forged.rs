@@ -34,6 +34,7 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
     let scene = Scene::set().await;
     for auth in scene.other_keys() {
         let beat = Beat {
+            duty: lattice_core::wire::Duty::Works,
             sent_ms: 0,
             interval_ms: 60_000,
             versions: Versions::OURS,
@@ -43,6 +44,7 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
             components: vec![Served {
                 id: id("callee"),
                 digest: Digest([0; 32]),
+                tallies: Vec::new(),
             }],
         };
         let bytes = FrameWriter::message(&auth, stranger(), None, 1, &beat).expect("encodes");

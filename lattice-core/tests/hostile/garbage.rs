@@ -111,6 +111,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
     traced.link = LinkName::new("other").expect("a name");
     let digest = Digest([7; 32]);
     let beat = Beat {
+        duty: lattice_core::wire::Duty::Works,
         sent_ms: 1,
         interval_ms: 1_000,
         versions: Versions::OURS,
@@ -120,6 +121,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         components: vec![Served {
             id: id("elsewhere"),
             digest,
+            tallies: Vec::new(),
         }],
     };
     let discovered = Discovered {

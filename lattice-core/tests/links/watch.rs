@@ -102,10 +102,10 @@ async fn links_that_a_store_made_anew_lacks_are_kept_until_someone_says_otherwis
         .await
         .expect("the store is a later one");
     // Nobody is told what became of a link that nobody finds.
-    let report = node
-        .links
-        .report(&host("h"), &put.key, put.revision, LinkStatus::Active);
-    report.await.expect("nothing to do");
+    node.links
+        .report(&host("h"), &put.key, put.revision, LinkStatus::Active)
+        .await
+        .expect("nothing to do");
     assert!(
         store
             .read(status_key(&put.link))

@@ -99,7 +99,8 @@ impl Actor {
         self
     }
 
-    /// One environment variable more. It sees none of the process's own.
+    /// One environment variable more. It sees none of the process's own; an actor that desired state gave to a host finds
+    /// that host's id in `LATTICE_HOST`.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.env.insert(name.into(), value.into());
         self

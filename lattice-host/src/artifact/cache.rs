@@ -100,10 +100,14 @@ impl Cache {
     pub(super) fn write(&self, digest: Digest, bytes: &[u8]) -> Result<(), CacheError> {
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > self.limit {
-            return Err(CacheError::TooLarge { size, limit: self.limit });
+            return Err(CacheError::TooLarge {
+                size,
+                limit: self.limit,
+            });
         }
         let path = self.path(digest);
-        self.place(&path, bytes).map_err(|error| self.failed(error))?;
+        self.place(&path, bytes)
+            .map_err(|error| self.failed(error))?;
         self.sweep(&path).map_err(|error| self.failed(error))
     }
 
@@ -123,7 +127,10 @@ impl Cache {
     /// So that readers see all of it or nothing.
     fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.temporary()?;
-        for folder in [path, &temporary].into_iter().filter_map(|path| path.parent()) {
+        for folder in [path, &temporary]
+            .into_iter()
+            .filter_map(|path| path.parent())
+        {
             fs::create_dir_all(folder)?;
         }
         let written = File::create_new(&temporary)
@@ -156,7 +163,10 @@ impl Cache {
         }
         let now = SystemTime::now();
         for file in files(&self.folder.join("tmp"))? {
-            if now.duration_since(file.used).is_ok_and(|age| age > ABANDONED) {
+            if now
+                .duration_since(file.used)
+                .is_ok_and(|age| age > ABANDONED)
+            {
                 remove(&file.path)?;
             }
         }
@@ -176,8 +186,12 @@ impl Cache {
         let (folder, kind) = (self.folder.clone(), error.kind());
         let source = Arc::new(error);
         match kind {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CacheError::Full { folder, source },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => CacheError::ReadOnly { folder, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                CacheError::Full { folder, source }
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                CacheError::ReadOnly { folder, source }
+            }
             _ => CacheError::Disk { folder, source },
         }
     }
@@ -187,7 +201,9 @@ impl Cache {
 fn read_whole(path: &Path, max: ByteSize) -> io::Result<Bytes> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
-    (&file).take(max.as_u64().saturating_add(1)).read_to_end(&mut bytes)?;
+    (&file)
+        .take(max.as_u64().saturating_add(1))
+        .read_to_end(&mut bytes)?;
     // In a folder of somebody else it stays as it is, and goes earlier.
     let _ = file.set_modified(SystemTime::now());
     Ok(bytes.into())
@@ -230,5 +246,6 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "cache_tests.rs"]
 mod tests;

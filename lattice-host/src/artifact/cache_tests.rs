@@ -17,8 +17,12 @@ fn put(cache: &Cache, bytes: &[u8]) -> Digest {
 
 /// As if it had been used that long ago.
 fn age(cache: &Cache, digest: Digest, seconds: u64) {
-    let file = File::options().write(true).open(cache.path(digest)).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    let file = File::options()
+        .write(true)
+        .open(cache.path(digest))
+        .unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
+        .unwrap();
 }
 
 #[test]
@@ -65,7 +69,10 @@ fn what_can_never_fit_is_refused_and_drops_nothing() {
     let small = put(&cache, b"small");
     let large = vec![0; 3 * BLOCK as usize];
     let refused = cache.write(Digest::of(&large), &large).unwrap_err();
-    assert!(matches!(refused, CacheError::TooLarge { .. }), "{refused:?}");
+    assert!(
+        matches!(refused, CacheError::TooLarge { .. }),
+        "{refused:?}"
+    );
     assert!(cache.read(small, MAX).is_some());
 }
 
@@ -90,7 +97,8 @@ fn what_a_killed_process_left_is_swept() {
         fs::write(path, "half").unwrap();
     }
     let file = File::options().write(true).open(&old).unwrap();
-    file.set_modified(SystemTime::now() - 2 * ABANDONED).unwrap();
+    file.set_modified(SystemTime::now() - 2 * ABANDONED)
+        .unwrap();
     put(&cache, b"two");
     assert!(!old.exists() && new.exists());
 }

@@ -25,11 +25,13 @@ impl Digest {
 
     /// The 64 hexadecimal digits, which name a file of the cache.
     pub(super) fn hex(&self) -> String {
-        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string can't fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut hex, byte| {
+                // Writing to a string can't fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
     }
 }
 
@@ -44,7 +46,10 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let malformed = || DigestError { text: text.into() };
-        let hex = text.strip_prefix("sha256:").ok_or_else(malformed)?.as_bytes();
+        let hex = text
+            .strip_prefix("sha256:")
+            .ok_or_else(malformed)?
+            .as_bytes();
         if hex.len() != 64 {
             return Err(malformed());
         }
@@ -117,6 +122,7 @@ impl Hasher {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

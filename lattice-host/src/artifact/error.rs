@@ -30,7 +30,9 @@ pub enum FetchError {
         limit: ByteSize,
     },
     /// It holds something else than one WebAssembly binary.
-    #[error("{image} is not a WebAssembly component but {found}: push one, for example with `lattice push`")]
+    #[error(
+        "{image} is not a WebAssembly component but {found}: push one, for example with `lattice push`"
+    )]
     NotWasm {
         /// What was asked for.
         image: String,
@@ -38,7 +40,9 @@ pub enum FetchError {
         found: String,
     },
     /// The content is not what its digest says.
-    #[error("{image} should be {expected} but is {found}: it was changed or damaged; apply again to take what is there now")]
+    #[error(
+        "{image} should be {expected} but is {found}: it was changed or damaged; apply again to take what is there now"
+    )]
     Mismatch {
         /// What was asked for.
         image: String,
@@ -56,7 +60,9 @@ pub enum FetchError {
         reason: String,
     },
     /// An index of several images, of which none is clearly the one.
-    #[error("{image} is an index of images for {found} and none is for wasm: name one of them by its digest")]
+    #[error(
+        "{image} is an index of images for {found} and none is for wasm: name one of them by its digest"
+    )]
     Platforms {
         /// What was asked for.
         image: String,
@@ -67,7 +73,9 @@ pub enum FetchError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// It took too long, all attempts together.
-    #[error("{image} was not there within {after:?}: look at the network, or raise the deadline with `within`")]
+    #[error(
+        "{image} was not there within {after:?}: look at the network, or raise the deadline with `within`"
+    )]
     Deadline {
         /// What was asked for.
         image: String,
@@ -87,7 +95,9 @@ pub enum FetchError {
 #[non_exhaustive]
 pub enum RegistryError {
     /// Nobody can be reached there.
-    #[error("registry {registry} can't be reached: check its name and the network; one that speaks plain HTTP has to be named with `plain_http`")]
+    #[error(
+        "registry {registry} can't be reached: check its name and the network; one that speaks plain HTTP has to be named with `plain_http`"
+    )]
     Unreachable {
         /// Host of the registry.
         registry: String,
@@ -95,7 +105,9 @@ pub enum RegistryError {
         source: Cause,
     },
     /// It can't show that it is who it says.
-    #[error("the certificate of registry {registry} is not trusted: give its authority with `root_certificate`, or correct the name")]
+    #[error(
+        "the certificate of registry {registry} is not trusted: give its authority with `root_certificate`, or correct the name"
+    )]
     Untrusted {
         /// Host of the registry.
         registry: String,
@@ -121,7 +133,9 @@ pub enum RegistryError {
         repository: String,
     },
     /// It knows who asks, and refuses.
-    #[error("registry {registry} refuses the credentials of {user} for {repository}: check them, and that they allow it")]
+    #[error(
+        "registry {registry} refuses the credentials of {user} for {repository}: check them, and that they allow it"
+    )]
     CredentialsRefused {
         /// Host of the registry.
         registry: String,
@@ -131,7 +145,9 @@ pub enum RegistryError {
         user: String,
     },
     /// Credentials can't be had from docker's configuration.
-    #[error("docker's configuration gives no credentials for {registry}: repair it, or give them with `credentials(\"{registry}\", …)`")]
+    #[error(
+        "docker's configuration gives no credentials for {registry}: repair it, or give them with `credentials(\"{registry}\", …)`"
+    )]
     DockerConfig {
         /// Host of the registry.
         registry: String,
@@ -163,7 +179,9 @@ pub enum RegistryError {
         message: String,
     },
     /// The connection broke, and did so in all attempts.
-    #[error("the connection to registry {registry} broke after {received} bytes of {image}: try again")]
+    #[error(
+        "the connection to registry {registry} broke after {received} bytes of {image}: try again"
+    )]
     Broken {
         /// Host of the registry.
         registry: String,
@@ -175,7 +193,9 @@ pub enum RegistryError {
         source: Cause,
     },
     /// It sends more than the manifest says.
-    #[error("registry {registry} sends more than the {declared} bytes that the manifest of {image} says: push the image again")]
+    #[error(
+        "registry {registry} sends more than the {declared} bytes that the manifest of {image} says: push the image again"
+    )]
     Oversized {
         /// Host of the registry.
         registry: String,
@@ -185,7 +205,9 @@ pub enum RegistryError {
         declared: u64,
     },
     /// What it sends is not what its digest says.
-    #[error("registry {registry} sends {found} as {expected}, for {image}: what it holds is damaged; push the image again")]
+    #[error(
+        "registry {registry} sends {found} as {expected}, for {image}: what it holds is damaged; push the image again"
+    )]
     Damaged {
         /// Host of the registry.
         registry: String,
@@ -197,7 +219,9 @@ pub enum RegistryError {
         found: Digest,
     },
     /// Its answer can't be understood.
-    #[error("registry {registry} doesn't speak the OCI protocol as expected: check that it is a registry")]
+    #[error(
+        "registry {registry} doesn't speak the OCI protocol as expected: check that it is a registry"
+    )]
     Protocol {
         /// Host of the registry.
         registry: String,
@@ -205,13 +229,17 @@ pub enum RegistryError {
         source: Cause,
     },
     /// This program was built without the feature `oci`.
-    #[error("{image} is in a registry, and this program was built without the feature `oci`: use `file:`, or turn the feature on")]
+    #[error(
+        "{image} is in a registry, and this program was built without the feature `oci`: use `file:`, or turn the feature on"
+    )]
     Off {
         /// What was asked for.
         image: String,
     },
     /// No HTTPS is possible in this process.
-    #[error("no certificate authorities on this host: install `ca-certificates`, or name a bundle in the variable SSL_CERT_FILE")]
+    #[error(
+        "no certificate authorities on this host: install `ca-certificates`, or name a bundle in the variable SSL_CERT_FILE"
+    )]
     NoRoots,
     /// What was given as a certificate is none.
     #[error("the HTTP client can't be made: check the certificates given with `root_certificate`")]
@@ -226,7 +254,10 @@ impl RegistryError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Failing { .. } | Self::Broken { .. }
+            Self::Unreachable { .. }
+                | Self::Silent { .. }
+                | Self::Failing { .. }
+                | Self::Broken { .. }
         )
     }
 }
@@ -248,7 +279,9 @@ pub enum PushError {
         image: String,
     },
     /// The bytes are no WebAssembly.
-    #[error("these are not the bytes of a WebAssembly component but {found}: build one, for example with the target wasm32-wasip2")]
+    #[error(
+        "these are not the bytes of a WebAssembly component but {found}: build one, for example with the target wasm32-wasip2"
+    )]
     NotWasm {
         /// What they are instead.
         found: String,
@@ -265,7 +298,9 @@ pub enum PushError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// It took too long, all attempts together.
-    #[error("{image} was not pushed within {after:?}: look at the network, or raise the deadline with `within`")]
+    #[error(
+        "{image} was not pushed within {after:?}: look at the network, or raise the deadline with `within`"
+    )]
     Deadline {
         /// Where it should have gone.
         image: String,
@@ -279,7 +314,9 @@ pub enum PushError {
         image: String,
     },
     /// What was pushed is in the registry, and not as it was sent.
-    #[error("the registry says that {image} is {found} now, and {expected} was pushed: somebody else pushed at the same time, or the registry is broken")]
+    #[error(
+        "the registry says that {image} is {found} now, and {expected} was pushed: somebody else pushed at the same time, or the registry is broken"
+    )]
     Changed {
         /// Where it went.
         image: String,

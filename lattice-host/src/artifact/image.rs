@@ -39,10 +39,15 @@ pub struct OciRef {
 #[non_exhaustive]
 pub enum ImageRefError {
     /// Nothing is there.
-    #[error("the image is empty: write `file:path/to/component.wasm` or `oci:registry/repository:tag`")]
+    #[error(
+        "the image is empty: write `file:path/to/component.wasm` or `oci:registry/repository:tag`"
+    )]
     Empty,
     /// A URL, or another kind of place.
-    #[error("`{text}` starts with `{scheme}`, which is none of `file:` and `oci:`: write `{}`", without(text, scheme))]
+    #[error(
+        "`{text}` starts with `{scheme}`, which is none of `file:` and `oci:`: write `{}`",
+        without(text, scheme)
+    )]
     Scheme {
         /// The whole text.
         text: String,
@@ -65,7 +70,9 @@ pub enum ImageRefError {
         text: String,
     },
     /// What comes first is no host.
-    #[error("`{registry}` is not a registry: write a host name, and a port if it has one, such as `registry.example.com:5000`")]
+    #[error(
+        "`{registry}` is not a registry: write a host name, and a port if it has one, such as `registry.example.com:5000`"
+    )]
     Registry {
         /// What comes first.
         registry: String,
@@ -79,7 +86,9 @@ pub enum ImageRefError {
         repository: String,
     },
     /// What follows `:` is no tag.
-    #[error("`{tag}` is not a tag: write 1 to 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`")]
+    #[error(
+        "`{tag}` is not a tag: write 1 to 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`"
+    )]
     Tag {
         /// What follows the `:`.
         tag: String,
@@ -112,16 +121,25 @@ impl FromStr for ImageRef {
         }
         if let Some((before, _)) = text.split_once("://") {
             let scheme = format!("{before}://");
-            return Err(ImageRefError::Scheme { text: text.into(), scheme });
+            return Err(ImageRefError::Scheme {
+                text: text.into(),
+                scheme,
+            });
         }
         if let Some(path) = text.strip_prefix("file:") {
-            return if path.is_empty() { Err(ImageRefError::NoPath) } else { Ok(Self::File(path.into())) };
+            return if path.is_empty() {
+                Err(ImageRefError::NoPath)
+            } else {
+                Ok(Self::File(path.into()))
+            };
         }
         if let Some(reference) = text.strip_prefix("oci:") {
             return reference.parse().map(Self::Oci);
         }
         let path = text.starts_with(['.', '/', '~'])
-            || [".wasm", ".wat"].iter().any(|ending| text.ends_with(ending));
+            || [".wasm", ".wat"]
+                .iter()
+                .any(|ending| text.ends_with(ending));
         if path {
             return Err(ImageRefError::BarePath { text: text.into() });
         }
@@ -136,12 +154,16 @@ impl FromStr for OciRef {
         if text.is_empty() {
             return Err(ImageRefError::Empty);
         }
-        let registry = text.split_once('/').filter(|(first, _)| is_host_like(first));
+        let registry = text
+            .split_once('/')
+            .filter(|(first, _)| is_host_like(first));
         let Some((registry, rest)) = registry else {
             return Err(ImageRefError::NoRegistry { text: text.into() });
         };
         if !is_registry(registry) {
-            return Err(ImageRefError::Registry { registry: registry.into() });
+            return Err(ImageRefError::Registry {
+                registry: registry.into(),
+            });
         }
         let (rest, digest) = match rest.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
@@ -152,7 +174,9 @@ impl FromStr for OciRef {
             None => (rest, None),
         };
         if !is_repository(repository) {
-            return Err(ImageRefError::Repository { repository: repository.into() });
+            return Err(ImageRefError::Repository {
+                repository: repository.into(),
+            });
         }
         if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
             return Err(ImageRefError::Tag { tag: tag.into() });
@@ -192,7 +216,10 @@ impl OciRef {
 
     /// The same, fixed to the manifest with this digest.
     pub fn pinned(&self, manifest: Digest) -> Self {
-        Self { digest: Some(manifest), ..self.clone() }
+        Self {
+            digest: Some(manifest),
+            ..self.clone()
+        }
     }
 }
 
@@ -207,18 +234,23 @@ fn is_registry(text: &str) -> bool {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (text, None),
     };
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     let host_is_right = match address {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => host.split('.').all(|label| {
             let edges = !label.starts_with('-') && !label.ends_with('-');
             (1..=63).contains(&label.len())
                 && edges
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         }),
     };
     let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let port_is_right = port.is_none_or(|port| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0));
+    let port_is_right =
+        port.is_none_or(|port| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0));
     host.len() <= 253 && host_is_right && port_is_right
 }
 
@@ -233,15 +265,18 @@ fn is_repository_part(part: &str) -> bool {
     let bytes = part.as_bytes();
     bytes.first().is_some_and(|byte| word(*byte))
         && bytes.last().is_some_and(|byte| word(*byte))
-        && separators
-            .into_iter()
-            .all(|between| matches!(between, "" | "." | "_" | "__") || between.bytes().all(|byte| byte == b'-'))
+        && separators.into_iter().all(|between| {
+            matches!(between, "" | "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
+        })
 }
 
 fn is_tag(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     (1..=128).contains(&text.len())
-        && text.bytes().enumerate().all(|(at, byte)| word(byte) || (at > 0 && matches!(byte, b'.' | b'-')))
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| word(byte) || (at > 0 && matches!(byte, b'.' | b'-')))
 }
 
 impl fmt::Display for ImageRef {
@@ -282,5 +317,6 @@ impl TryFrom<String> for ImageRef {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "image_tests.rs"]
 mod tests;

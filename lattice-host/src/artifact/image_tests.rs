@@ -37,7 +37,12 @@ fn images_of_a_registry() {
     let digest = DIGEST.parse().unwrap();
     let pinned = oci(&format!("oci:localhost/greeter@{DIGEST}"));
     assert_eq!((pinned.tag(), pinned.digest()), (None, Some(digest)));
-    assert_eq!(greeter.pinned(digest), oci(&format!("registry.example.com:5000/team/greeter:1.0@{DIGEST}")));
+    assert_eq!(
+        greeter.pinned(digest),
+        oci(&format!(
+            "registry.example.com:5000/team/greeter:1.0@{DIGEST}"
+        ))
+    );
 }
 
 #[test]
@@ -52,7 +57,11 @@ fn what_is_right_is_written_as_it_was_read() {
     ] {
         let image = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(image.to_string(), text);
-        assert_eq!(parse(text.strip_prefix("oci:").unwrap()), Ok(image.clone()), "{text}");
+        assert_eq!(
+            parse(text.strip_prefix("oci:").unwrap()),
+            Ok(image.clone()),
+            "{text}"
+        );
         let json = serde_json::to_string(&image).unwrap();
         assert_eq!(serde_json::from_str::<ImageRef>(&json).unwrap(), image);
     }
@@ -63,27 +72,48 @@ fn what_is_right_is_written_as_it_was_read() {
 fn what_is_wrong_says_what_to_write() {
     let long = format!("example.com/a:{}", "t".repeat(129));
     for (text, advice) in [
-        ("", "write `file:path/to/component.wasm` or `oci:registry/repository:tag`"),
+        (
+            "",
+            "write `file:path/to/component.wasm` or `oci:registry/repository:tag`",
+        ),
         ("file:", "write `file:path/to/component.wasm`"),
         ("file:///tmp/a.wasm", "write `file:/tmp/a.wasm`"),
-        ("oci:", "write `file:path/to/component.wasm` or `oci:registry/repository:tag`"),
+        (
+            "oci:",
+            "write `file:path/to/component.wasm` or `oci:registry/repository:tag`",
+        ),
         ("oci://example.com/a:1", "write `oci:example.com/a:1`"),
         ("https://example.com/a:1", "write `oci:example.com/a:1`"),
         ("s3://bucket/a", "none of `file:` and `oci:`"),
         ("./greeter.wasm", "write `file:./greeter.wasm`"),
         ("greeter.wasm", "write `file:greeter.wasm`"),
         ("/opt/greeter", "write `file:/opt/greeter`"),
-        ("greeter:1.0", "write `oci:registry.example.com/greeter:1.0`"),
-        ("team/greeter:1.0", "write `oci:registry.example.com/team/greeter:1.0`"),
+        (
+            "greeter:1.0",
+            "write `oci:registry.example.com/greeter:1.0`",
+        ),
+        (
+            "team/greeter:1.0",
+            "write `oci:registry.example.com/team/greeter:1.0`",
+        ),
         ("example.com:0/a:1", "`example.com:0` is not a registry"),
-        ("example.com:65536/a:1", "`example.com:65536` is not a registry"),
+        (
+            "example.com:65536/a:1",
+            "`example.com:65536` is not a registry",
+        ),
         ("example.com:+1/a:1", "`example.com:+1` is not a registry"),
         ("exam ple.com/a:1", "`exam ple.com` is not a registry"),
-        ("user@example.com/a:1", "`user@example.com` is not a registry"),
+        (
+            "user@example.com/a:1",
+            "`user@example.com` is not a registry",
+        ),
         ("example..com/a:1", "`example..com` is not a registry"),
         ("-example.com/a:1", "`-example.com` is not a registry"),
         ("[::g]:1/a:1", "`[::g]:1` is not a registry"),
-        ("example.com/Greeter:1", "`Greeter` is not a repository: write lower case"),
+        (
+            "example.com/Greeter:1",
+            "`Greeter` is not a repository: write lower case",
+        ),
         ("example.com/a//b:1", "`a//b` is not a repository"),
         ("example.com/../b:1", "`../b` is not a repository"),
         ("example.com/a..b:1", "`a..b` is not a repository"),
@@ -94,7 +124,10 @@ fn what_is_wrong_says_what_to_write() {
         ("example.com/a:.1", "`.1` is not a tag"),
         ("example.com/a:1/2", "`1/2` is not a tag"),
         (&long, "is not a tag"),
-        ("example.com/a", "write `example.com/a:1.0` or `example.com/a@sha256:…`"),
+        (
+            "example.com/a",
+            "write `example.com/a:1.0` or `example.com/a@sha256:…`",
+        ),
         ("example.com/a@sha256:12", "`sha256:12` is not a digest"),
         ("example.com/a@latest", "`latest` is not a digest"),
     ] {

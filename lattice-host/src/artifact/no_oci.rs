@@ -1,8 +1,8 @@
 //! In place of registries, without the feature `oci`.
 
 use super::{
-    Artifact, Digest, FetchError, OciRef, Progress, PushError, RegistryError, Resolved, WasmKind, settings::Settings,
-    store::Disk,
+    Artifact, Digest, FetchError, OciRef, Progress, PushError, RegistryError, Resolved, WasmKind,
+    settings::Settings, store::Disk,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -10,7 +10,11 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Oci;
 
-#[expect(clippy::unused_async, clippy::unused_self, reason = "the same shape as with the feature")]
+#[expect(
+    clippy::unused_async,
+    clippy::unused_self,
+    reason = "the same shape as with the feature"
+)]
 impl Oci {
     pub(super) fn new(_: Arc<Settings>, _: Disk) -> Self {
         Self
@@ -33,11 +37,18 @@ impl Oci {
         Err(off(image).into())
     }
 
-    pub(super) async fn push(&self, image: &OciRef, _: Bytes, _: WasmKind) -> Result<Resolved, PushError> {
+    pub(super) async fn push(
+        &self,
+        image: &OciRef,
+        _: Bytes,
+        _: WasmKind,
+    ) -> Result<Resolved, PushError> {
         Err(off(image).into())
     }
 }
 
 fn off(image: &OciRef) -> RegistryError {
-    RegistryError::Off { image: image.to_string() }
+    RegistryError::Off {
+        image: image.to_string(),
+    }
 }

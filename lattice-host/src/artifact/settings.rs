@@ -21,7 +21,10 @@ pub struct ArtifactsBuilder {
 
 /// What all parts look up.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "oci"), expect(dead_code, reason = "most of it is about registries"))]
+#[cfg_attr(
+    not(feature = "oci"),
+    expect(dead_code, reason = "most of it is about registries")
+)]
 pub(super) struct Settings {
     pub(super) max_size: ByteSize,
     pub(super) credentials: BTreeMap<String, Credentials>,
@@ -139,7 +142,9 @@ impl ArtifactsBuilder {
 impl ArtifactsBuilder {
     /// Credentials for one registry, named as in the images (`registry.example.com`, `localhost:5000`).
     pub fn credentials(mut self, registry: impl Into<String>, credentials: Credentials) -> Self {
-        self.settings.credentials.insert(registry.into(), credentials);
+        self.settings
+            .credentials
+            .insert(registry.into(), credentials);
         self
     }
 
@@ -197,12 +202,17 @@ impl ArtifactsBuilder {
 impl Credentials {
     /// A user and a password.
     pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
-        Self::Basic { user: user.into(), password: password.into() }
+        Self::Basic {
+            user: user.into(),
+            password: password.into(),
+        }
     }
 
     /// A token.
     pub fn bearer(token: impl Into<String>) -> Self {
-        Self::Bearer { token: token.into() }
+        Self::Bearer {
+            token: token.into(),
+        }
     }
 }
 
@@ -211,7 +221,10 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("Anonymous"),
-            Self::Basic { user, .. } => f.debug_struct("Basic").field("user", user).finish_non_exhaustive(),
+            Self::Basic { user, .. } => f
+                .debug_struct("Basic")
+                .field("user", user)
+                .finish_non_exhaustive(),
             Self::Bearer { .. } => f.debug_struct("Bearer").finish_non_exhaustive(),
         }
     }

@@ -1,8 +1,8 @@
 //! The one handle to all of it.
 
 use super::{
-    ArtifactsBuilder, CacheError, Digest, FetchError, ImageRef, Names, PushError, WasmKind, cache::Cache, oci::Oci,
-    settings::Settings,
+    ArtifactsBuilder, CacheError, Digest, FetchError, ImageRef, Names, PushError, WasmKind,
+    cache::Cache, oci::Oci, settings::Settings,
 };
 use crate::ByteSize;
 use bytes::Bytes;
@@ -99,10 +99,19 @@ impl Artifacts {
     }
 
     pub(super) fn new(builder: ArtifactsBuilder) -> Self {
-        let disk = Disk { cache: builder.cache_of(), max: builder.settings.max_size };
+        let disk = Disk {
+            cache: builder.cache_of(),
+            max: builder.settings.max_size,
+        };
         let settings = Arc::new(builder.settings);
         let oci = Oci::new(Arc::clone(&settings), disk.clone());
-        Self { shared: Arc::new(Shared { settings, disk, oci }) }
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                disk,
+                oci,
+            }),
+        }
     }
 
     /// The component that this image is. With the `expected` digest of its bytes, nobody is asked while they are in the
@@ -115,7 +124,11 @@ impl Artifacts {
     /// # Cancel safety
     ///
     /// A download goes on while anybody waits for it, and ends with the last one.
-    pub async fn fetch(&self, image: &ImageRef, expected: impl Into<Option<Digest>>) -> Result<Artifact, FetchError> {
+    pub async fn fetch(
+        &self,
+        image: &ImageRef,
+        expected: impl Into<Option<Digest>>,
+    ) -> Result<Artifact, FetchError> {
         self.fetch_with(image, expected, |_| ()).await
     }
 
@@ -161,7 +174,9 @@ impl Artifacts {
         let (resolved, media_type) = match image {
             ImageRef::File(_) => (None, None),
             ImageRef::Oci(reference) => {
-                let (resolved, media_type) = self.in_time(image, self.shared.oci.describe(reference)).await?;
+                let (resolved, media_type) = self
+                    .in_time(image, self.shared.oci.describe(reference))
+                    .await?;
                 (Some(resolved), Some(media_type))
             }
         };
@@ -185,26 +200,42 @@ impl Artifacts {
     /// # Errors
     ///
     /// See [`PushError`]. After one, the tag may or may not have moved; pushing again is safe.
-    pub async fn push(&self, bytes: impl Into<Bytes>, image: &ImageRef) -> Result<Resolved, PushError> {
+    pub async fn push(
+        &self,
+        bytes: impl Into<Bytes>,
+        image: &ImageRef,
+    ) -> Result<Resolved, PushError> {
         let ImageRef::Oci(reference) = image else {
-            return Err(PushError::NotARegistry { image: image.to_string() });
+            return Err(PushError::NotARegistry {
+                image: image.to_string(),
+            });
         };
         let (bytes, limit) = (bytes.into(), self.shared.settings.max_size);
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > limit {
             return Err(PushError::TooLarge { size, limit });
         }
-        let kind = WasmKind::of(&bytes).map_err(|found| PushError::NotWasm { found: found.into() })?;
+        let kind = WasmKind::of(&bytes).map_err(|found| PushError::NotWasm {
+            found: found.into(),
+        })?;
         let after = self.shared.settings.whole;
         timeout(after, self.shared.oci.push(reference, bytes, kind))
             .await
-            .map_err(|_| PushError::Deadline { image: reference.to_string(), after })?
+            .map_err(|_| PushError::Deadline {
+                image: reference.to_string(),
+                after,
+            })?
     }
 
     /// What has this digest, if it is in the cache. Asks nobody.
     pub async fn cached(&self, digest: Digest) -> Option<Artifact> {
         let bytes = self.shared.disk.read(digest).await?;
-        Some(Artifact { bytes, digest, origin: Origin::Cache, not_kept: None })
+        Some(Artifact {
+            bytes,
+            digest,
+            origin: Origin::Cache,
+            not_kept: None,
+        })
     }
 
     /// Puts bytes that came another way into the cache: given by the program, or got from another host.
@@ -212,7 +243,12 @@ impl Artifacts {
         let bytes = bytes.into();
         let digest = digest_of(&bytes).await;
         let not_kept = self.shared.disk.write(digest, &bytes).await.err();
-        Artifact { bytes, digest, origin: Origin::Given, not_kept }
+        Artifact {
+            bytes,
+            digest,
+            origin: Origin::Given,
+            not_kept,
+        }
     }
 
     async fn in_time<T>(
@@ -223,36 +259,68 @@ impl Artifacts {
         let after = self.shared.settings.whole;
         timeout(after, work)
             .await
-            .map_err(|_| FetchError::Deadline { image: image.to_string(), after })?
+            .map_err(|_| FetchError::Deadline {
+                image: image.to_string(),
+                after,
+            })?
     }
 
-    async fn read_file(&self, path: &Path, expected: Option<Digest>) -> Result<Artifact, FetchError> {
+    async fn read_file(
+        &self,
+        path: &Path,
+        expected: Option<Digest>,
+    ) -> Result<Artifact, FetchError> {
         let image = ImageRef::File(path.into());
         let (owned, limit) = (PathBuf::from(path), self.shared.settings.max_size);
         let read = spawn_blocking(move || read_at_most(&owned, limit)).await;
         let bytes = read
-            .map_err(|_| FetchError::Ended { image: image.to_string() })?
-            .map_err(|error| FetchError::File { path: path.into(), source: Arc::new(error) })?;
+            .map_err(|_| FetchError::Ended {
+                image: image.to_string(),
+            })?
+            .map_err(|error| FetchError::File {
+                path: path.into(),
+                source: Arc::new(error),
+            })?;
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > limit {
-            return Err(FetchError::TooLarge { image: image.to_string(), size, limit });
+            return Err(FetchError::TooLarge {
+                image: image.to_string(),
+                size,
+                limit,
+            });
         }
         WasmKind::of(&bytes).map_err(|found| not_wasm(&image, found))?;
         let found = digest_of(&bytes).await;
         match expected {
-            Some(expected) if expected != found => Err(FetchError::Mismatch { image: image.to_string(), expected, found }),
-            _ => Ok(Artifact { bytes, digest: found, origin: Origin::File, not_kept: None }),
+            Some(expected) if expected != found => Err(FetchError::Mismatch {
+                image: image.to_string(),
+                expected,
+                found,
+            }),
+            _ => Ok(Artifact {
+                bytes,
+                digest: found,
+                origin: Origin::File,
+                not_kept: None,
+            }),
         }
     }
 }
 
 fn resolved(image: ImageRef, artifact: &Artifact) -> Resolved {
     let size = ByteSize::bytes(artifact.bytes.len() as u64);
-    Resolved { image, digest: artifact.digest, size }
+    Resolved {
+        image,
+        digest: artifact.digest,
+        size,
+    }
 }
 
 fn not_wasm(image: &ImageRef, found: &str) -> FetchError {
-    FetchError::NotWasm { image: image.to_string(), found: found.into() }
+    FetchError::NotWasm {
+        image: image.to_string(),
+        found: found.into(),
+    }
 }
 
 /// At most one byte more than the limit, by which it is seen to be larger.
@@ -263,7 +331,8 @@ fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
     }
     let mut bytes = Vec::new();
-    file.take(limit.as_u64().saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(limit.as_u64().saturating_add(1))
+        .read_to_end(&mut bytes)?;
     Ok(bytes.into())
 }
 
@@ -287,13 +356,17 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) async fn read(&self, digest: Digest) -> Option<Bytes> {
         let max = self.max;
-        self.blocking(move |cache| cache.read(digest, max)).await.flatten()
+        self.blocking(move |cache| cache.read(digest, max))
+            .await
+            .flatten()
     }
 
     /// Keeps it. That it can't be kept is logged here, once for each artifact.
     pub(super) async fn write(&self, digest: Digest, bytes: &Bytes) -> Result<(), CacheError> {
         let shared = bytes.clone();
-        let written = self.blocking(move |cache| cache.write(digest, &shared)).await;
+        let written = self
+            .blocking(move |cache| cache.write(digest, &shared))
+            .await;
         let written = written.unwrap_or(Ok(()));
         if let Err(error) = &written {
             tracing::warn!(%digest, %error, "an artifact is served from memory: it can't be kept in the cache");
@@ -304,20 +377,27 @@ impl Disk {
     #[cfg(feature = "oci")]
     pub(super) async fn tag(&self, image: &super::OciRef) -> Option<Digest> {
         let image = image.clone();
-        self.blocking(move |cache| cache.tag(&image)).await.flatten()
+        self.blocking(move |cache| cache.tag(&image))
+            .await
+            .flatten()
     }
 
     #[cfg(feature = "oci")]
     pub(super) async fn remember(&self, image: &super::OciRef, manifest: Digest) {
         let image = image.clone();
-        let remembered = self.blocking(move |cache| cache.remember(&image, manifest)).await;
+        let remembered = self
+            .blocking(move |cache| cache.remember(&image, manifest))
+            .await;
         if let Some(Err(error)) = remembered {
             tracing::debug!(%error, "a tag can't be remembered");
         }
     }
 
     /// `None` without a cache, and when the runtime shuts down.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(Cache) -> T + Send + 'static) -> Option<T> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Cache) -> T + Send + 'static,
+    ) -> Option<T> {
         let cache = self.cache.clone()?;
         spawn_blocking(move || work(cache)).await.ok()
     }

@@ -34,7 +34,9 @@ impl WasmKind {
             Some(_) => Ok(Self::Module),
             None if bytes.is_empty() => Err("nothing at all"),
             None if bytes.starts_with(&[0x1f, 0x8b]) => Err("something packed with gzip"),
-            None if bytes.trim_ascii_start().starts_with(b"(") => Err("its text, which `wasm-tools parse` makes binary"),
+            None if bytes.trim_ascii_start().starts_with(b"(") => {
+                Err("its text, which `wasm-tools parse` makes binary")
+            }
             None => Err("something else"),
         }
     }
@@ -48,7 +50,10 @@ impl Names {
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
             match payload.ok()? {
-                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Some(names),
+                Payload::Version {
+                    encoding: Encoding::Module,
+                    ..
+                } if depth == 0 => return Some(names),
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(imports) if depth == 0 => {
@@ -69,6 +74,7 @@ impl Names {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -86,7 +92,10 @@ mod tests {
         assert_eq!(WasmKind::of(&bytes), Ok(WasmKind::Component));
         let names = Names::of(&bytes).unwrap();
         assert_eq!(names.imports, ["example:clock/now@1.0.0"]);
-        assert_eq!(names.exports, ["example:math/sums@1.0.0", "example:math/more"]);
+        assert_eq!(
+            names.exports,
+            ["example:math/sums@1.0.0", "example:math/more"]
+        );
     }
 
     #[test]

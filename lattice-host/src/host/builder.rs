@@ -1,17 +1,22 @@
 //! Making a host.
 
-use super::{Host, HostError, Shared};
-use crate::{actor::Actor, engine::Engine, limits::Limits};
+use super::{
+    Host, HostError, Shared,
+    loader::{Loader, serve_limits},
+    placed::{MakeProvider, Placed},
+};
+use crate::{actor::Actor, artifact::Artifacts, engine::Engine, limits::Limits};
 use futures_util::future::try_join_all;
 use lattice_core::{
     Lattice,
+    keeper::{Keeper, KeeperOptions, RuntimeError},
     name::{ComponentId, HostId},
     node::NodeOptions,
     serve::Service,
 };
 use lattice_provider_sdk::IntoService;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -26,12 +31,22 @@ pub struct HostBuilder {
     engine: Option<Engine>,
     providers: Vec<(String, Arc<dyn Service>)>,
     actors: Vec<(String, Actor)>,
+    builtins: BTreeMap<String, MakeProvider>,
+    artifacts: Option<Artifacts>,
+    placement: Option<KeeperOptions>,
 }
 
 impl HostBuilder {
     pub(super) fn new(lattice: Lattice) -> Self {
+        let mut placement = KeeperOptions::default();
+        if lattice.is_in_process() {
+            placement.listen = Duration::ZERO;
+        }
         Self {
             lattice,
+            builtins: BTreeMap::new(),
+            artifacts: None,
+            placement: Some(placement),
             id: None,
             labels: Vec::new(),
             limits: Limits::default(),
@@ -52,6 +67,37 @@ impl HostBuilder {
     pub fn provider(mut self, id: &str, provider: impl IntoService) -> Self {
         self.providers
             .push((id.to_owned(), provider.into_service()));
+        self
+    }
+
+    /// A provider that desired state can ask for by this name, as `builtin = "name"` in a manifest. `make` gets the
+    /// provider's configuration, and says what is wrong with it.
+    pub fn builtin<P: IntoService>(
+        mut self,
+        name: &str,
+        make: impl Fn(&BTreeMap<String, String>) -> Result<P, RuntimeError> + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |config: &BTreeMap<String, String>| Ok(make(config)?.into_service());
+        self.builtins.insert(name.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Where the images come from that desired state names, with which credentials, and where they are kept. By default
+    /// files and public registries, and nothing is kept.
+    pub fn artifacts(mut self, artifacts: Artifacts) -> Self {
+        self.artifacts = Some(artifacts);
+        self
+    }
+
+    /// How it takes part in placement.
+    pub fn placement(mut self, options: KeeperOptions) -> Self {
+        self.placement = Some(options);
+        self
+    }
+
+    /// Takes no part in placement: it runs what it is given here, and nothing that desired state asks for.
+    pub fn without_placement(mut self) -> Self {
+        self.placement = None;
         self
     }
 
@@ -99,14 +145,32 @@ impl HostBuilder {
             None => shared_engine().await?,
         };
         let node = self.lattice.node(options).await?;
-        let host = Host(Arc::new(Shared {
-            serving: Mutex::default(),
+        let loader = Loader {
             node,
             engine,
             limits: self.limits,
+        };
+        let host = Host(Arc::new(Shared {
+            serving: Mutex::default(),
+            keeper: Mutex::default(),
+            loader: loader.clone(),
         }));
         match start_all(&host, providers, actors).await {
-            Ok(()) => Ok(host),
+            Ok(()) => {
+                if let Some(options) = self.placement {
+                    let node = loader.node.clone();
+                    let placed = Placed {
+                        loader,
+                        artifacts: self
+                            .artifacts
+                            .unwrap_or_else(|| Artifacts::builder().build()),
+                        builtins: self.builtins,
+                    };
+                    let keeper = Keeper::start(&node, Arc::new(placed), options);
+                    *host.lock_keeper() = Some(Arc::new(keeper));
+                }
+                Ok(host)
+            }
             Err(error) => {
                 // Some of it may have been announced already.
                 host.shutdown(Duration::ZERO).await;
@@ -121,10 +185,13 @@ async fn start_all(
     providers: Vec<(ComponentId, Arc<dyn Service>)>,
     actors: Vec<(ComponentId, Actor)>,
 ) -> Result<(), HostError> {
-    let loading = actors.into_iter().map(|(id, actor)| host.load(id, actor));
+    let loading = actors
+        .into_iter()
+        .map(|(id, actor)| host.0.loader.load(id, actor));
     let loaded = try_join_all(loading).await?;
     for (id, provider) in providers {
-        host.serve(id, provider, &host.0.limits).await?;
+        host.serve(id, provider, serve_limits(&host.0.loader.limits))
+            .await?;
     }
     for actor in loaded {
         host.start_loaded(actor).await?;

@@ -2,29 +2,27 @@
 
 mod builder;
 mod error;
+mod loader;
+mod placed;
 
 pub use builder::HostBuilder;
 pub use error::HostError;
 
-use crate::{
-    actor::Actor,
-    builtin::Voice,
-    engine::Engine,
-    instance::{ActorService, HostedActor},
-    limits::Limits,
-};
+use crate::actor::Actor;
 use lattice_core::{
     Lattice,
+    keeper::Keeper,
     name::{ComponentId, HostId},
     node::{Node, ServeLimits, Serving},
     serve::Service,
 };
 use lattice_provider_sdk::IntoService;
+use loader::{Loaded, Loader, serve_limits};
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
@@ -37,15 +35,9 @@ pub struct Host(Arc<Shared>);
 struct Shared {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, Serving>>,
-    node: Node,
-    engine: Engine,
-    limits: Limits,
-}
-
-/// An actor that can be put into service.
-struct Loaded {
-    id: ComponentId,
-    actor: HostedActor,
+    /// What desired state gives it; `None` when it takes no part in placement.
+    keeper: Mutex<Option<Arc<Keeper>>>,
+    loader: Loader,
 }
 
 impl Host {
@@ -56,12 +48,12 @@ impl Host {
 
     /// Its id.
     pub fn id(&self) -> &HostId {
-        self.0.node.host_id()
+        self.0.loader.node.host_id()
     }
 
     /// The node that it is in the lattice.
     pub fn node(&self) -> &Node {
-        &self.0.node
+        &self.0.loader.node
     }
 
     /// What it serves now.
@@ -74,7 +66,7 @@ impl Host {
     /// # Errors
     /// [`HostError`]; nothing was started then.
     pub async fn start_actor(&self, id: &str, actor: Actor) -> Result<(), HostError> {
-        let loaded = self.load(ComponentId::new(id)?, actor).await?;
+        let loaded = self.0.loader.load(ComponentId::new(id)?, actor).await?;
         self.start_loaded(loaded).await
     }
 
@@ -90,7 +82,7 @@ impl Host {
         self.serve(
             ComponentId::new(id)?,
             provider.into_service(),
-            &self.0.limits,
+            serve_limits(&self.0.loader.limits),
         )
         .await
     }
@@ -112,70 +104,54 @@ impl Host {
         }
     }
 
-    /// Says goodbye, takes no new calls, and finishes what it has within `grace`. False when some calls were still running
-    /// then; they are cut off.
+    /// How everything fares that desired state gives to this host; `None` when it takes no part in placement.
+    pub fn keeper(&self) -> Option<Arc<Keeper>> {
+        self.lock_keeper().clone()
+    }
+
+    /// Hands over what desired state gave it, says goodbye, takes no new calls, and finishes what it has within `grace`, half
+    /// of which is for others to take over. False when some calls were still running then; they are cut off.
     pub async fn shutdown(&self, grace: Duration) -> bool {
-        let drained = self.0.node.leave(grace).await;
+        let begun = Instant::now();
+        if let Some(keeper) = self.keeper() {
+            keeper.leave(grace / 2).await;
+        }
+        let rest = grace.saturating_sub(begun.elapsed());
+        let drained = self.0.loader.node.leave(rest).await;
         self.kill();
         drained
     }
 
     /// Vanishes at once and without a word: for tests and demonstrations of what happens to calls then.
     pub fn kill(&self) {
-        self.0.node.kill();
+        self.0.loader.node.kill();
+        let keeper = self.lock_keeper().take();
+        drop(keeper);
         // Outside of the lock: what is dropped may take a while.
         let serving = std::mem::take(&mut *self.serving());
         drop(serving);
     }
 
-    async fn load(&self, id: ComponentId, actor: Actor) -> Result<Loaded, HostError> {
-        let failed = |source| HostError::Actor {
-            component: id.clone(),
-            source,
-        };
-        let limits = actor.settings.limits.unwrap_or(self.0.limits);
-        let bytes = actor.read().await.map_err(failed)?;
-        let code = self
-            .0
-            .engine
-            .load(bytes, limits.memory)
-            .await
-            .map_err(failed)?;
-        code.check_memory(limits.memory).map_err(failed)?;
-        for export in &code.unreachable {
-            tracing::warn!(component = %id, export, "an export can't be called, because it is in no interface; export it from a WIT interface");
-        }
-        let actor = HostedActor {
-            engine: self.0.engine.clone(),
-            code,
-            limits,
-            settings: actor.settings,
-            caller: self.0.node.caller(id.clone()),
-            voice: Arc::new(Voice::new(id.clone(), self.id().clone())),
-            id: id.clone(),
-        };
-        Ok(Loaded { id, actor })
-    }
-
     async fn start_loaded(&self, loaded: Loaded) -> Result<(), HostError> {
-        let limits = loaded.actor.limits;
-        let service = Arc::new(ActorService::new(Arc::new(loaded.actor)));
-        self.serve(loaded.id, service, &limits).await
+        let id = loaded.id.clone();
+        let (service, limits) = loaded.into_service();
+        self.serve(id, service, limits).await
     }
 
     async fn serve(
         &self,
         id: ComponentId,
         service: Arc<dyn Service>,
-        limits: &Limits,
+        limits: ServeLimits,
     ) -> Result<(), HostError> {
-        let limits = ServeLimits::default()
-            .concurrent(limits.concurrent)
-            .queued(limits.queued)
-            .result(limits.result.as_usize());
-        let serving = self.0.node.serve(id.clone(), service, limits).await?;
+        let node = &self.0.loader.node;
+        let serving = node.serve(id.clone(), service, limits).await?;
         self.serving().insert(id, serving);
         Ok(())
+    }
+
+    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Keeper>>> {
+        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, Serving>> {

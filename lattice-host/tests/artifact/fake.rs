@@ -136,7 +136,7 @@ async fn send(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
                 body.len()
             );
             for (name, value) in headers {
-                head += &format!("{name}: {value}\r\n");
+                head.extend([name, ": ", &value, "\r\n"]);
             }
             stream.write_all(format!("{head}\r\n").as_bytes()).await?;
             stream.write_all(&body).await?;

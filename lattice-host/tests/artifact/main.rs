@@ -1,5 +1,7 @@
 //! Images from files, from a real registry, and from registries that misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cached;
 mod fake;
 mod faults;

@@ -13,6 +13,7 @@ mod links;
 mod nats;
 mod output;
 mod over_nats;
+mod placed;
 mod published;
 mod support;
 mod warm;

@@ -23,6 +23,9 @@ pub(crate) const SUBJECT: &str = "faults.echo";
 /// What a process is asked to know how many of its tasks are alive.
 pub(crate) const TASKS: &str = "tasks";
 
+/// How long a host that ends may hand over and finish.
+const GRACE: Duration = Duration::from_secs(20);
+
 /// A component that a host serves: `callee=echo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Component {
@@ -86,7 +89,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             other => return Err(format!("a host has no answer to `{other}`").into()),
         }
     }
-    host.shutdown(Duration::from_secs(1)).await;
+    host.shutdown(GRACE).await;
     Ok(())
 }
 

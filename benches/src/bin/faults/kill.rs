@@ -92,19 +92,24 @@ async fn kill<W: crate::way::Way>(
 
 /// What became of the calls.
 #[derive(Debug, Clone, Default)]
-struct Fates {
+pub(crate) struct Fates {
     in_flight: usize,
     hung: usize,
-    idempotent_failed: usize,
+    pub(crate) idempotent_failed: usize,
     /// The longest time without an answer.
     silence: Duration,
     /// From the death to the end of the last call that was in flight.
-    last: Duration,
+    pub(crate) last: Duration,
     kinds: Kinds,
 }
 
 impl Fates {
-    fn of(records: &[Record], idempotent: usize, killed: Instant, stopped: Instant) -> Self {
+    pub(crate) fn of(
+        records: &[Record],
+        idempotent: usize,
+        killed: Instant,
+        stopped: Instant,
+    ) -> Self {
         let caught: Vec<_> = records
             .iter()
             .filter(|record| record.in_flight_at(killed))
@@ -125,7 +130,7 @@ impl Fates {
         }
     }
 
-    fn worst_of(&mut self, other: Self) {
+    pub(crate) fn worst_of(&mut self, other: Self) {
         self.hung += other.hung;
         self.idempotent_failed += other.idempotent_failed;
         self.silence = self.silence.max(other.silence);

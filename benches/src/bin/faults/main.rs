@@ -4,6 +4,7 @@
 //!
 //! | rows | the fault | side by side with |
 //! | --- | --- | --- |
+//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted and updated | none: nothing else does it |
 //! | `fault.kill.*` | one of two hosts is killed | responders of bare `async-nats` in a queue group |
 //! | `fault.nats.*` | the server is killed, and is back half a second later | requests of bare `async-nats` |
 //! | `fault.slow.*` | a host is stopped, or a component answers nothing | the same calls without it |
@@ -13,6 +14,7 @@
 //! `faults soak` lets all of it happen at once, for long, and looks whether anything grows.
 
 mod caller;
+mod heal;
 mod host;
 mod kill;
 mod memory;
@@ -86,6 +88,9 @@ async fn faults(options: Options) -> Result<(), Failure> {
     }
     if options.wants("fault.spin") {
         spin::measure(&options, &mut report).await?;
+    }
+    if options.wants("heal") {
+        heal::measure(&options, &mut report).await?;
     }
     if options.wants("memory.growth") {
         memory::measure(&options, &mut report).await?;

@@ -27,7 +27,9 @@ fn in_words(answer: Result<Greeting, Error>) -> Result<String, String> {
             "{} (visit {}, received on {}, greeted on {})",
             greeting.text,
             greeting.visits,
-            std::env::var("HOST").unwrap_or_else(|_| "a host".to_owned()),
+            std::env::var("HOST")
+                .or_else(|_| std::env::var("LATTICE_HOST"))
+                .unwrap_or_else(|_| "a host".to_owned()),
             greeting.host,
         )),
         Err(Error::EmptyName) => Err("please say who you are".to_owned()),

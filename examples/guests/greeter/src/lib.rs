@@ -20,7 +20,9 @@ impl Guest for Greeter {
             text: format!("Hello, {name}!"),
             visits,
             // An actor sees no machine. Whoever starts this one may say where that is, so that an example can show it.
-            host: std::env::var("HOST").unwrap_or_else(|_| "a host".to_owned()),
+            host: std::env::var("HOST")
+                .or_else(|_| std::env::var("LATTICE_HOST"))
+                .unwrap_or_else(|_| "a host".to_owned()),
         })
     }
 

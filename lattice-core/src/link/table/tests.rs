@@ -66,6 +66,8 @@ struct Model {
     revision: u64,
     links: Vec<(LinkKey, Revision, Arc<Link>)>,
     reports: Vec<(LinkKey, Revision, Arc<LinkReports>)>,
+    /// Those of the links that a store made anew lost.
+    held: Vec<LinkKey>,
 }
 
 impl Model {
@@ -82,6 +84,7 @@ impl Model {
                 let link = Arc::new(link(source, interface, name, target));
                 let key = link.key();
                 self.links.retain(|(other, ..)| *other != key);
+                self.held.retain(|other| *other != key);
                 self.links.push((key, revision, link.clone()));
                 TableEvent::Link { revision, link }
             }
@@ -92,6 +95,7 @@ impl Model {
             } => {
                 let key = link(source, interface, name, 0).key();
                 self.links.retain(|(other, ..)| *other != key);
+                self.held.retain(|other| *other != key);
                 TableEvent::NoLink { revision, key }
             }
             Write::Report {
@@ -140,13 +144,20 @@ impl Model {
     fn snapshot(&mut self, recreated: bool, keep: u8) -> TableEvent {
         self.incarnation += u64::from(recreated);
         let mut n = 0_u8;
-        self.links.retain(|_| {
+        let held = &mut self.held;
+        self.links.retain(|(key, ..)| {
             n = n.wrapping_add(1);
-            keep >> (n % 8) & 1 == 1
+            let kept = keep >> (n % 8) & 1 == 1;
+            let was_held = held.contains(key);
+            if recreated && !kept && !was_held {
+                held.push(key.clone());
+            }
+            kept || recreated || was_held
         });
         let links = self
             .links
             .iter()
+            .filter(|(key, ..)| !held.contains(key))
             .map(|(_, revision, link)| TableEvent::Link {
                 revision: *revision,
                 link: link.clone(),
@@ -181,6 +192,8 @@ impl Model {
         assert_eq!(table.incarnation(), Incarnation(self.incarnation));
         assert_eq!(table.revision(), Revision(self.revision));
         assert_eq!(table.entries().count(), self.links.len());
+        assert_eq!(table.held(), self.held.len());
+        assert!(self.held.iter().all(|key| table.is_held(key)));
         for (key, revision, link) in &self.links {
             let interface = link.interface.compat();
             let found = table
@@ -237,6 +250,13 @@ proptest! {
             }
             prop_assert_eq!(ordered(changes), ordered(before.diff(&table)));
         }
+        let mut without = table.clone();
+        for change in without.let_go() {
+            prop_assert!(matches!(&change, LinkChange::Removed(entry) if table.is_held(&entry.key)));
+        }
+        model.links.retain(|(key, ..)| !model.held.contains(key));
+        model.held.clear();
+        model.assert_is(&without);
         prop_assert_eq!(told.len(), table.entries().count());
         for entry in table.entries() {
             prop_assert_eq!(told.get(&entry.key), Some(entry));

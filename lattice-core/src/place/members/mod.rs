@@ -115,8 +115,8 @@ pub struct Live<'a> {
 /// The state machine.
 #[derive(Debug)]
 pub struct Members {
-    me: HostId,
-    members: HashMap<HostId, Member>,
+    me: Origin,
+    hosts: HashMap<HostId, Member>,
     past: Past,
     hearing: Hearing,
     listening: Option<Listening>,
@@ -143,10 +143,10 @@ struct Listening {
 impl Members {
     /// Nobody, as `me` sees it, which starts now and will listen at least so long before it acts: two intervals of the slowest
     /// host that it hears, in any case. Zero is for a host that is alone: it acts on its own first beat.
-    pub fn new(me: HostId, at_least: Duration, now: Instant) -> Self {
+    pub fn new(me: Origin, at_least: Duration, now: Instant) -> Self {
         Self {
             me,
-            members: HashMap::new(),
+            hosts: HashMap::new(),
             past: Past::default(),
             hearing: Hearing::Nothing,
             listening: Some(Listening {
@@ -194,9 +194,15 @@ impl Members {
         self.listening.is_none()
     }
 
+    /// Whether this very boot counts. When another one of the same id does, nothing is placed here.
+    pub fn counts_me(&self) -> bool {
+        let own = self.hosts.get(&self.me.host);
+        own.is_some_and(|own| own.is_live() && own.origin == self.me)
+    }
+
     /// The hosts that count, in no order.
     pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
-        let live = self.members.values().filter(|member| member.is_live());
+        let live = self.hosts.values().filter(|member| member.is_live());
         live.map(|member| Live {
             origin: &member.origin,
             labels: &member.labels,
@@ -205,7 +211,7 @@ impl Members {
 
     /// The ids that two hosts run under: the boot that counts, and the epoch of the other.
     pub fn doubled(&self) -> impl Iterator<Item = (&Origin, u64)> {
-        let members = self.members.values();
+        let members = self.hosts.values();
         members.filter_map(|member| Some((&member.origin, member.double()?)))
     }
 
@@ -218,7 +224,7 @@ impl Members {
 
     /// Everyone gets a full round to be heard again.
     fn regain(&mut self, now: Instant) {
-        for member in self.members.values_mut() {
+        for member in self.hosts.values_mut() {
             member.heard = now;
         }
         if let Some(listening) = &mut self.listening {
@@ -227,7 +233,7 @@ impl Members {
     }
 
     fn is_deaf(&self, now: Instant) -> bool {
-        let own = self.members.get(&self.me);
+        let own = self.hosts.get(&self.me.host);
         let interval = own.map_or(Duration::from_secs(1), |own| own.interval);
         match self.hearing {
             Hearing::Away | Hearing::Nothing => true,
@@ -246,7 +252,7 @@ impl Members {
         if self.past.has_left(from) {
             return;
         }
-        match self.members.get_mut(&from.host) {
+        match self.hosts.get_mut(&from.host) {
             Some(known) if known.origin.epoch > from.epoch => {
                 changes.extend(known.rival_beat(from.epoch, now));
             }
@@ -264,7 +270,7 @@ impl Members {
     /// A boot that was not there before.
     fn meet(&mut self, mut newcomer: Member, now: Instant, changes: &mut Vec<Change>) {
         let host = newcomer.origin.host.clone();
-        if let Some(older) = self.members.remove(&host) {
+        if let Some(older) = self.hosts.remove(&host) {
             newcomer.watch(older.origin.epoch, now);
             if older.is_live() {
                 self.past.died(&host, now);
@@ -278,14 +284,14 @@ impl Members {
         };
         changes.extend(newcomer.needs(needed));
         self.wake = self.wake.map(|wake| wake.min(newcomer.deadline()));
-        self.members.insert(host, newcomer);
+        self.hosts.insert(host, newcomer);
     }
 
     fn goodbye(&mut self, who: &Origin, now: Instant, changes: &mut Vec<Change>) {
         self.past.left(who, now);
-        let known = self.members.get(&who.host);
+        let known = self.hosts.get(&who.host);
         if known.is_some_and(|member| member.origin == *who)
-            && let Some(member) = self.members.remove(&who.host)
+            && let Some(member) = self.hosts.remove(&who.host)
             && member.is_live()
         {
             changes.push(Change::Left(member.origin, Departure::Goodbye));
@@ -299,26 +305,26 @@ impl Members {
         } else if self.listening.is_some() || self.wake.is_none_or(|wake| wake <= now) {
             self.bury(now, changes);
             let settles = self.settle(now, changes);
-            let deadlines = self.members.values().map(Member::deadline);
+            let deadlines = self.hosts.values().map(Member::deadline);
             self.wake = deadlines.chain(settles).min();
         }
     }
 
     fn bury(&mut self, now: Instant, changes: &mut Vec<Change>) {
         let silent = self
-            .members
+            .hosts
             .values()
             .filter(|member| member.deadline() <= now);
         let silent: Vec<HostId> = silent.map(|member| member.origin.host.clone()).collect();
         for host in silent {
-            if let Some(member) = self.members.remove(&host)
+            if let Some(member) = self.hosts.remove(&host)
                 && member.is_live()
             {
                 self.past.died(&host, now);
                 changes.push(Change::Left(member.origin, Departure::Silence));
             }
         }
-        for member in self.members.values_mut() {
+        for member in self.hosts.values_mut() {
             member.forget_rival(now);
         }
     }
@@ -326,7 +332,7 @@ impl Members {
     /// Ends the first look around, or says when that will be.
     fn settle(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
         let listening = self.listening.as_ref()?;
-        let longest = self.members.values().map(|member| member.interval).max();
+        let longest = self.hosts.values().map(|member| member.interval).max();
         let enough = listening.at_least.max(longest.unwrap_or_default() * LISTEN);
         let until = if listening.at_least.is_zero() {
             listening.began
@@ -336,7 +342,7 @@ impl Members {
         if until > now {
             return Some(until);
         }
-        if self.members.contains_key(&self.me) {
+        if self.hosts.contains_key(&self.me.host) {
             self.listening = None;
             changes.push(Change::Settled);
         }

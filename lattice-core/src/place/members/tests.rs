@@ -21,7 +21,7 @@ impl View {
     fn new(at_least: u64) -> Self {
         let begun = Instant::now();
         Self {
-            members: Members::new(id("me"), Duration::from_millis(at_least), begun),
+            members: Members::new(origin("me", 1), Duration::from_millis(at_least), begun),
             begun,
             at: 0,
         }
@@ -199,6 +199,11 @@ fn two_hosts_with_one_id_are_told_and_do_not_flap() {
         assert_eq!(view.second(&[("a", 9)]), [""; 0]);
     }
     assert_eq!(view.members.doubled().count(), 0, "one of them is gone");
+
+    let mut older = View::settled();
+    assert!(older.members.counts_me());
+    older.beats_to_join("me", 2);
+    assert!(!older.members.counts_me(), "a newer boot has our id");
 }
 
 #[test]

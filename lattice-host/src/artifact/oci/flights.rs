@@ -26,7 +26,9 @@ struct Flight<T: Clone> {
 
 impl<K, T: Clone> Default for Flights<K, T> {
     fn default() -> Self {
-        Self { under_way: Mutex::default() }
+        Self {
+            under_way: Mutex::default(),
+        }
     }
 }
 
@@ -54,7 +56,10 @@ impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
         key: K,
         start: impl FnOnce(watch::Sender<Progress>) -> BoxFuture<'static, T>,
     ) -> (Shared<BoxFuture<'static, T>>, watch::Receiver<Progress>) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         under_way.retain(|_, flight| flight.work.upgrade().is_some());
         if let Some(flight) = under_way.get(&key)
             && let Some(work) = flight.work.upgrade()
@@ -64,7 +69,13 @@ impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
         let (sender, progress) = watch::channel(Progress::default());
         let work = start(sender).shared();
         if let Some(weak) = work.downgrade() {
-            under_way.insert(key, Flight { work: weak, progress: progress.clone() });
+            under_way.insert(
+                key,
+                Flight {
+                    work: weak,
+                    progress: progress.clone(),
+                },
+            );
         }
         (work, progress)
     }
@@ -105,7 +116,11 @@ mod tests {
         );
         assert_eq!(all.await, (0, 0, ()));
         go.notify_one();
-        assert_eq!(flights.join(1, start, nothing).await, 1, "what has ended is done anew");
+        assert_eq!(
+            flights.join(1, start, nothing).await,
+            1,
+            "what has ended is done anew"
+        );
     }
 
     #[tokio::test]
@@ -149,7 +164,10 @@ mod tests {
         let start = |progress: watch::Sender<Progress>| {
             async move {
                 for received in [1, 2] {
-                    progress.send_replace(Progress { received, size: Some(2) });
+                    progress.send_replace(Progress {
+                        received,
+                        size: Some(2),
+                    });
                     tokio::task::yield_now().await;
                 }
             }
@@ -160,7 +178,10 @@ mod tests {
             flights.join(1, start, |progress| first.push(progress.received)),
             flights.join(1, start, |progress| second.push(progress.received)),
         );
-        assert!(first.contains(&1) && second.iter().all(|seen| [1, 2].contains(seen)), "{first:?} {second:?}");
+        assert!(
+            first.contains(&1) && second.iter().all(|seen| [1, 2].contains(seen)),
+            "{first:?} {second:?}"
+        );
         assert!(!second.is_empty());
     }
 }

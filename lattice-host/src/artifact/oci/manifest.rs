@@ -22,7 +22,10 @@ const OLD_WASM: [&str; 3] = [
     "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
 ];
 /// What some older tools call any bytes. Only where they are the only layer, and their content is looked at.
-const ANY_BYTES: [&str; 2] = ["application/octet-stream", "application/vnd.oci.image.layer.v1.tar"];
+const ANY_BYTES: [&str; 2] = [
+    "application/octet-stream",
+    "application/vnd.oci.image.layer.v1.tar",
+];
 
 /// A manifest or an index, as far as it is of use here.
 #[derive(Debug, Deserialize)]
@@ -87,18 +90,28 @@ pub(super) enum LayoutError {
 impl Layout {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, LayoutError> {
         if bytes.len() > MAX_MANIFEST {
-            return Err(malformed(format!("its {} bytes are more than a manifest has", bytes.len())));
+            return Err(malformed(format!(
+                "its {} bytes are more than a manifest has",
+                bytes.len()
+            )));
         }
-        let document: Document = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let document: Document =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if document.schema_version != 2 {
-            return Err(malformed(format!("its schema version is {} and not 2", document.schema_version)));
+            return Err(malformed(format!(
+                "its schema version is {} and not 2",
+                document.schema_version
+            )));
         }
         match (document.layers, document.manifests) {
             (Some(layers), None) => wasm_layer(layers).map(Self::Image),
             (None, Some(entries)) => wasm_entry(&entries).map(Self::Index),
             _ => {
                 let media_type = document.media_type.unwrap_or_default();
-                Err(malformed(format!("it has neither layers nor manifests (`{}`)", brief(&media_type))))
+                Err(malformed(format!(
+                    "it has neither layers nor manifests (`{}`)",
+                    brief(&media_type)
+                )))
             }
         }
     }
@@ -109,32 +122,59 @@ fn malformed(reason: impl Into<String>) -> LayoutError {
 }
 
 fn wasm_layer(layers: Vec<Descriptor>) -> Result<Layer, LayoutError> {
-    let is_wasm = |layer: &&Descriptor| layer.media_type == WASM || OLD_WASM.contains(&&*layer.media_type);
+    let is_wasm =
+        |layer: &&Descriptor| layer.media_type == WASM || OLD_WASM.contains(&&*layer.media_type);
     let mut of_wasm = layers.iter().filter(is_wasm);
     let layer = match (of_wasm.next(), of_wasm.next(), &layers[..]) {
         (Some(layer), None, _) => layer,
         (None, _, [layer]) if ANY_BYTES.contains(&&*layer.media_type) => layer,
-        (Some(_), Some(_), _) => return Err(LayoutError::NotWasm("several of them in one image".into())),
+        (Some(_), Some(_), _) => {
+            return Err(LayoutError::NotWasm("several of them in one image".into()));
+        }
         (None, _, []) => return Err(LayoutError::NotWasm("an image without content".into())),
-        (None, ..) => return Err(LayoutError::NotWasm(format!("an image of {}", types_of(&layers)))),
+        (None, ..) => {
+            return Err(LayoutError::NotWasm(format!(
+                "an image of {}",
+                types_of(&layers)
+            )));
+        }
     };
-    let digest = layer.digest.parse().map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&layer.digest))))?;
-    Ok(Layer { digest, size: ByteSize::bytes(layer.size), media_type: layer.media_type.clone() })
+    let digest = layer
+        .digest
+        .parse()
+        .map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&layer.digest))))?;
+    Ok(Layer {
+        digest,
+        size: ByteSize::bytes(layer.size),
+        media_type: layer.media_type.clone(),
+    })
 }
 
 /// The only entry for wasm; or the only one there is.
 fn wasm_entry(entries: &[Entry]) -> Result<Digest, LayoutError> {
-    let is_wasm = |entry: &&Entry| entry.platform.as_ref().is_some_and(|platform| platform.architecture == "wasm");
-    let mut of_wasm = entries.iter().filter(is_wasm);
-    let entry = match (of_wasm.next(), of_wasm.next(), entries) {
-        (Some(entry), None, _) | (None, _, [entry]) => entry,
-        _ => return Err(LayoutError::Platforms(platforms_of(entries))),
+    let is_wasm = |entry: &&Entry| {
+        entry
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.architecture == "wasm")
     };
-    entry.digest.parse().map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&entry.digest))))
+    let mut of_wasm = entries.iter().filter(is_wasm);
+    let ((Some(entry), None, _) | (None, _, [entry])) = (of_wasm.next(), of_wasm.next(), entries)
+    else {
+        return Err(LayoutError::Platforms(platforms_of(entries)));
+    };
+    entry
+        .digest
+        .parse()
+        .map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&entry.digest))))
 }
 
 fn types_of(layers: &[Descriptor]) -> String {
-    some_of(layers.iter().map(|layer| format!("`{}`", brief(&layer.media_type))))
+    some_of(
+        layers
+            .iter()
+            .map(|layer| format!("`{}`", brief(&layer.media_type))),
+    )
 }
 
 fn platforms_of(entries: &[Entry]) -> String {
@@ -159,7 +199,9 @@ fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
 /// A text of somebody else, fit for a message and a terminal.
 pub(super) fn brief(text: &str) -> String {
     const LONGEST: usize = 200;
-    let mut chars = text.chars().map(|char| if char.is_control() { ' ' } else { char });
+    let mut chars = text
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char });
     let mut brief: String = chars.by_ref().take(LONGEST).collect();
     if chars.next().is_some() {
         brief.push('…');
@@ -203,11 +245,19 @@ struct Manifest<'a> {
 }
 
 /// The documents for this component, in the layout that other tools for wasm in registries use.
-pub(super) fn write(bytes_digest: Digest, size: u64, component: Option<Component>) -> Result<Written, serde_json::Error> {
+pub(super) fn write(
+    bytes_digest: Digest,
+    size: u64,
+    component: Option<Component>,
+) -> Result<Written, serde_json::Error> {
     let config = serde_json::to_vec(&Config {
         created: "1970-01-01T00:00:00Z",
         architecture: "wasm",
-        os: if component.is_some() { "wasip2" } else { "wasip1" },
+        os: if component.is_some() {
+            "wasip2"
+        } else {
+            "wasip1"
+        },
         layer_digests: [bytes_digest],
         component,
     })?;
@@ -223,9 +273,14 @@ pub(super) fn write(bytes_digest: Digest, size: u64, component: Option<Component
         config: describe(WASM_CONFIG, config_digest, config.len() as u64),
         layers: [describe(WASM, bytes_digest, size)],
     })?;
-    Ok(Written { manifest, config, config_digest })
+    Ok(Written {
+        manifest,
+        config,
+        config_digest,
+    })
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "manifest_tests.rs"]
 mod tests;

@@ -41,7 +41,9 @@ fn the_layer_of_every_kind_of_image_of_wasm() {
         &["application/octet-stream"],
         &["application/vnd.oci.image.layer.v1.tar"],
     ] {
-        let Ok(Layout::Image(layer)) = read(&image(media_types)) else { panic!("{media_types:?}") };
+        let Ok(Layout::Image(layer)) = read(&image(media_types)) else {
+            panic!("{media_types:?}")
+        };
         assert_eq!(layer.digest.to_string(), digest(&layer.media_type));
         assert_eq!(layer.size, ByteSize::bytes(7));
     }
@@ -52,11 +54,20 @@ fn what_is_no_wasm_says_what_it_is() {
     for (media_types, found) in [
         (&[][..], "an image without content"),
         (&[WASM, WASM], "several of them in one image"),
-        (&["application/vnd.oci.image.layer.v1.tar+gzip"], "an image of `application/vnd.oci.image.layer.v1.tar+gzip`"),
-        (&["application/octet-stream"; 2], "an image of `application/octet-stream`, `application/octet-stream`"),
+        (
+            &["application/vnd.oci.image.layer.v1.tar+gzip"],
+            "an image of `application/vnd.oci.image.layer.v1.tar+gzip`",
+        ),
+        (
+            &["application/octet-stream"; 2],
+            "an image of `application/octet-stream`, `application/octet-stream`",
+        ),
         (&["a"; 6], "an image of `a`, `a`, `a`, `a` and 2 more"),
     ] {
-        assert_eq!(read(&image(media_types)), Err(LayoutError::NotWasm(found.into())));
+        assert_eq!(
+            read(&image(media_types)),
+            Err(LayoutError::NotWasm(found.into()))
+        );
     }
 }
 
@@ -65,14 +76,30 @@ fn an_index_leads_to_the_image_for_wasm_or_to_its_only_one() {
     let first = Layout::Index(Digest::of(b"0"));
     let second = Layout::Index(Digest::of(b"1"));
     assert_eq!(read(&index(&[None])), Ok(first));
-    assert_eq!(read(&index(&[Some(("linux", "amd64")), Some(("wasip2", "wasm")), None])), Ok(second));
+    assert_eq!(
+        read(&index(&[
+            Some(("linux", "amd64")),
+            Some(("wasip2", "wasm")),
+            None
+        ])),
+        Ok(second)
+    );
     for (platforms, found) in [
         (&[][..], "nothing"),
-        (&[Some(("linux", "amd64")), Some(("linux", "arm64"))], "linux/amd64, linux/arm64"),
+        (
+            &[Some(("linux", "amd64")), Some(("linux", "arm64"))],
+            "linux/amd64, linux/arm64",
+        ),
         (&[None, Some(("a\nb", "c"))], "no platform, a b/c"),
-        (&[Some(("wasip1", "wasm")), Some(("wasip2", "wasm"))], "wasip1/wasm, wasip2/wasm"),
+        (
+            &[Some(("wasip1", "wasm")), Some(("wasip2", "wasm"))],
+            "wasip1/wasm, wasip2/wasm",
+        ),
     ] {
-        assert_eq!(read(&index(platforms)), Err(LayoutError::Platforms(found.into())));
+        assert_eq!(
+            read(&index(platforms)),
+            Err(LayoutError::Platforms(found.into()))
+        );
     }
 }
 
@@ -93,20 +120,40 @@ fn what_is_no_manifest_is_refused() {
         negative,
         both,
     ] {
-        assert!(matches!(read(&document), Err(LayoutError::Malformed(_))), "{document}");
+        assert!(
+            matches!(read(&document), Err(LayoutError::Malformed(_))),
+            "{document}"
+        );
     }
     for bytes in [&b""[..], b"<html>", b"\xff", &vec![b' '; MAX_MANIFEST + 1]] {
-        assert!(matches!(Layout::read(bytes), Err(LayoutError::Malformed(_))));
+        assert!(matches!(
+            Layout::read(bytes),
+            Err(LayoutError::Malformed(_))
+        ));
     }
 }
 
 #[test]
 fn what_is_written_is_read_and_always_the_same() {
-    let names = || Some(Component { imports: vec!["a:b/c@1.0.0".into()], exports: vec!["d:e/f".into()] });
+    let names = || {
+        Some(Component {
+            imports: vec!["a:b/c@1.0.0".into()],
+            exports: vec!["d:e/f".into()],
+        })
+    };
     let bytes = Digest::of(b"component");
     let written = write(bytes, 9, names()).unwrap();
-    let Ok(Layout::Image(layer)) = Layout::read(&written.manifest) else { panic!("{written:?}") };
-    assert_eq!(layer, Layer { digest: bytes, size: ByteSize::bytes(9), media_type: WASM.into() });
+    let Ok(Layout::Image(layer)) = Layout::read(&written.manifest) else {
+        panic!("{written:?}")
+    };
+    assert_eq!(
+        layer,
+        Layer {
+            digest: bytes,
+            size: ByteSize::bytes(9),
+            media_type: WASM.into()
+        }
+    );
     assert_eq!(written.manifest, write(bytes, 9, names()).unwrap().manifest);
 
     let config: Value = serde_json::from_slice(&written.config).unwrap();

@@ -3,11 +3,12 @@
 mod client;
 mod flights;
 mod manifest;
+mod request;
 mod retry;
 
 use super::{
-    Artifact, Digest, FetchError, ImageRef, Names, OciRef, Origin, Progress, PushError, RegistryError, Resolved, Tags,
-    WasmKind, settings::Settings, store::Disk,
+    Artifact, Digest, FetchError, ImageRef, Names, OciRef, Origin, Progress, PushError,
+    RegistryError, Resolved, Tags, WasmKind, settings::Settings, store::Disk,
 };
 use crate::ByteSize;
 use bytes::Bytes;
@@ -46,8 +47,16 @@ struct Located {
 impl Oci {
     pub(super) fn new(settings: Arc<Settings>, disk: Disk) -> Self {
         let transfers = Semaphore::new(settings.transfers.get());
-        let connection = Connection { settings, disk, client: OnceCell::new(), transfers };
-        Self { connection: Arc::new(connection), downloads: Flights::default() }
+        let connection = Connection {
+            settings,
+            disk,
+            client: OnceCell::new(),
+            transfers,
+        };
+        Self {
+            connection: Arc::new(connection),
+            downloads: Flights::default(),
+        }
     }
 
     pub(super) async fn fetch(
@@ -58,7 +67,11 @@ impl Oci {
     ) -> Result<Artifact, FetchError> {
         let layer = self.locate(image).await?.layer;
         if let Some(expected) = expected.filter(|expected| *expected != layer.digest) {
-            return Err(FetchError::Mismatch { image: image.to_string(), expected, found: layer.digest });
+            return Err(FetchError::Mismatch {
+                image: image.to_string(),
+                expected,
+                found: layer.digest,
+            });
         }
         self.download(image, layer, seen).await
     }
@@ -72,17 +85,34 @@ impl Oci {
     pub(super) async fn describe(&self, image: &OciRef) -> Result<(Resolved, String), FetchError> {
         let Located { manifest, layer } = self.locate(image).await?;
         let image = ImageRef::Oci(image.pinned(manifest));
-        Ok((Resolved { image, digest: layer.digest, size: layer.size }, layer.media_type))
+        Ok((
+            Resolved {
+                image,
+                digest: layer.digest,
+                size: layer.size,
+            },
+            layer.media_type,
+        ))
     }
 
     async fn locate(&self, image: &OciRef) -> Result<Located, FetchError> {
         let (connection, wanted) = (Arc::clone(&self.connection), image.clone());
         // What a registry sends is read in a task of its own, so that a panic over it stays there.
-        let task = AbortOnDropHandle::new(tokio::spawn(async move { connection.locate(&wanted).await }));
-        let located = task.await.unwrap_or_else(|_| Err(FetchError::Ended { image: image.to_string() }))?;
+        let task = AbortOnDropHandle::new(tokio::spawn(
+            async move { connection.locate(&wanted).await },
+        ));
+        let located = task.await.unwrap_or_else(|_| {
+            Err(FetchError::Ended {
+                image: image.to_string(),
+            })
+        })?;
         let (size, limit) = (located.layer.size, self.connection.settings.max_size);
         if size > limit {
-            return Err(FetchError::TooLarge { image: image.to_string(), size, limit });
+            return Err(FetchError::TooLarge {
+                image: image.to_string(),
+                size,
+                limit,
+            });
         }
         Ok(located)
     }
@@ -94,7 +124,8 @@ impl Oci {
         layer: Layer,
         seen: impl FnMut(Progress),
     ) -> Result<Artifact, FetchError> {
-        let (connection, image, digest) = (Arc::clone(&self.connection), image.clone(), layer.digest);
+        let (connection, image, digest) =
+            (Arc::clone(&self.connection), image.clone(), layer.digest);
         let start = |progress| {
             let name = image.to_string();
             // A task of its own, so that it goes on whichever of those who wait is slow, and a panic stays in it.
@@ -105,14 +136,21 @@ impl Oci {
         self.downloads.join(digest, start, seen).await
     }
 
-    pub(super) async fn push(&self, image: &OciRef, bytes: Bytes, kind: WasmKind) -> Result<Resolved, PushError> {
+    pub(super) async fn push(
+        &self,
+        image: &OciRef,
+        bytes: Bytes,
+        kind: WasmKind,
+    ) -> Result<Resolved, PushError> {
         let name = image.to_string();
         if image.tag().is_none() || image.digest().is_some() {
             return Err(PushError::NoTag { image: name });
         }
         let (connection, image) = (Arc::clone(&self.connection), image.clone());
         let task = tokio::spawn(async move { connection.push(image, bytes, kind).await });
-        AbortOnDropHandle::new(task).await.unwrap_or(Err(PushError::Ended { image: name }))
+        AbortOnDropHandle::new(task)
+            .await
+            .unwrap_or(Err(PushError::Ended { image: name }))
     }
 }
 
@@ -122,7 +160,11 @@ impl Connection {
             .get_or_try_init(async || {
                 let settings = Arc::clone(&self.settings);
                 let made = spawn_blocking(move || Client::new(settings)).await;
-                made.unwrap_or_else(|ended| Err(RegistryError::Client { source: Arc::new(ended) }))
+                made.unwrap_or_else(|ended| {
+                    Err(RegistryError::Client {
+                        source: Arc::new(ended),
+                    })
+                })
             })
             .await
     }
@@ -138,7 +180,10 @@ impl Connection {
                     Layout::Image(layer) => layer,
                     Layout::Index(_) => {
                         let reason = "it is an index in an index".into();
-                        return Err(FetchError::Manifest { image: entry.to_string(), reason });
+                        return Err(FetchError::Manifest {
+                            image: entry.to_string(),
+                            reason,
+                        });
                     }
                 }
             }
@@ -169,7 +214,9 @@ impl Connection {
                 Ok((digest, bytes))
             }
             Err(error) if error.is_transient() && self.settings.tags == Tags::LastKnownWhenDown => {
-                let Some(known) = self.last_known(image).await else { return Err(error.into()) };
+                let Some(known) = self.last_known(image).await else {
+                    return Err(error.into());
+                };
                 tracing::warn!(%image, %error, manifest = %known.0, "a tag can't be resolved; it is taken as last seen");
                 Ok(known)
             }
@@ -206,14 +253,27 @@ impl Connection {
     ) -> Result<Artifact, FetchError> {
         let digest = layer.digest;
         if let Some(bytes) = self.disk.read(digest).await {
-            return Ok(Artifact { bytes, digest, origin: Origin::Cache, not_kept: None });
+            return Ok(Artifact {
+                bytes,
+                digest,
+                origin: Origin::Cache,
+                not_kept: None,
+            });
         }
         let bytes = self.receive(image, layer, progress).await?;
         if let Err(found) = WasmKind::of(&bytes) {
-            return Err(FetchError::NotWasm { image: image.to_string(), found: found.into() });
+            return Err(FetchError::NotWasm {
+                image: image.to_string(),
+                found: found.into(),
+            });
         }
         let not_kept = self.disk.write(digest, &bytes).await.err();
-        Ok(Artifact { bytes, digest, origin: Origin::Registry, not_kept })
+        Ok(Artifact {
+            bytes,
+            digest,
+            origin: Origin::Registry,
+            not_kept,
+        })
     }
 
     async fn receive(
@@ -237,14 +297,20 @@ impl Connection {
         parts.finish(image, layer)
     }
 
-    async fn push(&self, image: OciRef, bytes: Bytes, kind: WasmKind) -> Result<Resolved, PushError> {
+    async fn push(
+        &self,
+        image: OciRef,
+        bytes: Bytes,
+        kind: WasmKind,
+    ) -> Result<Resolved, PushError> {
         let name = || image.to_string();
         let ended = |_| PushError::Ended { image: name() };
         let size = ByteSize::bytes(bytes.len() as u64);
         let shared = bytes.clone();
         let described = spawn_blocking(move || (Digest::of(&shared), names(&shared, kind))).await;
         let (digest, component) = described.map_err(ended)?;
-        let written = manifest::write(digest, size.as_u64(), component).map_err(|_| PushError::Ended { image: name() })?;
+        let written = manifest::write(digest, size.as_u64(), component)
+            .map_err(|_| PushError::Ended { image: name() })?;
 
         let _turn = self.transfers.acquire().await;
         let client = self.client().await?;
@@ -255,9 +321,17 @@ impl Connection {
         let expected = Digest::of(&written.manifest);
         let (found, _) = self.pull_document(&image).await?;
         if found != expected {
-            return Err(PushError::Changed { image: name(), expected, found });
+            return Err(PushError::Changed {
+                image: name(),
+                expected,
+                found,
+            });
         }
-        Ok(Resolved { image: ImageRef::Oci(image.pinned(expected)), digest, size })
+        Ok(Resolved {
+            image: ImageRef::Oci(image.pinned(expected)),
+            digest,
+            size,
+        })
     }
 }
 

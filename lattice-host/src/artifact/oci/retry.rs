@@ -41,12 +41,17 @@ fn pause(failures: u32) -> Duration {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use tokio::time::Instant;
 
     fn failing() -> RegistryError {
-        RegistryError::Failing { registry: "r".into(), status: 503, message: "down".into() }
+        RegistryError::Failing {
+            registry: "r".into(),
+            status: 503,
+            message: "down".into(),
+        }
     }
 
     const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
@@ -58,10 +63,16 @@ mod tests {
             let since = Instant::now();
             attempts.after(failing()).await.unwrap();
             let (pause, doubled) = (since.elapsed(), FIRST * (1 << failed));
-            assert!(pause >= doubled / 2 && pause <= doubled + Duration::from_millis(2), "{failed}: {pause:?}");
+            assert!(
+                pause >= doubled / 2 && pause <= doubled + Duration::from_millis(2),
+                "{failed}: {pause:?}"
+            );
         }
         let last = attempts.after(failing()).await;
-        assert!(matches!(last, Err(RegistryError::Failing { .. })), "{last:?}");
+        assert!(
+            matches!(last, Err(RegistryError::Failing { .. })),
+            "{last:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -74,6 +85,10 @@ mod tests {
 
     #[test]
     fn pauses_are_bounded() {
-        assert!((1..u32::MAX).step_by(1 << 20).all(|failures| pause(failures) <= LONGEST));
+        assert!(
+            (1..u32::MAX)
+                .step_by(1 << 20)
+                .all(|failures| pause(failures) <= LONGEST)
+        );
     }
 }

@@ -67,7 +67,9 @@ pub enum Taken {
 #[non_exhaustive]
 pub enum RangeError<H: Debug> {
     /// Its bytes are not those of the map. The host is asked no more.
-    #[error("host {from:?} sent wrong bytes for range {range}: it is asked no more; look at its disk")]
+    #[error(
+        "host {from:?} sent wrong bytes for range {range}: it is asked no more; look at its disk"
+    )]
     Wrong {
         /// Who sent it.
         from: H,
@@ -97,7 +99,9 @@ pub enum RangeError<H: Debug> {
 #[non_exhaustive]
 pub enum AssemblyError<H: Debug> {
     /// Ranges are missing.
-    #[error("{missing} ranges of {digest} are missing: ask for them, or fetch it from its registry")]
+    #[error(
+        "{missing} ranges of {digest} are missing: ask for them, or fetch it from its registry"
+    )]
     Incomplete {
         /// The artifact.
         digest: Digest,
@@ -105,7 +109,9 @@ pub enum AssemblyError<H: Debug> {
         missing: usize,
     },
     /// All ranges are as the map said, and the whole is not what was wanted: the map was wrong.
-    #[error("the map of {expected} that host {mapper:?} sent is of {found}: take nothing of this host, and start again with another")]
+    #[error(
+        "the map of {expected} that host {mapper:?} sent is of {found}: take nothing of this host, and start again with another"
+    )]
     WrongMap {
         /// The artifact that was wanted.
         expected: Digest,
@@ -119,7 +125,12 @@ pub enum AssemblyError<H: Debug> {
 impl<H: Clone + Ord + Debug> Assembly<H> {
     /// Of the artifact with this digest, by a map from this host, who is the first to be asked. Refuses a map that is of
     /// something else, malformed, or of more than `limit` bytes.
-    pub fn new(wanted: Digest, map: RangeMap, mapper: H, limit: ByteSize) -> Result<Self, RangeMapError> {
+    pub fn new(
+        wanted: Digest,
+        map: RangeMap,
+        mapper: H,
+        limit: ByteSize,
+    ) -> Result<Self, RangeMapError> {
         map.check(wanted, limit)?;
         let mut assembly = Self {
             bytes: vec![0; usize::try_from(map.size).unwrap_or(usize::MAX)],
@@ -164,14 +175,29 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     pub fn ask(&mut self, now: Instant) -> Vec<Ask<H>> {
         self.expire(now);
         let mut asks = Vec::new();
-        let missing = self.ranges.iter_mut().enumerate().filter(|(_, state)| **state == State::Missing);
+        let missing = self
+            .ranges
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, state)| **state == State::Missing);
         for (range, state) in missing {
             // Who has least to do, and owes least.
-            let free = self.hosts.iter_mut().filter(|(_, host)| host.asked < UNDER_WAY);
-            let Some((of, host)) = free.min_by_key(|(_, host)| (host.overdue, host.asked)) else { break };
+            let free = self
+                .hosts
+                .iter_mut()
+                .filter(|(_, host)| host.asked < UNDER_WAY);
+            let Some((of, host)) = free.min_by_key(|(_, host)| (host.overdue, host.asked)) else {
+                break;
+            };
             host.asked += 1;
-            *state = State::Asked { of: of.clone(), until: now + PATIENCE };
-            asks.push(Ask { of: of.clone(), range: range as u32 });
+            *state = State::Asked {
+                of: of.clone(),
+                until: now + PATIENCE,
+            };
+            asks.push(Ask {
+                of: of.clone(),
+                range: range as u32,
+            });
         }
         asks
     }
@@ -198,7 +224,12 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
                 *range = State::Missing;
             }
         }
-        let slow: Vec<_> = self.hosts.iter().filter(|(_, host)| host.overdue >= OVERDUE).map(|(id, _)| id.clone()).collect();
+        let slow: Vec<_> = self
+            .hosts
+            .iter()
+            .filter(|(_, host)| host.overdue >= OVERDUE)
+            .map(|(id, _)| id.clone())
+            .collect();
         for host in slow {
             self.remove(&host);
         }
@@ -211,11 +242,19 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     /// Each names the host; what it owed is asked of others.
     pub fn take(&mut self, from: &H, range: u32, bytes: &[u8]) -> Result<Taken, RangeError<H>> {
         let Some(host) = self.hosts.get_mut(from) else {
-            return Err(RangeError::Uninvited { from: from.clone(), range });
+            return Err(RangeError::Uninvited {
+                from: from.clone(),
+                range,
+            });
         };
-        let (Some(span), Some(digest)) = (self.map.span(range), self.map.digests.get(range as usize)) else {
+        let (Some(span), Some(digest)) =
+            (self.map.span(range), self.map.digests.get(range as usize))
+        else {
             self.remove(from);
-            return Err(RangeError::NoSuchRange { from: from.clone(), range });
+            return Err(RangeError::NoSuchRange {
+                from: from.clone(),
+                range,
+            });
         };
         let state = &mut self.ranges[range as usize];
         if *state == State::Here {
@@ -223,7 +262,10 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         }
         if bytes.len() != span.len() || blake3::hash(bytes).as_bytes() != digest {
             self.remove(from);
-            return Err(RangeError::Wrong { from: from.clone(), range });
+            return Err(RangeError::Wrong {
+                from: from.clone(),
+                range,
+            });
         }
         host.overdue = 0;
         if let State::Asked { of, .. } = std::mem::replace(state, State::Here)
@@ -240,11 +282,18 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     pub fn finish(self) -> Result<Bytes, AssemblyError<H>> {
         let expected = self.map.digest;
         if !self.is_complete() {
-            return Err(AssemblyError::Incomplete { digest: expected, missing: self.ranges.len() - self.here });
+            return Err(AssemblyError::Incomplete {
+                digest: expected,
+                missing: self.ranges.len() - self.here,
+            });
         }
         let found = Digest::of(&self.bytes);
         if found != expected {
-            return Err(AssemblyError::WrongMap { expected, found, mapper: self.mapper });
+            return Err(AssemblyError::WrongMap {
+                expected,
+                found,
+                mapper: self.mapper,
+            });
         }
         Ok(self.bytes.into())
     }

@@ -77,7 +77,9 @@ pub enum RangeMapError {
         limit: ByteSize,
     },
     /// Its numbers don't fit each other, or its ranges no message.
-    #[error("the map has {digests} digests for {size} bytes in ranges of {range}: ask another host")]
+    #[error(
+        "the map has {digests} digests for {size} bytes in ranges of {range}: ask another host"
+    )]
     Malformed {
         /// Size of the artifact.
         size: u64,
@@ -96,14 +98,18 @@ impl RangeMap {
             digest: Digest::of(artifact),
             size: artifact.len() as u64,
             range: RANGE_BYTES,
-            digests: ranges.map(|range| *blake3::hash(range).as_bytes()).collect(),
+            digests: ranges
+                .map(|range| *blake3::hash(range).as_bytes())
+                .collect(),
         }
     }
 
     /// Where this range is in the artifact; `None` if there is none of this number.
     pub fn span(&self, range: u32) -> Option<Range<usize>> {
         let length = u64::from(self.range);
-        let start = u64::from(range).checked_mul(length).filter(|start| *start < self.size)?;
+        let start = u64::from(range)
+            .checked_mul(length)
+            .filter(|start| *start < self.size)?;
         let end = start.saturating_add(length).min(self.size);
         Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     }
@@ -111,7 +117,10 @@ impl RangeMap {
     /// Whether it can be followed to this artifact.
     pub fn check(&self, expected: Digest, limit: ByteSize) -> Result<(), RangeMapError> {
         if self.digest != expected {
-            return Err(RangeMapError::OtherArtifact { expected, found: self.digest });
+            return Err(RangeMapError::OtherArtifact {
+                expected,
+                found: self.digest,
+            });
         }
         let size = ByteSize::bytes(self.size);
         if size > limit {
@@ -124,9 +133,14 @@ impl RangeMap {
         if fits {
             return Ok(());
         }
-        Err(RangeMapError::Malformed { size: self.size, range: self.range, digests: self.digests.len() })
+        Err(RangeMapError::Malformed {
+            size: self.size,
+            range: self.range,
+            digests: self.digests.len(),
+        })
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

@@ -12,7 +12,8 @@ fn artifact(size: usize) -> Vec<u8> {
 }
 
 fn assembly(artifact: &[u8], hosts: u8) -> Assembly<u8> {
-    let mut assembly = Assembly::new(Digest::of(artifact), RangeMap::of(artifact), 0, LIMIT).unwrap();
+    let mut assembly =
+        Assembly::new(Digest::of(artifact), RangeMap::of(artifact), 0, LIMIT).unwrap();
     for host in 1..hosts {
         assembly.add(host);
     }
@@ -32,10 +33,16 @@ fn a_map_covers_everything_once() {
         map.check(Digest::of(&artifact), LIMIT).unwrap();
         let spans: Vec<_> = (0..).map_while(|range| map.span(range)).collect();
         assert_eq!(spans.len(), map.digests.len());
-        let joined: Vec<u8> = spans.into_iter().flat_map(|span| artifact[span].to_vec()).collect();
+        let joined: Vec<u8> = spans
+            .into_iter()
+            .flat_map(|span| artifact[span].to_vec())
+            .collect();
         assert_eq!(joined, artifact);
         assert_eq!(map.span(u32::MAX), None);
-        assert_eq!(serde_json::from_slice::<RangeMap>(&serde_json::to_vec(&map).unwrap()).unwrap(), map);
+        assert_eq!(
+            serde_json::from_slice::<RangeMap>(&serde_json::to_vec(&map).unwrap()).unwrap(),
+            map
+        );
     }
 }
 
@@ -46,17 +53,47 @@ fn a_map_that_does_not_add_up_is_refused() {
     let new = |map| Assembly::new(digest, map, 0_u8, ByteSize::mib(1)).map(drop);
     assert_eq!(new(map.clone()), Ok(()));
 
-    let other = RangeMap { digest: Digest::of(b"other"), ..map.clone() };
-    assert!(matches!(new(other), Err(RangeMapError::OtherArtifact { .. })));
-    let large = RangeMap { size: u64::MAX, ..map.clone() };
+    let other = RangeMap {
+        digest: Digest::of(b"other"),
+        ..map.clone()
+    };
+    assert!(matches!(
+        new(other),
+        Err(RangeMapError::OtherArtifact { .. })
+    ));
+    let large = RangeMap {
+        size: u64::MAX,
+        ..map.clone()
+    };
     assert!(matches!(new(large), Err(RangeMapError::TooLarge { .. })));
     for map in [
-        RangeMap { size: 0, ..map.clone() },
-        RangeMap { size: 1 << 20, range: 1 << 18, digests: vec![[0; 32]; 5], ..map.clone() },
-        RangeMap { range: 0, ..map.clone() },
-        RangeMap { range: 1, ..map.clone() },
-        RangeMap { range: u32::MAX, digests: vec![[0; 32]], ..map.clone() },
-        RangeMap { digests: Vec::new(), ..map.clone() },
+        RangeMap {
+            size: 0,
+            ..map.clone()
+        },
+        RangeMap {
+            size: 1 << 20,
+            range: 1 << 18,
+            digests: vec![[0; 32]; 5],
+            ..map.clone()
+        },
+        RangeMap {
+            range: 0,
+            ..map.clone()
+        },
+        RangeMap {
+            range: 1,
+            ..map.clone()
+        },
+        RangeMap {
+            range: u32::MAX,
+            digests: vec![[0; 32]],
+            ..map.clone()
+        },
+        RangeMap {
+            digests: Vec::new(),
+            ..map.clone()
+        },
     ] {
         assert!(matches!(new(map), Err(RangeMapError::Malformed { .. })));
     }
@@ -75,10 +112,22 @@ fn several_hosts_share_the_work() {
     let ranges: BTreeSet<_> = asks.iter().map(|ask| ask.range).collect();
     assert_eq!(ranges.len(), 12, "each is asked of one host");
     assert_eq!(assembly.ask(now), [], "nobody has time");
-    assert_eq!(assembly.take(&asks[0].of, asks[0].range, range(&bytes, asks[0].range)), Ok(Taken::New));
-    assert_eq!(assembly.take(&asks[0].of, asks[0].range, b"anything"), Ok(Taken::Again));
+    assert_eq!(
+        assembly.take(&asks[0].of, asks[0].range, range(&bytes, asks[0].range)),
+        Ok(Taken::New)
+    );
+    assert_eq!(
+        assembly.take(&asks[0].of, asks[0].range, b"anything"),
+        Ok(Taken::Again)
+    );
     let more = assembly.ask(now);
-    assert_eq!(more, [Ask { of: asks[0].of, range: 12 }]);
+    assert_eq!(
+        more,
+        [Ask {
+            of: asks[0].of,
+            range: 12
+        }]
+    );
 }
 
 #[test]
@@ -86,13 +135,23 @@ fn a_wrong_range_names_its_sender_and_others_are_asked() {
     let bytes = artifact(4 * RANGE_BYTES as usize);
     let mut wrong = range(&bytes, 0).to_vec();
     wrong[7] ^= 1;
-    for (number, sent) in [(0, &wrong[..]), (0, b""), (0, &wrong[1..]), (0, range(&bytes, 1))] {
+    for (number, sent) in [
+        (0, &wrong[..]),
+        (0, b""),
+        (0, &wrong[1..]),
+        (0, range(&bytes, 1)),
+    ] {
         let mut assembly = assembly(&bytes, 2);
         let now = Instant::now();
         assembly.ask(now);
         let refused = assembly.take(&1, number, sent);
         assert_eq!(refused, Err(RangeError::Wrong { from: 1, range: 0 }));
-        assert!(refused.unwrap_err().to_string().contains("host 1 sent wrong bytes for range 0"));
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("host 1 sent wrong bytes for range 0")
+        );
         assert_eq!(assembly.hosts(), 1);
         assert_eq!(
             assembly.take(&1, 0, range(&bytes, 0)),
@@ -100,11 +159,20 @@ fn a_wrong_range_names_its_sender_and_others_are_asked() {
             "nothing more is taken of it"
         );
         let asks = assembly.ask(now);
-        assert!(!asks.is_empty() && asks.iter().all(|ask| ask.of == 0), "{asks:?}");
+        assert!(
+            !asks.is_empty() && asks.iter().all(|ask| ask.of == 0),
+            "{asks:?}"
+        );
     }
     let mut assembly = assembly(&bytes, 2);
-    assert_eq!(assembly.take(&1, 4, b""), Err(RangeError::NoSuchRange { from: 1, range: 4 }));
-    assert_eq!(assembly.take(&9, 0, b""), Err(RangeError::Uninvited { from: 9, range: 0 }));
+    assert_eq!(
+        assembly.take(&1, 4, b""),
+        Err(RangeError::NoSuchRange { from: 1, range: 4 })
+    );
+    assert_eq!(
+        assembly.take(&9, 0, b""),
+        Err(RangeError::Uninvited { from: 9, range: 0 })
+    );
 }
 
 #[test]
@@ -115,13 +183,31 @@ fn what_is_late_is_asked_of_another_and_taken_all_the_same() {
     let first = assembly.ask(start);
     assert_eq!(first.len(), 2);
     let late = assembly.next().unwrap();
-    assert_eq!(assembly.ask(late - Duration::from_millis(1)), []);
-    assembly.take(&first[1].of, first[1].range, range(&bytes, first[1].range)).unwrap();
+    assert_eq!(assembly.ask(start + Duration::from_secs(4)), []);
+    assembly
+        .take(&first[1].of, first[1].range, range(&bytes, first[1].range))
+        .unwrap();
     let second = assembly.ask(late);
-    assert_eq!(second, [Ask { of: first[1].of, range: first[0].range }]);
+    assert_eq!(
+        second,
+        [Ask {
+            of: first[1].of,
+            range: first[0].range
+        }]
+    );
 
-    assert_eq!(assembly.take(&first[0].of, first[0].range, range(&bytes, first[0].range)), Ok(Taken::New));
-    assert_eq!(assembly.take(&second[0].of, second[0].range, range(&bytes, second[0].range)), Ok(Taken::Again));
+    assert_eq!(
+        assembly.take(&first[0].of, first[0].range, range(&bytes, first[0].range)),
+        Ok(Taken::New)
+    );
+    assert_eq!(
+        assembly.take(
+            &second[0].of,
+            second[0].range,
+            range(&bytes, second[0].range)
+        ),
+        Ok(Taken::Again)
+    );
     assert_eq!(assembly.next(), None);
     assert_eq!(assembly.finish().unwrap(), bytes);
 }
@@ -165,25 +251,39 @@ fn hosts_are_bounded() {
 #[test]
 fn a_wrong_map_is_found_out_and_names_its_maker() {
     let (wanted, given) = (artifact(600_000), vec![1; 600_000]);
-    let map = RangeMap { digest: Digest::of(&wanted), ..RangeMap::of(&given) };
+    let map = RangeMap {
+        digest: Digest::of(&wanted),
+        ..RangeMap::of(&given)
+    };
     let mut assembly = Assembly::new(Digest::of(&wanted), map, "liar", LIMIT).unwrap();
     assembly.add("honest");
     assert_eq!(
         assembly.take(&"honest", 0, range(&wanted, 0)),
-        Err(RangeError::Wrong { from: "honest", range: 0 }),
+        Err(RangeError::Wrong {
+            from: "honest",
+            range: 0
+        }),
         "for now the map is believed"
     );
     for ask in assembly.ask(Instant::now()) {
-        assembly.take(&ask.of, ask.range, range(&given, ask.range)).unwrap();
+        assembly
+            .take(&ask.of, ask.range, range(&given, ask.range))
+            .unwrap();
     }
     let error = assembly.finish().unwrap_err();
-    assert!(matches!(error, AssemblyError::WrongMap { mapper: "liar", .. }), "{error:?}");
+    assert!(
+        matches!(error, AssemblyError::WrongMap { mapper: "liar", .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn what_is_incomplete_is_no_artifact() {
     let assembly = assembly(&artifact(600_000), 1);
-    assert!(matches!(assembly.finish(), Err(AssemblyError::Incomplete { missing: 3, .. })));
+    assert!(matches!(
+        assembly.finish(),
+        Err(AssemblyError::Incomplete { missing: 3, .. })
+    ));
 }
 
 /// What one host does with one question.

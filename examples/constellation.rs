@@ -1,0 +1,197 @@
+//! Three hosts in one process keep what a manifest declares, one of them dies, and the rest take over. `make demo` runs it
+//! after the quickstart.
+//!
+//! Nobody says where anything runs: each host works out its own share of `shop.toml` from what it sees, starts it, keeps it,
+//! and hands over what is not its own any more.
+
+use lattice_core::{Lattice, app::App, call::Context, name::ComponentId};
+use lattice_examples::{Report, desk::DeskClient, load::Load, store::MemoryStore};
+use lattice_host::Host;
+use lattice_provider_sdk::serve;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+use tokio::time::{sleep, timeout};
+
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/shop.toml");
+/// The actors that it declares, with two replicas each.
+const ACTORS: [&str; 2] = ["front-desk", "greeter"];
+const REPLICAS: usize = 2;
+/// Callers that call all the time.
+const CALLERS: usize = 16;
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> Result<(), Report> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+
+    let lattice = Lattice::in_memory("demo").await?;
+    // A provider of this program's own, which no app has a say in.
+    let _store = serve(&lattice, "store", MemoryStore::default()).await?;
+    let mut hosts = Vec::new();
+    for id in ["red", "blue", "green"] {
+        hosts.push(Host::builder(&lattice).id(id).start().await?);
+    }
+    heading(1, "three hosts that run nothing yet");
+    all_count(&lattice).await?;
+    show(&lattice);
+
+    heading(2, "shop.toml says what should run");
+    let app = App::load(MANIFEST)?;
+    let begun = Instant::now();
+    let applied = lattice.apply(&app).await?;
+    println!("{}", indented(&applied.plan.to_string()));
+    until_complete(&lattice, None).await?;
+    println!(
+        "   all of it serves after {} ms",
+        begun.elapsed().as_millis()
+    );
+    show(&lattice);
+    let again = lattice.apply(&app).await?;
+    println!(
+        "   applied again:       {}",
+        nothing_or(&again.plan.to_string())
+    );
+
+    heading(
+        3,
+        "16 visitors call without pause; a host that has work is killed",
+    );
+    let desk = DeskClient::new(lattice.caller(ComponentId::new("visitor")?).await?);
+    let load = Load::start(CALLERS, move |caller| {
+        let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
+        async move { desk.welcome(Context::default(), &name).await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    let before = load.tally().answered;
+    let victim = hosts_of(&lattice, ACTORS[0])
+        .pop_first()
+        .ok_or("nobody serves it")?;
+    let dies = hosts.iter().position(|host| host.id().as_str() == victim);
+    let host = hosts.swap_remove(dies.ok_or("it is none of ours")?);
+    // As if it had lost power: it says no goodbye.
+    host.kill();
+    let begun = Instant::now();
+    println!("   {victim} is dead");
+    until_complete(&lattice, Some(&victim)).await?;
+    println!(
+        "   all replicas are back after {} ms",
+        begun.elapsed().as_millis()
+    );
+    sleep(Duration::from_secs(1)).await;
+    let tally = load.stop().await;
+    println!("   answered before        {before:>6}");
+    println!("   answered since         {:>6}", tally.answered - before);
+    println!("{tally}");
+    show(&lattice);
+
+    heading(4, "a new host joins, and takes over its share");
+    let yellow = Host::builder(&lattice).id("yellow").start().await?;
+    all_count(&lattice).await?;
+    settled(&lattice).await;
+    show(&lattice);
+
+    heading(5, "the app is deleted");
+    lattice.delete_app(&app.manifest().name).await?;
+    let gone = async {
+        while ACTORS
+            .iter()
+            .any(|actor| !hosts_of(&lattice, actor).is_empty())
+        {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await?;
+    show(&lattice);
+    for host in hosts.iter().chain([&yellow]) {
+        host.shutdown(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+/// The hosts that serve a component.
+fn hosts_of(lattice: &Lattice, component: &str) -> BTreeSet<String> {
+    let peers = lattice.peers();
+    let serves = peers.iter().filter(|peer| {
+        let mut ids = peer.components.keys();
+        ids.any(|id| id.as_str() == component)
+    });
+    serves.map(|peer| peer.origin.host.to_string()).collect()
+}
+
+/// Waits until every actor has its replicas, none of them on `dead`.
+async fn until_complete(lattice: &Lattice, dead: Option<&str>) -> Result<(), Report> {
+    let is_complete = |actor: &&str| {
+        let hosts = hosts_of(lattice, actor);
+        hosts.len() >= REPLICAS && dead.is_none_or(|dead| !hosts.contains(dead))
+    };
+    let complete = async {
+        while !ACTORS.iter().all(|actor| is_complete(&actor)) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    Ok(timeout(PATIENCE, complete).await?)
+}
+
+/// A host counts for placement after two of its beats, which come once a second.
+async fn all_count(lattice: &Lattice) -> Result<(), Report> {
+    let heard = async {
+        while lattice.peers().iter().count() < 3 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, heard).await?;
+    sleep(Duration::from_secs(2)).await;
+    Ok(())
+}
+
+/// Waits until no more than the replicas that are wanted serve: whoever hands over goes on until the other one serves.
+async fn settled(lattice: &Lattice) {
+    let moved = async {
+        while ACTORS
+            .iter()
+            .any(|actor| hosts_of(lattice, actor).len() > REPLICAS)
+        {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // That nothing moved is fine too.
+    let _ = timeout(Duration::from_secs(10), moved).await;
+}
+
+fn show(lattice: &Lattice) {
+    let peers = lattice.peers();
+    let mut lines: Vec<String> = peers
+        .iter()
+        .filter(|peer| peer.components.keys().all(|id| id.as_str() != "store"))
+        .map(|peer| {
+            let runs = Vec::from_iter(peer.components.keys().map(ToString::to_string)).join(", ");
+            let runs = if runs.is_empty() {
+                "nothing".to_owned()
+            } else {
+                runs
+            };
+            format!("   host {:<7} runs {runs}", peer.origin.host.as_str())
+        })
+        .collect();
+    lines.sort_unstable();
+    println!("{}", lines.join("\n"));
+}
+
+fn indented(text: &str) -> String {
+    let lines = text.lines().map(|line| format!("   {line}"));
+    Vec::from_iter(lines).join("\n")
+}
+
+fn nothing_or(plan: &str) -> &str {
+    plan.lines().next().unwrap_or("nothing to do")
+}
+
+fn heading(number: u8, what: &str) {
+    println!("\n{number}. {what}");
+}

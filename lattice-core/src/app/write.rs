@@ -1,0 +1,128 @@
+//! Making a commit, whatever becomes of its answer.
+
+use super::ApplyError;
+use crate::{
+    desired::Desired,
+    lattice::Connection,
+    link::LinkTable,
+    name::AppName,
+    store::{CommitError, Op, Revision, StoreError, StoreKey},
+};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a commit whose answers are lost is tried again: as long as a store may take for one call.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the next attempt waits.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long this process's replica may lag its own write, or someone's that was faster.
+pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is known of a commit that holds.
+enum Held {
+    /// Its last write has this revision.
+    At(Revision),
+    /// What it deleted is gone; its answer was lost.
+    Gone,
+}
+
+/// One commit, until it is known whether it holds.
+pub(super) struct Writing<'a> {
+    pub(super) connection: &'a Connection,
+    /// What it was decided by.
+    pub(super) desired: &'a Desired,
+    /// What this process had seen then.
+    pub(super) decided_at: Revision,
+    pub(super) app: &'a AppName,
+    /// The app's own record last.
+    pub(super) ops: Vec<Op>,
+}
+
+impl Writing<'_> {
+    /// Makes the commit, and waits until this process has seen it.
+    pub(super) async fn write(&self) -> Result<Revision, ApplyError> {
+        let store = self.connection.records.store();
+        let incarnation = store.incarnation().await.map_err(|e| self.failed(e))?;
+        if incarnation != self.desired.incarnation {
+            return Err(ApplyError::Behind);
+        }
+        let held = self.commit().await?;
+        let replica = &self.connection.replica;
+        let has_seen = |table: &LinkTable| match held {
+            Held::At(revision) => table.has_seen(incarnation, revision),
+            Held::Gone => !replica.desired().apps.contains_key(self.app),
+        };
+        if !replica.until(Instant::now() + SEEN_WITHIN, has_seen).await {
+            let app = self.app.clone();
+            return Err(ApplyError::NotSeen { app });
+        }
+        Ok(match held {
+            Held::At(revision) => revision,
+            Held::Gone => replica.desired().revision,
+        })
+    }
+
+    /// Commits, and again while the answer is lost: what was written already is not as the next attempt expects it.
+    async fn commit(&self) -> Result<Held, ApplyError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut may_hold = false;
+        loop {
+            match self
+                .connection
+                .records
+                .store()
+                .commit(self.ops.clone())
+                .await
+            {
+                Ok(revision) => return Ok(Held::At(revision)),
+                Err(CommitError::Conflict { key }) => {
+                    return match self.holds(may_hold).await {
+                        Some(held) => Ok(held),
+                        None => Err(self.conflict(key).await),
+                    };
+                }
+                Err(CommitError::Unknown) => may_hold = true,
+                Err(CommitError::Invalid(source)) => {
+                    let app = self.app.clone();
+                    return Err(ApplyError::Refused { app, source });
+                }
+                Err(CommitError::Store(source)) if !may_hold => return Err(self.failed(source)),
+                Err(CommitError::Store(_)) => {}
+            }
+            if let Some(held) = self.holds(may_hold).await {
+                return Ok(held);
+            }
+            if Instant::now() >= deadline {
+                let app = self.app.clone();
+                return Err(ApplyError::Unknown { app });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// What there is of this commit, when an answer was lost and reading back tells that it holds.
+    async fn holds(&self, may_hold: bool) -> Option<Held> {
+        let last = self.ops.last().filter(|_| may_hold)?;
+        let store = self.connection.records.store();
+        let entry = store.read(last.key.clone()).await.ok()?;
+        match (&last.value, entry) {
+            (Some(ours), Some(entry)) if entry.value == *ours => Some(Held::At(entry.revision)),
+            // A deletion of what was expected to be there, and is not: nobody else has deleted it more than we have.
+            (None, None) => Some(Held::Gone),
+            _ => None,
+        }
+    }
+
+    /// Waits for what someone else wrote, so that whoever tries again at once decides by it.
+    async fn conflict(&self, key: StoreKey) -> ApplyError {
+        let moved = |table: &LinkTable| table.revision() > self.decided_at;
+        let until = Instant::now() + SEEN_WITHIN;
+        self.connection.replica.until(until, moved).await;
+        ApplyError::Conflict { key }
+    }
+
+    fn failed(&self, source: StoreError) -> ApplyError {
+        let app = self.app.clone();
+        ApplyError::Store { app, source }
+    }
+}

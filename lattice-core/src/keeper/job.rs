@@ -1,0 +1,197 @@
+//! What is to be run, out of the desired state. Pure.
+
+use crate::{
+    desired::{
+        ActorSpec, Declared, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, Placement,
+        ProviderKind, ProviderSpec, Replicas, Run,
+    },
+    name::ComponentId,
+    place::plan::{self, Generation, Snapshot, Wanted},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// One component to run, with everything that decides what it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Job {
+    /// Under which id.
+    pub component: ComponentId,
+    /// Names all of this: two jobs of one generation are the same.
+    pub generation: Generation,
+    /// What.
+    pub work: Work,
+    /// Configuration: its own values over those of its named configurations.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What kind of component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Work {
+    /// WebAssembly.
+    Actor {
+        /// Where its code comes from.
+        image: Image,
+        /// Which bytes these are.
+        digest: Option<ImageDigest>,
+        /// What differs from the host's limits.
+        limits: LimitOverrides,
+        /// Whether instances are used again.
+        instance: InstanceMode,
+    },
+    /// Native code.
+    Provider {
+        /// Which.
+        kind: ProviderKind,
+        /// Which bytes its image is.
+        digest: Option<ImageDigest>,
+    },
+}
+
+/// The jobs of a desired state.
+#[derive(Debug, Default)]
+pub(super) struct Jobs(HashMap<(ComponentId, Generation), Arc<Job>>);
+
+impl Jobs {
+    /// What should run, and where, with the job of each generation that may be asked for.
+    pub(super) fn of(desired: &Desired) -> (Self, Snapshot) {
+        let mut jobs = Self::default();
+        let mut wanted = BTreeMap::new();
+        for (id, actor) in &desired.actors {
+            wanted.insert(id.clone(), Arc::new(jobs.actor(desired, id, actor)));
+        }
+        for (id, provider) in &desired.providers {
+            let job = jobs.provider(desired, id, &provider.spec);
+            wanted.entry(id.clone()).or_insert_with(|| Arc::new(job));
+        }
+        let snapshot = Snapshot {
+            incarnation: desired.incarnation,
+            revision: desired.revision,
+            wanted: Arc::new(wanted),
+        };
+        (jobs, snapshot)
+    }
+
+    pub(super) fn get(&self, id: &ComponentId, generation: Generation) -> Option<Arc<Job>> {
+        self.0.get(&(id.clone(), generation)).cloned()
+    }
+
+    fn actor(
+        &mut self,
+        desired: &Desired,
+        id: &ComponentId,
+        actor: &Declared<ActorSpec>,
+    ) -> Wanted {
+        let spec = &actor.spec;
+        let newest = self.add(Job::of_actor(desired, id, spec));
+        let before = spec.previous.as_deref();
+        let before = before.map(|spec| self.add(Job::of_actor(desired, id, spec)));
+        let (generation, fallback) = match before {
+            Some(before) if spec.rejected == Some(newest) => (before, None),
+            before => (newest, before),
+        };
+        Wanted {
+            generation,
+            fallback,
+            placement: spec.placement.clone(),
+            run: plan::Run::Replicas,
+        }
+    }
+
+    fn provider(&mut self, desired: &Desired, id: &ComponentId, spec: &ProviderSpec) -> Wanted {
+        let job = Job::new(
+            id,
+            Work::Provider {
+                kind: spec.kind.clone(),
+                digest: spec.digest,
+            },
+            desired.config(&spec.config, &spec.configs),
+        );
+        let (run, placement) = match spec.run {
+            Run::Once => (
+                plan::Run::Once,
+                Placement {
+                    replicas: Replicas::Exactly(1),
+                    ..spec.placement.clone()
+                },
+            ),
+            _ => (plan::Run::Replicas, spec.placement.clone()),
+        };
+        Wanted {
+            generation: self.add(job),
+            fallback: None,
+            placement,
+            run,
+        }
+    }
+
+    fn add(&mut self, job: Job) -> Generation {
+        let generation = job.generation;
+        let key = (job.component.clone(), generation);
+        self.0.entry(key).or_insert_with(|| Arc::new(job));
+        generation
+    }
+}
+
+impl Job {
+    /// An actor, as desired state has it.
+    pub(crate) fn of_actor(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> Self {
+        let work = Work::Actor {
+            image: spec.image.clone(),
+            digest: spec.digest,
+            limits: spec.limits.clone(),
+            instance: spec.instance,
+        };
+        Self::new(id, work, desired.config(&spec.config, &spec.configs))
+    }
+
+    fn new(id: &ComponentId, work: Work, config: BTreeMap<String, String>) -> Self {
+        Self {
+            component: id.clone(),
+            generation: generation(&work, &config),
+            work,
+            config,
+        }
+    }
+}
+
+/// A digest of everything that decides what runs. The same bytes from another place are the same.
+fn generation(work: &Work, config: &BTreeMap<String, String>) -> Generation {
+    let mut text = blake3::Hasher::new();
+    let mut add = |part: &str| {
+        text.update(&(part.len() as u64).to_le_bytes());
+        text.update(part.as_bytes());
+    };
+    let source = |image: &Image, digest: &Option<ImageDigest>| {
+        digest.map_or_else(|| image.to_string(), |digest| digest.to_string())
+    };
+    match work {
+        Work::Actor {
+            image,
+            digest,
+            limits,
+            instance,
+        } => {
+            add("actor");
+            add(&source(image, digest));
+            add(&format!("{limits:?} {instance:?}"));
+        }
+        Work::Provider { kind, digest } => {
+            add("provider");
+            match kind {
+                ProviderKind::Builtin(name) => add(name),
+                ProviderKind::Image(image) => add(&source(image, digest)),
+            }
+        }
+    }
+    for (name, value) in config {
+        add(name);
+        add(value);
+    }
+    let mut first = [0; 8];
+    text.finalize_xof().fill(&mut first);
+    u64::from_le_bytes(first)
+}

@@ -1,0 +1,311 @@
+//! Leases of components that run once.
+//!
+//! A lease is taken, renewed and taken over by a write with a term and the expected revision, so the store decides between two
+//! that want it. Its holder stops answering one second before the term of its last renewal could end, by its own clock and
+//! whether or not it can reach the store: nobody else gets the lease before that. The check is made for each call, so that a
+//! process which was paused answers nothing with a lease that ended meanwhile.
+
+use super::stage::Wrap;
+use crate::{
+    call::CallError,
+    link::{Link, LinkKey},
+    name::ComponentId,
+    place::plan::Event,
+    serve::{Answer, Request, Service},
+    store::{
+        CommitError, Expect, Op, Revision, StoreKey,
+        record::{Record, Records},
+    },
+    types::ComponentTypes,
+    wire::Origin,
+};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+
+/// How long a lease lasts that is not renewed.
+const TERM: Duration = Duration::from_secs(5);
+/// Between two renewals.
+const RENEW: Duration = Duration::from_millis(1_500);
+/// A holder stops this long before its term ends: clocks run at slightly different speeds.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Who holds a lease, in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    origin: Origin,
+}
+
+/// Until when a lease is surely held.
+#[derive(Debug, Clone)]
+pub(super) struct Until {
+    start: Instant,
+    /// Milliseconds after the start.
+    end: Arc<AtomicU64>,
+}
+
+/// The leases that this host holds, or tries to get.
+#[derive(Debug)]
+pub(super) struct Leases {
+    records: Records,
+    origin: Origin,
+    events: mpsc::Sender<Event>,
+    held: HashMap<ComponentId, Lease>,
+    /// Those that are given back.
+    ending: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Lease {
+    until: Until,
+    release: CancellationToken,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Leases {
+    pub(super) fn new(records: Records, origin: Origin, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            records,
+            origin,
+            events,
+            held: HashMap::new(),
+            ending: TaskTracker::new(),
+        }
+    }
+
+    /// Tries to take a lease, and keeps it.
+    pub(super) fn acquire(&mut self, component: &ComponentId) {
+        let (until, release) = (Until::never(), CancellationToken::new());
+        let holding = Holding {
+            records: self.records.clone(),
+            origin: self.origin.clone(),
+            component: component.clone(),
+            events: self.events.clone(),
+            until: until.clone(),
+            release: release.clone(),
+        };
+        let lease = Lease {
+            until,
+            release,
+            task: AbortOnDropHandle::new(tokio::spawn(holding.hold())),
+        };
+        self.held.insert(component.clone(), lease);
+    }
+
+    /// Gives a lease back: nothing runs under it any more.
+    pub(super) fn release(&mut self, component: &ComponentId) {
+        if let Some(lease) = self.held.remove(component) {
+            lease.release.cancel();
+            self.ending.spawn(lease.task.detach_when_done());
+        }
+    }
+
+    /// Puts a lease around a service: it answers only while that is held.
+    pub(super) fn guarding(&self, component: &ComponentId) -> Wrap {
+        let until = self.held.get(component).map(|lease| lease.until.clone());
+        let component = component.clone();
+        Box::new(move |service| {
+            let until = until?;
+            Some(Arc::new(Leased {
+                component,
+                service,
+                until,
+            }))
+        })
+    }
+}
+
+/// Waits for a task without ending it.
+trait DetachWhenDone {
+    fn detach_when_done(self) -> BoxFuture<'static, ()>;
+}
+
+impl DetachWhenDone for AbortOnDropHandle<()> {
+    fn detach_when_done(self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // It ends by itself, within the store's timeout; how is for nobody.
+            let _ = tokio::time::timeout(TERM, self).await;
+        })
+    }
+}
+
+impl Until {
+    fn never() -> Self {
+        Self {
+            start: Instant::now(),
+            end: Arc::default(),
+        }
+    }
+
+    fn set(&self, end: Instant) {
+        let millis = end.saturating_duration_since(self.start).as_millis();
+        self.end.store(millis as u64, Ordering::Release);
+    }
+
+    fn end(&self) -> Instant {
+        self.start + Duration::from_millis(self.end.load(Ordering::Acquire))
+    }
+
+    fn holds(&self) -> bool {
+        Instant::now() < self.end()
+    }
+}
+
+/// One lease, from the attempt to take it to its end.
+struct Holding {
+    records: Records,
+    origin: Origin,
+    component: ComponentId,
+    events: mpsc::Sender<Event>,
+    until: Until,
+    release: CancellationToken,
+}
+
+impl Holding {
+    async fn hold(self) {
+        let Some(fence) = self.take(Expect::Absent).await else {
+            return self.lost().await;
+        };
+        let held = Event::LeaseHeld {
+            component: self.component.clone(),
+            fence: fence.0,
+        };
+        if self.events.send(held).await.is_err() {
+            return;
+        }
+        let mut last = fence;
+        loop {
+            let end = self.until.end();
+            let next = (Instant::now() + RENEW).min(end);
+            tokio::select! {
+                () = self.release.cancelled() => return self.give_back(last).await,
+                () = sleep_until(next) => {}
+            }
+            if Instant::now() >= end {
+                return self.lost().await;
+            }
+            match timeout_at(end, self.take(Expect::At(last))).await {
+                Ok(Some(renewed)) => last = renewed,
+                // Out of reach, or somebody else's: the next look tells, until the term is over.
+                Ok(None) => match timeout_at(end, self.found()).await {
+                    Ok(Found::Ours(revision)) => last = revision,
+                    Ok(Found::Unknown) => {}
+                    Ok(Found::Gone) | Err(_) => return self.lost().await,
+                },
+                Err(_) => return self.lost().await,
+            }
+        }
+    }
+
+    /// Writes the lease; its revision, when it is surely ours for a term.
+    async fn take(&self, expect: Expect) -> Option<Revision> {
+        let sent = Instant::now();
+        let key = StoreKey::lease(&self.component);
+        let store = self.records.store();
+        let incarnation = store.incarnation().await.ok()?;
+        let holder = Holder {
+            origin: self.origin.clone(),
+        };
+        let value = self.records.encode(incarnation, &key, 1, &holder).ok()?;
+        match store.lease(key, value, TERM, expect).await {
+            Ok(revision) => {
+                self.until.set(sent + TERM - MARGIN);
+                Some(revision)
+            }
+            Err(CommitError::Conflict { .. }) => None,
+            Err(error) => {
+                tracing::debug!(component = %self.component, %error, "a lease was not written");
+                None
+            }
+        }
+    }
+
+    /// Whose the lease is now.
+    async fn found(&self) -> Found {
+        let store = self.records.store();
+        let Ok(incarnation) = store.incarnation().await else {
+            return Found::Unknown;
+        };
+        let entry = match store.read(StoreKey::lease(&self.component)).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Found::Gone,
+            Err(_) => return Found::Unknown,
+        };
+        match self.records.decode(incarnation, &entry) {
+            Ok(Record::<Holder> { body, .. }) if body.origin == self.origin => {
+                Found::Ours(entry.revision)
+            }
+            _ => Found::Gone,
+        }
+    }
+
+    async fn give_back(&self, last: Revision) {
+        self.until.set(self.until.start);
+        let key = StoreKey::lease(&self.component);
+        let op = Op::delete(key, Expect::At(last));
+        if let Err(error) = self.records.store().commit(vec![op]).await {
+            tracing::debug!(component = %self.component, %error, "a lease was not given back; it ends by itself");
+        }
+    }
+
+    async fn lost(&self) {
+        self.until.set(self.until.start);
+        // Nobody listens when the host is gone: then there is nobody to tell.
+        let _ = self
+            .events
+            .send(Event::LeaseLost(self.component.clone()))
+            .await;
+    }
+}
+
+enum Found {
+    Ours(Revision),
+    Gone,
+    Unknown,
+}
+
+/// A service behind a lease.
+struct Leased {
+    component: ComponentId,
+    service: Arc<dyn Service>,
+    until: Until,
+}
+
+impl Service for Leased {
+    fn types(&self) -> Arc<ComponentTypes> {
+        self.service.types()
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        if self.until.holds() {
+            self.service.call(request)
+        } else {
+            Answer::Ready(Err(CallError::Stopping {
+                component: self.component.clone(),
+            }))
+        }
+    }
+
+    fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
+        self.service.linked(link)
+    }
+
+    fn unlinked(&self, link: &LinkKey) {
+        self.service.unlinked(link);
+    }
+}

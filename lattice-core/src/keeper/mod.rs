@@ -1,0 +1,154 @@
+//! Keeps one host's share of the desired state running.
+//!
+//! ```text
+//!  store ──► desired state ──┐
+//!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Stage ──► Runtime
+//!  runtime ► what became of ─┘                                                 └──────► Leases
+//! ```
+//! There is no scheduler: every host computes the same placement from what it sees, and its [`Keeper`] starts what is its own
+//! and drains what is not. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
+
+mod job;
+mod leases;
+mod runtime;
+mod stage;
+mod task;
+
+pub use job::{Job, Work};
+pub use runtime::{Prepared, Runtime, RuntimeError};
+
+use crate::{
+    constellation::{ComponentStatus, Phase},
+    name::ComponentId,
+    node::Node,
+    place::plan::{self, Generation, Status},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use task::{Command, Task};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How a host takes part in placement.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct KeeperOptions {
+    /// How long a host that has just started listens before it acts, and two beats of the slowest host it hears in any case:
+    /// 1.5 s by default. Nothing for a lattice inside one process.
+    pub listen: Duration,
+    /// How long what is drained may finish its calls: 10 s by default.
+    pub grace: Duration,
+}
+
+impl Default for KeeperOptions {
+    fn default() -> Self {
+        Self {
+            listen: Duration::from_millis(1_500),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How one component fares on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kept {
+    /// What the host is about with it.
+    pub status: Status,
+    /// Why it failed last, if it did.
+    pub reason: Option<String>,
+}
+
+impl Kept {
+    /// For the host's reports.
+    fn report(&self) -> ComponentStatus {
+        let phase = match self.status.phase {
+            plan::Phase::Serving => Phase::Serving,
+            plan::Phase::Starting => Phase::Starting,
+            plan::Phase::Updating => Phase::Updating,
+            plan::Phase::HandingOver => Phase::HandingOver,
+            plan::Phase::WaitingForLease => Phase::WaitingForLease,
+            plan::Phase::CrashLooping { failures, .. } => Phase::CrashLooping { failures },
+            plan::Phase::Draining | plan::Phase::Gone => Phase::Draining,
+        };
+        let mut status = ComponentStatus::new(phase);
+        if let Some(newest) = self.status.tallies.last() {
+            status = status.generation(newest.generation);
+        }
+        match &self.reason {
+            Some(reason) => status.reason(reason),
+            None => status,
+        }
+    }
+}
+
+/// What a keeper tells of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeeperState {
+    /// Every component that runs here, or should.
+    pub components: BTreeMap<ComponentId, Kept>,
+    /// The store is another one than before, or an older one: what runs is kept until somebody applies again.
+    pub is_stale: bool,
+    /// Another host has this one's id, and counts in its place. Give one of them another id.
+    pub is_doubled: bool,
+}
+
+/// The keeper of one host. Dropping it leaves what it started to its fate: nothing of it is served any more.
+#[derive(Debug)]
+pub struct Keeper {
+    commands: mpsc::Sender<Command>,
+    state: watch::Receiver<Arc<KeeperState>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Keeper {
+    /// Starts to keep this node's share of the desired state, as far as `runtime` can.
+    pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: KeeperOptions) -> Self {
+        let (commands, inbox) = mpsc::channel(8);
+        let (publish, state) = watch::channel(Arc::default());
+        let task = Task::new(node.inner().clone(), runtime, options, publish);
+        Self {
+            commands,
+            state,
+            _task: AbortOnDropHandle::new(tokio::spawn(task.run(inbox))),
+        }
+    }
+
+    /// How everything fares that this host keeps.
+    pub fn state(&self) -> Arc<KeeperState> {
+        self.state.borrow().clone()
+    }
+
+    /// The same, whenever it changes.
+    pub fn follow(&self) -> watch::Receiver<Arc<KeeperState>> {
+        self.state.clone()
+    }
+
+    /// Hands everything over: others are told to start what runs here, and it ends when they serve it, after `within` at the
+    /// latest. False when something was still running then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: the host goes on leaving.
+    pub async fn leave(&self, within: Duration) -> bool {
+        let (done, finished) = oneshot::channel();
+        let by = Instant::now() + within;
+        if self
+            .commands
+            .send(Command::Leave { by, done })
+            .await
+            .is_err()
+        {
+            return true;
+        }
+        // Whoever is drained at the end has its grace beside.
+        tokio::time::timeout_at(by + within, finished).await.is_ok()
+    }
+}
+
+/// Which generation a keeper means, for people: the first digits.
+pub fn short(generation: Generation) -> String {
+    format!("{generation:016x}")[..8].to_owned()
+}

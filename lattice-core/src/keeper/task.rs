@@ -1,0 +1,377 @@
+//! The task of a keeper: hears, asks the pure rules what to do, and has it done.
+
+use super::{
+    KeeperOptions, KeeperState, Kept, Runtime,
+    job::Jobs,
+    leases::Leases,
+    stage::{Grace, Stage, Wrap},
+};
+use crate::{
+    bus::BusState,
+    desired::{Body, Desired},
+    lattice::Heard,
+    name::{ComponentId, HostId},
+    node::Inner,
+    place::{
+        self, members,
+        members::Members,
+        plan::{Action, Event, Generation, Placeable, Reconciler, ReplicaId},
+    },
+    store::{Expect, Op, StoreKey},
+    wire::{Beat, Duty, Origin},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+
+/// Events of leases that wait.
+const EVENTS: usize = 1_024;
+
+/// What a keeper is told by its owner.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Hand everything over.
+    Leave {
+        by: Instant,
+        done: oneshot::Sender<()>,
+    },
+}
+
+pub(super) struct Task {
+    node: Arc<Inner>,
+    runtime: Arc<dyn Runtime>,
+    members: Members,
+    reconciler: Reconciler,
+    stage: Stage,
+    leases: Leases,
+    events: mpsc::Receiver<Event>,
+    desired: Arc<Desired>,
+    jobs: Jobs,
+    duties: HashMap<HostId, Duty>,
+    reasons: BTreeMap<ComponentId, String>,
+    publish: watch::Sender<Arc<KeeperState>>,
+    leaving: Option<oneshot::Sender<()>>,
+}
+
+impl Task {
+    pub(super) fn new(
+        node: Arc<Inner>,
+        runtime: Arc<dyn Runtime>,
+        options: KeeperOptions,
+        publish: watch::Sender<Arc<KeeperState>>,
+    ) -> Self {
+        let now = Instant::now();
+        let origin = node.origin().clone();
+        let (sender, events) = mpsc::channel(EVENTS);
+        let records = node.connection().records.clone();
+        let seed = crate::node::token(&origin);
+        Self {
+            members: Members::new(origin.clone(), options.listen, now),
+            reconciler: Reconciler::new(origin.host.clone(), seed),
+            stage: Stage::new(node.clone(), options.grace),
+            leases: Leases::new(records, origin, sender),
+            node,
+            runtime,
+            events,
+            desired: Arc::default(),
+            jobs: Jobs::default(),
+            duties: HashMap::new(),
+            reasons: BTreeMap::new(),
+            publish,
+            leaving: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let connection = self.node.connection().clone();
+        let mut heard = connection.presence.heard();
+        let mut desired = connection.replica.follow_desired();
+        let mut bus = connection.bus.state();
+        let state = *bus.borrow_and_update();
+        self.take_bus(state);
+        loop {
+            let wake = self
+                .members
+                .wake()
+                .into_iter()
+                .chain(self.reconciler.wake())
+                .min();
+            tokio::select! {
+                heard = heard.recv() => match heard {
+                    Ok(heard) => self.hear(&heard),
+                    // Beats come again.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+                desired = desired.next() => match desired {
+                    Some(desired) => self.take_desired(desired),
+                    None => return,
+                },
+                changed = bus.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let state = *bus.borrow_and_update();
+                    self.take_bus(state);
+                }
+                done = self.stage.next() => {
+                    let (events, about) = self.stage.take(done);
+                    if let Some((component, reason)) = about {
+                        self.note(component, reason);
+                    }
+                    for event in events {
+                        self.handle(event);
+                    }
+                }
+                Some(event) = self.events.recv() => self.handle(event),
+                Some(Command::Leave { by, done }) = commands.recv() => {
+                    self.leaving = Some(done);
+                    self.node.hand_over();
+                    self.handle(Event::Leave { by });
+                }
+                () = at(wake) => self.woken(),
+            }
+            self.tell();
+        }
+    }
+
+    fn hear(&mut self, heard: &Heard) {
+        match heard {
+            Heard::Beat(from, beat) => {
+                let event = members::Event::Beat {
+                    from: from.clone(),
+                    interval: beat.interval(),
+                    labels: beat.labels.clone(),
+                };
+                let duty = self.duties.insert(from.host.clone(), beat.duty);
+                let changed = duty.is_some_and(|duty| duty != beat.duty);
+                self.take_members(event, changed);
+                self.handle(runs(from, beat));
+            }
+            Heard::Goodbye(who) => {
+                self.duties.remove(&who.host);
+                self.take_members(members::Event::Goodbye(who.clone()), false);
+            }
+        }
+    }
+
+    fn take_bus(&mut self, state: BusState) {
+        self.take_members(members::Event::Bus(state), false);
+        self.handle(Event::Bus(state));
+    }
+
+    fn woken(&mut self) {
+        self.take_members(members::Event::Woken, false);
+        self.handle(Event::Woken);
+    }
+
+    fn take_members(&mut self, event: members::Event, duties_changed: bool) {
+        let changes = self.members.handle(event, Instant::now());
+        for change in &changes {
+            match change {
+                members::Change::Left(origin, why) => {
+                    tracing::info!(host = %origin.host, ?why, "a host does not count any more");
+                    if !matches!(why, members::Departure::Restart) {
+                        self.duties.remove(&origin.host);
+                    }
+                }
+                members::Change::Doubled { counts, other } => {
+                    tracing::warn!(host = %counts.host, counts = counts.epoch, other, "two hosts have one id; give one of them another one");
+                }
+                _ => {}
+            }
+        }
+        if self.members.is_settled() && (duties_changed || !changes.is_empty()) {
+            let live = self.members.live().map(|live| Placeable {
+                host: live.origin.host.clone(),
+                labels: live.labels.clone(),
+                duty: match self.duties.get(&live.origin.host) {
+                    Some(Duty::Leaves) => place::Duty::Leaving,
+                    _ => place::Duty::Working,
+                },
+            });
+            let counts_me = self.members.counts_me();
+            let me = &self.node.origin().host;
+            let hosts = live.filter(|live| counts_me || live.host != *me).collect();
+            self.handle(Event::Hosts(hosts));
+        }
+    }
+
+    fn take_desired(&mut self, desired: Arc<Desired>) {
+        let (jobs, snapshot) = Jobs::of(&desired);
+        self.jobs = jobs;
+        self.desired = desired;
+        self.handle(Event::Desired(snapshot));
+    }
+
+    /// Tells the rules of an event, and does what they say: which may be news to them again.
+    fn handle(&mut self, event: Event) {
+        let mut actions = self.reconciler.handle(event, Instant::now());
+        while !actions.is_empty() {
+            let mut news = Vec::new();
+            for action in actions {
+                news.extend(self.act(action));
+            }
+            actions = news
+                .into_iter()
+                .flat_map(|event| self.reconciler.handle(event, Instant::now()))
+                .collect();
+        }
+        self.node.set_tallies(self.reconciler.runs());
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Start {
+                component,
+                replica,
+                generation,
+                fence,
+            } => return self.start(&component, replica, generation, fence),
+            Action::Drain(replica) => return self.stage.end(replica, Grace::Some),
+            Action::Stop(replica) => return self.stage.end(replica, Grace::None),
+            Action::AcquireLease(component) => self.leases.acquire(&component),
+            Action::ReleaseLease(component) => self.leases.release(&component),
+            Action::Reject {
+                component,
+                generation,
+            } => self.reject(&component, generation),
+            Action::Stale => {
+                tracing::warn!(
+                    "the store is another one than before, or an older one: what runs is kept until somebody applies again"
+                );
+            }
+            Action::Current => tracing::info!("the store is believed again"),
+            Action::Report { .. } => {}
+        }
+        None
+    }
+
+    fn start(
+        &mut self,
+        component: &ComponentId,
+        replica: ReplicaId,
+        generation: Generation,
+        fence: Option<u64>,
+    ) -> Option<Event> {
+        let Some(job) = self.jobs.get(component, generation) else {
+            // Desired state has moved on in this very moment.
+            return Some(Event::Failed(replica));
+        };
+        let wrap: Option<Wrap> = match fence {
+            None => None,
+            Some(_) => Some(self.leases.guarding(component)),
+        };
+        self.stage.start(&self.runtime, job, replica, wrap)
+    }
+
+    /// Writes down that a generation does not come up, unless somebody has changed the actor meanwhile.
+    fn reject(&self, component: &ComponentId, generation: Generation) {
+        let Some(actor) = self.desired.actors.get(component) else {
+            return;
+        };
+        if actor.spec.rejected == Some(generation) || actor.spec.previous.is_none() {
+            return;
+        }
+        let mut spec = actor.spec.clone();
+        spec.rejected = Some(generation);
+        let records = self.node.connection().records.clone();
+        let key = StoreKey::actor(component);
+        let number = self
+            .desired
+            .revision
+            .0
+            .max(self.node.connection().replica.links().revision().0);
+        let value = records.encode(self.desired.incarnation, &key, number, &Body(&spec));
+        let (component, expect) = (component.clone(), Expect::At(actor.revision));
+        tracing::warn!(%component, "an update did not come up and is taken back; correct it and apply again");
+        tokio::spawn(async move {
+            let value = match value {
+                Ok(value) => value,
+                Err(error) => {
+                    return tracing::error!(%component, %error, "an update could not be taken back");
+                }
+            };
+            // Within the store's own timeout. A conflict means that somebody else was faster: with the same, or with news.
+            let op = Op::put(key, value, expect);
+            if let Err(error) = records.store().commit(vec![op]).await {
+                tracing::debug!(%component, %error, "an update was not taken back by this host");
+            }
+        });
+    }
+
+    fn note(&mut self, component: ComponentId, reason: Option<String>) {
+        match reason {
+            Some(reason) => drop(self.reasons.insert(component, reason)),
+            None => drop(self.reasons.remove(&component)),
+        }
+    }
+
+    /// Has the host's reports say what has changed since they said `before`.
+    fn report(&self, before: &KeeperState, after: &KeeperState) {
+        for (id, kept) in &after.components {
+            if before.components.get(id) != Some(kept) {
+                self.node.set_status(id, kept.report());
+            }
+        }
+        let gone = before.components.keys();
+        for id in gone.filter(|id| !after.components.contains_key(*id)) {
+            self.node.clear_status(id);
+        }
+    }
+
+    /// Publishes what has changed.
+    fn tell(&mut self) {
+        let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
+            let kept = Kept {
+                status: status.clone(),
+                reason: self.reasons.get(id).cloned(),
+            };
+            (id.clone(), kept)
+        };
+        let state = KeeperState {
+            components: self.reconciler.status().map(kept).collect(),
+            is_stale: self.reconciler.is_stale(),
+            is_doubled: self.members.is_settled() && !self.members.counts_me(),
+        };
+        self.report(&self.publish.borrow(), &state);
+        self.publish.send_if_modified(|published| {
+            let is_new = **published != state;
+            if is_new {
+                *published = Arc::new(state);
+            }
+            is_new
+        });
+        if self.leaving.is_some() && self.reconciler.is_idle() && self.stage.is_empty() {
+            // Whoever asked may have gone.
+            self.leaving.take().map(|done| done.send(()));
+        }
+    }
+}
+
+/// What a beat says of the share of its host.
+fn runs(from: &Origin, beat: &Beat) -> Event {
+    let runs = beat
+        .components
+        .iter()
+        .filter(|served| !served.tallies.is_empty());
+    Event::Beat {
+        from: from.host.clone(),
+        runs: runs
+            .map(|served| (served.id.clone(), served.tallies.clone()))
+            .collect(),
+    }
+}
+
+/// Waits for an instant, or for ever.
+async fn at(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

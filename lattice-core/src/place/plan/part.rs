@@ -1,0 +1,436 @@
+//! One component on one host.
+
+use super::{
+    Action, Desk, Generation, Moment, Phase, ReplicaId, Run, Status, Tally, Wanted,
+    failures::{Failures, HEALTHY, LOOP},
+    once::Lease,
+    roll::Others,
+};
+use crate::name::{ComponentId, HostId};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// A replica that has not come up by then has failed.
+const START: Duration = Duration::from_mins(1);
+/// A generation that has served so long on this host comes up: it is never rejected from here.
+const PROVEN: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) id: ComponentId,
+    /// Nothing when it was deleted, or this host may not run it.
+    pub(super) wanted: Option<Arc<Wanted>>,
+    /// The slots that this host holds.
+    slots: Vec<u32>,
+    others: Others,
+    pub(super) replicas: Vec<Replica>,
+    /// Replicas beyond the own share that serve until others do.
+    owed: usize,
+    pub(super) failures: Failures,
+    /// Whether the wanted generation has been seen to come up here.
+    proven: bool,
+    pub(super) lease: Lease,
+    /// When the next update may go on, at the earliest.
+    turn: Option<Instant>,
+    reported: Option<Status>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replica {
+    pub(super) id: ReplicaId,
+    pub(super) generation: Generation,
+    pub(super) state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Starting { since: Instant },
+    Serving { since: Instant },
+    Draining,
+    Stopping,
+}
+
+impl Part {
+    pub(super) fn new(id: ComponentId) -> Self {
+        Self {
+            id,
+            wanted: None,
+            slots: Vec::new(),
+            others: Others::default(),
+            replicas: Vec::new(),
+            owed: 0,
+            failures: Failures::default(),
+            proven: false,
+            lease: Lease::default(),
+            turn: None,
+            reported: None,
+        }
+    }
+
+    /// A new plan: what is wanted, if this host may run it, and who holds its slots.
+    pub(super) fn plan<'a>(
+        &mut self,
+        wanted: Option<Arc<Wanted>>,
+        me: &HostId,
+        slots: impl Iterator<Item = &'a HostId>,
+    ) {
+        let (before, held) = (self.generation(), self.need() + self.owed);
+        self.wanted = wanted;
+        if self.generation() != before {
+            self.failures.forget();
+            self.proven = false;
+            self.others.begin();
+        }
+        self.slots = self.others.assign(me, slots);
+        let lost = held.saturating_sub(self.need());
+        self.owed = match self.wanted {
+            Some(_) => lost.min(self.serving().saturating_sub(self.need())),
+            None => 0,
+        };
+    }
+
+    pub(super) fn heard(&mut self, from: &HostId, tallies: &[Tally]) {
+        let wanted = self.generation();
+        self.others.heard(from, tallies, wanted);
+    }
+
+    pub(super) fn serves(&mut self, replica: ReplicaId, now: Instant) {
+        for known in &mut self.replicas {
+            if known.id == replica && matches!(known.state, State::Starting { .. }) {
+                known.state = State::Serving { since: now };
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, replica: ReplicaId, jitter: f64, now: Instant) {
+        let Some(at) = self.replicas.iter().position(|known| known.id == replica) else {
+            return;
+        };
+        let gone = self.replicas.remove(at);
+        self.blame(gone, jitter, now);
+    }
+
+    pub(super) fn ended(&mut self, replica: ReplicaId) {
+        self.replicas.retain(|known| known.id != replica);
+    }
+
+    /// Decides what to do now.
+    pub(super) fn step(&mut self, moment: Moment, desk: &mut Desk) {
+        self.turn = None;
+        self.give_up_slow_starts(moment.now, desk);
+        match self.wanted.as_ref().map(|wanted| wanted.run) {
+            Some(Run::Replicas) => self.step_replicas(moment, desk),
+            // Nothing wanted: whatever runs drains, and a lease that is held goes back.
+            Some(Run::Once) | None => self.step_once(moment, desk),
+        }
+        self.report(moment.now, desk);
+    }
+
+    /// When time alone may change something.
+    pub(super) fn wake(&self, moment: Moment) -> Option<Instant> {
+        let ages = self
+            .replicas
+            .iter()
+            .filter_map(|replica| match replica.state {
+                State::Starting { since } => Some(since + START),
+                State::Serving { since } => Some(since + PROVEN).filter(|at| *at > moment.now),
+                State::Draining | State::Stopping => None,
+            });
+        let again = self.failures.again(moment.now);
+        let lease = self.lease.again(moment.now);
+        ages.chain(again).chain(lease).chain(self.turn).min()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.replicas.is_empty() && self.need() == 0 && self.lease.is_none()
+    }
+
+    pub(super) fn reported(&self) -> Option<&Status> {
+        self.reported.as_ref()
+    }
+
+    pub(super) fn generation(&self) -> Option<Generation> {
+        self.wanted.as_ref().map(|wanted| wanted.generation)
+    }
+
+    /// How many replicas are this host's own share.
+    pub(super) fn need(&self) -> usize {
+        if self.wanted.is_some() {
+            self.slots.len()
+        } else {
+            0
+        }
+    }
+
+    fn step_replicas(&mut self, moment: Moment, desk: &mut Desk) {
+        self.lease.give_back(&self.id, desk);
+        let Some(wanted) = &self.wanted else {
+            return;
+        };
+        let (generation, need) = (wanted.generation, self.need());
+        let taken_over = self.others.have_taken_over(wanted.placement.replicas, need);
+        self.owed = self.owed.min(self.serving().saturating_sub(need));
+        if moment.leave || (taken_over && self.serving_of(generation) >= need) {
+            self.owed = 0;
+        }
+        if moment.quiet {
+            return;
+        }
+        self.stop_needless_starts(generation, desk);
+        while self.firm(generation, moment.now) > need + self.owed {
+            self.drain_one(generation, desk);
+        }
+        if moment.leave || self.failures.again(moment.now).is_some() {
+            return;
+        }
+        self.start_missing(generation, moment.now, desk);
+    }
+
+    fn start_missing(&mut self, generation: Generation, now: Instant, desk: &mut Desk) {
+        let (need, starting) = (self.need(), self.starting());
+        let updated = self.serving_of(generation);
+        let lacking = (need + self.owed).saturating_sub(self.serving() + starting);
+        let lacking = lacking.min(need.saturating_sub(updated + starting));
+        let count = if lacking > 0 {
+            // What fails is tried once at a time.
+            if self.failures.count() > 0 {
+                1_usize.saturating_sub(starting)
+            } else {
+                lacking
+            }
+        } else {
+            usize::from(starting == 0 && updated < need && self.is_turn(updated, generation, now))
+        };
+        for _ in 0..count {
+            if !self.reject(desk, now) {
+                self.start(generation, None, now, desk);
+            }
+        }
+    }
+
+    /// Whether the slot after the own updated ones may be updated.
+    fn is_turn(&mut self, updated: usize, generation: Generation, now: Instant) -> bool {
+        let Some(slot) = self.slots.get(updated).copied() else {
+            return false;
+        };
+        let own_ready = self
+            .replicas
+            .iter()
+            .filter_map(|replica| match replica.state {
+                State::Serving { since } if replica.generation == generation => Some(since),
+                _ => None,
+            });
+        let turn = self.others.turn(slot, generation, own_ready.max(), now);
+        self.turn = turn.filter(|turn| *turn > now);
+        turn.is_some_and(|turn| turn <= now)
+    }
+
+    pub(super) fn start(
+        &mut self,
+        generation: Generation,
+        fence: Option<u64>,
+        now: Instant,
+        desk: &mut Desk,
+    ) {
+        self.replicas.push(Replica {
+            id: desk.start(&self.id, generation, fence),
+            generation,
+            state: State::Starting { since: now },
+        });
+    }
+
+    /// Instead of starting it once more, says that the wanted generation doesn't come up, when that is sure enough.
+    pub(super) fn reject(&mut self, desk: &mut Desk, now: Instant) -> bool {
+        let Some(wanted) = &self.wanted else {
+            return false;
+        };
+        let generation = wanted.generation;
+        let here = self
+            .replicas
+            .iter()
+            .filter(|replica| replica.generation == generation);
+        let comes_up = self.proven
+            || self.others.serve(generation)
+            || here
+                .into_iter()
+                .any(|replica| replica.has_served(PROVEN, now));
+        if self.failures.count() < LOOP || comes_up || wanted.fallback.is_none() {
+            return false;
+        }
+        desk.act(Action::Reject {
+            component: self.id.clone(),
+            generation,
+        });
+        let jitter = desk.chance();
+        self.failures.wait(jitter, now);
+        true
+    }
+
+    /// Replicas that can be counted on: one of the wanted generation only when it has been seen to come up for good, or there
+    /// is none of another that it could take the place of.
+    fn firm(&self, wanted: Generation, now: Instant) -> usize {
+        let serving = || self.replicas.iter().filter(|replica| replica.serves());
+        let replaces = serving().any(|replica| replica.generation != wanted);
+        let counts = |replica: &&Replica| {
+            !replaces || replica.generation != wanted || replica.has_served(PROVEN, now)
+        };
+        serving().filter(counts).count()
+    }
+
+    /// One that serves too much: of another generation before the wanted one, the youngest first.
+    fn drain_one(&mut self, wanted: Generation, desk: &mut Desk) {
+        let serving = self.replicas.iter_mut().filter(|replica| replica.serves());
+        if let Some(replica) =
+            serving.max_by_key(|replica| (replica.generation != wanted, replica.id))
+        {
+            replica.state = State::Draining;
+            desk.act(Action::Drain(replica.id));
+        }
+    }
+
+    fn stop_needless_starts(&mut self, wanted: Generation, desk: &mut Desk) {
+        let mut spare = self.need().saturating_sub(self.serving_of(wanted));
+        for replica in &mut self.replicas {
+            if !matches!(replica.state, State::Starting { .. }) {
+                continue;
+            }
+            if replica.generation == wanted && spare > 0 {
+                spare -= 1;
+            } else {
+                replica.stop(desk);
+            }
+        }
+    }
+
+    fn give_up_slow_starts(&mut self, now: Instant, desk: &mut Desk) {
+        for at in 0..self.replicas.len() {
+            let late = |since: Instant| now.saturating_duration_since(since) >= START;
+            if matches!(self.replicas[at].state, State::Starting { since } if late(since)) {
+                let jitter = desk.chance();
+                self.blame(self.replicas[at], jitter, now);
+                self.replicas[at].stop(desk);
+            }
+        }
+    }
+
+    /// Counts a failure, when it is one of the wanted generation.
+    fn blame(&mut self, failed: Replica, jitter: f64, now: Instant) {
+        let ending = matches!(failed.state, State::Draining | State::Stopping);
+        if ending || Some(failed.generation) != self.generation() {
+            return;
+        }
+        if let State::Serving { since } = failed.state {
+            let served = now.saturating_duration_since(since);
+            self.proven |= served >= PROVEN;
+            if served >= HEALTHY {
+                self.failures.forget();
+            }
+        }
+        self.failures.add(jitter, now);
+    }
+
+    fn serving(&self) -> usize {
+        self.replicas
+            .iter()
+            .filter(|replica| replica.serves())
+            .count()
+    }
+
+    fn serving_of(&self, generation: Generation) -> usize {
+        let serving = self.replicas.iter().filter(|replica| replica.serves());
+        serving
+            .filter(|replica| replica.generation == generation)
+            .count()
+    }
+
+    fn starting(&self) -> usize {
+        let starting = |replica: &&Replica| matches!(replica.state, State::Starting { .. });
+        self.replicas.iter().filter(starting).count()
+    }
+
+    /// What serves here, by generation, the wanted one first.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        let wanted = self.generation();
+        let mut generations: Vec<Generation> = self
+            .replicas
+            .iter()
+            .filter(|replica| replica.serves())
+            .map(|replica| replica.generation)
+            .collect();
+        generations.sort_unstable_by_key(|generation| (Some(*generation) != wanted, *generation));
+        generations.dedup();
+        let mut left = self.need();
+        let tally = |generation| {
+            let serving = self.serving_of(generation);
+            let kept = serving.min(left);
+            left -= kept;
+            Tally {
+                generation,
+                serving: serving as u32,
+                kept: kept as u32,
+            }
+        };
+        generations.into_iter().map(tally).collect()
+    }
+
+    fn report(&mut self, now: Instant, desk: &mut Desk) {
+        let status = Status {
+            phase: self.phase(now),
+            tallies: self.tallies(),
+        };
+        if self.reported.as_ref() != Some(&status) {
+            self.reported = Some(status.clone());
+            desk.act(Action::Report {
+                component: self.id.clone(),
+                status,
+            });
+        }
+    }
+
+    fn phase(&self, now: Instant) -> Phase {
+        let updated = self
+            .generation()
+            .map_or(0, |generation| self.serving_of(generation));
+        match self.failures.again(now) {
+            _ if self.is_over() => Phase::Gone,
+            Some(again) if self.failures.is_loop() => Phase::CrashLooping {
+                failures: self.failures.count(),
+                again,
+            },
+            _ if self.need() == 0 && self.owed == 0 => Phase::Draining,
+            _ if self.owed > 0 => Phase::HandingOver,
+            _ if self.lease.is_awaited() => Phase::WaitingForLease,
+            _ if updated >= self.need() => Phase::Serving,
+            _ if self.serving() >= self.need() && self.starting() == 0 => Phase::Updating,
+            _ => Phase::Starting,
+        }
+    }
+}
+
+impl Replica {
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.state, State::Serving { .. })
+    }
+
+    fn has_served(&self, so_long: Duration, now: Instant) -> bool {
+        matches!(self.state, State::Serving { since } if now.saturating_duration_since(since) >= so_long)
+    }
+
+    pub(super) fn drain(&mut self, desk: &mut Desk) {
+        match self.state {
+            State::Serving { .. } => {
+                self.state = State::Draining;
+                desk.act(Action::Drain(self.id));
+            }
+            State::Starting { .. } => self.stop(desk),
+            State::Draining | State::Stopping => {}
+        }
+    }
+
+    pub(super) fn stop(&mut self, desk: &mut Desk) {
+        if self.state != State::Stopping {
+            self.state = State::Stopping;
+            desk.act(Action::Stop(self.id));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The other hosts that hold slots of a component: whether they have taken over, and whose turn it is in an update.
+
+use super::{Generation, Tally};
+use crate::{desired::Replicas, name::HostId};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
+
+/// Beats in which a new owner must say that it serves.
+const BEATS: u32 = 2;
+/// How long the slots before one must have served.
+const PACE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    holders: BTreeMap<HostId, Holder>,
+    turn: Option<Turn>,
+}
+
+#[derive(Debug, Default)]
+struct Holder {
+    slots: Vec<u32>,
+    tallies: Vec<Tally>,
+    /// Beats in a row in which it served its share of the wanted generation.
+    confirmed: u32,
+}
+
+/// The slots before `slot` have all served since then.
+#[derive(Debug)]
+struct Turn {
+    slot: u32,
+    since: Instant,
+}
+
+impl Others {
+    /// Takes the hosts of all slots in order, and answers the slots of `me`.
+    pub(super) fn assign<'a>(
+        &mut self,
+        me: &HostId,
+        slots: impl Iterator<Item = &'a HostId>,
+    ) -> Vec<u32> {
+        let (mut own, mut shares) = (Vec::new(), BTreeMap::<&HostId, Vec<u32>>::new());
+        for (slot, host) in (0..).zip(slots) {
+            if host == me {
+                own.push(slot);
+            } else {
+                shares.entry(host).or_default().push(slot);
+            }
+        }
+        self.holders.retain(|host, _| shares.contains_key(host));
+        for (host, slots) in shares {
+            let holder = self.holders.entry(host.clone()).or_default();
+            if holder.slots.len() < slots.len() {
+                holder.confirmed = 0;
+            }
+            holder.slots = slots;
+        }
+        own
+    }
+
+    /// Another generation is wanted: what was confirmed or waited for is worth nothing.
+    pub(super) fn begin(&mut self) {
+        self.turn = None;
+        self.holders
+            .values_mut()
+            .for_each(|holder| holder.confirmed = 0);
+    }
+
+    pub(super) fn heard(&mut self, from: &HostId, tallies: &[Tally], wanted: Option<Generation>) {
+        let Some(holder) = self.holders.get_mut(from) else {
+            return;
+        };
+        holder.tallies = tallies.to_vec();
+        let kept = wanted
+            .and_then(|wanted| holder.of(wanted))
+            .map_or(0, |tally| tally.kept);
+        holder.confirmed = if kept as usize >= holder.slots.len() {
+            holder.confirmed.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    /// Whether every slot has a host and every other host serves its whole share.
+    pub(super) fn have_taken_over(&self, slots: Replicas, own: usize) -> bool {
+        let nobody = self.holders.is_empty() && own == 0;
+        if nobody && slots != Replicas::Exactly(0) {
+            return false;
+        }
+        self.holders
+            .values()
+            .all(|holder| holder.confirmed >= BEATS)
+    }
+
+    /// Whether another host serves that generation.
+    pub(super) fn serve(&self, generation: Generation) -> bool {
+        let tallies = self
+            .holders
+            .values()
+            .filter_map(|holder| holder.of(generation));
+        tallies.into_iter().any(|tally| tally.serving > 0)
+    }
+
+    /// Looks whose turn it is: when `slot` may be updated, as far as can be told. `own_ready` is since when the own slots
+    /// before it have served.
+    pub(super) fn turn(
+        &mut self,
+        slot: u32,
+        generation: Generation,
+        own_ready: Option<Instant>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let ready = self.holders.values().all(|holder| {
+            let before = holder.slots.partition_point(|other| *other < slot);
+            let updated = holder.of(generation).map_or(0, |tally| tally.serving);
+            before <= updated as usize
+        });
+        if !ready {
+            self.turn = None;
+            return None;
+        }
+        let first = self
+            .holders
+            .values()
+            .all(|holder| holder.slots.first().is_none_or(|other| *other > slot));
+        if first && own_ready.is_none() {
+            return Some(now);
+        }
+        let turn = self.turn.take().filter(|turn| turn.slot == slot);
+        let since = turn.map_or(now, |turn| turn.since);
+        self.turn = Some(Turn { slot, since });
+        Some(own_ready.map_or(since, |own| own.max(since)) + PACE)
+    }
+}
+
+impl Holder {
+    fn of(&self, generation: Generation) -> Option<&Tally> {
+        self.tallies
+            .iter()
+            .find(|tally| tally.generation == generation)
+    }
+}

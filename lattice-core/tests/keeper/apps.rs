@@ -1,0 +1,146 @@
+//! Apps come, change and go.
+
+use crate::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_is_declared_runs_and_what_is_not_does_not() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<3>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    assert!(
+        mesh.call("greeter")
+            .await
+            .expect("answered")
+            .ends_with("greeter:1")
+    );
+
+    mesh.apply("name = \"shop\"\n").await;
+    mesh.until("nobody serves", || mesh.serving("greeter").is_empty())
+        .await;
+    mesh.until("all are gone", || mesh.live.load(Ordering::SeqCst) == 0)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_replicas_than_hosts_share_them() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(&greeter("greeter:1", 5)).await;
+    mesh.until("both serve", || mesh.serving("greeter").len() == 2)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_are_obeyed() {
+    let mesh = Mesh::new().await;
+    let _eu = mesh.labelled("eu", &[("zone", "eu")]).await;
+    let _us = mesh.labelled("us", &[("zone", "us")]).await;
+    mesh.counted(2).await;
+    mesh.apply(&format!(
+        "{}require = {{ zone = \"us\" }}\n",
+        greeter("greeter:1", 1)
+    ))
+    .await;
+    mesh.until("one serves", || mesh.serving("greeter").contains_key("us"))
+        .await;
+    mesh.apply(&format!(
+        "{}exclude = {{ zone = \"us\" }}\n",
+        greeter("greeter:1", 1)
+    ))
+    .await;
+    mesh.until("the other serves", || {
+        mesh.serving("greeter").contains_key("eu")
+    })
+    .await;
+    mesh.until("the first does not", || {
+        !mesh.serving("greeter").contains_key("us")
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_rolls_without_a_failed_call() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<3>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    mesh.called_without_failure("greeter", async {
+        mesh.apply(&greeter("greeter:2", 2)).await;
+        sleep(Duration::from_secs(40)).await;
+    })
+    .await;
+    for _ in 0..20 {
+        let answer = mesh.call("greeter").await.expect("answered");
+        assert!(answer.ends_with("greeter:2"), "{answer}");
+    }
+    mesh.until("the old ones are gone", || {
+        mesh.live.load(Ordering::SeqCst) == 2
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_does_not_come_up_is_taken_back() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<2>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    let id = ComponentId::new("greeter").expect("valid");
+    mesh.called_without_failure("greeter", async {
+        mesh.apply(&greeter("broken:2", 2)).await;
+        mesh.until("it is told why", || {
+            let kept = |host: &Host| host.keeper.state().components.get(&id)?.reason.clone();
+            hosts
+                .iter()
+                .filter_map(kept)
+                .any(|reason| reason.contains("mend it"))
+        })
+        .await;
+        mesh.until("it is rejected", || {
+            mesh.lattice.desired().actors[&id].spec.rejected.is_some()
+        })
+        .await;
+        sleep(Duration::from_secs(60)).await;
+    })
+    .await;
+    let starts = mesh.record.all().len();
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(mesh.record.all().len(), starts, "it is not tried for ever");
+    assert!(
+        mesh.call("greeter")
+            .await
+            .expect("answered")
+            .ends_with("greeter:1")
+    );
+
+    // A third one that is good takes its place.
+    mesh.apply(&greeter("greeter:3", 2)).await;
+    sleep(Duration::from_secs(40)).await;
+    assert!(
+        mesh.call("greeter")
+            .await
+            .expect("answered")
+            .ends_with("greeter:3")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_came_up_is_tried_again_later_each_time() {
+    let mesh = Mesh::new().await;
+    let [host] = mesh.hosts::<1>().await;
+    mesh.apply(&greeter("broken:1", 1)).await;
+    sleep(Duration::from_secs(60)).await;
+    let tries = mesh.record.all().len();
+    assert!((3..30).contains(&tries), "{tries}");
+    let state = host.keeper.state();
+    let kept = &state.components[&ComponentId::new("greeter").expect("valid")];
+    assert_eq!(kept.reason.as_deref(), Some("it is broken; mend it"));
+    assert!(
+        matches!(kept.status.phase, lattice_core::place::plan::Phase::CrashLooping { failures, .. } if failures >= 3),
+        "{kept:?}"
+    );
+}

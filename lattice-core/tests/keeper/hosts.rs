@@ -1,0 +1,70 @@
+//! Hosts come and go.
+
+use crate::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_host_is_replaced_within_five_seconds() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<3>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    sleep(Duration::from_secs(3)).await;
+    let dies = mesh
+        .serving("greeter")
+        .into_keys()
+        .next()
+        .expect("one of two");
+    let dead = hosts
+        .iter()
+        .find(|host| host.node.host_id().as_str() == dies);
+    dead.expect("it is one of ours").node.kill();
+    let begun = tokio::time::Instant::now();
+    mesh.until("two serve again", || {
+        let serving = mesh.serving("greeter");
+        serving.len() == 2 && !serving.contains_key(&dies)
+    })
+    .await;
+    assert!(
+        begun.elapsed() <= Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_joins_takes_its_share_without_a_failed_call() {
+    let mesh = Mesh::new().await;
+    let _one = mesh.hosts::<1>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    mesh.called_without_failure("greeter", async {
+        let _two = mesh.host("other").await;
+        mesh.until("both serve", || mesh.serving("greeter").len() == 2)
+            .await;
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(mesh.serving("greeter").len(), 2);
+        // And when it is gone again, it is as before.
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_leaves_hands_over_without_a_failed_call() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<3>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    sleep(Duration::from_secs(3)).await;
+    mesh.called_without_failure("greeter", async {
+        for host in &hosts[..2] {
+            assert!(host.keeper.leave(Duration::from_secs(10)).await, "in time");
+            assert!(host.node.leave(Duration::from_secs(1)).await);
+            sleep(Duration::from_secs(5)).await;
+        }
+    })
+    .await;
+    assert!(mesh.serving("greeter").contains_key("h2"));
+}

@@ -1,0 +1,200 @@
+//! What the failure of a request means.
+
+use super::manifest::{Layer, brief};
+use crate::artifact::{Credentials, Digest, OciRef, RegistryError};
+use oci_client::{
+    Reference,
+    errors::{DigestError, OciDistributionError as Failure, OciErrorCode},
+    secrets::RegistryAuth,
+};
+use std::{error::Error, io, sync::Arc, time::Duration};
+
+/// Who asks whom for what; by which failures are told.
+pub(super) struct Request<'a> {
+    pub(super) image: &'a OciRef,
+    pub(super) reference: Reference,
+    pub(super) credentials: Credentials,
+}
+
+impl Request<'_> {
+    fn registry(&self) -> String {
+        self.image.registry().into()
+    }
+
+    pub(super) fn auth(&self) -> RegistryAuth {
+        match &self.credentials {
+            Credentials::Anonymous => RegistryAuth::Anonymous,
+            Credentials::Basic { user, password } => {
+                RegistryAuth::Basic(user.clone(), password.clone())
+            }
+            Credentials::Bearer { token } => RegistryAuth::Bearer(token.clone()),
+        }
+    }
+
+    pub(super) fn silent(&self, after: Duration) -> RegistryError {
+        RegistryError::Silent {
+            registry: self.registry(),
+            after,
+        }
+    }
+
+    pub(super) fn broken(&self, received: u64, error: io::Error) -> RegistryError {
+        RegistryError::Broken {
+            registry: self.registry(),
+            image: self.image.to_string(),
+            received,
+            source: Arc::new(error),
+        }
+    }
+
+    pub(super) fn oversized(&self, layer: &Layer) -> RegistryError {
+        RegistryError::Oversized {
+            registry: self.registry(),
+            image: self.image.to_string(),
+            declared: layer.size.as_u64(),
+        }
+    }
+
+    pub(super) fn damaged(&self, expected: Digest, found: Digest) -> RegistryError {
+        RegistryError::Damaged {
+            registry: self.registry(),
+            image: self.image.to_string(),
+            expected,
+            found,
+        }
+    }
+
+    fn not_found(&self) -> RegistryError {
+        RegistryError::NotFound {
+            image: self.image.to_string(),
+        }
+    }
+
+    fn unauthorized(&self) -> RegistryError {
+        let (registry, repository) = (self.registry(), self.image.repository().into());
+        let user = match &self.credentials {
+            Credentials::Anonymous => {
+                return RegistryError::CredentialsNeeded {
+                    registry,
+                    repository,
+                };
+            }
+            Credentials::Basic { user, .. } => format!("`{user}`"),
+            Credentials::Bearer { .. } => "the token".into(),
+        };
+        RegistryError::CredentialsRefused {
+            registry,
+            repository,
+            user,
+        }
+    }
+
+    pub(super) fn protocol(&self, error: io::Error) -> RegistryError {
+        RegistryError::Protocol {
+            registry: self.registry(),
+            source: Arc::new(error),
+        }
+    }
+
+    pub(super) fn failed(&self, failure: Failure) -> RegistryError {
+        let registry = self.registry();
+        match failure {
+            Failure::UnauthorizedError { .. } | Failure::AuthenticationFailure(_) => {
+                self.unauthorized()
+            }
+            Failure::ServerError { code, message, .. } => self.status(code, &message),
+            Failure::RegistryError { envelope, .. } => {
+                let first = envelope.errors.into_iter().next();
+                match first.map(|error| (error.code, error.message)) {
+                    Some((code, message)) => self.refused(&code, &message),
+                    None => RegistryError::Refused {
+                        registry,
+                        message: "without a reason".into(),
+                    },
+                }
+            }
+            Failure::ImageManifestNotFoundError(_) => self.not_found(),
+            Failure::RequestError(error) => match error.status() {
+                Some(status) => self.status(status.as_u16(), ""),
+                None if is_of_certificate(&error) => RegistryError::Untrusted {
+                    registry,
+                    source: Arc::new(error),
+                },
+                None if error.is_connect() => RegistryError::Unreachable {
+                    registry,
+                    source: Arc::new(error),
+                },
+                None if error.is_decode() || error.is_builder() || error.is_redirect() => {
+                    RegistryError::Protocol {
+                        registry,
+                        source: Arc::new(error),
+                    }
+                }
+                None => self.broken(0, io::Error::other(error)),
+            },
+            Failure::DigestError(DigestError::VerificationError { expected, actual }) => {
+                match (expected.parse(), actual.parse()) {
+                    (Ok(expected), Ok(found)) => self.damaged(expected, found),
+                    _ => self.protocol(io::Error::other(format!(
+                        "{} is not {}",
+                        brief(&actual),
+                        brief(&expected)
+                    ))),
+                }
+            }
+            other => RegistryError::Protocol {
+                registry,
+                source: Arc::new(other),
+            },
+        }
+    }
+
+    fn status(&self, status: u16, message: &str) -> RegistryError {
+        let (registry, message) = (self.registry(), brief(message));
+        match status {
+            401 | 403 => self.unauthorized(),
+            404 => self.not_found(),
+            408 | 429 | 500.. => RegistryError::Failing {
+                registry,
+                status,
+                message,
+            },
+            _ => RegistryError::Refused {
+                registry,
+                message: format!("status {status} {message}"),
+            },
+        }
+    }
+
+    /// By the code in the body: the library doesn't tell the status of such an answer.
+    fn refused(&self, code: &OciErrorCode, message: &str) -> RegistryError {
+        match code {
+            OciErrorCode::Unauthorized | OciErrorCode::Denied => self.unauthorized(),
+            OciErrorCode::ManifestUnknown
+            | OciErrorCode::ManifestBlobUnknown
+            | OciErrorCode::BlobUnknown
+            | OciErrorCode::NameUnknown
+            | OciErrorCode::NotFound => self.not_found(),
+            OciErrorCode::Toomanyrequests => self.status(429, message),
+            _ => RegistryError::Refused {
+                registry: self.registry(),
+                message: brief(message),
+            },
+        }
+    }
+}
+
+/// Whether it all came from a certificate that isn't believed.
+fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
+    // What an I/O error holds is not among its sources, only the sources of that are.
+    if let Some(held) = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        return is_of_certificate(held);
+    }
+    match error.downcast_ref::<rustls::Error>() {
+        Some(error) => matches!(error, rustls::Error::InvalidCertificate(_)),
+        None => error.source().is_some_and(is_of_certificate),
+    }
+}

@@ -1,0 +1,161 @@
+//! What desired state gives to a host: images become actors, names become providers.
+
+use super::loader::{Loader, serve_limits};
+use crate::{
+    actor::{Actor, Instances},
+    artifact::{Artifacts, Digest, ImageRef, OciRef},
+    limits::{ByteSize, Limits},
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use lattice_core::{
+    desired::{Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind},
+    keeper::{Job, Prepared, Runtime, RuntimeError, Work},
+    serve::Service,
+};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+};
+
+/// Makes a provider of its configuration.
+pub(super) type MakeProvider =
+    Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> + Send + Sync>;
+
+/// Makes services of what desired state declares.
+pub(super) struct Placed {
+    pub(super) loader: Loader,
+    pub(super) artifacts: Artifacts,
+    /// Providers that desired state can ask for by name.
+    pub(super) builtins: BTreeMap<String, MakeProvider>,
+}
+
+impl Runtime for Placed {
+    fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+        Box::pin(async move {
+            match &job.work {
+                Work::Actor { .. } => self.actor(&job).await,
+                Work::Provider { kind, .. } => self.provider(&job, kind),
+                _ => Err(RuntimeError::new(
+                    "this host does not know this kind of component; update it",
+                )),
+            }
+        })
+    }
+}
+
+impl Placed {
+    async fn actor(&self, job: &Job) -> Result<Prepared, RuntimeError> {
+        let Work::Actor {
+            image,
+            digest,
+            limits,
+            instance,
+        } = &job.work
+        else {
+            return Err(RuntimeError::new("it is no actor"));
+        };
+        let bytes = self.bytes(image, *digest).await?;
+        let host = self.loader.node.host_id().as_str();
+        let mut actor = Actor::from_bytes(bytes)
+            .env("LATTICE_HOST", host)
+            .limits(with(self.loader.limits, limits))
+            .instances(match instance {
+                InstanceMode::Warm => Instances::warm(),
+                _ => Instances::Fresh,
+            });
+        for (key, value) in &job.config {
+            actor = actor.config(key, value);
+        }
+        let loaded = self.loader.load(job.component.clone(), actor).await;
+        let (service, limits) = loaded
+            .map_err(|error| RuntimeError::of(&error))?
+            .into_service();
+        Ok(Prepared { service, limits })
+    }
+
+    fn provider(&self, job: &Job, kind: &ProviderKind) -> Result<Prepared, RuntimeError> {
+        let name = match kind {
+            ProviderKind::Builtin(name) => name,
+            ProviderKind::Image(image) => {
+                return Err(RuntimeError::new(format!(
+                    "a host can't run a provider from an image such as `{image}`; build it into a host with `HostBuilder::builtin`, or let it serve the lattice from a process of its own"
+                )));
+            }
+            _ => {
+                return Err(RuntimeError::new(
+                    "this host does not know this kind of provider; update it",
+                ));
+            }
+        };
+        let Some(make) = self.builtins.get(name) else {
+            let known = Vec::from_iter(self.builtins.keys().map(String::as_str)).join("`, `");
+            let known = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has `{known}`")
+            };
+            return Err(RuntimeError::new(format!(
+                "this host has no provider called `{name}`: {known}; add it with `HostBuilder::builtin`, or keep it off this host with labels"
+            )));
+        };
+        Ok(Prepared {
+            service: make(&job.config)?,
+            limits: serve_limits(&self.loader.limits),
+        })
+    }
+
+    async fn bytes(
+        &self,
+        image: &Image,
+        digest: Option<ImageDigest>,
+    ) -> Result<Bytes, RuntimeError> {
+        let told = |digest: ImageDigest| Digest::from(*digest.as_bytes());
+        let (image, expected) = match image {
+            Image::File(path) => (ImageRef::File(path.clone()), digest.map(told)),
+            Image::Oci(reference) => {
+                let parsed: OciRef = reference
+                    .as_str()
+                    .parse()
+                    .map_err(|error| RuntimeError::of(&error))?;
+                // The digest in desired state is that of the manifest, as registries count.
+                let pinned =
+                    digest.map_or_else(|| parsed.clone(), |digest| parsed.pinned(told(digest)));
+                (ImageRef::Oci(pinned), None)
+            }
+            Image::Bytes(digest) => {
+                let artifact = self.artifacts.cached(told(*digest)).await;
+                return artifact.map(|artifact| artifact.bytes).ok_or_else(|| {
+                    RuntimeError::new(format!(
+                        "this host does not have the bytes of {digest}; name a file or a registry to get them from"
+                    ))
+                });
+            }
+            other => {
+                return Err(RuntimeError::new(format!(
+                    "this host does not know images such as `{other}`; update it"
+                )));
+            }
+        };
+        let artifact = self.artifacts.fetch(&image, expected).await;
+        Ok(artifact.map_err(|error| RuntimeError::of(&error))?.bytes)
+    }
+}
+
+/// A host's limits with what an app says otherwise.
+fn with(host: Limits, app: &LimitOverrides) -> Limits {
+    let count = |count: NonZeroU32| NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX);
+    Limits {
+        memory: app.memory.map_or(host.memory, ByteSize::bytes),
+        cpu: app.cpu.or(host.cpu),
+        wall: app.wall.or(host.wall),
+        concurrent: app.concurrent.map_or(host.concurrent, count),
+        queued: app.queued.map_or(host.queued, |queued| queued as usize),
+        result: app.result.map_or(host.result, ByteSize::bytes),
+        table_elements: app
+            .table_elements
+            .map_or(host.table_elements, |elements| elements as usize),
+        outgoing: app.outgoing.map_or(host.outgoing, count),
+    }
+}
