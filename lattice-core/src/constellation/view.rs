@@ -115,7 +115,11 @@ impl View {
             .map(|host| Candidate {
                 id: &host.id,
                 labels: &host.labels,
-                duty: Duty::Working,
+                duty: if host.is_leaving {
+                    Duty::Leaving
+                } else {
+                    Duty::Working
+                },
             })
             .collect();
         place(&workloads, &candidates)
