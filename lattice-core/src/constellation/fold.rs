@@ -10,13 +10,14 @@ use super::{
     view::{Change, Delta, View, differences},
 };
 use crate::{
-    desired::{Desired, ProviderKind, Run},
+    desired::{ActorSpec, Desired, ProviderKind, Run},
+    keeper::Job,
     link::{LinkChange, LinkKey, LinkTable},
     name::{AppName, ComponentId, HostId},
     node::{Peer, Peers},
     replica::ReplicaHealth,
     store::{KeyKind, StoreKey},
-    wire::{Origin, Report},
+    wire::{Duty, Origin, Report},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -194,6 +195,7 @@ impl Fold {
             placement: Some(declared.spec.placement.clone()),
             run: Run::Replicated,
             revision: Some(declared.revision),
+            is_rolled_back: is_rolled_back(&desired, id, &declared.spec),
         });
         // An id that is both runs as an actor.
         let providers = desired.providers.iter();
@@ -209,6 +211,7 @@ impl Fold {
             placement: Some(declared.spec.placement.clone()),
             run: declared.spec.run,
             revision: Some(declared.revision),
+            is_rolled_back: false,
         });
         let served: BTreeSet<ComponentId> = self.shown.values().flatten().cloned().collect();
         let by_hand = served.into_iter().filter(|id| !desired.has_component(id));
@@ -220,6 +223,7 @@ impl Fold {
             placement: None,
             run: Run::Replicated,
             revision: None,
+            is_rolled_back: false,
         });
         let all = actors.chain(providers).chain(by_hand);
         self.show(|view| &view.components, all, Delta::Component, out);
@@ -358,6 +362,7 @@ impl Fold {
             labels: peer.labels.clone(),
             versions: (peer.versions.min, peer.versions.max),
             load: self.report_of(peer).map(|report| report.load.clone()),
+            is_leaving: peer.duty == Duty::Leaves,
             rival: rival.map(|rival| rival.epoch),
         })
     }
@@ -399,6 +404,12 @@ impl Fold {
         .chain(silent.map(|id| view(id, Phase::Serving)))
         .collect()
     }
+}
+
+/// Whether this very version of an actor is the one that did not come up.
+fn is_rolled_back(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> bool {
+    spec.rejected
+        .is_some_and(|rejected| rejected == Job::of_actor(desired, id, spec).generation)
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ pub struct ComponentView {
     pub run: Run,
     /// The write that declared it as it is.
     pub revision: Option<Revision>,
+    /// Its last version did not come up: hosts run the one before.
+    pub is_rolled_back: bool,
 }
 
 /// What a component is.
@@ -179,6 +181,8 @@ pub struct HostView {
     /// What it reported last; `None` until it has reported.
     #[serde(flatten)]
     pub load: Option<HostLoad>,
+    /// Whether it is about to leave: others take over what it has.
+    pub is_leaving: bool,
     /// The epoch of another live host with the same id.
     pub rival: Option<u64>,
 }

@@ -83,15 +83,18 @@ pub enum Change<V> {
 
 impl View {
     /// The replicas of a component, in the order of their hosts.
-    pub fn replicas_of(&self, component: &ComponentId) -> impl Iterator<Item = &Arc<ReplicaView>> {
-        let ours = |key: &ReplicaKey| key.component == *component;
+    pub fn replicas_of(
+        &self,
+        component: &ComponentId,
+    ) -> impl Iterator<Item = &Arc<ReplicaView>> + use<'_> {
+        let component = component.clone();
         let all = least_host().map(|host| {
             let component = component.clone();
             self.replicas.range(ReplicaKey { component, host }..)
         });
         all.into_iter()
             .flatten()
-            .take_while(move |(key, _)| ours(key))
+            .take_while(move |(key, _)| key.component == component)
             .map(|(_, replica)| replica)
     }
 
@@ -112,7 +115,11 @@ impl View {
             .map(|host| Candidate {
                 id: &host.id,
                 labels: &host.labels,
-                duty: Duty::Working,
+                duty: if host.is_leaving {
+                    Duty::Leaving
+                } else {
+                    Duty::Working
+                },
             })
             .collect();
         place(&workloads, &candidates)

@@ -4,7 +4,7 @@
 //! own, gets to what its own hosts serve without a message, as a component there would.
 
 use super::{Inner, served::Served};
-use crate::name::ComponentId;
+use crate::{name::ComponentId, wire::Origin};
 use arc_swap::ArcSwap;
 use std::{
     fmt,
@@ -26,14 +26,19 @@ impl Beside {
         });
     }
 
-    /// The component on the least busy of the hosts that serve it.
-    pub(super) fn served(&self, component: &ComponentId) -> Option<Arc<Served>> {
+    /// The component on the least busy of the hosts that serve it, but for those that were tried.
+    pub(super) fn served(
+        &self,
+        component: &ComponentId,
+        tried: &[Origin],
+    ) -> Option<(Arc<Inner>, Arc<Served>)> {
         let hosts = self.0.load();
         hosts
             .iter()
             .filter_map(Weak::upgrade)
-            .filter_map(|host| host.served(component))
-            .min_by_key(|served| served.in_flight())
+            .filter(|host| !tried.contains(&host.origin))
+            .filter_map(|host| Some((host.clone(), host.served(component)?)))
+            .min_by_key(|(_, served)| served.in_flight())
     }
 }
 

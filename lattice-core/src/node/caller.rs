@@ -50,6 +50,8 @@ pub(crate) struct Outgoing<'c> {
 
 enum Route {
     Here(Arc<Served>),
+    /// On another host of this program.
+    Beside(Arc<Inner>, Arc<Served>),
     There(Arc<Line>),
 }
 
@@ -151,6 +153,10 @@ impl Inner {
             };
             let outcome = match &route {
                 Route::Here(served) => self.call_here(served, &call, now).await,
+                Route::Beside(host, served) => {
+                    let outcome = self.call_here(served, &call, now).await;
+                    host.unless_gone(outcome)
+                }
                 Route::There(line) => self.call_there(line, &call, now, attempt).await,
             };
             let error = match outcome {
@@ -223,9 +229,11 @@ impl Inner {
             .served(call.target)
             .filter(|_| !tried.contains(&self.origin));
         if locality != Locality::Spread {
-            let beside = || self.beside.served(call.target).filter(|_| tried.is_empty());
-            if let Some(served) = here.clone().or_else(beside) {
+            if let Some(served) = here {
                 return Some(Route::Here(served));
+            }
+            if let Some((host, served)) = self.beside.served(call.target, tried) {
+                return Some(Route::Beside(host, served));
             }
         }
         let peers = self.connection.presence.current();
@@ -263,6 +271,17 @@ impl Inner {
             .ok_or_else(|| CallError::NotServed {
                 component: call.target.clone(),
             })
+    }
+
+    /// What a host of this program answered. One that has vanished says nothing any more, as if it were far away.
+    fn unless_gone(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Err(error) if error.ran() == Ran::No => Err(error),
+            _ if self.gone.load(Ordering::Acquire) => Err(CallError::HostLost {
+                host: self.origin.host.clone(),
+            }),
+            outcome => outcome,
+        }
     }
 
     /// Same host: no frame, no bus, no task.
@@ -417,6 +436,7 @@ impl Route {
     fn origin<'r>(&'r self, node: &'r Inner) -> &'r Origin {
         match self {
             Self::Here(_) => &node.origin,
+            Self::Beside(host, _) => &host.origin,
             Self::There(line) => &line.peer,
         }
     }

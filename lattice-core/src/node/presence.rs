@@ -7,7 +7,7 @@
 use crate::{
     name::{ComponentId, HostId},
     types::Digest,
-    wire::{Beat, Origin, Versions},
+    wire::{Beat, Duty, Origin, Versions},
 };
 use foldhash::fast::RandomState;
 use std::{
@@ -34,6 +34,8 @@ pub struct Peer {
     pub labels: BTreeMap<String, String>,
     /// Which versions of frames it reads.
     pub versions: Versions,
+    /// Whether it takes more replicas.
+    pub duty: Duty,
 }
 
 impl Peer {
@@ -43,6 +45,7 @@ impl Peer {
             components: BTreeMap::new(),
             labels: BTreeMap::new(),
             versions: Versions::OURS,
+            duty: Duty::Works,
         }
     }
 }
@@ -152,6 +155,7 @@ impl Presence {
                 .collect(),
             labels: beat.labels,
             versions: beat.versions,
+            duty: beat.duty,
         };
         let change = match known {
             Some(old) if *old == peer => return Change::None,

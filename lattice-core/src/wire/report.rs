@@ -92,6 +92,10 @@ impl Body for ReportWanted {
     const KIND: Kind = Kind::ReportWanted;
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it like that"
+)]
 fn write_phase<S: Serializer>(phase: &Phase, to: S) -> Result<S::Ok, S::Error> {
     phase.to_wire().serialize(to)
 }

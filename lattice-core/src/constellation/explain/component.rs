@@ -58,6 +58,10 @@ impl Inquiry<'_> {
     /// What placement gives a declared component, and whether its hosts know.
     fn placed(&mut self, component: &ComponentView) {
         let id = &component.id;
+        if component.is_rolled_back {
+            let component = id.clone();
+            self.found(Finding::RolledBack { component });
+        }
         if let Some((reason, _)) = self.assignment.unplaced(id) {
             let reason = reason.clone();
             return self.found(Finding::NoHost {

@@ -182,6 +182,14 @@ pub enum Finding {
         /// What went wrong.
         reason: Option<String>,
     },
+    /// Its last version was taken back everywhere.
+    #[error(
+        "the last version of `{component}` did not come up and was rolled back, and the one before runs; read the log of the hosts that tried it, and apply one that starts"
+    )]
+    RolledBack {
+        /// The component.
+        component: ComponentId,
+    },
     /// A newer host says something that is not known here.
     #[error(
         "host `{host}` says of `{component}` what this version does not understand{}; update this process",

@@ -103,12 +103,8 @@ impl World {
         match step {
             Step::Declare(n) => {
                 let image = "registry.example/a:1".parse().expect("an image");
-                let spec = Spec::Actor(ActorSpec::new(image));
-                self.desire(DesiredEvent::Put(
-                    StoreKey::actor(&id(n)),
-                    revision,
-                    Box::new(spec),
-                ))
+                let spec = Box::new(Spec::Actor(ActorSpec::new(image)));
+                self.desire(DesiredEvent::Put(StoreKey::actor(&id(n)), revision, spec))
             }
             Step::Delete(n) => self.desire(DesiredEvent::Gone(StoreKey::actor(&id(n)), revision)),
             Step::Own(n) => {
@@ -170,13 +166,13 @@ impl World {
 fn beat(served: &[u8]) -> Beat {
     let served: BTreeSet<u8> = served.iter().copied().collect();
     Beat {
-        duty: crate::wire::Duty::Works,
         sent_ms: 0,
         interval_ms: 1_000,
         versions: Versions::OURS,
         incarnation: Incarnation(1),
         revision: Revision(1),
         labels: BTreeMap::new(),
+        duty: Duty::Works,
         components: served
             .into_iter()
             .map(|n| Served {
@@ -326,6 +322,27 @@ fn beats_say_what_serves_and_reports_the_rest() {
         fold.view().components.is_empty(),
         "served by hand, and gone"
     );
+}
+
+#[test]
+fn a_version_that_was_taken_back_is_told_until_another_is_declared() {
+    let (mut world, mut fold) = (World::new(), Fold::default());
+    let event = world.take(Step::Declare(0));
+    fold.handle(event, world.now);
+    let rolled_back = |fold: &Fold| fold.view().components[&id(0)].is_rolled_back;
+    assert!(!rolled_back(&fold));
+    let mut spec = world.desired.actors[&id(0)].spec.clone();
+    spec.rejected = Some(Job::of_actor(&world.desired, &id(0), &spec).generation);
+    let mut declare = |world: &mut World, spec: &ActorSpec| {
+        let (key, revision) = (StoreKey::actor(&id(0)), world.next());
+        let event = DesiredEvent::Put(key, revision, Box::new(Spec::Actor(spec.clone())));
+        let event = world.desire(event);
+        fold.handle(event, world.now);
+        rolled_back(&fold)
+    };
+    assert!(declare(&mut world, &spec));
+    spec.config.insert("a".to_owned(), "b".to_owned());
+    assert!(!declare(&mut world, &spec), "what it means has changed");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Graph, Group, Shape, Tone};
 use std::fmt::{Arguments, Write as _};
 
 pub(super) fn draw(graph: &Graph) -> String {
-    let mut out = "digraph constellation {\n    rankdir=LR;\n    compound=true;\n".to_owned();
+    let mut out = "digraph constellation {\n    rankdir=LR;\n".to_owned();
     for (at, group) in graph.groups.iter().enumerate() {
         write_group(&mut out, graph, at, group);
     }
