@@ -34,7 +34,7 @@ impl<K, T: Clone> Default for Flights<K, T> {
 
 impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
     /// The result of the work about `key`: joins it if it is under way, and starts it otherwise. `seen` is told how far
-    /// it is, as often as the caller's task runs.
+    /// it is, as often as the caller's task runs and once at the end.
     pub(super) async fn join(
         &self,
         key: K,
@@ -45,7 +45,13 @@ impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
         loop {
             tokio::select! {
                 biased;
-                result = &mut work => return result,
+                result = &mut work => {
+                    // How far it was in the end: it may not have been looked at since.
+                    if progress.borrow().received > 0 {
+                        seen(*progress.borrow_and_update());
+                    }
+                    return result;
+                }
                 Ok(()) = progress.changed() => seen(*progress.borrow_and_update()),
             }
         }
