@@ -66,14 +66,14 @@ impl Get {
 fn hosts(lattice: &Lattice) -> Listing {
     let peers = lattice.peers();
     let rows = peers.iter().map(|peer| {
-        let components = peer.components.keys().map(ComponentId::as_str);
+        let components: Vec<&str> = peer.components.keys().map(ComponentId::as_str).collect();
         vec![
             peer.origin.host.to_string(),
             labels(&peer.labels),
-            Vec::from_iter(components).join(","),
+            components.join(","),
         ]
     });
-    let mut rows = Vec::from_iter(rows);
+    let mut rows: Vec<Vec<String>> = rows.collect();
     rows.sort();
     (&["host", "labels", "serves"], rows)
 }
@@ -167,8 +167,11 @@ fn wanted(placement: &Placement) -> String {
 }
 
 fn labels(labels: &BTreeMap<String, String>) -> String {
-    let pairs = labels.iter().map(|(name, value)| format!("{name}={value}"));
-    Vec::from_iter(pairs).join(",")
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    pairs.join(",")
 }
 
 #[cfg(test)]
