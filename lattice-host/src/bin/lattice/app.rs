@@ -1,0 +1,146 @@
+//! `lattice plan`, `apply` and `delete`.
+
+use crate::{
+    failure::Failure,
+    options::{LatticeOptions, hear_hosts},
+    output::{Format, print},
+};
+use clap::Args;
+use lattice_core::{Lattice, app, app::App, desired::ImageDigest, name::AppName};
+use lattice_host::artifact::{Artifacts, ImageRef, OciRef};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    manifest: Manifest,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    manifest: Manifest,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Manifest {
+    /// The app's manifest, a `.toml` or `.json` file
+    file: PathBuf,
+    #[command(flatten)]
+    registries: Registries,
+    /// How to print the plan
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+pub(crate) struct Registries {
+    /// A registry that speaks plain HTTP, as `localhost:5000`; once for each
+    #[arg(long, value_name = "HOST:PORT")]
+    plain_http: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The app's name
+    app: String,
+    /// How to print what was done
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Plan {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let Manifest {
+            file,
+            registries,
+            output,
+        } = self.manifest;
+        // What can be told without the lattice comes first.
+        let app = App::load(&file)?;
+        let lattice = options.open().await?;
+        let app = pinned(app, &registries.artifacts(None)).await?;
+        hear_hosts(&lattice).await;
+        show(&lattice.plan(&app).await?, output)
+    }
+}
+
+impl Apply {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let Manifest {
+            file,
+            registries,
+            output,
+        } = self.manifest;
+        let app = App::load(&file)?;
+        let lattice = options.open().await?;
+        hear_hosts(&lattice).await;
+        let plan = apply(&lattice, app, &registries.artifacts(None)).await?;
+        show(&plan, output)
+    }
+}
+
+impl Delete {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let app = AppName::new(&self.app).map_err(|error| Failure::Usage(error.to_string()))?;
+        let lattice = options.open().await?;
+        show(&lattice.delete_app(&app).await?.plan, self.output)
+    }
+}
+
+impl Registries {
+    /// With the credentials that `docker login` left, and a cache if there is a folder for one.
+    pub(crate) fn artifacts(&self, cache: Option<PathBuf>) -> Artifacts {
+        let mut builder = Artifacts::builder().docker_config();
+        for registry in &self.plain_http {
+            builder = builder.plain_http(registry);
+        }
+        match cache {
+            Some(folder) => builder.cache(folder).build(),
+            None => builder.build(),
+        }
+    }
+}
+
+/// Applies an app, with every tag at what it means now.
+pub(crate) async fn apply(
+    lattice: &Lattice,
+    app: App,
+    artifacts: &Artifacts,
+) -> Result<app::Plan, Failure> {
+    let app = pinned(app, artifacts).await?;
+    Ok(lattice.apply(&app).await?.plan)
+}
+
+/// Resolves the tags that may move.
+async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
+    for reference in app.unpinned() {
+        let image: OciRef = reference
+            .as_str()
+            .parse()
+            .map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
+        let resolved = artifacts
+            .resolve(&ImageRef::Oci(image))
+            .await
+            .map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
+        // Desired state counts as registries do: by the digest of the manifest.
+        if let ImageRef::Oci(pinned) = &resolved.image
+            && let Some(manifest) = pinned.digest()
+        {
+            app = app.pin(reference, ImageDigest::from(*manifest.as_bytes()));
+        }
+    }
+    Ok(app)
+}
+
+fn show(plan: &app::Plan, output: Format) -> Result<(), Failure> {
+    match output {
+        Format::Table => print(&plan.to_string()),
+        Format::Json => {
+            let text = serde_json::to_string_pretty(plan)
+                .map_err(|error| Failure::failed("the plan can't be printed", &error))?;
+            print(&format!("{text}\n"))
+        }
+    }
+}

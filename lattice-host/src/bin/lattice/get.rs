@@ -1,0 +1,221 @@
+//! `lattice get`.
+
+use crate::{
+    failure::Failure,
+    options::{LatticeOptions, hear_hosts},
+    output::{Format, print_rows},
+};
+use clap::{Args, ValueEnum};
+use lattice_core::{
+    Lattice,
+    desired::{Placement, ProviderKind, Replicas},
+    name::{AppName, ComponentId},
+};
+use std::collections::BTreeMap;
+
+/// Headings, and the rows under them.
+pub(crate) type Listing = (&'static [&'static str], Vec<Vec<String>>);
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// What to list
+    #[arg(value_enum)]
+    what: What,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// Hosts that are live
+    Hosts,
+    /// Actors that should run
+    Actors,
+    /// Providers that should run
+    Providers,
+    /// Links
+    Links,
+    /// Apps
+    Apps,
+}
+
+impl Get {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let lattice = options.open().await?;
+        let (headings, rows) = match self.what {
+            What::Hosts => {
+                hear_hosts(&lattice).await;
+                hosts(&lattice)
+            }
+            What::Actors => {
+                hear_hosts(&lattice).await;
+                actors(&lattice)
+            }
+            What::Providers => {
+                hear_hosts(&lattice).await;
+                providers(&lattice)
+            }
+            What::Links => links(&lattice),
+            What::Apps => apps(&lattice),
+        };
+        print_rows(headings, &rows, self.output)
+    }
+}
+
+fn hosts(lattice: &Lattice) -> Listing {
+    let peers = lattice.peers();
+    let rows = peers.iter().map(|peer| {
+        let components: Vec<&str> = peer.components.keys().map(ComponentId::as_str).collect();
+        vec![
+            peer.origin.host.to_string(),
+            labels(&peer.labels),
+            components.join(","),
+        ]
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    rows.sort();
+    (&["host", "labels", "serves"], rows)
+}
+
+fn actors(lattice: &Lattice) -> Listing {
+    let desired = lattice.desired();
+    let rows = desired.actors.iter().map(|(id, actor)| {
+        let actor = &actor.spec;
+        vec![
+            id.to_string(),
+            app(actor.app.as_ref()),
+            wanted(&actor.placement),
+            served(lattice, id),
+            actor.image.to_string(),
+        ]
+    });
+    (
+        &["actor", "app", "wanted", "served", "image"],
+        rows.collect(),
+    )
+}
+
+fn providers(lattice: &Lattice) -> Listing {
+    let desired = lattice.desired();
+    let rows = desired.providers.iter().map(|(id, provider)| {
+        let provider = &provider.spec;
+        let kind = match &provider.kind {
+            ProviderKind::Builtin(name) => format!("builtin:{name}"),
+            ProviderKind::Image(image) => image.to_string(),
+            _ => "of a newer version".to_owned(),
+        };
+        vec![
+            id.to_string(),
+            app(provider.app.as_ref()),
+            wanted(&provider.placement),
+            served(lattice, id),
+            kind,
+        ]
+    });
+    (
+        &["provider", "app", "wanted", "served", "kind"],
+        rows.collect(),
+    )
+}
+
+/// All links. Their configuration may hold secrets and is not shown.
+pub(crate) fn links(lattice: &Lattice) -> Listing {
+    let desired = lattice.desired();
+    let rows = lattice.links().list().into_iter().map(|entry| {
+        vec![
+            entry.key.source.to_string(),
+            entry.link.interface.to_string(),
+            entry.key.name.to_string(),
+            entry.link.target.to_string(),
+            app(desired.link_owner(&entry.key)),
+            entry.status.to_string(),
+        ]
+    });
+    (
+        &["source", "interface", "name", "target", "app", "status"],
+        rows.collect(),
+    )
+}
+
+fn apps(lattice: &Lattice) -> Listing {
+    let desired = lattice.desired();
+    let rows = desired.apps.iter().map(|(name, app)| {
+        vec![
+            name.to_string(),
+            app.spec.version.clone().unwrap_or_default(),
+            app.spec.owns.len().to_string(),
+        ]
+    });
+    (&["app", "version", "owns"], rows.collect())
+}
+
+fn app(name: Option<&AppName>) -> String {
+    name.map(AppName::to_string).unwrap_or_default()
+}
+
+/// How many hosts serve it now.
+fn served(lattice: &Lattice, id: &ComponentId) -> String {
+    lattice.peers().serving(id).len().to_string()
+}
+
+fn wanted(placement: &Placement) -> String {
+    match placement.replicas {
+        Replicas::Exactly(count) => count.to_string(),
+        Replicas::PerHost => "per host".to_owned(),
+    }
+}
+
+fn labels(labels: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    pairs.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_core::{app::App, link::Link, node::NodeOptions};
+
+    #[tokio::test]
+    async fn what_was_declared_is_listed() {
+        let lattice = Lattice::in_memory("dev").await.expect("in memory");
+        let manifest = "name = \"shop\"\nversion = \"7\"\n[actors.greeter]\nimage = \"oci:ghcr.io/shop/greeter@sha256:0000000000000000000000000000000000000000000000000000000000000000\"\nreplicas = 3\n";
+        let app = App::from_toml("shop.toml", manifest).expect("a manifest");
+        lattice.apply(&app).await.expect("applies");
+        let link = Link::new("desk", "a:b/c@1.0.0", "greeter").expect("a link");
+        lattice.links().put(link).await.expect("links");
+
+        let (headings, rows) = actors(&lattice);
+        assert_eq!(headings.len(), rows[0].len());
+        assert_eq!(rows[0][..4], ["greeter", "shop", "3", "0"]);
+        let (_, rows) = apps(&lattice);
+        assert_eq!(rows, [["shop", "7", "1"]]);
+        let (headings, rows) = links(&lattice);
+        assert_eq!(headings.len(), rows[0].len());
+        assert_eq!(
+            rows,
+            [["desk", "a:b/c@1.0.0", "default", "greeter", "", "pending"]]
+        );
+    }
+
+    #[tokio::test]
+    async fn live_hosts_are_listed_with_their_labels() {
+        let lattice = Lattice::in_memory("dev").await.expect("in memory");
+        let host = lattice_core::name::HostId::new("h1").expect("an id");
+        let options = NodeOptions::default().host(host).label("zone", "a");
+        let _node = lattice.node(options).await.expect("joins");
+        // The node's first word may be on its way still.
+        let heard = async {
+            while hosts(&lattice).1.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), heard)
+            .await
+            .expect("is heard");
+        assert_eq!(hosts(&lattice).1, [["h1", "zone=a", ""]]);
+    }
+}

@@ -1,0 +1,156 @@
+//! `lattice link`.
+
+use crate::{
+    failure::Failure,
+    get::links,
+    options::LatticeOptions,
+    output::{Format, print, print_rows},
+};
+use clap::{Args, Subcommand, ValueEnum};
+use lattice_core::{
+    link::{Link, Locality},
+    name::NameError,
+};
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// Lets one component call another through an interface
+    Add(Add),
+    /// Takes a link away
+    #[command(visible_alias = "remove")]
+    Rm(Which),
+    /// Lists all links
+    List {
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+}
+
+/// What tells one link from another.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The component that calls
+    source: String,
+    /// The interface, as `example:hello/greeter@0.1.0`
+    interface: String,
+    /// The link's name, for a source with several targets for one interface
+    #[arg(long, default_value = "default")]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    which: Which,
+    /// The component that is called
+    target: String,
+    /// Configuration for the target, as JSON
+    #[arg(long, value_name = "JSON", conflicts_with = "config_file")]
+    config: Option<String>,
+    /// The same in a file, for what is secret
+    #[arg(long, value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// Which replicas are called
+    #[arg(long, value_enum, default_value_t)]
+    locality: Where,
+    /// A function that may run twice without harm; once for each
+    #[arg(long, value_name = "FUNCTION")]
+    idempotent: Vec<String>,
+    /// Takes the place of the link that is there
+    #[arg(long)]
+    replace: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Where {
+    /// The one on the caller's host when there is one, else any
+    #[default]
+    PreferLocal,
+    /// Only one on the caller's host
+    LocalOnly,
+    /// Any
+    Spread,
+}
+
+impl LinkCommand {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => add.run(options).await,
+            Self::Rm(which) => {
+                // The target is no part of what tells a link from another.
+                let key = which
+                    .link(&which.source)
+                    .map_err(|error| wrong(&error))?
+                    .key();
+                let lattice = options.open().await?;
+                lattice.links().delete(&key).await?;
+                print(&format!("link {key} is gone\n"))
+            }
+            Self::List { output } => {
+                let lattice = options.open().await?;
+                let (headings, rows) = links(&lattice);
+                print_rows(headings, &rows, output)
+            }
+        }
+    }
+}
+
+impl Which {
+    fn link(&self, target: &str) -> Result<Link, NameError> {
+        Link::new(&self.source, &self.interface, target)?.named(&self.name)
+    }
+}
+
+impl Add {
+    async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let link = self.link()?;
+        let lattice = options.open().await?;
+        let links = lattice.links();
+        let entry = if self.replace {
+            links.replace(link).await?
+        } else {
+            links.put(link).await?
+        };
+        print(&format!(
+            "link {} leads to {}\n",
+            entry.key, entry.link.target
+        ))
+    }
+
+    fn link(&self) -> Result<Link, Failure> {
+        let functions: Vec<&str> = self.idempotent.iter().map(String::as_str).collect();
+        let link = self
+            .which
+            .link(&self.target)
+            .and_then(|link| link.idempotent(&functions))
+            .map_err(|error| wrong(&error))?
+            .locality(match self.locality {
+                Where::PreferLocal => Locality::PreferLocal,
+                Where::LocalOnly => Locality::LocalOnly,
+                Where::Spread => Locality::Spread,
+            });
+        let Some(config) = self.config_text()? else {
+            return Ok(link);
+        };
+        let config: serde_json::Value = serde_json::from_str(&config)
+            .map_err(|error| Failure::Usage(format!("the configuration is no JSON: {error}")))?;
+        link.config(&config)
+            .map_err(|error| Failure::failed("the configuration can't be written", &error))
+    }
+
+    fn config_text(&self) -> Result<Option<String>, Failure> {
+        match &self.config_file {
+            None => Ok(self.config.clone()),
+            Some(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) => Err(Failure::failed(path.display(), &error)),
+            },
+        }
+    }
+}
+
+fn wrong(error: &NameError) -> Failure {
+    Failure::Usage(error.to_string())
+}

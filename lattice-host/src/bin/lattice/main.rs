@@ -1,0 +1,146 @@
+//! The `lattice` command: hosts, apps and links of a lattice from a terminal.
+
+mod app;
+mod failure;
+mod get;
+mod key;
+mod link;
+mod options;
+mod output;
+mod up;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use failure::Failure;
+use options::LatticeOptions;
+use std::{io, process::ExitCode};
+use tracing_subscriber::EnvFilter;
+
+/// How `--help` ends.
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed
+  2  the command line is wrong
+  3  refused: the manifest has problems, or what is asked for conflicts with what there is
+  4  the lattice can't be reached
+
+Results go to stdout, everything else to stderr. RUST_LOG sets what is logged.";
+
+/// Runs, declares and shows what is in a lattice.
+#[derive(Debug, Parser)]
+#[command(name = "lattice", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    lattice: LatticeOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a host until it is told to stop
+    Up(up::Up),
+    /// Makes keys
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Shows what applying a manifest would do
+    Plan(app::Plan),
+    /// Makes of an app what its manifest says
+    Apply(app::Apply),
+    /// Deletes an app and everything that it declared
+    Delete(app::Delete),
+    /// Lists what there is
+    Get(get::Get),
+    /// Adds, removes and lists links
+    #[command(subcommand)]
+    Link(link::LinkCommand),
+    /// Prints completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let by_default = match cli.command {
+        Command::Up(_) => "info",
+        _ => "error",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .with_writer(io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(Failure::failed("the runtime can't be started", &error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell when this can't be written either.
+            let _ =
+                io::Write::write_all(&mut io::stderr(), format!("error: {failure}\n").as_bytes());
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let lattice = &cli.lattice;
+    match cli.command {
+        Command::Up(up) => up.run(lattice).await,
+        Command::Key(key) => key.run(),
+        Command::Plan(plan) => plan.run(lattice).await,
+        Command::Apply(apply) => apply.run(lattice).await,
+        Command::Delete(delete) => delete.run(lattice).await,
+        Command::Get(get) => get.run(lattice).await,
+        Command::Link(link) => link.run(lattice).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lattice", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_stand_before_and_after_the_command() {
+        for line in [
+            ["lattice", "--lattice", "prod", "get", "hosts"],
+            ["lattice", "get", "hosts", "--lattice", "prod"],
+        ] {
+            let cli = Cli::try_parse_from(line).expect("parses");
+            assert_eq!(cli.lattice.lattice, "prod");
+        }
+    }
+
+    #[test]
+    fn two_places_for_one_lattice_are_refused() {
+        let line = ["lattice", "--nats", "a", "--data", "b", "get", "hosts"];
+        let error = Cli::try_parse_from(line).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_label_needs_a_value() {
+        let parse = |label| Cli::try_parse_from(["lattice", "up", "--label", label]);
+        assert!(parse("zone=a").is_ok());
+        assert!(parse("zone").is_err());
+        assert!(parse("=a").is_err());
+    }
+}

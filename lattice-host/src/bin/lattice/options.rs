@@ -1,0 +1,104 @@
+//! Which lattice a command speaks of, and how it gets there.
+
+use crate::failure::{Failure, chain};
+use clap::Args;
+use lattice_core::{Connect, Lattice, auth::LatticeKey, nats::NatsOptions};
+use std::{env, path::PathBuf, time::Duration};
+
+/// Where the key is when no file is named.
+const KEY: &str = "LATTICE_KEY";
+/// Where the servers are when none are named.
+const NATS: &str = "LATTICE_NATS";
+/// Every host of a lattice of up to 200 has spoken once by then: they do so each second.
+const LISTEN: Duration = Duration::from_millis(1_500);
+
+/// Common options.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Lattice")]
+pub(crate) struct LatticeOptions {
+    /// The lattice's name
+    #[arg(long, global = true, default_value = "default", value_name = "NAME")]
+    pub(crate) lattice: String,
+    /// NATS servers it is on, joined by commas [env: `LATTICE_NATS`]
+    #[arg(long, global = true, value_name = "URL")]
+    nats: Option<String>,
+    /// Credentials file for the NATS server
+    #[arg(long, global = true, value_name = "FILE")]
+    creds: Option<PathBuf>,
+    /// File of a lattice on this machine alone, which belongs to one process at a time
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["nats", "creds"])]
+    data: Option<PathBuf>,
+    /// File with the lattice's key [env: `LATTICE_KEY`, which holds the key itself]
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Does without a key: whoever reaches the server may call anything
+    #[arg(long, global = true, conflicts_with = "key_file")]
+    trust_bus: bool,
+}
+
+impl LatticeOptions {
+    /// Joins the lattice.
+    pub(crate) async fn open(&self) -> Result<Lattice, Failure> {
+        match self.place()? {
+            Some(connect) => Ok(self.keyed(connect)?.await?),
+            None => Err(Failure::Usage(format!(
+                "it is not said where the lattice is; name its NATS server with --nats or {NATS}, or its file with --data"
+            ))),
+        }
+    }
+
+    /// The same for a host, which brings along a lattice in memory when no other is named.
+    pub(crate) async fn open_or_in_memory(&self) -> Result<Lattice, Failure> {
+        let connect = match self.place()? {
+            Some(connect) => connect,
+            None => Lattice::in_memory(&self.lattice),
+        };
+        Ok(self.keyed(connect)?.await?)
+    }
+
+    fn place(&self) -> Result<Option<Connect>, Failure> {
+        if let Some(path) = &self.data {
+            return Ok(Some(Lattice::local(path, &self.lattice)));
+        }
+        let servers = match &self.nats {
+            Some(servers) => servers.clone(),
+            None => match env::var(NATS) {
+                Ok(servers) => servers,
+                Err(env::VarError::NotPresent) => return Ok(None),
+                Err(error) => return Err(Failure::Usage(format!("{NATS}: {error}"))),
+            },
+        };
+        let connect = Lattice::connect(&servers, &self.lattice);
+        Ok(Some(connect.options(self.nats_options(&servers))))
+    }
+
+    fn nats_options(&self, servers: &str) -> NatsOptions {
+        let mut servers = servers.split(',').map(str::trim);
+        let first = NatsOptions::new(servers.next().unwrap_or_default());
+        let options = servers.fold(first, NatsOptions::server);
+        match &self.creds {
+            Some(file) => options.credentials_file(file),
+            None => options,
+        }
+    }
+
+    fn keyed(&self, connect: Connect) -> Result<Connect, Failure> {
+        let key = match &self.key_file {
+            _ if self.trust_bus => return Ok(connect.trust_bus()),
+            Some(file) => LatticeKey::from_file(file),
+            None if env::var_os(KEY).is_some() => LatticeKey::from_env(KEY),
+            None => return Ok(connect),
+        };
+        match key {
+            Ok(key) => Ok(connect.key(key)),
+            Err(error) => Err(Failure::Usage(chain(&error))),
+        }
+    }
+}
+
+/// Waits until the hosts that are there have been heard. A process that has just joined knows none.
+pub(crate) async fn hear_hosts(lattice: &Lattice) {
+    if !lattice.is_in_process() {
+        tokio::time::sleep(LISTEN).await;
+    }
+}

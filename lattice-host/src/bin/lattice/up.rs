@@ -1,0 +1,130 @@
+//! `lattice up`.
+
+use crate::{
+    app::{Registries, apply},
+    failure::Failure,
+    options::LatticeOptions,
+};
+use clap::Args;
+use lattice_core::app::App;
+use lattice_host::Host;
+use std::{io, path::PathBuf, time::Duration};
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The host's id; a random one by default
+    #[arg(long)]
+    id: Option<String>,
+    /// A label of the host, for placement; once for each
+    #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// A manifest to apply once the host is there
+    #[arg(long, value_name = "FILE")]
+    app: Option<PathBuf>,
+    /// Folder in which fetched components are kept
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// How long calls may finish in when the host is told to stop, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    grace: u32,
+    #[command(flatten)]
+    registries: Registries,
+}
+
+impl Up {
+    /// Without a NATS server or a file, the lattice is in memory and ends with the process.
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let app = self.app.map(App::load).transpose()?;
+        // Before anything is there that would have to be stopped.
+        let mut stop = Stop::listen()
+            .map_err(|error| Failure::failed("signals can't be listened for", &error))?;
+        let artifacts = self.registries.artifacts(self.cache);
+        let lattice = options.open_or_in_memory().await?;
+        let mut builder = Host::builder(&lattice).artifacts(artifacts.clone());
+        if let Some(id) = &self.id {
+            builder = builder.id(id);
+        }
+        for (name, value) in &self.label {
+            builder = builder.label(name, value);
+        }
+        let host = tokio::select! {
+            host = builder.start() => host.map_err(|error| Failure::failed("the host did not start", &error))?,
+            () = stop.asked() => return Ok(()),
+        };
+        tracing::info!(host = %host.id(), lattice = %lattice.name(), "the host is up");
+        let applied = match app {
+            None => Ok(()),
+            Some(app) => tokio::select! {
+                plan = apply(&lattice, app, &artifacts) => plan.map(|plan| tracing::info!("{plan}")),
+                () = stop.asked() => Ok(()),
+            },
+        };
+        if applied.is_ok() && !stop.was_asked {
+            stop.asked().await;
+        }
+        tracing::info!(host = %host.id(), "the host hands over and stops; once more to stop at once");
+        let drained = tokio::select! {
+            drained = host.shutdown(Duration::from_secs(self.grace.into())) => drained,
+            () = stop.asked() => {
+                host.kill();
+                false
+            }
+        };
+        if !drained {
+            tracing::warn!(host = %host.id(), "some calls were cut off");
+        }
+        applied
+    }
+}
+
+/// Hears SIGTERM and ctrl-c.
+struct Stop {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    was_asked: bool,
+}
+
+#[cfg(unix)]
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            was_asked: false,
+        })
+    }
+
+    /// Waits for the next one.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        self.was_asked = true;
+    }
+}
+
+#[cfg(not(unix))]
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { was_asked: false })
+    }
+
+    async fn asked(&mut self) {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!(%error, "ctrl-c can't be heard");
+            return std::future::pending().await;
+        }
+        self.was_asked = true;
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a label is `name=value`, as in `zone=a`".to_owned()),
+    }
+}

@@ -1,0 +1,204 @@
+//! The `lattice` command over a real NATS server: hosts are processes, and one of them is killed.
+
+#[path = "../../../lattice-core/tests/support/nats.rs"]
+#[expect(dead_code, reason = "it serves other tests too")]
+mod nats;
+
+use nats::{NatsConfig, NatsServer};
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Far more than it takes, also on a busy machine that compiles for the first time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A lattice on a server of its own, and a folder for files.
+struct Scene {
+    nats: NatsServer,
+    folder: TempDir,
+    key: String,
+}
+
+/// A host, gone when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let key = bare().args(["key", "new"]).output().expect("runs");
+        assert!(key.status.success(), "{key:?}");
+        Self {
+            nats: NatsConfig::default().jetstream().start().await,
+            folder: tempfile::tempdir().expect("a folder"),
+            key: text(&key.stdout).trim().to_owned(),
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = bare();
+        command
+            .args(args)
+            .env("LATTICE_NATS", self.nats.url())
+            .env("LATTICE_KEY", &self.key);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("runs")
+    }
+
+    /// What a command that succeeds prints.
+    fn prints(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        text(&output.stdout)
+    }
+
+    /// Rows of a list as JSON.
+    fn rows(&self, what: &str) -> Vec<serde_json::Value> {
+        serde_json::from_str(&self.prints(&["get", what, "-o", "json"])).expect("JSON")
+    }
+
+    fn up(&self, id: &str) -> Process {
+        let log = std::fs::File::create(self.folder.path().join(id)).expect("a log");
+        let mut command = self.command(&["up", "--id", id, "--label", "zone=a"]);
+        Process(
+            command
+                .stdin(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .expect("starts"),
+        )
+    }
+
+    fn manifest(&self, replicas: &str) -> PathBuf {
+        let file = self.folder.path().join("shop.toml");
+        let image = greeter().display().to_string();
+        let manifest =
+            format!("name = \"shop\"\n[actors.greeter]\nimage = \"file:{image}\"\n{replicas}\n");
+        std::fs::write(&file, manifest).expect("a manifest");
+        file
+    }
+
+    /// Asks again, each time of a new process that listens for a while, until the hosts that serve `greeter` are these.
+    fn until_served_by(&self, expected: &[&str]) {
+        let begun = Instant::now();
+        loop {
+            let hosts = self.rows("hosts");
+            let serving: Vec<&str> = hosts
+                .iter()
+                .filter(|host| host["serves"] == "greeter")
+                .filter_map(|host| host["host"].as_str())
+                .collect();
+            if serving == expected {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{expected:?}, but {hosts:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_app_is_applied_heals_and_is_deleted() {
+    let scene = Scene::new().await;
+    let one = scene.up("one");
+    let two = scene.up("two");
+    let manifest = scene.manifest("replicas = 1");
+    let manifest = manifest.to_str().expect("text");
+
+    let plan = scene.prints(&["plan", manifest]);
+    assert!(plan.contains("+ "), "{plan}");
+    assert!(scene.rows("apps").is_empty(), "a plan writes nothing");
+    let applied = scene.prints(&["apply", manifest]);
+    assert!(applied.contains("app `shop`"), "{applied}");
+    let again = scene.prints(&["apply", manifest]);
+    assert!(
+        again.contains("0 to create, 0 to change, 0 to delete"),
+        "{again}"
+    );
+    assert_eq!(scene.rows("actors")[0]["wanted"], "1");
+
+    let begun = Instant::now();
+    let serving = loop {
+        let hosts = scene.rows("hosts");
+        if let Some(host) = hosts.iter().find(|host| host["serves"] == "greeter") {
+            break host["host"].as_str().expect("an id").to_owned();
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody serves it: {hosts:?}");
+    };
+    let (mut killed, survivor, id) = match serving.as_str() {
+        "one" => (one, two, "two"),
+        _ => (two, one, "one"),
+    };
+    killed.0.kill().expect("kill -9");
+    scene.until_served_by(&[id]);
+
+    let deleted = scene.prints(&["delete", "shop"]);
+    assert!(deleted.contains("- "), "{deleted}");
+    assert!(scene.rows("actors").is_empty());
+    scene.until_served_by(&[]);
+    drop(survivor);
+}
+
+#[tokio::test]
+async fn links_come_and_go() {
+    let scene = Scene::new().await;
+    let link = ["desk", "example:hello/greeter@0.1.0"];
+    let add = |target| scene.run(&["link", "add", link[0], link[1], target]);
+    assert!(add("greeter").status.success());
+    assert_eq!(add("other").status.code(), Some(3), "another one is there");
+    assert_eq!(scene.rows("links")[0]["target"], "greeter");
+    let remove = || scene.run(&["link", "rm", link[0], link[1]]);
+    assert!(remove().status.success());
+    assert_eq!(remove().status.code(), Some(1), "there is none");
+    assert!(scene.rows("links").is_empty());
+}
+
+#[tokio::test]
+async fn a_failure_says_what_is_wrong_and_where() {
+    let scene = Scene::new().await;
+    let typo = scene.manifest("replica = 1");
+    let refused = scene.run(&["apply", typo.to_str().expect("text")]);
+    assert_eq!(refused.status.code(), Some(3));
+    let message = text(&refused.stderr);
+    assert!(message.contains("shop.toml:4:1: "), "{message}");
+    assert!(message.contains("`replicas`"), "{message}");
+    assert!(refused.stdout.is_empty());
+
+    let nowhere = bare().args(["get", "apps"]).output().expect("runs");
+    assert_eq!(nowhere.status.code(), Some(2));
+
+    let mut gone = scene;
+    gone.nats.kill();
+    assert_eq!(gone.run(&["get", "apps"]).status.code(), Some(4));
+}
+
+/// The command, with nothing of this process's environment that it looks at.
+fn bare() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lattice"));
+    for variable in ["LATTICE_NATS", "LATTICE_KEY", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn greeter() -> PathBuf {
+    let file = "../target/guests/wasm32-wasip2/release/greeter.wasm";
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    file.canonicalize()
+        .expect("the guest is missing: run `make guests`")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
