@@ -1,7 +1,6 @@
 //! The `lattice` command over a real NATS server: hosts are processes, and one of them is killed.
 
 #[path = "../../../lattice-core/tests/support/nats.rs"]
-#[expect(dead_code, reason = "it serves other tests too")]
 mod nats;
 
 use nats::{NatsConfig, NatsServer};
