@@ -7,6 +7,7 @@ mod key;
 mod link;
 mod options;
 mod output;
+mod see;
 mod up;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -54,6 +55,11 @@ enum Command {
     /// Adds, removes and lists links
     #[command(subcommand)]
     Link(link::LinkCommand),
+    /// Draws the constellation
+    Graph(see::Graph),
+    /// Says why something runs or does not, and what to do next
+    #[command(subcommand)]
+    Explain(see::Explain),
     /// Prints completions for a shell
     Completions {
         /// Which shell
@@ -101,6 +107,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Delete(delete) => delete.run(lattice).await,
         Command::Get(get) => get.run(lattice).await,
         Command::Link(link) => link.run(lattice).await,
+        Command::Graph(graph) => graph.run(lattice).await,
+        Command::Explain(explain) => explain.run(lattice).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lattice", &mut script);

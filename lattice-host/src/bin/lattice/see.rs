@@ -1,0 +1,105 @@
+//! `lattice graph` and `lattice explain`.
+
+use crate::{failure::Failure, options::LatticeOptions, output};
+use clap::{Args, Subcommand, ValueEnum};
+use lattice_core::{
+    constellation::{GraphKind, Subject},
+    link::Link,
+    name::{AppName, ComponentId},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// What to draw
+    #[arg(value_enum, default_value_t)]
+    view: Side,
+    /// In which language
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Language,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Side {
+    /// What is linked to what
+    #[default]
+    Logical,
+    /// What runs where
+    Infrastructure,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Language {
+    /// For Markdown pages
+    #[default]
+    Mermaid,
+    /// For Graphviz
+    Dot,
+    /// A picture
+    Svg,
+}
+
+impl Graph {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let lattice = options.open().await?;
+        let view = lattice.constellation().settled().await;
+        let kind = match self.view {
+            Side::Logical => GraphKind::Logical,
+            Side::Infrastructure => GraphKind::Infrastructure,
+        };
+        output::print(&match self.output {
+            Language::Mermaid => view.to_mermaid(kind),
+            Language::Dot => view.to_dot(kind),
+            Language::Svg => view.to_svg(kind),
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Explain {
+    /// Why an actor or a provider runs, or does not
+    Component {
+        /// Its id
+        id: String,
+    },
+    /// Why an app is complete, or is not
+    App {
+        /// Its name
+        name: String,
+    },
+    /// Why calls over a link arrive, or do not
+    Link {
+        /// Who calls
+        from: String,
+        /// Through which interface, as `wasi:keyvalue/store@0.2.0`
+        interface: String,
+        /// The link's name
+        #[arg(long, default_value = "default")]
+        name: String,
+    },
+}
+
+impl Explain {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let subject = self.subject()?;
+        let lattice = options.open().await?;
+        let explanation = lattice.explain(&subject).await;
+        output::print(&format!("{explanation}\n"))
+    }
+
+    fn subject(&self) -> Result<Subject, Failure> {
+        let wrong = |error: lattice_core::name::NameError| Failure::Usage(error.to_string());
+        Ok(match self {
+            Self::Component { id } => Subject::Component(ComponentId::new(id).map_err(wrong)?),
+            Self::App { name } => Subject::App(AppName::new(name).map_err(wrong)?),
+            Self::Link {
+                from,
+                interface,
+                name,
+            } => {
+                // Its target is no part of its key.
+                let link = Link::new(from, interface, from).map_err(wrong)?;
+                Subject::Link(link.named(name).map_err(wrong)?.key())
+            }
+        })
+    }
+}
