@@ -108,7 +108,7 @@ fn golden_bodies() {
     golden(
         &beat(1),
         Kind::Beat,
-        &format!("01e807f403010109ac0201047a6f6e6502657501026b76{digest}"),
+        &format!("01e807f403010109ac0201047a6f6e650265750001026b76{digest}01010202"),
     );
     golden(&Goodbye { grace_ms: 5000 }, Kind::Goodbye, "018827");
     let question = Discover {
