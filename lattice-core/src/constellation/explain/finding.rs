@@ -1,5 +1,6 @@
 //! What an explanation says: one fact each, and what to do about it.
 
+use super::text::{Because, Count, DidYouMean, HeldBy, InsteadOf, Listed, store_says};
 use crate::{
     constellation::StoreState,
     link::LinkKey,
@@ -8,7 +9,6 @@ use crate::{
     store::StoreKey,
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
-use std::fmt::{self, Display};
 
 /// One fact that bears on the question, shown as a sentence that ends with what to do where there is something to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -347,90 +347,5 @@ impl Serialize for Finding {
         fields.serialize_field("severity", &self.severity())?;
         fields.serialize_field("says", &self.to_string())?;
         fields.end()
-    }
-}
-
-fn store_says(state: StoreState) -> &'static str {
-    match state {
-        StoreState::Following => "the store says what is here",
-        StoreState::Lost => {
-            "the store is out of reach from here, and what follows may be out of date; see that it is up and that this process reaches it"
-        }
-        StoreState::Snapshot => {
-            "the store was not reached yet, and what follows is what an earlier process knew; see that it is up and that this process reaches it"
-        }
-        StoreState::Replaced => {
-            "the store is another one than before, and what it lacks is kept; apply the apps again, then accept it"
-        }
-        StoreState::WentBack => {
-            "the store has gone back in time, and what it lacks is kept; apply the apps again, then accept it"
-        }
-        StoreState::Closed => "the store was closed, and nothing new is heard; connect again",
-    }
-}
-
-struct Listed<'a, T>(&'a [T]);
-
-impl<T: Display> Display for Listed<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, thing) in self.0.iter().enumerate() {
-            write!(f, "{}`{thing}`", if at == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
-struct DidYouMean<'a, T>(Option<&'a T>);
-
-impl<T: Display> Display for DidYouMean<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .map_or(Ok(()), |similar| write!(f, " (did you mean `{similar}`?)"))
-    }
-}
-
-struct Because<'a>(&'a Option<String>);
-
-impl Display for Because<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .as_ref()
-            .map_or(Ok(()), |reason| write!(f, " ({reason})"))
-    }
-}
-
-struct HeldBy<'a>(&'a [HostId]);
-
-impl Display for HeldBy<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => Ok(()),
-            holders => write!(f, " and is held by {}", Listed(holders)),
-        }
-    }
-}
-
-struct InsteadOf<'a>(&'a [LinkKey]);
-
-impl Display for InsteadOf<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => Ok(()),
-            similar => write!(f, ", only {}", Listed(similar)),
-        }
-    }
-}
-
-struct Count(usize, &'static str);
-
-impl Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}{}",
-            self.0,
-            self.1,
-            if self.0 == 1 { "" } else { "s" }
-        )
     }
 }

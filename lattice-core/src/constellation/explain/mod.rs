@@ -2,6 +2,7 @@
 
 mod component;
 mod finding;
+mod text;
 
 pub use finding::{Finding, Severity};
 

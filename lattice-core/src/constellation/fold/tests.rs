@@ -1,13 +1,21 @@
-use super::*;
+use super::{
+    hosts::{MAX_UNKNOWN, RIVAL_GONE},
+    *,
+};
 use crate::{
+    constellation::{
+        Phase,
+        items::{ReplicaKey, ReplicaView},
+    },
     desired::{ActorSpec, AppRecord, DesiredEvent, Spec},
     link::{Link, LinkReports, LinkStatus, TableEvent},
     node::presence::Presence,
     store::{Incarnation, Revision},
     types::Digest,
-    wire::{Beat, ComponentReport, Served, Versions},
+    wire::{Beat, ComponentReport, Duty, Served, Versions},
 };
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn id(n: u8) -> ComponentId {
     ComponentId::new(&format!("c{n}")).expect("valid")

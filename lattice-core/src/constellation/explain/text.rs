@@ -1,0 +1,89 @@
+//! Parts of sentences.
+
+use crate::{constellation::StoreState, link::LinkKey, name::HostId};
+use std::fmt::{self, Display};
+
+pub(super) fn store_says(state: StoreState) -> &'static str {
+    match state {
+        StoreState::Following => "the store says what is here",
+        StoreState::Lost => {
+            "the store is out of reach from here, and what follows may be out of date; see that it is up and that this process reaches it"
+        }
+        StoreState::Snapshot => {
+            "the store was not reached yet, and what follows is what an earlier process knew; see that it is up and that this process reaches it"
+        }
+        StoreState::Replaced => {
+            "the store is another one than before, and what it lacks is kept; apply the apps again, then accept it"
+        }
+        StoreState::WentBack => {
+            "the store has gone back in time, and what it lacks is kept; apply the apps again, then accept it"
+        }
+        StoreState::Closed => "the store was closed, and nothing new is heard; connect again",
+    }
+}
+
+pub(super) struct Listed<'a, T>(pub(super) &'a [T]);
+
+impl<T: Display> Display for Listed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, thing) in self.0.iter().enumerate() {
+            write!(f, "{}`{thing}`", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct DidYouMean<'a, T>(pub(super) Option<&'a T>);
+
+impl<T: Display> Display for DidYouMean<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .map_or(Ok(()), |similar| write!(f, " (did you mean `{similar}`?)"))
+    }
+}
+
+pub(super) struct Because<'a>(pub(super) &'a Option<String>);
+
+impl Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .as_ref()
+            .map_or(Ok(()), |reason| write!(f, " ({reason})"))
+    }
+}
+
+pub(super) struct HeldBy<'a>(pub(super) &'a [HostId]);
+
+impl Display for HeldBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            holders => write!(f, " and is held by {}", Listed(holders)),
+        }
+    }
+}
+
+pub(super) struct InsteadOf<'a>(pub(super) &'a [LinkKey]);
+
+impl Display for InsteadOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            similar => write!(f, ", only {}", Listed(similar)),
+        }
+    }
+}
+
+pub(super) struct Count(pub(super) usize, pub(super) &'static str);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}{}",
+            self.0,
+            self.1,
+            if self.0 == 1 { "" } else { "s" }
+        )
+    }
+}
