@@ -183,6 +183,8 @@ pub struct HostView {
     pub load: Option<HostLoad>,
     /// Whether it is about to leave: others take over what it has.
     pub is_leaving: bool,
+    /// It takes no part in placement.
+    pub is_apart: bool,
     /// The epoch of another live host with the same id.
     pub rival: Option<u64>,
 }

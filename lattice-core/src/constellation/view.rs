@@ -112,6 +112,7 @@ impl View {
         let candidates: Vec<Candidate<'_>> = self
             .hosts
             .values()
+            .filter(|host| !host.is_apart)
             .map(|host| Candidate {
                 id: &host.id,
                 labels: &host.labels,

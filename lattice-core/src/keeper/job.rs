@@ -142,7 +142,7 @@ impl Job {
         let work = Work::Actor {
             image: spec.image.clone(),
             digest: spec.digest,
-            limits: spec.limits.clone(),
+            limits: spec.limits,
             instance: spec.instance,
         };
         Self::new(id, work, desired.config(&spec.config, &spec.configs))

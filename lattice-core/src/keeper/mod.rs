@@ -22,6 +22,7 @@ use crate::{
     name::ComponentId,
     node::Node,
     place::plan::{self, Generation, Status},
+    wire::Duty,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Task};
@@ -109,6 +110,7 @@ impl Keeper {
     pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: KeeperOptions) -> Self {
         let (commands, inbox) = mpsc::channel(8);
         let (publish, state) = watch::channel(Arc::default());
+        node.inner().set_duty(Duty::Works);
         let task = Task::new(node.inner().clone(), runtime, options, publish);
         Self {
             commands,

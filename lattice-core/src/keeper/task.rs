@@ -131,7 +131,7 @@ impl Task {
                 Some(event) = self.events.recv() => self.handle(event),
                 Some(Command::Leave { by, done }) = commands.recv() => {
                     self.leaving = Some(done);
-                    self.node.hand_over();
+                    self.node.set_duty(Duty::Leaves);
                     self.handle(Event::Leave { by });
                 }
                 () = at(wake) => self.woken(),
@@ -149,7 +149,7 @@ impl Task {
                     labels: beat.labels.clone(),
                 };
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
-                let changed = duty.is_some_and(|duty| duty != beat.duty);
+                let changed = duty != Some(beat.duty);
                 self.take_members(event, changed);
                 self.handle(runs(from, beat));
             }
@@ -187,13 +187,18 @@ impl Task {
             }
         }
         if self.members.is_settled() && (duties_changed || !changes.is_empty()) {
-            let live = self.members.live().map(|live| Placeable {
-                host: live.origin.host.clone(),
-                labels: live.labels.clone(),
-                duty: match self.duties.get(&live.origin.host) {
-                    Some(Duty::Leaves) => place::Duty::Leaving,
-                    _ => place::Duty::Working,
-                },
+            // Whoever takes no part in placement is passed over, and so is one that has not said yet.
+            let live = self.members.live().filter_map(|live| {
+                let duty = match self.duties.get(&live.origin.host)? {
+                    Duty::Works => place::Duty::Working,
+                    Duty::Leaves => place::Duty::Leaving,
+                    Duty::Apart => return None,
+                };
+                Some(Placeable {
+                    host: live.origin.host.clone(),
+                    labels: live.labels.clone(),
+                    duty,
+                })
             });
             let counts_me = self.members.counts_me();
             let me = &self.node.origin().host;

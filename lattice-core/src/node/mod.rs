@@ -196,7 +196,7 @@ impl Node {
             tasks: TaskTracker::new(),
             busy: Notify::new(),
             tallies: ArcSwap::default(),
-            duty: AtomicU8::new(Duty::Works as u8),
+            duty: AtomicU8::new(Duty::Apart as u8),
             news: Notify::new(),
             newly_served: Notify::new(),
             leaving: AtomicBool::new(false),
@@ -332,9 +332,9 @@ impl Inner {
         }
     }
 
-    /// Tells everyone that it takes no more replicas, and goes on with what it has.
-    pub(crate) fn hand_over(&self) {
-        self.duty.store(Duty::Leaves as u8, Ordering::Release);
+    /// Tells everyone whether it takes replicas from now on.
+    pub(crate) fn set_duty(&self, duty: Duty) {
+        self.duty.store(duty as u8, Ordering::Release);
         self.news.notify_one();
     }
 

@@ -45,7 +45,7 @@ impl Peer {
             components: BTreeMap::new(),
             labels: BTreeMap::new(),
             versions: Versions::OURS,
-            duty: Duty::Works,
+            duty: Duty::Apart,
         }
     }
 }

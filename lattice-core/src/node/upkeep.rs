@@ -196,11 +196,10 @@ impl Inner {
     }
 
     fn duty(&self) -> Duty {
-        if self.duty.load(Ordering::Acquire) == Duty::Leaves as u8 {
-            Duty::Leaves
-        } else {
-            Duty::Works
-        }
+        let duty = self.duty.load(Ordering::Acquire);
+        let known = [Duty::Works, Duty::Leaves];
+        let found = known.into_iter().find(|known| *known as u8 == duty);
+        found.unwrap_or(Duty::Apart)
     }
 
     async fn send_beat(&self, interval: Duration) {

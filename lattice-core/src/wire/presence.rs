@@ -52,6 +52,8 @@ pub enum Duty {
     Works,
     /// It is about to leave: others take over what it has.
     Leaves,
+    /// It takes no part in placement: nobody here starts what desired state asks for.
+    Apart,
 }
 
 /// A component that a host serves.

@@ -68,3 +68,21 @@ async fn a_host_that_leaves_hands_over_without_a_failed_call() {
     .await;
     assert!(mesh.serving("greeter").contains_key("h2"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_no_part_in_placement_is_given_nothing() {
+    let mesh = Mesh::new().await;
+    let apart = NodeOptions::default().host(HostId::new("apart").expect("valid"));
+    let _apart = mesh.lattice.node(apart).await.expect("it joins");
+    let _one = mesh.host("one").await;
+    mesh.counted(2).await;
+    let ids: Vec<String> = (0..16)
+        .map(|n| format!("[actors.a{n}]\nimage = \"reg.example/a:1\"\n"))
+        .collect();
+    mesh.apply(&format!("name = \"shop\"\n{}", ids.concat()))
+        .await;
+    mesh.until("all of it serves", || {
+        (0..16).all(|n| mesh.serving(&format!("a{n}")).contains_key("one"))
+    })
+    .await;
+}

@@ -193,9 +193,8 @@ impl Mesh {
                 sleep(Duration::from_millis(10)).await;
             }
         });
-        if waited.await.is_err() {
-            panic!("in vain until {what}: {:?}", self.record.all());
-        }
+        let held = waited.await.is_ok();
+        assert!(held, "in vain until {what}: {:?}", self.record.all());
     }
 
     async fn call(&self, component: &str) -> Result<String, lattice_core::call::CallError> {

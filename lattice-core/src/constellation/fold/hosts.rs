@@ -171,6 +171,7 @@ impl Fold {
             versions: (peer.versions.min, peer.versions.max),
             load: self.report_of(peer).map(|report| report.load.clone()),
             is_leaving: peer.duty == Duty::Leaves,
+            is_apart: peer.duty == Duty::Apart,
             rival: rival.map(|rival| rival.epoch),
         })
     }
