@@ -51,7 +51,8 @@ async fn from_not_declared_to_serving() {
     let us = NodeOptions::default()
         .host(host_id("us"))
         .label("zone", "us");
-    let _us = lattice.node(us).await.expect("it joins");
+    let us = lattice.node(us).await.expect("it joins");
+    let _us = takes_work(&lattice, &us).await;
     eventually("it is seen", async || {
         lattice.constellation().snapshot().hosts.len() == 1
     })
@@ -64,6 +65,7 @@ async fn from_not_declared_to_serving() {
         .host(host_id("eu"))
         .label("zone", "eu");
     let eu = lattice.node(eu).await.expect("it joins");
+    let _eu = takes_work(&lattice, &eu).await;
     eventually("it is seen", async || {
         let view = lattice.constellation().snapshot();
         view.hosts
@@ -232,6 +234,7 @@ async fn an_app_is_the_sum_of_its_parts() {
         "there is no app `shop`; apply its manifest",
     );
     let a = host(&lattice, "a").await;
+    let _works = takes_work(&lattice, &a).await;
     apply(&lattice, &greeter("[providers.kv]\nbuiltin = \"keyvalue\"\n[[links]]\nfrom = \"greeter\"\nto = \"kv\"\ninterface = \"test:calls/api@0.1.0\"\n")).await;
     let (_kv, _serving_kv) = serve(&a, "kv").await;
     say(

@@ -208,7 +208,8 @@ async fn a_slow_reader_gets_a_snapshot_instead_of_silence() {
 #[tokio::test(start_paused = true)]
 async fn two_hosts_with_one_id_are_told() {
     let lattice = lattice().await;
-    let (one, _two) = (host(&lattice, "a").await, host(&lattice, "a").await);
+    let (one, two) = (host(&lattice, "a").await, host(&lattice, "a").await);
+    let _works = takes_work(&lattice, &two).await;
     let constellation = lattice.constellation();
     let mut reports = 0;
     eventually("both were heard", async || {
