@@ -131,7 +131,7 @@ async fn until_complete(lattice: &Lattice, dead: Option<&str>) -> Result<(), Rep
         hosts.len() >= REPLICAS && dead.is_none_or(|dead| !hosts.contains(dead))
     };
     let complete = async {
-        while !ACTORS.iter().all(|actor| is_complete(&actor)) {
+        while !ACTORS.iter().all(|actor| is_complete(actor)) {
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -170,7 +170,8 @@ fn show(lattice: &Lattice) {
         .iter()
         .filter(|peer| peer.components.keys().all(|id| id.as_str() != "store"))
         .map(|peer| {
-            let runs = Vec::from_iter(peer.components.keys().map(ToString::to_string)).join(", ");
+            let runs: Vec<&str> = peer.components.keys().map(ComponentId::as_str).collect();
+            let runs = runs.join(", ");
             let runs = if runs.is_empty() {
                 "nothing".to_owned()
             } else {
@@ -184,8 +185,8 @@ fn show(lattice: &Lattice) {
 }
 
 fn indented(text: &str) -> String {
-    let lines = text.lines().map(|line| format!("   {line}"));
-    Vec::from_iter(lines).join("\n")
+    let lines: Vec<String> = text.lines().map(|line| format!("   {line}")).collect();
+    lines.join("\n")
 }
 
 fn nothing_or(plan: &str) -> &str {

@@ -90,7 +90,8 @@ impl Placed {
             }
         };
         let Some(make) = self.builtins.get(name) else {
-            let known = Vec::from_iter(self.builtins.keys().map(String::as_str)).join("`, `");
+            let known: Vec<&str> = self.builtins.keys().map(String::as_str).collect();
+            let known = known.join("`, `");
             let known = if known.is_empty() {
                 "it has none".to_owned()
             } else {

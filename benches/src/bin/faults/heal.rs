@@ -13,6 +13,7 @@ use lattice_benches::{Failure, guests::Guest, native::ECHO, program::Program, su
 use lattice_core::{app::App, name::ComponentId};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -188,10 +189,11 @@ fn app(version: u32, actors: &[&str]) -> Result<App, Failure> {
     let image = Guest::Callee.path()?;
     let mut text = "name = \"heal\"\n".to_owned();
     for id in actors {
-        text += &format!(
-            "[actors.{id}]\nimage = \"file:{}\"\nreplicas = {REPLICAS}\ninstance = \"warm\"\nconfig = {{ version = \"{version}\" }}\n",
+        writeln!(
+            text,
+            "[actors.{id}]\nimage = \"file:{}\"\nreplicas = {REPLICAS}\ninstance = \"warm\"\nconfig = {{ version = \"{version}\" }}",
             image.display()
-        );
+        )?;
     }
     Ok(App::from_toml("heal.toml", &text)?)
 }
