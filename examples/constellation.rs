@@ -131,7 +131,7 @@ async fn until_complete(lattice: &Lattice, dead: Option<&str>) -> Result<(), Rep
         hosts.len() >= REPLICAS && dead.is_none_or(|dead| !hosts.contains(dead))
     };
     let complete = async {
-        while !ACTORS.iter().all(|actor| is_complete(actor)) {
+        while !ACTORS.iter().all(&is_complete) {
             sleep(Duration::from_millis(5)).await;
         }
     };

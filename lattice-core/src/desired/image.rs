@@ -16,7 +16,7 @@ use std::{
     str::FromStr,
 };
 
-/// Where a component's code comes from; see the [module](self) for its text.
+/// Where a component's code comes from; see `desired` for its text: `file:…`, a reference of a registry, or a digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Image {
