@@ -12,10 +12,12 @@
 //! bytes, for this purpose. It hides nothing, and it does not tell one key holder from another. A tag alone does not stop
 //! a recording from being played again: [`ReplayGuard`] does.
 
+mod boots;
 mod key;
 mod replay;
 mod suite;
 
+pub(crate) use boots::{BootGuard, Seen};
 pub use key::{KeyError, LatticeKey};
 pub use replay::{ReplayGuard, WINDOW};
 pub use suite::{Auth, Purpose, SUITE_KEYED, SUITE_NONE, TAG_LEN};

@@ -70,6 +70,36 @@ impl ReplayGuard {
         self.fresh_in(frame.sender(), series, frame.sequence(), now)
     }
 
+    /// Moves what was seen of the host's earlier start to `other`, when `sender` is a later one.
+    pub(crate) fn retire(&mut self, sender: &Origin, other: &mut Self) {
+        let Some(known) = self.senders.get_mut(&sender.host) else {
+            return;
+        };
+        if known.epoch >= sender.epoch {
+            return;
+        }
+        let earlier = Origin::new(sender.host.clone(), known.epoch);
+        let windows = std::mem::take(&mut known.windows);
+        let heard = known.heard;
+        let kept = match other.senders.get_mut(&sender.host) {
+            Some(kept) => kept,
+            None => other.admit(&earlier, heard),
+        };
+        if kept.epoch <= earlier.epoch {
+            *kept = Sender {
+                epoch: earlier.epoch,
+                heard,
+                windows,
+            };
+        }
+    }
+
+    /// Whether a later start of the same host was seen.
+    pub(crate) fn is_outdated(&self, sender: &Origin) -> bool {
+        let known = self.senders.get(&sender.host);
+        known.is_some_and(|known| known.epoch > sender.epoch)
+    }
+
     fn fresh_in(&mut self, sender: &Origin, series: Series, sequence: u64, now: Instant) -> bool {
         let known = match self.senders.get_mut(&sender.host) {
             Some(known) => known,

@@ -5,7 +5,7 @@ use super::{
     view::{Delta, View},
 };
 use crate::{
-    auth::ReplayGuard,
+    auth::{BootGuard, Seen},
     bus::{Body as Carried, BusError, Message, Subscription},
     lattice::Connection,
     name::HostId,
@@ -130,9 +130,7 @@ struct Listener<'a> {
     /// Under which name it asks for reports; it is no host.
     origin: Origin,
     reports: Option<Subscription>,
-    replay: ReplayGuard,
-    /// For boots that a later one has taken the place of.
-    older: ReplayGuard,
+    guard: BootGuard,
     asked: u64,
 }
 
@@ -142,8 +140,7 @@ impl<'a> Listener<'a> {
             connection,
             origin: Origin::new(HostId::random(), 1),
             reports: None,
-            replay: ReplayGuard::new(),
-            older: ReplayGuard::new(),
+            guard: BootGuard::default(),
             asked: 0,
         }
     }
@@ -203,22 +200,14 @@ impl<'a> Listener<'a> {
                 frame.kind()
             ));
         }
-        let now = Instant::now();
-        if !self.replay.fresh(&frame, now) {
-            // Either it was seen before, or it is from a boot that should be gone.
-            let fresh = self.older.fresh(&frame, now);
-            let older = self.is_older(frame.sender());
-            return Ok((fresh && older).then(|| Event::OlderBoot(frame.sender().clone())));
+        match self.guard.see(&frame, Instant::now()) {
+            Seen::Fresh => {}
+            Seen::OlderBoot => return Ok(Some(Event::OlderBoot(frame.sender().clone()))),
+            Seen::Before => return Ok(None),
         }
         let parts = frame.envelopes().map(Report::decode);
         let parts: Result<Vec<Report>, _> = parts.collect();
         let parts = parts.map_err(|error| error.to_string())?;
         Ok(Some(Event::Report(frame.sender().clone(), parts)))
-    }
-
-    fn is_older(&self, sender: &Origin) -> bool {
-        let peers = self.connection.presence.current();
-        let later = |host: &Origin| host.host == sender.host && host.epoch > sender.epoch;
-        peers.iter().any(|peer| later(&peer.origin))
     }
 }

@@ -31,12 +31,10 @@ use std::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout_at},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long a lease lasts that is not renewed.
 const TERM: Duration = Duration::from_secs(5);
@@ -66,8 +64,8 @@ pub(super) struct Leases {
     origin: Origin,
     events: mpsc::Sender<Event>,
     held: HashMap<ComponentId, Lease>,
-    /// Those that are given back.
-    ending: TaskTracker,
+    /// Those that are being given back.
+    ending: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -84,7 +82,7 @@ impl Leases {
             origin,
             events,
             held: HashMap::new(),
-            ending: TaskTracker::new(),
+            ending: JoinSet::new(),
         }
     }
 
@@ -111,8 +109,20 @@ impl Leases {
     pub(super) fn release(&mut self, component: &ComponentId) {
         if let Some(lease) = self.held.remove(component) {
             lease.release.cancel();
-            self.ending.spawn(lease.task.detach_when_done());
+            // It ends by itself, within the store's timeout; how is for nobody.
+            self.ending
+                .spawn(async move { drop(timeout(TERM, lease.task).await) });
         }
+    }
+
+    /// The next one is given back; nothing when none is under way.
+    pub(super) async fn given_back(&mut self) -> Option<()> {
+        self.ending.join_next().await.map(drop)
+    }
+
+    /// Whether none is under way.
+    pub(super) fn are_given_back(&self) -> bool {
+        self.ending.is_empty()
     }
 
     /// Puts a lease around a service: it answers only while that is held.
@@ -126,20 +136,6 @@ impl Leases {
                 service,
                 until,
             }))
-        })
-    }
-}
-
-/// Waits for a task without ending it.
-trait DetachWhenDone {
-    fn detach_when_done(self) -> BoxFuture<'static, ()>;
-}
-
-impl DetachWhenDone for AbortOnDropHandle<()> {
-    fn detach_when_done(self) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            // It ends by itself, within the store's timeout; how is for nobody.
-            let _ = tokio::time::timeout(TERM, self).await;
         })
     }
 }

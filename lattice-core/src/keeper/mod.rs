@@ -28,7 +28,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Task};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -93,7 +93,7 @@ pub struct KeeperState {
     pub components: BTreeMap<ComponentId, Kept>,
     /// The store is another one than before, or an older one: what runs is kept until somebody applies again.
     pub is_stale: bool,
-    /// Another host has this one's id, and counts in its place. Give one of them another id.
+    /// Another host has this one's id, or had, and started later: this one gets no work. Start it again, with an id of its own.
     pub is_doubled: bool,
 }
 
@@ -129,14 +129,15 @@ impl Keeper {
         self.state.clone()
     }
 
-    /// Hands everything over: others are told to start what runs here, and it ends when they serve it, after `within` at the
-    /// latest. False when something was still running then.
+    /// Hands everything over: others are told to start what runs here, and it ends when they serve it, after half of `within`
+    /// at the latest; the other half is for calls to finish. False when something was still running then.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing: the host goes on leaving.
     pub async fn leave(&self, within: Duration) -> bool {
         let (done, finished) = oneshot::channel();
-        let by = Instant::now() + within;
+        let now = Instant::now();
+        let by = now + within / 2;
         if self
             .commands
             .send(Command::Leave { by, done })
@@ -145,8 +146,7 @@ impl Keeper {
         {
             return true;
         }
-        // Whoever is drained at the end has its grace beside.
-        tokio::time::timeout_at(by + within, finished).await.is_ok()
+        timeout_at(now + within, finished).await.is_ok()
     }
 }
 

@@ -26,6 +26,7 @@ use std::{
 };
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
 
@@ -56,6 +57,8 @@ pub(super) struct Task {
     reasons: BTreeMap<ComponentId, String>,
     publish: watch::Sender<Arc<KeeperState>>,
     leaving: Option<oneshot::Sender<()>>,
+    /// What this host writes down in the store.
+    writes: JoinSet<()>,
 }
 
 impl Task {
@@ -84,6 +87,7 @@ impl Task {
             reasons: BTreeMap::new(),
             publish,
             leaving: None,
+            writes: JoinSet::new(),
         }
     }
 
@@ -129,6 +133,8 @@ impl Task {
                     }
                 }
                 Some(event) = self.events.recv() => self.handle(event),
+                Some(()) = self.leases.given_back() => {}
+                Some(_) = self.writes.join_next() => {}
                 Some(Command::Leave { by, done }) = commands.recv() => {
                     self.leaving = Some(done);
                     self.node.set_duty(Duty::Leaves);
@@ -152,6 +158,16 @@ impl Task {
                 let changed = duty != Some(beat.duty);
                 self.take_members(event, changed);
                 self.handle(runs(from, beat));
+            }
+            // Frames of an older boot are refused everywhere, so it never counts again: but people should know of it.
+            Heard::OlderBeat(from, _) if !self.members.knows_newer(from) => {}
+            Heard::OlderBeat(from, beat) => {
+                let event = members::Event::Beat {
+                    from: from.clone(),
+                    interval: beat.interval(),
+                    labels: beat.labels.clone(),
+                };
+                self.take_members(event, false);
             }
             Heard::Goodbye(who) => {
                 self.duties.remove(&who.host);
@@ -276,7 +292,7 @@ impl Task {
     }
 
     /// Writes down that a generation does not come up, unless somebody has changed the actor meanwhile.
-    fn reject(&self, component: &ComponentId, generation: Generation) {
+    fn reject(&mut self, component: &ComponentId, generation: Generation) {
         let Some(actor) = self.desired.actors.get(component) else {
             return;
         };
@@ -295,7 +311,7 @@ impl Task {
         let value = records.encode(self.desired.incarnation, &key, number, &Body(&spec));
         let (component, expect) = (component.clone(), Expect::At(actor.revision));
         tracing::warn!(%component, "an update did not come up and is taken back; correct it and apply again");
-        tokio::spawn(async move {
+        self.writes.spawn(async move {
             let value = match value {
                 Ok(value) => value,
                 Err(error) => {
@@ -352,7 +368,9 @@ impl Task {
             }
             is_new
         });
-        if self.leaving.is_some() && self.reconciler.is_idle() && self.stage.is_empty() {
+        let is_idle =
+            self.reconciler.is_idle() && self.stage.is_empty() && self.leases.are_given_back();
+        if self.leaving.is_some() && is_idle {
             // Whoever asked may have gone.
             self.leaving.take().map(|done| done.send(()));
         }

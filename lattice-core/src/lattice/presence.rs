@@ -1,7 +1,7 @@
 //! The task around [`Presence`]: hears beats, keeps time, publishes snapshots.
 
 use crate::{
-    auth::{Auth, ReplayGuard},
+    auth::{Auth, BootGuard, Seen},
     bus::{Body as Carried, Bus, BusError, BusState, Message, Subscription},
     name::ComponentId,
     node::presence::{Change, Peers, Presence},
@@ -32,6 +32,8 @@ const TICK: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub(crate) enum Heard {
     Beat(Origin, Arc<Beat>),
+    /// One of a boot that a later one has taken the place of: two hosts have one id.
+    OlderBeat(Origin, Arc<Beat>),
     Goodbye(Origin),
 }
 
@@ -149,14 +151,14 @@ async fn listen(
     mut bus: watch::Receiver<BusState>,
     auth: Auth,
 ) {
-    let mut replay = ReplayGuard::new();
+    let mut guard = BootGuard::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             message = beats.next() => {
                 let Some(message) = message else { return };
-                if let Err(reason) = hear(&state, &mut replay, &auth, message) {
+                if let Err(reason) = hear(&state, &mut guard, &auth, message) {
                     tracing::debug!(reason, "refused a beat");
                 }
             }
@@ -178,24 +180,26 @@ async fn listen(
     }
 }
 
-fn hear(
-    state: &State,
-    replay: &mut ReplayGuard,
-    auth: &Auth,
-    message: Message,
-) -> Result<(), String> {
+fn hear(state: &State, guard: &mut BootGuard, auth: &Auth, message: Message) -> Result<(), String> {
     let Carried::Payload(bytes) = message.body else {
         return Ok(());
     };
     let frame = Frame::open(auth, bytes).map_err(|error| error.to_string())?;
     let now = Instant::now();
-    if frame.target().is_some() || !replay.fresh(&frame, now) {
+    let seen = guard.see(&frame, now);
+    if frame.target().is_some() || seen == Seen::Before {
         return Err("it was seen before, or is not for everyone".to_owned());
     }
     for envelope in frame.envelopes() {
         match frame.kind() {
             Kind::Beat => {
                 let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
+                if seen == Seen::OlderBoot {
+                    let _ = state
+                        .heard
+                        .send(Heard::OlderBeat(frame.sender().clone(), Arc::new(beat)));
+                    continue;
+                }
                 if state.heard.receiver_count() > 0 {
                     let beat = Heard::Beat(frame.sender().clone(), Arc::new(beat.clone()));
                     // Whoever listened has just gone: fine.

@@ -86,3 +86,29 @@ async fn whoever_takes_no_part_in_placement_is_given_nothing() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_say_so() {
+    let mesh = Mesh::new().await;
+    let older = mesh.host("twin").await;
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    let newer = mesh.host("twin").await;
+    mesh.until("the older one says so", || older.keeper.state().is_doubled)
+        .await;
+    mesh.until("the newer one has its work", || {
+        let kept = newer.keeper.state();
+        kept.components.keys().any(|id| id.as_str() == "greeter")
+    })
+    .await;
+    assert!(
+        !newer.keeper.state().is_doubled,
+        "it is the one that counts"
+    );
+    newer.node.leave(Duration::from_secs(1)).await;
+    drop(newer);
+    sleep(Duration::from_secs(30)).await;
+    let state = older.keeper.state();
+    assert!(state.is_doubled, "it has to be started again: {state:?}");
+}

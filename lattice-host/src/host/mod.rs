@@ -114,7 +114,7 @@ impl Host {
     pub async fn shutdown(&self, grace: Duration) -> bool {
         let begun = Instant::now();
         if let Some(keeper) = self.keeper() {
-            keeper.leave(grace / 2).await;
+            keeper.leave(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
         let drained = self.0.loader.node.leave(rest).await;

@@ -200,6 +200,12 @@ impl Members {
         own.is_some_and(|own| own.is_live() && own.origin == self.me)
     }
 
+    /// Whether a later boot of this host is there.
+    pub fn knows_newer(&self, than: &Origin) -> bool {
+        let known = self.hosts.get(&than.host);
+        known.is_some_and(|known| known.origin.epoch > than.epoch)
+    }
+
     /// The hosts that count, in no order.
     pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
         let live = self.hosts.values().filter(|member| member.is_live());
