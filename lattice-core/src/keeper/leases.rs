@@ -5,7 +5,6 @@
 //! whether or not it can reach the store: nobody else gets the lease before that. The check is made for each call, so that a
 //! process which was paused answers nothing with a lease that ended meanwhile.
 
-use super::stage::Wrap;
 use crate::{
     call::CallError,
     link::{Link, LinkKey},
@@ -125,17 +124,35 @@ impl Leases {
         self.ending.is_empty()
     }
 
-    /// Puts a lease around a service: it answers only while that is held.
-    pub(super) fn guarding(&self, component: &ComponentId) -> Wrap {
-        let until = self.held.get(component).map(|lease| lease.until.clone());
-        let component = component.clone();
-        Box::new(move |service| {
-            let until = until?;
-            Some(Arc::new(Leased {
-                component,
-                service,
-                until,
-            }))
+    /// What goes around a service that runs under a lease of this fence; nothing when the lease is not held any more.
+    pub(super) fn guard(&self, component: &ComponentId, fence: u64) -> Option<Guard> {
+        let lease = self.held.get(component)?;
+        Some(Guard {
+            component: component.clone(),
+            until: lease.until.clone(),
+            fence,
+        })
+    }
+}
+
+/// Has a service answer only while a lease is held.
+#[derive(Debug)]
+pub(super) struct Guard {
+    component: ComponentId,
+    until: Until,
+    fence: u64,
+}
+
+impl Guard {
+    pub(super) fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    pub(super) fn around(self, service: Arc<dyn Service>) -> Arc<dyn Service> {
+        Arc::new(Leased {
+            component: self.component,
+            service,
+            until: self.until,
         })
     }
 }

@@ -3,12 +3,11 @@
 //! Replicas of one generation of a component share a service on one host. Of two generations the newer one gets the calls, and
 //! the older one finishes what it has; when the newer one is drained first, the older one gets them again.
 
-use super::{Job, Prepared, Runtime, RuntimeError, short};
+use super::{Job, Prepared, Runtime, RuntimeError, leases::Guard, short};
 use crate::{
     name::ComponentId,
     node::{Inner, Over, Serving},
     place::plan::{Event, Generation, ReplicaId},
-    serve::Service,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,8 +20,6 @@ use tokio::{task::JoinSet, time::timeout};
 const START_WITHIN: Duration = Duration::from_mins(5);
 
 type Name = (ComponentId, Generation);
-/// Puts something around a service.
-pub(super) type Wrap = Box<dyn FnOnce(Arc<dyn Service>) -> Option<Arc<dyn Service>> + Send>;
 
 /// Everything that runs, or is about to.
 pub(super) struct Stage {
@@ -59,13 +56,13 @@ impl Stage {
         }
     }
 
-    /// Starts a replica. Answers what is known of it at once.
+    /// Starts a replica, under a lease if there is a guard. Answers what is known of it at once.
     pub(super) fn start(
         &mut self,
         runtime: &Arc<dyn Runtime>,
         job: Arc<Job>,
         replica: ReplicaId,
-        wrap: Option<Wrap>,
+        guard: Option<Guard>,
     ) -> Option<Event> {
         let name = (job.component.clone(), job.generation);
         self.replicas.insert(replica, name.clone());
@@ -80,7 +77,7 @@ impl Stage {
         self.acts.insert(name.clone(), act);
         let (node, runtime) = (self.node.clone(), runtime.clone());
         self.work.spawn(async move {
-            let started = timeout(START_WITHIN, start(&node, &*runtime, job, wrap)).await;
+            let started = timeout(START_WITHIN, start(&node, &*runtime, job, guard)).await;
             let late = || RuntimeError::new(format!("it did not come up within {START_WITHIN:?}"));
             Done::Started(name, started.unwrap_or_else(|_| Err(late())))
         });
@@ -188,17 +185,16 @@ async fn start(
     node: &Arc<Inner>,
     runtime: &dyn Runtime,
     job: Arc<Job>,
-    wrap: Option<Wrap>,
+    guard: Option<Guard>,
 ) -> Result<Serving, RuntimeError> {
     let component = job.component.clone();
     let Prepared { service, limits } = runtime.prepare(job).await?;
-    let service = match wrap {
+    let fence = guard.as_ref().map_or(0, Guard::fence);
+    let service = match guard {
         None => service,
-        Some(wrap) => {
-            wrap(service).ok_or_else(|| RuntimeError::new("its lease was lost meanwhile"))?
-        }
+        Some(guard) => guard.around(service),
     };
-    node.serve(component, service, limits, Over::Kept)
+    node.serve(component, service, limits, Over::Kept { fence })
         .await
         .map_err(|error| RuntimeError::of(&error))
 }

@@ -4,7 +4,7 @@ use super::{
     KeeperOptions, KeeperState, Kept, Runtime,
     job::Jobs,
     leases::Leases,
-    stage::{Grace, Stage, Wrap},
+    stage::{Grace, Stage},
 };
 use crate::{
     bus::BusState,
@@ -284,11 +284,12 @@ impl Task {
             // Desired state has moved on in this very moment.
             return Some(Event::Failed(replica));
         };
-        let wrap: Option<Wrap> = match fence {
-            None => None,
-            Some(_) => Some(self.leases.guarding(component)),
-        };
-        self.stage.start(&self.runtime, job, replica, wrap)
+        let guard = fence.map(|fence| self.leases.guard(component, fence));
+        if let Some(None) = guard {
+            return Some(Event::Failed(replica));
+        }
+        self.stage
+            .start(&self.runtime, job, replica, guard.flatten())
     }
 
     /// Writes down that a generation does not come up, unless somebody has changed the actor meanwhile.

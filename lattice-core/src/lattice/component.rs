@@ -87,6 +87,7 @@ impl Component {
             args,
             context,
             idempotent: false,
+            fence: 0,
         })
         .await
     }
@@ -176,6 +177,7 @@ impl<R> Call<R> {
             args,
             context,
             idempotent: self.idempotent,
+            fence: 0,
         })
         .await
     }

@@ -244,6 +244,9 @@ impl Inner {
             hops: call.hops,
             trace: call.trace,
         };
+        if !served.is_meant_by(call.fence) {
+            return Err(served.stopping());
+        }
         Ok(Admitted {
             place: served.admit(&context)?,
             served,

@@ -46,6 +46,8 @@ pub(crate) struct Outgoing<'c> {
     pub(crate) args: Bytes,
     pub(crate) context: Context,
     pub(crate) idempotent: bool,
+    /// The fence of the target's lease, as far as it is known when the call is routed; 0 for none.
+    pub(crate) fence: u64,
 }
 
 enum Route {
@@ -130,6 +132,7 @@ impl Caller {
             function,
             args,
             context,
+            fence: 0,
         };
         self.node.call(call).await
     }
@@ -137,18 +140,18 @@ impl Caller {
 
 impl Inner {
     /// Makes one call and answers with its value or a typed error, by its deadline.
-    pub(crate) async fn call(self: &Arc<Self>, call: Outgoing<'_>) -> Outcome {
+    pub(crate) async fn call(self: &Arc<Self>, mut call: Outgoing<'_>) -> Outcome {
         let mut now = self.check(&call)?;
         self.calls.fetch_add(1, Ordering::Relaxed);
         // Nothing is kept of a call that is answered by the first replica.
         let mut tried: Vec<Origin> = Vec::new();
         let mut failed: Option<CallError> = None;
         for attempt in 0..ATTEMPTS {
-            let route = match self.choose(&call, &tried, now) {
+            let route = match self.choose(&mut call, &tried, now) {
                 Some(route) => route,
                 None => match failed {
                     Some(error) => return Err(error),
-                    None => Box::pin(self.find(&call, now)).await?,
+                    None => Box::pin(self.find(&mut call, now)).await?,
                 },
             };
             let outcome = match &route {
@@ -218,7 +221,7 @@ impl Inner {
     /// Where the call goes, among the replicas that are known and were not tried.
     fn choose(
         self: &Arc<Self>,
-        call: &Outgoing<'_>,
+        call: &mut Outgoing<'_>,
         tried: &[Origin],
         now: Instant,
     ) -> Option<Route> {
@@ -227,17 +230,19 @@ impl Inner {
             .map_or(Locality::PreferLocal, |grant| grant.link.locality);
         let here = self
             .served(call.target)
-            .filter(|_| !tried.contains(&self.origin));
+            .filter(|served| !tried.contains(&self.origin) && self.is_newest(served));
         if locality != Locality::Spread {
             if let Some(served) = here {
                 return Some(Route::Here(served));
             }
-            if let Some((host, served)) = self.beside.served(call.target, tried) {
+            let beside = self.beside.served(call.target, tried);
+            if let Some((host, served)) = beside.filter(|(_, served)| self.is_newest(served)) {
                 return Some(Route::Beside(host, served));
             }
         }
         let peers = self.connection.presence.current();
-        let there = peers.serving(call.target);
+        let (there, fence) = peers.fenced(call.target);
+        call.fence = fence;
         let lines = self.lines.load();
         let candidates = Candidates {
             here: here.as_ref().map(|served| served.in_flight()),
@@ -255,8 +260,18 @@ impl Inner {
         }
     }
 
+    /// Whether no other host got the lease of it since.
+    fn is_newest(&self, served: &Served) -> bool {
+        let newest = || self.connection.presence.current().fenced(&served.id).1;
+        served.fence == 0 || newest() <= served.fence
+    }
+
     /// Asks who serves the target, when nobody is known who does.
-    async fn find(self: &Arc<Self>, call: &Outgoing<'_>, now: Instant) -> Result<Route, CallError> {
+    async fn find(
+        self: &Arc<Self>,
+        call: &mut Outgoing<'_>,
+        now: Instant,
+    ) -> Result<Route, CallError> {
         let local_only = call
             .grant
             .is_some_and(|grant| grant.link.locality == Locality::LocalOnly);
@@ -422,7 +437,7 @@ impl Outgoing<'_> {
             link: self.grant.map_or(&NO_LINK, |grant| &grant.link.name),
             incarnation,
             link_revision,
-            fence: 0,
+            fence: self.fence,
             hops: self.context.hops,
             attempt,
             idempotent: self.idempotent,

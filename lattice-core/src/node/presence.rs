@@ -30,6 +30,8 @@ pub struct Peer {
     pub origin: Origin,
     /// What it serves, and the digest of each component's types.
     pub components: BTreeMap<ComponentId, Digest>,
+    /// The fences of those that it serves under a lease.
+    pub fences: BTreeMap<ComponentId, u64>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Which versions of frames it reads.
@@ -43,6 +45,7 @@ impl Peer {
         Self {
             origin,
             components: BTreeMap::new(),
+            fences: BTreeMap::new(),
             labels: BTreeMap::new(),
             versions: Versions::OURS,
             duty: Duty::Apart,
@@ -54,13 +57,27 @@ impl Peer {
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
     hosts: HashMap<HostId, Arc<Peer>>,
-    serving: HashMap<ComponentId, Vec<Origin>, RandomState>,
+    serving: HashMap<ComponentId, Hosts, RandomState>,
+}
+
+/// The hosts that serve one component.
+#[derive(Debug, Clone, Default)]
+struct Hosts {
+    origins: Vec<Origin>,
+    /// Under which fence.
+    fence: u64,
 }
 
 impl Peers {
-    /// The hosts that serve `component`.
+    /// The hosts that serve `component`. Of those that do so under a lease only the one that got it last.
     pub fn serving(&self, component: &ComponentId) -> &[Origin] {
-        self.serving.get(component).map_or(&[], Vec::as_slice)
+        self.fenced(component).0
+    }
+
+    /// The same, and the fence of the lease; 0 when it needs none.
+    pub(crate) fn fenced(&self, component: &ComponentId) -> (&[Origin], u64) {
+        let hosts = self.serving.get(component);
+        hosts.map_or((&[], 0), |hosts| (&hosts.origins, hosts.fence))
     }
 
     /// The digest of the types that some host serves `component` with.
@@ -89,10 +106,17 @@ impl Peers {
         self.serving.clear();
         for peer in self.hosts.values() {
             for component in peer.components.keys() {
-                self.serving
-                    .entry(component.clone())
-                    .or_default()
-                    .push(peer.origin.clone());
+                let fence = peer.fences.get(component).copied().unwrap_or_default();
+                let hosts = self.serving.entry(component.clone()).or_default();
+                if fence > hosts.fence {
+                    *hosts = Hosts {
+                        origins: Vec::new(),
+                        fence,
+                    };
+                }
+                if fence == hosts.fence {
+                    hosts.origins.push(peer.origin.clone());
+                }
             }
         }
     }
@@ -146,8 +170,11 @@ impl Presence {
         }
         let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.heard.insert(from.host.clone(), (now, interval));
+        let fenced = beat.components.iter().filter(|served| served.fence > 0);
+        let fences = fenced.map(|served| (served.id.clone(), served.fence));
         let peer = Peer {
             origin: from.clone(),
+            fences: fences.collect(),
             components: beat
                 .components
                 .into_iter()
@@ -301,6 +328,7 @@ mod tests {
                 .map(|id| Served {
                     id: ComponentId::new(id).expect("valid"),
                     digest: Digest([1; 32]),
+                    fence: 0,
                     tallies: Vec::new(),
                 })
                 .collect(),
@@ -369,6 +397,26 @@ mod tests {
         assert_eq!(p.beat(&origin("a", 4), beat(&["y"]), now), Change::None);
         assert_eq!(p.goodbye(&origin("a", 4), now), Change::None);
         assert_eq!(serving(&p, "x"), [origin("a", 5)]);
+    }
+
+    #[test]
+    fn of_those_that_hold_a_lease_only_the_last_one_serves() {
+        let (mut p, now) = (Presence::default(), Instant::now());
+        let once = ComponentId::new("once").expect("valid");
+        let under = |fence| {
+            let mut beat = beat(&["once", "other"]);
+            beat.components[0].fence = fence;
+            beat
+        };
+        p.beat(&origin("a", 1), under(7), now);
+        p.beat(&origin("b", 1), under(9), now);
+        assert_eq!(serving(&p, "once"), [origin("b", 1)]);
+        assert_eq!(p.snapshot().fenced(&once).1, 9);
+        assert_eq!(serving(&p, "other"), [origin("a", 1), origin("b", 1)]);
+        p.beat(&origin("a", 1), under(12), now);
+        assert_eq!(serving(&p, "once"), [origin("a", 1)]);
+        p.goodbye(&origin("a", 1), now);
+        assert_eq!(serving(&p, "once"), [origin("b", 1)]);
     }
 
     #[test]

@@ -80,6 +80,8 @@ impl ServeLimits {
 pub(crate) struct Served {
     pub(crate) id: ComponentId,
     pub(crate) digest: Digest,
+    /// The fence of its lease; 0 when it needs none.
+    pub(super) fence: u64,
     pub(crate) types: Arc<ComponentTypes>,
     service: Arc<dyn Service>,
     /// Every exported function, with its interface's compatible name.
@@ -155,6 +157,7 @@ impl Served {
         Self {
             id,
             digest: types.digest(),
+            fence: 0,
             types,
             service,
             functions,
@@ -167,6 +170,17 @@ impl Served {
             gates: Gates::default(),
             meter: Meter::new(),
         }
+    }
+
+    /// The same, under a lease.
+    pub(super) fn fenced(mut self, fence: u64) -> Self {
+        self.fence = fence;
+        self
+    }
+
+    /// Whether a caller that knows of this fence means this very one. 0 is for a caller that doesn't know.
+    pub(super) fn is_meant_by(&self, fence: u64) -> bool {
+        self.fence == 0 || fence == 0 || self.fence == fence
     }
 
     /// A place in the queue, or why there is none.
@@ -386,7 +400,7 @@ impl Served {
         }
     }
 
-    fn stopping(&self) -> CallError {
+    pub(super) fn stopping(&self) -> CallError {
         CallError::Stopping {
             component: self.id.clone(),
         }

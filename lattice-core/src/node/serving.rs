@@ -65,7 +65,10 @@ pub(crate) enum Over {
     /// It stays, and the other one is refused.
     Nothing,
     /// It was started by the same keeper: it gets no new calls, and is kept until it is stopped.
-    Kept,
+    Kept {
+        /// The fence of its lease; 0 when it needs none.
+        fence: u64,
+    },
 }
 
 /// A component in service. Dropping it takes the component out of service at once; [`stop`](Self::stop) lets running
@@ -175,7 +178,11 @@ impl Inner {
         if over == Over::Nothing && node.served(&component).is_some() {
             return Err(already());
         }
-        let served = Arc::new(Served::new(component.clone(), service, limits));
+        let fence = match over {
+            Over::Nothing => 0,
+            Over::Kept { fence } => fence,
+        };
+        let served = Arc::new(Served::new(component.clone(), service, limits).fenced(fence));
         let connection = &node.connection;
         connection
             .types

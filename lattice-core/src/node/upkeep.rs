@@ -217,6 +217,7 @@ impl Inner {
                 .map(|served| Served {
                     id: served.id.clone(),
                     digest: served.digest,
+                    fence: served.fence,
                     tallies: tallies.get(&served.id).cloned().unwrap_or_default(),
                 })
                 .collect(),

@@ -63,6 +63,8 @@ pub struct Served {
     pub id: ComponentId,
     /// Its published types.
     pub digest: Digest,
+    /// The fence of the lease that it is served under; 0 when it needs none.
+    pub fence: u64,
     /// Replicas of it that desired state asks for, by generation; none of what a person started.
     #[serde(deserialize_with = "tallies")]
     pub tallies: Vec<Tally>,
@@ -118,8 +120,8 @@ pub struct Goodbye {
 
 impl Body for Beat {
     const KIND: Kind = Kind::Beat;
-    /// An id of one character, with its length, and a digest.
-    const SMALLEST_ELEMENT: usize = 2 + 32 + 1;
+    /// An id of one character, with its length, a digest, no fence and no tallies.
+    const SMALLEST_ELEMENT: usize = 2 + 32 + 1 + 1;
 
     fn check(&self) -> Result<(), EnvelopeError> {
         body::at_most("components", self.components.len(), MAX_COMPONENTS)?;

@@ -114,6 +114,7 @@ pub(crate) fn beat(components: usize) -> Beat {
             Served {
                 id: component("kv"),
                 digest: Digest([0x11; 32]),
+                fence: 300,
                 tallies: vec![Tally {
                     generation: 1,
                     serving: 2,

@@ -44,6 +44,7 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
             components: vec![Served {
                 id: id("callee"),
                 digest: Digest([0; 32]),
+                fence: 0,
                 tallies: Vec::new(),
             }],
         };

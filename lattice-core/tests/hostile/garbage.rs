@@ -121,6 +121,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         components: vec![Served {
             id: id("elsewhere"),
             digest,
+            fence: 0,
             tallies: Vec::new(),
         }],
     };

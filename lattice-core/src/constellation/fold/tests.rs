@@ -186,6 +186,7 @@ fn beat(served: &[u8]) -> Beat {
             .map(|n| Served {
                 id: id(n),
                 digest: Digest([n; 32]),
+                fence: 0,
                 tallies: Vec::new(),
             })
             .collect(),
