@@ -21,11 +21,14 @@ use crate::{
     constellation::{ComponentStatus, Phase},
     name::ComponentId,
     node::Node,
-    place::plan::{self, Generation, Status},
+    place::{
+        Assignment,
+        plan::{self, Generation, Status},
+    },
     wire::Duty,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use task::{Command, Task};
+use task::{Command, Publish, Task};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
@@ -102,6 +105,7 @@ pub struct KeeperState {
 pub struct Keeper {
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<Arc<KeeperState>>,
+    assignment: watch::Receiver<Arc<Assignment>>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -109,12 +113,14 @@ impl Keeper {
     /// Starts to keep this node's share of the desired state, as far as `runtime` can.
     pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: KeeperOptions) -> Self {
         let (commands, inbox) = mpsc::channel(8);
-        let (publish, state) = watch::channel(Arc::default());
         node.inner().set_duty(Duty::Works);
+        let publish = Publish::default();
+        let (state, assignment) = (publish.state.subscribe(), publish.assignment.subscribe());
         let task = Task::new(node.inner().clone(), runtime, options, publish);
         Self {
             commands,
             state,
+            assignment,
             _task: AbortOnDropHandle::new(tokio::spawn(task.run(inbox))),
         }
     }
@@ -127,6 +133,11 @@ impl Keeper {
     /// The same, whenever it changes.
     pub fn follow(&self) -> watch::Receiver<Arc<KeeperState>> {
         self.state.clone()
+    }
+
+    /// Which host runs what, as this one sees it, whenever that changes.
+    pub fn follow_assignment(&self) -> watch::Receiver<Arc<Assignment>> {
+        self.assignment.clone()
     }
 
     /// Hands everything over: others are told to start what runs here, and it ends when they serve it, after half of `within`

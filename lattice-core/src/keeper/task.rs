@@ -13,7 +13,7 @@ use crate::{
     name::{ComponentId, HostId},
     node::Inner,
     place::{
-        self, members,
+        self, Assignment, members,
         members::Members,
         plan::{Action, Event, Generation, Placeable, Reconciler, ReplicaId},
     },
@@ -43,6 +43,13 @@ pub(super) enum Command {
     },
 }
 
+/// Where a keeper tells of itself.
+#[derive(Debug, Default)]
+pub(super) struct Publish {
+    pub(super) state: watch::Sender<Arc<KeeperState>>,
+    pub(super) assignment: watch::Sender<Arc<Assignment>>,
+}
+
 pub(super) struct Task {
     node: Arc<Inner>,
     runtime: Arc<dyn Runtime>,
@@ -55,7 +62,7 @@ pub(super) struct Task {
     jobs: Jobs,
     duties: HashMap<HostId, Duty>,
     reasons: BTreeMap<ComponentId, String>,
-    publish: watch::Sender<Arc<KeeperState>>,
+    publish: Publish,
     leaving: Option<oneshot::Sender<()>>,
     /// What this host writes down in the store.
     writes: JoinSet<()>,
@@ -66,7 +73,7 @@ impl Task {
         node: Arc<Inner>,
         runtime: Arc<dyn Runtime>,
         options: KeeperOptions,
-        publish: watch::Sender<Arc<KeeperState>>,
+        publish: Publish,
     ) -> Self {
         let now = Instant::now();
         let origin = node.origin().clone();
@@ -361,11 +368,19 @@ impl Task {
             is_stale: self.reconciler.is_stale(),
             is_doubled: self.members.is_settled() && !self.members.counts_me(),
         };
-        self.report(&self.publish.borrow(), &state);
-        self.publish.send_if_modified(|published| {
+        self.report(&self.publish.state.borrow(), &state);
+        self.publish.state.send_if_modified(|published| {
             let is_new = **published != state;
             if is_new {
                 *published = Arc::new(state);
+            }
+            is_new
+        });
+        let assignment = self.reconciler.assignment();
+        self.publish.assignment.send_if_modified(|published| {
+            let is_new = !Arc::ptr_eq(published, assignment);
+            if is_new {
+                *published = assignment.clone();
             }
             is_new
         });

@@ -83,6 +83,13 @@ impl HostId {
     }
 }
 
+impl HostId {
+    /// As the target of what is asked of the host itself: hosts and components follow one rule.
+    pub(crate) fn as_component(&self) -> ComponentId {
+        ComponentId(self.0.clone())
+    }
+}
+
 /// Most links have this name: shared, not made anew each time.
 static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(|| LinkName("default".into()));
 

@@ -194,7 +194,7 @@ impl Inner {
         wary: u32,
     ) -> Option<Lane> {
         let id = call.id;
-        let admitted = match self.admit(call, now) {
+        let admitted = match self.admit(call, &line.peer, now) {
             Ok(admitted) => admitted,
             Err(error) => return self.reply(line, id, Err(error)),
         };
@@ -230,12 +230,13 @@ impl Inner {
         }
     }
 
-    fn admit(&self, call: CallEnvelope, now: Instant) -> Result<Admitted, CallError> {
-        let Some(served) = self.served(&call.target) else {
-            return Err(CallError::NotServed {
-                component: call.target,
-            });
-        };
+    fn admit(
+        &self,
+        call: CallEnvelope,
+        sender: &Origin,
+        now: Instant,
+    ) -> Result<Admitted, CallError> {
+        let served = self.called(&call, sender)?;
         if call.hops > MAX_HOPS {
             return Err(CallError::TooManyHops { limit: MAX_HOPS });
         }
@@ -318,7 +319,9 @@ impl Inner {
         let source = match &call.source {
             Source::Component(source) => source,
             Source::Operator => return self.operator_may(&served.id).map(|()| None),
-            _ => return Err(CallError::OperatorDenied),
+            // Whoever may ask was let in by `called`.
+            Source::Host(_) => return Ok(None),
+            Source::Wormhole(_) => return Err(CallError::OperatorDenied),
         };
         let table = self.connection.replica.links();
         let grant = table

@@ -192,7 +192,7 @@ impl Inner {
     }
 
     /// What can be said before it is sent; answers the time at which it was.
-    fn check(&self, call: &Outgoing<'_>) -> Result<Instant, CallError> {
+    pub(super) fn check(&self, call: &Outgoing<'_>) -> Result<Instant, CallError> {
         if call.context.hops > MAX_HOPS {
             return Err(CallError::TooManyHops { limit: MAX_HOPS });
         }
@@ -327,7 +327,7 @@ impl Inner {
         }
     }
 
-    async fn call_there(
+    pub(super) async fn call_there(
         self: &Arc<Self>,
         line: &Arc<Line>,
         call: &Outgoing<'_>,

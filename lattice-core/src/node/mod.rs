@@ -9,6 +9,7 @@ mod bulk;
 mod callee;
 mod caller;
 mod discovery;
+mod errand;
 mod gates;
 mod line;
 mod meter;
@@ -41,7 +42,7 @@ use crate::{
     route::{Resting, RetryBudget},
     wire::{Duty, Lane, Origin, Tally},
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bulk::SmallCalls;
 use foldhash::fast::RandomState;
 use line::Line;
@@ -124,6 +125,8 @@ pub(crate) struct Inner {
     connection: Arc<Connection>,
     pending: Pending,
     served: ArcSwap<HashMap<ComponentId, Arc<Served>, RandomState>>,
+    /// Answers what other hosts ask by themselves.
+    errands: ArcSwapOption<Served>,
     /// The ways to other hosts: read on every call, changed when one comes or goes.
     lines: ArcSwap<Lines>,
     opening: Mutex<()>,
@@ -182,6 +185,7 @@ impl Node {
             announce,
             pending: Pending::new(IN_FLIGHT),
             served: ArcSwap::default(),
+            errands: ArcSwapOption::default(),
             lines: ArcSwap::default(),
             opening: Mutex::default(),
             replies: Mutex::default(),
@@ -414,6 +418,9 @@ impl Inner {
     fn vanish(&self) {
         self.gone.store(true, Ordering::Release);
         self.end.cancel();
+        if let Some(errands) = self.errands.swap(None) {
+            errands.cut_off();
+        }
         for served in self.served.swap(Arc::default()).values() {
             served.cut_off();
         }

@@ -24,7 +24,7 @@ const MAX_ERROR: usize = 16 * 1024;
 /// Both lanes of replies to one caller.
 #[derive(Debug)]
 pub(super) struct ReplyLine {
-    peer: Origin,
+    pub(super) peer: Origin,
     small: Outbox,
     bulk: Outbox,
     /// Calls of that caller that run in tasks of their own.

@@ -38,6 +38,7 @@
 mod cache;
 mod digest;
 mod error;
+pub(crate) mod exchange;
 mod image;
 #[cfg(feature = "oci")]
 mod oci;

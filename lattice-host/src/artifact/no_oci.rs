@@ -47,6 +47,11 @@ impl Oci {
     }
 }
 
+/// Nothing: manifests are for registries.
+pub(super) fn named_by(_: &[u8]) -> Option<Digest> {
+    None
+}
+
 fn off(image: &OciRef) -> RegistryError {
     RegistryError::Off {
         image: image.to_string(),

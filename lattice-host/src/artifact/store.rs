@@ -251,6 +251,11 @@ impl Artifacts {
         }
     }
 
+    /// The largest that is taken.
+    pub(crate) fn max_size(&self) -> ByteSize {
+        self.shared.settings.max_size
+    }
+
     async fn in_time<T>(
         &self,
         image: &ImageRef,

@@ -5,7 +5,15 @@ use super::{
     loader::{Loader, serve_limits},
     placed::{MakeProvider, Placed},
 };
-use crate::{actor::Actor, artifact::Artifacts, engine::Engine, limits::Limits};
+use crate::{
+    actor::Actor,
+    artifact::{
+        Artifacts,
+        exchange::{Exchange, Giver},
+    },
+    engine::Engine,
+    limits::Limits,
+};
 use futures_util::future::try_join_all;
 use lattice_core::{
     Lattice,
@@ -158,15 +166,20 @@ impl HostBuilder {
         match start_all(&host, providers, actors).await {
             Ok(()) => {
                 if let Some(options) = self.placement {
-                    let node = loader.node.clone();
+                    let (node, lattice) = (loader.node.clone(), self.lattice);
+                    let artifacts = self
+                        .artifacts
+                        .unwrap_or_else(|| Artifacts::builder().build());
+                    let exchange =
+                        Exchange::new(node.clone(), lattice.clone(), artifacts.max_size())?;
                     let placed = Placed {
                         loader,
-                        artifacts: self
-                            .artifacts
-                            .unwrap_or_else(|| Artifacts::builder().build()),
+                        artifacts: artifacts.clone(),
+                        exchange,
                         builtins: self.builtins,
                     };
                     let keeper = Keeper::start(&node, Arc::new(placed), options);
+                    Giver::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
                     *host.lock_keeper() = Some(Arc::new(keeper));
                 }
                 Ok(host)

@@ -3,21 +3,31 @@
 use super::loader::{Loader, serve_limits};
 use crate::{
     actor::{Actor, Instances},
-    artifact::{Artifacts, Digest, ImageRef, OciRef},
+    artifact::{
+        Artifact, Artifacts, Digest, FetchError, ImageRef, OciRef,
+        exchange::{Exchange, GetError},
+    },
     limits::{ByteSize, Limits},
 };
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use lattice_core::{
     desired::{Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind},
     keeper::{Job, Prepared, Runtime, RuntimeError, Work},
+    name::ComponentId,
     serve::Service,
 };
 use std::{
     collections::BTreeMap,
     num::{NonZeroU32, NonZeroUsize},
+    pin::pin,
     sync::Arc,
+    time::Duration,
 };
+use tokio::time::timeout;
+
+/// When an image takes longer than this to come from where it is, other hosts are asked for it too.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// Makes a provider of its configuration.
 pub(super) type MakeProvider =
@@ -27,6 +37,8 @@ pub(super) type MakeProvider =
 pub(super) struct Placed {
     pub(super) loader: Loader,
     pub(super) artifacts: Artifacts,
+    /// Where else they may come from.
+    pub(super) exchange: Exchange,
     /// Providers that desired state can ask for by name.
     pub(super) builtins: BTreeMap<String, MakeProvider>,
 }
@@ -56,7 +68,7 @@ impl Placed {
         else {
             return Err(RuntimeError::new("it is no actor"));
         };
-        let bytes = self.bytes(image, *digest).await?;
+        let bytes = self.bytes(&job.component, image, *digest).await?;
         let host = self.loader.node.host_id().as_str();
         let mut actor = Actor::from_bytes(bytes)
             .env("LATTICE_HOST", host)
@@ -109,27 +121,31 @@ impl Placed {
 
     async fn bytes(
         &self,
+        component: &ComponentId,
         image: &Image,
         digest: Option<ImageDigest>,
     ) -> Result<Bytes, RuntimeError> {
         let told = |digest: ImageDigest| Digest::from(*digest.as_bytes());
+        let named = digest.or_else(|| image.digest()).map(told);
         let (image, expected) = match image {
-            Image::File(path) => (ImageRef::File(path.clone()), digest.map(told)),
+            Image::File(path) => (ImageRef::File(path.clone()), named),
             Image::Oci(reference) => {
                 let parsed: OciRef = reference
                     .as_str()
                     .parse()
                     .map_err(|error| RuntimeError::of(&error))?;
                 // The digest in desired state is that of the manifest, as registries count.
-                let pinned =
-                    digest.map_or_else(|| parsed.clone(), |digest| parsed.pinned(told(digest)));
+                let pinned = named.map_or_else(|| parsed.clone(), |digest| parsed.pinned(digest));
                 (ImageRef::Oci(pinned), None)
             }
             Image::Bytes(digest) => {
-                let artifact = self.artifacts.cached(told(*digest)).await;
-                return artifact.map(|artifact| artifact.bytes).ok_or_else(|| {
+                let digest = told(*digest);
+                if let Some(artifact) = self.artifacts.cached(digest).await {
+                    return Ok(artifact.bytes);
+                }
+                return self.get_elsewhere(component, digest).await.map_err(|error| {
                     RuntimeError::new(format!(
-                        "this host does not have the bytes of {digest}; name a file or a registry to get them from"
+                        "this host does not have the bytes of {digest}, and {error}; name a file or a registry to get them from"
                     ))
                 });
             }
@@ -139,8 +155,53 @@ impl Placed {
                 )));
             }
         };
-        let artifact = self.artifacts.fetch(&image, expected).await;
-        Ok(artifact.map_err(|error| RuntimeError::of(&error))?.bytes)
+        let fetched = self.artifacts.fetch(&image, expected);
+        match named {
+            Some(digest) => self.somehow(component, digest, fetched).await,
+            None => fetched
+                .await
+                .map(|artifact| artifact.bytes)
+                .map_err(|error| RuntimeError::of(&error)),
+        }
+    }
+
+    /// From where the image is, or, when that fails or takes long, from another host.
+    async fn somehow(
+        &self,
+        component: &ComponentId,
+        digest: Digest,
+        fetched: impl Future<Output = Result<Artifact, FetchError>>,
+    ) -> Result<Bytes, RuntimeError> {
+        let mut fetched = pin!(fetched);
+        let others = pin!(self.get_elsewhere(component, digest));
+        let (first, second) = match timeout(SLOW, &mut fetched).await {
+            Ok(Ok(artifact)) => return Ok(artifact.bytes),
+            Ok(Err(error)) => (error, others.await),
+            Err(_) => match select(fetched, others).await {
+                Either::Left((Ok(artifact), _)) => return Ok(artifact.bytes),
+                Either::Left((Err(error), others)) => (error, others.await),
+                Either::Right((Ok(bytes), _)) => return Ok(bytes),
+                Either::Right((Err(other), fetched)) => match fetched.await {
+                    Ok(artifact) => return Ok(artifact.bytes),
+                    Err(error) => (error, Err(other)),
+                },
+            },
+        };
+        second.map_err(|other| RuntimeError::new(format!("{first}; {other}")))
+    }
+
+    /// From another host, and into the cache.
+    async fn get_elsewhere(
+        &self,
+        component: &ComponentId,
+        image: Digest,
+    ) -> Result<Bytes, GetError> {
+        let mut last = Bytes::new();
+        for bytes in self.exchange.component(component, image).await? {
+            last = self.artifacts.keep(bytes).await.bytes;
+        }
+        tracing::info!(%component, %image, "its code came from another host");
+        Ok(last)
     }
 }
 

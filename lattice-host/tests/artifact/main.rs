@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cached;
+mod exchange;
 mod fake;
 mod faults;
 mod files;

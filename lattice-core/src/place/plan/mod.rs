@@ -161,7 +161,7 @@ pub struct Reconciler {
     me: HostId,
     desired: Accepted,
     hosts: Option<Vec<Placeable>>,
-    assignment: Assignment,
+    assignment: Arc<Assignment>,
     parts: BTreeMap<ComponentId, Part>,
     owners: HashMap<ReplicaId, ComponentId>,
     bus: BusState,
@@ -229,7 +229,7 @@ impl Reconciler {
             me,
             desired: Accepted::default(),
             hosts: None,
-            assignment: Assignment::default(),
+            assignment: Arc::default(),
             parts: BTreeMap::new(),
             owners: HashMap::new(),
             bus: BusState::Connected,
@@ -295,7 +295,7 @@ impl Reconciler {
     }
 
     /// Which host runs what, as this host sees it.
-    pub fn assignment(&self) -> &Assignment {
+    pub fn assignment(&self) -> &Arc<Assignment> {
         &self.assignment
     }
 
@@ -373,7 +373,7 @@ impl Reconciler {
                 },
             })
             .collect();
-        self.assignment = place(&work, &hosts);
+        self.assignment = Arc::new(place(&work, &hosts));
         for share in self.assignment.of(&self.me) {
             let id = share.component;
             self.parts

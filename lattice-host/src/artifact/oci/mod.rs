@@ -44,6 +44,14 @@ struct Located {
     layer: Layer,
 }
 
+/// The digest that a manifest or an index names.
+pub(super) fn named_by(document: &[u8]) -> Option<Digest> {
+    match Layout::read(document).ok()? {
+        Layout::Image(layer) => Some(layer.digest),
+        Layout::Index(manifest) => Some(manifest),
+    }
+}
+
 impl Oci {
     pub(super) fn new(settings: Arc<Settings>, disk: Disk) -> Self {
         let transfers = Semaphore::new(settings.transfers.get());
