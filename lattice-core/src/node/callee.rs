@@ -24,7 +24,10 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Hosts named in one answer at most: more than a caller can use.
@@ -164,6 +167,7 @@ impl Inner {
 
     fn take_calls(self: &Arc<Self>, frame: &Frame, desk: &mut Desk) {
         let now = Instant::now();
+        self.taken.fetch_add(1, Ordering::Relaxed);
         let line = self.reply_line(frame.sender());
         for envelope in frame.envelopes() {
             let id = envelope_id(&envelope);

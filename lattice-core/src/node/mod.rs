@@ -11,6 +11,7 @@ mod caller;
 mod discovery;
 mod errand;
 mod gates;
+mod leave;
 mod line;
 mod meter;
 mod outbox;
@@ -57,7 +58,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 use tokio::sync::Notify;
 use tokio_util::{
@@ -159,6 +160,8 @@ pub(crate) struct Inner {
     /// Ends the calls that run here when the node vanishes.
     end: CancellationToken,
     refused: AtomicU64,
+    /// Frames of calls that came.
+    taken: AtomicU64,
     statuses: report::Statuses,
 }
 
@@ -211,6 +214,7 @@ impl Node {
             },
             end: CancellationToken::new(),
             refused: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             statuses: report::Statuses::new(),
             connection,
             origin,
@@ -256,31 +260,6 @@ impl Node {
     /// Calls that wait for a reply from another host.
     pub fn in_flight(&self) -> usize {
         self.0.inner.pending.len()
-    }
-
-    /// Says goodbye, takes no new work, and finishes what it has, for at most `grace`. False when some calls were still
-    /// running then.
-    pub async fn leave(&self, grace: Duration) -> bool {
-        let inner = &self.0.inner;
-        inner.leaving.store(true, Ordering::Release);
-        inner.say_goodbye(grace).await;
-        let served: Vec<_> = inner.served.load().values().cloned().collect();
-        for served in &served {
-            served.finish_up();
-        }
-        let all_idle = async {
-            // A call that ends may have been what another component's call waited for: look again.
-            while served.iter().any(|served| served.in_flight() > 0) {
-                futures_util::future::join_all(served.iter().map(|served| served.idle())).await;
-            }
-        };
-        let done = tokio::time::timeout(grace, all_idle).await.is_ok();
-        for served in &served {
-            served.stop();
-        }
-        // What was answered last may still be in an outbox.
-        inner.flush_replies(Duration::from_secs(1)).await;
-        done
     }
 
     /// Vanishes at once and without a word, as a host does that loses power: for tests and demonstrations.
