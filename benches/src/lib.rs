@@ -11,7 +11,7 @@
 //! in flight, and it is measured what becomes of the calls. Its rows go to the same summary.
 //!
 //! Here is what they share: the actors and the native components that are called ([`scene`], [`native`]), the
-//! [`baseline`] that runs the same actors on bare Wasmtime, the processes around them ([`program`], [`server`], [`bare`],
+//! [`baseline`] that runs the same actors on bare Wasmtime, the processes around them ([`program`], [`server`], [`proxy`], [`bare`],
 //! [`process`]), and the [`summary`]. All of them speak the interfaces of `guests/wit`.
 
 pub mod bare;
@@ -20,6 +20,7 @@ pub mod guests;
 pub mod native;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod scene;
 pub mod server;
 pub mod summary;

@@ -61,6 +61,8 @@ fn no_call_hangs_and_none_that_may_run_twice_fails() {
         "fault.kill.idempotent_failed",
         "heal.kill.idempotent_failed",
         "heal.rolling.failed",
+        "heal.bus_down.local_failed",
+        "heal.partition.double_holders",
     ] {
         assert!(rows.ours(name) == 0.0, "{name}\n{table}");
     }
@@ -72,6 +74,8 @@ fn no_call_hangs_and_none_that_may_run_twice_fails() {
         ("heal.kill.typed_ms", 4.0 * 1_000.0),
         ("heal.kill.replicas_s", 4.0 * 5.0),
         ("cold.apply_ms", 4.0 * 150.0),
+        ("heal.bus_down.converged_s", 4.0 * 5.0),
+        ("scale.reconcile_ms", 4.0 * 50.0),
     ] {
         assert!(rows.ours(name) <= most, "{name}\n{table}");
     }

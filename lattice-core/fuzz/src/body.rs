@@ -1,13 +1,13 @@
 use crate::allocation::bounded;
 use bytes::Bytes;
 use lattice_core::wire::{
-    Beat, Body, Discover, Discovered, Goodbye, Kind, Probe, ProbeAck, Report, ReportWanted,
+    Beat, Body, Discover, Discovered, Goodbye, Kind, Probe, ProbeAck, Pulse, Report, ReportWanted,
 };
 use std::fmt::Debug;
 
 /// Any bytes are a body: the first says of which kind.
 pub fn body(input: &[u8]) {
-    const KINDS: [Kind; 8] = [
+    const KINDS: [Kind; 9] = [
         Kind::Beat,
         Kind::Goodbye,
         Kind::Discover,
@@ -16,6 +16,7 @@ pub fn body(input: &[u8]) {
         Kind::ProbeAck,
         Kind::Report,
         Kind::ReportWanted,
+        Kind::Pulse,
     ];
     if let Some((first, rest)) = input.split_first() {
         of_kind(KINDS[usize::from(*first) % KINDS.len()], rest);
@@ -26,6 +27,7 @@ pub(crate) fn of_kind(kind: Kind, envelope: &[u8]) {
     match kind {
         Kind::Beat => decoded::<Beat>(envelope),
         Kind::Goodbye => decoded::<Goodbye>(envelope),
+        Kind::Pulse => decoded::<Pulse>(envelope),
         Kind::Discover => decoded::<Discover>(envelope),
         Kind::Discovered => decoded::<Discovered>(envelope),
         Kind::Probe => decoded::<Probe>(envelope),

@@ -156,25 +156,15 @@ impl Task {
     fn hear(&mut self, heard: &Heard) {
         match heard {
             Heard::Beat(from, beat) => {
-                let event = members::Event::Beat {
-                    from: from.clone(),
-                    interval: beat.interval(),
-                    labels: beat.labels.clone(),
-                };
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
                 let changed = duty != Some(beat.duty);
-                self.take_members(event, changed);
+                self.take_members(sign(from, beat), changed);
                 self.handle(runs(from, beat));
             }
             // Frames of an older boot are refused everywhere, so it never counts again: but people should know of it.
             Heard::OlderBeat(from, _) if !self.members.knows_newer(from) => {}
-            Heard::OlderBeat(from, beat) => {
-                let event = members::Event::Beat {
-                    from: from.clone(),
-                    interval: beat.interval(),
-                    labels: beat.labels.clone(),
-                };
-                self.take_members(event, false);
+            Heard::Alive(from, beat) | Heard::OlderBeat(from, beat) => {
+                self.take_members(sign(from, beat), false);
             }
             Heard::Goodbye(who) => {
                 self.duties.remove(&who.host);
@@ -390,6 +380,15 @@ impl Task {
             // Whoever asked may have gone.
             self.leaving.take().map(|done| done.send(()));
         }
+    }
+}
+
+/// What a beat says of its host's being there.
+fn sign(from: &Origin, beat: &Beat) -> members::Event {
+    members::Event::Beat {
+        from: from.clone(),
+        interval: beat.interval(),
+        labels: beat.labels.clone(),
     }
 }
 

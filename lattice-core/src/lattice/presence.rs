@@ -3,15 +3,16 @@
 use crate::{
     auth::{Auth, BootGuard, Seen},
     bus::{Body as Carried, Bus, BusError, BusState, Message, Subscription},
-    name::ComponentId,
+    name::{ComponentId, HostId},
     node::presence::{Change, Peers, Presence},
     subject::Subjects,
     types::Digest,
-    wire::{Beat, Body as _, Frame, Goodbye, Kind, Origin},
+    wire::{Beat, Body as _, Frame, Goodbye, Kind, Origin, Pulse},
 };
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,6 +26,8 @@ use tokio_util::task::AbortOnDropHandle;
 const WAITING: usize = 4_096;
 /// Changes that a slow follower may be behind before it has to look at everything again.
 const CHANGES: usize = 1_024;
+/// Beats kept of hosts that may be gone.
+const SPARE: usize = 64;
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -32,6 +35,8 @@ const TICK: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub(crate) enum Heard {
     Beat(Origin, Arc<Beat>),
+    /// Whoever sent this beat last is alive, and does something else by now.
+    Alive(Origin, Arc<Beat>),
     /// One of a boot that a later one has taken the place of: two hosts have one id.
     OlderBeat(Origin, Arc<Beat>),
     Goodbye(Origin),
@@ -131,6 +136,16 @@ impl PresenceKeeper {
 }
 
 impl State {
+    fn tell(&self, heard: Heard) {
+        // Nobody may be listening: fine.
+        let _ = self.heard.send(heard);
+    }
+
+    fn beat(&self, from: &Origin, beat: Arc<Beat>, now: Instant) {
+        self.tell(Heard::Beat(from.clone(), beat.clone()));
+        self.apply(|presence| presence.beat(from, Arc::unwrap_or_clone(beat), now));
+    }
+
     fn apply(&self, event: impl FnOnce(&mut Presence) -> Change) {
         let mut presence = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
         let change = event(&mut presence);
@@ -151,18 +166,19 @@ async fn listen(
     mut bus: watch::Receiver<BusState>,
     auth: Auth,
 ) {
-    let mut guard = BootGuard::default();
+    let mut ear = Ear::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             message = beats.next() => {
                 let Some(message) = message else { return };
-                if let Err(reason) = hear(&state, &mut guard, &auth, message) {
+                if let Err(reason) = ear.hear(&state, &auth, message) {
                     tracing::debug!(reason, "refused a beat");
                 }
             }
             _ = tick.tick() => {
+                ear.tidy(&state.peers.load());
                 // While the bus is down it is we who are deaf.
                 if *bus.borrow() == BusState::Connected {
                     state.apply(|presence| presence.tick(Instant::now()));
@@ -180,40 +196,163 @@ async fn listen(
     }
 }
 
-fn hear(state: &State, guard: &mut BootGuard, auth: &Auth, message: Message) -> Result<(), String> {
-    let Carried::Payload(bytes) = message.body else {
-        return Ok(());
-    };
-    let frame = Frame::open(auth, bytes).map_err(|error| error.to_string())?;
-    let now = Instant::now();
-    let seen = guard.see(&frame, now);
-    if frame.target().is_some() || seen == Seen::Before {
-        return Err("it was seen before, or is not for everyone".to_owned());
+/// What the listener remembers of whom it hears.
+#[derive(Debug, Default)]
+struct Ear {
+    guard: BootGuard,
+    /// The last beats, which pulses stand for.
+    last: HashMap<HostId, (Origin, Arc<Beat>)>,
+}
+
+impl Ear {
+    fn hear(&mut self, state: &State, auth: &Auth, message: Message) -> Result<(), String> {
+        let Carried::Payload(bytes) = message.body else {
+            return Ok(());
+        };
+        let frame = Frame::open(auth, bytes).map_err(|error| error.to_string())?;
+        let now = Instant::now();
+        let seen = self.guard.see(&frame, now);
+        if frame.target().is_some() || seen == Seen::Before {
+            return Err("it was seen before, or is not for everyone".to_owned());
+        }
+        let from = frame.sender();
+        for envelope in frame.envelopes() {
+            match frame.kind() {
+                Kind::Beat => {
+                    let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
+                    let beat = Arc::new(beat);
+                    if seen == Seen::OlderBoot {
+                        state.tell(Heard::OlderBeat(from.clone(), beat));
+                        continue;
+                    }
+                    let last = (from.clone(), beat.clone());
+                    self.last.insert(from.host.clone(), last);
+                    state.beat(from, beat, now);
+                }
+                Kind::Pulse => {
+                    let pulse = Pulse::decode(envelope).map_err(|error| error.to_string())?;
+                    self.pulse(state, from, &pulse, now);
+                }
+                Kind::Goodbye => {
+                    Goodbye::decode(envelope).map_err(|error| error.to_string())?;
+                    state.tell(Heard::Goodbye(from.clone()));
+                    state.apply(|presence| presence.goodbye(from, now));
+                }
+                other => return Err(format!("a frame of kind {other:?} among the beats")),
+            }
+        }
+        Ok(())
     }
-    for envelope in frame.envelopes() {
-        match frame.kind() {
-            Kind::Beat => {
-                let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
-                if seen == Seen::OlderBoot {
-                    let _ = state
-                        .heard
-                        .send(Heard::OlderBeat(frame.sender().clone(), Arc::new(beat)));
-                    continue;
-                }
-                if state.heard.receiver_count() > 0 {
-                    let beat = Heard::Beat(frame.sender().clone(), Arc::new(beat.clone()));
-                    // Whoever listened has just gone: fine.
-                    let _ = state.heard.send(beat);
-                }
-                state.apply(|presence| presence.beat(frame.sender(), beat, now));
-            }
-            Kind::Goodbye => {
-                Goodbye::decode(envelope).map_err(|error| error.to_string())?;
-                let _ = state.heard.send(Heard::Goodbye(frame.sender().clone()));
-                state.apply(|presence| presence.goodbye(frame.sender(), now));
-            }
-            other => return Err(format!("a frame of kind {other:?} among the beats")),
+
+    /// Whoever was never heard before joins with its next beat.
+    fn pulse(&self, state: &State, from: &Origin, pulse: &Pulse, now: Instant) {
+        let known = self.last.get(&from.host);
+        let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
+            return;
+        };
+        let (beat, is_same) = pulse.of(last);
+        if is_same {
+            state.beat(from, Arc::new(beat), now);
+        } else {
+            // A beat was missed: it is alive, and what it does is said again soon.
+            state.tell(Heard::Alive(from.clone(), Arc::new(beat.clone())));
+            state.apply(|presence| presence.beat(from, beat, now));
         }
     }
-    Ok(())
+
+    /// Forgets who is gone.
+    fn tidy(&mut self, peers: &Peers) {
+        if self.last.len() > 2 * peers.iter().count() + SPARE {
+            self.last.retain(|_, (origin, _)| peers.contains(origin));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::{Incarnation, Revision},
+        subject::Subject,
+        wire::{Duty, FrameWriter, Served, Versions},
+    };
+    use std::collections::BTreeMap;
+
+    fn beat(sent_ms: u64, components: &[&str]) -> Beat {
+        let served = |id: &&str| Served {
+            id: ComponentId::new(id).expect("an id"),
+            digest: Digest([1; 32]),
+            fence: 0,
+            tallies: Vec::new(),
+        };
+        Beat {
+            sent_ms,
+            interval_ms: 5_000,
+            versions: Versions::OURS,
+            incarnation: Incarnation(1),
+            revision: Revision(sent_ms),
+            labels: BTreeMap::new(),
+            duty: Duty::Works,
+            components: components.iter().map(served).collect(),
+        }
+    }
+
+    fn state() -> State {
+        State {
+            presence: Mutex::default(),
+            peers: ArcSwap::default(),
+            changes: broadcast::Sender::new(CHANGES),
+            heard: broadcast::Sender::new(CHANGES),
+            version: watch::Sender::new(0),
+        }
+    }
+
+    /// One host speaks, and what it says is told.
+    struct Line {
+        state: State,
+        ear: Ear,
+        told: broadcast::Receiver<Heard>,
+        said: u64,
+    }
+
+    impl Line {
+        fn says<B: crate::wire::Body>(&mut self, body: &B) -> String {
+            self.said += 1;
+            let (auth, from) = (Auth::trusting(), HostId::new("h").expect("a host"));
+            let frame = FrameWriter::message(&auth, Origin::new(from, 1), None, self.said, body);
+            let message = Message {
+                subject: Subject::from_wire("beat"),
+                reply: None,
+                body: Carried::Payload(frame.expect("a frame")),
+            };
+            let heard = self.ear.hear(&self.state, &auth, message);
+            heard.expect("it is heard");
+            match self.told.try_recv() {
+                Ok(Heard::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
+                Ok(Heard::Alive(..)) => "alive".to_owned(),
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => "nothing".to_owned(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_pulse_is_the_last_beat_again_or_a_sign_of_life() {
+        let state = state();
+        let mut line = Line {
+            told: state.heard.subscribe(),
+            state,
+            ear: Ear::default(),
+            said: 0,
+        };
+        let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
+        let pulse = |of: &Beat| Pulse::repeats(of, of).expect("the same");
+        assert_eq!(line.says(&pulse(&first)), "nothing");
+        assert_eq!(line.says(&first), "beat of 1");
+        assert_eq!(line.says(&pulse(&first)), "beat of 1");
+        assert_eq!(line.says(&pulse(&second)), "alive");
+        assert_eq!(line.says(&second), "beat of 2");
+        assert_eq!(line.says(&pulse(&second)), "beat of 2");
+        assert_eq!(Pulse::repeats(&first, &second), None);
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     subject::parse_reply,
     wire::{
         Beat, Body as _, Discovered, Duty, EnvelopeError, Goodbye, Kind, Origin, Probe, ProbeAck,
-        ReplyEnvelope, Served, Versions,
+        Pulse, ReplyEnvelope, Served, Versions,
     },
 };
 use bytes::Bytes;
@@ -28,10 +28,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Between two beats, up to [`CROWD`] hosts.
-const BEAT: Duration = Duration::from_secs(1);
-/// More hosts than this beat slower in proportion, so that the traffic each receives stays the same.
-const CROWD: usize = 200;
+/// Pulses between two beats of a host that has nothing new to say.
+const PULSES: u32 = 7;
 /// How soon news (a component more or less, a host that just came) may be told again.
 const NEWS: Duration = Duration::from_millis(50);
 /// Frames of replies taken in before their callers are woken.
@@ -41,28 +39,29 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A way to or from a host that was not used for this long is taken down.
 const UNUSED: Duration = Duration::from_mins(1);
 
-/// Beats once a second, and at once when there is news.
+/// Beats once a second, and at once when there is news. Among many hosts most beats are pulses.
 pub(super) async fn beat(node: Arc<Inner>) {
     let mut known = false;
+    let mut said = Said::default();
     loop {
-        let interval = beat_interval(node.connection.presence.peers().iter().count());
+        let interval = Beat::interval_among(node.connection.presence.peers().iter().count());
         let serving = node.announce == Announce::Always || !node.served.load().is_empty();
         // Once more after the last component is gone, so that nobody looks for it here.
         if (serving || known) && !node.leaving.load(Ordering::Acquire) {
-            node.send_beat(interval).await;
+            node.send_beat(interval, &mut said).await;
             known = serving;
         }
         let due = Instant::now() + interval;
         let soonest = Instant::now() + NEWS;
         tokio::select! {
             () = sleep_until(due) => {}
-            () = node.news.notified() => sleep_until(soonest).await,
+            () = node.news.notified() => {
+                // Somebody may be new, and has heard no beat of ours.
+                said = Said::default();
+                sleep_until(soonest).await;
+            }
         }
     }
-}
-
-fn beat_interval(hosts: usize) -> Duration {
-    BEAT.mul_f64((hosts as f64 / CROWD as f64).max(1.0))
 }
 
 /// Answers arrive: of calls, probes and questions; or the bus says that nobody was there to answer.
@@ -202,7 +201,7 @@ impl Inner {
         found.unwrap_or(Duty::Apart)
     }
 
-    async fn send_beat(&self, interval: Duration) {
+    async fn send_beat(&self, interval: Duration, said: &mut Said) {
         let table = self.connection.replica.links();
         let tallies = self.tallies.load();
         let beat = Beat {
@@ -231,7 +230,11 @@ impl Inner {
         drop(table);
         // Callers on this connection need not wait for the bus to bring it back.
         self.connection.presence.beat(&self.origin, beat.clone());
-        let frame = match self.lone_frame(None, &beat) {
+        let frame = match said.again(beat) {
+            Saying::Beat(beat) => self.lone_frame(None, &*beat),
+            Saying::Pulse(pulse) => self.lone_frame(None, &pulse),
+        };
+        let frame = match frame {
             Ok(frame) => frame,
             Err(error) => {
                 return tracing::error!(%error, "this host serves or says too much to beat");
@@ -388,14 +391,87 @@ impl Inner {
     }
 }
 
+/// What the last beats said.
+#[derive(Debug, Default)]
+struct Said {
+    beat: Option<Arc<Beat>>,
+    pulses: u32,
+}
+
+/// How to say it again.
+#[derive(Debug, PartialEq)]
+enum Saying {
+    Beat(Arc<Beat>),
+    Pulse(Pulse),
+}
+
+impl Said {
+    /// Among few hosts every beat says everything.
+    fn again(&mut self, beat: Beat) -> Saying {
+        let is_crowd = beat.interval() > Beat::interval_among(0);
+        let repeats = self
+            .beat
+            .as_deref()
+            .filter(|_| is_crowd && self.pulses < PULSES)
+            .and_then(|last| Pulse::repeats(last, &beat));
+        if let Some(pulse) = repeats {
+            self.pulses += 1;
+            return Saying::Pulse(pulse);
+        }
+        let beat = Arc::new(beat);
+        self.beat = Some(beat.clone());
+        self.pulses = 0;
+        Saying::Beat(beat)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_crowd_beats_slower() {
-        assert_eq!(beat_interval(0), BEAT);
-        assert_eq!(beat_interval(200), BEAT);
-        assert_eq!(beat_interval(1_000), BEAT * 5);
+        let second = Duration::from_secs(1);
+        assert_eq!(Beat::interval_among(0), second);
+        assert_eq!(Beat::interval_among(200), second);
+        assert_eq!(Beat::interval_among(1_000), second * 5);
+    }
+
+    fn beat(interval: Duration, revision: u64, labels: &[(&str, &str)]) -> Beat {
+        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Beat {
+            sent_ms: revision,
+            interval_ms: interval.as_millis() as u32,
+            versions: Versions::OURS,
+            incarnation: crate::store::Incarnation(1),
+            revision: crate::store::Revision(revision),
+            labels: labels.iter().map(text).collect(),
+            duty: Duty::Works,
+            components: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn in_a_crowd_what_is_the_same_is_said_shortly_and_now_and_then_in_full() {
+        let (mut said, slow) = (Said::default(), Duration::from_secs(5));
+        let mut say = |revision, labels: &[_]| match said.again(beat(slow, revision, labels)) {
+            Saying::Beat(_) => "beat",
+            Saying::Pulse(pulse) if pulse.revision.0 == revision => "pulse",
+            Saying::Pulse(pulse) => panic!("{pulse:?}"),
+        };
+        for round in 0..3 {
+            assert_eq!(say(10 * round, &[]), "beat");
+            for number in 1..=u64::from(PULSES) {
+                assert_eq!(say(10 * round + number, &[]), "pulse");
+            }
+        }
+        assert_eq!(say(90, &[("zone", "eu")]), "beat", "something changed");
+        assert_eq!(say(91, &[("zone", "eu")]), "pulse");
+
+        let mut said = Said::default();
+        for revision in 0..20 {
+            let saying = said.again(beat(Duration::from_secs(1), revision, &[]));
+            assert!(matches!(saying, Saying::Beat(_)), "among few");
+        }
     }
 }

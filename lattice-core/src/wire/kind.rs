@@ -58,6 +58,8 @@ kinds! {
     HostControl = 0x0a, "host-control";
     /// Somebody looks: hosts report at once.
     ReportWanted = 0x0b, "report wanted";
+    /// A host is alive, and as its last beat said.
+    Pulse = 0x0c, "pulse";
     /// A session begins. Reserved.
     Open = 0x20, "open";
     /// A piece of a stream. Reserved.

@@ -39,7 +39,7 @@ pub use function::FunctionKey;
 pub use kind::{Kind, Lane};
 pub use names::Names;
 pub use origin::Origin;
-pub use presence::{Beat, Duty, Goodbye, Served, Tally, Versions};
+pub use presence::{Beat, Duty, Goodbye, Pulse, Served, Tally, Versions};
 pub use reply::ReplyEnvelope;
 pub use report::{ComponentReport, Latency, Report, ReportWanted};
 pub use trace::TraceContext;

@@ -1,4 +1,4 @@
-//! Beat and goodbye: what a host tells everyone about itself.
+//! Beat, pulse and goodbye: what a host tells everyone about itself.
 //!
 //! Bodies as in `body.rs`; the fields of each struct below, in order.
 
@@ -43,6 +43,19 @@ pub struct Beat {
     /// The components that it serves.
     #[serde(deserialize_with = "components")]
     pub components: Vec<Served>,
+}
+
+/// A host's sign of life when nothing has changed, for when there are many hosts: it stands for a beat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// `sent_ms` of the beat that it repeats. Who has not heard that one waits for the next.
+    pub of_ms: u64,
+    /// How long until the next one, in milliseconds.
+    pub interval_ms: u32,
+    /// The life of the store that it sees.
+    pub incarnation: Incarnation,
+    /// The last write of that store that it has seen.
+    pub revision: Revision,
 }
 
 /// Whether a host takes replicas that desired state gives it.
@@ -104,10 +117,49 @@ impl Versions {
     }
 }
 
+/// Between two beats of a host.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Hosts beyond which each beats more slowly, so that all of them together don't beat more often.
+const CROWD: usize = 200;
+
 impl Beat {
+    /// How long to wait between two beats among so many hosts: a second up to 200, then more in proportion.
+    pub fn interval_among(hosts: usize) -> Duration {
+        INTERVAL.mul_f64((hosts as f64 / CROWD as f64).max(1.0))
+    }
+
     /// Time until the next beat.
     pub fn interval(&self) -> Duration {
         Duration::from_millis(u64::from(self.interval_ms))
+    }
+}
+
+impl Pulse {
+    /// The sign of life of whoever sent `beat` last, when nothing of it has changed but what this one says.
+    pub fn repeats(beat: &Beat, now: &Beat) -> Option<Self> {
+        let pulse = Self {
+            of_ms: beat.sent_ms,
+            interval_ms: now.interval_ms,
+            incarnation: now.incarnation,
+            revision: now.revision,
+        };
+        let (stands_for, _) = pulse.of(beat);
+        let now = Beat {
+            sent_ms: beat.sent_ms,
+            ..now.clone()
+        };
+        (stands_for == now).then_some(pulse)
+    }
+
+    /// The beat that it stands for, given the last one that was heard; and whether that is the one that it repeats.
+    pub fn of(&self, last: &Beat) -> (Beat, bool) {
+        let beat = Beat {
+            interval_ms: self.interval_ms,
+            incarnation: self.incarnation,
+            revision: self.revision,
+            ..last.clone()
+        };
+        (beat, last.sent_ms == self.of_ms)
     }
 }
 
@@ -127,6 +179,10 @@ impl Body for Beat {
         body::at_most("components", self.components.len(), MAX_COMPONENTS)?;
         body::at_most("labels", self.labels.len(), MAX_LABELS)
     }
+}
+
+impl Body for Pulse {
+    const KIND: Kind = Kind::Pulse;
 }
 
 impl Body for Goodbye {

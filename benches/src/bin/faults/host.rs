@@ -1,5 +1,6 @@
 //! The other processes: they serve until their standard input ends, which is when the first one ends.
 
+use crate::local::{Answers, LEDGER, Ledger, LocalCalls, ask_ledger};
 use lattice_benches::{
     Failure, bare,
     guests::Guest,
@@ -9,6 +10,7 @@ use lattice_core::{Lattice, auth::LatticeKey};
 use lattice_host::{Actor, Host, Instances};
 use std::{io::BufRead, str::FromStr, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Where the server is.
 pub(crate) const URL: &str = "LATTICE_FAULTS_URL";
@@ -22,6 +24,15 @@ pub(crate) const READY: &str = "ready";
 pub(crate) const SUBJECT: &str = "faults.echo";
 /// What a process is asked to know how many of its tasks are alive.
 pub(crate) const TASKS: &str = "tasks";
+/// A host is asked how many components it serves.
+pub(crate) const COMPONENTS: &str = "components";
+/// A host is told to call what it runs itself, until it is asked how that went.
+pub(crate) const LOCAL: &str = "local";
+pub(crate) const TOLD: &str = "told";
+/// A host is told to ask again and again for what runs once.
+pub(crate) const POLL: &str = "poll";
+/// A host is asked when it answered such questions.
+pub(crate) const HELD: &str = "held";
 
 /// How long a host that ends may hand over and finish.
 const GRACE: Duration = Duration::from_secs(20);
@@ -70,7 +81,11 @@ impl FromStr for Component {
 /// A host of the lattice.
 pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failure> {
     let lattice = connect().await?;
-    let mut host = Host::builder(&lattice).id(id);
+    let answers = Answers::default();
+    let of_ledger = answers.clone();
+    let mut host = Host::builder(&lattice)
+        .id(id)
+        .builtin(LEDGER, move |_| Ok(Ledger::new(&of_ledger)));
     for Component { id, serves } in components {
         let actor = |guest: Guest| Ok::<_, Failure>(Actor::from_file(guest.path()?));
         host = match serves {
@@ -83,9 +98,32 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
     let host = host.start().await?;
     let mut questions = questions();
     println!("{READY}");
+    let (mut calls, mut polls) = (None, Vec::new());
     while let Some(question) = questions.recv().await {
         match question.as_str() {
             TASKS => println!("{}", Handle::current().metrics().num_alive_tasks()),
+            COMPONENTS => {
+                let mine = lattice.peers();
+                let mut mine = mine
+                    .iter()
+                    .filter(|peer| peer.origin == *host.node().origin());
+                println!("{}", mine.next().map_or(0, |peer| peer.components.len()));
+            }
+            LOCAL => {
+                calls = Some(LocalCalls::start(&lattice).await?);
+                println!("{READY}");
+            }
+            TOLD => match calls.take() {
+                Some(calls) => println!("{}", calls.told()?),
+                None => return Err("a host was not told to call".into()),
+            },
+            POLL => {
+                polls.push(AbortOnDropHandle::new(tokio::spawn(ask_ledger(
+                    lattice.clone(),
+                ))));
+                println!("{READY}");
+            }
+            HELD => println!("{}", answers.told()),
             other => return Err(format!("a host has no answer to `{other}`").into()),
         }
     }

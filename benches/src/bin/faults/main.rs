@@ -4,7 +4,8 @@
 //!
 //! | rows | the fault | side by side with |
 //! | --- | --- | --- |
-//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted and updated | none: nothing else does it |
+//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted, updated, and cut off | none: nothing else does it |
+//! | `scale.*` | none: what a thousand hosts cost each other | none |
 //! | `fault.kill.*` | one of two hosts is killed | responders of bare `async-nats` in a queue group |
 //! | `fault.nats.*` | the server is killed, and is back half a second later | requests of bare `async-nats` |
 //! | `fault.slow.*` | a host is stopped, or a component answers nothing | the same calls without it |
@@ -17,12 +18,14 @@ mod caller;
 mod heal;
 mod host;
 mod kill;
+mod local;
 mod memory;
 mod mesh;
 mod nats;
 mod options;
 mod paced;
 mod report;
+mod scale;
 mod slow;
 mod soak;
 mod spin;
@@ -91,6 +94,9 @@ async fn faults(options: Options) -> Result<(), Failure> {
     }
     if options.wants("heal") {
         heal::measure(&options, &mut report).await?;
+    }
+    if options.wants("scale") {
+        scale::measure(&options, &mut report)?;
     }
     if options.wants("memory.growth") {
         memory::measure(&options, &mut report).await?;

@@ -63,17 +63,23 @@ impl Mesh {
 
     /// A host process that serves `components`, as in `callee=echo`.
     pub(crate) async fn host(&self, id: &str, components: &[&str]) -> Result<Program, Failure> {
-        self.process(&[&["host", id], components].concat()).await
+        self.process(&[&["host", id], components].concat(), &self.server.url)
+            .await
+    }
+
+    /// A host process that gets to the server by that address.
+    pub(crate) async fn host_by(&self, id: &str, url: &str) -> Result<Program, Failure> {
+        self.process(&["host", id], url).await
     }
 
     /// A process that answers requests without Lattice.
     pub(crate) async fn responder(&self) -> Result<Program, Failure> {
-        self.process(&["responder"]).await
+        self.process(&["responder"], &self.server.url).await
     }
 
     /// A process that calls.
     pub(crate) async fn caller(&self, kind: &str) -> Result<Program, Failure> {
-        self.process(&["caller", kind]).await
+        self.process(&["caller", kind], &self.server.url).await
     }
 
     /// Waits until that many hosts are known to serve `component`.
@@ -89,11 +95,11 @@ impl Mesh {
         Ok(())
     }
 
-    async fn process(&self, args: &[&str]) -> Result<Program, Failure> {
+    async fn process(&self, args: &[&str], url: &str) -> Result<Program, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(args)
-            .env(URL, &self.server.url)
+            .env(URL, url)
             .env(KEY, self.key.expose_hex().as_str());
         let mut program = Program::start(command.stdout(Stdio::piped()))?;
         match program.first_line().await?.as_str() {

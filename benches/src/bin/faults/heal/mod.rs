@@ -1,4 +1,8 @@
-//! Three hosts keep an app: one is killed, then all are restarted and the app is updated, under 64 calls in flight.
+//! Hosts keep an app: one of three is killed, all are restarted and the app is updated, under 64 calls in flight; then the server
+//! is away, and hosts are cut off from each other.
+
+mod apart;
+mod away;
 
 use crate::{
     kill::Fates,
@@ -23,6 +27,7 @@ const IN_FLIGHT: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(10);
 const BODY: Bytes = Bytes::from_static(&[7; 16]);
 const REPLICAS: usize = 2;
+const TWO: &str = "replicas = 2";
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 /// Half of the calls may run twice.
 const LINKS: [&str; 2] = ["once", "again"];
@@ -42,14 +47,17 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     mesh.link(LINKS[0], ECHO, "callee", &[]).await?;
     mesh.link(LINKS[AGAIN], ECHO, "callee", &["echo"]).await?;
     sleep(SETTLED).await;
-    mesh.lattice.apply(&app(1, &["callee"])?).await?;
+    mesh.lattice.apply(&app(1, &["callee"], TWO)?).await?;
     until(|| serving(&mesh, "callee").len() == REPLICAS).await?;
     sleep(SETTLED).await;
     let echo = async |link| Ok::<_, Failure>(Arc::new(Echo::new(&mesh.lattice, link).await?));
     let ways = [echo(LINKS[0]).await?, echo(LINKS[AGAIN]).await?];
     kill(&mesh, &mut hosts, &ways, options, report).await?;
     roll(&mesh, &mut hosts, &ways, options, report).await?;
-    cold(&mesh, options, report).await
+    cold(&mesh, options, report).await?;
+    drop((hosts, mesh));
+    away::measure(options, report).await?;
+    apart::measure(options, report).await
 }
 
 /// Kills one of the hosts that serve, and brings it back.
@@ -125,7 +133,7 @@ async fn roll(
         until(|| serving(mesh, "callee").len() >= REPLICAS).await?;
         sleep(SETTLED).await;
     }
-    mesh.lattice.apply(&app(2, &["callee"])?).await?;
+    mesh.lattice.apply(&app(2, &["callee"], TWO)?).await?;
     // Two replicas, each of which has to serve for 5 s before the old one goes.
     sleep(Duration::from_secs(options.length.pick(20, 2))).await;
     let records = traffic.stop(Duration::from_secs(2)).await?;
@@ -158,7 +166,7 @@ async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(),
         let id = format!("cold-{round}");
         actors.push(id.clone());
         let ids: Vec<&str> = actors.iter().map(String::as_str).collect();
-        let app = app(2, &ids)?;
+        let app = app(2, &ids, TWO)?;
         let begun = Instant::now();
         mesh.lattice.apply(&app).await?;
         let id = ComponentId::new(&id)?;
@@ -184,14 +192,14 @@ async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(),
     Ok(())
 }
 
-/// An app of echo actors, two replicas each; another version is another generation.
-fn app(version: u32, actors: &[&str]) -> Result<App, Failure> {
+/// An app of echo actors; another version is another generation.
+fn app(version: u32, actors: &[&str], replicas: &str) -> Result<App, Failure> {
     let image = Guest::Callee.path()?;
     let mut text = "name = \"heal\"\n".to_owned();
     for id in actors {
         writeln!(
             text,
-            "[actors.{id}]\nimage = \"file:{}\"\nreplicas = {REPLICAS}\ninstance = \"warm\"\nconfig = {{ version = \"{version}\" }}",
+            "[actors.{id}]\nimage = \"file:{}\"\n{replicas}\ninstance = \"warm\"\nconfig = {{ version = \"{version}\" }}",
             image.display()
         )?;
     }
