@@ -76,6 +76,7 @@ fn no_call_hangs_and_none_that_may_run_twice_fails() {
         ("cold.apply_ms", 4.0 * 150.0),
         ("heal.bus_down.converged_s", 4.0 * 5.0),
         ("scale.reconcile_ms", 4.0 * 50.0),
+        ("scale.beats_kBps", 100.0),
     ] {
         assert!(rows.ours(name) <= most, "{name}\n{table}");
     }

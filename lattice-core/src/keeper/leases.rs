@@ -48,13 +48,23 @@ struct Holder {
     origin: Origin,
 }
 
-/// Until when a lease is surely held.
+/// Until when a lease is surely held, by two clocks: the one that timers follow, and one that goes on while the machine sleeps. Whichever
+/// ends first counts.
 #[derive(Debug, Clone)]
 pub(super) struct Until {
-    start: Instant,
-    /// Milliseconds after the start.
-    end: Arc<AtomicU64>,
+    start: Start,
+    ends: Arc<[AtomicU64; 2]>,
 }
+
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    at: Instant,
+    asleep_too: boot_time::Instant,
+}
+
+/// Milliseconds after the start, by both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Moment([u64; 2]);
 
 /// The leases that this host holds, or tries to get.
 #[derive(Debug)]
@@ -159,23 +169,46 @@ impl Guard {
 
 impl Until {
     fn never() -> Self {
+        let start = Start {
+            at: Instant::now(),
+            asleep_too: boot_time::Instant::now(),
+        };
         Self {
-            start: Instant::now(),
-            end: Arc::default(),
+            start,
+            ends: Arc::default(),
         }
     }
 
-    fn set(&self, end: Instant) {
-        let millis = end.saturating_duration_since(self.start).as_millis();
-        self.end.store(millis as u64, Ordering::Release);
+    fn now(&self) -> Moment {
+        let Start { at, asleep_too } = self.start;
+        Moment([at.elapsed(), asleep_too.elapsed()].map(|elapsed| elapsed.as_millis() as u64))
     }
 
+    /// It ends so long after `moment`.
+    fn set(&self, moment: Moment, after: Duration) {
+        for (end, moment) in self.ends.iter().zip(moment.0) {
+            end.store(moment + after.as_millis() as u64, Ordering::Release);
+        }
+    }
+
+    fn over(&self) {
+        for end in &*self.ends {
+            end.store(0, Ordering::Release);
+        }
+    }
+
+    /// By the clock that timers follow.
     fn end(&self) -> Instant {
-        self.start + Duration::from_millis(self.end.load(Ordering::Acquire))
+        self.start.at + Duration::from_millis(self.ends[0].load(Ordering::Acquire))
     }
 
     fn holds(&self) -> bool {
-        Instant::now() < self.end()
+        let ends = self.ends.iter().map(|end| end.load(Ordering::Acquire));
+        self.now()
+            .0
+            .into_iter()
+            .zip(ends)
+            .all(|(now, end)| now < end)
     }
 }
 
@@ -227,7 +260,7 @@ impl Holding {
 
     /// Writes the lease; its revision, when it is surely ours for a term.
     async fn take(&self, expect: Expect) -> Option<Revision> {
-        let sent = Instant::now();
+        let sent = self.until.now();
         let key = StoreKey::lease(&self.component);
         let store = self.records.store();
         let incarnation = store.incarnation().await.ok()?;
@@ -237,7 +270,7 @@ impl Holding {
         let value = self.records.encode(incarnation, &key, 1, &holder).ok()?;
         match store.lease(key, value, TERM, expect).await {
             Ok(revision) => {
-                self.until.set(sent + TERM - MARGIN);
+                self.until.set(sent, TERM.saturating_sub(MARGIN));
                 Some(revision)
             }
             Err(CommitError::Conflict { .. }) => None,
@@ -268,7 +301,7 @@ impl Holding {
     }
 
     async fn give_back(&self, last: Revision) {
-        self.until.set(self.until.start);
+        self.until.over();
         let key = StoreKey::lease(&self.component);
         let op = Op::delete(key, Expect::At(last));
         if let Err(error) = self.records.store().commit(vec![op]).await {
@@ -277,7 +310,7 @@ impl Holding {
     }
 
     async fn lost(&self) {
-        self.until.set(self.until.start);
+        self.until.over();
         // Nobody listens when the host is gone: then there is nobody to tell.
         let _ = self
             .events

@@ -28,8 +28,6 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Pulses between two beats of a host that has nothing new to say.
-const PULSES: u32 = 7;
 /// How soon news (a component more or less, a host that just came) may be told again.
 const NEWS: Duration = Duration::from_millis(50);
 /// Frames of replies taken in before their callers are woken.
@@ -412,7 +410,7 @@ impl Said {
         let repeats = self
             .beat
             .as_deref()
-            .filter(|_| is_crowd && self.pulses < PULSES)
+            .filter(|_| is_crowd && self.pulses < Pulse::BETWEEN_BEATS)
             .and_then(|last| Pulse::repeats(last, &beat));
         if let Some(pulse) = repeats {
             self.pulses += 1;
@@ -461,7 +459,7 @@ mod tests {
         };
         for round in 0..3 {
             assert_eq!(say(10 * round, &[]), "beat");
-            for number in 1..=u64::from(PULSES) {
+            for number in 1..=u64::from(Pulse::BETWEEN_BEATS) {
                 assert_eq!(say(10 * round + number, &[]), "pulse");
             }
         }

@@ -135,6 +135,9 @@ impl Beat {
 }
 
 impl Pulse {
+    /// How many may stand for one beat before it is sent again.
+    pub const BETWEEN_BEATS: u32 = 7;
+
     /// The sign of life of whoever sent `beat` last, when nothing of it has changed but what this one says.
     pub fn repeats(beat: &Beat, now: &Beat) -> Option<Self> {
         let pulse = Self {

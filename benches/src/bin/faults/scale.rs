@@ -4,6 +4,7 @@ use crate::{
     options::Options,
     report::{Bar, Report, note},
 };
+use bytes::Bytes;
 use lattice_benches::{Failure, summary::Row};
 use lattice_core::{
     auth::{Auth, LatticeKey},
@@ -15,7 +16,7 @@ use lattice_core::{
     },
     store::{Incarnation, Revision},
     types::Digest,
-    wire::{self, Beat, FrameWriter, Origin, Served, Versions},
+    wire::{self, Beat, FrameWriter, Origin, Pulse, Served, Versions},
 };
 use std::{
     collections::BTreeMap,
@@ -107,7 +108,8 @@ impl Fleet {
         Ok(took)
     }
 
-    /// Bytes of beats that each host hears in a second: those of all. Reports go to those who look at the constellation only.
+    /// Bytes of beats and pulses that each host hears in a second: those of all. Reports go to those who look at the constellation
+    /// only.
     fn beats(&self) -> Result<f64, Failure> {
         let me = self.hosts[0].host.clone();
         let mut reconciler = Reconciler::new(me, 1);
@@ -116,19 +118,32 @@ impl Fleet {
         reconciler.handle(Event::Hosts(self.hosts.clone()), now);
         let auth = Auth::keyed(&LatticeName::new("scale")?, &LatticeKey::generate());
         let interval = Beat::interval_among(HOSTS);
-        let mut bytes = 0;
+        let (mut beats, mut pulses) = (0, 0);
         for host in &self.hosts {
             let shares = reconciler.assignment().of(&host.host);
             let beat = beat(host, shares.map(|share| share.component), interval);
             let origin = Origin::new(host.host.clone(), micros());
-            bytes += FrameWriter::message(&auth, origin, None, 86_400, &beat)?.len();
+            let pulse = Pulse::repeats(&beat, &beat).ok_or("a beat repeats itself")?;
+            let size = |frame: Result<Bytes, _>| frame.map(|frame| frame.len());
+            beats += size(FrameWriter::message(
+                &auth,
+                origin.clone(),
+                None,
+                86_400,
+                &beat,
+            ))?;
+            pulses += size(FrameWriter::message(&auth, origin, None, 86_400, &pulse))?;
         }
         note(&format!(
-            "scale: a beat has {} bytes, and comes every {} s",
-            bytes / HOSTS,
-            interval.as_secs_f64()
+            "scale: a beat has {} bytes, a pulse {}; one of them every {} s, and a beat after {} pulses",
+            beats / HOSTS,
+            pulses / HOSTS,
+            interval.as_secs_f64(),
+            Pulse::BETWEEN_BEATS
         ));
-        Ok(bytes as f64 / interval.as_secs_f64())
+        let between = f64::from(Pulse::BETWEEN_BEATS);
+        let mean = (beats as f64 + between * pulses as f64) / (1.0 + between);
+        Ok(mean / interval.as_secs_f64())
     }
 }
 
