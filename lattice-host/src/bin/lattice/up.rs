@@ -24,6 +24,9 @@ pub(crate) struct Up {
     /// Folder in which fetched components are kept
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
+    /// File for the last snapshot of the store: the host starts from it while the server is away
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    snapshot: Option<PathBuf>,
     /// How long calls may finish in when the host is told to stop, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -39,7 +42,7 @@ impl Up {
         let mut stop = Stop::listen()
             .map_err(|error| Failure::failed("signals can't be listened for", &error))?;
         let artifacts = self.registries.artifacts(self.cache);
-        let lattice = options.open_or_in_memory().await?;
+        let lattice = options.open_for_host(self.snapshot.as_deref()).await?;
         let mut builder = Host::builder(&lattice).artifacts(artifacts.clone());
         if let Some(id) = &self.id {
             builder = builder.id(id);
