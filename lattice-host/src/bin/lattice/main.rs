@@ -4,13 +4,18 @@ mod app;
 mod call;
 mod failure;
 mod get;
+mod inspect;
 mod key;
 mod link;
 mod options;
 mod output;
+mod pull;
+mod push;
+mod registry;
 mod see;
 mod suggest;
 mod up;
+mod watch;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -63,6 +68,14 @@ enum Command {
     Link(link::LinkCommand),
     /// Calls a function of a component
     Call(call::Call),
+    /// Shows what a component is made of, and what it needs
+    Inspect(inspect::Inspect),
+    /// Puts a component into a registry
+    Push(push::Push),
+    /// Fetches a component from a registry
+    Pull(pull::Pull),
+    /// Tells every change of the constellation
+    Watch(watch::Watch),
     /// Draws the constellation
     Graph(see::Graph),
     /// Says why something runs or does not, and what to do next
@@ -116,6 +129,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Get(get) => get.run(lattice).await,
         Command::Link(link) => link.run(lattice).await,
         Command::Call(call) => call.run(lattice).await,
+        Command::Inspect(inspect) => inspect.run().await,
+        Command::Push(push) => push.run().await,
+        Command::Pull(pull) => pull.run().await,
+        Command::Watch(watch) => watch.run(lattice).await,
         Command::Graph(graph) => graph.run(lattice).await,
         Command::Explain(explain) => explain.run(lattice).await,
         Command::Completions { shell } => {

@@ -1,10 +1,6 @@
 //! `lattice up`.
 
-use crate::{
-    app::{Registries, apply},
-    failure::Failure,
-    options::LatticeOptions,
-};
+use crate::{app::apply, failure::Failure, options::LatticeOptions, registry::Registries};
 use clap::Args;
 use lattice_core::app::App;
 use lattice_host::Host;
@@ -41,7 +37,7 @@ impl Up {
         // Before anything is there that would have to be stopped.
         let mut stop = Stop::listen()
             .map_err(|error| Failure::failed("signals can't be listened for", &error))?;
-        let artifacts = self.registries.artifacts(self.cache);
+        let artifacts = self.registries.artifacts(self.cache)?;
         let lattice = options.open_for_host(self.snapshot.as_deref()).await?;
         let mut builder = Host::builder(&lattice).artifacts(artifacts.clone());
         if let Some(id) = &self.id {
