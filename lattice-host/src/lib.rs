@@ -80,6 +80,7 @@ mod limits;
 mod transcode;
 
 pub use actor::{Actor, ActorError, Found, Instances};
+pub use builtin::Import;
 pub use engine::{Engine, EngineBuilder, EngineError};
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};

@@ -28,7 +28,7 @@ use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
 };
-use wit_component::DecodedWasm;
+use wit_component::{DecodedWasm, Output as _, WitPrinter};
 use wit_parser::{
     InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldId, WorldItem, WorldKey,
 };
@@ -89,6 +89,35 @@ impl Described {
     pub fn imports(&self) -> impl Iterator<Item = &WorldKey> {
         self.resolve.worlds[self.world].imports.keys()
     }
+
+    /// The WIT text of an interface that it exports or imports; `None` for a function or type outside of any.
+    ///
+    /// # Errors
+    /// [`BinaryError::Unencodable`].
+    pub fn text(&self, key: &WorldKey) -> Result<Option<String>, BinaryError> {
+        let world = &self.resolve.worlds[self.world];
+        let item = world.exports.get(key).or_else(|| world.imports.get(key));
+        let Some(WorldItem::Interface { id, .. }) = item else {
+            return Ok(None);
+        };
+        let interface = &self.resolve.interfaces[*id];
+        let name = match (key, &interface.name) {
+            (WorldKey::Name(name), _) | (WorldKey::Interface(_), Some(name)) => name,
+            (WorldKey::Interface(_), None) => return Ok(None),
+        };
+        let print = || {
+            let mut printer = WitPrinter::default();
+            let printed = printer.print_interface_outer(&self.resolve, *id, name);
+            printer.output.indent_start();
+            let printed = printed.and_then(|()| printer.print_interface(&self.resolve, *id));
+            printer.output.indent_end();
+            printed.map(|()| printer.output.to_string())
+        };
+        // Its errors are no standard ones.
+        guarded(|| print().map_err(|error| format!("{error:#}")))
+            .map(Some)
+            .map_err(|reason| BinaryError::Unencodable { reason })
+    }
 }
 
 /// Encodes a world, with those of its imported interfaces for whose names (`ns:pkg/iface@version`) `keep` holds, and those
@@ -125,6 +154,19 @@ pub fn of_world(
 pub fn of_component(component: &[u8], keep: impl Fn(&str) -> bool) -> Result<Vec<u8>, BinaryError> {
     match decoded(component)? {
         DecodedWasm::Component(resolve, world) => of_world(&resolve, world, keep),
+        DecodedWasm::WitPackage(..) => Err(BinaryError::Malformed {
+            reason: "this is a WIT package and no component".to_owned(),
+        }),
+    }
+}
+
+/// Finds the WIT of a component, with all that it imports. The bytes may be from anybody.
+///
+/// # Errors
+/// [`BinaryError::Malformed`].
+pub fn describe(component: &[u8]) -> Result<Described, BinaryError> {
+    match decoded(component)? {
+        DecodedWasm::Component(resolve, world) => Ok(Described { resolve, world }),
         DecodedWasm::WitPackage(..) => Err(BinaryError::Malformed {
             reason: "this is a WIT package and no component".to_owned(),
         }),

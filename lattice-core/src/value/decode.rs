@@ -8,12 +8,21 @@ use super::{
     read::{Reader, Refusal, Result, zigzag},
 };
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
+use std::marker::PhantomData;
 
 /// The value at the front of what `reader` has, and how many bytes follow it.
-pub(super) fn prefix<T: DeserializeOwned>(
-    mut reader: Reader<'_>,
-) -> Result<(T, usize), ValueError> {
-    let value = T::deserialize(&mut reader).map_err(|Refusal(error)| *error)?;
+pub(super) fn prefix<T: DeserializeOwned>(reader: Reader<'_>) -> Result<(T, usize), ValueError> {
+    prefix_seed(PhantomData, reader)
+}
+
+/// The same for a type that the seed knows.
+pub(super) fn prefix_seed<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    mut reader: Reader<'de>,
+) -> Result<(S::Value, usize), ValueError> {
+    let value = seed
+        .deserialize(&mut reader)
+        .map_err(|Refusal(error)| *error)?;
     Ok((value, reader.left()))
 }
 

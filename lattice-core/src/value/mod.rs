@@ -41,7 +41,10 @@ pub use error::ValueError;
 
 use bytes::{Bytes, BytesMut};
 use read::Reader;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, DeserializeSeed},
+};
 
 /// What travels beside a value and not in its bytes: streams and handles, once they exist. Empty until then.
 #[derive(Debug, Default)]
@@ -116,6 +119,20 @@ pub fn to_bytes<T: Encode + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
 /// [`ValueError`].
 pub fn from_bytes<T: Decode>(bytes: &Bytes) -> Result<T, ValueError> {
     T::decode(&mut Channels::none(), bytes)
+}
+
+/// Decodes a value that is all of `bytes` and whose type is known only at run time: `seed` knows it.
+///
+/// # Errors
+/// [`ValueError`].
+pub fn from_bytes_seed<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    bytes: &'de [u8],
+) -> Result<S::Value, ValueError> {
+    match decode::prefix_seed(seed, Reader::new(bytes))? {
+        (value, 0) => Ok(value),
+        (_, count) => Err(ValueError::TrailingBytes { count }),
+    }
 }
 
 /// Appends the encoded value to `buf`.

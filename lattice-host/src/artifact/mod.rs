@@ -56,4 +56,4 @@ pub use error::{FetchError, PushError, RegistryError};
 pub use image::{ImageRef, ImageRefError, OciRef};
 pub use settings::{ArtifactsBuilder, Credentials, Tags};
 pub use store::{Artifact, Artifacts, Inspection, Origin, Progress, Resolved};
-pub use wasm::{Names, WasmKind};
+pub use wasm::{Names, WasmKind, producers};

@@ -1,6 +1,7 @@
 //! What can be told of a WebAssembly binary without compiling it.
 
-use wasmparser::{Encoding, Parser, Payload};
+use std::collections::{BTreeMap, BTreeSet};
+use wasmparser::{Encoding, KnownCustom, Parser, Payload};
 
 const MAGIC: &[u8] = b"\0asm";
 /// Version and layer, which follow the magic number in a component.
@@ -28,7 +29,10 @@ pub struct Names {
 
 impl WasmKind {
     /// Of these bytes, by how they begin; or what they look like instead.
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, &'static str> {
+    ///
+    /// # Errors
+    /// What they look like, as words that follow "is".
+    pub fn of(bytes: &[u8]) -> Result<Self, &'static str> {
         match bytes.strip_prefix(MAGIC) {
             Some(rest) if rest.starts_with(COMPONENT) => Ok(Self::Component),
             Some(_) => Ok(Self::Module),
@@ -73,6 +77,35 @@ impl Names {
     }
 }
 
+/// Longest name or version of a tool in bytes, and most of them: whoever built a binary may have written anything there.
+const MAX_TOOL: usize = 128;
+const MAX_TOOLS: usize = 64;
+
+/// What made a binary and everything in it: by field (`language`, `processed-by`, …), tools with their versions. Empty when it
+/// does not say, or can't be read to the end.
+pub fn producers(bytes: &[u8]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let Ok(Payload::CustomSection(section)) = payload else {
+            continue;
+        };
+        let KnownCustom::Producers(fields) = section.as_known() else {
+            continue;
+        };
+        for field in fields.into_iter().flatten() {
+            for tool in field.values.into_iter().flatten() {
+                let text = format!("{} {}", tool.name, tool.version);
+                let tools: usize = found.values().map(BTreeSet::len).sum();
+                if tools < MAX_TOOLS && text.len() + field.name.len() <= MAX_TOOL {
+                    let field = found.entry(field.name.to_owned()).or_default();
+                    field.insert(text.trim_end().to_owned());
+                }
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
@@ -103,6 +136,19 @@ mod tests {
         let bytes = wat::parse_str(r#"(module (func (export "f")))"#).unwrap();
         assert_eq!(WasmKind::of(&bytes), Ok(WasmKind::Module));
         assert_eq!(Names::of(&bytes), Some(Names::default()));
+    }
+
+    #[test]
+    fn what_made_it() {
+        let bytes = wat::parse_str(
+            r#"(component (core module (@producers (language "Rust" "2024") (processed-by "rustc" "1.95.0"))))"#,
+        );
+        let made = producers(&bytes.unwrap());
+        assert!(made["language"].contains("Rust 2024"), "{made:?}");
+        assert!(made["processed-by"].contains("rustc 1.95.0"), "{made:?}");
+        assert!(producers(b"\0asm\x01").is_empty());
+        let garbage = wat::parse_str(r#"(module (@custom "producers" "\ff\ff\ff\ff\0f"))"#);
+        assert!(producers(&garbage.unwrap()).is_empty());
     }
 
     #[test]

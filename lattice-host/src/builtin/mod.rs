@@ -20,6 +20,32 @@ pub(crate) use wasi::{Wasi, linker};
 
 use lattice_core::name::InterfaceName;
 
+/// Who answers what an actor imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Import {
+    /// Its host does, without a link.
+    BuiltIn,
+    /// The target of a link does.
+    Linked,
+    /// Nobody does: only a host could, and this build of it does not.
+    Missing {
+        /// What to do about it.
+        advice: &'static str,
+    },
+}
+
+impl Import {
+    /// Of the interface with this name, `ns:pkg/iface@version`.
+    pub fn of(interface: &str) -> Self {
+        match missing(interface) {
+            Some(advice) => Self::Missing { advice },
+            None if serves(interface) => Self::BuiltIn,
+            None => Self::Linked,
+        }
+    }
+}
+
 /// Packages that are served by the WASI implementation.
 const WASI: [&str; 6] = [
     "wasi:cli",
@@ -91,5 +117,13 @@ mod tests {
         assert!(serves("wasi:cli/environment@0.2.6"));
         assert!(!serves("lattice:keyvalue/store@0.1.0"));
         assert!(!serves("no interface"));
+        for (import, answered) in [
+            ("wasi:cli/environment@0.2.6", Import::BuiltIn),
+            ("lattice:keyvalue/store@0.1.0", Import::Linked),
+        ] {
+            assert_eq!(Import::of(import), answered, "{import}");
+        }
+        let old = Import::of("wasi:clocks/wall-clock@0.1.0");
+        assert!(matches!(old, Import::Missing { .. }), "{old:?}");
     }
 }

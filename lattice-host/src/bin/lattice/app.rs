@@ -4,6 +4,7 @@ use crate::{
     failure::Failure,
     options::{LatticeOptions, hear_hosts},
     output::{Format, print},
+    registry::{Registries, spinner},
 };
 use clap::Args;
 use lattice_core::{Lattice, app, app::App, desired::ImageDigest, name::AppName};
@@ -33,14 +34,6 @@ pub(crate) struct Manifest {
     output: Format,
 }
 
-/// How registries are reached.
-#[derive(Debug, Args)]
-pub(crate) struct Registries {
-    /// A registry that speaks plain HTTP, as `localhost:5000`; once for each
-    #[arg(long, value_name = "HOST:PORT")]
-    plain_http: Vec<String>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// The app's name
@@ -60,7 +53,7 @@ impl Plan {
         // What can be told without the lattice comes first.
         let app = App::load(&file)?;
         let lattice = options.open().await?;
-        let app = pinned(app, &registries.artifacts(None)).await?;
+        let app = pinned(app, &registries.artifacts(None)?).await?;
         hear_hosts(&lattice).await;
         show(&lattice.plan(&app).await?, output)
     }
@@ -76,7 +69,7 @@ impl Apply {
         let app = App::load(&file)?;
         let lattice = options.open().await?;
         hear_hosts(&lattice).await;
-        let plan = apply(&lattice, app, &registries.artifacts(None)).await?;
+        let plan = apply(&lattice, app, &registries.artifacts(None)?).await?;
         show(&plan, output)
     }
 }
@@ -86,20 +79,6 @@ impl Delete {
         let app = AppName::new(&self.app).map_err(|error| Failure::Usage(error.to_string()))?;
         let lattice = options.open().await?;
         show(&lattice.delete_app(&app).await?.plan, self.output)
-    }
-}
-
-impl Registries {
-    /// With the credentials that `docker login` left, and a cache if there is a folder for one.
-    pub(crate) fn artifacts(&self, cache: Option<PathBuf>) -> Artifacts {
-        let mut builder = Artifacts::builder().docker_config();
-        for registry in &self.plain_http {
-            builder = builder.plain_http(registry);
-        }
-        match cache {
-            Some(folder) => builder.cache(folder).build(),
-            None => builder.build(),
-        }
     }
 }
 
@@ -120,10 +99,11 @@ async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
             .as_str()
             .parse()
             .map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
-        let resolved = artifacts
-            .resolve(&ImageRef::Oci(image))
-            .await
-            .map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
+        let spinner = spinner(&format!("resolving {reference}"));
+        let resolved = artifacts.resolve(&ImageRef::Oci(image)).await;
+        spinner.finish_and_clear();
+        let resolved =
+            resolved.map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
         // Desired state counts as registries do: by the digest of the manifest.
         if let ImageRef::Oci(pinned) = &resolved.image
             && let Some(manifest) = pinned.digest()

@@ -3,6 +3,7 @@
 use lattice_core::{
     ConnectError,
     app::{ApplyError, LoadError, PlanError},
+    call::{CallError, Ran},
     link::{DeleteError, LinkError},
 };
 use std::{error::Error, fmt, process::ExitCode};
@@ -22,6 +23,18 @@ pub(crate) enum Failure {
     /// The lattice can't be reached.
     #[error("{0}")]
     Unreachable(String),
+    /// The function that was called answered `err(...)`, which has been printed.
+    #[error("the function answered with an error")]
+    AnsweredErr,
+    /// A call failed, and the function did not run.
+    #[error("{0}")]
+    NotRun(String),
+    /// A call failed, and the function may have run.
+    #[error("{0}")]
+    MayHaveRun(String),
+    /// The function ran, and failed.
+    #[error("{0}")]
+    RanAndFailed(String),
 }
 
 impl Failure {
@@ -40,6 +53,10 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Unreachable(_) => 4,
+            Self::AnsweredErr => 5,
+            Self::NotRun(_) => 6,
+            Self::MayHaveRun(_) => 7,
+            Self::RanAndFailed(_) => 8,
         }
     }
 }
@@ -120,6 +137,17 @@ impl From<LinkError> for Failure {
             LinkError::Misfit(_) | LinkError::Changed { .. } => Self::Refused(text),
             LinkError::Types(_) => Self::Unreachable(text),
             _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let text = chain(&error);
+        match error.ran() {
+            Ran::No => Self::NotRun(text),
+            Ran::Maybe => Self::MayHaveRun(text),
+            Ran::Yes => Self::RanAndFailed(text),
         }
     }
 }

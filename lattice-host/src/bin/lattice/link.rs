@@ -8,7 +8,8 @@ use crate::{
 };
 use clap::{Args, Subcommand, ValueEnum};
 use lattice_core::{
-    link::{Link, Locality},
+    Lattice,
+    link::{Link, LinkKey, Locality},
     name::NameError,
 };
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ pub(crate) enum LinkCommand {
     Add(Add),
     /// Takes a link away
     #[command(visible_alias = "remove")]
-    Rm(Which),
+    Rm(Rm),
     /// Lists all links
     List {
         /// How to print it
@@ -38,6 +39,15 @@ pub(crate) struct Which {
     /// The link's name, for a source with several targets for one interface
     #[arg(long, default_value = "default")]
     name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    #[command(flatten)]
+    which: Which,
+    /// Also when an app owns it, which then lacks it until it is applied again
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +71,9 @@ pub(crate) struct Add {
     /// Takes the place of the link that is there
     #[arg(long)]
     replace: bool,
+    /// Also when an app owns it, which makes it its own again when it is applied
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -78,16 +91,7 @@ impl LinkCommand {
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         match self {
             Self::Add(add) => add.run(options).await,
-            Self::Rm(which) => {
-                // The target is no part of what tells a link from another.
-                let key = which
-                    .link(&which.source)
-                    .map_err(|error| wrong(&error))?
-                    .key();
-                let lattice = options.open().await?;
-                lattice.links().delete(&key).await?;
-                print(&format!("link {key} is gone\n"))
-            }
+            Self::Rm(rm) => rm.run(options).await,
             Self::List { output } => {
                 let lattice = options.open().await?;
                 let (headings, rows) = links(&lattice);
@@ -103,10 +107,34 @@ impl Which {
     }
 }
 
+impl Rm {
+    async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let which = &self.which;
+        // The target is no part of what tells a link from another.
+        let link = which.link(&which.source).map_err(|error| wrong(&error))?;
+        let key = link.key();
+        let lattice = options.open().await?;
+        refuse_owned(&lattice, &key, self.force)?;
+        lattice.links().delete(&key).await?;
+        print(&format!("link {key} is gone\n"))
+    }
+}
+
+/// What an app owns is changed in its manifest, or the next one who applies it undoes the change.
+fn refuse_owned(lattice: &Lattice, key: &LinkKey, force: bool) -> Result<(), Failure> {
+    match lattice.desired().link_owner(key) {
+        Some(app) if !force => Err(Failure::Refused(format!(
+            "app `{app}` owns link {key}; change its manifest and apply that, or say --force"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl Add {
     async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         let link = self.link()?;
         let lattice = options.open().await?;
+        refuse_owned(&lattice, &link.key(), self.force)?;
         let links = lattice.links();
         let entry = if self.replace {
             links.replace(link).await?

@@ -1,14 +1,21 @@
 //! The `lattice` command: hosts, apps and links of a lattice from a terminal.
 
 mod app;
+mod call;
 mod failure;
 mod get;
+mod inspect;
 mod key;
 mod link;
 mod options;
 mod output;
+mod pull;
+mod push;
+mod registry;
 mod see;
+mod suggest;
 mod up;
+mod watch;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -24,6 +31,10 @@ const EXIT_CODES: &str = "Exit codes:
   2  the command line is wrong
   3  refused: the manifest has problems, or what is asked for conflicts with what there is
   4  the lattice can't be reached
+  5  `call`: the function answered `err(...)`
+  6  `call`: the call failed, and the function did not run
+  7  `call`: the call failed, and the function may have run
+  8  `call`: the function ran, and failed
 
 Results go to stdout, everything else to stderr. RUST_LOG sets what is logged.";
 
@@ -55,6 +66,16 @@ enum Command {
     /// Adds, removes and lists links
     #[command(subcommand)]
     Link(link::LinkCommand),
+    /// Calls a function of a component
+    Call(call::Call),
+    /// Shows what a component is made of, and what it needs
+    Inspect(inspect::Inspect),
+    /// Puts a component into a registry
+    Push(push::Push),
+    /// Fetches a component from a registry
+    Pull(pull::Pull),
+    /// Tells every change of the constellation
+    Watch(watch::Watch),
     /// Draws the constellation
     Graph(see::Graph),
     /// Says why something runs or does not, and what to do next
@@ -107,6 +128,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Delete(delete) => delete.run(lattice).await,
         Command::Get(get) => get.run(lattice).await,
         Command::Link(link) => link.run(lattice).await,
+        Command::Call(call) => call.run(lattice).await,
+        Command::Inspect(inspect) => inspect.run().await,
+        Command::Push(push) => push.run().await,
+        Command::Pull(pull) => pull.run().await,
+        Command::Watch(watch) => watch.run(lattice).await,
         Command::Graph(graph) => graph.run(lattice).await,
         Command::Explain(explain) => explain.run(lattice).await,
         Command::Completions { shell } => {

@@ -3,14 +3,16 @@
 use crate::failure::{Failure, chain};
 use clap::Args;
 use lattice_core::{Connect, Lattice, auth::LatticeKey, nats::NatsOptions};
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Where the key is when no file is named.
 const KEY: &str = "LATTICE_KEY";
 /// Where the servers are when none are named.
 const NATS: &str = "LATTICE_NATS";
-/// Every host of a lattice of up to 200 has spoken once by then: they do so each second.
-const LISTEN: Duration = Duration::from_millis(1_500);
 
 /// Common options.
 #[derive(Debug, Args)]
@@ -47,11 +49,16 @@ impl LatticeOptions {
         }
     }
 
-    /// The same for a host, which brings along a lattice in memory when no other is named.
-    pub(crate) async fn open_or_in_memory(&self) -> Result<Lattice, Failure> {
+    /// The same for a host, which brings along a lattice in memory when no other is named, and may keep the last snapshot
+    /// of the store in a file.
+    pub(crate) async fn open_for_host(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
         let connect = match self.place()? {
             Some(connect) => connect,
             None => Lattice::in_memory(&self.lattice),
+        };
+        let connect = match snapshot {
+            Some(path) => connect.snapshot(path),
+            None => connect,
         };
         Ok(self.keyed(connect)?.await?)
     }
@@ -99,6 +106,36 @@ impl LatticeOptions {
 /// Waits until the hosts that are there have been heard. A process that has just joined knows none.
 pub(crate) async fn hear_hosts(lattice: &Lattice) {
     if !lattice.is_in_process() {
-        tokio::time::sleep(LISTEN).await;
+        lattice.constellation().settled().await;
+    }
+}
+
+/// Reads `500ms`, `2s`, `1m` or `1h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write it as `500ms`, `2s`, `1m` or `1h`");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let number: u32 = digits.parse().map_err(|_| wrong())?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number.into())),
+        "s" => Ok(Duration::from_secs(number.into())),
+        "m" => Ok(Duration::from_secs(u64::from(number) * 60)),
+        "h" => Ok(Duration::from_secs(u64::from(number) * 3_600)),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in [("500ms", 0.5), ("2s", 2.0), ("3m", 180.0), ("1h", 3_600.0)] {
+            let time = duration(text).expect(text);
+            assert!((time.as_secs_f64() - seconds).abs() < 1e-9, "{text}");
+        }
+        for text in ["", "2", "s", "-1s", "1.5s", "2d", "99999999999s", "2 s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }

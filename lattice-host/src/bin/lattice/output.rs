@@ -2,7 +2,10 @@
 
 use crate::failure::Failure;
 use clap::ValueEnum;
-use std::io::{self, ErrorKind, Write as _};
+use std::{
+    env,
+    io::{self, ErrorKind, IsTerminal as _, Write as _},
+};
 
 /// How a list is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -25,6 +28,45 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// A colour of a line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Colour {
+    Red,
+    Green,
+    Yellow,
+}
+
+/// Whether lines have colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Coloured,
+    Plain,
+}
+
+impl Paint {
+    /// On a terminal, unless `NO_COLOR` is set.
+    pub(crate) fn for_stdout() -> Self {
+        let is_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if io::stdout().is_terminal() && !is_unwanted {
+            Self::Coloured
+        } else {
+            Self::Plain
+        }
+    }
+
+    pub(crate) fn paint(self, colour: Colour, text: &str) -> String {
+        let code = match colour {
+            Colour::Red => 31,
+            Colour::Green => 32,
+            Colour::Yellow => 33,
+        };
+        match self {
+            Self::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Self::Plain => text.to_owned(),
+        }
+    }
+}
+
 /// Prints rows under their headings.
 pub(crate) fn print_rows(
     headings: &[&'static str],
@@ -41,7 +83,7 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let titles: Vec<String> = headings.iter().map(|title| title.to_uppercase()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(&titles)
         .chain(rows)
-        .map(|row| row.iter().map(|cell| on_one_line(cell)).collect())
+        .map(|row| row.iter().map(|text| cell(text)).collect())
         .collect();
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
@@ -58,12 +100,17 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text.collect()
 }
 
-/// Others wrote these texts: nothing in them may move the cursor.
-fn on_one_line(cell: &str) -> String {
-    if cell.is_empty() {
+/// A cell of a table.
+fn cell(text: &str) -> String {
+    if text.is_empty() {
         return "-".to_owned();
     }
-    cell.chars()
+    on_one_line(text)
+}
+
+/// Others wrote these texts: nothing in them may move the cursor.
+pub(crate) fn on_one_line(text: &str) -> String {
+    text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }

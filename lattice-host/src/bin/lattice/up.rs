@@ -1,10 +1,6 @@
 //! `lattice up`.
 
-use crate::{
-    app::{Registries, apply},
-    failure::Failure,
-    options::LatticeOptions,
-};
+use crate::{app::apply, failure::Failure, options::LatticeOptions, registry::Registries};
 use clap::Args;
 use lattice_core::app::App;
 use lattice_host::Host;
@@ -24,6 +20,9 @@ pub(crate) struct Up {
     /// Folder in which fetched components are kept
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
+    /// File for the last snapshot of the store: the host starts from it while the server is away
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    snapshot: Option<PathBuf>,
     /// How long calls may finish in when the host is told to stop, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -38,8 +37,8 @@ impl Up {
         // Before anything is there that would have to be stopped.
         let mut stop = Stop::listen()
             .map_err(|error| Failure::failed("signals can't be listened for", &error))?;
-        let artifacts = self.registries.artifacts(self.cache);
-        let lattice = options.open_or_in_memory().await?;
+        let artifacts = self.registries.artifacts(self.cache)?;
+        let lattice = options.open_for_host(self.snapshot.as_deref()).await?;
         let mut builder = Host::builder(&lattice).artifacts(artifacts.clone());
         if let Some(id) = &self.id {
             builder = builder.id(id);

@@ -1,0 +1,166 @@
+//! Arguments as text, checked against a function's type.
+
+use super::types::{Param, Signature};
+use bytes::Bytes;
+use std::{error::Error as _, fmt::Write as _, ops::Range};
+use wasm_wave::{
+    parser::ParserError,
+    untyped::UntypedFuncCall,
+    value::{Type as WaveType, Value},
+};
+
+/// What the text is put between, so that it reads as a call. The line break ends a comment at its end.
+const OPEN: &str = "f(";
+const CLOSE: &str = "\n)";
+
+/// Why a text is not the arguments of a function: where, and what was expected.
+#[derive(Debug)]
+pub(crate) struct Misfit {
+    /// Bytes of the text.
+    span: Range<usize>,
+    reason: String,
+}
+
+/// Reads arguments: WAVE values, joined by commas.
+pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Misfit> {
+    let source = format!("{OPEN}{text}{CLOSE}");
+    let inside = |span: Range<usize>| {
+        let within = |at: usize| at.saturating_sub(OPEN.len()).min(text.len());
+        within(span.start)..within(span.end)
+    };
+    let call = UntypedFuncCall::parse(&source).map_err(|error| Misfit {
+        span: inside(error.span()),
+        reason: reason(&error),
+    })?;
+    let types: Vec<&WaveType> = signature
+        .params
+        .iter()
+        .map(|param| &param.ty.wave)
+        .collect();
+    let values: Vec<Value> = call.to_wasm_params(types).map_err(|error| {
+        let param = param_at(&call, &signature.params, &error.span());
+        Misfit {
+            span: inside(error.span()),
+            reason: match param {
+                Some(param) => format!("{}; `{}` is a {}", reason(&error), param.name, param.text),
+                None => reason(&error),
+            },
+        }
+    })?;
+    super::wire::encode(&signature.params, &values).map_err(|error| Misfit {
+        span: 0..0,
+        reason: error.to_string(),
+    })
+}
+
+/// The parameter whose argument holds these bytes.
+fn param_at<'p>(
+    call: &UntypedFuncCall<'_>,
+    params: &'p [Param],
+    span: &Range<usize>,
+) -> Option<&'p Param> {
+    let arguments = call.params_node()?.as_tuple().ok()?;
+    let mut arguments = arguments.zip(params);
+    let holding = arguments.find(|(argument, _)| {
+        let around = argument.span();
+        around.start <= span.start && span.end <= around.end
+    });
+    holding.map(|(_, param)| param)
+}
+
+fn reason(error: &ParserError) -> String {
+    match (error.source(), error.detail()) {
+        (Some(source), _) => source.to_string(),
+        (None, Some(detail)) => format!("{}: {detail}", error.kind()),
+        (None, None) => error.kind().to_string(),
+    }
+}
+
+impl Misfit {
+    /// What is wrong, under the place in the text where it is.
+    pub(crate) fn show(&self, text: &str, function: &str, signature: &str) -> String {
+        let before = text.get(..self.span.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = text.get(line_start..).unwrap_or_default();
+        let line = line.lines().next().unwrap_or_default();
+        let column = before[line_start..].chars().count();
+        let covered = text.get(self.span.clone()).unwrap_or_default();
+        let width = covered.lines().next().unwrap_or_default().chars().count();
+        let mut shown = format!("the arguments do not fit: {}\n", self.reason);
+        // Writing to a text never fails.
+        let _ = writeln!(shown, "  at column {}:", column + 1);
+        let _ = writeln!(shown, "    {line}");
+        let _ = writeln!(
+            shown,
+            "    {}{}",
+            " ".repeat(column),
+            "^".repeat(width.max(1))
+        );
+        let _ = write!(shown, "  expected: {function}: {signature}");
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREET: &str = "func(name: string, age: u8, title: option<string>)";
+
+    fn misfit(text: &str) -> String {
+        let signature = Signature::parse(GREET).expect("a signature");
+        let misfit = parse(&signature, text).expect_err(text);
+        misfit.show(text, "greet", GREET)
+    }
+
+    #[test]
+    fn arguments_are_joined_by_commas_and_the_last_options_may_be_left_out() {
+        let signature = Signature::parse(GREET).expect("a signature");
+        let bytes = parse(&signature, "\"Ada\", 36").expect("fits");
+        assert_eq!(&bytes[..], b"\x03Ada\x24\x00");
+        let bytes = parse(&signature, "\"Ada\",\n 36, some(\"Lady\") // a comment").expect("fits");
+        assert_eq!(&bytes[..], b"\x03Ada\x24\x01\x04Lady");
+        let none = Signature::parse("func()").expect("a signature");
+        assert!(parse(&none, "").expect("fits").is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        let shown = misfit("\"Ada\", \"old\"");
+        assert!(shown.contains("`age` is a u8"), "{shown}");
+        assert!(shown.contains("at column 8:"), "{shown}");
+        assert!(
+            shown.contains("\n    \"Ada\", \"old\"\n           ^^^^^\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with(&format!("expected: greet: {GREET}")),
+            "{shown}"
+        );
+        // Columns are characters, and lines are told apart.
+        let shown = misfit("\"größe\",\n \"ß\", 300");
+        assert!(
+            shown.contains("at column 2:\n     \"ß\", 300\n     ^^^\n"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn whatever_is_given_is_answered() {
+        for text in [
+            "",
+            "\"Ada\"",
+            "\"Ada\", 300",
+            "\"Ada\", 36, none, 1",
+            "\"Ada",
+            "\"Ada\", 36) (",
+            ")",
+            "((((",
+            "\u{0}",
+            "\"\\u{110000}\", 1",
+            &"[".repeat(200_000),
+        ] {
+            assert!(misfit(text).contains("expected: "), "{text:.40}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Values as JSON, for programs.
+
+use super::{
+    types::{Shape, Type},
+    wire::fields_of,
+};
+use serde_json::{Number, Value as Json, json};
+use wasm_wave::{value::Value, wasm::WasmValue as _};
+
+/// A value as JSON: records are objects, variants with a payload and results objects of one field, options the value or
+/// `null`, flags lists of names, maps lists of pairs. What JSON has no number for is a text: `"nan"`, `"inf"`, `"-inf"`.
+pub(crate) fn json(ty: &Type, value: &Value) -> Json {
+    match &ty.shape {
+        Shape::Bool => value.unwrap_bool().into(),
+        Shape::S8 => value.unwrap_s8().into(),
+        Shape::U8 => value.unwrap_u8().into(),
+        Shape::S16 => value.unwrap_s16().into(),
+        Shape::U16 => value.unwrap_u16().into(),
+        Shape::S32 => value.unwrap_s32().into(),
+        Shape::U32 => value.unwrap_u32().into(),
+        Shape::S64 => value.unwrap_s64().into(),
+        Shape::U64 => value.unwrap_u64().into(),
+        Shape::F32 => float(value.unwrap_f32().into()),
+        Shape::F64 => float(value.unwrap_f64()),
+        Shape::Char => value.unwrap_char().to_string().into(),
+        Shape::String => value.unwrap_string().into(),
+        Shape::List(element) | Shape::FixedList(element, _) => value
+            .unwrap_list()
+            .map(|value| json(element, &value))
+            .collect(),
+        Shape::Map(key_type, value_type) => value
+            .unwrap_map()
+            .map(|(key, value)| json!([json(key_type, &key), json(value_type, &value)]))
+            .collect(),
+        Shape::Fields(fields) => {
+            let values = fields.iter().zip(fields_of(ty, value));
+            let values = values.map(|((name, ty), value)| (name, json(ty, &value)));
+            if fields.iter().any(|(name, _)| name.is_none()) {
+                return values.map(|(_, value)| value).collect();
+            }
+            let named = values.filter_map(|(name, value)| Some((name.clone()?, value)));
+            Json::Object(named.collect())
+        }
+        Shape::Variant(cases) => {
+            let (name, payload) = value.unwrap_variant();
+            let case = cases.iter().find(|(case, _)| *case == name);
+            let ty = case.and_then(|(_, ty)| ty.as_ref());
+            match ty.zip(payload) {
+                Some((ty, payload)) => json!({ name: json(ty, &payload) }),
+                None => name.into(),
+            }
+        }
+        Shape::Enum(_) => value.unwrap_enum().into(),
+        Shape::Flags(_) => value.unwrap_flags().collect(),
+        Shape::Option(some) => match value.unwrap_option() {
+            Some(value) => json(some, &value),
+            None => Json::Null,
+        },
+        Shape::Result(ok, err) => {
+            let (name, ty, payload) = match value.unwrap_result() {
+                Ok(payload) => ("ok", ok, payload),
+                Err(payload) => ("err", err, payload),
+            };
+            let payload = ty.as_ref().zip(payload);
+            json!({ name: payload.map(|(ty, payload)| json(ty, &payload)) })
+        }
+    }
+}
+
+fn float(value: f64) -> Json {
+    match Number::from_f64(value) {
+        Some(number) => Json::Number(number),
+        None if value.is_nan() => "nan".into(),
+        None if value > 0.0 => "inf".into(),
+        None => "-inf".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::types::Signature;
+    use wasm_wave::from_str;
+
+    #[test]
+    fn values_are_what_programs_expect() {
+        for (ty, text, expected) in [
+            ("u64", "18446744073709551615", json!(u64::MAX)),
+            ("f64", "nan", json!("nan")),
+            ("f64", "-inf", json!("-inf")),
+            ("char", "'x'", json!("x")),
+            (
+                "record { a: u8, b: list<bool> }",
+                "{a: 1, b: [true]}",
+                json!({"a": 1, "b": [true]}),
+            ),
+            ("tuple<u8, string>", "(1, \"x\")", json!([1, "x"])),
+            ("variant { a, b(u8) }", "b(3)", json!({"b": 3})),
+            ("variant { a, b(u8) }", "a", json!("a")),
+            ("option<u8>", "none", json!(null)),
+            ("result<_, string>", "ok", json!({"ok": null})),
+            ("result<_, string>", "err(\"x\")", json!({"err": "x"})),
+            ("flags { r, w }", "{w}", json!(["w"])),
+            ("map<u8, string>", "{1: \"a\"}", json!([[1, "a"]])),
+        ] {
+            let signature = Signature::parse(&format!("func() -> {ty}")).expect("a signature");
+            let ty = signature.result.expect("a type");
+            let value: Value = from_str(&ty.wave, text).expect("a value");
+            assert_eq!(json(&ty, &value), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `lattice call`.
+
+mod arguments;
+mod json;
+mod types;
+mod wire;
+
+use crate::{failure::Failure, options::LatticeOptions, output, suggest::hint};
+use clap::{Args, ValueEnum};
+use lattice_core::{
+    Lattice,
+    call::CallError,
+    name::{ComponentId, FunctionName, InterfaceName, NameError},
+    types::ComponentTypes,
+};
+use std::time::Duration;
+use types::{Shape, Signature, Type};
+use wasm_wave::{value::Value, wasm::WasmValue as _};
+
+const EXAMPLES: &str = r#"Examples:
+  lattice call greeter example:hello/greeter@0.1.0#greet '"Ada"'
+  lattice call sums example:math/sums@1.0.0#add 2 3
+  lattice call store example:shop/orders@1.0.0#put '{id: 7, tags: ["new"], state: open}, some(3)'
+
+Arguments are WAVE, the text form of WebAssembly values: one text with all of them, joined by commas, or a word for
+each. They are checked against the types that the component published. The result is printed as WAVE too.
+
+Exit codes beside the usual ones: 5 the function answered `err(...)`, 6 the call failed and did not run, 7 it may have
+run, 8 it ran and failed."#;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Call {
+    /// The component that is called
+    component: String,
+    /// What is called, as `example:hello/greeter@0.1.0#greet`
+    #[arg(value_name = "INTERFACE#FUNCTION")]
+    function: String,
+    /// Arguments in WAVE
+    #[arg(value_name = "WAVE", allow_hyphen_values = true)]
+    arguments: Vec<String>,
+    /// When the call is given up, as `500ms`, `2s` or `1m`
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::options::duration)]
+    timeout: Duration,
+    /// Says that it may run twice without harm: it is tried again also after it may have run
+    #[arg(long)]
+    idempotent: bool,
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: ValueFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ValueFormat {
+    /// As arguments are written
+    #[default]
+    Wave,
+    /// For programs
+    Json,
+}
+
+/// What is called, with its names read.
+struct Target {
+    component: ComponentId,
+    interface: InterfaceName,
+    function: FunctionName,
+}
+
+impl Call {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let target = Target::new(&self.component, &self.function)?;
+        let lattice = options.open().await?;
+        let component = lattice.component(target.component.as_str());
+        let published = match component.types().await {
+            Ok(types) => types,
+            Err(error @ CallError::NotServed { .. }) => {
+                return Err(not_served(&lattice, &target.component, &error).await);
+            }
+            Err(error) => return Err(Failure::from(error)),
+        };
+        let signature_text = target.signature(&published)?;
+        let signature = Signature::parse(signature_text).map_err(|error| {
+            Failure::Failed(format!("{target} can't be called with text: {error}"))
+        })?;
+        let text = self.arguments.join(", ");
+        let arguments = arguments::parse(&signature, &text)
+            .map_err(|misfit| Failure::Usage(misfit.show(&text, &self.function, signature_text)))?;
+        let call = component
+            .call_bytes(
+                target.interface.as_str(),
+                target.function.as_str(),
+                arguments,
+            )
+            .with(|call| {
+                let call = call.timeout(self.timeout);
+                if self.idempotent {
+                    call.idempotent()
+                } else {
+                    call
+                }
+            });
+        let result = call.await?;
+        answer(signature.result.as_ref(), &result, self.output)
+    }
+}
+
+impl Target {
+    fn new(component: &str, function: &str) -> Result<Self, Failure> {
+        let wrong = |error: NameError| Failure::Usage(error.to_string());
+        let Some((interface, name)) = function.split_once('#') else {
+            return Err(Failure::Usage(format!(
+                "`{function}` names no function; write it as `namespace:package/interface@version#function`"
+            )));
+        };
+        Ok(Self {
+            component: ComponentId::new(component).map_err(wrong)?,
+            interface: InterfaceName::new(interface).map_err(wrong)?,
+            function: FunctionName::new(name).map_err(wrong)?,
+        })
+    }
+
+    /// The published signature of the function, or what there is instead.
+    fn signature<'t>(&self, published: &'t ComponentTypes) -> Result<&'t str, Failure> {
+        let Self {
+            component,
+            interface,
+            function,
+        } = self;
+        let Some((_, exported)) = published.export(interface) else {
+            let there = published.exports.keys().map(InterfaceName::as_str);
+            return Err(Failure::NotRun(format!(
+                "component `{component}` does not export `{interface}`{}",
+                hint("its interfaces", interface.as_str(), there)
+            )));
+        };
+        exported.functions.get(function).map_or_else(
+            || {
+                let there = exported.functions.keys().map(FunctionName::as_str);
+                Err(Failure::NotRun(format!(
+                    "`{interface}` of component `{component}` has no function `{function}`{}",
+                    hint("its functions", function.as_str(), there)
+                )))
+            },
+            |signature| Ok(signature.as_str()),
+        )
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}#{}`", self.interface, self.function)
+    }
+}
+
+/// That nobody serves it, and who is served.
+async fn not_served(lattice: &Lattice, component: &ComponentId, error: &CallError) -> Failure {
+    let view = lattice.constellation().settled().await;
+    let there = view.components.keys().map(ComponentId::as_str);
+    let hint = hint("components", component.as_str(), there);
+    Failure::NotRun(format!("{error}{hint}"))
+}
+
+/// Prints the result. A function that answered `err` has its own exit code.
+fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Failure> {
+    let Some(ty) = ty else {
+        return Ok(());
+    };
+    let value = wire::decode(ty, bytes).map_err(|error| {
+        Failure::from(CallError::BadResult {
+            reason: error.to_string(),
+        })
+    })?;
+    let text = match format {
+        ValueFormat::Wave => wasm_wave::to_string(&value)
+            .map_err(|error| Failure::failed("the result has no text", &error))?,
+        ValueFormat::Json => format!("{:#}", json::json(ty, &value)),
+    };
+    output::print(&format!("{text}\n"))?;
+    if is_err(ty, &value) {
+        return Err(Failure::AnsweredErr);
+    }
+    Ok(())
+}
+
+fn is_err(ty: &Type, value: &Value) -> bool {
+    matches!(ty.shape, Shape::Result(..)) && value.unwrap_result().is_err()
+}

@@ -1,0 +1,240 @@
+//! `lattice inspect`.
+
+use crate::{
+    failure::Failure,
+    output::{Format, on_one_line, print},
+    registry::{Login, Registries, bar, show},
+};
+use clap::Args;
+use lattice_host::{
+    Import,
+    artifact::{Artifact, ImageRef, WasmKind, producers},
+};
+use lattice_wit::binary::describe;
+use serde_json::{Value as Json, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
+
+const EXAMPLES: &str = "Examples:
+  lattice inspect target/greeter.wasm
+  lattice inspect registry.example.com/shop/greeter:1.0 -o json";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Inspect {
+    /// A component: a file, or an image in a registry
+    #[arg(value_name = "FILE")]
+    image: String,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    registries: Registries,
+    #[command(flatten)]
+    login: Login,
+}
+
+/// What there is to say.
+struct Found {
+    image: ImageRef,
+    digest: String,
+    size: usize,
+    made_by: BTreeMap<String, BTreeSet<String>>,
+    exports: Vec<Interface>,
+    imports: Vec<Interface>,
+}
+
+/// Something that is exported or imported.
+struct Interface {
+    name: String,
+    /// `None` for what is outside of any interface.
+    wit: Option<String>,
+}
+
+impl Inspect {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let image = image(&self.image)?;
+        let artifacts = self.registries.artifacts_for(&image, &self.login)?;
+        let (pinned, artifact) = match &image {
+            ImageRef::File(_) => (image.clone(), artifacts.fetch(&image, None).await?),
+            ImageRef::Oci(_) => {
+                let resolved = artifacts.resolve(&image).await?;
+                let bar = bar("fetching");
+                let fetched = artifacts
+                    .fetch_with(&resolved.image, resolved.digest, |progress| {
+                        show(&bar, progress);
+                    })
+                    .await;
+                bar.finish_and_clear();
+                (resolved.image, fetched?)
+            }
+        };
+        let found = Found::new(pinned, &artifact)?;
+        print(&match self.output {
+            Format::Table => found.text(),
+            Format::Json => format!("{:#}\n", found.json()),
+        })
+    }
+}
+
+/// A file when there is one of this name or it looks like one, else an image in a registry.
+fn image(text: &str) -> Result<ImageRef, Failure> {
+    let path = Path::new(text);
+    if path.exists() {
+        return Ok(ImageRef::File(path.to_owned()));
+    }
+    text.parse().or_else(|error| match error {
+        lattice_host::artifact::ImageRefError::BarePath { .. } => {
+            Ok(ImageRef::File(path.to_owned()))
+        }
+        error => Err(Failure::Usage(format!(
+            "there is no file `{text}`, and it is no image in a registry: {error}"
+        ))),
+    })
+}
+
+impl Found {
+    fn new(image: ImageRef, artifact: &Artifact) -> Result<Self, Failure> {
+        let bytes = &artifact.bytes;
+        match WasmKind::of(bytes) {
+            Ok(WasmKind::Component) => {}
+            Ok(_) => {
+                return Err(Failure::Refused(format!(
+                    "{image} is a core module and no component; build it for `wasm32-wasip2`, or make one of it with `wasm-tools component new`"
+                )));
+            }
+            Err(found) => {
+                return Err(Failure::Refused(format!(
+                    "{image} is not a WebAssembly component but {found}"
+                )));
+            }
+        }
+        let described = describe(bytes)
+            .map_err(|error| Failure::Refused(format!("{image} can't be read: {error}")))?;
+        Ok(Self {
+            digest: artifact.digest.to_string(),
+            size: bytes.len(),
+            made_by: producers(bytes),
+            exports: described
+                .exports()
+                .map(|key| Interface {
+                    name: described.resolve.name_world_key(key),
+                    wit: described.text(key).ok().flatten(),
+                })
+                .collect(),
+            imports: described
+                .imports()
+                .map(|key| Interface {
+                    name: described.resolve.name_world_key(key),
+                    wit: described.text(key).ok().flatten(),
+                })
+                .collect(),
+            image,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, value: &str| {
+            // Writing to a text never fails.
+            let _ = writeln!(out, "{name:<10} {}", on_one_line(value));
+        };
+        line("image", &self.image.to_string());
+        line("digest", &self.digest);
+        line("size", &format!("{} bytes", self.size));
+        let made_by: Vec<&str> = self
+            .made_by
+            .values()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        line("made by", &made_by.join(", "));
+        let needs = |answered: fn(Import) -> bool| {
+            let imports = self.imports.iter();
+            imports.filter(move |import| answered(Import::of(&import.name)))
+        };
+        let is_linked = |answer| matches!(answer, Import::Linked);
+        let is_built_in = |answer| matches!(answer, Import::BuiltIn);
+        let (callable, outside) = self.exports.iter().partition(|export| export.wit.is_some());
+        section(&mut out, "exports", callable);
+        section(
+            &mut out,
+            "exports that nobody can call: they are in no interface",
+            outside,
+        );
+        section(
+            &mut out,
+            "imports that need a link",
+            needs(is_linked).collect(),
+        );
+        names(
+            &mut out,
+            "imports that its host answers",
+            needs(is_built_in),
+        );
+        for import in &self.imports {
+            if let Import::Missing { advice } = Import::of(&import.name) {
+                let _ = writeln!(
+                    out,
+                    "\nimport that nobody answers: {}; {advice}",
+                    on_one_line(&import.name)
+                );
+            }
+        }
+        out
+    }
+
+    fn json(&self) -> Json {
+        let exports = self.exports.iter().map(|export| {
+            json!({ "name": export.name, "wit": export.wit, "callable": export.wit.is_some() })
+        });
+        let imports = self.imports.iter().map(|import| {
+            let (answered_by, advice) = match Import::of(&import.name) {
+                Import::BuiltIn => ("host", None),
+                Import::Missing { advice } => ("nobody", Some(advice)),
+                _ => ("link", None),
+            };
+            json!({
+                "name": import.name,
+                "wit": import.wit,
+                "answered_by": answered_by,
+                "advice": advice,
+            })
+        });
+        json!({
+            "image": self.image.to_string(),
+            "digest": self.digest,
+            "size": self.size,
+            "made_by": self.made_by,
+            "exports": exports.collect::<Json>(),
+            "imports": imports.collect::<Json>(),
+        })
+    }
+}
+
+/// Prints interfaces with their functions and types.
+fn section(out: &mut String, title: &str, interfaces: Vec<&Interface>) {
+    if interfaces.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{title}");
+    for interface in interfaces {
+        let _ = writeln!(out, "  {}", on_one_line(&interface.name));
+        for line in interface.wit.iter().flat_map(|wit| wit.lines()) {
+            let _ = writeln!(out, "    {}", on_one_line(line));
+        }
+    }
+}
+
+fn names<'i>(out: &mut String, title: &str, interfaces: impl Iterator<Item = &'i Interface>) {
+    let mut interfaces = interfaces.peekable();
+    if interfaces.peek().is_some() {
+        let _ = writeln!(out, "\n{title}");
+    }
+    for interface in interfaces {
+        let _ = writeln!(out, "  {}", on_one_line(&interface.name));
+    }
+}

@@ -1,0 +1,164 @@
+//! How commands reach registries, and show what takes long.
+
+use crate::failure::{Failure, chain};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use lattice_host::artifact::{
+    Artifacts, ArtifactsBuilder, Credentials, FetchError, ImageRef, OciRef, Progress, PushError,
+};
+use std::{env, path::PathBuf, time::Duration};
+
+/// Where the password is when no file is named.
+const PASSWORD: &str = "LATTICE_REGISTRY_PASSWORD";
+/// Between two pictures of a bar that does not move by itself.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registry")]
+pub(crate) struct Registries {
+    /// A registry that speaks plain HTTP, as `localhost:5000`; once for each
+    #[arg(long, value_name = "HOST:PORT")]
+    plain_http: Vec<String>,
+    /// File with certificates (PEM) of an authority to trust, beside those that this machine trusts
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Option<PathBuf>,
+}
+
+/// Who asks one registry, when docker's logins are not to say.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registry")]
+pub(crate) struct Login {
+    /// User for the registry; by default whoever `docker login` has logged in
+    #[arg(long)]
+    user: Option<String>,
+    /// File with the user's password [env: `LATTICE_REGISTRY_PASSWORD`, which holds the password itself]
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+}
+
+impl Registries {
+    /// With the credentials that `docker login` left, and a cache if there is a folder for one.
+    pub(crate) fn artifacts(&self, cache: Option<PathBuf>) -> Result<Artifacts, Failure> {
+        let builder = self.builder()?;
+        Ok(match cache {
+            Some(folder) => builder.cache(folder).build(),
+            None => builder.build(),
+        })
+    }
+
+    /// For one image, with these credentials.
+    pub(crate) fn artifacts_for(
+        &self,
+        image: &ImageRef,
+        login: &Login,
+    ) -> Result<Artifacts, Failure> {
+        let builder = self.builder()?;
+        Ok(match (image, login.credentials()?) {
+            (ImageRef::Oci(image), Some(credentials)) => {
+                builder.credentials(image.registry(), credentials).build()
+            }
+            _ => builder.build(),
+        })
+    }
+
+    fn builder(&self) -> Result<ArtifactsBuilder, Failure> {
+        let mut builder = Artifacts::builder().docker_config();
+        for registry in &self.plain_http {
+            builder = builder.plain_http(registry);
+        }
+        Ok(match &self.registry_ca {
+            None => builder,
+            Some(file) => {
+                let pem =
+                    std::fs::read(file).map_err(|error| Failure::failed(file.display(), &error))?;
+                builder.root_certificate(pem)
+            }
+        })
+    }
+}
+
+impl Login {
+    fn credentials(&self) -> Result<Option<Credentials>, Failure> {
+        let Some(user) = &self.user else {
+            return Ok(None);
+        };
+        let password = match &self.password_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| Failure::failed(file.display(), &error))?,
+            None => env::var(PASSWORD).map_err(|_| {
+                Failure::Usage(format!(
+                    "there is no password for `{user}`; put it in {PASSWORD}, or name a file with --password-file"
+                ))
+            })?,
+        };
+        let password = password.trim_end_matches(['\r', '\n']);
+        Ok(Some(Credentials::basic(user, password)))
+    }
+}
+
+/// An image in a registry.
+pub(crate) fn oci(text: &str) -> Result<(OciRef, ImageRef), Failure> {
+    let image: ImageRef = text
+        .parse()
+        .map_err(|error| Failure::Usage(chain(&error)))?;
+    match &image {
+        ImageRef::Oci(reference) => Ok((reference.clone(), image)),
+        ImageRef::File(_) => Err(Failure::Usage(format!(
+            "`{text}` is a file; name an image in a registry, as `registry.example.com/greeter:1.0`"
+        ))),
+    }
+}
+
+/// A bar for bytes that come, seen only on a terminal.
+pub(crate) fn bar(what: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length().with_message(what.to_owned());
+    let style = ProgressStyle::with_template(
+        "{spinner} {msg} {bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta}",
+    );
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// Something turns while this lasts, seen only on a terminal.
+pub(crate) fn spinner(what: &str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
+    spinner.enable_steady_tick(TICK);
+    spinner
+}
+
+/// Shows how far a download is.
+pub(crate) fn show(bar: &ProgressBar, progress: Progress) {
+    if let Some(size) = progress.size {
+        bar.set_length(size);
+    }
+    bar.set_position(progress.received);
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let text = chain(&error);
+        match error {
+            FetchError::NotWasm { .. }
+            | FetchError::Mismatch { .. }
+            | FetchError::Manifest { .. }
+            | FetchError::Platforms { .. }
+            | FetchError::TooLarge { .. } => Self::Refused(text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<PushError> for Failure {
+    fn from(error: PushError) -> Self {
+        let text = chain(&error);
+        match error {
+            PushError::NotARegistry { .. } | PushError::NoTag { .. } => Self::Usage(text),
+            PushError::NotWasm { .. } | PushError::TooLarge { .. } => Self::Refused(text),
+            _ => Self::Failed(text),
+        }
+    }
+}

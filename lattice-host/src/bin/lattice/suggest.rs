@@ -1,0 +1,61 @@
+//! What was meant, when what was said is not there.
+
+/// Names that are less like it are no help.
+const ALIKE: f64 = 0.75;
+/// More are not read.
+const MOST: usize = 20;
+
+/// Ends a message about a name that is not there: the one that was meant, perhaps, and what there is.
+pub(crate) fn hint<'n>(
+    what: &str,
+    given: &str,
+    there: impl IntoIterator<Item = &'n str>,
+) -> String {
+    let there: Vec<&str> = there.into_iter().collect();
+    let alike = there
+        .iter()
+        .map(|name| (strsim::jaro_winkler(given, name), name))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let mut text = match alike {
+        Some((_, name)) => format!("; did you mean `{name}`?"),
+        None => String::new(),
+    };
+    if there.is_empty() {
+        text.push_str(&format!("; there are no {what}"));
+        return text;
+    }
+    text.push_str(&format!("\n  {what}:"));
+    for name in there.iter().take(MOST) {
+        text.push_str(&format!("\n    {name}"));
+    }
+    if there.len() > MOST {
+        text.push_str(&format!("\n    and {} more", there.len() - MOST));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_that_is_most_alike_comes_first() {
+        let hinted = hint(
+            "functions",
+            "greet-asinc",
+            ["greet", "greet-async", "welcome"],
+        );
+        assert!(hinted.starts_with("; did you mean `greet-async`?\n  functions:\n    greet\n"));
+        assert!(!hint("functions", "qqqq", ["greet"]).contains("mean"));
+        assert_eq!(hint("functions", "x", []), "; there are no functions");
+    }
+
+    #[test]
+    fn a_long_list_ends() {
+        let names: Vec<String> = (0..50).map(|at| format!("n{at}")).collect();
+        let hinted = hint("functions", "x", names.iter().map(String::as_str));
+        assert!(hinted.ends_with("and 30 more"));
+        assert_eq!(hinted.lines().count(), 23);
+    }
+}
