@@ -6,15 +6,13 @@
 //! | `oci:ghcr.io/shop/greeter:1.2`, or without `oci:` | an artifact in a registry |
 //! | `sha256:` and 64 hexadecimal digits | bytes that hosts already have, by their digest |
 
-use super::oci::{OciReference, OciReferenceError};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest as _, Sha256};
-use std::{
-    borrow::Cow,
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
+use super::{
+    digest::{DigestError, ImageDigest},
+    oci::OciReference,
+    text::as_text,
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
 
 /// Where a component's code comes from; see `desired` for its text: `file:…`, a reference of a registry, or a digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,37 +27,87 @@ pub enum Image {
     Bytes(ImageDigest),
 }
 
-/// The SHA-256 of an image: of its bytes; of its manifest when it is an artifact in a registry, as registries count.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ImageDigest([u8; 32]);
-
-/// A text that is no image.
+/// A text that is no image; each says what to write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// It looks like a path.
-    #[error("`{given}` looks like a file; write `file:{given}`")]
-    Path {
-        /// The text.
-        given: String,
+    /// Nothing is there.
+    #[error(
+        "the image is empty: write `file:path/to/component.wasm` or `oci:registry/repository:tag`"
+    )]
+    Empty,
+    /// A URL, or another kind of place.
+    #[error(
+        "`{text}` starts with `{scheme}`, which is none of `file:` and `oci:`: write `{}`",
+        without(text, scheme)
+    )]
+    Scheme {
+        /// The whole text.
+        text: String,
+        /// The part of it that can't be.
+        scheme: String,
     },
-    /// `file:` and nothing.
-    #[error("`file:` names no file; write the path of a component after it")]
+    /// It looks like a path.
+    #[error("`{text}` looks like a file: write `file:{text}`")]
+    BarePath {
+        /// The whole text.
+        text: String,
+    },
+    /// `file:` without a path.
+    #[error("`file:` has no path: write `file:path/to/component.wasm`")]
     NoPath,
-    /// It is no digest.
+    /// No host comes first.
+    #[error("`{text}` doesn't name its registry: write `oci:registry.example.com/{text}`")]
+    NoRegistry {
+        /// The whole text, without `oci:`.
+        text: String,
+    },
+    /// What comes first is no host.
+    #[error(
+        "`{registry}` is not a registry: write a host name, and a port if it has one, such as `registry.example.com:5000`"
+    )]
+    Registry {
+        /// What comes first.
+        registry: String,
+    },
+    /// What comes next is no repository.
+    #[error(
+        "`{repository}` is not a repository: write lower case letters, digits and single `.`, `_` or `-` between them, with `/` between parts"
+    )]
+    Repository {
+        /// What comes between the registry and the tag.
+        repository: String,
+    },
+    /// What follows `:` is no tag.
+    #[error(
+        "`{tag}` is not a tag: write 1 to 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`"
+    )]
+    Tag {
+        /// What follows the `:`.
+        tag: String,
+    },
+    /// What follows `@` is no digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// It is no reference of a registry.
-    #[error(transparent)]
-    Oci(#[from] OciReferenceError),
+    /// It doesn't say which version.
+    #[error("`{text}` has neither tag nor digest: write `{text}:1.0` or `{text}@sha256:…`")]
+    NoVersion {
+        /// The whole text.
+        text: String,
+    },
 }
 
-/// A text that is no digest.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no digest; write `sha256:` and 64 hexadecimal digits")]
-pub struct DigestError {
-    /// The text, cut to 80 characters.
-    pub given: String,
+fn without(text: &str, scheme: &str) -> String {
+    match scheme {
+        "oci://" | "http://" | "https://" | "docker://" => format!("oci:{}", &text[scheme.len()..]),
+        "file://" => format!("file:{}", &text[scheme.len()..]),
+        _ => "file:path/to/component.wasm` or `oci:registry/repository:tag".into(),
+    }
+}
+
+/// As much of a text as an error shows.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 impl Image {
@@ -73,54 +121,20 @@ impl Image {
     }
 }
 
-impl ImageDigest {
-    /// The digest of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// As bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl From<[u8; 32]> for ImageDigest {
-    fn from(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl FromStr for ImageDigest {
-    type Err = DigestError;
-
-    fn from_str(text: &str) -> Result<Self, DigestError> {
-        let refuse = || DigestError {
-            given: text.chars().take(80).collect(),
-        };
-        let digits = text.strip_prefix("sha256:").ok_or_else(refuse)?;
-        let mut digest = [0; 32];
-        hex::decode_to_slice(digits, &mut digest).map_err(|_| refuse())?;
-        Ok(Self(digest))
-    }
-}
-
-impl fmt::Display for ImageDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for ImageDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
 impl FromStr for Image {
     type Err = ImageError;
 
     fn from_str(text: &str) -> Result<Self, ImageError> {
+        if text.is_empty() {
+            return Err(ImageError::Empty);
+        }
+        if let Some((before, _)) = text.split_once("://") {
+            let scheme = format!("{before}://");
+            return Err(ImageError::Scheme {
+                text: cut(text),
+                scheme,
+            });
+        }
         if let Some(path) = text.strip_prefix("file:") {
             return if path.is_empty() {
                 Err(ImageError::NoPath)
@@ -132,20 +146,16 @@ impl FromStr for Image {
             return Ok(Self::Bytes(text.parse()?));
         }
         if let Some(reference) = text.strip_prefix("oci:") {
-            return Ok(Self::Oci(reference.parse()?));
+            return reference.parse().map(Self::Oci);
         }
-        let is_wasm = Path::new(text)
-            .extension()
-            .is_some_and(|ending| ending.eq_ignore_ascii_case("wasm"));
-        let is_path = text.starts_with(['.', '/', '~'])
-            || text.contains('\\')
-            || (is_wasm && !text.contains(':'));
-        if is_path {
-            return Err(ImageError::Path {
-                given: text.chars().take(200).collect(),
-            });
+        let path = text.starts_with(['.', '/', '~'])
+            || [".wasm", ".wat"]
+                .iter()
+                .any(|ending| text.ends_with(ending));
+        if path {
+            return Err(ImageError::BarePath { text: cut(text) });
         }
-        Ok(Self::Oci(text.parse()?))
+        text.parse().map(Self::Oci)
     }
 }
 
@@ -159,79 +169,8 @@ impl fmt::Display for Image {
     }
 }
 
-/// For what is carried by serde as its text.
-macro_rules! as_text {
-    ($name:ident) => {
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = <Cow<'de, str>>::deserialize(from)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-    };
-}
-
-pub(super) use as_text;
 as_text!(Image);
-as_text!(ImageDigest);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn images_read_as_they_are_written() {
-        let digest = ImageDigest::of(b"");
-        let by_digest = digest.to_string();
-        assert_eq!(
-            by_digest,
-            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
-        for (text, shown) in [
-            ("file:target/greeter.wasm", "file:target/greeter.wasm"),
-            ("file:/x y/é.wasm", "file:/x y/é.wasm"),
-            (
-                "oci:localhost:5000/greeter:1.0",
-                "oci:localhost:5000/greeter:1.0",
-            ),
-            ("ghcr.io/shop/greeter", "oci:ghcr.io/shop/greeter"),
-            (by_digest.as_str(), by_digest.as_str()),
-        ] {
-            let image: Image = text.parse().expect(text);
-            assert_eq!(image.to_string(), shown);
-            assert_eq!(shown.parse(), Ok(image));
-        }
-    }
-
-    #[test]
-    fn what_is_no_image_says_what_to_write() {
-        for (text, says) in [
-            ("greeter.wasm", "write `file:greeter.wasm`"),
-            ("./greeter.wasm", "write `file:./greeter.wasm`"),
-            ("/abs/greeter", "write `file:/abs/greeter`"),
-            ("file:", "names no file"),
-            ("sha256:12", "64 hexadecimal digits"),
-            ("", "registry"),
-            ("greeter", "registry"),
-        ] {
-            let error = text.parse::<Image>().expect_err(text).to_string();
-            assert!(error.contains(says), "{text}: {error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_an_image_or_an_error(text in ".{0,80}") {
-            if let Ok(image) = text.parse::<Image>() {
-                prop_assert_eq!(image.to_string().parse(), Ok(image));
-            }
-        }
-    }
-}
+#[path = "image_tests.rs"]
+mod tests;

@@ -16,6 +16,7 @@
 //! that can't do without something new names it in its field `needs`, and a reader that doesn't know that takes the record for
 //! unreadable. Neither that nor a spoiled value is ever taken for a deleted one: see [`Desired::unreadable`].
 
+mod digest;
 mod image;
 mod limits;
 mod oci;
@@ -23,11 +24,13 @@ mod rules;
 mod schema;
 mod spec;
 mod table;
+mod text;
 mod watch;
 
-pub use image::{DigestError, Image, ImageDigest, ImageError};
+pub use digest::{DigestError, ImageDigest};
+pub use image::{Image, ImageError};
 pub use limits::LimitOverrides;
-pub use oci::{OciReference, OciReferenceError};
+pub use oci::OciReference;
 pub use rules::{Placement, Replicas, Spread};
 pub use schema::Extra;
 pub use spec::{

@@ -8,7 +8,7 @@
 //!
 //! Several processes may share a folder. What was used longest ago goes first when the total is over its limit.
 
-use super::{Digest, OciRef};
+use super::{ImageDigest, OciReference};
 use crate::ByteSize;
 use bytes::Bytes;
 use std::{
@@ -76,7 +76,7 @@ impl Cache {
     }
 
     /// What has this digest, if it is here and whole. What is damaged is dropped.
-    pub(super) fn read(&self, digest: Digest, max: ByteSize) -> Option<Bytes> {
+    pub(super) fn read(&self, digest: ImageDigest, max: ByteSize) -> Option<Bytes> {
         let path = self.path(digest);
         let bytes = match read_whole(&path, max) {
             Ok(bytes) => bytes,
@@ -86,7 +86,7 @@ impl Cache {
                 return None;
             }
         };
-        if Digest::of(&bytes) == digest {
+        if ImageDigest::of(&bytes) == digest {
             return Some(bytes);
         }
         tracing::warn!(path = %path.display(), "an artifact in the cache is damaged; it is dropped and fetched anew");
@@ -97,7 +97,7 @@ impl Cache {
     }
 
     /// Keeps these bytes, which have this digest, and drops what was used longest ago when they don't fit.
-    pub(super) fn write(&self, digest: Digest, bytes: &[u8]) -> Result<(), CacheError> {
+    pub(super) fn write(&self, digest: ImageDigest, bytes: &[u8]) -> Result<(), CacheError> {
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > self.limit {
             return Err(CacheError::TooLarge {
@@ -111,14 +111,18 @@ impl Cache {
         self.sweep(&path).map_err(|error| self.failed(error))
     }
 
-    /// Digest of the manifest that the tag had when it was last seen.
-    pub(super) fn tag(&self, image: &OciRef) -> Option<Digest> {
+    /// ImageDigest of the manifest that the tag had when it was last seen.
+    pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
         let text = fs::read_to_string(self.tag_path(image)).ok()?;
         text.trim_end().parse().ok()
     }
 
     /// Remembers what the tag means now.
-    pub(super) fn remember(&self, image: &OciRef, manifest: Digest) -> Result<(), CacheError> {
+    pub(super) fn remember(
+        &self,
+        image: &OciReference,
+        manifest: ImageDigest,
+    ) -> Result<(), CacheError> {
         let path = self.tag_path(image);
         self.place(&path, format!("{manifest}\n").as_bytes())
             .map_err(|error| self.failed(error))
@@ -173,13 +177,13 @@ impl Cache {
         Ok(())
     }
 
-    fn path(&self, digest: Digest) -> PathBuf {
-        self.folder.join("sha256").join(digest.hex())
+    fn path(&self, digest: ImageDigest) -> PathBuf {
+        self.folder.join("sha256").join(digest.to_hex())
     }
 
-    fn tag_path(&self, image: &OciRef) -> PathBuf {
-        let name = Digest::of(image.to_string().as_bytes());
-        self.folder.join("tags").join(name.hex())
+    fn tag_path(&self, image: &OciReference) -> PathBuf {
+        let name = ImageDigest::of(image.to_string().as_bytes());
+        self.folder.join("tags").join(name.to_hex())
     }
 
     fn failed(&self, error: io::Error) -> CacheError {

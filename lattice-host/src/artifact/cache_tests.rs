@@ -10,13 +10,13 @@ fn cache(limit: ByteSize) -> (TempDir, Cache) {
 }
 
 fn put(cache: &Cache, bytes: &[u8]) -> Digest {
-    let digest = Digest::of(bytes);
+    let digest = ImageDigest::of(bytes);
     cache.write(digest, bytes).unwrap();
     digest
 }
 
 /// As if it had been used that long ago.
-fn age(cache: &Cache, digest: Digest, seconds: u64) {
+fn age(cache: &Cache, digest: ImageDigest, seconds: u64) {
     let file = File::options()
         .write(true)
         .open(cache.path(digest))
@@ -28,7 +28,7 @@ fn age(cache: &Cache, digest: Digest, seconds: u64) {
 #[test]
 fn what_is_written_is_read() {
     let (_folder, cache) = cache(MAX);
-    let digest = Digest::of(b"one");
+    let digest = ImageDigest::of(b"one");
     assert_eq!(cache.read(digest, MAX), None);
     assert_eq!(put(&cache, b"one"), digest);
     assert_eq!(cache.read(digest, MAX).as_deref(), Some(&b"one"[..]));
@@ -68,7 +68,7 @@ fn what_can_never_fit_is_refused_and_drops_nothing() {
     let (_folder, cache) = cache(ByteSize::bytes(2 * BLOCK));
     let small = put(&cache, b"small");
     let large = vec![0; 3 * BLOCK as usize];
-    let refused = cache.write(Digest::of(&large), &large).unwrap_err();
+    let refused = cache.write(ImageDigest::of(&large), &large).unwrap_err();
     assert!(
         matches!(refused, CacheError::TooLarge { .. }),
         "{refused:?}"
@@ -79,8 +79,8 @@ fn what_can_never_fit_is_refused_and_drops_nothing() {
 #[test]
 fn tags_are_remembered_and_garbage_is_not_believed() {
     let (_folder, cache) = cache(MAX);
-    let tag = |text: &str| text.parse::<OciRef>().unwrap();
-    let digest = Digest::of(b"manifest");
+    let tag = |text: &str| text.parse::<OciReference>().unwrap();
+    let digest = ImageDigest::of(b"manifest");
     cache.remember(&tag("example.com/a:1"), digest).unwrap();
     assert_eq!(cache.tag(&tag("example.com/a:1")), Some(digest));
     assert_eq!(cache.tag(&tag("example.com/a:2")), None);
@@ -109,7 +109,7 @@ fn a_folder_that_is_none_is_told() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let cache = Cache::new(file, MAX);
-    let error = cache.write(Digest::of(b"one"), b"one").unwrap_err();
+    let error = cache.write(ImageDigest::of(b"one"), b"one").unwrap_err();
     assert!(matches!(error, CacheError::Disk { .. }), "{error:?}");
-    assert_eq!(cache.read(Digest::of(b"one"), MAX), None);
+    assert_eq!(cache.read(ImageDigest::of(b"one"), MAX), None);
 }

@@ -1,6 +1,6 @@
 //! How it fails, and what to do about it.
 
-use super::Digest;
+use super::ImageDigest;
 use crate::ByteSize;
 use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,6 +18,12 @@ pub enum FetchError {
         path: PathBuf,
         /// What the system says.
         source: Arc<io::Error>,
+    },
+    /// Only a cache or another host could have it.
+    #[error("{image} is not in the cache of this host: name a file or a registry to get it from")]
+    NotHere {
+        /// What was asked for.
+        image: String,
     },
     /// Larger than an image may be.
     #[error("{image} has {} bytes and the limit is {limit}: make it smaller, or raise the limit with `max_size`", size.as_u64())]
@@ -46,10 +52,10 @@ pub enum FetchError {
     Mismatch {
         /// What was asked for.
         image: String,
-        /// Digest that it should have.
-        expected: Digest,
-        /// Digest that it has.
-        found: Digest,
+        /// ImageDigest that it should have.
+        expected: ImageDigest,
+        /// ImageDigest that it has.
+        found: ImageDigest,
     },
     /// Its manifest is none that could be understood.
     #[error("the manifest of {image} can't be used, {reason}: push the image again")]
@@ -213,10 +219,10 @@ pub enum RegistryError {
         registry: String,
         /// What was asked for.
         image: String,
-        /// Digest that it should have.
-        expected: Digest,
-        /// Digest that it has.
-        found: Digest,
+        /// ImageDigest that it should have.
+        expected: ImageDigest,
+        /// ImageDigest that it has.
+        found: ImageDigest,
     },
     /// Its answer can't be understood.
     #[error(
@@ -320,9 +326,9 @@ pub enum PushError {
     Changed {
         /// Where it went.
         image: String,
-        /// Digest of the manifest that was pushed.
-        expected: Digest,
-        /// Digest of the manifest that is there.
-        found: Digest,
+        /// ImageDigest of the manifest that was pushed.
+        expected: ImageDigest,
+        /// ImageDigest of the manifest that is there.
+        found: ImageDigest,
     },
 }

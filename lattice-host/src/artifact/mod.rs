@@ -1,11 +1,11 @@
 //! Where the bytes of components come from: files, OCI registries, and a cache on disk.
 //!
-//! [`Artifacts`] fetches an [`ImageRef`] and answers with an [`Artifact`], whose bytes have the digest that it says: they
+//! [`Artifacts`] fetches an [`Image`] and answers with an [`Artifact`], whose bytes have the digest that it says: they
 //! are checked whenever they are loaded, also from the cache.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use lattice_host::artifact::{Artifacts, Credentials, ImageRef};
+//! use lattice_host::artifact::{Artifacts, Credentials, Image};
 //!
 //! let artifacts = Artifacts::builder()
 //!     .cache("/var/cache/lattice")
@@ -13,7 +13,7 @@
 //!     .build();
 //!
 //! // A tag may move, so that it is resolved once, and everyone fetches what it meant then.
-//! let tag: ImageRef = "oci:registry.example.com/greeter:1.0".parse()?;
+//! let tag: Image = "oci:registry.example.com/greeter:1.0".parse()?;
 //! let resolved = artifacts.resolve(&tag).await?;
 //! let artifact = artifacts.fetch(&resolved.image, resolved.digest).await?;
 //! assert_eq!(artifact.digest, resolved.digest);
@@ -39,7 +39,6 @@ mod cache;
 mod digest;
 mod error;
 pub(crate) mod exchange;
-mod image;
 #[cfg(feature = "oci")]
 mod oci;
 #[cfg(not(feature = "oci"))]
@@ -51,9 +50,8 @@ mod store;
 mod wasm;
 
 pub use cache::CacheError;
-pub use digest::{Digest, DigestError};
 pub use error::{FetchError, PushError, RegistryError};
-pub use image::{ImageRef, ImageRefError, OciRef};
+pub use lattice_core::desired::{DigestError, Image, ImageDigest, ImageError, OciReference};
 pub use settings::{ArtifactsBuilder, Credentials, Tags};
 pub use store::{Artifact, Artifacts, Inspection, Origin, Progress, Resolved};
 pub use wasm::{Names, WasmKind, producers};

@@ -1,8 +1,8 @@
 //! In place of registries, without the feature `oci`.
 
 use super::{
-    Artifact, Digest, FetchError, OciRef, Progress, PushError, RegistryError, Resolved, WasmKind,
-    settings::Settings, store::Disk,
+    Artifact, FetchError, ImageDigest, OciReference, Progress, PushError, RegistryError, Resolved,
+    WasmKind, settings::Settings, store::Disk,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -22,24 +22,27 @@ impl Oci {
 
     pub(super) async fn fetch(
         &self,
-        image: &OciRef,
-        _: Option<Digest>,
+        image: &OciReference,
+        _: Option<ImageDigest>,
         _: impl FnMut(Progress),
     ) -> Result<Artifact, FetchError> {
         Err(off(image).into())
     }
 
-    pub(super) async fn resolve(&self, image: &OciRef) -> Result<Resolved, FetchError> {
+    pub(super) async fn resolve(&self, image: &OciReference) -> Result<Resolved, FetchError> {
         Err(off(image).into())
     }
 
-    pub(super) async fn describe(&self, image: &OciRef) -> Result<(Resolved, String), FetchError> {
+    pub(super) async fn describe(
+        &self,
+        image: &OciReference,
+    ) -> Result<(Resolved, String), FetchError> {
         Err(off(image).into())
     }
 
     pub(super) async fn push(
         &self,
-        image: &OciRef,
+        image: &OciReference,
         _: Bytes,
         _: WasmKind,
     ) -> Result<Resolved, PushError> {
@@ -48,11 +51,11 @@ impl Oci {
 }
 
 /// Nothing: manifests are for registries.
-pub(super) fn named_by(_: &[u8]) -> Option<Digest> {
+pub(super) fn named_by(_: &[u8]) -> Option<ImageDigest> {
     None
 }
 
-fn off(image: &OciRef) -> RegistryError {
+fn off(image: &OciReference) -> RegistryError {
     RegistryError::Off {
         image: image.to_string(),
     }

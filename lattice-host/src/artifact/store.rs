@@ -1,7 +1,7 @@
 //! The one handle to all of it.
 
 use super::{
-    ArtifactsBuilder, CacheError, Digest, FetchError, ImageRef, Names, PushError, WasmKind,
+    ArtifactsBuilder, CacheError, FetchError, Image, ImageDigest, Names, PushError, WasmKind,
     cache::Cache, oci::Oci, settings::Settings,
 };
 use crate::ByteSize;
@@ -34,8 +34,8 @@ struct Shared {
 pub struct Artifact {
     /// The WebAssembly binary.
     pub bytes: Bytes,
-    /// Digest of the bytes.
-    pub digest: Digest,
+    /// ImageDigest of the bytes.
+    pub digest: ImageDigest,
     /// Where they came from, this time.
     pub origin: Origin,
     /// Why they are not in the cache, if they should be. They are as good.
@@ -61,9 +61,9 @@ pub enum Origin {
 #[non_exhaustive]
 pub struct Resolved {
     /// The image; one in a registry names the digest of its manifest.
-    pub image: ImageRef,
-    /// Digest of the component's bytes.
-    pub digest: Digest,
+    pub image: Image,
+    /// ImageDigest of the component's bytes.
+    pub digest: ImageDigest,
     /// Size of the component.
     pub size: ByteSize,
 }
@@ -126,8 +126,8 @@ impl Artifacts {
     /// A download goes on while anybody waits for it, and ends with the last one.
     pub async fn fetch(
         &self,
-        image: &ImageRef,
-        expected: impl Into<Option<Digest>>,
+        image: &Image,
+        expected: impl Into<Option<ImageDigest>>,
     ) -> Result<Artifact, FetchError> {
         self.fetch_with(image, expected, |_| ()).await
     }
@@ -135,11 +135,15 @@ impl Artifacts {
     /// [`fetch`](Self::fetch) that tells `seen` how far its download is.
     pub async fn fetch_with(
         &self,
-        image: &ImageRef,
-        expected: impl Into<Option<Digest>>,
+        image: &Image,
+        expected: impl Into<Option<ImageDigest>>,
         seen: impl FnMut(Progress),
     ) -> Result<Artifact, FetchError> {
-        let expected = expected.into();
+        let by_digest = match image {
+            Image::Bytes(digest) => Some(*digest),
+            _ => None,
+        };
+        let expected = expected.into().or(by_digest);
         self.in_time(image, async {
             if let Some(expected) = expected
                 && let Some(artifact) = self.cached(expected).await
@@ -147,8 +151,9 @@ impl Artifacts {
                 return Ok(artifact);
             }
             match image {
-                ImageRef::File(path) => self.read_file(path, expected).await,
-                ImageRef::Oci(reference) => self.shared.oci.fetch(reference, expected, seen).await,
+                Image::File(path) => self.read_file(path, expected).await,
+                Image::Oci(reference) => self.shared.oci.fetch(reference, expected, seen).await,
+                other => Err(not_here(other)),
             }
         })
         .await
@@ -156,29 +161,37 @@ impl Artifacts {
 
     /// What this image means now. The answer's image fetches the same bytes for ever, and from the cache when its registry
     /// is down; for a file, together with the answer's digest.
-    pub async fn resolve(&self, image: &ImageRef) -> Result<Resolved, FetchError> {
+    pub async fn resolve(&self, image: &Image) -> Result<Resolved, FetchError> {
         self.in_time(image, async {
             match image {
-                ImageRef::File(path) => {
+                Image::File(path) => {
                     let artifact = self.read_file(path, None).await?;
                     Ok(resolved(image.clone(), &artifact))
                 }
-                ImageRef::Oci(reference) => self.shared.oci.resolve(reference).await,
+                Image::Oci(reference) => self.shared.oci.resolve(reference).await,
+                other => {
+                    let artifact = match other.digest() {
+                        Some(digest) => self.cached(digest).await,
+                        None => None,
+                    };
+                    let artifact = artifact.ok_or_else(|| not_here(other))?;
+                    Ok(resolved(other.clone(), &artifact))
+                }
             }
         })
         .await
     }
 
     /// What this image is made of. Fetches it.
-    pub async fn inspect(&self, image: &ImageRef) -> Result<Inspection, FetchError> {
+    pub async fn inspect(&self, image: &Image) -> Result<Inspection, FetchError> {
         let (resolved, media_type) = match image {
-            ImageRef::File(_) => (None, None),
-            ImageRef::Oci(reference) => {
+            Image::Oci(reference) => {
                 let (resolved, media_type) = self
                     .in_time(image, self.shared.oci.describe(reference))
                     .await?;
                 (Some(resolved), Some(media_type))
             }
+            _ => (None, None),
         };
         let (pinned, expected) = match &resolved {
             Some(resolved) => (&resolved.image, Some(resolved.digest)),
@@ -203,9 +216,9 @@ impl Artifacts {
     pub async fn push(
         &self,
         bytes: impl Into<Bytes>,
-        image: &ImageRef,
+        image: &Image,
     ) -> Result<Resolved, PushError> {
-        let ImageRef::Oci(reference) = image else {
+        let Image::Oci(reference) = image else {
             return Err(PushError::NotARegistry {
                 image: image.to_string(),
             });
@@ -228,7 +241,7 @@ impl Artifacts {
     }
 
     /// What has this digest, if it is in the cache. Asks nobody.
-    pub async fn cached(&self, digest: Digest) -> Option<Artifact> {
+    pub async fn cached(&self, digest: ImageDigest) -> Option<Artifact> {
         let bytes = self.shared.disk.read(digest).await?;
         Some(Artifact {
             bytes,
@@ -258,7 +271,7 @@ impl Artifacts {
 
     async fn in_time<T>(
         &self,
-        image: &ImageRef,
+        image: &Image,
         work: impl Future<Output = Result<T, FetchError>>,
     ) -> Result<T, FetchError> {
         let after = self.shared.settings.whole;
@@ -273,9 +286,9 @@ impl Artifacts {
     async fn read_file(
         &self,
         path: &Path,
-        expected: Option<Digest>,
+        expected: Option<ImageDigest>,
     ) -> Result<Artifact, FetchError> {
-        let image = ImageRef::File(path.into());
+        let image = Image::File(path.into());
         let (owned, limit) = (PathBuf::from(path), self.shared.settings.max_size);
         let read = spawn_blocking(move || read_at_most(&owned, limit)).await;
         let bytes = read
@@ -312,7 +325,7 @@ impl Artifacts {
     }
 }
 
-fn resolved(image: ImageRef, artifact: &Artifact) -> Resolved {
+fn resolved(image: Image, artifact: &Artifact) -> Resolved {
     let size = ByteSize::bytes(artifact.bytes.len() as u64);
     Resolved {
         image,
@@ -321,7 +334,13 @@ fn resolved(image: ImageRef, artifact: &Artifact) -> Resolved {
     }
 }
 
-fn not_wasm(image: &ImageRef, found: &str) -> FetchError {
+fn not_here(image: &Image) -> FetchError {
+    FetchError::NotHere {
+        image: image.to_string(),
+    }
+}
+
+fn not_wasm(image: &Image, found: &str) -> FetchError {
     FetchError::NotWasm {
         image: image.to_string(),
         found: found.into(),
@@ -344,10 +363,10 @@ fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
 /// Away from the threads that answer calls: 100 MiB take a tenth of a second.
 async fn digest_of(bytes: &Bytes) -> Digest {
     let shared = bytes.clone();
-    match spawn_blocking(move || Digest::of(&shared)).await {
+    match spawn_blocking(move || ImageDigest::of(&shared)).await {
         Ok(digest) => digest,
         // The runtime shuts down; whoever still waits gets its answer.
-        Err(_) => Digest::of(bytes),
+        Err(_) => ImageDigest::of(bytes),
     }
 }
 
@@ -359,7 +378,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) async fn read(&self, digest: Digest) -> Option<Bytes> {
+    pub(super) async fn read(&self, digest: ImageDigest) -> Option<Bytes> {
         let max = self.max;
         self.blocking(move |cache| cache.read(digest, max))
             .await
@@ -367,7 +386,7 @@ impl Disk {
     }
 
     /// Keeps it. That it can't be kept is logged here, once for each artifact.
-    pub(super) async fn write(&self, digest: Digest, bytes: &Bytes) -> Result<(), CacheError> {
+    pub(super) async fn write(&self, digest: ImageDigest, bytes: &Bytes) -> Result<(), CacheError> {
         let shared = bytes.clone();
         let written = self
             .blocking(move |cache| cache.write(digest, &shared))
@@ -380,7 +399,7 @@ impl Disk {
     }
 
     #[cfg(feature = "oci")]
-    pub(super) async fn tag(&self, image: &super::OciRef) -> Option<Digest> {
+    pub(super) async fn tag(&self, image: &super::OciReference) -> Option<ImageDigest> {
         let image = image.clone();
         self.blocking(move |cache| cache.tag(&image))
             .await
@@ -388,7 +407,7 @@ impl Disk {
     }
 
     #[cfg(feature = "oci")]
-    pub(super) async fn remember(&self, image: &super::OciRef, manifest: Digest) {
+    pub(super) async fn remember(&self, image: &super::OciReference, manifest: ImageDigest) {
         let image = image.clone();
         let remembered = self
             .blocking(move |cache| cache.remember(&image, manifest))

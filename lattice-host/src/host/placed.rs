@@ -4,7 +4,7 @@ use super::loader::{Loader, serve_limits};
 use crate::{
     actor::{Actor, Instances},
     artifact::{
-        Artifact, Artifacts, Digest, FetchError, ImageRef, OciRef,
+        Artifact, Artifacts, FetchError,
         exchange::{Exchange, GetError},
     },
     limits::{ByteSize, Limits},
@@ -125,35 +125,14 @@ impl Placed {
         image: &Image,
         digest: Option<ImageDigest>,
     ) -> Result<Bytes, RuntimeError> {
-        let told = |digest: ImageDigest| Digest::from(*digest.as_bytes());
-        let named = digest.or_else(|| image.digest()).map(told);
-        let (image, expected) = match image {
-            Image::File(path) => (ImageRef::File(path.clone()), named),
-            Image::Oci(reference) => {
-                let parsed: OciRef = reference
-                    .as_str()
-                    .parse()
-                    .map_err(|error| RuntimeError::of(&error))?;
-                // The digest in desired state is that of the manifest, as registries count.
-                let pinned = named.map_or_else(|| parsed.clone(), |digest| parsed.pinned(digest));
-                (ImageRef::Oci(pinned), None)
+        let named = digest.or_else(|| image.digest());
+        let (image, expected) = match (image, named) {
+            // The digest in desired state is that of the manifest, as registries count.
+            (Image::Oci(reference), Some(manifest)) => {
+                (Image::Oci(reference.pinned(manifest)), None)
             }
-            Image::Bytes(digest) => {
-                let digest = told(*digest);
-                if let Some(artifact) = self.artifacts.cached(digest).await {
-                    return Ok(artifact.bytes);
-                }
-                return self.get_elsewhere(component, digest).await.map_err(|error| {
-                    RuntimeError::new(format!(
-                        "this host does not have the bytes of {digest}, and {error}; name a file or a registry to get them from"
-                    ))
-                });
-            }
-            other => {
-                return Err(RuntimeError::new(format!(
-                    "this host does not know images such as `{other}`; update it"
-                )));
-            }
+            (Image::Oci(_), None) => (image.clone(), None),
+            (image, named) => (image.clone(), named),
         };
         let fetched = self.artifacts.fetch(&image, expected);
         match named {
@@ -169,7 +148,7 @@ impl Placed {
     async fn somehow(
         &self,
         component: &ComponentId,
-        digest: Digest,
+        digest: ImageDigest,
         fetched: impl Future<Output = Result<Artifact, FetchError>>,
     ) -> Result<Bytes, RuntimeError> {
         let mut fetched = pin!(fetched);
@@ -194,7 +173,7 @@ impl Placed {
     async fn get_elsewhere(
         &self,
         component: &ComponentId,
-        image: Digest,
+        image: ImageDigest,
     ) -> Result<Bytes, GetError> {
         let mut last = Bytes::new();
         for bytes in self.exchange.component(component, image).await? {

@@ -6,7 +6,7 @@ use crate::{
 };
 use lattice_host::{
     ByteSize,
-    artifact::{CacheError, Digest, ImageRef, Origin},
+    artifact::{CacheError, Image, ImageDigest, Origin},
 };
 use std::{
     fs::{self, Permissions},
@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-async fn serving(bytes: &[u8]) -> (Fake, ImageRef) {
+async fn serving(bytes: &[u8]) -> (Fake, Image) {
     let contents = Contents::of(bytes);
     let fake = Fake::start(move |asked| contents.answer(asked)).await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
@@ -29,7 +29,7 @@ async fn what_is_damaged_on_disk_is_fetched_anew() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = plain(fake.address()).cache(folder.path()).build();
     let pinned = artifacts.resolve(&tag).await.unwrap();
-    let ImageRef::Oci(reference) = &pinned.image else {
+    let Image::Oci(reference) = &pinned.image else {
         panic!("{pinned:?}")
     };
     let (layer, manifest) = (
@@ -100,7 +100,7 @@ async fn a_full_disk_costs_only_the_cache() {
     let fetched = artifacts.fetch(&tag, None).await.unwrap();
     assert_eq!(
         (&fetched.bytes[..], fetched.digest),
-        (&bytes[..], Digest::of(&bytes))
+        (&bytes[..], ImageDigest::of(&bytes))
     );
     let error = fetched.not_kept.unwrap();
     assert!(matches!(error, CacheError::Full { .. }), "{error:?}");

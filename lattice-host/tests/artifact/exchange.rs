@@ -15,7 +15,7 @@ use lattice_core::{
 };
 use lattice_host::{
     Host,
-    artifact::{Artifacts, Digest, ImageRef},
+    artifact::{Artifacts, Image, ImageDigest},
 };
 use std::time::Duration;
 use tempfile::TempDir;
@@ -82,7 +82,7 @@ async fn bytes_that_one_host_has_reach_the_others() {
     })
     .await;
     let kept = std::fs::read(cached_file(there.path(), digest)).unwrap();
-    assert_eq!(Digest::of(&kept), digest);
+    assert_eq!(ImageDigest::of(&kept), digest);
 }
 
 #[tokio::test]
@@ -129,19 +129,19 @@ async fn an_image_is_there_for_a_new_host_when_its_registry_is_down() {
     registry.kill();
     let _wants = host(&lattice, "wants", second).await;
     until("the second serves", || serves(&lattice, "wants")).await;
-    let ImageRef::Oci(reference) = pushed.image else {
+    let Image::Oci(reference) = pushed.image else {
         panic!("{pushed:?}");
     };
     for digest in [reference.digest().unwrap(), pushed.digest] {
         let kept = std::fs::read(cached_file(caches[1].path(), digest)).unwrap();
-        assert_eq!(Digest::of(&kept), digest);
+        assert_eq!(ImageDigest::of(&kept), digest);
     }
 }
 
 #[tokio::test]
 async fn what_nobody_has_is_told() {
     let lattice = Lattice::in_memory("test").await.unwrap();
-    let digest = Digest::of(b"nowhere");
+    let digest = ImageDigest::of(b"nowhere");
     let alone = host(&lattice, "alone", Artifacts::builder().build()).await;
     apply(&lattice, &digest.to_string(), "").await;
     until("it says why", || {
@@ -153,8 +153,13 @@ async fn what_nobody_has_is_told() {
 }
 
 /// Asks for the map of an artifact as hosts do; whether it is given.
-async fn map(asks: &Node, of: &Origin, component: &str, digest: Digest) -> Result<bool, CallError> {
-    type Map = (Digest, u64, u32, Vec<[u8; 32]>);
+async fn map(
+    asks: &Node,
+    of: &Origin,
+    component: &str,
+    digest: ImageDigest,
+) -> Result<bool, CallError> {
+    type Map = (ImageDigest, u64, u32, Vec<[u8; 32]>);
     let function = FunctionRef::new(
         InterfaceName::new("lattice:host/artifacts@0.1.0").unwrap(),
         FunctionName::new("map").unwrap(),

@@ -1,6 +1,6 @@
 //! A registry that answers what a test says, over plain HTTP, and remembers what it was asked.
 
-use lattice_host::artifact::Digest;
+use lattice_host::artifact::ImageDigest;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -192,14 +192,16 @@ impl Contents {
     }
 
     pub(crate) fn blob(mut self, bytes: &[u8]) -> Self {
-        self.0
-            .insert(format!("/v2/a/blobs/{}", Digest::of(bytes)), bytes.into());
+        self.0.insert(
+            format!("/v2/a/blobs/{}", ImageDigest::of(bytes)),
+            bytes.into(),
+        );
         self
     }
 
     /// Under a tag, and under its digest.
     pub(crate) fn manifest(mut self, tag: &str, document: &str) -> Self {
-        let digest = Digest::of(document.as_bytes()).to_string();
+        let digest = ImageDigest::of(document.as_bytes()).to_string();
         for name in [tag, &digest] {
             self.0
                 .insert(format!("/v2/a/manifests/{name}"), document.into());
@@ -222,12 +224,12 @@ impl Contents {
 /// A manifest of these layers.
 pub(crate) fn manifest(layers: &[(&str, &[u8])]) -> String {
     let layers = layers.iter().map(|(media_type, bytes)| {
-        serde_json::json!({"mediaType": media_type, "digest": Digest::of(bytes), "size": bytes.len()})
+        serde_json::json!({"mediaType": media_type, "digest": ImageDigest::of(bytes), "size": bytes.len()})
     });
     serde_json::json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": Digest::of(b"{}"), "size": 2},
+        "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": ImageDigest::of(b"{}"), "size": 2},
         "layers": layers.collect::<Vec<_>>(),
     })
     .to_string()

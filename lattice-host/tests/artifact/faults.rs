@@ -5,7 +5,7 @@ use crate::{
     support::{PATIENCE, component, image, large_component, plain},
 };
 use lattice_host::artifact::{
-    Artifacts, Digest, FetchError, ImageRef, Origin, PushError, RegistryError,
+    Artifacts, FetchError, Image, ImageDigest, Origin, PushError, RegistryError,
 };
 use std::{
     num::NonZeroU32,
@@ -15,7 +15,7 @@ use std::{
 /// Short enough for a test, long enough for a busy machine to answer within.
 const SILENCE: Duration = Duration::from_secs(2);
 
-fn tag(fake: &Fake) -> ImageRef {
+fn tag(fake: &Fake) -> Image {
     image(&format!("oci:{}/a:1", fake.address()))
 }
 
@@ -286,7 +286,7 @@ async fn those_who_want_the_same_share_one_download() {
         artifacts.fetch(&pinned.image, None).await.unwrap().origin,
         Origin::Cache
     );
-    assert_eq!(pinned.digest, Digest::of(&bytes));
+    assert_eq!(pinned.digest, ImageDigest::of(&bytes));
 }
 
 #[tokio::test]

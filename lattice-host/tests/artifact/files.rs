@@ -3,11 +3,11 @@
 use crate::support::{cached_file, component, image, large_component};
 use lattice_host::{
     ByteSize,
-    artifact::{Artifacts, Digest, FetchError, ImageRef, Origin, WasmKind},
+    artifact::{Artifacts, FetchError, Image, ImageDigest, Origin, WasmKind},
 };
 use std::{fs, path::Path};
 
-fn file(path: &Path) -> ImageRef {
+fn file(path: &Path) -> Image {
     image(&format!("file:{}", path.display()))
 }
 
@@ -48,7 +48,10 @@ async fn a_file_is_read_and_checked() {
     };
     assert_eq!(
         (expected, found),
-        (Digest::of(&component("a")), Digest::of(&component("b")))
+        (
+            ImageDigest::of(&component("a")),
+            ImageDigest::of(&component("b"))
+        )
     );
 }
 
@@ -78,7 +81,7 @@ async fn what_is_no_component_of_a_fair_size_says_so() {
 async fn bytes_that_came_another_way_are_kept_and_found() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = Artifacts::builder().cache(folder.path()).build();
-    let digest = Digest::of(&component("a"));
+    let digest = ImageDigest::of(&component("a"));
     assert!(artifacts.cached(digest).await.is_none());
     let kept = artifacts.keep(component("a")).await;
     assert_eq!((kept.digest, kept.origin), (digest, Origin::Given));

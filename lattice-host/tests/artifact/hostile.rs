@@ -6,7 +6,7 @@ use crate::{
 };
 use lattice_host::{
     ByteSize,
-    artifact::{Credentials, Digest, FetchError, RegistryError},
+    artifact::{Credentials, FetchError, ImageDigest, RegistryError},
 };
 
 async fn fetch(fake: &Fake, name: &str) -> FetchError {
@@ -40,7 +40,10 @@ async fn other_bytes_than_the_digest_says_are_not_taken() {
     };
     assert_eq!(
         (expected, found),
-        (Digest::of(&component("a")), Digest::of(&component("b")))
+        (
+            ImageDigest::of(&component("a")),
+            ImageDigest::of(&component("b"))
+        )
     );
     assert_eq!(fake.asked("GET /v2/a/blobs/").len(), 1);
 }
@@ -58,7 +61,7 @@ async fn another_manifest_than_the_digest_says_is_not_taken() {
     })
     .await;
     let pinned = manifest(&[("application/wasm", &component("a"))]);
-    let error = fetch(&fake, &format!("@{}", Digest::of(pinned.as_bytes()))).await;
+    let error = fetch(&fake, &format!("@{}", ImageDigest::of(pinned.as_bytes()))).await;
     assert!(
         matches!(error, FetchError::Registry(RegistryError::Damaged { .. })),
         "{error:?}"
@@ -69,7 +72,7 @@ async fn another_manifest_than_the_digest_says_is_not_taken() {
 async fn a_lie_in_the_digest_header_is_noticed() {
     let contents = Contents::of(&component("a"));
     for said in [
-        Digest::of(b"other").to_string(),
+        ImageDigest::of(b"other").to_string(),
         "sha256:garbage".into(),
         "md5:1".into(),
         "garbage".into(),
@@ -136,7 +139,7 @@ async fn another_digest_than_the_caller_wants_is_not_even_begun() {
     let contents = Contents::of(&component("a"));
     let fake = Fake::start(move |asked| contents.answer(asked)).await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
-    let wanted = Digest::of(&component("b"));
+    let wanted = ImageDigest::of(&component("b"));
     let error = plain(fake.address())
         .build()
         .fetch(&tag, wanted)
@@ -148,7 +151,10 @@ async fn another_digest_than_the_caller_wants_is_not_even_begun() {
     else {
         panic!("{error:?}")
     };
-    assert_eq!((expected, found), (wanted, Digest::of(&component("a"))));
+    assert_eq!(
+        (expected, found),
+        (wanted, ImageDigest::of(&component("a")))
+    );
     assert!(fake.asked("GET /v2/a/blobs/").is_empty());
 }
 

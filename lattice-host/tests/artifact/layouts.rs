@@ -4,10 +4,10 @@ use crate::{
     fake::{Contents, Fake, manifest},
     support::{component, image, plain},
 };
-use lattice_host::artifact::{Digest, FetchError, ImageRef};
+use lattice_host::artifact::{FetchError, Image, ImageDigest};
 use serde_json::json;
 
-async fn serving(contents: Contents) -> (Fake, ImageRef) {
+async fn serving(contents: Contents) -> (Fake, Image) {
     let fake = Fake::start(move |asked| contents.answer(asked)).await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
     (fake, tag)
@@ -26,7 +26,7 @@ fn index(entries: &[(&str, &str)]) -> String {
     let entries = entries.iter().map(|(document, architecture)| {
         json!({
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": Digest::of(document.as_bytes()),
+            "digest": ImageDigest::of(document.as_bytes()),
             "size": document.len(),
             "platform": {"os": "any", "architecture": architecture},
         })
@@ -91,10 +91,10 @@ async fn an_index_with_one_image_for_wasm() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = plain(fake.address()).cache(folder.path()).build();
     let resolved = artifacts.resolve(&tag).await.unwrap();
-    let ImageRef::Oci(pinned) = &resolved.image else {
+    let Image::Oci(pinned) = &resolved.image else {
         panic!("{resolved:?}")
     };
-    assert_eq!(pinned.digest(), Some(Digest::of(index.as_bytes())));
+    assert_eq!(pinned.digest(), Some(ImageDigest::of(index.as_bytes())));
     assert_eq!(
         artifacts.fetch(&resolved.image, None).await.unwrap().bytes,
         bytes

@@ -5,7 +5,7 @@ use crate::{
     support::{PATIENCE, component, image, plain, told},
 };
 use lattice_host::artifact::{
-    Artifacts, Credentials, Digest, FetchError, PushError, RegistryError,
+    Artifacts, Credentials, FetchError, ImageDigest, PushError, RegistryError,
 };
 use std::{num::NonZeroU32, process::Command};
 
@@ -127,7 +127,10 @@ async fn with_the_logins_of_docker() {
         )
         .await;
     match std::env::var("TEST_LOGGED_IN").unwrap().as_str() {
-        "yes" => assert_eq!(pushed.unwrap().digest, Digest::of(&component("greeter"))),
+        "yes" => assert_eq!(
+            pushed.unwrap().digest,
+            ImageDigest::of(&component("greeter"))
+        ),
         "no" => assert!(matches!(
             pushed,
             Err(PushError::Registry(RegistryError::CredentialsNeeded { .. }))

@@ -6,7 +6,7 @@ use crate::{
 };
 use lattice_host::{
     ByteSize,
-    artifact::{Digest, FetchError, ImageRef, Origin, PushError, RegistryError, Tags, WasmKind},
+    artifact::{FetchError, Image, ImageDigest, Origin, PushError, RegistryError, Tags, WasmKind},
 };
 
 #[tokio::test]
@@ -17,16 +17,16 @@ async fn what_is_pushed_is_fetched_by_tag_and_by_digest() {
     let tag = image(&format!("oci:{}/team/greeter:1.0", registry.address()));
 
     let pushed = artifacts.push(bytes.clone(), &tag).await.unwrap();
-    assert_eq!(pushed.digest, Digest::of(&bytes));
+    assert_eq!(pushed.digest, ImageDigest::of(&bytes));
     assert_eq!(pushed.size, ByteSize::bytes(bytes.len() as u64));
     assert_eq!(artifacts.resolve(&tag).await.unwrap(), pushed);
 
     let by_digest = match &pushed.image {
-        ImageRef::Oci(reference) => {
+        Image::Oci(reference) => {
             let manifest = reference.digest().unwrap();
             image(&format!("{}/team/greeter@{manifest}", registry.address()))
         }
-        ImageRef::File(_) => panic!("{pushed:?}"),
+        _ => panic!("{pushed:?}"),
     };
     for name in [&tag, &pushed.image, &by_digest] {
         for expected in [None, Some(pushed.digest)] {
@@ -56,7 +56,7 @@ async fn the_same_bytes_make_the_same_image_everywhere() {
             .push(component("same"), &tag)
             .await
             .unwrap();
-        let ImageRef::Oci(reference) = pushed.image else {
+        let Image::Oci(reference) = pushed.image else {
             panic!("{name}")
         };
         manifests.push(reference.digest().unwrap());
@@ -82,13 +82,13 @@ async fn a_tag_that_moves_does_not_move_what_was_resolved() {
 
     for artifacts in [&artifacts, &plain(registry.address()).build()] {
         let fetched = artifacts.fetch(&first.image, None).await.unwrap();
-        assert_eq!(fetched.digest, Digest::of(&component("one")));
+        assert_eq!(fetched.digest, ImageDigest::of(&component("one")));
         let fetched = artifacts.fetch(&tag, None).await.unwrap();
-        assert_eq!(fetched.digest, Digest::of(&component("two")));
+        assert_eq!(fetched.digest, ImageDigest::of(&component("two")));
     }
     // Whoever was told to run the first never gets the second.
     let refused = artifacts
-        .fetch(&tag, Digest::of(&component("three")))
+        .fetch(&tag, ImageDigest::of(&component("three")))
         .await
         .unwrap_err();
     assert!(
@@ -185,7 +185,7 @@ async fn what_is_not_there_is_told() {
         .push(component("greeter"), &tag("greeter:1"))
         .await
         .unwrap();
-    let digest = Digest::of(b"never pushed");
+    let digest = ImageDigest::of(b"never pushed");
     for name in ["greeter:2", "nobody:1", &format!("greeter@{digest}")] {
         let error = artifacts.fetch(&tag(name), None).await.unwrap_err();
         assert!(
@@ -246,9 +246,9 @@ async fn what_can_not_be_pushed_says_why() {
     let registry = Registry::start().await;
     let artifacts = plain(registry.address()).max_size(ByteSize::kib(1)).build();
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));
-    let pinned = image(&format!("{tag}@{}", Digest::of(b"")));
+    let pinned = image(&format!("{tag}@{}", ImageDigest::of(b"")));
     let push =
-        async |bytes: Vec<u8>, image: &ImageRef| artifacts.push(bytes, image).await.unwrap_err();
+        async |bytes: Vec<u8>, image: &Image| artifacts.push(bytes, image).await.unwrap_err();
 
     let error = push(component("a"), &image("file:a.wasm")).await;
     assert!(matches!(error, PushError::NotARegistry { .. }), "{error:?}");

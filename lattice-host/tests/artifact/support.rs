@@ -1,6 +1,6 @@
 //! What all of them use.
 
-use lattice_host::artifact::{Artifacts, ArtifactsBuilder, Digest, ImageRef};
+use lattice_host::artifact::{Artifacts, ArtifactsBuilder, Image, ImageDigest};
 use std::{path::Path, time::Duration};
 
 /// Far more than anything here takes, also on a busy machine.
@@ -28,7 +28,7 @@ pub(crate) fn large_component(size: usize) -> Vec<u8> {
     wat::parse_str(format!(r#"(component (@custom "noise" "{noise}"))"#)).expect("a component")
 }
 
-pub(crate) fn image(text: &str) -> ImageRef {
+pub(crate) fn image(text: &str) -> Image {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn plain(address: &str) -> ArtifactsBuilder {
     Artifacts::builder().plain_http(address).within(PATIENCE)
 }
 
-pub(crate) fn cached_file(cache: &Path, digest: Digest) -> std::path::PathBuf {
+pub(crate) fn cached_file(cache: &Path, digest: ImageDigest) -> std::path::PathBuf {
     let name = digest.to_string();
     cache
         .join("sha256")

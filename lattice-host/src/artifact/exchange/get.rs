@@ -4,7 +4,7 @@ use super::{Ask, DOCUMENTS, Functions, named_by};
 use crate::{
     ByteSize,
     artifact::{
-        Digest, WasmKind,
+        ImageDigest, WasmKind,
         ranges::{Assembly, AssemblyError, RangeMap},
     },
 };
@@ -43,7 +43,7 @@ pub(crate) enum GetError {
     #[error("none of the {asked} other hosts asked gave {digest}")]
     Nobody {
         /// What was asked for.
-        digest: Digest,
+        digest: ImageDigest,
         /// How many were asked.
         asked: usize,
     },
@@ -51,7 +51,7 @@ pub(crate) enum GetError {
     #[error("other hosts gave only a part of {digest}, or something else: {reason}")]
     Broken {
         /// What was asked for.
-        digest: Digest,
+        digest: ImageDigest,
         /// What was wrong with it.
         reason: String,
     },
@@ -59,7 +59,7 @@ pub(crate) enum GetError {
     #[error("{digest} is no WebAssembly component")]
     NotWasm {
         /// What was asked for.
-        digest: Digest,
+        digest: ImageDigest,
     },
 }
 
@@ -80,7 +80,7 @@ impl Exchange {
     pub(crate) async fn component(
         &self,
         component: &ComponentId,
-        image: Digest,
+        image: ImageDigest,
     ) -> Result<Vec<Bytes>, GetError> {
         let (mut digest, mut found) = (image, Vec::new());
         for _ in 0..=DOCUMENTS {
@@ -97,7 +97,7 @@ impl Exchange {
         Err(GetError::NotWasm { digest })
     }
 
-    async fn get(&self, component: &ComponentId, digest: Digest) -> Result<Bytes, GetError> {
+    async fn get(&self, component: &ComponentId, digest: ImageDigest) -> Result<Bytes, GetError> {
         let mut maps = self.maps(component, digest).await.into_iter();
         let nobody = GetError::Nobody {
             digest,
@@ -125,7 +125,7 @@ impl Exchange {
         &self,
         assembly: &mut Assembly<Origin>,
         component: &ComponentId,
-        digest: Digest,
+        digest: ImageDigest,
     ) -> Result<(), GetError> {
         let mut under_way: FuturesUnordered<BoxFuture<'_, Asked>> = FuturesUnordered::new();
         let mut last = "nobody is left to ask".to_owned();
@@ -161,7 +161,7 @@ impl Exchange {
     }
 
     /// The maps of those who have it, whoever answered first before the others.
-    async fn maps(&self, component: &ComponentId, digest: Digest) -> Vec<(Origin, RangeMap)> {
+    async fn maps(&self, component: &ComponentId, digest: ImageDigest) -> Vec<(Origin, RangeMap)> {
         let asking = self.others(component).into_iter().map(|host| async move {
             let map: Option<RangeMap> = self.ask(&host, component, digest, None).await.ok()?;
             map.filter(|map| map.check(digest, self.limit).is_ok())
@@ -185,7 +185,7 @@ impl Exchange {
     async fn range(
         &self,
         component: &ComponentId,
-        digest: Digest,
+        digest: ImageDigest,
         host: Origin,
         range: u32,
     ) -> Asked {
@@ -202,7 +202,7 @@ impl Exchange {
         &self,
         host: &Origin,
         component: &ComponentId,
-        digest: Digest,
+        digest: ImageDigest,
         range: Option<u32>,
     ) -> Result<T, CallError> {
         let ask = Ask {

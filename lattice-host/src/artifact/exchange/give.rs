@@ -3,7 +3,7 @@
 use super::{Ask, DOCUMENTS, Functions, named_by};
 use crate::{
     ByteSize,
-    artifact::{Artifacts, Digest, ImageRef, ranges::RangeMap},
+    artifact::{Artifacts, Image, ImageDigest, ranges::RangeMap},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -94,9 +94,13 @@ impl Giver {
     }
 
     /// What has this digest, when the actor is made of it.
-    async fn made_of(&self, spec: &ActorSpec, wanted: Digest) -> Option<(Arc<RangeMap>, Bytes)> {
+    async fn made_of(
+        &self,
+        spec: &ActorSpec,
+        wanted: ImageDigest,
+    ) -> Option<(Arc<RangeMap>, Bytes)> {
         let pinned = spec.digest.or_else(|| spec.image.digest())?;
-        let mut digest = Digest::from(*pinned.as_bytes());
+        let mut digest = pinned;
         for _ in 0..=DOCUMENTS {
             if digest == wanted {
                 return self.hold(spec, digest).await;
@@ -107,7 +111,7 @@ impl Giver {
     }
 
     /// Keeps it in memory for a while: more of its ranges will be asked for.
-    async fn hold(&self, spec: &ActorSpec, digest: Digest) -> Option<(Arc<RangeMap>, Bytes)> {
+    async fn hold(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<(Arc<RangeMap>, Bytes)> {
         self.let_go_later();
         if let Some(held) = &*self.held.lock().unwrap_or_else(PoisonError::into_inner)
             && held.map.digest == digest
@@ -129,11 +133,11 @@ impl Giver {
     }
 
     /// A host that has the file may keep it nowhere else.
-    async fn read_file(&self, image: &Image, digest: Digest) -> Option<Bytes> {
+    async fn read_file(&self, image: &Image, digest: ImageDigest) -> Option<Bytes> {
         let Image::File(path) = image else {
             return None;
         };
-        let file = ImageRef::File(path.clone());
+        let file = Image::File(path.clone());
         let artifact = self.artifacts.fetch(&file, digest).await.ok()?;
         Some(artifact.bytes)
     }

@@ -16,7 +16,7 @@ mod give;
 pub(crate) use get::{Exchange, GetError};
 pub(crate) use give::Giver;
 
-use super::{Digest, oci};
+use super::{ImageDigest, oci};
 use lattice_core::{
     call::FunctionRef,
     name::{ComponentId, FunctionName, InterfaceName, NameError},
@@ -32,7 +32,7 @@ struct Ask {
     /// What it is assigned.
     component: ComponentId,
     /// What of it.
-    digest: Digest,
+    digest: ImageDigest,
     /// Which range of its map; none for the map.
     range: Option<u32>,
 }
@@ -59,6 +59,6 @@ impl Functions {
 }
 
 /// What a document of a registry names: the component's bytes, or a further document.
-fn named_by(document: &[u8]) -> Option<Digest> {
+fn named_by(document: &[u8]) -> Option<ImageDigest> {
     oci::named_by(document)
 }

@@ -5,7 +5,7 @@ use super::{
     request::Request,
 };
 use crate::artifact::{
-    Credentials, Digest, OciRef, RegistryError,
+    Credentials, ImageDigest, OciReference, RegistryError,
     digest::Hasher,
     error::Cause,
     settings::{DockerConfig, Settings},
@@ -62,14 +62,17 @@ impl Client {
     }
 
     /// The document that this image leads to, and its digest, which is the image's if that names one.
-    pub(super) async fn manifest(&self, image: &OciRef) -> Result<(Bytes, Digest), RegistryError> {
+    pub(super) async fn manifest(
+        &self,
+        image: &OciReference,
+    ) -> Result<(Bytes, ImageDigest), RegistryError> {
         let request = self.request(image).await?;
         let auth = request.auth();
         let pulled = self
             .protocol
             .pull_manifest_raw(&request.reference, &auth, ACCEPTED);
         let (bytes, _) = self.answer(&request, pulled).await?;
-        let found = Digest::of(&bytes);
+        let found = ImageDigest::of(&bytes);
         match image.digest() {
             Some(expected) if expected != found => Err(request.damaged(expected, found)),
             _ => Ok((bytes, found)),
@@ -79,7 +82,7 @@ impl Client {
     /// Adds to what is received of this layer until it is whole.
     pub(super) async fn layer(
         &self,
-        image: &OciRef,
+        image: &OciReference,
         layer: &Layer,
         received: &mut Received,
         mut seen: impl FnMut(u64),
@@ -149,8 +152,8 @@ impl Client {
     /// Puts a component and what describes it into the registry.
     pub(super) async fn push(
         &self,
-        image: &OciRef,
-        (digest, bytes): (Digest, &Bytes),
+        image: &OciReference,
+        (digest, bytes): (ImageDigest, &Bytes),
         written: &Written,
     ) -> Result<(), RegistryError> {
         let request = self.request(image).await?;
@@ -191,7 +194,7 @@ impl Client {
         Ok(())
     }
 
-    async fn request<'a>(&self, image: &'a OciRef) -> Result<Request<'a>, RegistryError> {
+    async fn request<'a>(&self, image: &'a OciReference) -> Result<Request<'a>, RegistryError> {
         let (registry, repository) = (image.registry().to_owned(), image.repository().to_owned());
         let reference = match (image.digest(), image.tag()) {
             (Some(digest), _) => Reference::with_digest(registry, repository, digest.to_string()),
@@ -292,7 +295,11 @@ impl Received {
         self.size() == layer.size.as_u64()
     }
 
-    pub(super) fn finish(self, image: &OciRef, layer: &Layer) -> Result<Bytes, RegistryError> {
+    pub(super) fn finish(
+        self,
+        image: &OciReference,
+        layer: &Layer,
+    ) -> Result<Bytes, RegistryError> {
         let found = self.hasher.digest();
         if found == layer.digest {
             return Ok(self.bytes.into());

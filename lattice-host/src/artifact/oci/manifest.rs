@@ -1,6 +1,6 @@
 //! The documents by which a registry names the parts of an image. They come from anybody.
 
-use crate::{ByteSize, artifact::Digest};
+use crate::{ByteSize, artifact::ImageDigest};
 use serde::{Deserialize, Serialize};
 
 /// Larger than any honest manifest; registries themselves take no more.
@@ -65,13 +65,13 @@ pub(super) enum Layout {
     /// To the bytes of a component.
     Image(Layer),
     /// To another manifest.
-    Index(Digest),
+    Index(ImageDigest),
 }
 
 /// The bytes of a component, in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layer {
-    pub(super) digest: Digest,
+    pub(super) digest: ImageDigest,
     pub(super) size: ByteSize,
     pub(super) media_type: String,
 }
@@ -151,7 +151,7 @@ fn wasm_layer(layers: Vec<Descriptor>) -> Result<Layer, LayoutError> {
 }
 
 /// The only entry for wasm; or the only one there is.
-fn wasm_entry(entries: &[Entry]) -> Result<Digest, LayoutError> {
+fn wasm_entry(entries: &[Entry]) -> Result<ImageDigest, LayoutError> {
     let is_wasm = |entry: &&Entry| {
         entry
             .platform
@@ -214,7 +214,7 @@ pub(super) fn brief(text: &str) -> String {
 pub(super) struct Written {
     pub(super) manifest: Vec<u8>,
     pub(super) config: Vec<u8>,
-    pub(super) config_digest: Digest,
+    pub(super) config_digest: ImageDigest,
 }
 
 #[derive(Serialize)]
@@ -223,7 +223,7 @@ struct Config<'a> {
     created: &'a str,
     architecture: &'a str,
     os: &'a str,
-    layer_digests: [Digest; 1],
+    layer_digests: [ImageDigest; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<Component>,
 }
@@ -246,7 +246,7 @@ struct Manifest<'a> {
 
 /// The documents for this component, in the layout that other tools for wasm in registries use.
 pub(super) fn write(
-    bytes_digest: Digest,
+    bytes_digest: ImageDigest,
     size: u64,
     component: Option<Component>,
 ) -> Result<Written, serde_json::Error> {
@@ -261,8 +261,8 @@ pub(super) fn write(
         layer_digests: [bytes_digest],
         component,
     })?;
-    let config_digest = Digest::of(&config);
-    let describe = |media_type: &str, digest: Digest, size: u64| Descriptor {
+    let config_digest = ImageDigest::of(&config);
+    let describe = |media_type: &str, digest: ImageDigest, size: u64| Descriptor {
         media_type: media_type.into(),
         digest: digest.to_string(),
         size,

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn digest(text: &str) -> String {
-    Digest::of(text.as_bytes()).to_string()
+    ImageDigest::of(text.as_bytes()).to_string()
 }
 
 fn read(document: &Value) -> Result<Layout, LayoutError> {
@@ -73,8 +73,8 @@ fn what_is_no_wasm_says_what_it_is() {
 
 #[test]
 fn an_index_leads_to_the_image_for_wasm_or_to_its_only_one() {
-    let first = Layout::Index(Digest::of(b"0"));
-    let second = Layout::Index(Digest::of(b"1"));
+    let first = Layout::Index(ImageDigest::of(b"0"));
+    let second = Layout::Index(ImageDigest::of(b"1"));
     assert_eq!(read(&index(&[None])), Ok(first));
     assert_eq!(
         read(&index(&[
@@ -141,7 +141,7 @@ fn what_is_written_is_read_and_always_the_same() {
             exports: vec!["d:e/f".into()],
         })
     };
-    let bytes = Digest::of(b"component");
+    let bytes = ImageDigest::of(b"component");
     let written = write(bytes, 9, names()).unwrap();
     let Ok(Layout::Image(layer)) = Layout::read(&written.manifest) else {
         panic!("{written:?}")
@@ -165,7 +165,7 @@ fn what_is_written_is_read_and_always_the_same() {
         "component": {"imports": ["a:b/c@1.0.0"], "exports": ["d:e/f"]},
     });
     assert_eq!(config, expected);
-    assert_eq!(written.config_digest, Digest::of(&written.config));
+    assert_eq!(written.config_digest, ImageDigest::of(&written.config));
 }
 
 #[test]

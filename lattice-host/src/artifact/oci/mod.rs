@@ -7,7 +7,7 @@ mod request;
 mod retry;
 
 use super::{
-    Artifact, Digest, FetchError, ImageRef, Names, OciRef, Origin, Progress, PushError,
+    Artifact, FetchError, Image, ImageDigest, Names, OciReference, Origin, Progress, PushError,
     RegistryError, Resolved, Tags, WasmKind, settings::Settings, store::Disk,
 };
 use crate::ByteSize;
@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// All registries.
 pub(super) struct Oci {
     connection: Arc<Connection>,
-    downloads: Flights<Digest, Result<Artifact, FetchError>>,
+    downloads: Flights<ImageDigest, Result<Artifact, FetchError>>,
 }
 
 /// What downloads and pushes share.
@@ -40,12 +40,12 @@ struct Connection {
 
 /// A layer, and the digest of the manifest by which it was found.
 struct Located {
-    manifest: Digest,
+    manifest: ImageDigest,
     layer: Layer,
 }
 
 /// The digest that a manifest or an index names.
-pub(super) fn named_by(document: &[u8]) -> Option<Digest> {
+pub(super) fn named_by(document: &[u8]) -> Option<ImageDigest> {
     match Layout::read(document).ok()? {
         Layout::Image(layer) => Some(layer.digest),
         Layout::Index(manifest) => Some(manifest),
@@ -69,8 +69,8 @@ impl Oci {
 
     pub(super) async fn fetch(
         &self,
-        image: &OciRef,
-        expected: Option<Digest>,
+        image: &OciReference,
+        expected: Option<ImageDigest>,
         seen: impl FnMut(Progress),
     ) -> Result<Artifact, FetchError> {
         let layer = self.locate(image).await?.layer;
@@ -84,15 +84,18 @@ impl Oci {
         self.download(image, layer, seen).await
     }
 
-    pub(super) async fn resolve(&self, image: &OciRef) -> Result<Resolved, FetchError> {
+    pub(super) async fn resolve(&self, image: &OciReference) -> Result<Resolved, FetchError> {
         let (resolved, _) = self.describe(image).await?;
         Ok(resolved)
     }
 
     /// What it means now, and what its registry calls the bytes.
-    pub(super) async fn describe(&self, image: &OciRef) -> Result<(Resolved, String), FetchError> {
+    pub(super) async fn describe(
+        &self,
+        image: &OciReference,
+    ) -> Result<(Resolved, String), FetchError> {
         let Located { manifest, layer } = self.locate(image).await?;
-        let image = ImageRef::Oci(image.pinned(manifest));
+        let image = Image::Oci(image.pinned(manifest));
         Ok((
             Resolved {
                 image,
@@ -103,7 +106,7 @@ impl Oci {
         ))
     }
 
-    async fn locate(&self, image: &OciRef) -> Result<Located, FetchError> {
+    async fn locate(&self, image: &OciReference) -> Result<Located, FetchError> {
         let (connection, wanted) = (Arc::clone(&self.connection), image.clone());
         // What a registry sends is read in a task of its own, so that a panic over it stays there.
         let task = AbortOnDropHandle::new(tokio::spawn(
@@ -128,7 +131,7 @@ impl Oci {
     /// Once for everyone who wants these bytes now.
     async fn download(
         &self,
-        image: &OciRef,
+        image: &OciReference,
         layer: Layer,
         seen: impl FnMut(Progress),
     ) -> Result<Artifact, FetchError> {
@@ -146,7 +149,7 @@ impl Oci {
 
     pub(super) async fn push(
         &self,
-        image: &OciRef,
+        image: &OciReference,
         bytes: Bytes,
         kind: WasmKind,
     ) -> Result<Resolved, PushError> {
@@ -177,7 +180,7 @@ impl Connection {
             .await
     }
 
-    async fn locate(&self, image: &OciRef) -> Result<Located, FetchError> {
+    async fn locate(&self, image: &OciReference) -> Result<Located, FetchError> {
         let (manifest, bytes) = self.document(image).await?;
         let layer = match Self::layout(image, &bytes)? {
             Layout::Image(layer) => layer,
@@ -199,7 +202,7 @@ impl Connection {
         Ok(Located { manifest, layer })
     }
 
-    fn layout(image: &OciRef, bytes: &[u8]) -> Result<Layout, FetchError> {
+    fn layout(image: &OciReference, bytes: &[u8]) -> Result<Layout, FetchError> {
         let image = image.to_string();
         Layout::read(bytes).map_err(|error| match error {
             LayoutError::Malformed(reason) => FetchError::Manifest { image, reason },
@@ -209,7 +212,7 @@ impl Connection {
     }
 
     /// A manifest or an index: from the cache if its digest is known, else from the registry.
-    async fn document(&self, image: &OciRef) -> Result<(Digest, Bytes), FetchError> {
+    async fn document(&self, image: &OciReference) -> Result<(ImageDigest, Bytes), FetchError> {
         if let Some(digest) = image.digest() {
             return match self.disk.read(digest).await {
                 Some(bytes) => Ok((digest, bytes)),
@@ -232,12 +235,15 @@ impl Connection {
         }
     }
 
-    async fn last_known(&self, image: &OciRef) -> Option<(Digest, Bytes)> {
+    async fn last_known(&self, image: &OciReference) -> Option<(ImageDigest, Bytes)> {
         let digest = self.disk.tag(image).await?;
         Some((digest, self.disk.read(digest).await?))
     }
 
-    async fn pull_document(&self, image: &OciRef) -> Result<(Digest, Bytes), RegistryError> {
+    async fn pull_document(
+        &self,
+        image: &OciReference,
+    ) -> Result<(ImageDigest, Bytes), RegistryError> {
         let client = self.client().await?;
         let mut attempts = Attempts::new(self.settings.attempts);
         let (bytes, digest) = loop {
@@ -255,7 +261,7 @@ impl Connection {
 
     async fn load(
         &self,
-        image: &OciRef,
+        image: &OciReference,
         layer: &Layer,
         progress: &watch::Sender<Progress>,
     ) -> Result<Artifact, FetchError> {
@@ -286,7 +292,7 @@ impl Connection {
 
     async fn receive(
         &self,
-        image: &OciRef,
+        image: &OciReference,
         layer: &Layer,
         progress: &watch::Sender<Progress>,
     ) -> Result<Bytes, RegistryError> {
@@ -307,7 +313,7 @@ impl Connection {
 
     async fn push(
         &self,
-        image: OciRef,
+        image: OciReference,
         bytes: Bytes,
         kind: WasmKind,
     ) -> Result<Resolved, PushError> {
@@ -315,7 +321,8 @@ impl Connection {
         let ended = |_| PushError::Ended { image: name() };
         let size = ByteSize::bytes(bytes.len() as u64);
         let shared = bytes.clone();
-        let described = spawn_blocking(move || (Digest::of(&shared), names(&shared, kind))).await;
+        let described =
+            spawn_blocking(move || (ImageDigest::of(&shared), names(&shared, kind))).await;
         let (digest, component) = described.map_err(ended)?;
         let written = manifest::write(digest, size.as_u64(), component)
             .map_err(|_| PushError::Ended { image: name() })?;
@@ -326,7 +333,7 @@ impl Connection {
         while let Err(error) = client.push(&image, (digest, &bytes), &written).await {
             attempts.after(error).await?;
         }
-        let expected = Digest::of(&written.manifest);
+        let expected = ImageDigest::of(&written.manifest);
         let (found, _) = self.pull_document(&image).await?;
         if found != expected {
             return Err(PushError::Changed {
@@ -336,7 +343,7 @@ impl Connection {
             });
         }
         Ok(Resolved {
-            image: ImageRef::Oci(image.pinned(expected)),
+            image: Image::Oci(image.pinned(expected)),
             digest,
             size,
         })

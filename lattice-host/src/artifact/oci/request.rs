@@ -1,7 +1,7 @@
 //! What the failure of a request means.
 
 use super::manifest::{Layer, brief};
-use crate::artifact::{Credentials, Digest, OciRef, RegistryError};
+use crate::artifact::{Credentials, ImageDigest, OciReference, RegistryError};
 use oci_client::{
     Reference,
     errors::{DigestError, OciDistributionError as Failure, OciErrorCode},
@@ -11,7 +11,7 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 
 /// Who asks whom for what; by which failures are told.
 pub(super) struct Request<'a> {
-    pub(super) image: &'a OciRef,
+    pub(super) image: &'a OciReference,
     pub(super) reference: Reference,
     pub(super) credentials: Credentials,
 }
@@ -55,7 +55,7 @@ impl Request<'_> {
         }
     }
 
-    pub(super) fn damaged(&self, expected: Digest, found: Digest) -> RegistryError {
+    pub(super) fn damaged(&self, expected: ImageDigest, found: ImageDigest) -> RegistryError {
         RegistryError::Damaged {
             registry: self.registry(),
             image: self.image.to_string(),

@@ -1,5 +1,5 @@
 use super::{RangeMap, RangeMapError};
-use crate::{ByteSize, artifact::Digest};
+use crate::{ByteSize, artifact::ImageDigest};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -104,7 +104,7 @@ pub enum AssemblyError<H: Debug> {
     )]
     Incomplete {
         /// The artifact.
-        digest: Digest,
+        digest: ImageDigest,
         /// How many.
         missing: usize,
     },
@@ -114,9 +114,9 @@ pub enum AssemblyError<H: Debug> {
     )]
     WrongMap {
         /// The artifact that was wanted.
-        expected: Digest,
+        expected: ImageDigest,
         /// What came together.
-        found: Digest,
+        found: ImageDigest,
         /// Who sent the map.
         mapper: H,
     },
@@ -126,7 +126,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     /// Of the artifact with this digest, by a map from this host, who is the first to be asked. Refuses a map that is of
     /// something else, malformed, or of more than `limit` bytes.
     pub fn new(
-        wanted: Digest,
+        wanted: ImageDigest,
         map: RangeMap,
         mapper: H,
         limit: ByteSize,
@@ -287,7 +287,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
                 missing: self.ranges.len() - self.here,
             });
         }
-        let found = Digest::of(&self.bytes);
+        let found = ImageDigest::of(&self.bytes);
         if found != expected {
             return Err(AssemblyError::WrongMap {
                 expected,

@@ -8,13 +8,13 @@
 //! Pure: who sends what to whom is for others, and the time is handed in.
 //!
 //! ```
-//! use lattice_host::{ByteSize, artifact::{Digest, ranges::{Assembly, RangeMap}}};
+//! use lattice_host::{ByteSize, artifact::{ImageDigest, ranges::{Assembly, RangeMap}}};
 //! use std::time::Instant;
 //!
 //! let artifact = vec![7; 1_000_000];
 //! let map = RangeMap::of(&artifact);
 //!
-//! let wanted = Digest::of(&artifact);
+//! let wanted = ImageDigest::of(&artifact);
 //! let mut assembly = Assembly::new(wanted, map.clone(), "one host", ByteSize::mib(256))?;
 //! assembly.add("another");
 //! while !assembly.is_complete() {
@@ -31,7 +31,7 @@ mod assembly;
 
 pub use assembly::{Ask, Assembly, AssemblyError, RangeError, Taken};
 
-use super::Digest;
+use super::ImageDigest;
 use crate::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -47,7 +47,7 @@ const ACCEPTED: std::ops::RangeInclusive<u32> = 4 << 10..=768 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeMap {
     /// Of all bytes.
-    pub digest: Digest,
+    pub digest: ImageDigest,
     /// Of all bytes.
     pub size: u64,
     /// Bytes of each range but the last.
@@ -64,9 +64,9 @@ pub enum RangeMapError {
     #[error("the map of ranges is of {found}, and {expected} was asked for: ask another host")]
     OtherArtifact {
         /// The artifact that was asked for.
-        expected: Digest,
+        expected: ImageDigest,
         /// The artifact it is of.
-        found: Digest,
+        found: ImageDigest,
     },
     /// The artifact is larger than one may be.
     #[error("the artifact has {} bytes and the limit is {limit}: raise it with `max_size`", size.as_u64())]
@@ -95,7 +95,7 @@ impl RangeMap {
     pub fn of(artifact: &[u8]) -> Self {
         let ranges = artifact.chunks(RANGE_BYTES as usize);
         Self {
-            digest: Digest::of(artifact),
+            digest: ImageDigest::of(artifact),
             size: artifact.len() as u64,
             range: RANGE_BYTES,
             digests: ranges
@@ -115,7 +115,7 @@ impl RangeMap {
     }
 
     /// Whether it can be followed to this artifact.
-    pub fn check(&self, expected: Digest, limit: ByteSize) -> Result<(), RangeMapError> {
+    pub fn check(&self, expected: ImageDigest, limit: ByteSize) -> Result<(), RangeMapError> {
         if self.digest != expected {
             return Err(RangeMapError::OtherArtifact {
                 expected,

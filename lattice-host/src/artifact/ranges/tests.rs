@@ -13,7 +13,7 @@ fn artifact(size: usize) -> Vec<u8> {
 
 fn assembly(artifact: &[u8], hosts: u8) -> Assembly<u8> {
     let mut assembly =
-        Assembly::new(Digest::of(artifact), RangeMap::of(artifact), 0, LIMIT).unwrap();
+        Assembly::new(ImageDigest::of(artifact), RangeMap::of(artifact), 0, LIMIT).unwrap();
     for host in 1..hosts {
         assembly.add(host);
     }
@@ -30,7 +30,7 @@ fn a_map_covers_everything_once() {
     for size in [0, 1, one - 1, one, one + 1, 3 * one, 3 * one + 5] {
         let artifact = artifact(size);
         let map = RangeMap::of(&artifact);
-        map.check(Digest::of(&artifact), LIMIT).unwrap();
+        map.check(ImageDigest::of(&artifact), LIMIT).unwrap();
         let spans: Vec<_> = (0..).map_while(|range| map.span(range)).collect();
         assert_eq!(spans.len(), map.digests.len());
         let joined: Vec<u8> = spans
@@ -49,12 +49,12 @@ fn a_map_covers_everything_once() {
 #[test]
 fn a_map_that_does_not_add_up_is_refused() {
     let bytes = artifact(1_000_000);
-    let (digest, map) = (Digest::of(&bytes), RangeMap::of(&bytes));
+    let (digest, map) = (ImageDigest::of(&bytes), RangeMap::of(&bytes));
     let new = |map| Assembly::new(digest, map, 0_u8, ByteSize::mib(1)).map(drop);
     assert_eq!(new(map.clone()), Ok(()));
 
     let other = RangeMap {
-        digest: Digest::of(b"other"),
+        digest: ImageDigest::of(b"other"),
         ..map.clone()
     };
     assert!(matches!(
@@ -252,10 +252,10 @@ fn hosts_are_bounded() {
 fn a_wrong_map_is_found_out_and_names_its_maker() {
     let (wanted, given) = (artifact(600_000), vec![1; 600_000]);
     let map = RangeMap {
-        digest: Digest::of(&wanted),
+        digest: ImageDigest::of(&wanted),
         ..RangeMap::of(&given)
     };
-    let mut assembly = Assembly::new(Digest::of(&wanted), map, "liar", LIMIT).unwrap();
+    let mut assembly = Assembly::new(ImageDigest::of(&wanted), map, "liar", LIMIT).unwrap();
     assembly.add("honest");
     assert_eq!(
         assembly.take(&"honest", 0, range(&wanted, 0)),

@@ -7,8 +7,8 @@ use crate::{
     registry::{Registries, spinner},
 };
 use clap::Args;
-use lattice_core::{Lattice, app, app::App, desired::ImageDigest, name::AppName};
-use lattice_host::artifact::{Artifacts, ImageRef, OciRef};
+use lattice_core::{Lattice, app, app::App, name::AppName};
+use lattice_host::artifact::{Artifacts, Image};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -95,20 +95,16 @@ pub(crate) async fn apply(
 /// Resolves the tags that may move.
 async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
     for reference in app.unpinned() {
-        let image: OciRef = reference
-            .as_str()
-            .parse()
-            .map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
         let spinner = spinner(&format!("resolving {reference}"));
-        let resolved = artifacts.resolve(&ImageRef::Oci(image)).await;
+        let resolved = artifacts.resolve(&Image::Oci(reference.clone())).await;
         spinner.finish_and_clear();
         let resolved =
             resolved.map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
         // Desired state counts as registries do: by the digest of the manifest.
-        if let ImageRef::Oci(pinned) = &resolved.image
+        if let Image::Oci(pinned) = &resolved.image
             && let Some(manifest) = pinned.digest()
         {
-            app = app.pin(reference, ImageDigest::from(*manifest.as_bytes()));
+            app = app.pin(reference, manifest);
         }
     }
     Ok(app)

@@ -8,7 +8,7 @@ use crate::{
 use clap::Args;
 use lattice_host::{
     Import,
-    artifact::{Artifact, ImageRef, WasmKind, producers},
+    artifact::{Artifact, Image, WasmKind, producers},
 };
 use lattice_wit::binary::describe;
 use serde_json::{Value as Json, json};
@@ -39,7 +39,7 @@ pub(crate) struct Inspect {
 
 /// What there is to say.
 struct Found {
-    image: ImageRef,
+    image: Image,
     digest: String,
     size: usize,
     made_by: BTreeMap<String, BTreeSet<String>>,
@@ -59,8 +59,7 @@ impl Inspect {
         let image = image(&self.image)?;
         let artifacts = self.registries.artifacts_for(&image, &self.login)?;
         let (pinned, artifact) = match &image {
-            ImageRef::File(_) => (image.clone(), artifacts.fetch(&image, None).await?),
-            ImageRef::Oci(_) => {
+            Image::Oci(_) => {
                 let resolved = artifacts.resolve(&image).await?;
                 let bar = bar("fetching");
                 let fetched = artifacts
@@ -71,6 +70,7 @@ impl Inspect {
                 bar.finish_and_clear();
                 (resolved.image, fetched?)
             }
+            _ => (image.clone(), artifacts.fetch(&image, None).await?),
         };
         let found = Found::new(pinned, &artifact)?;
         print(&match self.output {
@@ -81,15 +81,13 @@ impl Inspect {
 }
 
 /// A file when there is one of this name or it looks like one, else an image in a registry.
-fn image(text: &str) -> Result<ImageRef, Failure> {
+fn image(text: &str) -> Result<Image, Failure> {
     let path = Path::new(text);
     if path.exists() {
-        return Ok(ImageRef::File(path.to_owned()));
+        return Ok(Image::File(path.to_owned()));
     }
     text.parse().or_else(|error| match error {
-        lattice_host::artifact::ImageRefError::BarePath { .. } => {
-            Ok(ImageRef::File(path.to_owned()))
-        }
+        lattice_host::artifact::ImageError::BarePath { .. } => Ok(Image::File(path.to_owned())),
         error => Err(Failure::Usage(format!(
             "there is no file `{text}`, and it is no image in a registry: {error}"
         ))),
@@ -97,7 +95,7 @@ fn image(text: &str) -> Result<ImageRef, Failure> {
 }
 
 impl Found {
-    fn new(image: ImageRef, artifact: &Artifact) -> Result<Self, Failure> {
+    fn new(image: Image, artifact: &Artifact) -> Result<Self, Failure> {
         let bytes = &artifact.bytes;
         match WasmKind::of(bytes) {
             Ok(WasmKind::Component) => {}

@@ -6,7 +6,7 @@ use crate::{
     registry::{Login, Registries, oci, spinner},
 };
 use clap::Args;
-use lattice_host::artifact::ImageRef;
+use lattice_host::artifact::Image;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -36,7 +36,7 @@ impl Push {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (_, image) = oci(&self.image)?;
         let artifacts = self.registries.artifacts_for(&image, &self.login)?;
-        let component = artifacts.fetch(&ImageRef::File(self.file), None).await?;
+        let component = artifacts.fetch(&Image::File(self.file), None).await?;
         let spinner = spinner(&format!("pushing {} bytes", component.bytes.len()));
         let pushed = artifacts.push(component.bytes, &image).await;
         spinner.finish_and_clear();

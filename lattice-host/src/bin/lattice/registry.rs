@@ -4,7 +4,7 @@ use crate::failure::{Failure, chain};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lattice_host::artifact::{
-    Artifacts, ArtifactsBuilder, Credentials, FetchError, ImageRef, OciRef, Progress, PushError,
+    Artifacts, ArtifactsBuilder, Credentials, FetchError, Image, OciReference, Progress, PushError,
 };
 use std::{env, path::PathBuf, time::Duration};
 
@@ -48,14 +48,10 @@ impl Registries {
     }
 
     /// For one image, with these credentials.
-    pub(crate) fn artifacts_for(
-        &self,
-        image: &ImageRef,
-        login: &Login,
-    ) -> Result<Artifacts, Failure> {
+    pub(crate) fn artifacts_for(&self, image: &Image, login: &Login) -> Result<Artifacts, Failure> {
         let builder = self.builder()?;
         Ok(match (image, login.credentials()?) {
-            (ImageRef::Oci(image), Some(credentials)) => {
+            (Image::Oci(image), Some(credentials)) => {
                 builder.credentials(image.registry(), credentials).build()
             }
             _ => builder.build(),
@@ -98,14 +94,14 @@ impl Login {
 }
 
 /// An image in a registry.
-pub(crate) fn oci(text: &str) -> Result<(OciRef, ImageRef), Failure> {
-    let image: ImageRef = text
+pub(crate) fn oci(text: &str) -> Result<(OciReference, Image), Failure> {
+    let image: Image = text
         .parse()
         .map_err(|error| Failure::Usage(chain(&error)))?;
     match &image {
-        ImageRef::Oci(reference) => Ok((reference.clone(), image)),
-        ImageRef::File(_) => Err(Failure::Usage(format!(
-            "`{text}` is a file; name an image in a registry, as `registry.example.com/greeter:1.0`"
+        Image::Oci(reference) => Ok((reference.clone(), image)),
+        _ => Err(Failure::Usage(format!(
+            "`{text}` is in no registry; name an image in a registry, as `registry.example.com/greeter:1.0`"
         ))),
     }
 }

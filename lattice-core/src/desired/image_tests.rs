@@ -3,13 +3,13 @@ use proptest::prelude::*;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn parse(text: &str) -> Result<ImageRef, ImageRefError> {
+fn parse(text: &str) -> Result<Image, ImageError> {
     text.parse()
 }
 
-fn oci(text: &str) -> OciRef {
+fn oci(text: &str) -> OciReference {
     match parse(text) {
-        Ok(ImageRef::Oci(reference)) => reference,
+        Ok(Image::Oci(reference)) => reference,
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -21,8 +21,8 @@ fn files() {
         ("file:/opt/with space/a.wasm", "/opt/with space/a.wasm"),
         ("file:../a:b@c", "../a:b@c"),
     ] {
-        assert_eq!(parse(text), Ok(ImageRef::File(path.into())));
-        assert_eq!(parse(text).unwrap().to_string(), text);
+        assert_eq!(parse(text), Ok(Image::File(path.into())));
+        assert_eq!(parse(text).expect("right").to_string(), text);
     }
 }
 
@@ -34,7 +34,7 @@ fn images_of_a_registry() {
     assert_eq!(greeter.tag(), Some("1.0"));
     assert_eq!(greeter.digest(), None);
 
-    let digest = DIGEST.parse().unwrap();
+    let digest = DIGEST.parse().expect("right");
     let pinned = oci(&format!("oci:localhost/greeter@{DIGEST}"));
     assert_eq!((pinned.tag(), pinned.digest()), (None, Some(digest)));
     assert_eq!(
@@ -58,12 +58,12 @@ fn what_is_right_is_written_as_it_was_read() {
         let image = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(image.to_string(), text);
         assert_eq!(
-            parse(text.strip_prefix("oci:").unwrap()),
+            parse(text.strip_prefix("oci:").expect("right")),
             Ok(image.clone()),
             "{text}"
         );
-        let json = serde_json::to_string(&image).unwrap();
-        assert_eq!(serde_json::from_str::<ImageRef>(&json).unwrap(), image);
+        let json = serde_json::to_string(&image).expect("right");
+        assert_eq!(serde_json::from_str::<Image>(&json).expect("right"), image);
     }
 }
 
@@ -128,12 +128,20 @@ fn what_is_wrong_says_what_to_write() {
             "example.com/a",
             "write `example.com/a:1.0` or `example.com/a@sha256:…`",
         ),
-        ("example.com/a@sha256:12", "`sha256:12` is not a digest"),
-        ("example.com/a@latest", "`latest` is not a digest"),
+        ("example.com/a@sha256:12", "`sha256:12` is no digest"),
+        ("example.com/a@latest", "`latest` is no digest"),
     ] {
         let error = parse(text).expect_err(text).to_string();
         assert!(error.contains(advice), "{text:?}: {error}");
     }
+}
+
+#[test]
+fn bytes_by_their_digest() {
+    assert_eq!(parse(DIGEST), Ok(Image::Bytes(ImageDigest::of(b""))));
+    assert_eq!(parse(DIGEST).expect("right").to_string(), DIGEST);
+    let error = parse("sha256:12").expect_err("too short").to_string();
+    assert!(error.contains("64 hexadecimal digits"), "{error}");
 }
 
 proptest! {

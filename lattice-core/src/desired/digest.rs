@@ -1,0 +1,111 @@
+//! Digests of images.
+
+use super::text::as_text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
+use std::{borrow::Cow, fmt, str::FromStr};
+
+/// The SHA-256 of an image, written `sha256:` and 64 hexadecimal digits: of its bytes; of its manifest when it is an artifact in a
+/// registry, as registries count.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageDigest([u8; 32]);
+
+/// A text that is no digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is no digest; write `sha256:` and 64 hexadecimal digits in lower case")]
+pub struct DigestError {
+    /// The text, cut to 80 characters.
+    pub given: String,
+}
+
+impl ImageDigest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 64 hexadecimal digits alone.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl From<[u8; 32]> for ImageDigest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for ImageDigest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let refuse = || DigestError {
+            given: text.chars().take(80).collect(),
+        };
+        let digits = text.strip_prefix("sha256:").ok_or_else(refuse)?;
+        // One content has one name.
+        if digits.bytes().any(|digit| digit.is_ascii_uppercase()) {
+            return Err(refuse());
+        }
+        let mut digest = [0; 32];
+        hex::decode_to_slice(digits, &mut digest).map_err(|_| refuse())?;
+        Ok(Self(digest))
+    }
+}
+
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.to_hex())
+    }
+}
+
+impl fmt::Debug for ImageDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+as_text!(ImageDigest);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn digests_read_as_they_are_written() {
+        let digest = ImageDigest::of(b"");
+        assert_eq!(digest.to_string(), EMPTY);
+        assert_eq!(EMPTY.parse(), Ok(digest));
+        let json = format!("\"{EMPTY}\"");
+        assert_eq!(serde_json::to_string(&digest).expect("encodes"), json);
+        assert_eq!(
+            serde_json::from_str::<ImageDigest>(&json).expect("decodes"),
+            digest
+        );
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for given in [
+            String::new(),
+            "sha256:".into(),
+            EMPTY.to_uppercase(),
+            EMPTY.replace("e3", "E3"),
+            EMPTY.replace("sha256:", "sha512:"),
+            EMPTY.replace("sha256:", ""),
+            format!("{EMPTY}0"),
+            EMPTY.replace('e', "é"),
+            EMPTY.replace("e3", "g3"),
+        ] {
+            assert!(given.parse::<ImageDigest>().is_err(), "{given}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What is carried by serde as its text.
+
+/// Serializes and deserializes as `Display` and `FromStr` have it.
+macro_rules! as_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = <Cow<'de, str>>::deserialize(from)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+pub(super) use as_text;
