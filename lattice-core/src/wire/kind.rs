@@ -58,6 +58,10 @@ kinds! {
     HostControl = 0x0a, "host-control";
     /// Somebody looks: hosts report at once.
     ReportWanted = 0x0b, "report wanted";
+    /// Somebody reads: hosts tell what their components say.
+    LogsWanted = 0x0c, "logs wanted";
+    /// What components say.
+    Logs = 0x0d, "logs";
     /// A session begins. Reserved.
     Open = 0x20, "open";
     /// A piece of a stream. Reserved.
