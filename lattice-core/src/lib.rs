@@ -58,6 +58,7 @@
 //! | what can go wrong with a call | [`call::CallError`] |
 //! | what should run: manifests, plans, records | [`app`], [`desired`] |
 //! | the whole as a person sees it: views, changes, explanations, drawings | [`constellation`] |
+//! | what components say | [`logs`] |
 //! | serving | [`serve::Service`], [`node`] |
 //! | keys and tags | [`auth`] |
 //! | a bus or store of your own, faults for tests | [`bus`], [`store`]; feature `test-util` for `FaultBus`, `FaultStore` and the conformance suites |
@@ -80,6 +81,7 @@ pub mod desired;
 pub mod keeper;
 mod lattice;
 pub mod link;
+pub mod logs;
 pub mod name;
 #[cfg(feature = "nats")]
 pub mod nats;

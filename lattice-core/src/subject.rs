@@ -7,6 +7,8 @@
 //! lattice.<lattice>.beat                                beats and goodbyes, to everyone
 //! lattice.<lattice>.report                              reports, to whoever looks
 //! lattice.<lattice>.report.wanted                       "report at once", to every host
+//! lattice.<lattice>.logs                                what components say, to whoever reads
+//! lattice.<lattice>.logs.wanted                         "tell it", to every host
 //! lattice.<lattice>.serves.<component>                  "who serves this?", a queue group
 //! ```
 
@@ -115,6 +117,16 @@ impl Subjects {
     /// Where whoever looks asks for reports.
     pub fn report_wanted(&self) -> Subject {
         Subject(format!("{}.report.wanted", self.prefix).into())
+    }
+
+    /// Where what components say goes.
+    pub fn logs(&self) -> Subject {
+        Subject(format!("{}.logs", self.prefix).into())
+    }
+
+    /// Where whoever reads asks for it.
+    pub fn logs_wanted(&self) -> Subject {
+        Subject(format!("{}.logs.wanted", self.prefix).into())
     }
 
     /// Where the hosts that serve `component` answer for it.

@@ -1,13 +1,14 @@
 use crate::allocation::bounded;
 use bytes::Bytes;
 use lattice_core::wire::{
-    Beat, Body, Discover, Discovered, Goodbye, Kind, Probe, ProbeAck, Pulse, Report, ReportWanted,
+    Beat, Body, Discover, Discovered, Goodbye, Kind, Logs, LogsWanted, Probe, ProbeAck, Pulse,
+    Report, ReportWanted,
 };
 use std::fmt::Debug;
 
 /// Any bytes are a body: the first says of which kind.
 pub fn body(input: &[u8]) {
-    const KINDS: [Kind; 9] = [
+    const KINDS: [Kind; 11] = [
         Kind::Beat,
         Kind::Goodbye,
         Kind::Discover,
@@ -17,6 +18,8 @@ pub fn body(input: &[u8]) {
         Kind::Report,
         Kind::ReportWanted,
         Kind::Pulse,
+        Kind::LogsWanted,
+        Kind::Logs,
     ];
     if let Some((first, rest)) = input.split_first() {
         of_kind(KINDS[usize::from(*first) % KINDS.len()], rest);
@@ -34,6 +37,8 @@ pub(crate) fn of_kind(kind: Kind, envelope: &[u8]) {
         Kind::ProbeAck => decoded::<ProbeAck>(envelope),
         Kind::Report => decoded::<Report>(envelope),
         Kind::ReportWanted => decoded::<ReportWanted>(envelope),
+        Kind::LogsWanted => decoded::<LogsWanted>(envelope),
+        Kind::Logs => decoded::<Logs>(envelope),
         other => panic!("a frame of the reserved kind {other} was opened"),
     }
 }

@@ -141,7 +141,10 @@ impl Inner {
         let for_us = match frame.target() {
             Some(target) => *target == self.origin,
             // Only a question goes to whoever hears it; what runs or ends calls names its receiver.
-            None => matches!(frame.kind(), Kind::Discover | Kind::ReportWanted),
+            None => matches!(
+                frame.kind(),
+                Kind::Discover | Kind::ReportWanted | Kind::LogsWanted
+            ),
         };
         if !for_us {
             self.refuse("a frame for another boot of a host");

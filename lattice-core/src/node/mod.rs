@@ -13,6 +13,7 @@ mod errand;
 mod gates;
 mod leave;
 mod line;
+mod logs;
 mod meter;
 mod outbox;
 mod pending;
@@ -24,6 +25,7 @@ mod serving;
 mod upkeep;
 
 pub use caller::Caller;
+pub use logs::LogSink;
 pub use presence::{Peer, Peers};
 pub use served::ServeLimits;
 pub use serving::{ServeError, Serving};
@@ -163,6 +165,7 @@ pub(crate) struct Inner {
     /// Frames of calls that came.
     taken: AtomicU64,
     statuses: report::Statuses,
+    logs: LogSink,
 }
 
 impl Node {
@@ -216,6 +219,7 @@ impl Node {
             refused: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             statuses: report::Statuses::new(),
+            logs: LogSink::default(),
             connection,
             origin,
         });
@@ -232,6 +236,7 @@ impl Node {
             tokio::spawn(upkeep::follow_bus(inner.clone())),
             tokio::spawn(serving::follow_links(inner.clone())),
             tokio::spawn(report::report(inner.clone())),
+            tokio::spawn(logs::tell(inner.clone())),
         ];
         let tasks = Mutex::new(tasks.map(AbortOnDropHandle::new).into());
         Ok(Self(Arc::new(Owner { inner, tasks })))

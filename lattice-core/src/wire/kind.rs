@@ -58,8 +58,12 @@ kinds! {
     HostControl = 0x0a, "host-control";
     /// Somebody looks: hosts report at once.
     ReportWanted = 0x0b, "report wanted";
+    /// Somebody reads: hosts tell what their components say.
+    LogsWanted = 0x0c, "logs wanted";
+    /// What components say.
+    Logs = 0x0d, "logs";
     /// A host is alive, and as its last beat said.
-    Pulse = 0x0c, "pulse";
+    Pulse = 0x0e, "pulse";
     /// A session begins. Reserved.
     Open = 0x20, "open";
     /// A piece of a stream. Reserved.

@@ -8,6 +8,7 @@
 //! | beat, goodbye | [`Beat`], [`Goodbye`] | `presence.rs` |
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
 //! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
+//! | logs, logs wanted | [`Logs`], [`LogsWanted`] | `logs.rs` |
 //! | host-control, sessions, artifact ranges | numbers kept free, refused by [`Frame::open`] | `kind.rs` |
 //!
 //! Integers are little endian. Names are length-prefixed text and are checked against their rule. Decoders take bytes from
@@ -20,6 +21,7 @@ mod error;
 mod frame;
 mod function;
 mod kind;
+mod logs;
 mod names;
 mod origin;
 mod presence;
@@ -37,6 +39,7 @@ pub use error::EnvelopeError;
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
 pub use function::FunctionKey;
 pub use kind::{Kind, Lane};
+pub use logs::{LogLevel, LogLine, Logs, LogsWanted};
 pub use names::Names;
 pub use origin::Origin;
 pub use presence::{Beat, Duty, Goodbye, Pulse, Served, Tally, Versions};

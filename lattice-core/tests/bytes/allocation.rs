@@ -1,6 +1,6 @@
 //! Decoding takes memory in proportion to its input, whatever the input says.
 
-use crate::samples::{auth, beat, discovered, report};
+use crate::samples::{auth, beat, discovered, logs, report};
 use bytes::{Bytes, BytesMut};
 use lattice_core::{
     auth::{Auth, LatticeKey},
@@ -11,8 +11,8 @@ use lattice_core::{
     types::{ComponentTypes, Digest},
     value::{from_bytes, to_bytes},
     wire::{
-        Beat, Body, CallEnvelope, Discover, Frame, Goodbye, Probe, ProbeAck, ReplyEnvelope, Report,
-        ReportWanted,
+        Beat, Body, CallEnvelope, Discover, Frame, Goodbye, Logs, LogsWanted, Probe, ProbeAck,
+        ReplyEnvelope, Report, ReportWanted,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -188,6 +188,12 @@ fn bodies() {
     check(&ProbeAck { nonce: 1, epoch: 1 });
     check(&report(1));
     check(&ReportWanted {});
+    check(&logs(1));
+    check(&LogsWanted {
+        component: None,
+        lease_ms: 1,
+        recent: 1,
+    });
 }
 
 /// Components with the shortest names, of which a beat has as many as it says, or half.
@@ -220,6 +226,20 @@ fn floods_of_reports() {
             flood.extend(b"\x01a\0\0\0\0\0\0\0");
         }
         bounded("report", [flood.into()], Report::decode);
+    }
+}
+
+/// Lines of the shortest names and no text, of which there are as many as it says.
+#[test]
+fn floods_of_lines() {
+    let whole = logs(0).encode().expect("in bounds");
+    for lines in [100, 399, 400, 401, 10_000_usize] {
+        let mut flood = whole[..whole.len() - 1].to_vec();
+        flood.extend(postcard::to_stdvec(&lines).expect("encodes"));
+        for _ in 0..lines {
+            flood.extend(b"\0\0\x01a\0\0");
+        }
+        bounded("logs", [flood.into()], Logs::decode);
     }
 }
 

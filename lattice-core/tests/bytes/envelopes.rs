@@ -1,7 +1,7 @@
 //! Envelopes.
 
 use crate::samples::{
-    any_bytes, any_call, beat, bytes, call_errors, component, damage, discovered, report,
+    any_bytes, any_call, beat, bytes, call_errors, component, damage, discovered, logs, report,
 };
 use bytes::{Bytes, BytesMut};
 use lattice_core::{
@@ -11,8 +11,8 @@ use lattice_core::{
     store::{Incarnation, Revision},
     wire::{
         Beat, Body, CallEnvelope, Discover, Discovered, EnvelopeError, FunctionKey, Goodbye, Kind,
-        Probe, ProbeAck, Pulse, ReplyEnvelope, Report, ReportWanted, Source, TraceContext,
-        Versions, envelope_id,
+        LogLevel, Logs, LogsWanted, Probe, ProbeAck, Pulse, ReplyEnvelope, Report, ReportWanted,
+        Source, TraceContext, Versions, envelope_id,
     },
 };
 use proptest::prelude::*;
@@ -142,6 +142,13 @@ fn golden_bodies() {
         "018827e0d403030180804009ac02010001026b760504010201026e6f0701010aac02",
     );
     golden(&ReportWanted {}, Kind::ReportWanted, "01");
+    let wanted = LogsWanted {
+        component: Some(component("kv")),
+        lease_ms: 5000,
+        recent: 9,
+    };
+    golden(&wanted, Kind::LogsWanted, "0101026b76882709");
+    golden(&logs(1), Kind::Logs, "01030107e807026b760302686f");
 }
 
 #[test]
@@ -209,6 +216,7 @@ fn a_damaged_body_never_panics_and_a_cut_one_is_refused() {
     check(&beat(3));
     check(&discovered(3));
     check(&report(3));
+    check(&logs(3));
     check(&Discover {
         id: 300,
         component: component("kv"),
@@ -252,6 +260,20 @@ fn a_reason_of_any_length_is_cut() {
 }
 
 #[test]
+fn a_line_of_any_length_is_cut_and_a_level_of_a_newer_version_is_an_error() {
+    let mut long = logs(1);
+    long.lines[0].text = "é".repeat(5_000);
+    let read = Logs::decode(long.encode().expect("in bounds")).expect("lines");
+    assert_eq!(read.lines[0].text, "é".repeat(1_024));
+    let mut newer = logs(1).encode().expect("in bounds").to_vec();
+    let level = newer.len() - 4;
+    assert_eq!(newer[level], 3);
+    newer[level] = 200;
+    let read = Logs::decode(newer.into()).expect("lines");
+    assert_eq!(read.lines[0].level, LogLevel::Error);
+}
+
+#[test]
 fn bodies_are_bounded_both_ways() {
     let most = beat(4096).encode().expect("in bounds");
     assert_eq!(Beat::decode(most), Ok(beat(4096)));
@@ -266,6 +288,9 @@ fn bodies_are_bounded_both_ways() {
     let most = report(400).encode().expect("in bounds");
     assert_eq!(Report::decode(most), Ok(report(400)));
     report(401).encode().expect_err("too many");
+    let most = logs(400).encode().expect("in bounds");
+    assert_eq!(Logs::decode(most), Ok(logs(400)));
+    logs(401).encode().expect_err("too many");
     let labels = (0..65).map(|n| (n.to_string(), String::new()));
     let labelled = Beat {
         labels: labels.collect::<BTreeMap<_, _>>(),
@@ -385,6 +410,8 @@ proptest! {
         let _ = ProbeAck::decode(envelope.clone());
         let _ = Report::decode(envelope.clone());
         let _ = ReportWanted::decode(envelope.clone());
+        let _ = Logs::decode(envelope.clone());
+        let _ = LogsWanted::decode(envelope.clone());
         prop_assert_eq!(envelope_id(&envelope).is_some(), envelope.len() >= 8);
     }
 }

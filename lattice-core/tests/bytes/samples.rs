@@ -9,8 +9,8 @@ use lattice_core::{
     store::{Incarnation, Revision},
     types::Digest,
     wire::{
-        Beat, CallEnvelope, ComponentReport, Discovered, Duty, FunctionKey, Latency, Origin,
-        Report, Served, Source, Tally, TraceContext, Versions,
+        Beat, CallEnvelope, ComponentReport, Discovered, Duty, FunctionKey, Latency, LogLevel,
+        LogLine, Logs, Origin, Report, Served, Source, Tally, TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
@@ -158,6 +158,22 @@ pub(crate) fn report(components: usize) -> Report {
                 }),
             };
             components
+        ],
+    }
+}
+
+pub(crate) fn logs(lines: usize) -> Logs {
+    Logs {
+        dropped: 3,
+        lines: vec![
+            LogLine {
+                number: 7,
+                said_ms: 1_000,
+                component: component("kv"),
+                level: LogLevel::Warn,
+                text: "ho".to_owned(),
+            };
+            lines
         ],
     }
 }

@@ -3,9 +3,10 @@
 use crate::*;
 use lattice_core::{
     call::{CallError, Context, MAX_HOPS},
+    logs::LogEvent,
     store::{Expect, Op, StoreKey, record::Records},
     types::Digest,
-    wire::{Beat, ReplyEnvelope, Served, Versions},
+    wire::{Beat, LogLevel, LogLine, Logs, LogsWanted, ReplyEnvelope, Served, Versions},
 };
 use std::collections::BTreeMap;
 
@@ -55,6 +56,58 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
         scene.still_works().await;
     }
     assert!(!scene.two.lattice.peers().contains(&stranger()));
+}
+
+#[tokio::test]
+async fn logs_forged_without_the_key_are_neither_given_nor_read() {
+    let scene = Scene::set().await;
+    let (b, callee) = (&scene.two.b, id("callee"));
+    let before = b.refused();
+    let mut tap = scene.tap(scene.subjects.logs()).await;
+    let wanted = LogsWanted {
+        component: None,
+        lease_ms: 60_000,
+        recent: 10,
+    };
+    for auth in scene.other_keys() {
+        let bytes = FrameWriter::message(&auth, stranger(), None, 1, &wanted).expect("encodes");
+        scene.send(scene.subjects.logs_wanted(), bytes).await;
+    }
+    eventually("both are refused", async || b.refused() == before + 2).await;
+    b.log_sink().say(&callee, LogLevel::Info, "a secret");
+
+    let mut logs = std::pin::pin!(scene.two.lattice.logs(None, 10).await.expect("reads"));
+    for auth in scene.other_keys() {
+        for to in [None, Some(stranger())] {
+            let line = LogLine {
+                number: 1,
+                said_ms: 0,
+                component: callee.clone(),
+                level: LogLevel::Error,
+                text: "forged".to_owned(),
+            };
+            let lines = Logs {
+                dropped: 7,
+                lines: vec![line],
+            };
+            let from = b.origin().clone();
+            let bytes = FrameWriter::message(&auth, from, to, 1, &lines).expect("encodes");
+            scene.send(scene.subjects.logs(), bytes).await;
+        }
+    }
+    let heard = tokio::time::timeout(Duration::from_secs(5), logs.next()).await;
+    let Ok(Some(LogEvent::Line { host, line })) = heard else {
+        panic!("{heard:?}");
+    };
+    assert_eq!((&host, &*line.text), (b.host_id(), "a secret"));
+    // What a host told first was told to the one who has the key.
+    loop {
+        let (_, bytes) = next(&mut tap).await;
+        if let Ok(frame) = Frame::open(&scene.auth, bytes) {
+            assert!(frame.target().is_some_and(|to| *to != stranger()));
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl Cache {
         self.sweep(&path).map_err(|error| self.failed(error))
     }
 
-    /// ImageDigest of the manifest that the tag had when it was last seen.
+    /// Digest of the manifest that the tag had when it was last seen.
     pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
         let text = fs::read_to_string(self.tag_path(image)).ok()?;
         text.trim_end().parse().ok()

@@ -9,7 +9,7 @@ fn cache(limit: ByteSize) -> (TempDir, Cache) {
     (folder, cache)
 }
 
-fn put(cache: &Cache, bytes: &[u8]) -> Digest {
+fn put(cache: &Cache, bytes: &[u8]) -> ImageDigest {
     let digest = ImageDigest::of(bytes);
     cache.write(digest, bytes).unwrap();
     digest

@@ -52,9 +52,9 @@ pub enum FetchError {
     Mismatch {
         /// What was asked for.
         image: String,
-        /// ImageDigest that it should have.
+        /// Digest that it should have.
         expected: ImageDigest,
-        /// ImageDigest that it has.
+        /// Digest that it has.
         found: ImageDigest,
     },
     /// Its manifest is none that could be understood.
@@ -219,9 +219,9 @@ pub enum RegistryError {
         registry: String,
         /// What was asked for.
         image: String,
-        /// ImageDigest that it should have.
+        /// Digest that it should have.
         expected: ImageDigest,
-        /// ImageDigest that it has.
+        /// Digest that it has.
         found: ImageDigest,
     },
     /// Its answer can't be understood.
@@ -326,9 +326,9 @@ pub enum PushError {
     Changed {
         /// Where it went.
         image: String,
-        /// ImageDigest of the manifest that was pushed.
+        /// Digest of the manifest that was pushed.
         expected: ImageDigest,
-        /// ImageDigest of the manifest that is there.
+        /// Digest of the manifest that is there.
         found: ImageDigest,
     },
 }

@@ -34,7 +34,7 @@ struct Shared {
 pub struct Artifact {
     /// The WebAssembly binary.
     pub bytes: Bytes,
-    /// ImageDigest of the bytes.
+    /// Digest of the bytes.
     pub digest: ImageDigest,
     /// Where they came from, this time.
     pub origin: Origin,
@@ -62,7 +62,7 @@ pub enum Origin {
 pub struct Resolved {
     /// The image; one in a registry names the digest of its manifest.
     pub image: Image,
-    /// ImageDigest of the component's bytes.
+    /// Digest of the component's bytes.
     pub digest: ImageDigest,
     /// Size of the component.
     pub size: ByteSize,
@@ -361,7 +361,7 @@ fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
 }
 
 /// Away from the threads that answer calls: 100 MiB take a tenth of a second.
-async fn digest_of(bytes: &Bytes) -> Digest {
+async fn digest_of(bytes: &Bytes) -> ImageDigest {
     let shared = bytes.clone();
     match spawn_blocking(move || ImageDigest::of(&shared)).await {
         Ok(digest) => digest,

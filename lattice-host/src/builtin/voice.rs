@@ -1,7 +1,11 @@
 //! What an actor says, as events of `tracing`.
 
 use super::flood::{Flood, Verdict};
-use lattice_core::name::{ComponentId, HostId};
+use lattice_core::{
+    name::{ComponentId, HostId},
+    node::LogSink,
+    wire::LogLevel,
+};
 use std::{
     sync::{Mutex, PoisonError},
     time::Instant,
@@ -11,12 +15,13 @@ use tracing::Level;
 /// Longest line or message, in bytes; more is cut off, or goes to the next line.
 pub(super) const MAX_LINE: usize = 8 << 10;
 
-/// Speaks for one actor on one host: events with the target `lattice::actor` and the fields `component`, `host` and
+/// Speaks for one actor on one host, to whoever reads the lattice's logs and as events with the target `lattice::actor` and the fields `component`, `host` and
 /// `stream` (`stdout`, `stderr` or `log`).
 #[derive(Debug)]
 pub(crate) struct Voice {
     component: ComponentId,
     host: HostId,
+    sink: LogSink,
     flood: Mutex<Flood>,
 }
 
@@ -34,10 +39,11 @@ macro_rules! say {
 }
 
 impl Voice {
-    pub(crate) fn new(component: ComponentId, host: HostId) -> Self {
+    pub(crate) fn new(component: ComponentId, host: HostId, sink: LogSink) -> Self {
         Self {
             component,
             host,
+            sink,
             flood: Mutex::new(Flood::new(Instant::now())),
         }
     }
@@ -46,6 +52,7 @@ impl Voice {
     pub(super) fn line(&self, level: Level, stream: &'static str, line: &str) {
         if self.may_speak() {
             say!(level, component = %self.component, host = %self.host, stream, "{line}");
+            self.sink.say(&self.component, level_of(level), line);
         }
     }
 
@@ -54,6 +61,11 @@ impl Voice {
         if self.may_speak() {
             let (context, message) = (cut(context), cut(message));
             say!(level, component = %self.component, host = %self.host, stream = "log", context, "{message}");
+            let said = match context {
+                "" => message,
+                context => &format!("{context}: {message}"),
+            };
+            self.sink.say(&self.component, level_of(level), said);
         }
     }
 
@@ -71,8 +83,21 @@ impl Voice {
                 dropped,
                 "messages were dropped: the actor says more than the log takes"
             );
+            let said =
+                format!("{dropped} messages were dropped: the actor says more than the log takes");
+            self.sink.say(&self.component, LogLevel::Warn, &said);
         }
         verdict != Verdict::Drop
+    }
+}
+
+fn level_of(level: Level) -> LogLevel {
+    match level {
+        Level::TRACE => LogLevel::Trace,
+        Level::DEBUG => LogLevel::Debug,
+        Level::INFO => LogLevel::Info,
+        Level::WARN => LogLevel::Warn,
+        Level::ERROR => LogLevel::Error,
     }
 }
 

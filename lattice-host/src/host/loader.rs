@@ -52,7 +52,11 @@ impl Loader {
             limits,
             settings: actor.settings,
             caller: self.node.caller(id.clone()),
-            voice: Arc::new(Voice::new(id.clone(), self.node.host_id().clone())),
+            voice: Arc::new(Voice::new(
+                id.clone(),
+                self.node.host_id().clone(),
+                self.node.log_sink(),
+            )),
             id: id.clone(),
         };
         Ok(Loaded { id, actor })

@@ -1,7 +1,19 @@
 //! The `lattice` command over a real NATS server: hosts are processes, and one of them is killed.
 
+mod call;
+mod images;
+mod links;
 #[path = "../../../lattice-core/tests/support/nats.rs"]
 mod nats;
+#[path = "../artifact/registry.rs"]
+#[expect(dead_code, reason = "other tests use all of it")]
+mod registry;
+mod watch;
+
+/// What the registry wants.
+mod support {
+    pub(crate) use super::PATIENCE;
+}
 
 use nats::{NatsConfig, NatsServer};
 use std::{
@@ -12,7 +24,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Far more than it takes, also on a busy machine that compiles for the first time.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A lattice on a server of its own, and a folder for files.
 struct Scene {
@@ -66,6 +78,29 @@ impl Scene {
     /// Rows of a list as JSON.
     fn rows(&self, what: &str) -> Vec<serde_json::Value> {
         serde_json::from_str(&self.prints(&["get", what, "-o", "json"])).expect("JSON")
+    }
+
+    /// How a command ends that does not succeed: its exit code, and what it says.
+    fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        let message = text(&output.stderr);
+        assert!(!output.status.success(), "{args:?}: {output:?}");
+        assert!(message.starts_with("error: "), "{args:?}: {message}");
+        (output.status.code().expect("it ended itself"), message)
+    }
+
+    /// Applies a manifest and waits until all of it serves.
+    fn settle(&self, manifest: &str) {
+        let file = self.file("app.toml", manifest.as_bytes());
+        self.prints(&["apply", &file]);
+        self.prints(&["watch", "--until", "settled", "--for", "60s"]);
+    }
+
+    /// A file in the scene's folder, by its path.
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, bytes).expect("a file");
+        file.display().to_string()
     }
 
     fn up(&self, id: &str) -> Process {
@@ -147,20 +182,6 @@ async fn an_app_is_applied_heals_and_is_deleted() {
     assert!(scene.rows("actors").is_empty());
     scene.until_served_by(&[]);
     drop(survivor);
-}
-
-#[tokio::test]
-async fn links_come_and_go() {
-    let scene = Scene::new().await;
-    let link = ["desk", "example:hello/greeter@0.1.0"];
-    let add = |target| scene.run(&["link", "add", link[0], link[1], target]);
-    assert!(add("greeter").status.success());
-    assert_eq!(add("other").status.code(), Some(3), "another one is there");
-    assert_eq!(scene.rows("links")[0]["target"], "greeter");
-    let remove = || scene.run(&["link", "rm", link[0], link[1]]);
-    assert!(remove().status.success());
-    assert_eq!(remove().status.code(), Some(1), "there is none");
-    assert!(scene.rows("links").is_empty());
 }
 
 #[tokio::test]

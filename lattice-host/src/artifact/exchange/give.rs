@@ -3,7 +3,7 @@
 use super::{Ask, DOCUMENTS, Functions, named_by};
 use crate::{
     ByteSize,
-    artifact::{Artifacts, Image, ImageDigest, ranges::RangeMap},
+    artifact::{Artifacts, ImageDigest, ranges::RangeMap},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;

@@ -7,6 +7,7 @@ mod get;
 mod inspect;
 mod key;
 mod link;
+mod logs;
 mod options;
 mod output;
 mod pull;
@@ -76,6 +77,8 @@ enum Command {
     Pull(pull::Pull),
     /// Tells every change of the constellation
     Watch(watch::Watch),
+    /// Shows what actors say
+    Logs(logs::Logs),
     /// Draws the constellation
     Graph(see::Graph),
     /// Says why something runs or does not, and what to do next
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Push(push) => push.run().await,
         Command::Pull(pull) => pull.run().await,
         Command::Watch(watch) => watch.run(lattice).await,
+        Command::Logs(logs) => logs.run(lattice).await,
         Command::Graph(graph) => graph.run(lattice).await,
         Command::Explain(explain) => explain.run(lattice).await,
         Command::Completions { shell } => {

@@ -28,6 +28,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says something beside the output.
+pub(crate) fn note(text: &str) -> Result<(), Failure> {
+    let mut out = io::stderr().lock();
+    match writeln!(out, "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::failed("stderr can't be written", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A colour of a line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Colour {

@@ -22,17 +22,17 @@ pub(crate) fn hint<'n>(
         None => String::new(),
     };
     if there.is_empty() {
-        text.push_str(&format!("; there are no {what}"));
-        return text;
+        return format!("{text}; there are no {what}");
     }
-    text.push_str(&format!("\n  {what}:"));
+    text = format!("{text}\n  {what}:");
     for name in there.iter().take(MOST) {
-        text.push_str(&format!("\n    {name}"));
+        text += "\n    ";
+        text += name;
     }
-    if there.len() > MOST {
-        text.push_str(&format!("\n    and {} more", there.len() - MOST));
+    match there.len().saturating_sub(MOST) {
+        0 => text,
+        more => format!("{text}\n    and {more} more"),
     }
-    text
 }
 
 #[cfg(test)]

@@ -415,7 +415,7 @@ mod tests {
             (&nested, 10 + MAX_DEPTH * 5),
         ] {
             let error = Signature::parse(text).expect_err(text);
-            assert_eq!(error, SignatureError::Malformed { at }, "{:.40}", text);
+            assert_eq!(error, SignatureError::Malformed { at }, "{text:.40}");
         }
     }
 }

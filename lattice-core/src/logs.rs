@@ -1,0 +1,250 @@
+//! What the components of a lattice say, as somebody reads it.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use futures_util::StreamExt as _;
+//! use lattice_core::{Lattice, logs::LogEvent, node::NodeOptions, wire::LogLevel};
+//!
+//! let lattice = Lattice::in_memory("dev").await?;
+//! let node = lattice.node(NodeOptions::default()).await?;
+//! node.log_sink().say(&"greeter".parse()?, LogLevel::Info, "hello");
+//!
+//! let mut logs = std::pin::pin!(lattice.logs(None, 100).await?);
+//! let Some(LogEvent::Line { line, .. }) = logs.next().await else { panic!("the stream ended") };
+//! assert_eq!(line.text, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Hosts tell nothing while nobody reads. A reader asks again every few seconds, and hosts that it does not reach for longer
+//! fall silent. Lines of one host come in their order and once; those of several as they arrive. What is lost is counted.
+
+use crate::{
+    Lattice,
+    auth::ReplayGuard,
+    bus::{Body as Carried, BusError, Message, Subscription},
+    lattice::Connection,
+    name::{ComponentId, HostId},
+    wire::{Body as _, Frame, FrameWriter, Kind, LogLine, Logs, LogsWanted, Origin},
+};
+use futures_util::{Stream, StreamExt as _, stream};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+/// How long a host goes on without being asked again.
+const LEASE: Duration = Duration::from_secs(10);
+/// How often hosts are asked: a request may be lost, and a host that has just come answers soon.
+const ASK: Duration = Duration::from_secs(2);
+/// Messages that may wait for the reader.
+const WAITING: usize = 1_024;
+/// Hosts that are told apart; what others say is not read.
+const HOSTS: usize = 4_096;
+
+/// What a reader of logs hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogEvent {
+    /// A component said something.
+    Line {
+        /// On this host.
+        host: HostId,
+        /// What.
+        line: LogLine,
+    },
+    /// Lines were lost on this host: more was said than is told.
+    Dropped {
+        /// Where.
+        host: HostId,
+        /// How many.
+        lines: u64,
+    },
+    /// Messages with lines of any host were lost: this reader was too slow for them.
+    Missed {
+        /// How many.
+        messages: u64,
+    },
+}
+
+impl Lattice {
+    /// What components say from now on, and up to `recent` lines that each host has kept of before: all components, or one.
+    ///
+    /// The stream ends when the connection is closed. Dropping it lets hosts fall silent within ten seconds.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn logs(
+        &self,
+        component: Option<ComponentId>,
+        recent: u32,
+    ) -> Result<impl Stream<Item = LogEvent> + Send + use<>, BusError> {
+        let reader = Reader::new(self.shared().connection.clone(), component, recent).await?;
+        Ok(stream::unfold(reader, async |mut reader| {
+            reader.next().await.map(|event| (event, reader))
+        }))
+    }
+}
+
+struct Reader {
+    connection: Arc<Connection>,
+    /// Under which name it asks; it is no host.
+    origin: Origin,
+    component: Option<ComponentId>,
+    recent: u32,
+    told: Subscription,
+    guard: ReplayGuard,
+    ask: Interval,
+    asked: u64,
+    missed: u64,
+    hosts: HashMap<Origin, Heard>,
+    pending: VecDeque<LogEvent>,
+}
+
+/// What was heard of one boot of a host, which has answered.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Number of the last line.
+    last: u64,
+    dropped: u64,
+}
+
+impl Reader {
+    async fn new(
+        connection: Arc<Connection>,
+        component: Option<ComponentId>,
+        recent: u32,
+    ) -> Result<Self, BusError> {
+        // Before it asks, so that no answer is lost.
+        let subject = connection.subjects.logs();
+        let told = connection.bus.subscribe(subject, WAITING).await?;
+        let mut ask = interval(ASK);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            connection,
+            origin: Origin::new(HostId::random(), 1),
+            component,
+            recent,
+            told,
+            guard: ReplayGuard::new(),
+            ask,
+            asked: 0,
+            missed: 0,
+            hosts: HashMap::new(),
+            pending: VecDeque::new(),
+        })
+    }
+
+    async fn next(&mut self) -> Option<LogEvent> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Some(event);
+            }
+            tokio::select! {
+                message = self.told.next() => {
+                    self.hear(message?);
+                    self.count_missed();
+                }
+                _ = self.ask.tick() => self.ask().await,
+            }
+        }
+    }
+
+    async fn ask(&mut self) {
+        self.asked += 1;
+        let wanted = LogsWanted {
+            component: self.component.clone(),
+            lease_ms: LEASE.as_millis() as u32,
+            recent: self.recent,
+        };
+        let Connection {
+            auth,
+            bus,
+            subjects,
+            ..
+        } = &*self.connection;
+        let frame = FrameWriter::message(auth, self.origin.clone(), None, self.asked, &wanted);
+        let Ok(frame) = frame else {
+            return;
+        };
+        if let Err(error) = bus.publish(subjects.logs_wanted(), None, frame).await {
+            tracing::debug!(%error, "hosts are not asked for logs; trying again");
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        if let Err(reason) = self.take(message) {
+            tracing::debug!(reason, "refused lines of a log");
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), String> {
+        let Carried::Payload(bytes) = message.body else {
+            return Ok(());
+        };
+        let frame = Frame::open(&self.connection.auth, bytes).map_err(|error| error.to_string())?;
+        let is_answer = match frame.target() {
+            None => false,
+            Some(target) if *target == self.origin => true,
+            // An answer to another reader.
+            Some(_) => return Ok(()),
+        };
+        if frame.kind() != Kind::Logs {
+            return Err(format!("a frame of kind {} among the logs", frame.kind()));
+        }
+        if !self.guard.fresh(&frame, Instant::now()) {
+            return Err("a frame that was seen before".to_owned());
+        }
+        for envelope in frame.envelopes() {
+            let logs = Logs::decode(envelope).map_err(|error| error.to_string())?;
+            self.take_logs(frame.sender(), is_answer, logs);
+        }
+        Ok(())
+    }
+
+    fn take_logs(&mut self, from: &Origin, is_answer: bool, logs: Logs) {
+        if is_answer && !self.hosts.contains_key(from) && self.hosts.len() < HOSTS {
+            // What was lost before is not news.
+            let dropped = logs.dropped;
+            self.hosts.insert(from.clone(), Heard { last: 0, dropped });
+        }
+        // What a host tells others before it has answered comes with the answer.
+        let Some(heard) = self.hosts.get_mut(from) else {
+            return;
+        };
+        let dropped = logs.dropped.saturating_sub(heard.dropped);
+        if dropped > 0 {
+            heard.dropped = logs.dropped;
+            self.pending.push_back(LogEvent::Dropped {
+                host: from.host.clone(),
+                lines: dropped,
+            });
+        }
+        for line in logs.lines {
+            let is_wanted = self
+                .component
+                .as_ref()
+                .is_none_or(|component| *component == line.component);
+            if line.number <= heard.last || !is_wanted {
+                continue;
+            }
+            heard.last = line.number;
+            self.pending.push_back(LogEvent::Line {
+                host: from.host.clone(),
+                line,
+            });
+        }
+    }
+
+    fn count_missed(&mut self) {
+        let missed = self.told.dropped();
+        let new = missed.saturating_sub(self.missed);
+        if new > 0 {
+            self.missed = missed;
+            self.pending.push_back(LogEvent::Missed { messages: new });
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Logs: what components say, told to whoever asks for as long as they ask.
+//!
+//! Bodies as in `body.rs`; the fields of each struct below, in order.
+
+use super::{
+    EnvelopeError, Kind,
+    body::{self, Body},
+};
+use crate::{name::ComponentId, value::bounded};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// Longest text of a line in bytes; a longer one is cut.
+pub(crate) const MAX_TEXT: usize = 2_048;
+
+/// Somebody reads: hosts tell what their components say, to everyone, until the lease ends. Asked again before, it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsWanted {
+    /// Only what this one says.
+    pub component: Option<ComponentId>,
+    /// How long, in milliseconds.
+    pub lease_ms: u32,
+    /// How many lines of before are wanted as well. They are answered once for each sender and epoch, to it alone.
+    pub recent: u32,
+}
+
+/// Lines of some components on one host, in the order in which they were said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logs {
+    /// How many lines this boot has lost so far, because more was said than is passed on.
+    pub dropped: u64,
+    /// The lines.
+    #[serde(deserialize_with = "bounded::list::<_, _, { Logs::MAX_LINES }>")]
+    pub lines: Vec<LogLine>,
+}
+
+/// A line that a component said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Its number among all lines of this boot of the host, from 1.
+    pub number: u64,
+    /// When it was said by the host's clock, in milliseconds since 1970. For people: clocks disagree.
+    pub said_ms: u64,
+    /// Who said it.
+    pub component: ComponentId,
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What was said, at most 2,048 bytes of it.
+    #[serde(deserialize_with = "read_text")]
+    pub text: String,
+}
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", from = "u8")]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum LogLevel {
+    /// For whoever traces a single call.
+    Trace = 0,
+    /// For whoever looks for a mistake.
+    Debug = 1,
+    /// For whoever wants to know what goes on; what is written to standard output, too.
+    Info = 2,
+    /// Something is not as it should be; what is written to standard error, too.
+    Warn = 3,
+    /// Something failed.
+    Error = 4,
+}
+
+impl Logs {
+    /// Most lines in one envelope: as many as take no more than 64 KiB in memory, however short they are as bytes.
+    pub const MAX_LINES: usize = 400;
+}
+
+impl LogLine {
+    pub(crate) fn new(
+        number: u64,
+        said_ms: u64,
+        component: ComponentId,
+        level: LogLevel,
+        text: &str,
+    ) -> Self {
+        Self {
+            number,
+            said_ms,
+            component,
+            level,
+            text: cut(text),
+        }
+    }
+}
+
+impl LogLevel {
+    /// Every level, the least first.
+    pub const ALL: [Self; 5] = [
+        Self::Trace,
+        Self::Debug,
+        Self::Info,
+        Self::Warn,
+        Self::Error,
+    ];
+}
+
+impl From<LogLevel> for u8 {
+    fn from(level: LogLevel) -> Self {
+        level as Self
+    }
+}
+
+/// Levels of a newer version, which come after these, count as errors.
+impl From<u8> for LogLevel {
+    fn from(number: u8) -> Self {
+        let level = Self::ALL.get(usize::from(number));
+        level.copied().unwrap_or(Self::Error)
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        })
+    }
+}
+
+impl Body for LogsWanted {
+    const KIND: Kind = Kind::LogsWanted;
+}
+
+impl Body for Logs {
+    const KIND: Kind = Kind::Logs;
+    /// A number, a time, an id of one character with its length, a level, and an empty text.
+    const SMALLEST_ELEMENT: usize = 1 + 1 + 2 + 1 + 1;
+
+    fn check(&self) -> Result<(), EnvelopeError> {
+        body::at_most("lines", self.lines.len(), Self::MAX_LINES)
+    }
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_TEXT)].to_owned()
+}
+
+fn read_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let mut text = String::deserialize(from)?;
+    if text.len() > MAX_TEXT {
+        text = cut(&text);
+    }
+    Ok(text)
+}

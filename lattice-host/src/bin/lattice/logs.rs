@@ -1,0 +1,161 @@
+//! `lattice logs`.
+
+use crate::{
+    failure::{Failure, chain},
+    options::{LatticeOptions, duration},
+    output::{Colour, Paint, note, on_one_line, print},
+};
+use clap::{Args, ValueEnum};
+use futures_util::StreamExt as _;
+use lattice_core::{
+    bus::BusError,
+    logs::LogEvent,
+    name::{ComponentId, HostId},
+    wire::{LogLevel, LogLine},
+};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const EXAMPLES: &str = "Examples:
+  lattice logs                      # what each host has kept, of all actors
+  lattice logs greeter --follow     # and what comes, until ctrl-c
+  lattice logs greeter --follow --for 1m --level warn -o json
+
+Actors speak by their standard output and error, and by `wasi:logging`. Each host keeps its last thousand lines, and
+passes lines on only while somebody reads.";
+
+/// How long hosts have to answer: some round trips across the world.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Logs {
+    /// Only of this component
+    component: Option<String>,
+    /// Goes on with what comes, until ctrl-c
+    #[arg(short, long)]
+    follow: bool,
+    /// Ends after this time, as `10s`
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "follow")]
+    time: Option<Duration>,
+    /// How many lines of before are wanted of each host
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 1_000)]
+    recent: u32,
+    /// Only lines that matter as much
+    #[arg(long, value_enum, default_value_t)]
+    level: Level,
+    /// How to print lines
+    #[arg(short, long, value_enum, default_value_t)]
+    output: LineFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Level {
+    #[default]
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum LineFormat {
+    /// For people
+    #[default]
+    Lines,
+    /// A JSON object on a line of its own for each line
+    Json,
+}
+
+impl Logs {
+    pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let component = self.component.as_deref().map(ComponentId::new);
+        let component = component
+            .transpose()
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let lattice = options.open().await?;
+        let unreachable = |error: BusError| Failure::Unreachable(chain(&error));
+        let logs = lattice.logs(component, self.recent).await;
+        let mut logs = std::pin::pin!(logs.map_err(unreachable)?);
+        let end = match (self.follow, self.time) {
+            (false, _) => Some(ANSWERS),
+            (true, time) => time,
+        };
+        let end = async {
+            match end {
+                Some(time) => sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut end = std::pin::pin!(end);
+        loop {
+            tokio::select! {
+                event = logs.next() => match event {
+                    Some(event) => self.show(&event)?,
+                    None => return Err(Failure::Unreachable("the connection was closed".to_owned())),
+                },
+                () = &mut end => return Ok(()),
+                heard = tokio::signal::ctrl_c() => {
+                    return heard.map_err(|error| Failure::failed("ctrl-c can't be heard", &error));
+                }
+            }
+        }
+    }
+
+    fn show(&self, event: &LogEvent) -> Result<(), Failure> {
+        match event {
+            LogEvent::Line { host, line } if line.level >= self.level.into() => {
+                self.line(host, line)
+            }
+            LogEvent::Dropped { host, lines } => note(&format!(
+                "{lines} lines of {host} were lost: components there say more than is passed on"
+            )),
+            LogEvent::Missed { messages } => note(&format!(
+                "{messages} messages with lines were lost: they come faster than they are read"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn line(&self, host: &HostId, line: &LogLine) -> Result<(), Failure> {
+        let LogLine {
+            component, level, ..
+        } = line;
+        match self.output {
+            LineFormat::Json => {
+                let line = json!({
+                    "host": host.as_str(),
+                    "component": component.as_str(),
+                    "level": level.to_string(),
+                    "said_ms": line.said_ms,
+                    "text": line.text,
+                });
+                print(&format!("{line}\n"))
+            }
+            LineFormat::Lines => {
+                let text = on_one_line(&line.text);
+                let text = format!("{component} on {host} {level:<5} {text}");
+                let paint = Paint::for_stdout();
+                print(&match level {
+                    LogLevel::Error => paint.paint(Colour::Red, &text) + "\n",
+                    LogLevel::Warn => paint.paint(Colour::Yellow, &text) + "\n",
+                    _ => text + "\n",
+                })
+            }
+        }
+    }
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
