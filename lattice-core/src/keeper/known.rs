@@ -37,7 +37,7 @@ impl KnownHosts {
             return Hosts::new();
         };
         let entry = Entry {
-            key: key(),
+            key: StoreKey::known_hosts(),
             value,
             revision: Revision::default(),
         };
@@ -55,7 +55,10 @@ impl KnownHosts {
         let Some(last) = self.last.as_ref().filter(|_| self.kept != hosts) else {
             return;
         };
-        match self.records.encode(NO_STORE, &key(), 0, &hosts) {
+        match self
+            .records
+            .encode(NO_STORE, &StoreKey::known_hosts(), 0, &hosts)
+        {
             Ok(value) => last.note_hosts(value),
             Err(error) => tracing::warn!(%error, "there are too many hosts to remember them"),
         }
@@ -65,11 +68,6 @@ impl KnownHosts {
 
 /// They are this host's own knowledge: of no store's life.
 const NO_STORE: Incarnation = Incarnation(0);
-
-/// What binds the value to its use: no store has this key.
-fn key() -> StoreKey {
-    StoreKey::from_store("hosts")
-}
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,9 @@ pub(super) struct Member {
 
 #[derive(Debug)]
 enum Standing {
-    Joining { needs: u32 },
+    Joining {
+        needs: u32,
+    },
     Live,
     /// An earlier boot of this host knew it, and it was not heard since.
     Recalled,

@@ -4,7 +4,7 @@
 //! whole per write: the file is always one state of the store, and at most that much older than the copy. What was not authentic
 //! is not in it, and whoever starts from it authenticates each value again.
 //!
-//! Beside the copy stands which hosts there were, under a key of its own that no store has: [`HOSTS`].
+//! Beside the copy stands which hosts there were: [`StoreKey::known_hosts`].
 
 use super::{
     OpenError,
@@ -32,8 +32,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// From a change to the write of it: one write for a burst.
 const PAUSE: Duration = Duration::from_millis(500);
-/// What the hosts stand under in the file.
-const HOSTS: &str = "hosts";
 /// Wait before a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -158,7 +156,7 @@ impl Shared {
         let (journal, marks) = Journal::open(path, lattice, Kind::Copy)?;
         let slots = journal.slots(Now::read());
         let mut slots = slots.map_err(|error| OpenError::from_journal(path, error))?;
-        let hosts = slots.remove(&StoreKey::from_store(HOSTS));
+        let hosts = slots.remove(&StoreKey::known_hosts());
         let mut copy = Copy {
             marks,
             entries: BTreeMap::new(),
@@ -266,7 +264,7 @@ impl Copy {
     fn note_hosts(&mut self, hosts: Bytes) {
         self.hosts = Some(hosts);
         if let Unwritten::Keys(keys) = &mut self.unwritten {
-            keys.insert(StoreKey::from_store(HOSTS));
+            keys.insert(StoreKey::known_hosts());
         }
     }
 
@@ -298,7 +296,7 @@ impl Copy {
 
     fn take_unwritten(&mut self) -> (Rest, Vec<(StoreKey, Option<Bytes>)>, Marks) {
         let encoded = |entry: &Entry| slot::encode(entry.revision, Some(&entry.value), None);
-        let hosts_at = StoreKey::from_store(HOSTS);
+        let hosts_at = StoreKey::known_hosts();
         let hosts = self.hosts.as_ref();
         let hosts = hosts.map(|hosts| slot::encode(Revision(1), Some(hosts), None));
         let none = Unwritten::Keys(BTreeSet::new());
