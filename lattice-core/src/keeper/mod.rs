@@ -9,6 +9,7 @@
 //! and drains what is not. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
 
 mod job;
+mod known;
 mod leases;
 mod runtime;
 mod stage;

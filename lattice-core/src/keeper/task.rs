@@ -3,6 +3,7 @@
 use super::{
     KeeperOptions, KeeperState, Kept, Runtime,
     job::Jobs,
+    known::{Hosts, KnownHosts},
     leases::Leases,
     stage::{Grace, Stage},
 };
@@ -14,7 +15,7 @@ use crate::{
     node::Inner,
     place::{
         self, Assignment, members,
-        members::Members,
+        members::{Labels, Members},
         plan::{Action, Event, Generation, Placeable, Reconciler, ReplicaId},
     },
     store::{Expect, Op, StoreKey},
@@ -54,6 +55,7 @@ pub(super) struct Task {
     node: Arc<Inner>,
     runtime: Arc<dyn Runtime>,
     members: Members,
+    known: KnownHosts,
     reconciler: Reconciler,
     stage: Stage,
     leases: Leases,
@@ -82,6 +84,7 @@ impl Task {
         let seed = crate::node::token(&origin);
         Self {
             members: Members::new(origin.clone(), options.listen, now),
+            known: KnownHosts::new(records.clone(), node.connection().last.clone()),
             reconciler: Reconciler::new(origin.host.clone(), seed),
             stage: Stage::new(node.clone(), options.grace),
             leases: Leases::new(records, origin, sender),
@@ -104,6 +107,7 @@ impl Task {
         let mut desired = connection.replica.follow_desired();
         let mut bus = connection.bus.state();
         let state = *bus.borrow_and_update();
+        self.recall();
         self.take_bus(state);
         loop {
             let wake = self
@@ -151,6 +155,22 @@ impl Task {
             }
             self.tell();
         }
+    }
+
+    /// Goes on from what an earlier process knew, when nobody can be heard.
+    fn recall(&mut self) {
+        let mut hosts = self.known.recall();
+        let me = &self.node.origin().host;
+        let Some(labels) = hosts.get_mut(me) else {
+            if !hosts.is_empty() {
+                tracing::warn!(host = %me, "the last snapshot does not know this host: it runs nothing while the bus is away; give it the same id at each start");
+            }
+            return;
+        };
+        labels.clone_from(self.node.labels());
+        let duties = hosts.keys().map(|host| (host.clone(), Duty::Works));
+        self.duties.extend(duties);
+        self.members.recall(hosts);
     }
 
     fn hear(&mut self, heard: &Heard) {
@@ -215,8 +235,22 @@ impl Task {
             });
             let counts_me = self.members.counts_me();
             let me = &self.node.origin().host;
-            let hosts = live.filter(|live| counts_me || live.host != *me).collect();
+            let hosts: Vec<_> = live.filter(|live| counts_me || live.host != *me).collect();
+            self.keep(&hosts);
             self.handle(Event::Hosts(hosts));
+        }
+    }
+
+    /// Keeps for the next process who is there. A host that leaves comes back as one that works.
+    fn keep(&mut self, hosts: &[Placeable]) {
+        let working = hosts
+            .iter()
+            .filter(|host| host.duty == place::Duty::Working);
+        let known: Hosts = working
+            .map(|host| (host.host.clone(), Labels::clone(&host.labels)))
+            .collect();
+        if self.leaving.is_none() && known.contains_key(&self.node.origin().host) {
+            self.known.keep(known);
         }
     }
 

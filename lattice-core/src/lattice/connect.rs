@@ -309,7 +309,9 @@ async fn over_nats_or_from(
         connected => connected?,
     };
     let store: Arc<dyn Store> = match NatsStore::open(&connection, bucket.clone()).await {
-        Err(OpenError::Unavailable { .. }) if known => {
+        // Nobody answers for the domain of a store that is at the other end of a leaf node's link.
+        Err(error @ (OpenError::Unavailable { .. } | OpenError::NoSuchDomain { .. })) if known => {
+            tracing::warn!(%error, "the store is away: started from the last snapshot");
             Arc::new(LateStore::new(connection.clone(), bucket))
         }
         opened => Arc::new(opened?),

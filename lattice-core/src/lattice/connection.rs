@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) links: Links,
     pub(crate) types: Types,
     pub(crate) presence: PresenceKeeper,
+    /// What outlives this process, when anything does.
+    pub(crate) last: Option<Arc<dyn LastKnown>>,
     /// Whether holders of the key may call any component.
     pub(crate) operator_calls: bool,
 }
@@ -55,7 +57,7 @@ impl Connection {
         let presence = PresenceKeeper::start(&subjects, bus.clone(), auth.clone()).await?;
         let records = Records::new(store, auth.clone());
         let replica = Replica::follow_from(records.clone(), last.clone()).await?;
-        let types = Types::new(records.clone()).falling_back_on(last);
+        let types = Types::new(records.clone()).falling_back_on(last.clone());
         let links = Links::new(records.clone(), replica.clone(), types.clone());
         Ok(Self {
             name,
@@ -67,6 +69,7 @@ impl Connection {
             links,
             types,
             presence,
+            last,
             operator_calls,
         })
     }
@@ -83,6 +86,7 @@ impl Connection {
             replica: self.replica.clone(),
             links: self.links.clone(),
             types: self.types.clone(),
+            last: self.last.clone(),
             operator_calls: self.operator_calls,
         })
     }

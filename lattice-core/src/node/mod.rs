@@ -307,6 +307,11 @@ impl Inner {
         &self.origin
     }
 
+    /// What it says of itself.
+    pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
     /// What it shares with the other nodes of its connection.
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection

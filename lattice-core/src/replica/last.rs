@@ -1,6 +1,7 @@
 //! What outlives this process of what the store said.
 
 use crate::store::{Entry, Incarnation, StoreKey, WatchEvent};
+use bytes::Bytes;
 use std::{fmt, time::SystemTime};
 
 /// A copy of the store, for when it is away. Holds only what was authentic.
@@ -16,4 +17,10 @@ pub(crate) trait LastKnown: fmt::Debug + Send + Sync {
 
     /// Takes in what the store says.
     fn note(&self, event: &WatchEvent);
+
+    /// The hosts that there were, as whoever noted them wrote it down.
+    fn hosts(&self) -> Option<Bytes>;
+
+    /// Takes in which hosts there are.
+    fn note_hosts(&self, hosts: Bytes);
 }

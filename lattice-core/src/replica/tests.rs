@@ -379,6 +379,10 @@ impl LastKnown for Left {
     fn note(&self, event: &WatchEvent) {
         self.noted.lock().expect("not poisoned").push(event.clone());
     }
+    fn hosts(&self) -> Option<Bytes> {
+        None
+    }
+    fn note_hosts(&self, _: Bytes) {}
 }
 
 #[tokio::test(start_paused = true)]

@@ -127,6 +127,11 @@ impl StoreKey {
         Self(format!("app.{name}").into())
     }
 
+    /// Where a host keeps on its disk which hosts it knew. No store has this key.
+    pub(crate) fn known_hosts() -> Self {
+        Self("hosts".into())
+    }
+
     /// A key read from a store; `None` when it is none of ours.
     pub fn parse(text: &str) -> Option<Self> {
         let key = Self(text.into());

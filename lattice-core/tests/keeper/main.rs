@@ -3,111 +3,26 @@
 mod apps;
 mod hosts;
 mod once;
+#[path = "../support/who.rs"]
+mod who;
 
-use futures_util::future::BoxFuture;
 use lattice_core::{
     Lattice,
     app::App,
-    keeper::{Job, Keeper, KeeperOptions, Prepared, Runtime, RuntimeError, Work},
-    name::{ComponentId, FunctionName, HostId, InterfaceName},
-    node::{Node, NodeOptions, ServeLimits},
-    serve::{Answer, Request, Service},
-    types::{ComponentTypes, InterfaceTypes},
-    value::to_bytes,
+    keeper::{Keeper, KeeperOptions},
+    name::{ComponentId, HostId},
+    node::{Node, NodeOptions},
 };
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::time::{sleep, timeout};
-
-const WHO: &str = "test:who/who@0.1.0";
-
-/// What the hosts of a test have run.
-#[derive(Debug, Default, Clone)]
-struct Record(Arc<Mutex<Vec<String>>>);
-
-impl Record {
-    fn note(&self, text: String) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(text);
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-/// Runs whatever it is told, unless its image has `broken` in its name: each answers with its host and its image.
-struct Fake {
-    host: HostId,
-    record: Record,
-    live: Arc<AtomicUsize>,
-}
-
-impl Runtime for Fake {
-    fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
-        Box::pin(async move {
-            let image = match &job.work {
-                Work::Actor { image, .. } => image.to_string(),
-                other => format!("{other:?}"),
-            };
-            self.record.note(format!("{} starts {image}", self.host));
-            // As long as a small component takes to compile.
-            sleep(Duration::from_millis(50)).await;
-            if image.contains("broken") {
-                return Err(RuntimeError::new("it is broken; mend it"));
-            }
-            self.live.fetch_add(1, Ordering::SeqCst);
-            Ok(Prepared {
-                service: Arc::new(Who {
-                    answer: format!("{} {image}", self.host),
-                    live: self.live.clone(),
-                }),
-                limits: ServeLimits::default(),
-            })
-        })
-    }
-}
-
-struct Who {
-    answer: String,
-    live: Arc<AtomicUsize>,
-}
-
-impl Drop for Who {
-    fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Service for Who {
-    fn types(&self) -> Arc<ComponentTypes> {
-        let mut functions = InterfaceTypes::default();
-        let name = FunctionName::new("who").expect("valid");
-        functions
-            .functions
-            .insert(name, "func() -> string".to_owned());
-        let mut types = ComponentTypes::default();
-        types
-            .exports
-            .insert(InterfaceName::new(WHO).expect("valid"), functions);
-        Arc::new(types)
-    }
-
-    fn call(&self, _: Request) -> Answer {
-        Answer::Ready(Ok(to_bytes(&self.answer).expect("it encodes")))
-    }
-}
+use who::{Fake, Record, WHO};
 
 /// A lattice in this process, and its hosts.
 struct Mesh {

@@ -25,8 +25,12 @@ pub(super) struct Member {
 
 #[derive(Debug)]
 enum Standing {
-    Joining { needs: u32 },
+    Joining {
+        needs: u32,
+    },
     Live,
+    /// An earlier boot of this host knew it, and it was not heard since.
+    Recalled,
 }
 
 /// Another boot of the same id.
@@ -52,6 +56,19 @@ impl Member {
         }
     }
 
+    /// One that counts without having been heard.
+    pub(super) fn recalled(
+        origin: Origin,
+        interval: Duration,
+        labels: Labels,
+        now: Instant,
+    ) -> Self {
+        Self {
+            standing: Standing::Recalled,
+            ..Self::new(origin, interval, labels, now)
+        }
+    }
+
     /// It counts after that many beats, of which the one that announced it is the first.
     pub(super) fn needs(&mut self, beats: u32) -> Option<Change> {
         self.standing = Standing::Joining { needs: beats };
@@ -59,7 +76,11 @@ impl Member {
     }
 
     pub(super) fn is_live(&self) -> bool {
-        matches!(self.standing, Standing::Live)
+        matches!(self.standing, Standing::Live | Standing::Recalled)
+    }
+
+    pub(super) fn is_recalled(&self) -> bool {
+        matches!(self.standing, Standing::Recalled)
     }
 
     /// When its silence becomes death.
@@ -81,6 +102,7 @@ impl Member {
             self.labels = Arc::new(labels);
         }
         if self.is_live() {
+            self.standing = Standing::Live;
             return relabelled.then(|| Change::Relabelled(self.origin.clone()));
         }
         // A burst of news is one sign of life.

@@ -13,6 +13,8 @@
 //!   hears again everyone gets a full round to be heard.
 //! * A host that has just started believes the first beat of others, who have been there for longer than it knows, and should
 //!   act on what it believes only when it has listened for a while: [`Members::is_settled`].
+//! * A host that starts while the bus is away goes on with those that an earlier boot of it knew, itself among them, after as
+//!   long as it would have listened: [`Members::recall`]. When the bus is there, each gets a full round to be heard.
 //! * Of two boots of one host id the one with the higher epoch counts, as long as it beats. When both go on beating, two
 //!   hosts have one id, and that is [`Change::Doubled`].
 //!
@@ -23,11 +25,16 @@ mod past;
 #[cfg(test)]
 mod tests;
 
-use crate::{bus::BusState, name::HostId, wire::Origin};
+use crate::{
+    bus::BusState,
+    name::HostId,
+    wire::{Beat, Origin},
+};
 use member::Member;
 use past::Past;
 use std::{
     collections::{BTreeMap, HashMap},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -45,6 +52,9 @@ const LISTEN: u32 = 2;
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// Nor so seldom that a dead host is never noticed.
 const MAX_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The epoch of a host of which only the id is known: before any boot.
+const NO_BOOT: u64 = 0;
 
 /// What a host says of itself, for placement.
 pub type Labels = BTreeMap<String, String>;
@@ -120,6 +130,7 @@ pub struct Members {
     past: Past,
     hearing: Hearing,
     listening: Option<Listening>,
+    recalled: BTreeMap<HostId, Labels>,
     wake: Option<Instant>,
 }
 
@@ -153,8 +164,15 @@ impl Members {
                 began: now,
                 at_least,
             }),
+            recalled: BTreeMap::new(),
             wake: None,
         }
+    }
+
+    /// Those that an earlier boot of this host knew last. They count when the bus stays away, if this host is one of them: what
+    /// it ran is its own to run until it hears of others.
+    pub fn recall(&mut self, hosts: BTreeMap<HostId, Labels>) {
+        self.recalled = hosts;
     }
 
     /// Takes note of an event.
@@ -276,14 +294,17 @@ impl Members {
     /// A boot that was not there before.
     fn meet(&mut self, mut newcomer: Member, now: Instant, changes: &mut Vec<Change>) {
         let host = newcomer.origin.host.clone();
-        if let Some(older) = self.hosts.remove(&host) {
+        let before = self.hosts.remove(&host);
+        // It counts already, and is there.
+        let goes_on = before.as_ref().is_some_and(Member::is_recalled);
+        if let Some(older) = before.filter(|_| !goes_on) {
             newcomer.watch(older.origin.epoch, now);
             if older.is_live() {
                 self.past.died(&host, now);
                 changes.push(Change::Left(older.origin, Departure::Restart));
             }
         }
-        let needed = if self.is_settled() {
+        let needed = if self.is_settled() && !goes_on {
             (BEATS << self.past.deaths(&host, now)).min(MOST_BEATS)
         } else {
             1
@@ -307,7 +328,7 @@ impl Members {
     /// Looks at what the time alone has changed, when it is due.
     fn look(&mut self, now: Instant, changes: &mut Vec<Change>) {
         if self.is_deaf(now) {
-            self.wake = None;
+            self.wake = self.settle_alone(now, changes);
         } else if self.listening.is_some() || self.wake.is_none_or(|wake| wake <= now) {
             self.bury(now, changes);
             let settles = self.settle(now, changes);
@@ -326,7 +347,9 @@ impl Members {
             if let Some(member) = self.hosts.remove(&host)
                 && member.is_live()
             {
-                self.past.died(&host, now);
+                if !member.is_recalled() {
+                    self.past.died(&host, now);
+                }
                 changes.push(Change::Left(member.origin, Departure::Silence));
             }
         }
@@ -350,8 +373,35 @@ impl Members {
         }
         if self.hosts.contains_key(&self.me.host) {
             self.listening = None;
+            self.recalled = BTreeMap::new();
             changes.push(Change::Settled);
         }
+        None
+    }
+
+    /// Ends the first look around without a bus, or says when that will be.
+    fn settle_alone(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
+        let listening = self.listening.as_ref()?;
+        let is_away = matches!(self.hearing, Hearing::Away);
+        if !is_away || !self.recalled.contains_key(&self.me.host) {
+            return None;
+        }
+        let interval = Beat::interval_among(self.recalled.len());
+        let until = listening.began + listening.at_least.max(interval * LISTEN);
+        if until > now {
+            return Some(until);
+        }
+        for (host, labels) in mem::take(&mut self.recalled) {
+            let origin = if host == self.me.host {
+                self.me.clone()
+            } else {
+                Origin::new(host.clone(), NO_BOOT)
+            };
+            let known = || Member::recalled(origin, interval, labels, now);
+            self.hosts.entry(host).or_insert_with(known);
+        }
+        self.listening = None;
+        changes.push(Change::Settled);
         None
     }
 }

@@ -262,3 +262,71 @@ fn what_is_remembered_is_bounded() {
     }
     assert_eq!(view.members.past.len(), 4_096);
 }
+
+/// A view that starts without a bus, and was told of these by an earlier boot.
+fn recalling(hosts: &[&str]) -> View {
+    let mut view = View::new(1_000);
+    let hosts = hosts.iter().map(|host| (id(host), Labels::new()));
+    view.members.recall(hosts.collect());
+    assert_eq!(view.handle(Event::Bus(BusState::Disconnected)), [""; 0]);
+    view
+}
+
+#[test]
+fn who_starts_without_a_bus_goes_on_with_those_it_knew() {
+    let mut view = recalling(&["a", "me"]);
+    assert_eq!(
+        view.members.wake(),
+        Some(view.begun + Duration::from_secs(2))
+    );
+    view.at = 1_999;
+    assert_eq!(view.handle(Event::Woken), [""; 0]);
+    assert!(!view.members.is_settled());
+    view.at = 2_000;
+    assert_eq!(view.handle(Event::Woken), ["settled"]);
+    assert_eq!(view.live(), ["a", "me"]);
+    assert!(view.members.counts_me());
+    view.at = 600_000;
+    assert_eq!(view.handle(Event::Woken), [""; 0]);
+    assert_eq!(view.live(), ["a", "me"], "nobody dies unheard");
+}
+
+#[test]
+fn when_the_bus_comes_those_that_beat_go_on_counting() {
+    let mut view = recalling(&["a", "b", "me"]);
+    view.at = 2_000;
+    assert_eq!(view.handle(Event::Woken), ["settled"]);
+    assert_eq!(view.handle(Event::Bus(BusState::Connected)), [""; 0]);
+    assert_eq!(view.second(&[("a", 7)]), ["a joined"]);
+    assert_eq!(view.live(), ["a", "b", "me"]);
+    for _ in 0..2 {
+        assert_eq!(view.second(&[("a", 7)]), [""; 0]);
+    }
+    assert_eq!(view.second(&[("a", 7), ("c", 1)]), [""; 0]);
+    let changes = view.second(&[("a", 7), ("c", 1)]);
+    assert_eq!(changes, ["b left: Silence", "c joined"]);
+    assert_eq!(view.beats_to_join("b", 1), 2, "that was no death");
+    assert!(view.members.counts_me());
+}
+
+#[test]
+fn what_was_known_is_forgotten_when_others_can_be_heard() {
+    let mut view = recalling(&["a", "me"]);
+    view.at = 1_000;
+    view.handle(Event::Bus(BusState::Connected));
+    assert_eq!(view.second(&[]), ["me joined"]);
+    assert_eq!(view.second(&[]), ["settled"]);
+    view.handle(Event::Bus(BusState::Disconnected));
+    view.at += 60_000;
+    assert_eq!(view.handle(Event::Woken), [""; 0]);
+    assert_eq!(view.live(), ["me"]);
+}
+
+#[test]
+fn whoever_was_not_among_them_decides_nothing() {
+    let mut view = recalling(&["a", "b"]);
+    assert_eq!(view.members.wake(), None);
+    view.at = 60_000;
+    assert_eq!(view.handle(Event::Woken), [""; 0]);
+    assert!(!view.members.is_settled());
+}

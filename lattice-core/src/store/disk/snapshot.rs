@@ -3,6 +3,8 @@
 //! A copy in memory takes in what the store says. A task writes what changed of it into a file, [`PAUSE`] after the first change,
 //! whole per write: the file is always one state of the store, and at most that much older than the copy. What was not authentic
 //! is not in it, and whoever starts from it authenticates each value again.
+//!
+//! Beside the copy stands which hosts there were: [`StoreKey::known_hosts`].
 
 use super::{
     OpenError,
@@ -15,7 +17,7 @@ use crate::{
     auth::Auth,
     name::LatticeName,
     replica::LastKnown,
-    store::{Entry, Incarnation, StoreKey, WatchEvent, record::authentic},
+    store::{Entry, Incarnation, Revision, StoreKey, WatchEvent, record::authentic},
 };
 use bytes::Bytes;
 use std::{
@@ -52,6 +54,8 @@ struct Shared {
 struct Copy {
     marks: Marks,
     entries: BTreeMap<StoreKey, Entry>,
+    /// Whoever reads it authenticates it.
+    hosts: Option<Bytes>,
     unwritten: Unwritten,
 }
 
@@ -104,6 +108,15 @@ impl LastKnown for Snapshot {
         self.shared.copy().note(event, &self.shared.auth);
         self.shared.changed.notify_one();
     }
+
+    fn hosts(&self) -> Option<Bytes> {
+        self.shared.copy().hosts.clone()
+    }
+
+    fn note_hosts(&self, hosts: Bytes) {
+        self.shared.copy().note_hosts(hosts);
+        self.shared.changed.notify_one();
+    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -142,10 +155,12 @@ impl Shared {
     fn open(path: &Path, lattice: &LatticeName, auth: &Auth) -> Result<Self, OpenError> {
         let (journal, marks) = Journal::open(path, lattice, Kind::Copy)?;
         let slots = journal.slots(Now::read());
-        let slots = slots.map_err(|error| OpenError::from_journal(path, error))?;
+        let mut slots = slots.map_err(|error| OpenError::from_journal(path, error))?;
+        let hosts = slots.remove(&StoreKey::known_hosts());
         let mut copy = Copy {
             marks,
             entries: BTreeMap::new(),
+            hosts: hosts.and_then(|slot| slot.value),
             unwritten: Unwritten::Keys(BTreeSet::new()),
         };
         let found = slots.len();
@@ -246,6 +261,13 @@ impl Copy {
         self.marks.taken = since.map_or(1, |since| since.as_millis() as u64);
     }
 
+    fn note_hosts(&mut self, hosts: Bytes) {
+        self.hosts = Some(hosts);
+        if let Unwritten::Keys(keys) = &mut self.unwritten {
+            keys.insert(StoreKey::known_hosts());
+        }
+    }
+
     /// What was at `key` is not there any more.
     fn change(&mut self, key: &StoreKey) {
         self.entries.remove(key);
@@ -274,16 +296,23 @@ impl Copy {
 
     fn take_unwritten(&mut self) -> (Rest, Vec<(StoreKey, Option<Bytes>)>, Marks) {
         let encoded = |entry: &Entry| slot::encode(entry.revision, Some(&entry.value), None);
+        let hosts_at = StoreKey::known_hosts();
+        let hosts = self.hosts.as_ref();
+        let hosts = hosts.map(|hosts| slot::encode(Revision(1), Some(hosts), None));
         let none = Unwritten::Keys(BTreeSet::new());
         let (rest, changes) = match mem::replace(&mut self.unwritten, none) {
             Unwritten::All => {
                 let all = self.entries.values();
                 let all = all.map(|entry| (entry.key.clone(), Some(encoded(entry))));
-                (Rest::Goes, all.collect())
+                let hosts = hosts.map(|hosts| (hosts_at, Some(hosts)));
+                (Rest::Goes, all.chain(hosts).collect())
             }
             Unwritten::Keys(keys) => {
                 let changed = keys.into_iter().map(|key| {
-                    let value = self.entries.get(&key).map(encoded);
+                    let value = match self.entries.get(&key) {
+                        None if key == hosts_at => hosts.clone(),
+                        entry => entry.map(encoded),
+                    };
                     (key, value)
                 });
                 (Rest::Stays, changed.collect())

@@ -256,6 +256,28 @@ mod last_known {
     }
 
     #[tokio::test]
+    async fn which_hosts_there_were_is_kept_beside_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let snapshot = open(&path, 1).await;
+        assert_eq!(snapshot.hosts(), None);
+        let (one, two) = (Bytes::from_static(b"one"), Bytes::from_static(b"two"));
+        snapshot.note_hosts(one.clone());
+        drop(snapshot);
+        let snapshot = open(&path, 1).await;
+        assert_eq!(snapshot.hosts(), Some(one), "on its own");
+        assert_eq!(snapshot.snapshot(), None, "of the store nothing is known");
+        snapshot.note_hosts(two.clone());
+        let a = entry("a", BORN, 2);
+        snapshot.note(&all(BORN, 2, vec![a.clone()]));
+        drop(snapshot);
+        let snapshot = open(&path, 1).await;
+        assert_eq!(snapshot.hosts(), Some(two), "written as a whole");
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 2, vec![a]), "no part of it");
+    }
+
+    #[tokio::test]
     async fn it_is_written_soon_without_being_asked() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("last");

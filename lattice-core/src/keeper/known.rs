@@ -1,0 +1,137 @@
+//! The hosts that a keeper knows, kept for the next process: see [`Members::recall`](crate::place::members::Members::recall).
+
+use crate::{
+    name::HostId,
+    place::members::Labels,
+    replica::LastKnown,
+    store::{
+        Entry, Incarnation, Revision, StoreKey,
+        record::{Record, Records},
+    },
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Those that take work, with their labels.
+pub(super) type Hosts = BTreeMap<HostId, Labels>;
+
+/// Where they are kept, when anything outlives this process.
+#[derive(Debug)]
+pub(super) struct KnownHosts {
+    records: Records,
+    last: Option<Arc<dyn LastKnown>>,
+    kept: Hosts,
+}
+
+impl KnownHosts {
+    pub(super) fn new(records: Records, last: Option<Arc<dyn LastKnown>>) -> Self {
+        Self {
+            records,
+            last,
+            kept: Hosts::new(),
+        }
+    }
+
+    /// What an earlier process kept, if it had the lattice's key.
+    pub(super) fn recall(&self) -> Hosts {
+        let Some(value) = self.last.as_ref().and_then(|last| last.hosts()) else {
+            return Hosts::new();
+        };
+        let entry = Entry {
+            key: StoreKey::known_hosts(),
+            value,
+            revision: Revision::default(),
+        };
+        match self.records.decode(NO_STORE, &entry) {
+            Ok(Record { body, .. }) => body,
+            Err(error) => {
+                tracing::warn!(%error, "the last snapshot does not say which hosts there were");
+                Hosts::new()
+            }
+        }
+    }
+
+    /// Keeps these from now on.
+    pub(super) fn keep(&mut self, hosts: Hosts) {
+        let Some(last) = self.last.as_ref().filter(|_| self.kept != hosts) else {
+            return;
+        };
+        match self
+            .records
+            .encode(NO_STORE, &StoreKey::known_hosts(), 0, &hosts)
+        {
+            Ok(value) => last.note_hosts(value),
+            Err(error) => tracing::warn!(%error, "there are too many hosts to remember them"),
+        }
+        self.kept = hosts;
+    }
+}
+
+/// They are this host's own knowledge: of no store's life.
+const NO_STORE: Incarnation = Incarnation(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::{Auth, LatticeKey},
+        name::LatticeName,
+        store::{MemoryStore, WatchEvent},
+    };
+    use bytes::Bytes;
+    use std::{sync::Mutex, time::SystemTime};
+
+    /// Keeps what it is told in memory, and how often it was told.
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<Vec<Bytes>>);
+
+    impl LastKnown for Memory {
+        fn snapshot(&self) -> Option<(SystemTime, WatchEvent)> {
+            None
+        }
+        fn incarnation(&self) -> Option<Incarnation> {
+            None
+        }
+        fn entry(&self, _: &StoreKey) -> Option<Entry> {
+            None
+        }
+        fn note(&self, _: &WatchEvent) {}
+        fn hosts(&self) -> Option<Bytes> {
+            self.0.lock().expect("not poisoned").last().cloned()
+        }
+        fn note_hosts(&self, hosts: Bytes) {
+            self.0.lock().expect("not poisoned").push(hosts);
+        }
+    }
+
+    fn known(memory: &Arc<Memory>, key: u8) -> KnownHosts {
+        let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
+        let auth = Auth::keyed(&LatticeName::new("prod").expect("a name"), &key);
+        let records = Records::new(Arc::new(MemoryStore::new()), auth);
+        KnownHosts::new(records, Some(memory.clone()))
+    }
+
+    fn hosts(zones: &[(&str, &str)]) -> Hosts {
+        let host = |(id, zone): &(&str, &str)| {
+            let labels = Labels::from([("zone".to_owned(), (*zone).to_owned())]);
+            (HostId::new(id).expect("a host"), labels)
+        };
+        zones.iter().map(host).collect()
+    }
+
+    #[test]
+    fn the_next_process_knows_them_when_it_has_the_key() {
+        let memory = Arc::new(Memory::default());
+        let mut ours = known(&memory, 1);
+        assert_eq!(ours.recall(), Hosts::new());
+        let (first, second) = (hosts(&[("a", "x")]), hosts(&[("a", "x"), ("b", "y")]));
+        ours.keep(first);
+        ours.keep(second.clone());
+        ours.keep(second.clone());
+        let told = memory.0.lock().expect("not poisoned").len();
+        assert_eq!(told, 2, "the same is not written again");
+        assert_eq!(known(&memory, 1).recall(), second);
+        assert_eq!(known(&memory, 2).recall(), Hosts::new());
+        memory.note_hosts(Bytes::from_static(b"anything"));
+        assert_eq!(known(&memory, 1).recall(), Hosts::new());
+    }
+}
