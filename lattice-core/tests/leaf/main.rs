@@ -5,7 +5,6 @@ mod away;
 #[path = "../support/nats.rs"]
 mod nats;
 mod networks;
-#[expect(dead_code, reason = "each test binary uses a part of it")]
 #[path = "../store/proxy.rs"]
 mod proxy;
 #[path = "../support/who.rs"]
