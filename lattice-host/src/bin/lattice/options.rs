@@ -27,8 +27,11 @@ pub(crate) struct LatticeOptions {
     /// Credentials file for the NATS server
     #[arg(long, global = true, value_name = "FILE")]
     creds: Option<PathBuf>,
+    /// `JetStream` domain that holds the lattice's store, when it is not that of the server: a hub's, beyond a leaf node
+    #[arg(long, global = true, value_name = "NAME")]
+    jetstream_domain: Option<String>,
     /// File of a lattice on this machine alone, which belongs to one process at a time
-    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["nats", "creds"])]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["nats", "creds", "jetstream_domain"])]
     data: Option<PathBuf>,
     /// File with the lattice's key [env: `LATTICE_KEY`, which holds the key itself]
     #[arg(long, global = true, value_name = "FILE")]
@@ -83,8 +86,12 @@ impl LatticeOptions {
         let mut servers = servers.split(',').map(str::trim);
         let first = NatsOptions::new(servers.next().unwrap_or_default());
         let options = servers.fold(first, NatsOptions::server);
-        match &self.creds {
+        let options = match &self.creds {
             Some(file) => options.credentials_file(file),
+            None => options,
+        };
+        match &self.jetstream_domain {
+            Some(domain) => options.jetstream_domain(domain),
             None => options,
         }
     }
