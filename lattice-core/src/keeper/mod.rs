@@ -6,7 +6,8 @@
 //!  runtime ► what became of ─┘                                                 └──────► Leases
 //! ```
 //! There is no scheduler: every host computes the same placement from what it sees, and its [`Keeper`] starts what is its own
-//! and drains what is not. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
+//! and drains what is not. A host that hears nobody goes on with those that it knew; so does one that starts then, when its
+//! lattice keeps a snapshot (`Connect::snapshot`) and its id is the one that it had. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
 
 mod job;
 mod known;

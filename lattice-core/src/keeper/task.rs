@@ -149,6 +149,9 @@ impl Task {
                 Some(Command::Leave { by, done }) = commands.recv() => {
                     self.leaving = Some(done);
                     self.node.set_duty(Duty::Leaves);
+                    // Whoever is alone waits for nobody.
+                    let now = Instant::now();
+                    let by = if self.members.is_alone(now) { now } else { by };
                     self.handle(Event::Leave { by });
                 }
                 () = at(wake) => self.woken(),

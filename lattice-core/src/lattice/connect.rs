@@ -190,6 +190,9 @@ impl Connect {
     /// while everything that leaves it fails as in any outage. Once the store is there, it is followed as after an outage. What
     /// the lattice knows and from where is its [replica's state](crate::replica::ReplicaState).
     ///
+    /// Which hosts there were is kept too: when there is no bus at all, a host of the same id as before runs
+    /// [the share that it had](crate::keeper), until it hears who is there.
+    ///
     /// The file is made when it is not there and belongs to one process at a time. Without anything in it, connecting fails
     /// as ever. A server that refuses at once is away at once; a silent one after the connection's timeout, 5 s unless
     /// [`options`](Self::options) say otherwise. A login that is refused or a certificate that is wrong stays an error.

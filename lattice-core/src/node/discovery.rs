@@ -170,7 +170,9 @@ impl Inner {
         component: &ComponentId,
         deadline: Instant,
     ) -> Result<Arc<ComponentTypes>, CallError> {
-        if let Some(served) = self.served(component) {
+        // What runs in this program is known before a beat has told of it, and without the store.
+        let beside = || Some(self.beside.served(component, &[])?.1);
+        if let Some(served) = self.served(component).or_else(beside) {
             return Ok(served.types.clone());
         }
         let known = self.connection.presence.peers().digest(component);

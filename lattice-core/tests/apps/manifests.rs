@@ -121,7 +121,7 @@ interface = "wasi:keyvalue/store@0.2.0"
 
 #[test]
 fn json_has_places_too() {
-    let text = "{\n  \"name\": \"shop\",\n  \"actors\": { \"greeter\": {\n    \"imgae\": 1, \"image\": \"r.example/a\" } },\n  \"links\": [ {\"from\": \"a\", \"to\": \"greeter\", \"interface\": \"a:b/c\"} ]\n}";
+    let text = "{\n  \"name\": \"shop\",\n  \"actors\": { \"greeter\": {\n    \"imgae\": 1, \"image\": \"r.example/a:1\" } },\n  \"links\": [ {\"from\": \"a\", \"to\": \"greeter\", \"interface\": \"a:b/c\"} ]\n}";
     let error = App::from_json("shop.json", text).expect_err("two slips");
     assert_eq!(
         error.to_string(),

@@ -112,3 +112,16 @@ async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_say_so() {
     let state = older.keeper.state();
     assert!(state.is_doubled, "it has to be started again: {state:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_host_that_leaves_waits_for_nobody() {
+    let mesh = Mesh::new().await;
+    let [host] = mesh.hosts::<1>().await;
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    let begun = tokio::time::Instant::now();
+    assert!(host.keeper.leave(Duration::from_mins(2)).await);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}

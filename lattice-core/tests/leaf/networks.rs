@@ -67,7 +67,9 @@ impl Networks {
         let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");
         let leaves = reserved.local_addr().expect("bound").to_string();
         drop(reserved);
-        let hub = HUB.replace("0.0.0.0:7422", &leaves);
+        // A hub tells its leaf nodes its own address, and they would find a way around the line.
+        let only = format!("{leaves}\", no_advertise: true");
+        let hub = HUB.replace("0.0.0.0:7422\"", &only);
         let hub = hub.replace("/var/lib/nats", "$DIR/js");
         let hub = NatsConfig::default().text(&hub).start().await;
         let line = Proxy::before(leaves).await;
@@ -160,10 +162,10 @@ async fn networks_are_one_lattice_and_each_goes_on_without_the_other() {
     let at_hub = join(networks.to_hub(), None).await;
     let at_edge = join(networks.to_edge(), None).await;
     let calls = [
-        Calls::of(&at_hub, "office"),
-        Calls::of(&at_edge, "till"),
-        Calls::of(&at_hub, "shelf"),
-        Calls::of(&at_edge, "shelf"),
+        Calls::of(&at_hub, "office").await,
+        Calls::of(&at_edge, "till").await,
+        Calls::of(&at_hub, "shelf").await,
+        Calls::of(&at_edge, "shelf").await,
     ];
 
     networks.cut();
@@ -193,7 +195,8 @@ async fn networks_are_one_lattice_and_each_goes_on_without_the_other() {
         e1.serves().contains("till") && serving(&e2.lattice, "till") == hosts(&["e1", "e2"])
     })
     .await;
-    assert_eq!(call(&e1.lattice, "till").await, Ok(answer("e1", "till")));
+    let answer = call(&e1.lattice, "till").await.expect("answered");
+    assert!(answer.starts_with("e1 "), "a host's own replica: {answer}");
     visit(&e1.lattice, "visitor").await.expect("granted");
     let refused = visit(&e1.lattice, "nobody").await;
     assert!(
@@ -216,10 +219,6 @@ async fn networks_are_one_lattice_and_each_goes_on_without_the_other() {
     for calls in calls {
         calls.all_answered().await;
     }
-}
-
-fn answer(host: &str, image: &str) -> String {
-    format!("{host} reg.example/{image}:1")
 }
 
 #[test]

@@ -218,6 +218,12 @@ impl Members {
         own.is_some_and(|own| own.is_live() && own.origin == self.me)
     }
 
+    /// Whether nobody else is there, and nobody was lately who may come back.
+    pub fn is_alone(&self, now: Instant) -> bool {
+        let mut others = self.hosts.keys().filter(|host| **host != self.me.host);
+        others.next().is_none() && !self.past.others_died(&self.me.host, now)
+    }
+
     /// Whether a later boot of this host is there.
     pub fn knows_newer(&self, than: &Origin) -> bool {
         let known = self.hosts.get(&than.host);

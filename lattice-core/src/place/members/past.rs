@@ -48,6 +48,12 @@ impl Past {
         life.map_or(0, |life| life.deaths.iter().filter(lately).count() as u32)
     }
 
+    /// Whether a host but this one has died lately.
+    pub(super) fn others_died(&self, me: &HostId, now: Instant) -> bool {
+        let mut others = self.hosts.keys().filter(|host| *host != me);
+        others.any(|host| self.deaths(host, now) > 0)
+    }
+
     /// Whether this boot said goodbye.
     pub(super) fn has_left(&self, who: &Origin) -> bool {
         let life = self.hosts.get(&who.host);

@@ -315,6 +315,7 @@ fn what_was_known_is_forgotten_when_others_can_be_heard() {
     view.at = 1_000;
     view.handle(Event::Bus(BusState::Connected));
     assert_eq!(view.second(&[]), ["me joined"]);
+    assert_eq!(view.second(&[]), [""; 0]);
     assert_eq!(view.second(&[]), ["settled"]);
     view.handle(Event::Bus(BusState::Disconnected));
     view.at += 60_000;

@@ -103,7 +103,7 @@ pub enum Event {
     LeaseLost(ComponentId),
     /// The bus came or went.
     Bus(BusState),
-    /// The host shuts down: others take over, until then. Where there are no others, it drains at once.
+    /// The host shuts down: others take over, until then.
     Leave {
         /// When it drains whatever nobody took over.
         by: Instant,
@@ -389,13 +389,6 @@ impl Reconciler {
         }
     }
 
-    /// Whether no other host could take anything over.
-    fn is_alone(&self) -> bool {
-        let hosts = self.hosts.iter().flatten();
-        let mut others = hosts.filter(|host| host.host != self.me);
-        !others.any(|host| host.duty == Duty::Working)
-    }
-
     fn step(&mut self, now: Instant) {
         if self.quiet_until.is_some_and(|until| until <= now) {
             self.quiet_until = None;
@@ -403,7 +396,7 @@ impl Reconciler {
         let moment = Moment {
             now,
             quiet: self.quiet_until.is_some(),
-            leave: self.leave_by.is_some_and(|by| by <= now || self.is_alone()),
+            leave: self.leave_by.is_some_and(|by| by <= now),
         };
         let begun = self.desk.actions.len();
         let mut wake = self.quiet_until;

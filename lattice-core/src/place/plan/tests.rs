@@ -472,11 +472,3 @@ fn who_leaves_waits_for_others_until_then() {
     bench.wait(19_999);
     assert_eq!(bench.wait(1), ["drain 1"], "b never came up");
 }
-
-#[test]
-fn who_leaves_as_the_last_one_waits_for_nobody() {
-    let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
-    bench.serves(1);
-    let by = bench.begun + Duration::from_secs(20);
-    assert_eq!(bench.handle(Event::Leave { by }), ["drain 1"]);
-}
