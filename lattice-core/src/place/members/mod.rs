@@ -26,11 +26,7 @@ mod tests;
 use crate::{bus::BusState, name::HostId, wire::Origin};
 use member::Member;
 use past::Past;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Beats after which a host counts that has not died lately.
@@ -116,7 +112,7 @@ pub struct Live<'a> {
 #[derive(Debug)]
 pub struct Members {
     me: Origin,
-    hosts: HashMap<HostId, Member>,
+    hosts: BTreeMap<HostId, Member>,
     past: Past,
     hearing: Hearing,
     listening: Option<Listening>,
@@ -146,7 +142,7 @@ impl Members {
     pub fn new(me: Origin, at_least: Duration, now: Instant) -> Self {
         Self {
             me,
-            hosts: HashMap::new(),
+            hosts: BTreeMap::new(),
             past: Past::default(),
             hearing: Hearing::Nothing,
             listening: Some(Listening {
