@@ -30,7 +30,7 @@ fn partitions() -> Schedule {
 
 #[test]
 fn a_call_that_ends_late() {
-    assert_eq!(seen(Flaw::SlowClock, &peace()), Invariant::EndsInTime);
+    assert_eq!(seen(Flaw::SlowClock, &partitions()), Invariant::EndsInTime);
 }
 
 #[test]
