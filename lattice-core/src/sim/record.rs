@@ -167,7 +167,7 @@ impl History {
         }
         pages
             .trace
-            .push(format!("{} {shown} runs on {run}", now.as_millis()));
+            .push(format!("{:07} {shown} runs on {run}", now.as_millis()));
         pages.blame(found);
     }
 
@@ -194,7 +194,7 @@ impl History {
             outcome,
         });
         let host = call.boot.host;
-        let line = format!("{} {call} ends: {:?}", now.as_millis(), call.ended);
+        let line = format!("{:07} {call} ends: {:?}", now.as_millis(), call.ended);
         let stopped = pages.stopped.get(&host).copied();
         let found = pages
             .calls
@@ -217,7 +217,7 @@ impl History {
 
     pub(super) fn note(&self, what: impl fmt::Display) {
         let mut pages = self.lock();
-        let line = format!("{} {what}", pages.now.as_millis());
+        let line = format!("{:07} {what}", pages.now.as_millis());
         pages.trace.push(line);
     }
 

@@ -21,7 +21,7 @@ const SETTLE: Duration = Duration::from_mins(4);
 /// How often it is looked at whether they have settled.
 const LOOK: Duration = Duration::from_millis(250);
 /// Between two calls.
-const CALLS: Duration = Duration::from_millis(60);
+const CALLS: Duration = Duration::from_millis(30);
 /// Between two looks at who would answer as the holder of a lease.
 const HOLDERS: Duration = Duration::from_millis(50);
 /// A call that nobody ends.
@@ -102,11 +102,11 @@ pub struct Failure {
 }
 
 impl Scenario {
-    /// So many hosts, and trouble for 20 s.
+    /// So many hosts, and trouble for 25 s.
     pub fn new(hosts: usize) -> Self {
         Self {
             hosts: hosts.max(1),
-            trouble: Duration::from_secs(20),
+            trouble: Duration::from_secs(25),
             flaw: None,
         }
     }
@@ -159,14 +159,17 @@ impl Scenario {
         Running::new(self, seed).run(schedule)
     }
 
-    /// Runs one seed, and answers line by line what happened in it: calls, where they ran, how they ended, who held the lease.
+    /// Runs one seed, and answers line by line what happened in it: calls, where they ran, how they ended, who held the lease. Lines
+    /// of one moment are in the order of their text.
     pub fn trace(&self, seed: u64) -> Vec<String> {
         let mut running = Running::new(self, seed);
         // What is wrong is in the trace.
         if let Err(violation) = running.run(&self.schedule(seed)) {
             running.history.note(violation);
         }
-        running.history.trace()
+        let mut trace = running.history.trace();
+        trace.sort();
+        trace
     }
 }
 
@@ -287,6 +290,11 @@ impl Running {
         }
         self.wait(START, "the last edit has ended", |running| {
             running.edits.pending(&running.sim)
+        })?;
+        self.wait(START, "the first host follows the store", |running| {
+            let up = running.sim.up(Nth(0));
+            let follows = up.is_some_and(|up| up.lattice.replica().health().state.is_live());
+            (!follows).then(|| "it does not".to_owned())
         })?;
         self.sim.run_for(Duration::from_secs(1));
         let found = self.sim.up(Nth(0)).map(|up| up.lattice.desired());
@@ -493,8 +501,6 @@ impl Running {
         let repeatable = plan.is_repeatable();
         let call = self.history.begin(boot, what, repeatable, plan.timeout);
         let history = self.history.clone();
-        // A clock that is wrong by more than real ones are is not put right.
-        let rate = rate.clamp(0.99, 1.01);
         let made = self.sim.spawn(host, async move |up| {
             let begun = tokio::time::Instant::now();
             let outcome = plan.make(up, call).await;
