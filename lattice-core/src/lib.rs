@@ -62,13 +62,14 @@
 //! | serving | [`serve::Service`], [`node`] |
 //! | keys and tags | [`auth`] |
 //! | a bus or store of your own, faults for tests | [`bus`], [`store`]; feature `test-util` for `FaultBus`, `FaultStore` and the conformance suites |
+//! | test your own: many hosts, a simulated clock, crashes, partitions, one seed | `sim`, with feature `test-util` |
 //! | the bytes | [`wire`], [`value`] |
 //!
 //! # Features
 //!
 //! * `disk` (default): a store in a file, for [`Lattice::local`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
-//! * `test-util`: fault injection, and the suites that every bus and store must pass.
+//! * `test-util`: the simulator, fault injection, and the suites that every bus and store must pass.
 
 #![forbid(unsafe_code)]
 
@@ -76,6 +77,7 @@ pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod call;
+mod chance;
 pub mod constellation;
 pub mod desired;
 pub mod keeper;
@@ -90,6 +92,8 @@ pub mod place;
 pub mod replica;
 mod route;
 pub mod serve;
+#[cfg(feature = "test-util")]
+pub mod sim;
 pub mod store;
 pub mod subject;
 pub mod types;

@@ -29,7 +29,7 @@ pub mod fault;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
-mod queue;
+pub(crate) mod queue;
 
 use crate::subject::Subject;
 use bytes::Bytes;

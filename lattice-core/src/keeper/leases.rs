@@ -239,6 +239,7 @@ impl Holding {
             let end = self.until.end();
             let next = (Instant::now() + RENEW).min(end);
             tokio::select! {
+                biased;
                 () = self.release.cancelled() => return self.give_back(last).await,
                 () = sleep_until(next) => {}
             }

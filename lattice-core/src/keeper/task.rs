@@ -117,16 +117,15 @@ impl Task {
                 .chain(self.reconciler.wake())
                 .min();
             tokio::select! {
-                heard = heard.recv() => match heard {
-                    Ok(heard) => self.hear(&heard),
-                    // Beats come again.
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return,
-                },
-                desired = desired.next() => match desired {
-                    Some(desired) => self.take_desired(desired),
-                    None => return,
-                },
+                biased;
+                Some(Command::Leave { by, done }) = commands.recv() => {
+                    self.leaving = Some(done);
+                    self.node.set_duty(Duty::Leaves);
+                    // Whoever is alone waits for nobody.
+                    let now = Instant::now();
+                    let by = if self.members.is_alone(now) { now } else { by };
+                    self.handle(Event::Leave { by });
+                }
                 changed = bus.changed() => {
                     if changed.is_err() {
                         return;
@@ -134,6 +133,7 @@ impl Task {
                     let state = *bus.borrow_and_update();
                     self.take_bus(state);
                 }
+                Some(event) = self.events.recv() => self.handle(event),
                 done = self.stage.next() => {
                     let (events, about) = self.stage.take(done);
                     if let Some((component, reason)) = about {
@@ -143,18 +143,20 @@ impl Task {
                         self.handle(event);
                     }
                 }
-                Some(event) = self.events.recv() => self.handle(event),
                 Some(()) = self.leases.given_back() => {}
                 Some(_) = self.writes.join_next() => {}
-                Some(Command::Leave { by, done }) = commands.recv() => {
-                    self.leaving = Some(done);
-                    self.node.set_duty(Duty::Leaves);
-                    // Whoever is alone waits for nobody.
-                    let now = Instant::now();
-                    let by = if self.members.is_alone(now) { now } else { by };
-                    self.handle(Event::Leave { by });
-                }
+                desired = desired.next() => match desired {
+                    Some(desired) => self.take_desired(desired),
+                    None => return,
+                },
                 () = at(wake) => self.woken(),
+                // Last: of these there may be more than can be read.
+                heard = heard.recv() => match heard {
+                    Ok(heard) => self.hear(&heard),
+                    // Beats come again.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
             }
             self.tell();
         }

@@ -10,7 +10,7 @@ use crate::{
     wire::{Beat, Body as _, Frame, Goodbye, Kind, Origin, Pulse},
 };
 use arc_swap::ArcSwap;
-use futures_util::StreamExt;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -18,6 +18,7 @@ use std::{
 };
 use tokio::{
     sync::{broadcast, watch},
+    task::unconstrained,
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -171,19 +172,7 @@ async fn listen(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            message = beats.next() => {
-                let Some(message) = message else { return };
-                if let Err(reason) = ear.hear(&state, &auth, message) {
-                    tracing::debug!(reason, "refused a beat");
-                }
-            }
-            _ = tick.tick() => {
-                ear.tidy(&state.peers.load());
-                // While the bus is down it is we who are deaf.
-                if *bus.borrow() == BusState::Connected {
-                    state.apply(|presence| presence.tick(Instant::now()));
-                }
-            }
+            biased;
             changed = bus.changed() => {
                 if changed.is_err() {
                     return;
@@ -191,6 +180,25 @@ async fn listen(
                 if *bus.borrow_and_update() == BusState::Connected {
                     state.presence.lock().unwrap_or_else(PoisonError::into_inner).reconnected(Instant::now());
                 }
+            }
+            _ = tick.tick() => {
+                // Whoever was stopped for a while first hears what was said meanwhile.
+                for _ in 0..WAITING {
+                    let Some(message) = unconstrained(beats.next()).now_or_never().flatten() else {
+                        break;
+                    };
+                    ear.take(&state, &auth, message);
+                }
+                ear.tidy(&state.peers.load());
+                // While the bus is down it is we who are deaf.
+                if *bus.borrow() == BusState::Connected {
+                    state.apply(|presence| presence.tick(Instant::now()));
+                }
+            }
+            // Last: of these there may be more than can be read.
+            message = beats.next() => {
+                let Some(message) = message else { return };
+                ear.take(&state, &auth, message);
             }
         }
     }
@@ -205,6 +213,12 @@ struct Ear {
 }
 
 impl Ear {
+    fn take(&mut self, state: &State, auth: &Auth, message: Message) {
+        if let Err(reason) = self.hear(state, auth, message) {
+            tracing::debug!(reason, "refused a beat");
+        }
+    }
+
     fn hear(&mut self, state: &State, auth: &Auth, message: Message) -> Result<(), String> {
         let Carried::Payload(bytes) = message.body else {
             return Ok(());

@@ -254,7 +254,7 @@ impl Attempts {
             .saturating_mul(1 << self.made.min(10))
             .min(MAX_PAUSE);
         // Without randomness every writer waits the same time, which is slower, not wrong.
-        let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
+        let share = crate::chance::number().map_or(1.0, |number| number as f64 / u64::MAX as f64);
         sleep(longest.mul_f64(share)).await;
         Ok(())
     }

@@ -76,7 +76,7 @@ impl HostId {
         Self(
             format!(
                 "host-{:016x}",
-                getrandom::u64().expect("the operating system gives randomness")
+                crate::chance::number().expect("the operating system gives randomness")
             )
             .into(),
         )

@@ -11,11 +11,11 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::watch,
+    sync::Notify,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -29,7 +29,6 @@ const MAX_QUESTIONS: usize = 4_096;
 /// What became of a question.
 #[derive(Debug, Clone)]
 enum Answer {
-    Waiting,
     /// Nobody, when empty.
     Hosts(Vec<Origin>),
     /// It could not be asked.
@@ -43,7 +42,27 @@ pub(super) struct Questions(Mutex<HashMap<ComponentId, Question>>);
 #[derive(Debug)]
 struct Question {
     id: u64,
-    answer: watch::Sender<Answer>,
+    asked: Arc<Asked>,
+}
+
+/// A question as those see it who wait for its answer. They go on in the order in which they came.
+#[derive(Debug, Default)]
+struct Asked {
+    answer: OnceLock<Answer>,
+    answered: Notify,
+}
+
+impl Asked {
+    async fn answer(&self) -> &Answer {
+        loop {
+            // Before the look: what is answered from here on ends the wait below.
+            let answered = self.answered.notified();
+            if let Some(answer) = self.answer.get() {
+                return answer;
+            }
+            answered.await;
+        }
+    }
 }
 
 impl Questions {
@@ -58,7 +77,8 @@ impl Questions {
             .is_some_and(|question| question.id == id)
             && let Some(question) = questions.remove(component)
         {
-            question.answer.send_replace(answer);
+            question.asked.answer.get_or_init(|| answer);
+            question.asked.answered.notify_waiters();
         }
     }
 
@@ -82,26 +102,19 @@ impl Inner {
         component: &ComponentId,
         deadline: Instant,
     ) -> Result<Vec<Origin>, CallError> {
-        let mut answer = self.question(component)?;
-        let answered = answer.wait_for(|answer| !matches!(answer, Answer::Waiting));
-        match timeout_at(deadline, answered).await {
-            Ok(Ok(answer)) => match &*answer {
-                Answer::Hosts(hosts) => Ok(hosts.clone()),
-                Answer::Waiting | Answer::NotAsked => Err(CallError::Disconnected { ran: Ran::No }),
-            },
-            Ok(Err(_)) => Err(CallError::Disconnected { ran: Ran::No }),
+        let asked = self.question(component)?;
+        match timeout_at(deadline, asked.answer()).await {
+            Ok(Answer::Hosts(hosts)) => Ok(hosts.clone()),
+            Ok(Answer::NotAsked) => Err(CallError::Disconnected { ran: Ran::No }),
             Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
         }
     }
 
     /// The question about `component` that is under way, or a new one.
-    fn question(
-        self: &Arc<Self>,
-        component: &ComponentId,
-    ) -> Result<watch::Receiver<Answer>, CallError> {
+    fn question(self: &Arc<Self>, component: &ComponentId) -> Result<Arc<Asked>, CallError> {
         let mut questions = self.questions.lock();
         if let Some(question) = questions.get(component) {
-            return Ok(question.answer.subscribe());
+            return Ok(question.asked.clone());
         }
         if questions.len() >= MAX_QUESTIONS {
             return Err(CallError::Overloaded {
@@ -109,14 +122,18 @@ impl Inner {
             });
         }
         let id = self.next_sequence();
-        let (sender, receiver) = watch::channel(Answer::Waiting);
-        questions.insert(component.clone(), Question { id, answer: sender });
+        let asked = Arc::<Asked>::default();
+        let question = Question {
+            id,
+            asked: asked.clone(),
+        };
+        questions.insert(component.clone(), question);
         drop(questions);
         // Not in the asker's own future, which may be dropped while others wait for the same answer.
         let (node, component, end) = (self.clone(), component.clone(), self.end.clone());
         self.tasks
             .spawn(async move { end.run_until_cancelled(node.ask(component, id)).await });
-        Ok(receiver)
+        Ok(asked)
     }
 
     async fn ask(self: Arc<Self>, component: ComponentId, id: u64) {
@@ -144,13 +161,12 @@ impl Inner {
             .questions
             .lock()
             .get(&component)
-            .map(|question| question.answer.subscribe());
-        if let Some(mut answer) = waiting {
-            let answered = answer.wait_for(|answer| !matches!(answer, Answer::Waiting));
-            if timeout(ASK, answered).await.is_err() {
-                self.questions
-                    .answer(&component, id, Answer::Hosts(Vec::new()));
-            }
+            .map(|question| question.asked.clone());
+        if let Some(asked) = waiting
+            && timeout(ASK, asked.answer()).await.is_err()
+        {
+            self.questions
+                .answer(&component, id, Answer::Hosts(Vec::new()));
         }
     }
 

@@ -35,11 +35,13 @@ pub(crate) use serving::Over;
 pub(crate) use beside::Beside;
 pub(crate) use caller::Outgoing;
 pub(crate) use line::token;
+pub(crate) use served::Served;
 
 use crate::{
     auth::ReplayGuard,
     bus::BusError,
     call::{CallError, Part, Ran},
+    chance::{self, HashState},
     lattice::Connection,
     name::{ComponentId, HostId},
     route::{Resting, RetryBudget},
@@ -47,12 +49,10 @@ use crate::{
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bulk::SmallCalls;
-use foldhash::fast::RandomState;
 use line::Line;
 use outbox::Then;
 use pending::Pending;
 use replies::ReplyLine;
-use served::Served;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -60,7 +60,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    time::SystemTime,
 };
 use tokio::sync::Notify;
 use tokio_util::{
@@ -119,7 +118,7 @@ struct Owner {
 /// Replicas by component and generation.
 pub(crate) type Tallies = BTreeMap<ComponentId, Vec<Tally>>;
 
-type Lines = HashMap<Origin, Arc<Line>, RandomState>;
+type Lines = HashMap<Origin, Arc<Line>, HashState>;
 
 pub(crate) struct Inner {
     origin: Origin,
@@ -127,13 +126,13 @@ pub(crate) struct Inner {
     announce: Announce,
     connection: Arc<Connection>,
     pending: Pending,
-    served: ArcSwap<HashMap<ComponentId, Arc<Served>, RandomState>>,
+    served: ArcSwap<HashMap<ComponentId, Arc<Served>, HashState>>,
     /// Answers what other hosts ask by themselves.
     errands: ArcSwapOption<Served>,
     /// The ways to other hosts: read on every call, changed when one comes or goes.
     lines: ArcSwap<Lines>,
     opening: Mutex<()>,
-    replies: Mutex<HashMap<Origin, Arc<ReplyLine>>>,
+    replies: Mutex<HashMap<Origin, Arc<ReplyLine>, HashState>>,
     questions: discovery::Questions,
     replay: Mutex<ReplayGuard>,
     sequence: AtomicU64,
@@ -348,7 +347,7 @@ impl Inner {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_replies(&self) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyLine>>> {
+    fn lock_replies(&self) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyLine>, HashState>> {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -432,9 +431,12 @@ fn frame_of(lane: Lane, number: u64) -> u64 {
 /// host id's subject, and one host does not start twice that fast.
 fn boot_epoch() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(1, |since| since.as_millis() as u64);
+    let now = (chance::since_1970().as_millis() as u64).max(1);
+    #[cfg(feature = "test-util")]
+    if chance::simulated::is_on() {
+        // What other simulations in this process do is nothing to this one.
+        return now;
+    }
     LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
         Some(now.max(last + 1))
     })

@@ -5,11 +5,11 @@
 //! said goodbye, and any epoch older than one already seen, is a ghost and is ignored.
 
 use crate::{
+    chance::HashState,
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Duty, Origin, Versions},
 };
-use foldhash::fast::RandomState;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -56,8 +56,8 @@ impl Peer {
 /// All live hosts.
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
-    hosts: HashMap<HostId, Arc<Peer>>,
-    serving: HashMap<ComponentId, Hosts, RandomState>,
+    hosts: HashMap<HostId, Arc<Peer>, HashState>,
+    serving: HashMap<ComponentId, Hosts, HashState>,
 }
 
 /// The hosts that serve one component.
@@ -126,7 +126,7 @@ impl Peers {
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     peers: Peers,
-    heard: HashMap<HostId, (Instant, Duration)>,
+    heard: HashMap<HostId, (Instant, Duration), HashState>,
     /// Highest epoch of a host that is gone.
     ghosts: HashMap<HostId, (u64, Instant)>,
 }

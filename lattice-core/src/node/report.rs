@@ -100,6 +100,7 @@ pub(super) async fn report(node: Arc<Inner>) {
         }
         let (due, soonest) = (Instant::now() + interval, Instant::now() + NEWS);
         tokio::select! {
+            biased;
             () = sleep_until(due) => windows.turn(),
             () = node.statuses.news.notified() => sleep_until(soonest).await,
             () = node.asked(&mut wanted) => {

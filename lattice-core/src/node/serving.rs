@@ -277,6 +277,7 @@ pub(super) async fn follow_links(node: Arc<Inner>) {
     let mut changes = node.connection.replica.changes();
     loop {
         tokio::select! {
+            biased;
             change = changes.next() => if change.is_none() { return },
             () = node.newly_served.notified() => {}
         }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     bus::{Body as Carried, BusState, Message, Subscription},
     call::{CallError, Ran},
+    chance,
     subject::parse_reply,
     wire::{
         Beat, Body as _, Discovered, Duty, EnvelopeError, Goodbye, Kind, Origin, Probe, ProbeAck,
@@ -21,7 +22,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
     sync::{Arc, atomic::Ordering},
     task::Waker,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{
     sync::broadcast,
@@ -52,6 +53,7 @@ pub(super) async fn beat(node: Arc<Inner>) {
         let due = Instant::now() + interval;
         let soonest = Instant::now() + NEWS;
         tokio::select! {
+            biased;
             () = sleep_until(due) => {}
             () = node.news.notified() => {
                 // Somebody may be new, and has heard no beat of ours.
@@ -104,6 +106,7 @@ pub(super) async fn watch_over_calls(node: Arc<Inner>) {
         }
         match look {
             Some(look) => tokio::select! {
+                biased;
                 () = sleep_until(look) => {}
                 () = node.busy.notified() => {}
             },
@@ -203,9 +206,7 @@ impl Inner {
         let table = self.connection.replica.links();
         let tallies = self.tallies.load();
         let beat = Beat {
-            sent_ms: SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| since.as_millis() as u64),
+            sent_ms: chance::since_1970().as_millis() as u64,
             components: self
                 .served
                 .load()

@@ -304,13 +304,14 @@ impl Follower {
         let shared = self.shared.clone();
         loop {
             tokio::select! {
+                biased;
+                () = shared.accepted.notified() => {
+                    self.table.let_go();
+                }
                 event = watch.next() => match event {
                     Some(event) => self.take(event),
                     None => return,
                 },
-                () = shared.accepted.notified() => {
-                    self.table.let_go();
-                }
             }
             for _ in 1..MAX_BATCH {
                 match watch.next().now_or_never() {

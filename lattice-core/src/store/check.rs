@@ -49,7 +49,7 @@ pub enum InvalidCommit {
     },
 }
 
-pub(super) fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
+pub(crate) fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
     if ops.is_empty() {
         return Err(InvalidCommit::Empty);
     }
@@ -72,7 +72,7 @@ pub(super) fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
 const LONGEST_LEASE: Duration = Duration::from_hours(365 * 24);
 
 /// The term in seconds.
-pub(super) fn check_ttl(ttl: Duration) -> Result<u64, InvalidCommit> {
+pub(crate) fn check_ttl(ttl: Duration) -> Result<u64, InvalidCommit> {
     if ttl.as_secs() == 0 || ttl.subsec_nanos() != 0 || ttl > LONGEST_LEASE {
         return Err(InvalidCommit::LeaseTtl { ttl });
     }

@@ -27,7 +27,7 @@
 //! | `nats::NatsStore` | in a `JetStream` bucket | everything with more than one process |
 //! | `fault::FaultStore` | in the store that it wraps | tests of what must survive an outage |
 
-mod check;
+pub(crate) mod check;
 #[cfg(feature = "test-util")]
 pub mod conformance;
 #[cfg(feature = "disk")]
@@ -39,7 +39,7 @@ mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod record;
-mod state;
+pub(crate) mod state;
 
 pub use check::InvalidCommit;
 pub use key::{KeyKind, StoreKey};

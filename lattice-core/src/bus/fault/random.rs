@@ -19,12 +19,17 @@ impl Random {
         longest.mul_f64(self.unit())
     }
 
+    /// One of so many, from 0; 0 when there are none.
+    pub(crate) fn below(&mut self, count: u64) -> u64 {
+        self.next().checked_rem(count).unwrap_or_default()
+    }
+
     /// Anything from 0 up to but not 1: 53 bits are what an `f64` holds.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

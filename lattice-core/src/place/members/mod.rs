@@ -32,12 +32,7 @@ use crate::{
 };
 use member::Member;
 use past::Past;
-use std::{
-    collections::{BTreeMap, HashMap},
-    mem,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Beats after which a host counts that has not died lately.
@@ -126,7 +121,7 @@ pub struct Live<'a> {
 #[derive(Debug)]
 pub struct Members {
     me: Origin,
-    hosts: HashMap<HostId, Member>,
+    hosts: BTreeMap<HostId, Member>,
     past: Past,
     hearing: Hearing,
     listening: Option<Listening>,
@@ -157,7 +152,7 @@ impl Members {
     pub fn new(me: Origin, at_least: Duration, now: Instant) -> Self {
         Self {
             me,
-            hosts: HashMap::new(),
+            hosts: BTreeMap::new(),
             past: Past::default(),
             hearing: Hearing::Nothing,
             listening: Some(Listening {

@@ -63,6 +63,7 @@ impl<S: Followed> Follower<S> {
                 }
             };
             tokio::select! {
+                biased;
                 // The sender lives in `store`, which this follower holds.
                 _ = self.changed.changed() => {}
                 () = time_comes => Arc::clone(&self.store).wake().await,

@@ -12,7 +12,7 @@ use crate::store::{
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ const LOG_CHANGES: usize = 1_500;
 /// Bytes of values that the log keeps alive at most, however many changes that is.
 const LOG_BYTES: usize = 16 * 1024 * 1024;
 
-pub(super) struct State {
+pub(crate) struct State {
     incarnation: Incarnation,
     revision: Revision,
     slots: BTreeMap<StoreKey, Slot>,
@@ -45,14 +45,14 @@ pub(super) struct Slot {
 
 /// How far one watch has read.
 #[derive(Default)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     /// The epoch whose snapshot it has got, if it has one, and the last revision that it knows.
     position: Option<(u64, Revision)>,
     told_lost: bool,
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             incarnation: born_after(Incarnation::default()),
             revision: Revision::default(),
@@ -65,7 +65,7 @@ impl State {
         }
     }
 
-    pub(super) fn incarnation(&self) -> Incarnation {
+    pub(crate) fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
@@ -91,11 +91,11 @@ impl State {
         };
     }
 
-    pub(super) fn read(&self, key: &StoreKey) -> Option<Entry> {
+    pub(crate) fn read(&self, key: &StoreKey) -> Option<Entry> {
         entry(key, self.slots.get(key)?)
     }
 
-    pub(super) fn commit(
+    pub(crate) fn commit(
         &mut self,
         ops: Vec<Op>,
         ttl: Option<Duration>,
@@ -134,7 +134,7 @@ impl State {
     }
 
     /// Ends every lease whose time has come, and forgets old markers; answers the keys of both.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<StoreKey> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<StoreKey> {
         let mut aged = Vec::new();
         while self.next_expiry().is_some_and(|at| at <= now) {
             let Some((at, key)) = self.expiries.pop_first() else {
@@ -154,7 +154,7 @@ impl State {
     }
 
     /// What the watch at `cursor` has to hear next; `None` when it knows everything.
-    pub(super) fn next(&self, cursor: &mut Cursor) -> Option<WatchEvent> {
+    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<WatchEvent> {
         if self.out_of_reach {
             cursor.position = None;
             let told = std::mem::replace(&mut cursor.told_lost, true);
@@ -252,9 +252,7 @@ fn size(change: &WatchEvent) -> usize {
 
 /// The time in nanoseconds since 1970, or a little more where the clock did not move since `before`.
 fn born_after(before: Incarnation) -> Incarnation {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as u64);
+    let now = crate::chance::since_1970().as_nanos() as u64;
     Incarnation(now.max(before.0 + 1))
 }
 

@@ -1,0 +1,64 @@
+//! Random trouble. `LATTICE_SIM_SEED=n` runs that seed alone.
+
+use lattice_core::sim::{Event, Nth, Scenario, Schedule, Trouble};
+use std::{ops::Range, time::Duration};
+
+const SEED: &str = "LATTICE_SIM_SEED";
+
+/// Three to six hosts.
+fn scenario(seed: u64) -> Scenario {
+    Scenario::new(3 + (seed % 4) as usize)
+}
+
+fn run(seeds: Range<u64>) {
+    let only = std::env::var(SEED)
+        .ok()
+        .map(|seed| seed.parse::<u64>().expect("a number"));
+    for seed in seeds {
+        if only.is_none_or(|only| only == seed) {
+            match scenario(seed).run(seed) {
+                Ok(summary) => println!("{seed}: {summary}"),
+                Err(failure) => panic!("{failure}"),
+            }
+        }
+    }
+}
+
+macro_rules! seeds {
+    ($($name:ident: $seeds:expr;)*) => { $(#[test] fn $name() { run($seeds); })* };
+}
+
+seeds! {
+    seeds_0_to_49: 0..50;
+    seeds_50_to_99: 50..100;
+    seeds_100_to_149: 100..150;
+    seeds_150_to_199: 150..200;
+    seeds_200_to_249: 200..250;
+    seeds_250_to_299: 250..300;
+    seeds_300_to_349: 300..350;
+    seeds_350_to_399: 350..400;
+    seeds_400_to_449: 400..450;
+    seeds_450_to_499: 450..500;
+}
+
+/// A partition of a lattice of five hosts, healed: nobody answers beside the one that holds the lease, at any moment.
+#[test]
+fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
+    let mut moments = 0;
+    for (seed, cut) in (1000..).zip([1, 2, 3, 4]) {
+        let side: Vec<Nth> = (0..cut).map(Nth).collect();
+        let what = [Trouble::Partition(side.clone()), Trouble::Split(side)];
+        for what in what {
+            let schedule = Schedule(vec![Event {
+                at: Duration::from_secs(2),
+                lasts: Duration::from_secs(15),
+                what,
+            }]);
+            let summary = Scenario::new(5).replay(seed, &schedule);
+            let summary = summary.unwrap_or_else(|violation| panic!("{violation}\n{schedule}"));
+            assert_eq!(summary.double_holders, 0, "{summary}");
+            moments += summary.moments;
+        }
+    }
+    println!("no double holders in {moments} moments");
+}
