@@ -2,8 +2,11 @@
 //!
 //! A lease is taken, renewed and taken over by a write with a term and the expected revision, so the store decides between two
 //! that want it. Its holder stops answering one second before the term of its last renewal could end, by its own clock and
-//! whether or not it can reach the store: nobody else gets the lease before that. The check is made for each call, so that a
-//! process which was paused answers nothing with a lease that ended meanwhile.
+//! whether or not it can reach the store: nobody else gets the lease before that. The check is made before each call and again
+//! before its answer, so that a process which was paused answers nothing with a lease that ended meanwhile.
+
+#[cfg(test)]
+mod tests;
 
 use crate::{
     call::CallError,
@@ -18,7 +21,8 @@ use crate::{
     types::ComponentTypes,
     wire::Origin,
 };
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -210,6 +214,14 @@ impl Until {
             .zip(ends)
             .all(|(now, end)| now < end)
     }
+
+    /// An answer, if the lease is still held.
+    fn still(&self, answer: Result<Bytes, CallError>) -> Result<Bytes, CallError> {
+        let lost = || CallError::InstanceLost {
+            reason: "its lease ended before it answered".to_owned(),
+        };
+        answer.and_then(|answer| self.holds().then_some(answer).ok_or_else(lost))
+    }
 }
 
 /// One lease, from the attempt to take it to its end.
@@ -339,12 +351,17 @@ impl Service for Leased {
     }
 
     fn call(&self, request: Request) -> Answer {
-        if self.until.holds() {
-            self.service.call(request)
-        } else {
-            Answer::Ready(Err(CallError::Stopping {
+        if !self.until.holds() {
+            return Answer::Ready(Err(CallError::Stopping {
                 component: self.component.clone(),
-            }))
+            }));
+        }
+        match self.service.call(request) {
+            Answer::Ready(answer) => Answer::Ready(self.until.still(answer)),
+            Answer::Later(work) => {
+                let until = self.until.clone();
+                Answer::Later(async move { until.still(work.await) }.boxed())
+            }
         }
     }
 

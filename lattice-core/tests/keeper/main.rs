@@ -1,8 +1,12 @@
 //! Hosts that keep their share of desired state running: in one process, with a simulated clock and a runtime of closures.
 
 mod apps;
+mod cut;
 mod hosts;
+#[path = "../support/nats.rs"]
+mod nats;
 mod once;
+mod paused;
 #[path = "../support/who.rs"]
 mod who;
 

@@ -16,6 +16,7 @@ use lattice_core::{
     auth::LatticeKey,
     call::CallError,
     keeper::{Keeper, KeeperOptions},
+    lattice::Call,
     name::{ComponentId, HostId},
     nats::NatsOptions,
     node::{Node, NodeOptions},
@@ -145,15 +146,27 @@ struct Calls {
 }
 
 impl Calls {
-    /// From the first answer on: whoever has never called it has to read its types from the store.
     async fn of(lattice: &Lattice, component: &'static str) -> Self {
-        call(lattice, component).await.expect("the first answer");
-        let (end, lattice) = (CancellationToken::new(), lattice.clone());
+        let lattice = lattice.clone();
+        Self::begin(move || lattice.component(component).call(WHO, "who", ())).await
+    }
+
+    /// Those that may run twice: the line can be cut with one of them on it, and nobody knows then whether it ran.
+    async fn across(lattice: &Lattice, component: &'static str) -> Self {
+        let lattice = lattice.clone();
+        let call = move || lattice.component(component).call(WHO, "who", ());
+        Self::begin(move || call().idempotent()).await
+    }
+
+    /// From the first answer on: whoever has never called it has to read its types from the store.
+    async fn begin(call: impl Fn() -> Call<String> + Send + 'static) -> Self {
+        call().await.expect("the first answer");
+        let end = CancellationToken::new();
         let ends = end.clone();
         let task = tokio::spawn(async move {
             let (mut answered, mut failed) = (0, Vec::new());
             while !ends.is_cancelled() {
-                match call(&lattice, component).await {
+                match call().await {
                     Ok(_) => answered += 1,
                     Err(error) => failed.push(error),
                 }

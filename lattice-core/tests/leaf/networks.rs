@@ -164,8 +164,8 @@ async fn networks_are_one_lattice_and_each_goes_on_without_the_other() {
     let calls = [
         Calls::of(&at_hub, "office").await,
         Calls::of(&at_edge, "till").await,
-        Calls::of(&at_hub, "shelf").await,
-        Calls::of(&at_edge, "shelf").await,
+        Calls::across(&at_hub, "shelf").await,
+        Calls::across(&at_edge, "shelf").await,
     ];
 
     networks.cut();

@@ -72,6 +72,20 @@ impl Runtime for Fake {
     }
 }
 
+/// One function: `who`.
+pub fn types() -> Arc<ComponentTypes> {
+    let mut functions = InterfaceTypes::default();
+    let name = FunctionName::new("who").expect("valid");
+    functions
+        .functions
+        .insert(name, "func() -> string".to_owned());
+    let mut types = ComponentTypes::default();
+    types
+        .exports
+        .insert(InterfaceName::new(WHO).expect("valid"), functions);
+    Arc::new(types)
+}
+
 struct Who {
     answer: String,
     live: Arc<AtomicUsize>,
@@ -85,16 +99,7 @@ impl Drop for Who {
 
 impl Service for Who {
     fn types(&self) -> Arc<ComponentTypes> {
-        let mut functions = InterfaceTypes::default();
-        let name = FunctionName::new("who").expect("valid");
-        functions
-            .functions
-            .insert(name, "func() -> string".to_owned());
-        let mut types = ComponentTypes::default();
-        types
-            .exports
-            .insert(InterfaceName::new(WHO).expect("valid"), functions);
-        Arc::new(types)
+        types()
     }
 
     fn call(&self, _: Request) -> Answer {

@@ -19,7 +19,14 @@ use oci_client::{
     errors::OciDistributionError as Failure,
 };
 use rustls::pki_types::{CertificateDer, pem, pem::PemObject as _};
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    env::var_os,
+    fs::File,
+    io::{self, BufReader, ErrorKind},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Speaks with registries.
@@ -250,14 +257,31 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
     Ok(read.into_iter().map(certificate).collect())
 }
 
-/// Docker's helpers are programs: they are given the time that a registry has.
+/// Where Docker keeps it: in `DOCKER_CONFIG`, else in `.docker` of the user's home.
+fn docker_config() -> Option<PathBuf> {
+    let own = var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = own.or_else(|| Some(PathBuf::from(var_os("HOME")?).join(".docker")));
+    Some(folder?.join("config.json"))
+}
+
+/// No file is no credentials. Docker's helpers are programs: they are given the time that a registry has.
 async fn from_docker(registry: &str, silence: Duration) -> Result<Credentials, RegistryError> {
     let failed = |source: Cause| RegistryError::DockerConfig {
         registry: registry.into(),
         source,
     };
+    let Some(config) = docker_config() else {
+        return Ok(Credentials::Anonymous);
+    };
     let asked = registry.to_owned();
-    let answer = spawn_blocking(move || docker_credential::get_credential(&asked));
+    let read = move || match File::open(config) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(CredentialRetrievalError::ConfigNotFound)
+        }
+        Err(_) => Err(CredentialRetrievalError::ConfigReadError),
+        Ok(config) => docker_credential::get_credential_from_reader(BufReader::new(config), &asked),
+    };
+    let answer = spawn_blocking(read);
     let answer = timeout(silence, answer)
         .await
         .map_err(|elapsed| failed(Arc::new(elapsed)))?

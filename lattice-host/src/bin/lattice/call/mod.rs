@@ -23,7 +23,8 @@ const EXAMPLES: &str = r#"Examples:
   lattice call store example:shop/orders@1.0.0#put '{id: 7, tags: ["new"], state: open}, some(3)'
 
 Arguments are WAVE, the text form of WebAssembly values: one text with all of them, joined by commas, or a word for
-each. They are checked against the types that the component published. The result is printed as WAVE too.
+each. They are checked against the types that the component published. The result is printed as WAVE too. Whatever
+begins with a dash and is no number, as `-inf`, comes after `--`.
 
 Exit codes beside the usual ones: 5 the function answered `err(...)`, 6 the call failed and did not run, 7 it may have
 run, 8 it ran and failed."#;
@@ -37,7 +38,7 @@ pub(crate) struct Call {
     #[arg(value_name = "INTERFACE#FUNCTION")]
     function: String,
     /// Arguments in WAVE
-    #[arg(value_name = "WAVE", allow_hyphen_values = true)]
+    #[arg(value_name = "WAVE", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// When the call is given up, as `500ms`, `2s` or `1m`
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::options::duration)]

@@ -1,0 +1,263 @@
+use super::*;
+use crate::{
+    auth::Auth,
+    call::{Context, FunctionRef},
+    name::{FunctionName, HostId, InterfaceName},
+    store::{
+        MemoryStore, Store,
+        fault::{FaultStore, StoreFaults},
+    },
+    wire::Source,
+};
+use tokio::{
+    sync::Notify,
+    time::{sleep, sleep_until},
+};
+
+/// A host that wants the lease, its way to the store, and what it has run under it.
+struct Contender {
+    leases: Leases,
+    events: mpsc::Receiver<Event>,
+    way: FaultStore,
+    services: Vec<Arc<dyn Service>>,
+    asks_at: Option<Instant>,
+}
+
+impl Contender {
+    fn new(store: &MemoryStore, name: &str, seed: u64) -> Self {
+        let way = FaultStore::new(Arc::new(store.clone()), seed);
+        let records = Records::new(Arc::new(way.clone()), Auth::trusting());
+        let origin = Origin::new(HostId::new(name).expect("a host"), 1);
+        let (sender, events) = mpsc::channel(8);
+        Self {
+            leases: Leases::new(records, origin, sender),
+            events,
+            way,
+            services: Vec::new(),
+            asks_at: Some(Instant::now()),
+        }
+    }
+
+    /// One that holds it.
+    async fn holder(store: &MemoryStore) -> Self {
+        let mut holder = Self::new(store, "holder", 1);
+        holder.leases.acquire(&once());
+        holder.held().await;
+        holder
+    }
+
+    async fn held(&mut self) {
+        let event = self.events.recv().await;
+        let Some(Event::LeaseHeld { fence, .. }) = event else {
+            panic!("{event:?}");
+        };
+        let guard = self.leases.guard(&once(), fence).expect("it is held");
+        self.services.push(guard.around(Arc::new(Ready)));
+    }
+
+    /// Asks for it whenever it has none, as a keeper does.
+    fn goes_on(&mut self) {
+        let now = Instant::now();
+        if self.asks_at.is_some_and(|at| at <= now) {
+            self.asks_at = None;
+            self.leases.acquire(&once());
+        }
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::LeaseHeld { fence, .. } => {
+                    let guard = self.leases.guard(&once(), fence).expect("it is held");
+                    self.services.push(guard.around(Arc::new(Ready)));
+                }
+                Event::LeaseLost(_) => self.asks_at = Some(now + Duration::from_millis(500)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// How many of its services answer, of those that it has long stopped too.
+    fn answering(&self) -> usize {
+        self.services
+            .iter()
+            .filter(|service| answers(service))
+            .count()
+    }
+}
+
+struct Ready;
+
+impl Service for Ready {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::default()
+    }
+    fn call(&self, _: Request) -> Answer {
+        Answer::Ready(Ok(Bytes::new()))
+    }
+}
+
+/// Answers when it is told to.
+struct Later(Arc<Notify>);
+
+impl Service for Later {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::default()
+    }
+    fn call(&self, _: Request) -> Answer {
+        let told = self.0.clone();
+        Answer::Later(Box::pin(async move {
+            told.notified().await;
+            Ok(Bytes::new())
+        }))
+    }
+}
+
+fn once() -> ComponentId {
+    ComponentId::new("once").expect("an id")
+}
+
+fn request() -> Request {
+    let interface = InterfaceName::new("test:once/api@0.1.0").expect("an interface");
+    let function = FunctionName::new("go").expect("a function");
+    Request {
+        component: once(),
+        function: FunctionRef::new(interface, function, "func()").key(),
+        source: Source::Operator,
+        link: None,
+        args: Bytes::new(),
+        context: Context::default(),
+    }
+}
+
+fn answers(service: &Arc<dyn Service>) -> bool {
+    match service.call(request()) {
+        Answer::Ready(Ok(_)) => true,
+        Answer::Ready(Err(CallError::Stopping { component })) if component == once() => false,
+        Answer::Ready(Err(error)) => panic!("{error:?}"),
+        Answer::Later(_) => panic!("it answers at once"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_without_the_store_stops_a_second_before_its_last_renewal_could_end() {
+    let store = MemoryStore::new();
+    let begun = Instant::now();
+    let mut holder = Contender::holder(&store).await;
+    sleep_until(begun + RENEW + Duration::from_millis(1)).await;
+    holder.way.partition();
+    let end = begun + RENEW + TERM - MARGIN;
+    sleep_until(end - Duration::from_millis(1)).await;
+    assert_eq!(holder.answering(), 1);
+    sleep_until(end).await;
+    assert_eq!(holder.answering(), 0);
+    let lost = holder.events.recv().await;
+    assert!(matches!(lost, Some(Event::LeaseLost(_))), "{lost:?}");
+    assert_eq!(Instant::now(), end, "and says so then");
+    holder.way.heal();
+    sleep(TERM).await;
+    assert_eq!(holder.answering(), 0, "it never answers again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer() {
+    let store = MemoryStore::new();
+    let mut holder = Contender::new(&store, "holder", 3);
+    let slow = StoreFaults::none().delaying(1.0, Duration::from_millis(1_800));
+    holder.way.set(slow);
+    let asked = Instant::now();
+    holder.leases.acquire(&once());
+    holder.held().await;
+    holder.way.partition();
+    assert!(asked.elapsed() > Duration::from_millis(500), "slow enough");
+    sleep_until(asked + TERM - MARGIN - Duration::from_millis(1)).await;
+    assert_eq!(holder.answering(), 1);
+    sleep_until(asked + TERM - MARGIN).await;
+    assert_eq!(holder.answering(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_overtaken_by_the_end_of_the_lease_is_not_answered() {
+    let store = MemoryStore::new();
+    let holder = Contender::holder(&store).await;
+    let lease = &holder.leases.held[&once()];
+    let told = Arc::new(Notify::new());
+    let guard = holder.leases.guard(&once(), 1).expect("it is held");
+    let service = guard.around(Arc::new(Later(told.clone())));
+    let begin = || match service.call(request()) {
+        Answer::Later(work) => work,
+        Answer::Ready(answer) => panic!("{answer:?}"),
+    };
+    let (early, late) = (begin(), begin());
+    told.notify_one();
+    assert_eq!(early.await, Ok(Bytes::new()));
+    lease.until.over();
+    told.notify_one();
+    let answer = late.await;
+    assert!(
+        matches!(answer, Err(CallError::InstanceLost { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_through_the_end_of_a_lease_does_not_hold_it() {
+    let slept = Duration::from_secs(5);
+    let awake = Until::never();
+    let asleep = Until {
+        start: Start {
+            asleep_too: boot_time::Instant::now() - slept,
+            ..awake.start
+        },
+        ends: Arc::default(),
+    };
+    for (until, holds) in [(awake, true), (asleep, false)] {
+        assert!(!until.holds(), "never");
+        until.set(Moment([0, 0]), TERM.saturating_sub(MARGIN));
+        assert_eq!(until.holds(), holds);
+        until.over();
+        assert!(!until.holds());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_of_the_store_two_never_answer() {
+    for seed in 0..30 {
+        let store = MemoryStore::new();
+        let mut contenders = [
+            Contender::new(&store, "one", seed),
+            Contender::new(&store, "two", seed + 1_000),
+        ];
+        let mut changes = 0;
+        let mut last = None;
+        for tick in 0..6_000_u64 {
+            if tick % 400 == 0 {
+                let bad = StoreFaults::none()
+                    .failing(0.2)
+                    .losing_answers(0.3)
+                    .delaying(0.5, Duration::from_secs(2));
+                for (at, contender) in contenders.iter().enumerate() {
+                    // Another mix of whole, bad and cut at each turn.
+                    match (seed + tick / 400 * (at as u64 + 2)) % 4 {
+                        0 => contender.way.partition(),
+                        1 => contender.way.set(bad),
+                        _ => {
+                            contender.way.set(StoreFaults::none());
+                            contender.way.heal();
+                        }
+                    }
+                }
+            }
+            for contender in &mut contenders {
+                contender.goes_on();
+            }
+            let answering = [0, 1].map(|at: usize| contenders[at].answering());
+            assert!(
+                answering.iter().sum::<usize>() <= 1,
+                "seed {seed}, tick {tick}: {answering:?}"
+            );
+            let holder = answering.iter().position(|count| *count == 1);
+            changes += u32::from(holder.is_some() && holder != last);
+            last = holder.or(last);
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(changes > 1, "seed {seed}: it never moved");
+    }
+}
