@@ -11,12 +11,11 @@ mod proxy;
 mod who;
 
 use lattice_core::{
-    Lattice,
+    Call, Lattice,
     app::App,
     auth::LatticeKey,
     call::CallError,
     keeper::{Keeper, KeeperOptions},
-    lattice::Call,
     name::{ComponentId, HostId},
     nats::NatsOptions,
     node::{Node, NodeOptions},
