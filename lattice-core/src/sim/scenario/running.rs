@@ -1,18 +1,21 @@
-//! Random trouble, random calls, and every invariant checked.
+//! A scenario under way.
 
-use super::{
-    check::{Invariant, Violation},
-    depot::Boot,
-    edits::Edits,
-    record::{History, Via},
-    schedule::{Nth, Schedule, Trouble},
-    settle::{holders, in_flight, unsettled},
-    shrink::shortest,
-    work::{AGAIN, EVERYWHERE, GREETER, LEDGER, Native, ONCE, Plan, id},
-    world::Sim,
+use super::{Flaw, Scenario, Summary};
+use crate::{
+    bus::fault::random::Random,
+    sim::{
+        check::{Invariant, Violation},
+        depot::Boot,
+        edits::Edits,
+        record::{History, Via},
+        schedule::{Nth, Schedule, Trouble},
+        settle::{holders, in_flight, unsettled},
+        work::{AGAIN, EVERYWHERE, GREETER, LEDGER, Native, ONCE, Plan, id},
+        world::Sim,
+    },
+    store::StoreKey,
 };
-use crate::{bus::fault::random::Random, store::StoreKey};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// How long hosts may take to come up and settle at first.
 const START: Duration = Duration::from_mins(1);
@@ -26,157 +29,10 @@ const CALLS: Duration = Duration::from_millis(30);
 const HOLDERS: Duration = Duration::from_millis(50);
 /// A call that nobody ends.
 const ENDLESS: Duration = Duration::from_hours(24);
-/// How long a failing schedule is made shorter.
-const SHRINK: Duration = Duration::from_secs(60);
-
-/// A lattice of some hosts that run an actor with two replicas, one on every host, and a provider that runs once; calls from
-/// everywhere through links and by operators; whatever the seed has in store; and then peace, in which all has to come right.
-///
-/// ```
-/// use lattice_core::sim::Scenario;
-///
-/// let summary = Scenario::new(3).run(7)?;
-/// assert_eq!(summary.double_holders, 0);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Scenario {
-    hosts: usize,
-    trouble: Duration,
-    flaw: Option<Flaw>,
-}
-
-/// Something that is broken on purpose, to see that it is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Flaw {
-    /// The clock of host `h0` goes at half speed: its calls end late. Breaks [`Invariant::EndsInTime`].
-    SlowClock,
-    /// Components run calls, and say that they did not. Breaks [`Invariant::SaysWhetherItRan`].
-    DeniesThatItRan,
-    /// Components run each call twice. Breaks [`Invariant::RunsOnce`].
-    RunsTwice,
-    /// Somebody with the key makes a link that nobody asked for. Breaks [`Invariant::Granted`].
-    LinksStrangers,
-    /// The store grants each lease to everybody. Breaks [`Invariant::OneHolder`].
-    GrantsAllLeases,
-    /// The store loses a record. Breaks [`Invariant::KeepsDesired`].
-    LosesRecords,
-    /// An actor that should run on every host does not come up on `h0`. Breaks [`Invariant::Settles`].
-    NeverComesUp,
-    /// A call without a deadline to speak of is never answered. Breaks [`Invariant::EndsIdle`].
-    NeverAnswers,
-}
-
-/// What happened in a run in which every invariant held.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Summary {
-    /// Calls made.
-    pub calls: usize,
-    /// Those that were answered with a value.
-    pub answered: usize,
-    /// How often components ran.
-    pub runs: usize,
-    /// Moments, 50 ms apart, at which it was looked who would answer as the holder of the lease.
-    pub moments: usize,
-    /// Those at which more than one host would have.
-    pub double_holders: usize,
-    /// How long after the end of all trouble everything was as it should be.
-    pub settled_after: Duration,
-}
-
-/// An invariant that did not hold, and how to see it again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-#[error(
-    "seed {seed}: {violation}\nthe shortest schedule found for it:\n{schedule}run it again with LATTICE_SIM_SEED={seed}"
-)]
-pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// What went wrong.
-    pub violation: Violation,
-    /// When which trouble began: of all that the seed has in store, what it takes.
-    pub schedule: Schedule,
-}
-
-impl Scenario {
-    /// So many hosts, and trouble for 25 s.
-    pub fn new(hosts: usize) -> Self {
-        Self {
-            hosts: hosts.max(1),
-            trouble: Duration::from_secs(25),
-            flaw: None,
-        }
-    }
-
-    /// Trouble for so long.
-    pub fn trouble(mut self, time: Duration) -> Self {
-        self.trouble = time;
-        self
-    }
-
-    /// Something is broken on purpose.
-    pub fn flaw(mut self, flaw: Flaw) -> Self {
-        self.flaw = Some(flaw);
-        self
-    }
-
-    /// What a seed has in store.
-    pub fn schedule(&self, seed: u64) -> Schedule {
-        Schedule::random(seed, self.hosts, self.trouble)
-    }
-
-    /// Runs one seed. A failure comes with the shortest schedule that was found in a minute.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub fn run(&self, seed: u64) -> Result<Summary, Box<Failure>> {
-        let schedule = self.schedule(seed);
-        let violation = match self.replay(seed, &schedule) {
-            Ok(summary) => return Ok(summary),
-            Err(violation) => violation,
-        };
-        let fails = |schedule: &Schedule| {
-            let found = self.replay(seed, schedule).err()?;
-            (found.invariant == violation.invariant).then_some(found)
-        };
-        let (schedule, violation) =
-            shortest(&schedule, SHRINK, fails).unwrap_or((schedule, violation));
-        Err(Box::new(Failure {
-            seed,
-            violation,
-            schedule,
-        }))
-    }
-
-    /// Runs one seed with a schedule of your own.
-    ///
-    /// # Errors
-    /// The first [`Violation`].
-    pub fn replay(&self, seed: u64, schedule: &Schedule) -> Result<Summary, Violation> {
-        Running::new(self, seed).run(schedule)
-    }
-
-    /// Runs one seed, and answers line by line what happened in it: calls, where they ran, how they ended, who held the lease. Lines
-    /// of one moment are in the order of their text.
-    pub fn trace(&self, seed: u64) -> Vec<String> {
-        let mut running = Running::new(self, seed);
-        // What is wrong is in the trace.
-        if let Err(violation) = running.run(&self.schedule(seed)) {
-            running.history.note(violation);
-        }
-        let mut trace = running.history.trace();
-        trace.sort();
-        trace
-    }
-}
-
-/// A scenario under way.
-struct Running {
+/// Hosts, what happens to them, and what is looked at.
+pub(super) struct Running {
     sim: Sim,
-    history: History,
+    pub(super) history: History,
     random: Random,
     edits: Edits,
     trouble: Duration,
@@ -188,7 +44,7 @@ struct Running {
 }
 
 impl Running {
-    fn new(scenario: &Scenario, seed: u64) -> Self {
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
         let mut sim = Sim::new(seed);
         let history = History::new(sim.depot.clone());
         for _ in 0..scenario.hosts {
@@ -215,7 +71,7 @@ impl Running {
         }
     }
 
-    fn run(&mut self, schedule: &Schedule) -> Result<Summary, Violation> {
+    pub(super) fn run(&mut self, schedule: &Schedule) -> Result<Summary, Violation> {
         self.begin()?;
         self.suffer(schedule)?;
         self.sim.heal();
@@ -521,19 +377,5 @@ impl Running {
         }
         let done = (&mut made).now_or_never().and_then(Result::ok);
         Ok(done.unwrap_or_else(|| Err("the caller was lost".to_owned())))
-    }
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} of {} calls answered; settled after {:.2} s; {} double holders in {} moments",
-            self.answered,
-            self.calls,
-            self.settled_after.as_secs_f64(),
-            self.double_holders,
-            self.moments
-        )
     }
 }
