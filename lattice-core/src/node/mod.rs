@@ -5,6 +5,7 @@
 //! [`leave`](Node::leave) vanishes without a word, as after a power cut.
 
 mod beside;
+mod boot;
 mod bulk;
 mod callee;
 mod caller;
@@ -41,7 +42,7 @@ use crate::{
     auth::ReplayGuard,
     bus::BusError,
     call::{CallError, Part, Ran},
-    chance::{self, HashState},
+    chance::HashState,
     lattice::Connection,
     name::{ComponentId, HostId},
     route::{Resting, RetryBudget},
@@ -175,7 +176,8 @@ impl Node {
         announce: Announce,
         beside: &Beside,
     ) -> Result<Self, BusError> {
-        let origin = Origin::new(options.host.unwrap_or_else(HostId::random), boot_epoch());
+        let epoch = boot::epoch(&connection.records, options.host.as_ref()).await;
+        let origin = Origin::new(options.host.unwrap_or_else(HostId::random), epoch);
         let subjects = &connection.subjects;
         let inbox = connection
             .bus
@@ -425,20 +427,4 @@ impl Inner {
 /// Names a frame to one peer: its lane and its number there.
 fn frame_of(lane: Lane, number: u64) -> u64 {
     number << 8 | lane as u64
-}
-
-/// Milliseconds since 1970: grows from boot to boot on a sane clock. Two boots within a millisecond still differ by the
-/// host id's subject, and one host does not start twice that fast.
-fn boot_epoch() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = (chance::since_1970().as_millis() as u64).max(1);
-    #[cfg(feature = "test-util")]
-    if chance::simulated::is_on() {
-        // What other simulations in this process do is nothing to this one.
-        return now;
-    }
-    LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
-        Some(now.max(last + 1))
-    })
-    .map_or(now, |last| now.max(last + 1))
 }

@@ -201,7 +201,7 @@ impl Intake {
             KeyKind::Wormhole(_) => Spec::Wormhole(self.spec(entry)?),
             KeyKind::Config(_) => Spec::Config(self.spec(entry)?),
             KeyKind::App(_) => Spec::App(self.spec(entry)?),
-            KeyKind::Component(_) | KeyKind::Types(_) | KeyKind::Lease(_) => {
+            KeyKind::Component(_) | KeyKind::Types(_) | KeyKind::Lease(_) | KeyKind::Host(_) => {
                 return Ok((TableEvent::Other { revision }, None));
             }
         };

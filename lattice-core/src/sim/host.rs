@@ -51,6 +51,8 @@ pub(super) struct Host {
     boots: u64,
     /// The speed of its clock.
     rate: f64,
+    /// By how many seconds its time of day is wrong.
+    off: i32,
     runtime: Box<dyn Fn(Nth, u64) -> Arc<dyn Runtime>>,
     running: Option<Running>,
     pub(super) paused: bool,
@@ -79,6 +81,7 @@ impl Host {
             seed,
             boots: 0,
             rate: 1.0,
+            off: 0,
             runtime,
             running: None,
             paused: false,
@@ -99,6 +102,16 @@ impl Host {
 
     pub(super) fn set_drift(&mut self, ppm: i32) {
         self.rate = 1.0 + f64::from(ppm) / 1e6;
+    }
+
+    pub(super) fn set_off(&mut self, seconds: i32) {
+        self.off = seconds;
+    }
+
+    /// What it takes for the time since 1970.
+    fn time_of_day(&self, now: Duration) -> Duration {
+        let morning = Duration::from_secs(MORNING.saturating_add_signed(self.off.into()));
+        morning + now
     }
 
     pub(super) fn rate(&self) -> f64 {
@@ -128,7 +141,7 @@ impl Host {
             random: Random::new(
                 Random::new(self.seed ^ (self.id.0 as u64) << 32 ^ self.boots).next(),
             ),
-            time: Duration::from_secs(MORNING) + now,
+            time: self.time_of_day(now),
         });
         let joined = Joined::default();
         let joining = Joining {
@@ -153,6 +166,7 @@ impl Host {
 
     /// Lets it run for so long.
     pub(super) fn step(&mut self, now: Duration, tick: Duration) {
+        let time = self.time_of_day(now);
         let Some(running) = &mut self.running else {
             return;
         };
@@ -161,7 +175,6 @@ impl Host {
             return;
         }
         let until = running.begun + Duration::from_millis(running.clock as u64);
-        let time = Duration::from_secs(MORNING) + now;
         if let Some(stand_in) = &mut running.stand_in {
             stand_in.time = time;
         }

@@ -175,10 +175,10 @@ impl History {
     pub(super) fn answers(&self, id: u64, boot: Boot) {
         let mut pages = self.lock();
         let is_stale = pages.last_holder.is_some_and(|last| last != boot);
-        if let Some(call) = pages.calls.get_mut(id as usize) {
-            if let Some(run) = call.runs.iter_mut().rfind(|run| run.boot == boot) {
-                run.is_stale = is_stale;
-            }
+        if let Some(call) = pages.calls.get_mut(id as usize)
+            && let Some(run) = call.runs.iter_mut().rfind(|run| run.boot == boot)
+        {
+            run.is_stale = is_stale;
         }
     }
 

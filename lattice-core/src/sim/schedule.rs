@@ -59,6 +59,8 @@ pub enum Trouble {
     /// The host's clock goes faster or slower from now on, by so many millionths. Up to 5,000 either way are what real clocks do at
     /// their worst.
     Drift(Nth, i32),
+    /// The host's time of day is wrong, by so many seconds, as whoever set it by hand may have it.
+    TimeOfDay(Nth, i32),
     /// Whoever plays the schedule changes something of its own, by this number: desired state, or links. To [`Sim`](super::Sim)
     /// itself it is nothing.
     Edit(u8),
@@ -111,7 +113,8 @@ impl Trouble {
             78..81 => Self::StoreCut(host),
             81..84 => Self::StoreLags(host),
             84..87 => Self::StoreUnsure(percent(random, 60)),
-            87..90 => Self::Drift(host, random.below(10_001) as i32 - 5_000),
+            87..89 => Self::Drift(host, random.below(10_001) as i32 - 5_000),
+            89..91 => Self::TimeOfDay(host, random.below(2 * HOUR + 1) as i32 - HOUR as i32),
             _ => Self::Edit(random.below(256) as u8),
         }
     }
@@ -126,12 +129,16 @@ impl Trouble {
             | Self::Unplug(host)
             | Self::StoreCut(host)
             | Self::StoreLags(host)
-            | Self::Drift(host, _) => std::slice::from_ref(host),
+            | Self::Drift(host, _)
+            | Self::TimeOfDay(host, _) => std::slice::from_ref(host),
             Self::Partition(hosts) | Self::Split(hosts) => hosts,
             _ => &[],
         }
     }
 }
+
+/// In seconds.
+const HOUR: u64 = 3_600;
 
 /// At least one host, and not all of them when there are two.
 fn side(random: &mut Random, hosts: usize) -> Vec<Nth> {
@@ -194,6 +201,9 @@ impl fmt::Display for Trouble {
             Self::StoreCut(host) => write!(f, "{host} can't reach the store"),
             Self::StoreLags(host) => write!(f, "{host} hears nothing new from the store"),
             Self::StoreUnsure(percent) => write!(f, "{percent} % of the store's answers lost"),
+            Self::TimeOfDay(host, seconds) => {
+                write!(f, "the time of day at {host} is off by {seconds} s")
+            }
             Self::Drift(host, ppm) => write!(f, "the clock of {host} drifts by {ppm} ppm"),
             Self::Edit(number) => write!(f, "edit {number}"),
         }

@@ -209,6 +209,7 @@ impl Sim {
             let host = &mut self.hosts[at];
             host.paused = false;
             host.set_drift(0);
+            host.set_off(0);
             if !host.is_running() {
                 self.start(Nth(at));
             }
@@ -301,6 +302,7 @@ impl Sim {
             Trouble::StoreCut(host) => self.depot.cut(number, *host),
             Trouble::StoreLags(host) => self.depot.lag(number, *host),
             Trouble::StoreUnsure(percent) => self.depot.lose_answers(*percent),
+            Trouble::TimeOfDay(host, seconds) => self.hosts[host.0].set_off(*seconds),
             Trouble::Drift(host, ppm) => return self.hosts[host.0].set_drift(*ppm),
             Trouble::Edit(_) => return,
         }
@@ -316,6 +318,7 @@ impl Sim {
                 self.start(*host);
             }
             Trouble::Pause(host) => self.hosts[host.0].paused = false,
+            Trouble::TimeOfDay(host, _) => self.hosts[host.0].set_off(0),
             Trouble::Unplug(host) => self.network.plug(*host, BusState::Connected),
             Trouble::Lose(_) => self.network.set_noise(|noise| noise.lose = 0),
             Trouble::Double(_) => self.network.set_noise(|noise| noise.double = 0),

@@ -11,12 +11,13 @@
 //! config.<name>                              configuration values that components share
 //! lease.<component>                          who may run a component that runs once
 //! app.<name>                                 an app, and the keys that it owns
+//! host.<host>                                the epoch of the last boot of a host whose id was chosen
 //! ```
 //! A part is escaped reversibly to the alphabet of a NATS KV key: letters, digits and `-` stay, every other byte becomes
 //! `=` and two hexadecimal digits. `.` separates. An interface stands with its compatible version (`0.2`, `1`). The store on
 //! NATS keeps the key `fence` to itself.
 
-use crate::name::{AppName, ComponentId, ConfigName, InterfaceName, LinkName, WormholeId};
+use crate::name::{AppName, ComponentId, ConfigName, HostId, InterfaceName, LinkName, WormholeId};
 use std::{
     fmt::{self, Write as _},
     sync::Arc,
@@ -64,6 +65,8 @@ pub enum KeyKind {
     Lease(ComponentId),
     /// An app.
     App(AppName),
+    /// The last boot of a host.
+    Host(HostId),
 }
 
 impl StoreKey {
@@ -127,6 +130,11 @@ impl StoreKey {
         Self(format!("app.{name}").into())
     }
 
+    /// The key of a host's last boot.
+    pub fn host(id: &HostId) -> Self {
+        Self(format!("host.{id}").into())
+    }
+
     /// Where a host keeps on its disk which hosts it knew. No store has this key.
     pub(crate) fn known_hosts() -> Self {
         Self("hosts".into())
@@ -181,6 +189,7 @@ impl StoreKey {
             }
             ("lease", [Some(id), None, ..]) => Some(KeyKind::Lease(ComponentId::new(id).ok()?)),
             ("app", [Some(name), None, ..]) => Some(KeyKind::App(AppName::new(name).ok()?)),
+            ("host", [Some(id), None, ..]) => Some(KeyKind::Host(HostId::new(id).ok()?)),
             _ => None,
         }
     }
@@ -286,6 +295,7 @@ mod tests {
     fn keys_of_desired_state_are_golden_and_round_trip() {
         let id = ComponentId::new("greeter").expect("valid");
         let wormhole = WormholeId::new("web").expect("valid");
+        let host = HostId::new("edge").expect("valid");
         let (config, app) = (ConfigName::new("common"), AppName::new("shop"));
         let (config, app) = (config.expect("valid"), app.expect("valid"));
         for (key, text, kind) in [
@@ -310,6 +320,7 @@ mod tests {
                 KeyKind::Config(config),
             ),
             (StoreKey::app(&app), "app.shop", KeyKind::App(app)),
+            (StoreKey::host(&host), "host.edge", KeyKind::Host(host)),
         ] {
             assert_eq!(key.as_str(), text);
             assert_eq!(key.kind(), Some(kind));

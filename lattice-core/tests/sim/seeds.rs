@@ -76,3 +76,52 @@ fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
     }
     println!("no double holders in {moments} moments");
 }
+
+/// A host whose time of day is an hour off, and was started with it: it works as any other, and so does its next start at the
+/// right time.
+#[test]
+fn a_host_with_a_clock_an_hour_off_takes_part() {
+    let host = Nth(1);
+    let event = |at, lasts, what| Event {
+        at: Duration::from_secs(at),
+        lasts: Duration::from_secs(lasts),
+        what,
+    };
+    for (seed, off) in (2000..).zip([3_600, -3_600]) {
+        let schedule = Schedule(vec![
+            event(1, 30, Trouble::TimeOfDay(host, off)),
+            event(2, 2, Trouble::Kill(host)),
+            event(40, 2, Trouble::Kill(host)),
+        ]);
+        let scenario = Scenario::new(3).trouble(Duration::from_mins(1));
+        let summary = scenario.replay(seed, &schedule);
+        let summary = summary.unwrap_or_else(|violation| panic!("{off}: {violation}"));
+        println!("{off}: {summary}");
+    }
+}
+
+/// What random trouble has found: seeds with the events that it took.
+#[test]
+fn what_went_wrong_once_does_not_again() {
+    let event = |at, lasts, what| Event {
+        at: Duration::from_millis(at),
+        lasts: Duration::from_millis(lasts),
+        what,
+    };
+    let both = vec![Nth(0), Nth(1)];
+    let schedule = Schedule(vec![
+        event(1_136, 921, Trouble::Leave(Nth(1))),
+        event(7_598, 1_978, Trouble::Kill(Nth(1))),
+        event(7_621, 6_818, Trouble::Kill(Nth(2))),
+        event(11_091, 1_687, Trouble::Partition(vec![Nth(0)])),
+        event(14_031, 2_181, Trouble::Partition(vec![Nth(0), Nth(3)])),
+        event(17_114, 1_613, Trouble::Split(both)),
+        event(19_340, 1_558, Trouble::Unplug(Nth(1))),
+    ]);
+    let trace = scenario(1_029).trace(1_029, &schedule);
+    for line in trace {
+        println!("{line}");
+    }
+    let summary = scenario(1_029).replay(1_029, &schedule);
+    summary.unwrap_or_else(|violation| panic!("{violation}\n{schedule}"));
+}

@@ -139,12 +139,12 @@ impl Scenario {
         Running::new(self, seed).run(schedule)
     }
 
-    /// Runs one seed, and answers line by line what happened in it: calls, where they ran, how they ended, who held the lease. Lines
-    /// of one moment are in the order of their text.
-    pub fn trace(&self, seed: u64) -> Vec<String> {
+    /// Replays one seed, and answers line by line what happened in it: calls, where they ran, how they ended, who held the lease.
+    /// Lines of one moment are in the order of their text.
+    pub fn trace(&self, seed: u64, schedule: &Schedule) -> Vec<String> {
         let mut running = Running::new(self, seed);
         // What is wrong is in the trace.
-        if let Err(violation) = running.run(&self.schedule(seed)) {
+        if let Err(violation) = running.run(schedule) {
             running.history.note(violation);
         }
         let mut trace = running.history.trace();

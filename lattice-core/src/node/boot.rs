@@ -1,0 +1,172 @@
+//! Which boot of its host a node is.
+//!
+//! Boots are told apart by their epochs, and a later boot has a higher one: milliseconds since 1970. Clocks go back, though: by hand, or
+//! at each start of a machine whose clock has no battery. So a host with an id that somebody chose finds its last epoch in the
+//! store and takes a higher one; the others would take it for a recording of its past. An id made at random has no past.
+
+use crate::{
+    chance,
+    name::HostId,
+    store::{
+        CommitError, Expect, Op, StoreError, StoreKey,
+        record::{Record, RecordError, Records},
+    },
+};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use tokio::time::{error::Elapsed, timeout};
+
+/// How long the store may take: without it a host starts all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the last epoch is not known.
+#[derive(Debug, thiserror::Error)]
+enum Unknown {
+    #[error("the store can't be read")]
+    Read(#[from] StoreError),
+    #[error("the store can't be written")]
+    Write(#[from] CommitError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("the store did not answer within {PATIENCE:?}")]
+    Silence(#[from] Elapsed),
+}
+
+/// The epoch of a node that starts now.
+pub(super) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
+    let now = by_the_clock();
+    let Some(host) = chosen else {
+        return now;
+    };
+    let known = timeout(PATIENCE, after_the_last(records, host, now)).await;
+    known.map_err(Unknown::from).flatten().unwrap_or_else(|error| {
+        tracing::warn!(%host, %error, "whether this host's clock went back since its last start is not known");
+        now
+    })
+}
+
+/// Higher than the last one, and noted as the last one. It has a deadline from its caller: two hosts with one id may be in each
+/// other's way for a while.
+async fn after_the_last(records: &Records, host: &HostId, now: u64) -> Result<u64, Unknown> {
+    let (store, key) = (records.store(), StoreKey::host(host));
+    loop {
+        let incarnation = store.incarnation().await?;
+        let entry = store.read(key.clone()).await?;
+        let expect = entry
+            .as_ref()
+            .map_or(Expect::Absent, |entry| Expect::At(entry.revision));
+        let last = match entry.map(|entry| records.decode(incarnation, &entry)) {
+            Some(Ok(Record::<()> { generation, .. })) => generation,
+            Some(Err(error @ RecordError::Newer { .. })) => return Err(error.into()),
+            Some(Err(error)) => {
+                tracing::warn!(%host, %error, "written over");
+                0
+            }
+            None => 0,
+        };
+        let epoch = now.max(last.saturating_add(1));
+        let value = records.encode(incarnation, &key, epoch, &())?;
+        let put = Op::put(key.clone(), value, expect);
+        match store.commit(vec![put]).await {
+            Ok(_) => return Ok(epoch),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Another one for each boot in this process.
+fn by_the_clock() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = (chance::since_1970().as_millis() as u64).max(1);
+    #[cfg(feature = "test-util")]
+    if chance::simulated::is_on() {
+        // What other simulations in this process do is nothing to this one.
+        return now;
+    }
+    LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
+        Some(now.max(last + 1))
+    })
+    .map_or(now, |last| now.max(last + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::Auth,
+        store::{
+            MemoryStore,
+            fault::{FaultStore, StoreFaults},
+        },
+    };
+    use std::sync::Arc;
+    use tokio::time::Instant;
+
+    fn host() -> HostId {
+        HostId::new("edge").expect("a host")
+    }
+
+    async fn put(records: &Records, value: bytes::Bytes) {
+        let put = Op::put(StoreKey::host(&host()), value, Expect::Any);
+        records.store().commit(vec![put]).await.expect("written");
+    }
+
+    async fn at(records: &Records, epoch: u64) {
+        let incarnation = records.store().incarnation().await.expect("there");
+        let key = StoreKey::host(&host());
+        let value = records.encode(incarnation, &key, epoch, &());
+        put(records, value.expect("encodes")).await;
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_clock_went_back_starts_after_its_last_boot() {
+        let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        let first = epoch(&records, Some(&host())).await;
+        let ahead = first + 3_600_000;
+        at(&records, ahead).await;
+        assert_eq!(epoch(&records, Some(&host())).await, ahead + 1);
+        assert_eq!(epoch(&records, Some(&host())).await, ahead + 2);
+        let other = HostId::new("other").expect("a host");
+        assert!(epoch(&records, Some(&other)).await < ahead);
+        assert!(epoch(&records, None).await < ahead);
+    }
+
+    #[tokio::test]
+    async fn garbage_is_written_over() {
+        let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        put(&records, bytes::Bytes::from_static(b"garbage")).await;
+        let first = epoch(&records, Some(&host())).await;
+        assert!(epoch(&records, Some(&host())).await > first);
+        let entry = records.store().read(StoreKey::host(&host())).await;
+        let entry = entry.expect("there").expect("written");
+        let incarnation = records.store().incarnation().await.expect("there");
+        let record: Record<()> = records.decode(incarnation, &entry).expect("a record");
+        assert!(record.generation > first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_or_hangs_does_not_keep_a_host_from_starting() {
+        let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
+        let records = Records::new(Arc::new(store.clone()), Auth::trusting());
+        store.partition();
+        assert!(epoch(&records, Some(&host())).await > 0);
+        store.heal();
+        store.set(StoreFaults::none().delaying(1.0, Duration::from_hours(1)));
+        let asked = Instant::now();
+        assert!(epoch(&records, Some(&host())).await > 0);
+        assert!(asked.elapsed() <= PATIENCE, "{:?}", asked.elapsed());
+    }
+
+    #[tokio::test]
+    async fn of_hosts_with_one_id_that_start_at_once_each_has_its_own_epoch() {
+        let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        let host = host();
+        let epochs =
+            futures_util::future::join_all((0..8).map(|_| epoch(&records, Some(&host)))).await;
+        let unique: std::collections::BTreeSet<_> = epochs.iter().collect();
+        assert_eq!(unique.len(), 8, "{epochs:?}");
+    }
+}
