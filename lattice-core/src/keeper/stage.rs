@@ -1,7 +1,7 @@
 //! What runs on this host for its keeper: replicas, and the services that stand for them.
 //!
-//! Replicas of one generation of a component share a service on one host. Of two generations the newer one gets the calls, and
-//! the older one finishes what it has; when the newer one is drained first, the older one gets them again.
+//! Replicas of one generation of a component share a service on one host. Of two generations the one that was started last
+//! gets the calls, and the other one finishes what it has; when the last one is drained first, the other one gets them again.
 
 use super::{Job, Prepared, Runtime, RuntimeError, leases::Guard, short};
 use crate::{
@@ -14,18 +14,25 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::timeout,
+};
 
 /// How long a component may take to come up: its image may have to be fetched and compiled.
 const START_WITHIN: Duration = Duration::from_mins(5);
 
 type Name = (ComponentId, Generation);
+/// What follows, and why a component did not come up: nothing when it did.
+pub(super) type Outcome = (Vec<Event>, Option<(ComponentId, Option<String>)>);
 
 /// Everything that runs, or is about to.
 pub(super) struct Stage {
     node: Arc<Inner>,
     grace: Duration,
     acts: BTreeMap<Name, Act>,
+    /// How many there were.
+    counted: u64,
     replicas: HashMap<ReplicaId, Name>,
     work: JoinSet<Done>,
 }
@@ -33,15 +40,33 @@ pub(super) struct Stage {
 /// One generation of a component.
 #[derive(Debug)]
 struct Act {
-    /// None while it is starting.
-    serving: Option<Serving>,
+    /// Tells it from an earlier one of the same name.
+    number: u64,
+    play: Play,
     replicas: BTreeSet<ReplicaId>,
+}
+
+#[derive(Debug)]
+enum Play {
+    Starts(AbortHandle),
+    Serves(Serving),
+}
+
+impl Act {
+    fn serving(&self) -> Option<&Serving> {
+        match &self.play {
+            Play::Starts(_) => None,
+            Play::Serves(serving) => Some(serving),
+        }
+    }
 }
 
 /// What a task of the stage has done.
 #[derive(Debug)]
 pub(super) enum Done {
-    Started(Name, Result<Serving, RuntimeError>),
+    Started(Name, u64, Result<Serving, RuntimeError>),
+    /// It was not needed any more.
+    Dropped,
     Ended(ReplicaId),
 }
 
@@ -51,6 +76,7 @@ impl Stage {
             node,
             grace,
             acts: BTreeMap::new(),
+            counted: 0,
             replicas: HashMap::new(),
             work: JoinSet::new(),
         }
@@ -68,19 +94,22 @@ impl Stage {
         self.replicas.insert(replica, name.clone());
         if let Some(act) = self.acts.get_mut(&name) {
             act.replicas.insert(replica);
-            return act.serving.is_some().then_some(Event::Serves(replica));
+            return act.serving().map(|_| Event::Serves(replica));
         }
-        let act = Act {
-            serving: None,
-            replicas: BTreeSet::from([replica]),
-        };
-        self.acts.insert(name.clone(), act);
-        let (node, runtime) = (self.node.clone(), runtime.clone());
-        self.work.spawn(async move {
+        self.counted += 1;
+        let number = self.counted;
+        let (node, runtime, named) = (self.node.clone(), runtime.clone(), name.clone());
+        let starts = self.work.spawn(async move {
             let started = timeout(START_WITHIN, start(&node, &*runtime, job, guard)).await;
             let late = || RuntimeError::new(format!("it did not come up within {START_WITHIN:?}"));
-            Done::Started(name, started.unwrap_or_else(|_| Err(late())))
+            Done::Started(named, number, started.unwrap_or_else(|_| Err(late())))
         });
+        let act = Act {
+            number,
+            play: Play::Starts(starts),
+            replicas: BTreeSet::from([replica]),
+        };
+        self.acts.insert(name, act);
         None
     }
 
@@ -97,20 +126,15 @@ impl Stage {
         if !act.replicas.is_empty() {
             return ended;
         }
-        let Some(serving) = act.serving.take() else {
-            // It goes when it has started.
-            return ended;
+        let serving = match self.acts.remove(&name).map(|act| act.play) {
+            Some(Play::Serves(serving)) => serving,
+            Some(Play::Starts(starts)) => {
+                starts.abort();
+                return ended;
+            }
+            None => return ended,
         };
-        self.acts.remove(&name);
-        let others = self
-            .acts
-            .range((name.0.clone(), Generation::MIN)..=(name.0.clone(), Generation::MAX));
-        if let Some(other) = others
-            .filter_map(|(_, act)| act.serving.as_ref())
-            .next_back()
-        {
-            other.reinstate();
-        }
+        self.reinstate(&name.0);
         let grace = match grace {
             Grace::Some => self.grace,
             Grace::None => Duration::ZERO,
@@ -124,11 +148,22 @@ impl Stage {
         None
     }
 
+    /// Has the generation that was started last get the calls, of those that serve.
+    fn reinstate(&self, component: &ComponentId) {
+        let [first, last] = [Generation::MIN, Generation::MAX].map(|end| (component.clone(), end));
+        let acts = self.acts.range(first..=last).map(|(_, act)| act);
+        let serving = acts.filter_map(|act| Some((act.number, act.serving()?)));
+        if let Some((_, newest)) = serving.max_by_key(|(number, _)| *number) {
+            newest.reinstate();
+        }
+    }
+
     /// The next thing that is done; waits for ever when nothing is under way.
     pub(super) async fn next(&mut self) -> Done {
         loop {
             match self.work.join_next().await {
                 Some(Ok(done)) => return done,
+                Some(Err(error)) if error.is_cancelled() => return Done::Dropped,
                 Some(Err(error)) => tracing::error!(%error, "a task of the keeper was lost"),
                 None => std::future::pending().await,
             }
@@ -136,36 +171,41 @@ impl Stage {
     }
 
     /// What follows from what was done, and why a component did not come up.
-    pub(super) fn take(
-        &mut self,
-        done: Done,
-    ) -> (Vec<Event>, Option<(ComponentId, Option<String>)>) {
+    pub(super) fn take(&mut self, done: Done) -> Outcome {
         match done {
             Done::Ended(replica) => (vec![Event::Ended(replica)], None),
-            Done::Started(name, Ok(serving)) => {
-                let component = name.0.clone();
-                let Some(act) = self.acts.get_mut(&name) else {
+            Done::Dropped => (Vec::new(), None),
+            Done::Started(name, number, outcome) => {
+                let current = self.acts.get_mut(&name);
+                let Some(act) = current.filter(|act| act.number == number) else {
+                    // It had started before it was stopped, and got the calls meanwhile.
+                    drop(outcome);
+                    self.reinstate(&name.0);
                     return (Vec::new(), None);
                 };
-                if act.replicas.is_empty() {
-                    self.acts.remove(&name);
-                    return (Vec::new(), None);
+                match outcome {
+                    Ok(serving) => {
+                        act.play = Play::Serves(serving);
+                        let serves = act.replicas.iter().copied().map(Event::Serves);
+                        let serves = serves.collect();
+                        self.reinstate(&name.0);
+                        (serves, Some((name.0, None)))
+                    }
+                    Err(error) => self.did_not_start(name, &error),
                 }
-                act.serving = Some(serving);
-                let serves = act.replicas.iter().copied().map(Event::Serves);
-                (serves.collect(), Some((component, None)))
-            }
-            Done::Started(name, Err(error)) => {
-                tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component did not come up");
-                let replicas = self.acts.remove(&name).map(|act| act.replicas);
-                let replicas = replicas.unwrap_or_default();
-                for replica in &replicas {
-                    self.replicas.remove(replica);
-                }
-                let failed = replicas.into_iter().map(Event::Failed).collect();
-                (failed, Some((name.0, Some(error.to_string()))))
             }
         }
+    }
+
+    fn did_not_start(&mut self, name: Name, error: &RuntimeError) -> Outcome {
+        tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component did not come up");
+        let replicas = self.acts.remove(&name).map(|act| act.replicas);
+        let replicas = replicas.unwrap_or_default();
+        for replica in &replicas {
+            self.replicas.remove(replica);
+        }
+        let failed = replicas.into_iter().map(Event::Failed).collect();
+        (failed, Some((name.0, Some(error.to_string()))))
     }
 
     /// Whether nothing runs and nothing is under way.

@@ -83,6 +83,23 @@ async fn an_update_rolls_without_a_failed_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_that_an_update_overtakes_changes_nothing_when_it_would_be_done() {
+    let mesh = Mesh::new().await;
+    let _host = mesh.hosts::<1>().await;
+    mesh.apply(&greeter("slow:1", 1)).await;
+    mesh.until("it starts", || !mesh.record.all().is_empty())
+        .await;
+    mesh.apply(&greeter("greeter:2", 1)).await;
+    mesh.until("the update serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    mesh.called_without_failure("greeter", sleep(Duration::from_secs(60)))
+        .await;
+    let answer = mesh.call("greeter").await.expect("answered");
+    assert!(answer.ends_with("greeter:2"), "{answer}");
+    assert_eq!(mesh.live.load(Ordering::SeqCst), 1, "nothing else came up");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_update_that_does_not_come_up_is_taken_back() {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<2>().await;

@@ -121,9 +121,10 @@ async fn a_holder_that_is_cut_off_stops_before_another_one_answers() {
 
     let all = [&here, &there].map(|answers| answers.lock().expect("not poisoned").clone());
     let all = all.concat();
+    let name = &name;
     let of = |own: bool| {
         all.iter()
-            .filter(move |(_, answer)| (*answer == name) == own)
+            .filter(move |(_, answer)| (answer == name) == own)
     };
     let last = of(true).map(|(at, _)| *at).max().expect("it answered");
     let first = of(false).map(|(at, _)| *at).min().expect("it answered");

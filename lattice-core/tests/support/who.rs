@@ -40,7 +40,7 @@ impl Record {
     }
 }
 
-/// Runs whatever it is told, unless its image has `broken` in its name.
+/// Runs whatever it is told, unless its image has `broken` in its name; after half a minute if it has `slow`.
 pub struct Fake {
     pub host: HostId,
     pub record: Record,
@@ -55,8 +55,9 @@ impl Runtime for Fake {
                 other => format!("{other:?}"),
             };
             self.record.note(format!("{} starts {image}", self.host));
-            // As long as a small component takes to compile.
-            sleep(Duration::from_millis(50)).await;
+            // As long as a small component takes to compile, or a large one to be fetched.
+            let takes = if image.contains("slow") { 30_000 } else { 50 };
+            sleep(Duration::from_millis(takes)).await;
             if image.contains("broken") {
                 return Err(RuntimeError::new("it is broken; mend it"));
             }

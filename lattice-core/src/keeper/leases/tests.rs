@@ -4,7 +4,7 @@ use crate::{
     call::{Context, FunctionRef},
     name::{FunctionName, HostId, InterfaceName},
     store::{
-        MemoryStore, Store,
+        MemoryStore,
         fault::{FaultStore, StoreFaults},
     },
     wire::Source,
