@@ -219,6 +219,8 @@ async fn a_machine_that_slept_through_the_end_of_a_lease_does_not_hold_it() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_becomes_of_the_store_two_never_answer() {
+    // In steps of 10 ms: longer than a lease lasts.
+    const TURN: u64 = 700;
     for seed in 0..30 {
         let store = MemoryStore::new();
         let mut contenders = [
@@ -227,15 +229,15 @@ async fn whatever_becomes_of_the_store_two_never_answer() {
         ];
         let mut changes = 0;
         let mut last = None;
-        for tick in 0..6_000_u64 {
-            if tick % 400 == 0 {
+        for tick in 0..20 * TURN {
+            if tick % TURN == 0 {
                 let bad = StoreFaults::none()
                     .failing(0.2)
                     .losing_answers(0.3)
                     .delaying(0.5, Duration::from_secs(2));
                 for (at, contender) in contenders.iter().enumerate() {
                     // Another mix of whole, bad and cut at each turn.
-                    match (seed + tick / 400 * (at as u64 + 2)) % 4 {
+                    match (seed + tick / TURN * (at as u64 + 2)) % 4 {
                         0 => contender.way.partition(),
                         1 => contender.way.set(bad),
                         _ => {
