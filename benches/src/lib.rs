@@ -12,7 +12,7 @@
 //!
 //! Here is what they share: the actors and the native components that are called ([`scene`], [`native`]), the
 //! [`baseline`] that runs the same actors on bare Wasmtime, the processes around them ([`program`], [`server`], [`proxy`], [`bare`],
-//! [`process`]), and the [`summary`]. All of them speak the interfaces of `guests/wit`.
+//! [`process`]), how they [`work`], and the [`summary`]. All of them speak the interfaces of `guests/wit`.
 
 pub mod bare;
 pub mod baseline;
@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod scene;
 pub mod server;
 pub mod summary;
+pub mod work;
 
 /// Whatever ends a benchmark: it is printed with its causes, and nothing goes on.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

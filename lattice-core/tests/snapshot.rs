@@ -201,10 +201,14 @@ async fn a_store_that_comes_back_empty_takes_no_link_away_until_it_is_accepted()
     link(&lattice, "caller", "callee").await;
     assert_eq!(state(&lattice), ReplicaState::Following);
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
-    // What it exports is published to the new store when it is started again.
-    drop(serving);
-    let serving = serve_on(&lattice, "callee").await.expect("it serves");
-    link(&lattice, "other", "callee").await;
+    // What it exports is published to the new store as well: whoever has never heard of it can call it.
+    let new = join(&server.url(), &folder.path().join("new.redb")).await;
+    eventually("its types are there", async || {
+        new.component("callee").types().await.is_ok()
+    })
+    .await;
+    link(&new, "other", "callee").await;
+    drop(new);
     drop((serving, lattice));
 
     server.kill();

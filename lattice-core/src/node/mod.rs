@@ -19,6 +19,7 @@ mod meter;
 mod outbox;
 mod pending;
 pub(crate) mod presence;
+mod published;
 mod replies;
 mod report;
 mod served;
@@ -236,6 +237,7 @@ impl Node {
             tokio::spawn(upkeep::follow_presence(inner.clone())),
             tokio::spawn(upkeep::follow_bus(inner.clone())),
             tokio::spawn(serving::follow_links(inner.clone())),
+            tokio::spawn(published::keep_published(inner.clone())),
             tokio::spawn(report::report(inner.clone())),
             tokio::spawn(logs::tell(inner.clone())),
         ];

@@ -32,50 +32,28 @@ mod spin;
 mod traffic;
 mod way;
 
-use lattice_benches::Failure;
+use lattice_benches::{Failure, work};
 use options::{Command, Options};
 use report::Report;
 use std::process::ExitCode;
 
-/// In every process, as in the load program.
-const THREADS: usize = 2;
-
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("faults: {failure}");
-            let mut cause = failure.source();
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
+    work::main("faults", || {
+        let command = options::parse(std::env::args().skip(1))?;
+        Ok(async move {
+            match command {
+                Command::Faults(options) => faults(options).await,
+                Command::Soak(time) => soak::run(time).await,
+                Command::Host { id, components } => host::run(&id, &components).await,
+                Command::Responder => host::respond_bare().await,
+                Command::Caller(kind) => caller::run(kind).await,
+                Command::Help => {
+                    println!("{}", options::HELP);
+                    Ok(())
+                }
             }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<(), Failure> {
-    let command = options::parse(std::env::args().skip(1))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .enable_all()
-        .build()?;
-    // In a task, because the thread that blocks on a runtime is none of its workers.
-    let work = runtime.spawn(async {
-        match command {
-            Command::Faults(options) => faults(options).await,
-            Command::Soak(time) => soak::run(time).await,
-            Command::Host { id, components } => host::run(&id, &components).await,
-            Command::Responder => host::respond_bare().await,
-            Command::Caller(kind) => caller::run(kind).await,
-            Command::Help => {
-                println!("{}", options::HELP);
-                Ok(())
-            }
-        }
-    });
-    runtime.block_on(work)?
+        })
+    })
 }
 
 async fn faults(options: Options) -> Result<(), Failure> {

@@ -30,47 +30,25 @@ mod options;
 mod report;
 mod responder;
 
-use lattice_benches::{Failure, program, server};
+use lattice_benches::{Failure, program, server, work};
 use options::{Command, Options};
 use report::Report;
 use std::process::ExitCode;
 
-/// In every process: two cores are what the figures in the README were measured on.
-const THREADS: usize = 2;
-
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("load: {failure}");
-            let mut cause = failure.source();
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
+    work::main("load", || {
+        let command = options::parse(std::env::args().skip(1))?;
+        Ok(async move {
+            match command {
+                Command::Load(options) => load(options).await,
+                Command::Respond(kind) => responder::respond(kind).await,
+                Command::Help => {
+                    println!("{}", options::HELP);
+                    Ok(())
+                }
             }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<(), Failure> {
-    let command = options::parse(std::env::args().skip(1))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .enable_all()
-        .build()?;
-    // In a task, because the thread that blocks on a runtime is none of its workers.
-    let work = runtime.spawn(async {
-        match command {
-            Command::Load(options) => load(options).await,
-            Command::Respond(kind) => responder::respond(kind).await,
-            Command::Help => {
-                println!("{}", options::HELP);
-                Ok(())
-            }
-        }
-    });
-    runtime.block_on(work)?
+        })
+    })
 }
 
 async fn load(options: Options) -> Result<(), Failure> {
