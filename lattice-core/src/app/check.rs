@@ -6,7 +6,7 @@ use super::{
     shape::MAX_PROBLEMS,
 };
 use crate::{
-    desired::Run,
+    desired::{Replicas, Run, too_many},
     link::LinkKey,
     name::{ComponentId, ConfigName},
 };
@@ -82,16 +82,27 @@ impl Check<'_> {
         let manifest = self.manifest;
         for (id, actor) in &manifest.actors {
             let path = ManifestPath::of(["actors", id.as_str()]);
+            self.replicas(&path, actor.replicas);
             self.placement(&path, &actor.require, &actor.exclude, &actor.spread);
         }
         for (id, provider) in &manifest.providers {
             let path = ManifestPath::of(["providers", id.as_str()]);
+            self.replicas(&path, provider.replicas);
             self.placement(
                 &path,
                 &provider.require,
                 &provider.exclude,
                 &provider.spread,
             );
+        }
+    }
+
+    /// A text with too many was refused when it was read.
+    fn replicas(&mut self, path: &ManifestPath, replicas: Option<Replicas>) {
+        if let Some(Replicas::Exactly(count)) = replicas
+            && count > Replicas::MAX
+        {
+            self.bad(path.field("replicas"), &too_many(count.into()));
         }
     }
 

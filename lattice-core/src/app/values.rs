@@ -1,15 +1,16 @@
 //! How a manifest writes values that are no plain texts and numbers.
 
-use crate::{desired::Replicas, link::Locality, name::ConfigName};
+use crate::{
+    desired::{Replicas, too_many},
+    link::Locality,
+    name::ConfigName,
+};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
-
-/// Most replicas of one component: a slip of a key should not make every host compute for minutes.
-const MAX_REPLICAS: u32 = 100_000;
 
 const SIZES: [(&str, u64); 4] = [
     ("GiB", 1 << 30),
@@ -125,13 +126,9 @@ pub(super) mod replicas {
             fn visit_u64<E: de::Error>(self, count: u64) -> Result<Replicas, E> {
                 u32::try_from(count)
                     .ok()
-                    .filter(|count| *count <= MAX_REPLICAS)
+                    .filter(|count| *count <= Replicas::MAX)
                     .map(Replicas::Exactly)
-                    .ok_or_else(|| {
-                        E::custom(format_args!(
-                            "{count} replicas are too many; write 0 to {MAX_REPLICAS}, or `per-host`"
-                        ))
-                    })
+                    .ok_or_else(|| E::custom(too_many(count)))
             }
             fn visit_i64<E: de::Error>(self, count: i64) -> Result<Replicas, E> {
                 let count = u64::try_from(count);
@@ -248,7 +245,7 @@ pub(super) fn replicas_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "default": 1,
         "anyOf": [
-            { "type": "integer", "minimum": 0, "maximum": MAX_REPLICAS },
+            { "type": "integer", "minimum": 0, "maximum": Replicas::MAX },
             { "const": "per-host" },
         ]
     })

@@ -40,5 +40,6 @@ pub use spec::{
 pub use table::{Declared, Desired, Unreadable};
 pub use watch::DesiredWatch;
 
+pub(crate) use rules::too_many;
 pub(crate) use schema::{Body, Fields, NotUnderstood};
 pub(crate) use table::{DesiredEvent, Spec, is_desired};

@@ -1,6 +1,6 @@
 //! How many of a thing run, and on which hosts.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::collections::BTreeMap;
 
 /// How many replicas of one component run, and which hosts they may run on.
@@ -21,10 +21,27 @@ pub struct Placement {
 /// How many replicas run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Replicas {
-    /// That many in the whole lattice, on as many different hosts as there are.
-    Exactly(u32),
+    /// That many in the whole lattice, on as many different hosts as there are; [`MAX`](Self::MAX) at most.
+    Exactly(#[serde(deserialize_with = "count")] u32),
     /// One on each host that the rules allow.
     PerHost,
+}
+
+impl Replicas {
+    /// Most replicas of one component: a slip of a key should not make every host compute for minutes.
+    pub const MAX: u32 = 100_000;
+}
+
+/// A record that asks for more is refused whole.
+fn count<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let count = u32::deserialize(from)?;
+    let fits = (count <= Replicas::MAX).then_some(count);
+    fits.ok_or_else(|| D::Error::custom(too_many(count.into())))
+}
+
+pub(crate) fn too_many(count: u64) -> String {
+    let most = Replicas::MAX;
+    format!("{count} replicas are too many; write 0 to {most}, or `per-host`")
 }
 
 impl Default for Replicas {

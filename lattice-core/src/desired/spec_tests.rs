@@ -126,6 +126,21 @@ fn what_must_be_known_and_is_not_is_told() {
     assert!(matches!(error, NotUnderstood::Shape { .. }), "{error}");
 }
 
+#[test]
+fn more_replicas_than_anyone_means_are_refused() {
+    let read = |count: u32| {
+        let replicas = format!(
+            r#"{{"replicas":{{"Exactly":{count}}},"require":{{}},"exclude":{{}},"spread":[]}}"#
+        );
+        read::<ActorSpec>(&format!(
+            r#"{{"image":"ghcr.io/shop/greeter:1","placement":{replicas}}}"#
+        ))
+    };
+    read(Replicas::MAX).expect("readable");
+    let error = read(u32::MAX).expect_err("too many");
+    assert!(matches!(error, NotUnderstood::Shape { .. }), "{error}");
+}
+
 fn texts() -> impl Strategy<Value = BTreeMap<String, String>> {
     proptest::collection::btree_map(".{0,12}", ".{0,12}", 0..4)
 }
@@ -135,7 +150,7 @@ proptest! {
     fn specs_round_trip(
         config in texts(),
         require in texts(),
-        replicas in proptest::option::of(any::<u32>()),
+        replicas in proptest::option::of(0..=Replicas::MAX),
         weights in proptest::collection::btree_map(".{0,8}", any::<u32>(), 0..4),
         memory in proptest::option::of(any::<u64>()),
         wall in proptest::option::of(any::<Duration>()),

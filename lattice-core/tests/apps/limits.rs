@@ -3,6 +3,7 @@
 use crate::*;
 use lattice_core::{
     app::{ActorManifest, AppManifest},
+    desired::Replicas,
     store::MAX_OPS,
 };
 
@@ -43,6 +44,18 @@ async fn an_app_of_one_commit_fits_and_one_more_is_refused_whole() {
         .await
         .expect("deleted whole");
     assert!(lattice.desired().actors.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_replicas_are_refused_also_without_a_manifest() {
+    let lattice = join(&MemoryStore::new()).await;
+    let mut manifest = AppManifest::new("wide").expect("valid");
+    let mut actor = ActorManifest::new(IMAGE.parse().expect("an image"));
+    actor.replicas = Some(Replicas::Exactly(u32::MAX));
+    manifest.actors.insert(id("a"), actor);
+    let error = lattice.plan(&manifest.into()).await.expect_err("too many");
+    let text = format!("{error:?} {error}");
+    assert!(text.contains("4294967295 replicas are too many"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
