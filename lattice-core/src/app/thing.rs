@@ -179,6 +179,7 @@ impl Record {
             Self::Actor(spec) => serde_json::to_value(ActorSpec {
                 previous: None,
                 rejected: None,
+                rejected_because: None,
                 ..spec.clone()
             }),
             Self::Provider(spec) => serde_json::to_value(spec),

@@ -10,6 +10,7 @@ use super::{
         WormholeView,
     },
     load::Reported,
+    status::cut,
     view::{Change, Delta, View, differences},
 };
 use crate::{
@@ -183,6 +184,7 @@ impl Fold {
             run: Run::Replicated,
             revision: Some(declared.revision),
             is_rolled_back: is_rolled_back(&desired, id, &declared.spec),
+            rollback_reason: declared.spec.rejected_because.clone().map(cut),
         });
         // An id that is both runs as an actor.
         let providers = desired.providers.iter();
@@ -199,6 +201,7 @@ impl Fold {
             run: declared.spec.run,
             revision: Some(declared.revision),
             is_rolled_back: false,
+            rollback_reason: None,
         });
         let served: BTreeSet<ComponentId> = self.shown.values().flatten().cloned().collect();
         let by_hand = served.into_iter().filter(|id| !desired.has_component(id));
@@ -211,6 +214,7 @@ impl Fold {
             run: Run::Replicated,
             revision: None,
             is_rolled_back: false,
+            rollback_reason: None,
         });
         let all = actors.chain(providers).chain(by_hand);
         self.show(|view| &view.components, all, Delta::Component, out);

@@ -72,6 +72,8 @@ pub struct ComponentView {
     pub revision: Option<Revision>,
     /// Its last version did not come up: hosts run the one before.
     pub is_rolled_back: bool,
+    /// Why, as a host said that gave it up.
+    pub rollback_reason: Option<String>,
 }
 
 /// What a component is.

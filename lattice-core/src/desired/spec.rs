@@ -44,6 +44,9 @@ pub struct ActorSpec {
     /// The generation that did not come up anywhere: hosts run the previous one instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<u64>,
+    /// What a host said of it that gave it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_because: Option<String>,
     /// What newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
@@ -188,6 +191,7 @@ impl ActorSpec {
             configs: Vec::new(),
             previous: None,
             rejected: None,
+            rejected_because: None,
             extra: Extra::default(),
         }
     }
@@ -212,6 +216,7 @@ impl ActorSpec {
         if self.runs_as(before) {
             self.previous.clone_from(&before.previous);
             self.rejected = before.rejected;
+            self.rejected_because.clone_from(&before.rejected_because);
             return;
         }
         // One that was rejected is nothing to go back to.
@@ -225,6 +230,7 @@ impl ActorSpec {
         };
         self.previous = good;
         self.rejected = None;
+        self.rejected_because = None;
     }
 }
 

@@ -338,6 +338,7 @@ impl Task {
         }
         let mut spec = actor.spec.clone();
         spec.rejected = Some(generation);
+        spec.rejected_because = self.reasons.get(component).cloned();
         let records = self.node.connection().records.clone();
         let key = StoreKey::actor(component);
         let number = self

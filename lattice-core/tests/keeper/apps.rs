@@ -121,6 +121,12 @@ async fn an_update_that_does_not_come_up_is_taken_back() {
             mesh.lattice.desired().actors[&id].spec.rejected.is_some()
         })
         .await;
+        let subject = lattice_core::constellation::Subject::Component(id.clone());
+        let why = mesh.lattice.explain(&subject).await.to_string();
+        assert!(
+            why.contains("(it is broken; mend it) and was rolled back"),
+            "{why}"
+        );
         sleep(Duration::from_secs(60)).await;
     })
     .await;

@@ -59,8 +59,10 @@ impl Inquiry<'_> {
     fn placed(&mut self, component: &ComponentView) {
         let id = &component.id;
         if component.is_rolled_back {
-            let component = id.clone();
-            self.found(Finding::RolledBack { component });
+            self.found(Finding::RolledBack {
+                component: id.clone(),
+                reason: component.rollback_reason.clone(),
+            });
         }
         if let Some((reason, _)) = self.assignment.unplaced(id) {
             let reason = reason.clone();

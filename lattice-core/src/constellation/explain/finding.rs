@@ -184,11 +184,14 @@ pub enum Finding {
     },
     /// Its last version was taken back everywhere.
     #[error(
-        "the last version of `{component}` did not come up and was rolled back, and the one before runs; read the log of the hosts that tried it, and apply one that starts"
+        "the last version of `{component}` did not come up{} and was rolled back, and the one before runs; apply one that starts",
+        Because(reason)
     )]
     RolledBack {
         /// The component.
         component: ComponentId,
+        /// What went wrong.
+        reason: Option<String>,
     },
     /// A newer host says something that is not known here.
     #[error(

@@ -116,7 +116,9 @@ fn unsettled(view: &View) -> Option<String> {
             continue;
         }
         if component.is_rolled_back {
-            return Some(format!("the new version of `{id}` did not come up"));
+            let why = component.rollback_reason.as_deref();
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            return Some(format!("the new version of `{id}` did not come up{why}"));
         }
         if assignment.unplaced(id).is_some() {
             return Some(format!("no host may run `{id}`"));
