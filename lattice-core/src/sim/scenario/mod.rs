@@ -30,21 +30,21 @@ pub struct Scenario {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// The clock of host `h0` goes at half speed: its calls end late. Breaks [`Invariant::EndsInTime`].
+    /// The clock of host `h0` goes at half speed: its calls end late. Breaks [`Invariant::EndsInTime`](super::Invariant::EndsInTime).
     SlowClock,
-    /// Components run calls, and say that they did not. Breaks [`Invariant::SaysWhetherItRan`].
+    /// Components run calls, and say that they did not. Breaks [`Invariant::SaysWhetherItRan`](super::Invariant::SaysWhetherItRan).
     DeniesThatItRan,
-    /// Components run each call twice. Breaks [`Invariant::RunsOnce`].
+    /// Components run each call twice. Breaks [`Invariant::RunsOnce`](super::Invariant::RunsOnce).
     RunsTwice,
-    /// Somebody with the key makes a link that nobody asked for. Breaks [`Invariant::Granted`].
+    /// Somebody with the key makes a link that nobody asked for. Breaks [`Invariant::Granted`](super::Invariant::Granted).
     LinksStrangers,
-    /// The store grants each lease to everybody. Breaks [`Invariant::OneHolder`].
+    /// The store grants each lease to everybody. Breaks [`Invariant::OneHolder`](super::Invariant::OneHolder).
     GrantsAllLeases,
-    /// The store loses a record. Breaks [`Invariant::KeepsDesired`].
+    /// The store loses a record. Breaks [`Invariant::KeepsDesired`](super::Invariant::KeepsDesired).
     LosesRecords,
-    /// An actor that should run on every host does not come up on `h0`. Breaks [`Invariant::Settles`].
+    /// An actor that should run on every host does not come up on `h0`. Breaks [`Invariant::Settles`](super::Invariant::Settles).
     NeverComesUp,
-    /// A call without a deadline to speak of is never answered. Breaks [`Invariant::EndsIdle`].
+    /// A call without a deadline to speak of is never answered. Breaks [`Invariant::EndsIdle`](super::Invariant::EndsIdle).
     NeverAnswers,
 }
 
