@@ -33,8 +33,7 @@ pub(super) async fn keep_published(node: Arc<Inner>) {
     loop {
         let now = Life::of(&health.borrow_and_update());
         if now.is_some() && now != done {
-            if let Err(error) = publish_all(&node).await {
-                tracing::warn!(%error, "the types of what is served here are not in the store");
+            if !publish_all(&node).await {
                 sleep(AGAIN).await;
                 continue;
             }
@@ -46,13 +45,17 @@ pub(super) async fn keep_published(node: Arc<Inner>) {
     }
 }
 
-async fn publish_all(node: &Inner) -> Result<(), PublishError> {
+/// False when the store went away meanwhile. What it refuses stays unpublished, as when the component was started.
+async fn publish_all(node: &Inner) -> bool {
     let all = node.served.load_full();
     for (component, served) in &*all {
-        node.connection
-            .types
-            .publish(component, &served.types)
-            .await?;
+        let published = node.connection.types.publish(component, &served.types);
+        if let Err(error) = published.await {
+            tracing::warn!(%component, %error, "its types are not in the store, which lost them");
+            if matches!(error, PublishError::Store { .. }) {
+                return false;
+            }
+        }
     }
-    Ok(())
+    true
 }
