@@ -30,6 +30,8 @@ pub struct Peer {
     pub origin: Origin,
     /// What it serves, and the digest of each component's types.
     pub components: BTreeMap<ComponentId, Digest>,
+    /// How many replicas of each serve there, as far as a keeper started them.
+    pub replicas: BTreeMap<ComponentId, u32>,
     /// The fences of those that it serves under a lease.
     pub fences: BTreeMap<ComponentId, u64>,
     /// Its labels.
@@ -45,6 +47,7 @@ impl Peer {
         Self {
             origin,
             components: BTreeMap::new(),
+            replicas: BTreeMap::new(),
             fences: BTreeMap::new(),
             labels: BTreeMap::new(),
             versions: Versions::OURS,
@@ -78,6 +81,14 @@ impl Peers {
     pub(crate) fn fenced(&self, component: &ComponentId) -> (&[Origin], u64) {
         let hosts = self.serving.get(component);
         hosts.map_or((&[], 0), |hosts| (&hosts.origins, hosts.fence))
+    }
+
+    /// How many replicas of `component` serve: one on a host where no keeper started it.
+    pub fn replicas(&self, component: &ComponentId) -> u32 {
+        let hosts = self.serving(component).iter();
+        let peers = hosts.filter_map(|origin| self.hosts.get(&origin.host));
+        let replicas = peers.map(|peer| peer.replicas.get(component).copied().unwrap_or(1));
+        replicas.fold(0, u32::saturating_add)
     }
 
     /// The digest of the types that some host serves `component` with.
@@ -172,8 +183,17 @@ impl Presence {
         self.heard.insert(from.host.clone(), (now, interval));
         let fenced = beat.components.iter().filter(|served| served.fence > 0);
         let fences = fenced.map(|served| (served.id.clone(), served.fence));
+        let kept = beat
+            .components
+            .iter()
+            .filter(|served| !served.tallies.is_empty());
+        let replicas = kept.map(|served| {
+            let serving = served.tallies.iter().map(|tally| tally.serving);
+            (served.id.clone(), serving.fold(0, u32::saturating_add))
+        });
         let peer = Peer {
             origin: from.clone(),
+            replicas: replicas.collect(),
             fences: fences.collect(),
             components: beat
                 .components
@@ -435,6 +455,24 @@ mod tests {
             p.beat(&origin("a", 1), beat(&["x"]), later),
             Change::Joined(origin("a", 1))
         );
+    }
+
+    #[test]
+    fn replicas_are_counted_and_not_hosts() {
+        let (mut p, now) = (Presence::default(), Instant::now());
+        let id = ComponentId::new("x").expect("valid");
+        p.beat(&origin("by-hand", 1), beat(&["x"]), now);
+        let mut kept = beat(&["x"]);
+        let tally = |generation, serving| crate::wire::Tally {
+            generation,
+            serving,
+            kept: serving,
+        };
+        kept.components[0].tallies = vec![tally(1, 2), tally(2, 3)];
+        p.beat(&origin("kept", 1), kept, now);
+        assert_eq!(p.snapshot().replicas(&id), 6);
+        p.lost(&origin("kept", 1));
+        assert_eq!(p.snapshot().replicas(&id), 1);
     }
 
     #[test]

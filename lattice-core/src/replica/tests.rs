@@ -662,3 +662,14 @@ proptest! {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_closes_right_after_a_change_is_closed_with_it() {
+    let script = Script::new();
+    let (a, b) = (link("a", "x"), link("b", "x"));
+    let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
+    script.say(WatchEvent::Put(script.entry(&b, 2, 0)));
+    drop(script);
+    until(&replica, |health| health.state == ReplicaState::Closed).await;
+    assert!(grants(&replica, &a) && grants(&replica, &b));
+}

@@ -46,7 +46,7 @@ pub use key::{KeyKind, StoreKey};
 pub use memory::MemoryStore;
 
 use bytes::Bytes;
-use futures_util::{Stream, future::BoxFuture};
+use futures_util::{Stream, StreamExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -195,13 +195,13 @@ pub enum WatchEvent {
     Lost,
 }
 
-/// A stream of [`WatchEvent`]s. Dropping it ends the watch. It ends only when the store is closed.
+/// A stream of [`WatchEvent`]s. Dropping it ends the watch. It ends only when the store is closed, and then for good.
 pub struct Watch(Pin<Box<dyn Stream<Item = WatchEvent> + Send>>);
 
 impl Watch {
     /// For implementations of [`Store`].
     pub fn new(events: impl Stream<Item = WatchEvent> + Send + 'static) -> Self {
-        Self(Box::pin(events))
+        Self(Box::pin(events.fuse()))
     }
 }
 

@@ -154,9 +154,9 @@ fn app(name: Option<&AppName>) -> String {
     name.map(AppName::to_string).unwrap_or_default()
 }
 
-/// How many hosts serve it now.
+/// How many replicas serve now.
 fn served(lattice: &Lattice, id: &ComponentId) -> String {
-    lattice.peers().serving(id).len().to_string()
+    lattice.peers().replicas(id).to_string()
 }
 
 fn wanted(placement: &Placement) -> String {
