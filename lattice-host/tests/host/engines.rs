@@ -80,12 +80,17 @@ async fn a_full_pool_answers_overloaded() {
             .actor("mischief", actor("mischief")),
     )
     .await;
-    let sleeping = {
-        let sleep = lattice
-            .component("mischief")
-            .call::<()>(ACTS, "sleep-ms", (60_000_u32,));
-        tokio::spawn(sleep.timeout(Duration::from_secs(2)).into_future())
-    };
+    let mischief = lattice.component("mischief");
+    let sleeping = tokio::spawn(async move {
+        loop {
+            let sleep = mischief.call::<()>(ACTS, "sleep-ms", (60_000_u32,));
+            match sleep.timeout(Duration::from_secs(2)).await {
+                // One of the others is in the only instance at this moment.
+                Err(CallError::Overloaded { .. }) => tokio::task::yield_now().await,
+                ended => return ended,
+            }
+        }
+    });
     let overloaded = async {
         loop {
             match act::<u32>(&lattice, "count", ()).await {
