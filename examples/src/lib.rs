@@ -15,5 +15,10 @@ mod visitor {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
 }
 
+/// The Rust of the README is compiled as it stands (but for the actor's, which is `guests/greeter`, shortened).
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub use report::Report;
 pub use visitor::example::hello::desk;
