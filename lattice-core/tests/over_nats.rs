@@ -13,10 +13,12 @@ use lattice_core::{
     node::{NodeOptions, ServeLimits, Serving},
 };
 use std::{
-    sync::{Arc, atomic::Ordering},
+    io,
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 use support::*;
+use tracing_subscriber::fmt::MakeWriter;
 
 fn key() -> LatticeKey {
     LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
@@ -31,6 +33,34 @@ async fn join(url: &str, name: &str) -> Lattice {
 
 async fn server() -> nats::NatsServer {
     nats::NatsConfig::default().jetstream().start().await
+}
+
+/// What is logged while a test listens.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("not poisoned")).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }
 
 async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, Serving) {
@@ -165,10 +195,39 @@ async fn a_bus_without_a_key_has_to_be_trusted_by_word() {
         matches!(refused, Err(ConnectError::NoKey { .. })),
         "{refused:?}"
     );
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _while_it_lives = tracing::subscriber::set_default(subscriber);
     Lattice::connect(&server.url(), "prod")
         .trust_bus()
         .await
         .expect("trusted by word");
+    let said = log.text();
+    let warned = said.lines().any(|line| {
+        line.contains("WARN") && line.contains("no key") && line.contains("lattice=prod")
+    });
+    assert!(warned, "{said}");
+}
+
+#[tokio::test]
+async fn of_several_servers_the_one_that_answers_is_taken() {
+    let server = server().await;
+    // Nobody listens on the first one's port.
+    let servers = format!("nats://127.0.0.1:1, {}", server.url());
+    let (here, there) = (
+        join(&servers, "prod").await,
+        join(&server.url(), "prod").await,
+    );
+    let (_api, _serving) = serve_callee(&there).await;
+    let answer: String = here
+        .component("callee")
+        .call(API, "echo", ("hi",))
+        .await
+        .expect("answered");
+    assert_eq!(answer, "hi");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use lattice_core::{
         conformance::{Plug, Rig, conformance},
         fault::FaultBus,
         memory::{MemoryBus, MemoryNetwork},
+        nats::NatsBus,
     },
     nats::{NatsConnection, NatsOptions},
 };
@@ -80,7 +81,7 @@ async fn a_fault_bus_without_faults_keeps_the_contract() {
     conformance(async || memory(|bus| Arc::new(FaultBus::new(Arc::new(bus), 1)))).await;
 }
 
-async fn over_nats() {
+async fn over_nats(wrap: impl Fn(NatsBus) -> Arc<dyn Bus>) {
     let server = NatsConfig::default().jetstream().start().await;
     let url = server.url();
     let server = Arc::new(Mutex::new(server));
@@ -88,8 +89,8 @@ async fn over_nats() {
         let connect = || async { NatsOptions::new(&url).connect().await.expect("connects") };
         let (one, two) = (connect().await, connect().await);
         Rig {
-            one: Arc::new(one.bus()),
-            two: Arc::new(two.bus()),
+            one: wrap(one.bus()),
+            two: wrap(two.bus()),
             plug: Box::new(NatsPlug {
                 server: server.clone(),
                 one,
@@ -101,10 +102,15 @@ async fn over_nats() {
 
 #[tokio::test]
 async fn nats_keeps_the_contract() {
-    over_nats().await;
+    over_nats(|bus| Arc::new(bus)).await;
+}
+
+#[tokio::test]
+async fn a_fault_bus_without_faults_keeps_it_over_nats_too() {
+    over_nats(|bus| Arc::new(FaultBus::new(Arc::new(bus), 1))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nats_keeps_the_contract_on_two_threads() {
-    over_nats().await;
+    over_nats(|bus| Arc::new(bus)).await;
 }

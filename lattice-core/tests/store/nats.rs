@@ -8,6 +8,7 @@ use lattice_core::{
     nats::{NatsConnection, NatsOptions},
     store::{
         Expect, MAX_VALUE, Op, Store, StoreKey, WatchEvent, conformance,
+        fault::FaultStore,
         nats::{NatsStore, NatsStoreOptions},
     },
 };
@@ -50,6 +51,19 @@ async fn keeps_the_contract() {
         let name = format!("l{}", names.fetch_add(1, Ordering::Relaxed));
         let one = open(&server.url(), &name).await;
         let two = open(&server.url(), &name).await;
+        (Arc::new(one) as _, Arc::new(two) as _)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fault_store_without_faults_keeps_it_too() {
+    let server = NatsConfig::default().jetstream().start().await;
+    let names = AtomicU64::new(0);
+    conformance::run(async || {
+        let name = format!("l{}", names.fetch_add(1, Ordering::Relaxed));
+        let one = open(&server.url(), &name).await;
+        let two = FaultStore::new(Arc::new(open(&server.url(), &name).await), 1);
         (Arc::new(one) as _, Arc::new(two) as _)
     })
     .await;
