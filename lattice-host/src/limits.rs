@@ -76,7 +76,8 @@ pub struct Limits {
     pub concurrent: NonZeroUsize,
     /// Calls that may wait for one of those to end; 1,024 by default. One more is answered `Overloaded`.
     pub queued: usize,
-    /// Largest encoded result of a call, and the most that the guest may hand to the host at once; 16 MiB by default.
+    /// Largest encoded result of a call, and the most that the guest may hand to the host at once, as arguments of a call
+    /// that it makes; 16 MiB by default. More is `TooLarge`.
     pub result: ByteSize,
     /// Elements of all tables of one instance together; 20,000 by default: large programs in debug builds need 10,000.
     pub table_elements: usize,
@@ -153,6 +154,18 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_is_limited_from_the_start() {
+        let limits = Limits::default();
+        assert_eq!(limits.memory, ByteSize::mib(64));
+        assert_eq!(limits.cpu, Some(Duration::from_secs(1)));
+        assert_eq!(limits.wall, Some(Duration::from_secs(30)));
+        assert_eq!((limits.concurrent.get(), limits.queued), (256, 1_024));
+        assert_eq!(limits.result, ByteSize::mib(16));
+        assert_eq!(limits.table_elements, 20_000);
+        assert_eq!(limits.outgoing.get(), 1_024);
+    }
 
     #[test]
     fn sizes_read_as_people_write_them() {

@@ -7,7 +7,7 @@ use super::{Job, Prepared, Runtime, RuntimeError, leases::Guard, short};
 use crate::{
     name::ComponentId,
     node::{Inner, Over, Serving},
-    place::plan::{Event, Generation, ReplicaId},
+    place::plan::{Event, Generation, ReplicaId, START_WITHIN},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,12 +19,9 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a component may take to come up: its image may have to be fetched and compiled.
-const START_WITHIN: Duration = Duration::from_mins(5);
-
 type Name = (ComponentId, Generation);
 /// What follows, and why a component did not come up: nothing when it did.
-pub(super) type Outcome = (Vec<Event>, Option<(ComponentId, Option<String>)>);
+pub(super) type Outcome = (Vec<Event>, Option<(Name, Option<String>)>);
 
 /// Everything that runs, or is about to.
 pub(super) struct Stage {
@@ -189,7 +186,7 @@ impl Stage {
                         let serves = act.replicas.iter().copied().map(Event::Serves);
                         let serves = serves.collect();
                         self.reinstate(&name.0);
-                        (serves, Some((name.0, None)))
+                        (serves, Some((name, None)))
                     }
                     Err(error) => self.did_not_start(name, &error),
                 }
@@ -205,7 +202,7 @@ impl Stage {
             self.replicas.remove(replica);
         }
         let failed = replicas.into_iter().map(Event::Failed).collect();
-        (failed, Some((name.0, Some(error.to_string()))))
+        (failed, Some((name, Some(error.to_string()))))
     }
 
     /// Whether nothing runs and nothing is under way.

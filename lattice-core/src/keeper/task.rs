@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     bus::BusState,
+    constellation::cut,
     desired::{Body, Desired},
     lattice::Heard,
     name::{ComponentId, HostId},
@@ -63,7 +64,8 @@ pub(super) struct Task {
     desired: Arc<Desired>,
     jobs: Jobs,
     duties: HashMap<HostId, Duty>,
-    reasons: BTreeMap<ComponentId, String>,
+    /// Why a component did not come up the last time, and which generation that was.
+    reasons: BTreeMap<ComponentId, (Generation, String)>,
     publish: Publish,
     leaving: Option<oneshot::Sender<()>>,
     /// What this host writes down in the store.
@@ -136,8 +138,8 @@ impl Task {
                 Some(event) = self.events.recv() => self.handle(event),
                 done = self.stage.next() => {
                     let (events, about) = self.stage.take(done);
-                    if let Some((component, reason)) = about {
-                        self.note(component, reason);
+                    if let Some((name, reason)) = about {
+                        self.note(name, reason);
                     }
                     for event in events {
                         self.handle(event);
@@ -338,7 +340,9 @@ impl Task {
         }
         let mut spec = actor.spec.clone();
         spec.rejected = Some(generation);
-        spec.rejected_because = self.reasons.get(component).cloned();
+        let reason = self.reasons.get(component);
+        let reason = reason.filter(|(of, _)| *of == generation);
+        spec.rejected_because = reason.map(|(_, reason)| reason.clone());
         let records = self.node.connection().records.clone();
         let key = StoreKey::actor(component);
         let number = self
@@ -364,9 +368,9 @@ impl Task {
         });
     }
 
-    fn note(&mut self, component: ComponentId, reason: Option<String>) {
+    fn note(&mut self, (component, generation): (ComponentId, Generation), reason: Option<String>) {
         match reason {
-            Some(reason) => drop(self.reasons.insert(component, reason)),
+            Some(reason) => drop(self.reasons.insert(component, (generation, cut(reason)))),
             None => drop(self.reasons.remove(&component)),
         }
     }
@@ -389,7 +393,7 @@ impl Task {
         let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
             let kept = Kept {
                 status: status.clone(),
-                reason: self.reasons.get(id).cloned(),
+                reason: self.reasons.get(id).map(|(_, reason)| reason.clone()),
             };
             (id.clone(), kept)
         };

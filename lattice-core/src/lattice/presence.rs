@@ -31,6 +31,8 @@ const CHANGES: usize = 1_024;
 const SPARE: usize = 64;
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(250);
+/// Whoever has not looked for this long was stopped, or the machine was.
+const STOPPED: Duration = Duration::from_secs(1);
 
 /// What was heard on the bus, one's own words among it.
 #[derive(Debug, Clone)]
@@ -170,6 +172,7 @@ async fn listen(
     let mut ear = Ear::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
     loop {
         tokio::select! {
             biased;
@@ -190,9 +193,15 @@ async fn listen(
                     ear.take(&state, &auth, message);
                 }
                 ear.tidy(&state.peers.load());
-                // While the bus is down it is we who are deaf.
-                if *bus.borrow() == BusState::Connected {
-                    state.apply(|presence| presence.tick(Instant::now()));
+                // While the bus is down it is we who are deaf, and so it is when we were stopped: what was said meanwhile may
+                // still be on its way through this process.
+                let now = Instant::now();
+                let was_stopped = now.saturating_duration_since(last) > STOPPED;
+                last = now;
+                if was_stopped {
+                    state.presence.lock().unwrap_or_else(PoisonError::into_inner).reconnected(now);
+                } else if *bus.borrow() == BusState::Connected {
+                    state.apply(|presence| presence.tick(now));
                 }
             }
             // Last: of these there may be more than can be read.

@@ -36,20 +36,20 @@ enum Unknown {
 
 /// The epoch of a node that starts now.
 pub(super) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
-    let now = by_the_clock();
+    let mut epoch = by_the_clock();
     let Some(host) = chosen else {
-        return now;
+        return epoch;
     };
-    let known = timeout(PATIENCE, after_the_last(records, host, now)).await;
-    known.map_err(Unknown::from).flatten().unwrap_or_else(|error| {
-        tracing::warn!(%host, %error, "whether this host's clock went back since its last start is not known");
-        now
-    })
+    let noted = timeout(PATIENCE, after_the_last(records, host, &mut epoch)).await;
+    if let Err(error) = noted.map_err(Unknown::from).flatten() {
+        tracing::warn!(%host, %error, "this boot is not noted in the store: if this host's clock goes back, or has since its last start, others take the later boot for the older one until it has caught up");
+    }
+    epoch
 }
 
-/// Higher than the last one, and noted as the last one. It has a deadline from its caller: two hosts with one id may be in each
-/// other's way for a while.
-async fn after_the_last(records: &Records, host: &HostId, now: u64) -> Result<u64, Unknown> {
+/// Raises `epoch` above the last one as soon as that is known, and notes it as the last one. It has a deadline from its caller: two
+/// hosts with one id may be in each other's way for a while.
+async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Result<(), Unknown> {
     let (store, key) = (records.store(), StoreKey::host(host));
     loop {
         let incarnation = store.incarnation().await?;
@@ -66,11 +66,11 @@ async fn after_the_last(records: &Records, host: &HostId, now: u64) -> Result<u6
             }
             None => 0,
         };
-        let epoch = now.max(last.saturating_add(1));
-        let value = records.encode(incarnation, &key, epoch, &())?;
+        *epoch = (*epoch).max(last.saturating_add(1));
+        let value = records.encode(incarnation, &key, *epoch, &())?;
         let put = Op::put(key.clone(), value, expect);
         match store.commit(vec![put]).await {
-            Ok(_) => return Ok(epoch),
+            Ok(_) => return Ok(()),
             Err(CommitError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -158,6 +158,16 @@ mod tests {
         let asked = Instant::now();
         assert!(epoch(&records, Some(&host())).await > 0);
         assert!(asked.elapsed() <= PATIENCE, "{:?}", asked.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_counts_also_when_nothing_can_be_written() {
+        let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
+        let records = Records::new(Arc::new(store.clone()), Auth::trusting());
+        let ahead = by_the_clock() + 3_600_000;
+        at(&records, ahead).await;
+        store.set(StoreFaults::none().losing_answers(1.0));
+        assert!(epoch(&records, Some(&host())).await > ahead);
     }
 
     #[tokio::test]

@@ -72,7 +72,8 @@ struct Hosts {
 }
 
 impl Peers {
-    /// The hosts that serve `component`. Of those that do so under a lease only the one that got it last.
+    /// The hosts that serve `component` and read frames that this one writes. Of those that do so under a lease only the one
+    /// that got it last.
     pub fn serving(&self, component: &ComponentId) -> &[Origin] {
         self.fenced(component).0
     }
@@ -125,7 +126,9 @@ impl Peers {
                         fence,
                     };
                 }
-                if fence == hosts.fence {
+                // One that reads no frame of ours can't be called, though it may well be the one that holds the lease.
+                let is_reachable = peer.versions.common(Versions::OURS).is_some();
+                if fence == hosts.fence && is_reachable {
                     hosts.origins.push(peer.origin.clone());
                 }
             }
@@ -437,6 +440,26 @@ mod tests {
         assert_eq!(serving(&p, "once"), [origin("a", 1)]);
         p.goodbye(&origin("a", 1), now);
         assert_eq!(serving(&p, "once"), [origin("b", 1)]);
+    }
+
+    #[test]
+    fn whoever_reads_no_frame_of_ours_is_not_called() {
+        let (mut p, now) = (Presence::default(), Instant::now());
+        let ours = Versions::OURS.max;
+        let reads = |min, max| Beat {
+            versions: Versions { min, max },
+            ..beat(&["x"])
+        };
+        p.beat(&origin("later", 1), reads(ours + 1, ours + 2), now);
+        assert_eq!(serving(&p, "x"), []);
+        p.beat(&origin("both", 1), reads(ours, ours + 1), now);
+        assert_eq!(serving(&p, "x"), [origin("both", 1)]);
+        assert!(p.snapshot().contains(&origin("later", 1)), "it is there");
+        // The lease is at a host that can't be called: then nobody is, least of all who had it before.
+        let mut holds = reads(ours + 1, ours + 1);
+        holds.components[0].fence = 9;
+        p.beat(&origin("later", 1), holds, now);
+        assert_eq!(serving(&p, "x"), []);
     }
 
     #[test]

@@ -10,14 +10,14 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Which of the store's lives is meant, as the replica counts them. Going back to an earlier state begins another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Life {
+pub(super) struct Life {
     incarnation: Incarnation,
     rewound: u64,
 }
 
 impl Life {
     /// None while the store is not followed.
-    fn of(health: &ReplicaHealth) -> Option<Self> {
+    pub(super) fn of(health: &ReplicaHealth) -> Option<Self> {
         health.state.is_live().then_some(Self {
             incarnation: health.incarnation,
             rewound: health.rewound,

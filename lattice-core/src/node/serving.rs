@@ -1,6 +1,6 @@
 //! Putting a component into service on a node, and following its links.
 
-use super::{Inner, Node, ServeLimits, callee, gates::Gate, served::Served};
+use super::{Inner, Node, ServeLimits, callee, gates::Gate, published::Life, served::Served};
 use crate::{
     bus::BusError,
     link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},
@@ -184,14 +184,15 @@ impl Inner {
         };
         let served = Arc::new(Served::new(component.clone(), service, limits).fenced(fence));
         let connection = &node.connection;
-        connection
-            .types
-            .publish(&component, &served.types)
-            .await
-            .map_err(|source| ServeError::Publish {
+        let publish = async || {
+            let published = connection.types.publish(&component, &served.types).await;
+            published.map_err(|source| ServeError::Publish {
                 component: component.clone(),
                 source,
-            })?;
+            })
+        };
+        let life = Life::of(&connection.replica.health());
+        publish().await?;
         let subject = connection.subjects.serves(&component);
         let questions = connection
             .bus
@@ -223,13 +224,18 @@ impl Inner {
         if node.leaving.load(Ordering::Acquire) {
             served.stop();
         }
+        let serving = Serving {
+            node: node.clone(),
+            served: served.clone(),
+            _discovery: discovery,
+        };
+        // Whoever published everything in a new life of the store may not have seen this one.
+        if Life::of(&connection.replica.health()) != life {
+            publish().await?;
+        }
         node.newly_served.notify_one();
         node.news.notify_one();
-        Ok(Serving {
-            node: node.clone(),
-            served,
-            _discovery: discovery,
-        })
+        Ok(serving)
     }
 
     /// Tells the service of what is new, changed and gone among the links that lead to it.

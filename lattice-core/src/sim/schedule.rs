@@ -142,6 +142,7 @@ const HOUR: u64 = 3_600;
 
 /// At least one host, and not all of them when there are two.
 fn side(random: &mut Random, hosts: usize) -> Vec<Nth> {
+    let hosts = hosts.max(1);
     let first = random.below(hosts as u64) as usize;
     let count = 1 + random.below((hosts as u64 / 2).max(1)) as usize;
     let mut side: Vec<Nth> = (0..count).map(|n| Nth((first + n) % hosts)).collect();

@@ -1,16 +1,23 @@
 //! Bytes that mean nothing, on every subject and in store keys.
 
-use crate::*;
+use crate::{onlooker::Onlooker, *};
 use lattice_core::{
     call::CallError,
+    constellation::Phase,
     store::{Expect, Op, StoreKey},
     types::Digest,
     wire::{
-        Beat, Body as _, Discover, Discovered, Goodbye, Probe, ProbeAck, ReplyEnvelope, Served,
-        Versions,
+        Beat, Body as _, ComponentReport, Discover, Discovered, Goodbye, LogLevel, LogLine, Logs,
+        LogsWanted, Probe, ProbeAck, Pulse, ReplyEnvelope, Report, ReportWanted, Served, Versions,
     },
 };
 use std::{collections::BTreeMap, sync::Once};
+use tokio::time::sleep;
+
+/// Virtual time in which whoever reads a little at a time reads what waits.
+const BREATH: Duration = Duration::from_secs(10);
+/// Frames that come within it.
+const GUST: u64 = 100;
 
 /// Panics in this process: a task that panics is seen by nobody else.
 static PANICS: AtomicU64 = AtomicU64::new(0);
@@ -37,13 +44,17 @@ impl Scene {
             self.subjects.reply(&a.host, a.epoch, 1, 1),
             self.subjects.reply(&b.host, b.epoch, 1, 1),
             self.subjects.beat(),
+            self.subjects.report(),
+            self.subjects.report_wanted(),
+            self.subjects.logs(),
+            self.subjects.logs_wanted(),
             self.subjects.serves(&id("callee")),
             self.subjects.control(&b.host, b.epoch),
         ]
     }
 
     /// Whoever listened before still does, on every subject.
-    async fn all_listen(&self) {
+    async fn all_listen(&self, onlooker: &Onlooker) {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         // Inboxes, discovery, the replies to `a`, the beats.
         for host in [a, b] {
@@ -69,14 +80,17 @@ impl Scene {
         link(&self.two.lattice, "callee", "newcomer").await;
         let caller = self.two.b.caller(id("callee"));
         eventually("a newcomer is called", async || say(&caller).await.is_ok()).await;
+        // Reports and logs, and the requests for them.
+        self.onlookers_hear(onlooker).await;
         assert_eq!(PANICS.load(Ordering::SeqCst), 0);
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn garbage_on_every_subject_harms_nothing() {
     count_panics();
     let scene = Scene::set().await;
+    let onlooker = Onlooker::of(&scene).await;
     let mut tap = scene.tap(scene.inbox_of_b()).await;
     assert_eq!(scene.two.say().await, Ok(text("x")));
     let (_, real) = next(&mut tap).await;
@@ -95,7 +109,7 @@ async fn garbage_on_every_subject_harms_nothing() {
     }
     scene.still_works().await;
     assert_eq!(scene.two.api.calls.load(Ordering::SeqCst), 2);
-    scene.all_listen().await;
+    scene.all_listen(&onlooker).await;
 }
 
 /// One good envelope of each kind, none of which speaks of the hosts or the link of the scene.
@@ -136,6 +150,17 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         component: id("callee"),
     };
     let operator = call_envelope(Source::Operator);
+    let pulse = Pulse {
+        of_ms: beat.sent_ms,
+        interval_ms: 1_000,
+        incarnation: Incarnation(1),
+        revision: Revision(2),
+    };
+    let wanted = LogsWanted {
+        component: None,
+        lease_ms: 1_000,
+        recent: 3,
+    };
     vec![
         (Kind::Call, encode(&|buf| operator.encode_into(buf))),
         (Kind::Call, encode(&|buf| traced.encode_into(buf))),
@@ -150,14 +175,67 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         ),
         (Kind::Discover, discover.encode().expect("encodes")),
         (Kind::Discovered, discovered.encode().expect("encodes")),
+        (Kind::Pulse, pulse.encode().expect("encodes")),
+        (Kind::Report, report().encode().expect("encodes")),
+        (
+            Kind::ReportWanted,
+            ReportWanted {}.encode().expect("encodes"),
+        ),
+        (Kind::Logs, logs().encode().expect("encodes")),
+        (Kind::LogsWanted, wanted.encode().expect("encodes")),
     ]
 }
 
+fn report() -> Report {
+    let component = ComponentReport {
+        id: id("elsewhere"),
+        phase: Phase::CrashLooping { failures: 4 },
+        generation: Some(2),
+        reason: Some("no memory".to_owned()),
+        calls: 7,
+        errors: 1,
+        latency: None,
+    };
+    Report {
+        interval_ms: 5_000,
+        uptime_ms: 60_000,
+        in_flight: 3,
+        memory: Some(1 << 20),
+        incarnation: Incarnation(1),
+        revision: Revision(1),
+        follows_store: true,
+        left_out: 0,
+        components: vec![component],
+    }
+}
+
+fn logs() -> Logs {
+    let line = LogLine {
+        number: 7,
+        said_ms: 1,
+        component: id("elsewhere"),
+        level: LogLevel::Warn,
+        text: "it is late".to_owned(),
+    };
+    Logs {
+        dropped: 3,
+        lines: vec![line],
+    }
+}
+
 impl Scene {
-    /// A frame of `kind` from one of many strangers with these envelopes, made with the lattice's own key.
-    fn sealed(&self, dice: &mut Dice, number: u64, kind: Kind, envelopes: &[Vec<u8>]) -> Bytes {
+    /// A frame of `kind` from one of many strangers with these envelopes, made with the lattice's own key, for everyone, one
+    /// of the hosts, or `reader`.
+    fn sealed(
+        &self,
+        reader: &Origin,
+        dice: &mut Dice,
+        number: u64,
+        kind: Kind,
+        envelopes: &[Vec<u8>],
+    ) -> Bytes {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
-        let to = [None, Some(a), Some(b)][dice.below(3)].cloned();
+        let to = [None, Some(a), Some(b), Some(reader)][dice.below(4)].cloned();
         let lane = Lane::ALL[dice.below(2)];
         let from = Origin::new(host_id(&format!("stranger-{}", number % 100)), 7);
         let mut writer = FrameWriter::new(from, to, kind, lane);
@@ -171,12 +249,13 @@ impl Scene {
 }
 
 /// A key holder with a bug: what comes of it is authentic, and garbage.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn authentic_garbage_on_every_subject_harms_nothing() {
     count_panics();
     for seed in 0..6 {
         let _seed = Seed(seed);
         let (scene, mut dice) = (Scene::set().await, Dice(seed));
+        let onlooker = Onlooker::of(&scene).await;
         let good = envelopes();
         for number in 1..=2_000 {
             let (kind, envelope) = &good[dice.below(good.len())];
@@ -191,33 +270,40 @@ async fn authentic_garbage_on_every_subject_harms_nothing() {
                     _ => dice.spoiled(envelope),
                 })
                 .collect();
-            let bytes = scene.sealed(&mut dice, number, kind, &envelopes);
+            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, kind, &envelopes);
             let subjects = scene.subjects();
             let to = subjects[dice.below(subjects.len())].clone();
             scene.send(to, bytes).await;
+            if number % GUST == 0 {
+                sleep(BREATH).await;
+            }
         }
-        scene.all_listen().await;
+        scene.all_listen(&onlooker).await;
     }
 }
 
 /// Where nobody has a key every bit counts: heads, names and lengths are not what they seem.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn spoiled_frames_without_a_key_harm_nothing() {
     count_panics();
     for seed in 0..6 {
         let _seed = Seed(seed);
         let (scene, mut dice) = (Scene::trusting().await, Dice(seed));
+        let onlooker = Onlooker::of(&scene).await;
         let good = envelopes();
         for number in 1..=2_000 {
             let (kind, envelope) = &good[dice.below(good.len())];
             let envelopes = vec![envelope.to_vec(); 1 + dice.below(3)];
-            let bytes = scene.sealed(&mut dice, number, *kind, &envelopes);
+            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, *kind, &envelopes);
             let bytes = dice.spoiled(&bytes);
             let subjects = scene.subjects();
             let to = subjects[dice.below(subjects.len())].clone();
             scene.send(to, bytes.into()).await;
+            if number % GUST == 0 {
+                sleep(BREATH).await;
+            }
         }
-        scene.all_listen().await;
+        scene.all_listen(&onlooker).await;
     }
 }
 

@@ -1,7 +1,9 @@
 //! What an attacker on the bus, a broken peer and a broken store can do: nothing but be refused.
 
 mod forged;
+mod formats;
 mod garbage;
+mod onlooker;
 mod replayed;
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]

@@ -100,6 +100,38 @@ async fn a_start_that_an_update_overtakes_changes_nothing_when_it_would_be_done(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_takes_minutes_to_fetch_comes_up_at_the_first_try() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<1>().await;
+    mesh.apply(&greeter("large:1", 1)).await;
+    sleep(Duration::from_secs(235)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    assert_eq!(mesh.record.all().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_is_taken_back_for_its_own_reason_and_not_for_that_of_another() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<1>().await;
+    let because = |part: &'static str| {
+        let desired = mesh.lattice.desired();
+        let actor = desired.actors.values().next();
+        let because = actor.and_then(|actor| actor.spec.rejected_because.clone());
+        because.is_some_and(|because| because.contains(part))
+    };
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    mesh.apply(&greeter("broken:2", 1)).await;
+    mesh.until("it is rejected", || because("mend it")).await;
+    mesh.apply(&greeter("endless:3", 1)).await;
+    sleep(Duration::from_mins(15)).await;
+    mesh.until("it is rejected too", || because("did not come up within"))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_update_that_does_not_come_up_is_taken_back() {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<2>().await;

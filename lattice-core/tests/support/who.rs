@@ -56,7 +56,12 @@ impl Runtime for Fake {
             };
             self.record.note(format!("{} starts {image}", self.host));
             // As long as a small component takes to compile, or a large one to be fetched.
-            let takes = if image.contains("slow") { 30_000 } else { 50 };
+            let takes = match &image {
+                slow if slow.contains("slow") => 30_000,
+                large if large.contains("large") => 240_000,
+                endless if endless.contains("endless") => u64::MAX / 2,
+                _ => 50,
+            };
             sleep(Duration::from_millis(takes)).await;
             if image.contains("broken") {
                 return Err(RuntimeError::new("it is broken; mend it"));

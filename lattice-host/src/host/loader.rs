@@ -78,3 +78,39 @@ pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
         .queued(limits.queued)
         .result(limits.result.as_usize())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{actor::Code, host::Host};
+    use lattice_core::Lattice;
+
+    /// The code of an actor that has so much text in it.
+    async fn code(host: &Host, text: &str) -> Arc<Code> {
+        let text = format!("(component {text})");
+        let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+        let id = ComponentId::new("actor").expect("an id");
+        let loaded = host.0.loader.load(id, actor).await.expect("it loads");
+        loaded.actor.code
+    }
+
+    #[tokio::test]
+    async fn hosts_of_one_process_share_an_engine_and_its_code() {
+        let lattice = Lattice::in_memory("test").await.expect("a lattice");
+        let started = async || {
+            let host = Host::builder(&lattice).without_placement();
+            host.start().await.expect("it starts")
+        };
+        let (one, two) = (started().await, started().await);
+        let engine = |code: &Code| code.pre.engine().clone();
+        let first = code(&one, "").await;
+        assert!(Arc::ptr_eq(&first, &code(&two, "").await));
+        let other = code(&two, "(component)").await;
+        assert!(!Arc::ptr_eq(&first, &other), "code of another actor");
+        assert!(wasmtime::Engine::same(&engine(&first), &engine(&other)));
+        let apart = Engine::builder().without_cache().build();
+        let apart = Host::builder(&lattice).engine(apart.expect("an engine"));
+        let apart = code(&apart.start().await.expect("it starts"), "").await;
+        assert!(!wasmtime::Engine::same(&engine(&first), &engine(&apart)));
+    }
+}

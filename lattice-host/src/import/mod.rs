@@ -10,10 +10,10 @@ use crate::{
 };
 use bytes::Bytes;
 use lattice_core::{
-    call::{CallError, FunctionRef},
+    call::{CallError, FunctionRef, Part},
     name::{FunctionName, InterfaceName},
 };
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
 
 /// An imported function of an interface that the host knows nothing about but its types.
@@ -62,6 +62,18 @@ impl ImportHandler<Guest> for RemoteFunction {
             Asyncness::Async => Box::pin(nested_import(answer)),
         }
     }
+
+    fn too_large(&self, store: StoreContextMut<'_, Guest>) -> Reply {
+        let error = CallError::TooLarge {
+            what: Part::Arguments,
+            limit: store.data().actor.limits.result.as_u64(),
+        };
+        Box::pin(ready(failed(
+            error,
+            &self.function,
+            self.failure.as_deref(),
+        )))
+    }
 }
 
 async fn answer(
@@ -74,10 +86,18 @@ async fn answer(
         Ok(outgoing) => outgoing.call(&function, arguments).await,
         Err(error) => Err(error),
     };
-    match (result, failure) {
-        (Ok(result), _) => Ok(result),
-        (Err(error), Some(failure)) => Ok(failure.encode(&error)),
-        (Err(error), None) => Err(Error::new(CallFailed {
+    result.or_else(|error| failed(error, &function, failure.as_deref()))
+}
+
+/// The result that says so, or a trap.
+fn failed(
+    error: CallError,
+    function: &FunctionRef,
+    failure: Option<&FailureValue>,
+) -> wasmtime::Result<Bytes> {
+    match failure {
+        Some(failure) => Ok(failure.encode(&error)),
+        None => Err(Error::new(CallFailed {
             interface: function.interface().clone(),
             function: function.function().clone(),
             error,

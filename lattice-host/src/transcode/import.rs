@@ -1,5 +1,6 @@
 //! Imports of a guest, served from wire bytes.
 
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use wasmtime::component::{Accessor, LinkerInstance};
 use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 
 use super::plan::{Asyncness, FunctionPlan};
-use super::raw::{FlatParams, FlatResult};
+use super::raw::{FlatParams, FlatResult, LiftError};
 use super::wire::ValueError;
 
 /// What an import answers: the wire bytes of its result, or an error that traps the guest.
@@ -20,6 +21,11 @@ pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
     /// taken from it at once; the reply may come later. A reply that is ready when first polled costs no switch of
     /// stacks and no task.
     fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> Reply;
+
+    /// Answers a call whose arguments are over the size limit, and gone. By default it is a trap.
+    fn too_large(&self, _: StoreContextMut<'_, T>) -> Reply {
+        Box::pin(ready(Err(Error::new(LiftError::TooLarge))))
+    }
 }
 
 impl<T, F> ImportHandler<T> for F
@@ -82,7 +88,7 @@ fn link<T: Send + 'static, const P: usize, const R: usize>(
         Asyncness::Sync => linker.func_wrap_async(
             name.name(),
             move |store: StoreContextMut<'_, T>, params: FlatParams<P>| {
-                let reply = handler.call(store, params.0);
+                let reply = serve(&*handler, store, params.0);
                 Box::new(answer::<R>(Arc::clone(&plan), reply))
             },
         ),
@@ -90,10 +96,21 @@ fn link<T: Send + 'static, const P: usize, const R: usize>(
             name.name(),
             move |accessor: &Accessor<T>, params: FlatParams<P>| {
                 let reply =
-                    accessor.with(|mut store| handler.call(store.as_context_mut(), params.0));
+                    accessor.with(|mut store| serve(&*handler, store.as_context_mut(), params.0));
                 Box::pin(answer::<R>(Arc::clone(&plan), reply))
             },
         ),
+    }
+}
+
+fn serve<T>(
+    handler: &dyn ImportHandler<T>,
+    store: StoreContextMut<'_, T>,
+    arguments: Option<Vec<u8>>,
+) -> Reply {
+    match arguments {
+        Some(arguments) => handler.call(store, arguments),
+        None => handler.too_large(store),
     }
 }
 

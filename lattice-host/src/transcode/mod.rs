@@ -14,7 +14,8 @@
 //!
 //! * Wire bytes that are no value of the type: [`ValueError`](wire::ValueError) before any guest sees them.
 //! * A guest that passes an invalid value, or too much of it: [`LiftError`], a trap in that guest. Find it in a
-//!   `wasmtime::Error` with `downcast_ref`. The limit on what one call lifts is the store's hostcall fuel
+//!   `wasmtime::Error` with `downcast_ref`. Of too large arguments the import is told first, which may answer with a value
+//!   instead. The limit on what one call lifts is the store's hostcall fuel
 //!   (`Store::set_hostcall_fuel`), counted here in wire bytes.
 //! * A handler that answers garbage: [`ImportError`](import::ImportError), a trap in the guest that called, naming the import.
 //!

@@ -3,10 +3,12 @@
 use crate::support::*;
 use bytes::Bytes;
 use lattice_core::{
-    call::{CallError, Ran},
+    call::{CallError, Context, Ran},
+    name::ComponentId,
     serve::Answer,
+    wire::{Source, TraceContext},
 };
-use lattice_host::Host;
+use lattice_host::{Host, Instances};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -103,40 +105,62 @@ async fn a_chain_that_is_too_long_ends() {
     assert_eq!((kind, ran), (9, 0), "{message}");
 }
 
-#[tokio::test]
-async fn a_nested_call_inherits_deadline_hops_and_source() {
-    let lattice = lattice().await;
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sees = seen.clone();
-    let provider = Native::peer(move |request| {
-        let told = (
-            request.context.left(),
-            request.context.hops,
-            format!("{:?}", request.source),
+/// Of each call, what its provider was told: the time left, the hops, who called and the trace.
+type Told = (Duration, u8, Source, Option<TraceContext>);
+
+fn telling(told: &Arc<Mutex<Vec<Told>>>) -> Native {
+    let told = told.clone();
+    Native::peer(move |request| {
+        let context = request.context;
+        let this = (
+            context.left(),
+            context.hops,
+            request.source.clone(),
+            context.trace,
         );
-        sees.lock().expect("no panic").push(told);
+        told.lock().expect("no panic").push(this);
         echoing(request)
-    });
-    let host = Host::builder(&lattice)
-        .actor("mischief", actor("mischief"))
-        .provider("peer", provider.serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
-    for function in ["call-out", "call-async"] {
-        let call = lattice
-            .component("mischief")
-            .call(ACTS, function, (Bytes::new(),));
-        let _: Result<Bytes, RpcError> = call
-            .timeout(Duration::from_secs(20))
-            .await
-            .expect("answered");
-        let (left, hops, source) = seen.lock().expect("no panic").pop().expect("it was called");
-        assert!(
-            left <= Duration::from_secs(20) && left > Duration::from_secs(2),
-            "{function}: {left:?}"
-        );
-        assert_eq!(hops, 1, "{function}");
-        assert!(source.contains("mischief"), "{source}");
+    })
+}
+
+#[tokio::test]
+async fn a_nested_call_inherits_deadline_hops_source_and_trace() {
+    let trace = TraceContext {
+        trace_id: *b"a trace of sixty",
+        span_id: *b"its span",
+        flags: 1,
+    };
+    let mischief = || Source::Component(ComponentId::new("mischief").expect("an id"));
+    for instances in [Instances::Fresh, Instances::warm()] {
+        for (same, trace) in [(true, None), (true, Some(trace)), (false, Some(trace))] {
+            let (here, there) = two_programs().await;
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let _mischief = host_of(&here, "mischief", |actor| actor.instances(instances)).await;
+            let home = if same { &here } else { &there };
+            let peer = Host::builder(home).provider("peer", telling(&told).serve());
+            let _peer = started(peer).await;
+            served(&here, "peer").await;
+            link(&here, "mischief", PEER, "peer").await;
+            let mut context = Context::new(Duration::from_secs(20));
+            context.trace = trace;
+            for (component, interface, function, hops, source) in [
+                ("peer", PEER, "call", 1, Source::Operator),
+                ("mischief", ACTS, "call-out", 2, mischief()),
+                ("mischief", ACTS, "call-async", 2, mischief()),
+            ] {
+                let at = format!("{component}.{function}, {instances:?}, same host: {same}");
+                let component = here.component(component);
+                let call = component.call(interface, function, (Bytes::new(),));
+                let back: Result<Bytes, RpcError> =
+                    call.on_behalf_of(&context).await.expect("answered");
+                assert_eq!(back, Ok(Bytes::new()), "{at}");
+                let last = told.lock().expect("no panic").pop().expect("it was called");
+                let (left, ..) = last;
+                let seconds = Duration::from_secs(3)..=Duration::from_secs(20);
+                assert!(seconds.contains(&left), "{at}: {left:?}");
+                assert_eq!(last, (left, hops, source, trace), "{at}");
+            }
+        }
     }
 }
 
@@ -209,26 +233,4 @@ async fn arguments_that_are_none_are_refused_before_anything_runs() {
         .await
         .expect_err("no such function");
     assert!(matches!(error, CallError::NotExported { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn every_value_survives_the_way_through_an_actor() {
-    let lattice = lattice().await;
-    let echo = Native::default().function(
-        ECHO,
-        "pair",
-        "func(a: string, b: u64) -> tuple<string, u64>",
-        |request| Answer::Ready(Ok(request.args)),
-    );
-    // Before it is known that the provider has only one of the functions.
-    link(&lattice, "shapes", ECHO, "echo").await;
-    let host = Host::builder(&lattice)
-        .actor("shapes", actor("shapes"))
-        .provider("echo", echo.serve());
-    let _host = started(host).await;
-    let sent = ("grüß dich".to_owned(), u64::MAX);
-    let back: (String, u64) = call(&lattice, "shapes", ECHO, "pair", sent.clone())
-        .await
-        .expect("answered");
-    assert_eq!(back, sent);
 }

@@ -132,18 +132,32 @@ async fn a_result_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn what_a_guest_hands_out_is_limited_too() {
-    let lattice = lattice().await;
-    let limits = Limits::default().result(ByteSize::kib(64));
-    let host = Host::builder(&lattice)
-        .actor("mischief", actor("mischief").limits(limits))
-        .provider("peer", Native::peer(echoing).serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
-    let sent: Result<Result<Bytes, RpcError>, _> =
-        act(&lattice, "call-out", (Bytes::from(vec![1; 100_000]),)).await;
-    let said = reason(sent);
-    assert!(said.contains("over the size limit"), "{said}");
+async fn what_a_guest_hands_out_is_limited_too_and_it_is_told_so() {
+    for instances in [Instances::Fresh, Instances::warm()] {
+        let lattice = lattice().await;
+        let limits = Limits::default().result(ByteSize::kib(64));
+        let mischief = actor("mischief").limits(limits).instances(instances);
+        let host = Host::builder(&lattice)
+            .actor("mischief", mischief)
+            .provider("peer", Native::peer(|_| panic!("it is not called")).serve());
+        let _host = started(host).await;
+        link(&lattice, "mischief", PEER, "peer").await;
+        let large = || (Bytes::from(vec![1; 100_000]),);
+        for function in ["call-out", "call-async"] {
+            let sent: Result<Bytes, RpcError> =
+                act(&lattice, function, large()).await.expect("a value");
+            let (kind, ran, retryable, message) = sent.expect_err("too large");
+            let told = (kind, ran, retryable);
+            assert_eq!(told, (10, 0, false), "{function}, {instances:?}: {message}");
+            assert!(message.contains("limit of 65536 bytes"), "{message}");
+        }
+        // No room in the type to say so.
+        let said = reason(act::<Bytes>(&lattice, "call-out-bare", large()).await);
+        assert!(
+            said.contains("#call-bare` failed") && said.contains("limit of 65536 bytes"),
+            "{said}"
+        );
+    }
 }
 
 /// One runtime thread: a guest that would not let go of it would starve everything here.

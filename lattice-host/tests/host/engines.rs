@@ -3,7 +3,11 @@
 use crate::support::*;
 use lattice_core::call::CallError;
 use lattice_host::{Actor, ByteSize, Engine, EngineBuilder, Host, Limits};
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 async fn works_on(engine: EngineBuilder) {
     let lattice = lattice().await;
@@ -20,23 +24,8 @@ async fn works_on(engine: EngineBuilder) {
 #[tokio::test]
 async fn compiled_code_is_kept_on_disk_and_a_broken_cache_is_done_without() {
     let cache = tempfile::tempdir().expect("a directory");
-    let files = || {
-        let mut found = Vec::new();
-        let mut left = vec![cache.path().to_owned()];
-        while let Some(directory) = left.pop() {
-            for entry in std::fs::read_dir(directory).expect("a directory") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    left.push(path);
-                } else {
-                    found.push(path);
-                }
-            }
-        }
-        found
-    };
     works_on(Engine::builder().cache_in(cache.path())).await;
-    let kept = files();
+    let kept = files(cache.path());
     assert!(!kept.is_empty(), "the code is kept");
     for file in &kept {
         std::fs::write(file, b"garbage").expect("it can be written");
@@ -46,6 +35,58 @@ async fn compiled_code_is_kept_on_disk_and_a_broken_cache_is_done_without() {
     works_on(Engine::builder().cache_in(kept[0].join("below"))).await;
     works_on(Engine::builder().cache_in("relative")).await;
     works_on(Engine::builder().without_cache()).await;
+}
+
+/// All files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let (mut found, mut left) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Proved by what nobody else should do: exchanging the code of two actors.
+#[tokio::test]
+async fn code_on_disk_is_run_by_the_next_engine_and_not_compiled_again() {
+    let cache = tempfile::tempdir().expect("a directory");
+    let answer = async |number: u32| {
+        let text = format!(
+            r#"(component (core module $m (func (export "f") (result i32) (i32.const {number})))
+                (core instance $m (instantiate $m))
+                (func $f (result u32) (canon lift (core func $m "f")))
+                (instance (export "test:cache/it@1.0.0") (export "f" (func $f))))"#
+        );
+        let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+        let engine = Engine::builder().cache_in(cache.path()).build();
+        let lattice = lattice().await;
+        let host = Host::builder(&lattice).engine(engine.expect("an engine"));
+        let _host = started(host.actor("answering", actor)).await;
+        call::<u32>(&lattice, "answering", "test:cache/it@1.0.0", "f", ())
+            .await
+            .expect("answered")
+    };
+    let code = || {
+        let mut code = files(&cache.path().join("modules"));
+        code.retain(|file| file.extension().is_none_or(|kind| kind != "stats"));
+        code
+    };
+    assert_eq!((answer(1).await, answer(2).await), (1, 2));
+    let [one, two] = &code()[..] else {
+        panic!("not a file for each: {:?}", code());
+    };
+    let read = |file| std::fs::read(file).expect("it can be read");
+    let (first, second) = (read(one), read(two));
+    std::fs::write(one, second).expect("it can be written");
+    std::fs::write(two, first).expect("it can be written");
+    assert_eq!((answer(1).await, answer(2).await), (2, 1));
 }
 
 #[tokio::test]
@@ -117,19 +158,4 @@ async fn a_full_pool_answers_overloaded() {
     tokio::time::timeout(PATIENCE, free)
         .await
         .expect("it is free again");
-}
-
-#[tokio::test]
-async fn hosts_of_one_process_share_an_engine_and_its_code() {
-    let engine = Engine::shared().expect("an engine");
-    let lattice = lattice().await;
-    let _one = host_of(&lattice, "mischief", |actor| actor).await;
-    let _two = host_of(&lattice, "mischief", |actor| actor).await;
-    assert_eq!(
-        format!("{engine:?}"),
-        format!("{:?}", Engine::shared().expect("an engine"))
-    );
-    for _ in 0..4 {
-        let _: u32 = act(&lattice, "count", ()).await.expect("answered");
-    }
 }

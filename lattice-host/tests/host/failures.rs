@@ -3,9 +3,15 @@
 use crate::support::*;
 use bytes::Bytes;
 use lattice_core::{call::CallError, serve::Answer};
-use lattice_host::{Host, Limits};
+use lattice_host::{Host, Instances, Limits};
 use serde::Deserialize;
-use std::num::NonZeroUsize;
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 #[derive(Debug, PartialEq, Deserialize)]
 enum Busy {
@@ -65,6 +71,56 @@ async fn a_link_to_what_does_not_run_says_so() {
         .expect("a value");
     let (kind, ran, retryable, message) = failed.expect_err("not served");
     assert_eq!((kind, ran, retryable), (3, 0, true), "{message}");
+}
+
+/// A link may be there before anything is known of its target. Whether the two fit shows when one calls the other.
+#[tokio::test]
+async fn a_target_that_does_not_fit_is_told_to_the_guest_and_never_runs() {
+    let without = vec![("call-bare", "func(body: list<u8>) -> list<u8>".to_owned())];
+    let unlike = vec![
+        ("call", "func(body: string)".to_owned()),
+        // The right one, but for a plain function.
+        (
+            "call-async",
+            format!("func(body: list<u8>) -> result<list<u8>, {RPC_ERROR}>"),
+        ),
+    ];
+    for (exports, expected, says) in [
+        (without, 4, "does not export"),
+        (unlike, 5, "for the caller"),
+    ] {
+        for same in [true, false] {
+            let (here, there) = two_programs().await;
+            let _mischief = host_of(&here, "mischief", |actor| actor).await;
+            link(&here, "mischief", PEER, "peer").await;
+            let ran = Arc::new(AtomicBool::new(false));
+            let mut peer = Native::default();
+            for (name, signature) in &exports {
+                let runs = ran.clone();
+                peer = peer.function(PEER, name, signature, move |request| {
+                    runs.store(true, Ordering::SeqCst);
+                    Answer::Ready(Ok(request.args))
+                });
+            }
+            let home = if same { &here } else { &there };
+            let _peer = started(Host::builder(home).provider("peer", peer.serve())).await;
+            served(&here, "peer").await;
+            for function in ["call-out", "call-async"] {
+                let failed: Result<Bytes, RpcError> = act(&here, function, (Bytes::new(),))
+                    .await
+                    .expect("a value");
+                let (kind, did_run, retryable, message) = failed.expect_err("they do not fit");
+                let told = (kind, did_run, retryable);
+                assert_eq!(
+                    told,
+                    (expected, 0, false),
+                    "{function}, same host: {same}: {message}"
+                );
+                assert!(message.contains(says), "{message}");
+            }
+            assert!(!ran.load(Ordering::SeqCst), "same host: {same}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -140,14 +196,27 @@ async fn calls_that_one_instance_makes_at_once_are_bounded() {
 
 #[tokio::test]
 async fn a_failure_of_a_called_actor_is_a_value_for_its_caller() {
-    let lattice = lattice().await;
-    let trap = r#"(component
-        (core module $m (func (export "f") unreachable))
-        (core instance $m (instantiate $m))
-        (func $f (canon lift (core func $m "f")))
-        (instance (export "a:b/c@1.0.0") (export "f" (func $f))))"#;
-    let trap = lattice_host::Actor::from_bytes(wat::parse_str(trap).expect("valid text"));
-    let _host = started(Host::builder(&lattice).actor("trap", trap)).await;
-    let said = reason(call::<()>(&lattice, "trap", "a:b/c@1.0.0", "f", ()).await);
-    assert!(said.contains("unreachable"), "{said}");
+    for instances in [Instances::Fresh, Instances::warm()] {
+        for same in [true, false] {
+            let (here, there) = two_programs().await;
+            let _mischief = host_of(&here, "mischief", |actor| actor.instances(instances)).await;
+            let home = if same { &here } else { &there };
+            let called = actor("mischief").instances(instances);
+            let _called = started(Host::builder(home).actor("called", called)).await;
+            served(&here, "called").await;
+            link(&here, "mischief", PEER, "called").await;
+            for function in ["call-out", "call-async"] {
+                let at = format!("{function}, {instances:?}, same host: {same}");
+                let call_with =
+                    |body| act::<Result<Bytes, RpcError>>(&here, function, (Bytes::from(body),));
+                let failed = call_with("trap").await.expect("a value");
+                let (kind, ran, retryable, message) = failed.expect_err("it traps");
+                assert_eq!((kind, ran, retryable), (15, 2, false), "{at}: {message}");
+                assert!(message.contains("unreachable"), "{at}: {message}");
+                // Both are as well as before.
+                let fine = call_with("x").await.expect("a value");
+                assert_eq!(fine, Ok(Bytes::from("x")), "{at}");
+            }
+        }
+    }
 }

@@ -2,40 +2,94 @@
 
 use crate::support::*;
 use bytes::Bytes;
-use lattice_core::{call::CallError, link::Link, name::ComponentId};
+use lattice_core::{
+    Lattice,
+    call::{CallError, Ran},
+    link::Link,
+};
 use lattice_host::{Engine, Host, Instances};
 use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
+use tokio::{sync::Semaphore, task::JoinHandle};
 
-#[tokio::test]
-async fn a_host_that_shuts_down_says_goodbye() {
-    let lattice = lattice().await;
-    let host = host_of(&lattice, "mischief", |actor| actor).await;
-    let running = {
-        let lattice = lattice.clone();
-        tokio::spawn(async move { act::<()>(&lattice, "sleep-ms", (200_u32,)).await })
-    };
-    let mischief = ComponentId::new("mischief").expect("an id");
-    tokio::time::timeout(PATIENCE, lattice.served(&mischief))
-        .await
-        .expect("it is served");
-    tokio::task::yield_now().await;
-    assert!(host.shutdown(PATIENCE).await, "everything finished");
-    match running.await.expect("no panic") {
-        // Whichever was first.
-        Ok(())
-        | Err(
-            CallError::Stopping { .. } | CallError::NotServed { .. } | CallError::HostGone { .. },
-        ) => {}
-        Err(other) => panic!("it was cut off: {other:?}"),
+/// A host with a call of another program in it: an actor that waits for a provider.
+struct Busy {
+    other: Lattice,
+    host: Host,
+    call: JoinHandle<Result<Result<Bytes, RpcError>, CallError>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Busy {
+    async fn host() -> Self {
+        let (other, home) = two_programs().await;
+        let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let host = Host::builder(&home)
+            .actor("mischief", actor("mischief"))
+            .provider("peer", gated(&permits, &entered).serve());
+        let host = started(host).await;
+        link(&home, "mischief", PEER, "peer").await;
+        let lattice = other.clone();
+        let args = (Bytes::from("x"),);
+        let call = tokio::spawn(async move { act(&lattice, "call-out", args).await });
+        entered.acquire().await.expect("it stays open").forget();
+        Self {
+            other,
+            host,
+            call,
+            permits,
+        }
     }
-    let error = act::<u32>(&lattice, "count", ())
+
+    fn is_known(&self) -> bool {
+        let peers = self.other.peers();
+        peers.iter().any(|peer| peer.origin.host == *self.host.id())
+    }
+
+    async fn refuses(&self) {
+        let error = act::<u32>(&self.other, "count", ())
+            .await
+            .expect_err("nobody is there");
+        assert!(matches!(error, CallError::NotServed { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_shuts_down_says_goodbye_and_lets_its_calls_finish() {
+    let busy = Busy::host().await;
+    assert!(busy.is_known());
+    let host = busy.host.clone();
+    let mut shutdown = tokio::spawn(async move { host.shutdown(Duration::from_mins(1)).await });
+    // Not long enough to be missed for its silence.
+    tokio::time::timeout(Duration::from_secs(1), &mut shutdown)
         .await
-        .expect_err("nobody is there");
-    assert!(matches!(error, CallError::NotServed { .. }), "{error:?}");
-    assert!(host.components().is_empty());
+        .expect_err("a call is still in it");
+    assert!(!busy.is_known(), "it said goodbye");
+    busy.refuses().await;
+    busy.permits.add_permits(1);
+    assert!(shutdown.await.expect("no panic"), "everything finished");
+    assert!(busy.host.components().is_empty());
+    busy.refuses().await;
+    let back = busy.call.await.expect("no panic").expect("answered");
+    assert_eq!(back, Ok(Bytes::from("x")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_may_not_wait_cuts_its_calls_off() {
+    let busy = Busy::host().await;
+    let drained = busy.host.shutdown(Duration::from_millis(500)).await;
+    assert!(!drained, "a call was still in it");
+    assert!(busy.host.components().is_empty());
+    busy.refuses().await;
+    let error = busy
+        .call
+        .await
+        .expect("no panic")
+        .expect_err("it was cut off");
+    assert!(matches!(error, CallError::HostLost { .. }), "{error:?}");
+    assert_eq!(error.ran(), Ran::Maybe);
 }
 
 #[tokio::test]
@@ -74,7 +128,7 @@ async fn a_host_whose_last_handle_is_dropped_is_gone() {
     let error = act::<u32>(&lattice, "count", ())
         .await
         .expect_err("nobody is there");
-    assert!(!error.ran().eq(&lattice_core::call::Ran::Yes), "{error:?}");
+    assert_ne!(error.ran(), Ran::Yes, "{error:?}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod endings;
 mod engines;
 mod failures;
 mod life;
+mod limits;
 mod links;
 #[path = "../../../lattice-core/tests/support/nats.rs"]
 mod nats;
@@ -15,6 +16,7 @@ mod output;
 mod over_nats;
 mod placed;
 mod published;
+mod shapes;
 mod support;
 mod warm;
 mod wasi;

@@ -5,7 +5,7 @@ use crate::{
     support::*,
 };
 use bytes::Bytes;
-use lattice_core::{Lattice, auth::LatticeKey, link::Link, name::ComponentId};
+use lattice_core::{Lattice, auth::LatticeKey, link::Link};
 use lattice_host::Host;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,13 +20,6 @@ async fn two_connections() -> (NatsServer, Lattice, Lattice) {
     };
     let (one, two) = (connect().await, connect().await);
     (server, one, two)
-}
-
-async fn served(lattice: &Lattice, component: &str) {
-    let id = ComponentId::new(component).expect("an id");
-    timeout(PATIENCE, lattice.served(&id))
-        .await
-        .unwrap_or_else(|_| panic!("nobody serves `{component}`"));
 }
 
 async fn call_out(lattice: &Lattice, function: &str) -> Result<Bytes, RpcError> {

@@ -3,16 +3,19 @@
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
+    bus::memory::MemoryNetwork,
     call::{CallError, Limit, Ran},
     link::Link,
-    name::{FunctionName, InterfaceName},
+    name::{ComponentId, FunctionName, InterfaceName},
     serve::{Answer, Request, Service},
+    store::MemoryStore,
     types::ComponentTypes,
     value::{Decode, Encode, from_bytes, to_bytes},
     wire::FunctionKey,
 };
 use lattice_host::{Actor, Host, HostBuilder};
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 pub(crate) const ACTS: &str = "lattice-test:mischief/acts@0.1.0";
 pub(crate) const PEER: &str = "lattice-test:mischief/peer@0.1.0";
@@ -34,6 +37,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn lattice() -> Lattice {
     Lattice::in_memory("test").await.expect("a lattice")
+}
+
+/// Two connections to one lattice, as two programs have them: between their hosts, calls travel as frames.
+pub(crate) async fn two_programs() -> (Lattice, Lattice) {
+    let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
+    let connect = async || {
+        let bus = Arc::new(network.connect());
+        let lattice = Lattice::on(bus, Arc::new(store.clone()), "test").trust_bus();
+        lattice.await.expect("a lattice")
+    };
+    (connect().await, connect().await)
+}
+
+/// Waits until somebody is known to serve it.
+pub(crate) async fn served(lattice: &Lattice, component: &str) {
+    let id = ComponentId::new(component).expect("an id");
+    tokio::time::timeout(PATIENCE, lattice.served(&id))
+        .await
+        .unwrap_or_else(|_| panic!("nobody serves `{component}`"));
 }
 
 pub(crate) async fn started(builder: HostBuilder) -> Host {
@@ -210,4 +232,17 @@ pub(crate) fn encoded(value: &impl Encode) -> Bytes {
 /// Answers with the body it was sent.
 pub(crate) fn echoing(request: Request) -> Answer {
     Answer::Ready(answer(&body(&request)))
+}
+
+/// A provider whose calls say that they have entered, and wait for a permit each.
+pub(crate) fn gated(permits: &Arc<Semaphore>, entered: &Arc<Semaphore>) -> Native {
+    let (permits, entered) = (permits.clone(), entered.clone());
+    Native::peer(move |request| {
+        let (permits, entered) = (permits.clone(), entered.clone());
+        Answer::Later(Box::pin(async move {
+            entered.add_permits(1);
+            permits.acquire().await.expect("it stays open").forget();
+            answer(&body(&request))
+        }))
+    })
 }

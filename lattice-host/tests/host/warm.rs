@@ -109,19 +109,6 @@ async fn a_warm_instance_that_is_not_used_is_let_go() {
     assert_eq!(count(&lattice).await, 1);
 }
 
-/// A provider whose `peer.call-async` waits for a permit.
-fn gated(permits: &Arc<Semaphore>, entered: &Arc<Semaphore>) -> Native {
-    let (permits, entered) = (permits.clone(), entered.clone());
-    Native::peer(move |request| {
-        let (permits, entered) = (permits.clone(), entered.clone());
-        Answer::Later(Box::pin(async move {
-            entered.add_permits(1);
-            permits.acquire().await.expect("it stays open").forget();
-            answer(&body(&request))
-        }))
-    })
-}
-
 #[tokio::test]
 async fn calls_of_async_functions_overlap_in_one_instance() {
     let lattice = lattice().await;

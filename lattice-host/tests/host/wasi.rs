@@ -58,12 +58,13 @@ async fn clocks_and_random_numbers_work() {
         .expect("it slept");
 }
 
-/// Reads one setting and returns it, or nothing.
+/// `f` reads one setting and returns it, or nothing; `all` returns all of them.
 const CONFIGURED: &str = r#"(component
     (import "wasi:config/store@0.2.0-rc.1" (instance $i
       (type $e' (variant (case "upstream" string) (case "io" string)))
       (export "error" (type $e (eq $e')))
-      (export "get" (func (param "key" string) (result (result (option string) (error $e)))))))
+      (export "get" (func (param "key" string) (result (result (option string) (error $e)))))
+      (export "get-all" (func (result (result (list (tuple string string)) (error $e)))))))
     (core module $libc (memory (export "m") 1) (global $at (mut i32) (i32.const 1024))
       (func (export "r") (param i32 i32 i32 i32) (result i32)
         (local $p i32)
@@ -74,14 +75,23 @@ const CONFIGURED: &str = r#"(component
     (alias core export $libc "m" (core memory $m))
     (alias core export $libc "r" (core func $r))
     (core func $get (canon lower (func $i "get") (memory $m) (realloc $r)))
-    (core module $main (import "" "get" (func $get (param i32 i32 i32)))
+    (core func $get-all (canon lower (func $i "get-all") (memory $m) (realloc $r)))
+    (core module $main
+      (import "" "get" (func $get (param i32 i32 i32)))
+      (import "" "get-all" (func $get-all (param i32)))
       (func (export "f") (param i32 i32) (result i32)
         (call $get (local.get 0) (local.get 1) (i32.const 512))
         ;; Past the tags of `result` and `option` are pointer and length.
-        (i32.const 520)))
-    (core instance $main (instantiate $main (with "" (instance (export "get" (func $get))))))
+        (i32.const 520))
+      (func (export "all") (result i32)
+        (call $get-all (i32.const 512))
+        ;; Past the tag of `result`.
+        (i32.const 516)))
+    (core instance $main (instantiate $main (with "" (instance
+      (export "get" (func $get)) (export "get-all" (func $get-all))))))
     (func $f (param "key" string) (result string) (canon lift (core func $main "f") (memory $m) (realloc $r)))
-    (instance (export "test:config/it@1.0.0") (export "f" (func $f))))"#;
+    (func $all (result (list (tuple string string))) (canon lift (core func $main "all") (memory $m) (realloc $r)))
+    (instance (export "test:config/it@1.0.0") (export "f" (func $f)) (export "all" (func $all))))"#;
 
 #[tokio::test]
 async fn settings_are_read_through_wasi_config() {
@@ -95,6 +105,15 @@ async fn settings_are_read_through_wasi_config() {
             .expect("answered");
         assert_eq!(value, expected, "{key}");
     }
+    let all: Vec<(String, String)> =
+        call(&lattice, "configured", "test:config/it@1.0.0", "all", ())
+            .await
+            .expect("answered");
+    let expected = [("colour", "blue"), ("size", "")];
+    assert_eq!(
+        all,
+        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
 }
 
 /// Asks WASI 0.3 for the time, waits, and asks again; the wait is an `async func`.

@@ -8,6 +8,7 @@ use crate::{
     },
     name::{ComponentId, HostId},
     store::StoreKey,
+    wire::Versions,
 };
 
 impl Inquiry<'_> {
@@ -112,6 +113,13 @@ impl Inquiry<'_> {
         }
     }
 
+    /// What a host reads, when that is no frame of ours.
+    fn foreign_format(&self, host: &HostId) -> Option<Versions> {
+        let (min, max) = self.view.hosts.get(host)?.versions;
+        let reads = Versions { min, max };
+        reads.common(Versions::OURS).is_none().then_some(reads)
+    }
+
     /// Whether a host has not seen how the component was declared last.
     fn is_behind(&self, host: &HostId, component: &ComponentView) -> bool {
         let host = self.view.hosts.get(host);
@@ -129,7 +137,14 @@ impl Inquiry<'_> {
         let (component, host) = (replica.component.clone(), replica.host.clone());
         let reason = replica.reason.clone();
         self.found(match replica.phase {
-            Phase::Serving => return,
+            Phase::Serving => match self.foreign_format(&host) {
+                Some(reads) => Finding::OtherFormat {
+                    component,
+                    host,
+                    reads,
+                },
+                None => return,
+            },
             Phase::Starting => Finding::Starting {
                 component,
                 host,

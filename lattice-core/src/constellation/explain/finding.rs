@@ -7,6 +7,7 @@ use crate::{
     name::{AppName, ComponentId, HostId, WormholeId},
     place::NoHost,
     store::StoreKey,
+    wire::Versions,
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
@@ -205,6 +206,21 @@ pub enum Finding {
         host: HostId,
         /// What else it says.
         reason: Option<String>,
+    },
+    /// A host serves it and reads no frame that this process writes.
+    #[error(
+        "host `{host}` serves `{component}` and can't be called from here: it reads frames of version {min} to {max} and this process writes {ours}; run the same version of Lattice on both",
+        min = reads.min,
+        max = reads.max,
+        ours = Versions::OURS.max,
+    )]
+    OtherFormat {
+        /// The component.
+        component: ComponentId,
+        /// The host.
+        host: HostId,
+        /// What it reads.
+        reads: Versions,
     },
     /// Two hosts have one id.
     #[error(

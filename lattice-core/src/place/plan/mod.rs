@@ -33,6 +33,7 @@ mod tests;
 
 pub use crate::wire::Tally;
 pub use desired::{Run, Snapshot, Wanted};
+pub(crate) use part::START_WITHIN;
 pub use report::{Phase, Status};
 
 use super::{Assignment, Candidate, Duty, Workload, hash, labels, members::Labels, place};

@@ -10,8 +10,10 @@ use crate::name::{ComponentId, HostId};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A replica that has not come up by then has failed.
-const START: Duration = Duration::from_mins(1);
+/// How long a replica may take to come up: its image may have to be fetched and compiled. Whoever starts it ends it then.
+pub(crate) const START_WITHIN: Duration = Duration::from_mins(5);
+/// A replica of which nothing was heard by then has failed.
+const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
 /// A generation that has served so long on this host comes up: it is never rejected from here.
 const PROVEN: Duration = Duration::from_secs(5);
 

@@ -209,7 +209,7 @@ fn a_share_starts_and_a_crash_starts_again_later_each_time() {
 #[test]
 fn what_does_not_come_up_in_time_has_failed() {
     let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
-    assert_eq!(bench.wait(59_999), NOTHING);
+    assert_eq!(bench.wait(304_999), NOTHING);
     assert_eq!(bench.wait(1), ["stop 1"]);
     assert_eq!(bench.wake().1, ["start 2 of 1"]);
     assert_eq!(bench.serves(1), NOTHING, "too late");

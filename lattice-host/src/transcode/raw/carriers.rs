@@ -41,8 +41,8 @@ const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
     flat_count: None,
 };
 
-/// Parameters that a guest passed to an import, as wire bytes.
-pub(crate) struct FlatParams<const N: usize>(pub(crate) Vec<u8>);
+/// Parameters that a guest passed to an import, as wire bytes; `None` when those are over the size limit.
+pub(crate) struct FlatParams<const N: usize>(pub(crate) Option<Vec<u8>>);
 
 /// The result that an import returns to a guest, as wire bytes.
 pub(crate) struct FlatResult<const N: usize>(pub(crate) Bytes);
@@ -127,7 +127,9 @@ unsafe impl<const N: usize> Lift for FlatParams<N> {
         ty: InterfaceType,
         values: &[ValRaw; N],
     ) -> Result<Self> {
-        Ok(Self(lift::from_flat(cx, ty, values)?))
+        Ok(Self(lift::unless_too_large(lift::from_flat(
+            cx, ty, values,
+        ))?))
     }
 
     fn linear_lift_from_memory(
@@ -136,7 +138,7 @@ unsafe impl<const N: usize> Lift for FlatParams<N> {
         place: &[u8],
     ) -> Result<Self> {
         let at = offset(cx, place);
-        Ok(Self(lift::from_memory(cx, ty, at)?))
+        Ok(Self(lift::unless_too_large(lift::from_memory(cx, ty, at))?))
     }
 }
 

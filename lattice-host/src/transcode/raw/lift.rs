@@ -22,7 +22,8 @@ const UTF16_TAG: u32 = 1 << 31;
 /// Unpaid bytes that small values may add up to before they are paid for.
 const UNPAID: usize = 1024;
 
-/// What is wrong with a value that a guest passed. It is a trap in that guest.
+/// What is wrong with a value that a guest passed. It is a trap in that guest, unless an import has a value for arguments
+/// that are too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LiftError {
@@ -95,6 +96,16 @@ pub(super) fn from_memory(
     lifter.block(at, abi.size32 as usize, abi.align32)?;
     lifter.memory(ty, at)?;
     lifter.finish()
+}
+
+/// Keeps apart what is too large, `None`, from what is wrong: an import may have a better answer to that than a trap.
+pub(super) fn unless_too_large(
+    lifted: Result<Vec<u8>, LiftError>,
+) -> Result<Option<Vec<u8>>, LiftError> {
+    match lifted {
+        Err(LiftError::TooLarge) => Ok(None),
+        lifted => lifted.map(Some),
+    }
 }
 
 struct Lifter<'c, 'a> {

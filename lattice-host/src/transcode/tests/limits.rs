@@ -130,6 +130,45 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
     }
 }
 
+/// Remembers its calls, and answers nothing to them nor to those that are too large.
+struct Patient;
+
+impl ImportHandler<Seen> for Patient {
+    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Vec<u8>) -> Reply {
+        store.data().lock().expect("no panic").push(arguments);
+        Box::pin(async { Ok(Bytes::new()) })
+    }
+
+    fn too_large(&self, _: StoreContextMut<'_, Seen>) -> Reply {
+        Box::pin(async { Ok(Bytes::new()) })
+    }
+}
+
+/// Arguments as core values, and in memory.
+#[test]
+fn an_import_may_answer_to_arguments_that_are_too_large() {
+    for params in [vec![list(Ty::U8)], vec![list(Ty::U8); 9]] {
+        for async_type in [false, true] {
+            let wire = [2, 7, 7].repeat(params.len());
+            let function = Function {
+                async_type,
+                params: params.clone(),
+                result: None,
+            };
+            let guest = Guest::new(&forward(&function, Strings::Utf8));
+            block_on(async {
+                let (mut store, instance) = instance_with(&guest, Arc::new(Patient)).await.unwrap();
+                store.set_hostcall_fuel(wire.len() - 1);
+                guest.call(&mut store, &instance, &wire).await.unwrap();
+                assert!(seen(&store).is_empty());
+                store.set_hostcall_fuel(wire.len());
+                guest.call(&mut store, &instance, &wire).await.unwrap();
+                assert_eq!(seen(&store), [wire.clone()]);
+            });
+        }
+    }
+}
+
 #[test]
 fn an_export_is_not_bound_to_another_function() {
     let function = |result| Function {

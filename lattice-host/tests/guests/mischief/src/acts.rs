@@ -133,6 +133,11 @@ impl Guest for Mischief {
         (0..n).map(|_| u32::from(peer::call(&[]).is_ok())).sum()
     }
 
+    fn call_huge(length: u32) -> Result<u32, rpc::Error> {
+        let back = peer::call(&vec![7; length as usize])?;
+        Ok(back.len() as u32)
+    }
+
     fn call_bounce(hops: u32) -> Result<u32, rpc::Error> {
         peer::bounce(hops)
     }

@@ -10,7 +10,7 @@ use lattice_actor_sdk::rpc;
 
 impl Guest for Mischief {
     fn call(body: Vec<u8>) -> Result<Vec<u8>, rpc::Error> {
-        Ok(body)
+        Ok(back(body))
     }
 
     fn call_string(body: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -30,7 +30,7 @@ impl Guest for Mischief {
     }
 
     async fn call_async(body: Vec<u8>) -> Result<Vec<u8>, rpc::Error> {
-        Ok(body)
+        Ok(back(body))
     }
 
     async fn wait_ms(ms: u32) -> Result<(), rpc::Error> {
@@ -44,4 +44,11 @@ impl Guest for Mischief {
             None => Ok(0),
         }
     }
+}
+
+fn back(body: Vec<u8>) -> Vec<u8> {
+    if body == b"trap" {
+        core::arch::wasm32::unreachable();
+    }
+    body
 }

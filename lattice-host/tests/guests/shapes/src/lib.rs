@@ -2,6 +2,8 @@
 
 lattice_actor_sdk::actor!({ path: "wit", export: Shapes });
 
+use std::collections::BTreeMap;
+
 use exports::lattice_test::shapes::{control, echo, echo_async};
 use lattice_test::shapes::types::{Level, Perms, Row, Shape, Twenty};
 use lattice_test::shapes::{echo as there, echo_async as there_async, gate};
@@ -11,6 +13,8 @@ struct Shapes;
 type Tags = Option<Vec<String>>;
 type Trios = Vec<(u8, u32, u8)>;
 type Numbers = Vec<Option<u64>>;
+type Triples = Vec<[u16; 3]>;
+type Entries = BTreeMap<String, Row>;
 type Nested = (Vec<Shape>, Trios, Vec<Row>, Numbers);
 
 impl echo::Guest for Shapes {
@@ -60,6 +64,14 @@ impl echo::Guest for Shapes {
 
     fn bytes(a: Vec<u8>) -> Vec<u8> {
         there::bytes(&a)
+    }
+
+    fn triples(a: Triples) -> Triples {
+        there::triples(&a)
+    }
+
+    fn entries(a: Entries) -> Entries {
+        there::entries(&a)
     }
 
     #[rustfmt::skip]
@@ -126,6 +138,14 @@ impl echo_async::Guest for Shapes {
 
     async fn bytes(a: Vec<u8>) -> Vec<u8> {
         there_async::bytes(a).await
+    }
+
+    async fn triples(a: Triples) -> Triples {
+        there_async::triples(a).await
+    }
+
+    async fn entries(a: Entries) -> Entries {
+        there_async::entries(a).await
     }
 
     #[rustfmt::skip]
