@@ -5,7 +5,8 @@ use lattice_core::{
     node::Caller,
 };
 use lattice_provider_sdk::{
-    Call, CallError, Context, Lattice, Link, Provider, Refusal, Serving, Through, serve,
+    Call, CallError, Context, Lattice, Link, Provider, Refusal, Serving, Through, TraceContext,
+    serve,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -21,6 +22,7 @@ lattice_provider_sdk::provider!({
             prefixed: func(text: string) -> string;
             whoami: func() -> tuple<string, string, u8>;
             left: func() -> u64;
+            trace: func() -> string;
             deeper: func() -> result<u64, string>;
             crash: func();
         }
@@ -120,7 +122,13 @@ impl NotesInterface for Notes {
             .await
             .map_err(|error| error.to_string())?;
         assert_eq!(hops, call.hops() + 1);
+        let trace = client.trace(call).await.map_err(|error| error.to_string());
+        assert_eq!(trace?, format!("{:?}", call.trace()));
         client.left(call).await.map_err(|error| error.to_string())
+    }
+
+    async fn trace(&self, call: &Call<Self>) -> String {
+        format!("{:?}", call.trace())
     }
 
     async fn crash(&self, _: &Call<Self>) {
@@ -383,7 +391,7 @@ async fn an_operator_without_a_session_is_denied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_on_behalf_of_a_call_inherit_its_deadline_and_hops() -> Result<(), CallError> {
+async fn calls_on_behalf_of_a_call_inherit_its_deadline_hops_and_trace() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
     scene
@@ -395,12 +403,19 @@ async fn calls_on_behalf_of_a_call_inherit_its_deadline_and_hops() -> Result<(),
                 .expect("JSON"),
         )
         .await;
+    let client = scene.client("one");
+    let mut context = Context::default();
+    assert_eq!(client.trace(context).await?, "None");
+    context.trace = Some(TraceContext {
+        trace_id: *b"a trace of sixty",
+        span_id: *b"its span",
+        flags: 1,
+    });
+    let told = format!("{:?}", context.trace);
+    assert_eq!(client.trace(context).await?, told);
     let before = Instant::now();
-    let left = scene
-        .client("one")
-        .deeper(Context::new(Duration::from_millis(700)))
-        .await?
-        .expect("answered");
+    let context = context.shrunk(Duration::from_millis(700));
+    let left = client.deeper(context).await?.expect("answered");
     let gone = before.elapsed().as_millis() as u64;
     assert!(
         left <= 700 && left + gone >= 650,

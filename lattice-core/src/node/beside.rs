@@ -4,7 +4,7 @@
 //! own, gets to what its own hosts serve without a message, as a component there would.
 
 use super::{Inner, served::Served};
-use crate::{name::ComponentId, wire::Origin};
+use crate::name::ComponentId;
 use arc_swap::ArcSwap;
 use std::{
     fmt,
@@ -26,18 +26,18 @@ impl Beside {
         });
     }
 
-    /// The component on the least busy of the hosts that serve it, but for those that were tried.
+    /// The component on the least busy of the hosts that serve it, of those that are usable.
     pub(super) fn served(
         &self,
         component: &ComponentId,
-        tried: &[Origin],
+        usable: impl Fn(&Inner, &Served) -> bool,
     ) -> Option<(Arc<Inner>, Arc<Served>)> {
         let hosts = self.0.load();
         hosts
             .iter()
             .filter_map(Weak::upgrade)
-            .filter(|host| !tried.contains(&host.origin))
             .filter_map(|host| Some((host.clone(), host.served(component)?)))
+            .filter(|(host, served)| usable(host, served))
             .min_by_key(|(_, served)| served.in_flight())
     }
 }

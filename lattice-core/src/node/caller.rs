@@ -172,7 +172,7 @@ impl Inner {
             };
             now = Instant::now();
             let origin = route.origin(self);
-            if matches!(error, CallError::Overloaded { .. }) {
+            if may_go_elsewhere(&error, false) {
                 self.resting.add(origin, call.target, now);
             }
             let again = attempt + 1 < ATTEMPTS
@@ -231,11 +231,19 @@ impl Inner {
         let here = self
             .served(call.target)
             .filter(|served| !tried.contains(&self.origin) && self.is_newest(served));
+        // One that ends is asked only when there is no other: it says so.
+        let (here, ending) = match here {
+            Some(served) if !served.takes(&call.context) => (None, Some(served)),
+            here => (here, None),
+        };
         if locality != Locality::Spread {
             if let Some(served) = here {
                 return Some(Route::Here(served));
             }
-            let beside = self.beside.served(call.target, tried);
+            let usable = |host: &Self, served: &Served| {
+                !tried.contains(&host.origin) && served.takes(&call.context)
+            };
+            let beside = self.beside.served(call.target, usable);
             if let Some((host, served)) = beside.filter(|(_, served)| self.is_newest(served)) {
                 return Some(Route::Beside(host, served));
             }
@@ -251,9 +259,10 @@ impl Inner {
             usable: |at: usize| there[at] != self.origin && !tried.contains(&there[at]),
             resting: |at: usize| self.resting.rests(&there[at], call.target, now),
         };
-        match choose(locality, self.random(), &candidates)? {
-            Choice::Here => here.map(Route::Here),
-            Choice::There(at) => Some(Route::There(match lines.get(&there[at]) {
+        match choose(locality, self.random(), &candidates) {
+            None => ending.map(Route::Here),
+            Some(Choice::Here) => here.map(Route::Here),
+            Some(Choice::There(at)) => Some(Route::There(match lines.get(&there[at]) {
                 Some(line) => line.clone(),
                 None => self.line(&there[at]),
             })),
@@ -320,10 +329,23 @@ impl Inner {
             args: call.args.clone(),
             context: call.context,
         };
-        match served.begin(request, now) {
+        let outcome = match served.begin(request, now) {
             Begun::Done(outcome) => outcome,
             // Kept apart, so that a call which needs none of it carries none of it around.
             begun => Box::pin(served.finish(begun)).await,
+        };
+        self.sendable(outcome)
+    }
+
+    /// A result that is too large for a message is no result, on whatever host its caller is.
+    pub(super) fn sendable(&self, outcome: Outcome) -> Outcome {
+        let limit = self.connection.max_message();
+        match outcome {
+            Ok(result) if result.len() > limit => Err(CallError::TooLarge {
+                what: Part::Result,
+                limit: limit as u64,
+            }),
+            outcome => outcome,
         }
     }
 

@@ -187,7 +187,7 @@ impl Inner {
         deadline: Instant,
     ) -> Result<Arc<ComponentTypes>, CallError> {
         // What runs in this program is known before a beat has told of it, and without the store.
-        let beside = || Some(self.beside.served(component, &[])?.1);
+        let beside = || Some(self.beside.served(component, |_, _| true)?.1);
         if let Some(served) = self.served(component).or_else(beside) {
             return Ok(served.types.clone());
         }

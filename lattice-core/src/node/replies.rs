@@ -7,7 +7,7 @@ use super::{
     pending::Outcome,
 };
 use crate::{
-    call::{CallError, Part},
+    call::CallError,
     wire::{Kind, Lane, Origin, ReplyEnvelope},
 };
 use bytes::{Bytes, BytesMut};
@@ -100,14 +100,7 @@ impl Inner {
             // Whoever vanished says nothing any more: how the cut-off calls ended here is for nobody.
             return None;
         }
-        let limit = self.connection.max_message();
-        let outcome = match outcome {
-            Ok(result) if result.len() > limit => Err(CallError::TooLarge {
-                what: Part::Result,
-                limit: limit as u64,
-            }),
-            outcome => outcome.map_err(CallError::shortened),
-        };
+        let outcome = self.sendable(outcome).map_err(CallError::shortened);
         let mut reply = ReplyEnvelope { id, outcome };
         let mut pushed = line.push(&reply);
         if pushed == Err(NotQueued::Full) && reply.outcome.is_ok() {

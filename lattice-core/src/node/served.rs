@@ -199,16 +199,20 @@ impl Served {
                 component: self.id.clone(),
             });
         }
-        let open = match self.state() {
-            State::Serving => true,
-            State::Finishing => context.hops > 0,
-            State::Stopped => false,
-        };
-        if open {
+        if self.takes(context) {
             Ok(place)
         } else {
             self.meter.refused();
             Err(self.stopping())
+        }
+    }
+
+    /// Whether a call is let in now, however many there are.
+    pub(super) fn takes(&self, context: &Context) -> bool {
+        match self.state() {
+            State::Serving => true,
+            State::Finishing => context.hops > 0,
+            State::Stopped => false,
         }
     }
 

@@ -90,15 +90,32 @@ impl Serving {
         self.served.in_flight()
     }
 
-    /// Has it get the calls again that another one of its id got.
+    /// Has it get the calls again that another one of its id got, and publishes its types in place of that one's.
     pub(crate) fn reinstate(&self) {
+        let mut has_them = false;
         self.node.served.rcu(|all| {
+            let before = all.get(&self.served.id);
+            has_them = before.is_some_and(|served| Arc::ptr_eq(served, &self.served));
             let mut all = HashMap::clone(all);
             all.insert(self.served.id.clone(), self.served.clone());
             all
         });
         self.node.newly_served.notify_one();
         self.node.news.notify_one();
+        if has_them {
+            return;
+        }
+        let (node, served) = (self.node.clone(), self.served.clone());
+        let publish = async move {
+            let (id, types) = (&served.id, &served.types);
+            if let Err(error) = node.connection.types.publish(id, types).await {
+                tracing::warn!(component = %id, %error, "what is published are the types of a version that was taken back");
+            }
+        };
+        let end = self.node.end.clone();
+        self.node
+            .tasks
+            .spawn(async move { end.run_until_cancelled(publish).await });
     }
 
     /// Takes no new calls, tells the others, and waits for the running ones for at most `grace`. False when some were

@@ -12,7 +12,7 @@ pub(crate) struct Candidates<L, U, R> {
     pub(crate) load: L,
     /// Whether a call may go there at all: it was not tried yet.
     pub(crate) usable: U,
-    /// Whether it should rather not: it said a moment ago that it has too much to do.
+    /// Whether it should rather not: it said a moment ago that it can't take such a call.
     pub(crate) resting: R,
 }
 

@@ -3,7 +3,7 @@
 //! | question | answered by |
 //! | --- | --- |
 //! | which replica? | [`choose`]: the better of two random ones by own calls in flight, as the locality policy allows |
-//! | which ones rather not? | [`Resting`]: hosts that were overloaded a moment ago |
+//! | which ones rather not? | [`Resting`]: hosts that were overloaded a moment ago, or served it no longer |
 //! | may it be tried elsewhere? | [`may_go_elsewhere`]: surely did not run, or may run twice |
 //! | is there anything left to try it with? | [`RetryBudget`]: a share of recent calls |
 //! | what is said in the end? | [`worst`]: the failure that leaves most open |

@@ -1,4 +1,5 @@
-//! Hosts that said a moment ago that they have too much to do of one component.
+//! Hosts that said a moment ago that they can't take calls to one component: they have too much to do, or serve it no longer, and
+//! the beat that tells so is on its way. Else such a host, who answers at once, would look the least busy of all.
 
 use crate::{name::ComponentId, wire::Origin};
 use std::{
@@ -10,7 +11,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long such a host is left alone when there is another one: about the time in which a full queue gets shorter.
+/// How long such a host is left alone when there is another one: about the time in which a full queue gets shorter, and far more
+/// than a beat takes.
 const REST: Duration = Duration::from_millis(100);
 /// Most that are remembered; then the oldest is forgotten.
 const MOST: usize = 256;
@@ -27,7 +29,7 @@ pub(crate) struct Resting {
 struct Who(Vec<(Origin, ComponentId, Instant)>);
 
 impl Resting {
-    /// `host` answered that it has too much to do of `component`.
+    /// `host` answered that it can't take calls to `component`.
     pub(crate) fn add(&self, host: &Origin, component: &ComponentId, now: Instant) {
         self.lock().add(host, component, now);
         self.anyone.store(true, Ordering::Release);

@@ -16,7 +16,8 @@ pub struct Schedule(pub Vec<Event>);
 pub struct Event {
     /// How long after the start of the schedule.
     pub at: Duration,
-    /// How long it lasts, for what does.
+    /// How long it lasts, for what does. Of two of a kind that overlap on one host, or between all hosts, the first that ends ends
+    /// both.
     pub lasts: Duration,
     /// What.
     pub what: Trouble,

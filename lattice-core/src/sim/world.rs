@@ -201,8 +201,10 @@ impl Sim {
     pub fn heal(&mut self) {
         let agenda = std::mem::take(&mut self.agenda);
         for due in agenda.into_values() {
-            if let Due::End { number, what } = due {
-                self.end(number, &what);
+            match due {
+                Due::Begin(_) => {}
+                Due::End { number, what } => self.end(number, &what),
+                Due::Gone(boot) => self.crash(boot),
             }
         }
         for at in 0..self.hosts.len() {
@@ -286,7 +288,7 @@ impl Sim {
                 let fallen = &mut self.hosts[host.0];
                 self.network.in_the_dark(*host, || fallen.crash());
             }
-            Trouble::Leave(host) => self.leave(*host),
+            Trouble::Leave(host) => self.leave(*host, lasts),
             Trouble::Pause(host) => {
                 let host = &mut self.hosts[host.0];
                 host.paused = host.is_running();
@@ -311,10 +313,7 @@ impl Sim {
 
     fn end(&mut self, number: u64, what: &Trouble) {
         match what {
-            Trouble::Kill(host) | Trouble::PowerCut(host) => self.start(*host),
-            Trouble::Leave(host) => {
-                let boot = self.hosts[host.0].boot();
-                self.crash(boot);
+            Trouble::Kill(host) | Trouble::PowerCut(host) | Trouble::Leave(host) => {
                 self.start(*host);
             }
             Trouble::Pause(host) => self.hosts[host.0].paused = false,
@@ -337,14 +336,14 @@ impl Sim {
     }
 
     /// Says goodbye, and is gone when it is done, or at last when its time is over.
-    fn leave(&mut self, host: Nth) {
+    fn leave(&mut self, host: Nth, within: Duration) {
         let boot = self.hosts[host.0].boot();
         let left = self.spawn(host, async |up: Up| {
             up.keeper.leave(GOODBYE / 2).await;
             up.node.leave(GOODBYE / 2).await;
         });
         if left.is_ok() {
-            self.note(self.now + GOODBYE, Due::Gone(boot));
+            self.note(self.now + within.min(GOODBYE), Due::Gone(boot));
         }
     }
 }

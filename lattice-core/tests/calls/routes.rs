@@ -4,7 +4,7 @@ use crate::*;
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
-    bus::{Bus, memory::MemoryBus, memory::MemoryNetwork},
+    bus::{Bus, fault::FaultBus, memory::MemoryBus, memory::MemoryNetwork},
     call::{CallError, Context},
     link::Locality,
     store::MemoryStore,
@@ -116,6 +116,75 @@ async fn a_host_that_was_cut_off_and_is_back_is_called_again() {
         two.say().await.expect("answered");
     }
     assert_eq!(two.api.calls.load(Ordering::SeqCst), before + 50);
+}
+
+/// More than may be tried again.
+const MANY: usize = 3_000;
+
+#[tokio::test]
+async fn a_host_that_serves_no_longer_draws_no_calls_while_nobody_is_told() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let mute = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
+    let on = async |bus: Arc<dyn Bus>| {
+        Lattice::on(bus, store.clone(), "test")
+            .trust_bus()
+            .await
+            .expect("it opens")
+    };
+    let (here, there) = (
+        on(Arc::new(network.connect())).await,
+        on(mute.clone()).await,
+    );
+    let two = Two::across(&here, &there).await;
+    let elsewhere = on(Arc::new(network.connect())).await;
+    let c = host(&elsewhere, "c").await;
+    let (_api, _serving) = serve(&c, "callee").await;
+    eventually("both replicas are known", async || {
+        here.peers().serving(&id("callee")).len() == 2
+    })
+    .await;
+    let beats = Subjects::new(here.name()).beat();
+    mute.partition(move |subject| *subject == beats);
+    assert!(two.serving.stop(Duration::from_secs(1)).await);
+    let caller = two.caller;
+    for call in 0..MANY {
+        assert_eq!(say(&caller).await, Ok(text("x")), "call {call}");
+    }
+    assert_eq!(
+        here.peers().serving(&id("callee")).len(),
+        2,
+        "it was not told"
+    );
+}
+
+#[tokio::test]
+async fn what_ends_on_ones_own_host_is_called_elsewhere() {
+    let two = two().await;
+    let (api, serving) = serve(&two.a, "callee").await;
+    let caller = two.a.caller(id("caller"));
+    let running = begin_wait(&caller, Context::default());
+    api.started.notified().await;
+    let ending = tokio::spawn(serving.stop(Duration::from_secs(10)));
+    let outside = two.lattice.component("callee");
+    eventually("it takes nothing new", async || {
+        api.calls.store(0, Ordering::SeqCst);
+        say(&caller).await.expect("answered");
+        api.calls.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    for call in 0..MANY {
+        assert_eq!(say(&caller).await, Ok(text("x")), "call {call}");
+        let answer: Result<String, _> = outside.call(API, "echo", ("x",)).await;
+        assert_eq!(answer.as_deref(), Ok("x"), "call {call}");
+    }
+    assert!(!ending.is_finished(), "it waits for the call that runs");
+    // Where there is no other, it says so itself.
+    assert!(two.serving.stop(Duration::from_secs(1)).await);
+    let refused = say(&caller).await.expect_err("nobody serves it");
+    assert!(matches!(refused, CallError::Stopping { .. }), "{refused:?}");
+    api.release.notify_one();
+    assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
+    assert!(ending.await.expect("joined"));
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! Apps come, change and go.
 
 use crate::*;
+use lattice_core::{
+    auth::{Auth, LatticeKey},
+    bus::memory::MemoryNetwork,
+    store::{MemoryStore, record::Records},
+    types::Types,
+};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_declared_runs_and_what_is_not_does_not() {
@@ -181,6 +187,49 @@ async fn an_update_that_does_not_come_up_is_taken_back() {
             .expect("answered")
             .ends_with("greeter:3")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_back_to_while_it_still_serves_is_published_again() {
+    let (name, key) = ("dev".parse().expect("valid"), LatticeKey::generate());
+    let (bus, store) = (MemoryNetwork::new().connect(), MemoryStore::new());
+    let records = Records::new(Arc::new(store.clone()), Auth::keyed(&name, &key));
+    let published = Types::new(records);
+    let mut mesh = Mesh::new().await;
+    mesh.lattice = Lattice::on(Arc::new(bus), Arc::new(store), "dev")
+        .key(key)
+        .await
+        .expect("it joins");
+    let _host = mesh.hosts::<1>().await;
+    let id = ComponentId::new("greeter").expect("valid");
+    let functions = async |wanted: usize| {
+        let waited = timeout(Duration::from_secs(30), async {
+            loop {
+                let types = published.of(&id).await.expect("read");
+                let interface = types
+                    .as_ref()
+                    .and_then(|types| types.exports.values().next());
+                if interface.is_some_and(|interface| interface.functions.len() == wanted) {
+                    return;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        waited.await.expect("published");
+    };
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    functions(1).await;
+    mesh.called_without_failure("greeter", async {
+        mesh.apply(&greeter("wider:2", 1)).await;
+        functions(2).await;
+        // The first one still runs, and is not started again.
+        mesh.apply(&greeter("greeter:1", 1)).await;
+        functions(1).await;
+    })
+    .await;
+    let answer = mesh.call("greeter").await.expect("answered");
+    assert!(answer.ends_with("greeter:1"), "{answer}");
+    assert_eq!(mesh.record.all().len(), 2, "each was started once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,7 +40,8 @@ impl Record {
     }
 }
 
-/// Runs whatever it is told, unless its image has `broken` in its name; after half a minute if it has `slow`.
+/// Runs whatever it is told, unless its image has `broken` in its name; after half a minute if it has `slow`, and with one function
+/// more if it has `wider`.
 pub struct Fake {
     pub host: HostId,
     pub record: Record,
@@ -69,6 +70,11 @@ impl Runtime for Fake {
             self.live.fetch_add(1, Ordering::SeqCst);
             Ok(Prepared {
                 service: Arc::new(Who {
+                    types: if image.contains("wider") {
+                        wider()
+                    } else {
+                        types()
+                    },
                     answer: format!("{} {image}", self.host),
                     live: self.live.clone(),
                 }),
@@ -80,11 +86,22 @@ impl Runtime for Fake {
 
 /// One function: `who`.
 pub fn types() -> Arc<ComponentTypes> {
+    exporting(&["who"])
+}
+
+/// One more.
+fn wider() -> Arc<ComponentTypes> {
+    exporting(&["who", "what"])
+}
+
+fn exporting(names: &[&str]) -> Arc<ComponentTypes> {
     let mut functions = InterfaceTypes::default();
-    let name = FunctionName::new("who").expect("valid");
-    functions
-        .functions
-        .insert(name, "func() -> string".to_owned());
+    for name in names {
+        let name = FunctionName::new(name).expect("valid");
+        functions
+            .functions
+            .insert(name, "func() -> string".to_owned());
+    }
     let mut types = ComponentTypes::default();
     types
         .exports
@@ -93,6 +110,7 @@ pub fn types() -> Arc<ComponentTypes> {
 }
 
 struct Who {
+    types: Arc<ComponentTypes>,
     answer: String,
     live: Arc<AtomicUsize>,
 }
@@ -105,7 +123,7 @@ impl Drop for Who {
 
 impl Service for Who {
     fn types(&self) -> Arc<ComponentTypes> {
-        types()
+        self.types.clone()
     }
 
     fn call(&self, _: Request) -> Answer {

@@ -7,7 +7,10 @@ use crate::{
 use lattice_host::artifact::{
     Artifacts, Credentials, FetchError, ImageDigest, PushError, RegistryError,
 };
-use std::{num::NonZeroU32, process::Command};
+use std::{
+    fs::Permissions, num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::Path,
+    process::Command,
+};
 
 #[tokio::test]
 async fn a_private_registry_serves_those_it_knows() {
@@ -78,22 +81,41 @@ async fn a_private_registry_serves_those_it_knows() {
     }
 }
 
+/// One of docker's programs that keep credentials, which does this.
+fn helper(folder: &Path, name: &str, does: &str) {
+    let program = folder.join(format!("docker-credential-{name}"));
+    std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\n{does}\n")).unwrap();
+    std::fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+}
+
 /// In a process of its own, whose environment names docker's configuration.
 #[tokio::test]
 async fn logins_of_docker_are_used() {
     let registry = Registry::private().await;
     let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", folder.path().display());
+    let login = format!(r#"echo '{{"Username":"{USER}","Secret":"{PASSWORD}"}}'"#);
+    helper(folder.path(), "knows", &login);
+    let not_found = "echo 'credentials not found in native keychain'; exit 1";
+    helper(folder.path(), "knows-none", not_found);
+    helper(folder.path(), "fails", &format!("{login}; exit 1"));
+    let store = |name: &str| format!(r#"{{"credsStore":"{name}"}}"#);
     // `captain:open sesame` in Base64.
     let config = format!(
         r#"{{"auths":{{"{}":{{"auth":"Y2FwdGFpbjpvcGVuIHNlc2FtZQ=="}}}}}}"#,
         registry.address()
     );
     for (config, logged_in) in [
-        (config.as_str(), "yes"),
-        ("{}", "no"),
-        ("garbage", "broken"),
+        (config, "yes"),
+        ("{}".to_owned(), "no"),
+        ("garbage".to_owned(), "broken"),
+        (store("knows"), "yes"),
+        (store("knows-none"), "no"),
+        (store("fails"), "broken"),
+        (store("nobody-has-it"), "broken"),
     ] {
-        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        std::fs::write(folder.path().join("config.json"), &config).unwrap();
         let ran = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -102,6 +124,7 @@ async fn logins_of_docker_are_used() {
                 "--nocapture",
             ])
             .env("DOCKER_CONFIG", folder.path())
+            .env("PATH", &path)
             .env("TEST_REGISTRY", registry.address())
             .env("TEST_LOGGED_IN", logged_in)
             .output()
@@ -109,7 +132,7 @@ async fn logins_of_docker_are_used() {
         let said = String::from_utf8_lossy(&ran.stdout);
         assert!(
             ran.status.success() && said.contains("1 passed"),
-            "{said}{}",
+            "{config}: {said}{}",
             String::from_utf8_lossy(&ran.stderr)
         );
     }
@@ -135,10 +158,18 @@ async fn with_the_logins_of_docker() {
             pushed,
             Err(PushError::Registry(RegistryError::CredentialsNeeded { .. }))
         )),
-        _ => assert!(matches!(
-            pushed,
-            Err(PushError::Registry(RegistryError::DockerConfig { .. }))
-        )),
+        _ => {
+            let error = pushed.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    PushError::Registry(RegistryError::DockerConfig { .. })
+                ),
+                "{error:?}"
+            );
+            // What a helper printed may be the secret.
+            assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
+        }
     }
 }
 

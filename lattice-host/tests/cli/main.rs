@@ -2,12 +2,14 @@
 
 mod call;
 mod images;
+mod life;
 mod links;
 #[path = "../../../lattice-core/tests/support/nats.rs"]
 mod nats;
 #[path = "../artifact/registry.rs"]
 #[expect(dead_code, reason = "other tests use all of it")]
 mod registry;
+mod see;
 mod watch;
 
 /// What the registry wants.
@@ -213,8 +215,13 @@ fn bare() -> Command {
 }
 
 fn greeter() -> PathBuf {
-    let file = "../target/guests/wasm32-wasip2/release/greeter.wasm";
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    guest("greeter")
+}
+
+fn guest(name: &str) -> PathBuf {
+    let folder = "../target/guests/wasm32-wasip2/release";
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let file = folder.join(name).with_extension("wasm");
     file.canonicalize()
         .expect("the guest is missing: run `make guests`")
 }

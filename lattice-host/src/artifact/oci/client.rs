@@ -1,17 +1,16 @@
 //! One request to one registry.
 
 use super::{
+    docker,
     manifest::{ACCEPTED, Layer, MANIFEST, Written},
     request::Request,
 };
 use crate::artifact::{
     Credentials, ImageDigest, OciReference, RegistryError,
     digest::Hasher,
-    error::Cause,
     settings::{DockerConfig, Settings},
 };
 use bytes::Bytes;
-use docker_credential::{CredentialRetrievalError, DockerCredential};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use oci_client::{
     Client as Protocol, Reference, RegistryOperation,
@@ -19,15 +18,8 @@ use oci_client::{
     errors::OciDistributionError as Failure,
 };
 use rustls::pki_types::{CertificateDer, pem, pem::PemObject as _};
-use std::{
-    env::var_os,
-    fs::File,
-    io::{self, BufReader, ErrorKind},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{task::spawn_blocking, time::timeout};
+use std::{io, sync::Arc};
+use tokio::time::timeout;
 
 /// Speaks with registries.
 pub(super) struct Client {
@@ -223,7 +215,7 @@ impl Client {
         }
         match self.settings.docker_config {
             DockerConfig::Ignored => Ok(Credentials::Anonymous),
-            DockerConfig::Used => from_docker(registry, self.settings.silence).await,
+            DockerConfig::Used => docker::credentials(registry, self.settings.silence).await,
         }
     }
 
@@ -255,48 +247,6 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
         data: der.to_vec(),
     };
     Ok(read.into_iter().map(certificate).collect())
-}
-
-/// Where Docker keeps it: in `DOCKER_CONFIG`, else in `.docker` of the user's home.
-fn docker_config() -> Option<PathBuf> {
-    let own = var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let folder = own.or_else(|| Some(PathBuf::from(var_os("HOME")?).join(".docker")));
-    Some(folder?.join("config.json"))
-}
-
-/// No file is no credentials. Docker's helpers are programs: they are given the time that a registry has.
-async fn from_docker(registry: &str, silence: Duration) -> Result<Credentials, RegistryError> {
-    let failed = |source: Cause| RegistryError::DockerConfig {
-        registry: registry.into(),
-        source,
-    };
-    let Some(config) = docker_config() else {
-        return Ok(Credentials::Anonymous);
-    };
-    let asked = registry.to_owned();
-    let read = move || match File::open(config) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(CredentialRetrievalError::ConfigNotFound)
-        }
-        Err(_) => Err(CredentialRetrievalError::ConfigReadError),
-        Ok(config) => docker_credential::get_credential_from_reader(BufReader::new(config), &asked),
-    };
-    let answer = spawn_blocking(read);
-    let answer = timeout(silence, answer)
-        .await
-        .map_err(|elapsed| failed(Arc::new(elapsed)))?
-        .map_err(|ended| failed(Arc::new(ended)))?;
-    match answer {
-        Ok(DockerCredential::UsernamePassword(user, password)) => {
-            Ok(Credentials::Basic { user, password })
-        }
-        Ok(DockerCredential::IdentityToken(token)) => Ok(Credentials::Bearer { token }),
-        Err(
-            CredentialRetrievalError::ConfigNotFound
-            | CredentialRetrievalError::NoCredentialConfigured,
-        ) => Ok(Credentials::Anonymous),
-        Err(error) => Err(failed(Arc::new(error))),
-    }
 }
 
 impl Received {

@@ -1,6 +1,7 @@
 //! Images in registries.
 
 mod client;
+mod docker;
 mod flights;
 mod manifest;
 mod request;
