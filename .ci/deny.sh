@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 if ! cargo deny --version >/dev/null 2>&1; then
     tools=$PWD/target/tools
-    [ -x "$tools/bin/cargo-deny" ] || cargo install --quiet --locked --root "$tools" --target-dir target/tools/build cargo-deny
+    [ -x "$tools/bin/cargo-deny" ] || CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$tools" --target-dir target/tools/build cargo-deny
     PATH=$tools/bin:$PATH
 fi
 cargo deny --all-features check --hide-inclusion-graph bans licenses sources

@@ -15,6 +15,7 @@ use crate::{
     lattice::Connection,
     link::{Link, LinkTable, Misfit},
     name::{AppName, ComponentId},
+    replica::OtherKey,
     store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
     types::{ComponentTypes, TypesError},
 };
@@ -45,6 +46,9 @@ pub enum PlanError {
     /// The published types of linked components could not be read.
     #[error("the types of linked components could not be read; try again when the store is back")]
     Types(#[source] StoreError),
+    /// Everything in the store was written with another key.
+    #[error(transparent)]
+    OtherKey(#[from] OtherKey),
     /// There is no such app.
     #[error("there is no app `{app}`; there are {}", Names(there))]
     NoSuchApp {
@@ -178,6 +182,7 @@ impl Lattice {
     /// Dropping the future leaves the app deleted, whole, or not.
     pub async fn delete_app(&self, app: &AppName) -> Result<Applied, ApplyError> {
         let connection = self.connection();
+        connection.replica.check_key().map_err(PlanError::from)?;
         let seen = Seen::now(connection);
         let draft =
             Draft::without_app(app, seen.present()).ok_or_else(|| PlanError::NoSuchApp {
@@ -230,6 +235,7 @@ fn fits(draft: &Draft) -> Result<(), PlanError> {
 }
 
 async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft, PlanError> {
+    connection.replica.check_key()?;
     let manifest = app.manifest();
     let mut found = check::check(manifest, &std::collections::BTreeSet::new());
     found.extend(check::check_configs(manifest, seen.desired.configs.keys()));

@@ -48,6 +48,8 @@ pub enum StoreState {
     Replaced,
     /// It is, beside what the store knew later than it remembers.
     WentBack,
+    /// None of it can be read: it was written with another key.
+    OtherKey,
     /// It was closed; nothing new comes.
     Closed,
 }
@@ -286,6 +288,7 @@ impl StoreView {
     pub(super) fn of(health: &ReplicaHealth) -> Self {
         Self {
             state: match health.state {
+                ReplicaState::Following if health.other_key > 0 => StoreState::OtherKey,
                 ReplicaState::Following => StoreState::Following,
                 ReplicaState::Lost => StoreState::Lost,
                 ReplicaState::Closed => StoreState::Closed,

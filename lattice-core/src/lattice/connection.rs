@@ -57,7 +57,9 @@ impl Connection {
         let presence = PresenceKeeper::start(&subjects, bus.clone(), auth.clone()).await?;
         let records = Records::new(store, auth.clone());
         let replica = Replica::follow_from(records.clone(), last.clone()).await?;
-        let types = Types::new(records.clone()).falling_back_on(last.clone());
+        let types = Types::new(records.clone())
+            .falling_back_on(last.clone())
+            .checked_by(replica.clone());
         let links = Links::new(records.clone(), replica.clone(), types.clone());
         Ok(Self {
             name,

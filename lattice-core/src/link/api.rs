@@ -335,6 +335,7 @@ impl Links {
 
     /// What stands at a link's key; what was written by a newer version is left alone.
     async fn slot(&self, key: &LinkKey, attempts: &Attempts) -> Result<Slot, WriteError> {
+        self.writer.replica.check_key()?;
         let at = store_key(key);
         let holds = |table: &LinkTable| table.stored(key).is_some();
         let slot = self.writer.slot(&at, attempts.deadline, holds).await?;

@@ -2,7 +2,7 @@
 
 use super::{LinkKey, LinkTable};
 use crate::{
-    replica::Replica,
+    replica::{OtherKey, Replica},
     store::{
         CommitError, Entry, Expect, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
         record::{RecordError, Records},
@@ -58,6 +58,9 @@ pub enum WriteError {
         /// What is wrong with it.
         source: RecordError,
     },
+    /// Everything in the store was written with another key. Nothing was written.
+    #[error(transparent)]
+    OtherKey(#[from] OtherKey),
     /// The value can't be encoded. Nothing was written.
     #[error("the value can't be encoded for the store; report this as a bug")]
     Unencodable(#[source] RecordError),

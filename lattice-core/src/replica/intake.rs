@@ -5,7 +5,7 @@ use crate::{
     link::{Link, LinkKey, LinkReports, TableEvent},
     store::{
         Entry, Incarnation, KeyKind, Revision, StoreKey, WatchEvent,
-        record::{Record, RecordError, Records},
+        record::{Record, RecordError, Records, is_of_others},
     },
 };
 use serde::de::DeserializeOwned;
@@ -31,6 +31,10 @@ pub(super) struct Intake {
     marks: u64,
     logged: HashSet<StoreKey>,
     refused: u64,
+    /// Whether a value of this life of the store was found to be written with this key.
+    is_ours: bool,
+    /// Keys that hold a value now that was written with another one.
+    of_others: HashSet<StoreKey>,
     /// What the desired state has to take in, until it is asked for.
     desired: Vec<DesiredEvent>,
 }
@@ -90,6 +94,8 @@ impl Intake {
             marks: 0,
             logged: HashSet::new(),
             refused: 0,
+            is_ours: false,
+            of_others: HashSet::new(),
             desired: Vec::new(),
         }
     }
@@ -102,6 +108,15 @@ impl Intake {
     /// Values refused so far.
     pub(super) fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Values in the store now that were written with another key, if none was ever seen that was written with this one.
+    pub(super) fn other_key(&self) -> usize {
+        if self.is_ours {
+            0
+        } else {
+            self.of_others.len()
+        }
     }
 
     /// Forgets the generations seen: the store is another one, or an older one.
@@ -117,6 +132,7 @@ impl Intake {
             WatchEvent::Put(entry) => Some(self.put(&entry)),
             WatchEvent::Delete { key, revision } => {
                 self.mark_gone(&key);
+                self.of_others.remove(&key);
                 if key.kind().as_ref().is_some_and(is_desired) {
                     self.desired.push(DesiredEvent::Gone(key.clone(), revision));
                 }
@@ -127,7 +143,9 @@ impl Intake {
                 revision,
                 entries,
             } => {
+                self.is_ours &= self.incarnation == incarnation;
                 self.incarnation = incarnation;
+                self.of_others.clear();
                 self.mark_missing(&entries);
                 self.desired
                     .push(DesiredEvent::Begin(incarnation, revision));
@@ -146,6 +164,7 @@ impl Intake {
             return TableEvent::Other { revision };
         };
         let is_desired = is_desired(&kind);
+        self.of_others.remove(&entry.key);
         match self.read(entry, kind) {
             Ok((event, spec)) => {
                 let put = |spec| DesiredEvent::Put(entry.key.clone(), revision, Box::new(spec));
@@ -154,6 +173,10 @@ impl Intake {
             }
             Err(refusal) => {
                 self.refuse(&entry.key, &refusal);
+                let is_forged = matches!(refusal, Refusal::Record(RecordError::Forged { .. }));
+                if is_forged && is_of_others(&entry.value) {
+                    self.of_others.insert(entry.key.clone());
+                }
                 if is_desired {
                     let unreadable = Unreadable::new(entry, refusal.reason(), refusal.is_newer());
                     let refused = DesiredEvent::Refused(entry.key.clone(), unreadable);
@@ -223,9 +246,11 @@ impl Intake {
     }
 
     fn body<T: DeserializeOwned>(&mut self, entry: &Entry) -> Result<T, Refusal> {
+        let record = self.records.decode::<T>(self.incarnation, entry);
+        self.is_ours |= !matches!(record, Err(RecordError::Forged { .. }));
         let Record {
             generation, body, ..
-        } = self.records.decode::<T>(self.incarnation, entry)?;
+        } = record?;
         self.check_fresh(entry, generation)?;
         Ok(body)
     }

@@ -97,6 +97,19 @@ pub struct ReplicaHealth {
     pub rewound: u64,
     /// Links that the store lost and that are kept.
     pub held: usize,
+    /// Values in the store now that were written with another key; 0 once one was seen that was written with this key.
+    pub other_key: usize,
+}
+
+/// Everything in the store was written with another key: most likely this process has the wrong one. It reads such a store
+/// as if it were empty, and writes nothing over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this process has another key than the lattice: none of the values in the store was written with it, and {values} with another one; check the key, or empty the store to begin anew"
+)]
+pub struct OtherKey {
+    /// How many values there are.
+    pub values: usize,
 }
 
 /// Whether a replica follows the store; see the [module](self).
@@ -245,6 +258,17 @@ impl Replica {
     /// How it fares.
     pub fn health(&self) -> ReplicaHealth {
         *self.shared.health.borrow()
+    }
+
+    /// Whether this process's key is that of the lattice, as far as the store tells: an empty one takes any.
+    ///
+    /// # Errors
+    /// [`OtherKey`].
+    pub fn check_key(&self) -> Result<(), OtherKey> {
+        match self.health().other_key {
+            0 => Ok(()),
+            values => Err(OtherKey { values }),
+        }
     }
 
     /// Takes the store as it is, after it came back [replaced](ReplicaState::StoreReplaced) or
@@ -401,6 +425,12 @@ impl Follower {
         self.health.incarnation = self.table.incarnation();
         self.health.revision = self.table.revision();
         self.health.refused = self.intake.refused();
+        let before = std::mem::replace(&mut self.health.other_key, self.intake.other_key());
+        if before == 0
+            && let values @ 1.. = self.health.other_key
+        {
+            tracing::error!("{}", OtherKey { values });
+        }
         self.shared.desired.send_if_modified(|published| {
             let is_new = !Arc::ptr_eq(published, &self.desired) && *published != self.desired;
             if is_new {

@@ -194,6 +194,46 @@ async fn forged_garbled_and_copied_values_grant_nothing_and_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_in_which_nothing_but_others_values_stands_has_another_key() {
+    let script = Script::new();
+    let (a, b) = (link("a", "x"), link("b", "x"));
+    let theirs = Records::new(script.records.store().clone(), keyed("theirs"));
+    let forged = |link, revision| {
+        let value = theirs.encode(BORN, &key_of(link), revision, link);
+        entry(key_of(link), revision, value.expect("encodes"))
+    };
+    let replica = script.follow(1, vec![forged(&a, 1)]).await;
+    assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
+    script.say(WatchEvent::Put(forged(&b, 2)));
+    script.say(WatchEvent::Put(forged(&b, 3)));
+    seen(&replica, 3).await;
+    assert_eq!(replica.check_key(), Err(OtherKey { values: 2 }));
+    // Noise is nobody's.
+    script.say(WatchEvent::Put(entry(key_of(&b), 4, "noise")));
+    seen(&replica, 4).await;
+    assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
+    script.delete(&a, 5);
+    seen(&replica, 5).await;
+    assert_eq!(replica.check_key(), Ok(()));
+    script.snapshot(BORN, 6, vec![forged(&a, 6)]);
+    seen(&replica, 6).await;
+    assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
+    // One of ours, ever: whoever writes others has no say, until the store is another one.
+    script.say(WatchEvent::Put(script.entry(&b, 7, 6)));
+    script.delete(&b, 8);
+    seen(&replica, 8).await;
+    assert_eq!(replica.check_key(), Ok(()));
+    let life = Incarnation(BORN.0 + 1);
+    script.snapshot(life, 1, vec![forged(&a, 1)]);
+    let mut health = replica.shared.health.subscribe();
+    let told = health.wait_for(|health| health.other_key == 1);
+    tokio::time::timeout(Duration::from_secs(5), told)
+        .await
+        .expect("told")
+        .expect("lives");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_link_overwritten_by_garbage_is_gone() {
     let script = Script::new();
     let a = link("a", "x");

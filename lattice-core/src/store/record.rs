@@ -218,6 +218,15 @@ pub(crate) fn authentic(auth: &Auth, incarnation: Incarnation, entry: &Entry) ->
         .then(|| value.slice(..size))
 }
 
+/// Whether a value that is not authentic has the shape of a record: someone with another key wrote it, or it was written in
+/// another life of the store.
+pub(crate) fn is_of_others(value: &[u8]) -> bool {
+    let schema = value
+        .first_chunk()
+        .map(|schema| u16::from_le_bytes(*schema));
+    value.len() >= HEAD + TAG_LEN && schema.is_some_and(|it| (FIRST_SCHEMA..=SCHEMA).contains(&it))
+}
+
 fn start(incarnation: Incarnation) -> [u8; 8] {
     incarnation.0.to_le_bytes()
 }

@@ -3,7 +3,7 @@
 use super::{ComponentTypes, Digest, cache::Cache};
 use crate::{
     name::ComponentId,
-    replica::LastKnown,
+    replica::{LastKnown, OtherKey, Replica},
     store::{
         CommitError, Entry, Expect, Incarnation, InvalidCommit, MAX_VALUE, Op, StoreError,
         StoreKey,
@@ -27,6 +27,7 @@ pub struct Types {
     records: Records,
     cache: Arc<Mutex<Cache>>,
     last: Option<Arc<dyn LastKnown>>,
+    replica: Option<Replica>,
 }
 
 /// What a component's key holds.
@@ -85,6 +86,14 @@ pub enum PublishError {
         /// What is wrong with it.
         source: RecordError,
     },
+    /// Everything in the store was written with another key.
+    #[error("the types of component `{component}` are not published")]
+    OtherKey {
+        /// The component.
+        component: ComponentId,
+        /// What tells.
+        source: OtherKey,
+    },
     /// They can't be encoded.
     #[error("the types of component `{component}` can't be encoded; report this as a bug")]
     Unencodable {
@@ -139,7 +148,14 @@ impl Types {
             records,
             cache: Arc::default(),
             last: None,
+            replica: None,
         }
+    }
+
+    /// Publishes nothing while `replica` says that this process's key is not that of the lattice.
+    pub(crate) fn checked_by(mut self, replica: Replica) -> Self {
+        self.replica = Some(replica);
+        self
     }
 
     /// Reads from `last` while the store is away: so what was published before is served and called meanwhile.
@@ -161,6 +177,12 @@ impl Types {
         component: &ComponentId,
         types: &ComponentTypes,
     ) -> Result<Digest, PublishError> {
+        if let Some(Err(source)) = self.replica.as_ref().map(Replica::check_key) {
+            return Err(PublishError::OtherKey {
+                component: component.clone(),
+                source,
+            });
+        }
         let digest = types.digest();
         for _ in 0..MAX_ATTEMPTS {
             let store_failed = |source| PublishError::Store {

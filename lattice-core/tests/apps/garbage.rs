@@ -5,6 +5,7 @@ use bytes::Bytes;
 use lattice_core::{
     app::{Thing, Warning},
     auth::Purpose,
+    constellation::Subject,
     desired::{Desired, Unreadable},
     store::{Expect, Op, StoreKey},
 };
@@ -47,6 +48,38 @@ async fn tagged(
     let tag = auth().tag(Purpose::Store, &parts);
     value.extend(tag);
     value
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_another_key_nothing_is_planned_applied_or_deleted() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    let shop = actors("shop", &["a"]);
+    lattice.apply(&shop).await.expect("applied");
+    let before = lattice.desired();
+
+    let bus = Arc::new(MemoryNetwork::new().connect());
+    let key = LatticeKey::from_hex(&"02".repeat(32)).expect("a key");
+    let other = Lattice::on(bus, Arc::new(store.clone()), "dev").key(key);
+    let other = other.await.expect("it joins");
+    let planned = other.plan(&shop).await;
+    assert!(
+        matches!(planned, Err(PlanError::OtherKey(_))),
+        "{planned:?}"
+    );
+    let applied = other.apply(&shop).await.expect_err("nothing is applied");
+    assert!(applied.to_string().contains("check the key"), "{applied}");
+    let deleted = other.delete_app(&name("shop")).await;
+    assert!(
+        matches!(deleted, Err(ApplyError::Plan(PlanError::OtherKey(_)))),
+        "{deleted:?}"
+    );
+    let explained = other.explain(&Subject::App(name("shop"))).await;
+    assert!(
+        explained.to_string().contains("check the key"),
+        "{explained}"
+    );
+    assert_eq!(lattice.desired(), before);
 }
 
 fn only(desired: &Desired, key: &StoreKey) -> Unreadable {

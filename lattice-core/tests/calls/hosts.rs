@@ -3,10 +3,14 @@
 use crate::*;
 use bytes::Bytes;
 use lattice_core::{
+    Lattice,
+    auth::LatticeKey,
+    bus::memory::MemoryNetwork,
     call::{CallError, Context, Ran},
     node::{Caller, ServeError, ServeLimits},
     serve::{Answer, Request, Service},
-    types::ComponentTypes,
+    store::MemoryStore,
+    types::{ComponentTypes, PublishError},
 };
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -140,6 +144,35 @@ async fn a_host_that_leaves_finishes_what_it_has() {
         .await;
     assert!(
         matches!(refused, Err(ServeError::Leaving { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn with_another_key_nothing_is_served() {
+    let store = Arc::new(MemoryStore::new());
+    let join = async |key: &str| {
+        let bus = Arc::new(MemoryNetwork::new().connect());
+        let key = LatticeKey::from_hex(&key.repeat(32)).expect("a key");
+        let lattice = Lattice::on(bus, store.clone(), "dev").key(key).await;
+        lattice.expect("it joins")
+    };
+    let (ours, theirs) = (join("01").await, join("02").await);
+    link(&ours, "caller", "callee").await;
+    eventually("it is seen", async || theirs.replica().check_key().is_err()).await;
+    let service = Arc::new(Serve(Arc::default()));
+    let refused = host(&theirs, "b")
+        .await
+        .serve(id("callee"), service, ServeLimits::default())
+        .await;
+    assert!(
+        matches!(
+            &refused,
+            Err(ServeError::Publish {
+                source: PublishError::OtherKey { .. },
+                ..
+            })
+        ),
         "{refused:?}"
     );
 }

@@ -6,7 +6,8 @@ use lattice_core::{auth::Purpose, value};
 #[tokio::test(start_paused = true)]
 async fn garbage_and_forgeries_are_no_links_and_can_be_written_over_or_deleted() {
     let store = MemoryStore::new();
-    let (node, stranger) = (Node::join(&store).await, Node::with_key(&store, 2).await);
+    let node = Node::join(&store).await;
+    node.links.put(link("good", "back")).await.expect("put");
     let a = link("front", "back");
     node.links.put(a.clone()).await.expect("put");
     node.scribble(store_key(&a), "garbage").await;
@@ -19,18 +20,56 @@ async fn garbage_and_forgeries_are_no_links_and_can_be_written_over_or_deleted()
         .expect("garbage is deleted");
     assert_eq!(store.read(store_key(&a)).await.expect("read"), None);
 
-    // Another key's link is seen by that key's holders alone.
-    let forged = stranger
-        .links
-        .put(link("evil", "back"))
-        .await
-        .expect("theirs");
-    node.sees(forged.revision).await;
-    assert_eq!(node.links.list(), []);
-    assert_eq!(node.replica.health().refused, 3);
-    let ours = node.links.put(link("evil", "back")).await.expect("ours");
-    stranger.sees(ours.revision).await;
+    let evil = link("evil", "back");
+    let forged = forged(&store, &evil).await;
+    node.scribble(store_key(&evil), forged).await;
+    assert_eq!(node.links.get(&evil.key()), None);
+    let health = node.replica.health();
+    assert_eq!((health.refused, health.other_key), (3, 0));
+    node.links.put(evil).await.expect("ours");
+}
+
+/// A link as someone with another key writes it.
+async fn forged(store: &MemoryStore, link: &Link) -> Bytes {
+    let incarnation = store.incarnation().await.expect("there");
+    Records::new(Arc::new(store.clone()), auth(2))
+        .encode(incarnation, &store_key(link), 9, link)
+        .expect("encodes")
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_another_key_nothing_of_a_lattice_is_written_over_or_deleted() {
+    let store = MemoryStore::new();
+    let node = Node::join(&store).await;
+    let there = link("front", "back");
+    node.links.put(there.clone()).await.expect("put");
+    let before = store.read(store_key(&there)).await.expect("read");
+
+    let stranger = Node::with_key(&store, 2).await;
     assert_eq!(stranger.links.list(), []);
+    let told = stranger.replica.check_key().expect_err("it is another key");
+    assert_eq!(told.values, 1);
+    for link in [there.clone(), link("new", "back")] {
+        let put = stranger.links.replace(link).await;
+        let put = put.expect_err("nothing is put");
+        assert!(
+            matches!(put, LinkError::Write(WriteError::OtherKey(_))),
+            "{put}"
+        );
+        assert!(put.to_string().contains("check the key"), "{put}");
+    }
+    let deleted = stranger.links.delete(&there.key()).await;
+    assert!(
+        matches!(deleted, Err(DeleteError::Write(WriteError::OtherKey(_)))),
+        "{deleted:?}"
+    );
+    assert_eq!(store.read(store_key(&there)).await.expect("read"), before);
+
+    // Emptied, it is anyone's.
+    node.links.delete(&there.key()).await.expect("deleted");
+    let revision = store.commit(vec![Op::delete(store_key(&there), Expect::Any)]);
+    stranger.sees(revision.await.expect("written")).await;
+    stranger.links.put(there).await.expect("put");
 }
 
 #[tokio::test(start_paused = true)]

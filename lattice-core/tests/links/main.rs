@@ -17,7 +17,7 @@ use chance::{Dice, Seed};
 
 use lattice_core::{
     auth::{Auth, LatticeKey},
-    link::{Link, LinkError, LinkStatus, Links},
+    link::{DeleteError, Link, LinkError, LinkStatus, Links, WriteError},
     name::{ComponentId, FunctionName, HostId, InterfaceName, LatticeName},
     replica::Replica,
     store::{Expect, MemoryStore, Op, Revision, Store, StoreKey, record::Records},

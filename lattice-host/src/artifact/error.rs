@@ -37,7 +37,7 @@ pub enum FetchError {
     },
     /// It holds something else than one WebAssembly binary.
     #[error(
-        "{image} is not a WebAssembly component but {found}: push one, for example with `lattice push`"
+        "{image} is not a WebAssembly component but {found}: build one for `wasm32-wasip2`, and name that, or push it there"
     )]
     NotWasm {
         /// What was asked for.

@@ -197,6 +197,22 @@ async fn a_failure_says_what_is_wrong_and_where() {
     assert!(message.contains("`replicas`"), "{message}");
     assert!(refused.stdout.is_empty());
 
+    let good = scene.manifest("");
+    let good = good.to_str().expect("text");
+    scene.prints(&["apply", good]);
+    let before = scene.prints(&["get", "actors", "-o", "json"]);
+    for args in [&["get", "apps"][..], &["apply", good], &["up"]] {
+        let other = scene
+            .command(args)
+            .env("LATTICE_KEY", "ab".repeat(32))
+            .output();
+        let other = other.expect("runs");
+        assert_eq!(other.status.code(), Some(3), "{args:?}: {other:?}");
+        let message = text(&other.stderr);
+        assert!(message.contains("another key"), "{args:?}: {message}");
+    }
+    assert_eq!(scene.prints(&["get", "actors", "-o", "json"]), before);
+
     let nowhere = bare().args(["get", "apps"]).output().expect("runs");
     assert_eq!(nowhere.status.code(), Some(2));
 

@@ -18,6 +18,9 @@ pub(super) fn store_says(state: StoreState) -> &'static str {
         StoreState::WentBack => {
             "the store has gone back in time, and what it lacks is kept; apply the apps again, then accept it"
         }
+        StoreState::OtherKey => {
+            "the store was written with another key than this process has, so that it looks empty; check the key"
+        }
         StoreState::Closed => "the store was closed, and nothing new is heard; connect again",
     }
 }

@@ -1,6 +1,9 @@
 //! Which lattice a command speaks of, and how it gets there.
 
-use crate::failure::{Failure, chain};
+use crate::{
+    failure::{Failure, chain},
+    output::note,
+};
 use clap::Args;
 use lattice_core::{Connect, Lattice, auth::LatticeKey, nats::NatsOptions};
 use std::{
@@ -45,7 +48,11 @@ impl LatticeOptions {
     /// Joins the lattice.
     pub(crate) async fn open(&self) -> Result<Lattice, Failure> {
         match self.place()? {
-            Some(connect) => Ok(self.keyed(connect)?.await?),
+            Some(connect) => {
+                let lattice = self.join(connect).await?;
+                self.tell_of_refused(&lattice)?;
+                Ok(lattice)
+            }
             None => Err(Failure::Usage(format!(
                 "it is not said where the lattice is; name its NATS server with --nats or {NATS}, or its file with --data"
             ))),
@@ -63,7 +70,26 @@ impl LatticeOptions {
             Some(path) => connect.snapshot(path),
             None => connect,
         };
-        Ok(self.keyed(connect)?.await?)
+        self.join(connect).await
+    }
+
+    /// Without the lattice's key it would look empty.
+    async fn join(&self, connect: Connect) -> Result<Lattice, Failure> {
+        let lattice = self.keyed(connect)?.await?;
+        let other = |error| Failure::Refused(format!("lattice `{}`: {error}", self.lattice));
+        lattice.replica().check_key().map_err(other)?;
+        Ok(lattice)
+    }
+
+    /// What is refused is as if it were not there.
+    fn tell_of_refused(&self, lattice: &Lattice) -> Result<(), Failure> {
+        match lattice.replica().health().refused {
+            0 => Ok(()),
+            refused => note(&format!(
+                "warning: {refused} of the values in the store of lattice `{}` are refused, as if they were not there; see which with RUST_LOG=warn",
+                self.lattice
+            )),
+        }
     }
 
     fn place(&self) -> Result<Option<Connect>, Failure> {

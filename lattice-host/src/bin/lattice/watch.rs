@@ -219,6 +219,7 @@ fn describe(delta: &Delta) -> (String, bool, String) {
                 StoreState::Snapshot => "is known from an earlier process",
                 StoreState::Replaced => "came back as another one",
                 StoreState::WentBack => "came back as an older one",
+                StoreState::OtherKey => "was written with another key",
                 _ => "is closed",
             };
             ("store".to_owned(), true, state.to_owned())
