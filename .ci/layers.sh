@@ -22,7 +22,7 @@ without lattice-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
 # Its fuzz targets compile the transcoder once more.
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats lattice-core
-cargo build --release --quiet --package lattice-core --package lattice-provider-sdk
+cargo check --release --quiet --package lattice-core --package lattice-provider-sdk
 for features in '' disk nats test-util; do
     cargo clippy --release --quiet --package lattice-core --lib --no-default-features --features "$features" -- -D warnings
 done

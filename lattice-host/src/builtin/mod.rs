@@ -56,14 +56,17 @@ const WASI: [&str; 6] = [
     "wasi:sockets",
 ];
 
+/// Whether WASI 0.3 is built in.
+const P3: bool = cfg!(feature = "p3");
+
 /// Whether an import is served by the WASI implementation.
 pub(crate) fn is_wasi(import: &str) -> bool {
-    let Some((package, version)) = split(import) else {
-        return false;
-    };
-    let supported =
-        version.starts_with("0.2.") || (cfg!(feature = "p3") && version.starts_with("0.3."));
-    WASI.contains(&package) && supported
+    split(import)
+        .is_some_and(|(package, version)| WASI.contains(&package) && is_supported(version, P3))
+}
+
+fn is_supported(version: &str, p3: bool) -> bool {
+    version.starts_with("0.2.") || (p3 && version.starts_with("0.3."))
 }
 
 /// Whether the host serves an import itself, without a link.
@@ -73,8 +76,12 @@ pub(crate) fn serves(import: &str) -> bool {
 
 /// What to do about an import that only a host could serve, but this one doesn't.
 pub(crate) fn missing(import: &str) -> Option<&'static str> {
+    missing_with(import, P3)
+}
+
+fn missing_with(import: &str, p3: bool) -> Option<&'static str> {
     let (package, version) = split(import)?;
-    if !WASI.contains(&package) || is_wasi(import) {
+    if !WASI.contains(&package) || is_supported(version, p3) {
         return None;
     }
     Some(if version.starts_with("0.3.") {
@@ -107,11 +114,12 @@ mod tests {
             assert_eq!(is_wasi(import), wasi, "{import}");
         }
         assert!(missing("wasi:clocks/wall-clock@0.1.0").is_some());
-        assert_eq!(
-            missing("wasi:clocks/monotonic-clock@0.3.0").is_some(),
-            cfg!(not(feature = "p3"))
-        );
         assert!(missing("wasi:keyvalue/store@0.2.0").is_none());
+        let newer = "wasi:clocks/monotonic-clock@0.3.0";
+        assert_eq!(missing(newer).is_some(), cfg!(not(feature = "p3")));
+        assert_eq!(missing_with(newer, true), None);
+        let advice = missing_with(newer, false).expect("it is not built in");
+        assert!(advice.contains("feature `p3`"), "{advice}");
         assert!(serves("wasi:logging/logging@0.1.0-draft"));
         assert!(serves("lattice:rpc/links@0.1.3"));
         assert!(serves("wasi:cli/environment@0.2.6"));
