@@ -1,5 +1,6 @@
 //! Where randomness and the time of day come from: the operating system, or the simulator that stands in for it.
 
+use crate::name::HostId;
 use std::time::{Duration, SystemTime};
 
 /// Hashes maps whose order can be seen. In simulations that order is the same each time.
@@ -15,6 +16,14 @@ pub(crate) fn number() -> Option<u64> {
         return Some(number);
     }
     getrandom::u64().ok()
+}
+
+/// An id that no other host has.
+///
+/// # Panics
+/// When the operating system has no randomness to give.
+pub(crate) fn host_id() -> HostId {
+    HostId::from_number(number().expect("the operating system gives randomness"))
 }
 
 /// The time since 1970; zero on a clock that stands before that.

@@ -74,7 +74,6 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
-pub mod auth;
 pub mod bus;
 pub mod call;
 mod chance;
@@ -84,7 +83,6 @@ pub mod keeper;
 mod lattice;
 pub mod link;
 pub mod logs;
-pub mod name;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
@@ -95,9 +93,8 @@ pub mod serve;
 #[cfg(feature = "test-util")]
 pub mod sim;
 pub mod store;
-pub mod subject;
 pub mod types;
-pub mod value;
-pub mod wire;
+
+pub use lattice_proto::{auth, id, name, replay, subject, value, wire};
 
 pub use lattice::{BytesCall, Call, Component, Connect, ConnectError, Lattice};

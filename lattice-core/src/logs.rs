@@ -22,10 +22,10 @@
 
 use crate::{
     Lattice,
-    auth::ReplayGuard,
     bus::{Body as Carried, BusError, Message, Subscription},
     lattice::Connection,
     name::{ComponentId, HostId},
+    replay::ReplayGuard,
     wire::{Body as _, Frame, FrameWriter, Kind, LogLine, Logs, LogsWanted, Origin},
 };
 use futures_util::{Stream, StreamExt as _, stream};
@@ -125,7 +125,7 @@ impl Reader {
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             connection,
-            origin: Origin::new(HostId::random(), 1),
+            origin: Origin::new(crate::chance::host_id(), 1),
             component,
             recent,
             told,
@@ -195,7 +195,7 @@ impl Reader {
         if frame.kind() != Kind::Logs {
             return Err(format!("a frame of kind {} among the logs", frame.kind()));
         }
-        if !self.guard.fresh(&frame, Instant::now()) {
+        if !self.guard.fresh(&frame, Instant::now().into_std()) {
             return Err("a frame that was seen before".to_owned());
         }
         for envelope in frame.envelopes() {

@@ -5,12 +5,12 @@ mod hosts;
 use hosts::Rival;
 
 use super::{
+    cut,
     items::{
         AppView, ComponentKind, ComponentView, Item, LinkView, StoreView, UnreadableView,
         WormholeView,
     },
     load::Reported,
-    status::cut,
     view::{Change, Delta, View, differences},
 };
 use crate::{

@@ -5,10 +5,9 @@ use super::{
     view::{Delta, View},
 };
 use crate::{
-    auth::{BootGuard, Seen},
     bus::{Body as Carried, BusError, Message, Subscription},
     lattice::Connection,
-    name::HostId,
+    replay::{BootGuard, Seen},
     wire::{Body as _, Frame, FrameWriter, Kind, Origin, Report, ReportWanted},
 };
 use futures_util::StreamExt as _;
@@ -138,7 +137,7 @@ impl<'a> Listener<'a> {
     fn new(connection: &'a Connection) -> Self {
         Self {
             connection,
-            origin: Origin::new(HostId::random(), 1),
+            origin: Origin::new(crate::chance::host_id(), 1),
             reports: None,
             guard: BootGuard::default(),
             asked: 0,
@@ -200,7 +199,7 @@ impl<'a> Listener<'a> {
                 frame.kind()
             ));
         }
-        match self.guard.see(&frame, Instant::now()) {
+        match self.guard.see(&frame, Instant::now().into_std()) {
             Seen::Fresh => {}
             Seen::OlderBoot => return Ok(Some(Event::OlderBoot(frame.sender().clone()))),
             Seen::Before => return Ok(None),

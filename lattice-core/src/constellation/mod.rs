@@ -37,19 +37,18 @@ mod follow;
 pub mod graph;
 mod items;
 mod load;
-mod status;
 mod view;
 
+pub use crate::wire::{ComponentStatus, MAX_REASON, Phase};
 pub use explain::{Explanation, Finding, Severity, Subject, explain};
 pub use graph::GraphKind;
 pub use items::{
     AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,
     ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView, UnreadableView, WormholeView,
 };
-pub use status::{ComponentStatus, MAX_REASON, Phase};
 pub use view::{Change, Delta, View};
 
-pub(crate) use status::cut;
+pub(crate) use crate::wire::cut;
 
 use crate::{
     Lattice,

@@ -1,10 +1,11 @@
 //! The task around [`Presence`]: hears beats, keeps time, publishes snapshots.
 
 use crate::{
-    auth::{Auth, BootGuard, Seen},
+    auth::Auth,
     bus::{Body as Carried, Bus, BusError, BusState, Message, Subscription},
     name::{ComponentId, HostId},
     node::presence::{Change, Peers, Presence},
+    replay::{BootGuard, Seen},
     subject::Subjects,
     types::Digest,
     wire::{Beat, Body as _, Frame, Goodbye, Kind, Origin, Pulse},
@@ -234,7 +235,7 @@ impl Ear {
         };
         let frame = Frame::open(auth, bytes).map_err(|error| error.to_string())?;
         let now = Instant::now();
-        let seen = self.guard.see(&frame, now);
+        let seen = self.guard.see(&frame, now.into_std());
         if frame.target().is_some() || seen == Seen::Before {
             return Err("it was seen before, or is not for everyone".to_owned());
         }

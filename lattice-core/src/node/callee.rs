@@ -150,7 +150,7 @@ impl Inner {
             self.refuse("a frame for another boot of a host");
             return None;
         }
-        if !self.lock_replay().fresh(&frame, Instant::now()) {
+        if !self.lock_replay().fresh(&frame, Instant::now().into_std()) {
             self.refuse("a frame that was seen before");
             return None;
         }

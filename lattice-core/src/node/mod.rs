@@ -40,12 +40,12 @@ pub(crate) use line::token;
 pub(crate) use served::Served;
 
 use crate::{
-    auth::ReplayGuard,
     bus::BusError,
     call::{CallError, Part, Ran},
-    chance::HashState,
+    chance::{self, HashState},
     lattice::Connection,
     name::{ComponentId, HostId},
+    replay::ReplayGuard,
     route::{Resting, RetryBudget},
     wire::{Duty, Lane, Origin, Tally},
 };
@@ -178,7 +178,7 @@ impl Node {
         beside: &Beside,
     ) -> Result<Self, BusError> {
         let epoch = boot::epoch(&connection.records, options.host.as_ref()).await;
-        let origin = Origin::new(options.host.unwrap_or_else(HostId::random), epoch);
+        let origin = Origin::new(options.host.unwrap_or_else(chance::host_id), epoch);
         let subjects = &connection.subjects;
         let inbox = connection
             .bus

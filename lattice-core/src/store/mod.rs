@@ -34,7 +34,6 @@ pub mod conformance;
 pub mod disk;
 #[cfg(feature = "test-util")]
 pub mod fault;
-pub mod key;
 mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -42,12 +41,14 @@ pub mod record;
 pub(crate) mod state;
 
 pub use check::InvalidCommit;
-pub use key::{KeyKind, StoreKey};
+pub use lattice_proto::{
+    id::{Incarnation, Revision},
+    key::{KeyKind, StoreKey},
+};
 pub use memory::MemoryStore;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, future::BoxFuture};
-use serde::{Deserialize, Serialize};
 use std::{
     fmt,
     pin::Pin,
@@ -103,19 +104,6 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`StoreError`].
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>>;
 }
-
-/// One life of a store, from its creation to its deletion: revisions of different incarnations don't compare.
-/// The creation time in nanoseconds since 1970 where the store has one.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-pub struct Incarnation(pub u64);
-
-/// The place of a write in the order of all writes; 0 is before the first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-pub struct Revision(pub u64);
 
 /// One key's value.
 #[derive(Debug, Clone, PartialEq, Eq)]

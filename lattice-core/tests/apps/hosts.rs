@@ -11,7 +11,7 @@ use lattice_core::{
 use std::{collections::BTreeMap, time::Duration};
 
 async fn host(lattice: &Lattice, label: &str, value: &str) -> Node {
-    let host = HostId::random();
+    let host = HostId::from_number(7);
     let options = NodeOptions::default().host(host).label(label, value);
     lattice.node(options).await.expect("it joins")
 }

@@ -180,7 +180,8 @@ impl Inquiry<'_> {
                 host,
                 reason,
             },
-            Phase::Unknown => Finding::NotUnderstood {
+            // Also what a later version of this crate may add.
+            _ => Finding::NotUnderstood {
                 component,
                 host,
                 reason,

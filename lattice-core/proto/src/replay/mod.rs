@@ -9,15 +9,20 @@
 //!                               top - WINDOW                        top                      sequence
 //! ```
 
+mod boots;
+
+pub use boots::{BootGuard, Seen};
+
 use crate::{
+    id::Origin,
     name::HostId,
-    wire::{Frame, Kind, Lane, Origin},
+    wire::{Frame, Kind, Lane},
 };
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
+    time::Instant,
 };
-use tokio::time::Instant;
 
 /// How far behind the newest frame of its series one may arrive. Frames of one series travel on one subject, in order,
 /// so this is for what a reconnecting bus may do to them; an outbox never has this many in flight.
@@ -71,7 +76,7 @@ impl ReplayGuard {
     }
 
     /// Moves what was seen of the host's earlier start to `other`, when `sender` is a later one.
-    pub(crate) fn retire(&mut self, sender: &Origin, other: &mut Self) {
+    pub fn retire(&mut self, sender: &Origin, other: &mut Self) {
         let Some(known) = self.senders.get_mut(&sender.host) else {
             return;
         };
@@ -95,7 +100,7 @@ impl ReplayGuard {
     }
 
     /// Whether a later start of the same host was seen.
-    pub(crate) fn is_outdated(&self, sender: &Origin) -> bool {
+    pub fn is_outdated(&self, sender: &Origin) -> bool {
         let known = self.senders.get(&sender.host);
         known.is_some_and(|known| known.epoch > sender.epoch)
     }

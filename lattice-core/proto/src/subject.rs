@@ -25,8 +25,7 @@ pub struct Subject(Arc<str>);
 
 impl Subject {
     /// A subject that came from the bus or a test.
-    #[cfg(any(feature = "nats", feature = "test-util", test))]
-    pub(crate) fn from_wire(text: &str) -> Self {
+    pub fn from_wire(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -140,7 +139,7 @@ impl Subjects {
 }
 
 /// Peer and frame of a reply subject made by [`Subjects::reply`].
-pub(crate) fn parse_reply(subject: &Subject) -> Option<(u64, u64)> {
+pub fn parse_reply(subject: &Subject) -> Option<(u64, u64)> {
     let mut tokens = subject.0.rsplit('.');
     let frame = u64::from_str_radix(tokens.next()?, 16).ok()?;
     let peer = u64::from_str_radix(tokens.next()?, 16).ok()?;

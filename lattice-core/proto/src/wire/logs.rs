@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// Longest text of a line in bytes; a longer one is cut.
-pub(crate) const MAX_TEXT: usize = 2_048;
+pub const MAX_TEXT: usize = 2_048;
 
 /// Somebody reads: hosts tell what their components say, to everyone, until the lease ends. Asked again before, it goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,8 @@ impl Logs {
 }
 
 impl LogLine {
-    pub(crate) fn new(
+    /// A line; a text over 2,048 bytes is cut.
+    pub fn new(
         number: u64,
         said_ms: u64,
         component: ComponentId,

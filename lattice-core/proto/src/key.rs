@@ -29,7 +29,6 @@ pub struct StoreKey(Arc<str>);
 
 /// What a [`StoreKey`] names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum KeyKind {
     /// A link, by source, interface with compatible version, and name.
     Link {
@@ -81,12 +80,12 @@ impl StoreKey {
     }
 
     /// The key of a link whose interface already stands with its compatible version.
-    pub(crate) fn link_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
+    pub fn link_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
         Self(format!("link.{source}.{}.{name}", escape(compat)).into())
     }
 
     /// The key of a link's status, likewise.
-    pub(crate) fn link_status_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
+    pub fn link_status_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
         Self(format!("status.{source}.{}.{name}", escape(compat)).into())
     }
 
@@ -136,7 +135,7 @@ impl StoreKey {
     }
 
     /// Where a host keeps on its disk which hosts it knew. No store has this key.
-    pub(crate) fn known_hosts() -> Self {
+    pub fn known_hosts() -> Self {
         Self("hosts".into())
     }
 
@@ -195,7 +194,7 @@ impl StoreKey {
     }
 
     /// A key exactly as a store holds it, whoever wrote it.
-    pub(crate) fn from_store(text: &str) -> Self {
+    pub fn from_store(text: &str) -> Self {
         Self(text.into())
     }
 

@@ -7,8 +7,8 @@ use super::{
     body::{self, Body},
 };
 use crate::{
+    id::{Incarnation, Revision},
     name::ComponentId,
-    store::{Incarnation, Revision},
     types::Digest,
     value::bounded,
 };

@@ -13,15 +13,16 @@
 //! 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is `default`. Channels are 0 until streams exist.
 
 use super::{
-    EnvelopeError, FunctionKey, Names, TraceContext,
+    EnvelopeError, Names,
     read::{component, head, name},
+    trace,
 };
 use crate::{
+    id::{FunctionKey, Incarnation, Revision, Source, TraceContext},
     name::{ComponentId, HostId, LinkName, WormholeId},
-    store::{Incarnation, Revision},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use std::{fmt, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 const FIXED: usize = 54;
 const IDEMPOTENT: u16 = 1 << 0;
@@ -129,7 +130,7 @@ impl CallEnvelope {
             idempotent: flags & IDEMPOTENT != 0,
             trace: match flags & TRACED {
                 0 => None,
-                _ => Some(TraceContext::decode(&mut rest)?),
+                _ => Some(trace::decode(&mut rest)?),
             },
             args: rest,
         })
@@ -138,26 +139,40 @@ impl CallEnvelope {
 
 /// A call about to travel, as its caller has it: nothing is cloned to send it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CallParts<'c> {
-    pub(crate) id: u64,
-    pub(crate) function: FunctionKey,
-    pub(crate) deadline_left: Duration,
-    pub(crate) source: &'c Source,
-    pub(crate) target: &'c ComponentId,
-    pub(crate) link: &'c LinkName,
-    pub(crate) incarnation: Incarnation,
-    pub(crate) link_revision: Revision,
-    pub(crate) fence: u64,
-    pub(crate) hops: u8,
-    pub(crate) attempt: u8,
-    pub(crate) idempotent: bool,
-    pub(crate) trace: Option<&'c TraceContext>,
-    pub(crate) args: &'c [u8],
+pub struct CallParts<'c> {
+    /// What the reply will be told by.
+    pub id: u64,
+    /// Which function.
+    pub function: FunctionKey,
+    /// How long the caller will wait from now on.
+    pub deadline_left: Duration,
+    /// Who calls.
+    pub source: &'c Source,
+    /// Who is called.
+    pub target: &'c ComponentId,
+    /// Over which link.
+    pub link: &'c LinkName,
+    /// The life of the store that `link_revision` is of.
+    pub incarnation: Incarnation,
+    /// The write that made the link.
+    pub link_revision: Revision,
+    /// The fence of the target's lease; 0 when it holds none.
+    pub fence: u64,
+    /// How many calls deep this one is.
+    pub hops: u8,
+    /// 0 for the first sending, 1 for the first retry.
+    pub attempt: u8,
+    /// Whether it may run twice without harm.
+    pub idempotent: bool,
+    /// Its place in a trace.
+    pub trace: Option<&'c TraceContext>,
+    /// The arguments, encoded as a tuple.
+    pub args: &'c [u8],
 }
 
 impl CallParts<'_> {
     /// Appends the envelope to `buf`.
-    pub(crate) fn encode_into(&self, buf: &mut BytesMut) {
+    pub fn encode_into(&self, buf: &mut BytesMut) {
         let source = self.source.name().as_bytes();
         let target = self.target.as_str().as_bytes();
         let link = if *self.link == *DEFAULT_LINK {
@@ -166,7 +181,7 @@ impl CallParts<'_> {
             self.link.as_str()
         };
         buf.reserve(
-            FIXED + source.len() + target.len() + link.len() + TraceContext::LEN + self.args.len(),
+            FIXED + source.len() + target.len() + link.len() + trace::LEN + self.args.len(),
         );
         let mut head = [0; FIXED];
         let mut fixed = &mut head[..];
@@ -190,7 +205,7 @@ impl CallParts<'_> {
         buf.put_slice(target);
         buf.put_slice(link.as_bytes());
         if let Some(trace) = self.trace {
-            trace.encode_into(buf);
+            trace::encode_into(trace, buf);
         }
         buf.put_slice(self.args);
     }
@@ -202,21 +217,19 @@ impl CallParts<'_> {
     }
 }
 
-/// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Source {
-    /// A component, over a link.
-    Component(ComponentId),
-    /// A public endpoint, because it is open.
-    Wormhole(WormholeId),
-    /// A holder of the lattice key, by the operator right.
-    Operator,
-    /// A host by itself.
-    Host(HostId),
+/// How a [`Source`] travels: a kind, and a name of at most 63 bytes.
+trait SourceOnWire: Sized {
+    fn kind(&self) -> u8;
+    fn name(&self) -> &str;
+    fn decode(
+        rest: &mut Bytes,
+        kind: u8,
+        length: u8,
+        names: &mut Names,
+    ) -> Result<Self, EnvelopeError>;
 }
 
-impl Source {
+impl SourceOnWire for Source {
     fn kind(&self) -> u8 {
         match self {
             Self::Component(_) => 0,
@@ -250,17 +263,6 @@ impl Source {
                 what: "source kind",
                 number: u64::from(kind),
             }),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Component(id) => write!(f, "component `{id}`"),
-            Self::Wormhole(id) => write!(f, "wormhole `{id}`"),
-            Self::Operator => f.write_str("the operator"),
-            Self::Host(id) => write!(f, "host `{id}`"),
         }
     }
 }

@@ -77,7 +77,7 @@ impl Phase {
     }
 
     /// Its number on the wire, and how often it has failed.
-    pub(crate) fn to_wire(self) -> (u8, u32) {
+    pub fn to_wire(self) -> (u8, u32) {
         match self {
             Self::Serving => (0, 0),
             Self::Starting => (1, 0),
@@ -91,7 +91,8 @@ impl Phase {
         }
     }
 
-    pub(crate) fn from_wire((number, failures): (u8, u32)) -> Self {
+    /// The phase with this number on the wire.
+    pub fn from_wire((number, failures): (u8, u32)) -> Self {
         match number {
             0 => Self::Serving,
             1 => Self::Starting,
@@ -123,7 +124,7 @@ impl fmt::Display for Phase {
 }
 
 /// The text, at most [`MAX_REASON`] bytes of it.
-pub(crate) fn cut(mut reason: String) -> String {
+pub fn cut(mut reason: String) -> String {
     if reason.len() > MAX_REASON {
         reason.truncate(reason.floor_char_boundary(MAX_REASON - '…'.len_utf8()));
         reason.push('…');

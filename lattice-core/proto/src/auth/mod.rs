@@ -10,14 +10,12 @@
 //!
 //! Further numbers are free for per-host keys and sealing. What a tag proves is that a key holder of this lattice made the
 //! bytes, for this purpose. It hides nothing, and it does not tell one key holder from another. A tag alone does not stop
-//! a recording from being played again: [`ReplayGuard`] does.
+//! a recording from being played again: [`ReplayGuard`](crate::replay::ReplayGuard) does.
 
-mod boots;
 mod key;
-mod replay;
+#[cfg(feature = "os")]
+mod os;
 mod suite;
 
-pub(crate) use boots::{BootGuard, Seen};
 pub use key::{KeyError, LatticeKey};
-pub use replay::{ReplayGuard, WINDOW};
 pub use suite::{Auth, Purpose, SUITE_KEYED, SUITE_NONE, TAG_LEN};

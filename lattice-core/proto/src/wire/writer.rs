@@ -13,7 +13,7 @@ const FIRST_ALLOCATION: usize = 512;
 /// A frame being filled. Nothing is allocated per envelope.
 ///
 /// ```
-/// use lattice_core::{auth::Auth, name::HostId, wire::{Frame, FrameWriter, Kind, Lane, Origin}};
+/// use lattice_proto::{auth::Auth, name::HostId, wire::{Frame, FrameWriter, Kind, Lane, Origin}};
 ///
 /// let (here, there) = (Origin::new(HostId::new("h1")?, 1), Origin::new(HostId::new("h2")?, 1));
 /// let mut writer = FrameWriter::new(here, Some(there.clone()), Kind::Call, Lane::Small);

@@ -6,11 +6,11 @@
 use super::{
     EnvelopeError, Kind,
     body::{self, Body},
+    status::{Phase, cut},
 };
 use crate::{
-    constellation::{Phase, cut},
+    id::{Incarnation, Revision},
     name::ComponentId,
-    store::{Incarnation, Revision},
     value::bounded,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

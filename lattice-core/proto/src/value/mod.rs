@@ -31,7 +31,7 @@
 //! What Lattice itself reads this way (bodies, errors, links, their status) holds at most twice its bytes and 64 KiB, because
 //! its lists end at a maximum. Only published types are maps of names as large as a component's interfaces.
 
-pub(crate) mod bounded;
+pub mod bounded;
 mod decode;
 mod encode;
 mod error;
@@ -100,12 +100,12 @@ const SMALL: usize = 64;
 /// [`ValueError::Unencodable`].
 ///
 /// ```
-/// use lattice_core::value::{from_bytes, to_bytes};
+/// use lattice_proto::value::{from_bytes, to_bytes};
 ///
 /// let bytes = to_bytes(&("greeter", 300_u32))?;
 /// assert_eq!(&bytes[..], b"\x07greeter\xac\x02");
 /// assert_eq!(from_bytes::<(String, u32)>(&bytes)?, ("greeter".to_owned(), 300));
-/// # Ok::<_, lattice_core::value::ValueError>(())
+/// # Ok::<_, lattice_proto::value::ValueError>(())
 /// ```
 pub fn to_bytes<T: Encode + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
     let mut buf = BytesMut::with_capacity(SMALL);
@@ -136,17 +136,11 @@ pub fn from_bytes_seed<'de, S: DeserializeSeed<'de>>(
 }
 
 /// Appends the encoded value to `buf`.
-pub(crate) fn encode_into<T: Serialize + ?Sized>(
-    value: &T,
-    buf: &mut BytesMut,
-) -> Result<(), ValueError> {
+pub fn encode_into<T: Serialize + ?Sized>(value: &T, buf: &mut BytesMut) -> Result<(), ValueError> {
     encode::append(value, buf)
 }
 
 /// Reads the value at the front of `bytes`, whatever follows it. Every element of its lists takes at least `smallest` bytes.
-pub(crate) fn read_prefix<T: DeserializeOwned>(
-    bytes: &[u8],
-    smallest: usize,
-) -> Result<T, ValueError> {
+pub fn read_prefix<T: DeserializeOwned>(bytes: &[u8], smallest: usize) -> Result<T, ValueError> {
     decode::prefix(Reader::of_elements(bytes, smallest)).map(|(value, _)| value)
 }

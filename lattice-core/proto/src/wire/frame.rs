@@ -46,7 +46,7 @@ impl Frame {
     /// Opens a message from the bus: checks its tag, then its head and the lengths of its envelopes.
     ///
     /// What is left to the receiver: that the frame [is for it](Self::is_for) and
-    /// [fresh](crate::auth::ReplayGuard::fresh), and to decode each envelope.
+    /// [fresh](crate::replay::ReplayGuard::fresh), and to decode each envelope.
     ///
     /// # Errors
     /// [`FrameError`].

@@ -19,34 +19,34 @@ mod body;
 mod call;
 mod error;
 mod frame;
-mod function;
 mod kind;
 mod logs;
 mod names;
-mod origin;
 mod presence;
 mod read;
 mod reply;
 mod report;
+mod status;
 mod trace;
 mod writer;
 
 pub use ask::{Discover, Discovered, Probe, ProbeAck};
 pub use body::Body;
-pub(crate) use call::CallParts;
-pub use call::{CallEnvelope, Source};
+pub use call::{CallEnvelope, CallParts};
 pub use error::EnvelopeError;
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
-pub use function::FunctionKey;
 pub use kind::{Kind, Lane};
 pub use logs::{LogLevel, LogLine, Logs, LogsWanted};
 pub use names::Names;
-pub use origin::Origin;
 pub use presence::{Beat, Duty, Goodbye, Pulse, Served, Tally, Versions};
 pub use reply::ReplyEnvelope;
 pub use report::{ComponentReport, Latency, Report, ReportWanted};
-pub use trace::TraceContext;
 pub use writer::{FrameFull, FrameWriter};
+
+pub use status::{ComponentStatus, MAX_REASON, Phase, cut};
+
+// Words of the domain, at the paths where they travel.
+pub use crate::id::{FunctionKey, Origin, Source, TraceContext};
 
 use bytes::Bytes;
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Reads a list of at most `MAX`, whatever its count says.
-pub(crate) fn list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub fn list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -20,7 +20,7 @@ where
 }
 
 /// Reads a set of at most `MAX`, those that come twice counted twice.
-pub(crate) fn set<'de, D, T, const MAX: usize>(deserializer: D) -> Result<BTreeSet<T>, D::Error>
+pub fn set<'de, D, T, const MAX: usize>(deserializer: D) -> Result<BTreeSet<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Ord,
@@ -29,9 +29,7 @@ where
 }
 
 /// Reads a map of at most `MAX`, whatever its count says.
-pub(crate) fn map<'de, D, const MAX: usize>(
-    deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error>
+pub fn map<'de, D, const MAX: usize>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
 where
     D: Deserializer<'de>,
 {

@@ -42,7 +42,7 @@ label!(
     LatticeName, "lattice name"
 );
 label!(
-    /// The id of a host. Chosen by a person, or [`HostId::random`].
+    /// The id of a host. Chosen by a person, or made by a process that has none.
     HostId, "host id"
 );
 label!(
@@ -68,24 +68,13 @@ label!(
 );
 
 impl HostId {
-    /// An id that no other host has: `host-` and 16 random hexadecimal digits.
-    ///
-    /// # Panics
-    /// When the operating system has no randomness to give.
-    pub fn random() -> Self {
-        Self(
-            format!(
-                "host-{:016x}",
-                crate::chance::number().expect("the operating system gives randomness")
-            )
-            .into(),
-        )
+    /// An id made of a number that should be random: `host-` and 16 hexadecimal digits.
+    pub fn from_number(number: u64) -> Self {
+        Self(format!("host-{number:016x}").into())
     }
-}
 
-impl HostId {
-    /// As the target of what is asked of the host itself: hosts and components follow one rule.
-    pub(crate) fn as_component(&self) -> ComponentId {
+    /// As the target of a call to the host itself: hosts and components follow one rule.
+    pub fn as_component(&self) -> ComponentId {
         ComponentId(self.0.clone())
     }
 }
@@ -130,6 +119,6 @@ mod tests {
         let id: HostId = serde_json::from_str("\"h1\"").expect("valid");
         assert_eq!(serde_json::to_string(&id).expect("text"), "\"h1\"");
         assert!(serde_json::from_str::<HostId>("\"H 1\"").is_err());
-        assert_ne!(HostId::random(), HostId::random());
+        assert_eq!(HostId::from_number(7).as_str(), "host-0000000000000007");
     }
 }

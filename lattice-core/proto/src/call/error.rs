@@ -288,7 +288,7 @@ impl CallError {
     }
 
     /// The same with a reason of bounded length, so that a long one doesn't sink the message that carries it.
-    pub(crate) fn shortened(mut self) -> Self {
+    pub fn shortened(mut self) -> Self {
         if let Self::CalleeFailed { reason }
         | Self::BadArguments { reason }
         | Self::BadResult { reason }
@@ -305,7 +305,8 @@ impl CallError {
         self
     }
 
-    pub(crate) fn not_exported(
+    /// [`NotExported`](Self::NotExported) for this function.
+    pub fn not_exported(
         component: &ComponentId,
         interface: &InterfaceName,
         function: &FunctionName,

@@ -2,11 +2,11 @@
 
 use super::ReplayGuard;
 use crate::wire::Frame;
-use tokio::time::Instant;
+use std::time::Instant;
 
 /// A [`ReplayGuard`] that tells a boot which should be gone, and still speaks, from a recording.
 #[derive(Debug, Default)]
-pub(crate) struct BootGuard {
+pub struct BootGuard {
     newest: ReplayGuard,
     /// Of each host the newest boot but those that `newest` knows.
     older: ReplayGuard,
@@ -14,7 +14,7 @@ pub(crate) struct BootGuard {
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub enum Seen {
     /// Of the newest boot of its host that was heard, for the first time.
     Fresh,
     /// For the first time, of a boot that a later one has taken the place of.
@@ -25,7 +25,7 @@ pub(crate) enum Seen {
 
 impl BootGuard {
     /// What this frame is; marks it as seen.
-    pub(crate) fn see(&mut self, frame: &Frame, now: Instant) -> Seen {
+    pub fn see(&mut self, frame: &Frame, now: Instant) -> Seen {
         self.newest.retire(frame.sender(), &mut self.older);
         if self.newest.fresh(frame, now) {
             Seen::Fresh

@@ -1,30 +1,11 @@
-//! The secret that all members of a lattice share.
+//! Lattice keys from the system: its randomness, its files, its environment.
 
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-};
-use zeroize::{Zeroize, Zeroizing};
+use super::{KeyError, LatticeKey, key::LEN};
+use std::{io, path::Path};
+use zeroize::Zeroizing;
 
-/// Length of a key in bytes.
-const LEN: usize = 32;
 /// A key file holds 64 digits and perhaps a line end; whatever is larger is another file.
 const MAX_FILE: u64 = 4096;
-
-/// The 32-byte key of a lattice. Whoever holds it is a member: hosts, providers, operators.
-///
-/// It is never printed, and wiped from memory when dropped. Written down it is 64 hexadecimal digits.
-///
-/// ```
-/// use lattice_core::auth::LatticeKey;
-///
-/// let key = LatticeKey::generate();
-/// let same = LatticeKey::from_hex(&key.expose_hex())?;
-/// assert_eq!(format!("{same:?}"), "LatticeKey(…)");
-/// # Ok::<_, lattice_core::auth::KeyError>(())
-/// ```
-#[derive(Clone)]
-pub struct LatticeKey([u8; LEN]);
 
 impl LatticeKey {
     /// A new random key.
@@ -35,19 +16,6 @@ impl LatticeKey {
         let mut key = Self([0; LEN]);
         getrandom::fill(&mut key.0).expect("the operating system gives randomness");
         key
-    }
-
-    /// A key from 64 hexadecimal digits; white space around them is ignored.
-    ///
-    /// # Errors
-    /// [`KeyError::NotAKey`].
-    pub fn from_hex(text: &str) -> Result<Self, KeyError> {
-        let text = text.trim();
-        let mut key = Self([0; LEN]);
-        hex::decode_to_slice(text, &mut key.0).map_err(|_| KeyError::NotAKey {
-            length: text.chars().count(),
-        })?;
-        Ok(key)
     }
 
     /// A key from a file that holds 64 hexadecimal digits.
@@ -74,68 +42,6 @@ impl LatticeKey {
         let text = Zeroizing::new(text.into_string().map_err(|_| KeyError::NotText)?);
         Self::from_hex(&text)
     }
-
-    /// The key in 64 hexadecimal digits, to be written down. The text is wiped from memory when dropped: do not copy it.
-    pub fn expose_hex(&self) -> Zeroizing<String> {
-        Zeroizing::new(hex::encode(self.0))
-    }
-
-    pub(super) fn bytes(&self) -> &[u8; LEN] {
-        &self.0
-    }
-}
-
-impl Drop for LatticeKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl fmt::Debug for LatticeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LatticeKey(…)")
-    }
-}
-
-/// Why there is no key.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The text is no key. It is not repeated here, it may be a mistyped secret.
-    #[error(
-        "a lattice key is 64 hexadecimal digits, this text has {length} characters; make a key with `lattice key new`"
-    )]
-    NotAKey {
-        /// How many characters it has.
-        length: usize,
-    },
-    /// The environment variable's value is not text.
-    #[error(
-        "a lattice key is 64 hexadecimal digits, this value is not even text; make a key with `lattice key new`"
-    )]
-    NotText,
-    /// The environment variable is not set.
-    #[error(
-        "environment variable `{variable}` is not set; set it to the lattice key, 64 hexadecimal digits"
-    )]
-    NotSet {
-        /// Its name.
-        variable: String,
-    },
-    /// The key file can't be read.
-    #[error("key file `{}` can't be read; check its path and its owner", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Everybody on the machine may read or change the key file.
-    #[error("key file `{}` is open to everybody on this machine; close it with `chmod 600 {}`", path.display(), path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-    },
 }
 
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
@@ -182,27 +88,9 @@ mod tests {
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     #[test]
-    fn hex_round_trips_and_is_never_printed() {
-        let key = LatticeKey::from_hex(&format!(" {HEX}\n")).expect("a key");
-        assert_eq!(*key.expose_hex(), HEX);
-        assert_eq!(format!("{key:?} {key:#?}"), "LatticeKey(…) LatticeKey(…)");
-        assert_ne!(
-            *LatticeKey::generate().expose_hex(),
-            *LatticeKey::generate().expose_hex()
-        );
-    }
-
-    #[test]
-    fn what_is_no_key_is_refused_without_repeating_it() {
-        let odd = &HEX[1..];
-        let long = format!("{HEX}00");
-        let wrong = HEX.replace('f', "g");
-        for bad in ["", "secret", odd, &long, &wrong] {
-            let error = LatticeKey::from_hex(bad).expect_err(bad);
-            let text = format!("{error} {error:?}");
-            assert!(text.contains("64 hexadecimal digits"), "{text}");
-            assert!(bad.is_empty() || !text.contains(bad), "{text}");
-        }
+    fn generated_keys_differ() {
+        let (one, other) = (LatticeKey::generate(), LatticeKey::generate());
+        assert_ne!(*one.expose_hex(), *other.expose_hex());
     }
 
     #[test]
@@ -252,7 +140,7 @@ mod tests {
         let child = std::process::Command::new(std::env::current_exe().expect("this test"))
             .args([
                 "--exact",
-                "auth::key::tests::the_environment_is_read",
+                "auth::os::tests::the_environment_is_read",
                 "--nocapture",
             ])
             .env(VARIABLE, HEX)

@@ -1,8 +1,8 @@
 //! Which function a call is for.
 
 use crate::{
+    id::FunctionKey,
     name::{FunctionName, InterfaceName},
-    wire::FunctionKey,
 };
 use std::sync::Arc;
 

@@ -1,0 +1,9 @@
+//! How calls fail, and what names the function that they are for.
+
+mod error;
+mod function;
+mod limit;
+
+pub use error::{CallError, Part, Ran};
+pub use function::FunctionRef;
+pub use limit::Limit;

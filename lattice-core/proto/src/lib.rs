@@ -1,0 +1,59 @@
+//! The pure part of Lattice: names, ids, values, calls, authentication and the bytes on the wire.
+//!
+//! Nothing here does I/O, reads a clock, or spawns a task: the time is passed in where a rule needs
+//! it. So it compiles for `wasm32-unknown-unknown`, and each rule is tested without a bus.
+//! `lattice-core` re-exports these modules and adds everything that moves.
+//!
+//! ```
+//! use lattice_proto::{
+//!     auth::Auth,
+//!     id::Origin,
+//!     name::HostId,
+//!     wire::{Frame, FrameWriter, Kind, Lane},
+//! };
+//!
+//! // Every message on the bus is one frame: a head, envelopes of one kind, a tag.
+//! let auth = Auth::trusting();
+//! let sender = Origin::new(HostId::new("edge-1")?, 1);
+//! let mut writer = FrameWriter::new(sender.clone(), None, Kind::Beat, Lane::Small);
+//! writer.push(|envelope| envelope.extend_from_slice(b"an envelope"))?;
+//! let bytes = writer.seal(&auth, 1);
+//!
+//! let frame = Frame::open(&auth, bytes)?;
+//! assert_eq!(frame.sender(), &sender);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! From the ground up; each module imports only from those above it in this table.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`name`] | names of people and things, each a type that is parsed once |
+//! | [`id`] | ids and numbers: which boot of which host, who calls, which function, which write |
+//! | [`value`] | arguments and results as bytes |
+//! | [`types`] | what a component exports and imports |
+//! | [`call`] | how calls fail |
+//! | [`key`] | the keys of the store |
+//! | [`subject`] | the subjects of the bus |
+//! | [`auth`] | the lattice key and the tags made with it |
+//! | [`wire`] | frames and envelopes |
+//! | [`replay`] | which frames were seen before |
+//!
+//! # Features
+//!
+//! * `os`: generates a lattice key from the system's randomness and reads one from a file.
+
+#![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod call;
+pub mod id;
+pub mod key;
+pub mod name;
+pub mod replay;
+pub mod subject;
+pub mod types;
+pub mod value;
+pub mod wire;

@@ -1,0 +1,103 @@
+//! Published types: what a component exports and imports, as text that both ends can compare.
+
+use crate::name::{FunctionName, InterfaceName};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// What a component exports and imports, without the built-in interfaces that its host answers itself.
+///
+/// Published once in the store under its [`Digest`], so that links can be checked when they are made and a tool can call
+/// what it was never compiled with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ComponentTypes {
+    /// What others may call, by interface.
+    pub exports: BTreeMap<InterfaceName, InterfaceTypes>,
+    /// What it calls through links, by interface.
+    pub imports: BTreeMap<InterfaceName, InterfaceTypes>,
+    /// The WIT of both, for tools: a WIT package in the component model's binary encoding, with one world, the component's.
+    /// Nothing in a call depends on it. Absent when it is too large or could not be found. The crate `lattice-wit` decodes it.
+    pub wit: Option<Bytes>,
+}
+
+/// The functions of one interface, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InterfaceTypes {
+    /// Canonical signature of each function, for example `func(name: string) -> result<u32, string>`.
+    pub functions: BTreeMap<FunctionName, String>,
+}
+
+/// BLAKE3 of a component's published types.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// 64 hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex()[..12])
+    }
+}
+
+impl ComponentTypes {
+    /// The digest under which these types are published.
+    pub fn digest(&self) -> Digest {
+        let text = postcard::to_stdvec(self).unwrap_or_default();
+        Digest(*blake3::hash(&text).as_bytes())
+    }
+
+    /// The exported interface that serves `wanted`: the same one, or a compatible version.
+    pub fn export(&self, wanted: &InterfaceName) -> Option<(&InterfaceName, &InterfaceTypes)> {
+        find(&self.exports, wanted)
+    }
+
+    /// The imported interface that `wanted` stands for.
+    pub fn import(&self, wanted: &InterfaceName) -> Option<(&InterfaceName, &InterfaceTypes)> {
+        find(&self.imports, wanted)
+    }
+}
+
+fn find<'t>(
+    among: &'t BTreeMap<InterfaceName, InterfaceTypes>,
+    wanted: &InterfaceName,
+) -> Option<(&'t InterfaceName, &'t InterfaceTypes)> {
+    among.get_key_value(wanted).or_else(|| {
+        among
+            .iter()
+            .rev()
+            .find(|(name, _)| name.is_compatible(wanted))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value;
+
+    /// What stands in stores, and under which digest: a change here is a new schema.
+    #[test]
+    fn golden_bytes() {
+        let mut get = InterfaceTypes::default();
+        get.functions.insert(
+            FunctionName::new("get").expect("valid"),
+            "func() -> u8".to_owned(),
+        );
+        let types = ComponentTypes {
+            exports: [(InterfaceName::new("a:b/c@0.2.0").expect("valid"), get)].into(),
+            imports: BTreeMap::new(),
+            wit: Some(Bytes::from_static(b"wit")),
+        };
+        let bytes = value::to_bytes(&types).expect("encodes");
+        assert_eq!(
+            bytes,
+            &b"\x01\x0ba:b/c@0.2.0\x01\x03get\x0cfunc() -> u8\x00\x01\x03wit"[..]
+        );
+        assert_eq!(types.digest(), Digest(*blake3::hash(&bytes).as_bytes()));
+        assert_eq!(value::from_bytes::<ComponentTypes>(&bytes), Ok(types));
+    }
+}
