@@ -67,7 +67,7 @@
 //!
 //! # Features
 //!
-//! * `disk` (default): a store in a file, for [`Lattice::local`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
+//! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
 //! * `test-util`: the simulator, fault injection, and the suites that every bus and store must pass.
 
@@ -97,4 +97,10 @@ pub mod types;
 
 pub use lattice_proto::{auth, id, name, replay, subject, value, wire};
 
-pub use lattice::{BytesCall, Call, Component, Connect, ConnectError, Lattice};
+#[cfg(feature = "disk")]
+pub use lattice::OnDisk;
+#[cfg(feature = "nats")]
+pub use lattice::OnNats;
+pub use lattice::{
+    Backend, BytesCall, Call, Component, Connect, ConnectError, Custom, InMemory, Lattice,
+};

@@ -31,7 +31,7 @@ async fn links_are_there_after_a_restart_and_grant_calls() {
     for key in [None, Some(LatticeKey::generate())] {
         let path = path.with_extension(if key.is_some() { "keyed" } else { "plain" });
         let open = async || {
-            let connect = Lattice::local(&path, "dev");
+            let connect = Lattice::on_disk(&path, "dev");
             let connect = match key.clone() {
                 Some(key) => connect.key(key),
                 None => connect,
@@ -70,10 +70,10 @@ async fn nothing_is_believed_that_was_written_with_another_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lattice.redb");
     let ours = LatticeKey::generate();
-    let lattice = Lattice::local(&path, "dev").key(ours.clone()).await;
+    let lattice = Lattice::on_disk(&path, "dev").key(ours.clone()).await;
     link(&lattice.expect("it opens"), "caller", "callee").await;
     for other in [Some(LatticeKey::generate()), None] {
-        let connect = Lattice::local(&path, "dev");
+        let connect = Lattice::on_disk(&path, "dev");
         let connect = match other {
             Some(key) => connect.key(key),
             None => connect,
@@ -81,7 +81,7 @@ async fn nothing_is_believed_that_was_written_with_another_key() {
         let lattice = connect.await.expect("it opens");
         assert!(lattice.links().list().is_empty());
     }
-    let lattice = Lattice::local(&path, "dev").key(ours).await;
+    let lattice = Lattice::on_disk(&path, "dev").key(ours).await;
     assert_eq!(lattice.expect("it opens").links().list().len(), 1);
 }
 
@@ -89,13 +89,15 @@ async fn nothing_is_believed_that_was_written_with_another_key() {
 async fn a_file_that_can_not_be_used_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lattice.redb");
-    drop(Lattice::local(&path, "dev").await.expect("it opens"));
-    let error = Lattice::local(&path, "prod").await.expect_err("another's");
+    drop(Lattice::on_disk(&path, "dev").await.expect("it opens"));
+    let error = Lattice::on_disk(&path, "prod")
+        .await
+        .expect_err("another's");
     assert!(
         matches!(error, ConnectError::Disk(OpenError::OtherLattice { .. })),
         "{error:?}"
     );
-    let error = Lattice::local(folder.path(), "dev").await;
+    let error = Lattice::on_disk(folder.path(), "dev").await;
     assert!(
         matches!(error, Err(ConnectError::Disk(OpenError::Refused { .. }))),
         "{error:?}"

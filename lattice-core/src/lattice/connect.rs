@@ -29,34 +29,53 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// A connection being prepared: `.await` it.
-#[must_use = "nothing is connected until it is awaited"]
-pub struct Connect {
+/// A lattice being joined: `.await` it. Made by [`Lattice::in_memory`], [`Lattice::on_disk`],
+/// [`Lattice::connect`] and [`Lattice::on`], and has only the options that its kind of lattice has.
+#[must_use = "nothing is joined until it is awaited"]
+pub struct Connect<B> {
     name: String,
-    engine: Engine,
+    backend: B,
     key: Option<LatticeKey>,
-    trust: bool,
     operator_calls: bool,
-    #[cfg(feature = "disk")]
-    snapshot: Option<PathBuf>,
 }
 
-/// What carries the lattice.
-enum Engine {
-    Memory,
+/// What carries a lattice: its bus and its store. Implemented by the kinds of [`Connect`] alone.
+pub trait Backend: sealed::Open {}
+
+/// A bus and a store inside this process.
+#[derive(Debug)]
+pub struct InMemory(());
+
+/// A bus inside this process, and a store in a file.
+#[cfg(feature = "disk")]
+#[derive(Debug)]
+pub struct OnDisk {
+    path: PathBuf,
+}
+
+/// NATS as the bus and its `JetStream` as the store.
+#[cfg(feature = "nats")]
+#[derive(Debug)]
+pub struct OnNats {
+    options: Box<NatsOptions>,
+    replicas: NonZeroUsize,
+    remote: Remote,
+}
+
+/// A bus and a store of the caller's own.
+#[derive(Debug)]
+pub struct Custom {
+    bus: Arc<dyn Bus>,
+    store: Arc<dyn Store>,
+    remote: Remote,
+}
+
+/// What is asked of a bus and a store that others reach too.
+#[derive(Debug, Default)]
+pub struct Remote {
+    trust: bool,
     #[cfg(feature = "disk")]
-    Local {
-        path: PathBuf,
-    },
-    #[cfg(feature = "nats")]
-    Nats {
-        options: Box<NatsOptions>,
-        replicas: NonZeroUsize,
-    },
-    Custom {
-        bus: Arc<dyn Bus>,
-        store: Arc<dyn Store>,
-    },
+    snapshot: Option<PathBuf>,
 }
 
 /// Where the nodes of a lattice get their bus connection.
@@ -102,86 +121,79 @@ pub enum ConnectError {
     Store(#[from] FollowError),
 }
 
-impl Connect {
-    pub(super) fn in_memory(name: &str) -> Self {
-        Self::new(name, Engine::Memory)
-    }
-
-    #[cfg(feature = "disk")]
-    pub(super) fn local(path: &Path, name: &str) -> Self {
-        let path = path.to_owned();
-        Self::new(name, Engine::Local { path })
-    }
-
-    #[cfg(feature = "nats")]
-    pub(super) fn nats(servers: &str, name: &str) -> Self {
-        let mut options = NatsOptions::new("");
-        let mut servers = servers.split(',').map(str::trim);
-        if let Some(first) = servers.next() {
-            options = NatsOptions::new(first);
-        }
-        for server in servers {
-            options = options.server(server);
-        }
-        Self::new(
-            name,
-            Engine::Nats {
-                options: Box::new(options),
-                replicas: NonZeroUsize::MIN,
-            },
-        )
-    }
-
-    pub(super) fn custom(bus: Arc<dyn Bus>, store: Arc<dyn Store>, name: &str) -> Self {
-        Self::new(name, Engine::Custom { bus, store })
-    }
-
-    fn new(name: &str, engine: Engine) -> Self {
+impl<B> Connect<B> {
+    fn new(name: &str, backend: B) -> Self {
         Self {
             name: name.to_owned(),
-            engine,
+            backend,
             key: None,
-            trust: false,
             operator_calls: true,
-            #[cfg(feature = "disk")]
-            snapshot: None,
         }
     }
 
-    /// The key that authenticates every frame and store value. All of a lattice share it.
+    /// Sets the key that authenticates every frame and store value. All members of a lattice share
+    /// it.
     pub fn key(mut self, key: LatticeKey) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Does without a key: whoever reaches the bus may call anything, make links and pose as any host. Logged as a warning.
-    pub fn trust_bus(mut self) -> Self {
-        self.trust = true;
-        self
-    }
-
-    /// Whether components served here take calls from holders of the key that come through no link. They do by default.
+    /// Refuses calls to components served here that come from holders of the key through no link.
+    /// They are accepted by default.
     pub fn deny_operator_calls(mut self) -> Self {
         self.operator_calls = false;
         self
     }
+}
 
-    /// Credentials, TLS, `JetStream` domain and the rest for a NATS server; its list of servers replaces the one given
-    /// before. Without effect on a lattice that is not on NATS.
-    #[cfg(feature = "nats")]
-    pub fn options(mut self, nats: NatsOptions) -> Self {
-        if let Engine::Nats { options, .. } = &mut self.engine {
-            **options = nats;
-        }
-        self
+impl Connect<InMemory> {
+    pub(super) fn in_memory(name: &str) -> Self {
+        Self::new(name, InMemory(()))
+    }
+}
+
+#[cfg(feature = "disk")]
+impl Connect<OnDisk> {
+    pub(super) fn on_disk(path: &Path, name: &str) -> Self {
+        let path = path.to_owned();
+        Self::new(name, OnDisk { path })
+    }
+}
+
+#[cfg(feature = "nats")]
+impl Connect<OnNats> {
+    pub(super) fn on_nats(options: NatsOptions, name: &str) -> Self {
+        Self::new(
+            name,
+            OnNats {
+                options: Box::new(options),
+                replicas: NonZeroUsize::MIN,
+                remote: Remote::default(),
+            },
+        )
     }
 
-    /// How many servers of a NATS cluster keep the store: 1 by default; taken when the store is made.
-    #[cfg(feature = "nats")]
+    /// Sets how many servers of a NATS cluster keep the store: 1 by default. Takes effect when the
+    /// store is created.
     pub fn store_replicas(mut self, count: NonZeroUsize) -> Self {
-        if let Engine::Nats { replicas, .. } = &mut self.engine {
-            *replicas = count;
-        }
+        self.backend.replicas = count;
+        self
+    }
+}
+
+impl Connect<Custom> {
+    pub(super) fn custom(bus: Arc<dyn Bus>, store: Arc<dyn Store>, name: &str) -> Self {
+        let remote = Remote::default();
+        Self::new(name, Custom { bus, store, remote })
+    }
+}
+
+/// For a bus and a store that others reach too.
+impl<B: AsMut<Remote>> Connect<B> {
+    /// Does without a key: everyone who reaches the bus may call anything, make links and pose as
+    /// any host. Logged as a warning.
+    pub fn trust_bus(mut self) -> Self {
+        self.backend.as_mut().trust = true;
         self
     }
 
@@ -194,12 +206,11 @@ impl Connect {
     /// [the share that it had](crate::keeper), until it hears who is there.
     ///
     /// The file is made when it is not there and belongs to one process at a time. Without anything in it, connecting fails
-    /// as ever. A server that refuses at once is away at once; a silent one after the connection's timeout, 5 s unless
-    /// [`options`](Self::options) say otherwise. A login that is refused or a certificate that is wrong stays an error.
+    /// as ever. A server that refuses at once is away at once; a silent one after the connection's timeout, 5 s by
+    /// default. A login that is refused or a certificate that is wrong stays an error.
     ///
     /// Of the file nothing is believed that was not written with the lattice's key. Whoever can write it can put an older
-    /// state of it back, whose links count until the store is reached. Without effect on a lattice whose store is in this
-    /// process.
+    /// state of it back, whose links count until the store is reached.
     ///
     /// ```no_run
     /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
@@ -214,58 +225,29 @@ impl Connect {
     /// ```
     #[cfg(feature = "disk")]
     pub fn snapshot(mut self, path: impl AsRef<Path>) -> Self {
-        self.snapshot = Some(path.as_ref().to_owned());
+        self.backend.as_mut().snapshot = Some(path.as_ref().to_owned());
         self
     }
+}
 
-    /// What an earlier process knew, and the place for what this one will.
-    #[cfg(feature = "disk")]
-    async fn last_known(
-        &self,
-        name: &LatticeName,
-        auth: &Auth,
-    ) -> Result<Option<Arc<dyn LastKnown>>, ConnectError> {
-        let elsewhere = !matches!(self.engine, Engine::Memory | Engine::Local { .. });
-        match self.snapshot.as_ref().filter(|_| elsewhere) {
-            Some(path) => Ok(Some(Arc::new(Snapshot::open(path, name, auth).await?))),
-            None => Ok(None),
-        }
-    }
-
+impl<B: Backend> Connect<B> {
     async fn open(self) -> Result<Lattice, ConnectError> {
         let name = LatticeName::new(&self.name)?;
-        let auth = match (&self.key, &self.engine) {
+        let auth = match (&self.key, self.backend.without_key()) {
             (Some(key), _) => Auth::keyed(&name, key),
-            (None, Engine::Memory) => Auth::trusting(),
-            // Its bus is in this process and its file is its user's.
-            #[cfg(feature = "disk")]
-            (None, Engine::Local { .. }) => Auth::trusting(),
-            (None, _) if self.trust => {
-                tracing::warn!(lattice = %name, "no key: whoever reaches the bus is trusted");
+            (None, WithoutKey::InProcess) => Auth::trusting(),
+            (None, WithoutKey::Trusted) => {
+                tracing::warn!(lattice = %name, "no key: everyone who reaches the bus is trusted");
                 Auth::trusting()
             }
-            (None, _) => return Err(ConnectError::NoKey { lattice: name }),
+            (None, WithoutKey::Refused) => return Err(ConnectError::NoKey { lattice: name }),
         };
-        #[cfg(feature = "disk")]
-        let last = self.last_known(&name, &auth).await?;
-        #[cfg(not(feature = "disk"))]
-        let last: Option<Arc<dyn LastKnown>> = None;
-        let (bus, store, seat): (Arc<dyn Bus>, Arc<dyn Store>, Seat) = match self.engine {
-            Engine::Memory => in_process(Arc::new(MemoryStore::new())),
-            #[cfg(feature = "disk")]
-            Engine::Local { path } => in_process(Arc::new(DiskStore::open(path, &name).await?)),
-            #[cfg(feature = "nats")]
-            Engine::Nats { options, replicas } => {
-                let bucket = NatsStoreOptions::new(&name).replicas(replicas);
-                let (bus, store) = match &last {
-                    #[cfg(feature = "disk")]
-                    Some(last) => over_nats_or_from(&**last, *options, bucket).await?,
-                    _ => over_nats(&options, bucket).await?,
-                };
-                (bus, store, Seat::Shared)
-            }
-            Engine::Custom { bus, store } => (bus, store, Seat::Shared),
-        };
+        let Opened {
+            bus,
+            store,
+            last,
+            seat,
+        } = self.backend.open(&name, &auth).await?;
         let parts = Parts {
             name,
             bus,
@@ -282,6 +264,155 @@ impl Connect {
             beside: Beside::default(),
             seat,
         })))
+    }
+}
+
+/// What a lattice without a key means.
+pub enum WithoutKey {
+    /// Its bus is in this process, and its file, if it has one, is its user's.
+    InProcess,
+    Trusted,
+    Refused,
+}
+
+/// A bus and a store that were opened.
+pub struct Opened {
+    bus: Arc<dyn Bus>,
+    store: Arc<dyn Store>,
+    last: Option<Arc<dyn LastKnown>>,
+    seat: Seat,
+}
+
+mod sealed {
+    use super::{Auth, ConnectError, LatticeName, Opened, WithoutKey};
+
+    /// Callers can name the kinds of lattice, and only this module opens them.
+    pub trait Open: Sized + Send + 'static {
+        fn without_key(&self) -> WithoutKey;
+
+        fn open(
+            self,
+            name: &LatticeName,
+            auth: &Auth,
+        ) -> impl Future<Output = Result<Opened, ConnectError>> + Send;
+    }
+}
+
+impl Backend for InMemory {}
+
+impl sealed::Open for InMemory {
+    fn without_key(&self) -> WithoutKey {
+        WithoutKey::InProcess
+    }
+
+    async fn open(self, _: &LatticeName, _: &Auth) -> Result<Opened, ConnectError> {
+        Ok(in_process(Arc::new(MemoryStore::new())))
+    }
+}
+
+#[cfg(feature = "disk")]
+impl Backend for OnDisk {}
+
+#[cfg(feature = "disk")]
+impl sealed::Open for OnDisk {
+    fn without_key(&self) -> WithoutKey {
+        WithoutKey::InProcess
+    }
+
+    async fn open(self, name: &LatticeName, _: &Auth) -> Result<Opened, ConnectError> {
+        Ok(in_process(Arc::new(
+            DiskStore::open(self.path, name).await?,
+        )))
+    }
+}
+
+#[cfg(feature = "nats")]
+impl Backend for OnNats {}
+
+#[cfg(feature = "nats")]
+impl sealed::Open for OnNats {
+    fn without_key(&self) -> WithoutKey {
+        self.remote.without_key()
+    }
+
+    async fn open(self, name: &LatticeName, auth: &Auth) -> Result<Opened, ConnectError> {
+        let last = self.remote.last_known(name, auth).await?;
+        let bucket = NatsStoreOptions::new(name).replicas(self.replicas);
+        let (bus, store) = match &last {
+            #[cfg(feature = "disk")]
+            Some(last) => over_nats_or_from(&**last, *self.options, bucket).await?,
+            _ => over_nats(&self.options, bucket).await?,
+        };
+        let seat = Seat::Shared;
+        Ok(Opened {
+            bus,
+            store,
+            last,
+            seat,
+        })
+    }
+}
+
+impl Backend for Custom {}
+
+impl sealed::Open for Custom {
+    fn without_key(&self) -> WithoutKey {
+        self.remote.without_key()
+    }
+
+    async fn open(self, name: &LatticeName, auth: &Auth) -> Result<Opened, ConnectError> {
+        Ok(Opened {
+            last: self.remote.last_known(name, auth).await?,
+            bus: self.bus,
+            store: self.store,
+            seat: Seat::Shared,
+        })
+    }
+}
+
+impl Remote {
+    fn without_key(&self) -> WithoutKey {
+        if self.trust {
+            WithoutKey::Trusted
+        } else {
+            WithoutKey::Refused
+        }
+    }
+
+    /// What an earlier process knew, and the place for what this one will.
+    #[cfg(feature = "disk")]
+    async fn last_known(
+        &self,
+        name: &LatticeName,
+        auth: &Auth,
+    ) -> Result<Option<Arc<dyn LastKnown>>, ConnectError> {
+        match &self.snapshot {
+            Some(path) => Ok(Some(Arc::new(Snapshot::open(path, name, auth).await?))),
+            None => Ok(None),
+        }
+    }
+
+    #[cfg(not(feature = "disk"))]
+    #[expect(clippy::unused_async, reason = "it waits where there is a disk")]
+    async fn last_known(
+        &self,
+        _: &LatticeName,
+        _: &Auth,
+    ) -> Result<Option<Arc<dyn LastKnown>>, ConnectError> {
+        Ok(None)
+    }
+}
+
+#[cfg(feature = "nats")]
+impl AsMut<Remote> for OnNats {
+    fn as_mut(&mut self) -> &mut Remote {
+        &mut self.remote
+    }
+}
+
+impl AsMut<Remote> for Custom {
+    fn as_mut(&mut self) -> &mut Remote {
+        &mut self.remote
     }
 }
 
@@ -322,13 +453,18 @@ async fn over_nats_or_from(
     Ok((Arc::new(connection.bus()), store))
 }
 
-/// A bus in this process, beside a store.
-fn in_process(store: Arc<dyn Store>) -> (Arc<dyn Bus>, Arc<dyn Store>, Seat) {
+/// A bus in this process, in addition to `store`.
+fn in_process(store: Arc<dyn Store>) -> Opened {
     let network = MemoryNetwork::new();
-    (Arc::new(network.connect()), store, Seat::Memory(network))
+    Opened {
+        bus: Arc::new(network.connect()),
+        store,
+        last: None,
+        seat: Seat::Memory(network),
+    }
 }
 
-impl IntoFuture for Connect {
+impl<B: Backend> IntoFuture for Connect<B> {
     type Output = Result<Lattice, ConnectError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
     fn into_future(self) -> Self::IntoFuture {
@@ -336,7 +472,7 @@ impl IntoFuture for Connect {
     }
 }
 
-impl fmt::Debug for Connect {
+impl<B> fmt::Debug for Connect<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect")
             .field("name", &self.name)

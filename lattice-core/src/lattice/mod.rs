@@ -6,7 +6,11 @@ mod connection;
 mod presence;
 
 pub use component::{BytesCall, Call, Component};
-pub use connect::{Connect, ConnectError};
+#[cfg(feature = "disk")]
+pub use connect::OnDisk;
+#[cfg(feature = "nats")]
+pub use connect::OnNats;
+pub use connect::{Backend, Connect, ConnectError, Custom, InMemory};
 
 pub(crate) use connection::Connection;
 pub(crate) use presence::Heard;
@@ -58,7 +62,7 @@ impl Lattice {
     /// # })?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn in_memory(name: &str) -> Connect {
+    pub fn in_memory(name: &str) -> Connect<InMemory> {
         Connect::in_memory(name)
     }
 
@@ -74,26 +78,39 @@ impl Lattice {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("lattice.redb");
-    /// let lattice = Lattice::local(&path, "dev").await?;
+    /// let lattice = Lattice::on_disk(&path, "dev").await?;
     /// lattice.links().put(Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?).await?;
     /// drop(lattice);
     ///
-    /// let lattice = Lattice::local(&path, "dev").await?;
+    /// let lattice = Lattice::on_disk(&path, "dev").await?;
     /// assert_eq!(lattice.links().list().len(), 1);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(feature = "disk")]
-    pub fn local(path: impl AsRef<std::path::Path>, name: &str) -> Connect {
-        Connect::local(path.as_ref(), name)
+    pub fn on_disk(path: impl AsRef<std::path::Path>, name: &str) -> Connect<OnDisk> {
+        Connect::on_disk(path.as_ref(), name)
     }
 
-    /// The lattice `name` on a NATS server, as `nats://host:port` or several joined by commas. Needs a
-    /// [`key`](Connect::key), or [`trust_bus`](Connect::trust_bus).
+    /// The lattice `name` on NATS: `nats://host:port`, several of them joined by commas, or
+    /// [`NatsOptions`](crate::nats::NatsOptions) for credentials, TLS, a `JetStream` domain and the
+    /// rest. Needs a [`key`](Connect::key), or [`trust_bus`](Connect::trust_bus).
+    ///
+    /// ```no_run
+    /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
+    /// use lattice_core::{Lattice, nats::NatsOptions};
+    ///
+    /// let lattice = Lattice::connect("nats://one:4222,nats://two:4222", "prod").key(key.clone()).await?;
+    ///
+    /// let nats = NatsOptions::new("tls://nats.example:4222").credentials_file("/etc/lattice/user.creds");
+    /// let lattice = Lattice::connect(nats, "prod").key(key).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "nats")]
-    pub fn connect(servers: &str, name: &str) -> Connect {
-        Connect::nats(servers, name)
+    pub fn connect(servers: impl Into<crate::nats::NatsOptions>, name: &str) -> Connect<OnNats> {
+        Connect::on_nats(servers.into(), name)
     }
 
     /// A lattice on a bus and a store of your own, for tests with faults.
@@ -101,7 +118,7 @@ impl Lattice {
         bus: Arc<dyn crate::bus::Bus>,
         store: Arc<dyn crate::store::Store>,
         name: &str,
-    ) -> Connect {
+    ) -> Connect<Custom> {
         Connect::custom(bus, store, name)
     }
 

@@ -181,6 +181,29 @@ impl NatsOptions {
 }
 
 #[cfg(feature = "disk")]
+/// Servers joined by commas.
+impl From<&str> for NatsOptions {
+    fn from(servers: &str) -> Self {
+        let mut servers = servers.split(',').map(str::trim);
+        let first = Self::new(servers.next().unwrap_or_default());
+        servers.fold(first, Self::server)
+    }
+}
+
+/// Servers joined by commas.
+impl From<String> for NatsOptions {
+    fn from(servers: String) -> Self {
+        Self::from(&*servers)
+    }
+}
+
+/// Servers joined by commas.
+impl From<&String> for NatsOptions {
+    fn from(servers: &String) -> Self {
+        Self::from(&**servers)
+    }
+}
+
 impl NatsOptions {
     /// Subscriptions are made also while no server is there.
     pub(crate) fn subscribing_while_away(mut self) -> Self {

@@ -100,7 +100,7 @@ fn id(text: &str) -> ComponentId {
 }
 
 async fn join(nats: NatsOptions, snapshot: Option<&Path>) -> Lattice {
-    let connect = Lattice::connect("", "prod").options(nats).key(key());
+    let connect = Lattice::connect(nats, "prod").key(key());
     let connect = match snapshot {
         Some(path) => connect.snapshot(path),
         None => connect,

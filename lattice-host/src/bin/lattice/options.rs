@@ -5,7 +5,7 @@ use crate::{
     output::note,
 };
 use clap::Args;
-use lattice_core::{Connect, Lattice, auth::LatticeKey, nats::NatsOptions};
+use lattice_core::{Backend, Connect, Lattice, OnNats, auth::LatticeKey, nats::NatsOptions};
 use std::{
     env,
     path::{Path, PathBuf},
@@ -47,35 +47,52 @@ pub(crate) struct LatticeOptions {
 impl LatticeOptions {
     /// Joins the lattice.
     pub(crate) async fn open(&self) -> Result<Lattice, Failure> {
-        match self.place()? {
-            Some(connect) => {
-                let lattice = self.join(connect).await?;
-                self.tell_of_refused(&lattice)?;
-                Ok(lattice)
+        let lattice = match self.place()? {
+            Some(Place::File(path)) => self.join(Lattice::on_disk(path, &self.lattice)).await?,
+            Some(Place::Nats(nats)) => self.join(self.on_nats(nats)).await?,
+            None => {
+                return Err(Failure::Usage(format!(
+                    "it is not said where the lattice is; name its NATS server with --nats or {NATS}, or its file with --data"
+                )));
             }
-            None => Err(Failure::Usage(format!(
-                "it is not said where the lattice is; name its NATS server with --nats or {NATS}, or its file with --data"
-            ))),
-        }
+        };
+        self.tell_of_refused(&lattice)?;
+        Ok(lattice)
     }
 
     /// The same for a host, which brings along a lattice in memory when no other is named, and may keep the last snapshot
     /// of the store in a file.
     pub(crate) async fn open_for_host(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
-        let connect = match self.place()? {
-            Some(connect) => connect,
-            None => Lattice::in_memory(&self.lattice),
-        };
-        let connect = match snapshot {
-            Some(path) => connect.snapshot(path),
-            None => connect,
-        };
-        self.join(connect).await
+        match self.place()? {
+            None => self.join(Lattice::in_memory(&self.lattice)).await,
+            Some(Place::File(path)) => self.join(Lattice::on_disk(path, &self.lattice)).await,
+            Some(Place::Nats(nats)) => {
+                let connect = self.on_nats(nats);
+                let connect = match snapshot {
+                    Some(path) => connect.snapshot(path),
+                    None => connect,
+                };
+                self.join(connect).await
+            }
+        }
+    }
+
+    fn on_nats(&self, nats: NatsOptions) -> Connect<OnNats> {
+        let connect = Lattice::connect(nats, &self.lattice);
+        if self.trust_bus {
+            connect.trust_bus()
+        } else {
+            connect
+        }
     }
 
     /// Without the lattice's key it would look empty.
-    async fn join(&self, connect: Connect) -> Result<Lattice, Failure> {
-        let lattice = self.keyed(connect)?.await?;
+    async fn join<B: Backend>(&self, connect: Connect<B>) -> Result<Lattice, Failure> {
+        let connect = match self.key()? {
+            Some(key) => connect.key(key),
+            None => connect,
+        };
+        let lattice = connect.await?;
         let other = |error| Failure::Refused(format!("lattice `{}`: {error}", self.lattice));
         lattice.replica().check_key().map_err(other)?;
         Ok(lattice)
@@ -92,9 +109,9 @@ impl LatticeOptions {
         }
     }
 
-    fn place(&self) -> Result<Option<Connect>, Failure> {
+    fn place(&self) -> Result<Option<Place>, Failure> {
         if let Some(path) = &self.data {
-            return Ok(Some(Lattice::local(path, &self.lattice)));
+            return Ok(Some(Place::File(path.clone())));
         }
         let servers = match &self.nats {
             Some(servers) => servers.clone(),
@@ -104,14 +121,11 @@ impl LatticeOptions {
                 Err(error) => return Err(Failure::Usage(format!("{NATS}: {error}"))),
             },
         };
-        let connect = Lattice::connect(&servers, &self.lattice);
-        Ok(Some(connect.options(self.nats_options(&servers))))
+        Ok(Some(Place::Nats(self.nats_options(&servers))))
     }
 
     fn nats_options(&self, servers: &str) -> NatsOptions {
-        let mut servers = servers.split(',').map(str::trim);
-        let first = NatsOptions::new(servers.next().unwrap_or_default());
-        let options = servers.fold(first, NatsOptions::server);
+        let options = NatsOptions::from(servers);
         let options = match &self.creds {
             Some(file) => options.credentials_file(file),
             None => options,
@@ -122,18 +136,22 @@ impl LatticeOptions {
         }
     }
 
-    fn keyed(&self, connect: Connect) -> Result<Connect, Failure> {
+    /// The lattice's key, when one is given and it isn't done without.
+    fn key(&self) -> Result<Option<LatticeKey>, Failure> {
         let key = match &self.key_file {
-            _ if self.trust_bus => return Ok(connect.trust_bus()),
+            _ if self.trust_bus => return Ok(None),
             Some(file) => LatticeKey::from_file(file),
             None if env::var_os(KEY).is_some() => LatticeKey::from_env(KEY),
-            None => return Ok(connect),
+            None => return Ok(None),
         };
-        match key {
-            Ok(key) => Ok(connect.key(key)),
-            Err(error) => Err(Failure::Usage(chain(&error))),
-        }
+        key.map(Some).map_err(|error| Failure::Usage(chain(&error)))
     }
+}
+
+/// Where a lattice is.
+enum Place {
+    File(PathBuf),
+    Nats(NatsOptions),
 }
 
 /// Waits until the hosts that are there have been heard. A process that has just joined knows none.
