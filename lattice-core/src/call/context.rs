@@ -1,10 +1,15 @@
 //! What a call carries from hop to hop.
 
-use crate::wire::TraceContext;
+use crate::id::TraceContext;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a call may take when nobody says.
+tokio::task_local! {
+    /// The call that the code of this task serves.
+    static CURRENT: Context;
+}
+
+/// How long a call may take by default.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest chain of calls: a real one is a handful deep, a loop of links has no end.
 pub const MAX_HOPS: u8 = 32;
@@ -31,6 +36,26 @@ impl Context {
         }
     }
 
+    /// The context of the call that the calling code serves; `None` outside of any call.
+    ///
+    /// It is there while a [`Service`](crate::serve::Service) is called and while the future that
+    /// it returned is polled, but not in tasks that it spawned.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_get().ok()
+    }
+
+    /// The context for a call made now: nested in the current one, or the start of a chain with the
+    /// default deadline.
+    pub fn inherited() -> Self {
+        Self::current().map_or_else(Self::default, Self::nested)
+    }
+
+    /// Runs `work` as part of the call that this is the context of: [`current`](Self::current)
+    /// returns it meanwhile. For services that hand their calls on to code of their own.
+    pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, work)
+    }
+
     /// The same with a deadline at most `timeout` from now.
     pub fn shrunk(mut self, timeout: Duration) -> Self {
         self.deadline = self.deadline.min(from_now(timeout));
@@ -49,7 +74,7 @@ impl Context {
     }
 }
 
-/// The longest deadline that fits a frame; nobody waits longer.
+/// The longest deadline that fits a frame.
 const LONGEST: Duration = Duration::from_hours(49 * 24);
 
 fn from_now(timeout: Duration) -> Instant {

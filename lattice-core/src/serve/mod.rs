@@ -1,11 +1,15 @@
 //! Serving: what a component is to the lattice, whether native code or WebAssembly.
 
+mod functions;
+
+pub use functions::Functions;
+
 use crate::{
     call::{CallError, Context},
+    id::{FunctionKey, Source},
     link::{Link, LinkKey},
     name::ComponentId,
     types::ComponentTypes,
-    wire::{FunctionKey, Source},
 };
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture, FutureExt};

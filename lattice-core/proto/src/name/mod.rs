@@ -8,7 +8,7 @@
 //!
 //! Every parser answers a [`NameError`] that says the rule.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, convert::Infallible};
 
 mod interface;
 mod label;
@@ -28,6 +28,28 @@ pub struct NameError {
     pub given: String,
     /// The rule that it breaks.
     pub rule: Cow<'static, str>,
+}
+
+/// For names that are already parsed: they are taken as anything that parses.
+impl From<Infallible> for NameError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// A name, or a text that is parsed as one: what functions that take a name accept.
+pub trait IntoName<N> {
+    /// The name.
+    ///
+    /// # Errors
+    /// [`NameError`] when the text breaks the rule of `N`.
+    fn into_name(self) -> Result<N, NameError>;
+}
+
+impl<N, T: TryInto<N, Error: Into<NameError>>> IntoName<N> for T {
+    fn into_name(self) -> Result<N, NameError> {
+        self.try_into().map_err(Into::into)
+    }
 }
 
 impl NameError {

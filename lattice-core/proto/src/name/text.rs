@@ -17,6 +17,26 @@ macro_rules! text {
             }
         }
 
+        impl TryFrom<String> for $name {
+            type Error = $crate::name::NameError;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::new(&text)
+            }
+        }
+
+        impl TryFrom<&String> for $name {
+            type Error = $crate::name::NameError;
+            fn try_from(text: &String) -> Result<Self, Self::Error> {
+                Self::new(text)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(name: &$name) -> Self {
+                name.clone()
+            }
+        }
+
         impl TryFrom<&str> for $name {
             type Error = $crate::name::NameError;
             fn try_from(text: &str) -> Result<Self, Self::Error> {
