@@ -76,9 +76,9 @@
 pub mod app;
 pub mod bus;
 pub mod call;
-mod chance;
 pub mod constellation;
 pub mod desired;
+pub mod entropy;
 pub mod keeper;
 mod lattice;
 pub mod link;

@@ -5,7 +5,7 @@
 //! store and takes a higher one; the others would take it for a recording of its past. An id made at random has no past.
 
 use crate::{
-    chance,
+    entropy,
     name::HostId,
     store::{
         CommitError, Expect, Op, StoreError, StoreKey,
@@ -80,10 +80,9 @@ async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Re
 /// Another one for each boot in this process.
 fn by_the_clock() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = (chance::since_1970().as_millis() as u64).max(1);
-    #[cfg(feature = "test-util")]
-    if chance::simulated::is_on() {
-        // What other simulations in this process do is nothing to this one.
+    let now = (entropy::since_1970().as_millis() as u64).max(1);
+    if entropy::is_simulated() {
+        // Other simulations in this process must not change what happens in this one.
         return now;
     }
     LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {

@@ -2,7 +2,7 @@
 
 use super::{network::Network, schedule::Nth};
 use crate::{
-    bus::fault::random::Random,
+    entropy::Random,
     name::ComponentId,
     store::{
         CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     Lattice,
     auth::LatticeKey,
-    bus::fault::random::Random,
-    chance::simulated::{self, StandIn},
+    entropy::Random,
+    entropy::simulated::{self, StandIn},
     keeper::{Keeper, KeeperOptions, Runtime},
     name::HostId,
     node::{Node, NodeOptions},

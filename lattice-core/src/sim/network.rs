@@ -7,9 +7,9 @@ use super::schedule::Nth;
 use crate::{
     bus::{
         Body, Bus, BusError, BusState, Message, Subscription,
-        fault::random::Random,
         queue::{Inlet, Outlet, queue},
     },
+    entropy::Random,
     subject::Subject,
 };
 use bytes::Bytes;

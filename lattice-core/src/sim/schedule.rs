@@ -1,6 +1,6 @@
 //! What goes wrong, and when: a list that a seed gives, that can be printed, replayed and made shorter.
 
-use crate::bus::fault::random::Random;
+use crate::entropy::Random;
 use std::{fmt, time::Duration};
 
 /// One of the simulated hosts, by the order in which they were added: `Nth(0)` is host `h0`.

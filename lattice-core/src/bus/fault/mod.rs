@@ -16,14 +16,12 @@
 //! ```
 
 mod line;
-pub(crate) mod random;
 
 use super::{Bus, BusError, BusState, Message, Subscription};
-use crate::subject::Subject;
+use crate::{entropy::Random, subject::Subject};
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture};
 use line::{Fate, Held, Line};
-use random::Random;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -2,7 +2,7 @@
 
 use super::{Flaw, Scenario, Summary};
 use crate::{
-    bus::fault::random::Random,
+    entropy::Random,
     sim::{
         check::{Invariant, Violation},
         depot::Boot,

@@ -22,7 +22,7 @@ mod follow;
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
 };
-use crate::bus::fault::random::Random;
+use crate::entropy::Random;
 use bytes::Bytes;
 use follow::Follower;
 use futures_util::future::BoxFuture;

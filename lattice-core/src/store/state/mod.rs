@@ -252,7 +252,7 @@ fn size(change: &WatchEvent) -> usize {
 
 /// The time in nanoseconds since 1970, or a little more where the clock did not move since `before`.
 fn born_after(before: Incarnation) -> Incarnation {
-    let now = crate::chance::since_1970().as_nanos() as u64;
+    let now = crate::entropy::since_1970().as_nanos() as u64;
     Incarnation(now.max(before.0 + 1))
 }
 

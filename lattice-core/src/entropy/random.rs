@@ -1,35 +1,41 @@
-//! Numbers that look random and are the same for the same seed, on every platform and for ever (`SplitMix64`).
+//! Numbers that look random and are the same for the same seed, on every platform and in every
+//! version (`SplitMix64`).
 
 use std::time::Duration;
 
-pub(crate) struct Random(u64);
+/// A source of pseudorandom numbers.
+#[derive(Debug)]
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Starts with `seed`.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// True with this probability. Always draws one number.
-    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+    /// Returns true with this probability. Always draws one number.
+    pub fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
-    /// Anything from zero up to `longest`.
-    pub(crate) fn up_to(&mut self, longest: Duration) -> Duration {
+    /// Returns a time from zero to `longest`.
+    pub fn up_to(&mut self, longest: Duration) -> Duration {
         longest.mul_f64(self.unit())
     }
 
-    /// One of so many, from 0; 0 when there are none.
-    pub(crate) fn below(&mut self, count: u64) -> u64 {
+    /// Returns a number from 0 to `count`, exclusive; 0 when `count` is 0.
+    pub fn below(&mut self, count: u64) -> u64 {
         self.next().checked_rem(count).unwrap_or_default()
     }
 
-    /// Anything from 0 up to but not 1: 53 bits are what an `f64` holds.
+    /// Returns a number from 0 to 1, exclusive, of 53 bits: what an `f64` holds.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// Returns the next number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
