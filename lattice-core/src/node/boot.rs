@@ -35,7 +35,7 @@ enum Unknown {
 }
 
 /// The epoch of a node that starts now.
-pub(super) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
+pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
     let mut epoch = by_the_clock();
     let Some(host) = chosen else {
         return epoch;
@@ -94,15 +94,8 @@ fn by_the_clock() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        auth::Auth,
-        store::{
-            MemoryStore,
-            fault::{FaultStore, StoreFaults},
-        },
-    };
+    use crate::{auth::Auth, store::MemoryStore};
     use std::sync::Arc;
-    use tokio::time::Instant;
 
     fn host() -> HostId {
         HostId::new("edge").expect("a host")
@@ -144,29 +137,6 @@ mod tests {
         let incarnation = records.store().incarnation().await.expect("there");
         let record: Record<()> = records.decode(incarnation, &entry).expect("a record");
         assert!(record.generation > first);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_away_or_hangs_does_not_keep_a_host_from_starting() {
-        let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
-        let records = Records::new(Arc::new(store.clone()), Auth::trusting());
-        store.partition();
-        assert!(epoch(&records, Some(&host())).await > 0);
-        store.heal();
-        store.set(StoreFaults::none().delaying(1.0, Duration::from_hours(1)));
-        let asked = Instant::now();
-        assert!(epoch(&records, Some(&host())).await > 0);
-        assert!(asked.elapsed() <= PATIENCE, "{:?}", asked.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_read_counts_also_when_nothing_can_be_written() {
-        let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
-        let records = Records::new(Arc::new(store.clone()), Auth::trusting());
-        let ahead = by_the_clock() + 3_600_000;
-        at(&records, ahead).await;
-        store.set(StoreFaults::none().losing_answers(1.0));
-        assert!(epoch(&records, Some(&host())).await > ahead);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 //! [`leave`](Node::leave) vanishes without a word, as after a power cut.
 
 mod beside;
-mod boot;
+pub(crate) mod boot;
 mod bulk;
 mod callee;
 mod caller;

@@ -5,12 +5,14 @@ use futures_util::future::BoxFuture;
 use lattice_core::{
     bus::{
         Bus,
-        conformance::{Plug, Rig, conformance},
-        fault::FaultBus,
         memory::{MemoryBus, MemoryNetwork},
         nats::NatsBus,
     },
     nats::{NatsConnection, NatsOptions},
+};
+use lattice_sim::{
+    conformance::bus::{Plug, Rig, conformance},
+    fault::FaultBus,
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;

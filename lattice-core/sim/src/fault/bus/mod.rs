@@ -1,0 +1,357 @@
+//! A bus that misbehaves on purpose, for tests: it loses, doubles, delays, reorders and cuts, the same way for the same seed.
+//!
+//! Faults befall messages as they are published through the [`FaultBus`]; a partition also keeps out what arrives. Every
+//! message draws the same number of random numbers whatever is switched on, so a fault that is added to a failing run
+//! leaves the others where they were. Time is tokio's, so delays cost nothing in a test with paused time.
+//!
+//! ```
+//! # use std::{sync::Arc, time::Duration};
+//! # use {lattice_core::bus::memory::MemoryBus, lattice_sim::fault::{FaultBus, Faults}};
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime").block_on(async {
+//! let bus = FaultBus::new(Arc::new(MemoryBus::new()), 42);
+//! bus.set(Faults::none().losing(0.1).delaying(0.5, Duration::from_millis(20)));
+//! bus.partition(|subject| subject.as_str().ends_with(".beat"));
+//! bus.heal();
+//! # });
+//! ```
+
+mod line;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future::BoxFuture};
+use lattice_core::{
+    __private::Random,
+    bus::{Bus, BusError, BusState, Message, Subscription},
+    subject::Subject,
+};
+use line::{Fate, Held, Line};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What befalls messages, and how often. Chances are from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Faults {
+    lose: f64,
+    double: f64,
+    delay: f64,
+    delay_up_to: Duration,
+    reorder: f64,
+    reorder_within: Duration,
+}
+
+/// What has befallen messages so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct FaultCounts {
+    /// Messages given to [`publish`](Bus::publish).
+    pub published: u64,
+    /// Lost by chance.
+    pub lost: u64,
+    /// Sent twice.
+    pub doubled: u64,
+    /// Held back, with those behind them.
+    pub delayed: u64,
+    /// Held back while later ones went past.
+    pub reordered: u64,
+    /// Kept from going out or coming in by a partition.
+    pub cut: u64,
+    /// Lost because too many were held back at once.
+    pub overflowed: u64,
+    /// Held back, and then refused by the bus below.
+    pub refused: u64,
+}
+
+/// Wraps a [`Bus`] and spoils it; see the [module](self).
+pub struct FaultBus {
+    shared: Arc<Shared>,
+    _pump: AbortOnDropHandle<()>,
+}
+
+type Cut = Arc<dyn Fn(&Subject) -> bool + Send + Sync>;
+
+struct Shared {
+    inner: Arc<dyn Bus>,
+    state: Mutex<State>,
+    held: Notify,
+}
+
+struct State {
+    random: Random,
+    faults: Faults,
+    cut: Option<Cut>,
+    line: Line,
+    counts: FaultCounts,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Loses this share of the messages.
+    pub fn losing(mut self, chance: f64) -> Self {
+        self.lose = chance;
+        self
+    }
+
+    /// Sends this share of the messages twice.
+    pub fn doubling(mut self, chance: f64) -> Self {
+        self.double = chance;
+        self
+    }
+
+    /// Holds back this share of the messages for up to `longest`, and keeps later ones behind them.
+    pub fn delaying(mut self, chance: f64, longest: Duration) -> Self {
+        self.delay = chance;
+        self.delay_up_to = longest;
+        self
+    }
+
+    /// Holds back this share of the messages for up to `longest` while later ones go past.
+    pub fn reordering(mut self, chance: f64, longest: Duration) -> Self {
+        self.reorder = chance;
+        self.reorder_within = longest;
+        self
+    }
+}
+
+impl FaultBus {
+    /// Wraps `inner`; nothing goes wrong until [`set`](Self::set) or [`partition`](Self::partition) say so.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(inner: Arc<dyn Bus>, seed: u64) -> Self {
+        let shared = Arc::new(Shared {
+            inner,
+            state: Mutex::new(State {
+                random: Random::new(seed),
+                faults: Faults::none(),
+                cut: None,
+                line: Line::default(),
+                counts: FaultCounts::default(),
+            }),
+            held: Notify::new(),
+        });
+        let pump = tokio::spawn(pump(shared.clone()));
+        Self {
+            shared,
+            _pump: AbortOnDropHandle::new(pump),
+        }
+    }
+
+    /// From now on, these faults. What is held back already still comes when it is due.
+    pub fn set(&self, faults: Faults) {
+        self.shared.lock().faults = faults;
+    }
+
+    /// From now on, silence on the subjects that `is_cut` says: nothing goes out to them or comes in on them, and nobody
+    /// is told. Replaces the partition before.
+    pub fn partition(&self, is_cut: impl Fn(&Subject) -> bool + Send + Sync + 'static) {
+        self.shared.lock().cut = Some(Arc::new(is_cut));
+    }
+
+    /// Ends the partition.
+    pub fn heal(&self) {
+        self.shared.lock().cut = None;
+    }
+
+    /// What has befallen messages so far.
+    pub fn counts(&self) -> FaultCounts {
+        self.shared.lock().counts
+    }
+
+    fn wrapped(&self, subscription: Subscription) -> Subscription {
+        let shared = self.shared.clone();
+        let dropped = subscription.dropped_counter();
+        let seen = subscription
+            .filter(move |message: &Message| std::future::ready(!shared.cuts(&message.subject)));
+        Subscription::new(seen, dropped)
+    }
+}
+
+impl Bus for FaultBus {
+    fn publish(
+        &self,
+        to: Subject,
+        reply: Option<Subject>,
+        payload: Bytes,
+    ) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move {
+            let (size, limit) = (payload.len(), self.max_payload());
+            match *self.shared.inner.state().borrow() {
+                BusState::Connected if size > limit => {
+                    return Err(BusError::TooLarge { size, limit });
+                }
+                BusState::Connected => {}
+                BusState::Disconnected => return Err(BusError::Disconnected),
+                _ => return Err(BusError::Closed),
+            }
+            if self.shared.cuts(&to) {
+                self.shared.lock().counts.published += 1;
+                return Ok(());
+            }
+            let copies = self.shared.lock().pass(&to, reply.as_ref(), &payload);
+            if copies == 0 {
+                self.shared.held.notify_one();
+            }
+            for _ in 0..copies {
+                self.shared
+                    .inner
+                    .publish(to.clone(), reply.clone(), payload.clone())
+                    .await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn subscribe(
+        &self,
+        subject: Subject,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
+        Box::pin(async move {
+            let subscription = self.shared.inner.subscribe(subject, capacity).await?;
+            Ok(self.wrapped(subscription))
+        })
+    }
+
+    fn queue_subscribe(
+        &self,
+        subject: Subject,
+        group: &str,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
+        let opened = self.shared.inner.queue_subscribe(subject, group, capacity);
+        Box::pin(async move { Ok(self.wrapped(opened.await?)) })
+    }
+
+    fn state(&self) -> watch::Receiver<BusState> {
+        self.shared.inner.state()
+    }
+
+    fn max_payload(&self) -> usize {
+        self.shared.inner.max_payload()
+    }
+
+    /// Does not wait for what is held back.
+    fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
+        self.shared.inner.flush()
+    }
+}
+
+impl fmt::Debug for FaultBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.lock();
+        f.debug_struct("FaultBus")
+            .field("inner", &self.shared.inner)
+            .field("faults", &state.faults)
+            .field("partitioned", &state.cut.is_some())
+            .field("counts", &state.counts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cuts(&self, subject: &Subject) -> bool {
+        // The predicate is someone else's code: not under our lock.
+        let cut = self.lock().cut.clone();
+        let cuts = cut.is_some_and(|cut| cut(subject));
+        if cuts {
+            self.lock().counts.cut += 1;
+        }
+        cuts
+    }
+}
+
+impl State {
+    /// Decides a message's fate: how many copies to send now. What is held back is put in line.
+    fn pass(&mut self, to: &Subject, reply: Option<&Subject>, payload: &Bytes) -> usize {
+        self.counts.published += 1;
+        let fate = self.draw();
+        if fate.lost {
+            self.counts.lost += 1;
+            return 0;
+        }
+        self.counts.doubled += u64::from(fate.copies > 1);
+        self.counts.delayed += u64::from(fate.delay.is_some());
+        self.counts.reordered += u64::from(fate.passed_by.is_some());
+        let message = Held {
+            to: to.clone(),
+            reply: reply.cloned(),
+            payload: payload.clone(),
+            copies: fate.copies,
+        };
+        match self.line.enter(Instant::now(), fate, message) {
+            line::Entry::NoNeed => fate.copies,
+            line::Entry::Held => 0,
+            line::Entry::Full => {
+                self.counts.overflowed += 1;
+                0
+            }
+        }
+    }
+
+    fn draw(&mut self) -> Fate {
+        let faults = self.faults;
+        let random = &mut self.random;
+        let lost = random.chance(faults.lose);
+        let doubled = random.chance(faults.double);
+        let delayed = random.chance(faults.delay);
+        let delay = random.up_to(faults.delay_up_to);
+        let reordered = random.chance(faults.reorder);
+        let passed_by = random.up_to(faults.reorder_within);
+        Fate {
+            lost,
+            copies: if doubled { 2 } else { 1 },
+            delay: (delayed && !reordered).then_some(delay),
+            passed_by: reordered.then_some(passed_by),
+        }
+    }
+}
+
+/// Sends what is held back when it is due.
+async fn pump(shared: Arc<Shared>) {
+    loop {
+        let due = shared.lock().line.next_due();
+        match due {
+            None => shared.held.notified().await,
+            Some(due) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = shared.held.notified() => continue,
+                }
+            }
+        }
+        loop {
+            let Some((held, order)) = shared.lock().line.leave(Instant::now()) else {
+                break;
+            };
+            for _ in 0..held.copies {
+                let sent =
+                    shared
+                        .inner
+                        .publish(held.to.clone(), held.reply.clone(), held.payload.clone());
+                if sent.await.is_err() {
+                    shared.lock().counts.refused += 1;
+                }
+            }
+            shared.lock().line.left(order);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

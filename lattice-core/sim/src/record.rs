@@ -1,0 +1,298 @@
+//! What has happened in a simulation: calls, where they ran, how they ended.
+
+use super::{
+    check::{self, Invariant, Violation},
+    depot::{Boot, Depot},
+    schedule::Nth,
+};
+use lattice_core::{
+    call::{CallError, Ran},
+    name::ComponentId,
+    wire::Source,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Most violations that are kept of one run.
+const MOST: usize = 16;
+
+/// Everything that hosts, components and callers of one simulation write down. Only ever used from the thread that runs it.
+#[derive(Clone)]
+pub(super) struct History {
+    pages: Arc<Mutex<Pages>>,
+    depot: Depot,
+}
+
+#[derive(Default)]
+struct Pages {
+    now: Duration,
+    calls: Vec<CallRecord>,
+    violations: Vec<Violation>,
+    /// When the guest's link was taken away, if it was.
+    revoked: Option<Duration>,
+    /// When each host last stood still.
+    stopped: BTreeMap<Nth, Duration>,
+    /// Which boot ran what runs once last.
+    last_holder: Option<Boot>,
+    trace: Vec<String>,
+}
+
+/// Through what a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Via {
+    Operator,
+    /// A link that is always there.
+    Link(ComponentId),
+    /// A link that comes and goes.
+    Guest,
+    /// None.
+    Stranger,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct CallRecord {
+    pub(super) id: u64,
+    pub(super) boot: Boot,
+    pub(super) target: &'static str,
+    pub(super) via: Via,
+    pub(super) repeatable: bool,
+    pub(super) begun: Duration,
+    pub(super) timeout: Duration,
+    pub(super) runs: Vec<Run>,
+    pub(super) ended: Option<Ended>,
+}
+
+/// One run of a call.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) boot: Boot,
+    pub(super) at: Duration,
+    /// Its answer was made after another host had begun to run it.
+    pub(super) is_stale: bool,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) at: Duration,
+    /// By its host's clock, put right.
+    pub(super) took: Duration,
+    pub(super) outcome: Result<u64, (Ran, String)>,
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) calls: usize,
+    pub(super) answered: usize,
+    pub(super) runs: usize,
+}
+
+impl History {
+    pub(super) fn new(depot: Depot) -> Self {
+        Self {
+            pages: Arc::default(),
+            depot,
+        }
+    }
+
+    pub(super) fn advance(&self, now: Duration) {
+        self.lock().now = now;
+    }
+
+    pub(super) fn stands_still(&self, host: Nth) {
+        let mut pages = self.lock();
+        let now = pages.now;
+        pages.stopped.insert(host, now);
+    }
+
+    /// A call begins; answers its number.
+    pub(super) fn begin(
+        &self,
+        boot: Boot,
+        (target, via): (&'static str, Via),
+        repeatable: bool,
+        timeout: Duration,
+    ) -> u64 {
+        let mut pages = self.lock();
+        let id = pages.calls.len() as u64;
+        let begun = pages.now;
+        pages.calls.push(CallRecord {
+            id,
+            boot,
+            target,
+            via,
+            repeatable,
+            begun,
+            timeout,
+            runs: Vec::new(),
+            ended: None,
+        });
+        id
+    }
+
+    /// A call runs, on that boot of a host.
+    pub(super) fn run(&self, id: u64, boot: Boot, once: Option<&ComponentId>, source: &Source) {
+        let hears = self.depot.heard_since(boot.host);
+        let holder = once.map(|component| self.depot.holder(component));
+        let mut pages = self.lock();
+        let (now, revoked) = (pages.now, pages.revoked);
+        let run = Run {
+            boot,
+            at: now,
+            is_stale: false,
+        };
+        let Some(call) = pages.calls.get_mut(id as usize) else {
+            return;
+        };
+        call.runs.push(run.clone());
+        let shown = call.to_string();
+        let mut found: Vec<(Invariant, String)> = check::ran(call).into_iter().collect();
+        let not_granted = check::granted(&call.via, revoked, hears, now);
+        found.extend(not_granted.map(|why| {
+            (
+                Invariant::Granted,
+                format!("{shown} of {source:?} ran on {run}: {why}"),
+            )
+        }));
+        if let Some(holder) = holder {
+            let wrong = check::holds(&run, holder);
+            found.extend(wrong.map(|why| (Invariant::OneHolder, format!("{shown}: {why}"))));
+            pages.last_holder = Some(boot);
+        }
+        pages
+            .trace
+            .push(format!("{:07} {shown} runs on {run}", now.as_millis()));
+        pages.blame(found);
+    }
+
+    /// A call that took its time on that boot is about to be answered.
+    pub(super) fn answers(&self, id: u64, boot: Boot) {
+        let mut pages = self.lock();
+        let is_stale = pages.last_holder.is_some_and(|last| last != boot);
+        if let Some(call) = pages.calls.get_mut(id as usize)
+            && let Some(run) = call.runs.iter_mut().rfind(|run| run.boot == boot)
+        {
+            run.is_stale = is_stale;
+        }
+    }
+
+    pub(super) fn end(&self, id: u64, took: Duration, outcome: Result<u64, CallError>) {
+        let mut pages = self.lock();
+        let now = pages.now;
+        let Some(call) = pages.calls.get_mut(id as usize) else {
+            return;
+        };
+        let outcome = outcome.map_err(|error| (error.ran(), error.to_string()));
+        call.ended = Some(Ended {
+            at: now,
+            took,
+            outcome,
+        });
+        let host = call.boot.host;
+        let line = format!("{:07} {call} ends: {:?}", now.as_millis(), call.ended);
+        let stopped = pages.stopped.get(&host).copied();
+        let found = pages
+            .calls
+            .get(id as usize)
+            .and_then(|call| check::ended(call, stopped));
+        pages.trace.push(line);
+        pages.blame(found);
+    }
+
+    /// The guest's link may be there again.
+    pub(super) fn granted(&self) {
+        self.lock().revoked = None;
+    }
+
+    /// The guest's link is surely gone.
+    pub(super) fn revoked(&self) {
+        let mut pages = self.lock();
+        pages.revoked = Some(pages.now);
+    }
+
+    pub(super) fn note(&self, what: impl fmt::Display) {
+        let mut pages = self.lock();
+        let line = format!("{:07} {what}", pages.now.as_millis());
+        pages.trace.push(line);
+    }
+
+    pub(super) fn blame(&self, invariant: Invariant, what: impl Into<String>) {
+        self.lock().blame([(invariant, what.into())]);
+    }
+
+    /// Looks for calls that should have ended, of the boots that run.
+    pub(super) fn look_for_open(&self, running: impl Fn(Nth) -> Option<Boot>) {
+        let mut pages = self.lock();
+        let open = |call: &CallRecord| {
+            let is_lost = call.ended.is_some() || running(call.boot.host) != Some(call.boot);
+            let stopped = pages.stopped.get(&call.boot.host).copied();
+            (!is_lost)
+                .then(|| check::open(call, pages.now, stopped))
+                .flatten()
+        };
+        let found: Vec<_> = pages.calls.iter().filter_map(open).collect();
+        pages.blame(found);
+    }
+
+    pub(super) fn violations(&self) -> Vec<Violation> {
+        self.lock().violations.clone()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let pages = self.lock();
+        let answered =
+            |call: &&CallRecord| matches!(&call.ended, Some(ended) if ended.outcome.is_ok());
+        Counts {
+            calls: pages.calls.len(),
+            answered: pages.calls.iter().filter(answered).count(),
+            runs: pages.calls.iter().map(|call| call.runs.len()).sum(),
+        }
+    }
+
+    pub(super) fn trace(&self) -> Vec<String> {
+        self.lock().trace.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    fn blame(&mut self, found: impl IntoIterator<Item = (Invariant, String)>) {
+        let at = self.now;
+        let found = found.into_iter().map(|(invariant, what)| Violation {
+            invariant,
+            at,
+            what,
+        });
+        let room = MOST.saturating_sub(self.violations.len());
+        self.violations.extend(found.take(room));
+    }
+}
+
+impl fmt::Display for CallRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            id,
+            boot,
+            target,
+            via,
+            ..
+        } = self;
+        write!(f, "call {id} from {} via {via:?} to {target}", boot.host)
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Boot { host, number } = self.boot;
+        write!(f, "{host} (boot {number}, {:.3} s)", self.at.as_secs_f64())
+    }
+}

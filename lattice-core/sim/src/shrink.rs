@@ -1,0 +1,69 @@
+//! Finding the few events that a failure needs.
+
+use super::schedule::Schedule;
+use std::time::{Duration, Instant};
+
+/// The shortest schedule found that still fails, by leaving out what can be left out: first halves, then single events. Stops
+/// after so much real time, with what it has found by then.
+///
+/// `fails` runs a schedule and says what went wrong, if anything did. Answers what it said of the schedule that is left; nothing
+/// when `whole` itself does not fail.
+pub fn shortest<T>(
+    whole: &Schedule,
+    within: Duration,
+    mut fails: impl FnMut(&Schedule) -> Option<T>,
+) -> Option<(Schedule, T)> {
+    let begun = Instant::now();
+    let mut best = (whole.clone(), fails(whole)?);
+    let mut size = whole.0.len();
+    while size > 0 {
+        let mut from = 0;
+        while from < best.0.0.len() {
+            if begun.elapsed() >= within {
+                return Some(best);
+            }
+            let fewer = best.0.without(from, size);
+            match fails(&fewer) {
+                Some(said) => best = (fewer, said),
+                None => from += size,
+            }
+        }
+        size = if size == 1 { 0 } else { size.div_ceil(2) };
+    }
+    Some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, Nth, Trouble};
+
+    fn event(what: Trouble) -> Event {
+        Event {
+            at: Duration::ZERO,
+            lasts: Duration::ZERO,
+            what,
+        }
+    }
+
+    #[test]
+    fn what_a_failure_does_not_need_is_left_out() {
+        let kills = (0..9).map(|host| event(Trouble::Kill(Nth(host))));
+        let whole = Schedule(kills.collect());
+        let needs = [event(Trouble::Kill(Nth(2))), event(Trouble::Kill(Nth(7)))];
+        let fails = |schedule: &Schedule| {
+            let fails = needs.iter().all(|event| schedule.0.contains(event));
+            fails.then_some("both")
+        };
+        let (left, said) = shortest(&whole, Duration::from_secs(60), fails).expect("it fails");
+        assert_eq!((left.0.as_slice(), said), (&needs[..], "both"));
+        assert_eq!(
+            shortest(&whole, Duration::ZERO, fails).expect("it fails").0,
+            whole
+        );
+        assert_eq!(
+            shortest(&Schedule::default(), Duration::from_secs(60), fails),
+            None
+        );
+    }
+}

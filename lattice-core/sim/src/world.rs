@@ -1,0 +1,359 @@
+//! The simulation itself: hosts, what is between them, and the time.
+
+use super::{
+    depot::{Away, Boot, Depot},
+    host::{Host, Up},
+    network::{Cut, Network, Way},
+    schedule::{Event, Nth, Schedule, Trouble},
+};
+use lattice_core::{bus::BusState, keeper::Runtime};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
+
+/// How far the time goes in one step.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+/// How long a host that leaves may take.
+const GOODBYE: Duration = Duration::from_secs(10);
+/// How long [`Sim::on`] waits for what it started.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Why something could not be done on a host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimError {
+    /// The host is not up: it was not added, is starting, or has crashed.
+    #[error("host {host} is not up; run the simulation until it is")]
+    NotUp {
+        /// The host.
+        host: Nth,
+    },
+    /// The host crashed meanwhile, or the work panicked.
+    #[error("host {host} went down, or its work panicked, before it was done")]
+    Lost {
+        /// The host.
+        host: Nth,
+    },
+    /// It took more than ten simulated minutes.
+    #[error("the work on host {host} did not end within ten simulated minutes")]
+    Endless {
+        /// The host.
+        host: Nth,
+    },
+}
+
+/// Many hosts, one seed, one clock; see the [crate](crate). Not for use within an async runtime: it brings its own.
+pub struct Sim {
+    seed: u64,
+    now: Duration,
+    pub(super) network: Network,
+    pub(super) depot: Depot,
+    hosts: Vec<Host>,
+    agenda: BTreeMap<(Duration, u64), Due>,
+    noted: u64,
+}
+
+/// What is to be done at some time.
+enum Due {
+    Begin(Event),
+    End {
+        number: u64,
+        what: Trouble,
+    },
+    /// A host that leaves has had its time.
+    Gone(Boot),
+}
+
+impl Sim {
+    /// A simulation without hosts.
+    pub fn new(seed: u64) -> Self {
+        let network = Network::new(seed, TICK);
+        Self {
+            seed,
+            now: Duration::ZERO,
+            depot: Depot::new(seed, network.clone()),
+            network,
+            hosts: Vec::new(),
+            agenda: BTreeMap::new(),
+            noted: 0,
+        }
+    }
+
+    /// One host more, which starts at once. Each boot of it asks for a runtime, by its number from 1.
+    pub fn add<R: Runtime>(&mut self, runtime: impl Fn(Nth, u64) -> Arc<R> + 'static) -> Nth {
+        let id = Nth(self.hosts.len());
+        self.network.add();
+        let runtime = Box::new(move |host, boot| runtime(host, boot) as Arc<dyn Runtime>);
+        let mut host = Host::new(id, self.seed, runtime);
+        host.start(self.now, &self.network, &self.depot);
+        self.hosts.push(host);
+        id
+    }
+
+    /// How much time has passed.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The hosts, in order.
+    pub fn hosts(&self) -> impl Iterator<Item = Nth> + use<> {
+        (0..self.hosts.len()).map(Nth)
+    }
+
+    /// A host that has joined and runs.
+    pub fn up(&self, host: Nth) -> Option<Up> {
+        self.hosts.get(host.0)?.up()
+    }
+
+    /// Whether all that was begun is over: every host runs, and nothing is in its way.
+    pub fn is_calm(&self) -> bool {
+        self.agenda.is_empty()
+            && self
+                .hosts
+                .iter()
+                .all(|host| host.is_running() && !host.paused)
+    }
+
+    /// Lets 10 ms pass.
+    pub fn step(&mut self) {
+        while let Some(first) = self.agenda.first_entry() {
+            if first.key().0 > self.now {
+                break;
+            }
+            let due = first.remove();
+            self.do_now(due);
+        }
+        self.network.advance(self.now);
+        self.depot.advance(self.now, (0..self.hosts.len()).map(Nth));
+        for host in &mut self.hosts {
+            host.step(self.now, TICK);
+        }
+        self.now += TICK;
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.step();
+        }
+    }
+
+    /// Lets time pass until something holds; false when it still doesn't after so long.
+    pub fn until(&mut self, within: Duration, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
+        let until = self.now + within;
+        while !holds(self) {
+            if self.now >= until {
+                return false;
+            }
+            self.step();
+        }
+        true
+    }
+
+    /// Does something on a host, and lets time pass until it is done.
+    ///
+    /// # Errors
+    /// [`SimError`].
+    pub fn on<F, T>(&mut self, host: Nth, work: impl FnOnce(Up) -> F) -> Result<T, SimError>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut task = self.spawn(host, work)?;
+        if !self.until(PATIENCE, |_| task.is_finished()) {
+            task.abort();
+            return Err(SimError::Endless { host });
+        }
+        let done = futures_util::FutureExt::now_or_never(&mut task);
+        match done {
+            Some(Ok(done)) => Ok(done),
+            _ => Err(SimError::Lost { host }),
+        }
+    }
+
+    /// Starts something on a host. It goes on while time passes, and ends with its host.
+    ///
+    /// # Errors
+    /// [`SimError::NotUp`].
+    pub fn spawn<F, T>(
+        &mut self,
+        host: Nth,
+        work: impl FnOnce(Up) -> F,
+    ) -> Result<JoinHandle<T>, SimError>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let not_up = SimError::NotUp { host };
+        let up = self.up(host).ok_or(not_up.clone())?;
+        let host = self.hosts.get_mut(host.0).ok_or(not_up.clone())?;
+        host.spawn(work(up)).ok_or(not_up)
+    }
+
+    /// From now on, what the schedule says.
+    pub fn play(&mut self, schedule: &Schedule) {
+        for event in &schedule.0 {
+            self.note(self.now + event.at, Due::Begin(event.clone()));
+        }
+    }
+
+    /// Ends all trouble that there is or was still to come: hosts run again, and everything reaches everything.
+    pub fn heal(&mut self) {
+        let agenda = std::mem::take(&mut self.agenda);
+        for due in agenda.into_values() {
+            match due {
+                Due::Begin(_) => {}
+                Due::End { number, what } => self.end(number, &what),
+                Due::Gone(boot) => self.crash(boot),
+            }
+        }
+        for at in 0..self.hosts.len() {
+            let host = &mut self.hosts[at];
+            host.paused = false;
+            host.set_drift(0);
+            host.set_off(0);
+            if !host.is_running() {
+                self.start(Nth(at));
+            }
+        }
+    }
+
+    /// Looks at a host, by its own clock. None when it is not up, or paused.
+    pub(super) fn look<T>(&mut self, host: Nth, look: impl FnOnce(&Up) -> T) -> Option<T> {
+        let host = self.hosts.get_mut(host.0)?;
+        if host.paused {
+            return None;
+        }
+        host.look(look)
+    }
+
+    /// The boot of a host that runs now, and the speed of its clock.
+    pub(super) fn running(&self, host: Nth) -> Option<(Boot, f64)> {
+        let host = self.hosts.get(host.0).filter(|host| host.is_running())?;
+        Some((host.boot(), host.rate()))
+    }
+
+    pub(super) fn is_paused(&self, host: Nth) -> bool {
+        self.hosts.get(host.0).is_some_and(|host| host.paused)
+    }
+
+    /// Sets the speed of a host's clock, from now on.
+    pub(super) fn set_drift(&mut self, host: Nth, ppm: i32) {
+        if let Some(host) = self.hosts.get_mut(host.0) {
+            host.set_drift(ppm);
+        }
+    }
+
+    fn note(&mut self, at: Duration, due: Due) {
+        self.noted += 1;
+        self.agenda.insert((at, self.noted), due);
+    }
+
+    fn do_now(&mut self, due: Due) {
+        match due {
+            Due::Begin(event) => self.begin(event),
+            Due::End { number, what } => self.end(number, &what),
+            Due::Gone(boot) => self.crash(boot),
+        }
+    }
+
+    /// Ends a boot, if it is still the one that runs.
+    fn crash(&mut self, boot: Boot) {
+        if let Some(host) = self.hosts.get_mut(boot.host.0)
+            && host.boot() == boot
+        {
+            host.crash();
+        }
+    }
+
+    fn start(&mut self, host: Nth) {
+        if let Some(host) = self.hosts.get_mut(host.0)
+            && !host.is_running()
+        {
+            host.start(self.now, &self.network, &self.depot);
+        }
+    }
+
+    /// What is begun ends; of a host that is down already nothing is begun.
+    fn begin(&mut self, event: Event) {
+        let Event { lasts, what, .. } = event;
+        if what.hosts().iter().any(|host| host.0 >= self.hosts.len()) {
+            return;
+        }
+        self.noted += 1;
+        let number = self.noted;
+        match &what {
+            Trouble::Kill(host) => self.hosts[host.0].crash(),
+            Trouble::PowerCut(host) => {
+                let fallen = &mut self.hosts[host.0];
+                self.network.in_the_dark(*host, || fallen.crash());
+            }
+            Trouble::Leave(host) => self.leave(*host, lasts),
+            Trouble::Pause(host) => {
+                let host = &mut self.hosts[host.0];
+                host.paused = host.is_running();
+            }
+            Trouble::Partition(side) => self.cut(number, side, Way::Silent),
+            Trouble::Split(side) => self.cut(number, side, Way::Known),
+            Trouble::Unplug(host) => self.network.plug(*host, BusState::Disconnected),
+            Trouble::Lose(percent) => self.network.set_noise(|noise| noise.lose = *percent),
+            Trouble::Double(percent) => self.network.set_noise(|noise| noise.double = *percent),
+            Trouble::Delay(most) => self.network.set_noise(|noise| noise.delay = *most),
+            Trouble::StoreAway => self.depot.go_away(number, Away::Refuses),
+            Trouble::StoreHangs => self.depot.go_away(number, Away::Hangs),
+            Trouble::StoreCut(host) => self.depot.cut(number, *host),
+            Trouble::StoreLags(host) => self.depot.lag(number, *host),
+            Trouble::StoreUnsure(percent) => self.depot.lose_answers(*percent),
+            Trouble::TimeOfDay(host, seconds) => self.hosts[host.0].set_off(*seconds),
+            Trouble::Drift(host, ppm) => return self.hosts[host.0].set_drift(*ppm),
+            Trouble::Edit(_) => return,
+        }
+        self.note(self.now + lasts, Due::End { number, what });
+    }
+
+    fn end(&mut self, number: u64, what: &Trouble) {
+        match what {
+            Trouble::Kill(host) | Trouble::PowerCut(host) | Trouble::Leave(host) => {
+                self.start(*host);
+            }
+            Trouble::Pause(host) => self.hosts[host.0].paused = false,
+            Trouble::TimeOfDay(host, _) => self.hosts[host.0].set_off(0),
+            Trouble::Unplug(host) => self.network.plug(*host, BusState::Connected),
+            Trouble::Lose(_) => self.network.set_noise(|noise| noise.lose = 0),
+            Trouble::Double(_) => self.network.set_noise(|noise| noise.double = 0),
+            Trouble::Delay(_) => self.network.set_noise(|noise| noise.delay = 0),
+            Trouble::StoreUnsure(_) => self.depot.lose_answers(0),
+            _ => {
+                self.network.mend(number);
+                self.depot.mend(number);
+            }
+        }
+    }
+
+    fn cut(&self, number: u64, side: &[Nth], way: Way) {
+        let side = side.iter().copied().collect();
+        self.network.cut(number, Cut { side, way });
+    }
+
+    /// Says goodbye, and is gone when it is done, or at last when its time is over.
+    fn leave(&mut self, host: Nth, within: Duration) {
+        let boot = self.hosts[host.0].boot();
+        let left = self.spawn(host, async |up: Up| {
+            up.keeper.leave(GOODBYE / 2).await;
+            up.node.leave(GOODBYE / 2).await;
+        });
+        if left.is_ok() {
+            self.note(self.now + within.min(GOODBYE), Due::Gone(boot));
+        }
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim")
+            .field("seed", &self.seed)
+            .field("now", &self.now)
+            .field("hosts", &self.hosts.len())
+            .finish_non_exhaustive()
+    }
+}
