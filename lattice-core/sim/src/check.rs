@@ -1,8 +1,8 @@
 //! What must always hold, and what breaks it.
 
 use super::{
-    depot::Boot,
     record::{CallRecord, Run, Via},
+    store::Boot,
     world::TICK,
 };
 use lattice_core::call::Ran;

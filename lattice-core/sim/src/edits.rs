@@ -1,10 +1,10 @@
 //! What is declared in a [`Scenario`](super::Scenario), and how it changes.
 
 use super::{
-    host::Up,
+    host::RunningHost,
     record::History,
-    scenario::Flaw,
-    schedule::Nth,
+    scenario::InjectedBug,
+    schedule::HostIndex,
     work::{EVERYWHERE, GREETER, LEDGER, guest, id, links, stranger},
     world::Sim,
 };
@@ -49,7 +49,7 @@ pub(super) struct Edits {
     history: History,
     /// What may be there now: the last that surely was written, and what may have been since.
     possible: Arc<Mutex<Possible>>,
-    under_way: Option<(Nth, JoinHandle<()>)>,
+    under_way: Option<(HostIndex, JoinHandle<()>)>,
 }
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ impl Edits {
     }
 
     /// The first version, and all links.
-    pub(super) fn begin(&mut self, sim: &mut Sim, host: Nth, flaw: Option<Flaw>) {
+    pub(super) fn begin(&mut self, sim: &mut Sim, host: HostIndex, bug: Option<InjectedBug>) {
         let version = Version {
             image: Image::Good(0),
             greeters: 2,
@@ -110,7 +110,7 @@ impl Edits {
         self.start(sim, host, async move |up| {
             let mut all = links();
             all.push(guest());
-            if flaw == Some(Flaw::LinksStrangers) {
+            if bug == Some(InjectedBug::LinksStrangers) {
                 all.push(stranger());
             }
             for link in all {
@@ -143,8 +143,8 @@ impl Edits {
 
     /// An edit by its number, unless one is under way.
     pub(super) fn edit(&mut self, sim: &mut Sim, number: u8) {
-        let up = |host: &Nth| sim.up(*host).is_some() && !sim.is_paused(*host);
-        let hosts: Vec<Nth> = sim.hosts().filter(up).collect();
+        let up = |host: &HostIndex| sim.up(*host).is_some() && !sim.is_paused(*host);
+        let hosts: Vec<HostIndex> = sim.hosts().filter(up).collect();
         if hosts.is_empty() || self.pending(sim).is_some() {
             return;
         }
@@ -160,7 +160,7 @@ impl Edits {
 
     /// The last version of all.
     pub(super) fn last(&mut self, sim: &mut Sim) {
-        self.apply(sim, Nth(0), LAST);
+        self.apply(sim, HostIndex(0), LAST);
     }
 
     pub(super) fn is_last_applied(&self) -> bool {
@@ -192,7 +192,7 @@ impl Edits {
         })
     }
 
-    fn apply(&mut self, sim: &mut Sim, host: Nth, version: Version) {
+    fn apply(&mut self, sim: &mut Sim, host: HostIndex, version: Version) {
         let possible = self.possible.clone();
         // Until the answer is there, and for good when it never comes.
         lock(&possible).versions.push(version);
@@ -202,7 +202,7 @@ impl Edits {
     }
 
     /// The guest's link goes, or is there again.
-    fn link(&mut self, sim: &mut Sim, host: Nth, is_wanted: bool) {
+    fn link(&mut self, sim: &mut Sim, host: HostIndex, is_wanted: bool) {
         let history = self.history.clone();
         if is_wanted {
             history.granted();
@@ -224,7 +224,7 @@ impl Edits {
         });
     }
 
-    fn start<F>(&mut self, sim: &mut Sim, host: Nth, work: impl FnOnce(Up) -> F)
+    fn start<F>(&mut self, sim: &mut Sim, host: HostIndex, work: impl FnOnce(RunningHost) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -235,7 +235,7 @@ impl Edits {
 }
 
 /// Applies a version, and writes down what may be there then.
-async fn apply(up: &Up, version: Version, possible: &Mutex<Possible>) {
+async fn apply(up: &RunningHost, version: Version, possible: &Mutex<Possible>) {
     let applied = up.lattice.apply(&version.app()).await;
     let fate = match &applied {
         Ok(_) | Err(ApplyError::NotSeen { .. }) => Fate::Done,

@@ -1,9 +1,9 @@
 //! One simulated host: a runtime with a clock of its own, and a real lattice in it.
 
 use super::{
-    depot::{Boot, Depot},
     network::Network,
-    schedule::Nth,
+    schedule::HostIndex,
+    store::{Boot, SimStore},
 };
 use lattice_core::{
     __private::{self, Random, StandIn},
@@ -25,7 +25,7 @@ use tokio::{
 };
 
 /// The simulated day begins then: 2026-01-01, in seconds since 1970.
-const MORNING: u64 = 1_767_225_600;
+const START_OF_DAY: u64 = 1_767_225_600;
 /// How long a host that can't join waits until it tries again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// The key of every simulated lattice.
@@ -34,7 +34,7 @@ const KEY: &str = "5111a7ed5111a7ed5111a7ed5111a7ed5111a7ed5111a7ed5111a7ed5111a
 /// A host that has joined, as a program would hold it. What holds it when its host crashes holds what a crash leaves: nothing
 /// of it works any more.
 #[derive(Clone)]
-pub struct Up {
+pub struct RunningHost {
     /// The lattice as this host sees it.
     pub lattice: Lattice,
     /// The host's node.
@@ -45,19 +45,19 @@ pub struct Up {
 
 /// A host, running or not.
 pub(super) struct Host {
-    id: Nth,
+    id: HostIndex,
     seed: u64,
     boots: u64,
     /// The speed of its clock.
     rate: f64,
     /// By how many seconds its time of day is wrong.
     off: i32,
-    runtime: Box<dyn Fn(Nth, u64) -> Arc<dyn Runtime>>,
+    runtime: Box<dyn Fn(HostIndex, u64) -> Arc<dyn Runtime>>,
     running: Option<Running>,
     pub(super) paused: bool,
 }
 
-type Joined = Arc<Mutex<Option<Up>>>;
+type Joined = Arc<Mutex<Option<RunningHost>>>;
 
 struct Running {
     /// Only none while it is dropped.
@@ -71,9 +71,9 @@ struct Running {
 
 impl Host {
     pub(super) fn new(
-        id: Nth,
+        id: HostIndex,
         seed: u64,
-        runtime: Box<dyn Fn(Nth, u64) -> Arc<dyn Runtime>>,
+        runtime: Box<dyn Fn(HostIndex, u64) -> Arc<dyn Runtime>>,
     ) -> Self {
         Self {
             id,
@@ -103,13 +103,13 @@ impl Host {
         self.rate = 1.0 + f64::from(ppm) / 1e6;
     }
 
-    pub(super) fn set_off(&mut self, seconds: i32) {
+    pub(super) fn set_clock_offset(&mut self, seconds: i32) {
         self.off = seconds;
     }
 
     /// What it takes for the time since 1970.
     fn time_of_day(&self, now: Duration) -> Duration {
-        let morning = Duration::from_secs(MORNING.saturating_add_signed(self.off.into()));
+        let morning = Duration::from_secs(START_OF_DAY.saturating_add_signed(self.off.into()));
         morning + now
     }
 
@@ -117,7 +117,7 @@ impl Host {
         self.rate
     }
 
-    pub(super) fn up(&self) -> Option<Up> {
+    pub(super) fn up(&self) -> Option<RunningHost> {
         let joined = &self.running.as_ref()?.joined;
         joined
             .lock()
@@ -126,7 +126,7 @@ impl Host {
     }
 
     /// Starts its process.
-    pub(super) fn start(&mut self, now: Duration, network: &Network, depot: &Depot) {
+    pub(super) fn start(&mut self, now: Duration, network: &Network, store: &SimStore) {
         self.boots += 1;
         let boot = self.boot();
         let Ok(executor) = Builder::new_current_thread()
@@ -146,7 +146,7 @@ impl Host {
         let joining = Joining {
             id: self.id,
             bus: Arc::new(network.connection(self.id)),
-            store: Arc::new(depot.seen_by(boot)),
+            store: Arc::new(store.connection(boot)),
             runtime: (self.runtime)(self.id, self.boots),
             joined: joined.clone(),
         };
@@ -205,7 +205,7 @@ impl Host {
     }
 
     /// Looks at it, by its own clock.
-    pub(super) fn look<T>(&mut self, look: impl FnOnce(&Up) -> T) -> Option<T> {
+    pub(super) fn look<T>(&mut self, look: impl FnOnce(&RunningHost) -> T) -> Option<T> {
         let up = self.up()?;
         let running = self.running.as_mut()?;
         running.run(|executor| {
@@ -235,9 +235,9 @@ impl Drop for Running {
 
 /// A host that is about to join.
 struct Joining {
-    id: Nth,
+    id: HostIndex,
     bus: Arc<super::network::SimBus>,
-    store: Arc<super::depot::SimStore>,
+    store: Arc<super::store::StoreConnection>,
     runtime: Arc<dyn Runtime>,
     joined: Joined,
 }
@@ -257,7 +257,7 @@ impl Joining {
         }
     }
 
-    async fn attempt(&self) -> Result<Up, String> {
+    async fn attempt(&self) -> Result<RunningHost, String> {
         let key = LatticeKey::from_hex(KEY).map_err(|error| error.to_string())?;
         let lattice = Lattice::on(self.bus.clone(), self.store.clone(), "sim")
             .key(key)
@@ -270,7 +270,7 @@ impl Joining {
             .await
             .map_err(|error| error.to_string())?;
         let keeper = Keeper::start(&node, self.runtime.clone(), KeeperOptions::default());
-        Ok(Up {
+        Ok(RunningHost {
             lattice,
             node,
             keeper: Arc::new(keeper),
@@ -278,9 +278,9 @@ impl Joining {
     }
 }
 
-impl fmt::Debug for Up {
+impl fmt::Debug for RunningHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Up")
+        f.debug_struct("RunningHost")
             .field("node", &self.node)
             .finish_non_exhaustive()
     }

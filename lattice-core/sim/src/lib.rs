@@ -21,13 +21,13 @@
 //! //!     types::{ComponentTypes, InterfaceTypes},
 //!     value::to_bytes,
 //! };
-//! use lattice_sim::{Event, Nth, Schedule, Sim, Trouble};
+//! use lattice_sim::{Event, HostIndex, Schedule, Sim, Trouble};
 //! use std::{collections::BTreeMap, sync::Arc, time::Duration};
 //!
 //! // What hosts run: here natively, and every component the same. It says on which host it is.
-//! struct Native(Nth);
+//! struct Native(HostIndex);
 //!
-//! struct Where(Nth);
+//! struct Where(HostIndex);
 //!
 //! impl Runtime for Native {
 //!     fn prepare(&self, _: Arc<Job>) -> futures_util::future::BoxFuture<'_, Result<Prepared, RuntimeError>> {
@@ -50,7 +50,7 @@
 //! }
 //!
 //! let mut sim = Sim::new(42);
-//! let hosts: Vec<Nth> = (0..3).map(|_| sim.add(|host, _| Arc::new(Native(host)))).collect();
+//! let hosts: Vec<HostIndex> = (0..3).map(|_| sim.add(|host, _| Arc::new(Native(host)))).collect();
 //! sim.run_for(Duration::from_secs(5));
 //!
 //! let app = App::from_toml("app.toml", "name = \"shop\"\n[actors.clerk]\nimage = \"reg.example/clerk:1\"\nreplicas = 2\n")?;
@@ -89,7 +89,6 @@
 
 mod check;
 pub mod conformance;
-mod depot;
 mod edits;
 pub mod fault;
 mod host;
@@ -99,12 +98,13 @@ mod scenario;
 mod schedule;
 mod settle;
 mod shrink;
+mod store;
 mod work;
 mod world;
 
 pub use check::{Invariant, Violation};
-pub use host::Up;
-pub use scenario::{Failure, Flaw, Scenario, Summary};
-pub use schedule::{Event, Nth, Schedule, Trouble};
+pub use host::RunningHost;
+pub use scenario::{Failure, InjectedBug, Scenario, Summary};
+pub use schedule::{Event, HostIndex, Schedule, Trouble};
 pub use shrink::shortest;
 pub use world::{Sim, SimError};

@@ -3,7 +3,7 @@
 //! A message's fate depends on the seed, on who sends it to whom, and on how many of its kind went that way before: not on what
 //! others do, so that one message more or less leaves the fates of the rest as they were.
 
-use super::schedule::Nth;
+use super::schedule::HostIndex;
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use lattice_core::{
@@ -24,16 +24,16 @@ use tokio::sync::watch;
 /// As a NATS server's default.
 const MAX_PAYLOAD: usize = 1024 * 1024;
 /// How long what a host had subscribed to stays after its machine has lost power.
-const GHOST: Duration = Duration::from_secs(10);
+const LINGER: Duration = Duration::from_secs(10);
 
 /// Whether a message gets from one place to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Path {
     Open,
     /// It is lost, and nobody knows.
-    Silent,
+    Drops,
     /// The bus knows that nobody is there.
-    Known,
+    NoResponders,
 }
 
 /// What befalls messages between hosts.
@@ -47,8 +47,8 @@ pub(super) struct Noise {
 /// Which hosts are cut off from the others.
 #[derive(Debug, Clone)]
 pub(super) struct Cut {
-    pub(super) side: BTreeSet<Nth>,
-    pub(super) way: Way,
+    pub(super) side: BTreeSet<HostIndex>,
+    pub(super) way: Path,
 }
 
 /// Everything between the hosts. One lock; only ever used from the thread that runs the simulation.
@@ -65,17 +65,17 @@ struct State {
     /// By when they arrive, then by when they were sent.
     flights: BTreeMap<(Duration, u64), Flight>,
     /// When the last message from a host to a subscription arrives: none overtakes another.
-    last: HashMap<(Nth, u64), Duration>,
+    last: HashMap<(HostIndex, u64), Duration>,
     /// How many of each kind went from one host to another.
-    sent: HashMap<(Nth, Nth, u8), u64>,
+    sent: HashMap<(HostIndex, HostIndex, u8), u64>,
     noise: Noise,
     cuts: BTreeMap<u64, Cut>,
     /// Hosts that lose power in this moment.
-    dark: Option<Nth>,
+    losing_power: Option<HostIndex>,
 }
 
 struct Subscriber {
-    host: Nth,
+    host: HostIndex,
     subject: Subject,
     group: Option<Box<str>>,
     /// None when its host has lost power.
@@ -84,7 +84,7 @@ struct Subscriber {
 }
 
 struct Flight {
-    from: Nth,
+    from: HostIndex,
     to: u64,
     message: Message,
 }
@@ -92,7 +92,7 @@ struct Flight {
 /// One host's connection.
 pub(super) struct SimBus {
     network: Network,
-    host: Nth,
+    host: HostIndex,
 }
 
 impl Network {
@@ -109,7 +109,7 @@ impl Network {
             sent: HashMap::new(),
             noise: Noise::default(),
             cuts: BTreeMap::new(),
-            dark: None,
+            losing_power: None,
         })))
     }
 
@@ -119,7 +119,7 @@ impl Network {
         state.hosts.push(watch::Sender::new(BusState::Connected));
     }
 
-    pub(super) fn connection(&self, host: Nth) -> SimBus {
+    pub(super) fn connection(&self, host: HostIndex) -> SimBus {
         SimBus {
             network: self.clone(),
             host,
@@ -154,7 +154,7 @@ impl Network {
         self.lock().cuts.remove(&number);
     }
 
-    pub(super) fn plug(&self, host: Nth, connection: BusState) {
+    pub(super) fn set_connection(&self, host: HostIndex, connection: BusState) {
         let state = self.lock();
         if let Some(known) = state.hosts.get(host.0)
             && *known.borrow() != connection
@@ -164,16 +164,16 @@ impl Network {
     }
 
     /// Whether the store, which is with those that are cut off from nobody, can be reached from there.
-    pub(super) fn reaches_store(&self, host: Nth) -> bool {
+    pub(super) fn reaches_store(&self, host: HostIndex) -> bool {
         let state = self.lock();
         !state.cuts.values().any(|cut| cut.side.contains(&host))
     }
 
     /// While `host` falls, what it had subscribed to stays and swallows what comes.
-    pub(super) fn in_the_dark<T>(&self, host: Nth, falls: impl FnOnce() -> T) -> T {
-        self.lock().dark = Some(host);
+    pub(super) fn during_power_loss<T>(&self, host: HostIndex, falls: impl FnOnce() -> T) -> T {
+        self.lock().losing_power = Some(host);
         let fallen = falls();
-        self.lock().dark = None;
+        self.lock().losing_power = None;
         fallen
     }
 
@@ -183,19 +183,25 @@ impl Network {
 }
 
 impl State {
-    fn way(&self, from: Nth, to: Nth) -> Way {
+    fn way(&self, from: HostIndex, to: HostIndex) -> Path {
         let separates = |cut: &&Cut| cut.side.contains(&from) != cut.side.contains(&to);
         let ways = self.cuts.values().filter(separates).map(|cut| cut.way);
-        ways.reduce(|way, other| if way == Way::Known { other } else { way })
-            .unwrap_or(Way::Open)
+        ways.reduce(|way, other| {
+            if way == Path::NoResponders {
+                other
+            } else {
+                way
+            }
+        })
+        .unwrap_or(Path::Open)
     }
 
-    fn state(&self, host: Nth) -> BusState {
+    fn state(&self, host: HostIndex) -> BusState {
         let state = self.hosts.get(host.0).map(|state| *state.borrow());
         state.unwrap_or(BusState::Closed)
     }
 
-    fn check(&self, host: Nth) -> Result<(), BusError> {
+    fn check(&self, host: HostIndex) -> Result<(), BusError> {
         match self.state(host) {
             BusState::Connected => Ok(()),
             BusState::Disconnected => Err(BusError::Disconnected),
@@ -205,7 +211,7 @@ impl State {
 
     fn publish(
         &mut self,
-        from: Nth,
+        from: HostIndex,
         subject: Subject,
         reply: Option<Subject>,
         payload: Bytes,
@@ -229,18 +235,18 @@ impl State {
         if to.is_empty()
             && let Some(reply) = message.reply
         {
-            self.tell_no_responders(from, reply);
+            self.send_no_responders(from, reply);
         }
         Ok(())
     }
 
     /// Everyone who listens, as the bus of the sender's side knows it, and one of each group.
-    fn receivers(&self, from: Nth, subject: &Subject) -> Vec<u64> {
+    fn receivers(&self, from: HostIndex, subject: &Subject) -> Vec<u64> {
         let mut groups: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let mut each = Vec::new();
         for (id, subscriber) in &self.subscribers {
             let is_there = self.state(subscriber.host) == BusState::Connected
-                && self.way(from, subscriber.host) != Way::Known;
+                && self.way(from, subscriber.host) != Path::NoResponders;
             if !is_there || !subscriber.subject.matches(subject) {
                 continue;
             }
@@ -257,7 +263,7 @@ impl State {
         each
     }
 
-    fn tell_no_responders(&mut self, publisher: Nth, reply: Subject) {
+    fn send_no_responders(&mut self, publisher: HostIndex, reply: Subject) {
         let message = Message {
             subject: reply,
             reply: None,
@@ -275,7 +281,7 @@ impl State {
     }
 
     /// Decides what becomes of one message to one subscription.
-    fn send(&mut self, from: Nth, id: u64, message: &Message) {
+    fn send(&mut self, from: HostIndex, id: u64, message: &Message) {
         let Some(to) = self.subscribers.get(&id).map(|subscriber| subscriber.host) else {
             return;
         };
@@ -312,7 +318,7 @@ impl State {
         let Some(subscriber) = self.subscribers.get(&flight.to) else {
             return;
         };
-        let arrives = self.way(flight.from, subscriber.host) == Way::Open
+        let arrives = self.way(flight.from, subscriber.host) == Path::Open
             && self.state(subscriber.host) == BusState::Connected;
         if arrives && let Some(inlet) = &subscriber.inlet {
             inlet.push(flight.message);
@@ -320,15 +326,15 @@ impl State {
     }
 
     fn leave(&mut self, id: u64) {
-        let dark = self.dark;
+        let losing_power = self.losing_power;
         let now = self.now;
         self.last.retain(|(_, to), _| *to != id);
         let Some(subscriber) = self.subscribers.get_mut(&id) else {
             return;
         };
-        if dark == Some(subscriber.host) {
+        if losing_power == Some(subscriber.host) {
             subscriber.inlet = None;
-            subscriber.gone_at = Some(now + GHOST);
+            subscriber.gone_at = Some(now + LINGER);
         } else {
             self.subscribers.remove(&id);
         }

@@ -2,8 +2,8 @@
 
 use super::{
     check::{self, Invariant, Violation},
-    depot::{Boot, Depot},
-    schedule::Nth,
+    schedule::HostIndex,
+    store::{Boot, SimStore},
 };
 use lattice_core::{
     call::{CallError, Ran},
@@ -23,19 +23,19 @@ const MOST: usize = 16;
 /// Everything that hosts, components and callers of one simulation write down. Only ever used from the thread that runs it.
 #[derive(Clone)]
 pub(super) struct History {
-    pages: Arc<Mutex<Pages>>,
-    depot: Depot,
+    log: Arc<Mutex<Log>>,
+    store: SimStore,
 }
 
 #[derive(Default)]
-struct Pages {
+struct Log {
     now: Duration,
     calls: Vec<CallRecord>,
     violations: Vec<Violation>,
     /// When the guest's link was taken away, if it was.
     revoked: Option<Duration>,
     /// When each host last stood still.
-    stopped: BTreeMap<Nth, Duration>,
+    stopped: BTreeMap<HostIndex, Duration>,
     /// Which boot ran what runs once last.
     last_holder: Option<Boot>,
     trace: Vec<String>,
@@ -94,10 +94,10 @@ pub(super) struct Counts {
 }
 
 impl History {
-    pub(super) fn new(depot: Depot) -> Self {
+    pub(super) fn new(store: SimStore) -> Self {
         Self {
-            pages: Arc::default(),
-            depot,
+            log: Arc::default(),
+            store,
         }
     }
 
@@ -105,10 +105,10 @@ impl History {
         self.lock().now = now;
     }
 
-    pub(super) fn stands_still(&self, host: Nth) {
-        let mut pages = self.lock();
-        let now = pages.now;
-        pages.stopped.insert(host, now);
+    pub(super) fn paused(&self, host: HostIndex) {
+        let mut log = self.lock();
+        let now = log.now;
+        log.stopped.insert(host, now);
     }
 
     /// A call begins; answers its number.
@@ -119,10 +119,10 @@ impl History {
         repeatable: bool,
         timeout: Duration,
     ) -> u64 {
-        let mut pages = self.lock();
-        let id = pages.calls.len() as u64;
-        let begun = pages.now;
-        pages.calls.push(CallRecord {
+        let mut log = self.lock();
+        let id = log.calls.len() as u64;
+        let begun = log.now;
+        log.calls.push(CallRecord {
             id,
             boot,
             target,
@@ -138,16 +138,16 @@ impl History {
 
     /// A call runs, on that boot of a host.
     pub(super) fn run(&self, id: u64, boot: Boot, once: Option<&ComponentId>, source: &Source) {
-        let hears = self.depot.heard_since(boot.host);
-        let holder = once.map(|component| self.depot.holder(component));
-        let mut pages = self.lock();
-        let (now, revoked) = (pages.now, pages.revoked);
+        let hears = self.store.in_sync_since(boot.host);
+        let holder = once.map(|component| self.store.holder(component));
+        let mut log = self.lock();
+        let (now, revoked) = (log.now, log.revoked);
         let run = Run {
             boot,
             at: now,
             is_stale: false,
         };
-        let Some(call) = pages.calls.get_mut(id as usize) else {
+        let Some(call) = log.calls.get_mut(id as usize) else {
             return;
         };
         call.runs.push(run.clone());
@@ -163,19 +163,18 @@ impl History {
         if let Some(holder) = holder {
             let wrong = check::holds(&run, holder);
             found.extend(wrong.map(|why| (Invariant::OneHolder, format!("{shown}: {why}"))));
-            pages.last_holder = Some(boot);
+            log.last_holder = Some(boot);
         }
-        pages
-            .trace
+        log.trace
             .push(format!("{:07} {shown} runs on {run}", now.as_millis()));
-        pages.blame(found);
+        log.report(found);
     }
 
     /// A call that took its time on that boot is about to be answered.
     pub(super) fn answers(&self, id: u64, boot: Boot) {
-        let mut pages = self.lock();
-        let is_stale = pages.last_holder.is_some_and(|last| last != boot);
-        if let Some(call) = pages.calls.get_mut(id as usize)
+        let mut log = self.lock();
+        let is_stale = log.last_holder.is_some_and(|last| last != boot);
+        if let Some(call) = log.calls.get_mut(id as usize)
             && let Some(run) = call.runs.iter_mut().rfind(|run| run.boot == boot)
         {
             run.is_stale = is_stale;
@@ -183,9 +182,9 @@ impl History {
     }
 
     pub(super) fn end(&self, id: u64, took: Duration, outcome: Result<u64, CallError>) {
-        let mut pages = self.lock();
-        let now = pages.now;
-        let Some(call) = pages.calls.get_mut(id as usize) else {
+        let mut log = self.lock();
+        let now = log.now;
+        let Some(call) = log.calls.get_mut(id as usize) else {
             return;
         };
         let outcome = outcome.map_err(|error| (error.ran(), error.to_string()));
@@ -196,13 +195,13 @@ impl History {
         });
         let host = call.boot.host;
         let line = format!("{:07} {call} ends: {:?}", now.as_millis(), call.ended);
-        let stopped = pages.stopped.get(&host).copied();
-        let found = pages
+        let stopped = log.stopped.get(&host).copied();
+        let found = log
             .calls
             .get(id as usize)
             .and_then(|call| check::ended(call, stopped));
-        pages.trace.push(line);
-        pages.blame(found);
+        log.trace.push(line);
+        log.report(found);
     }
 
     /// The guest's link may be there again.
@@ -212,32 +211,32 @@ impl History {
 
     /// The guest's link is surely gone.
     pub(super) fn revoked(&self) {
-        let mut pages = self.lock();
-        pages.revoked = Some(pages.now);
+        let mut log = self.lock();
+        log.revoked = Some(log.now);
     }
 
     pub(super) fn note(&self, what: impl fmt::Display) {
-        let mut pages = self.lock();
-        let line = format!("{:07} {what}", pages.now.as_millis());
-        pages.trace.push(line);
+        let mut log = self.lock();
+        let line = format!("{:07} {what}", log.now.as_millis());
+        log.trace.push(line);
     }
 
-    pub(super) fn blame(&self, invariant: Invariant, what: impl Into<String>) {
-        self.lock().blame([(invariant, what.into())]);
+    pub(super) fn report(&self, invariant: Invariant, what: impl Into<String>) {
+        self.lock().report([(invariant, what.into())]);
     }
 
     /// Looks for calls that should have ended, of the boots that run.
-    pub(super) fn look_for_open(&self, running: impl Fn(Nth) -> Option<Boot>) {
-        let mut pages = self.lock();
+    pub(super) fn look_for_open(&self, running: impl Fn(HostIndex) -> Option<Boot>) {
+        let mut log = self.lock();
         let open = |call: &CallRecord| {
             let is_lost = call.ended.is_some() || running(call.boot.host) != Some(call.boot);
-            let stopped = pages.stopped.get(&call.boot.host).copied();
+            let stopped = log.stopped.get(&call.boot.host).copied();
             (!is_lost)
-                .then(|| check::open(call, pages.now, stopped))
+                .then(|| check::open(call, log.now, stopped))
                 .flatten()
         };
-        let found: Vec<_> = pages.calls.iter().filter_map(open).collect();
-        pages.blame(found);
+        let found: Vec<_> = log.calls.iter().filter_map(open).collect();
+        log.report(found);
     }
 
     pub(super) fn violations(&self) -> Vec<Violation> {
@@ -245,13 +244,13 @@ impl History {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let pages = self.lock();
+        let log = self.lock();
         let answered =
             |call: &&CallRecord| matches!(&call.ended, Some(ended) if ended.outcome.is_ok());
         Counts {
-            calls: pages.calls.len(),
-            answered: pages.calls.iter().filter(answered).count(),
-            runs: pages.calls.iter().map(|call| call.runs.len()).sum(),
+            calls: log.calls.len(),
+            answered: log.calls.iter().filter(answered).count(),
+            runs: log.calls.iter().map(|call| call.runs.len()).sum(),
         }
     }
 
@@ -259,13 +258,13 @@ impl History {
         self.lock().trace.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Pages {
-    fn blame(&mut self, found: impl IntoIterator<Item = (Invariant, String)>) {
+impl Log {
+    fn report(&mut self, found: impl IntoIterator<Item = (Invariant, String)>) {
         let at = self.now;
         let found = found.into_iter().map(|(invariant, what)| Violation {
             invariant,

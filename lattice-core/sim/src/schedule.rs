@@ -3,9 +3,9 @@
 use lattice_core::__private::Random;
 use std::{fmt, time::Duration};
 
-/// One of the simulated hosts, by the order in which they were added: `Nth(0)` is host `h0`.
+/// One of the simulated hosts, by the order in which they were added: `HostIndex(0)` is host `h0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nth(pub usize);
+pub struct HostIndex(pub usize);
 
 /// What is to happen, in order of time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,19 +28,19 @@ pub struct Event {
 #[non_exhaustive]
 pub enum Trouble {
     /// The host's process ends at once, and the bus notices. It starts again afterwards.
-    Kill(Nth),
+    Kill(HostIndex),
     /// The host's machine loses power: what is sent to it is lost for ten seconds, and nobody is told. It starts again afterwards.
-    PowerCut(Nth),
+    PowerCut(HostIndex),
     /// The host leaves as it should, and starts again afterwards.
-    Leave(Nth),
+    Leave(HostIndex),
     /// The host's process is stopped as by `SIGSTOP`: when it goes on, its clock has jumped.
-    Pause(Nth),
+    Pause(HostIndex),
     /// These hosts can't reach the others, nor the others them, and nothing tells: messages are lost. The store is with the others.
-    Partition(Vec<Nth>),
+    Partition(Vec<HostIndex>),
     /// The same, and the bus on either side knows that the other side is away, as a cluster of servers does.
-    Split(Vec<Nth>),
+    Split(Vec<HostIndex>),
     /// The host loses its connection to the bus, and knows it.
-    Unplug(Nth),
+    Unplug(HostIndex),
     /// This many of a hundred messages between hosts are lost.
     Lose(u8),
     /// This many of a hundred messages between hosts arrive twice.
@@ -52,16 +52,16 @@ pub enum Trouble {
     /// The store hangs: calls to it end after their timeout.
     StoreHangs,
     /// One host can't reach the store.
-    StoreCut(Nth),
+    StoreCut(HostIndex),
     /// One host hears of the store's changes only afterwards.
-    StoreLags(Nth),
+    StoreLags(HostIndex),
     /// This many of a hundred writes are done, and their answers are lost.
     StoreUnsure(u8),
-    /// The host's clock goes faster or slower from now on, by so many millionths. Up to 5,000 either way are what real clocks do at
+    /// The host's clock goes faster or slower from now on, by so many millionths. RunningHost to 5,000 either way are what real clocks do at
     /// their worst.
-    Drift(Nth, i32),
+    Drift(HostIndex, i32),
     /// The host's time of day is wrong, by so many seconds, as whoever set it by hand may have it.
-    TimeOfDay(Nth, i32),
+    TimeOfDay(HostIndex, i32),
     /// Whoever plays the schedule changes something of its own, by this number: desired state, or links. To [`Sim`](super::Sim)
     /// itself it is nothing.
     Edit(u8),
@@ -96,7 +96,7 @@ impl Schedule {
 
 impl Trouble {
     fn random(random: &mut Random, hosts: usize) -> Self {
-        let host = Nth(random.below(hosts as u64) as usize);
+        let host = HostIndex(random.below(hosts as u64) as usize);
         let percent = |random: &mut Random, most| 1 + random.below(most) as u8;
         match random.below(100) {
             0..12 => Self::Kill(host),
@@ -121,7 +121,7 @@ impl Trouble {
     }
 
     /// Which hosts it needs.
-    pub(super) fn hosts(&self) -> &[Nth] {
+    pub(super) fn hosts(&self) -> &[HostIndex] {
         match self {
             Self::Kill(host)
             | Self::PowerCut(host)
@@ -142,11 +142,11 @@ impl Trouble {
 const HOUR: u64 = 3_600;
 
 /// At least one host, and not all of them when there are two.
-fn side(random: &mut Random, hosts: usize) -> Vec<Nth> {
+fn side(random: &mut Random, hosts: usize) -> Vec<HostIndex> {
     let hosts = hosts.max(1);
     let first = random.below(hosts as u64) as usize;
     let count = 1 + random.below((hosts as u64 / 2).max(1)) as usize;
-    let mut side: Vec<Nth> = (0..count).map(|n| Nth((first + n) % hosts)).collect();
+    let mut side: Vec<HostIndex> = (0..count).map(|n| HostIndex((first + n) % hosts)).collect();
     side.sort_unstable();
     side
 }
@@ -155,7 +155,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-impl fmt::Display for Nth {
+impl fmt::Display for HostIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "h{}", self.0)
     }
@@ -183,8 +183,8 @@ impl fmt::Display for Event {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |hosts: &[Nth]| {
-            let names: Vec<String> = hosts.iter().map(Nth::to_string).collect();
+        let names = |hosts: &[HostIndex]| {
+            let names: Vec<String> = hosts.iter().map(HostIndex::to_string).collect();
             names.join(", ")
         };
         match self {

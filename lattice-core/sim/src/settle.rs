@@ -1,7 +1,7 @@
 //! Whether all is as it should be once nothing goes wrong any more.
 
 use super::{
-    schedule::Nth,
+    schedule::HostIndex,
     work::{EVERYWHERE, GREETER, LEDGER, id, look},
     world::Sim,
 };
@@ -46,7 +46,7 @@ pub(super) fn unsettled(sim: &mut Sim, greeters: u32) -> Option<String> {
     None
 }
 
-fn view(sim: &mut Sim, host: Nth) -> Result<View, String> {
+fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
     sim.look(host, |up| {
         let state = up.keeper.state();
         let mut serves = BTreeMap::new();
@@ -108,7 +108,7 @@ fn misplaced(views: &[(HostId, View)], component: &ComponentId, wanted: u32) -> 
 }
 
 /// The hosts that would answer as the one that runs what runs once.
-pub(super) fn holders(sim: &mut Sim) -> Vec<Nth> {
+pub(super) fn holders(sim: &mut Sim) -> Vec<HostIndex> {
     let (ledger, function) = (id(LEDGER), look().key());
     let mut holders = Vec::new();
     for host in sim.hosts() {
@@ -125,7 +125,7 @@ pub(super) fn holders(sim: &mut Sim) -> Vec<Nth> {
 }
 
 /// What is in flight on a host, when anything is.
-pub(super) fn in_flight(sim: &mut Sim, host: Nth) -> Option<String> {
+pub(super) fn in_flight(sim: &mut Sim, host: HostIndex) -> Option<String> {
     sim.look(host, |up| {
         let waits = up.node.in_flight() + __private::waiting(&up.lattice);
         let runs: usize = COMPONENTS

@@ -36,7 +36,7 @@ pub fn shortest<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Event, Nth, Trouble};
+    use crate::{Event, HostIndex, Trouble};
 
     fn event(what: Trouble) -> Event {
         Event {
@@ -48,9 +48,12 @@ mod tests {
 
     #[test]
     fn what_a_failure_does_not_need_is_left_out() {
-        let kills = (0..9).map(|host| event(Trouble::Kill(Nth(host))));
+        let kills = (0..9).map(|host| event(Trouble::Kill(HostIndex(host))));
         let whole = Schedule(kills.collect());
-        let needs = [event(Trouble::Kill(Nth(2))), event(Trouble::Kill(Nth(7)))];
+        let needs = [
+            event(Trouble::Kill(HostIndex(2))),
+            event(Trouble::Kill(HostIndex(7))),
+        ];
         let fails = |schedule: &Schedule| {
             let fails = needs.iter().all(|event| schedule.0.contains(event));
             fails.then_some("both")

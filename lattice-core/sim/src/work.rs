@@ -1,11 +1,11 @@
 //! What runs and what is called in a [`Scenario`](super::Scenario).
 
 use super::{
-    depot::Boot,
-    host::Up,
+    host::RunningHost,
     record::{History, Via},
-    scenario::Flaw,
-    schedule::Nth,
+    scenario::InjectedBug,
+    schedule::HostIndex,
+    store::Boot,
 };
 use futures_util::future::BoxFuture;
 use lattice_core::{
@@ -84,7 +84,7 @@ pub(super) fn stranger() -> Link {
 pub(super) struct Native {
     pub(super) boot: Boot,
     pub(super) history: History,
-    pub(super) flaw: Option<Flaw>,
+    pub(super) bug: Option<InjectedBug>,
 }
 
 impl Runtime for Native {
@@ -95,8 +95,8 @@ impl Runtime for Native {
                 _ => String::new(),
             };
             sleep(COMES_UP).await;
-            let is_stuck = self.flaw == Some(Flaw::NeverComesUp)
-                && self.boot.host == Nth(0)
+            let is_stuck = self.bug == Some(InjectedBug::NeverComesUp)
+                && self.boot.host == HostIndex(0)
                 && job.component.as_str() == EVERYWHERE;
             if image.contains("broken") || is_stuck {
                 return Err(RuntimeError::new("it is broken; mend it"));
@@ -106,7 +106,7 @@ impl Runtime for Native {
                 boot: self.boot,
                 history: self.history.clone(),
                 once: once.then(|| job.component.clone()),
-                flaw: self.flaw,
+                bug: self.bug,
                 works: [ONCE, AGAIN].map(|name| function(name, WORKS)),
             };
             Ok(Prepared {
@@ -122,7 +122,7 @@ struct Worker {
     boot: Boot,
     history: History,
     once: Option<ComponentId>,
-    flaw: Option<Flaw>,
+    bug: Option<InjectedBug>,
     works: [FunctionRef; 2],
 }
 
@@ -159,9 +159,11 @@ impl Service for Worker {
             Err(error) => return Answer::Ready(bad(error.to_string())),
         };
         self.run(id, &request.source);
-        match self.flaw {
-            Some(Flaw::RunsTwice) => self.run(id, &request.source),
-            Some(Flaw::DeniesThatItRan) => return Answer::Ready(bad("it has run".to_owned())),
+        match self.bug {
+            Some(InjectedBug::RunsTwice) => self.run(id, &request.source),
+            Some(InjectedBug::DeniesThatItRan) => {
+                return Answer::Ready(bad("it has run".to_owned()));
+            }
             _ => {}
         }
         let result = to_bytes(&id).or_else(|error| bad(error.to_string()));
@@ -215,7 +217,7 @@ impl Plan {
     }
 
     /// Makes the call from a host.
-    pub(super) async fn make(self, up: Up, call: u64) -> Result<u64, CallError> {
+    pub(super) async fn make(self, up: RunningHost, call: u64) -> Result<u64, CallError> {
         let source = match &self.via {
             Via::Operator => {
                 let component = up.lattice.component(self.target);

@@ -1,10 +1,10 @@
 //! The simulation itself: hosts, what is between them, and the time.
 
 use super::{
-    depot::{Away, Boot, Depot},
-    host::{Host, Up},
-    network::{Cut, Network, Way},
-    schedule::{Event, Nth, Schedule, Trouble},
+    host::{Host, RunningHost},
+    network::{Cut, Network, Path},
+    schedule::{Event, HostIndex, Schedule, Trouble},
+    store::{Boot, Outage, SimStore},
 };
 use lattice_core::{bus::BusState, keeper::Runtime};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -25,19 +25,19 @@ pub enum SimError {
     #[error("host {host} is not up; run the simulation until it is")]
     NotUp {
         /// The host.
-        host: Nth,
+        host: HostIndex,
     },
     /// The host crashed meanwhile, or the work panicked.
     #[error("host {host} went down, or its work panicked, before it was done")]
     Lost {
         /// The host.
-        host: Nth,
+        host: HostIndex,
     },
     /// It took more than ten simulated minutes.
     #[error("the work on host {host} did not end within ten simulated minutes")]
     Endless {
         /// The host.
-        host: Nth,
+        host: HostIndex,
     },
 }
 
@@ -46,14 +46,14 @@ pub struct Sim {
     seed: u64,
     now: Duration,
     pub(super) network: Network,
-    pub(super) depot: Depot,
+    pub(super) store: SimStore,
     hosts: Vec<Host>,
-    agenda: BTreeMap<(Duration, u64), Due>,
-    noted: u64,
+    agenda: BTreeMap<(Duration, u64), Step>,
+    planned: u64,
 }
 
 /// What is to be done at some time.
-enum Due {
+enum Step {
     Begin(Event),
     End {
         number: u64,
@@ -70,21 +70,24 @@ impl Sim {
         Self {
             seed,
             now: Duration::ZERO,
-            depot: Depot::new(seed, network.clone()),
+            store: SimStore::new(seed, network.clone()),
             network,
             hosts: Vec::new(),
             agenda: BTreeMap::new(),
-            noted: 0,
+            planned: 0,
         }
     }
 
     /// One host more, which starts at once. Each boot of it asks for a runtime, by its number from 1.
-    pub fn add<R: Runtime>(&mut self, runtime: impl Fn(Nth, u64) -> Arc<R> + 'static) -> Nth {
-        let id = Nth(self.hosts.len());
+    pub fn add<R: Runtime>(
+        &mut self,
+        runtime: impl Fn(HostIndex, u64) -> Arc<R> + 'static,
+    ) -> HostIndex {
+        let id = HostIndex(self.hosts.len());
         self.network.add();
         let runtime = Box::new(move |host, boot| runtime(host, boot) as Arc<dyn Runtime>);
         let mut host = Host::new(id, self.seed, runtime);
-        host.start(self.now, &self.network, &self.depot);
+        host.start(self.now, &self.network, &self.store);
         self.hosts.push(host);
         id
     }
@@ -95,12 +98,12 @@ impl Sim {
     }
 
     /// The hosts, in order.
-    pub fn hosts(&self) -> impl Iterator<Item = Nth> + use<> {
-        (0..self.hosts.len()).map(Nth)
+    pub fn hosts(&self) -> impl Iterator<Item = HostIndex> + use<> {
+        (0..self.hosts.len()).map(HostIndex)
     }
 
     /// A host that has joined and runs.
-    pub fn up(&self, host: Nth) -> Option<Up> {
+    pub fn up(&self, host: HostIndex) -> Option<RunningHost> {
         self.hosts.get(host.0)?.up()
     }
 
@@ -120,10 +123,11 @@ impl Sim {
                 break;
             }
             let due = first.remove();
-            self.do_now(due);
+            self.carry_out(due);
         }
         self.network.advance(self.now);
-        self.depot.advance(self.now, (0..self.hosts.len()).map(Nth));
+        self.store
+            .advance(self.now, (0..self.hosts.len()).map(HostIndex));
         for host in &mut self.hosts {
             host.step(self.now, TICK);
         }
@@ -154,7 +158,11 @@ impl Sim {
     ///
     /// # Errors
     /// [`SimError`].
-    pub fn on<F, T>(&mut self, host: Nth, work: impl FnOnce(Up) -> F) -> Result<T, SimError>
+    pub fn on<F, T>(
+        &mut self,
+        host: HostIndex,
+        work: impl FnOnce(RunningHost) -> F,
+    ) -> Result<T, SimError>
     where
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
@@ -177,8 +185,8 @@ impl Sim {
     /// [`SimError::NotUp`].
     pub fn spawn<F, T>(
         &mut self,
-        host: Nth,
-        work: impl FnOnce(Up) -> F,
+        host: HostIndex,
+        work: impl FnOnce(RunningHost) -> F,
     ) -> Result<JoinHandle<T>, SimError>
     where
         F: Future<Output = T> + Send + 'static,
@@ -193,7 +201,7 @@ impl Sim {
     /// From now on, what the schedule says.
     pub fn play(&mut self, schedule: &Schedule) {
         for event in &schedule.0 {
-            self.note(self.now + event.at, Due::Begin(event.clone()));
+            self.note(self.now + event.at, Step::Begin(event.clone()));
         }
     }
 
@@ -202,24 +210,28 @@ impl Sim {
         let agenda = std::mem::take(&mut self.agenda);
         for due in agenda.into_values() {
             match due {
-                Due::Begin(_) => {}
-                Due::End { number, what } => self.end(number, &what),
-                Due::Gone(boot) => self.crash(boot),
+                Step::Begin(_) => {}
+                Step::End { number, what } => self.end(number, &what),
+                Step::Gone(boot) => self.crash(boot),
             }
         }
         for at in 0..self.hosts.len() {
             let host = &mut self.hosts[at];
             host.paused = false;
             host.set_drift(0);
-            host.set_off(0);
+            host.set_clock_offset(0);
             if !host.is_running() {
-                self.start(Nth(at));
+                self.start(HostIndex(at));
             }
         }
     }
 
     /// Looks at a host, by its own clock. None when it is not up, or paused.
-    pub(super) fn look<T>(&mut self, host: Nth, look: impl FnOnce(&Up) -> T) -> Option<T> {
+    pub(super) fn look<T>(
+        &mut self,
+        host: HostIndex,
+        look: impl FnOnce(&RunningHost) -> T,
+    ) -> Option<T> {
         let host = self.hosts.get_mut(host.0)?;
         if host.paused {
             return None;
@@ -228,32 +240,32 @@ impl Sim {
     }
 
     /// The boot of a host that runs now, and the speed of its clock.
-    pub(super) fn running(&self, host: Nth) -> Option<(Boot, f64)> {
+    pub(super) fn running(&self, host: HostIndex) -> Option<(Boot, f64)> {
         let host = self.hosts.get(host.0).filter(|host| host.is_running())?;
         Some((host.boot(), host.rate()))
     }
 
-    pub(super) fn is_paused(&self, host: Nth) -> bool {
+    pub(super) fn is_paused(&self, host: HostIndex) -> bool {
         self.hosts.get(host.0).is_some_and(|host| host.paused)
     }
 
     /// Sets the speed of a host's clock, from now on.
-    pub(super) fn set_drift(&mut self, host: Nth, ppm: i32) {
+    pub(super) fn set_drift(&mut self, host: HostIndex, ppm: i32) {
         if let Some(host) = self.hosts.get_mut(host.0) {
             host.set_drift(ppm);
         }
     }
 
-    fn note(&mut self, at: Duration, due: Due) {
-        self.noted += 1;
-        self.agenda.insert((at, self.noted), due);
+    fn note(&mut self, at: Duration, due: Step) {
+        self.planned += 1;
+        self.agenda.insert((at, self.planned), due);
     }
 
-    fn do_now(&mut self, due: Due) {
+    fn carry_out(&mut self, due: Step) {
         match due {
-            Due::Begin(event) => self.begin(event),
-            Due::End { number, what } => self.end(number, &what),
-            Due::Gone(boot) => self.crash(boot),
+            Step::Begin(event) => self.begin(event),
+            Step::End { number, what } => self.end(number, &what),
+            Step::Gone(boot) => self.crash(boot),
         }
     }
 
@@ -266,11 +278,11 @@ impl Sim {
         }
     }
 
-    fn start(&mut self, host: Nth) {
+    fn start(&mut self, host: HostIndex) {
         if let Some(host) = self.hosts.get_mut(host.0)
             && !host.is_running()
         {
-            host.start(self.now, &self.network, &self.depot);
+            host.start(self.now, &self.network, &self.store);
         }
     }
 
@@ -280,35 +292,35 @@ impl Sim {
         if what.hosts().iter().any(|host| host.0 >= self.hosts.len()) {
             return;
         }
-        self.noted += 1;
-        let number = self.noted;
+        self.planned += 1;
+        let number = self.planned;
         match &what {
             Trouble::Kill(host) => self.hosts[host.0].crash(),
             Trouble::PowerCut(host) => {
                 let fallen = &mut self.hosts[host.0];
-                self.network.in_the_dark(*host, || fallen.crash());
+                self.network.during_power_loss(*host, || fallen.crash());
             }
             Trouble::Leave(host) => self.leave(*host, lasts),
             Trouble::Pause(host) => {
                 let host = &mut self.hosts[host.0];
                 host.paused = host.is_running();
             }
-            Trouble::Partition(side) => self.cut(number, side, Way::Silent),
-            Trouble::Split(side) => self.cut(number, side, Way::Known),
-            Trouble::Unplug(host) => self.network.plug(*host, BusState::Disconnected),
+            Trouble::Partition(side) => self.cut(number, side, Path::Drops),
+            Trouble::Split(side) => self.cut(number, side, Path::NoResponders),
+            Trouble::Unplug(host) => self.network.set_connection(*host, BusState::Disconnected),
             Trouble::Lose(percent) => self.network.set_noise(|noise| noise.lose = *percent),
             Trouble::Double(percent) => self.network.set_noise(|noise| noise.double = *percent),
             Trouble::Delay(most) => self.network.set_noise(|noise| noise.delay = *most),
-            Trouble::StoreAway => self.depot.go_away(number, Away::Refuses),
-            Trouble::StoreHangs => self.depot.go_away(number, Away::Hangs),
-            Trouble::StoreCut(host) => self.depot.cut(number, *host),
-            Trouble::StoreLags(host) => self.depot.lag(number, *host),
-            Trouble::StoreUnsure(percent) => self.depot.lose_answers(*percent),
-            Trouble::TimeOfDay(host, seconds) => self.hosts[host.0].set_off(*seconds),
+            Trouble::StoreAway => self.store.go_away(number, Outage::Refuses),
+            Trouble::StoreHangs => self.store.go_away(number, Outage::Hangs),
+            Trouble::StoreCut(host) => self.store.cut(number, *host),
+            Trouble::StoreLags(host) => self.store.lag(number, *host),
+            Trouble::StoreUnsure(percent) => self.store.lose_answers(*percent),
+            Trouble::TimeOfDay(host, seconds) => self.hosts[host.0].set_clock_offset(*seconds),
             Trouble::Drift(host, ppm) => return self.hosts[host.0].set_drift(*ppm),
             Trouble::Edit(_) => return,
         }
-        self.note(self.now + lasts, Due::End { number, what });
+        self.note(self.now + lasts, Step::End { number, what });
     }
 
     fn end(&mut self, number: u64, what: &Trouble) {
@@ -317,33 +329,33 @@ impl Sim {
                 self.start(*host);
             }
             Trouble::Pause(host) => self.hosts[host.0].paused = false,
-            Trouble::TimeOfDay(host, _) => self.hosts[host.0].set_off(0),
-            Trouble::Unplug(host) => self.network.plug(*host, BusState::Connected),
+            Trouble::TimeOfDay(host, _) => self.hosts[host.0].set_clock_offset(0),
+            Trouble::Unplug(host) => self.network.set_connection(*host, BusState::Connected),
             Trouble::Lose(_) => self.network.set_noise(|noise| noise.lose = 0),
             Trouble::Double(_) => self.network.set_noise(|noise| noise.double = 0),
             Trouble::Delay(_) => self.network.set_noise(|noise| noise.delay = 0),
-            Trouble::StoreUnsure(_) => self.depot.lose_answers(0),
+            Trouble::StoreUnsure(_) => self.store.lose_answers(0),
             _ => {
                 self.network.mend(number);
-                self.depot.mend(number);
+                self.store.mend(number);
             }
         }
     }
 
-    fn cut(&self, number: u64, side: &[Nth], way: Way) {
+    fn cut(&self, number: u64, side: &[HostIndex], way: Path) {
         let side = side.iter().copied().collect();
         self.network.cut(number, Cut { side, way });
     }
 
     /// Says goodbye, and is gone when it is done, or at last when its time is over.
-    fn leave(&mut self, host: Nth, within: Duration) {
+    fn leave(&mut self, host: HostIndex, within: Duration) {
         let boot = self.hosts[host.0].boot();
-        let left = self.spawn(host, async |up: Up| {
+        let left = self.spawn(host, async |up: RunningHost| {
             up.keeper.leave(GOODBYE / 2).await;
             up.node.leave(GOODBYE / 2).await;
         });
         if left.is_ok() {
-            self.note(self.now + within.min(GOODBYE), Due::Gone(boot));
+            self.note(self.now + within.min(GOODBYE), Step::Gone(boot));
         }
     }
 }

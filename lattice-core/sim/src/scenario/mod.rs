@@ -23,13 +23,13 @@ const SHRINK: Duration = Duration::from_secs(60);
 pub struct Scenario {
     hosts: usize,
     trouble: Duration,
-    flaw: Option<Flaw>,
+    bug: Option<InjectedBug>,
 }
 
 /// Something that is broken on purpose, to see that it is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Flaw {
+pub enum InjectedBug {
     /// The clock of host `h0` goes at half speed: its calls end late. Breaks [`Invariant::EndsInTime`](crate::Invariant::EndsInTime).
     SlowClock,
     /// Components run calls, and say that they did not. Breaks [`Invariant::SaysWhetherItRan`](crate::Invariant::SaysWhetherItRan).
@@ -87,7 +87,7 @@ impl Scenario {
         Self {
             hosts: hosts.max(1),
             trouble: Duration::from_secs(25),
-            flaw: None,
+            bug: None,
         }
     }
 
@@ -98,8 +98,8 @@ impl Scenario {
     }
 
     /// Something is broken on purpose.
-    pub fn flaw(mut self, flaw: Flaw) -> Self {
-        self.flaw = Some(flaw);
+    pub fn inject(mut self, bug: InjectedBug) -> Self {
+        self.bug = Some(bug);
         self
     }
 

@@ -1,13 +1,13 @@
 //! A scenario under way.
 
-use super::{Flaw, Scenario, Summary};
+use super::{InjectedBug, Scenario, Summary};
 use crate::{
     check::{Invariant, Violation},
-    depot::Boot,
     edits::Edits,
     record::{History, Via},
-    schedule::{Nth, Schedule, Trouble},
+    schedule::{HostIndex, Schedule, Trouble},
     settle::{holders, in_flight, unsettled},
+    store::Boot,
     work::{AGAIN, EVERYWHERE, GREETER, LEDGER, Native, ONCE, Plan, id},
     world::Sim,
 };
@@ -33,24 +33,24 @@ pub(super) struct Running {
     random: Random,
     edits: Edits,
     trouble: Duration,
-    flaw: Option<Flaw>,
+    bug: Option<InjectedBug>,
     summary: Summary,
     next_call: Duration,
     next_look: Duration,
-    held_by: Vec<Nth>,
+    held_by: Vec<HostIndex>,
 }
 
 impl Running {
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
         let mut sim = Sim::new(seed);
-        let history = History::new(sim.depot.clone());
+        let history = History::new(sim.store.clone());
         for _ in 0..scenario.hosts {
-            let (history, flaw) = (history.clone(), scenario.flaw);
+            let (history, bug) = (history.clone(), scenario.bug);
             sim.add(move |host, number| {
                 Arc::new(Native {
                     boot: Boot { host, number },
                     history: history.clone(),
-                    flaw,
+                    bug,
                 })
             });
         }
@@ -60,7 +60,7 @@ impl Running {
             history,
             random: Random::new(seed ^ 0xca11),
             trouble: scenario.trouble,
-            flaw: scenario.flaw,
+            bug: scenario.bug,
             summary: Summary::default(),
             next_call: Duration::ZERO,
             next_look: Duration::ZERO,
@@ -70,12 +70,12 @@ impl Running {
 
     pub(super) fn run(&mut self, schedule: &Schedule) -> Result<Summary, Violation> {
         self.begin()?;
-        self.suffer(schedule)?;
+        self.run_schedule(schedule)?;
         self.sim.heal();
-        self.keep_desired()?;
+        self.check_desired()?;
         self.settle()?;
         self.call_everything()?;
-        self.end_idle()?;
+        self.check_idle()?;
         let counts = self.history.counts();
         Ok(Summary {
             calls: counts.calls,
@@ -87,10 +87,10 @@ impl Running {
 
     /// Hosts come up, and the first version of everything runs.
     fn begin(&mut self) -> Result<(), Violation> {
-        if self.flaw == Some(Flaw::GrantsAllLeases) {
-            self.sim.depot.grant_all();
+        if self.bug == Some(InjectedBug::GrantsAllLeases) {
+            self.sim.store.grant_all();
         }
-        let first = Nth(0);
+        let first = HostIndex(0);
         self.wait(START, "the first host is up", |running| {
             running
                 .sim
@@ -98,7 +98,7 @@ impl Running {
                 .is_none()
                 .then(|| "it is not".to_owned())
         })?;
-        self.edits.begin(&mut self.sim, first, self.flaw);
+        self.edits.begin(&mut self.sim, first, self.bug);
         self.wait(START, "all is declared", |running| {
             running.edits.has_begun().err()
         })?;
@@ -109,7 +109,7 @@ impl Running {
     }
 
     /// Trouble and calls.
-    fn suffer(&mut self, schedule: &Schedule) -> Result<(), Violation> {
+    fn run_schedule(&mut self, schedule: &Schedule) -> Result<(), Violation> {
         let begun = self.sim.now();
         let mut edits = Vec::new();
         for event in &schedule.0 {
@@ -118,8 +118,8 @@ impl Running {
             }
         }
         self.sim.play(schedule);
-        if self.flaw == Some(Flaw::SlowClock) {
-            self.sim.set_drift(Nth(0), -500_000);
+        if self.bug == Some(InjectedBug::SlowClock) {
+            self.sim.set_drift(HostIndex(0), -500_000);
         }
         edits.reverse();
         while self.sim.now() < begun + self.trouble {
@@ -128,7 +128,7 @@ impl Running {
             }
             if self.sim.now() >= self.next_call {
                 self.next_call = self.sim.now() + CALLS;
-                let (host, plan) = self.invent();
+                let (host, plan) = self.random_call();
                 self.call(host, plan);
             }
             self.step()?;
@@ -137,20 +137,20 @@ impl Running {
     }
 
     /// What was written is still there, as whoever was answered was told.
-    fn keep_desired(&mut self) -> Result<(), Violation> {
-        if self.flaw == Some(Flaw::LosesRecords) {
-            self.sim.depot.forget(StoreKey::actor(&id(GREETER)));
+    fn check_desired(&mut self) -> Result<(), Violation> {
+        if self.bug == Some(InjectedBug::LosesRecords) {
+            self.sim.store.forget(StoreKey::actor(&id(GREETER)));
         }
         self.wait(START, "the last edit has ended", |running| {
             running.edits.pending(&running.sim)
         })?;
         self.wait(START, "the first host follows the store", |running| {
-            let up = running.sim.up(Nth(0));
+            let up = running.sim.up(HostIndex(0));
             let follows = up.is_some_and(|up| up.lattice.replica().health().state.is_live());
             (!follows).then(|| "it does not".to_owned())
         })?;
         self.sim.run_for(Duration::from_secs(1));
-        let found = self.sim.up(Nth(0)).map(|up| up.lattice.desired());
+        let found = self.sim.up(HostIndex(0)).map(|up| up.lattice.desired());
         match self.edits.lost(found.as_deref()) {
             Some(lost) => Err(self.violation(Invariant::KeepsDesired, lost)),
             None => Ok(()),
@@ -213,14 +213,14 @@ impl Running {
     }
 
     /// Nothing is called any more, and nothing is left of what was.
-    fn end_idle(&mut self) -> Result<(), Violation> {
-        if self.flaw == Some(Flaw::NeverAnswers) {
+    fn check_idle(&mut self) -> Result<(), Violation> {
+        if self.bug == Some(InjectedBug::NeverAnswers) {
             let endless = Plan {
                 ms: u32::MAX,
                 timeout: ENDLESS,
                 ..Plan::simple(GREETER)
             };
-            self.call(Nth(0), endless);
+            self.call(HostIndex(0), endless);
         }
         for _ in 0..400 {
             self.step()?;
@@ -264,7 +264,7 @@ impl Running {
         self.history.advance(self.sim.now());
         for host in self.sim.hosts() {
             if self.sim.is_paused(host) {
-                self.history.stands_still(host);
+                self.history.paused(host);
             }
         }
         self.sim.step();
@@ -281,7 +281,7 @@ impl Running {
         if holders.len() > 1 {
             self.summary.double_holders += 1;
             let what = format!("{holders:?} would answer at the same time");
-            self.history.blame(Invariant::OneHolder, what);
+            self.history.report(Invariant::OneHolder, what);
         }
         if holders != self.held_by {
             self.history
@@ -307,9 +307,9 @@ impl Running {
     }
 
     /// A call from somewhere to something.
-    fn invent(&mut self) -> (Nth, Plan) {
+    fn random_call(&mut self) -> (HostIndex, Plan) {
         let random = &mut self.random;
-        let host = Nth(random.below(self.sim.hosts().count() as u64) as usize);
+        let host = HostIndex(random.below(self.sim.hosts().count() as u64) as usize);
         let target = [GREETER, GREETER, EVERYWHERE, LEDGER][random.below(4) as usize];
         let function = [ONCE, AGAIN][random.below(2) as usize];
         let slow = random.below(10);
@@ -345,7 +345,7 @@ impl Running {
 
     fn call(
         &mut self,
-        host: Nth,
+        host: HostIndex,
         plan: Plan,
     ) -> Option<tokio::task::JoinHandle<Result<u64, String>>> {
         let (boot, rate) = self.sim.running(host)?;
@@ -364,7 +364,11 @@ impl Running {
         made.ok()
     }
 
-    fn call_and_wait(&mut self, host: Nth, plan: Plan) -> Result<Result<u64, String>, Violation> {
+    fn call_and_wait(
+        &mut self,
+        host: HostIndex,
+        plan: Plan,
+    ) -> Result<Result<u64, String>, Violation> {
         use futures_util::FutureExt as _;
         let Some(mut made) = self.call(host, plan) else {
             return Ok(Err("the host is not up".to_owned()));

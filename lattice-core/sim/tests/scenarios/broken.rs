@@ -1,15 +1,15 @@
 //! Each invariant, broken on purpose: its checker sees it.
 
-use lattice_sim::{Event, Flaw, Invariant, Nth, Scenario, Schedule, Trouble};
+use lattice_sim::{Event, HostIndex, InjectedBug, Invariant, Scenario, Schedule, Trouble};
 use std::time::Duration;
 
-fn seen(flaw: Flaw, schedule: &Schedule) -> Invariant {
+fn seen(bug: InjectedBug, schedule: &Schedule) -> Invariant {
     let scenario = Scenario::new(3).trouble(Duration::from_secs(12));
     if let Err(violation) = scenario.replay(1, schedule) {
-        panic!("without the flaw nothing is wrong: {violation}");
+        panic!("without the bug nothing is wrong: {violation}");
     }
-    match scenario.flaw(flaw).replay(1, schedule) {
-        Ok(summary) => panic!("{flaw:?} was not noticed: {summary}"),
+    match scenario.inject(bug).replay(1, schedule) {
+        Ok(summary) => panic!("{bug:?} was not noticed: {summary}"),
         Err(violation) => violation.invariant,
     }
 }
@@ -23,55 +23,70 @@ fn partitions() -> Schedule {
     let cut = |host: usize| Event {
         at: Duration::from_secs(host as u64 * 4),
         lasts: Duration::from_secs(4),
-        what: Trouble::Partition(vec![Nth(host)]),
+        what: Trouble::Partition(vec![HostIndex(host)]),
     };
     Schedule((0..3).map(cut).collect())
 }
 
 #[test]
 fn a_call_that_ends_late() {
-    assert_eq!(seen(Flaw::SlowClock, &partitions()), Invariant::EndsInTime);
+    assert_eq!(
+        seen(InjectedBug::SlowClock, &partitions()),
+        Invariant::EndsInTime
+    );
 }
 
 #[test]
 fn a_call_that_ran_though_it_is_said_not_to() {
     assert_eq!(
-        seen(Flaw::DeniesThatItRan, &peace()),
+        seen(InjectedBug::DeniesThatItRan, &peace()),
         Invariant::SaysWhetherItRan
     );
 }
 
 #[test]
 fn a_call_that_runs_twice() {
-    assert_eq!(seen(Flaw::RunsTwice, &peace()), Invariant::RunsOnce);
+    assert_eq!(seen(InjectedBug::RunsTwice, &peace()), Invariant::RunsOnce);
 }
 
 #[test]
 fn a_call_that_nobody_has_granted() {
-    assert_eq!(seen(Flaw::LinksStrangers, &peace()), Invariant::Granted);
+    assert_eq!(
+        seen(InjectedBug::LinksStrangers, &peace()),
+        Invariant::Granted
+    );
 }
 
 #[test]
 fn a_lease_with_two_holders() {
     assert_eq!(
-        seen(Flaw::GrantsAllLeases, &partitions()),
+        seen(InjectedBug::GrantsAllLeases, &partitions()),
         Invariant::OneHolder
     );
 }
 
 #[test]
 fn desired_state_that_is_lost() {
-    assert_eq!(seen(Flaw::LosesRecords, &peace()), Invariant::KeepsDesired);
+    assert_eq!(
+        seen(InjectedBug::LosesRecords, &peace()),
+        Invariant::KeepsDesired
+    );
 }
 
 #[test]
 fn a_lattice_that_does_not_come_right() {
-    assert_eq!(seen(Flaw::NeverComesUp, &peace()), Invariant::Settles);
+    assert_eq!(
+        seen(InjectedBug::NeverComesUp, &peace()),
+        Invariant::Settles
+    );
 }
 
 #[test]
 fn a_call_that_is_left_behind() {
-    assert_eq!(seen(Flaw::NeverAnswers, &peace()), Invariant::EndsIdle);
+    assert_eq!(
+        seen(InjectedBug::NeverAnswers, &peace()),
+        Invariant::EndsIdle
+    );
 }
 
 /// What is said of a failure is enough to see it again, and short.
@@ -79,7 +94,7 @@ fn a_call_that_is_left_behind() {
 fn a_failure_says_its_seed_and_the_shortest_schedule() {
     let scenario = Scenario::new(3)
         .trouble(Duration::from_secs(8))
-        .flaw(Flaw::RunsTwice);
+        .inject(InjectedBug::RunsTwice);
     let failure = scenario.run(3).expect_err("it is broken");
     assert_eq!(failure.seed, 3);
     assert_eq!(failure.schedule, Schedule::default(), "it takes no trouble");

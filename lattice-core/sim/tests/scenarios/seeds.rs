@@ -1,6 +1,6 @@
 //! Random trouble. `LATTICE_SIM_SEED=7` or `LATTICE_SIM_SEED=500..9000` runs other seeds than the 500 of every day.
 
-use lattice_sim::{Event, Nth, Scenario, Schedule, Trouble};
+use lattice_sim::{Event, HostIndex, Scenario, Schedule, Trouble};
 use std::{ops::Range, time::Duration};
 
 const SEED: &str = "LATTICE_SIM_SEED";
@@ -60,7 +60,7 @@ seeds! {
 fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
     let mut moments = 0;
     for (seed, cut) in (1000..).zip([1, 2, 3, 4]) {
-        let side: Vec<Nth> = (0..cut).map(Nth).collect();
+        let side: Vec<HostIndex> = (0..cut).map(HostIndex).collect();
         let what = [Trouble::Partition(side.clone()), Trouble::Split(side)];
         for what in what {
             let schedule = Schedule(vec![Event {
@@ -81,7 +81,7 @@ fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
 /// right time.
 #[test]
 fn a_host_with_a_clock_an_hour_off_takes_part() {
-    let host = Nth(1);
+    let host = HostIndex(1);
     let event = |at, lasts, what| Event {
         at: Duration::from_secs(at),
         lasts: Duration::from_secs(lasts),
@@ -109,15 +109,19 @@ fn a_start_that_is_given_up_leaves_nothing_to_the_next_one() {
         lasts: Duration::from_millis(lasts),
         what,
     };
-    let both = vec![Nth(0), Nth(1)];
+    let both = vec![HostIndex(0), HostIndex(1)];
     let schedule = Schedule(vec![
-        event(1_136, 921, Trouble::Leave(Nth(1))),
-        event(7_598, 1_978, Trouble::Kill(Nth(1))),
-        event(7_621, 6_818, Trouble::Kill(Nth(2))),
-        event(11_091, 1_687, Trouble::Partition(vec![Nth(0)])),
-        event(14_031, 2_181, Trouble::Partition(vec![Nth(0), Nth(3)])),
+        event(1_136, 921, Trouble::Leave(HostIndex(1))),
+        event(7_598, 1_978, Trouble::Kill(HostIndex(1))),
+        event(7_621, 6_818, Trouble::Kill(HostIndex(2))),
+        event(11_091, 1_687, Trouble::Partition(vec![HostIndex(0)])),
+        event(
+            14_031,
+            2_181,
+            Trouble::Partition(vec![HostIndex(0), HostIndex(3)]),
+        ),
         event(17_114, 1_613, Trouble::Split(both)),
-        event(19_340, 1_558, Trouble::Unplug(Nth(1))),
+        event(19_340, 1_558, Trouble::Unplug(HostIndex(1))),
     ]);
     let summary = scenario(1_029).replay(1_029, &schedule);
     summary.unwrap_or_else(|violation| panic!("{violation}\n{schedule}"));

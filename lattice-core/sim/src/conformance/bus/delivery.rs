@@ -2,12 +2,12 @@
 
 use super::*;
 
-pub(super) async fn what_is_published_arrives_whole(rig: &Rig) {
+pub(super) async fn what_is_published_arrives_whole(test: &TestBus) {
     let (to, reply) = (subject("whole.to"), subject("whole.reply"));
-    let mut inbox = subscribe(&rig.two, &to).await;
+    let mut inbox = subscribe(&test.two, &to).await;
     let all_bytes: Vec<u8> = (0..=u8::MAX).collect();
     for payload in [Bytes::new(), all_bytes.into()] {
-        let sent = rig
+        let sent = test
             .one
             .publish(to.clone(), Some(reply.clone()), payload.clone());
         ok("publish", sent).await;
@@ -16,30 +16,30 @@ pub(super) async fn what_is_published_arrives_whole(rig: &Rig) {
         assert_eq!(message.reply, Some(reply.clone()));
         assert_eq!(message.body, Body::Payload(payload));
     }
-    publish(&rig.one, &to, "no reply wanted").await;
+    publish(&test.one, &to, "no reply wanted").await;
     assert_eq!(next(&mut inbox).await.reply, None);
 }
 
-pub(super) async fn everyone_who_listens_gets_one(rig: &Rig) {
+pub(super) async fn everyone_who_listens_gets_one(test: &TestBus) {
     let to = subject("everyone");
     let mut inboxes = Vec::new();
-    for bus in [&rig.one, &rig.one, &rig.two, &rig.two] {
+    for bus in [&test.one, &test.one, &test.two, &test.two] {
         inboxes.push(subscribe(bus, &to).await);
     }
-    publish(&rig.one, &to, "first").await;
-    publish(&rig.one, &to, "second").await;
+    publish(&test.one, &to, "first").await;
+    publish(&test.one, &to, "second").await;
     for inbox in &mut inboxes {
         expect(inbox, "first").await;
         expect(inbox, "second").await;
     }
 }
 
-pub(super) async fn a_star_stands_for_one_token(rig: &Rig) {
-    let mut last = subscribe(&rig.two, &subject("star.a.*")).await;
-    let mut middle = subscribe(&rig.two, &subject("star.*.z")).await;
-    let mut both = subscribe(&rig.two, &subject("star.*.*")).await;
+pub(super) async fn a_star_stands_for_one_token(test: &TestBus) {
+    let mut last = subscribe(&test.two, &subject("star.a.*")).await;
+    let mut middle = subscribe(&test.two, &subject("star.*.z")).await;
+    let mut both = subscribe(&test.two, &subject("star.*.*")).await;
     for to in ["star.a", "star.a.x.y", "star.a.x", "star.b.z", "star.a.z"] {
-        publish(&rig.one, &subject(to), to).await;
+        publish(&test.one, &subject(to), to).await;
     }
     for (inbox, expected) in [
         (&mut last, ["star.a.x", "star.a.z"].as_slice()),
@@ -54,45 +54,45 @@ pub(super) async fn a_star_stands_for_one_token(rig: &Rig) {
     }
 }
 
-pub(super) async fn what_nobody_wants_is_dropped(rig: &Rig) {
+pub(super) async fn what_nobody_wants_is_dropped(test: &TestBus) {
     let to = subject("unwanted");
-    publish(&rig.one, &to, "too early").await;
-    flush(&rig.one).await;
-    let mut inbox = subscribe(&rig.two, &to).await;
-    publish(&rig.one, &subject("unwanted.deeper"), "elsewhere").await;
-    publish(&rig.one, &to, "in time").await;
+    publish(&test.one, &to, "too early").await;
+    flush(&test.one).await;
+    let mut inbox = subscribe(&test.two, &to).await;
+    publish(&test.one, &subject("unwanted.deeper"), "elsewhere").await;
+    publish(&test.one, &to, "in time").await;
     expect(&mut inbox, "in time").await;
 }
 
-pub(super) async fn the_asker_is_told_that_nobody_answers(rig: &Rig) {
-    let mut replies = subscribe(&rig.one, &subject("lonely.reply.*")).await;
+pub(super) async fn the_asker_is_told_that_nobody_answers(test: &TestBus) {
+    let mut replies = subscribe(&test.one, &subject("lonely.reply.*")).await;
     let (to, reply) = (subject("lonely.to"), subject("lonely.reply.7"));
-    ask(&rig.one, &to, &reply, "anyone?").await;
+    ask(&test.one, &to, &reply, "anyone?").await;
     let message = next(&mut replies).await;
     assert_eq!(message.body, Body::NoResponders);
     assert_eq!(message.subject, reply, "it says which question it is about");
 
-    let mut responder = subscribe(&rig.two, &to).await;
-    ask(&rig.one, &to, &subject("lonely.reply.8"), "anyone now?").await;
+    let mut responder = subscribe(&test.two, &to).await;
+    ask(&test.one, &to, &subject("lonely.reply.8"), "anyone now?").await;
     let question = next(&mut responder).await;
     let reply = question.reply.clone().unwrap_or(question.subject);
-    publish(&rig.two, &reply, "yes").await;
+    publish(&test.two, &reply, "yes").await;
     expect(&mut replies, "yes").await;
 }
 
-pub(super) async fn only_the_asker_is_told(rig: &Rig) {
+pub(super) async fn only_the_asker_is_told(test: &TestBus) {
     let (to, reply) = (subject("told.to"), subject("told.reply"));
-    let mut own = subscribe(&rig.one, &reply).await;
-    let mut others = subscribe(&rig.two, &reply).await;
-    ask(&rig.one, &to, &reply, "anyone?").await;
+    let mut own = subscribe(&test.one, &reply).await;
+    let mut others = subscribe(&test.two, &reply).await;
+    ask(&test.one, &to, &reply, "anyone?").await;
     assert_eq!(next(&mut own).await.body, Body::NoResponders);
-    publish(&rig.one, &reply, "marker").await;
+    publish(&test.one, &reply, "marker").await;
     expect(&mut others, "marker").await;
 }
 
-pub(super) async fn one_publisher_keeps_its_order(rig: &Rig) {
+pub(super) async fn one_publisher_keeps_its_order(test: &TestBus) {
     let to = subject("order");
-    let mut inbox = subscribe(&rig.two, &to).await;
+    let mut inbox = subscribe(&test.two, &to).await;
     let from = |bus: Arc<dyn Bus>, name: &'static str| {
         let to = to.clone();
         async move {
@@ -120,19 +120,19 @@ pub(super) async fn one_publisher_keeps_its_order(rig: &Rig) {
         }
     };
     tokio::join!(
-        from(rig.one.clone(), "one"),
-        from(rig.two.clone(), "two"),
+        from(test.one.clone(), "one"),
+        from(test.two.clone(), "two"),
         read
     );
 }
 
-pub(super) async fn flush_leaves_nothing_on_the_way(rig: &Rig) {
+pub(super) async fn flush_leaves_nothing_on_the_way(test: &TestBus) {
     for round in 0..20 {
         let to = subject(&format!("flush.{round}"));
-        publish(&rig.one, &to, "before").await;
-        flush(&rig.one).await;
-        let mut inbox = subscribe(&rig.two, &to).await;
-        publish(&rig.one, &to, "after").await;
+        publish(&test.one, &to, "before").await;
+        flush(&test.one).await;
+        let mut inbox = subscribe(&test.two, &to).await;
+        publish(&test.one, &to, "after").await;
         expect(&mut inbox, "after").await;
     }
 }

@@ -15,55 +15,55 @@ async fn at_once<T>(what: &str, work: impl Future<Output = Result<T, BusError>>)
     }
 }
 
-pub(super) async fn without_a_bus_every_call_says_so(rig: &Rig) {
-    rig.plug.pull().await;
-    until_state(rig, BusState::Disconnected).await;
+pub(super) async fn without_a_bus_every_call_says_so(test: &TestBus) {
+    test.control.disconnect().await;
+    until_state(test, BusState::Disconnected).await;
     let to = subject("lost");
     let errors = [
-        at_once("publish", rig.one.publish(to.clone(), None, Bytes::new())).await,
-        at_once("subscribe", rig.one.subscribe(to.clone(), ROOM)).await,
-        at_once("queue_subscribe", rig.one.queue_subscribe(to, "g", ROOM)).await,
-        at_once("flush", rig.one.flush()).await,
+        at_once("publish", test.one.publish(to.clone(), None, Bytes::new())).await,
+        at_once("subscribe", test.one.subscribe(to.clone(), ROOM)).await,
+        at_once("queue_subscribe", test.one.queue_subscribe(to, "g", ROOM)).await,
+        at_once("flush", test.one.flush()).await,
     ];
     for error in errors {
         assert!(matches!(error, BusError::Disconnected), "{error:?}");
     }
-    rig.plug.push().await;
-    until_state(rig, BusState::Connected).await;
+    test.control.reconnect().await;
+    until_state(test, BusState::Connected).await;
 }
 
-pub(super) async fn nothing_is_kept_for_later(rig: &Rig) {
+pub(super) async fn nothing_is_kept_for_later(test: &TestBus) {
     let to = subject("kept");
-    let mut inbox = subscribe(&rig.two, &to).await;
-    rig.plug.pull().await;
-    until_state(rig, BusState::Disconnected).await;
+    let mut inbox = subscribe(&test.two, &to).await;
+    test.control.disconnect().await;
+    until_state(test, BusState::Disconnected).await;
     for _ in 0..10 {
-        let sent = rig.one.publish(to.clone(), None, "while away".into());
+        let sent = test.one.publish(to.clone(), None, "while away".into());
         at_once("publish", sent).await;
     }
-    rig.plug.push().await;
-    until_state(rig, BusState::Connected).await;
-    publish(&rig.one, &to, "back").await;
+    test.control.reconnect().await;
+    until_state(test, BusState::Connected).await;
+    publish(&test.one, &to, "back").await;
     expect(&mut inbox, "back").await;
 }
 
-pub(super) async fn subscriptions_resume(rig: &Rig) {
+pub(super) async fn subscriptions_resume(test: &TestBus) {
     let (to, shared) = (subject("resume.to"), subject("resume.shared"));
-    let mut inbox = ok("subscribe", rig.two.subscribe(subject("resume.*"), 64)).await;
-    let mut member = join(&rig.two, &shared, "g").await;
-    publish(&rig.one, &to, "before").await;
+    let mut inbox = ok("subscribe", test.two.subscribe(subject("resume.*"), 64)).await;
+    let mut member = join(&test.two, &shared, "g").await;
+    publish(&test.one, &to, "before").await;
     expect(&mut inbox, "before").await;
-    publish(&rig.one, &shared, "unread").await;
+    publish(&test.one, &shared, "unread").await;
     expect(&mut member, "unread").await;
     // The inbox holds the unread one as well, once its connection has heard from the server again.
-    flush(&rig.two).await;
+    flush(&test.two).await;
     for round in 0..2 {
-        rig.plug.pull().await;
-        until_state(rig, BusState::Disconnected).await;
+        test.control.disconnect().await;
+        until_state(test, BusState::Disconnected).await;
         expect_unread(&mut inbox, round).await;
-        rig.plug.push().await;
-        until_state(rig, BusState::Connected).await;
-        publish(&rig.one, &shared, "after").await;
+        test.control.reconnect().await;
+        until_state(test, BusState::Connected).await;
+        publish(&test.one, &shared, "after").await;
         expect(&mut member, "after").await;
     }
     expect(&mut inbox, "after").await;
@@ -75,25 +75,25 @@ async fn expect_unread(inbox: &mut Subscription, round: usize) {
     expect(inbox, if round == 0 { "unread" } else { "after" }).await;
 }
 
-pub(super) async fn a_loss_is_seen(rig: &Rig) {
-    let mut states = [rig.one.state(), rig.two.state()];
+pub(super) async fn a_loss_is_seen(test: &TestBus) {
+    let mut states = [test.one.state(), test.two.state()];
     for state in &mut states {
         assert_eq!(*state.borrow_and_update(), BusState::Connected);
     }
-    rig.plug.pull().await;
-    rig.plug.push().await;
+    test.control.disconnect().await;
+    test.control.reconnect().await;
     for state in &mut states {
         let changed = within("a notification of the loss", state.changed());
         assert!(changed.await.is_ok(), "the state's watch ended");
     }
-    until_state(rig, BusState::Connected).await;
+    until_state(test, BusState::Connected).await;
 }
 
-pub(super) async fn closed_is_for_good(rig: &Rig) {
+pub(super) async fn closed_is_for_good(test: &TestBus) {
     let to = subject("closed");
-    let mut inbox = subscribe(&rig.one, &to).await;
-    let mut state = rig.one.state();
-    rig.plug.close_one().await;
+    let mut inbox = subscribe(&test.one, &to).await;
+    let mut state = test.one.state();
+    test.control.close_one().await;
     let closed = state.wait_for(|now| *now == BusState::Closed);
     assert!(
         within("the state Closed", closed).await.is_ok(),
@@ -102,14 +102,14 @@ pub(super) async fn closed_is_for_good(rig: &Rig) {
     let ended = within("the end of the subscription", inbox.next()).await;
     assert!(ended.is_none(), "{ended:?}");
     let errors = [
-        at_once("publish", rig.one.publish(to.clone(), None, Bytes::new())).await,
-        at_once("subscribe", rig.one.subscribe(to.clone(), ROOM)).await,
-        at_once("flush", rig.one.flush()).await,
+        at_once("publish", test.one.publish(to.clone(), None, Bytes::new())).await,
+        at_once("subscribe", test.one.subscribe(to.clone(), ROOM)).await,
+        at_once("flush", test.one.flush()).await,
     ];
     for error in errors {
         assert!(matches!(error, BusError::Closed), "{error:?}");
     }
-    let mut other = subscribe(&rig.two, &to).await;
-    publish(&rig.two, &to, "the other goes on").await;
+    let mut other = subscribe(&test.two, &to).await;
+    publish(&test.two, &to, "the other goes on").await;
     expect(&mut other, "the other goes on").await;
 }

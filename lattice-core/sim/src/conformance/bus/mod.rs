@@ -2,16 +2,16 @@
 //!
 //! ```
 //! # use lattice_core::bus::memory::{MemoryBus, MemoryNetwork};
-//! # use lattice_sim::conformance::bus::{Plug, Rig, conformance};
+//! # use lattice_sim::conformance;
 //! # use futures_util::future::BoxFuture;
 //! # use std::sync::Arc;
 //! struct Memory(MemoryBus, MemoryBus);
 //!
-//! impl Plug for Memory {
-//!     fn pull(&self) -> BoxFuture<'_, ()> {
+//! impl LinkControl for Memory {
+//!     fn disconnect(&self) -> BoxFuture<'_, ()> {
 //!         Box::pin(async { self.0.disconnect(); self.1.disconnect(); })
 //!     }
-//!     fn push(&self) -> BoxFuture<'_, ()> {
+//!     fn reconnect(&self) -> BoxFuture<'_, ()> {
 //!         Box::pin(async { self.0.reconnect(); self.1.reconnect(); })
 //!     }
 //!     fn close_one(&self) -> BoxFuture<'_, ()> {
@@ -20,10 +20,10 @@
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(
-//! conformance(async || {
+//! run(async || {
 //!     let network = MemoryNetwork::new();
 //!     let (one, two) = (network.connect(), network.connect());
-//!     Rig { one: Arc::new(one.clone()), two: Arc::new(two.clone()), plug: Box::new(Memory(one, two)) }
+//!     TestBus { one: Arc::new(one.clone()), two: Arc::new(two.clone()), control: Box::new(Memory(one, two)) }
 //! })
 //! # );
 //! ```
@@ -41,37 +41,37 @@ use lattice_core::{
 };
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-/// Two connections to one bus that nobody else uses, and the plug between them and it.
-pub struct Rig {
+/// Two connections to one bus that nobody else uses, and the control between them and it.
+pub struct TestBus {
     /// One connection.
     pub one: Arc<dyn Bus>,
     /// Another.
     pub two: Arc<dyn Bus>,
     /// What breaks and mends them.
-    pub plug: Box<dyn Plug>,
+    pub control: Box<dyn LinkControl>,
 }
 
-/// Breaks and mends a [`Rig`].
-pub trait Plug: Send + Sync {
+/// Breaks and mends a [`TestBus`].
+pub trait LinkControl: Send + Sync {
     /// Takes the bus away from both connections.
-    fn pull(&self) -> BoxFuture<'_, ()>;
+    fn disconnect(&self) -> BoxFuture<'_, ()>;
     /// Gives it back.
-    fn push(&self) -> BoxFuture<'_, ()>;
-    /// Closes the rig's `one` for good.
+    fn reconnect(&self) -> BoxFuture<'_, ()>;
+    /// Closes [`TestBus::one`] for good.
     fn close_one(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Checks every sentence of the contract, each on a rig of its own.
+/// Checks every sentence of the contract, each on a bus of its own.
 ///
 /// # Panics
 /// With the sentence that does not hold.
-pub async fn conformance<F: AsyncFn() -> Rig>(make: F) {
+pub async fn run<F: AsyncFn() -> TestBus>(make: F) {
     macro_rules! check {
         ($($check:path),* $(,)?) => {$(
             // A test harness shows this when the check fails.
             eprintln!("conformance: {}", stringify!($check));
-            let rig = make().await;
-            within(stringify!($check), $check(&rig)).await;
+            let test = make().await;
+            within(stringify!($check), $check(&test)).await;
         )*};
     }
     check!(
@@ -192,8 +192,8 @@ fn text_of(message: &Message) -> String {
 }
 
 /// Waits until both connections have (or have lost) the bus, and the bus has their subscriptions again.
-async fn until_state(rig: &Rig, state: BusState) {
-    for bus in [&rig.one, &rig.two] {
+async fn until_state(test: &TestBus, state: BusState) {
+    for bus in [&test.one, &test.two] {
         let mut watch = bus.state();
         let reached = watch.wait_for(|now| *now == state);
         assert!(
@@ -208,9 +208,9 @@ async fn until_state(rig: &Rig, state: BusState) {
     }
 }
 
-impl fmt::Debug for Rig {
+impl fmt::Debug for TestBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rig")
+        f.debug_struct("TestBus")
             .field("one", &self.one)
             .field("two", &self.two)
             .finish_non_exhaustive()

@@ -4,37 +4,37 @@ use super::*;
 use futures_util::{FutureExt, poll};
 use std::collections::BTreeSet;
 
-pub(super) async fn they_see_all_that_follows(rig: &Rig) {
+pub(super) async fn they_see_all_that_follows(test: &TestBus) {
     for round in 0..50 {
         let to = subject(&format!("follows.{round}"));
-        let mut inbox = subscribe(&rig.two, &to).await;
-        publish(&rig.one, &to, "at once").await;
+        let mut inbox = subscribe(&test.two, &to).await;
+        publish(&test.one, &to, "at once").await;
         expect(&mut inbox, "at once").await;
     }
 }
 
-pub(super) async fn dropping_one_ends_it(rig: &Rig) {
+pub(super) async fn dropping_one_ends_it(test: &TestBus) {
     let (to, reply) = (subject("ended.to"), subject("ended.reply"));
-    let mut replies = subscribe(&rig.one, &reply).await;
-    let other = subscribe(&rig.two, &to).await;
-    drop(subscribe(&rig.two, &to).await);
-    drop(join(&rig.two, &to, "g").await);
+    let mut replies = subscribe(&test.one, &reply).await;
+    let other = subscribe(&test.two, &to).await;
+    drop(subscribe(&test.two, &to).await);
+    drop(join(&test.two, &to, "g").await);
     drop(other);
-    flush(&rig.two).await;
-    ask(&rig.one, &to, &reply, "anyone left?").await;
+    flush(&test.two).await;
+    ask(&test.one, &to, &reply, "anyone left?").await;
     assert_eq!(next(&mut replies).await.body, Body::NoResponders);
 }
 
-pub(super) async fn a_group_gives_each_message_to_one(rig: &Rig) {
+pub(super) async fn a_group_gives_each_message_to_one(test: &TestBus) {
     const MESSAGES: usize = 300;
     let to = subject("group.to");
     let mut members = Vec::new();
-    for bus in [&rig.one, &rig.two, &rig.two] {
+    for bus in [&test.one, &test.two, &test.two] {
         members.push(join(bus, &to, "g").await);
     }
-    let mut everything = subscribe(&rig.two, &to).await;
+    let mut everything = subscribe(&test.two, &to).await;
     for number in 0..MESSAGES {
-        publish(&rig.one, &to, &number.to_string()).await;
+        publish(&test.one, &to, &number.to_string()).await;
     }
     for number in 0..MESSAGES {
         expect(&mut everything, &number.to_string()).await;
@@ -61,12 +61,12 @@ pub(super) async fn a_group_gives_each_message_to_one(rig: &Rig) {
     }
 }
 
-pub(super) async fn groups_do_not_share(rig: &Rig) {
+pub(super) async fn groups_do_not_share(test: &TestBus) {
     let to = subject("groups.to");
-    let mut first = join(&rig.one, &to, "first").await;
-    let mut second = join(&rig.two, &to, "second").await;
+    let mut first = join(&test.one, &to, "first").await;
+    let mut second = join(&test.two, &to, "second").await;
     for number in 0..20 {
-        publish(&rig.one, &to, &number.to_string()).await;
+        publish(&test.one, &to, &number.to_string()).await;
     }
     for number in 0..20 {
         expect(&mut first, &number.to_string()).await;
@@ -74,20 +74,20 @@ pub(super) async fn groups_do_not_share(rig: &Rig) {
     }
 }
 
-pub(super) async fn a_group_goes_on_without_a_member(rig: &Rig) {
+pub(super) async fn a_group_goes_on_without_a_member(test: &TestBus) {
     let to = subject("fewer.to");
-    let mut stays = join(&rig.one, &to, "g").await;
-    drop(join(&rig.two, &to, "g").await);
-    flush(&rig.two).await;
+    let mut stays = join(&test.one, &to, "g").await;
+    drop(join(&test.two, &to, "g").await);
+    flush(&test.two).await;
     for number in 0..20 {
-        publish(&rig.one, &to, &number.to_string()).await;
+        publish(&test.one, &to, &number.to_string()).await;
         expect(&mut stays, &number.to_string()).await;
     }
 }
 
-pub(super) async fn a_bad_group_is_refused(rig: &Rig) {
+pub(super) async fn a_bad_group_is_refused(test: &TestBus) {
     for group in ["", " ", "two words", "line\r\nPUB x 1"] {
-        let joined = rig.one.queue_subscribe(subject("bad.group"), group, ROOM);
+        let joined = test.one.queue_subscribe(subject("bad.group"), group, ROOM);
         let result = within("queue_subscribe", joined).await;
         assert!(
             matches!(result, Err(BusError::Refused(_))),
@@ -96,11 +96,11 @@ pub(super) async fn a_bad_group_is_refused(rig: &Rig) {
     }
 }
 
-pub(super) async fn a_dropped_subscribe_leaves_nothing(rig: &Rig) {
+pub(super) async fn a_dropped_subscribe_leaves_nothing(test: &TestBus) {
     let (to, reply) = (subject("gone.to"), subject("gone.reply"));
-    let mut replies = subscribe(&rig.one, &reply).await;
+    let mut replies = subscribe(&test.one, &reply).await;
     for polls in 0..4 {
-        let mut future = rig.two.subscribe(to.clone(), ROOM);
+        let mut future = test.two.subscribe(to.clone(), ROOM);
         for _ in 0..polls {
             if poll!(&mut future).is_ready() {
                 break;
@@ -108,23 +108,23 @@ pub(super) async fn a_dropped_subscribe_leaves_nothing(rig: &Rig) {
             tokio::task::yield_now().await;
         }
         drop(future);
-        flush(&rig.two).await;
-        ask(&rig.one, &to, &reply, "anyone left?").await;
+        flush(&test.two).await;
+        ask(&test.one, &to, &reply, "anyone left?").await;
         assert_eq!(next(&mut replies).await.body, Body::NoResponders);
     }
 }
 
-pub(super) async fn a_dropped_publish_is_whole_or_nothing(rig: &Rig) {
+pub(super) async fn a_dropped_publish_is_whole_or_nothing(test: &TestBus) {
     let to = subject("dropped.to");
-    let mut inbox = subscribe(&rig.two, &to).await;
+    let mut inbox = subscribe(&test.two, &to).await;
     let large = Bytes::from(vec![b'x'; 64 * 1024]);
-    drop(rig.one.publish(to.clone(), None, "never polled".into()));
+    drop(test.one.publish(to.clone(), None, "never polled".into()));
     for _ in 0..200 {
-        let mut future = rig.one.publish(to.clone(), None, large.clone());
+        let mut future = test.one.publish(to.clone(), None, large.clone());
         let _ = poll!(&mut future);
         drop(future);
     }
-    publish(&rig.one, &to, "marker").await;
+    publish(&test.one, &to, "marker").await;
     loop {
         let message = next(&mut inbox).await;
         if text_of(&message) == "marker" {

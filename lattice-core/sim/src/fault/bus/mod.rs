@@ -15,16 +15,16 @@
 //! # });
 //! ```
 
-mod line;
+mod delay;
 
 use bytes::Bytes;
+use delay::{DelayQueue, Fate, Held};
 use futures_util::{StreamExt, future::BoxFuture};
 use lattice_core::{
     __private::Random,
     bus::{Bus, BusError, BusState, Message, Subscription},
     subject::Subject,
 };
-use line::{Fate, Held, Line};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -87,7 +87,7 @@ struct State {
     random: Random,
     faults: Faults,
     cut: Option<Cut>,
-    line: Line,
+    delayed: DelayQueue,
     counts: FaultCounts,
 }
 
@@ -136,7 +136,7 @@ impl FaultBus {
                 random: Random::new(seed),
                 faults: Faults::none(),
                 cut: None,
-                line: Line::default(),
+                delayed: DelayQueue::default(),
                 counts: FaultCounts::default(),
             }),
             held: Notify::new(),
@@ -277,7 +277,7 @@ impl Shared {
 }
 
 impl State {
-    /// Decides a message's fate: how many copies to send now. What is held back is put in line.
+    /// Decides a message's fate: how many copies to send now. What is held back is queued.
     fn pass(&mut self, to: &Subject, reply: Option<&Subject>, payload: &Bytes) -> usize {
         self.counts.published += 1;
         let fate = self.draw();
@@ -294,10 +294,10 @@ impl State {
             payload: payload.clone(),
             copies: fate.copies,
         };
-        match self.line.enter(Instant::now(), fate, message) {
-            line::Entry::NoNeed => fate.copies,
-            line::Entry::Held => 0,
-            line::Entry::Full => {
+        match self.delayed.enter(Instant::now(), fate, message) {
+            delay::Entry::SendNow => fate.copies,
+            delay::Entry::Held => 0,
+            delay::Entry::Full => {
                 self.counts.overflowed += 1;
                 0
             }
@@ -325,7 +325,7 @@ impl State {
 /// Sends what is held back when it is due.
 async fn pump(shared: Arc<Shared>) {
     loop {
-        let due = shared.lock().line.next_due();
+        let due = shared.lock().delayed.next_due();
         match due {
             None => shared.held.notified().await,
             Some(due) => {
@@ -336,7 +336,7 @@ async fn pump(shared: Arc<Shared>) {
             }
         }
         loop {
-            let Some((held, order)) = shared.lock().line.leave(Instant::now()) else {
+            let Some((held, order)) = shared.lock().delayed.leave(Instant::now()) else {
                 break;
             };
             for _ in 0..held.copies {
@@ -348,7 +348,7 @@ async fn pump(shared: Arc<Shared>) {
                     shared.lock().counts.refused += 1;
                 }
             }
-            shared.lock().line.left(order);
+            shared.lock().delayed.left(order);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The store of a simulation: one state that all hosts share, and each host's own way to it.
 
-use super::{network::Network, schedule::Nth};
+use super::{network::Network, schedule::HostIndex};
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream};
 use lattice_core::{
@@ -26,13 +26,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// One boot of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Boot {
-    pub(super) host: Nth,
+    pub(super) host: HostIndex,
     pub(super) number: u64,
 }
 
 /// How the store is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Away {
+pub(super) enum Outage {
     /// It says so.
     Refuses,
     /// Nothing is heard of it.
@@ -41,7 +41,7 @@ pub(super) enum Away {
 
 /// What all hosts share. Only ever used from the thread that runs the simulation.
 #[derive(Clone)]
-pub(super) struct Depot {
+pub(super) struct SimStore {
     shared: Arc<Mutex<Shared>>,
     network: Network,
 }
@@ -52,13 +52,13 @@ struct Shared {
     /// Instants of its leases are counted from here, by the simulation's time: no host's clock is of any matter.
     base: Instant,
     now: Duration,
-    calls: BTreeMap<Nth, u64>,
-    away: BTreeMap<u64, Away>,
-    cut: BTreeMap<u64, Nth>,
-    lagging: BTreeMap<u64, Nth>,
+    calls: BTreeMap<HostIndex, u64>,
+    away: BTreeMap<u64, Outage>,
+    cut: BTreeMap<u64, HostIndex>,
+    lagging: BTreeMap<u64, HostIndex>,
     unsure: u8,
     /// Since when a host hears everything from the store.
-    heard_since: BTreeMap<Nth, Option<Duration>>,
+    in_sync_since: BTreeMap<HostIndex, Option<Duration>>,
     watches: BTreeMap<u64, Waker>,
     next_watch: u64,
     /// Who wrote each lease last.
@@ -66,7 +66,7 @@ struct Shared {
     grants_all: bool,
 }
 
-impl Depot {
+impl SimStore {
     pub(super) fn new(seed: u64, network: Network) -> Self {
         let shared = Shared {
             seed,
@@ -78,7 +78,7 @@ impl Depot {
             cut: BTreeMap::new(),
             lagging: BTreeMap::new(),
             unsure: 0,
-            heard_since: BTreeMap::new(),
+            in_sync_since: BTreeMap::new(),
             watches: BTreeMap::new(),
             next_watch: 0,
             holders: BTreeMap::new(),
@@ -91,22 +91,22 @@ impl Depot {
     }
 
     /// The way of one boot of a host to it.
-    pub(super) fn seen_by(&self, boot: Boot) -> SimStore {
-        SimStore {
-            depot: self.clone(),
+    pub(super) fn connection(&self, boot: Boot) -> StoreConnection {
+        StoreConnection {
+            store: self.clone(),
             boot,
         }
     }
 
     /// Time passes: leases end, and whoever watches looks again.
-    pub(super) fn advance(&self, now: Duration, hosts: impl Iterator<Item = Nth>) {
+    pub(super) fn advance(&self, now: Duration, hosts: impl Iterator<Item = HostIndex>) {
         let mut shared = self.lock();
         shared.now = now;
         let instant = shared.instant();
         shared.state.expire(instant);
         for host in hosts {
             let hears = shared.away(host, &self.network).is_none() && !shared.lags(host);
-            let since = shared.heard_since.entry(host).or_default();
+            let since = shared.in_sync_since.entry(host).or_default();
             *since = hears.then(|| since.unwrap_or(now));
         }
         let watches = std::mem::take(&mut shared.watches);
@@ -114,15 +114,15 @@ impl Depot {
         watches.into_values().for_each(Waker::wake);
     }
 
-    pub(super) fn go_away(&self, number: u64, how: Away) {
+    pub(super) fn go_away(&self, number: u64, how: Outage) {
         self.lock().away.insert(number, how);
     }
 
-    pub(super) fn cut(&self, number: u64, host: Nth) {
+    pub(super) fn cut(&self, number: u64, host: HostIndex) {
         self.lock().cut.insert(number, host);
     }
 
-    pub(super) fn lag(&self, number: u64, host: Nth) {
+    pub(super) fn lag(&self, number: u64, host: HostIndex) {
         self.lock().lagging.insert(number, host);
     }
 
@@ -139,8 +139,8 @@ impl Depot {
     }
 
     /// Since when a host hears everything that the store says; none when it doesn't.
-    pub(super) fn heard_since(&self, host: Nth) -> Option<Duration> {
-        self.lock().heard_since.get(&host).copied().flatten()
+    pub(super) fn in_sync_since(&self, host: HostIndex) -> Option<Duration> {
+        self.lock().in_sync_since.get(&host).copied().flatten()
     }
 
     /// Which boot of which host holds the lease of a component now.
@@ -176,19 +176,19 @@ impl Shared {
         self.base + self.now
     }
 
-    fn lags(&self, host: Nth) -> bool {
+    fn lags(&self, host: HostIndex) -> bool {
         self.lagging.values().any(|lags| *lags == host)
     }
 
-    fn away(&self, host: Nth, network: &Network) -> Option<Away> {
+    fn away(&self, host: HostIndex, network: &Network) -> Option<Outage> {
         if let Some(how) = self.away.values().next() {
             return Some(*how);
         }
         let cut = self.cut.values().any(|cut| *cut == host);
-        (cut || !network.reaches_store(host)).then_some(Away::Hangs)
+        (cut || !network.reaches_store(host)).then_some(Outage::Hangs)
     }
 
-    fn fate(&mut self, host: Nth) -> Random {
+    fn fate(&mut self, host: HostIndex) -> Random {
         let calls = self.calls.entry(host).or_default();
         *calls += 1;
         Random::new(self.seed ^ Random::new((host.0 as u64) << 48 ^ *calls).next())
@@ -212,41 +212,41 @@ impl Shared {
 }
 
 /// One host's way to the store.
-pub(super) struct SimStore {
-    depot: Depot,
+pub(super) struct StoreConnection {
+    store: SimStore,
     boot: Boot,
 }
 
 /// A call under way.
-struct Passing {
+struct RoundTrip {
     back: Duration,
     loses_answer: bool,
 }
 
-impl SimStore {
+impl StoreConnection {
     /// Gets there, or not.
-    async fn enter(&self) -> Result<Passing, StoreError> {
-        let (there, passing) = {
-            let mut shared = self.depot.lock();
+    async fn enter(&self) -> Result<RoundTrip, StoreError> {
+        let (there, round_trip) = {
+            let mut shared = self.store.lock();
             let unsure = f64::from(shared.unsure) / 100.0;
             let mut fate = shared.fate(self.boot.host);
             let mut leg = || Duration::from_millis(1 + fate.below(6));
             let (there, back) = (leg(), leg());
             let loses_answer = fate.chance(unsure);
-            (there, Passing { back, loses_answer })
+            (there, RoundTrip { back, loses_answer })
         };
         sleep(there).await;
         self.reached().await?;
-        Ok(passing)
+        Ok(round_trip)
     }
 
     async fn reached(&self) -> Result<(), StoreError> {
         let host = self.boot.host;
-        let away = self.depot.lock().away(host, &self.depot.network);
+        let away = self.store.lock().away(host, &self.store.network);
         let Some(how) = away else {
             return Ok(());
         };
-        if how == Away::Hangs {
+        if how == Outage::Hangs {
             sleep(TIMEOUT).await;
         }
         Err(StoreError::Unavailable(
@@ -258,28 +258,28 @@ impl SimStore {
         &self,
         write: impl FnOnce(&mut Shared) -> Result<T, CommitError>,
     ) -> Result<T, CommitError> {
-        let passing = self.enter().await?;
-        let written = write(&mut self.depot.lock());
-        sleep(passing.back).await;
-        if passing.loses_answer || self.reached().await.is_err() {
+        let round_trip = self.enter().await?;
+        let written = write(&mut self.store.lock());
+        sleep(round_trip.back).await;
+        if round_trip.loses_answer || self.reached().await.is_err() {
             return Err(CommitError::Unknown);
         }
         written
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(&Shared) -> T) -> Result<T, StoreError> {
-        let passing = self.enter().await?;
-        let answer = ask(&self.depot.lock());
-        sleep(passing.back).await;
+        let round_trip = self.enter().await?;
+        let answer = ask(&self.store.lock());
+        sleep(round_trip.back).await;
         self.reached().await?;
         Ok(answer)
     }
 }
 
-impl Store for SimStore {
+impl Store for StoreConnection {
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         // As a client has it that asked when it connected.
-        Box::pin(async { Ok(self.depot.lock().state.incarnation()) })
+        Box::pin(async { Ok(self.store.lock().state.incarnation()) })
     }
 
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
@@ -316,7 +316,7 @@ impl Store for SimStore {
         Box::pin(async {
             self.ask(|_| ()).await?;
             let mut watching = Watching {
-                depot: self.depot.clone(),
+                store: self.store.clone(),
                 host: self.boot.host,
                 cursor: Cursor::default(),
                 told_lost: false,
@@ -330,8 +330,8 @@ impl Store for SimStore {
 
 /// A watch, as far as it has read.
 struct Watching {
-    depot: Depot,
-    host: Nth,
+    store: SimStore,
+    host: HostIndex,
     cursor: Cursor,
     told_lost: bool,
     number: Option<u64>,
@@ -339,8 +339,8 @@ struct Watching {
 
 impl Watching {
     fn poll(&mut self, waker: &Waker) -> Poll<WatchEvent> {
-        let mut shared = self.depot.lock();
-        if shared.away(self.host, &self.depot.network).is_some() {
+        let mut shared = self.store.lock();
+        if shared.away(self.host, &self.store.network).is_some() {
             self.cursor = Cursor::default();
             if !std::mem::replace(&mut self.told_lost, true) {
                 return Poll::Ready(WatchEvent::Lost);
@@ -360,9 +360,9 @@ impl Watching {
     }
 }
 
-impl fmt::Debug for SimStore {
+impl fmt::Debug for StoreConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimStore")
+        f.debug_struct("StoreConnection")
             .field("boot", &self.boot)
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Messages held back: a line that keeps its order, and some beside it that are passed by. No I/O; the time is handed in.
+//! Messages held back: a delay that keeps its order, and some beside it that are passed by. No I/O; the time is handed in.
 
 use bytes::Bytes;
 use lattice_core::subject::Subject;
@@ -25,11 +25,11 @@ pub(super) struct Held {
     pub(super) copies: usize,
 }
 
-/// What [`Line::enter`] did with a message.
+/// What [`DelayQueue::enter`] did with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     /// Nothing is in its way: send it now.
-    NoNeed,
+    SendNow,
     /// It waits.
     Held,
     /// It is lost.
@@ -44,7 +44,7 @@ pub(super) enum Order {
 }
 
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct DelayQueue {
     /// By when they are due, then by when they came.
     held: BTreeMap<(Instant, u64), (Held, Order)>,
     came: u64,
@@ -54,10 +54,10 @@ pub(super) struct Line {
     last_due: Option<Instant>,
 }
 
-impl Line {
+impl DelayQueue {
     pub(super) fn enter(&mut self, now: Instant, fate: Fate, message: Held) -> Entry {
         if fate.delay.is_none() && fate.passed_by.is_none() && self.in_order == 0 {
-            return Entry::NoNeed;
+            return Entry::SendNow;
         }
         if self.held.len() >= MOST_HELD {
             return Entry::Full;
