@@ -1,4 +1,4 @@
-//! What must always hold, and what breaks it.
+//! The invariants, and the checks of them.
 
 use super::{
     record::{CallRecord, Run, Via},
@@ -8,40 +8,44 @@ use super::{
 use lattice_core::call::Ran;
 use std::{fmt, time::Duration};
 
-/// How much later than its deadline a call may end.
+/// How long after its deadline a call may end.
 const LATE: Duration = Duration::from_millis(50);
-/// How long after a link was taken away a host that hears everything may still run calls over it: those under way.
+/// How long after the deletion of a link a host that has seen it may still run calls: those in
+/// progress.
 const OUTLIVES: Duration = Duration::from_secs(4);
 
-/// What a simulation checks.
+/// An invariant that a simulation checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Invariant {
-    /// A call ends at most 50 ms after its deadline, by its host's clock: with a value or an error.
+    /// A call ends at most 50 ms after its deadline, by the clock of its host, with a value or an
+    /// error.
     EndsInTime,
-    /// A call that is said not to have run did not run, and one that was answered did.
+    /// A call whose error says that it did not run did not run, and one that returned a value ran.
     SaysWhetherItRan,
-    /// A call that is not idempotent runs once at most.
+    /// A call that isn't idempotent runs at most once.
     RunsOnce,
     /// Nothing runs without a grant.
     Granted,
-    /// What runs once runs on one host at a time: the one that holds the lease. No answer comes from one that had it.
+    /// A component that runs once runs on one host at a time, the holder of its lease. No answer
+    /// comes from a former holder.
     OneHolder,
     /// Desired state that was written stays until it is changed.
     KeepsDesired,
-    /// Some time after the last trouble, every replica runs exactly once, all hosts agree on where, and all calls succeed.
+    /// Some time after the last trouble every replica runs exactly once, all hosts agree on where,
+    /// and all calls succeed.
     Settles,
-    /// When nothing is called any more, nothing is in flight.
+    /// When no calls are made any more, nothing is in flight.
     EndsIdle,
 }
 
-/// An invariant that did not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// Which.
+    /// The invariant.
     pub invariant: Invariant,
-    /// How much time had passed.
+    /// The simulated time.
     pub at: Duration,
     /// What was seen.
     pub what: String,
@@ -58,7 +62,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A call has run once more.
+/// Checks a call that has run once more.
 pub(super) fn ran(call: &CallRecord) -> Option<(Invariant, String)> {
     if call.runs.len() > 1 && !call.repeatable {
         let runs = describe(&call.runs);
@@ -70,11 +74,11 @@ pub(super) fn ran(call: &CallRecord) -> Option<(Invariant, String)> {
     told_truth(call)
 }
 
-/// A call has ended.
+/// Checks a call that has ended.
 pub(super) fn ended(call: &CallRecord, stopped: Option<Duration>) -> Option<(Invariant, String)> {
     let ended = call.ended.as_ref()?;
     let late = ended.took.saturating_sub(call.timeout);
-    // A host that was stopped ends what is late when it goes on.
+    // A host that was paused ends late calls when it continues.
     let excused = stopped.is_some_and(|at| at >= call.begun && ended.at <= at + LATE + TICK * 2);
     if late > LATE && !excused {
         return Some((
@@ -93,7 +97,7 @@ pub(super) fn ended(call: &CallRecord, stopped: Option<Duration>) -> Option<(Inv
     told_truth(call)
 }
 
-/// A call of a host that runs, which has not ended.
+/// Checks a call that has not ended, of a host that runs.
 pub(super) fn open(
     call: &CallRecord,
     now: Duration,
@@ -109,7 +113,8 @@ pub(super) fn open(
     })
 }
 
-/// Whether what runs over a link may, when that was taken away at `revoked` and the host hears the store since `hears`.
+/// Returns why a call through `via` must not run, if so: the link was deleted at `revoked`, and the
+/// host has seen it since `hears`.
 pub(super) fn granted(
     via: &Via,
     revoked: Option<Duration>,
@@ -127,7 +132,7 @@ pub(super) fn granted(
     }
 }
 
-/// Whether the host that runs what runs once holds its lease.
+/// Returns why a component that runs once must not run, if its host doesn't hold the lease.
 pub(super) fn holds(run: &Run, holder: Option<Boot>) -> Option<String> {
     (holder != Some(run.boot)).then(|| match holder {
         Some(Boot { host, number }) => {

@@ -1,4 +1,4 @@
-//! What is declared in a [`Scenario`](super::Scenario), and how it changes.
+//! The desired state of a [`Scenario`](super::Scenario), and its edits.
 
 use super::{
     host::RunningHost,
@@ -16,13 +16,13 @@ use lattice_core::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;
 
-/// How many greeters run in the end.
+/// The version that is applied in the end.
 const LAST: Version = Version {
     image: Image::Last,
     greeters: 2,
 };
 
-/// Which greeter, and how often.
+/// The image of the greeter, and its number of replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Version {
     image: Image,
@@ -36,7 +36,7 @@ enum Image {
     Last,
 }
 
-/// What became of an edit.
+/// The outcome of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Done,
@@ -44,10 +44,10 @@ enum Fate {
     Unsure,
 }
 
-/// All edits, one after the other.
+/// Makes edits, one after the other.
 pub(super) struct Edits {
     history: History,
-    /// What may be there now: the last that surely was written, and what may have been since.
+    /// The versions that may be applied now: the last one known to be written, and those since.
     possible: Arc<Mutex<Possible>>,
     under_way: Option<(HostIndex, JoinHandle<()>)>,
 }
@@ -100,7 +100,7 @@ impl Edits {
         }
     }
 
-    /// The first version, and all links.
+    /// Applies the first version, and puts all links.
     pub(super) fn begin(&mut self, sim: &mut Sim, host: HostIndex, bug: Option<InjectedBug>) {
         let version = Version {
             image: Image::Good(0),
@@ -125,7 +125,7 @@ impl Edits {
         });
     }
 
-    /// Whether everything is declared.
+    /// Returns whether everything is declared, or why not.
     pub(super) fn has_begun(&self) -> Result<(), String> {
         let possible = lock(&self.possible);
         if possible.has_begun {
@@ -135,13 +135,13 @@ impl Edits {
         }
     }
 
-    /// How many greeters should run.
+    /// Returns how many greeters should run.
     pub(super) fn greeters(&self) -> u32 {
         let possible = lock(&self.possible);
         possible.versions.last().map_or(0, |last| last.greeters)
     }
 
-    /// An edit by its number, unless one is under way.
+    /// Makes the edit of this number, unless one is in progress.
     pub(super) fn edit(&mut self, sim: &mut Sim, number: u8) {
         let up = |host: &HostIndex| sim.up(*host).is_some() && !sim.is_paused(*host);
         let hosts: Vec<HostIndex> = sim.hosts().filter(up).collect();
@@ -158,7 +158,7 @@ impl Edits {
         self.apply(sim, host, Version { image, greeters });
     }
 
-    /// The last version of all.
+    /// Applies the last version.
     pub(super) fn last(&mut self, sim: &mut Sim) {
         self.apply(sim, HostIndex(0), LAST);
     }
@@ -171,14 +171,14 @@ impl Edits {
         lock(&self.possible).why.clone()
     }
 
-    /// What is under way, if anything is. What a crash has ended is not.
+    /// Returns the edit in progress, if any. An edit that a crash has ended isn't in progress.
     pub(super) fn pending(&self, sim: &Sim) -> Option<String> {
         let (host, task) = self.under_way.as_ref()?;
         let is_over = task.is_finished() || sim.running(*host).is_none();
         (!is_over).then(|| format!("an edit from {host} has not ended"))
     }
 
-    /// What should be in desired state and is not.
+    /// Returns what is missing in desired state, if anything is.
     pub(super) fn lost(&self, found: Option<&Desired>) -> Option<String> {
         let possible = lock(&self.possible);
         let Some(found) = found else {
@@ -194,14 +194,14 @@ impl Edits {
 
     fn apply(&mut self, sim: &mut Sim, host: HostIndex, version: Version) {
         let possible = self.possible.clone();
-        // Until the answer is there, and for good when it never comes.
+        // Until the answer arrives, and for good if it never does.
         lock(&possible).versions.push(version);
         self.start(sim, host, async move |up| {
             apply(&up, version, &possible).await;
         });
     }
 
-    /// The guest's link goes, or is there again.
+    /// Puts or deletes the link of the guest.
     fn link(&mut self, sim: &mut Sim, host: HostIndex, is_wanted: bool) {
         let history = self.history.clone();
         if is_wanted {
@@ -217,7 +217,7 @@ impl Edits {
             }
             match links.delete(&guest().key()).await {
                 Ok(()) => history.revoked(),
-                // It may be there and not seen yet by this host.
+                // It may exist and not be visible on this host yet.
                 Err(DeleteError::NotFound { .. }) => {}
                 Err(error) => history.note(error),
             }
@@ -234,7 +234,7 @@ impl Edits {
     }
 }
 
-/// Applies a version, and writes down what may be there then.
+/// Applies a version, and records what may be applied then.
 async fn apply(up: &RunningHost, version: Version, possible: &Mutex<Possible>) {
     let applied = up.lattice.apply(&version.app()).await;
     let fate = match &applied {

@@ -1,4 +1,4 @@
-//! One simulated host: a runtime with a clock of its own, and a real lattice in it.
+//! One simulated host: a runtime with its own clock, and a real lattice in it.
 
 use super::{
     network::Network,
@@ -24,33 +24,33 @@ use tokio::{
     time::{Instant, advance, sleep, sleep_until},
 };
 
-/// The simulated day begins then: 2026-01-01, in seconds since 1970.
+/// When the simulation starts: 2026-01-01, in seconds since 1970.
 const START_OF_DAY: u64 = 1_767_225_600;
-/// How long a host that can't join waits until it tries again.
+/// How long a host that fails to join waits before it tries again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// The key of every simulated lattice.
 const KEY: &str = "5111a7ed5111a7ed5111a7ed5111a7ed5111a7ed5111a7ed5111a7ed5111a7ed";
 
-/// A host that has joined, as a program would hold it. What holds it when its host crashes holds what a crash leaves: nothing
-/// of it works any more.
+/// A host that has joined, as a program would hold it. After a crash of the host, nothing of it
+/// works any more.
 #[derive(Clone)]
 pub struct RunningHost {
     /// The lattice as this host sees it.
     pub lattice: Lattice,
     /// The host's node.
     pub node: Node,
-    /// What keeps its share of desired state.
+    /// The task that keeps its share of desired state running.
     pub keeper: Arc<Keeper>,
 }
 
-/// A host, running or not.
+/// A host, whether it runs or not.
 pub(super) struct Host {
     id: HostIndex,
     seed: u64,
     boots: u64,
     /// The speed of its clock.
     rate: f64,
-    /// By how many seconds its time of day is wrong.
+    /// The error of its time of day, in seconds.
     off: i32,
     runtime: Box<dyn Fn(HostIndex, u64) -> Arc<dyn Runtime>>,
     running: Option<Running>,
@@ -60,12 +60,12 @@ pub(super) struct Host {
 type Joined = Arc<Mutex<Option<RunningHost>>>;
 
 struct Running {
-    /// Only none while it is dropped.
+    /// `None` only while it is dropped.
     executor: Option<Executor>,
     stand_in: Option<StandIn>,
     joined: Joined,
     begun: Instant,
-    /// How far its clock should be, in milliseconds.
+    /// The time that its clock should show, in milliseconds.
     clock: f64,
 }
 
@@ -91,7 +91,7 @@ impl Host {
         self.running.is_some()
     }
 
-    /// Which boot of it this is.
+    /// Returns its current boot.
     pub(super) fn boot(&self) -> Boot {
         Boot {
             host: self.id,
@@ -107,7 +107,7 @@ impl Host {
         self.off = seconds;
     }
 
-    /// What it takes for the time since 1970.
+    /// Returns the time since 1970 that it sees.
     fn time_of_day(&self, now: Duration) -> Duration {
         let morning = Duration::from_secs(START_OF_DAY.saturating_add_signed(self.off.into()));
         morning + now
@@ -163,7 +163,7 @@ impl Host {
         });
     }
 
-    /// Lets it run for so long.
+    /// Lets it run for one tick.
     pub(super) fn step(&mut self, now: Duration, tick: Duration) {
         let time = self.time_of_day(now);
         let Some(running) = &mut self.running else {
@@ -181,7 +181,7 @@ impl Host {
             executor.block_on(async {
                 let behind = until.saturating_duration_since(Instant::now());
                 if behind > tick * 2 {
-                    // It was stopped: its clock went on.
+                    // It was paused while its clock went on.
                     advance(behind.saturating_sub(tick)).await;
                 }
                 sleep_until(until).await;
@@ -189,13 +189,13 @@ impl Host {
         });
     }
 
-    /// Ends its process at once: nothing of it runs any more.
+    /// Ends its process at once.
     pub(super) fn crash(&mut self) {
         self.running = None;
         self.paused = false;
     }
 
-    /// Starts work on it.
+    /// Spawns a task on it.
     pub(super) fn spawn<F>(&mut self, work: F) -> Option<JoinHandle<F::Output>>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -204,7 +204,7 @@ impl Host {
         running.run(|executor| executor.spawn(work))
     }
 
-    /// Looks at it, by its own clock.
+    /// Runs `look` in its runtime, by its own clock.
     pub(super) fn look<T>(&mut self, look: impl FnOnce(&RunningHost) -> T) -> Option<T> {
         let up = self.up()?;
         let running = self.running.as_mut()?;
@@ -226,7 +226,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let (executor, joined) = (self.executor.take(), self.joined.clone());
         __private::on(&mut self.stand_in, || {
-            // First the tasks: what they hold goes without a word.
+            // The tasks go first, without a goodbye.
             drop(executor);
             joined.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
@@ -243,7 +243,7 @@ struct Joining {
 }
 
 impl Joining {
-    /// Tries until it has joined, as whatever supervises a real host would.
+    /// Tries until it has joined, as a supervisor of a real host would.
     async fn join(self) {
         loop {
             match self.attempt().await {

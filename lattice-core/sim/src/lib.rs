@@ -1,36 +1,42 @@
-//! A simulator: many hosts in one thread, one seed, a clock that stands still unless it is told to go on, and everything that can
-//! go wrong between hosts.
+//! Tests for whole lattices: a simulator, fault injection, and conformance suites.
 //!
-//! Each host is a real [`Lattice`](lattice_core::Lattice) with its node, its keeper, its links and leases, in a tokio runtime of its own
-//! whose clock the simulator moves; only the bus and the store below it are simulated. A crash drops the runtime with everything
-//! in it. A minute of simulated time of five hosts takes some 200 ms.
+//! The simulator runs many hosts in one thread, with one seed and a simulated clock, and injects
+//! whatever can go wrong between hosts. Each host is a real [`Lattice`](lattice_core::Lattice) with
+//! its node, its keeper, its links and leases, in a tokio runtime whose clock the simulator
+//! advances. Only the bus and the store below it are simulated. A crash drops the runtime with
+//! everything in it. A minute of five hosts takes some 200 ms.
 //!
 //! | to | use |
 //! | --- | --- |
 //! | test your own components on hosts that fail, step by step | [`Sim`] |
-//! | have things go wrong at random, the same way each time | [`Schedule::random`] and [`Sim::play`] |
+//! | inject random faults, the same for the same seed | [`Schedule::random`] and [`Sim::play`] |
 //! | find the few events that a failure needs | [`shortest`] |
-//! | try the lattice itself: random trouble, random calls, and every invariant checked | [`Scenario`] |
+//! | test the lattice itself: random faults and calls, every invariant checked | [`Scenario`] |
+//! | make a bus or a store fail in a test of your own | [`fault`] |
+//! | test your own implementation of a bus or a store | [`conformance`] |
+//!
+//! # Test your own components
 //!
 //! ```
+//! use futures_util::future::BoxFuture;
 //! use lattice_core::{
 //!     app::App,
 //!     keeper::{Job, Prepared, Runtime, RuntimeError},
 //!     node::ServeLimits,
 //!     serve::{Answer, Request, Service},
-//! //!     types::{ComponentTypes, InterfaceTypes},
+//!     types::{ComponentTypes, InterfaceTypes},
 //!     value::to_bytes,
 //! };
 //! use lattice_sim::{Event, HostIndex, Schedule, Sim, Trouble};
 //! use std::{collections::BTreeMap, sync::Arc, time::Duration};
 //!
-//! // What hosts run: here natively, and every component the same. It says on which host it is.
+//! // What hosts run: every component is native, and returns the name of its host.
 //! struct Native(HostIndex);
 //!
 //! struct Where(HostIndex);
 //!
 //! impl Runtime for Native {
-//!     fn prepare(&self, _: Arc<Job>) -> futures_util::future::BoxFuture<'_, Result<Prepared, RuntimeError>> {
+//!     fn prepare(&self, _: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
 //!         let service = Arc::new(Where(self.0));
 //!         Box::pin(async { Ok(Prepared { service, limits: ServeLimits::default() }) })
 //!     }
@@ -40,7 +46,8 @@
 //!     fn types(&self) -> Arc<ComponentTypes> {
 //!         let r#where = ("where".parse().unwrap(), "func() -> string".to_owned());
 //!         let functions = InterfaceTypes { functions: BTreeMap::from([r#where]) };
-//!         let exports = BTreeMap::from([("example:sim/place@0.1.0".parse().unwrap(), functions)]);
+//!         let place = "example:sim/place@0.1.0".parse().unwrap();
+//!         let exports = BTreeMap::from([(place, functions)]);
 //!         Arc::new(ComponentTypes { exports, ..ComponentTypes::default() })
 //!     }
 //!
@@ -53,37 +60,61 @@
 //! let hosts: Vec<HostIndex> = (0..3).map(|_| sim.add(|host, _| Arc::new(Native(host)))).collect();
 //! sim.run_for(Duration::from_secs(5));
 //!
-//! let app = App::from_toml("app.toml", "name = \"shop\"\n[actors.clerk]\nimage = \"reg.example/clerk:1\"\nreplicas = 2\n")?;
+//! let manifest = r#"
+//!     name = "shop"
+//!     [actors.clerk]
+//!     image = "reg.example/clerk:1"
+//!     replicas = 2
+//! "#;
+//! let app = App::from_toml("app.toml", manifest)?;
 //! sim.on(hosts[0], async move |up| up.lattice.apply(&app).await)?.expect("the store is there");
 //! sim.run_for(Duration::from_secs(5));
 //!
-//! // A host is killed, and calls go on: each of them may run twice, so it is tried again elsewhere.
+//! // A host is killed. The call is idempotent, so it may be sent to another host again.
 //! sim.play(&Schedule(vec![Event {
 //!     at: Duration::ZERO,
 //!     lasts: Duration::from_secs(8),
 //!     what: Trouble::Kill(hosts[1]),
 //! }]));
 //! let answer = sim.on(hosts[2], async |up| {
-//!     let call = up.lattice.component("clerk").call::<String>("example:sim/place@0.1.0", "where", ());
-//!     call.idempotent().await
+//!     let clerk = up.lattice.component("clerk");
+//!     clerk.call::<String>("example:sim/place@0.1.0", "where", ()).idempotent().await
 //! })?;
 //! assert!(["h0", "h2"].contains(&answer?.as_str()));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What is the same for a seed
+//! # Test the lattice
 //!
-//! Schedules, the fates of messages, each host's randomness, ids and clock follow from the seed alone, and so does, as a rule, all
-//! that happens: of the 500 seeds of this crate's own tests each is run twice now and then, and compared. One thing is out of
-//! reach: when several tasks of one host wait for one `tokio::sync::watch`, tokio wakes them in a random order.
+//! ```
+//! use lattice_sim::Scenario;
+//!
+//! // Five hosts, 25 s of the faults of seed 7, then recovery, with every invariant checked.
+//! match Scenario::new(5).run(7) {
+//!     Ok(summary) => println!("{summary}"),
+//!     Err(failure) => panic!("{failure}"), // the seed, and the shortest schedule that still fails
+//! }
+//! ```
+//!
+//! `make test` in the repository runs 500 seeds; `LATTICE_SIM_SEED=500..9000` in front of it runs
+//! others.
+//!
+//! # What a seed determines
+//!
+//! Schedules, the fates of messages, and the randomness, ids and clock of each host follow from the
+//! seed alone. So does, as a rule, everything that happens: the tests of this crate run a hundred
+//! seeds twice and compare. There is one exception: when several tasks of one host wait for the
+//! same `tokio::sync::watch`, tokio wakes them in a random order.
 //!
 //! # What is simulated
 //!
-//! * Time goes in ticks of 10 ms: a message takes one at least. Within a tick each host's own timers run in order, to the
-//!   millisecond. Whatever computes takes no time.
-//! * Code of a host runs on the simulator's thread: work that blocks the thread blocks all, and threads of its own
-//!   (`spawn_blocking`) are not simulated. Clocks are tokio's (`tokio::time::Instant`).
-//! * The store is one; its leases end by the simulation's time, not by any host's. The last snapshot on disk is not simulated.
+//! * Time advances in ticks of 10 ms, and a message takes at least one. Within a tick, the timers
+//!   of each host run in order, to the millisecond. Computing takes no time.
+//! * The code of a host runs on the thread of the simulator: work that blocks the thread blocks
+//!   every host, and other threads (`spawn_blocking`) aren't simulated. Clocks are those of tokio
+//!   (`tokio::time::Instant`).
+//! * There is one store. Its leases end by the time of the simulation, and not by the clock of a
+//!   host. The last snapshot on disk isn't simulated.
 
 #![forbid(unsafe_code)]
 

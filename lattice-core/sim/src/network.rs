@@ -1,7 +1,9 @@
-//! The bus of a simulation: every message is a flight that takes its time, and may be lost, doubled or cut off.
+//! The simulated bus: every message is in flight for some time, and may be lost, duplicated or cut
+//! off.
 //!
-//! A message's fate depends on the seed, on who sends it to whom, and on how many of its kind went that way before: not on what
-//! others do, so that one message more or less leaves the fates of the rest as they were.
+//! The fate of a message depends on the seed, on its sender and receiver, and on how many messages
+//! of its kind were sent that way before. It doesn't depend on other hosts, so one message more or
+//! less leaves the fate of the others unchanged.
 
 use super::schedule::HostIndex;
 use bytes::Bytes;
@@ -21,22 +23,22 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// As a NATS server's default.
+/// The default of a NATS server.
 const MAX_PAYLOAD: usize = 1024 * 1024;
-/// How long what a host had subscribed to stays after its machine has lost power.
+/// How long the subscriptions of a host stay after its machine has lost power.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Whether a message gets from one place to another.
+/// What happens to messages from one host to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
     Open,
-    /// It is lost, and nobody knows.
+    /// They are lost silently.
     Drops,
-    /// The bus knows that nobody is there.
+    /// The bus reports that nobody is there.
     NoResponders,
 }
 
-/// What befalls messages between hosts.
+/// Random faults of messages between hosts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Noise {
     pub(super) lose: u8,
@@ -51,7 +53,8 @@ pub(super) struct Cut {
     pub(super) way: Path,
 }
 
-/// Everything between the hosts. One lock; only ever used from the thread that runs the simulation.
+/// Everything between the hosts. It has one lock, and is only used from the thread that runs the
+/// simulation.
 #[derive(Clone)]
 pub(super) struct Network(Arc<Mutex<State>>);
 
@@ -62,15 +65,15 @@ struct State {
     hosts: Vec<watch::Sender<BusState>>,
     subscribers: BTreeMap<u64, Subscriber>,
     next: u64,
-    /// By when they arrive, then by when they were sent.
+    /// By arrival time, then by the order in which they were sent.
     flights: BTreeMap<(Duration, u64), Flight>,
     /// When the last message from a host to a subscription arrives: none overtakes another.
     last: HashMap<(HostIndex, u64), Duration>,
-    /// How many of each kind went from one host to another.
+    /// How many messages of each kind went from one host to another.
     sent: HashMap<(HostIndex, HostIndex, u8), u64>,
     noise: Noise,
     cuts: BTreeMap<u64, Cut>,
-    /// Hosts that lose power in this moment.
+    /// The host that is losing power.
     losing_power: Option<HostIndex>,
 }
 
@@ -78,7 +81,7 @@ struct Subscriber {
     host: HostIndex,
     subject: Subject,
     group: Option<Box<str>>,
-    /// None when its host has lost power.
+    /// `None` after its host has lost power.
     inlet: Option<Inlet<Message>>,
     gone_at: Option<Duration>,
 }
@@ -113,7 +116,7 @@ impl Network {
         })))
     }
 
-    /// One host more.
+    /// Adds a host.
     pub(super) fn add(&self) {
         let mut state = self.lock();
         state.hosts.push(watch::Sender::new(BusState::Connected));
@@ -126,7 +129,7 @@ impl Network {
         }
     }
 
-    /// Time passes, and what arrives by now arrives.
+    /// Advances time, and delivers what has arrived.
     pub(super) fn advance(&self, now: Duration) {
         let mut state = self.lock();
         state.now = now;
@@ -145,7 +148,7 @@ impl Network {
         change(&mut self.lock().noise);
     }
 
-    /// Cuts some hosts off, until [`mend`](Self::mend) of the same number.
+    /// Cuts off some hosts, until [`mend`](Self::mend) is called with the same number.
     pub(super) fn cut(&self, number: u64, cut: Cut) {
         self.lock().cuts.insert(number, cut);
     }
@@ -163,13 +166,13 @@ impl Network {
         }
     }
 
-    /// Whether the store, which is with those that are cut off from nobody, can be reached from there.
+    /// Returns whether a host reaches the store, which is never on the side that is cut off.
     pub(super) fn reaches_store(&self, host: HostIndex) -> bool {
         let state = self.lock();
         !state.cuts.values().any(|cut| cut.side.contains(&host))
     }
 
-    /// While `host` falls, what it had subscribed to stays and swallows what comes.
+    /// Runs `falls`, during which the subscriptions of `host` stay and swallow their messages.
     pub(super) fn during_power_loss<T>(&self, host: HostIndex, falls: impl FnOnce() -> T) -> T {
         self.lock().losing_power = Some(host);
         let fallen = falls();
@@ -240,7 +243,8 @@ impl State {
         Ok(())
     }
 
-    /// Everyone who listens, as the bus of the sender's side knows it, and one of each group.
+    /// Returns the subscriptions to a subject that the sender's side of the bus knows, with one
+    /// member of each queue group.
     fn receivers(&self, from: HostIndex, subject: &Subject) -> Vec<u64> {
         let mut groups: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let mut each = Vec::new();
@@ -280,7 +284,7 @@ impl State {
         }
     }
 
-    /// Decides what becomes of one message to one subscription.
+    /// Decides the fate of one message to one subscription.
     fn send(&mut self, from: HostIndex, id: u64, message: &Message) {
         let Some(to) = self.subscribers.get(&id).map(|subscriber| subscriber.host) else {
             return;
@@ -341,7 +345,7 @@ impl State {
     }
 }
 
-/// Messages of different kinds have fates of their own.
+/// Messages of different kinds have independent fates.
 fn kind(subject: &Subject) -> u8 {
     let text = subject.as_str();
     match text.rsplit('.').next() {
@@ -353,7 +357,7 @@ fn kind(subject: &Subject) -> u8 {
     }
 }
 
-/// A subscription's reading end.
+/// The reading end of a subscription.
 struct Reader {
     outlet: Outlet<Message>,
     network: Network,

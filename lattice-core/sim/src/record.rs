@@ -1,4 +1,4 @@
-//! What has happened in a simulation: calls, where they ran, how they ended.
+//! The record of a simulation: calls, where they ran, how they ended.
 
 use super::{
     check::{self, Invariant, Violation},
@@ -17,10 +17,11 @@ use std::{
     time::Duration,
 };
 
-/// Most violations that are kept of one run.
+/// How many violations of one run are kept.
 const MOST: usize = 16;
 
-/// Everything that hosts, components and callers of one simulation write down. Only ever used from the thread that runs it.
+/// Everything that hosts, components and callers of one simulation record. It is only used from the
+/// thread that runs it.
 #[derive(Clone)]
 pub(super) struct History {
     log: Arc<Mutex<Log>>,
@@ -32,24 +33,24 @@ struct Log {
     now: Duration,
     calls: Vec<CallRecord>,
     violations: Vec<Violation>,
-    /// When the guest's link was taken away, if it was.
+    /// When the link of the guest was deleted, if it was.
     revoked: Option<Duration>,
-    /// When each host last stood still.
+    /// When each host was last paused.
     stopped: BTreeMap<HostIndex, Duration>,
-    /// Which boot ran what runs once last.
+    /// The boot that last ran the component that runs once.
     last_holder: Option<Boot>,
     trace: Vec<String>,
 }
 
-/// Through what a call goes.
+/// What grants a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Via {
     Operator,
-    /// A link that is always there.
+    /// A link that always exists.
     Link(ComponentId),
     /// A link that comes and goes.
     Guest,
-    /// None.
+    /// Nothing.
     Stranger,
 }
 
@@ -72,7 +73,7 @@ pub(super) struct CallRecord {
 pub(super) struct Run {
     pub(super) boot: Boot,
     pub(super) at: Duration,
-    /// Its answer was made after another host had begun to run it.
+    /// Its answer was made after another host had started to run the component.
     pub(super) is_stale: bool,
 }
 
@@ -80,12 +81,12 @@ pub(super) struct Run {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) at: Duration,
-    /// By its host's clock, put right.
+    /// By the clock of its host, corrected for its speed.
     pub(super) took: Duration,
     pub(super) outcome: Result<u64, (Ran, String)>,
 }
 
-/// How often something happened.
+/// Totals of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) calls: usize,
@@ -111,7 +112,7 @@ impl History {
         log.stopped.insert(host, now);
     }
 
-    /// A call begins; answers its number.
+    /// Records the start of a call, and returns its number.
     pub(super) fn begin(
         &self,
         boot: Boot,
@@ -136,7 +137,7 @@ impl History {
         id
     }
 
-    /// A call runs, on that boot of a host.
+    /// Records that a call runs on a boot of a host.
     pub(super) fn run(&self, id: u64, boot: Boot, once: Option<&ComponentId>, source: &Source) {
         let hears = self.store.in_sync_since(boot.host);
         let holder = once.map(|component| self.store.holder(component));
@@ -170,7 +171,7 @@ impl History {
         log.report(found);
     }
 
-    /// A call that took its time on that boot is about to be answered.
+    /// Records that a call which took time is about to be answered.
     pub(super) fn answers(&self, id: u64, boot: Boot) {
         let mut log = self.lock();
         let is_stale = log.last_holder.is_some_and(|last| last != boot);
@@ -204,12 +205,12 @@ impl History {
         log.report(found);
     }
 
-    /// The guest's link may be there again.
+    /// Records that the link of the guest may exist again.
     pub(super) fn granted(&self) {
         self.lock().revoked = None;
     }
 
-    /// The guest's link is surely gone.
+    /// Records that the link of the guest is deleted.
     pub(super) fn revoked(&self) {
         let mut log = self.lock();
         log.revoked = Some(log.now);
@@ -225,7 +226,7 @@ impl History {
         self.lock().report([(invariant, what.into())]);
     }
 
-    /// Looks for calls that should have ended, of the boots that run.
+    /// Looks for calls of running boots that should have ended.
     pub(super) fn look_for_open(&self, running: impl Fn(HostIndex) -> Option<Boot>) {
         let mut log = self.lock();
         let open = |call: &CallRecord| {

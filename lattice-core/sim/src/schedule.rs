@@ -1,25 +1,26 @@
-//! What goes wrong, and when: a list that a seed gives, that can be printed, replayed and made shorter.
+//! Schedules of what goes wrong and when. They follow from a seed, and can be printed, replayed and
+//! shortened.
 
 use lattice_core::__private::Random;
 use std::{fmt, time::Duration};
 
-/// One of the simulated hosts, by the order in which they were added: `HostIndex(0)` is host `h0`.
+/// The position of a host in the order in which hosts were added: `HostIndex(0)` is host `h0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostIndex(pub usize);
 
-/// What is to happen, in order of time.
+/// Events, ordered by time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Schedule(pub Vec<Event>);
 
-/// One thing that is to happen.
+/// One event of a [`Schedule`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// How long after the start of the schedule.
+    /// When it begins, counted from the start of the schedule.
     pub at: Duration,
-    /// How long it lasts, for what does. Of two of a kind that overlap on one host, or between all hosts, the first that ends ends
-    /// both.
+    /// How long it lasts, where that applies. When two of a kind overlap on one host, or between
+    /// all hosts, the end of the first ends both.
     pub lasts: Duration,
-    /// What.
+    /// What happens.
     pub what: Trouble,
 }
 
@@ -27,55 +28,60 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// The host's process ends at once, and the bus notices. It starts again afterwards.
+    /// The process of the host ends at once, and the bus notices. It starts again afterwards.
     Kill(HostIndex),
-    /// The host's machine loses power: what is sent to it is lost for ten seconds, and nobody is told. It starts again afterwards.
+    /// The machine of the host loses power: for ten seconds, messages to it are lost silently. It
+    /// starts again afterwards.
     PowerCut(HostIndex),
-    /// The host leaves as it should, and starts again afterwards.
+    /// The host leaves in an orderly way, and starts again afterwards.
     Leave(HostIndex),
-    /// The host's process is stopped as by `SIGSTOP`: when it goes on, its clock has jumped.
+    /// The process of the host is stopped as by `SIGSTOP`. Its clock has jumped when it continues.
     Pause(HostIndex),
-    /// These hosts can't reach the others, nor the others them, and nothing tells: messages are lost. The store is with the others.
+    /// These hosts and the others can't reach each other: messages between them are lost silently.
+    /// The store is with the others.
     Partition(Vec<HostIndex>),
-    /// The same, and the bus on either side knows that the other side is away, as a cluster of servers does.
+    /// The same, but each side of the bus knows that the other one is away, as a cluster of servers
+    /// does.
     Split(Vec<HostIndex>),
     /// The host loses its connection to the bus, and knows it.
     Unplug(HostIndex),
-    /// This many of a hundred messages between hosts are lost.
+    /// This percentage of the messages between hosts is lost.
     Lose(u8),
-    /// This many of a hundred messages between hosts arrive twice.
+    /// This percentage of the messages between hosts arrives twice.
     Double(u8),
-    /// Messages between hosts take up to so many milliseconds longer; their order between two hosts stays.
+    /// Messages between hosts take up to this many milliseconds longer. The order between two hosts
+    /// stays.
     Delay(u16),
-    /// The store is away, and says so at once.
+    /// Calls to the store fail at once.
     StoreAway,
     /// The store hangs: calls to it end after their timeout.
     StoreHangs,
     /// One host can't reach the store.
     StoreCut(HostIndex),
-    /// One host hears of the store's changes only afterwards.
+    /// One host receives the changes of the store only afterwards.
     StoreLags(HostIndex),
-    /// This many of a hundred writes are done, and their answers are lost.
+    /// This percentage of writes is done, but the answer is lost.
     StoreUnsure(u8),
-    /// The host's clock goes faster or slower from now on, by so many millionths. RunningHost to 5,000 either way are what real clocks do at
-    /// their worst.
+    /// The clock of the host runs faster or slower from now on, by this many millionths. Real
+    /// clocks are off by 5,000 at most.
     Drift(HostIndex, i32),
-    /// The host's time of day is wrong, by so many seconds, as whoever set it by hand may have it.
+    /// The time of day at the host is wrong by this many seconds, as if set by hand.
     TimeOfDay(HostIndex, i32),
-    /// Whoever plays the schedule changes something of its own, by this number: desired state, or links. To [`Sim`](super::Sim)
-    /// itself it is nothing.
+    /// An edit with this number, of desired state or links, by the program that plays the schedule.
+    /// [`Sim`](super::Sim) itself ignores it.
     Edit(u8),
 }
 
 impl Schedule {
-    /// What this seed has in store for so many hosts in so long a time. Everything is over at the end of it.
+    /// Returns the schedule of a seed, for this many hosts. Everything is over by the end of
+    /// `span`.
     pub fn random(seed: u64, hosts: usize, span: Duration) -> Self {
         let mut random = Random::new(seed ^ 0x5eed_5c4e_d01e);
         let count = 3 + random.below(9);
         let mut events: Vec<Event> = (0..count)
             .map(|_| {
                 let at = millis(random.below(span.as_millis() as u64 * 8 / 10));
-                // Mostly short, sometimes long enough for hosts to be given up.
+                // Mostly short, sometimes long enough for hosts to be declared dead.
                 let most = if random.chance(0.3) { 12_000 } else { 3_000 };
                 let lasts = millis(200 + random.below(most)).min(span.saturating_sub(at));
                 let what = Trouble::random(&mut random, hosts);
@@ -86,7 +92,7 @@ impl Schedule {
         Self(events)
     }
 
-    /// The same without some of its events: those from `from` on, `count` of them.
+    /// Returns the schedule without `count` of its events, from `from` on.
     pub(super) fn without(&self, from: usize, count: usize) -> Self {
         let left = self.0.iter().enumerate();
         let left = left.filter(|(at, _)| !(from..from + count).contains(at));
@@ -120,7 +126,7 @@ impl Trouble {
         }
     }
 
-    /// Which hosts it needs.
+    /// Returns the hosts that it affects.
     pub(super) fn hosts(&self) -> &[HostIndex] {
         match self {
             Self::Kill(host)
@@ -141,7 +147,7 @@ impl Trouble {
 /// In seconds.
 const HOUR: u64 = 3_600;
 
-/// At least one host, and not all of them when there are two.
+/// Returns at least one host, and never all of them when there are two or more.
 fn side(random: &mut Random, hosts: usize) -> Vec<HostIndex> {
     let hosts = hosts.max(1);
     let first = random.below(hosts as u64) as usize;

@@ -1,4 +1,4 @@
-//! Whether all is as it should be once nothing goes wrong any more.
+//! Checks whether a lattice has settled after the last trouble.
 
 use super::{
     schedule::HostIndex,
@@ -19,16 +19,17 @@ use std::{
 
 const COMPONENTS: [&str; 3] = [GREETER, EVERYWHERE, LEDGER];
 
-/// What one host says of itself and of the others.
+/// What one host knows of itself and of the others.
 struct View {
     assignment: Arc<Assignment>,
     /// Its own replicas of each component.
     serves: BTreeMap<ComponentId, u32>,
-    /// Which hosts it believes to serve each.
+    /// The hosts that it believes to serve each component.
     peers: BTreeMap<ComponentId, BTreeSet<HostId>>,
 }
 
-/// Why things have not settled yet, with so many greeters wanted; nothing when they have.
+/// Returns why the lattice has not settled yet, or `None` when it has. `greeters` replicas are
+/// wanted.
 pub(super) fn unsettled(sim: &mut Sim, greeters: u32) -> Option<String> {
     let mut views = Vec::new();
     for host in sim.hosts() {
@@ -75,7 +76,7 @@ fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
     .unwrap_or_else(|| Err("it is not up".to_owned()))
 }
 
-/// What is wrong with where a component runs.
+/// Returns what is wrong with the placement of a component, if anything is.
 fn misplaced(views: &[(HostId, View)], component: &ComponentId, wanted: u32) -> Option<String> {
     let runs = |(host, view): &(HostId, View)| {
         let replicas = view.serves.get(component).copied().unwrap_or_default();
@@ -107,7 +108,7 @@ fn misplaced(views: &[(HostId, View)], component: &ComponentId, wanted: u32) -> 
     None
 }
 
-/// The hosts that would answer as the one that runs what runs once.
+/// Returns the hosts that would answer for the component that runs once.
 pub(super) fn holders(sim: &mut Sim) -> Vec<HostIndex> {
     let (ledger, function) = (id(LEDGER), look().key());
     let mut holders = Vec::new();
@@ -124,7 +125,7 @@ pub(super) fn holders(sim: &mut Sim) -> Vec<HostIndex> {
     holders
 }
 
-/// What is in flight on a host, when anything is.
+/// Returns what is in flight on a host, if anything is.
 pub(super) fn in_flight(sim: &mut Sim, host: HostIndex) -> Option<String> {
     sim.look(host, |up| {
         let waits = up.node.in_flight() + __private::waiting(&up.lattice);

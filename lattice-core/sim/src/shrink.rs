@@ -1,13 +1,13 @@
-//! Finding the few events that a failure needs.
+//! Shortens a failing schedule.
 
 use super::schedule::Schedule;
 use std::time::{Duration, Instant};
 
-/// The shortest schedule found that still fails, by leaving out what can be left out: first halves, then single events. Stops
-/// after so much real time, with what it has found by then.
+/// Returns the shortest schedule found that still fails, by leaving out first halves and then
+/// single events. Stops after `within` of real time, with the result so far.
 ///
-/// `fails` runs a schedule and says what went wrong, if anything did. Answers what it said of the schedule that is left; nothing
-/// when `whole` itself does not fail.
+/// `fails` runs a schedule and returns what went wrong, if anything did. The result has what it
+/// returned for the schedule that is left. Returns `None` when `whole` itself doesn't fail.
 pub fn shortest<T>(
     whole: &Schedule,
     within: Duration,

@@ -1,4 +1,4 @@
-//! The store of a simulation: one state that all hosts share, and each host's own way to it.
+//! The simulated store: one state that all hosts share, and a connection to it for each of them.
 
 use super::{network::Network, schedule::HostIndex};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long a store that hangs is waited for, as the contract of [`Store`] has it.
+/// How long a call waits for a store that hangs, as the contract of [`Store`] says.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One boot of a host.
@@ -30,16 +30,16 @@ pub(super) struct Boot {
     pub(super) number: u64,
 }
 
-/// How the store is away.
+/// How the store is out of reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outage {
-    /// It says so.
+    /// Calls fail at once.
     Refuses,
-    /// Nothing is heard of it.
+    /// Calls end after their timeout.
     Hangs,
 }
 
-/// What all hosts share. Only ever used from the thread that runs the simulation.
+/// The state that all hosts share. It is only used from the thread that runs the simulation.
 #[derive(Clone)]
 pub(super) struct SimStore {
     shared: Arc<Mutex<Shared>>,
@@ -49,7 +49,8 @@ pub(super) struct SimStore {
 struct Shared {
     seed: u64,
     state: State,
-    /// Instants of its leases are counted from here, by the simulation's time: no host's clock is of any matter.
+    /// The origin of the instants of leases. They follow the time of the simulation and not the
+    /// clock of any host.
     base: Instant,
     now: Duration,
     calls: BTreeMap<HostIndex, u64>,
@@ -57,11 +58,11 @@ struct Shared {
     cut: BTreeMap<u64, HostIndex>,
     lagging: BTreeMap<u64, HostIndex>,
     unsure: u8,
-    /// Since when a host hears everything from the store.
+    /// Since when each host has received every change; `None` while it doesn't.
     in_sync_since: BTreeMap<HostIndex, Option<Duration>>,
     watches: BTreeMap<u64, Waker>,
     next_watch: u64,
-    /// Who wrote each lease last.
+    /// The last writer of each lease.
     holders: BTreeMap<StoreKey, Boot>,
     grants_all: bool,
 }
@@ -90,7 +91,7 @@ impl SimStore {
         }
     }
 
-    /// The way of one boot of a host to it.
+    /// Returns the connection of one boot of a host.
     pub(super) fn connection(&self, boot: Boot) -> StoreConnection {
         StoreConnection {
             store: self.clone(),
@@ -98,7 +99,7 @@ impl SimStore {
         }
     }
 
-    /// Time passes: leases end, and whoever watches looks again.
+    /// Advances time: leases end, and watches are woken.
     pub(super) fn advance(&self, now: Duration, hosts: impl Iterator<Item = HostIndex>) {
         let mut shared = self.lock();
         shared.now = now;
@@ -130,7 +131,7 @@ impl SimStore {
         self.lock().unsure = percent;
     }
 
-    /// Ends the trouble of this number.
+    /// Ends the outage of this number.
     pub(super) fn mend(&self, number: u64) {
         let mut shared = self.lock();
         shared.away.remove(&number);
@@ -138,12 +139,13 @@ impl SimStore {
         shared.lagging.remove(&number);
     }
 
-    /// Since when a host hears everything that the store says; none when it doesn't.
+    /// Returns since when a host has received every change of the store, or `None` while it
+    /// doesn't.
     pub(super) fn in_sync_since(&self, host: HostIndex) -> Option<Duration> {
         self.lock().in_sync_since.get(&host).copied().flatten()
     }
 
-    /// Which boot of which host holds the lease of a component now.
+    /// Returns the boot that holds the lease of a component.
     pub(super) fn holder(&self, component: &ComponentId) -> Option<Boot> {
         let shared = self.lock();
         let key = StoreKey::lease(component);
@@ -151,16 +153,16 @@ impl SimStore {
         shared.holders.get(&key).copied()
     }
 
-    /// From now on every lease is granted, whoever has it.
+    /// Grants every lease from now on, even if another host holds it.
     pub(super) fn grant_all(&self) {
         self.lock().grants_all = true;
     }
 
-    /// Loses what stands at a key, as a store should not.
+    /// Loses the value at a key, as no store should.
     pub(super) fn forget(&self, key: StoreKey) {
         let mut shared = self.lock();
         let now = shared.instant();
-        // It expects nothing of the key.
+        // It can't conflict: it expects nothing of the key.
         let _ = shared
             .state
             .commit(vec![Op::delete(key, Expect::Any)], None, now);
@@ -211,20 +213,20 @@ impl Shared {
     }
 }
 
-/// One host's way to the store.
+/// The connection of one host to the store.
 pub(super) struct StoreConnection {
     store: SimStore,
     boot: Boot,
 }
 
-/// A call under way.
+/// A call on its way to the store.
 struct RoundTrip {
     back: Duration,
     loses_answer: bool,
 }
 
 impl StoreConnection {
-    /// Gets there, or not.
+    /// Waits until the call has reached the store.
     async fn enter(&self) -> Result<RoundTrip, StoreError> {
         let (there, round_trip) = {
             let mut shared = self.store.lock();
@@ -278,7 +280,7 @@ impl StoreConnection {
 
 impl Store for StoreConnection {
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
-        // As a client has it that asked when it connected.
+        // A client asks for it once, when it connects.
         Box::pin(async { Ok(self.store.lock().state.incarnation()) })
     }
 
@@ -328,7 +330,7 @@ impl Store for StoreConnection {
     }
 }
 
-/// A watch, as far as it has read.
+/// A watch, and its position.
 struct Watching {
     store: SimStore,
     host: HostIndex,

@@ -1,4 +1,4 @@
-//! What runs and what is called in a [`Scenario`](super::Scenario).
+//! The components and calls of a [`Scenario`](super::Scenario).
 
 use super::{
     host::RunningHost,
@@ -22,11 +22,11 @@ use lattice_core::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// What every component of a scenario exports.
+/// The interface that every component of a scenario exports.
 pub(super) const WORK: &str = "sim:work/work@0.1.0";
-/// Not idempotent.
+/// A function that isn't idempotent.
 pub(super) const ONCE: &str = "once";
-/// Idempotent.
+/// An idempotent function.
 pub(super) const AGAIN: &str = "again";
 const LOOK: &str = "look";
 const WORKS: &str = "func(id: u64, ms: u32) -> u64";
@@ -35,11 +35,11 @@ const LOOKS: &str = "func()";
 pub(super) const GREETER: &str = "greeter";
 pub(super) const EVERYWHERE: &str = "everywhere";
 pub(super) const LEDGER: &str = "ledger";
-/// It has links to everything, always.
+/// The source of the links that always exist.
 const FRONT: &str = "front";
-/// Its link to the greeter comes and goes.
+/// The source of a link that comes and goes.
 const GUEST: &str = "guest";
-/// It has none.
+/// A source without links.
 const STRANGER: &str = "stranger";
 
 /// How long a component takes to come up.
@@ -49,7 +49,7 @@ pub(super) fn id(text: &str) -> ComponentId {
     ComponentId::new(text).expect("an id of this file")
 }
 
-/// The function that asks whether anybody would answer, and leaves no trace.
+/// The function that probes whether a component serves, and leaves no trace.
 pub(super) fn look() -> FunctionRef {
     function(LOOK, LOOKS)
 }
@@ -60,7 +60,7 @@ fn function(name: &str, signature: &str) -> FunctionRef {
     FunctionRef::new(interface, name, signature)
 }
 
-/// The links that are there from the start.
+/// The links that always exist.
 pub(super) fn links() -> Vec<Link> {
     let link = |target| {
         let link = Link::new(FRONT, WORK, target).and_then(|link| link.named(target));
@@ -75,7 +75,7 @@ pub(super) fn guest() -> Link {
     Link::new(GUEST, WORK, GREETER).expect("names of this file")
 }
 
-/// A link that nobody has asked for.
+/// A link that isn't declared anywhere.
 pub(super) fn stranger() -> Link {
     Link::new(STRANGER, WORK, GREETER).expect("names of this file")
 }
@@ -117,7 +117,7 @@ impl Runtime for Native {
     }
 }
 
-/// A component: writes down that it runs.
+/// A component that records its runs.
 struct Worker {
     boot: Boot,
     history: History,
@@ -181,19 +181,19 @@ impl Service for Worker {
     }
 }
 
-/// One call that is to be made.
+/// A call to make.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) target: &'static str,
     pub(super) via: Via,
     pub(super) function: &'static str,
-    /// How long it works.
+    /// How long the component works, in milliseconds.
     pub(super) ms: u32,
     pub(super) timeout: Duration,
 }
 
 impl Plan {
-    /// An idempotent call in the name of an operator.
+    /// An idempotent call by an operator.
     pub(super) fn simple(target: &'static str) -> Self {
         Self {
             target,
@@ -204,7 +204,7 @@ impl Plan {
         }
     }
 
-    /// A call through a link that is always there.
+    /// A call through a link that always exists.
     pub(super) fn linked(target: &'static str) -> Self {
         Self {
             via: Via::Link(id(FRONT)),

@@ -1,4 +1,4 @@
-//! The simulation itself: hosts, what is between them, and the time.
+//! The simulation itself: hosts, the network and store between them, and time.
 
 use super::{
     host::{Host, RunningHost},
@@ -10,30 +10,30 @@ use lattice_core::{bus::BusState, keeper::Runtime};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
-/// How far the time goes in one step.
+/// The length of one step.
 pub(super) const TICK: Duration = Duration::from_millis(10);
-/// How long a host that leaves may take.
+/// How long a host may take to leave.
 const GOODBYE: Duration = Duration::from_secs(10);
-/// How long [`Sim::on`] waits for what it started.
+/// How long [`Sim::on`] waits for its work.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Why something could not be done on a host.
+/// Why work on a host failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {
-    /// The host is not up: it was not added, is starting, or has crashed.
+    /// The host isn't up: it was not added, is starting, or has crashed.
     #[error("host {host} is not up; run the simulation until it is")]
     NotUp {
         /// The host.
         host: HostIndex,
     },
-    /// The host crashed meanwhile, or the work panicked.
+    /// The host crashed before the work ended, or the work panicked.
     #[error("host {host} went down, or its work panicked, before it was done")]
     Lost {
         /// The host.
         host: HostIndex,
     },
-    /// It took more than ten simulated minutes.
+    /// The work took more than ten simulated minutes.
     #[error("the work on host {host} did not end within ten simulated minutes")]
     Endless {
         /// The host.
@@ -41,7 +41,8 @@ pub enum SimError {
     },
 }
 
-/// Many hosts, one seed, one clock; see the [crate](crate). Not for use within an async runtime: it brings its own.
+/// Many hosts, one seed, one clock; see the [crate](crate). It brings its own runtimes, so it can't
+/// be used inside an async runtime.
 pub struct Sim {
     seed: u64,
     now: Duration,
@@ -52,19 +53,19 @@ pub struct Sim {
     planned: u64,
 }
 
-/// What is to be done at some time.
+/// A step of the agenda.
 enum Step {
     Begin(Event),
     End {
         number: u64,
         what: Trouble,
     },
-    /// A host that leaves has had its time.
+    /// The time that a host had to leave is over.
     Gone(Boot),
 }
 
 impl Sim {
-    /// A simulation without hosts.
+    /// Creates a simulation without hosts.
     pub fn new(seed: u64) -> Self {
         let network = Network::new(seed, TICK);
         Self {
@@ -78,7 +79,7 @@ impl Sim {
         }
     }
 
-    /// One host more, which starts at once. Each boot of it asks for a runtime, by its number from 1.
+    /// Adds a host, which starts at once. `runtime` is called for each boot, numbered from 1.
     pub fn add<R: Runtime>(
         &mut self,
         runtime: impl Fn(HostIndex, u64) -> Arc<R> + 'static,
@@ -92,22 +93,22 @@ impl Sim {
         id
     }
 
-    /// How much time has passed.
+    /// Returns the simulated time that has passed.
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// The hosts, in order.
+    /// Returns the hosts, in the order in which they were added.
     pub fn hosts(&self) -> impl Iterator<Item = HostIndex> + use<> {
         (0..self.hosts.len()).map(HostIndex)
     }
 
-    /// A host that has joined and runs.
+    /// Returns a host, if it has joined and runs.
     pub fn up(&self, host: HostIndex) -> Option<RunningHost> {
         self.hosts.get(host.0)?.up()
     }
 
-    /// Whether all that was begun is over: every host runs, and nothing is in its way.
+    /// Returns whether every trouble is over and every host runs.
     pub fn is_calm(&self) -> bool {
         self.agenda.is_empty()
             && self
@@ -116,7 +117,7 @@ impl Sim {
                 .all(|host| host.is_running() && !host.paused)
     }
 
-    /// Lets 10 ms pass.
+    /// Advances time by 10 ms.
     pub fn step(&mut self) {
         while let Some(first) = self.agenda.first_entry() {
             if first.key().0 > self.now {
@@ -134,7 +135,7 @@ impl Sim {
         self.now += TICK;
     }
 
-    /// Lets time pass.
+    /// Advances time.
     pub fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
         while self.now < until {
@@ -142,7 +143,7 @@ impl Sim {
         }
     }
 
-    /// Lets time pass until something holds; false when it still doesn't after so long.
+    /// Advances time until `holds` returns true. Returns false if it still doesn't after `within`.
     pub fn until(&mut self, within: Duration, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
         let until = self.now + within;
         while !holds(self) {
@@ -154,7 +155,7 @@ impl Sim {
         true
     }
 
-    /// Does something on a host, and lets time pass until it is done.
+    /// Runs `work` on a host and advances time until it ends.
     ///
     /// # Errors
     /// [`SimError`].
@@ -179,7 +180,7 @@ impl Sim {
         }
     }
 
-    /// Starts something on a host. It goes on while time passes, and ends with its host.
+    /// Spawns `work` on a host. It runs while time advances, and ends with its host.
     ///
     /// # Errors
     /// [`SimError::NotUp`].
@@ -198,14 +199,15 @@ impl Sim {
         host.spawn(work(up)).ok_or(not_up)
     }
 
-    /// From now on, what the schedule says.
+    /// Plays a schedule, from now on.
     pub fn play(&mut self, schedule: &Schedule) {
         for event in &schedule.0 {
             self.note(self.now + event.at, Step::Begin(event.clone()));
         }
     }
 
-    /// Ends all trouble that there is or was still to come: hosts run again, and everything reaches everything.
+    /// Ends all trouble, including what was still to come: hosts run again, and everything reaches
+    /// everything.
     pub fn heal(&mut self) {
         let agenda = std::mem::take(&mut self.agenda);
         for due in agenda.into_values() {
@@ -226,7 +228,7 @@ impl Sim {
         }
     }
 
-    /// Looks at a host, by its own clock. None when it is not up, or paused.
+    /// Runs `look` on a host, by its own clock. Returns `None` when it isn't up or is paused.
     pub(super) fn look<T>(
         &mut self,
         host: HostIndex,
@@ -239,7 +241,7 @@ impl Sim {
         host.look(look)
     }
 
-    /// The boot of a host that runs now, and the speed of its clock.
+    /// Returns the running boot of a host, and the speed of its clock.
     pub(super) fn running(&self, host: HostIndex) -> Option<(Boot, f64)> {
         let host = self.hosts.get(host.0).filter(|host| host.is_running())?;
         Some((host.boot(), host.rate()))
@@ -269,7 +271,7 @@ impl Sim {
         }
     }
 
-    /// Ends a boot, if it is still the one that runs.
+    /// Ends a boot, if it still runs.
     fn crash(&mut self, boot: Boot) {
         if let Some(host) = self.hosts.get_mut(boot.host.0)
             && host.boot() == boot
@@ -286,7 +288,7 @@ impl Sim {
         }
     }
 
-    /// What is begun ends; of a host that is down already nothing is begun.
+    /// Begins an event, and plans its end. Nothing is begun on hosts that don't exist.
     fn begin(&mut self, event: Event) {
         let Event { lasts, what, .. } = event;
         if what.hosts().iter().any(|host| host.0 >= self.hosts.len()) {
@@ -347,7 +349,7 @@ impl Sim {
         self.network.cut(number, Cut { side, way });
     }
 
-    /// Says goodbye, and is gone when it is done, or at last when its time is over.
+    /// Lets a host leave. It is gone when it has left, or when its time is over.
     fn leave(&mut self, host: HostIndex, within: Duration) {
         let boot = self.hosts[host.0].boot();
         let left = self.spawn(host, async |up: RunningHost| {

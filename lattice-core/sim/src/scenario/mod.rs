@@ -1,4 +1,4 @@
-//! Random trouble, random calls, and every invariant checked.
+//! Random trouble, random calls, and checks of every invariant.
 
 mod running;
 
@@ -6,11 +6,12 @@ use crate::{check::Violation, schedule::Schedule, shrink::shortest};
 use running::Running;
 use std::{fmt, time::Duration};
 
-/// How long a failing schedule is made shorter.
+/// How long a failing schedule is shortened.
 const SHRINK: Duration = Duration::from_secs(60);
 
-/// A lattice of some hosts that run an actor with two replicas, one on every host, and a provider that runs once; calls from
-/// everywhere through links and by operators; whatever the seed has in store; and then peace, in which all has to come right.
+/// A lattice of several hosts that run an actor with two replicas, an actor on every host, and a
+/// provider that runs once. Components and operators call them from everywhere while the events of
+/// a schedule happen. In the end everything has to recover.
 ///
 /// ```
 /// use lattice_sim::Scenario;
@@ -26,47 +27,56 @@ pub struct Scenario {
     bug: Option<InjectedBug>,
 }
 
-/// Something that is broken on purpose, to see that it is noticed.
+/// A bug that is injected on purpose, to see that its checker finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InjectedBug {
-    /// The clock of host `h0` goes at half speed: its calls end late. Breaks [`Invariant::EndsInTime`](crate::Invariant::EndsInTime).
+    /// The clock of host `h0` runs at half speed, so its calls end late. Violates
+    /// [`Invariant::EndsInTime`](crate::Invariant::EndsInTime).
     SlowClock,
-    /// Components run calls, and say that they did not. Breaks [`Invariant::SaysWhetherItRan`](crate::Invariant::SaysWhetherItRan).
+    /// Components run calls and then deny it. Violates
+    /// [`Invariant::SaysWhetherItRan`](crate::Invariant::SaysWhetherItRan).
     DeniesThatItRan,
-    /// Components run each call twice. Breaks [`Invariant::RunsOnce`](crate::Invariant::RunsOnce).
+    /// Components run each call twice. Violates
+    /// [`Invariant::RunsOnce`](crate::Invariant::RunsOnce).
     RunsTwice,
-    /// Somebody with the key makes a link that nobody asked for. Breaks [`Invariant::Granted`](crate::Invariant::Granted).
+    /// A link exists that was not declared. Violates
+    /// [`Invariant::Granted`](crate::Invariant::Granted).
     LinksStrangers,
-    /// The store grants each lease to everybody. Breaks [`Invariant::OneHolder`](crate::Invariant::OneHolder).
+    /// The store grants each lease to every host. Violates
+    /// [`Invariant::OneHolder`](crate::Invariant::OneHolder).
     GrantsAllLeases,
-    /// The store loses a record. Breaks [`Invariant::KeepsDesired`](crate::Invariant::KeepsDesired).
+    /// The store loses a record. Violates
+    /// [`Invariant::KeepsDesired`](crate::Invariant::KeepsDesired).
     LosesRecords,
-    /// An actor that should run on every host does not come up on `h0`. Breaks [`Invariant::Settles`](crate::Invariant::Settles).
+    /// An actor that should run on every host doesn't start on `h0`. Violates
+    /// [`Invariant::Settles`](crate::Invariant::Settles).
     NeverComesUp,
-    /// A call without a deadline to speak of is never answered. Breaks [`Invariant::EndsIdle`](crate::Invariant::EndsIdle).
+    /// A call with a deadline far in the future is never answered. Violates
+    /// [`Invariant::EndsIdle`](crate::Invariant::EndsIdle).
     NeverAnswers,
 }
 
-/// What happened in a run in which every invariant held.
+/// The result of a run in which every invariant held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// Calls made.
     pub calls: usize,
-    /// Those that were answered with a value.
+    /// Calls that returned a value.
     pub answered: usize,
     /// How often components ran.
     pub runs: usize,
-    /// Moments, 50 ms apart, at which it was looked who would answer as the holder of the lease.
+    /// Moments, 50 ms apart, at which every host was asked whether it would answer as the holder of
+    /// the lease.
     pub moments: usize,
-    /// Those at which more than one host would have.
+    /// Moments at which more than one host would have answered.
     pub double_holders: usize,
-    /// How long after the end of all trouble everything was as it should be.
+    /// How long after the last trouble everything had recovered.
     pub settled_after: Duration,
 }
 
-/// An invariant that did not hold, and how to see it again.
+/// A violated invariant, and how to reproduce it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error(
@@ -77,12 +87,12 @@ pub struct Failure {
     pub seed: u64,
     /// What went wrong.
     pub violation: Violation,
-    /// When which trouble began: of all that the seed has in store, what it takes.
+    /// The shortest schedule found that still fails.
     pub schedule: Schedule,
 }
 
 impl Scenario {
-    /// So many hosts, and trouble for 25 s.
+    /// Creates a scenario with this many hosts, and 25 s of trouble.
     pub fn new(hosts: usize) -> Self {
         Self {
             hosts: hosts.max(1),
@@ -91,24 +101,24 @@ impl Scenario {
         }
     }
 
-    /// Trouble for so long.
+    /// Sets how long there is trouble.
     pub fn trouble(mut self, time: Duration) -> Self {
         self.trouble = time;
         self
     }
 
-    /// Something is broken on purpose.
+    /// Injects a bug.
     pub fn inject(mut self, bug: InjectedBug) -> Self {
         self.bug = Some(bug);
         self
     }
 
-    /// What a seed has in store.
+    /// Returns the schedule of a seed.
     pub fn schedule(&self, seed: u64) -> Schedule {
         Schedule::random(seed, self.hosts, self.trouble)
     }
 
-    /// Runs one seed. A failure comes with the shortest schedule that was found in a minute.
+    /// Runs one seed. A failure comes with the shortest schedule that was found within a minute.
     ///
     /// # Errors
     /// [`Failure`].
@@ -131,7 +141,7 @@ impl Scenario {
         }))
     }
 
-    /// Runs one seed with a schedule of your own.
+    /// Runs one seed with a given schedule.
     ///
     /// # Errors
     /// The first [`Violation`].
@@ -139,11 +149,11 @@ impl Scenario {
         Running::new(self, seed).run(schedule)
     }
 
-    /// Replays one seed, and answers line by line what happened in it: calls, where they ran, how they ended, who held the lease.
-    /// Lines of one moment are in the order of their text.
+    /// Replays one seed and returns a line for each event: calls, where they ran, how they ended,
+    /// who held the lease. Lines of the same moment are sorted.
     pub fn trace(&self, seed: u64, schedule: &Schedule) -> Vec<String> {
         let mut running = Running::new(self, seed);
-        // What is wrong is in the trace.
+        // The violation is in the trace.
         if let Err(violation) = running.run(schedule) {
             running.history.note(violation);
         }

@@ -1,4 +1,4 @@
-//! A scenario under way.
+//! A running scenario.
 
 use super::{InjectedBug, Scenario, Summary};
 use crate::{
@@ -14,19 +14,20 @@ use crate::{
 use lattice_core::{__private::Random, store::StoreKey};
 use std::{sync::Arc, time::Duration};
 
-/// How long hosts may take to come up and settle at first.
+/// How long hosts may take to start and settle at first.
 const START: Duration = Duration::from_mins(1);
-/// How long they may take afterwards: a host that died often needs many beats until it counts again.
+/// How long they may take afterwards: a host that died often needs many beats until it counts
+/// again.
 const SETTLE: Duration = Duration::from_mins(4);
-/// How often it is looked at whether they have settled.
+/// How often they are asked whether they have settled.
 const LOOK: Duration = Duration::from_millis(250);
 /// Between two calls.
 const CALLS: Duration = Duration::from_millis(30);
-/// Between two looks at who would answer as the holder of a lease.
+/// Between two checks of who would answer as the holder of a lease.
 const HOLDERS: Duration = Duration::from_millis(50);
-/// A call that nobody ends.
+/// The timeout of a call that is never answered.
 const ENDLESS: Duration = Duration::from_hours(24);
-/// Hosts, what happens to them, and what is looked at.
+/// The simulation, what happens in it, and its checks.
 pub(super) struct Running {
     sim: Sim,
     pub(super) history: History,
@@ -85,7 +86,7 @@ impl Running {
         })
     }
 
-    /// Hosts come up, and the first version of everything runs.
+    /// Waits until hosts are up and the first version of everything runs.
     fn begin(&mut self) -> Result<(), Violation> {
         if self.bug == Some(InjectedBug::GrantsAllLeases) {
             self.sim.store.grant_all();
@@ -108,7 +109,7 @@ impl Running {
         })
     }
 
-    /// Trouble and calls.
+    /// Plays the schedule, makes edits and calls.
     fn run_schedule(&mut self, schedule: &Schedule) -> Result<(), Violation> {
         let begun = self.sim.now();
         let mut edits = Vec::new();
@@ -136,7 +137,7 @@ impl Running {
         Ok(())
     }
 
-    /// What was written is still there, as whoever was answered was told.
+    /// Checks that every acknowledged write is still there.
     fn check_desired(&mut self) -> Result<(), Violation> {
         if self.bug == Some(InjectedBug::LosesRecords) {
             self.sim.store.forget(StoreKey::actor(&id(GREETER)));
@@ -157,7 +158,7 @@ impl Running {
         }
     }
 
-    /// After a last version of everything, all comes right.
+    /// Applies the last version of everything, and waits until all hosts have settled.
     fn settle(&mut self) -> Result<(), Violation> {
         let healed = self.sim.now();
         let mut tried = healed;
@@ -181,7 +182,8 @@ impl Running {
         Ok(())
     }
 
-    /// Every link works from every host, and idempotent calls succeed; what has no link does not.
+    /// Checks that every link works from every host, that idempotent calls succeed, and that a
+    /// source without a link is refused.
     fn call_everything(&mut self) -> Result<(), Violation> {
         let links = [GREETER, EVERYWHERE, LEDGER];
         let plans = links.map(Plan::linked).into_iter();
@@ -212,7 +214,7 @@ impl Running {
         Ok(())
     }
 
-    /// Nothing is called any more, and nothing is left of what was.
+    /// Stops calling, and checks that nothing is left in flight.
     fn check_idle(&mut self) -> Result<(), Violation> {
         if self.bug == Some(InjectedBug::NeverAnswers) {
             let endless = Plan {
@@ -236,7 +238,7 @@ impl Running {
         Ok(())
     }
 
-    /// Lets time pass, with all that is looked at meanwhile, until nothing is missing.
+    /// Advances time, with all checks, until nothing is missing.
     fn wait(
         &mut self,
         within: Duration,
@@ -306,7 +308,7 @@ impl Running {
         }
     }
 
-    /// A call from somewhere to something.
+    /// Returns a random call, and the host that makes it.
     fn random_call(&mut self) -> (HostIndex, Plan) {
         let random = &mut self.random;
         let host = HostIndex(random.below(self.sim.hosts().count() as u64) as usize);

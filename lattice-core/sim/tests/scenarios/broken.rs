@@ -1,4 +1,4 @@
-//! Each invariant, broken on purpose: its checker sees it.
+//! Each invariant is violated by an injected bug, and its checker finds it.
 
 use lattice_sim::{Event, HostIndex, InjectedBug, Invariant, Scenario, Schedule, Trouble};
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn peace() -> Schedule {
     Schedule::default()
 }
 
-/// One host after the other is cut off from the rest, so that others take over.
+/// Each host in turn is cut off from the rest, so that others take over.
 fn partitions() -> Schedule {
     let cut = |host: usize| Event {
         at: Duration::from_secs(host as u64 * 4),
@@ -89,7 +89,7 @@ fn a_call_that_is_left_behind() {
     );
 }
 
-/// What is said of a failure is enough to see it again, and short.
+/// The message of a failure is short, and enough to reproduce it.
 #[test]
 fn a_failure_says_its_seed_and_the_shortest_schedule() {
     let scenario = Scenario::new(3)

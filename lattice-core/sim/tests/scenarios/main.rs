@@ -1,4 +1,5 @@
-//! The lattice in the simulator: many seeds, every invariant; and each invariant broken on purpose.
+//! The lattice in the simulator: many seeds with every invariant checked, and a test of each
+//! checker.
 
 mod broken;
 mod repeats;

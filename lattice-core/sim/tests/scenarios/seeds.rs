@@ -1,4 +1,5 @@
-//! Random trouble. `LATTICE_SIM_SEED=7` or `LATTICE_SIM_SEED=500..9000` runs other seeds than the 500 of every day.
+//! Random trouble. `LATTICE_SIM_SEED=7` or `LATTICE_SIM_SEED=500..9000` runs other seeds than the
+//! usual 500.
 
 use lattice_sim::{Event, HostIndex, Scenario, Schedule, Trouble};
 use std::{ops::Range, time::Duration};
@@ -13,7 +14,7 @@ fn scenario(seed: u64) -> Scenario {
 fn run(seeds: Range<u64>) {
     let seeds = match std::env::var(SEED) {
         Err(_) => seeds,
-        // One of the tests is enough for them.
+        // Only the first of the tests runs them.
         Ok(_) if seeds.start > 0 => return,
         Ok(wanted) => range(&wanted),
     };
@@ -55,7 +56,7 @@ seeds! {
     seeds_450_to_499: 450..500;
 }
 
-/// A partition of a lattice of five hosts, healed: nobody answers beside the one that holds the lease, at any moment.
+/// During and after a partition of five hosts, only the holder of the lease answers at any moment.
 #[test]
 fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
     let mut moments = 0;
@@ -77,8 +78,8 @@ fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
     println!("no double holders in {moments} moments");
 }
 
-/// A host whose time of day is an hour off, and was started with it: it works as any other, and so does its next start at the
-/// right time.
+/// A host whose time of day is an hour off, and that started with it, works as any other. So does
+/// its next start at the right time.
 #[test]
 fn a_host_with_a_clock_an_hour_off_takes_part() {
     let host = HostIndex(1);
@@ -100,8 +101,8 @@ fn a_host_with_a_clock_an_hour_off_takes_part() {
     }
 }
 
-/// Found by random trouble: a component that runs once was stopped while it started, and started again under a new lease. It was
-/// served with the old one, and answered nobody.
+/// Found by random trouble: a component that runs once was stopped while it started, and started
+/// again under a new lease. It was served with the old one, and never answered.
 #[test]
 fn a_start_that_is_given_up_leaves_nothing_to_the_next_one() {
     let event = |at, lasts, what| Event {

@@ -98,7 +98,7 @@ pub(super) async fn one_publisher_keeps_its_order(test: &TestBus) {
         async move {
             for number in 0..1000 {
                 publish(&bus, &to, &format!("{name} {number}")).await;
-                // Lets the other one in between.
+                // Lets the other publisher in between.
                 if number % 7 == 0 {
                     tokio::task::yield_now().await;
                 }

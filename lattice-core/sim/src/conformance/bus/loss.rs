@@ -1,8 +1,8 @@
-//! The bus is lost, comes back, is closed.
+//! Losing the bus, its return, and closing a connection.
 
 use super::*;
 
-/// What "at once" may cost: far less than any wait for a server.
+/// The upper limit of "at once": far less than any timeout of a server.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 async fn at_once<T>(what: &str, work: impl Future<Output = Result<T, BusError>>) -> BusError {
@@ -55,7 +55,7 @@ pub(super) async fn subscriptions_resume(test: &TestBus) {
     expect(&mut inbox, "before").await;
     publish(&test.one, &shared, "unread").await;
     expect(&mut member, "unread").await;
-    // The inbox holds the unread one as well, once its connection has heard from the server again.
+    // The inbox also holds the unread message, once its connection has heard from the server again.
     flush(&test.two).await;
     for round in 0..2 {
         test.control.disconnect().await;
@@ -70,7 +70,7 @@ pub(super) async fn subscriptions_resume(test: &TestBus) {
     assert_eq!(inbox.dropped(), 0);
 }
 
-/// What waited before the loss is still there.
+/// Expects the message that was unread before the loss.
 async fn expect_unread(inbox: &mut Subscription, round: usize) {
     expect(inbox, if round == 0 { "unread" } else { "after" }).await;
 }

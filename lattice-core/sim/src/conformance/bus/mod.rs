@@ -1,8 +1,8 @@
-//! The contract of [`Bus`], sentence by sentence, for any implementation.
+//! Checks every sentence of the contract of a [`Bus`], for any implementation.
 //!
 //! ```
 //! # use lattice_core::bus::memory::{MemoryBus, MemoryNetwork};
-//! # use lattice_sim::conformance;
+//! # use lattice_sim::conformance::bus::{LinkControl, TestBus, run};
 //! # use futures_util::future::BoxFuture;
 //! # use std::sync::Arc;
 //! struct Memory(MemoryBus, MemoryBus);
@@ -23,7 +23,8 @@
 //! run(async || {
 //!     let network = MemoryNetwork::new();
 //!     let (one, two) = (network.connect(), network.connect());
-//!     TestBus { one: Arc::new(one.clone()), two: Arc::new(two.clone()), control: Box::new(Memory(one, two)) }
+//!     let control = Box::new(Memory(one.clone(), two.clone()));
+//!     TestBus { one: Arc::new(one), two: Arc::new(two), control }
 //! })
 //! # );
 //! ```
@@ -41,34 +42,34 @@ use lattice_core::{
 };
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-/// Two connections to one bus that nobody else uses, and the control between them and it.
+/// Two connections to one bus that nothing else uses, and the control over them.
 pub struct TestBus {
     /// One connection.
     pub one: Arc<dyn Bus>,
-    /// Another.
+    /// The other connection.
     pub two: Arc<dyn Bus>,
-    /// What breaks and mends them.
+    /// Disconnects and reconnects them.
     pub control: Box<dyn LinkControl>,
 }
 
-/// Breaks and mends a [`TestBus`].
+/// Controls the connections of a [`TestBus`].
 pub trait LinkControl: Send + Sync {
-    /// Takes the bus away from both connections.
+    /// Disconnects both connections from the bus.
     fn disconnect(&self) -> BoxFuture<'_, ()>;
-    /// Gives it back.
+    /// Connects them again.
     fn reconnect(&self) -> BoxFuture<'_, ()>;
     /// Closes [`TestBus::one`] for good.
     fn close_one(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Checks every sentence of the contract, each on a bus of its own.
+/// Runs the whole suite; `make` returns a new bus for each check.
 ///
 /// # Panics
-/// With the sentence that does not hold.
+/// When the bus breaks its contract; the message names the sentence.
 pub async fn run<F: AsyncFn() -> TestBus>(make: F) {
     macro_rules! check {
         ($($check:path),* $(,)?) => {$(
-            // A test harness shows this when the check fails.
+            // Shown by the test harness when the check fails.
             eprintln!("conformance: {}", stringify!($check));
             let test = make().await;
             within(stringify!($check), $check(&test)).await;
@@ -103,7 +104,7 @@ pub async fn run<F: AsyncFn() -> TestBus>(make: F) {
     );
 }
 
-/// Far more than anything here takes; what fails by waiting fails by this.
+/// Far more than any step takes. A check that hangs fails by this.
 const DEADLINE: Duration = Duration::from_secs(30);
 const ROOM: usize = 4096;
 
@@ -114,7 +115,7 @@ async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     done
 }
 
-/// Waits until `holds`, looking again and again.
+/// Waits until `holds` returns true.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     within(what, async {
         while !holds() {
@@ -136,7 +137,7 @@ async fn publish(bus: &Arc<dyn Bus>, to: &Subject, text: &str) {
     .await;
 }
 
-/// Publishes `text` and wants the answer at `reply`.
+/// Publishes `text`, with `reply` as the reply subject.
 async fn ask(bus: &Arc<dyn Bus>, to: &Subject, reply: &Subject, text: &str) {
     let payload = Bytes::copy_from_slice(text.as_bytes());
     ok(
@@ -191,7 +192,8 @@ fn text_of(message: &Message) -> String {
     }
 }
 
-/// Waits until both connections have (or have lost) the bus, and the bus has their subscriptions again.
+/// Waits until both connections are in `state`. After a reconnect, the bus has their subscriptions
+/// again.
 async fn until_state(test: &TestBus, state: BusState) {
     for bus in [&test.one, &test.two] {
         let mut watch = bus.state();

@@ -1,4 +1,4 @@
-//! Subscriptions, queue groups, and what a dropped future leaves.
+//! Subscriptions, queue groups, and dropped futures.
 
 use super::*;
 use futures_util::{FutureExt, poll};

@@ -1,4 +1,4 @@
-//! Leases: their end, their renewal, who may take them over.
+//! Leases: their end, renewal and takeover.
 
 use super::{Copy, Pair, assert_conflict, delete, key, next, open, put, read, soon};
 use bytes::Bytes;
@@ -43,7 +43,7 @@ async fn take(
     }
 }
 
-/// Waits for the end of `name` and answers its revision.
+/// Waits for the end of `name` and returns its revision.
 async fn end(watch: &mut Watch, name: &str) -> Revision {
     loop {
         match next(watch).await {

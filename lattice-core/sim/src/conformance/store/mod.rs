@@ -1,6 +1,8 @@
-//! One suite for every [`Store`]: each sentence of the [contract](lattice_core::store) that an outsider can check.
+//! Checks the sentences of the [contract](lattice_core::store) of a [`Store`] that can be checked
+//! from outside, for any implementation.
 //!
-//! An outage is not among them: how to make one differs by store, so each has its own tests for that.
+//! Outages aren't among them: how to cause one differs by store, so each has its own tests for
+//! that.
 
 mod leases;
 mod watches;
@@ -13,16 +15,16 @@ use lattice_core::store::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Two handles to one new, empty store; of different connections, where the store has such.
+/// Two handles to one new, empty store, of different connections where the store has such.
 pub type Pair = (Arc<dyn Store>, Arc<dyn Store>);
 
-/// Far more than any step takes: a suite that hangs says where.
+/// Far more than any step takes. A suite that hangs says where.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Runs the whole suite; `make` gives a new pair for each part.
+/// Runs the whole suite; `make` returns a new pair for each part.
 ///
 /// # Panics
-/// When the store breaks its contract; the message says which sentence.
+/// When the store breaks its contract; the message names the sentence.
 pub async fn run(make: impl AsyncFn() -> Pair) {
     writes::run(&make).await;
     watches::run(&make).await;
@@ -92,7 +94,7 @@ async fn next(watch: &mut Watch) -> WatchEvent {
         .expect("a watch does not end while its store lives")
 }
 
-/// What whoever follows a watch believes.
+/// What a follower of a watch knows.
 #[derive(Debug, Default)]
 struct Copy {
     entries: BTreeMap<StoreKey, (Bytes, Revision)>,

@@ -1,4 +1,4 @@
-//! Watches: the snapshot, what follows it, and what a slow one gets.
+//! Watches: the snapshot, later changes, and slow readers.
 
 use super::{Copy, Pair, commit, delete, key, next, open, put};
 use lattice_core::store::{Expect, MAX_OPS, Op, Revision, WatchEvent};
@@ -74,7 +74,7 @@ async fn then_every_change_in_order((one, two): Pair) {
     assert_eq!(seen[2].1, last);
 }
 
-/// Watches that open while others write: whatever is not in the snapshot follows.
+/// Watches that open during writes: what isn't in the snapshot follows.
 async fn a_snapshot_and_what_follows_miss_nothing((one, two): Pair) {
     const ROUNDS: usize = 30;
     let writer = async {

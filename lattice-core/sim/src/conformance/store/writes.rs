@@ -1,4 +1,4 @@
-//! Reads, commits, what they expect, and their bounds.
+//! Reads, commits, their expectations and their bounds.
 
 use super::{Pair, assert_conflict, commit, delete, key, put, read, value};
 use bytes::Bytes;
@@ -221,7 +221,8 @@ async fn a_dropped_commit_is_whole_or_nothing((one, two): Pair) {
             .map(|i| Op::put(key(&name(i)), "v", Expect::Absent))
             .collect();
         poll_times(&one, ops, round % 4).await;
-        // A later write through the same handle comes after whatever the dropped one still does.
+        // A later write through the same handle comes after everything that the dropped one still
+        // does.
         put(&one, "after", "v", Expect::Any).await;
         let mut there = 0;
         for i in 0..10 {
@@ -231,7 +232,7 @@ async fn a_dropped_commit_is_whole_or_nothing((one, two): Pair) {
     }
 }
 
-/// Begins a commit, lets it get as far as `polls` polls take it, and drops it.
+/// Starts a commit, polls it `polls` times, and drops it.
 async fn poll_times(store: &Arc<dyn Store>, ops: Vec<Op>, polls: usize) {
     let mut work = store.commit(ops);
     for _ in 0..polls {

@@ -1,14 +1,16 @@
-//! Messages held back: a delay that keeps its order, and some beside it that are passed by. No I/O; the time is handed in.
+//! Messages that are held back: a queue that keeps their order, and some that others may pass. It
+//! does no I/O, and is handed the time.
 
 use bytes::Bytes;
 use lattice_core::subject::Subject;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// More than this held back at once is lost: a test's mistake should not eat the machine.
+/// How many messages are held back at most. More are lost, so that a mistake in a test doesn't
+/// exhaust memory.
 const MOST_HELD: usize = 65_536;
 
-/// What befalls one message.
+/// The fate of one message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fate {
     pub(super) lost: bool,
@@ -17,7 +19,7 @@ pub(super) struct Fate {
     pub(super) passed_by: Option<Duration>,
 }
 
-/// A message that waits.
+/// A message that is held back.
 pub(super) struct Held {
     pub(super) to: Subject,
     pub(super) reply: Option<Subject>,
@@ -25,18 +27,18 @@ pub(super) struct Held {
     pub(super) copies: usize,
 }
 
-/// What [`DelayQueue::enter`] did with a message.
+/// The result of [`DelayQueue::enter`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Nothing is in its way: send it now.
+    /// Nothing has to be sent before it: send it now.
     SendNow,
-    /// It waits.
+    /// It is held back.
     Held,
     /// It is lost.
     Full,
 }
 
-/// Whether a message keeps its place among the others.
+/// Whether a message keeps its order with the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Kept,
@@ -45,12 +47,12 @@ pub(super) enum Order {
 
 #[derive(Default)]
 pub(super) struct DelayQueue {
-    /// By when they are due, then by when they came.
+    /// By due time, then by the order in which they came.
     held: BTreeMap<(Instant, u64), (Held, Order)>,
     came: u64,
-    /// Those that keep their order and have not been sent yet: no later one may be sent before them.
+    /// How many in-order messages have not been sent yet: no later one may be sent before them.
     in_order: usize,
-    /// When the last of them is due.
+    /// The due time of the last of them.
     last_due: Option<Instant>,
 }
 
@@ -80,7 +82,8 @@ impl DelayQueue {
         self.held.keys().next().map(|(due, _)| *due)
     }
 
-    /// Takes out the next message that is due. [`left`](Self::left) follows when it has been sent.
+    /// Takes out the next message that is due. The caller reports by [`left`](Self::left) when it
+    /// has been sent.
     pub(super) fn leave(&mut self, now: Instant) -> Option<(Held, Order)> {
         let first = self.held.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())

@@ -1,18 +1,21 @@
-//! A bus that misbehaves on purpose, for tests: it loses, doubles, delays, reorders and cuts, the same way for the same seed.
+//! A bus that loses, duplicates, delays, reorders and cuts off messages, the same way for the same
+//! seed.
 //!
-//! Faults befall messages as they are published through the [`FaultBus`]; a partition also keeps out what arrives. Every
-//! message draws the same number of random numbers whatever is switched on, so a fault that is added to a failing run
-//! leaves the others where they were. Time is tokio's, so delays cost nothing in a test with paused time.
+//! Faults apply to messages that are published through the [`FaultBus`]; a partition also keeps out
+//! messages that arrive. Every message draws the same number of random numbers regardless of the
+//! faults, so a fault that is added to a failing run leaves the others unchanged. Time is tokio's,
+//! so delays cost nothing in a test with paused time.
 //!
 //! ```
 //! # use std::{sync::Arc, time::Duration};
 //! # use {lattice_core::bus::memory::MemoryBus, lattice_sim::fault::{FaultBus, Faults}};
-//! # tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime").block_on(async {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
 //! let bus = FaultBus::new(Arc::new(MemoryBus::new()), 42);
 //! bus.set(Faults::none().losing(0.1).delaying(0.5, Duration::from_millis(20)));
 //! bus.partition(|subject| subject.as_str().ends_with(".beat"));
 //! bus.heal();
-//! # });
+//! # }
 //! ```
 
 mod delay;
@@ -36,7 +39,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// What befalls messages, and how often. Chances are from 0 to 1.
+/// The kinds and rates of faults. Rates are from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Faults {
     lose: f64,
@@ -47,21 +50,21 @@ pub struct Faults {
     reorder_within: Duration,
 }
 
-/// What has befallen messages so far.
+/// How many messages were affected so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FaultCounts {
     /// Messages given to [`publish`](Bus::publish).
     pub published: u64,
-    /// Lost by chance.
+    /// Lost at random.
     pub lost: u64,
     /// Sent twice.
     pub doubled: u64,
-    /// Held back, with those behind them.
+    /// Held back, together with those after them.
     pub delayed: u64,
-    /// Held back while later ones went past.
+    /// Held back while later ones passed.
     pub reordered: u64,
-    /// Kept from going out or coming in by a partition.
+    /// Kept out by a partition, in either direction.
     pub cut: u64,
     /// Lost because too many were held back at once.
     pub overflowed: u64,
@@ -69,7 +72,7 @@ pub struct FaultCounts {
     pub refused: u64,
 }
 
-/// Wraps a [`Bus`] and spoils it; see the [module](self).
+/// Wraps a [`Bus`] and injects faults; see the [module](self).
 pub struct FaultBus {
     shared: Arc<Shared>,
     _pump: AbortOnDropHandle<()>,
@@ -92,7 +95,7 @@ struct State {
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// Returns no faults.
     pub fn none() -> Self {
         Self::default()
     }
@@ -109,14 +112,14 @@ impl Faults {
         self
     }
 
-    /// Holds back this share of the messages for up to `longest`, and keeps later ones behind them.
+    /// Delays this share of the messages for up to `longest`. Later messages stay behind them.
     pub fn delaying(mut self, chance: f64, longest: Duration) -> Self {
         self.delay = chance;
         self.delay_up_to = longest;
         self
     }
 
-    /// Holds back this share of the messages for up to `longest` while later ones go past.
+    /// Delays this share of the messages for up to `longest`, while later ones pass.
     pub fn reordering(mut self, chance: f64, longest: Duration) -> Self {
         self.reorder = chance;
         self.reorder_within = longest;
@@ -125,7 +128,8 @@ impl Faults {
 }
 
 impl FaultBus {
-    /// Wraps `inner`; nothing goes wrong until [`set`](Self::set) or [`partition`](Self::partition) say so.
+    /// Wraps `inner`, without faults until [`set`](Self::set) or [`partition`](Self::partition) is
+    /// called.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -148,13 +152,13 @@ impl FaultBus {
         }
     }
 
-    /// From now on, these faults. What is held back already still comes when it is due.
+    /// Sets the faults from now on. Messages that are held back still arrive when they are due.
     pub fn set(&self, faults: Faults) {
         self.shared.lock().faults = faults;
     }
 
-    /// From now on, silence on the subjects that `is_cut` says: nothing goes out to them or comes in on them, and nobody
-    /// is told. Replaces the partition before.
+    /// Drops messages silently from now on, in both directions, on the subjects for which `is_cut`
+    /// returns true. Replaces the previous partition.
     pub fn partition(&self, is_cut: impl Fn(&Subject) -> bool + Send + Sync + 'static) {
         self.shared.lock().cut = Some(Arc::new(is_cut));
     }
@@ -164,7 +168,7 @@ impl FaultBus {
         self.shared.lock().cut = None;
     }
 
-    /// What has befallen messages so far.
+    /// Returns how many messages were affected so far.
     pub fn counts(&self) -> FaultCounts {
         self.shared.lock().counts
     }
@@ -266,7 +270,7 @@ impl Shared {
     }
 
     fn cuts(&self, subject: &Subject) -> bool {
-        // The predicate is someone else's code: not under our lock.
+        // The predicate is the caller's code: don't run it under our lock.
         let cut = self.lock().cut.clone();
         let cuts = cut.is_some_and(|cut| cut(subject));
         if cuts {
@@ -277,7 +281,8 @@ impl Shared {
 }
 
 impl State {
-    /// Decides a message's fate: how many copies to send now. What is held back is queued.
+    /// Decides the fate of a message, and returns how many copies to send now. Messages that are
+    /// held back are queued.
     fn pass(&mut self, to: &Subject, reply: Option<&Subject>, payload: &Bytes) -> usize {
         self.counts.published += 1;
         let fate = self.draw();
@@ -322,7 +327,7 @@ impl State {
     }
 }
 
-/// Sends what is held back when it is due.
+/// Sends messages that are held back when they are due.
 async fn pump(shared: Arc<Shared>) {
     loop {
         let due = shared.lock().delayed.next_due();

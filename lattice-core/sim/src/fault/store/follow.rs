@@ -6,10 +6,10 @@ use lattice_core::store::{StoreError, Watch, WatchEvent};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// Wait before a watch that the store below did not give is asked for again.
+/// The pause before a watch that failed to open is opened again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// One watch over watches of the store below.
+/// A watch that is built from watches of the store below.
 pub(super) struct Follower {
     shared: Arc<Shared>,
     reach: watch::Receiver<Reach>,

@@ -1,8 +1,9 @@
-//! A store that misbehaves on purpose, for tests: it fails, delays, loses answers, breaks watches and goes out of reach, the
-//! same way for the same seed.
+//! A store that fails, delays, loses answers, breaks watches and is out of reach, the same way for
+//! the same seed.
 //!
-//! Every call and every event draws the same number of random numbers whatever is switched on, so a fault that is added to
-//! a failing run leaves the others where they were. Time is tokio's, so delays cost nothing in a test with paused time.
+//! Every call and every event draws the same number of random numbers regardless of the faults, so
+//! a fault that is added to a failing run leaves the others unchanged. Time is tokio's, so delays
+//! cost nothing in a test with paused time.
 //!
 //! ```
 //! # use lattice_core::store::{MemoryStore, Store};
@@ -36,7 +37,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What befalls calls and events, and how often. Chances are from 0 to 1.
+/// The kinds and rates of faults. Rates are from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StoreFaults {
     fail: f64,
@@ -46,15 +47,15 @@ pub struct StoreFaults {
     break_watch: f64,
 }
 
-/// What has befallen calls and events so far.
+/// How many calls and events were affected so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StoreFaultCounts {
     /// Calls of any kind.
     pub calls: u64,
-    /// Failed by chance; nothing was done.
+    /// Failed at random; nothing was done.
     pub failed: u64,
-    /// Commits and leases that were done, and answered [`CommitError::Unknown`].
+    /// Commits and leases that were done but returned [`CommitError::Unknown`].
     pub answers_lost: u64,
     /// Calls and events that were held back.
     pub delayed: u64,
@@ -64,7 +65,8 @@ pub struct StoreFaultCounts {
     pub cut: u64,
 }
 
-/// Wraps a [`Store`] and spoils it; see the [module](self). Cheap to clone: clones share their faults.
+/// Wraps a [`Store`] and injects faults; see the [module](self). Cheap to clone: clones share their
+/// faults.
 #[derive(Clone)]
 pub struct FaultStore(Arc<Shared>);
 
@@ -86,7 +88,7 @@ enum Reach {
     Cut,
 }
 
-/// What befalls one call or event.
+/// The fate of one call or event.
 struct Fate {
     fails: bool,
     loses_answer: bool,
@@ -95,32 +97,34 @@ struct Fate {
 }
 
 impl StoreFaults {
-    /// Nothing goes wrong.
+    /// Returns no faults.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// This share of the calls answers [`StoreError::Unavailable`] and does nothing.
+    /// Fails this share of the calls with [`StoreError::Unavailable`]; they do nothing.
     pub fn failing(mut self, chance: f64) -> Self {
         self.fail = chance;
         self
     }
 
-    /// This share of the commits and leases is done where possible, and answers [`CommitError::Unknown`].
+    /// Does this share of the commits and leases where possible, but returns
+    /// [`CommitError::Unknown`].
     pub fn losing_answers(mut self, chance: f64) -> Self {
         self.lose_answer = chance;
         self
     }
 
-    /// Holds back this share of the calls, before they do anything, and of the events, for up to `longest`. Events keep
-    /// their order.
+    /// Delays this share of the calls, before they do anything, and of the events, for up to
+    /// `longest`. Events keep their order.
     pub fn delaying(mut self, chance: f64, longest: Duration) -> Self {
         self.delay = chance;
         self.delay_up_to = longest;
         self
     }
 
-    /// At this share of the events the watch breaks instead: [`WatchEvent::Lost`](lattice_core::store::WatchEvent::Lost), and a new snapshot.
+    /// Replaces this share of the events by a break of the watch:
+    /// [`WatchEvent::Lost`](lattice_core::store::WatchEvent::Lost), then a new snapshot.
     pub fn breaking_watches(mut self, chance: f64) -> Self {
         self.break_watch = chance;
         self
@@ -128,7 +132,8 @@ impl StoreFaults {
 }
 
 impl FaultStore {
-    /// Wraps `inner`; nothing goes wrong until [`set`](Self::set) or [`partition`](Self::partition) say so.
+    /// Wraps `inner`, without faults until [`set`](Self::set) or [`partition`](Self::partition) is
+    /// called.
     pub fn new(inner: Arc<dyn Store>, seed: u64) -> Self {
         Self(Arc::new(Shared {
             inner,
@@ -141,13 +146,14 @@ impl FaultStore {
         }))
     }
 
-    /// From now on, these faults.
+    /// Sets the faults from now on.
     pub fn set(&self, faults: StoreFaults) {
         self.0.lock().faults = faults;
     }
 
-    /// From now on the store is out of reach: calls answer so at once, watches say [`WatchEvent::Lost`](lattice_core::store::WatchEvent::Lost). What is written
-    /// elsewhere goes on.
+    /// Puts the store out of reach from now on: calls fail at once, and watches deliver
+    /// [`WatchEvent::Lost`](lattice_core::store::WatchEvent::Lost). Other writers of the store
+    /// aren't affected.
     pub fn partition(&self) {
         self.0.reach.send_replace(Reach::Cut);
     }
@@ -157,7 +163,7 @@ impl FaultStore {
         self.0.reach.send_replace(Reach::Whole);
     }
 
-    /// What has befallen calls and events so far.
+    /// Returns how many calls and events were affected so far.
     pub fn counts(&self) -> StoreFaultCounts {
         self.0.lock().counts
     }
@@ -229,7 +235,7 @@ impl Shared {
         *self.reach.borrow() == Reach::Cut
     }
 
-    /// What happens to a call before it is done.
+    /// Applies faults to a call before it is done.
     async fn enter(&self) -> Result<Fate, StoreError> {
         let fate = self.lock().draw();
         self.lock().counts.calls += 1;
@@ -248,7 +254,7 @@ impl Shared {
         Ok(fate)
     }
 
-    /// What happens to a write's answer. Whoever lost it does not know either that it was a refusal.
+    /// Applies faults to the answer of a write. A lost answer hides a refusal too.
     fn answer(
         &self,
         fate: Fate,
