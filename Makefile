@@ -46,7 +46,7 @@ lint:
 	$(CARGO) clippy --release --workspace --all-targets --quiet -- -D warnings
 
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --features lattice-core/test-util --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --quiet
 
 deny:
 	sh .ci/deny.sh

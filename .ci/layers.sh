@@ -16,14 +16,15 @@ direct() {
         exit 1
     fi
 }
-without lattice-core 'wasmtime[a-z-]*'
-without lattice-provider-sdk 'wasmtime[a-z-]*'
+without lattice-core 'wasmtime[a-z-]*|lattice-sim'
+without lattice-sim 'wasmtime[a-z-]*|async-nats'
+without lattice-provider-sdk 'wasmtime[a-z-]*|lattice-sim'
 without lattice-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
 # Its fuzz targets compile the transcoder once more.
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats lattice-core
 cargo check --release --quiet --package lattice-core --package lattice-provider-sdk
-for features in '' disk nats test-util; do
+for features in '' disk nats; do
     cargo clippy --release --quiet --package lattice-core --lib --no-default-features --features "$features" -- -D warnings
 done
 echo "lattice-core and lattice-provider-sdk build without wasmtime, lattice-core with each feature alone"

@@ -61,24 +61,25 @@
 //! | what components say | [`logs`] |
 //! | serving | [`serve::Service`], [`node`] |
 //! | keys and tags | [`auth`] |
-//! | a bus or store of your own, faults for tests | [`bus`], [`store`]; feature `test-util` for `FaultBus`, `FaultStore` and the conformance suites |
-//! | test your own: many hosts, a simulated clock, crashes, partitions, one seed | `sim`, with feature `test-util` |
+//! | a bus or store of your own | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
+//! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
 //! | the bytes | [`wire`], [`value`] |
 //!
 //! # Features
 //!
 //! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
-//! * `test-util`: the simulator, fault injection, and the suites that every bus and store must pass.
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod __private;
 pub mod app;
 pub mod bus;
 pub mod call;
-mod chance;
 pub mod constellation;
 pub mod desired;
+pub mod entropy;
 pub mod keeper;
 mod lattice;
 pub mod link;
@@ -90,8 +91,6 @@ pub mod place;
 pub mod replica;
 mod route;
 pub mod serve;
-#[cfg(feature = "test-util")]
-pub mod sim;
 pub mod store;
 pub mod types;
 

@@ -23,6 +23,7 @@
 use crate::{
     Lattice,
     bus::{Body as Carried, BusError, Message, Subscription},
+    entropy,
     lattice::Connection,
     name::{ComponentId, HostId},
     replay::ReplayGuard,
@@ -125,7 +126,7 @@ impl Reader {
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             connection,
-            origin: Origin::new(crate::chance::host_id(), 1),
+            origin: Origin::new(entropy::host_id(), 1),
             component,
             recent,
             told,

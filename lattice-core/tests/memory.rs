@@ -5,15 +5,8 @@
 mod support;
 
 use bytes::Bytes;
-use lattice_core::{
-    Lattice,
-    bus::{
-        fault::{FaultBus, Faults},
-        memory::MemoryNetwork,
-    },
-    call::Context,
-    store::MemoryStore,
-};
+use lattice_core::{Lattice, bus::memory::MemoryNetwork, call::Context, store::MemoryStore};
+use lattice_sim::fault::{FaultBus, Faults};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,

@@ -1,7 +1,7 @@
 //! The message seam: how frames leave this process.
 //!
-//! [`memory`] is a bus inside one process, [`nats`] one over NATS; with the feature `test-util`, [`fault`] spoils any of them on
-//! purpose and [`conformance`] checks that one keeps the contract.
+//! [`memory`] is a bus inside one process, [`nats`] one over NATS. The crate `lattice-sim` has a
+//! wrapper that injects faults into any of them, and a suite that checks the contract.
 //!
 //! # Contract of [`Bus`]
 //! * **Delivery** is at most once, also to the publisher's own subscriptions. A message to a subject without a subscriber is
@@ -22,10 +22,6 @@
 //!   `subscribe` future leaves no subscription; dropping a [`Subscription`] ends it.
 //! * **Trust**: none. Subjects, payloads and [`Body::NoResponders`] can be forged by anyone whom the bus lets publish.
 
-#[cfg(feature = "test-util")]
-pub mod conformance;
-#[cfg(feature = "test-util")]
-pub mod fault;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -146,6 +142,12 @@ impl Subscription {
     /// How many messages were dropped because this subscription was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Returns the counter behind [`dropped`](Self::dropped), for implementations of [`Bus`] that
+    /// wrap another one.
+    pub fn dropped_counter(&self) -> Arc<AtomicU64> {
+        self.dropped.clone()
     }
 }
 

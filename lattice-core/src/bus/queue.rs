@@ -13,7 +13,7 @@ use std::{
 use tokio::task::coop;
 
 /// A queue of at most `capacity` (at least one) waiting items.
-pub(crate) fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
+pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             waiting: VecDeque::new(),
@@ -31,18 +31,18 @@ pub(crate) fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
 }
 
 /// The writing end.
-pub(crate) struct Inlet<T> {
+pub struct Inlet<T> {
     shared: Arc<Shared<T>>,
 }
 
 /// The reading end; ends after what was waiting when the writers were done.
-pub(crate) struct Outlet<T> {
+pub struct Outlet<T> {
     shared: Arc<Shared<T>>,
 }
 
 /// What became of a pushed item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pushed {
+pub enum Pushed {
     /// It waits for the reader.
     Taken,
     /// It was dropped and counted.
@@ -65,7 +65,8 @@ struct State<T> {
 }
 
 impl<T> Inlet<T> {
-    pub(crate) fn push(&self, item: T) -> Pushed {
+    /// Adds an item, if there is room and someone to read it.
+    pub fn push(&self, item: T) -> Pushed {
         let mut state = self.shared.lock();
         if state.reader_gone || state.writers_done {
             return Pushed::Nobody;
@@ -85,7 +86,7 @@ impl<T> Inlet<T> {
     }
 
     /// No more items will come.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         let mut state = self.shared.lock();
         state.writers_done = true;
         let reader = state.reader.take();
@@ -98,7 +99,7 @@ impl<T> Inlet<T> {
 
 impl<T> Outlet<T> {
     /// Counts the items that didn't fit.
-    pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
+    pub fn dropped(&self) -> Arc<AtomicU64> {
         self.shared.dropped.clone()
     }
 }

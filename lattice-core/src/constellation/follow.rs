@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     bus::{Body as Carried, BusError, Message, Subscription},
+    entropy,
     lattice::Connection,
     replay::{BootGuard, Seen},
     wire::{Body as _, Frame, FrameWriter, Kind, Origin, Report, ReportWanted},
@@ -137,7 +138,7 @@ impl<'a> Listener<'a> {
     fn new(connection: &'a Connection) -> Self {
         Self {
             connection,
-            origin: Origin::new(crate::chance::host_id(), 1),
+            origin: Origin::new(entropy::host_id(), 1),
             reports: None,
             guard: BootGuard::default(),
             asked: 0,

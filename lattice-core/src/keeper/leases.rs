@@ -40,11 +40,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long a lease lasts that is not renewed.
-const TERM: Duration = Duration::from_secs(5);
+pub const TERM: Duration = Duration::from_secs(5);
 /// Between two renewals.
-const RENEW: Duration = Duration::from_millis(1_500);
+pub const RENEW: Duration = Duration::from_millis(1_500);
 /// A holder stops this long before its term ends: clocks run at slightly different speeds.
-const MARGIN: Duration = Duration::from_secs(1);
+pub const MARGIN: Duration = Duration::from_secs(1);
 
 /// Who holds a lease, in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ struct Moment([u64; 2]);
 
 /// The leases that this host holds, or tries to get.
 #[derive(Debug)]
-pub(super) struct Leases {
+pub struct Leases {
     records: Records,
     origin: Origin,
     events: mpsc::Sender<Event>,
@@ -89,7 +89,8 @@ struct Lease {
 }
 
 impl Leases {
-    pub(super) fn new(records: Records, origin: Origin, events: mpsc::Sender<Event>) -> Self {
+    /// No lease yet. What becomes of them is sent to `events`.
+    pub fn new(records: Records, origin: Origin, events: mpsc::Sender<Event>) -> Self {
         Self {
             records,
             origin,
@@ -100,7 +101,7 @@ impl Leases {
     }
 
     /// Tries to take a lease, and keeps it.
-    pub(super) fn acquire(&mut self, component: &ComponentId) {
+    pub fn acquire(&mut self, component: &ComponentId) {
         let (until, release) = (Until::never(), CancellationToken::new());
         let holding = Holding {
             records: self.records.clone(),
@@ -139,7 +140,7 @@ impl Leases {
     }
 
     /// What goes around a service that runs under a lease of this fence; nothing when the lease is not held any more.
-    pub(super) fn guard(&self, component: &ComponentId, fence: u64) -> Option<Guard> {
+    pub fn guard(&self, component: &ComponentId, fence: u64) -> Option<Guard> {
         let lease = self.held.get(component)?;
         Some(Guard {
             component: component.clone(),
@@ -151,7 +152,7 @@ impl Leases {
 
 /// Has a service answer only while a lease is held.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub struct Guard {
     component: ComponentId,
     until: Until,
     fence: u64,
@@ -162,7 +163,8 @@ impl Guard {
         self.fence
     }
 
-    pub(super) fn around(self, service: Arc<dyn Service>) -> Arc<dyn Service> {
+    /// Wraps a service so that it serves only while the lease is held.
+    pub fn around(self, service: Arc<dyn Service>) -> Arc<dyn Service> {
         Arc::new(Leased {
             component: self.component,
             service,

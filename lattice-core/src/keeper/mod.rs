@@ -11,7 +11,7 @@
 
 mod job;
 mod known;
-mod leases;
+pub(crate) mod leases;
 mod runtime;
 mod stage;
 mod task;

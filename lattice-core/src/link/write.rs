@@ -257,7 +257,7 @@ impl Attempts {
             .saturating_mul(1 << self.made.min(10))
             .min(MAX_PAUSE);
         // Without randomness every writer waits the same time, which is slower, not wrong.
-        let share = crate::chance::number().map_or(1.0, |number| number as f64 / u64::MAX as f64);
+        let share = crate::entropy::number().map_or(1.0, |number| number as f64 / u64::MAX as f64);
         sleep(longest.mul_f64(share)).await;
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! store and takes a higher one; the others would take it for a recording of its past. An id made at random has no past.
 
 use crate::{
-    chance,
+    entropy,
     name::HostId,
     store::{
         CommitError, Expect, Op, StoreError, StoreKey,
@@ -35,7 +35,7 @@ enum Unknown {
 }
 
 /// The epoch of a node that starts now.
-pub(super) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
+pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
     let mut epoch = by_the_clock();
     let Some(host) = chosen else {
         return epoch;
@@ -80,10 +80,9 @@ async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Re
 /// Another one for each boot in this process.
 fn by_the_clock() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = (chance::since_1970().as_millis() as u64).max(1);
-    #[cfg(feature = "test-util")]
-    if chance::simulated::is_on() {
-        // What other simulations in this process do is nothing to this one.
+    let now = (entropy::since_1970().as_millis() as u64).max(1);
+    if entropy::is_simulated() {
+        // Other simulations in this process must not change what happens in this one.
         return now;
     }
     LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
@@ -95,15 +94,8 @@ fn by_the_clock() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        auth::Auth,
-        store::{
-            MemoryStore,
-            fault::{FaultStore, StoreFaults},
-        },
-    };
+    use crate::{auth::Auth, store::MemoryStore};
     use std::sync::Arc;
-    use tokio::time::Instant;
 
     fn host() -> HostId {
         HostId::new("edge").expect("a host")
@@ -145,29 +137,6 @@ mod tests {
         let incarnation = records.store().incarnation().await.expect("there");
         let record: Record<()> = records.decode(incarnation, &entry).expect("a record");
         assert!(record.generation > first);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_away_or_hangs_does_not_keep_a_host_from_starting() {
-        let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
-        let records = Records::new(Arc::new(store.clone()), Auth::trusting());
-        store.partition();
-        assert!(epoch(&records, Some(&host())).await > 0);
-        store.heal();
-        store.set(StoreFaults::none().delaying(1.0, Duration::from_hours(1)));
-        let asked = Instant::now();
-        assert!(epoch(&records, Some(&host())).await > 0);
-        assert!(asked.elapsed() <= PATIENCE, "{:?}", asked.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_read_counts_also_when_nothing_can_be_written() {
-        let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
-        let records = Records::new(Arc::new(store.clone()), Auth::trusting());
-        let ahead = by_the_clock() + 3_600_000;
-        at(&records, ahead).await;
-        store.set(StoreFaults::none().losing_answers(1.0));
-        assert!(epoch(&records, Some(&host())).await > ahead);
     }
 
     #[tokio::test]

@@ -265,7 +265,7 @@ impl Watch {
         self.unanswered += 1;
         self.probed = Some(now);
         // Without randomness a refused probe just proves nothing.
-        self.nonce = crate::chance::number();
+        self.nonce = crate::entropy::number();
         Step::Probe(self.nonce.unwrap_or_default())
     }
 }

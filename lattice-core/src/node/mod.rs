@@ -5,7 +5,7 @@
 //! [`leave`](Node::leave) vanishes without a word, as after a power cut.
 
 mod beside;
-mod boot;
+pub(crate) mod boot;
 mod bulk;
 mod callee;
 mod caller;
@@ -42,7 +42,7 @@ pub(crate) use served::Served;
 use crate::{
     bus::BusError,
     call::{CallError, Part, Ran},
-    chance::{self, HashState},
+    entropy::{self, HashState},
     lattice::Connection,
     name::{ComponentId, HostId},
     replay::ReplayGuard,
@@ -178,7 +178,7 @@ impl Node {
         beside: &Beside,
     ) -> Result<Self, BusError> {
         let epoch = boot::epoch(&connection.records, options.host.as_ref()).await;
-        let origin = Origin::new(options.host.unwrap_or_else(chance::host_id), epoch);
+        let origin = Origin::new(options.host.unwrap_or_else(entropy::host_id), epoch);
         let subjects = &connection.subjects;
         let inbox = connection
             .bus

@@ -83,7 +83,7 @@ static OUTBOXES: AtomicU64 = AtomicU64::new(0);
 /// Where an outbox starts to count: above every earlier one, and at a place that nobody on the bus can guess.
 fn first_number() -> u64 {
     let outbox = OUTBOXES.fetch_add(1, Ordering::Relaxed) + 1;
-    let secret = crate::chance::number().map_or(outbox as u32, |number| number as u32) >> 2;
+    let secret = crate::entropy::number().map_or(outbox as u32, |number| number as u32) >> 2;
     outbox << 32 | u64::from(secret)
 }
 

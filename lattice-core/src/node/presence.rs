@@ -5,7 +5,7 @@
 //! said goodbye, and any epoch older than one already seen, is a ghost and is ignored.
 
 use crate::{
-    chance::HashState,
+    entropy::HashState,
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Duty, Origin, Versions},

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     bus::{Body as Carried, BusState, Message, Subscription},
     call::{CallError, Ran},
-    chance,
+    entropy,
     subject::parse_reply,
     wire::{
         Beat, Body as _, Discovered, Duty, EnvelopeError, Goodbye, Kind, Origin, Probe, ProbeAck,
@@ -206,7 +206,7 @@ impl Inner {
         let table = self.connection.replica.links();
         let tallies = self.tallies.load();
         let beat = Beat {
-            sent_ms: chance::since_1970().as_millis() as u64,
+            sent_ms: entropy::since_1970().as_millis() as u64,
             components: self
                 .served
                 .load()

@@ -49,7 +49,8 @@ pub enum InvalidCommit {
     },
 }
 
-pub(crate) fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
+/// Checks the bounds of a commit.
+pub fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
     if ops.is_empty() {
         return Err(InvalidCommit::Empty);
     }
@@ -71,8 +72,8 @@ pub(crate) fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
 
 const LONGEST_LEASE: Duration = Duration::from_hours(365 * 24);
 
-/// The term in seconds.
-pub(crate) fn check_ttl(ttl: Duration) -> Result<u64, InvalidCommit> {
+/// Checks the term of a lease, and returns it in seconds.
+pub fn check_ttl(ttl: Duration) -> Result<u64, InvalidCommit> {
     if ttl.as_secs() == 0 || ttl.subsec_nanos() != 0 || ttl > LONGEST_LEASE {
         return Err(InvalidCommit::LeaseTtl { ttl });
     }

@@ -25,15 +25,11 @@
 //! | [`MemoryStore`] | in this process | the embedded lattice, tests |
 //! | `disk::DiskStore` | in a file of this process | the embedded lattice that outlives its process |
 //! | `nats::NatsStore` | in a `JetStream` bucket | everything with more than one process |
-//! | `fault::FaultStore` | in the store that it wraps | tests of what must survive an outage |
+//! | `lattice_sim::fault::FaultStore` | in the store that it wraps | tests of what must survive an outage |
 
 pub(crate) mod check;
-#[cfg(feature = "test-util")]
-pub mod conformance;
 #[cfg(feature = "disk")]
 pub mod disk;
-#[cfg(feature = "test-util")]
-pub mod fault;
 mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lattice_core::store::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch,
-    fault::FaultStore,
 };
+use lattice_sim::fault::FaultStore;
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,

@@ -3,15 +3,15 @@
 use crate::*;
 use lattice_core::{
     app::{Thing, Warning},
+    entropy,
     link::Misfit,
-    name::HostId,
     node::{Node, NodeOptions},
     types::{ComponentTypes, InterfaceTypes},
 };
 use std::{collections::BTreeMap, time::Duration};
 
 async fn host(lattice: &Lattice, label: &str, value: &str) -> Node {
-    let host = HostId::from_number(7);
+    let host = entropy::host_id();
     let options = NodeOptions::default().host(host).label(label, value);
     lattice.node(options).await.expect("it joins")
 }

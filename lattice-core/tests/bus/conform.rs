@@ -5,27 +5,32 @@ use futures_util::future::BoxFuture;
 use lattice_core::{
     bus::{
         Bus,
-        conformance::{Plug, Rig, conformance},
-        fault::FaultBus,
         memory::{MemoryBus, MemoryNetwork},
         nats::NatsBus,
     },
     nats::{NatsConnection, NatsOptions},
 };
+use lattice_sim::{
+    conformance::{
+        self,
+        bus::{LinkControl, TestBus},
+    },
+    fault::FaultBus,
+};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-struct MemoryPlug(MemoryBus, MemoryBus);
+struct MemoryControl(MemoryBus, MemoryBus);
 
-impl Plug for MemoryPlug {
-    fn pull(&self) -> BoxFuture<'_, ()> {
+impl LinkControl for MemoryControl {
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.0.disconnect();
             self.1.disconnect();
         })
     }
 
-    fn push(&self) -> BoxFuture<'_, ()> {
+    fn reconnect(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.0.reconnect();
             self.1.reconnect();
@@ -37,17 +42,17 @@ impl Plug for MemoryPlug {
     }
 }
 
-struct NatsPlug {
+struct NatsControl {
     server: Arc<Mutex<NatsServer>>,
     one: NatsConnection,
 }
 
-impl Plug for NatsPlug {
-    fn pull(&self) -> BoxFuture<'_, ()> {
+impl LinkControl for NatsControl {
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { self.server.lock().await.kill() })
     }
 
-    fn push(&self) -> BoxFuture<'_, ()> {
+    fn reconnect(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { self.server.lock().await.restart().await })
     }
 
@@ -56,42 +61,42 @@ impl Plug for NatsPlug {
     }
 }
 
-fn memory(wrap: impl Fn(MemoryBus) -> Arc<dyn Bus>) -> Rig {
+fn memory(wrap: impl Fn(MemoryBus) -> Arc<dyn Bus>) -> TestBus {
     let network = MemoryNetwork::new();
     let (one, two) = (network.connect(), network.connect());
-    Rig {
+    TestBus {
         one: wrap(one.clone()),
         two: wrap(two.clone()),
-        plug: Box::new(MemoryPlug(one, two)),
+        control: Box::new(MemoryControl(one, two)),
     }
 }
 
 #[tokio::test]
 async fn the_memory_bus_keeps_the_contract() {
-    conformance(async || memory(|bus| Arc::new(bus))).await;
+    conformance::bus::run(async || memory(|bus| Arc::new(bus))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_bus_keeps_the_contract_on_two_threads() {
-    conformance(async || memory(|bus| Arc::new(bus))).await;
+    conformance::bus::run(async || memory(|bus| Arc::new(bus))).await;
 }
 
 #[tokio::test]
 async fn a_fault_bus_without_faults_keeps_the_contract() {
-    conformance(async || memory(|bus| Arc::new(FaultBus::new(Arc::new(bus), 1)))).await;
+    conformance::bus::run(async || memory(|bus| Arc::new(FaultBus::new(Arc::new(bus), 1)))).await;
 }
 
 async fn over_nats(wrap: impl Fn(NatsBus) -> Arc<dyn Bus>) {
     let server = NatsConfig::default().jetstream().start().await;
     let url = server.url();
     let server = Arc::new(Mutex::new(server));
-    conformance(async || {
+    conformance::bus::run(async || {
         let connect = || async { NatsOptions::new(&url).connect().await.expect("connects") };
         let (one, two) = (connect().await, connect().await);
-        Rig {
+        TestBus {
             one: wrap(one.bus()),
             two: wrap(two.bus()),
-            plug: Box::new(NatsPlug {
+            control: Box::new(NatsControl {
                 server: server.clone(),
                 one,
             }),

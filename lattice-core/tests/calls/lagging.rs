@@ -7,8 +7,9 @@ use lattice_core::{
     call::{CallError, Context, Ran},
     node::Caller,
     replica::{MAX_WAIT, MAX_WAITERS},
-    store::{MemoryStore, fault::FaultStore},
+    store::MemoryStore,
 };
+use lattice_sim::fault::FaultStore;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,

@@ -1,6 +1,7 @@
 //! Calls between native components: on one node, between nodes over the bus, and every way they can fail.
 
 mod answers;
+mod boot;
 mod bounds;
 mod chains;
 mod deadlines;

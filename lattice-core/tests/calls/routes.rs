@@ -4,12 +4,13 @@ use crate::*;
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
-    bus::{Bus, fault::FaultBus, memory::MemoryBus, memory::MemoryNetwork},
+    bus::{Bus, memory::MemoryBus, memory::MemoryNetwork},
     call::{CallError, Context},
     link::Locality,
     store::MemoryStore,
     subject::Subjects,
 };
+use lattice_sim::fault::FaultBus;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,

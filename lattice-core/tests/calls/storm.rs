@@ -4,10 +4,7 @@
 use crate::*;
 use lattice_core::{
     Lattice,
-    bus::{
-        fault::{FaultBus, Faults},
-        memory::{MemoryBus, MemoryNetwork},
-    },
+    bus::memory::{MemoryBus, MemoryNetwork},
     call::{CallError, Context, FunctionRef, Ran},
     node::{Caller, Node, Serving},
     serve::{Answer, Request, Service},
@@ -15,6 +12,7 @@ use lattice_core::{
     types::ComponentTypes,
     value::{from_bytes, to_bytes},
 };
+use lattice_sim::fault::{FaultBus, Faults};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},

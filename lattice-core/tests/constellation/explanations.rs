@@ -6,8 +6,9 @@ use lattice_core::{
     link::{Link, LinkKey, Locality},
     name::{AppName, HostId},
     node::{Node, NodeOptions},
-    store::{Expect, MemoryStore, Op, Store, StoreKey, fault::FaultStore},
+    store::{Expect, MemoryStore, Op, Store, StoreKey},
 };
+use lattice_sim::fault::FaultStore;
 use std::{sync::Arc, time::Duration};
 
 fn greeter(more: &str) -> String {

@@ -2,10 +2,10 @@
 
 use crate::*;
 use lattice_core::{
-    bus::fault::FaultBus,
     call::Context,
     wire::{Beat, Body as _},
 };
+use lattice_sim::fault::FaultBus;
 use tokio::time::sleep;
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use crate::*;
 use lattice_core::{
-    bus::{fault::FaultBus, memory::MemoryNetwork},
+    bus::memory::MemoryNetwork,
     call::{CallError, Ran},
-    store::{MemoryStore, fault::FaultStore},
+    store::MemoryStore,
 };
+use lattice_sim::fault::{FaultBus, FaultStore};
 use std::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;

@@ -3,6 +3,7 @@
 mod apps;
 mod cut;
 mod hosts;
+mod leases;
 #[path = "../support/nats.rs"]
 mod nats;
 mod once;

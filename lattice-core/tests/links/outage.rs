@@ -5,12 +5,10 @@ use futures_util::future::join;
 use lattice_core::{
     link::{DeleteError, ReportError, WriteError},
     replica::ReplicaState,
-    store::{
-        StoreError,
-        fault::{FaultStore, StoreFaults},
-    },
+    store::StoreError,
     types::{PublishError, TypesError},
 };
+use lattice_sim::fault::{FaultStore, StoreFaults};
 use tokio::time::{sleep, timeout};
 
 /// Longer than any operation may take: five seconds of attempts, one to see what was written, and a call to the store.

@@ -10,10 +10,11 @@ use crate::{
 use lattice_core::{
     nats::NatsOptions,
     store::{
-        CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent, conformance,
+        CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent,
         nats::{NatsStore, NatsStoreOptions, OpenError},
     },
 };
+use lattice_sim::conformance;
 use std::{
     net::TcpListener,
     num::NonZeroUsize,
@@ -88,7 +89,7 @@ async fn commit_until_done(store: &NatsStore, ops: Vec<Op>) -> Revision {
 async fn keeps_the_contract() {
     let servers = cluster().await;
     let names = AtomicU64::new(0);
-    conformance::run(async || {
+    conformance::store::run(async || {
         let name = format!("l{}", names.fetch_add(1, Ordering::Relaxed));
         let one = open(&servers, 0, &name).await;
         let two = open(&servers, 1, &name).await;

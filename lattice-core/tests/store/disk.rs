@@ -4,10 +4,11 @@ use crate::{key, next, put, snapshot, soon, value};
 use lattice_core::{
     name::LatticeName,
     store::{
-        Expect, MAX_OPS, Op, Store, WatchEvent, conformance,
+        Expect, MAX_OPS, Op, Store, WatchEvent,
         disk::{DiskStore, OpenError},
     },
 };
+use lattice_sim::conformance;
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
@@ -50,7 +51,7 @@ pub(crate) fn file() -> Option<std::path::PathBuf> {
 async fn keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a folder");
     let count = std::cell::Cell::new(0);
-    conformance::run(async || {
+    conformance::store::run(async || {
         count.set(count.get() + 1);
         let store = open(&folder.path().join(count.get().to_string())).await;
         (Arc::new(store.clone()) as _, Arc::new(store) as _)

@@ -1,8 +1,9 @@
 //! The store that misbehaves: what it says it does, and only that.
 
 use crate::{key, next, put, snapshot, value};
-use lattice_core::store::{
-    CommitError, Expect, MemoryStore, Store, StoreError, WatchEvent, conformance,
+use lattice_core::store::{CommitError, Expect, MemoryStore, Store, StoreError, WatchEvent};
+use lattice_sim::{
+    conformance,
     fault::{FaultStore, StoreFaultCounts, StoreFaults},
 };
 use std::{sync::Arc, time::Duration};
@@ -16,7 +17,7 @@ fn pair(seed: u64) -> (MemoryStore, FaultStore) {
 
 #[tokio::test(start_paused = true)]
 async fn keeps_the_contract_without_faults() {
-    conformance::run(async || {
+    conformance::store::run(async || {
         let (memory, fault) = pair(1);
         (Arc::new(fault) as _, Arc::new(memory) as _)
     })
@@ -25,7 +26,7 @@ async fn keeps_the_contract_without_faults() {
 
 #[tokio::test(start_paused = true)]
 async fn keeps_the_contract_when_it_is_only_slow() {
-    conformance::run(async || {
+    conformance::store::run(async || {
         let (_, fault) = pair(2);
         fault.set(StoreFaults::none().delaying(0.5, Duration::from_millis(200)));
         (Arc::new(fault.clone()) as _, Arc::new(fault) as _)

@@ -2,14 +2,13 @@
 
 use crate::{key, next, put, snapshot, value};
 use futures_util::StreamExt;
-use lattice_core::store::{
-    Expect, MemoryStore, Revision, Store, StoreError, WatchEvent, conformance,
-};
+use lattice_core::store::{Expect, MemoryStore, Revision, Store, StoreError, WatchEvent};
+use lattice_sim::conformance;
 use std::{sync::Arc, time::Duration};
 
 #[tokio::test(start_paused = true)]
 async fn keeps_the_contract() {
-    conformance::run(async || {
+    conformance::store::run(async || {
         let store = MemoryStore::new();
         (Arc::new(store.clone()) as _, Arc::new(store) as _)
     })

@@ -7,11 +7,11 @@ use lattice_core::{
     name::LatticeName,
     nats::{NatsConnection, NatsOptions},
     store::{
-        Expect, MAX_VALUE, Op, Store, StoreKey, WatchEvent, conformance,
-        fault::FaultStore,
+        Expect, MAX_VALUE, Op, Store, StoreKey, WatchEvent,
         nats::{NatsStore, NatsStoreOptions},
     },
 };
+use lattice_sim::{conformance, fault::FaultStore};
 use std::{
     sync::{
         Arc,
@@ -47,7 +47,7 @@ pub(crate) async fn stranger(url: &str) -> (async_nats::Client, jetstream::Conte
 async fn keeps_the_contract() {
     let server = NatsConfig::default().jetstream().start().await;
     let names = AtomicU64::new(0);
-    conformance::run(async || {
+    conformance::store::run(async || {
         let name = format!("l{}", names.fetch_add(1, Ordering::Relaxed));
         let one = open(&server.url(), &name).await;
         let two = open(&server.url(), &name).await;
@@ -60,7 +60,7 @@ async fn keeps_the_contract() {
 async fn a_fault_store_without_faults_keeps_it_too() {
     let server = NatsConfig::default().jetstream().start().await;
     let names = AtomicU64::new(0);
-    conformance::run(async || {
+    conformance::store::run(async || {
         let name = format!("l{}", names.fetch_add(1, Ordering::Relaxed));
         let one = open(&server.url(), &name).await;
         let two = FaultStore::new(Arc::new(open(&server.url(), &name).await), 1);
@@ -74,7 +74,7 @@ async fn keeps_the_contract_in_a_domain() {
     let domain = "jetstream { store_dir: \"$DIR/js\", domain: hub }";
     let server = NatsConfig::default().text(domain).start().await;
     let names = AtomicU64::new(0);
-    conformance::run(async || {
+    conformance::store::run(async || {
         let name = format!("l{}", names.fetch_add(1, Ordering::Relaxed));
         let open = async || {
             let options = NatsOptions::new(server.url()).jetstream_domain("hub");

@@ -22,7 +22,8 @@ const LOG_CHANGES: usize = 1_500;
 /// Bytes of values that the log keeps alive at most, however many changes that is.
 const LOG_BYTES: usize = 16 * 1024 * 1024;
 
-pub(crate) struct State {
+/// Every entry, and the changes that led to it.
+pub struct State {
     incarnation: Incarnation,
     revision: Revision,
     slots: BTreeMap<StoreKey, Slot>,
@@ -45,14 +46,21 @@ pub(super) struct Slot {
 
 /// How far one watch has read.
 #[derive(Default)]
-pub(crate) struct Cursor {
+pub struct Cursor {
     /// The epoch whose snapshot it has got, if it has one, and the last revision that it knows.
     position: Option<(u64, Revision)>,
     told_lost: bool,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl State {
-    pub(crate) fn new() -> Self {
+    /// An empty store.
+    pub fn new() -> Self {
         Self {
             incarnation: born_after(Incarnation::default()),
             revision: Revision::default(),
@@ -65,7 +73,8 @@ impl State {
         }
     }
 
-    pub(crate) fn incarnation(&self) -> Incarnation {
+    /// Which life of the store this is.
+    pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
@@ -91,11 +100,13 @@ impl State {
         };
     }
 
-    pub(crate) fn read(&self, key: &StoreKey) -> Option<Entry> {
+    /// The entry at a key.
+    pub fn read(&self, key: &StoreKey) -> Option<Entry> {
         entry(key, self.slots.get(key)?)
     }
 
-    pub(crate) fn commit(
+    /// Applies all operations, or none when a key is not as expected.
+    pub fn commit(
         &mut self,
         ops: Vec<Op>,
         ttl: Option<Duration>,
@@ -133,8 +144,8 @@ impl State {
         }
     }
 
-    /// Ends every lease whose time has come, and forgets old markers; answers the keys of both.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<StoreKey> {
+    /// Ends every lease whose time has come, and forgets old markers; returns the keys of both.
+    pub fn expire(&mut self, now: Instant) -> Vec<StoreKey> {
         let mut aged = Vec::new();
         while self.next_expiry().is_some_and(|at| at <= now) {
             let Some((at, key)) = self.expiries.pop_first() else {
@@ -154,7 +165,7 @@ impl State {
     }
 
     /// What the watch at `cursor` has to hear next; `None` when it knows everything.
-    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<WatchEvent> {
+    pub fn next(&self, cursor: &mut Cursor) -> Option<WatchEvent> {
         if self.out_of_reach {
             cursor.position = None;
             let told = std::mem::replace(&mut cursor.told_lost, true);
@@ -252,7 +263,7 @@ fn size(change: &WatchEvent) -> usize {
 
 /// The time in nanoseconds since 1970, or a little more where the clock did not move since `before`.
 fn born_after(before: Incarnation) -> Incarnation {
-    let now = crate::chance::since_1970().as_nanos() as u64;
+    let now = crate::entropy::since_1970().as_nanos() as u64;
     Incarnation(now.max(before.0 + 1))
 }
 

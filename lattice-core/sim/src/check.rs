@@ -1,0 +1,161 @@
+//! The invariants, and the checks of them.
+
+use super::{
+    record::{CallRecord, Run, Via},
+    store::Boot,
+    world::TICK,
+};
+use lattice_core::call::Ran;
+use std::{fmt, time::Duration};
+
+/// How long after its deadline a call may end.
+const LATE: Duration = Duration::from_millis(50);
+/// How long after the deletion of a link a host that has seen it may still run calls: those in
+/// progress.
+const OUTLIVES: Duration = Duration::from_secs(4);
+
+/// An invariant that a simulation checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Invariant {
+    /// A call ends at most 50 ms after its deadline, by the clock of its host, with a value or an
+    /// error.
+    EndsInTime,
+    /// A call whose error says that it did not run did not run, and one that returned a value ran.
+    SaysWhetherItRan,
+    /// A call that isn't idempotent runs at most once.
+    RunsOnce,
+    /// Nothing runs without a grant.
+    Granted,
+    /// A component that runs once runs on one host at a time, the holder of its lease. No answer
+    /// comes from a former holder.
+    OneHolder,
+    /// Desired state that was written stays until it is changed.
+    KeepsDesired,
+    /// Some time after the last trouble every replica runs exactly once, all hosts agree on where,
+    /// and all calls succeed.
+    Settles,
+    /// When no calls are made any more, nothing is in flight.
+    EndsIdle,
+}
+
+/// A violated invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// The invariant.
+    pub invariant: Invariant,
+    /// The simulated time.
+    pub at: Duration,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            invariant,
+            at,
+            what,
+        } = self;
+        write!(f, "{invariant:?} at {:.3} s: {what}", at.as_secs_f64())
+    }
+}
+
+/// Checks a call that has run once more.
+pub(super) fn ran(call: &CallRecord) -> Option<(Invariant, String)> {
+    if call.runs.len() > 1 && !call.repeatable {
+        let runs = describe(&call.runs);
+        return Some((
+            Invariant::RunsOnce,
+            format!("{call} is not idempotent and ran on {runs}"),
+        ));
+    }
+    told_truth(call)
+}
+
+/// Checks a call that has ended.
+pub(super) fn ended(call: &CallRecord, stopped: Option<Duration>) -> Option<(Invariant, String)> {
+    let ended = call.ended.as_ref()?;
+    let late = ended.took.saturating_sub(call.timeout);
+    // A host that was paused ends late calls when it continues.
+    let excused = stopped.is_some_and(|at| at >= call.begun && ended.at <= at + LATE + TICK * 2);
+    if late > LATE && !excused {
+        return Some((
+            Invariant::EndsInTime,
+            format!("{call} ended {late:?} after its deadline"),
+        ));
+    }
+    if ended.outcome.is_ok()
+        && let Some(run) = call.runs.iter().find(|run| run.is_stale)
+    {
+        return Some((
+            Invariant::OneHolder,
+            format!("{call} was answered by {run}, after another one had taken over"),
+        ));
+    }
+    told_truth(call)
+}
+
+/// Checks a call that has not ended, of a host that runs.
+pub(super) fn open(
+    call: &CallRecord,
+    now: Duration,
+    stopped: Option<Duration>,
+) -> Option<(Invariant, String)> {
+    let by = (call.begun + call.timeout).max(stopped.unwrap_or_default()) + LATE + TICK * 2;
+    (now > by).then(|| {
+        let late = now.saturating_sub(call.begun + call.timeout);
+        (
+            Invariant::EndsInTime,
+            format!("{call} has not ended {late:?} after its deadline"),
+        )
+    })
+}
+
+/// Returns why a call through `via` must not run, if so: the link was deleted at `revoked`, and the
+/// host has seen it since `hears`.
+pub(super) fn granted(
+    via: &Via,
+    revoked: Option<Duration>,
+    hears: Option<Duration>,
+    now: Duration,
+) -> Option<String> {
+    match via {
+        Via::Operator | Via::Link(_) => None,
+        Via::Guest => {
+            let (revoked, hears) = (revoked?, hears?);
+            let since = revoked.max(hears);
+            (now > since + OUTLIVES).then(|| format!("the link was taken away at {revoked:?}"))
+        }
+        Via::Stranger => Some("there never was such a link".to_owned()),
+    }
+}
+
+/// Returns why a component that runs once must not run, if its host doesn't hold the lease.
+pub(super) fn holds(run: &Run, holder: Option<Boot>) -> Option<String> {
+    (holder != Some(run.boot)).then(|| match holder {
+        Some(Boot { host, number }) => {
+            format!("{run} ran it, and boot {number} of {host} had the lease")
+        }
+        None => format!("{run} ran it, and nobody had the lease"),
+    })
+}
+
+fn told_truth(call: &CallRecord) -> Option<(Invariant, String)> {
+    let ended = call.ended.as_ref()?;
+    let wrong = match &ended.outcome {
+        Ok(answer) if *answer != call.id => format!("was answered {answer}"),
+        Ok(_) if call.runs.is_empty() => "was answered, and ran nowhere".to_owned(),
+        Err((Ran::No, error)) if !call.runs.is_empty() => {
+            format!("ran on {}, and ended with: {error}", describe(&call.runs))
+        }
+        _ => return None,
+    };
+    Some((Invariant::SaysWhetherItRan, format!("{call} {wrong}")))
+}
+
+fn describe(runs: &[Run]) -> String {
+    let runs: Vec<String> = runs.iter().map(Run::to_string).collect();
+    runs.join(" and ")
+}

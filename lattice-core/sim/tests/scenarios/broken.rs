@@ -1,0 +1,106 @@
+//! Each invariant is violated by an injected bug, and its checker finds it.
+
+use lattice_sim::{Event, HostIndex, InjectedBug, Invariant, Scenario, Schedule, Trouble};
+use std::time::Duration;
+
+fn seen(bug: InjectedBug, schedule: &Schedule) -> Invariant {
+    let scenario = Scenario::new(3).trouble(Duration::from_secs(12));
+    if let Err(violation) = scenario.replay(1, schedule) {
+        panic!("without the bug nothing is wrong: {violation}");
+    }
+    match scenario.inject(bug).replay(1, schedule) {
+        Ok(summary) => panic!("{bug:?} was not noticed: {summary}"),
+        Err(violation) => violation.invariant,
+    }
+}
+
+fn peace() -> Schedule {
+    Schedule::default()
+}
+
+/// Each host in turn is cut off from the rest, so that others take over.
+fn partitions() -> Schedule {
+    let cut = |host: usize| Event {
+        at: Duration::from_secs(host as u64 * 4),
+        lasts: Duration::from_secs(4),
+        what: Trouble::Partition(vec![HostIndex(host)]),
+    };
+    Schedule((0..3).map(cut).collect())
+}
+
+#[test]
+fn a_call_that_ends_late() {
+    assert_eq!(
+        seen(InjectedBug::SlowClock, &partitions()),
+        Invariant::EndsInTime
+    );
+}
+
+#[test]
+fn a_call_that_ran_though_it_is_said_not_to() {
+    assert_eq!(
+        seen(InjectedBug::DeniesThatItRan, &peace()),
+        Invariant::SaysWhetherItRan
+    );
+}
+
+#[test]
+fn a_call_that_runs_twice() {
+    assert_eq!(seen(InjectedBug::RunsTwice, &peace()), Invariant::RunsOnce);
+}
+
+#[test]
+fn a_call_that_nobody_has_granted() {
+    assert_eq!(
+        seen(InjectedBug::LinksStrangers, &peace()),
+        Invariant::Granted
+    );
+}
+
+#[test]
+fn a_lease_with_two_holders() {
+    assert_eq!(
+        seen(InjectedBug::GrantsAllLeases, &partitions()),
+        Invariant::OneHolder
+    );
+}
+
+#[test]
+fn desired_state_that_is_lost() {
+    assert_eq!(
+        seen(InjectedBug::LosesRecords, &peace()),
+        Invariant::KeepsDesired
+    );
+}
+
+#[test]
+fn a_lattice_that_does_not_come_right() {
+    assert_eq!(
+        seen(InjectedBug::NeverComesUp, &peace()),
+        Invariant::Settles
+    );
+}
+
+#[test]
+fn a_call_that_is_left_behind() {
+    assert_eq!(
+        seen(InjectedBug::NeverAnswers, &peace()),
+        Invariant::EndsIdle
+    );
+}
+
+/// The message of a failure is short, and enough to reproduce it.
+#[test]
+fn a_failure_says_its_seed_and_the_shortest_schedule() {
+    let scenario = Scenario::new(3)
+        .trouble(Duration::from_secs(8))
+        .inject(InjectedBug::RunsTwice);
+    let failure = scenario.run(3).expect_err("it is broken");
+    assert_eq!(failure.seed, 3);
+    assert_eq!(failure.schedule, Schedule::default(), "it takes no trouble");
+    let again = scenario.replay(failure.seed, &failure.schedule);
+    assert_eq!(again.expect_err("again"), failure.violation);
+    let text = failure.to_string();
+    assert!(text.contains("LATTICE_SIM_SEED=3"), "{text}");
+    assert!(text.contains("RunsOnce"), "{text}");
+}

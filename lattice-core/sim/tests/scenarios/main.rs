@@ -1,0 +1,6 @@
+//! The lattice in the simulator: many seeds with every invariant checked, and a test of each
+//! checker.
+
+mod broken;
+mod repeats;
+mod seeds;

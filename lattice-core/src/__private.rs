@@ -1,0 +1,73 @@
+//! What `lattice-sim` needs of the inside of this crate. Not part of the public API: anything here
+//! may change in any release.
+
+pub use crate::{
+    bus::queue::{Inlet, Outlet, queue},
+    entropy::{
+        random::Random,
+        simulated::{StandIn, on},
+    },
+    keeper::leases::{Guard, Leases, MARGIN, RENEW, TERM},
+    store::{
+        check::{check_ops, check_ttl},
+        state::{Cursor, State},
+    },
+};
+
+use crate::{
+    Lattice,
+    call::Context,
+    name::{ComponentId, HostId},
+    node::{Node, boot},
+    serve::Request,
+    store::record::Records,
+    wire::{FunctionKey, Source},
+};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+/// Returns the epoch of a host that starts now.
+pub async fn boot_epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
+    boot::epoch(records, chosen).await
+}
+
+/// Returns a call without arguments that an operator makes.
+pub fn operator_request(
+    component: ComponentId,
+    function: FunctionKey,
+    context: Context,
+) -> Request {
+    Request {
+        component,
+        function,
+        source: Source::Operator,
+        link: None,
+        args: Bytes::new(),
+        context,
+    }
+}
+
+/// Returns whether `node` answers `request` with a value, at once.
+pub fn answers_now(node: &Node, request: Request) -> bool {
+    let Some(served) = node.inner().served(&request.component) else {
+        return false;
+    };
+    let Ok(_place) = served.admit(&request.context) else {
+        return false;
+    };
+    let begun = served.begin(request, Instant::now());
+    matches!(served.finish(begun).now_or_never(), Some(Ok(_)))
+}
+
+/// Returns how many calls run in a component that `node` serves.
+pub fn running(node: &Node, component: &ComponentId) -> usize {
+    let served = node.inner().served(component);
+    served.map_or(0, |served| served.in_flight())
+}
+
+/// Returns how many calls of `lattice` itself wait for a reply from another host.
+pub fn waiting(lattice: &Lattice) -> usize {
+    let own = lattice.own_node().now_or_never();
+    own.and_then(Result::ok).map_or(0, Node::in_flight)
+}

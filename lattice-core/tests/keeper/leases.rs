@@ -1,0 +1,204 @@
+//! Leases over stores that are cut off, slow or unsure: two hosts never hold one at the same time.
+
+use bytes::Bytes;
+use lattice_core::{
+    __private::{Leases, MARGIN, RENEW, TERM, operator_request},
+    auth::Auth,
+    call::{CallError, Context, FunctionRef},
+    name::{ComponentId, FunctionName, HostId, InterfaceName},
+    place::plan::Event,
+    serve::{Answer, Request, Service},
+    store::{MemoryStore, record::Records},
+    types::ComponentTypes,
+    wire::Origin,
+};
+use lattice_sim::fault::{FaultStore, StoreFaults};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// A host that wants the lease, its way to the store, and what it has run under it.
+struct Contender {
+    leases: Leases,
+    events: mpsc::Receiver<Event>,
+    way: FaultStore,
+    services: Vec<Arc<dyn Service>>,
+    asks_at: Option<Instant>,
+}
+
+impl Contender {
+    fn new(store: &MemoryStore, name: &str, seed: u64) -> Self {
+        let way = FaultStore::new(Arc::new(store.clone()), seed);
+        let records = Records::new(Arc::new(way.clone()), Auth::trusting());
+        let origin = Origin::new(HostId::new(name).expect("a host"), 1);
+        let (sender, events) = mpsc::channel(8);
+        Self {
+            leases: Leases::new(records, origin, sender),
+            events,
+            way,
+            services: Vec::new(),
+            asks_at: Some(Instant::now()),
+        }
+    }
+
+    /// One that holds it.
+    async fn holder(store: &MemoryStore) -> Self {
+        let mut holder = Self::new(store, "holder", 1);
+        holder.leases.acquire(&once());
+        holder.held().await;
+        holder
+    }
+
+    async fn held(&mut self) {
+        let event = self.events.recv().await;
+        let Some(Event::LeaseHeld { fence, .. }) = event else {
+            panic!("{event:?}");
+        };
+        let guard = self.leases.guard(&once(), fence).expect("it is held");
+        self.services.push(guard.around(Arc::new(Ready)));
+    }
+
+    /// Asks for it whenever it has none, as a keeper does.
+    fn goes_on(&mut self) {
+        let now = Instant::now();
+        if self.asks_at.is_some_and(|at| at <= now) {
+            self.asks_at = None;
+            self.leases.acquire(&once());
+        }
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::LeaseHeld { fence, .. } => {
+                    let guard = self.leases.guard(&once(), fence).expect("it is held");
+                    self.services.push(guard.around(Arc::new(Ready)));
+                }
+                Event::LeaseLost(_) => self.asks_at = Some(now + Duration::from_millis(500)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// How many of its services answer, of those that it has long stopped too.
+    fn answering(&self) -> usize {
+        self.services
+            .iter()
+            .filter(|service| answers(service))
+            .count()
+    }
+}
+
+struct Ready;
+
+impl Service for Ready {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::default()
+    }
+    fn call(&self, _: Request) -> Answer {
+        Answer::Ready(Ok(Bytes::new()))
+    }
+}
+
+fn once() -> ComponentId {
+    ComponentId::new("once").expect("an id")
+}
+
+fn request() -> Request {
+    let interface = InterfaceName::new("test:once/api@0.1.0").expect("an interface");
+    let function = FunctionName::new("go").expect("a function");
+    let function = FunctionRef::new(interface, function, "func()").key();
+    operator_request(once(), function, Context::default())
+}
+
+fn answers(service: &Arc<dyn Service>) -> bool {
+    match service.call(request()) {
+        Answer::Ready(Ok(_)) => true,
+        Answer::Ready(Err(CallError::Stopping { component })) if component == once() => false,
+        Answer::Ready(Err(error)) => panic!("{error:?}"),
+        Answer::Later(_) => panic!("it answers at once"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_without_the_store_stops_a_second_before_its_last_renewal_could_end() {
+    let store = MemoryStore::new();
+    let begun = Instant::now();
+    let mut holder = Contender::holder(&store).await;
+    sleep_until(begun + RENEW + Duration::from_millis(1)).await;
+    holder.way.partition();
+    let end = begun + RENEW + TERM - MARGIN;
+    sleep_until(end - Duration::from_millis(1)).await;
+    assert_eq!(holder.answering(), 1);
+    sleep_until(end).await;
+    assert_eq!(holder.answering(), 0);
+    let lost = holder.events.recv().await;
+    assert!(matches!(lost, Some(Event::LeaseLost(_))), "{lost:?}");
+    assert_eq!(Instant::now(), end, "and says so then");
+    holder.way.heal();
+    sleep(TERM).await;
+    assert_eq!(holder.answering(), 0, "it never answers again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer() {
+    let store = MemoryStore::new();
+    let mut holder = Contender::new(&store, "holder", 3);
+    let slow = StoreFaults::none().delaying(1.0, Duration::from_millis(1_800));
+    holder.way.set(slow);
+    let asked = Instant::now();
+    holder.leases.acquire(&once());
+    holder.held().await;
+    holder.way.partition();
+    assert!(asked.elapsed() > Duration::from_millis(500), "slow enough");
+    sleep_until(asked + TERM - MARGIN - Duration::from_millis(1)).await;
+    assert_eq!(holder.answering(), 1);
+    sleep_until(asked + TERM - MARGIN).await;
+    assert_eq!(holder.answering(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_of_the_store_two_never_answer() {
+    // In steps of 10 ms: longer than a lease lasts.
+    const TURN: u64 = 700;
+    for seed in 0..30 {
+        let store = MemoryStore::new();
+        let mut contenders = [
+            Contender::new(&store, "one", seed),
+            Contender::new(&store, "two", seed + 1_000),
+        ];
+        let mut changes = 0;
+        let mut last = None;
+        for tick in 0..20 * TURN {
+            if tick % TURN == 0 {
+                let bad = StoreFaults::none()
+                    .failing(0.2)
+                    .losing_answers(0.3)
+                    .delaying(0.5, Duration::from_secs(2));
+                for (at, contender) in contenders.iter().enumerate() {
+                    // Another mix of whole, bad and cut at each turn.
+                    match (seed + tick / TURN * (at as u64 + 2)) % 4 {
+                        0 => contender.way.partition(),
+                        1 => contender.way.set(bad),
+                        _ => {
+                            contender.way.set(StoreFaults::none());
+                            contender.way.heal();
+                        }
+                    }
+                }
+            }
+            for contender in &mut contenders {
+                contender.goes_on();
+            }
+            let answering = [0, 1].map(|at: usize| contenders[at].answering());
+            assert!(
+                answering.iter().sum::<usize>() <= 1,
+                "seed {seed}, tick {tick}: {answering:?}"
+            );
+            let holder = answering.iter().position(|count| *count == 1);
+            changes += u32::from(holder.is_some() && holder != last);
+            last = holder.or(last);
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(changes > 1, "seed {seed}: it never moved");
+    }
+}
