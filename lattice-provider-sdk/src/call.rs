@@ -12,7 +12,7 @@ use lattice_core::{
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// One call, as the handler sees it: who calls over which link, by when, and the link's session.
+/// One call, as the handler sees it: who calls over which link, by when, and the link's binding.
 ///
 /// Pass `call` on as the context of calls made on behalf of this one: they inherit its deadline and trace, and count as one
 /// hop more.
@@ -22,12 +22,12 @@ pub struct Call<P: Provider> {
     source: Source,
     link: Option<Arc<Link>>,
     context: Context,
-    session: Arc<P::Session>,
+    binding: Arc<P::Binding>,
 }
 
 impl<P: Provider> Call<P> {
     /// The call and its arguments.
-    pub(crate) fn new(request: Request, session: Arc<P::Session>) -> (Self, Bytes) {
+    pub(crate) fn new(request: Request, binding: Arc<P::Binding>) -> (Self, Bytes) {
         let Request {
             component,
             function,
@@ -43,16 +43,16 @@ impl<P: Provider> Call<P> {
             source,
             link,
             context,
-            session,
+            binding,
         };
         (call, args)
     }
 
-    /// The session that [`Provider::link`] made for the link; for a call over no link, what [`Provider::operator`] made.
+    /// The binding that [`Provider::link`] made for the link; for a call over no link, what [`Provider::operator`] made.
     ///
-    /// This is where a link's config is found: keep of it in the session what the handlers need.
-    pub fn session(&self) -> &P::Session {
-        &self.session
+    /// This is where a link's config is found: keep of it in the binding what the handlers need.
+    pub fn binding(&self) -> &P::Binding {
+        &self.binding
     }
 
     /// Who calls.

@@ -3,7 +3,7 @@
 //! A *provider* is native code that serves WIT interfaces to the components of a lattice: a database, a queue, a device, or
 //! a service that exists already. [`provider!`] turns a WIT world into Rust: its types, a trait for each interface that it
 //! exports, a client for each one that it imports. Implement the traits, and say in [`Provider`] what becomes of a link:
-//! its config is checked when the link is made, and makes a *session* that every call over the link has at hand.
+//! its config is checked when the link is made, and makes a *binding* that every call over the link has at hand.
 //!
 //! ```
 //! use lattice_provider_sdk::{Call, Context, Lattice, Link, Provider, Refusal, provider, serve};
@@ -25,7 +25,7 @@
 //!     limit: u32,
 //! }
 //!
-//! struct Session {
+//! struct Binding {
 //!     limit: u32,
 //!     count: AtomicU32,
 //! }
@@ -33,19 +33,19 @@
 //! impl Provider for Counters {
 //!     type World = World;
 //!     type Config = Config;
-//!     type Session = Session;
+//!     type Binding = Binding;
 //!
-//!     async fn link(&self, _: &Link, config: Config) -> Result<Session, Refusal> {
+//!     async fn link(&self, _: &Link, config: Config) -> Result<Binding, Refusal> {
 //!         if config.limit == 0 {
 //!             return Err(Refusal::new("`limit` must be at least 1"));
 //!         }
-//!         Ok(Session { limit: config.limit, count: AtomicU32::new(0) })
+//!         Ok(Binding { limit: config.limit, count: AtomicU32::new(0) })
 //!     }
 //! }
 //!
 //! impl Counter for Counters {
 //!     async fn add(&self, call: &Call<Self>, by: u32) -> Result<u32, String> {
-//!         let Session { limit, count } = call.session();
+//!         let Binding { limit, count } = call.binding();
 //!         let added = |now: u32| now.checked_add(by).filter(|sum| sum <= limit);
 //!         let before = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
 //!         before.map(|before| before + by).map_err(|now| format!("{now} + {by} is over {limit}"))
@@ -107,7 +107,7 @@
 //!
 //! # What a handler gets
 //!
-//! A [`Call`]: who calls, over which link, by when, and the link's session. Handlers run many at once, each on its own
+//! A [`Call`]: who calls, over which link, by when, and the link's binding. Handlers run many at once, each on its own
 //! future, which is dropped when the caller's deadline passes. A panic in one ends that call only.
 //!
 //! For calls to other components a client takes the [`Call`] as its context: `greeter.greet(call, "Ada").await?` inherits
@@ -115,6 +115,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bindings;
 mod call;
 mod client;
 mod config;
@@ -122,7 +123,6 @@ mod dispatch;
 mod provider;
 mod serve;
 mod service;
-mod sessions;
 pub mod value;
 pub mod world;
 

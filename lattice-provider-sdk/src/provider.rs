@@ -5,20 +5,20 @@ use lattice_core::link::Link;
 use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future};
 
-/// A native provider: it serves the exported interfaces of its [`World`](Self::World), and keeps a session for each link
+/// A native provider: it serves the exported interfaces of its [`World`](Self::World), and keeps a binding for each link
 /// that leads to it.
 ///
 /// A link goes through three states here:
 ///
 /// ```text
-/// arrives, or changes ──► link(config) ──► session: reachable from every call over the link
-///                             │                   │ the link changes (after its new session is there) or goes
+/// arrives, or changes ──► link(config) ──► binding: reachable from every call over the link
+///                             │                   │ the link changes (after its new binding is there) or goes
 ///                             ▼                   ▼
-///                          Refusal             unlink(session); dropped when the last call over it has ended
+///                          Refusal             unlink(binding); dropped when the last call over it has ended
 /// ```
 /// A refusal is kept as the link's status, and calls over the link fail with it.
 ///
-/// A provider without config and sessions implements [`Stateless`] instead.
+/// A provider without config and bindings implements [`Stateless`] instead.
 pub trait Provider: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated. It asks for the trait of every interface that the WIT world exports.
     type World: Dispatch<Self>;
@@ -26,9 +26,9 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// read as `()`, as `None`, and as a struct whose fields all have a `#[serde(default)]`.
     type Config: DeserializeOwned + Send + 'static;
     /// What is kept for a link while it exists: a connection, a prefix, or the config itself.
-    type Session: Send + Sync + 'static;
+    type Binding: Send + Sync + 'static;
 
-    /// A link has come or changed: answers the session for calls over it. The host waits some seconds for it.
+    /// A link has come or changed: answers the binding for calls over it. The host waits some seconds for it.
     ///
     /// # Errors
     /// The reason why the link is refused. Anything that implements [`Error`] turns into one with `?`.
@@ -39,22 +39,22 @@ pub trait Provider: Sized + Send + Sync + 'static {
         &self,
         link: &Link,
         config: Self::Config,
-    ) -> impl Future<Output = Result<Self::Session, Refusal>> + Send;
+    ) -> impl Future<Output = Result<Self::Binding, Refusal>> + Send;
 
-    /// A link has gone, was replaced, or the provider stops. Calls may still be running over the session: it is dropped
+    /// A link has gone, was replaced, or the provider stops. Calls may still be running over the binding: it is dropped
     /// when the last of them has ended. Must not block.
-    fn unlink(&self, link: &Link, session: &Self::Session) {
-        let _ = (link, session);
+    fn unlink(&self, link: &Link, binding: &Self::Binding) {
+        let _ = (link, binding);
     }
 
-    /// The session for one call that comes over no link: a holder of the lattice key calls. `None`, the default, denies
+    /// The binding for one call that comes over no link: a holder of the lattice key calls. `None`, the default, denies
     /// it.
-    fn operator(&self) -> impl Future<Output = Option<Self::Session>> + Send {
+    fn operator(&self) -> impl Future<Output = Option<Self::Binding>> + Send {
         async { None }
     }
 }
 
-/// A [`Provider`] that is the same for all its callers: links carry no config, there are no sessions, and operators may
+/// A [`Provider`] that is the same for all its callers: links carry no config, there are no bindings, and operators may
 /// call.
 pub trait Stateless: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated.
@@ -64,7 +64,7 @@ pub trait Stateless: Sized + Send + Sync + 'static {
 impl<P: Stateless> Provider for P {
     type World = P::World;
     type Config = ();
-    type Session = ();
+    type Binding = ();
 
     async fn link(&self, _: &Link, (): ()) -> Result<(), Refusal> {
         Ok(())

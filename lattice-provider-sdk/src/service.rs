@@ -1,8 +1,9 @@
 //! A provider as the service that a node runs.
 
 use crate::{
-    Call, Provider, Refusal, config,
-    sessions::{Ended, Sessions, Turn},
+    Call, Provider, Refusal,
+    bindings::{Bindings, Ended, Turn},
+    config,
     world::{Dispatch, component_types},
 };
 use futures_util::future::{BoxFuture, FutureExt};
@@ -25,7 +26,7 @@ impl<P: Provider> IntoService for P {
         Arc::new(ProviderService {
             life: Arc::new(Life {
                 provider: Arc::new(self),
-                sessions: Sessions::default(),
+                bindings: Bindings::default(),
             }),
             types: Arc::new(component_types::<P::World>()),
         })
@@ -53,8 +54,8 @@ impl<P: Provider> Service for ProviderService<P> {
         let Some(link) = &request.link else {
             return Answer::Later(operator_call(provider, request).boxed());
         };
-        match self.life.sessions.find(link) {
-            Some(session) => dispatch(provider, session, request),
+        match self.life.bindings.find(link) {
+            Some(binding) => dispatch(provider, binding, request),
             None => Answer::Ready(Err(not_linked(link))),
         }
     }
@@ -65,34 +66,34 @@ impl<P: Provider> Service for ProviderService<P> {
     }
 
     fn unlinked(&self, link: &LinkKey) {
-        let ended = self.life.sessions.end(link);
+        let ended = self.life.bindings.end(link);
         self.life.unlink(ended);
     }
 }
 
 impl<P: Provider> Drop for ProviderService<P> {
     fn drop(&mut self) {
-        for ended in self.life.sessions.close() {
+        for ended in self.life.bindings.close() {
             self.life.unlink_quietly(ended);
         }
     }
 }
 
-/// A provider and its sessions.
+/// A provider and its bindings.
 struct Life<P: Provider> {
     provider: Arc<P>,
-    sessions: Sessions<P::Session>,
+    bindings: Bindings<P::Binding>,
 }
 
 impl<P: Provider> Life<P> {
-    fn unlink(&self, ended: Option<Ended<P::Session>>) {
-        if let Some(Ended { link, session }) = ended {
-            self.provider.unlink(&link, &session);
+    fn unlink(&self, ended: Option<Ended<P::Binding>>) {
+        if let Some(Ended { link, binding }) = ended {
+            self.provider.unlink(&link, &binding);
         }
     }
 
     /// The same from a destructor, where a panic would bring down the process.
-    fn unlink_quietly(&self, ended: Ended<P::Session>) {
+    fn unlink_quietly(&self, ended: Ended<P::Binding>) {
         let key = ended.link.key();
         let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.unlink(Some(ended))));
         if told.is_err() {
@@ -101,7 +102,7 @@ impl<P: Provider> Life<P> {
     }
 }
 
-/// One asking for a session. Dropped without one (refused, out of time, a panic), it ends the session that the link had
+/// One asking for a binding. Dropped without one (refused, out of time, a panic), it ends the binding that the link had
 /// before it changed.
 struct Asking<P: Provider> {
     life: Arc<Life<P>>,
@@ -112,7 +113,7 @@ struct Asking<P: Provider> {
 
 impl<P: Provider> Asking<P> {
     fn new(life: Arc<Life<P>>, link: Arc<Link>) -> Self {
-        let turn = life.sessions.ask(&link);
+        let turn = life.bindings.ask(&link);
         Self {
             life,
             link,
@@ -122,20 +123,20 @@ impl<P: Provider> Asking<P> {
     }
 
     async fn run(mut self) -> Result<(), String> {
-        let session = self
-            .session()
+        let binding = self
+            .binding()
             .await
             .map_err(|refusal| refusal.reason().to_owned())?;
         let ended = self
             .life
-            .sessions
-            .open(self.turn, self.link.clone(), session);
+            .bindings
+            .open(self.turn, self.link.clone(), binding);
         self.open = true;
         self.life.unlink(ended);
         Ok(())
     }
 
-    async fn session(&self) -> Result<P::Session, Refusal> {
+    async fn binding(&self) -> Result<P::Binding, Refusal> {
         let config = config::parse(&self.link.config)?;
         self.life.provider.link(&self.link, config).await
     }
@@ -144,7 +145,7 @@ impl<P: Provider> Asking<P> {
 impl<P: Provider> Drop for Asking<P> {
     fn drop(&mut self) {
         if !self.open
-            && let Some(ended) = self.life.sessions.refuse(self.turn, &self.link)
+            && let Some(ended) = self.life.bindings.refuse(self.turn, &self.link)
         {
             self.life.unlink_quietly(ended);
         }
@@ -155,15 +156,15 @@ async fn operator_call<P: Provider>(
     provider: Arc<P>,
     request: Request,
 ) -> Result<bytes::Bytes, CallError> {
-    let session = provider.operator().await.ok_or(CallError::OperatorDenied)?;
-    match dispatch(provider, Arc::new(session), request) {
+    let binding = provider.operator().await.ok_or(CallError::OperatorDenied)?;
+    match dispatch(provider, Arc::new(binding), request) {
         Answer::Ready(result) => result,
         Answer::Later(result) => result.await,
     }
 }
 
-fn dispatch<P: Provider>(provider: Arc<P>, session: Arc<P::Session>, request: Request) -> Answer {
-    let (call, args) = Call::new(request, session);
+fn dispatch<P: Provider>(provider: Arc<P>, binding: Arc<P::Binding>, request: Request) -> Answer {
+    let (call, args) = Call::new(request, binding);
     P::World::dispatch(provider, call, args)
 }
 

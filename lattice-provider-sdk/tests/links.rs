@@ -1,4 +1,4 @@
-//! The life of a link as a provider sees it: config, session, change, refusal, end. And calls over no link.
+//! The life of a link as a provider sees it: config, binding, change, refusal, end. And calls over no link.
 
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
@@ -48,12 +48,12 @@ struct Config {
     prefix: String,
 }
 
-struct Session {
+struct Binding {
     prefix: String,
     log: Log,
 }
 
-impl Drop for Session {
+impl Drop for Binding {
     fn drop(&mut self) {
         note(&self.log, format!("drop {}", self.prefix));
     }
@@ -66,9 +66,9 @@ fn note(log: &Log, what: String) {
 impl Provider for Notes {
     type World = World;
     type Config = Config;
-    type Session = Session;
+    type Binding = Binding;
 
-    async fn link(&self, link: &Link, config: Config) -> Result<Session, Refusal> {
+    async fn link(&self, link: &Link, config: Config) -> Result<Binding, Refusal> {
         if config.prefix.is_empty() {
             return Err(Refusal::new("`prefix` is empty; give it a letter at least"));
         }
@@ -78,16 +78,16 @@ impl Provider for Notes {
             .parse::<u32>()
             .map_or(Ok(()), |number| Err(Unlucky(number)))?;
         note(&self.log, format!("link {} {}", link.name, config.prefix));
-        Ok(Session {
+        Ok(Binding {
             prefix: config.prefix,
             log: self.log.clone(),
         })
     }
 
-    fn unlink(&self, link: &Link, session: &Session) {
+    fn unlink(&self, link: &Link, binding: &Binding) {
         note(
             &self.log,
-            format!("unlink {} {}", link.name, session.prefix),
+            format!("unlink {} {}", link.name, binding.prefix),
         );
     }
 }
@@ -98,7 +98,7 @@ struct Unlucky(u32);
 
 impl NotesInterface for Notes {
     async fn prefixed(&self, call: &Call<Self>, text: String) -> String {
-        format!("{}{text}", call.session().prefix)
+        format!("{}{text}", call.binding().prefix)
     }
 
     async fn whoami(&self, call: &Call<Self>) -> (String, String, u8) {
@@ -243,7 +243,7 @@ fn link(source: &str, name: &str) -> Link {
 }
 
 #[tokio::test]
-async fn each_link_has_the_session_of_its_config() -> Result<(), CallError> {
+async fn each_link_has_the_binding_of_its_config() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a-").await;
     scene.link("two", "b-").await;
@@ -270,7 +270,7 @@ async fn each_link_has_the_session_of_its_config() -> Result<(), CallError> {
 }
 
 #[tokio::test]
-async fn a_session_lives_from_link_to_unlink() -> Result<(), CallError> {
+async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
@@ -311,7 +311,7 @@ async fn a_session_lives_from_link_to_unlink() -> Result<(), CallError> {
 }
 
 #[tokio::test]
-async fn a_provider_that_stops_ends_its_sessions() {
+async fn a_provider_that_stops_ends_its_bindings() {
     let mut scene = Scene::new().await;
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
@@ -360,7 +360,7 @@ async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
 }
 
 #[tokio::test]
-async fn a_refused_change_ends_the_session_and_a_correction_makes_a_new_one()
+async fn a_refused_change_ends_the_binding_and_a_correction_makes_a_new_one()
 -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
@@ -382,7 +382,7 @@ async fn a_refused_change_ends_the_session_and_a_correction_makes_a_new_one()
 }
 
 #[tokio::test]
-async fn an_operator_without_a_session_is_denied() {
+async fn an_operator_without_a_binding_is_denied() {
     let scene = Scene::new().await;
     let error = NotesClient::new(scene.lattice.component("notes"))
         .left(Context::default())
@@ -439,7 +439,7 @@ async fn a_panic_in_a_handler_ends_that_call_only() -> Result<(), CallError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_the_last_one_counts_and_every_session_ends() -> Result<(), CallError> {
+async fn of_many_changes_the_last_one_counts_and_every_binding_ends() -> Result<(), CallError> {
     let scene = Scene::new().await;
     for round in ["a", "b", "c"] {
         for change in 0..20 {
@@ -472,7 +472,7 @@ async fn of_many_changes_the_last_one_counts_and_every_session_ends() -> Result<
     };
     timeout(Duration::from_secs(5), all_ended)
         .await
-        .expect("every session ends");
+        .expect("every binding ends");
     assert!(count("link") >= 3);
     Ok(())
 }

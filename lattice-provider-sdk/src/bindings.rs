@@ -1,7 +1,7 @@
-//! The sessions of a provider's links: pure bookkeeping behind one lock.
+//! The bindings of a provider's links: pure bookkeeping behind one lock.
 //!
-//! States of a link here: *asked* (its first session is being made) → *open* → *asked again, still open* (it changed) → open
-//! with the new session, or gone. Each asking has a turn; only the latest may open or close, however late the others end.
+//! States of a link here: *asked* (its first binding is being made) → *open* → *asked again, still open* (it changed) → open
+//! with the new binding, or gone. Each asking has a turn; only the latest may open or close, however late the others end.
 
 use lattice_core::{
     link::{Link, LinkKey},
@@ -12,9 +12,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// The sessions by the link's source, of which each has few links to one provider.
+/// The bindings by the link's source, of which each has few links to one provider.
 #[derive(Debug)]
-pub(crate) struct Sessions<S>(RwLock<State<S>>);
+pub(crate) struct Bindings<S>(RwLock<State<S>>);
 
 #[derive(Debug)]
 struct State<S> {
@@ -30,18 +30,18 @@ struct Entry<S> {
     open: Option<Ended<S>>,
 }
 
-/// One asking for a session.
+/// One asking for a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Turn(u64);
 
-/// A session and the link that it was made for.
+/// A binding and the link that it was made for.
 #[derive(Debug)]
 pub(crate) struct Ended<S> {
     pub(crate) link: Arc<Link>,
-    pub(crate) session: Arc<S>,
+    pub(crate) binding: Arc<S>,
 }
 
-impl<S> Default for Sessions<S> {
+impl<S> Default for Bindings<S> {
     fn default() -> Self {
         Self(RwLock::new(State {
             by_source: HashMap::new(),
@@ -51,8 +51,8 @@ impl<S> Default for Sessions<S> {
     }
 }
 
-impl<S> Sessions<S> {
-    /// The session for calls over `link`, when there is one.
+impl<S> Bindings<S> {
+    /// The binding for calls over `link`, when there is one.
     pub(crate) fn find(&self, link: &Arc<Link>) -> Option<Arc<S>> {
         let state = self.read();
         let entries = state.by_source.get(&link.source)?;
@@ -60,10 +60,10 @@ impl<S> Sessions<S> {
             .iter()
             .find(|entry| Arc::ptr_eq(&entry.asked, link))
             .or_else(|| entries.iter().find(|entry| is_same(&entry.asked, link)))?;
-        entry.open.as_ref().map(|open| open.session.clone())
+        entry.open.as_ref().map(|open| open.binding.clone())
     }
 
-    /// A session is being made for `link`, which is new or has changed.
+    /// A binding is being made for `link`, which is new or has changed.
     pub(crate) fn ask(&self, link: &Arc<Link>) -> Turn {
         let mut state = self.write();
         state.turns += 1;
@@ -83,12 +83,12 @@ impl<S> Sessions<S> {
         Turn(turn)
     }
 
-    /// The session of `turn` is there. Answers the one that is to be ended: the session before it, or this one when its
+    /// The binding of `turn` is there. Answers the one that is to be ended: the binding before it, or this one when its
     /// link has changed again or gone meanwhile.
-    pub(crate) fn open(&self, turn: Turn, link: Arc<Link>, session: S) -> Option<Ended<S>> {
+    pub(crate) fn open(&self, turn: Turn, link: Arc<Link>, binding: S) -> Option<Ended<S>> {
         let new = Ended {
             link,
-            session: Arc::new(session),
+            binding: Arc::new(binding),
         };
         let mut state = self.write();
         match state.entry_of(turn, &new.link) {
@@ -97,7 +97,7 @@ impl<S> Sessions<S> {
         }
     }
 
-    /// There will be no session of `turn`. Answers the one before it, which the link as it is now has no right to.
+    /// There will be no binding of `turn`. Answers the one before it, which the link as it is now has no right to.
     pub(crate) fn refuse(&self, turn: Turn, link: &Link) -> Option<Ended<S>> {
         self.write().entry_of(turn, link)?.open.take()
     }
@@ -114,7 +114,7 @@ impl<S> Sessions<S> {
         entry.open
     }
 
-    /// The provider stops: there are no sessions any more and never will be.
+    /// The provider stops: there are no bindings any more and never will be.
     pub(crate) fn close(&self) -> Vec<Ended<S>> {
         let mut state = self.write();
         state.closed = true;
@@ -159,129 +159,129 @@ mod tests {
         Arc::new(link.config(&config).expect("JSON"))
     }
 
-    fn session(sessions: &Sessions<&'static str>, link: &Arc<Link>) -> Option<&'static str> {
-        sessions.find(link).map(|session| *session)
+    fn binding(bindings: &Bindings<&'static str>, link: &Arc<Link>) -> Option<&'static str> {
+        bindings.find(link).map(|binding| *binding)
     }
 
     #[test]
-    fn each_link_has_its_own_session_until_it_goes() {
-        let sessions = Sessions::default();
+    fn each_link_has_its_own_binding_until_it_goes() {
+        let bindings = Bindings::default();
         let links = [
             link("a", "default", ""),
             link("a", "other", ""),
             link("b", "default", ""),
         ];
         for (link, name) in links.iter().zip(["a", "a other", "b"]) {
-            let turn = sessions.ask(link);
-            assert_eq!(session(&sessions, link), None, "not before it is made");
-            assert!(sessions.open(turn, link.clone(), name).is_none());
+            let turn = bindings.ask(link);
+            assert_eq!(binding(&bindings, link), None, "not before it is made");
+            assert!(bindings.open(turn, link.clone(), name).is_none());
         }
         assert_eq!(
-            links.each_ref().map(|link| session(&sessions, link)),
+            links.each_ref().map(|link| binding(&bindings, link)),
             [Some("a"), Some("a other"), Some("b")]
         );
         assert_eq!(
-            session(&sessions, &Arc::new(Link::clone(&links[1]))),
+            binding(&bindings, &Arc::new(Link::clone(&links[1]))),
             Some("a other"),
             "another copy of the link"
         );
 
-        let ended = sessions.end(&links[1].key()).expect("was open");
+        let ended = bindings.end(&links[1].key()).expect("was open");
         assert_eq!(
-            (*ended.session, ended.link.name.as_str()),
+            (*ended.binding, ended.link.name.as_str()),
             ("a other", "other")
         );
         assert_eq!(
-            links.each_ref().map(|link| session(&sessions, link)),
+            links.each_ref().map(|link| binding(&bindings, link)),
             [Some("a"), None, Some("b")]
         );
-        assert!(sessions.end(&links[1].key()).is_none());
-        sessions.end(&links[0].key());
-        sessions.end(&links[2].key());
+        assert!(bindings.end(&links[1].key()).is_none());
+        bindings.end(&links[0].key());
+        bindings.end(&links[2].key());
         assert!(
-            sessions.read().by_source.is_empty(),
+            bindings.read().by_source.is_empty(),
             "nothing is kept of what has gone"
         );
     }
 
     #[test]
-    fn a_changed_link_keeps_its_session_until_the_new_one_is_there() {
-        let sessions = Sessions::default();
+    fn a_changed_link_keeps_its_binding_until_the_new_one_is_there() {
+        let bindings = Bindings::default();
         let (before, after) = (link("a", "default", "1"), link("a", "default", "2"));
-        let turn = sessions.ask(&before);
-        sessions.open(turn, before.clone(), "before");
-        let turn = sessions.ask(&after);
-        assert_eq!(session(&sessions, &before), Some("before"));
-        let ended = sessions
+        let turn = bindings.ask(&before);
+        bindings.open(turn, before.clone(), "before");
+        let turn = bindings.ask(&after);
+        assert_eq!(binding(&bindings, &before), Some("before"));
+        let ended = bindings
             .open(turn, after.clone(), "after")
             .expect("the one before");
-        assert_eq!((*ended.session, ended.link), ("before", before));
-        assert_eq!(session(&sessions, &after), Some("after"));
+        assert_eq!((*ended.binding, ended.link), ("before", before));
+        assert_eq!(binding(&bindings, &after), Some("after"));
     }
 
     #[test]
-    fn a_refused_change_ends_the_session() {
-        let sessions = Sessions::default();
+    fn a_refused_change_ends_the_binding() {
+        let bindings = Bindings::default();
         let (before, after) = (link("a", "default", "1"), link("a", "default", "2"));
-        let turn = sessions.ask(&before);
-        sessions.open(turn, before, "before");
-        let turn = sessions.ask(&after);
+        let turn = bindings.ask(&before);
+        bindings.open(turn, before, "before");
+        let turn = bindings.ask(&after);
         assert_eq!(
-            *sessions
+            *bindings
                 .refuse(turn, &after)
                 .expect("the one before")
-                .session,
+                .binding,
             "before"
         );
-        assert_eq!(session(&sessions, &after), None);
+        assert_eq!(binding(&bindings, &after), None);
     }
 
     #[test]
     fn only_the_latest_asking_counts() {
-        let sessions = Sessions::default();
+        let bindings = Bindings::default();
         let (first, second) = (link("a", "default", "1"), link("a", "default", "2"));
-        let early = sessions.ask(&first);
-        let late = sessions.ask(&second);
-        assert!(sessions.open(late, second.clone(), "second").is_none());
+        let early = bindings.ask(&first);
+        let late = bindings.ask(&second);
+        assert!(bindings.open(late, second.clone(), "second").is_none());
         assert_eq!(
-            *sessions
+            *bindings
                 .open(early, first.clone(), "first")
                 .expect("too late")
-                .session,
+                .binding,
             "first"
         );
-        assert!(sessions.refuse(early, &first).is_none());
-        assert_eq!(session(&sessions, &second), Some("second"));
+        assert!(bindings.refuse(early, &first).is_none());
+        assert_eq!(binding(&bindings, &second), Some("second"));
     }
 
     #[test]
     fn what_is_ready_after_the_link_or_the_provider_has_gone_is_ended_at_once() {
-        let sessions = Sessions::default();
+        let bindings = Bindings::default();
         let (one, two) = (link("a", "one", ""), link("a", "two", ""));
-        let turn = sessions.ask(&one);
-        assert!(sessions.end(&one.key()).is_none());
+        let turn = bindings.ask(&one);
+        assert!(bindings.end(&one.key()).is_none());
         assert_eq!(
-            *sessions
+            *bindings
                 .open(turn, one.clone(), "late")
                 .expect("handed back")
-                .session,
+                .binding,
             "late"
         );
 
-        let turn = sessions.ask(&one);
-        sessions.open(turn, one, "open");
-        let turn = sessions.ask(&two);
-        let ended: Vec<_> = sessions
+        let turn = bindings.ask(&one);
+        bindings.open(turn, one, "open");
+        let turn = bindings.ask(&two);
+        let ended: Vec<_> = bindings
             .close()
             .into_iter()
-            .map(|ended| *ended.session)
+            .map(|ended| *ended.binding)
             .collect();
         assert_eq!(ended, ["open"]);
         assert_eq!(
-            *sessions
+            *bindings
                 .open(turn, two, "too late")
                 .expect("handed back")
-                .session,
+                .binding,
             "too late"
         );
     }
