@@ -134,12 +134,12 @@ pub use lattice_core::{
     call::{CallError, Context},
     link::Link,
     name::{ComponentId, LinkName},
-    node::{Caller, ServeLimits, Serving},
+    node::{Caller, ServeError, ServeLimits, Serving},
     wire::{Source, TraceContext},
 };
 pub use lattice_provider_macros::provider;
 pub use provider::{Provider, Refusal, Stateless};
-pub use serve::{ServeError, serve, serve_within};
+pub use serve::{serve, serve_within};
 pub use service::IntoService;
 
 /// What generated code needs. No part of the public API.

@@ -8,7 +8,7 @@
 //!
 //! Every parser answers a [`NameError`] that says the rule.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, convert::Infallible};
 
 mod interface;
 mod label;
@@ -37,5 +37,12 @@ impl NameError {
             given: given.chars().take(80).collect(),
             rule: rule.into(),
         }
+    }
+}
+
+/// Lets functions take `impl TryInto<ComponentId, Error: Into<NameError>>`: a text or an id.
+impl From<Infallible> for NameError {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
