@@ -137,7 +137,7 @@ pub use lattice_core::{
     node::{Caller, ServeError, ServeLimits, Serving},
     wire::{Source, TraceContext},
 };
-pub use lattice_provider_macros::provider;
+pub use lattice_provider_macros::{client, provider};
 pub use provider::{Provider, Refusal, Stateless};
 pub use serve::{serve, serve_within};
 pub use service::IntoService;
