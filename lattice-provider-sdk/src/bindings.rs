@@ -1,7 +1,8 @@
 //! The bindings of a provider's links: pure bookkeeping behind one lock.
 //!
-//! States of a link here: *asked* (its first binding is being made) → *open* → *asked again, still open* (it changed) → open
-//! with the new binding, or gone. Each asking has a turn; only the latest may open or close, however late the others end.
+//! States of a link: *beginning* (its first binding is being made) → *open* → *beginning again,
+//! still open* (the link changed) → *open* with the new binding, or removed. Each attempt to bind
+//! has an id. Only the latest attempt may open or refuse, however late the earlier ones end.
 
 use lattice_core::{
     link::{Link, LinkKey},
@@ -12,101 +13,101 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// The bindings by the link's source, of which each has few links to one provider.
+/// The bindings, by the source of the link. A source has few links to one provider.
 #[derive(Debug)]
-pub(crate) struct Bindings<S>(RwLock<State<S>>);
+pub(crate) struct Bindings<B>(RwLock<State<B>>);
 
 #[derive(Debug)]
-struct State<S> {
-    by_source: HashMap<ComponentId, Vec<Entry<S>>>,
-    turns: u64,
+struct State<B> {
+    by_source: HashMap<ComponentId, Vec<Entry<B>>>,
+    attempts: u64,
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Entry<S> {
-    asked: Arc<Link>,
-    turn: u64,
-    open: Option<Ended<S>>,
+struct Entry<B> {
+    link: Arc<Link>,
+    attempt: u64,
+    open: Option<Bound<B>>,
 }
 
-/// One asking for a binding.
+/// Identifies one attempt to bind a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Turn(u64);
+pub(crate) struct AttemptId(u64);
 
 /// A binding and the link that it was made for.
 #[derive(Debug)]
-pub(crate) struct Ended<S> {
+pub(crate) struct Bound<B> {
     pub(crate) link: Arc<Link>,
-    pub(crate) binding: Arc<S>,
+    pub(crate) binding: Arc<B>,
 }
 
-impl<S> Default for Bindings<S> {
+impl<B> Default for Bindings<B> {
     fn default() -> Self {
         Self(RwLock::new(State {
             by_source: HashMap::new(),
-            turns: 0,
+            attempts: 0,
             closed: false,
         }))
     }
 }
 
-impl<S> Bindings<S> {
-    /// The binding for calls over `link`, when there is one.
-    pub(crate) fn find(&self, link: &Arc<Link>) -> Option<Arc<S>> {
+impl<B> Bindings<B> {
+    /// Returns the binding for calls over `link`, if there is one.
+    pub(crate) fn find(&self, link: &Arc<Link>) -> Option<Arc<B>> {
         let state = self.read();
         let entries = state.by_source.get(&link.source)?;
         let entry = entries
             .iter()
-            .find(|entry| Arc::ptr_eq(&entry.asked, link))
-            .or_else(|| entries.iter().find(|entry| is_same(&entry.asked, link)))?;
+            .find(|entry| Arc::ptr_eq(&entry.link, link))
+            .or_else(|| entries.iter().find(|entry| is_same(&entry.link, link)))?;
         entry.open.as_ref().map(|open| open.binding.clone())
     }
 
-    /// A binding is being made for `link`, which is new or has changed.
-    pub(crate) fn ask(&self, link: &Arc<Link>) -> Turn {
+    /// Begins an attempt to bind `link`, which is new or has changed.
+    pub(crate) fn begin(&self, link: &Arc<Link>) -> AttemptId {
         let mut state = self.write();
-        state.turns += 1;
-        let turn = state.turns;
+        state.attempts += 1;
+        let attempt = state.attempts;
         let entries = state.by_source.entry(link.source.clone()).or_default();
-        match entries.iter_mut().find(|entry| is_same(&entry.asked, link)) {
+        match entries.iter_mut().find(|entry| is_same(&entry.link, link)) {
             Some(entry) => {
-                entry.asked = link.clone();
-                entry.turn = turn;
+                entry.link = link.clone();
+                entry.attempt = attempt;
             }
             None => entries.push(Entry {
-                asked: link.clone(),
-                turn,
+                link: link.clone(),
+                attempt,
                 open: None,
             }),
         }
-        Turn(turn)
+        AttemptId(attempt)
     }
 
-    /// The binding of `turn` is there. Answers the one that is to be ended: the binding before it, or this one when its
-    /// link has changed again or gone meanwhile.
-    pub(crate) fn open(&self, turn: Turn, link: Arc<Link>, binding: S) -> Option<Ended<S>> {
-        let new = Ended {
+    /// Completes an attempt. Returns the binding to end: the link's previous one, or the new one
+    /// when the link has changed again or was deleted in the meantime.
+    pub(crate) fn open(&self, attempt: AttemptId, link: Arc<Link>, binding: B) -> Option<Bound<B>> {
+        let new = Bound {
             link,
             binding: Arc::new(binding),
         };
         let mut state = self.write();
-        match state.entry_of(turn, &new.link) {
+        match state.entry_of(attempt, &new.link) {
             Some(entry) => entry.open.replace(new),
             None => Some(new),
         }
     }
 
-    /// There will be no binding of `turn`. Answers the one before it, which the link as it is now has no right to.
-    pub(crate) fn refuse(&self, turn: Turn, link: &Link) -> Option<Ended<S>> {
-        self.write().entry_of(turn, link)?.open.take()
+    /// Fails an attempt. Returns the link's previous binding, which the changed link may not use.
+    pub(crate) fn refuse(&self, attempt: AttemptId, link: &Link) -> Option<Bound<B>> {
+        self.write().entry_of(attempt, link)?.open.take()
     }
 
-    /// The link has gone.
-    pub(crate) fn end(&self, key: &LinkKey) -> Option<Ended<S>> {
+    /// Removes a link that was deleted, and returns its binding.
+    pub(crate) fn end(&self, key: &LinkKey) -> Option<Bound<B>> {
         let mut state = self.write();
         let entries = state.by_source.get_mut(&key.source)?;
-        let index = entries.iter().position(|entry| entry.asked.key() == *key)?;
+        let index = entries.iter().position(|entry| entry.link.key() == *key)?;
         let entry = entries.swap_remove(index);
         if entries.is_empty() {
             state.by_source.remove(&key.source);
@@ -114,36 +115,36 @@ impl<S> Bindings<S> {
         entry.open
     }
 
-    /// The provider stops: there are no bindings any more and never will be.
-    pub(crate) fn close(&self) -> Vec<Ended<S>> {
+    /// Removes all links when the provider stops, and accepts no further bindings.
+    pub(crate) fn close(&self) -> Vec<Bound<B>> {
         let mut state = self.write();
         state.closed = true;
         let entries = std::mem::take(&mut state.by_source).into_values().flatten();
         entries.filter_map(|entry| entry.open).collect()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State<S>> {
+    fn read(&self) -> RwLockReadGuard<'_, State<B>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State<S>> {
+    fn write(&self) -> RwLockWriteGuard<'_, State<B>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<S> State<S> {
-    fn entry_of(&mut self, turn: Turn, link: &Link) -> Option<&mut Entry<S>> {
+impl<B> State<B> {
+    fn entry_of(&mut self, attempt: AttemptId, link: &Link) -> Option<&mut Entry<B>> {
         if self.closed {
             return None;
         }
         self.by_source
             .get_mut(&link.source)?
             .iter_mut()
-            .find(|entry| entry.turn == turn.0)
+            .find(|entry| entry.attempt == attempt.0)
     }
 }
 
-/// Whether two links of one source are one link, before and after a change.
+/// Whether two links of one source are the same link, before and after a change.
 fn is_same(one: &Link, other: &Link) -> bool {
     one.name == other.name && one.interface.is_compatible(&other.interface)
 }
@@ -172,9 +173,9 @@ mod tests {
             link("b", "default", ""),
         ];
         for (link, name) in links.iter().zip(["a", "a other", "b"]) {
-            let turn = bindings.ask(link);
+            let attempt = bindings.begin(link);
             assert_eq!(binding(&bindings, link), None, "not before it is made");
-            assert!(bindings.open(turn, link.clone(), name).is_none());
+            assert!(bindings.open(attempt, link.clone(), name).is_none());
         }
         assert_eq!(
             links.each_ref().map(|link| binding(&bindings, link)),
@@ -208,12 +209,12 @@ mod tests {
     fn a_changed_link_keeps_its_binding_until_the_new_one_is_there() {
         let bindings = Bindings::default();
         let (before, after) = (link("a", "default", "1"), link("a", "default", "2"));
-        let turn = bindings.ask(&before);
-        bindings.open(turn, before.clone(), "before");
-        let turn = bindings.ask(&after);
+        let attempt = bindings.begin(&before);
+        bindings.open(attempt, before.clone(), "before");
+        let attempt = bindings.begin(&after);
         assert_eq!(binding(&bindings, &before), Some("before"));
         let ended = bindings
-            .open(turn, after.clone(), "after")
+            .open(attempt, after.clone(), "after")
             .expect("the one before");
         assert_eq!((*ended.binding, ended.link), ("before", before));
         assert_eq!(binding(&bindings, &after), Some("after"));
@@ -223,12 +224,12 @@ mod tests {
     fn a_refused_change_ends_the_binding() {
         let bindings = Bindings::default();
         let (before, after) = (link("a", "default", "1"), link("a", "default", "2"));
-        let turn = bindings.ask(&before);
-        bindings.open(turn, before, "before");
-        let turn = bindings.ask(&after);
+        let attempt = bindings.begin(&before);
+        bindings.open(attempt, before, "before");
+        let attempt = bindings.begin(&after);
         assert_eq!(
             *bindings
-                .refuse(turn, &after)
+                .refuse(attempt, &after)
                 .expect("the one before")
                 .binding,
             "before"
@@ -237,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_latest_asking_counts() {
+    fn only_the_latest_attempt_counts() {
         let bindings = Bindings::default();
         let (first, second) = (link("a", "default", "1"), link("a", "default", "2"));
-        let early = bindings.ask(&first);
-        let late = bindings.ask(&second);
+        let early = bindings.begin(&first);
+        let late = bindings.begin(&second);
         assert!(bindings.open(late, second.clone(), "second").is_none());
         assert_eq!(
             *bindings
@@ -258,19 +259,19 @@ mod tests {
     fn what_is_ready_after_the_link_or_the_provider_has_gone_is_ended_at_once() {
         let bindings = Bindings::default();
         let (one, two) = (link("a", "one", ""), link("a", "two", ""));
-        let turn = bindings.ask(&one);
+        let attempt = bindings.begin(&one);
         assert!(bindings.end(&one.key()).is_none());
         assert_eq!(
             *bindings
-                .open(turn, one.clone(), "late")
+                .open(attempt, one.clone(), "late")
                 .expect("handed back")
                 .binding,
             "late"
         );
 
-        let turn = bindings.ask(&one);
-        bindings.open(turn, one, "open");
-        let turn = bindings.ask(&two);
+        let attempt = bindings.begin(&one);
+        bindings.open(attempt, one, "open");
+        let attempt = bindings.begin(&two);
         let ended: Vec<_> = bindings
             .close()
             .into_iter()
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(ended, ["open"]);
         assert_eq!(
             *bindings
-                .open(turn, two, "too late")
+                .open(attempt, two, "too late")
                 .expect("handed back")
                 .binding,
             "too late"

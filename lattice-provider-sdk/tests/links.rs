@@ -1,4 +1,5 @@
-//! The life of a link as a provider sees it: config, binding, change, refusal, end. And calls over no link.
+//! The life of a link as a provider sees it: config, binding, change, refusal, end. And calls by
+//! operators.
 
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
@@ -39,7 +40,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 struct Notes {
     log: Log,
-    /// To call itself by.
+    /// For calls to itself.
     caller: Option<Caller>,
 }
 
@@ -173,7 +174,7 @@ impl Scene {
         }
     }
 
-    /// Puts the link `name` from `app`, in place of what it was.
+    /// Puts the link `name` from `app`, and replaces the previous one.
     async fn link(&self, name: &str, prefix: &str) -> Arc<LinkEntry> {
         self.put(
             link("app", name)
@@ -200,7 +201,7 @@ impl Scene {
         self.log.lock().expect("no panic holds it").clone()
     }
 
-    /// Waits until the log says this.
+    /// Waits until the log has these lines.
     async fn logged(&self, expected: &[&str]) {
         let said = async {
             while self.log() != expected {
@@ -215,7 +216,7 @@ impl Scene {
         );
     }
 
-    /// Waits until the target has said something of the link, and answers the reason of a refusal.
+    /// Waits until the target has refused the link, and returns the reason.
     async fn refusal(&self, entry: &LinkEntry) -> String {
         let status = async {
             loop {
@@ -335,11 +336,11 @@ async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
     for (entry, expected) in [
         (
             no_config,
-            "the link has no config, and the provider needs one: missing field `prefix`",
+            "the link has no config, but the provider needs one: missing field `prefix`",
         ),
         (
             wrong,
-            "the link's config does not fit the provider: invalid type: integer `7`",
+            "the link's config doesn't fit the provider: invalid type: integer `7`",
         ),
         (empty, "`prefix` is empty; give it a letter at least"),
         (number, "13 is a number"),
@@ -411,8 +412,8 @@ async fn calls_on_behalf_of_a_call_inherit_its_deadline_hops_and_trace() -> Resu
         span_id: *b"its span",
         flags: 1,
     });
-    let told = format!("{:?}", context.trace);
-    assert_eq!(client.trace(context).await?, told);
+    let expected = format!("{:?}", context.trace);
+    assert_eq!(client.trace(context).await?, expected);
     let before = Instant::now();
     let context = context.shrunk(Duration::from_millis(700));
     let left = client.deeper(context).await?.expect("answered");
