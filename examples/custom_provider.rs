@@ -1,5 +1,5 @@
 //! A provider of one's own: an interface in WIT, a Rust type that serves it, links whose config is checked when they are
-//! made, and a session for each of them.
+//! made, and a binding for each of them.
 //!
 //! Here the provider runs in this process, and any Rust program serves one the same way. Beside actors, in a host, it is
 //! `Host::builder(&lattice).provider("mailer", Mailer)`.
@@ -68,7 +68,7 @@ struct Config {
 }
 
 /// 4. What is kept for a link while it exists. Every call over the link has it at hand.
-struct Session {
+struct Binding {
     sender: String,
     left: AtomicU32,
 }
@@ -76,10 +76,10 @@ struct Session {
 impl Provider for Mailer {
     type World = World;
     type Config = Config;
-    type Session = Session;
+    type Binding = Binding;
 
     /// A link has come: the place for checks that a type can't make, and to connect to a backend.
-    async fn link(&self, link: &Link, config: Config) -> Result<Session, Refusal> {
+    async fn link(&self, link: &Link, config: Config) -> Result<Binding, Refusal> {
         if !config.sender.contains('@') {
             return Err(Refusal::new(format!(
                 "`sender` is `{}`, which is no address; write it as `name@host`",
@@ -90,14 +90,14 @@ impl Provider for Mailer {
             "mailer: took the link from {} called `{}`",
             link.source, link.name
         );
-        Ok(Session {
+        Ok(Binding {
             sender: config.sender,
             left: AtomicU32::new(config.limit.get()),
         })
     }
 
     /// The link has gone, or was changed.
-    fn unlink(&self, link: &Link, _: &Session) {
+    fn unlink(&self, link: &Link, _: &Binding) {
         println!(
             "mailer: the link from {} called `{}` is gone",
             link.source, link.name
@@ -111,7 +111,7 @@ impl Serves for Mailer {
         if !message.to.contains('@') {
             return Err(MailError::BadAddress(message.to));
         }
-        let Session { sender, left } = call.session();
+        let Binding { sender, left } = call.binding();
         let one_less = |left: u32| left.checked_sub(1);
         let before = left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)

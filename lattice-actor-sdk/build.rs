@@ -1,6 +1,6 @@
 //! Generates the typed clients: bindings for a world that imports every interface of `lattice-wit`.
 //!
-//! What an actor doesn't call is dropped from its component when it is linked, so importing everything here costs nothing.
+//! The linker drops the clients that an actor doesn't call, so importing everything costs nothing.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = wit_bindgen_rust::Opts {
         format: true,
         generate_all: true,
-        // `lattice:rpc/types` has no functions, so nothing here "uses" its types: guests do.
+        // `lattice:rpc/types` has no functions, so only the WIT of guests uses its types.
         generate_unused_types: true,
         ..Default::default()
     };

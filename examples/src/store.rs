@@ -50,7 +50,7 @@ pub struct Config {
 
 /// What is kept for a link.
 #[derive(Debug)]
-pub struct Session {
+pub struct Binding {
     map: Map,
     delay: Option<Duration>,
 }
@@ -60,12 +60,12 @@ type Map = Arc<Mutex<BTreeMap<String, Bytes>>>;
 impl Provider for MemoryStore {
     type World = World;
     type Config = Config;
-    type Session = Session;
+    type Binding = Binding;
 
-    async fn link(&self, _: &Link, config: Config) -> Result<Session, Refusal> {
+    async fn link(&self, _: &Link, config: Config) -> Result<Binding, Refusal> {
         let map = lock(&self.maps).entry(config.map).or_default().clone();
         let delay = config.delay_ms.map(Duration::from_millis);
-        Ok(Session { map, delay })
+        Ok(Binding { map, delay })
     }
 }
 
@@ -141,14 +141,14 @@ async fn entries<'c>(
     call: &'c Call<MemoryStore>,
     key: &str,
 ) -> Result<MutexGuard<'c, BTreeMap<String, Bytes>>, Error> {
-    let session = call.session();
-    if let Some(delay) = session.delay {
+    let binding = call.binding();
+    if let Some(delay) = binding.delay {
         tokio::time::sleep(delay).await;
     }
     if key.len() > MAX_KEY {
         return Err(Error::InvalidKey(format!("longer than {MAX_KEY} bytes")));
     }
-    Ok(lock(&session.map))
+    Ok(lock(&binding.map))
 }
 
 fn counter(value: &Bytes) -> Result<i64, Error> {

@@ -160,11 +160,11 @@ fn custom_provider() {
     let text = run("custom_provider");
     has(
         &text,
-        "link `no-config` is rejected: the link has no config, and the provider needs one",
+        "link `no-config` is rejected: the link has no config, but the provider needs one",
     );
     has(
         &text,
-        "link `mistyped` is rejected: the link's config does not fit the provider: unknown field `sendr`",
+        "link `mistyped` is rejected: the link's config doesn't fit the provider: unknown field `sendr`",
     );
     has(
         &text,

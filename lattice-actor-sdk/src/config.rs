@@ -1,4 +1,4 @@
-//! Settings that the actor was given from outside.
+//! Settings that were given to the actor when it was started.
 //!
 //! ```no_run
 //! use lattice_actor_sdk::config;

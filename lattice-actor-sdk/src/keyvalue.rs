@@ -1,4 +1,4 @@
-//! Bytes and counters under keys, from whichever provider the actor's link leads to.
+//! Bytes and counters under keys, stored by the provider that the actor's link leads to.
 //!
 //! ```no_run
 //! use lattice_actor_sdk::keyvalue::store;

@@ -1,8 +1,37 @@
-//! Write actors for a lattice.
+//! Write actors for a lattice: components in WebAssembly that serve and call WIT interfaces.
 //!
-//! An actor is a WebAssembly component: it exports the interfaces that others call and imports the ones that it calls, both written in
-//! WIT. Who serves its imports, and on which machine, is not the actor's business: links say so. With this crate an actor is
-//! its WIT, one macro and the functions:
+//! ```
+//! lattice_actor_sdk::actor!({
+//!     inline: "
+//!         package example:hello@0.1.0;
+//!         interface greeter { greet: func(name: string) -> string; }
+//!         world hello { export greeter; }
+//!     ",
+//!     export: Hello,
+//! });
+//!
+//! struct Hello;
+//!
+//! impl exports::example::hello::greeter::Guest for Hello {
+//!     fn greet(name: String) -> String {
+//!         format!("Hello, {name}!")
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! A component that has a link to this actor and calls `greet("Ada")` gets `Hello, Ada!`.
+//!
+//! Build an actor with `cargo build --release --target wasm32-wasip2`, from a crate with
+//! `crate-type = ["cdylib"]`. Run it with the command `lattice` or with
+//! `Host::builder(&lattice).actor("greeter", actor)` of `lattice-host`. Most actors keep their WIT
+//! in a folder and use `path: "wit"` in place of `inline` (see [`actor!`]).
+//!
+//! # Call other components
+//!
+//! An actor exports the interfaces that others call, and imports the interfaces that it calls. It
+//! doesn't know which component serves an import, or on which machine: the lattice's links decide
+//! that.
 //!
 //! ```
 //! lattice_actor_sdk::actor!({
@@ -32,7 +61,7 @@
 //! impl exports::acme::door::doorbell::Guest for Door {
 //!     fn ring(visitor: String) -> Result<i64, String> {
 //!         let visits = store::increment(&visitor, 1).map_err(|error| error.to_string())?;
-//!         log::info!("{visitor} rings, for the {visits}. time");
+//!         log::info!("{visitor} rang the bell, visit {visits}");
 //!         acme::door::chime::play(2)?;
 //!         Ok(visits)
 //!     }
@@ -40,18 +69,18 @@
 //! # fn main() {}
 //! ```
 //!
-//! Most actors keep their WIT in a folder and write `path: "wit"` (see [`actor!`]). Build with
-//! `cargo build --release --target wasm32-wasip2` from a crate with `crate-type = ["cdylib"]`.
+//! # Contents
+//! * [`actor!`]: generates bindings from WIT and exports your type.
+//! * [`log`]: writes messages to the host's log, under the actor's id. Standard error and the
+//!   messages of panics go there too.
+//! * [`keyvalue`], [`config`], [`rpc`]: clients for the interfaces of `lattice-wit`. Your world
+//!   doesn't need to mention them: a client that you call becomes an import of your component, and
+//!   a client that you don't call adds nothing to it.
 //!
-//! # What is here
-//! * [`actor!`]: bindings from WIT, and the export of your type.
-//! * [`log`]: messages to the host's log, under the actor's id. Standard error gets there too, and so does a panic's message.
-//! * [`keyvalue`], [`config`], [`rpc`]: clients for the interfaces of `lattice-wit`. They need no mention in your world: what you
-//!   call becomes an import of your component, and what you don't call leaves no trace in it.
-//!
-//! # Off WebAssembly
-//! The crate compiles for every target, so that `cargo check`, editors and unit tests of an actor's own logic work. Outside a
-//! component, log messages go to standard error and every other import panics.
+//! # Other targets
+//! The crate compiles for every target, so that `cargo check`, editors and unit tests of an actor's
+//! own logic work. Outside a component, log messages go to standard error, and every other import
+//! panics.
 
 pub mod config;
 pub mod keyvalue;
@@ -69,28 +98,32 @@ pub mod rpc;
 /// ```
 ///
 /// # Options
-/// Each may be left out.
-/// * `world`: which world of the package; its only one, if there is one.
-/// * `path`: the folder or file of the WIT package, relative to the crate's `Cargo.toml`; `"wit"` by default. Packages
-///   that it depends on are in its folder `deps`.
-/// * `inline`: the WIT itself, in place of `path`.
-/// * `export`: the type that implements the exports. Without it, call the generated macro `export!(MyActor)` yourself.
+/// All options are optional.
+/// * `world`: the name of the world. Not needed when the package has one world.
+/// * `path`: the folder or file of the WIT package, relative to the crate's `Cargo.toml`; `"wit"`
+///   by default. The packages that it depends on are in its folder `deps`.
+/// * `inline`: the WIT text itself, in place of `path`.
+/// * `export`: the type that implements the exports. Without it, call the generated macro
+///   `export!(MyActor)` yourself.
 ///
-/// # What it generates
-/// A module per imported interface, `acme::hotel::rooms`, with a function per function; an `async func` becomes an `async fn`, and
-/// only these overlap while they wait. A trait `Guest` per exported interface, in `exports::acme::hotel::desk`. The types of both.
+/// # Generated code
+/// * A module for each imported interface, such as `acme::hotel::rooms`, with a Rust function for
+///   each WIT function. An `async func` becomes an `async fn`; only calls of these can overlap.
+/// * A trait `Guest` for each exported interface, in a module such as `exports::acme::hotel::desk`.
+/// * The types of both.
 ///
-/// The packages of `lattice-wit` (`lattice:rpc`, `lattice:keyvalue` …) are known: your WIT may `use lattice:rpc/types@0.1.0.{error}` with
-/// nothing in `deps`, and `error` is then [`rpc::Error`].
+/// The packages of `lattice-wit` (`lattice:rpc`, `lattice:keyvalue` …) are always available: your
+/// WIT can `use lattice:rpc/types@0.1.0.{error}` with nothing in `deps`, and `error` is then
+/// [`rpc::Error`].
 ///
-/// The generated code calls this crate by its name, so don't rename it in `Cargo.toml`.
+/// Generated code refers to this crate as `lattice_actor_sdk`, so don't rename it in `Cargo.toml`.
 pub use lattice_actor_macros::actor;
 
-/// What the generated code of an actor runs on.
+/// The runtime of generated code.
 #[doc(hidden)]
 pub use wit_bindgen::rt;
 
-/// What `wit-bindgen` makes of the texts in `lattice-wit`.
+/// The code that `wit-bindgen` generates from the texts in `lattice-wit`.
 #[doc(hidden)]
 #[expect(
     unreachable_pub,
@@ -102,4 +135,33 @@ pub use wit_bindgen::rt;
 )]
 pub mod bindings {
     include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
+
+#[cfg(test)]
+mod tests {
+    /// A README can't hide the `fn main` that its example needs to be compiled. The front page's
+    /// example is compiled, so the README has to show the same one.
+    #[test]
+    fn the_readme_has_the_example_of_the_front_page() {
+        let page = include_str!("lib.rs").lines();
+        let page = page.map_while(|line| line.strip_prefix("//!"));
+        let page: Vec<&str> = page
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect();
+        let page = page.join("\n");
+        let mut blocks = page.split("```").skip(1).step_by(2);
+        let example = blocks
+            .find(|block| block.starts_with('\n'))
+            .unwrap_or("none");
+        let shown: Vec<&str> = example
+            .trim()
+            .lines()
+            .filter(|line| !line.starts_with("# "))
+            .collect();
+        let shown = format!("```rust\n{}\n```", shown.join("\n"));
+        assert!(
+            include_str!("../README.md").contains(&shown),
+            "it lacks:\n{shown}"
+        );
+    }
 }

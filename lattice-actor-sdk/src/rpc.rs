@@ -1,7 +1,8 @@
-//! What is particular about calling a component that may be far away.
+//! Failures of calls, and the choice among several links.
 //!
-//! A call between components can fail in ways that the callee knows nothing of: no link, no live host, a deadline. Give a function the
-//! result type `result<_, error>`, with `error` from `lattice:rpc/types`, to be told of these as values, here [`Error`]:
+//! A call between components can fail for reasons that have nothing to do with the callee's code: a
+//! missing link, no live host, a deadline. A function with the result type `result<_, error>`, with
+//! `error` from `lattice:rpc/types`, returns such failures as values of type [`Error`]:
 //!
 //! ```no_run
 //! lattice_actor_sdk::actor!({ inline: "
@@ -36,16 +37,19 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Chooses among several links for one interface.
+/// The choice among several links for one interface.
 pub mod links {
     use crate::bindings::lattice::rpc::links;
 
-    /// Sends further calls through `interface` over the link called `name`, until the call that is being served now ends.
+    /// Sends further calls of `interface` over the link named `name`, until the call that is being
+    /// served ends.
     ///
-    /// `interface` is written as it is imported, `acme:orders/store@1.2.0`. A link that nobody chose is the one called `default`.
+    /// `interface` is written as it is imported, for instance `acme:orders/store@1.2.0`. Without a
+    /// choice, calls go over the link named `default`.
     ///
     /// # Errors
-    /// This actor has no such link, or its instance serves several calls at once: the choice would reach the other calls too.
+    /// Fails when this actor has no such link, and when its instance serves several calls at once,
+    /// because the choice would also apply to the other calls.
     pub fn use_link(interface: &str, name: &str) -> Result<(), String> {
         links::use_(interface, name)
     }

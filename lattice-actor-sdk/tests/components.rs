@@ -1,20 +1,21 @@
-//! What is in the components that guests become: what they call, and nothing else of the SDK.
+//! The imports of compiled guests: the interfaces that they call, and no others from the SDK.
 //!
-//! Needs the guests built: `.ci/guests.sh`.
+//! Needs the compiled guests: run `.ci/guests.sh` first.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
 use wit_bindgen_core::wit_parser::decoding::{DecodedWasm, decode};
 
-/// The interfaces that a component imports and exports, but for those of WASI that the standard library needs.
+/// Returns the interfaces that a component imports and exports, without those of WASI that the
+/// standard library needs.
 fn interfaces(guest: &str) -> (Vec<String>, Vec<String>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = root.join(format!("target/guests/wasm32-wasip2/release/{guest}.wasm"));
     let component = std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; run .ci/guests.sh first", path.display()));
     let DecodedWasm::Component(resolve, world) = decode(&component).unwrap() else {
-        panic!("{} is no component", path.display());
+        panic!("{} isn't a component", path.display());
     };
     let from_std = [
         "wasi:cli/",

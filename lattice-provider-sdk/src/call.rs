@@ -1,4 +1,4 @@
-//! What a handler knows of the call that it serves.
+//! The call, as its handler sees it.
 
 use crate::Provider;
 use bytes::Bytes;
@@ -12,22 +12,22 @@ use lattice_core::{
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// One call, as the handler sees it: who calls over which link, by when, and the link's session.
+/// A call, as its handler sees it: the caller, the link, the deadline, and the link's binding.
 ///
-/// Pass `call` on as the context of calls made on behalf of this one: they inherit its deadline and trace, and count as one
-/// hop more.
+/// Pass `call` as the context of calls made on its behalf: they inherit its deadline and trace, and
+/// count as one more hop.
 pub struct Call<P: Provider> {
     function: FunctionKey,
     component: ComponentId,
     source: Source,
     link: Option<Arc<Link>>,
     context: Context,
-    session: Arc<P::Session>,
+    binding: Arc<P::Binding>,
 }
 
 impl<P: Provider> Call<P> {
-    /// The call and its arguments.
-    pub(crate) fn new(request: Request, session: Arc<P::Session>) -> (Self, Bytes) {
+    /// Splits a request into the call and its encoded arguments.
+    pub(crate) fn new(request: Request, binding: Arc<P::Binding>) -> (Self, Bytes) {
         let Request {
             component,
             function,
@@ -43,24 +43,26 @@ impl<P: Provider> Call<P> {
             source,
             link,
             context,
-            session,
+            binding,
         };
         (call, args)
     }
 
-    /// The session that [`Provider::link`] made for the link; for a call over no link, what [`Provider::operator`] made.
+    /// Returns the binding that [`Provider::link`] made for the link, or, for an operator's call,
+    /// the one that [`Provider::operator`] made.
     ///
-    /// This is where a link's config is found: keep of it in the session what the handlers need.
-    pub fn session(&self) -> &P::Session {
-        &self.session
+    /// A link's config is only passed to [`Provider::link`]. Keep the parts that handlers need in
+    /// the binding.
+    pub fn binding(&self) -> &P::Binding {
+        &self.binding
     }
 
-    /// Who calls.
+    /// Returns who made the call.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The component that calls; `None` when it is an operator.
+    /// Returns the calling component, or `None` for an operator's call.
     pub fn caller(&self) -> Option<&ComponentId> {
         match &self.source {
             Source::Component(id) => Some(id),
@@ -68,47 +70,47 @@ impl<P: Provider> Call<P> {
         }
     }
 
-    /// The link that grants the call; `None` when an operator calls.
+    /// Returns the link that grants the call, or `None` for an operator's call.
     pub fn link(&self) -> Option<&Link> {
         self.link.as_deref()
     }
 
-    /// The name of the link that grants the call; `None` when an operator calls.
+    /// Returns the name of the link that grants the call, or `None` for an operator's call.
     pub fn link_name(&self) -> Option<&LinkName> {
         self.link().map(|link| &link.name)
     }
 
-    /// The id under which this provider was called.
+    /// Returns the id under which this provider was called.
     pub fn component(&self) -> &ComponentId {
         &self.component
     }
 
-    /// Which function was called.
+    /// Returns the key of the called function.
     pub fn function(&self) -> FunctionKey {
         self.function
     }
 
-    /// When the caller stops waiting; the future of the handler is dropped then.
+    /// Returns the time at which the caller stops waiting. The handler's future is dropped then.
     pub fn deadline(&self) -> Instant {
         self.context.deadline
     }
 
-    /// How long the caller still waits.
+    /// Returns the time left until the deadline.
     pub fn time_left(&self) -> Duration {
         self.context.left()
     }
 
-    /// How many calls led here; 0 when nobody called the caller.
+    /// Returns the number of calls that led to this one: 0 when the caller wasn't called itself.
     pub fn hops(&self) -> u8 {
         self.context.hops
     }
 
-    /// The caller's W3C trace context, when it sent one.
+    /// Returns the caller's W3C trace context, if it sent one.
     pub fn trace(&self) -> Option<TraceContext> {
         self.context.trace
     }
 
-    /// The context for calls made on behalf of this one.
+    /// Returns the context for calls made on behalf of this one.
     pub fn nested(&self) -> Context {
         self.context.nested()
     }

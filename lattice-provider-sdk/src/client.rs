@@ -1,4 +1,4 @@
-//! What typed clients make their calls by.
+//! How typed clients make their calls.
 
 use crate::world::Interface;
 use bytes::Bytes;
@@ -16,17 +16,18 @@ use std::{
 
 static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 
-/// Something that can make calls:
+/// A value that can make calls for a typed client:
 ///
-/// * a [`Component`], as `lattice.component("greeter")` gives it: calls that component in the name of an operator;
-/// * a [`Caller`], as `lattice.caller(id)` gives it: calls in the name of a component, to whatever its link called
-///   `default` leads to;
-/// * a [`Through`]: the same over a link of another name.
+/// * a [`Caller`], returned by `lattice.caller(id)`, calls as a component over its link named
+///   `default`;
+/// * a [`Through`] calls as a component over a link with another name;
+/// * a [`Component`], returned by `lattice.component("greeter")`, calls that component as an
+///   operator, without a link.
 pub trait Invoke: Send + Sync {
-    /// Calls `function`; arguments and result are encoded.
+    /// Calls `function` with encoded arguments and returns its encoded result.
     ///
     /// # Errors
-    /// A [`CallError`], by the context's deadline.
+    /// Fails with a [`CallError`], at the context's deadline at the latest.
     fn invoke(
         &self,
         function: &FunctionRef,
@@ -79,7 +80,7 @@ impl Invoke for Caller {
     }
 }
 
-/// Calls in the name of a component through its link of a certain name.
+/// Calls as a component over its link with a given name.
 #[derive(Debug, Clone)]
 pub struct Through {
     caller: Caller,
@@ -87,7 +88,7 @@ pub struct Through {
 }
 
 impl Through {
-    /// Calls by way of `caller`'s link called `link`.
+    /// Makes the calls of `caller` over its link named `link`.
     pub fn new(caller: Caller, link: LinkName) -> Self {
         Self { caller, link }
     }
@@ -104,14 +105,14 @@ impl Invoke for Through {
     }
 }
 
-/// The arguments of a call, as a tuple.
+/// Encodes the arguments of a call, given as a tuple.
 pub fn encoded(args: &impl Encode) -> Result<Bytes, CallError> {
     to_bytes(args).map_err(|error| CallError::BadArguments {
         reason: error.to_string(),
     })
 }
 
-/// One call of a generated client: the function at `index` of `interface`.
+/// Makes one call of a generated client: calls the function at `index` of `interface`.
 pub async fn invoke<I: Invoke, R: Decode>(
     caller: &I,
     interface: &'static Interface,

@@ -1,18 +1,19 @@
-//! A link's config, from JSON text to the provider's type.
+//! Parses a link's config from JSON into the provider's type.
 
 use crate::Refusal;
 use serde::de::DeserializeOwned;
 
-/// What a link has when nobody gave it a config.
+/// The config of a link that was made without one.
 const NONE: &str = "null";
 
-/// Reads a link's config. `null` stands for "none": a type that can't be `null` gets to fill in its defaults.
+/// Parses a link's config. `null` means that there is none: for a type that can't be `null`, an
+/// empty object is parsed, so that its defaults apply.
 pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
     if text.trim() == NONE {
         return serde_json::from_str(NONE).or_else(|_| {
             serde_json::from_str("{}").map_err(|error| {
                 Refusal::new(format!(
-                    "the link has no config, and the provider needs one: {}",
+                    "the link has no config, but the provider needs one: {}",
                     brief(&error)
                 ))
             })
@@ -20,13 +21,14 @@ pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
     }
     serde_json::from_str(text).map_err(|error| {
         Refusal::new(format!(
-            "the link's config does not fit the provider: {}",
+            "the link's config doesn't fit the provider: {}",
             brief(&error)
         ))
     })
 }
 
-/// The error without its position, which means nothing to a person who gave the config as a value.
+/// Returns the error without its position, which means nothing when the config was given as a
+/// value.
 fn brief(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -88,11 +90,11 @@ mod tests {
         for (text, expected) in [
             (
                 "null",
-                "the link has no config, and the provider needs one: missing field `url`",
+                "the link has no config, but the provider needs one: missing field `url`",
             ),
             (
                 "{}",
-                "the link's config does not fit the provider: missing field `url`",
+                "the link's config doesn't fit the provider: missing field `url`",
             ),
             (
                 r#"{"url": 1}"#,

@@ -1,4 +1,4 @@
-//! The steps of a call that generated code shares.
+//! The steps of serving a call that all generated code shares.
 
 use crate::{Call, Provider};
 use bytes::Bytes;
@@ -10,7 +10,8 @@ use lattice_core::{
 };
 use std::future::Future;
 
-/// The arguments of a call, as a tuple; else what it is answered with.
+/// Decodes the arguments of a call into a tuple. When they don't decode, the error is the call's
+/// answer.
 pub fn arguments<T: Decode>(args: &Bytes) -> Result<T, Answer> {
     from_bytes(args).map_err(|error| {
         Answer::Ready(Err(CallError::BadArguments {
@@ -19,7 +20,7 @@ pub fn arguments<T: Decode>(args: &Bytes) -> Result<T, Answer> {
     })
 }
 
-/// The answer that a handler's future gives: at once when it has nothing to wait for, which then costs no task and no timer.
+/// Runs a handler. A handler that completes without waiting costs no task and no timer.
 pub fn answer<F>(handler: F) -> Answer
 where
     F: Future<Output: Encode> + Send + 'static,
@@ -27,12 +28,13 @@ where
     let mut answer = handler.map(|result| encode(&result)).boxed();
     match (&mut answer).now_or_never() {
         Some(result) => Answer::Ready(result),
-        // Whoever drives it polls it again, and is woken then.
+        // The node polls it again, with a waker of its own.
         None => Answer::Later(answer),
     }
 }
 
-/// The answer to a call of a function that the world doesn't have. A node lets none through.
+/// Returns the error for a function that the world doesn't have. The node rejects such calls
+/// before they get here.
 pub fn unknown<P: Provider>(call: &Call<P>) -> Answer {
     Answer::Ready(Err(CallError::NotExported {
         component: call.component().clone(),

@@ -1,9 +1,47 @@
-//! Write native capability providers for a lattice from WIT.
+//! Write native capability providers for a lattice from WIT, and typed clients that call them.
 //!
-//! A *provider* is native code that serves WIT interfaces to the components of a lattice: a database, a queue, a device, or
-//! a service that exists already. [`provider!`] turns a WIT world into Rust: its types, a trait for each interface that it
-//! exports, a client for each one that it imports. Implement the traits, and say in [`Provider`] what becomes of a link:
-//! its config is checked when the link is made, and makes a *session* that every call over the link has at hand.
+//! ```
+//! use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, provider, serve};
+//!
+//! provider!({ inline: "
+//!     package example:hello@0.1.0;
+//!     interface greeter { greet: func(name: string) -> string; }
+//!     world hello { import greeter; export greeter; }
+//! " });
+//! use example::hello::greeter::{Greeter, GreeterClient};
+//!
+//! struct Hello;
+//! impl Stateless for Hello { type World = World; }
+//! impl Greeter for Hello {
+//!     async fn greet(&self, _: &Call<Self>, name: String) -> String { format!("Hello, {name}!") }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let lattice = Lattice::in_memory("dev").await?;
+//!     let _serving = serve(&lattice, "greeter", Hello).await?;
+//!     lattice.links().put(Link::new("web", "example:hello/greeter@0.1.0", "greeter")?).await?;
+//!     let greeter = GreeterClient::new(lattice.caller("web".parse()?).await?);
+//!     println!("{}", greeter.greet(Context::default(), "Ada").await?); // Hello, Ada!
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A *provider* is native code that serves WIT interfaces to the components of a lattice: a
+//! database, a queue, a device, or an existing service. [`provider!`] generates Rust from a WIT
+//! world: its types, a trait for each exported interface, and a client for each imported one. The
+//! program above serves the component `greeter` and calls it as the component `web`. The link from
+//! `web` to `greeter` grants that call; without it, the call fails with [`CallError::NotLinked`].
+//!
+//! `Lattice::connect("nats://…", "prod").key(key)` in place of [`Lattice::in_memory`] joins a
+//! lattice on NATS. The rest of the program stays the same.
+//!
+//! # Config and bindings
+//!
+//! A link can carry a config. A [`Provider`] says which type the config has and turns it into a
+//! *binding*: the provider's own state for that link, such as a connection, a prefix or a limit.
+//! Every call over the link has access to its binding. A link whose config doesn't fit is refused
+//! when it is made, and the reason becomes the link's status.
 //!
 //! ```
 //! use lattice_provider_sdk::{Call, Context, Lattice, Link, Provider, Refusal, provider, serve};
@@ -25,7 +63,7 @@
 //!     limit: u32,
 //! }
 //!
-//! struct Session {
+//! struct Binding {
 //!     limit: u32,
 //!     count: AtomicU32,
 //! }
@@ -33,33 +71,31 @@
 //! impl Provider for Counters {
 //!     type World = World;
 //!     type Config = Config;
-//!     type Session = Session;
+//!     type Binding = Binding;
 //!
-//!     async fn link(&self, _: &Link, config: Config) -> Result<Session, Refusal> {
+//!     async fn link(&self, _: &Link, config: Config) -> Result<Binding, Refusal> {
 //!         if config.limit == 0 {
-//!             return Err(Refusal::new("`limit` must be at least 1"));
+//!             return Err(Refusal::new("`limit` is 0; it must be at least 1"));
 //!         }
-//!         Ok(Session { limit: config.limit, count: AtomicU32::new(0) })
+//!         Ok(Binding { limit: config.limit, count: AtomicU32::new(0) })
 //!     }
 //! }
 //!
 //! impl Counter for Counters {
 //!     async fn add(&self, call: &Call<Self>, by: u32) -> Result<u32, String> {
-//!         let Session { limit, count } = call.session();
+//!         let Binding { limit, count } = call.binding();
 //!         let added = |now: u32| now.checked_add(by).filter(|sum| sum <= limit);
 //!         let before = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
 //!         before.map(|before| before + by).map_err(|now| format!("{now} + {by} is over {limit}"))
 //!     }
 //! }
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run())
-//! # }
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! // Or `Lattice::connect("nats://…", "prod").key(key)`; what follows is the same.
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let lattice = Lattice::in_memory("dev").await?;
 //! let serving = serve(&lattice, "counters", Counters).await?;
-//! lattice.links().put(Link::new("app", "example:count/counter@0.1.0", "counters")?.config(&Config { limit: 5 })?).await?;
+//! let link = Link::new("app", "example:count/counter@0.1.0", "counters")?;
+//! lattice.links().put(link.config(&Config { limit: 5 })?).await?;
 //!
 //! let counter = CounterClient::new(lattice.caller("app".parse()?).await?);
 //! assert_eq!(counter.add(Context::default(), 3).await?, Ok(3));
@@ -69,13 +105,16 @@
 //! # }
 //! ```
 //!
-//! # Three ways to run
+//! A provider that needs neither config nor bindings implements [`Stateless`] instead.
+//!
+//! # Three ways to run a provider
 //!
 //! The same type runs unchanged
 //!
-//! * in a host: `Host::builder(&lattice).provider("counters", Counters)`, beside the actors that call it most;
-//! * in any Rust program: [`serve`], as above;
-//! * in a test: [`serve`] on [`Lattice::in_memory`], which makes the test of a [`Stateless`] provider short:
+//! * in a host, next to the actors that call it most:
+//!   `Host::builder(&lattice).provider("counters", Counters)`;
+//! * in any Rust program, with [`serve`];
+//! * in a test, with [`serve`] on [`Lattice::in_memory`]:
 //!
 //! ```
 //! # lattice_provider_sdk::provider!({
@@ -86,7 +125,7 @@
 //! #     ",
 //! # });
 //! # use example::echo::echo::{Echo, EchoClient};
-//! # use lattice_provider_sdk::{Call, Context, Lattice, Stateless, serve};
+//! # use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, serve};
 //! # struct Parrot;
 //! # impl Stateless for Parrot { type World = World; }
 //! # impl Echo for Parrot {
@@ -99,22 +138,71 @@
 //! async fn says_it_back() -> Result<(), Box<dyn std::error::Error>> {
 //!     let lattice = Lattice::in_memory("test").await?;
 //!     let _serving = serve(&lattice, "parrot", Parrot).await?;
-//!     let parrot = EchoClient::new(lattice.component("parrot"));
+//!     lattice.links().put(Link::new("test", "example:echo/echo@0.1.0", "parrot")?).await?;
+//!     let parrot = EchoClient::new(lattice.caller("test".parse()?).await?);
 //!     assert_eq!(parrot.say(Context::default(), "Ada").await?, "Ada");
 //!     Ok(())
 //! }
 //! ```
 //!
-//! # What a handler gets
+//! # Handle a call
 //!
-//! A [`Call`]: who calls, over which link, by when, and the link's session. Handlers run many at once, each on its own
-//! future, which is dropped when the caller's deadline passes. A panic in one ends that call only.
+//! A handler gets a [`Call`]: the caller, the link, the deadline, and the link's binding. Many
+//! handlers run at the same time, each as a future of its own. The future is dropped when the
+//! caller's deadline passes. A panic ends only the call in which it happens.
 //!
-//! For calls to other components a client takes the [`Call`] as its context: `greeter.greet(call, "Ada").await?` inherits
-//! deadline and trace.
+//! To call another component from a handler, pass the [`Call`] as the context of the client's
+//! method: `greeter.greet(call, "Ada").await?` inherits the deadline and the trace.
+//!
+//! # Call without serving
+//!
+//! [`client!`] generates only clients. It needs no world, just the interface:
+//!
+//! ```
+//! use lattice_provider_sdk::{Context, Lattice, Link, client};
+//!
+//! client!({
+//!     inline: "
+//!         package example:hello@0.1.0;
+//!         interface greeter { greet: func(name: string) -> string; }
+//!     ",
+//! });
+//! use example::hello::greeter::{GreeterClient, INTERFACE};
+//! # mod served {
+//! #     use lattice_provider_sdk::{Call, Stateless};
+//! #     lattice_provider_sdk::provider!({ inline: "
+//! #         package example:hello@0.1.0;
+//! #         interface greeter { greet: func(name: string) -> string; }
+//! #         world hello { export greeter; }
+//! #     " });
+//! #     pub struct Hello;
+//! #     impl Stateless for Hello { type World = World; }
+//! #     impl example::hello::greeter::Greeter for Hello {
+//! #         async fn greet(&self, _: &Call<Self>, name: String) -> String {
+//! #             format!("Hello, {name}!")
+//! #         }
+//! #     }
+//! # }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let lattice = Lattice::in_memory("dev").await?;
+//! # let _serving = lattice_provider_sdk::serve(&lattice, "greeter", served::Hello).await?;
+//! lattice.links().put(Link::new("web", INTERFACE.name(), "greeter")?).await?;
+//! let greeter = GreeterClient::new(lattice.caller("web".parse()?).await?);
+//! assert_eq!(greeter.greet(Context::default(), "Ada").await?, "Hello, Ada!");
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod bindings;
 mod call;
 mod client;
 mod config;
@@ -122,7 +210,6 @@ mod dispatch;
 mod provider;
 mod serve;
 mod service;
-mod sessions;
 pub mod value;
 pub mod world;
 
@@ -134,15 +221,15 @@ pub use lattice_core::{
     call::{CallError, Context},
     link::Link,
     name::{ComponentId, LinkName},
-    node::{Caller, ServeLimits, Serving},
+    node::{Caller, ServeError, ServeLimits, Serving},
     wire::{Source, TraceContext},
 };
-pub use lattice_provider_macros::provider;
+pub use lattice_provider_macros::{client, provider};
 pub use provider::{Provider, Refusal, Stateless};
-pub use serve::{ServeError, serve, serve_within};
+pub use serve::{serve, serve_within};
 pub use service::IntoService;
 
-/// What generated code needs. No part of the public API.
+/// Used by generated code. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{

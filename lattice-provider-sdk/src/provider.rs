@@ -1,61 +1,64 @@
-//! What a person implements: the life of a provider's links.
+//! The traits that a provider implements, and the life of its links.
 
 use crate::world::Dispatch;
 use lattice_core::link::Link;
 use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future};
 
-/// A native provider: it serves the exported interfaces of its [`World`](Self::World), and keeps a session for each link
-/// that leads to it.
-///
-/// A link goes through three states here:
+/// A native provider: serves the exported interfaces of its [`World`](Self::World) and keeps a
+/// binding, its own state, for each link that leads to it.
 ///
 /// ```text
-/// arrives, or changes ──► link(config) ──► session: reachable from every call over the link
-///                             │                   │ the link changes (after its new session is there) or goes
-///                             ▼                   ▼
-///                          Refusal             unlink(session); dropped when the last call over it has ended
+/// link added or changed ──► link(config) ──► binding, available to every call over the link
+///                                │              │ link deleted, or changed and bound again
+///                                ▼              ▼
+///                             Refusal        unlink(binding); dropped after its last call
 /// ```
-/// A refusal is kept as the link's status, and calls over the link fail with it.
 ///
-/// A provider without config and sessions implements [`Stateless`] instead.
+/// A refusal is stored as the link's status, and calls over the link fail with it.
+///
+/// A provider that needs neither config nor bindings implements [`Stateless`] instead.
 pub trait Provider: Sized + Send + Sync + 'static {
-    /// The `World` that `provider!` generated. It asks for the trait of every interface that the WIT world exports.
+    /// The `World` that `provider!` generated. It requires the trait of every interface that the
+    /// WIT world exports.
     type World: Dispatch<Self>;
-    /// What a link's config must be: anything that deserializes from JSON. A link without config has `null`, which is
-    /// read as `()`, as `None`, and as a struct whose fields all have a `#[serde(default)]`.
+    /// The type of a link's config: any type that deserializes from JSON. The config of a link
+    /// without one is `null`, which deserializes to `()`, to `None`, and to a struct whose fields
+    /// all have a `#[serde(default)]`.
     type Config: DeserializeOwned + Send + 'static;
-    /// What is kept for a link while it exists: a connection, a prefix, or the config itself.
-    type Session: Send + Sync + 'static;
+    /// The state kept for a link while it exists, such as a connection, a prefix, or the config
+    /// itself.
+    type Binding: Send + Sync + 'static;
 
-    /// A link has come or changed: answers the session for calls over it. The host waits some seconds for it.
+    /// Returns the binding for a link that was added or changed. The host waits up to 10 seconds.
     ///
     /// # Errors
-    /// The reason why the link is refused. Anything that implements [`Error`] turns into one with `?`.
+    /// Fails with the reason why the link is refused. The operator `?` turns every [`Error`] into
+    /// a [`Refusal`].
     ///
     /// # Cancel safety
-    /// The future is dropped when the host has waited long enough; the link is refused then.
+    /// The host drops the future when the 10 seconds are over, and the link is refused.
     fn link(
         &self,
         link: &Link,
         config: Self::Config,
-    ) -> impl Future<Output = Result<Self::Session, Refusal>> + Send;
+    ) -> impl Future<Output = Result<Self::Binding, Refusal>> + Send;
 
-    /// A link has gone, was replaced, or the provider stops. Calls may still be running over the session: it is dropped
-    /// when the last of them has ended. Must not block.
-    fn unlink(&self, link: &Link, session: &Self::Session) {
-        let _ = (link, session);
+    /// Called when a link was deleted or changed, and when the provider stops. Calls may still be
+    /// using the binding, which is dropped after the last of them. Must not block.
+    fn unlink(&self, link: &Link, binding: &Self::Binding) {
+        let _ = (link, binding);
     }
 
-    /// The session for one call that comes over no link: a holder of the lattice key calls. `None`, the default, denies
-    /// it.
-    fn operator(&self) -> impl Future<Output = Option<Self::Session>> + Send {
+    /// Returns the binding for one call by an operator: a holder of the lattice key, who calls
+    /// without a link. `None`, the default, denies the call.
+    fn operator(&self) -> impl Future<Output = Option<Self::Binding>> + Send {
         async { None }
     }
 }
 
-/// A [`Provider`] that is the same for all its callers: links carry no config, there are no sessions, and operators may
-/// call.
+/// A [`Provider`] that serves all its callers alike: links have no config, there are no bindings,
+/// and operators may call.
 pub trait Stateless: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated.
     type World: Dispatch<Self>;
@@ -64,7 +67,7 @@ pub trait Stateless: Sized + Send + Sync + 'static {
 impl<P: Stateless> Provider for P {
     type World = P::World;
     type Config = ();
-    type Session = ();
+    type Binding = ();
 
     async fn link(&self, _: &Link, (): ()) -> Result<(), Refusal> {
         Ok(())
@@ -75,24 +78,25 @@ impl<P: Stateless> Provider for P {
     }
 }
 
-/// Longest reason that is kept, in bytes: a line for a person, not a log.
-const LONGEST_REASON: usize = 1_024;
+/// Length limit of a reason, in bytes. It is one line for a person, not a log.
+const MAX_REASON: usize = 1_024;
 
-/// Why a link is refused.
+/// The reason why a link is refused.
 ///
-/// Not an [`Error`] itself, so that every error turns into one with `?`.
+/// Not an [`Error`] itself, so that `?` can turn every error into a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(String);
 
 impl Refusal {
-    /// A refusal for this reason, which is cut to 1 KiB. Say what is wrong and what would be right.
+    /// Creates a refusal. The reason says what is wrong and what would be right; it is cut to
+    /// 1 KiB.
     pub fn new(reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
-        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        reason.truncate(reason.floor_char_boundary(MAX_REASON));
         Self(reason)
     }
 
-    /// The reason as text.
+    /// Returns the reason.
     pub fn reason(&self) -> &str {
         &self.0
     }
@@ -136,9 +140,9 @@ mod tests {
 
     #[test]
     fn a_reason_is_cut_between_characters() {
-        let reason = format!("x{}", "é".repeat(LONGEST_REASON));
+        let reason = format!("x{}", "é".repeat(MAX_REASON));
         let kept = Refusal::new(reason).reason().to_owned();
-        assert_eq!(kept.len(), LONGEST_REASON - 1);
+        assert_eq!(kept.len(), MAX_REASON - 1);
         assert!(kept.ends_with('é'));
     }
 }

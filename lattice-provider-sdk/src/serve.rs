@@ -1,47 +1,41 @@
-//! Putting a provider into service from any Rust program.
+//! Serving a provider from any Rust program.
 
 use crate::IntoService;
 use lattice_core::{
     Lattice,
     name::{ComponentId, NameError},
-    node::{self, ServeLimits, Serving},
+    node::{ServeError, ServeLimits, Serving},
 };
 
-/// Why a provider was not put into service.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The component's id breaks the rule for ids.
-    #[error("the provider can't be served under this id")]
-    Id(#[source] NameError),
-    /// The node did not take it.
-    #[error(transparent)]
-    Node(#[from] node::ServeError),
-}
-
-/// Serves a provider as component `id`, for as long as the answered guard is kept. The process that does so is no host: it
-/// is a member of the lattice that serves this, and calls reach it as they reach any other.
+/// Serves a provider as component `id` until the returned guard is dropped or stopped.
+///
+/// The process that calls this isn't a host. It joins the lattice as a member that serves this one
+/// component, and calls reach the component as they reach any other.
+///
+/// `id` is a text such as `"counters"` or a [`ComponentId`].
 ///
 /// # Errors
-/// [`ServeError`]; nothing is served then.
+/// Fails with a [`ServeError`] when `id` is invalid, when this process serves a component with that
+/// id already, or when the lattice can't be reached. Nothing is served then.
 pub async fn serve(
     lattice: &Lattice,
-    id: &str,
+    id: impl TryInto<ComponentId, Error: Into<NameError>>,
     provider: impl IntoService,
 ) -> Result<Serving, ServeError> {
     serve_within(lattice, id, provider, ServeLimits::default()).await
 }
 
-/// The same with limits of its own on how many calls run, how many wait, and how large a result may be.
+/// Serves a provider like [`serve`], with its own limits on how many calls run, how many calls are
+/// queued, and how large a result may be.
 ///
 /// # Errors
-/// [`ServeError`]; nothing is served then.
+/// Fails like [`serve`].
 pub async fn serve_within(
     lattice: &Lattice,
-    id: &str,
+    id: impl TryInto<ComponentId, Error: Into<NameError>>,
     provider: impl IntoService,
     limits: ServeLimits,
 ) -> Result<Serving, ServeError> {
-    let id = ComponentId::new(id).map_err(ServeError::Id)?;
-    Ok(lattice.serve(id, provider.into_service(), limits).await?)
+    let id = id.try_into().map_err(Into::<NameError>::into)?;
+    lattice.serve(id, provider.into_service(), limits).await
 }

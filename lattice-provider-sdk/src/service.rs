@@ -1,8 +1,9 @@
-//! A provider as the service that a node runs.
+//! Adapts a provider to the service that a node runs.
 
 use crate::{
-    Call, Provider, Refusal, config,
-    sessions::{Ended, Sessions, Turn},
+    Call, Provider, Refusal,
+    bindings::{AttemptId, Bindings, Bound},
+    config,
     world::{Dispatch, component_types},
 };
 use futures_util::future::{BoxFuture, FutureExt};
@@ -14,18 +15,18 @@ use lattice_core::{
 };
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-/// What can be put into service: every [`Provider`], and a service that is one already.
+/// Anything that a node can serve: every [`Provider`], and every [`Service`].
 pub trait IntoService {
-    /// As what a node runs.
+    /// Converts into the service that a node runs.
     fn into_service(self) -> Arc<dyn Service>;
 }
 
 impl<P: Provider> IntoService for P {
     fn into_service(self) -> Arc<dyn Service> {
         Arc::new(ProviderService {
-            life: Arc::new(Life {
+            bound: Arc::new(BoundProvider {
                 provider: Arc::new(self),
-                sessions: Sessions::default(),
+                bindings: Bindings::default(),
             }),
             types: Arc::new(component_types::<P::World>()),
         })
@@ -39,7 +40,7 @@ impl IntoService for Arc<dyn Service> {
 }
 
 struct ProviderService<P: Provider> {
-    life: Arc<Life<P>>,
+    bound: Arc<BoundProvider<P>>,
     types: Arc<ComponentTypes>,
 }
 
@@ -49,104 +50,104 @@ impl<P: Provider> Service for ProviderService<P> {
     }
 
     fn call(&self, request: Request) -> Answer {
-        let provider = self.life.provider.clone();
+        let provider = self.bound.provider.clone();
         let Some(link) = &request.link else {
             return Answer::Later(operator_call(provider, request).boxed());
         };
-        match self.life.sessions.find(link) {
-            Some(session) => dispatch(provider, session, request),
+        match self.bound.bindings.find(link) {
+            Some(binding) => dispatch(provider, binding, request),
             None => Answer::Ready(Err(not_linked(link))),
         }
     }
 
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
-        let asking = Asking::new(self.life.clone(), link);
-        async move { asking.run().await }.boxed()
+        let attempt = Attempt::new(self.bound.clone(), link);
+        async move { attempt.run().await }.boxed()
     }
 
     fn unlinked(&self, link: &LinkKey) {
-        let ended = self.life.sessions.end(link);
-        self.life.unlink(ended);
+        let ended = self.bound.bindings.end(link);
+        self.bound.unlink(ended);
     }
 }
 
 impl<P: Provider> Drop for ProviderService<P> {
     fn drop(&mut self) {
-        for ended in self.life.sessions.close() {
-            self.life.unlink_quietly(ended);
+        for ended in self.bound.bindings.close() {
+            self.bound.unlink_quietly(ended);
         }
     }
 }
 
-/// A provider and its sessions.
-struct Life<P: Provider> {
+/// A provider and its bindings.
+struct BoundProvider<P: Provider> {
     provider: Arc<P>,
-    sessions: Sessions<P::Session>,
+    bindings: Bindings<P::Binding>,
 }
 
-impl<P: Provider> Life<P> {
-    fn unlink(&self, ended: Option<Ended<P::Session>>) {
-        if let Some(Ended { link, session }) = ended {
-            self.provider.unlink(&link, &session);
+impl<P: Provider> BoundProvider<P> {
+    fn unlink(&self, ended: Option<Bound<P::Binding>>) {
+        if let Some(Bound { link, binding }) = ended {
+            self.provider.unlink(&link, &binding);
         }
     }
 
-    /// The same from a destructor, where a panic would bring down the process.
-    fn unlink_quietly(&self, ended: Ended<P::Session>) {
+    /// Like `unlink`, for destructors: a panic in one may abort the process.
+    fn unlink_quietly(&self, ended: Bound<P::Binding>) {
         let key = ended.link.key();
-        let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.unlink(Some(ended))));
-        if told.is_err() {
-            tracing::error!(link = %key, "the provider panicked while a link was taken away");
+        let unlinked = std::panic::catch_unwind(AssertUnwindSafe(|| self.unlink(Some(ended))));
+        if unlinked.is_err() {
+            tracing::error!(link = %key, "the provider panicked in `unlink`");
         }
     }
 }
 
-/// One asking for a session. Dropped without one (refused, out of time, a panic), it ends the session that the link had
-/// before it changed.
-struct Asking<P: Provider> {
-    life: Arc<Life<P>>,
+/// One attempt to bind a link. Dropped before it succeeds (refused, out of time, panicked), it ends
+/// the binding that the link had before it changed.
+struct Attempt<P: Provider> {
+    bound: Arc<BoundProvider<P>>,
     link: Arc<Link>,
-    turn: Turn,
-    open: bool,
+    id: AttemptId,
+    is_open: bool,
 }
 
-impl<P: Provider> Asking<P> {
-    fn new(life: Arc<Life<P>>, link: Arc<Link>) -> Self {
-        let turn = life.sessions.ask(&link);
+impl<P: Provider> Attempt<P> {
+    fn new(bound: Arc<BoundProvider<P>>, link: Arc<Link>) -> Self {
+        let id = bound.bindings.begin(&link);
         Self {
-            life,
+            bound,
             link,
-            turn,
-            open: false,
+            id,
+            is_open: false,
         }
     }
 
     async fn run(mut self) -> Result<(), String> {
-        let session = self
-            .session()
+        let binding = self
+            .binding()
             .await
             .map_err(|refusal| refusal.reason().to_owned())?;
         let ended = self
-            .life
-            .sessions
-            .open(self.turn, self.link.clone(), session);
-        self.open = true;
-        self.life.unlink(ended);
+            .bound
+            .bindings
+            .open(self.id, self.link.clone(), binding);
+        self.is_open = true;
+        self.bound.unlink(ended);
         Ok(())
     }
 
-    async fn session(&self) -> Result<P::Session, Refusal> {
+    async fn binding(&self) -> Result<P::Binding, Refusal> {
         let config = config::parse(&self.link.config)?;
-        self.life.provider.link(&self.link, config).await
+        self.bound.provider.link(&self.link, config).await
     }
 }
 
-impl<P: Provider> Drop for Asking<P> {
+impl<P: Provider> Drop for Attempt<P> {
     fn drop(&mut self) {
-        if !self.open
-            && let Some(ended) = self.life.sessions.refuse(self.turn, &self.link)
+        if !self.is_open
+            && let Some(ended) = self.bound.bindings.refuse(self.id, &self.link)
         {
-            self.life.unlink_quietly(ended);
+            self.bound.unlink_quietly(ended);
         }
     }
 }
@@ -155,19 +156,19 @@ async fn operator_call<P: Provider>(
     provider: Arc<P>,
     request: Request,
 ) -> Result<bytes::Bytes, CallError> {
-    let session = provider.operator().await.ok_or(CallError::OperatorDenied)?;
-    match dispatch(provider, Arc::new(session), request) {
+    let binding = provider.operator().await.ok_or(CallError::OperatorDenied)?;
+    match dispatch(provider, Arc::new(binding), request) {
         Answer::Ready(result) => result,
         Answer::Later(result) => result.await,
     }
 }
 
-fn dispatch<P: Provider>(provider: Arc<P>, session: Arc<P::Session>, request: Request) -> Answer {
-    let (call, args) = Call::new(request, session);
+fn dispatch<P: Provider>(provider: Arc<P>, binding: Arc<P::Binding>, request: Request) -> Answer {
+    let (call, args) = Call::new(request, binding);
     P::World::dispatch(provider, call, args)
 }
 
-/// The link was taken away between the check of the grant and now.
+/// The error of a call whose link was deleted after the grant was checked.
 fn not_linked(link: &Link) -> CallError {
     CallError::NotLinked {
         source_id: link.source.clone(),

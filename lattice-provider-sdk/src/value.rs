@@ -1,4 +1,4 @@
-//! Types that generated code needs beside Rust's own.
+//! Types that generated code needs in addition to those of the standard library.
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -11,7 +11,8 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-/// `list<t, n>` with more than 32 elements, where serde's own arrays end. Derefs to the array.
+/// A `list<t, n>` with more than 32 elements, the most that serde supports in arrays. Derefs to the
+/// array.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fixed<T, const N: usize>(pub [T; N]);
 
@@ -80,15 +81,15 @@ impl Serialize for Blob<'_> {
     }
 }
 
-/// What a set of flags is stored in and travels as.
+/// The representation of a set of flags, in memory and on the wire.
 pub trait Bits: Copy + Eq + Serialize + DeserializeOwned {
     /// No bit.
     const NONE: Self;
-    /// The bits of either.
+    /// Returns the bits that are set in either.
     fn or(self, other: Self) -> Self;
-    /// The bits of both.
+    /// Returns the bits that are set in both.
     fn and(self, other: Self) -> Self;
-    /// The bits of this one that the other one doesn't have.
+    /// Returns the bits of `self` that aren't set in `other`.
     fn without(self, other: Self) -> Self;
 }
 
@@ -126,10 +127,10 @@ where
     }
 }
 
-/// Reads flags, refusing bits that stand for no label.
+/// Deserializes flags.
 ///
 /// # Errors
-/// The deserializer's own, or for such a bit.
+/// Fails when the deserializer does, and when a bit is set that stands for no label.
 pub fn known_bits<'de, B: Bits, D: Deserializer<'de>>(
     all: B,
     deserializer: D,
@@ -156,27 +157,27 @@ macro_rules! __flags {
         impl $name {
             $($(#[$label_meta])* pub const $constant: Self = Self($bits);)*
 
-            /// No label.
+            /// Returns the set without any label.
             pub const fn empty() -> Self {
                 Self(<$storage as $crate::__private::Bits>::NONE)
             }
 
-            /// Every label.
+            /// Returns the set of all labels.
             pub const fn all() -> Self {
                 Self($all)
             }
 
-            /// The bits: the first label is the lowest.
+            /// Returns the bits. The first label is the lowest bit.
             pub const fn bits(self) -> $storage {
                 self.0
             }
 
-            /// Whether no label is set.
+            /// Returns whether no label is set.
             pub fn is_empty(self) -> bool {
                 self == Self::empty()
             }
 
-            /// Whether all labels of `other` are set.
+            /// Returns whether all labels of `other` are set.
             pub fn contains(self, other: Self) -> bool {
                 $crate::__private::Bits::and(self.0, other.0) == other.0
             }

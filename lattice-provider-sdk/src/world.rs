@@ -1,4 +1,4 @@
-//! What the generated code says of a WIT world. Nothing in here is written by hand outside of tests.
+//! How generated code describes a WIT world. Only generated code and tests implement these traits.
 
 use crate::{Call, Provider};
 use bytes::Bytes;
@@ -16,17 +16,17 @@ pub use lattice_core::serve::Answer;
 
 /// A WIT world: the interfaces that it exports and imports.
 pub trait WitWorld: 'static {
-    /// What a provider of this world serves.
+    /// The interfaces that a provider of this world serves.
     const EXPORTS: &'static [&'static Interface];
-    /// What it calls through links.
+    /// The interfaces that it calls through links.
     const IMPORTS: &'static [&'static Interface];
-    /// The world in the standard binary encoding of WIT, for tools; nothing when it is over 256 KiB.
+    /// The world in the standard binary encoding of WIT, for tools; `None` when it exceeds 256 KiB.
     const WIT: Option<&'static [u8]>;
 }
 
-/// Leads a call to the handler of its function.
+/// Passes each call to the handler of its function.
 pub trait Dispatch<P: Provider>: WitWorld {
-    /// Decodes the arguments, runs the handler, encodes what it returns.
+    /// Decodes the arguments, runs the handler, and encodes its result.
     fn dispatch(provider: Arc<P>, call: Call<P>, args: Bytes) -> Answer;
 }
 
@@ -41,16 +41,16 @@ pub struct Interface {
 /// A function of an [`Interface`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Function {
-    /// Its WIT name.
+    /// The WIT name.
     pub name: &'static str,
-    /// The canonical text of its type.
+    /// The canonical text of the function's type.
     pub signature: &'static str,
-    /// What names it on the wire.
+    /// The key that identifies the function on the wire.
     pub key: u64,
 }
 
 impl Interface {
-    /// The interface `ns:pkg/name@version`.
+    /// Describes the interface `ns:pkg/name@version`.
     pub const fn new(name: &'static str, functions: &'static [Function]) -> Self {
         Self {
             name,
@@ -59,17 +59,17 @@ impl Interface {
         }
     }
 
-    /// `ns:pkg/name@version`.
+    /// Returns the full name, `ns:pkg/name@version`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its functions, in the order of the WIT.
+    /// Returns the functions in the order of the WIT.
     pub fn functions(&self) -> &'static [Function] {
         self.functions
     }
 
-    /// What a caller names the function at `index` by.
+    /// Returns the reference by which callers name the function at `index`.
     pub(crate) fn reference(&self, index: usize) -> &FunctionRef {
         let references = self.references.get_or_init(|| {
             let reference = |function: &Function| {
@@ -105,7 +105,7 @@ impl Function {
     }
 }
 
-/// The types that a component of world `W` publishes.
+/// Returns the types that a component of world `W` publishes.
 pub(crate) fn component_types<W: WitWorld>() -> ComponentTypes {
     let types = |interfaces: &[&Interface]| -> BTreeMap<_, _> {
         interfaces

@@ -1,4 +1,5 @@
-//! What `provider!` generates from a world with every type: encodings, canonical texts, function keys, names.
+//! The code that `provider!` generates from a world with every type: encodings, canonical texts,
+//! function keys, names.
 
 use lattice_core::{
     name::{FunctionName, InterfaceName},
@@ -26,7 +27,7 @@ use test::every::{
     },
 };
 
-/// The bytes, and that they are what `postcard` gives and what reads back as the same value.
+/// Returns the encoding, and checks that it is postcard's and decodes to the same value.
 fn hex<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) -> String {
     let bytes = to_bytes(value).expect("encodes");
     assert_eq!(

@@ -1,4 +1,5 @@
-//! The life of a link as a provider sees it: config, session, change, refusal, end. And calls over no link.
+//! The life of a link as a provider sees it: config, binding, change, refusal, end. And calls by
+//! operators.
 
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
@@ -39,7 +40,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 struct Notes {
     log: Log,
-    /// To call itself by.
+    /// For calls to itself.
     caller: Option<Caller>,
 }
 
@@ -48,12 +49,12 @@ struct Config {
     prefix: String,
 }
 
-struct Session {
+struct Binding {
     prefix: String,
     log: Log,
 }
 
-impl Drop for Session {
+impl Drop for Binding {
     fn drop(&mut self) {
         note(&self.log, format!("drop {}", self.prefix));
     }
@@ -66,9 +67,9 @@ fn note(log: &Log, what: String) {
 impl Provider for Notes {
     type World = World;
     type Config = Config;
-    type Session = Session;
+    type Binding = Binding;
 
-    async fn link(&self, link: &Link, config: Config) -> Result<Session, Refusal> {
+    async fn link(&self, link: &Link, config: Config) -> Result<Binding, Refusal> {
         if config.prefix.is_empty() {
             return Err(Refusal::new("`prefix` is empty; give it a letter at least"));
         }
@@ -78,16 +79,16 @@ impl Provider for Notes {
             .parse::<u32>()
             .map_or(Ok(()), |number| Err(Unlucky(number)))?;
         note(&self.log, format!("link {} {}", link.name, config.prefix));
-        Ok(Session {
+        Ok(Binding {
             prefix: config.prefix,
             log: self.log.clone(),
         })
     }
 
-    fn unlink(&self, link: &Link, session: &Session) {
+    fn unlink(&self, link: &Link, binding: &Binding) {
         note(
             &self.log,
-            format!("unlink {} {}", link.name, session.prefix),
+            format!("unlink {} {}", link.name, binding.prefix),
         );
     }
 }
@@ -98,7 +99,7 @@ struct Unlucky(u32);
 
 impl NotesInterface for Notes {
     async fn prefixed(&self, call: &Call<Self>, text: String) -> String {
-        format!("{}{text}", call.session().prefix)
+        format!("{}{text}", call.binding().prefix)
     }
 
     async fn whoami(&self, call: &Call<Self>) -> (String, String, u8) {
@@ -173,7 +174,7 @@ impl Scene {
         }
     }
 
-    /// Puts the link `name` from `app`, in place of what it was.
+    /// Puts the link `name` from `app`, and replaces the previous one.
     async fn link(&self, name: &str, prefix: &str) -> Arc<LinkEntry> {
         self.put(
             link("app", name)
@@ -200,7 +201,7 @@ impl Scene {
         self.log.lock().expect("no panic holds it").clone()
     }
 
-    /// Waits until the log says this.
+    /// Waits until the log has these lines.
     async fn logged(&self, expected: &[&str]) {
         let said = async {
             while self.log() != expected {
@@ -215,7 +216,7 @@ impl Scene {
         );
     }
 
-    /// Waits until the target has said something of the link, and answers the reason of a refusal.
+    /// Waits until the target has refused the link, and returns the reason.
     async fn refusal(&self, entry: &LinkEntry) -> String {
         let status = async {
             loop {
@@ -243,7 +244,7 @@ fn link(source: &str, name: &str) -> Link {
 }
 
 #[tokio::test]
-async fn each_link_has_the_session_of_its_config() -> Result<(), CallError> {
+async fn each_link_has_the_binding_of_its_config() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a-").await;
     scene.link("two", "b-").await;
@@ -270,7 +271,7 @@ async fn each_link_has_the_session_of_its_config() -> Result<(), CallError> {
 }
 
 #[tokio::test]
-async fn a_session_lives_from_link_to_unlink() -> Result<(), CallError> {
+async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
@@ -311,7 +312,7 @@ async fn a_session_lives_from_link_to_unlink() -> Result<(), CallError> {
 }
 
 #[tokio::test]
-async fn a_provider_that_stops_ends_its_sessions() {
+async fn a_provider_that_stops_ends_its_bindings() {
     let mut scene = Scene::new().await;
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
@@ -335,11 +336,11 @@ async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
     for (entry, expected) in [
         (
             no_config,
-            "the link has no config, and the provider needs one: missing field `prefix`",
+            "the link has no config, but the provider needs one: missing field `prefix`",
         ),
         (
             wrong,
-            "the link's config does not fit the provider: invalid type: integer `7`",
+            "the link's config doesn't fit the provider: invalid type: integer `7`",
         ),
         (empty, "`prefix` is empty; give it a letter at least"),
         (number, "13 is a number"),
@@ -360,7 +361,7 @@ async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
 }
 
 #[tokio::test]
-async fn a_refused_change_ends_the_session_and_a_correction_makes_a_new_one()
+async fn a_refused_change_ends_the_binding_and_a_correction_makes_a_new_one()
 -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
@@ -382,7 +383,7 @@ async fn a_refused_change_ends_the_session_and_a_correction_makes_a_new_one()
 }
 
 #[tokio::test]
-async fn an_operator_without_a_session_is_denied() {
+async fn an_operator_without_a_binding_is_denied() {
     let scene = Scene::new().await;
     let error = NotesClient::new(scene.lattice.component("notes"))
         .left(Context::default())
@@ -411,8 +412,8 @@ async fn calls_on_behalf_of_a_call_inherit_its_deadline_hops_and_trace() -> Resu
         span_id: *b"its span",
         flags: 1,
     });
-    let told = format!("{:?}", context.trace);
-    assert_eq!(client.trace(context).await?, told);
+    let expected = format!("{:?}", context.trace);
+    assert_eq!(client.trace(context).await?, expected);
     let before = Instant::now();
     let context = context.shrunk(Duration::from_millis(700));
     let left = client.deeper(context).await?.expect("answered");
@@ -439,7 +440,7 @@ async fn a_panic_in_a_handler_ends_that_call_only() -> Result<(), CallError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_the_last_one_counts_and_every_session_ends() -> Result<(), CallError> {
+async fn of_many_changes_the_last_one_counts_and_every_binding_ends() -> Result<(), CallError> {
     let scene = Scene::new().await;
     for round in ["a", "b", "c"] {
         for change in 0..20 {
@@ -472,7 +473,7 @@ async fn of_many_changes_the_last_one_counts_and_every_session_ends() -> Result<
     };
     timeout(Duration::from_secs(5), all_ended)
         .await
-        .expect("every session ends");
+        .expect("every binding ends");
     assert!(count("link") >= 3);
     Ok(())
 }

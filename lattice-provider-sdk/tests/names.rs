@@ -1,8 +1,9 @@
-//! Names that generated code must not trip over: of the prelude, of its own, of two versions of one package.
+//! Names that could clash with generated code: names of the prelude, names that the code uses
+//! itself, and names of two versions of one package.
 //!
-//! That this compiles is most of the test.
+//! Most of the test is that this compiles.
 
-// As strict as a library's author may be.
+// The strictest lints that a library's author may choose.
 #![deny(
     missing_docs,
     unreachable_pub,
@@ -14,7 +15,7 @@
 use lattice_core::value::to_bytes;
 use lattice_provider_sdk::{Call, CallError, Context, Lattice, Stateless, serve};
 
-/// Types that are called like everything that generated code uses.
+/// Types with the names that generated code uses.
 pub mod prelude {
     lattice_provider_sdk::provider!({
         inline: "

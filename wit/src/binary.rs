@@ -1,9 +1,9 @@
-//! The WIT of a component as bytes: what a component publishes of itself.
+//! The WIT of a component as bytes, the form in which a component publishes it.
 //!
-//! The bytes are a WIT package in the standard binary encoding of the component model, which every WIT tool reads
-//! (`wasm-tools component wit`, for one). The package has a single world: the component's. Its exports are what the
-//! component exports, its imports are those that a link may lead to and what their types need; what the component's
-//! host answers itself is left out.
+//! The bytes are a WIT package in the standard binary encoding of the component model, which all
+//! WIT tools read, such as `wasm-tools component wit`. The package has one world, the component's.
+//! The world has all exports of the component. It has the imports that can be linked, and the
+//! interfaces that define their types; imports that the component's host serves are left out.
 //!
 //! ```
 //! use lattice_wit::binary;
@@ -33,67 +33,68 @@ use wit_parser::{
     InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldId, WorldItem, WorldKey,
 };
 
-/// Most bytes that a component's WIT may have: half of what a value in a store may have, so that there is room for the
-/// signatures beside it. A component's WIT has some KiB.
+/// Size limit of a component's WIT. It is half of the size limit of a value in a store, which
+/// leaves room for the signatures. The WIT of a typical component has a few KiB.
 pub const MAX_BYTES: usize = 256 * 1024;
 
-/// A component's world, and everything that it refers to.
+/// A component's world, and all items that it refers to.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Described {
     /// All interfaces and types.
     pub resolve: Resolve,
-    /// The component's own world among them.
+    /// The component's own world.
     pub world: WorldId,
 }
 
-/// Why there is no WIT in these bytes, or no bytes for this WIT.
+/// Why WIT could not be encoded or decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BinaryError {
-    /// There are too many bytes.
+    /// The encoded WIT exceeds [`MAX_BYTES`].
     #[error(
         "the encoded WIT has {bytes} bytes and the limit is {MAX_BYTES}; export fewer interfaces"
     )]
     TooLarge {
-        /// How many.
+        /// Its size.
         bytes: usize,
     },
-    /// The bytes are no WIT package, nor a component where that is asked for.
-    #[error("the bytes hold no WIT: {reason}")]
+    /// The bytes aren't a WIT package, or aren't a component where one is expected.
+    #[error("the bytes contain no WIT: {reason}")]
     Malformed {
-        /// What is wrong with them.
+        /// The reason.
         reason: String,
     },
-    /// The package has no world, or several.
+    /// The package has no world, or more than one.
     #[error("the WIT package has {worlds} worlds, but a component has one")]
     NotOneWorld {
-        /// How many it has.
+        /// The number of worlds.
         worlds: usize,
     },
-    /// The WIT has something that can't be encoded.
+    /// The WIT contains an item that can't be encoded.
     #[error("the WIT can't be encoded: {reason}")]
     Unencodable {
-        /// What.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Described {
-    /// What the component exports, in order.
+    /// Returns the component's exports, in order.
     pub fn exports(&self) -> impl Iterator<Item = &WorldKey> {
         self.resolve.worlds[self.world].exports.keys()
     }
 
-    /// What it imports, in order.
+    /// Returns the component's imports, in order.
     pub fn imports(&self) -> impl Iterator<Item = &WorldKey> {
         self.resolve.worlds[self.world].imports.keys()
     }
 
-    /// The WIT text of an interface that it exports or imports; `None` for a function or type outside of any.
+    /// Returns the WIT text of an exported or imported interface, or `None` for a function or type
+    /// outside of an interface.
     ///
     /// # Errors
-    /// [`BinaryError::Unencodable`].
+    /// Fails with [`BinaryError::Unencodable`].
     pub fn text(&self, key: &WorldKey) -> Result<Option<String>, BinaryError> {
         let world = &self.resolve.worlds[self.world];
         let item = world.exports.get(key).or_else(|| world.imports.get(key));
@@ -113,18 +114,18 @@ impl Described {
             printer.output.indent_end();
             printed.map(|()| printer.output.to_string())
         };
-        // Its errors are no standard ones.
+        // The printer's errors don't implement `Error`.
         guarded(|| print().map_err(|error| format!("{error:#}")))
             .map(Some)
             .map_err(|reason| BinaryError::Unencodable { reason })
     }
 }
 
-/// Encodes a world, with those of its imported interfaces for whose names (`ns:pkg/iface@version`) `keep` holds, and those
-/// that the types of others need.
+/// Encodes a world with all of its exports, with the imported interfaces for whose names
+/// (`ns:pkg/iface@version`) `keep` returns true, and with the interfaces that define their types.
 ///
 /// # Errors
-/// [`BinaryError::TooLarge`] and [`BinaryError::Unencodable`].
+/// Fails with [`BinaryError::TooLarge`] or [`BinaryError::Unencodable`].
 pub fn of_world(
     resolve: &Resolve,
     world: WorldId,
@@ -147,41 +148,42 @@ pub fn of_world(
     Ok(bytes)
 }
 
-/// Finds the WIT in a component and encodes it, as [`of_world`] does.
+/// Decodes the WIT of a component and encodes it like [`of_world`].
 ///
 /// # Errors
-/// [`BinaryError`].
+/// Fails with a [`BinaryError`].
 pub fn of_component(component: &[u8], keep: impl Fn(&str) -> bool) -> Result<Vec<u8>, BinaryError> {
     match decoded(component)? {
         DecodedWasm::Component(resolve, world) => of_world(&resolve, world, keep),
         DecodedWasm::WitPackage(..) => Err(BinaryError::Malformed {
-            reason: "this is a WIT package and no component".to_owned(),
+            reason: "this is a WIT package, not a component".to_owned(),
         }),
     }
 }
 
-/// Finds the WIT of a component, with all that it imports. The bytes may be from anybody.
+/// Decodes the WIT of a component, with all of its imports. The bytes may be untrusted.
 ///
 /// # Errors
-/// [`BinaryError::Malformed`].
+/// Fails with [`BinaryError::Malformed`].
 pub fn describe(component: &[u8]) -> Result<Described, BinaryError> {
     match decoded(component)? {
         DecodedWasm::Component(resolve, world) => Ok(Described { resolve, world }),
         DecodedWasm::WitPackage(..) => Err(BinaryError::Malformed {
-            reason: "this is a WIT package and no component".to_owned(),
+            reason: "this is a WIT package, not a component".to_owned(),
         }),
     }
 }
 
-/// Reads what [`of_world`] or [`of_component`] wrote. The bytes may be from anybody.
+/// Decodes bytes that [`of_world`] or [`of_component`] encoded. The bytes may be untrusted.
 ///
 /// # Errors
-/// [`BinaryError::TooLarge`], [`BinaryError::Malformed`] and [`BinaryError::NotOneWorld`].
+/// Fails with [`BinaryError::TooLarge`], [`BinaryError::Malformed`] or
+/// [`BinaryError::NotOneWorld`].
 pub fn decode(bytes: &[u8]) -> Result<Described, BinaryError> {
     check_size(bytes)?;
     let DecodedWasm::WitPackage(resolve, package) = decoded(bytes)? else {
         return Err(BinaryError::Malformed {
-            reason: "this is a component and no WIT package".to_owned(),
+            reason: "this is a component, not a WIT package".to_owned(),
         });
     };
     let worlds = &resolve.packages[package].worlds;
@@ -202,16 +204,17 @@ fn check_size(bytes: &[u8]) -> Result<(), BinaryError> {
     }
 }
 
-/// The library was made for the files of whoever runs it, and panics at some that are odd enough.
+/// Turns panics into errors: `wit_component` expects trusted input, and panics at some malformed
+/// files.
 fn guarded<T, E: std::fmt::Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(format!("{error:#}")),
-        Err(_) => Err("its structure is not one that any tool writes".to_owned()),
+        Err(_) => Err("its structure is invalid".to_owned()),
     }
 }
 
-/// The interfaces of the world that are kept, and those whose types they use.
+/// Returns the interfaces of the world that are kept, and those whose types they use.
 fn kept_interfaces(
     resolve: &Resolve,
     world: WorldId,
@@ -242,7 +245,7 @@ fn kept_interfaces(
     kept
 }
 
-/// The interface that a world takes a type from.
+/// Returns the interface from which a world takes a type.
 fn lender(resolve: &Resolve, id: TypeId) -> Option<InterfaceId> {
     let TypeDefKind::Type(Type::Id(original)) = resolve.types[id].kind else {
         return None;

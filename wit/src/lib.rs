@@ -1,21 +1,23 @@
-//! The WIT interfaces that Lattice's SDKs speak, as texts.
+//! The WIT interfaces that Lattice's SDKs use, as texts.
 //!
-//! A WIT package is a folder of text files, and cargo packages nothing that lies outside a crate's own folder. So the texts live
-//! here, one folder per package, and whoever needs them (a build script, a bindings generator, a tool) depends on this crate:
+//! A WIT package is a folder of text files, and cargo only packages files inside a crate's own
+//! folder. So the texts are in this crate, in one folder per package, and build scripts, bindings
+//! generators and tools depend on it.
 //!
-//! | package | interfaces | what for |
+//! | package | interfaces | purpose |
 //! | --- | --- | --- |
-//! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choosing among several links |
+//! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choice of links |
 //! | [`lattice:keyvalue`](LATTICE_KEYVALUE) | `store` | bytes and counters under keys |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
-//! | [`wasi:config`](WASI_CONFIG) | `store` | settings given from outside |
+//! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //!
-//! The `wasi:` packages have the names and types of the published drafts; the words in them are ours. Without features
-//! the crate has no dependencies and no code beyond the lookups below. The feature `binary` adds the encoding in which a
-//! component publishes its own WIT.
+//! The `wasi:` packages have the names and types of the published drafts; their documentation is
+//! our own. Without features, the crate has no dependencies and no code except the lookups below.
+//! The feature `binary` adds the encoding in which a component publishes its own WIT.
 //!
 //! # Example
-//! Lays the packages out as the `deps` folder that WIT tools look for beside a package of your own:
+//! Writes the packages to the folder `deps`, where WIT tools look for the dependencies of a
+//! package:
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -33,33 +35,38 @@
 //! # }
 //! ```
 
+/// The README's example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(feature = "binary")]
 pub mod binary;
 
 /// One WIT package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Package {
-    /// Namespace and name, `lattice:rpc`.
+    /// Namespace and name, such as `lattice:rpc`.
     pub name: &'static str,
-    /// Version, `0.1.0`.
+    /// The version, such as `0.1.0`.
     pub version: &'static str,
-    /// Its files. Each one starts with the package's name.
+    /// The files. Each one starts with the name of the package.
     pub files: &'static [File],
 }
 
-/// One text of a package.
+/// One file of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct File {
-    /// Where it lies: the package's folder and the file's name, `lattice-rpc/types.wit`.
+    /// The package's folder and the file's name, such as `lattice-rpc/types.wit`.
     pub path: &'static str,
-    /// What it says.
+    /// The content.
     pub text: &'static str,
 }
 
-/// Every package of this crate. None depends on another.
+/// All packages of this crate. None depends on another.
 pub const PACKAGES: &[Package] = &[LATTICE_RPC, LATTICE_KEYVALUE, WASI_LOGGING, WASI_CONFIG];
 
-/// `lattice:rpc`: what a failed call looks like to a guest, and how a guest chooses among its links.
+/// `lattice:rpc`: failed calls as values, and the choice among several links.
 pub const LATTICE_RPC: Package = Package {
     name: "lattice:rpc",
     version: "0.1.0",
@@ -95,7 +102,7 @@ pub const WASI_LOGGING: Package = Package {
     }],
 };
 
-/// `wasi:config`: settings given from outside.
+/// `wasi:config`: settings given to a component.
 pub const WASI_CONFIG: Package = Package {
     name: "wasi:config",
     version: "0.2.0-rc.1",
@@ -105,7 +112,7 @@ pub const WASI_CONFIG: Package = Package {
     }],
 };
 
-/// The package called `name` (`lattice:rpc`), if this crate has it.
+/// Returns the package with this name, such as `lattice:rpc`, if the crate has it.
 pub fn package(name: &str) -> Option<Package> {
     PACKAGES
         .iter()

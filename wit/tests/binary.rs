@@ -1,4 +1,4 @@
-//! WIT as bytes, and back; and bytes from anybody.
+//! WIT as bytes, and back, and untrusted bytes.
 #![cfg(feature = "binary")]
 
 use lattice_wit::binary::{self, BinaryError, Described, MAX_BYTES};
@@ -113,10 +113,10 @@ fn a_world_that_is_too_large_is_refused() {
     assert!(matches!(error, BinaryError::TooLarge { .. }), "{error:?}");
 }
 
-/// Whatever is done to the bytes, the decoder answers.
+/// The decoder returns an error, and doesn't panic, for any modified bytes.
 #[test]
 fn damaged_bytes_never_panic() {
-    // What the decoder's library panics at is caught, and said nowhere.
+    // Panics of the decoder's library are caught; their messages would only be noise.
     std::panic::set_hook(Box::new(|_| {}));
     let whole = encoded();
     for length in 0..whole.len() {

@@ -1,4 +1,4 @@
-//! The texts are whole: they parse, say who they are, and are in what cargo would publish.
+//! The texts are complete: they parse, have the listed names, and are part of the published crate.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;

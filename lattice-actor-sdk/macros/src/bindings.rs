@@ -1,7 +1,8 @@
-//! From WIT to Rust.
+//! Generates Rust from WIT.
 //!
-//! A package of `lattice-wit` that the actor's WIT names, but has no copy of in its `deps`, is taken from `lattice-wit`. And
-//! where its world imports an interface that the SDK has a client for, the bindings refer to the SDK's types, so that both are the same.
+//! A package that the actor's WIT refers to, but that isn't in its `deps`, is taken from
+//! `lattice-wit`. Where the world imports an interface that the SDK has a client for, the bindings
+//! refer to the SDK's types, so that both are the same types.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,10 @@ use wit_bindgen_rust::{Opts, WithOption};
 
 use crate::options::{Options, Source};
 
-/// Where the generated code finds the SDK. A macro can't learn what name its user gave to the crate.
+/// The path of the SDK in generated code. A macro can't find out whether the crate was renamed.
 const SDK: &str = "::lattice_actor_sdk";
 
-/// What an actor's WIT says.
+/// The resolved WIT of an actor.
 struct Wit {
     resolve: Resolve,
     package: PackageId,
@@ -36,7 +37,7 @@ pub(crate) fn generate(options: &Options) -> syn::Result<TokenStream> {
     let world = select(&wit, options.world.as_ref())?;
     let code: TokenStream = at(Span::call_site(), bindings(&mut wit.resolve, world))?.parse()?;
 
-    // rustc builds again when one of these files changes.
+    // Makes cargo rebuild the code when one of these files changes.
     let files = wit.files.iter().map(|path| path.display().to_string());
     let export = options
         .export
@@ -59,7 +60,7 @@ fn parse_path(path: &str) -> Result<Wit, String> {
     let path = Path::new(&manifest).join(path);
     let path = path.canonicalize().map_err(|error| {
         format!(
-            "no WIT at {}: {error}; say where it is with `path`",
+            "no WIT at {}: {error}; set `path` to where it is",
             path.display()
         )
     })?;
@@ -89,7 +90,7 @@ fn parse_text(text: &str) -> Result<Wit, String> {
     })
 }
 
-/// `lattice-wit`'s packages but for those in `declared`.
+/// Resolves the packages of `lattice-wit`, without those in `declared`.
 fn known_packages_except(declared: &BTreeSet<String>) -> Result<Resolve, String> {
     let mut resolve = Resolve::default();
     for package in lattice_wit::PACKAGES {
@@ -108,7 +109,8 @@ fn known_packages_except(declared: &BTreeSet<String>) -> Result<Resolve, String>
     Ok(resolve)
 }
 
-/// The packages that `path` and its `deps` define. What doesn't parse is left to be reported by who resolves it.
+/// Returns the packages that `path` and its `deps` define. Files that don't parse are skipped here;
+/// resolving the package reports them.
 fn declared_beside(path: &Path) -> BTreeSet<String> {
     let deps = std::fs::read_dir(path.join("deps")).into_iter().flatten();
     let deps = deps.filter_map(|entry| Some(entry.ok()?.path()));
@@ -152,11 +154,11 @@ fn bindings(resolve: &mut Resolve, world: WorldId) -> Result<String, String> {
     let mut files = Files::default();
     let generated = options.build().generate(resolve, world, &mut files);
     generated.map_err(|error| format!("{error:#}"))?;
-    let (_, code) = files.iter().next().ok_or("the world gave no bindings")?;
+    let (_, code) = files.iter().next().ok_or("no bindings were generated")?;
     String::from_utf8(code.to_vec()).map_err(|error| error.to_string())
 }
 
-/// The world's imports that the SDK has bindings for, and where.
+/// Returns the world's imports that the SDK has bindings for, each with the path of its bindings.
 fn clients_in(resolve: &Resolve, world: WorldId) -> Vec<(String, WithOption)> {
     let imports = resolve.worlds[world].imports.values();
     let interfaces = imports.filter_map(|item| match item {
@@ -242,7 +244,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_the_wit_is_said() {
         let message = |wit: Result<Wit, String>| code(wit).err().unwrap_or_default();
-        assert!(message(parse_path("no-such-folder")).contains("say where it is with `path`"));
+        assert!(message(parse_path("no-such-folder")).contains("set `path` to where it is"));
         assert!(
             message(parse_text("package a:b; world w { import nothing; }")).contains("nothing")
         );

@@ -1,12 +1,12 @@
-//! Code generation from WIT for `lattice-actor-sdk`, which documents it: use the macro from there.
+//! The macro of `lattice-actor-sdk`, which generates Rust from WIT. Use and read about it there.
 //!
-//! * `options` reads what stands between the braces;
-//! * `bindings` resolves the WIT, with the packages of `lattice-wit` at hand, and generates Rust.
+//! * `options` parses the options between the braces.
+//! * `bindings` resolves the WIT, together with the packages of `lattice-wit`, and generates Rust.
 //!
 //! ```
 //! lattice_actor_sdk::actor!({
 //!     inline: "
-//!         package demo:greeting@0.1.0;
+//!         package example:hello@0.1.0;
 //!         interface greeter { greet: func(name: string) -> string; }
 //!         world hello { export greeter; }
 //!     ",
@@ -15,7 +15,7 @@
 //!
 //! struct Hello;
 //!
-//! impl exports::demo::greeting::greeter::Guest for Hello {
+//! impl exports::example::hello::greeter::Guest for Hello {
 //!     fn greet(name: String) -> String {
 //!         format!("Hello, {name}!")
 //!     }
@@ -29,11 +29,40 @@ use syn::parse_macro_input;
 mod bindings;
 mod options;
 
-/// See `lattice_actor_sdk::actor`.
+/// Generates bindings for a WIT world. Documented as `lattice_actor_sdk::actor`.
 #[proc_macro]
 pub fn actor(input: TokenStream) -> TokenStream {
     let options = parse_macro_input!(input as options::Options);
     bindings::generate(&options)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    /// A README can't hide the `fn main` that its example needs to be compiled. The front page's
+    /// example is compiled, so the README has to show the same one.
+    #[test]
+    fn the_readme_has_the_example_of_the_front_page() {
+        let page = include_str!("lib.rs").lines();
+        let page = page.map_while(|line| line.strip_prefix("//!"));
+        let page: Vec<&str> = page
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect();
+        let page = page.join("\n");
+        let mut blocks = page.split("```").skip(1).step_by(2);
+        let example = blocks
+            .find(|block| block.starts_with('\n'))
+            .unwrap_or("none");
+        let shown: Vec<&str> = example
+            .trim()
+            .lines()
+            .filter(|line| !line.starts_with("# "))
+            .collect();
+        let shown = format!("```rust\n{}\n```", shown.join("\n"));
+        assert!(
+            include_str!("../README.md").contains(&shown),
+            "it lacks:\n{shown}"
+        );
+    }
 }

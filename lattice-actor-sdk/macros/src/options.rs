@@ -1,25 +1,25 @@
-//! What stands between the braces of `actor!({ … })`.
+//! The options between the braces of `actor!({ … })`.
 
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, LitStr, Path, Token, braced, token};
 
 /// The options of one `actor!`.
 pub(crate) struct Options {
-    /// The world to generate; the package's only one if none is named.
+    /// The world to generate bindings for. Without it, the package must have exactly one.
     pub(crate) world: Option<LitStr>,
-    /// Where the WIT is.
+    /// The source of the WIT.
     pub(crate) source: Source,
     /// The type that implements the exports.
     pub(crate) export: Option<Path>,
 }
 
-/// Where the WIT is.
+/// The source of the WIT.
 pub(crate) enum Source {
     /// A folder or a file, relative to the crate's `Cargo.toml`.
     Path(LitStr),
     /// The text itself.
     Inline(LitStr),
-    /// Nothing was said: the folder `wit`.
+    /// No option was given: the folder `wit`.
     Default,
 }
 
@@ -62,7 +62,7 @@ impl Options {
             other => Err(syn::Error::new(
                 name.span(),
                 format!(
-                    "there is no option `{other}`; there are `world`, `path`, `inline` and `export`"
+                    "no option `{other}`; the options are `world`, `path`, `inline` and `export`"
                 ),
             )),
         }
@@ -72,7 +72,7 @@ impl Options {
         if !matches!(self.source, Source::Default) {
             return Err(syn::Error::new(
                 name.span(),
-                "give either `path` or `inline`, once",
+                "the WIT has two sources; give either `path` or `inline`, once",
             ));
         }
         self.source = source;

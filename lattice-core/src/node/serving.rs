@@ -4,7 +4,7 @@ use super::{Inner, Node, ServeLimits, callee, gates::Gate, published::Life, serv
 use crate::{
     bus::BusError,
     link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},
-    name::ComponentId,
+    name::{ComponentId, NameError},
     serve::Service,
     types::PublishError,
 };
@@ -25,6 +25,9 @@ const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
+    /// The component's id is invalid.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// This node serves a component with that id already.
     #[error(
         "host `{host}` already serves component `{component}`; stop it first, or choose another id"

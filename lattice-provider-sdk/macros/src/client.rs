@@ -1,4 +1,4 @@
-//! What calls an imported interface.
+//! The clients: types that call an interface.
 
 use crate::{
     expand::docs,
@@ -11,7 +11,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use wit_parser::Function;
 
-/// The client of `interface`.
+/// Generates the client of `interface`.
 pub(crate) fn client(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let scope = Scope { world, interface };
     let name = interface.client();
@@ -43,7 +43,7 @@ pub(crate) fn client(world: &World<'_>, interface: &Interface<'_>) -> TokenStrea
 
 fn docs_of_new() -> TokenStream {
     docs(None, || {
-        "A client that makes its calls by way of `caller`.".to_owned()
+        "Creates a client that makes its calls with `caller`.".to_owned()
     })
 }
 
@@ -72,7 +72,7 @@ fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStre
         #docs
         ///
         /// # Errors
-        /// The call's own failure, apart from what the function returns.
+        /// Fails when the call does. The function's own errors are part of its result.
         pub fn #name(
             &self,
             context: impl ::core::convert::Into<::lattice_provider_sdk::Context>,
@@ -86,10 +86,10 @@ fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStre
     }
 }
 
-/// serde's implementations for tuples end at 16; tuples in a tuple are encoded alike.
+/// The longest tuple that serde supports. Nested tuples have the encoding of a flat one.
 const LONGEST: usize = 16;
 
-/// `items` as a tuple, or as tuples in a tuple when there are many.
+/// Writes `items` as a tuple, or as nested tuples when there are too many for one.
 pub(crate) fn tuple(items: Vec<TokenStream>) -> TokenStream {
     if items.len() <= LONGEST {
         return quote!((#(#items,)*));

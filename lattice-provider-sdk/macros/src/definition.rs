@@ -1,6 +1,7 @@
-//! Types where they are defined: records, variants, enums, flags and aliases.
+//! Definitions of types: records, variants, enums, flags and aliases.
 //!
-//! serde's derives give the structs and enums the encoding that a call needs; flags bring their own.
+//! serde's derives give structs and enums the encoding that calls use. Flags implement it
+//! themselves.
 
 use crate::{
     expand::docs,
@@ -13,7 +14,7 @@ use quote::quote;
 use std::collections::HashSet;
 use wit_parser::{Enum, Flags, FlagsRepr, Record, Type, TypeDef, TypeDefKind, TypeId, Variant};
 
-/// All types of `interface`.
+/// Generates all types of `interface`.
 pub(crate) fn definitions(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let errors = error_types(world);
     let scope = Scope { world, interface };
@@ -133,7 +134,7 @@ fn flags(wit_name: &str, docs: &TokenStream, labels: &Flags) -> TokenStream {
     }
 }
 
-/// The bits of the labels for which `set` holds, as a literal of the flags' storage.
+/// Writes the bits of the labels for which `set` holds, as a literal of the flags' storage type.
 fn bits(labels: &Flags, set: impl Fn(usize) -> bool) -> TokenStream {
     let word = |word: usize| {
         let bits = (word * 32..labels.flags.len().min(word * 32 + 32)).filter(|bit| set(*bit));
@@ -151,7 +152,7 @@ fn bits(labels: &Flags, set: impl Fn(usize) -> bool) -> TokenStream {
     }
 }
 
-/// What a record or variant derives: equality that holds for all values only when it has no float.
+/// Returns the derives of a record or variant. `Eq` and `Hash` are left out for types with floats.
 fn derives(world: &World<'_>, id: TypeId) -> TokenStream {
     let serde = serde();
     let exact = if has_float(world, &Type::Id(id)) {
@@ -201,7 +202,7 @@ fn has_float(world: &World<'_>, ty: &Type) -> bool {
     }
 }
 
-/// The types that some function of the world fails with.
+/// Returns the error types of all functions of the world.
 fn error_types(world: &World<'_>) -> HashSet<TypeId> {
     let functions = world
         .interfaces
@@ -223,7 +224,7 @@ fn error_types(world: &World<'_>) -> HashSet<TypeId> {
         .collect()
 }
 
-/// Lets `?` and error reports take the type as an error.
+/// Implements `Error`, so that `?` and error reports accept the type.
 fn error_impls(wit_name: &str) -> TokenStream {
     let name = name::camel(wit_name);
     quote! {

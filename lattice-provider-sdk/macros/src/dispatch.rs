@@ -1,4 +1,4 @@
-//! The type `World`: what is exported and imported, and which handler a function key leads to.
+//! The type `World`: the exports and imports of the world, and the handler for each function key.
 
 use crate::{
     client::tuple,
@@ -11,7 +11,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use wit_parser::Function;
 
-/// The static description of an interface, which lies in its module.
+/// Generates the static description of an interface, for the interface's module.
 pub(crate) fn description(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let name = &interface.full_name;
     let functions = interface.wit.functions.values().map(|function| {
@@ -29,7 +29,8 @@ pub(crate) fn description(world: &World<'_>, interface: &Interface<'_>) -> Token
     }
 }
 
-/// The type `World` and its implementations. `wit` is the world as bytes, where they are few enough to be published.
+/// Generates the type `World` and its implementations. `wit` is the encoded world, unless it is too
+/// large to be published.
 pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
     let docs = docs(world.docs, || format!("The WIT world `{}`.", world.name));
     let wit = if let Some(bytes) = wit.map(Literal::byte_string) {
@@ -42,11 +43,11 @@ pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
         .iter()
         .filter(|interface| interface.exported)
         .collect();
-    // An import without functions only lends its types: there is nothing to link.
+    // An import without functions only provides types: there is nothing to link.
     let called = world
         .interfaces
         .iter()
-        .filter(|interface| interface.imported && !interface.wit.functions.is_empty());
+        .filter(|interface| interface.imported && interface.has_functions());
     let (exports, imports) = (
         served.iter().copied().map(description_path),
         called.map(description_path),

@@ -1,4 +1,4 @@
-//! The macro as an ordinary function, from tokens to tokens.
+//! The macros as an ordinary function, from tokens to tokens.
 
 use crate::{
     client, definition, dispatch, handler,
@@ -11,26 +11,41 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use std::{collections::BTreeMap, env, path::PathBuf};
 
-/// All of what `provider!` generates.
+/// Which macro is being expanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Macro {
+    /// `provider!`: traits for the exports, clients for the imports, and the type `World`.
+    Provider,
+    /// `client!`: clients for all interfaces of the world, and nothing else.
+    Client,
+}
+
+/// Returns the code that `kind` generates.
 ///
 /// # Errors
-/// What is wrong with the options, the WIT or the world, at the place where it was written.
-pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
+/// Fails when the options, the WIT or the world are invalid. The error points at the part of the
+/// macro's input that has to change.
+pub(crate) fn expand(kind: Macro, input: TokenStream) -> syn::Result<TokenStream> {
     let options = Options::parse(input)?;
     let root = env::var_os("CARGO_MANIFEST_DIR")
         .map(PathBuf::from)
         .unwrap_or_default();
-    let source = Source::load(&options, &root)?;
-    let world = World::new(&source.resolve, source.world)
-        .map_err(|message| syn::Error::new(options.world_span(), message))?;
-    let modules = modules(&world);
-    let wit = wit(&source).map_err(|message| syn::Error::new(options.world_span(), message))?;
-    let marker = dispatch::world(&world, wit.as_deref());
+    let source = Source::load(kind, &options, &root)?;
+    let world_fault = |message: String| syn::Error::new(options.world_span(), message);
+    let world = World::new(&source.resolve, source.world).map_err(world_fault)?;
+    let modules = modules(kind, &world);
     let rebuild = rebuild_when_changed(&source.files)?;
+    if kind == Macro::Client {
+        world.check_callable().map_err(world_fault)?;
+        return Ok(quote!(#modules #rebuild));
+    }
+    let wit = wit(&source).map_err(world_fault)?;
+    let marker = dispatch::world(&world, wit.as_deref());
     Ok(quote!(#modules #marker #rebuild))
 }
 
-/// The world as the bytes that its components publish; nothing when they would be too many.
+/// Encodes the world as the bytes that its components publish. Returns `None` when they exceed the
+/// size limit.
 fn wit(source: &Source) -> Result<Option<Vec<u8>>, String> {
     match binary::of_world(&source.resolve, source.world, |_| true) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -39,9 +54,10 @@ fn wit(source: &Source) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// Documentation: the WIT's own, or else a sentence.
+/// Generates a doc attribute from the documentation in the WIT, or else from a sentence.
 ///
-/// Code in it is WIT's or a person's, not a Rust test; so `rustdoc --test` doesn't get to see it.
+/// Code blocks in WIT documentation aren't Rust tests, so the attribute is hidden from
+/// `rustdoc --test`.
 pub(crate) fn docs(wit: Option<&str>, otherwise: impl FnOnce() -> String) -> TokenStream {
     if let Some(text) = wit {
         return quote!(#[cfg_attr(not(doctest), doc = #text)]);
@@ -52,8 +68,8 @@ pub(crate) fn docs(wit: Option<&str>, otherwise: impl FnOnce() -> String) -> Tok
 
 type Packages<'w> = BTreeMap<&'w Ident, BTreeMap<&'w Ident, Vec<TokenStream>>>;
 
-/// `namespace::package::interface`, a module each.
-fn modules(world: &World<'_>) -> TokenStream {
+/// Generates the modules `namespace::package::interface`.
+fn modules(kind: Macro, world: &World<'_>) -> TokenStream {
     let mut namespaces = Packages::new();
     for interface in &world.interfaces {
         let [namespace, package, _] = &interface.modules;
@@ -61,7 +77,7 @@ fn modules(world: &World<'_>) -> TokenStream {
         packages
             .entry(package)
             .or_default()
-            .push(module(world, interface));
+            .push(module(kind, world, interface));
     }
     let namespaces = namespaces.iter().map(|(namespace, packages)| {
         let about = format!("Interfaces of the namespace `{namespace}`.");
@@ -84,24 +100,26 @@ fn modules(world: &World<'_>) -> TokenStream {
     quote!(#(#namespaces)*)
 }
 
-fn module(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
+fn module(kind: Macro, world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let name = &interface.modules[2];
     let docs = docs(interface.wit.docs.contents.as_deref(), || {
         format!("The interface `{}`.", interface.full_name)
     });
     let types = definition::definitions(world, interface);
     let description = dispatch::description(world, interface);
-    let handler = interface
-        .exported
-        .then(|| handler::handler(world, interface));
-    let client = interface.imported.then(|| client::client(world, interface));
+    let (is_served, is_called) = match kind {
+        Macro::Provider => (interface.exported, interface.imported),
+        Macro::Client => (false, interface.has_functions()),
+    };
+    let handler = is_served.then(|| handler::handler(world, interface));
+    let client = is_called.then(|| client::client(world, interface));
     quote! {
         #docs
         pub mod #name { #types #description #handler #client }
     }
 }
 
-/// Makes the compiler look at the files again when they change.
+/// Makes cargo rebuild the code when one of the files changes.
 fn rebuild_when_changed(files: &[PathBuf]) -> syn::Result<TokenStream> {
     let paths: Vec<_> = files
         .iter()
@@ -109,7 +127,7 @@ fn rebuild_when_changed(files: &[PathBuf]) -> syn::Result<TokenStream> {
             let absolute = std::path::absolute(file)
                 .ok()
                 .and_then(|path| path.to_str().map(str::to_owned));
-            let message = || format!("`{}` is no path that Rust code can name", file.display());
+            let message = || format!("`{}` isn't a valid UTF-8 path; rename it", file.display());
             absolute.ok_or_else(|| syn::Error::new(proc_macro2::Span::call_site(), message()))
         })
         .collect::<syn::Result<_>>()?;
@@ -123,12 +141,13 @@ pub(crate) mod tests {
     /// Runs `test` on the only world of a WIT text.
     pub(crate) fn with_world(text: &str, test: impl FnOnce(&World<'_>)) {
         let options = Options::parse(quote!({ inline: #text })).expect("options");
-        let source = Source::load(&options, std::path::Path::new("")).expect("valid WIT");
+        let source =
+            Source::load(Macro::Provider, &options, std::path::Path::new("")).expect("valid WIT");
         test(&World::new(&source.resolve, source.world).expect("a world that can be generated"));
     }
 
     fn refusal(text: &str) -> String {
-        let Err(error) = expand(quote!({ inline: #text })) else {
+        let Err(error) = expand(Macro::Provider, quote!({ inline: #text })) else {
             panic!("accepted: {text}")
         };
         error.to_string()
@@ -226,11 +245,11 @@ pub(crate) mod tests {
     #[test]
     fn errors_about_the_world_name_it() {
         let text = "package a:b; world v {} world w {}";
-        let message = expand(quote!({ inline: #text }))
+        let message = expand(Macro::Provider, quote!({ inline: #text }))
             .expect_err("two worlds")
             .to_string();
         assert!(message.contains("multiple worlds"), "{message}");
-        let message = expand(quote!({ inline: #text, world: "u" }))
+        let message = expand(Macro::Provider, quote!({ inline: #text, world: "u" }))
             .expect_err("no such world")
             .to_string();
         assert!(message.contains("`u` not found"), "{message}");
@@ -238,22 +257,22 @@ pub(crate) mod tests {
 
     #[test]
     fn paths_that_lead_nowhere_are_named() {
-        let message = expand(quote!({ path: "no/such/folder" }))
+        let message = expand(Macro::Provider, quote!({ path: "no/such/folder" }))
             .expect_err("no such folder")
             .to_string();
         assert!(
             message.contains("no/such/folder") && message.contains("the crate's root"),
             "{message}"
         );
-        let message = expand(quote!({ path: "src" }))
+        let message = expand(Macro::Provider, quote!({ path: "src" }))
             .expect_err("no WIT there")
             .to_string();
-        assert!(message.contains("no `.wit` file lies in"), "{message}");
+        assert!(message.contains("there is no `.wit` file in"), "{message}");
     }
 
     #[test]
     fn the_projects_own_packages_are_found() {
-        let code = expand(quote!({
+        let code = expand(Macro::Provider, quote!({
             inline: "package a:b; world w { import wasi:logging/logging@0.1.0-draft; export lattice:keyvalue/store@0.1.0; }",
         }))
         .expect("valid")
@@ -262,8 +281,11 @@ pub(crate) mod tests {
             code.contains("trait Store") && code.contains("struct LoggingClient"),
             "{code}"
         );
-        expand(quote!({ world: "lattice:keyvalue/provider", inline: "package a:b;" }))
-            .expect("a world of another package");
+        expand(
+            Macro::Provider,
+            quote!({ world: "lattice:keyvalue/provider", inline: "package a:b;" }),
+        )
+        .expect("a world of another package");
     }
 
     #[test]
@@ -271,7 +293,7 @@ pub(crate) mod tests {
         let text = exporting(
             "flags f { a, b } variant v { x, y(f) } g: func(%type: v, call: string, context: f) -> result<_, v>;",
         );
-        let code = expand(quote!({ inline: #text })).expect("valid");
+        let code = expand(Macro::Provider, quote!({ inline: #text })).expect("valid");
         syn::parse2::<syn::File>(code).expect("a Rust file");
     }
 
@@ -291,7 +313,7 @@ pub(crate) mod tests {
             "../tests/wit/deps/extra/more.wit",
             "../tests/wit",
         ] {
-            let code = expand(quote!({ inline: #text, path: #path }))
+            let code = expand(Macro::Provider, quote!({ inline: #text, path: #path }))
                 .expect(path)
                 .to_string();
             assert!(
@@ -306,10 +328,53 @@ pub(crate) mod tests {
         let text = "package a:b@0.1.0; interface c { @unstable(feature = later) f: func(); } world w { export c; }";
         let functions = |code: TokenStream| code.to_string().contains("fn f");
         assert!(!functions(
-            expand(quote!({ inline: #text })).expect("without")
+            expand(Macro::Provider, quote!({ inline: #text })).expect("without")
         ));
         assert!(functions(
-            expand(quote!({ inline: #text, features: ["later"] })).expect("with")
+            expand(
+                Macro::Provider,
+                quote!({ inline: #text, features: ["later"] })
+            )
+            .expect("with")
         ));
+    }
+
+    fn client(text: &str) -> syn::Result<String> {
+        expand(Macro::Client, quote!({ inline: #text })).map(|code| code.to_string())
+    }
+
+    #[test]
+    fn a_client_needs_no_world_and_makes_no_provider() {
+        let interfaces = "
+            package a:b@0.1.0;
+            interface types { record point { x: s32 } }
+            interface %world { use types.{point}; move: func(by: point) -> point; }
+            interface other { f: func(); }
+        ";
+        let exported = format!("{interfaces} world w {{ export %world; import other; }}");
+        for text in [interfaces, exported.as_str()] {
+            let code = client(text).expect("valid");
+            for client in ["struct WorldClient", "struct OtherClient", "struct Point"] {
+                assert!(code.contains(client), "no `{client}`: {code}");
+            }
+            for other in ["trait", "enum World", "TypesClient"] {
+                assert!(!code.contains(other), "`{other}`: {code}");
+            }
+            syn::parse_str::<syn::File>(&code).expect("a Rust file");
+        }
+    }
+
+    #[test]
+    fn a_client_without_functions_is_refused() {
+        let message = |text: &str| client(text).expect_err("nothing to call").to_string();
+        let only_types = message("package a:b; interface t { type n = u8; } world w { import t; }");
+        assert!(
+            only_types.contains("world `w` has no function to call"),
+            "{only_types}"
+        );
+        let empty = message("package a:b;");
+        assert!(empty.contains("package `a:b` has no interface"), "{empty}");
+        let two = message("package a:b; world v {} world w {}");
+        assert!(two.contains("multiple worlds"), "{two}");
     }
 }

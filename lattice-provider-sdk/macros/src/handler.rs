@@ -1,4 +1,4 @@
-//! The trait that serves an exported interface.
+//! The handlers: traits that serve an interface.
 
 use crate::{
     expand::docs,
@@ -10,7 +10,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use wit_parser::Function;
 
-/// The trait of `interface`.
+/// Generates the trait of `interface`.
 pub(crate) fn handler(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let scope = Scope { world, interface };
     let name = interface.handler();
@@ -30,7 +30,7 @@ pub(crate) fn handler(world: &World<'_>, interface: &Interface<'_>) -> TokenStre
     }
 }
 
-/// The Rust names of a function's parameters, none of which is one of `taken`.
+/// Returns the Rust names of a function's parameters, none of which is in `taken`.
 pub(crate) fn parameters(function: &Function, taken: &[&str]) -> Vec<Ident> {
     let names = function.params.iter().map(|param| {
         let name = name::snake(&param.name);
@@ -43,7 +43,7 @@ pub(crate) fn parameters(function: &Function, taken: &[&str]) -> Vec<Ident> {
     names.collect()
 }
 
-/// What the context is called in a handler: the trait's own parameter.
+/// The name of a handler's own parameter.
 pub(crate) const CALL: &str = "call";
 
 fn method(scope: &Scope<'_, '_>, function: &Function) -> TokenStream {

@@ -1,25 +1,41 @@
-//! The macro behind [`lattice-provider-sdk`](https://docs.rs/lattice-provider-sdk): Rust code from a WIT world.
+//! The macros of `lattice-provider-sdk`, which generate Rust from WIT. Use them from there.
 //!
 //! ```text
-//! options ──► source ──► world ──► definition, handler, client, dispatch
-//! what was    the WIT    what of    the Rust code, one file per kind of item
-//! written     texts      it we can serve
-//!                            └────► signature: canonical texts and function keys
+//! options ──► source ──► world ───► definition, handler, client, dispatch
+//! the macro's  the WIT   the parts   the Rust code, one file per kind of item
+//! input        texts     that are
+//!                        supported
+//!                           └─────► signature: canonical texts and function keys
 //! ```
 //!
 //! ```
-//! lattice_provider_sdk::provider!({
+//! use lattice_provider_sdk::{Call, Stateless, provider};
+//!
+//! provider!({
 //!     inline: "
-//!         package example:count@0.1.0;
-//!         interface counter { add: func(by: u32) -> result<u32, string>; }
-//!         world counting { export counter; }
+//!         package example:hello@0.1.0;
+//!         interface greeter { greet: func(name: string) -> string; }
+//!         world hello { export greeter; }
 //!     ",
 //! });
-//! use example::count::counter::Counter; // the trait to implement
+//! use example::hello::greeter::Greeter; // the trait to implement
+//!
+//! struct Hello;
+//!
+//! impl Stateless for Hello {
+//!     type World = World;
+//! }
+//!
+//! impl Greeter for Hello {
+//!     async fn greet(&self, _: &Call<Self>, name: String) -> String {
+//!         format!("Hello, {name}!")
+//!     }
+//! }
 //! # fn main() {}
 //! ```
 //!
-//! Everything below the entry point works on `proc_macro2` tokens, so that tests can run it as an ordinary function.
+//! Everything below the entry points works on `proc_macro2` tokens, so that tests can call it as an
+//! ordinary function.
 
 #![forbid(unsafe_code)]
 
@@ -35,38 +51,112 @@ mod signature;
 mod source;
 mod world;
 
+use expand::Macro;
 use proc_macro::TokenStream;
 
-/// Generates types, handler traits, clients and dispatch from a WIT world.
+/// Generates everything that a provider needs from a WIT world: types, a trait for each exported
+/// interface, a client for each imported one, and the dispatch from calls to the traits.
 ///
 /// ```text
 /// provider!({
-///     world: "counter",   // may be left out when the package has one
-///     path: "wit",        // a folder (with `deps`) or a file, from the crate's root; `wit` by default
+///     world: "counter",   // not needed when the package has one world
+///     path: "wit",        // a folder (with `deps`) or a file, relative to `Cargo.toml`
 /// });
 /// ```
 ///
 /// | option | meaning |
 /// | --- | --- |
-/// | `world` | the world's name; of another package as `ns:pkg/world@version` |
-/// | `path` | where the WIT package lies |
-/// | `inline` | the WIT text itself; `path` is then where its dependencies lie, if it is given |
-/// | `features` | names of `@unstable` features to include |
+/// | `world` | the name of the world; for a world of another package `ns:pkg/world@version` |
+/// | `path` | the folder or file of the WIT package; `wit` by default |
+/// | `inline` | the WIT text itself; `path`, if given, then holds its dependencies |
+/// | `features` | the names of the `@unstable` features to include |
 ///
-/// What comes out, for each interface of the world, is a module `namespace::package::interface` with
+/// Each interface of the world becomes a module `namespace::package::interface`, which contains
 ///
-/// * its types: records, variants and enums as themselves; `flags` as a set of bits with a constant for each label;
-///   `list<u8>` as `Bytes`, `result<_, e>` as `Result<(), E>`, `map` as `BTreeMap`;
-/// * for an exported interface, the trait to implement, named like the interface;
-/// * for an imported interface, a client, named like the interface and `Client`.
+/// * its types: records, variants and enums as structs and enums; `flags` as a set of bits with a
+///   constant for each label; `list<u8>` as `Bytes`, `result<_, e>` as `Result<(), E>`, `map` as
+///   `BTreeMap`;
+/// * for an exported interface, the trait to implement, which has the interface's name;
+/// * for an imported interface, a client, which has the interface's name followed by `Client`.
 ///
-/// Beside the modules comes the type `World`, which a provider names as its world. The packages of crate `lattice-wit`
-/// need not be among the dependencies. A change of a WIT file that was read rebuilds the code.
+/// The macro also generates the type `World`, which a provider names as its world. The packages of
+/// the crate `lattice-wit` are always available and needn't be listed as dependencies. A change to
+/// a WIT file that was read rebuilds the code.
 ///
-/// Resources, streams, futures, and functions or interfaces without a package are refused by name.
+/// Resources, streams, futures, and functions or interfaces that belong to no package aren't
+/// supported. The macro fails with an error that names them.
 #[proc_macro]
 pub fn provider(input: TokenStream) -> TokenStream {
-    expand::expand(input.into())
+    generate(Macro::Provider, input)
+}
+
+/// Generates typed clients from WIT, for programs that call components and serve nothing.
+///
+/// ```
+/// use lattice_provider_sdk::{Context, Lattice, client};
+///
+/// client!({
+///     inline: "
+///         package example:hello@0.1.0;
+///         interface greeter { greet: func(name: string) -> string; }
+///     ",
+/// });
+/// use example::hello::greeter::GreeterClient;
+///
+/// async fn greet(lattice: &Lattice) -> Result<String, Box<dyn std::error::Error>> {
+///     let greeter = GreeterClient::new(lattice.caller("web".parse()?).await?);
+///     Ok(greeter.greet(Context::default(), "Ada").await?)
+/// }
+/// # fn main() {}
+/// ```
+///
+/// The options are those of [`provider!`](macro@provider). Every interface with functions gets a
+/// client, whether the world imports or exports it. A package that defines no world gets a client
+/// for each of its interfaces.
+///
+/// Each interface becomes a module `namespace::package::interface`, which contains its types, its
+/// description `INTERFACE`, and a client with the interface's name followed by `Client`. A method
+/// of the client takes the call's context and the function's arguments. It returns `Result<R,
+/// CallError>`, where `R` is the function's result.
+///
+/// Two macros that generate modules of one namespace can't share a module: put each of them into a
+/// `mod` of its own.
+#[proc_macro]
+pub fn client(input: TokenStream) -> TokenStream {
+    generate(Macro::Client, input)
+}
+
+fn generate(kind: Macro, input: TokenStream) -> TokenStream {
+    expand::expand(kind, input.into())
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    /// A README can't hide the `fn main` that its example needs to be compiled. The front page's
+    /// example is compiled, so the README has to show the same one.
+    #[test]
+    fn the_readme_has_the_example_of_the_front_page() {
+        let page = include_str!("lib.rs").lines();
+        let page = page.map_while(|line| line.strip_prefix("//!"));
+        let page: Vec<&str> = page
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect();
+        let page = page.join("\n");
+        let mut blocks = page.split("```").skip(1).step_by(2);
+        let example = blocks
+            .find(|block| block.starts_with('\n'))
+            .unwrap_or("none");
+        let shown: Vec<&str> = example
+            .trim()
+            .lines()
+            .filter(|line| !line.starts_with("# "))
+            .collect();
+        let shown = format!("```rust\n{}\n```", shown.join("\n"));
+        assert!(
+            include_str!("../README.md").contains(&shown),
+            "it lacks:\n{shown}"
+        );
+    }
 }

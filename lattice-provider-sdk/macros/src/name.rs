@@ -2,17 +2,17 @@
 
 use proc_macro2::{Ident, Span};
 
-/// `list-keys` as a function, field or module: `list_keys`.
+/// Names a function, field or module: `list-keys` becomes `list_keys`.
 pub(crate) fn snake(wit: &str) -> Ident {
     ident(&wit.to_ascii_lowercase().replace('-', "_"))
 }
 
-/// `key-page` as a type or case: `KeyPage`.
+/// Names a type or case: `key-page` becomes `KeyPage`.
 pub(crate) fn camel(wit: &str) -> Ident {
     camel_with(wit, "")
 }
 
-/// `key-page` and a suffix as a type: `KeyPageClient`.
+/// Names a type with a suffix: `key-page` becomes `KeyPageClient`.
 pub(crate) fn camel_with(wit: &str, suffix: &str) -> Ident {
     let mut text = String::new();
     for word in wit.split('-') {
@@ -24,17 +24,18 @@ pub(crate) fn camel_with(wit: &str, suffix: &str) -> Ident {
     ident(&text)
 }
 
-/// `read-only` as a constant: `READ_ONLY`.
+/// Names a constant: `read-only` becomes `READ_ONLY`.
 pub(crate) fn shout(wit: &str) -> Ident {
     ident(&wit.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// `text` as an identifier: raw when it is a keyword, with an underscore when even that is not allowed.
+/// Turns `text` into an identifier. A keyword becomes a raw identifier, or gets an underscore where
+/// Rust doesn't allow a raw one.
 fn ident(text: &str) -> Ident {
     if matches!(text, "self" | "Self" | "super" | "crate") {
         return Ident::new(&format!("{text}_"), Span::call_site());
     }
-    // A keyword since edition 2024 only; raw is fine in all of them.
+    // `gen` is a keyword only since edition 2024, but a raw identifier is valid in all editions.
     let keyword = text == "gen" || syn::parse_str::<Ident>(text).is_err();
     if keyword {
         Ident::new_raw(text, Span::call_site())

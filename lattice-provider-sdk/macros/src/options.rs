@@ -1,4 +1,4 @@
-//! What was written between the macro's braces.
+//! The options between the macro's braces.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
@@ -7,7 +7,7 @@ use syn::{
     punctuated::Punctuated,
 };
 
-/// The macro's options; absent ones have their default where they are read.
+/// The macro's options. Defaults are applied where an option is read.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) world: Option<LitStr>,
@@ -17,7 +17,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads `{ name: value, … }`, with or without the braces.
+    /// Parses `{ name: value, … }`, with or without the braces.
     pub(crate) fn parse(input: TokenStream) -> syn::Result<Self> {
         Parser::parse2(
             |input: ParseStream<'_>| {
@@ -33,13 +33,13 @@ impl Options {
         )
     }
 
-    /// Where to point at when the WIT text is at fault.
+    /// Returns the span for errors in the WIT text.
     pub(crate) fn text_span(&self) -> Span {
         let literal = self.inline.as_ref().or(self.path.as_ref());
         literal.map_or_else(Span::call_site, LitStr::span)
     }
 
-    /// Where to point at when the chosen world is at fault.
+    /// Returns the span for errors in the chosen world.
     pub(crate) fn world_span(&self) -> Span {
         let literal = self.world.as_ref();
         literal.map_or_else(|| self.text_span(), LitStr::span)
@@ -67,7 +67,7 @@ impl Options {
                 return Err(syn::Error::new(
                     field.name.span(),
                     format!(
-                        "no option `{other}`; there are `world`, `path`, `inline` and `features`"
+                        "no option `{other}`; the options are `world`, `path`, `inline` and `features`"
                     ),
                 ));
             }

@@ -1,4 +1,4 @@
-//! Types where they are used: `list<key-page>` as `Vec<KeyPage>`.
+//! References to types: `list<key-page>` becomes `Vec<KeyPage>`.
 
 use crate::{
     name,
@@ -8,17 +8,17 @@ use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use wit_parser::{Type, TypeDefKind, TypeId};
 
-/// serde's implementations for arrays end here.
+/// The longest array that serde supports.
 const LONGEST_ARRAY: u32 = 32;
 
-/// Writes types as they are called inside of one interface's module.
+/// Writes types as they are named inside the module of one interface.
 pub(crate) struct Scope<'w, 'r> {
     pub(crate) world: &'w World<'r>,
     pub(crate) interface: &'w Interface<'r>,
 }
 
 impl Scope<'_, '_> {
-    /// The type of an owned value.
+    /// Returns the type of an owned value.
     pub(crate) fn owned(&self, ty: &Type) -> TokenStream {
         match ty {
             Type::Bool => quote!(bool),
@@ -39,7 +39,7 @@ impl Scope<'_, '_> {
         }
     }
 
-    /// The type of a client's argument: borrowed where that saves a copy.
+    /// Returns the type of a client's argument: borrowed where that avoids a copy.
     pub(crate) fn argument(&self, ty: &Type) -> TokenStream {
         let Some((_, definition)) = self.world.definition(ty) else {
             return match self.world.resolved(ty) {
@@ -64,7 +64,8 @@ impl Scope<'_, '_> {
         }
     }
 
-    /// An argument as it is encoded: bytes as such and not one by one.
+    /// Returns the expression that encodes an argument. `list<u8>` is encoded as bytes, not as
+    /// single elements.
     pub(crate) fn encoded_argument(&self, ty: &Type, argument: &TokenStream) -> TokenStream {
         match self
             .world
@@ -82,7 +83,7 @@ impl Scope<'_, '_> {
         }
     }
 
-    /// The shape of a type without regard to the name that it may have.
+    /// Returns the structure of a type, without regard to its name.
     pub(crate) fn structure(&self, id: TypeId) -> TokenStream {
         match &self.world.resolve.types[id].kind {
             TypeDefKind::Type(target) => self.owned(target),
@@ -119,12 +120,12 @@ impl Scope<'_, '_> {
                 let (key, value) = (self.owned(key), self.owned(value));
                 quote!(::std::collections::BTreeMap<#key, #value>)
             }
-            // Records and their like have a name in WIT, and the rest is refused before.
+            // Records, variants, enums and flags have names, and `World::new` rejects the rest.
             kind => unsupported(kind.as_str()),
         }
     }
 
-    /// A result's type: `()` when there is none.
+    /// Returns the type of a result, or `()` when there is none.
     pub(crate) fn owned_or_unit(&self, ty: Option<&Type>) -> TokenStream {
         ty.map_or_else(|| quote!(()), |ty| self.owned(ty))
     }

@@ -1,16 +1,16 @@
-//! From options to a resolved world: finds, reads and resolves the WIT texts.
+//! Finds, reads and resolves the WIT texts that the options name.
 
-use crate::options::Options;
+use crate::{expand::Macro, options::Options};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use wit_parser::{Resolve, SourceMap, UnresolvedPackageGroup, WorldId};
+use wit_parser::{PackageId, Resolve, SourceMap, UnresolvedPackageGroup, WorldId};
 
-/// Where WIT packages lie when nobody says.
+/// The path of the WIT package when no option gives one.
 const DEFAULT_PATH: &str = "wit";
 
-/// A resolved world, and the files that it came from.
+/// A resolved world, and the files that it was read from.
 pub(crate) struct Source {
     pub(crate) resolve: Resolve,
     pub(crate) world: WorldId,
@@ -18,8 +18,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads what `options` name; a relative path starts at `root`.
-    pub(crate) fn load(options: &Options, root: &Path) -> syn::Result<Self> {
+    /// Reads the WIT that `options` name. Relative paths start at `root`.
+    pub(crate) fn load(kind: Macro, options: &Options, root: &Path) -> syn::Result<Self> {
         let text_fault = |message: String| syn::Error::new(options.text_span(), message);
         let mut reader = Reader::default();
         let main = match &options.inline {
@@ -38,6 +38,12 @@ impl Source {
             .push_groups(main, dependencies)
             .map_err(|error| text_fault(error.render(&resolve.source_map)))?;
         let name = options.world.as_ref().map(syn::LitStr::value);
+        let has_world = name.is_some() || !resolve.packages[package].worlds.is_empty();
+        let package = if kind == Macro::Client && !has_world {
+            importing_all(&mut resolve, package).map_err(text_fault)?
+        } else {
+            package
+        };
         let world = resolve
             .select_world(&[package], name.as_deref())
             .map_err(|error| syn::Error::new(options.world_span(), format!("{error:#}")))?;
@@ -49,25 +55,49 @@ impl Source {
     }
 }
 
+/// Adds a package with one world, which imports every interface of `package`.
+fn importing_all(resolve: &mut Resolve, package: PackageId) -> Result<PackageId, String> {
+    let package = &resolve.packages[package];
+    if package.interfaces.is_empty() {
+        return Err(format!(
+            "package `{}` has no interface; a client needs one to call",
+            package.name
+        ));
+    }
+    let (namespace, name) = (&package.name.namespace, &package.name.name);
+    let version = package.name.version.as_ref();
+    let version = version.map_or_else(String::new, |version| format!("@{version}"));
+    // A `%` lets a keyword be a name, and changes nothing for others.
+    let imports = package
+        .interfaces
+        .keys()
+        .map(|interface| format!("import %{namespace}:%{name}/%{interface}{version};"));
+    let imports: String = imports.collect();
+    let text = format!("package lattice:client-macro; world all {{ {imports} }}");
+    resolve
+        .push_str("client.wit", &text)
+        .map_err(|error| format!("{error:#}"))
+}
+
 fn path(options: &Options, root: &Path) -> PathBuf {
     let given = options.path.as_ref().map(syn::LitStr::value);
     root.join(given.as_deref().unwrap_or(DEFAULT_PATH))
 }
 
-/// Reads packages, remembering each file.
+/// Reads packages, and records the files that it read.
 #[derive(Default)]
 struct Reader {
     files: Vec<PathBuf>,
 }
 
 impl Reader {
-    /// One package: a file, or all `.wit` files of a folder.
+    /// Reads one package: a file, or all `.wit` files of a folder.
     fn package(&mut self, path: &Path) -> Result<UnresolvedPackageGroup, String> {
         let mut sources = SourceMap::new();
         let files = if path.is_dir() {
             let files = wit_files(path)?;
             if files.is_empty() {
-                return Err(format!("no `.wit` file lies in `{}`", path.display()));
+                return Err(format!("there is no `.wit` file in `{}`", path.display()));
             }
             files
         } else {
@@ -81,7 +111,8 @@ impl Reader {
         parse(sources)
     }
 
-    /// The packages in the `deps` folder; for an inline text, also those at `path`, if one is given.
+    /// Reads the packages in the `deps` folder. For an inline text, also reads the package at
+    /// `path`, if that is given.
     fn dependencies(
         &mut self,
         options: &Options,
@@ -115,7 +146,7 @@ fn inline(text: &str) -> Result<UnresolvedPackageGroup, String> {
     parse(sources)
 }
 
-/// The packages that the project ships, but for those that are there already.
+/// Returns the packages of `lattice-wit`, without those that were read already.
 fn shipped(
     main: &UnresolvedPackageGroup,
     others: &[UnresolvedPackageGroup],
@@ -154,7 +185,8 @@ fn is_wit(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "wit")
 }
 
-/// What lies in a folder, in the order of names: the code must not depend on the file system's order.
+/// Returns the entries of a folder sorted by name: generated code must not depend on the order of
+/// the file system.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut paths = fs::read_dir(folder)
         .and_then(|entries| {

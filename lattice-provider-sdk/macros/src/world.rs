@@ -1,6 +1,7 @@
-//! What of a WIT world a provider can serve and call: its interfaces, each with its place among the Rust modules.
+//! The supported part of a WIT world: its interfaces, and the Rust module of each.
 //!
-//! Everything that has no Rust shape yet is refused here, by name, so that the files which write code need not fail.
+//! Unsupported items are rejected here, with an error that names them, so that the files which
+//! generate code can't fail.
 
 use crate::name;
 use proc_macro2::{Ident, TokenStream};
@@ -11,12 +12,12 @@ use wit_parser::{
     TypeOwner, WorldId, WorldItem, WorldKey,
 };
 
-/// The longest name that the lattice takes, for an interface with its version or for a function.
+/// The longest name of an interface with its version, or of a function, that the lattice accepts.
 const LONGEST_NAME: usize = 128;
-/// The standard library prints and compares tuples up to here.
+/// The longest tuple for which the standard library implements `Debug` and the comparisons.
 const LONGEST_TUPLE: usize = 12;
 
-/// A world with nothing in it that can't be generated.
+/// A world that contains only supported items.
 pub(crate) struct World<'r> {
     pub(crate) resolve: &'r Resolve,
     pub(crate) name: String,
@@ -38,8 +39,10 @@ pub(crate) struct Interface<'r> {
 }
 
 impl<'r> World<'r> {
+    /// Checks a world.
+    ///
     /// # Errors
-    /// What can't be generated, in words.
+    /// Fails with a message that names the item which isn't supported.
     pub(crate) fn new(resolve: &'r Resolve, id: WorldId) -> Result<Self, String> {
         let wit = &resolve.worlds[id];
         let mut world = Self {
@@ -65,12 +68,12 @@ impl<'r> World<'r> {
         Ok(world)
     }
 
-    /// The interface that a type belongs to.
+    /// Returns the interface with this id, if the world has it.
     pub(crate) fn interface(&self, id: InterfaceId) -> Option<&Interface<'r>> {
         self.interfaces.iter().find(|interface| interface.id == id)
     }
 
-    /// `ty` with every alias followed.
+    /// Returns `ty` with all aliases followed.
     pub(crate) fn resolved(&self, ty: &Type) -> Type {
         let mut ty = *ty;
         while let Type::Id(id) = ty
@@ -81,12 +84,24 @@ impl<'r> World<'r> {
         ty
     }
 
-    /// The definition behind `ty`, aliases followed; nothing for a built-in type.
+    /// Returns the definition of `ty` with all aliases followed, or `None` for a built-in type.
     pub(crate) fn definition(&self, ty: &Type) -> Option<(TypeId, &'r TypeDef)> {
         match self.resolved(ty) {
             Type::Id(id) => Some((id, &self.resolve.types[id])),
             _ => None,
         }
+    }
+
+    /// # Errors
+    /// Fails when there is nothing that a client could call.
+    pub(crate) fn check_callable(&self) -> Result<(), String> {
+        if self.interfaces.iter().any(Interface::has_functions) {
+            return Ok(());
+        }
+        Err(format!(
+            "world `{}` has no function to call; import or export an interface with functions",
+            self.name
+        ))
     }
 
     fn interface_id(
@@ -102,7 +117,7 @@ impl<'r> World<'r> {
             (_, WorldItem::Function(function)) => format!("function `{}`", function.name),
         };
         Err(format!(
-            "world `{}` {verb} {what} without a package: nobody could link to it by name; move it into an interface of its own",
+            "world `{}` {verb} {what} without a package, so no link could name it; move it into an interface of its own",
             self.name
         ))
     }
@@ -144,7 +159,7 @@ impl<'r> World<'r> {
             .ok_or_else(|| "no interface".to_owned())
     }
 
-    /// Two versions of one package get their versions into their modules' names.
+    /// Adds the version to the module names of packages that occur in several versions.
     fn tell_versions_apart(&mut self) {
         let resolve = self.resolve;
         let package = |interface: &Interface<'_>| -> Option<&PackageName> {
@@ -208,7 +223,7 @@ impl<'r> World<'r> {
         })
     }
 
-    /// Refuses what `ty` holds, at any depth, that has no encoding yet.
+    /// Fails when `ty` contains, at any depth, a type that isn't supported.
     fn check_type(&self, ty: &Type, place: &str) -> Result<(), String> {
         if matches!(ty, Type::ErrorContext) {
             return Err(refusal(place, "is an `error-context`", "error contexts"));
@@ -262,23 +277,28 @@ impl<'r> World<'r> {
 }
 
 impl<'r> Interface<'r> {
-    /// The name of the trait that serves it.
+    /// Whether there is anything to call: an interface may only define types.
+    pub(crate) fn has_functions(&self) -> bool {
+        !self.wit.functions.is_empty()
+    }
+
+    /// Returns the name of the trait that serves the interface.
     pub(crate) fn handler(&self) -> Ident {
         self.unused_type_name("", "Interface")
     }
 
-    /// The name of the client that calls it.
+    /// Returns the name of the client that calls the interface.
     pub(crate) fn client(&self) -> Ident {
         self.unused_type_name("Client", "InterfaceClient")
     }
 
-    /// From the macro's own place to the interface's module.
+    /// Returns the path from the macro's call site to the interface's module.
     pub(crate) fn path_from_root(&self) -> TokenStream {
         let [namespace, package, interface] = &self.modules;
         quote!(self::#namespace::#package::#interface)
     }
 
-    /// From the module of any interface to this one's.
+    /// Returns the path from the module of `other` to the module of this interface.
     pub(crate) fn path_from(&self, other: &Self) -> TokenStream {
         let [namespace, package, interface] = &self.modules;
         let same = self
@@ -295,7 +315,7 @@ impl<'r> Interface<'r> {
         }
     }
 
-    /// Its types, with their names, in order.
+    /// Returns the interface's types with their names, in the order of the WIT.
     pub(crate) fn types(
         &self,
         resolve: &'r Resolve,
@@ -317,7 +337,7 @@ impl<'r> Interface<'r> {
     }
 }
 
-/// The interface that a named type is defined in.
+/// Returns the interface that defines a named type.
 pub(crate) fn owner(definition: &TypeDef) -> Option<InterfaceId> {
     match definition.owner {
         TypeOwner::Interface(id) => Some(id),
@@ -332,7 +352,7 @@ fn refusal(place: &str, what: &str, plural: &str) -> String {
 fn check_length(name: &str) -> Result<(), String> {
     if name.len() > LONGEST_NAME {
         return Err(format!(
-            "`{name}` has {} characters; the lattice takes names of at most {LONGEST_NAME}",
+            "`{name}` has {} characters; the lattice accepts names of at most {LONGEST_NAME}",
             name.len()
         ));
     }
