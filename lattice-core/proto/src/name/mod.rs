@@ -61,10 +61,3 @@ impl NameError {
         }
     }
 }
-
-/// Lets functions take `impl TryInto<ComponentId, Error: Into<NameError>>`: a text or an id.
-impl From<Infallible> for NameError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}

@@ -44,13 +44,6 @@ macro_rules! text {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = $crate::name::NameError;
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                Self::new(&text)
-            }
-        }
-
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
