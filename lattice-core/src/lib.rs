@@ -79,6 +79,8 @@ pub mod call;
 mod chance;
 pub mod constellation;
 pub mod desired;
+#[doc(hidden)]
+pub mod error;
 pub mod keeper;
 mod lattice;
 pub mod link;
