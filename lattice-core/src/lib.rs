@@ -80,6 +80,8 @@ pub mod call;
 pub mod constellation;
 pub mod desired;
 pub mod entropy;
+#[doc(hidden)]
+pub mod error;
 pub mod keeper;
 mod lattice;
 pub mod link;

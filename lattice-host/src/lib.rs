@@ -1,9 +1,10 @@
 //! Runs WebAssembly components as actors of a lattice, embedded in any Rust process.
 //!
-//! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and *providers*, which are
-//! native code in this process. They call each other, and everything else in the lattice, by name and WIT interface: an
-//! actor's import leads wherever a link says, on this host or another, and the host needs to know nothing of the
-//! interface but the types in the component.
+//! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and
+//! *providers*, which are native code in this process. They call each other, and everything else in
+//! the lattice, by name and WIT interface: an actor's import leads wherever a link says, on this
+//! host or another, and the host needs to know nothing of the interface but the types in the
+//! component.
 //!
 //! ```
 //! use lattice_core::Lattice;
@@ -33,54 +34,61 @@
 //!
 //! # What an actor gets
 //!
-//! * **Its imports**, through links. A call that fails is a value where the function's own error type has room for it
-//!   (`lattice:rpc/types.error`, a bare `string`, or a case named `other`, `internal`, `internal-error` or `unavailable`
-//!   that holds a text), and traps the actor otherwise.
-//! * **WASI 0.2**: clocks, random numbers, the environment and arguments it was [given](Actor::env), and output that goes
-//!   to `tracing` with the target `lattice::actor`. No files and no network. WASI 0.3 is behind the feature `p3`.
-//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, by which it chooses among several links for one
-//!   interface.
+//! * **Its imports**, through links. A call that fails is a value where the function's own error
+//!   type has room for it (`lattice:rpc/types.error`, a bare `string`, or a case named `other`,
+//!   `internal`, `internal-error` or `unavailable` that holds a text), and traps the actor
+//!   otherwise.
+//! * **WASI 0.2**: clocks, random numbers, the environment and arguments it was
+//!   [given](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. No
+//!   files and no network. WASI 0.3 is behind the feature `p3`.
+//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, by which it chooses
+//!   among several links for one interface.
 //!
 //! # What of an actor can be called
 //!
-//! The functions of every WIT interface that it exports. Links and calls name an interface, so what a world exports outside
-//! of one (`export run: func();`) can be called by nobody: the actor starts, and a warning in the log names the export. An
-//! import outside of any interface could never be served: such a component is refused when it is started, as
+//! The functions of every WIT interface that it exports. Links and calls name an interface, so what
+//! a world exports outside of one (`export run: func();`) can't be called: the actor starts, and a
+//! warning in the log names the export. An import outside of any interface could never be served:
+//! such a component is refused when it is started, as
 //! [`UnsupportedImport`](ActorError::UnsupportedImport).
 //!
-//! A host publishes the types of what it runs, and its WIT: a tool finds them with `lattice.component(id).types()`.
+//! A host publishes the types of what it runs, and its WIT: a tool finds them with
+//! `lattice.component(id).types()`.
 //!
 //! # What an actor can't do
 //!
-//! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of all kinds. An actor
-//! that spins, recurses, floods or takes all memory loses its own instance, and nobody else's: a guest gives up the thread
-//! every 5 ms, and what a call leaves behind in a [fresh](Instances::Fresh) instance is gone with it.
+//! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of
+//! all kinds. An actor that spins, recurses, floods or takes all memory loses its own instance, and
+//! no other: a guest gives up the thread every 5 ms, and what a call leaves behind in a
+//! [fresh](Instances::Fresh) instance is gone with it.
 //!
 //! # How it is done
 //!
+//! Each module imports only from those above it in this table:
+//!
 //! | module | is about |
 //! | --- | --- |
-//! | `host` | the public face: starting and stopping things |
-//! | `engine` | compiling, the memory of instances, and the clock that interrupts them |
-//! | `actor` | what is known of a component before the first call: its types, its plans, its links |
-//! | `instance` | running calls: fresh, warm, and shared by many calls |
-//! | `import` | calls that actors make |
-//! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
-//! | `builtin` | what an actor may import without a link |
+//! | `limits` | sizes, and what one actor may use |
+//! | `engine` | Wasmtime's settings, compiled code, and the clock that interrupts guests |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
+//! | `guest` | what an instance's store holds, and running calls in fresh, warm and shared instances; also the calls that guests make |
+//! | `capability` | what a host gives to every actor by itself, without a link |
+//! | `actor` | from a component's bytes to code that can be instantiated: loading, planning, linking |
+//! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
+//! | `host` | the public face: starting and stopping things |
 
 mod actor;
 pub mod artifact;
-mod builtin;
+mod capability;
 mod engine;
+mod guest;
 mod host;
-mod import;
-mod instance;
 mod limits;
 mod transcode;
 
-pub use actor::{Actor, ActorError, Found, Instances};
-pub use builtin::Import;
+pub use actor::{Actor, ActorError, Found};
+pub use capability::Import;
 pub use engine::{Engine, EngineBuilder, EngineError};
+pub use guest::Instances;
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};

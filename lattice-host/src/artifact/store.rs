@@ -1,13 +1,12 @@
 //! The one handle to all of it.
 
 use super::{
-    ArtifactsBuilder, CacheError, FetchError, Image, ImageDigest, Names, PushError, WasmKind,
-    cache::Cache, oci::Oci, settings::Settings,
+    Artifact, ArtifactSource, ArtifactsBuilder, FetchError, Image, ImageDigest, Inspection, Names,
+    Progress, PushError, Resolved, WasmKind, disk::Disk, oci::Oci, settings::Settings,
 };
-use crate::ByteSize;
+use crate::limits::ByteSize;
 use bytes::Bytes;
 use std::{
-    fmt,
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -18,78 +17,14 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// Fetches images, from files, registries and the cache. Cheap to clone: all clones share their downloads.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     settings: Arc<Settings>,
     disk: Disk,
     oci: Oci,
-}
-
-/// The bytes of a component, which have the digest beside them.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct Artifact {
-    /// The WebAssembly binary.
-    pub bytes: Bytes,
-    /// Digest of the bytes.
-    pub digest: ImageDigest,
-    /// Where they came from, this time.
-    pub origin: Origin,
-    /// Why they are not in the cache, if they should be. They are as good.
-    pub not_kept: Option<CacheError>,
-}
-
-/// Where an artifact came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Origin {
-    /// From the cache on disk.
-    Cache,
-    /// From a file that the image names.
-    File,
-    /// From a registry.
-    Registry,
-    /// From the caller, who had the bytes.
-    Given,
-}
-
-/// What an image means now, and will mean for everyone who fetches it like this.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Resolved {
-    /// The image; one in a registry names the digest of its manifest.
-    pub image: Image,
-    /// Digest of the component's bytes.
-    pub digest: ImageDigest,
-    /// Size of the component.
-    pub size: ByteSize,
-}
-
-/// What an image is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Inspection {
-    /// What it is and where.
-    pub resolved: Resolved,
-    /// A component or a module.
-    pub kind: WasmKind,
-    /// Its imports and exports; `None` if the binary can't be read to the end.
-    pub names: Option<Names>,
-    /// What its registry calls the bytes; `None` for a file.
-    pub media_type: Option<String>,
-}
-
-/// How far a download is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Bytes that are here.
-    pub received: u64,
-    /// Bytes there will be, once that is known.
-    pub size: Option<u64>,
 }
 
 impl Artifacts {
@@ -99,14 +34,11 @@ impl Artifacts {
     }
 
     pub(super) fn new(builder: ArtifactsBuilder) -> Self {
-        let disk = Disk {
-            cache: builder.cache_of(),
-            max: builder.settings.max_size,
-        };
+        let disk = Disk::new(builder.cache_of(), builder.settings.max_size);
         let settings = Arc::new(builder.settings);
         let oci = Oci::new(Arc::clone(&settings), disk.clone());
         Self {
-            shared: Arc::new(Shared {
+            inner: Arc::new(Inner {
                 settings,
                 disk,
                 oci,
@@ -152,7 +84,7 @@ impl Artifacts {
             }
             match image {
                 Image::File(path) => self.read_file(path, expected).await,
-                Image::Oci(reference) => self.shared.oci.fetch(reference, expected, seen).await,
+                Image::Oci(reference) => self.inner.oci.fetch(reference, expected, seen).await,
                 other => Err(not_here(other)),
             }
         })
@@ -168,7 +100,7 @@ impl Artifacts {
                     let artifact = self.read_file(path, None).await?;
                     Ok(resolved(image.clone(), &artifact))
                 }
-                Image::Oci(reference) => self.shared.oci.resolve(reference).await,
+                Image::Oci(reference) => self.inner.oci.resolve(reference).await,
                 other => {
                     let artifact = match other.digest() {
                         Some(digest) => self.cached(digest).await,
@@ -187,7 +119,7 @@ impl Artifacts {
         let (resolved, media_type) = match image {
             Image::Oci(reference) => {
                 let (resolved, media_type) = self
-                    .in_time(image, self.shared.oci.describe(reference))
+                    .in_time(image, self.inner.oci.describe(reference))
                     .await?;
                 (Some(resolved), Some(media_type))
             }
@@ -223,7 +155,7 @@ impl Artifacts {
                 image: image.to_string(),
             });
         };
-        let (bytes, limit) = (bytes.into(), self.shared.settings.max_size);
+        let (bytes, limit) = (bytes.into(), self.inner.settings.max_size);
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > limit {
             return Err(PushError::TooLarge { size, limit });
@@ -231,8 +163,8 @@ impl Artifacts {
         let kind = WasmKind::of(&bytes).map_err(|found| PushError::NotWasm {
             found: found.into(),
         })?;
-        let after = self.shared.settings.whole;
-        timeout(after, self.shared.oci.push(reference, bytes, kind))
+        let after = self.inner.settings.whole;
+        timeout(after, self.inner.oci.push(reference, bytes, kind))
             .await
             .map_err(|_| PushError::Deadline {
                 image: reference.to_string(),
@@ -242,11 +174,11 @@ impl Artifacts {
 
     /// What has this digest, if it is in the cache. Asks nobody.
     pub async fn cached(&self, digest: ImageDigest) -> Option<Artifact> {
-        let bytes = self.shared.disk.read(digest).await?;
+        let bytes = self.inner.disk.read(digest).await?;
         Some(Artifact {
             bytes,
             digest,
-            origin: Origin::Cache,
+            origin: ArtifactSource::Cache,
             not_kept: None,
         })
     }
@@ -255,18 +187,18 @@ impl Artifacts {
     pub async fn keep(&self, bytes: impl Into<Bytes>) -> Artifact {
         let bytes = bytes.into();
         let digest = digest_of(&bytes).await;
-        let not_kept = self.shared.disk.write(digest, &bytes).await.err();
+        let not_kept = self.inner.disk.write(digest, &bytes).await.err();
         Artifact {
             bytes,
             digest,
-            origin: Origin::Given,
+            origin: ArtifactSource::Given,
             not_kept,
         }
     }
 
     /// The largest that is taken.
     pub(crate) fn max_size(&self) -> ByteSize {
-        self.shared.settings.max_size
+        self.inner.settings.max_size
     }
 
     async fn in_time<T>(
@@ -274,7 +206,7 @@ impl Artifacts {
         image: &Image,
         work: impl Future<Output = Result<T, FetchError>>,
     ) -> Result<T, FetchError> {
-        let after = self.shared.settings.whole;
+        let after = self.inner.settings.whole;
         timeout(after, work)
             .await
             .map_err(|_| FetchError::Deadline {
@@ -289,7 +221,7 @@ impl Artifacts {
         expected: Option<ImageDigest>,
     ) -> Result<Artifact, FetchError> {
         let image = Image::File(path.into());
-        let (owned, limit) = (PathBuf::from(path), self.shared.settings.max_size);
+        let (owned, limit) = (PathBuf::from(path), self.inner.settings.max_size);
         let read = spawn_blocking(move || read_at_most(&owned, limit)).await;
         let bytes = read
             .map_err(|_| FetchError::Ended {
@@ -318,7 +250,7 @@ impl Artifacts {
             _ => Ok(Artifact {
                 bytes,
                 digest: found,
-                origin: Origin::File,
+                origin: ArtifactSource::File,
                 not_kept: None,
             }),
         }
@@ -367,73 +299,5 @@ async fn digest_of(bytes: &Bytes) -> ImageDigest {
         Ok(digest) => digest,
         // The runtime shuts down; whoever still waits gets its answer.
         Err(_) => ImageDigest::of(bytes),
-    }
-}
-
-/// The cache, if there is one, for tasks.
-#[derive(Debug, Clone)]
-pub(super) struct Disk {
-    cache: Option<Cache>,
-    max: ByteSize,
-}
-
-impl Disk {
-    pub(super) async fn read(&self, digest: ImageDigest) -> Option<Bytes> {
-        let max = self.max;
-        self.blocking(move |cache| cache.read(digest, max))
-            .await
-            .flatten()
-    }
-
-    /// Keeps it. That it can't be kept is logged here, once for each artifact.
-    pub(super) async fn write(&self, digest: ImageDigest, bytes: &Bytes) -> Result<(), CacheError> {
-        let shared = bytes.clone();
-        let written = self
-            .blocking(move |cache| cache.write(digest, &shared))
-            .await;
-        let written = written.unwrap_or(Ok(()));
-        if let Err(error) = &written {
-            tracing::warn!(%digest, %error, "an artifact is served from memory: it can't be kept in the cache");
-        }
-        written
-    }
-
-    #[cfg(feature = "oci")]
-    pub(super) async fn tag(&self, image: &super::OciReference) -> Option<ImageDigest> {
-        let image = image.clone();
-        self.blocking(move |cache| cache.tag(&image))
-            .await
-            .flatten()
-    }
-
-    #[cfg(feature = "oci")]
-    pub(super) async fn remember(&self, image: &super::OciReference, manifest: ImageDigest) {
-        let image = image.clone();
-        let remembered = self
-            .blocking(move |cache| cache.remember(&image, manifest))
-            .await;
-        if let Some(Err(error)) = remembered {
-            tracing::debug!(%error, "a tag can't be remembered");
-        }
-    }
-
-    /// `None` without a cache, and when the runtime shuts down.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(Cache) -> T + Send + 'static,
-    ) -> Option<T> {
-        let cache = self.cache.clone()?;
-        spawn_blocking(move || work(cache)).await.ok()
-    }
-}
-
-impl fmt::Debug for Artifact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Artifact")
-            .field("digest", &self.digest)
-            .field("size", &self.bytes.len())
-            .field("origin", &self.origin)
-            .field("not_kept", &self.not_kept)
-            .finish()
     }
 }

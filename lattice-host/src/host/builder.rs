@@ -1,17 +1,17 @@
 //! Making a host.
 
 use super::{
-    Host, HostError, Shared,
-    loader::{Loader, serve_limits},
-    placed::{MakeProvider, Placed},
+    Host, HostError, Inner,
+    launcher::{Launcher, serve_limits},
+    runtime::{HostRuntime, ProviderFactory},
 };
 use crate::{
-    actor::Actor,
+    actor::{Actor, Loader},
     artifact::{
         Artifacts,
-        exchange::{Exchange, Giver},
+        exchange::{ArtifactServer, ExchangeClient},
     },
-    engine::Engine,
+    engine::{Engine, EngineError},
     limits::Limits,
 };
 use futures_util::future::try_join_all;
@@ -39,7 +39,7 @@ pub struct HostBuilder {
     engine: Option<Engine>,
     providers: Vec<(String, Arc<dyn Service>)>,
     actors: Vec<(String, Actor)>,
-    builtins: BTreeMap<String, MakeProvider>,
+    builtins: BTreeMap<String, ProviderFactory>,
     artifacts: Option<Artifacts>,
     placement: Option<KeeperOptions>,
 }
@@ -64,22 +64,22 @@ impl HostBuilder {
         }
     }
 
-    /// An actor to run from the start.
+    /// Adds an actor to run from the start.
     pub fn actor(mut self, id: &str, actor: Actor) -> Self {
         self.actors.push((id.to_owned(), actor));
         self
     }
 
-    /// A provider to run from the start, in this process: anything that implements the provider SDK's `Provider`, or an
-    /// `Arc<dyn Service>`.
+    /// Adds a provider to run from the start, in this process: anything that implements the
+    /// provider SDK's `Provider`, or an `Arc<dyn Service>`.
     pub fn provider(mut self, id: &str, provider: impl IntoService) -> Self {
         self.providers
             .push((id.to_owned(), provider.into_service()));
         self
     }
 
-    /// A provider that desired state can ask for by this name, as `builtin = "name"` in a manifest. `make` gets the
-    /// provider's configuration, and says what is wrong with it.
+    /// Adds a provider that desired state can name, as `builtin = "name"` in a manifest. `make`
+    /// gets the provider's configuration, and fails with what is wrong with it.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,
@@ -90,44 +90,46 @@ impl HostBuilder {
         self
     }
 
-    /// Where the images come from that desired state names, with which credentials, and where they are kept. By default
-    /// files and public registries, and nothing is kept.
+    /// Sets where the images that desired state names are fetched from, with which credentials, and
+    /// where they are kept. By default files and public registries, and nothing is kept.
     pub fn artifacts(mut self, artifacts: Artifacts) -> Self {
         self.artifacts = Some(artifacts);
         self
     }
 
-    /// How it takes part in placement.
+    /// Sets how the host takes part in placement.
     pub fn placement(mut self, options: KeeperOptions) -> Self {
         self.placement = Some(options);
         self
     }
 
-    /// Takes no part in placement: it runs what it is given here, and nothing that desired state asks for.
+    /// Takes no part in placement: the host runs what it is given here, and nothing that desired
+    /// state declares.
     pub fn without_placement(mut self) -> Self {
         self.placement = None;
         self
     }
 
-    /// The host's id; a random one by default.
+    /// Sets the host's id; a random one by default.
     pub fn id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
         self
     }
 
-    /// One label more, for people and for placement.
+    /// Adds a label, for people and for placement.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Limits of actors that have none of their own, and how much of a provider may run at once.
+    /// Sets the limits of actors that have none of their own, and how many calls of a provider may
+    /// run at once.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// An engine of one's own instead of [`Engine::shared`].
+    /// Uses this engine instead of [`Engine::shared`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
         self
@@ -148,48 +150,41 @@ impl HostBuilder {
         let mut ids = BTreeSet::new();
         let providers = named(self.providers, &mut ids)?;
         let actors = named(self.actors, &mut ids)?;
-        let engine = match self.engine {
-            Some(engine) => engine,
-            None => shared_engine().await?,
-        };
+        let loader = loader(self.engine).await?;
         let node = self.lattice.node(options).await?;
-        let loader = Loader {
+        let launcher = Launcher {
             node,
-            engine,
+            loader,
             limits: self.limits,
         };
-        let host = Host(Arc::new(Shared {
+        let host = Host(Arc::new(Inner {
             serving: Mutex::default(),
             keeper: Mutex::default(),
-            loader: loader.clone(),
+            launcher: launcher.clone(),
         }));
-        match start_all(&host, providers, actors).await {
-            Ok(()) => {
-                if let Some(options) = self.placement {
-                    let (node, lattice) = (loader.node.clone(), self.lattice);
-                    let artifacts = self
-                        .artifacts
-                        .unwrap_or_else(|| Artifacts::builder().build());
-                    let exchange =
-                        Exchange::new(node.clone(), lattice.clone(), artifacts.max_size())?;
-                    let placed = Placed {
-                        loader,
-                        artifacts: artifacts.clone(),
-                        exchange,
-                        builtins: self.builtins,
-                    };
-                    let keeper = Keeper::start(&node, Arc::new(placed), options);
-                    Giver::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
-                    *host.lock_keeper() = Some(Arc::new(keeper));
-                }
-                Ok(host)
-            }
-            Err(error) => {
-                // Some of it may have been announced already.
-                host.shutdown(Duration::ZERO).await;
-                Err(error)
-            }
+        if let Err(error) = start_all(&host, providers, actors).await {
+            // Some of it may have been announced already.
+            host.shutdown(Duration::ZERO).await;
+            return Err(error);
         }
+        if let Some(options) = self.placement {
+            let artifacts = self
+                .artifacts
+                .unwrap_or_else(|| Artifacts::builder().build());
+            let (node, lattice) = (launcher.node.clone(), self.lattice);
+            let exchange =
+                ExchangeClient::new(node.clone(), lattice.clone(), artifacts.max_size())?;
+            let runtime = HostRuntime {
+                launcher,
+                artifacts: artifacts.clone(),
+                exchange,
+                builtins: self.builtins,
+            };
+            let keeper = Keeper::start(&node, Arc::new(runtime), options);
+            ArtifactServer::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
+            *host.lock_keeper() = Some(Arc::new(keeper));
+        }
+        Ok(host)
     }
 }
 
@@ -200,23 +195,28 @@ async fn start_all(
 ) -> Result<(), HostError> {
     let loading = actors
         .into_iter()
-        .map(|(id, actor)| host.0.loader.load(id, actor));
-    let loaded = try_join_all(loading).await?;
+        .map(|(id, actor)| host.0.launcher.prepare(id, actor));
+    let prepared = try_join_all(loading).await?;
     for (id, provider) in providers {
-        host.serve(id, provider, serve_limits(&host.0.loader.limits))
+        host.serve(id, provider, serve_limits(&host.0.launcher.limits))
             .await?;
     }
-    for actor in loaded {
-        host.start_loaded(actor).await?;
+    for actor in prepared {
+        host.start_prepared(actor).await?;
     }
     Ok(())
 }
 
-/// Sets aside the memory of a pool when it is the first, which may take a moment.
-async fn shared_engine() -> Result<Engine, HostError> {
-    match tokio::task::spawn_blocking(Engine::shared).await {
-        Ok(engine) => Ok(engine?),
-        Err(lost) => Err(crate::engine::EngineError::Unsupported {
+/// Returns the loader for the engine given, or for the shared one. That sets aside the memory of a
+/// pool when it is the first, which may take a moment.
+async fn loader(engine: Option<Engine>) -> Result<Loader, HostError> {
+    let load = move || {
+        let engine = engine.map_or_else(Engine::shared, Ok)?;
+        Loader::shared(&engine)
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(loader) => Ok(loader?),
+        Err(lost) => Err(EngineError::Unsupported {
             reason: lost.to_string(),
         }
         .into()),

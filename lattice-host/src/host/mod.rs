@@ -2,8 +2,8 @@
 
 mod builder;
 mod error;
-mod loader;
-mod placed;
+mod launcher;
+mod runtime;
 
 pub use builder::HostBuilder;
 pub use error::HostError;
@@ -17,7 +17,7 @@ use lattice_core::{
     serve::Service,
 };
 use lattice_provider_sdk::IntoService;
-use loader::{Loaded, Loader, serve_limits};
+use launcher::{Launcher, PreparedActor, serve_limits};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -27,33 +27,34 @@ use std::{
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
 ///
-/// A host whose last handle is dropped vanishes, as if it had lost power: nothing of it is left in this process, and the
-/// others notice. [`shutdown`](Self::shutdown) is the polite way.
+/// A host whose last handle is dropped stops at once, as if it had lost power: nothing of it is
+/// left in this process, and other hosts have to detect its failure. Use
+/// [`shutdown`](Self::shutdown) to stop it in order.
 #[derive(Clone)]
-pub struct Host(Arc<Shared>);
+pub struct Host(Arc<Inner>);
 
-struct Shared {
+struct Inner {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, Serving>>,
-    /// What desired state gives it; `None` when it takes no part in placement.
+    /// What desired state assigns to it; `None` when it takes no part in placement.
     keeper: Mutex<Option<Arc<Keeper>>>,
-    loader: Loader,
+    launcher: Launcher,
 }
 
 impl Host {
-    /// For a host of this lattice.
+    /// Starts to build a host of this lattice.
     pub fn builder(lattice: &Lattice) -> HostBuilder {
         HostBuilder::new(lattice.clone())
     }
 
     /// Its id.
     pub fn id(&self) -> &HostId {
-        self.0.loader.node.host_id()
+        self.0.launcher.node.host_id()
     }
 
     /// The node that it is in the lattice.
     pub fn node(&self) -> &Node {
-        &self.0.loader.node
+        &self.0.launcher.node
     }
 
     /// What it serves now.
@@ -66,8 +67,12 @@ impl Host {
     /// # Errors
     /// [`HostError`]; nothing was started then.
     pub async fn start_actor(&self, id: &str, actor: Actor) -> Result<(), HostError> {
-        let loaded = self.0.loader.load(ComponentId::new(id)?, actor).await?;
-        self.start_loaded(loaded).await
+        let prepared = self
+            .0
+            .launcher
+            .prepare(ComponentId::new(id)?, actor)
+            .await?;
+        self.start_prepared(prepared).await
     }
 
     /// Starts a provider in this process. When this returns, it can be called.
@@ -82,13 +87,13 @@ impl Host {
         self.serve(
             ComponentId::new(id)?,
             provider.into_service(),
-            serve_limits(&self.0.loader.limits),
+            serve_limits(&self.0.launcher.limits),
         )
         .await
     }
 
-    /// Stops a component: it takes no new calls, and those that run may finish within `grace`. False when some were still
-    /// running then; they are cut off.
+    /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
+    /// Returns false when some were still running then: they are cut off.
     ///
     /// # Errors
     /// [`HostError::NotHere`] when this host does not serve it.
@@ -104,27 +109,30 @@ impl Host {
         }
     }
 
-    /// How everything fares that desired state gives to this host; `None` when it takes no part in placement.
+    /// Reports on everything that desired state assigns to this host. `None` when it takes no part
+    /// in placement.
     pub fn keeper(&self) -> Option<Arc<Keeper>> {
         self.lock_keeper().clone()
     }
 
-    /// Hands over what desired state gave it, says goodbye, takes no new calls, and finishes what it has within `grace`, half
-    /// of which is for others to take over. False when some calls were still running then; they are cut off.
+    /// Hands over what desired state assigned to it, leaves the lattice, takes no new calls, and
+    /// finishes those that run within `grace`, half of which is for other hosts to take over.
+    /// Returns false when some calls were still running then: they are cut off.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         let begun = Instant::now();
         if let Some(keeper) = self.keeper() {
             keeper.leave(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.loader.node.leave(rest).await;
+        let drained = self.0.launcher.node.leave(rest).await;
         self.kill();
         drained
     }
 
-    /// Vanishes at once and without a word: for tests and demonstrations of what happens to calls then.
+    /// Stops at once, without leaving the lattice: for tests and demonstrations of what happens to
+    /// calls then.
     pub fn kill(&self) {
-        self.0.loader.node.kill();
+        self.0.launcher.node.kill();
         let keeper = self.lock_keeper().take();
         drop(keeper);
         // Outside of the lock: what is dropped may take a while.
@@ -132,9 +140,9 @@ impl Host {
         drop(serving);
     }
 
-    async fn start_loaded(&self, loaded: Loaded) -> Result<(), HostError> {
-        let id = loaded.id.clone();
-        let (service, limits) = loaded.into_service();
+    async fn start_prepared(&self, actor: PreparedActor) -> Result<(), HostError> {
+        let id = actor.id.clone();
+        let (service, limits) = actor.into_service();
         self.serve(id, service, limits).await
     }
 
@@ -144,7 +152,7 @@ impl Host {
         service: Arc<dyn Service>,
         limits: ServeLimits,
     ) -> Result<(), HostError> {
-        let node = &self.0.loader.node;
+        let node = &self.0.launcher.node;
         let serving = node.serve(id.clone(), service, limits).await?;
         self.serving().insert(id, serving);
         Ok(())

@@ -1,0 +1,193 @@
+//! Work that several wait for and that is done once.
+
+use crate::artifact::Progress;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared, WeakShared},
+};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+};
+use tokio::sync::watch;
+
+/// What is under way, by what it is about. Work ends when nobody waits for it any more.
+#[derive(Debug)]
+pub(super) struct SingleFlight<K, T: Clone> {
+    in_flight: Mutex<HashMap<K, Flight<T>>>,
+}
+
+#[derive(Debug)]
+struct Flight<T: Clone> {
+    work: WeakShared<BoxFuture<'static, T>>,
+    progress: watch::Receiver<Progress>,
+}
+
+impl<K, T: Clone> Default for SingleFlight<K, T> {
+    fn default() -> Self {
+        Self {
+            in_flight: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Eq + Hash, T: Clone + 'static> SingleFlight<K, T> {
+    /// The result of the work about `key`: joins it if it is under way, and starts it otherwise. `seen` is told how far
+    /// it is, as often as the caller's task runs and once at the end.
+    pub(super) async fn join(
+        &self,
+        key: K,
+        start: impl FnOnce(watch::Sender<Progress>) -> BoxFuture<'static, T>,
+        mut seen: impl FnMut(Progress),
+    ) -> T {
+        let (mut work, mut progress) = self.join_or_start(key, start);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut work => {
+                    // How far it was in the end: it may not have been looked at since.
+                    if progress.borrow().received > 0 {
+                        seen(*progress.borrow_and_update());
+                    }
+                    return result;
+                }
+                Ok(()) = progress.changed() => seen(*progress.borrow_and_update()),
+            }
+        }
+    }
+
+    fn join_or_start(
+        &self,
+        key: K,
+        start: impl FnOnce(watch::Sender<Progress>) -> BoxFuture<'static, T>,
+    ) -> (Shared<BoxFuture<'static, T>>, watch::Receiver<Progress>) {
+        let mut in_flight = self
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        in_flight.retain(|_, flight| flight.work.upgrade().is_some());
+        if let Some(flight) = in_flight.get(&key)
+            && let Some(work) = flight.work.upgrade()
+        {
+            return (work, flight.progress.clone());
+        }
+        let (sender, progress) = watch::channel(Progress::default());
+        let work = start(sender).shared();
+        if let Some(weak) = work.downgrade() {
+            in_flight.insert(
+                key,
+                Flight {
+                    work: weak,
+                    progress: progress.clone(),
+                },
+            );
+        }
+        (work, progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+    use tokio::sync::Notify;
+
+    fn nothing(_: Progress) {}
+
+    #[tokio::test]
+    async fn those_who_wait_for_the_same_share_it() {
+        let single_flight = SingleFlight::<u8, usize>::default();
+        let started = AtomicUsize::new(0);
+        let go = Arc::new(Notify::new());
+        let start = |_| {
+            let number = started.fetch_add(1, Ordering::Relaxed);
+            let go = Arc::clone(&go);
+            async move {
+                go.notified().await;
+                number
+            }
+            .boxed()
+        };
+        let all = futures_util::future::join3(
+            single_flight.join(1, start, nothing),
+            single_flight.join(1, start, nothing),
+            async {
+                tokio::task::yield_now().await;
+                go.notify_one();
+            },
+        );
+        assert_eq!(all.await, (0, 0, ()));
+        go.notify_one();
+        assert_eq!(
+            single_flight.join(1, start, nothing).await,
+            1,
+            "what has ended is done anew"
+        );
+    }
+
+    #[tokio::test]
+    async fn it_goes_on_without_the_one_who_started_it_and_ends_without_all() {
+        struct Ended(Arc<AtomicUsize>);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let single_flight = SingleFlight::<u8, ()>::default();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let go = Arc::new(Notify::new());
+        let start = |_| {
+            let (ended, go) = (Ended(Arc::clone(&ended)), Arc::clone(&go));
+            async move {
+                go.notified().await;
+                drop(ended);
+            }
+            .boxed()
+        };
+        let mut first = Box::pin(single_flight.join(1, start, nothing));
+        assert!(first.as_mut().now_or_never().is_none());
+        let mut second = Box::pin(single_flight.join(1, start, nothing));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        assert_eq!(ended.load(Ordering::Relaxed), 0);
+        go.notify_one();
+        second.await;
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
+
+        let mut alone = Box::pin(single_flight.join(1, start, nothing));
+        assert!(alone.as_mut().now_or_never().is_none());
+        drop(alone);
+        assert_eq!(ended.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn everyone_sees_how_far_it_is() {
+        let single_flight = SingleFlight::<u8, ()>::default();
+        let start = |progress: watch::Sender<Progress>| {
+            async move {
+                for received in [1, 2] {
+                    progress.send_replace(Progress {
+                        received,
+                        size: Some(2),
+                    });
+                    tokio::task::yield_now().await;
+                }
+            }
+            .boxed()
+        };
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        tokio::join!(
+            single_flight.join(1, start, |progress| first.push(progress.received)),
+            single_flight.join(1, start, |progress| second.push(progress.received)),
+        );
+        assert!(
+            first.contains(&1) && second.iter().all(|seen| [1, 2].contains(seen)),
+            "{first:?} {second:?}"
+        );
+        assert!(!second.is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! Functions that the host serves from wire bytes, with the same encoding as any other call.
+
+use super::HostCapability;
+use crate::{
+    guest::Guest,
+    transcode::{FunctionPlan, ImportHandler, ReplyFuture},
+};
+use bytes::Bytes;
+use lattice_core::value::{self, Decode, Encode};
+use std::{future::ready, sync::Arc};
+use wasmtime::{Error, StoreContextMut};
+
+/// A function that the host serves from wire bytes.
+pub(crate) struct HostFunction {
+    pub(super) name: &'static str,
+    pub(super) signature: &'static str,
+    pub(super) serve: fn(&mut Guest, &Bytes) -> wasmtime::Result<Bytes>,
+}
+
+/// A component was built against another version of a host's interface.
+#[derive(Debug)]
+pub(crate) struct Mismatch {
+    /// What the host has instead.
+    pub(crate) found: &'static str,
+}
+
+impl dyn HostCapability + '_ {
+    /// Returns what serves an imported function of a [transcoded](super::Support::Transcoded)
+    /// interface.
+    ///
+    /// # Errors
+    /// When the component was built against another signature, or imports a function that doesn't
+    /// exist.
+    pub(crate) fn handler(
+        &self,
+        plan: &FunctionPlan,
+    ) -> Result<Arc<dyn ImportHandler<Guest>>, Mismatch> {
+        let named = |function: &&HostFunction| function.name == plan.name();
+        match self.functions().iter().find(named) {
+            Some(function) if function.signature == plan.signature() => {
+                Ok(Arc::new(Handler(function)))
+            }
+            Some(function) => Err(Mismatch {
+                found: function.signature,
+            }),
+            None => Err(Mismatch {
+                found: "no function",
+            }),
+        }
+    }
+}
+
+struct Handler(&'static HostFunction);
+
+impl ImportHandler<Guest> for Handler {
+    fn call(&self, mut store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> ReplyFuture {
+        let serve = self.0.serve;
+        Box::pin(ready(serve(store.data_mut(), &arguments.into())))
+    }
+}
+
+pub(super) fn decode<T: Decode>(arguments: &Bytes) -> wasmtime::Result<T> {
+    value::from_bytes(arguments).map_err(Error::new)
+}
+
+pub(super) fn encode(result: &impl Encode) -> wasmtime::Result<Bytes> {
+    value::to_bytes(result).map_err(Error::new)
+}

@@ -1,0 +1,173 @@
+//! What a host gives to every actor by itself, without a link: WASI, and three small interfaces.
+//!
+//! Each is a [`HostCapability`] in a file of its own.
+//!
+//! | file | interfaces | what the actor gets |
+//! | --- | --- | --- |
+//! | `wasi` | `wasi:cli`, `wasi:clocks`, `wasi:io`, `wasi:random` 0.2 | clocks, random numbers, configured environment and arguments, exit; output goes to `tracing` |
+//! | | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, every network use is denied. They are there because a language's standard library imports them |
+//! | `logging` | `wasi:logging/logging` | messages, to `tracing` |
+//! | `config` | `wasi:config/store` | the settings that the actor was given |
+//! | `rpc` | `lattice:rpc/links` | choosing among links for the call being served |
+
+mod config;
+mod function;
+mod logging;
+mod rpc;
+mod wasi;
+
+pub(crate) use function::HostFunction;
+
+use crate::guest::Guest;
+use lattice_core::name::InterfaceName;
+use wasmtime::{Engine, Result, component::Linker};
+
+/// Something that a host gives to guests by itself.
+///
+/// What it keeps for one instance is a [`CapabilityState`](crate::guest::CapabilityState) in that
+/// instance's store, which it gets with [`Guest::capability`].
+pub(crate) trait HostCapability: Send + Sync {
+    /// How it serves the import of this name, `ns:pkg/iface@version`. `None` when the import is not
+    /// one of its own.
+    fn support(&self, import: &str) -> Option<Support>;
+
+    /// Defines its [native](Support::Native) interfaces.
+    ///
+    /// # Errors
+    /// When another capability has defined one of them.
+    fn add_to_linker(&self, _: &mut Linker<Guest>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The functions of its [transcoded](Support::Transcoded) interface.
+    fn functions(&self) -> &'static [HostFunction] {
+        &[]
+    }
+}
+
+/// How a capability serves an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Support {
+    /// With Wasmtime's own bindings: it is in the linker from the start.
+    Native,
+    /// Function by function, from wire bytes, as if by a link.
+    Transcoded,
+    /// Not at all: another build of the host would.
+    Missing {
+        /// What to do about it.
+        advice: &'static str,
+    },
+}
+
+/// The capabilities of a host.
+pub(crate) struct Capabilities(Vec<Box<dyn HostCapability>>);
+
+impl Capabilities {
+    /// Those that every host has.
+    pub(crate) fn standard() -> Self {
+        Self(vec![
+            Box::new(wasi::Wasi),
+            Box::new(logging::Logging),
+            Box::new(config::Config),
+            Box::new(rpc::Links),
+        ])
+    }
+
+    /// Returns a linker in which all native interfaces are defined.
+    ///
+    /// # Errors
+    /// When two capabilities define the same interface.
+    pub(crate) fn linker(&self, engine: &Engine) -> Result<Linker<Guest>> {
+        let mut linker = Linker::new(engine);
+        for capability in &self.0 {
+            capability.add_to_linker(&mut linker)?;
+        }
+        Ok(linker)
+    }
+
+    /// Returns the capability that an import is one of, and how it serves that. `None` when only a
+    /// link can serve it.
+    pub(crate) fn find(&self, import: &str) -> Option<(&dyn HostCapability, Support)> {
+        let mut all = self.0.iter().map(|capability| &**capability);
+        all.find_map(|capability| Some((capability, capability.support(import)?)))
+    }
+
+    /// Whether the host serves an import without a link.
+    pub(crate) fn serve(&self, import: &str) -> bool {
+        matches!(
+            self.find(import),
+            Some((_, Support::Native | Support::Transcoded))
+        )
+    }
+}
+
+/// What serves the import of an actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Import {
+    /// The host, without a link.
+    BuiltIn,
+    /// The target of a link.
+    Linked,
+    /// Nothing: only a host could serve it, and this build of the host does not.
+    Missing {
+        /// What to do about it.
+        advice: &'static str,
+    },
+}
+
+impl Import {
+    /// Of the interface with this name, `ns:pkg/iface@version`.
+    pub fn of(interface: &str) -> Self {
+        match Capabilities::standard().find(interface) {
+            Some((_, Support::Native | Support::Transcoded)) => Self::BuiltIn,
+            Some((_, Support::Missing { advice })) => Self::Missing { advice },
+            None => Self::Linked,
+        }
+    }
+}
+
+/// How the one interface of a transcoded capability is served; `served` has a compatible version.
+fn transcoded(served: &str, import: &str) -> Option<Support> {
+    let name = InterfaceName::new(import).ok()?;
+    (name.compat() == served).then_some(Support::Transcoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_in_is_known_by_name_and_version() {
+        let capabilities = Capabilities::standard();
+        let support = |import| capabilities.find(import).map(|(_, support)| support);
+        for (import, wasi) in [
+            ("wasi:cli/environment@0.2.6", true),
+            ("wasi:sockets/tcp@0.2.0", true),
+            ("wasi:keyvalue/store@0.2.0", false),
+            ("wasi:cli/environment", false),
+            ("wasi:clocks/wall-clock@0.1.0", false),
+            ("acme:cli/environment@0.2.0", false),
+        ] {
+            assert_eq!(support(import) == Some(Support::Native), wasi, "{import}");
+        }
+        let missing = |import| matches!(support(import), Some(Support::Missing { .. }));
+        assert!(missing("wasi:clocks/wall-clock@0.1.0"));
+        assert!(!missing("wasi:keyvalue/store@0.2.0"));
+        let newer = "wasi:clocks/monotonic-clock@0.3.0";
+        assert_eq!(missing(newer), cfg!(not(feature = "p3")));
+        assert!(capabilities.serve("wasi:logging/logging@0.1.0-draft"));
+        assert!(capabilities.serve("lattice:rpc/links@0.1.3"));
+        assert!(capabilities.serve("wasi:cli/environment@0.2.6"));
+        assert!(!capabilities.serve("lattice:keyvalue/store@0.1.0"));
+        assert!(!capabilities.serve("no interface"));
+        for (import, served) in [
+            ("wasi:cli/environment@0.2.6", Import::BuiltIn),
+            ("lattice:keyvalue/store@0.1.0", Import::Linked),
+        ] {
+            assert_eq!(Import::of(import), served, "{import}");
+        }
+        let old = Import::of("wasi:clocks/wall-clock@0.1.0");
+        assert!(matches!(old, Import::Missing { .. }), "{old:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Standard output and error of a guest, line by line.
+
+use crate::guest::{ActorLog, MAX_LINE};
+use bytes::Bytes;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+use tokio::io::{self, AsyncWrite};
+use tracing::Level;
+use wasmtime_wasi::{
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamResult},
+};
+
+/// Bytes that a guest may write at once.
+const PERMIT: usize = 64 << 10;
+
+/// One of the two streams of one instance. All handles to it share its unfinished line.
+#[derive(Clone)]
+pub(super) struct Output(Arc<Mutex<Lines>>);
+
+struct Lines {
+    log: Arc<ActorLog>,
+    stream: &'static str,
+    level: Level,
+    /// What came after the last end of a line.
+    unfinished: Vec<u8>,
+}
+
+impl Output {
+    pub(super) fn stdout(log: &Arc<ActorLog>) -> Self {
+        Self::new(log, "stdout", Level::INFO)
+    }
+
+    pub(super) fn stderr(log: &Arc<ActorLog>) -> Self {
+        Self::new(log, "stderr", Level::WARN)
+    }
+
+    fn new(log: &Arc<ActorLog>, stream: &'static str, level: Level) -> Self {
+        Self(Arc::new(Mutex::new(Lines {
+            log: log.clone(),
+            stream,
+            level,
+            unfinished: Vec::new(),
+        })))
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match part.strip_suffix(b"\n") {
+                Some(end) => {
+                    self.append(end);
+                    self.flush();
+                }
+                None => self.append(part),
+            }
+        }
+    }
+
+    fn append(&mut self, mut bytes: &[u8]) {
+        while self.unfinished.len() + bytes.len() > MAX_LINE {
+            let (fits, rest) = bytes.split_at(MAX_LINE - self.unfinished.len());
+            self.unfinished.extend_from_slice(fits);
+            self.flush();
+            bytes = rest;
+        }
+        self.unfinished.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self) {
+        let line = String::from_utf8_lossy(&self.unfinished);
+        self.log
+            .line(self.level, self.stream, line.trim_end_matches('\r'));
+        self.unfinished.clear();
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.unfinished.is_empty() {
+            self.flush();
+        }
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.lines().write(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PERMIT)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.lines().write(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,214 @@
+//! The task that drives one instance with many calls in it.
+//!
+//! Everything that waits for time is outside of `run_concurrent`: inside, nothing is polled while
+//! the guest blocks its store.
+
+use super::handle::{CallReply, End, InstanceHandle, InstanceState, QueuedCall};
+use crate::{
+    guest::{
+        HostedActor, active_calls::ActiveCalls, failure, instance::Instance, settings::Instances,
+        state::Guest,
+    },
+    transcode::BoundExport,
+};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use lattice_core::{call::CallError, wire::FunctionKey};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::Accessor;
+
+/// How long the calls of a retired instance may still take.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Starts an instance. Its first call may be sent at once.
+pub(super) fn start(actor: Arc<HostedActor>, idle: Duration) -> Arc<InstanceHandle> {
+    // Whatever an actor may run at once may go to one instance.
+    let (queue, inbox) = mpsc::channel(actor.context.limits.concurrent.get());
+    let state = Arc::new(InstanceState::new());
+    let driver = tokio::spawn(drive(actor, inbox, state.clone(), idle));
+    InstanceHandle::new(queue, state, AbortOnDropHandle::new(driver))
+}
+
+/// Records that the instance ended, whatever ends the task.
+struct EndGuard<'s>(&'s InstanceState, &'s HostedActor);
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        let reason = "it was stopped".to_owned();
+        self.0.ended(End::Failed {
+            component: self.1.context.id.clone(),
+            reason,
+            culprit: None,
+        });
+    }
+}
+
+async fn drive(
+    actor: Arc<HostedActor>,
+    mut inbox: mpsc::Receiver<QueuedCall>,
+    state: Arc<InstanceState>,
+    idle: Duration,
+) {
+    let _ending = EndGuard(&state, &actor);
+    let mut instance = match Instance::start(&actor, ActiveCalls::concurrent()).await {
+        Ok(instance) => instance,
+        Err(error) => return state.ended(End::NotStarted(error)),
+    };
+    let functions = match bind_all(&actor, &mut instance) {
+        Ok(functions) => functions,
+        Err(error) => return state.ended(End::NotStarted(error)),
+    };
+    instance.serve_many();
+    let usage = instance.usage.clone();
+    let result = {
+        let serve = async |accessor: &Accessor<Guest>| {
+            serve(accessor, &functions, &mut inbox, &state).await;
+        };
+        let run = usage.run(instance.store.run_concurrent(serve));
+        tokio::select! {
+            result = run => Some(result),
+            () = retire(&state, idle) => None,
+        }
+    };
+    let component = actor.context.id.clone();
+    let end = match result {
+        Some(Ok(())) => End::Failed {
+            component,
+            reason: "it was retired".to_owned(),
+            culprit: None,
+        },
+        Some(Err(error)) => {
+            let error = instance.failure(&error);
+            End::Failed {
+                component,
+                reason: failure::loss(&error),
+                culprit: instance.running_call().map(|call| (call, error)),
+            }
+        }
+        None => End::Failed {
+            component,
+            reason: format!("calls were still running {DRAIN:?} after it was retired"),
+            culprit: None,
+        },
+    };
+    drop(instance);
+    state.ended(end);
+}
+
+fn bind_all(
+    actor: &HostedActor,
+    instance: &mut Instance,
+) -> Result<HashMap<FunctionKey, BoundExport<Guest>>, CallError> {
+    let mut functions = HashMap::new();
+    for (key, exported) in &actor.code.functions {
+        let bound = instance
+            .bind(exported)
+            .map_err(|error| instance.failure(&error))?;
+        functions.insert(*key, bound);
+    }
+    Ok(functions)
+}
+
+/// Retires the instance when it has been idle, and ends it when it has been retired for long
+/// enough.
+async fn retire(state: &InstanceState, idle: Duration) {
+    let idle = idle.max(Instances::SHORTEST_IDLE);
+    loop {
+        let retired = state.retire.notified();
+        if state.is_retired() {
+            break;
+        }
+        let before = state.started();
+        if tokio::time::timeout(idle, retired).await.is_err()
+            && state.load() == 0
+            && state.started() == before
+        {
+            state.retire();
+        }
+    }
+    tokio::time::sleep(DRAIN).await;
+}
+
+/// Starts calls as they come and replies as they end, until the instance is retired and empty.
+async fn serve(
+    accessor: &Accessor<Guest>,
+    functions: &HashMap<FunctionKey, BoundExport<Guest>>,
+    inbox: &mut mpsc::Receiver<QueuedCall>,
+    state: &InstanceState,
+) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        let retired = state.retire.notified();
+        if state.is_retired() {
+            break;
+        }
+        tokio::select! {
+            Some(()) = running.next() => {}
+            queued = inbox.recv() => match queued {
+                Some(queued) => running.extend(begin(accessor, functions, queued, state)),
+                None => break,
+            },
+            () = retired => {}
+        }
+    }
+    inbox.close();
+    while let Ok(queued) = inbox.try_recv() {
+        // Its caller may have gone.
+        let _ = queued.reply.send(CallReply::NotTaken);
+    }
+    while running.next().await.is_some() {}
+}
+
+/// Starts one call. The future sends its reply.
+fn begin<'a>(
+    accessor: &'a Accessor<Guest>,
+    functions: &HashMap<FunctionKey, BoundExport<Guest>>,
+    queued: QueuedCall,
+    state: &'a InstanceState,
+) -> Option<impl Future<Output = ()> + Send + 'a> {
+    let QueuedCall {
+        id,
+        call,
+        begun,
+        reply,
+    } = queued;
+    begun.store(true, Ordering::Release);
+    if reply.is_closed() {
+        return None;
+    }
+    let started = functions
+        .get(&call.function)?
+        .start(accessor, call.arguments);
+    let (task, running) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            let reason = format!("the call could not be started: {error:#}");
+            // Its caller may have gone.
+            let _ = reply.send(CallReply::Done(Err(CallError::CalleeFailed { reason })));
+            return None;
+        }
+    };
+    accessor.with(|mut store| {
+        store.data_mut().begin(task, id, call.context);
+    });
+    Some(async move {
+        let result = running.await;
+        let outcome = accessor.with(|mut store| {
+            let guest = store.data_mut();
+            guest.finish(task);
+            if guest.limiter.is_bloated() {
+                state.retire();
+            }
+            result
+                .map(Into::into)
+                .map_err(|error| failure::call_error(&error, guest))
+        });
+        // Its caller may have gone.
+        let _ = reply.send(CallReply::Done(outcome));
+    })
+}

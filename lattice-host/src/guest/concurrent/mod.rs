@@ -1,0 +1,112 @@
+//! Warm instances in which many calls of `async func`s overlap.
+//!
+//! Each is driven by a task of its own. It is *open* → *retired* (takes no new call, and its calls
+//! have a second left) → *ended*. A call that its caller gives up retires the instance, because
+//! nothing can take the call out of it. A trap or an overrun of the CPU budget ends the instance
+//! with every call in it, and so does dropping the last handle.
+
+mod driver;
+mod handle;
+
+use super::{Call, CallResult, HostedActor};
+use handle::{CallReply, CallSlot, End, InstanceHandle};
+use lattice_core::call::CallError;
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Calls in one instance before another one is made, when there may be more.
+const CALLS_BEFORE_ANOTHER: usize = 64;
+/// Instances that one call is sent to at most, when each ends before it begins the call.
+const ATTEMPTS: usize = 3;
+
+/// The instances of one actor.
+pub(super) struct ConcurrentPool {
+    actor: Arc<HostedActor>,
+    most: NonZeroUsize,
+    idle: Duration,
+    open: Mutex<Vec<Arc<InstanceHandle>>>,
+}
+
+impl ConcurrentPool {
+    pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, idle: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            actor,
+            most,
+            idle,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Returns a slot in the instance with the fewest calls, or in a new one.
+    fn slot(&self) -> CallSlot {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|handle| handle.is_open());
+        let emptiest = open.iter().min_by_key(|handle| handle.load());
+        let handle = match emptiest {
+            Some(handle)
+                if handle.load() < CALLS_BEFORE_ANOTHER || open.len() >= self.most.get() =>
+            {
+                handle.clone()
+            }
+            _ => {
+                let handle = driver::start(self.actor.clone(), self.idle);
+                open.push(handle.clone());
+                handle
+            }
+        };
+        CallSlot::new(handle)
+    }
+}
+
+/// # Cancel safety
+/// Dropping the future retires the instance, when the call has begun.
+pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResult {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let mut slot = instances.slot();
+        let end = match slot.send(call.clone()).await {
+            Some(CallReply::Done(outcome)) => return outcome,
+            Some(CallReply::NotTaken) | None if !slot.has_begun() => {
+                last = Some(slot);
+                continue;
+            }
+            _ => slot.end().await,
+        };
+        return Err(end.error(slot.id()));
+    }
+    // The instances end as fast as they are made: most likely they can't be started at all.
+    match last {
+        Some(slot) => Err(slot.end().await.for_calls_not_begun()),
+        None => Err(CallError::Stopping {
+            component: instances.actor.context.id.clone(),
+        }),
+    }
+}
+
+impl End {
+    /// The error of a call that had begun.
+    fn error(&self, call: u64) -> CallError {
+        match self {
+            Self::NotStarted(error) => error.clone(),
+            Self::Failed {
+                culprit: Some((culprit, error)),
+                ..
+            } if *culprit == call => error.clone(),
+            Self::Failed { reason, .. } => CallError::InstanceLost {
+                reason: reason.clone(),
+            },
+        }
+    }
+
+    fn for_calls_not_begun(&self) -> CallError {
+        match self {
+            Self::NotStarted(error) => error.clone(),
+            Self::Failed { component, .. } => CallError::Stopping {
+                component: component.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Warm instances that serve one call at a time.
+
+use super::{
+    Call, CallResult, HostedActor, active_calls::ActiveCalls, code::ExportedFunction,
+    instance::Instance, settings::Instances, state::Guest,
+};
+use crate::transcode::BoundExport;
+use lattice_core::{call::CallError, wire::FunctionKey};
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The warm instances of one actor.
+pub(super) struct ExclusivePool {
+    actor: Arc<HostedActor>,
+    idle: Arc<Mutex<Vec<IdleInstance>>>,
+    /// One for each instance that there may be. Its holder may take or make an instance.
+    permits: Semaphore,
+    _sweeper: AbortOnDropHandle<()>,
+}
+
+struct IdleInstance {
+    instance: WarmInstance,
+    since: Instant,
+}
+
+/// An instance, with the functions that were called in it before.
+struct WarmInstance {
+    instance: Instance,
+    functions: HashMap<FunctionKey, BoundExport<Guest>>,
+}
+
+impl ExclusivePool {
+    pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, after: Duration) -> Arc<Self> {
+        let idle = Arc::default();
+        let sweeper = tokio::spawn(sweep(Arc::clone(&idle), after));
+        Arc::new(Self {
+            actor,
+            idle,
+            permits: Semaphore::new(most.get().min(Semaphore::MAX_PERMITS)),
+            _sweeper: AbortOnDropHandle::new(sweeper),
+        })
+    }
+
+    /// Takes the instance used last: its memory is the most likely to be in a cache.
+    fn take(&self) -> Option<WarmInstance> {
+        lock(&self.idle).pop().map(|idle| idle.instance)
+    }
+
+    fn put_back(&self, instance: WarmInstance) {
+        if !instance.instance.is_bloated() {
+            lock(&self.idle).push(IdleInstance {
+                instance,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+/// # Cancel safety
+/// Dropping the future drops the instance that it was using.
+pub(super) async fn call(
+    instances: Arc<ExclusivePool>,
+    exported: Arc<ExportedFunction>,
+    call: Call,
+) -> CallResult {
+    let actor = &instances.actor;
+    let stopping = |_| CallError::Stopping {
+        component: actor.context.id.clone(),
+    };
+    let _permit = instances.permits.acquire().await.map_err(stopping)?;
+    let mut warmed = match instances.take() {
+        Some(warmed) => warmed,
+        None => WarmInstance {
+            instance: Instance::start(actor, ActiveCalls::single(call.context)).await?,
+            functions: HashMap::new(),
+        },
+    };
+    warmed.instance.serve_next(call.context);
+    let result = warmed.call(&exported, call).await?;
+    instances.put_back(warmed);
+    Ok(result)
+}
+
+impl WarmInstance {
+    async fn call(&mut self, exported: &ExportedFunction, call: Call) -> CallResult {
+        if !self.functions.contains_key(&call.function) {
+            let bound = self
+                .instance
+                .bind(exported)
+                .map_err(|error| self.instance.failure(&error))?;
+            self.functions.insert(call.function, bound);
+        }
+        self.instance
+            .call(&self.functions[&call.function], call.arguments)
+            .await
+    }
+}
+
+/// Drops instances that have not been used for a while.
+async fn sweep(idle: Arc<Mutex<Vec<IdleInstance>>>, after: Duration) {
+    let mut interval = tokio::time::interval(after.max(Instances::SHORTEST_IDLE) / 2);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let now = Instant::now();
+        let stale: Vec<IdleInstance> = lock(&idle)
+            .extract_if(.., |idle| now.duration_since(idle.since) >= after)
+            .collect();
+        drop(stale);
+    }
+}
+
+fn lock(idle: &Mutex<Vec<IdleInstance>>) -> MutexGuard<'_, Vec<IdleInstance>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,107 @@
+//! Why a guest ended, as the error of a call.
+
+use super::{import::CallFailed, state::Guest, usage::CpuOverrun};
+use crate::{engine::WASM_STACK, transcode::LiftError};
+use lattice_core::call::{CallError, Limit, Part};
+use rustc_demangle::demangle;
+use std::fmt::Write as _;
+use wasmtime::{Error, FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// Frames of a trap that are reported: enough to find the place, and one line of a log.
+const FRAMES: usize = 4;
+
+/// The error of the call that ended an instance with `error`.
+pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
+    if error.is::<PoolConcurrencyLimitError>() {
+        return CallError::Overloaded {
+            component: guest.actor.id.clone(),
+        };
+    }
+    if error.downcast_ref() == Some(&LiftError::ResultTooLarge) {
+        return CallError::TooLarge {
+            what: Part::Result,
+            limit: guest.actor.limits.result.as_u64(),
+        };
+    }
+    let reason = reason(error);
+    match limit(error, guest) {
+        Some(limit) => CallError::LimitExceeded { limit, reason },
+        None => CallError::CalleeFailed { reason },
+    }
+}
+
+/// The reason for the calls that were in an instance which another call ended with `error`.
+pub(super) fn loss(error: &CallError) -> String {
+    match error {
+        CallError::LimitExceeded { limit, reason } => {
+            format!("it went over its limit of {limit}: {reason}")
+        }
+        CallError::CalleeFailed { reason } => reason.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The limit that the guest ran into. Memory that it did not get is most likely why it ended,
+/// unless it is known to have ended for another reason.
+fn limit(error: &Error, guest: &Guest) -> Option<Limit> {
+    if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
+        return Some(Limit::Cpu(overrun.budget));
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref() {
+        return Some(Limit::Stack(WASM_STACK as u64));
+    }
+    if error.is::<I32Exit>() || error.is::<CallFailed>() || error.is::<LiftError>() {
+        return None;
+    }
+    guest.limiter.denied()
+}
+
+fn reason(error: &Error) -> String {
+    if let Some(I32Exit(code)) = error.downcast_ref() {
+        return format!("it exited with {code}");
+    }
+    let mut reason = if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
+        overrun.to_string()
+    } else {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => "it recursed too deeply".to_owned(),
+            Some(trap) => trap.to_string(),
+            None => text(error),
+        }
+    };
+    if let Some(frames) = error.downcast_ref::<WasmBacktrace>() {
+        append_frames(&mut reason, frames);
+    }
+    reason
+}
+
+/// The text of an error of the host's own, without the backtrace that comes first when it went
+/// through the guest.
+fn text(error: &Error) -> String {
+    let skip = usize::from(error.downcast_ref::<WasmBacktrace>().is_some());
+    let texts: Vec<String> = error.chain().skip(skip).map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+/// The functions that have a name, innermost first.
+fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
+    let frames = backtrace.frames().iter();
+    let mut separator = ", in ";
+    for name in frames.filter_map(FrameInfo::func_name).take(FRAMES) {
+        // Writing to a string never fails.
+        let _ = write!(reason, "{separator}`{:#}`", demangle(name));
+        separator = " < ";
+    }
+}
+
+/// The error of a call whose instance could not be made.
+pub(super) fn start_error(error: &Error, guest: &Guest) -> CallError {
+    let mut error = call_error(error, guest);
+    if let CallError::CalleeFailed { reason } | CallError::LimitExceeded { reason, .. } = &mut error
+    {
+        tracing::warn!(component = %guest.actor.id, reason, "an instance could not be started");
+        reason.insert_str(0, "an instance could not be started: ");
+    }
+    error
+}

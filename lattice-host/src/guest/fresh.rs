@@ -1,0 +1,21 @@
+//! A new instance for each call.
+
+use super::{
+    Call, CallResult, HostedActor, active_calls::ActiveCalls, code::ExportedFunction,
+    instance::Instance,
+};
+use std::sync::Arc;
+
+/// # Cancel safety
+/// Dropping the future frees the instance at once, wherever it is.
+pub(super) async fn call(
+    actor: Arc<HostedActor>,
+    exported: Arc<ExportedFunction>,
+    call: Call,
+) -> CallResult {
+    let mut instance = Instance::start(&actor, ActiveCalls::single(call.context)).await?;
+    let function = instance
+        .bind(&exported)
+        .map_err(|error| instance.failure(&error))?;
+    instance.call(&function, call.arguments).await
+}

@@ -1,0 +1,105 @@
+//! Calls that guests make to other components, wherever those run.
+
+mod failure_value;
+mod outgoing;
+
+use super::{nesting, state::Guest};
+use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, ReplyFuture};
+use bytes::Bytes;
+use failure_value::FailureValue;
+use lattice_core::{
+    call::{CallError, FunctionRef, Part},
+    name::{FunctionName, InterfaceName},
+};
+use outgoing::OutgoingCall;
+use std::{future::ready, sync::Arc};
+use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
+
+/// An imported function of an interface of which the host knows only the types.
+pub(crate) struct RemoteFunction {
+    function: Arc<FunctionRef>,
+    failure: Option<Arc<FailureValue>>,
+    asyncness: Asyncness,
+}
+
+/// A call that a guest made failed, and the function's type has no room for that: the guest traps.
+#[derive(Debug, thiserror::Error)]
+#[error("a call of `{interface}#{function}` failed: {error}")]
+pub(super) struct CallFailed {
+    interface: InterfaceName,
+    function: FunctionName,
+    // Not a source: the message has it already, and a printed chain of errors should not repeat it.
+    error: CallError,
+}
+
+impl RemoteFunction {
+    pub(crate) fn new(
+        interface: InterfaceName,
+        function: FunctionName,
+        plan: &FunctionPlan,
+        item: &ComponentItem,
+    ) -> Self {
+        Self {
+            function: Arc::new(FunctionRef::new(interface, function, plan.signature())),
+            failure: FailureValue::of(item).map(Arc::new),
+            asyncness: plan.asyncness(),
+        }
+    }
+}
+
+impl ImportHandler<Guest> for RemoteFunction {
+    fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> ReplyFuture {
+        let reply = reply(
+            OutgoingCall::new(store, &self.function),
+            self.function.clone(),
+            self.failure.clone(),
+            arguments.into(),
+        );
+        match self.asyncness {
+            Asyncness::Sync => Box::pin(reply),
+            Asyncness::Async => Box::pin(nesting::import(reply)),
+        }
+    }
+
+    fn too_large(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
+        let error = CallError::TooLarge {
+            what: Part::Arguments,
+            limit: store.data().actor.limits.result.as_u64(),
+        };
+        Box::pin(ready(failed(
+            error,
+            &self.function,
+            self.failure.as_deref(),
+        )))
+    }
+}
+
+async fn reply(
+    outgoing: Result<OutgoingCall, CallError>,
+    function: Arc<FunctionRef>,
+    failure: Option<Arc<FailureValue>>,
+    arguments: Bytes,
+) -> wasmtime::Result<Bytes> {
+    let result = match outgoing {
+        Ok(outgoing) => outgoing.send(&function, arguments).await,
+        Err(error) => Err(error),
+    };
+    result.or_else(|error| failed(error, &function, failure.as_deref()))
+}
+
+/// Reports a failed call: as a value of the function's result where that has room for it, else as a
+/// trap.
+fn failed(
+    error: CallError,
+    function: &FunctionRef,
+    failure: Option<&FailureValue>,
+) -> wasmtime::Result<Bytes> {
+    match failure {
+        Some(failure) => failure.encode(&error).map_err(Error::new),
+        None => Err(Error::new(CallFailed {
+            interface: function.interface().clone(),
+            function: function.function().clone(),
+            error,
+        })),
+    }
+}

@@ -1,0 +1,79 @@
+//! Guests inside guests.
+//!
+//! A guest's pending async imports are polled from within its store's event loop, and Wasmtime
+//! can't enter another guest from there. Most such imports lead to providers and to other hosts,
+//! where that doesn't matter. A call that reaches an actor on this host this way runs in a task of
+//! its own.
+
+use super::CallResult;
+use lattice_core::call::CallError;
+use std::{cell::Cell, future::poll_fn, pin::pin};
+use tokio_util::task::AbortOnDropHandle;
+
+thread_local! {
+    static IN_IMPORT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread for as long as an import is polled.
+struct ImportScope(bool);
+
+impl ImportScope {
+    fn set() -> Self {
+        Self(IN_IMPORT.replace(true))
+    }
+}
+
+impl Drop for ImportScope {
+    fn drop(&mut self) {
+        IN_IMPORT.set(self.0);
+    }
+}
+
+/// Runs the future that serves an async import.
+pub(crate) async fn import<F: Future>(serve: F) -> F::Output {
+    let mut serve = pin!(serve);
+    poll_fn(|context| {
+        let _mark = ImportScope::set();
+        serve.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Runs a call that enters a guest: here, or in a task of its own when this is inside another
+/// guest.
+pub(super) async fn enter(call: impl Future<Output = CallResult> + Send + 'static) -> CallResult {
+    if !IN_IMPORT.get() {
+        return call.await;
+    }
+    let task = AbortOnDropHandle::new(tokio::spawn(call));
+    task.await.unwrap_or_else(|lost| {
+        Err(CallError::CalleeFailed {
+            reason: format!("its task was lost: {lost}"),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::task::Poll;
+
+    /// Returns the id of the task that runs it.
+    fn task() -> impl Future<Output = CallResult> {
+        let id = || tokio::task::try_id().map_or_else(String::new, |id| id.to_string());
+        std::future::poll_fn(move |_| Poll::Ready(Ok(Bytes::from(id()))))
+    }
+
+    #[tokio::test]
+    async fn only_what_is_inside_of_an_import_gets_a_task_of_its_own() {
+        let here = task().await;
+        assert_eq!(enter(task()).await, here);
+        assert_ne!(import(enter(task())).await, here);
+        assert_eq!(enter(task()).await, here, "the mark is gone");
+        // Also when the import panicked.
+        let panicking = tokio::spawn(import(async { panic!("on purpose") }));
+        panicking.await.expect_err("it panicked");
+        assert_eq!(enter(task()).await, here);
+    }
+}

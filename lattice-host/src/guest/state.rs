@@ -1,0 +1,117 @@
+//! The state in the store of one instance.
+
+use super::{
+    active_calls::{ActiveCalls, ConcurrentCall},
+    actor::ActorContext,
+    extensions::{CapabilityState, Extensions},
+    limiter::InstanceLimiter,
+    usage::{CpuOverrun, InstanceUsage},
+};
+use lattice_core::{
+    call::Context,
+    name::{InterfaceName, LinkName},
+};
+use std::sync::Arc;
+use wasmtime::{
+    StoreContextMut, UpdateDeadline,
+    component::{GuestTaskId, ResourceTable},
+};
+
+/// The state in the store of one instance.
+pub(crate) struct Guest {
+    pub(crate) actor: Arc<ActorContext>,
+    extensions: Extensions,
+    /// Resources that host capabilities gave to the guest.
+    table: ResourceTable,
+    pub(super) limiter: InstanceLimiter,
+    pub(super) usage: Arc<InstanceUsage>,
+    pub(super) calls: ActiveCalls,
+}
+
+impl Guest {
+    pub(super) fn new(
+        actor: Arc<ActorContext>,
+        usage: Arc<InstanceUsage>,
+        calls: ActiveCalls,
+    ) -> Self {
+        Self {
+            extensions: Extensions::default(),
+            table: ResourceTable::default(),
+            limiter: InstanceLimiter::new(&actor.limits),
+            usage,
+            calls,
+            actor,
+        }
+    }
+
+    /// Returns what a host capability keeps in this store, and the table of its resources.
+    pub(crate) fn capability<S: CapabilityState>(&mut self) -> (&mut S, &mut ResourceTable) {
+        let state = self.extensions.get_or_new(&self.actor);
+        (state, &mut self.table)
+    }
+
+    /// Records that a task serves one more call.
+    pub(super) fn begin(&mut self, task: GuestTaskId, id: u64, context: Context) {
+        if let ActiveCalls::Concurrent(calls) = &mut self.calls {
+            calls.begin(task, id, context);
+        }
+    }
+
+    /// Records that a call has ended.
+    pub(super) fn finish(&mut self, task: GuestTaskId) {
+        if let ActiveCalls::Concurrent(calls) = &mut self.calls {
+            calls.finish(task);
+        }
+        self.limiter.forget_denied();
+    }
+
+    /// Chooses the link for an interface, for the call being served.
+    ///
+    /// # Errors
+    /// When the component does not import the interface, or the instance serves several calls.
+    pub(crate) fn choose_link(
+        &mut self,
+        interface: &InterfaceName,
+        name: LinkName,
+    ) -> Result<(), String> {
+        if self.actor.types.import(interface).is_none() {
+            return Err(format!("this component does not import `{interface}`"));
+        }
+        let ActiveCalls::Single(call) = &mut self.calls else {
+            let reason = "this instance serves several calls at once; run the actor with fresh instances to choose links";
+            return Err(reason.to_owned());
+        };
+        call.choose_link(interface, name);
+        Ok(())
+    }
+}
+
+/// Returns the call that the running task serves, in an instance that serves several.
+pub(super) fn running_call<'s>(
+    store: &'s mut StoreContextMut<'_, Guest>,
+) -> Option<&'s ConcurrentCall> {
+    let tasks = tasks(store);
+    match &store.data().calls {
+        ActiveCalls::Single(_) => None,
+        ActiveCalls::Concurrent(calls) => calls.served_by(&tasks),
+    }
+}
+
+/// Charges the call that the guest is serving for the tick that it has met.
+pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDeadline, CpuOverrun> {
+    let usage = store.data().usage.clone();
+    if !usage.was_running() {
+        return Ok(UpdateDeadline::Continue(1));
+    }
+    let tasks = tasks(&mut store);
+    usage.charge(match &mut store.data_mut().calls {
+        ActiveCalls::Single(call) => &mut call.spent,
+        ActiveCalls::Concurrent(calls) => calls.spent(&tasks),
+    })
+}
+
+/// Returns the running task and those that wait for it, the youngest first.
+fn tasks(store: &mut StoreContextMut<'_, Guest>) -> Vec<GuestTaskId> {
+    let stack = store.async_call_stack();
+    stack.map(Iterator::collect).unwrap_or_default()
+}

@@ -1,0 +1,148 @@
+//! CPU time and calls in flight of one instance.
+
+use crate::engine::{TICK, Ticks};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use wasmtime::UpdateDeadline;
+
+/// Measures the CPU time of one instance in ticks, and counts its calls in flight.
+///
+/// A tick is charged to the call that the guest is serving when the guest meets it while it is
+/// being polled. Ticks that pass while the guest waits for others are free, and any number of them
+/// that passed while something else had the processor is charged as one.
+#[derive(Debug)]
+pub(crate) struct InstanceUsage {
+    ticks: Ticks,
+    /// The tick at which the guest was last polled.
+    polled_at: AtomicU64,
+    budget: Option<u32>,
+    outgoing: AtomicUsize,
+}
+
+/// A guest used more CPU time than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("it was still running")]
+pub(crate) struct CpuOverrun {
+    pub(super) budget: Duration,
+}
+
+/// A permit for one call to another component, held while that is in flight.
+#[derive(Debug)]
+pub(crate) struct OutgoingPermit(Arc<InstanceUsage>);
+
+impl InstanceUsage {
+    pub(crate) fn new(ticks: &Ticks, cpu: Option<Duration>) -> Self {
+        let whole_ticks = |cpu: Duration| cpu.as_millis().div_ceil(TICK.as_millis()).max(1);
+        Self {
+            ticks: ticks.clone(),
+            polled_at: AtomicU64::new(ticks.now()),
+            budget: cpu.map(|cpu| u32::try_from(whole_ticks(cpu)).unwrap_or(u32::MAX)),
+            outgoing: AtomicUsize::new(0),
+        }
+    }
+
+    /// Runs a future that runs the guest.
+    pub(crate) async fn run<F: Future>(&self, guest: F) -> F::Output {
+        let mut guest = pin!(guest);
+        poll_fn(|context| {
+            self.polled_at.store(self.ticks.now(), Ordering::Relaxed);
+            guest.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Whether the guest was running when the last tick passed. If not, it waited, and has only
+    /// just been given the processor again.
+    pub(super) fn was_running(&self) -> bool {
+        self.ticks.now() != self.polled_at.load(Ordering::Relaxed)
+    }
+
+    /// Charges a tick to the call that `spent` is of. The guest then yields, or is ended when the
+    /// call is over its budget.
+    pub(super) fn charge(&self, spent: &mut u32) -> Result<UpdateDeadline, CpuOverrun> {
+        *spent = spent.saturating_add(1);
+        match self.budget {
+            Some(budget) if *spent > budget => Err(CpuOverrun {
+                budget: TICK * budget,
+            }),
+            // The runtime's own way to yield: waking oneself would not let a current-thread runtime
+            // see to its timers.
+            _ => Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(tokio::task::yield_now()),
+            )),
+        }
+    }
+
+    /// Returns a permit for one more call to another component. `None` when `most` are in flight.
+    pub(crate) fn try_acquire(self: &Arc<Self>, most: usize) -> Option<OutgoingPermit> {
+        let more = |now| (now < most).then_some(now + 1);
+        let entered = self
+            .outgoing
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        entered.is_ok().then(|| OutgoingPermit(self.clone()))
+    }
+}
+
+impl Drop for OutgoingPermit {
+    fn drop(&mut self) {
+        self.0.outgoing.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ticks_count_only_while_the_guest_runs() {
+        let ticks = Ticks::default();
+        let usage = InstanceUsage::new(&ticks, Some(TICK * 2));
+        usage
+            .run(async {
+                assert!(!usage.was_running());
+                ticks.advance();
+                assert!(usage.was_running());
+                tokio::task::yield_now().await;
+                // Any number of ticks may pass while it waits.
+                for _ in 0..100 {
+                    ticks.advance();
+                }
+                tokio::task::yield_now().await;
+                assert!(!usage.was_running());
+            })
+            .await;
+    }
+
+    #[test]
+    fn a_budget_is_spent_tick_by_tick() {
+        let usage = InstanceUsage::new(&Ticks::default(), Some(TICK * 3 / 2));
+        let (mut spent, mut other) = (0, 0);
+        for _ in 0..2 {
+            let charged = usage.charge(&mut spent);
+            assert!(matches!(charged, Ok(UpdateDeadline::YieldCustom(1, _))));
+        }
+        let overrun = usage.charge(&mut spent).err().expect("the third of two");
+        assert_eq!(overrun.budget, TICK * 2, "whole ticks");
+        assert!(usage.charge(&mut other).is_ok(), "a budget of its own");
+        let unlimited = InstanceUsage::new(&Ticks::default(), None);
+        assert!(unlimited.charge(&mut u32::MAX.clone()).is_ok());
+    }
+
+    #[test]
+    fn calls_under_way_are_bounded() {
+        let usage = Arc::new(InstanceUsage::new(&Ticks::default(), None));
+        let first = usage.try_acquire(2).expect("room for one");
+        let _second = usage.try_acquire(2).expect("room for two");
+        assert!(usage.try_acquire(2).is_none());
+        drop(first);
+        assert!(usage.try_acquire(2).is_some());
+    }
+}

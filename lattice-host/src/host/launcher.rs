@@ -1,0 +1,121 @@
+//! From an actor to a service that can be called.
+
+use super::HostError;
+use crate::{
+    actor::{Actor, Loader},
+    guest::{ActorContext, ActorLog, ActorService, HostedActor},
+    limits::Limits,
+};
+use lattice_core::{
+    name::ComponentId,
+    node::{Node, ServeLimits},
+    serve::Service,
+};
+use std::sync::Arc;
+
+/// What a host makes services of actors with. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Launcher {
+    pub(super) node: Node,
+    pub(super) loader: Loader,
+    /// Limits of actors that have none of their own.
+    pub(super) limits: Limits,
+}
+
+/// An actor that can be put into service.
+pub(super) struct PreparedActor {
+    pub(super) id: ComponentId,
+    actor: HostedActor,
+}
+
+impl Launcher {
+    /// Reads, compiles and links an actor.
+    pub(super) async fn prepare(
+        &self,
+        id: ComponentId,
+        actor: Actor,
+    ) -> Result<PreparedActor, HostError> {
+        let failed = |source| HostError::Actor {
+            component: id.clone(),
+            source,
+        };
+        let limits = actor.limits.unwrap_or(self.limits);
+        let bytes = actor.read().await.map_err(failed)?;
+        let code = self.loader.load(bytes, limits.memory).await;
+        let code = code.map_err(failed)?;
+        for export in code.unreachable() {
+            tracing::warn!(component = %id, export, "an export can't be called, because it is in no interface; export it from a WIT interface");
+        }
+        let log = ActorLog::new(
+            id.clone(),
+            self.node.host_id().clone(),
+            self.node.log_sink(),
+        );
+        let context = ActorContext {
+            id: id.clone(),
+            limits,
+            settings: actor.settings,
+            types: code.types.clone(),
+            caller: self.node.caller(id.clone()),
+            log: Arc::new(log),
+        };
+        let actor = HostedActor {
+            context: Arc::new(context),
+            code,
+            engine: self.loader.engine().clone(),
+        };
+        Ok(PreparedActor { id, actor })
+    }
+}
+
+impl PreparedActor {
+    /// The service, and how much of it may run at once.
+    pub(super) fn into_service(self) -> (Arc<dyn Service>, ServeLimits) {
+        let limits = serve_limits(&self.actor.context.limits);
+        (Arc::new(ActorService::new(Arc::new(self.actor))), limits)
+    }
+}
+
+/// What of an actor's limits is the node's to keep.
+pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
+    ServeLimits::default()
+        .concurrent(limits.concurrent)
+        .queued(limits.queued)
+        .result(limits.result.as_usize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::Engine, guest::Code, host::Host};
+    use lattice_core::Lattice;
+
+    /// The code of an actor that has so much text in it.
+    async fn code(host: &Host, text: &str) -> Arc<Code> {
+        let text = format!("(component {text})");
+        let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+        let id = ComponentId::new("actor").expect("an id");
+        let loaded = host.0.launcher.prepare(id, actor).await.expect("it loads");
+        loaded.actor.code
+    }
+
+    #[tokio::test]
+    async fn hosts_of_one_process_share_an_engine_and_its_code() {
+        let lattice = Lattice::in_memory("test").await.expect("a lattice");
+        let started = async || {
+            let host = Host::builder(&lattice).without_placement();
+            host.start().await.expect("it starts")
+        };
+        let (one, two) = (started().await, started().await);
+        let engine = |code: &Code| code.pre.engine().clone();
+        let first = code(&one, "").await;
+        assert!(Arc::ptr_eq(&first, &code(&two, "").await));
+        let other = code(&two, "(component)").await;
+        assert!(!Arc::ptr_eq(&first, &other), "code of another actor");
+        assert!(wasmtime::Engine::same(&engine(&first), &engine(&other)));
+        let apart = Engine::builder().without_cache().build();
+        let apart = Host::builder(&lattice).engine(apart.expect("an engine"));
+        let apart = code(&apart.start().await.expect("it starts"), "").await;
+        assert!(!wasmtime::Engine::same(&engine(&first), &engine(&apart)));
+    }
+}

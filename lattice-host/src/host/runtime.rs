@@ -1,0 +1,203 @@
+//! Runs what desired state assigns to a host: images become actors, names become providers.
+
+use super::launcher::{Launcher, serve_limits};
+use crate::{
+    actor::Actor,
+    artifact::{
+        Artifact, Artifacts, FetchError,
+        exchange::{ExchangeClient, ExchangeError},
+    },
+    guest::Instances,
+    limits::{ByteSize, Limits},
+};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, Either, select};
+use lattice_core::{
+    desired::{Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind},
+    keeper::{Job, Prepared, Runtime, RuntimeError, Work},
+    name::ComponentId,
+    serve::Service,
+};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroUsize},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// When fetching an image takes longer than this, it is requested from other hosts too.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// Makes a provider from its configuration.
+pub(super) type ProviderFactory =
+    Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> + Send + Sync>;
+
+/// Makes services from what desired state declares.
+pub(super) struct HostRuntime {
+    pub(super) launcher: Launcher,
+    pub(super) artifacts: Artifacts,
+    /// Gets images from other hosts.
+    pub(super) exchange: ExchangeClient,
+    /// Providers that desired state can name.
+    pub(super) builtins: BTreeMap<String, ProviderFactory>,
+}
+
+impl Runtime for HostRuntime {
+    fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+        Box::pin(async move {
+            match &job.work {
+                Work::Actor { .. } => self.actor(&job).await,
+                Work::Provider { kind, .. } => self.provider(&job, kind),
+                _ => Err(RuntimeError::new(
+                    "this host does not know this kind of component; update it",
+                )),
+            }
+        })
+    }
+}
+
+impl HostRuntime {
+    async fn actor(&self, job: &Job) -> Result<Prepared, RuntimeError> {
+        let Work::Actor {
+            image,
+            digest,
+            limits,
+            instance,
+        } = &job.work
+        else {
+            return Err(RuntimeError::new("it is no actor"));
+        };
+        let bytes = self.bytes(&job.component, image, *digest).await?;
+        let host = self.launcher.node.host_id().as_str();
+        let mut actor = Actor::from_bytes(bytes)
+            .env("LATTICE_HOST", host)
+            .limits(with(self.launcher.limits, limits))
+            .instances(match instance {
+                InstanceMode::Warm => Instances::warm(),
+                _ => Instances::Fresh,
+            });
+        for (key, value) in &job.config {
+            actor = actor.config(key, value);
+        }
+        let prepared = self.launcher.prepare(job.component.clone(), actor).await;
+        let (service, limits) = prepared
+            .map_err(|error| RuntimeError::of(&error))?
+            .into_service();
+        Ok(Prepared { service, limits })
+    }
+
+    fn provider(&self, job: &Job, kind: &ProviderKind) -> Result<Prepared, RuntimeError> {
+        let name = match kind {
+            ProviderKind::Builtin(name) => name,
+            ProviderKind::Image(image) => {
+                return Err(RuntimeError::new(format!(
+                    "a host can't run a provider from an image such as `{image}`; build it into a host with `HostBuilder::builtin`, or let it serve the lattice from a process of its own"
+                )));
+            }
+            _ => {
+                return Err(RuntimeError::new(
+                    "this host does not know this kind of provider; update it",
+                ));
+            }
+        };
+        let Some(make) = self.builtins.get(name) else {
+            let known: Vec<&str> = self.builtins.keys().map(String::as_str).collect();
+            let known = known.join("`, `");
+            let known = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has `{known}`")
+            };
+            return Err(RuntimeError::new(format!(
+                "this host has no provider called `{name}`: {known}; add it with `HostBuilder::builtin`, or keep it off this host with labels"
+            )));
+        };
+        Ok(Prepared {
+            service: make(&job.config)?,
+            limits: serve_limits(&self.launcher.limits),
+        })
+    }
+
+    async fn bytes(
+        &self,
+        component: &ComponentId,
+        image: &Image,
+        digest: Option<ImageDigest>,
+    ) -> Result<Bytes, RuntimeError> {
+        let named = digest.or_else(|| image.digest());
+        let (image, expected) = match (image, named) {
+            // The digest in desired state is that of the manifest, as registries count.
+            (Image::Oci(reference), Some(manifest)) => {
+                (Image::Oci(reference.pinned(manifest)), None)
+            }
+            (Image::Oci(_), None) => (image.clone(), None),
+            (image, named) => (image.clone(), named),
+        };
+        let fetched = self.artifacts.fetch(&image, expected);
+        match named {
+            Some(digest) => self.fetched_or_exchanged(component, digest, fetched).await,
+            None => fetched
+                .await
+                .map(|artifact| artifact.bytes)
+                .map_err(|error| RuntimeError::of(&error)),
+        }
+    }
+
+    /// Waits for `fetched`, or gets the image from another host when that fails or takes long.
+    async fn fetched_or_exchanged(
+        &self,
+        component: &ComponentId,
+        digest: ImageDigest,
+        fetched: impl Future<Output = Result<Artifact, FetchError>>,
+    ) -> Result<Bytes, RuntimeError> {
+        let mut fetched = pin!(fetched);
+        let others = pin!(self.get_elsewhere(component, digest));
+        let (first, second) = match timeout(SLOW, &mut fetched).await {
+            Ok(Ok(artifact)) => return Ok(artifact.bytes),
+            Ok(Err(error)) => (error, others.await),
+            Err(_) => match select(fetched, others).await {
+                Either::Left((Ok(artifact), _)) => return Ok(artifact.bytes),
+                Either::Left((Err(error), others)) => (error, others.await),
+                Either::Right((Ok(bytes), _)) => return Ok(bytes),
+                Either::Right((Err(other), fetched)) => match fetched.await {
+                    Ok(artifact) => return Ok(artifact.bytes),
+                    Err(error) => (error, Err(other)),
+                },
+            },
+        };
+        second.map_err(|other| RuntimeError::new(format!("{first}; {other}")))
+    }
+
+    /// Gets the image from another host, and keeps it in the cache.
+    async fn get_elsewhere(
+        &self,
+        component: &ComponentId,
+        image: ImageDigest,
+    ) -> Result<Bytes, ExchangeError> {
+        let mut last = Bytes::new();
+        for bytes in self.exchange.component(component, image).await? {
+            last = self.artifacts.keep(bytes).await.bytes;
+        }
+        tracing::info!(%component, %image, "its code came from another host");
+        Ok(last)
+    }
+}
+
+/// The host's limits with the app's overrides.
+fn with(host: Limits, app: &LimitOverrides) -> Limits {
+    let count = |count: NonZeroU32| NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX);
+    Limits {
+        memory: app.memory.map_or(host.memory, ByteSize::bytes),
+        cpu: app.cpu.or(host.cpu),
+        wall: app.wall.or(host.wall),
+        concurrent: app.concurrent.map_or(host.concurrent, count),
+        queued: app.queued.map_or(host.queued, |queued| queued as usize),
+        result: app.result.map_or(host.result, ByteSize::bytes),
+        table_elements: app
+            .table_elements
+            .map_or(host.table_elements, |elements| elements as usize),
+        outgoing: app.outgoing.map_or(host.outgoing, count),
+    }
+}
