@@ -63,24 +63,22 @@
 //! | `host` | the public face: starting and stopping things |
 //! | `engine` | compiling, the memory of instances, and the clock that interrupts them |
 //! | `actor` | what is known of a component before the first call: its types, its plans, its links |
-//! | `instance` | running calls: fresh, warm, and shared by many calls |
-//! | `import` | calls that actors make |
+//! | `guest` | running calls: fresh, warm, and shared by many calls; and the calls that actors make |
 //! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
-//! | `builtin` | what an actor may import without a link |
+//! | `capability` | what an actor may import without a link |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
 
 mod actor;
 pub mod artifact;
-mod builtin;
+mod capability;
 mod engine;
+mod guest;
 mod host;
-mod import;
-mod instance;
 mod limits;
 mod transcode;
 
 pub use actor::{Actor, ActorError, Found, Instances};
-pub use builtin::Import;
+pub use capability::Import;
 pub use engine::{Engine, EngineBuilder, EngineError};
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};

@@ -1,10 +1,10 @@
 //! Actors: components that run on a host.
 
-mod code;
 mod error;
+mod link;
 
-pub(crate) use code::{Code, Export};
 pub use error::{ActorError, Found};
+pub(crate) use link::{Code, Export};
 
 use crate::limits::Limits;
 use bytes::Bytes;

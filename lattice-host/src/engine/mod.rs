@@ -14,8 +14,8 @@ pub(crate) use ticker::{TICK, Ticks};
 
 use crate::{
     actor::{ActorError, Code},
-    builtin,
-    instance::Guest,
+    capability,
+    guest::Guest,
     limits::ByteSize,
 };
 use bytes::Bytes;
@@ -244,7 +244,7 @@ impl EngineBuilder {
 
 impl Side {
     fn new(wasmtime: wasmtime::Engine) -> wasmtime::Result<Self> {
-        let linker = builtin::linker(&wasmtime)?;
+        let linker = capability::linker(&wasmtime)?;
         Ok(Self { wasmtime, linker })
     }
 

@@ -2,8 +2,8 @@
 
 use super::{
     Host, HostError, Shared,
-    loader::{Loader, serve_limits},
-    placed::{MakeProvider, Placed},
+    launcher::{Loader, serve_limits},
+    runtime::{MakeProvider, Placed},
 };
 use crate::{
     actor::Actor,

@@ -2,8 +2,8 @@
 
 mod builder;
 mod error;
-mod loader;
-mod placed;
+mod launcher;
+mod runtime;
 
 pub use builder::HostBuilder;
 pub use error::HostError;
@@ -17,7 +17,7 @@ use lattice_core::{
     serve::Service,
 };
 use lattice_provider_sdk::IntoService;
-use loader::{Loaded, Loader, serve_limits};
+use launcher::{Loaded, Loader, serve_limits};
 use std::{
     collections::BTreeMap,
     fmt,

@@ -1,11 +1,14 @@
 //! Imports that lead to other components, wherever those run.
 
-mod failure;
+mod failure_value;
 
-pub(crate) use failure::FailureValue;
+use failure_value::FailureValue;
 
 use crate::{
-    instance::{Guest, Outgoing, nested_import, outgoing},
+    guest::{
+        Guest, nesting,
+        state::{Outgoing, outgoing},
+    },
     transcode::{Asyncness, FunctionPlan, ImportHandler, Reply},
 };
 use bytes::Bytes;
@@ -59,7 +62,7 @@ impl ImportHandler<Guest> for RemoteFunction {
         );
         match self.asyncness {
             Asyncness::Sync => Box::pin(answer),
-            Asyncness::Async => Box::pin(nested_import(answer)),
+            Asyncness::Async => Box::pin(nesting::import(answer)),
         }
     }
 

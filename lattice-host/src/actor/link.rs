@@ -2,10 +2,10 @@
 
 use super::ActorError;
 use crate::{
-    builtin,
+    capability,
     engine::Side,
-    import::RemoteFunction,
-    instance::Guest,
+    guest::Guest,
+    guest::RemoteFunction,
     limits::ByteSize,
     transcode::{ExportFunction, FunctionPlan, ImportHandler, link_import},
 };
@@ -106,7 +106,7 @@ impl Code {
 
 /// What tools are told of the component. It runs without that too.
 fn wit(component: &[u8]) -> Option<Bytes> {
-    match binary::of_component(component, |import| !builtin::serves(import)) {
+    match binary::of_component(component, |import| !capability::serves(import)) {
         Ok(bytes) => Some(bytes.into()),
         Err(error) => {
             tracing::warn!(%error, "a component's WIT is not published: tools can't show it, nor call it with arguments as text");
@@ -139,10 +139,10 @@ fn import(
         ComponentItem::Component(_) => return unsupported("the component"),
         ComponentItem::Resource(_) => return unsupported("outside of any interface the resource"),
     };
-    if builtin::is_wasi(name) {
+    if capability::is_wasi(name) {
         return Ok(());
     }
-    if let Some(advice) = builtin::missing(name) {
+    if let Some(advice) = capability::missing(name) {
         return Err(ActorError::Missing {
             import: name.to_owned(),
             advice,
@@ -155,7 +155,7 @@ fn import(
             continue;
         };
         let handler: Arc<dyn ImportHandler<Guest>> =
-            if let Some(handler) = builtin::function(&interface, &plan)? {
+            if let Some(handler) = capability::function(&interface, &plan)? {
                 handler
             } else {
                 functions

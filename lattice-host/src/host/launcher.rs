@@ -3,9 +3,9 @@
 use super::HostError;
 use crate::{
     actor::Actor,
-    builtin::Voice,
     engine::Engine,
-    instance::{ActorService, HostedActor},
+    guest::Voice,
+    guest::{ActorService, HostedActor},
     limits::Limits,
 };
 use lattice_core::{

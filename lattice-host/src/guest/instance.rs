@@ -1,11 +1,10 @@
 //! One instance of an actor, in a store of its own.
 
 use super::{
-    HostedActor, Outcome,
-    allowance::Allowance,
-    failure,
-    guest::{self, Guest, Serving},
-    vitals::Vitals,
+    HostedActor, Outcome, failure,
+    limiter::Allowance,
+    state::{self, Guest, Serving},
+    usage::Vitals,
 };
 use crate::{
     actor::Export,
@@ -104,14 +103,14 @@ impl Instance {
 
     /// The call whose task was running last, in an instance that serves several.
     pub(super) fn running_call(&mut self) -> Option<u64> {
-        guest::running(&mut self.store.as_context_mut()).map(|call| call.id)
+        state::running(&mut self.store.as_context_mut()).map(|call| call.id)
     }
 }
 
 fn store(actor: &Arc<HostedActor>, serving: Serving, vitals: Arc<Vitals>) -> Result<Store<Guest>> {
     let guest = Guest {
         actor: actor.clone(),
-        wasi: crate::builtin::Wasi::default(),
+        wasi: crate::capability::Wasi::default(),
         allowance: Allowance::new(&actor.limits),
         vitals,
         serving,
@@ -121,6 +120,6 @@ fn store(actor: &Arc<HostedActor>, serving: Serving, vitals: Arc<Vitals>) -> Res
     store.set_hostcall_fuel(actor.limits.result.as_usize());
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|store| guest::on_tick(store).map_err(Error::new));
+    store.epoch_deadline_callback(|store| state::on_tick(store).map_err(Error::new));
     Ok(store)
 }

@@ -7,27 +7,31 @@
 //!
 //! In all three a call that is dropped takes its instance along, at once or after its siblings have had a second.
 
-mod allowance;
+mod concurrent;
 mod exclusive;
 mod failure;
 mod fresh;
-mod guest;
+mod import;
+mod instance;
+mod limiter;
+mod log;
+mod log_limit;
 mod nesting;
-mod shared;
-mod store;
-mod vitals;
+mod state;
+mod usage;
 
-pub(crate) use guest::{Guest, Outgoing, outgoing};
-pub(crate) use nesting::import as nested_import;
+pub(crate) use import::RemoteFunction;
+pub(crate) use log::{MAX_LINE, Voice, cut};
+pub(crate) use state::Guest;
 
 use crate::{
     actor::{Code, Instances, Settings},
-    builtin::Voice,
     engine::Engine,
     limits::Limits,
     transcode::{Arguments, Asyncness},
 };
 use bytes::Bytes;
+use concurrent::Shared;
 use exclusive::Exclusive;
 use futures_util::FutureExt;
 use lattice_core::{
@@ -38,7 +42,6 @@ use lattice_core::{
     types::ComponentTypes,
     wire::FunctionKey,
 };
-use shared::Shared;
 use std::sync::Arc;
 
 type Outcome = Result<Bytes, CallError>;
@@ -116,7 +119,7 @@ impl Service for ActorService {
         let answer = match &self.warm {
             None => nesting::enter(fresh::call(actor.clone(), export.clone(), call)).boxed(),
             Some(warm) if plan.asyncness() == Asyncness::Async => {
-                shared::call(warm.shared.clone(), call).boxed()
+                concurrent::call(warm.shared.clone(), call).boxed()
             }
             Some(warm) => {
                 let call = exclusive::call(warm.exclusive.clone(), export.clone(), call);

@@ -1,7 +1,12 @@
 //! WASI: what of it an actor gets.
 
-use super::{output::Output, voice::Voice};
-use crate::{actor::Settings, instance::Guest};
+mod output;
+
+use crate::{
+    actor::Settings,
+    guest::{Guest, Voice},
+};
+use output::Output;
 use std::sync::Arc;
 use wasmtime::{
     Engine, Result,

@@ -1,9 +1,8 @@
 //! Interfaces that the host serves itself, function by function, with the same encoding as any other call.
 
-use super::voice::cut;
 use crate::{
     actor::ActorError,
-    instance::Guest,
+    guest::{Guest, cut},
     transcode::{FunctionPlan, ImportHandler, Reply},
 };
 use bytes::Bytes;

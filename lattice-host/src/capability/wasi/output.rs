@@ -1,6 +1,6 @@
 //! Standard output and error of a guest, line by line.
 
-use super::voice::{MAX_LINE, Voice};
+use crate::guest::{MAX_LINE, Voice};
 use bytes::Bytes;
 use std::{
     pin::Pin,

@@ -1,6 +1,6 @@
 //! What an actor says, as events of `tracing`.
 
-use super::flood::{Flood, Verdict};
+use super::log_limit::{Flood, Verdict};
 use lattice_core::{
     name::{ComponentId, HostId},
     node::LogSink,
@@ -13,7 +13,7 @@ use std::{
 use tracing::Level;
 
 /// Longest line or message, in bytes; more is cut off, or goes to the next line.
-pub(super) const MAX_LINE: usize = 8 << 10;
+pub(crate) const MAX_LINE: usize = 8 << 10;
 
 /// Speaks for one actor on one host, to whoever reads the lattice's logs and as events with the target `lattice::actor` and the fields `component`, `host` and
 /// `stream` (`stdout`, `stderr` or `log`).
@@ -49,7 +49,7 @@ impl Voice {
     }
 
     /// One line of output.
-    pub(super) fn line(&self, level: Level, stream: &'static str, line: &str) {
+    pub(crate) fn line(&self, level: Level, stream: &'static str, line: &str) {
         if self.may_speak() {
             say!(level, component = %self.component, host = %self.host, stream, "{line}");
             self.sink.say(&self.component, level_of(level), line);
@@ -57,7 +57,7 @@ impl Voice {
     }
 
     /// One message of `wasi:logging`.
-    pub(super) fn log(&self, level: Level, context: &str, message: &str) {
+    pub(crate) fn log(&self, level: Level, context: &str, message: &str) {
         if self.may_speak() {
             let (context, message) = (cut(context), cut(message));
             say!(level, component = %self.component, host = %self.host, stream = "log", context, "{message}");
@@ -102,6 +102,6 @@ fn level_of(level: Level) -> LogLevel {
 }
 
 /// The start of a text, up to the longest that is passed on.
-pub(super) fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LINE)]
 }

@@ -8,14 +8,10 @@
 //! | `wasi:config/store` | the settings that the actor was given |
 //! | `lattice:rpc/links` | choosing among links for the call being served |
 
-mod flood;
 mod function;
-mod output;
-mod voice;
 mod wasi;
 
 pub(crate) use function::function;
-pub(crate) use voice::Voice;
 pub(crate) use wasi::{Wasi, linker};
 
 use lattice_core::name::InterfaceName;

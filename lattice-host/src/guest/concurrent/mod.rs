@@ -5,11 +5,11 @@
 //! overrun of its CPU budget ends it with every call in it, and so does a caller's last handle.
 
 mod driver;
-mod line;
+mod handle;
 
 use super::{Call, HostedActor, Outcome};
+use handle::{End, Line, Place, Reply};
 use lattice_core::call::CallError;
-use line::{End, Line, Place, Reply};
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},

@@ -1,7 +1,7 @@
 //! Why a guest ended, in the words of a call's answer.
 
-use super::{HostedActor, guest::Guest, vitals::CpuOverrun};
-use crate::{engine::WASM_STACK, import::CallFailed, transcode::LiftError};
+use super::{HostedActor, import::CallFailed, state::Guest, usage::CpuOverrun};
+use crate::{engine::WASM_STACK, transcode::LiftError};
 use lattice_core::call::{CallError, Limit, Part};
 use rustc_demangle::demangle;
 use std::fmt::Write as _;

@@ -1,9 +1,9 @@
 //! Warm instances that serve one call at a time.
 
-use super::{Call, HostedActor, Outcome, guest::Serving, store::Instance};
+use super::{Call, HostedActor, Outcome, instance::Instance, state::Serving};
 use crate::{
     actor::{Export, Instances},
-    instance::Guest,
+    guest::Guest,
     transcode::BoundExport,
 };
 use lattice_core::{call::CallError, wire::FunctionKey};

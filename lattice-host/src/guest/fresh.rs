@@ -1,6 +1,6 @@
 //! A new instance for each call.
 
-use super::{Call, HostedActor, Outcome, guest::Serving, store::Instance};
+use super::{Call, HostedActor, Outcome, instance::Instance, state::Serving};
 use crate::actor::Export;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! What desired state gives to a host: images become actors, names become providers.
 
-use super::loader::{Loader, serve_limits};
+use super::launcher::{Loader, serve_limits};
 use crate::{
     actor::{Actor, Instances},
     artifact::{

@@ -2,10 +2,10 @@
 
 use super::{
     HostedActor,
-    allowance::Allowance,
-    vitals::{CpuOverrun, UnderWay, Vitals},
+    limiter::Allowance,
+    usage::{CpuOverrun, UnderWay, Vitals},
 };
-use crate::builtin::Wasi;
+use crate::capability::Wasi;
 use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context, FunctionRef},

@@ -3,10 +3,10 @@
 //! Everything that waits for time is outside of `run_concurrent`: inside, nothing is polled while the guest blocks its
 //! store.
 
-use super::line::{End, Job, Line, Reply, State};
+use super::handle::{End, Job, Line, Reply, State};
 use crate::{
     actor::Instances,
-    instance::{Guest, HostedActor, failure, guest::Serving, store::Instance},
+    guest::{Guest, HostedActor, failure, instance::Instance, state::Serving},
     transcode::BoundExport,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
