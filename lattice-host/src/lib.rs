@@ -77,8 +77,9 @@ mod host;
 mod limits;
 mod transcode;
 
-pub use actor::{Actor, ActorError, Found, Instances};
+pub use actor::{Actor, ActorError, Found};
 pub use capability::Import;
 pub use engine::{Engine, EngineBuilder, EngineError};
+pub use guest::Instances;
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};

@@ -2,13 +2,17 @@
 
 mod error;
 mod link;
+mod loader;
 
 pub use error::{ActorError, Found};
-pub(crate) use link::{Code, Export};
+pub(crate) use loader::Loader;
 
-use crate::limits::Limits;
+use crate::{
+    guest::{Instances, Settings},
+    limits::Limits,
+};
 use bytes::Bytes;
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 /// A WebAssembly component and how to run it: give it to a host under an id. Cheap to clone.
 ///
@@ -20,6 +24,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duratio
 #[derive(Debug, Clone)]
 pub struct Actor {
     source: Source,
+    pub(crate) limits: Option<Limits>,
     pub(crate) settings: Settings,
 }
 
@@ -27,46 +32,6 @@ pub struct Actor {
 enum Source {
     Bytes(Bytes),
     File(PathBuf),
-}
-
-/// How a component is run.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Settings {
-    pub(crate) instances: Instances,
-    pub(crate) limits: Option<Limits>,
-    pub(crate) env: BTreeMap<String, String>,
-    pub(crate) args: Vec<String>,
-    pub(crate) config: BTreeMap<String, String>,
-}
-
-/// How calls share instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Instances {
-    /// A new instance for each call. Nothing that one call leaves behind reaches another.
-    #[default]
-    Fresh,
-    /// Instances are used again. Calls of a plain `func` have an instance to themselves while they run; calls of an
-    /// `async func` share one and overlap in it.
-    Warm {
-        /// Instances kept at most, of each of the two kinds.
-        most: NonZeroUsize,
-        /// An instance that is not used for this long is dropped.
-        idle: Duration,
-    },
-}
-
-impl Instances {
-    /// Idle times below this are rounded up to it: to look at instances more often costs more than to make them anew.
-    pub(crate) const SHORTEST_IDLE: Duration = Duration::from_millis(100);
-
-    /// Warm with up to 16 instances, each dropped after a minute without a call.
-    pub fn warm() -> Self {
-        Self::Warm {
-            most: NonZeroUsize::MIN.saturating_add(15),
-            idle: Duration::from_mins(1),
-        }
-    }
 }
 
 impl Actor {
@@ -83,6 +48,7 @@ impl Actor {
     fn new(source: Source) -> Self {
         Self {
             source,
+            limits: None,
             settings: Settings::default(),
         }
     }
@@ -95,7 +61,7 @@ impl Actor {
 
     /// What it may use; the host's own limits by default.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = Some(limits);
+        self.limits = Some(limits);
         self
     }
 

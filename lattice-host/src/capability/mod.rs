@@ -1,30 +1,113 @@
-//! What every actor may import without a link: WASI, and three small interfaces of Lattice's own world.
+//! What a host gives to every actor by itself, without a link: WASI, and three small interfaces.
 //!
-//! | interface | gives |
-//! | --- | --- |
-//! | `wasi:cli`, `wasi:clocks`, `wasi:io`, `wasi:random` 0.2 | clocks, random numbers, configured environment and arguments, exit; output goes to `tracing` |
-//! | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, every network use is denied. They are there because a language's standard library imports them |
-//! | `wasi:logging/logging` | messages, to `tracing` |
-//! | `wasi:config/store` | the settings that the actor was given |
-//! | `lattice:rpc/links` | choosing among links for the call being served |
+//! Each is a [`HostCapability`] in a file of its own.
+//!
+//! | file | interfaces | what the actor gets |
+//! | --- | --- | --- |
+//! | `wasi` | `wasi:cli`, `wasi:clocks`, `wasi:io`, `wasi:random` 0.2 | clocks, random numbers, configured environment and arguments, exit; output goes to `tracing` |
+//! | | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, every network use is denied. They are there because a language's standard library imports them |
+//! | `logging` | `wasi:logging/logging` | messages, to `tracing` |
+//! | `config` | `wasi:config/store` | the settings that the actor was given |
+//! | `rpc` | `lattice:rpc/links` | choosing among links for the call being served |
 
+mod config;
 mod function;
+mod logging;
+mod rpc;
 mod wasi;
 
-pub(crate) use function::function;
-pub(crate) use wasi::{Wasi, linker};
+pub(crate) use function::HostFunction;
 
+use crate::guest::Guest;
 use lattice_core::name::InterfaceName;
+use wasmtime::{Engine, Result, component::Linker};
 
-/// Who answers what an actor imports.
+/// Something that a host gives to guests by itself.
+///
+/// What it keeps for one instance is a [`CapabilityState`](crate::guest::CapabilityState) in that instance's store,
+/// which it gets with [`Guest::capability`].
+pub(crate) trait HostCapability: Send + Sync {
+    /// How it serves the import of this name, `ns:pkg/iface@version`. `None` when the import is not one of its own.
+    fn support(&self, import: &str) -> Option<Support>;
+
+    /// Defines its [native](Support::Native) interfaces.
+    ///
+    /// # Errors
+    /// When another capability has defined one of them.
+    fn add_to_linker(&self, _: &mut Linker<Guest>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The functions of its [transcoded](Support::Transcoded) interface.
+    fn functions(&self) -> &'static [HostFunction] {
+        &[]
+    }
+}
+
+/// How a capability serves an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Support {
+    /// With Wasmtime's own bindings: it is in the linker from the start.
+    Native,
+    /// Function by function, from wire bytes, as if by a link.
+    Transcoded,
+    /// Not at all: another build of the host would.
+    Missing {
+        /// What to do about it.
+        advice: &'static str,
+    },
+}
+
+/// The capabilities of a host.
+pub(crate) struct Capabilities(Vec<Box<dyn HostCapability>>);
+
+impl Capabilities {
+    /// Those that every host has.
+    pub(crate) fn standard() -> Self {
+        Self(vec![
+            Box::new(wasi::Wasi),
+            Box::new(logging::Logging),
+            Box::new(config::Config),
+            Box::new(rpc::Links),
+        ])
+    }
+
+    /// Returns a linker in which all native interfaces are defined.
+    ///
+    /// # Errors
+    /// When two capabilities define the same interface.
+    pub(crate) fn linker(&self, engine: &Engine) -> Result<Linker<Guest>> {
+        let mut linker = Linker::new(engine);
+        for capability in &self.0 {
+            capability.add_to_linker(&mut linker)?;
+        }
+        Ok(linker)
+    }
+
+    /// Returns the capability that an import is one of, and how it serves that. `None` when only a link can serve it.
+    pub(crate) fn find(&self, import: &str) -> Option<(&dyn HostCapability, Support)> {
+        let mut all = self.0.iter().map(|capability| &**capability);
+        all.find_map(|capability| Some((capability, capability.support(import)?)))
+    }
+
+    /// Whether the host serves an import without a link.
+    pub(crate) fn serve(&self, import: &str) -> bool {
+        matches!(
+            self.find(import),
+            Some((_, Support::Native | Support::Transcoded))
+        )
+    }
+}
+
+/// What serves the import of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Import {
-    /// Its host does, without a link.
+    /// The host, without a link.
     BuiltIn,
-    /// The target of a link does.
+    /// The target of a link.
     Linked,
-    /// Nobody does: only a host could, and this build of it does not.
+    /// Nothing: only a host could serve it, and this build of the host does not.
     Missing {
         /// What to do about it.
         advice: &'static str,
@@ -34,63 +117,18 @@ pub enum Import {
 impl Import {
     /// Of the interface with this name, `ns:pkg/iface@version`.
     pub fn of(interface: &str) -> Self {
-        match missing(interface) {
-            Some(advice) => Self::Missing { advice },
-            None if serves(interface) => Self::BuiltIn,
+        match Capabilities::standard().find(interface) {
+            Some((_, Support::Native | Support::Transcoded)) => Self::BuiltIn,
+            Some((_, Support::Missing { advice })) => Self::Missing { advice },
             None => Self::Linked,
         }
     }
 }
 
-/// Packages that are served by the WASI implementation.
-const WASI: [&str; 6] = [
-    "wasi:cli",
-    "wasi:clocks",
-    "wasi:filesystem",
-    "wasi:io",
-    "wasi:random",
-    "wasi:sockets",
-];
-
-/// Whether WASI 0.3 is built in.
-const P3: bool = cfg!(feature = "p3");
-
-/// Whether an import is served by the WASI implementation.
-pub(crate) fn is_wasi(import: &str) -> bool {
-    split(import)
-        .is_some_and(|(package, version)| WASI.contains(&package) && is_supported(version, P3))
-}
-
-fn is_supported(version: &str, p3: bool) -> bool {
-    version.starts_with("0.2.") || (p3 && version.starts_with("0.3."))
-}
-
-/// Whether the host serves an import itself, without a link.
-pub(crate) fn serves(import: &str) -> bool {
-    is_wasi(import) || InterfaceName::new(import).is_ok_and(|name| function::serves(&name))
-}
-
-/// What to do about an import that only a host could serve, but this one doesn't.
-pub(crate) fn missing(import: &str) -> Option<&'static str> {
-    missing_with(import, P3)
-}
-
-fn missing_with(import: &str, p3: bool) -> Option<&'static str> {
-    let (package, version) = split(import)?;
-    if !WASI.contains(&package) || is_supported(version, p3) {
-        return None;
-    }
-    Some(if version.starts_with("0.3.") {
-        "build the host with the feature `p3`, or the component for `wasm32-wasip2`"
-    } else {
-        "build the component for `wasm32-wasip2`"
-    })
-}
-
-/// Package and version.
-fn split(import: &str) -> Option<(&str, &str)> {
-    let (package, interface) = import.split_once('/')?;
-    Some((package, interface.split_once('@')?.1))
+/// How the one interface of a transcoded capability is served; `served` has a compatible version.
+fn transcoded(served: &str, import: &str) -> Option<Support> {
+    let name = InterfaceName::new(import).ok()?;
+    (name.compat() == served).then_some(Support::Transcoded)
 }
 
 #[cfg(test)]
@@ -99,6 +137,8 @@ mod tests {
 
     #[test]
     fn what_is_built_in_is_known_by_name_and_version() {
+        let capabilities = Capabilities::standard();
+        let support = |import| capabilities.find(import).map(|(_, support)| support);
         for (import, wasi) in [
             ("wasi:cli/environment@0.2.6", true),
             ("wasi:sockets/tcp@0.2.0", true),
@@ -107,25 +147,23 @@ mod tests {
             ("wasi:clocks/wall-clock@0.1.0", false),
             ("acme:cli/environment@0.2.0", false),
         ] {
-            assert_eq!(is_wasi(import), wasi, "{import}");
+            assert_eq!(support(import) == Some(Support::Native), wasi, "{import}");
         }
-        assert!(missing("wasi:clocks/wall-clock@0.1.0").is_some());
-        assert!(missing("wasi:keyvalue/store@0.2.0").is_none());
+        let missing = |import| matches!(support(import), Some(Support::Missing { .. }));
+        assert!(missing("wasi:clocks/wall-clock@0.1.0"));
+        assert!(!missing("wasi:keyvalue/store@0.2.0"));
         let newer = "wasi:clocks/monotonic-clock@0.3.0";
-        assert_eq!(missing(newer).is_some(), cfg!(not(feature = "p3")));
-        assert_eq!(missing_with(newer, true), None);
-        let advice = missing_with(newer, false).expect("it is not built in");
-        assert!(advice.contains("feature `p3`"), "{advice}");
-        assert!(serves("wasi:logging/logging@0.1.0-draft"));
-        assert!(serves("lattice:rpc/links@0.1.3"));
-        assert!(serves("wasi:cli/environment@0.2.6"));
-        assert!(!serves("lattice:keyvalue/store@0.1.0"));
-        assert!(!serves("no interface"));
-        for (import, answered) in [
+        assert_eq!(missing(newer), cfg!(not(feature = "p3")));
+        assert!(capabilities.serve("wasi:logging/logging@0.1.0-draft"));
+        assert!(capabilities.serve("lattice:rpc/links@0.1.3"));
+        assert!(capabilities.serve("wasi:cli/environment@0.2.6"));
+        assert!(!capabilities.serve("lattice:keyvalue/store@0.1.0"));
+        assert!(!capabilities.serve("no interface"));
+        for (import, served) in [
             ("wasi:cli/environment@0.2.6", Import::BuiltIn),
             ("lattice:keyvalue/store@0.1.0", Import::Linked),
         ] {
-            assert_eq!(Import::of(import), answered, "{import}");
+            assert_eq!(Import::of(import), served, "{import}");
         }
         let old = Import::of("wasi:clocks/wall-clock@0.1.0");
         assert!(matches!(old, Import::Missing { .. }), "{old:?}");

@@ -1,9 +1,11 @@
-//! The engine: compiles components, has the memory that their instances live in, and ticks the clock that interrupts
-//! them.
+//! The engine: Wasmtime's settings, compiled code, the memory that instances live in, and the clock that interrupts
+//! guests.
 //!
-//! It is two engines of Wasmtime with one configuration for code. Instances of the *pooled* one come from slots set
-//! aside when it starts, which takes half the time; a component that doesn't fit a slot, or is allowed more memory than
-//! one has, gets the *on-demand* one. Which of them is decided when a component is loaded.
+//! It is two engines of Wasmtime with one configuration for code. Instances of the *pooled* one come from slots that are
+//! set aside when it starts, which takes half the time; a component that doesn't fit a slot, or is allowed more memory
+//! than one has, gets the *on-demand* one. [`Engine::compile`] decides which.
+//!
+//! Nothing here knows what a component is run for: there are no actors, and no state of guests.
 
 mod config;
 mod machine;
@@ -12,22 +14,15 @@ mod ticker;
 pub(crate) use config::WASM_STACK;
 pub(crate) use ticker::{TICK, Ticks};
 
-use crate::{
-    actor::{ActorError, Code},
-    capability,
-    guest::Guest,
-    limits::ByteSize,
-};
-use bytes::Bytes;
+use crate::limits::ByteSize;
 use std::{
-    collections::HashMap,
     fmt, io,
     num::NonZeroU32,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 use ticker::Ticker;
-use wasmtime::component::Linker;
+use wasmtime::component::Component;
 
 /// Compiles components and runs their instances. Cheap to clone; the last clone frees its memory and ends its thread.
 ///
@@ -36,25 +31,21 @@ use wasmtime::component::Linker;
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    pooled: Option<Side>,
-    on_demand: Side,
+    pooled: Option<wasmtime::Engine>,
+    on_demand: wasmtime::Engine,
     slot: ByteSize,
-    /// What is in use now, so that hosts that run the same component share its code.
-    codes: Mutex<HashMap<CodeKey, Weak<Code>>>,
     /// Last, so that it ticks for as long as there is anything to interrupt.
     ticker: Ticker,
 }
 
-/// One of the two engines.
-#[derive(Clone)]
-pub(crate) struct Side {
-    pub(crate) wasmtime: wasmtime::Engine,
-    /// Defines what every guest may import.
-    pub(crate) linker: Linker<Guest>,
+/// Where the memory of a component's instances comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SlotClass {
+    /// From a slot of the pool.
+    Pooled,
+    /// From the system, for each instance.
+    OnDemand,
 }
-
-/// A component's digest, and whether it may have more memory than a slot.
-type CodeKey = ([u8; 32], bool);
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -73,20 +64,28 @@ pub enum EngineError {
     Thread(#[source] io::Error),
 }
 
+impl EngineError {
+    pub(crate) fn unsupported(error: wasmtime::Error) -> Self {
+        Self::Unsupported {
+            reason: format!("{error:#}"),
+        }
+    }
+}
+
 /// Makes an [`Engine`] that is not like the shared one.
 #[derive(Debug, Clone)]
 #[must_use = "an engine is made by `build`"]
 pub struct EngineBuilder {
-    cache: CachePlace,
+    cache: CacheLocation,
     slot: ByteSize,
     instances: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone)]
-enum CachePlace {
+enum CacheLocation {
     User,
     Directory(PathBuf),
-    Nowhere,
+    None,
 }
 
 impl Engine {
@@ -109,7 +108,7 @@ impl Engine {
     /// For an engine of one's own.
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
-            cache: CachePlace::User,
+            cache: CacheLocation::User,
             slot: ByteSize::mib(64),
             instances: None,
         }
@@ -119,48 +118,46 @@ impl Engine {
         self.0.ticker.ticks()
     }
 
-    /// Compiles a component, or takes it from memory or from the disk, off the async runtime.
-    pub(crate) async fn load(
+    /// The class for instances that may have this much memory.
+    pub(crate) fn class_for(&self, memory: ByteSize) -> SlotClass {
+        if memory > self.0.slot {
+            SlotClass::OnDemand
+        } else {
+            SlotClass::Pooled
+        }
+    }
+
+    /// Wasmtime's engine for a class. `None` when there is no pool.
+    pub(crate) fn wasmtime(&self, class: SlotClass) -> Option<&wasmtime::Engine> {
+        match class {
+            SlotClass::Pooled => self.0.pooled.as_ref(),
+            SlotClass::OnDemand => Some(&self.0.on_demand),
+        }
+    }
+
+    /// Compiles a component, or loads it from the cache on disk, and returns the class that it was compiled for: the one
+    /// asked for, or [`SlotClass::OnDemand`] when it doesn't fit a slot. Blocks the thread.
+    pub(crate) fn compile(
         &self,
-        bytes: Bytes,
-        memory: ByteSize,
-    ) -> Result<Arc<Code>, ActorError> {
-        let engine = self.clone();
-        let compile = move || engine.load_blocking(&bytes, memory);
-        match tokio::task::spawn_blocking(compile).await {
-            Ok(code) => code,
-            Err(lost) => Err(ActorError::Invalid {
-                reason: format!("the compiler failed: {lost}"),
-            }),
+        bytes: &[u8],
+        class: SlotClass,
+    ) -> wasmtime::Result<(Component, SlotClass)> {
+        // Whether a component fits a slot is only known by trying; the second attempt reports what else is wrong with it.
+        let pooled = self
+            .0
+            .pooled
+            .as_ref()
+            .filter(|_| class == SlotClass::Pooled);
+        if let Some(component) = pooled.and_then(|pool| Component::from_binary(pool, bytes).ok()) {
+            return Ok((component, SlotClass::Pooled));
         }
+        let component = Component::from_binary(&self.0.on_demand, bytes)?;
+        Ok((component, SlotClass::OnDemand))
     }
 
-    fn load_blocking(&self, bytes: &[u8], memory: ByteSize) -> Result<Arc<Code>, ActorError> {
-        let big = memory > self.0.slot;
-        let key = (*blake3::hash(bytes).as_bytes(), big);
-        if let Some(code) = self.lock_codes().get(&key).and_then(Weak::upgrade) {
-            return Ok(code);
-        }
-        let code = Arc::new(self.compile(bytes, big)?);
-        let mut codes = self.lock_codes();
-        codes.retain(|_, code| code.strong_count() > 0);
-        codes.insert(key, Arc::downgrade(&code));
-        Ok(code)
-    }
-
-    /// What doesn't fit a slot is only known by trying; the second try tells what is wrong with it otherwise.
-    fn compile(&self, bytes: &[u8], big: bool) -> Result<Code, ActorError> {
-        let pooled = self.0.pooled.as_ref().filter(|_| !big);
-        let compiled = pooled.and_then(|side| Some((side, side.compile(bytes).ok()?)));
-        let (side, component) = match compiled {
-            Some(compiled) => compiled,
-            None => (&self.0.on_demand, self.0.on_demand.compile(bytes)?),
-        };
-        Code::new(side, &component, bytes)
-    }
-
-    fn lock_codes(&self) -> MutexGuard<'_, HashMap<CodeKey, Weak<Code>>> {
-        self.0.codes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether both handles are to the same engine.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -179,13 +176,13 @@ impl EngineBuilder {
     ///
     /// A directory that can't be used is said in the log, and done without.
     pub fn cache_in(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.cache = CachePlace::Directory(directory.into());
+        self.cache = CacheLocation::Directory(directory.into());
         self
     }
 
     /// Keeps no compiled code on disk.
     pub fn without_cache(mut self) -> Self {
-        self.cache = CachePlace::Nowhere;
+        self.cache = CacheLocation::None;
         self
     }
 
@@ -208,48 +205,25 @@ impl EngineBuilder {
     /// [`EngineError`]. Neither a cache nor a pool that can't be had is one.
     pub fn build(self) -> Result<Engine, EngineError> {
         let cache = match &self.cache {
-            CachePlace::User => config::open_cache(None),
-            CachePlace::Directory(directory) => config::open_cache(Some(directory)),
-            CachePlace::Nowhere => None,
-        };
-        let unsupported = |error: wasmtime::Error| EngineError::Unsupported {
-            reason: format!("{error:#}"),
+            CacheLocation::User => config::open_cache(None),
+            CacheLocation::Directory(directory) => config::open_cache(Some(directory)),
+            CacheLocation::None => None,
         };
         let instances = self
             .instances
             .unwrap_or_else(|| config::default_instances(self.slot));
         let pooled = config::pooled(cache.as_ref(), self.slot, instances);
-        let pooled = pooled.map(Side::new).transpose().map_err(unsupported)?;
         let on_demand = wasmtime::Engine::new(&config::code(cache.as_ref()))
-            .and_then(Side::new)
-            .map_err(unsupported)?;
-        let ticked: Vec<_> = pooled
-            .iter()
-            .chain([&on_demand])
-            .map(|side| side.wasmtime.clone())
-            .collect();
+            .map_err(EngineError::unsupported)?;
+        let ticked: Vec<_> = pooled.iter().chain([&on_demand]).cloned().collect();
         let ticker =
             Ticker::start(move || ticked.iter().for_each(wasmtime::Engine::increment_epoch));
         let ticker = ticker.map_err(EngineError::Thread)?;
-        let codes = Mutex::default();
         Ok(Engine(Arc::new(Inner {
             pooled,
             on_demand,
             slot: self.slot,
-            codes,
             ticker,
         })))
-    }
-}
-
-impl Side {
-    fn new(wasmtime: wasmtime::Engine) -> wasmtime::Result<Self> {
-        let linker = capability::linker(&wasmtime)?;
-        Ok(Self { wasmtime, linker })
-    }
-
-    fn compile(&self, bytes: &[u8]) -> Result<wasmtime::component::Component, ActorError> {
-        let compiled = wasmtime::component::Component::from_binary(&self.wasmtime, bytes);
-        compiled.map_err(|error| ActorError::invalid(bytes, &error))
     }
 }

@@ -1,11 +1,10 @@
 //! Warm instances that serve one call at a time.
 
-use super::{Call, HostedActor, Outcome, instance::Instance, state::Serving};
-use crate::{
-    actor::{Export, Instances},
-    guest::Guest,
-    transcode::BoundExport,
+use super::{
+    Call, HostedActor, Outcome, active_calls::ActiveCalls, code::ExportedFunction,
+    instance::Instance, settings::Instances, state::Guest,
 };
+use crate::transcode::BoundExport;
 use lattice_core::{call::CallError, wire::FunctionKey};
 use std::{
     collections::HashMap,
@@ -65,31 +64,35 @@ impl Exclusive {
 
 /// # Cancel safety
 /// Dropping the future drops the instance that it was using.
-pub(super) async fn call(instances: Arc<Exclusive>, export: Arc<Export>, call: Call) -> Outcome {
+pub(super) async fn call(
+    instances: Arc<Exclusive>,
+    exported: Arc<ExportedFunction>,
+    call: Call,
+) -> Outcome {
     let actor = &instances.actor;
     let stopping = |_| CallError::Stopping {
-        component: actor.id.clone(),
+        component: actor.context.id.clone(),
     };
     let _permit = instances.permits.acquire().await.map_err(stopping)?;
     let mut warmed = match instances.take() {
         Some(warmed) => warmed,
         None => Warmed {
-            instance: Instance::start(actor, Serving::one(call.context)).await?,
+            instance: Instance::start(actor, ActiveCalls::single(call.context)).await?,
             functions: HashMap::new(),
         },
     };
     warmed.instance.serve_next(call.context);
-    let result = warmed.call(&export, call).await?;
+    let result = warmed.call(&exported, call).await?;
     instances.put_back(warmed);
     Ok(result)
 }
 
 impl Warmed {
-    async fn call(&mut self, export: &Export, call: Call) -> Outcome {
+    async fn call(&mut self, exported: &ExportedFunction, call: Call) -> Outcome {
         if !self.functions.contains_key(&call.function) {
             let bound = self
                 .instance
-                .bind(export)
+                .bind(exported)
                 .map_err(|error| self.instance.failure(&error))?;
             self.functions.insert(call.function, bound);
         }

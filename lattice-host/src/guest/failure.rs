@@ -1,6 +1,6 @@
 //! Why a guest ended, in the words of a call's answer.
 
-use super::{HostedActor, import::CallFailed, state::Guest, usage::CpuOverrun};
+use super::{import::CallFailed, state::Guest, usage::CpuOverrun};
 use crate::{engine::WASM_STACK, transcode::LiftError};
 use lattice_core::call::{CallError, Limit, Part};
 use rustc_demangle::demangle;
@@ -95,11 +95,11 @@ fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
 }
 
 /// The answer to a call whose instance could not be made.
-pub(super) fn start_error(error: &Error, guest: &Guest, actor: &HostedActor) -> CallError {
+pub(super) fn start_error(error: &Error, guest: &Guest) -> CallError {
     let mut error = call_error(error, guest);
     if let CallError::CalleeFailed { reason } | CallError::LimitExceeded { reason, .. } = &mut error
     {
-        tracing::warn!(component = %actor.id, reason, "an instance could not be started");
+        tracing::warn!(component = %guest.actor.id, reason, "an instance could not be started");
         reason.insert_str(0, "an instance could not be started: ");
     }
     error

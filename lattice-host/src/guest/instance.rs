@@ -1,15 +1,14 @@
 //! One instance of an actor, in a store of its own.
 
 use super::{
-    HostedActor, Outcome, failure,
-    limiter::Allowance,
-    state::{self, Guest, Serving},
+    HostedActor, Outcome,
+    active_calls::ActiveCalls,
+    code::ExportedFunction,
+    failure,
+    state::{self, Guest},
     usage::Vitals,
 };
-use crate::{
-    actor::Export,
-    transcode::{Arguments, BoundExport},
-};
+use crate::transcode::{Arguments, BoundExport};
 use bytes::Bytes;
 use lattice_core::call::{CallError, Context};
 use std::sync::Arc;
@@ -26,13 +25,11 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Makes an instance, and runs what of it runs at the start.
-    pub(super) async fn start(
-        actor: &Arc<HostedActor>,
-        serving: Serving,
-    ) -> Result<Self, CallError> {
-        let vitals = Arc::new(Vitals::new(actor.engine.ticks(), actor.limits.cpu));
+    pub(super) async fn start(actor: &HostedActor, calls: ActiveCalls) -> Result<Self, CallError> {
+        let vitals = Vitals::new(actor.engine.ticks(), actor.context.limits.cpu);
+        let vitals = Arc::new(vitals);
         let mut store =
-            store(actor, serving, vitals.clone()).map_err(|error| CallError::CalleeFailed {
+            store(actor, calls, vitals.clone()).map_err(|error| CallError::CalleeFailed {
                 reason: format!("an instance could not be started: {error:#}"),
             })?;
         match vitals
@@ -44,23 +41,23 @@ impl Instance {
                 inner,
                 vitals,
             }),
-            Err(error) => Err(failure::start_error(&error, store.data(), actor)),
+            Err(error) => Err(failure::start_error(&error, store.data())),
         }
     }
 
     /// Makes it ready to serve another call, with a full budget.
     pub(super) fn serve_next(&mut self, context: Context) {
-        self.serve(Serving::one(context));
+        self.serve(ActiveCalls::single(context));
     }
 
     /// Makes it ready to serve calls beside each other, each with a full budget.
     pub(super) fn serve_many(&mut self) {
-        self.serve(Serving::many());
+        self.serve(ActiveCalls::concurrent());
     }
 
-    fn serve(&mut self, serving: Serving) {
+    fn serve(&mut self, calls: ActiveCalls) {
         let guest = self.store.data_mut();
-        guest.serving = serving;
+        guest.calls = calls;
         guest.allowance.forget_denied();
         self.store.set_epoch_deadline(1);
     }
@@ -71,11 +68,11 @@ impl Instance {
     }
 
     /// Finds an exported function in this instance.
-    pub(super) fn bind(&mut self, export: &Export) -> Result<BoundExport<Guest>> {
-        let function = self.inner.get_func(&mut self.store, export.index);
+    pub(super) fn bind(&mut self, exported: &ExportedFunction) -> Result<BoundExport<Guest>> {
+        let function = self.inner.get_func(&mut self.store, exported.index);
         let function = function
             .ok_or_else(|| Error::msg("an export of the component is not in its instance"))?;
-        export.function.bind(&self.store, function)
+        exported.function.bind(&self.store, function)
     }
 
     /// Calls an exported function. After an error the instance is of no more use.
@@ -101,23 +98,17 @@ impl Instance {
         failure::call_error(error, self.store.data())
     }
 
-    /// The call whose task was running last, in an instance that serves several.
+    /// Returns the id of the call whose task was running last, in an instance that serves several.
     pub(super) fn running_call(&mut self) -> Option<u64> {
-        state::running(&mut self.store.as_context_mut()).map(|call| call.id)
+        state::running_call(&mut self.store.as_context_mut()).map(|call| call.id)
     }
 }
 
-fn store(actor: &Arc<HostedActor>, serving: Serving, vitals: Arc<Vitals>) -> Result<Store<Guest>> {
-    let guest = Guest {
-        actor: actor.clone(),
-        wasi: crate::capability::Wasi::default(),
-        allowance: Allowance::new(&actor.limits),
-        vitals,
-        serving,
-    };
+fn store(actor: &HostedActor, calls: ActiveCalls, vitals: Arc<Vitals>) -> Result<Store<Guest>> {
+    let guest = Guest::new(actor.context.clone(), vitals, calls);
     let mut store = Store::try_new(actor.code.pre.engine(), guest)?;
     store.limiter(|guest| &mut guest.allowance);
-    store.set_hostcall_fuel(actor.limits.result.as_usize());
+    store.set_hostcall_fuel(actor.context.limits.result.as_usize());
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| state::on_tick(store).map_err(Error::new));

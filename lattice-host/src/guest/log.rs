@@ -1,6 +1,6 @@
-//! What an actor says, as events of `tracing`.
+//! The log of an actor.
 
-use super::log_limit::{Flood, Verdict};
+use super::log_limit::{LogLimit, Verdict};
 use lattice_core::{
     name::{ComponentId, HostId},
     node::LogSink,
@@ -15,18 +15,18 @@ use tracing::Level;
 /// Longest line or message, in bytes; more is cut off, or goes to the next line.
 pub(crate) const MAX_LINE: usize = 8 << 10;
 
-/// Speaks for one actor on one host, to whoever reads the lattice's logs and as events with the target `lattice::actor` and the fields `component`, `host` and
-/// `stream` (`stdout`, `stderr` or `log`).
+/// The log of one actor on one host. Its lines go to readers of the lattice's logs, and to `tracing`, as events with the
+/// target `lattice::actor` and the fields `component`, `host` and `stream` (`stdout`, `stderr` or `log`).
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub(crate) struct ActorLog {
     component: ComponentId,
     host: HostId,
     sink: LogSink,
-    flood: Mutex<Flood>,
+    limit: Mutex<LogLimit>,
 }
 
 /// Writes an event whose level is known at run time only.
-macro_rules! say {
+macro_rules! emit {
     ($level:expr, $($event:tt)*) => {
         match $level {
             Level::TRACE => tracing::trace!(target: "lattice::actor", $($event)*),
@@ -38,43 +38,44 @@ macro_rules! say {
     };
 }
 
-impl Voice {
+impl ActorLog {
     pub(crate) fn new(component: ComponentId, host: HostId, sink: LogSink) -> Self {
         Self {
             component,
             host,
             sink,
-            flood: Mutex::new(Flood::new(Instant::now())),
+            limit: Mutex::new(LogLimit::new(Instant::now())),
         }
     }
 
-    /// One line of output.
+    /// Writes one line of output.
     pub(crate) fn line(&self, level: Level, stream: &'static str, line: &str) {
-        if self.may_speak() {
-            say!(level, component = %self.component, host = %self.host, stream, "{line}");
+        if self.admits() {
+            emit!(level, component = %self.component, host = %self.host, stream, "{line}");
             self.sink.say(&self.component, level_of(level), line);
         }
     }
 
-    /// One message of `wasi:logging`.
-    pub(crate) fn log(&self, level: Level, context: &str, message: &str) {
-        if self.may_speak() {
+    /// Writes one message of `wasi:logging`.
+    pub(crate) fn message(&self, level: Level, context: &str, message: &str) {
+        if self.admits() {
             let (context, message) = (cut(context), cut(message));
-            say!(level, component = %self.component, host = %self.host, stream = "log", context, "{message}");
-            let said = match context {
+            emit!(level, component = %self.component, host = %self.host, stream = "log", context, "{message}");
+            let text = match context {
                 "" => message,
                 context => &format!("{context}: {message}"),
             };
-            self.sink.say(&self.component, level_of(level), said);
+            self.sink.say(&self.component, level_of(level), text);
         }
     }
 
-    fn may_speak(&self) -> bool {
+    /// Whether one more line may be written now.
+    fn admits(&self) -> bool {
         let verdict = self
-            .flood
+            .limit
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .message(Instant::now());
+            .admit(Instant::now());
         if let Verdict::PassAfter(dropped) = verdict {
             tracing::warn!(
                 target: "lattice::actor",
@@ -83,9 +84,9 @@ impl Voice {
                 dropped,
                 "messages were dropped: the actor says more than the log takes"
             );
-            let said =
+            let text =
                 format!("{dropped} messages were dropped: the actor says more than the log takes");
-            self.sink.say(&self.component, LogLevel::Warn, &said);
+            self.sink.say(&self.component, LogLevel::Warn, &text);
         }
         verdict != Verdict::Drop
     }
@@ -101,7 +102,7 @@ fn level_of(level: Level) -> LogLevel {
     }
 }
 
-/// The start of a text, up to the longest that is passed on.
-pub(crate) fn cut(text: &str) -> &str {
+/// The start of a text, up to the longest that is written.
+fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LINE)]
 }

@@ -1,4 +1,4 @@
-//! Keeps one talkative actor from filling the log of everyone.
+//! Keeps one actor from filling the log.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ const BURST: u32 = 1_000;
 /// Messages per second after that: what a person may still want to read through, and cheap to write.
 const PER_SECOND: u32 = 1_000;
 
-/// A bucket of messages that fills up with time.
+/// A token bucket for messages.
 #[derive(Debug)]
-pub(super) struct Flood {
+pub(super) struct LogLimit {
     left: u32,
     filled: Instant,
     dropped: u64,
@@ -20,13 +20,13 @@ pub(super) struct Flood {
 pub(super) enum Verdict {
     /// Pass it on.
     Pass,
-    /// Pass it on, and say that so many before it were dropped.
+    /// Pass it on, and report that so many before it were dropped.
     PassAfter(u64),
     /// Drop it.
     Drop,
 }
 
-impl Flood {
+impl LogLimit {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             left: BURST,
@@ -35,7 +35,7 @@ impl Flood {
         }
     }
 
-    pub(super) fn message(&mut self, now: Instant) -> Verdict {
+    pub(super) fn admit(&mut self, now: Instant) -> Verdict {
         self.fill(now);
         if self.left == 0 {
             self.dropped += 1;
@@ -80,21 +80,21 @@ mod tests {
     #[test]
     fn a_flood_is_dropped_and_counted_and_passes_with_time() {
         let mut now = Instant::now();
-        let mut flood = Flood::new(now);
+        let mut limit = LogLimit::new(now);
         for _ in 0..BURST {
-            assert_eq!(flood.message(now), Verdict::Pass);
+            assert_eq!(limit.admit(now), Verdict::Pass);
         }
         for _ in 0..5 {
-            assert_eq!(flood.message(now), Verdict::Drop);
+            assert_eq!(limit.admit(now), Verdict::Drop);
         }
         now += Duration::from_millis(2);
-        assert_eq!(flood.message(now), Verdict::PassAfter(5));
-        assert_eq!(flood.message(now), Verdict::Pass);
-        assert_eq!(flood.message(now), Verdict::Drop);
+        assert_eq!(limit.admit(now), Verdict::PassAfter(5));
+        assert_eq!(limit.admit(now), Verdict::Pass);
+        assert_eq!(limit.admit(now), Verdict::Drop);
         now += Duration::from_secs(1_000);
         for _ in 0..BURST {
-            assert_ne!(flood.message(now), Verdict::Drop);
+            assert_ne!(limit.admit(now), Verdict::Drop);
         }
-        assert_eq!(flood.message(now), Verdict::Drop);
+        assert_eq!(limit.admit(now), Verdict::Drop);
     }
 }

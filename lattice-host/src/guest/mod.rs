@@ -7,8 +7,12 @@
 //!
 //! In all three a call that is dropped takes its instance along, at once or after its siblings have had a second.
 
+mod active_calls;
+mod actor;
+mod code;
 mod concurrent;
 mod exclusive;
+mod extensions;
 mod failure;
 mod fresh;
 mod import;
@@ -17,29 +21,25 @@ mod limiter;
 mod log;
 mod log_limit;
 mod nesting;
+mod service;
+mod settings;
 mod state;
 mod usage;
 
+pub(crate) use actor::ActorContext;
+pub(crate) use code::{Code, Export, ExportedFunction};
+pub(crate) use extensions::CapabilityState;
 pub(crate) use import::RemoteFunction;
-pub(crate) use log::{MAX_LINE, Voice, cut};
+pub(crate) use log::{ActorLog, MAX_LINE};
+pub(crate) use service::ActorService;
+pub use settings::Instances;
+pub(crate) use settings::Settings;
 pub(crate) use state::Guest;
 
-use crate::{
-    actor::{Code, Instances, Settings},
-    engine::Engine,
-    limits::Limits,
-    transcode::{Arguments, Asyncness},
-};
+use crate::{engine::Engine, transcode::Arguments};
 use bytes::Bytes;
-use concurrent::Shared;
-use exclusive::Exclusive;
-use futures_util::FutureExt;
 use lattice_core::{
-    call::{CallError, Context, Limit},
-    name::ComponentId,
-    node::Caller,
-    serve::{Answer, Request, Service},
-    types::ComponentTypes,
+    call::{CallError, Context},
     wire::FunctionKey,
 };
 use std::sync::Arc;
@@ -48,103 +48,10 @@ type Outcome = Result<Bytes, CallError>;
 
 /// An actor on one host.
 pub(crate) struct HostedActor {
-    pub(crate) id: ComponentId,
-    pub(crate) engine: Engine,
+    pub(crate) context: Arc<ActorContext>,
     pub(crate) code: Arc<Code>,
-    pub(crate) limits: Limits,
-    pub(crate) settings: Settings,
-    pub(crate) caller: Caller,
-    pub(crate) voice: Arc<Voice>,
-}
-
-/// Serves the calls of an actor.
-pub(crate) struct ActorService {
-    actor: Arc<HostedActor>,
-    warm: Option<Warm>,
-}
-
-/// Instances that are used again.
-struct Warm {
-    exclusive: Arc<Exclusive>,
-    shared: Arc<Shared>,
-}
-
-impl ActorService {
-    /// Must be called in a Tokio runtime.
-    pub(crate) fn new(actor: Arc<HostedActor>) -> Self {
-        let warm = match actor.settings.instances {
-            Instances::Fresh => None,
-            Instances::Warm { most, idle } => Some(Warm {
-                exclusive: Exclusive::new(actor.clone(), most, idle),
-                shared: Shared::new(actor.clone(), most, idle),
-            }),
-        };
-        Self { actor, warm }
-    }
-}
-
-impl Service for ActorService {
-    fn types(&self) -> Arc<ComponentTypes> {
-        self.actor.code.types.clone()
-    }
-
-    fn call(&self, request: Request) -> Answer {
-        let actor = &self.actor;
-        let Some(export) = actor.code.exports.get(&request.function) else {
-            return Answer::Ready(Err(CallError::NotExported {
-                component: actor.id.clone(),
-                interface: String::new(),
-                function: request.function.to_string(),
-            }));
-        };
-        let plan = export.function.plan();
-        let arguments = match plan.arguments(request.args) {
-            Ok(arguments) => arguments,
-            Err(error) => {
-                return Answer::Ready(Err(CallError::BadArguments {
-                    reason: error.to_string(),
-                }));
-            }
-        };
-        let (takes, limit) = (arguments.guest_bytes(), actor.limits.memory);
-        if takes > limit {
-            let reason = format!("they take {takes} of the guest's memory, which may have {limit}");
-            return Answer::Ready(Err(CallError::BadArguments { reason }));
-        }
-        let call = Call {
-            function: request.function,
-            arguments,
-            context: request.context,
-        };
-        let answer = match &self.warm {
-            None => nesting::enter(fresh::call(actor.clone(), export.clone(), call)).boxed(),
-            Some(warm) if plan.asyncness() == Asyncness::Async => {
-                concurrent::call(warm.shared.clone(), call).boxed()
-            }
-            Some(warm) => {
-                let call = exclusive::call(warm.exclusive.clone(), export.clone(), call);
-                nesting::enter(call).boxed()
-            }
-        };
-        let Some(wall) = actor
-            .limits
-            .wall
-            .filter(|wall| *wall < request.context.left())
-        else {
-            return Answer::Later(answer);
-        };
-        let late = move |_| {
-            Err(CallError::LimitExceeded {
-                limit: Limit::Wall(wall),
-                reason: "it had not answered by then".to_owned(),
-            })
-        };
-        Answer::Later(
-            tokio::time::timeout(wall, answer)
-                .map(move |answer| answer.unwrap_or_else(late))
-                .boxed(),
-        )
-    }
+    /// Held for as long as there are instances, so that it ticks.
+    pub(crate) engine: Engine,
 }
 
 /// One call, with arguments that are what the function takes.

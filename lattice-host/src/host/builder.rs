@@ -2,16 +2,16 @@
 
 use super::{
     Host, HostError, Shared,
-    launcher::{Loader, serve_limits},
-    runtime::{MakeProvider, Placed},
+    launcher::{Launcher, serve_limits},
+    runtime::{HostRuntime, ProviderFactory},
 };
 use crate::{
-    actor::Actor,
+    actor::{Actor, Loader},
     artifact::{
         Artifacts,
         exchange::{Exchange, Giver},
     },
-    engine::Engine,
+    engine::{Engine, EngineError},
     limits::Limits,
 };
 use futures_util::future::try_join_all;
@@ -39,7 +39,7 @@ pub struct HostBuilder {
     engine: Option<Engine>,
     providers: Vec<(String, Arc<dyn Service>)>,
     actors: Vec<(String, Actor)>,
-    builtins: BTreeMap<String, MakeProvider>,
+    builtins: BTreeMap<String, ProviderFactory>,
     artifacts: Option<Artifacts>,
     placement: Option<KeeperOptions>,
 }
@@ -148,48 +148,40 @@ impl HostBuilder {
         let mut ids = BTreeSet::new();
         let providers = named(self.providers, &mut ids)?;
         let actors = named(self.actors, &mut ids)?;
-        let engine = match self.engine {
-            Some(engine) => engine,
-            None => shared_engine().await?,
-        };
+        let loader = loader(self.engine).await?;
         let node = self.lattice.node(options).await?;
-        let loader = Loader {
+        let launcher = Launcher {
             node,
-            engine,
+            loader,
             limits: self.limits,
         };
         let host = Host(Arc::new(Shared {
             serving: Mutex::default(),
             keeper: Mutex::default(),
-            loader: loader.clone(),
+            launcher: launcher.clone(),
         }));
-        match start_all(&host, providers, actors).await {
-            Ok(()) => {
-                if let Some(options) = self.placement {
-                    let (node, lattice) = (loader.node.clone(), self.lattice);
-                    let artifacts = self
-                        .artifacts
-                        .unwrap_or_else(|| Artifacts::builder().build());
-                    let exchange =
-                        Exchange::new(node.clone(), lattice.clone(), artifacts.max_size())?;
-                    let placed = Placed {
-                        loader,
-                        artifacts: artifacts.clone(),
-                        exchange,
-                        builtins: self.builtins,
-                    };
-                    let keeper = Keeper::start(&node, Arc::new(placed), options);
-                    Giver::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
-                    *host.lock_keeper() = Some(Arc::new(keeper));
-                }
-                Ok(host)
-            }
-            Err(error) => {
-                // Some of it may have been announced already.
-                host.shutdown(Duration::ZERO).await;
-                Err(error)
-            }
+        if let Err(error) = start_all(&host, providers, actors).await {
+            // Some of it may have been announced already.
+            host.shutdown(Duration::ZERO).await;
+            return Err(error);
         }
+        if let Some(options) = self.placement {
+            let artifacts = self
+                .artifacts
+                .unwrap_or_else(|| Artifacts::builder().build());
+            let (node, lattice) = (launcher.node.clone(), self.lattice);
+            let exchange = Exchange::new(node.clone(), lattice.clone(), artifacts.max_size())?;
+            let runtime = HostRuntime {
+                launcher,
+                artifacts: artifacts.clone(),
+                exchange,
+                builtins: self.builtins,
+            };
+            let keeper = Keeper::start(&node, Arc::new(runtime), options);
+            Giver::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
+            *host.lock_keeper() = Some(Arc::new(keeper));
+        }
+        Ok(host)
     }
 }
 
@@ -200,23 +192,28 @@ async fn start_all(
 ) -> Result<(), HostError> {
     let loading = actors
         .into_iter()
-        .map(|(id, actor)| host.0.loader.load(id, actor));
-    let loaded = try_join_all(loading).await?;
+        .map(|(id, actor)| host.0.launcher.prepare(id, actor));
+    let prepared = try_join_all(loading).await?;
     for (id, provider) in providers {
-        host.serve(id, provider, serve_limits(&host.0.loader.limits))
+        host.serve(id, provider, serve_limits(&host.0.launcher.limits))
             .await?;
     }
-    for actor in loaded {
-        host.start_loaded(actor).await?;
+    for actor in prepared {
+        host.start_prepared(actor).await?;
     }
     Ok(())
 }
 
-/// Sets aside the memory of a pool when it is the first, which may take a moment.
-async fn shared_engine() -> Result<Engine, HostError> {
-    match tokio::task::spawn_blocking(Engine::shared).await {
-        Ok(engine) => Ok(engine?),
-        Err(lost) => Err(crate::engine::EngineError::Unsupported {
+/// Returns the loader for the engine given, or for the shared one. That sets aside the memory of a pool when it is the
+/// first, which may take a moment.
+async fn loader(engine: Option<Engine>) -> Result<Loader, HostError> {
+    let load = move || {
+        let engine = engine.map_or_else(Engine::shared, Ok)?;
+        Loader::shared(&engine)
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(loader) => Ok(loader?),
+        Err(lost) => Err(EngineError::Unsupported {
             reason: lost.to_string(),
         }
         .into()),

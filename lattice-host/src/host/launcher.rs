@@ -1,11 +1,9 @@
-//! From an actor's code to a service that can be called.
+//! From an actor to a service that can be called.
 
 use super::HostError;
 use crate::{
-    actor::Actor,
-    engine::Engine,
-    guest::Voice,
-    guest::{ActorService, HostedActor},
+    actor::{Actor, Loader},
+    guest::{ActorContext, ActorLog, ActorService, HostedActor},
     limits::Limits,
 };
 use lattice_core::{
@@ -15,58 +13,65 @@ use lattice_core::{
 };
 use std::sync::Arc;
 
-/// What a host loads actors with. Cheap to clone.
+/// What a host makes services of actors with. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Loader {
+pub(super) struct Launcher {
     pub(super) node: Node,
-    pub(super) engine: Engine,
+    pub(super) loader: Loader,
+    /// Limits of actors that have none of their own.
     pub(super) limits: Limits,
 }
 
 /// An actor that can be put into service.
-pub(super) struct Loaded {
+pub(super) struct PreparedActor {
     pub(super) id: ComponentId,
     actor: HostedActor,
 }
 
-impl Loader {
-    pub(super) async fn load(&self, id: ComponentId, actor: Actor) -> Result<Loaded, HostError> {
+impl Launcher {
+    /// Reads, compiles and links an actor.
+    pub(super) async fn prepare(
+        &self,
+        id: ComponentId,
+        actor: Actor,
+    ) -> Result<PreparedActor, HostError> {
         let failed = |source| HostError::Actor {
             component: id.clone(),
             source,
         };
-        let limits = actor.settings.limits.unwrap_or(self.limits);
+        let limits = actor.limits.unwrap_or(self.limits);
         let bytes = actor.read().await.map_err(failed)?;
-        let code = self
-            .engine
-            .load(bytes, limits.memory)
-            .await
-            .map_err(failed)?;
-        code.check_memory(limits.memory).map_err(failed)?;
-        for export in &code.unreachable {
+        let code = self.loader.load(bytes, limits.memory).await;
+        let code = code.map_err(failed)?;
+        for export in code.unreachable() {
             tracing::warn!(component = %id, export, "an export can't be called, because it is in no interface; export it from a WIT interface");
         }
-        let actor = HostedActor {
-            engine: self.engine.clone(),
-            code,
+        let log = ActorLog::new(
+            id.clone(),
+            self.node.host_id().clone(),
+            self.node.log_sink(),
+        );
+        let context = ActorContext {
+            id: id.clone(),
             limits,
             settings: actor.settings,
+            types: code.types.clone(),
             caller: self.node.caller(id.clone()),
-            voice: Arc::new(Voice::new(
-                id.clone(),
-                self.node.host_id().clone(),
-                self.node.log_sink(),
-            )),
-            id: id.clone(),
+            log: Arc::new(log),
         };
-        Ok(Loaded { id, actor })
+        let actor = HostedActor {
+            context: Arc::new(context),
+            code,
+            engine: self.loader.engine().clone(),
+        };
+        Ok(PreparedActor { id, actor })
     }
 }
 
-impl Loaded {
+impl PreparedActor {
     /// The service, and how much of it may run at once.
     pub(super) fn into_service(self) -> (Arc<dyn Service>, ServeLimits) {
-        let limits = serve_limits(&self.actor.limits);
+        let limits = serve_limits(&self.actor.context.limits);
         (Arc::new(ActorService::new(Arc::new(self.actor))), limits)
     }
 }
@@ -82,7 +87,7 @@ pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{actor::Code, host::Host};
+    use crate::{engine::Engine, guest::Code, host::Host};
     use lattice_core::Lattice;
 
     /// The code of an actor that has so much text in it.
@@ -90,7 +95,7 @@ mod tests {
         let text = format!("(component {text})");
         let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));
         let id = ComponentId::new("actor").expect("an id");
-        let loaded = host.0.loader.load(id, actor).await.expect("it loads");
+        let loaded = host.0.launcher.prepare(id, actor).await.expect("it loads");
         loaded.actor.code
     }
 

@@ -17,7 +17,7 @@ use lattice_core::{
     serve::Service,
 };
 use lattice_provider_sdk::IntoService;
-use launcher::{Loaded, Loader, serve_limits};
+use launcher::{Launcher, PreparedActor, serve_limits};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -37,7 +37,7 @@ struct Shared {
     serving: Mutex<BTreeMap<ComponentId, Serving>>,
     /// What desired state gives it; `None` when it takes no part in placement.
     keeper: Mutex<Option<Arc<Keeper>>>,
-    loader: Loader,
+    launcher: Launcher,
 }
 
 impl Host {
@@ -48,12 +48,12 @@ impl Host {
 
     /// Its id.
     pub fn id(&self) -> &HostId {
-        self.0.loader.node.host_id()
+        self.0.launcher.node.host_id()
     }
 
     /// The node that it is in the lattice.
     pub fn node(&self) -> &Node {
-        &self.0.loader.node
+        &self.0.launcher.node
     }
 
     /// What it serves now.
@@ -66,8 +66,12 @@ impl Host {
     /// # Errors
     /// [`HostError`]; nothing was started then.
     pub async fn start_actor(&self, id: &str, actor: Actor) -> Result<(), HostError> {
-        let loaded = self.0.loader.load(ComponentId::new(id)?, actor).await?;
-        self.start_loaded(loaded).await
+        let prepared = self
+            .0
+            .launcher
+            .prepare(ComponentId::new(id)?, actor)
+            .await?;
+        self.start_prepared(prepared).await
     }
 
     /// Starts a provider in this process. When this returns, it can be called.
@@ -82,7 +86,7 @@ impl Host {
         self.serve(
             ComponentId::new(id)?,
             provider.into_service(),
-            serve_limits(&self.0.loader.limits),
+            serve_limits(&self.0.launcher.limits),
         )
         .await
     }
@@ -117,14 +121,14 @@ impl Host {
             keeper.leave(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.loader.node.leave(rest).await;
+        let drained = self.0.launcher.node.leave(rest).await;
         self.kill();
         drained
     }
 
     /// Vanishes at once and without a word: for tests and demonstrations of what happens to calls then.
     pub fn kill(&self) {
-        self.0.loader.node.kill();
+        self.0.launcher.node.kill();
         let keeper = self.lock_keeper().take();
         drop(keeper);
         // Outside of the lock: what is dropped may take a while.
@@ -132,9 +136,9 @@ impl Host {
         drop(serving);
     }
 
-    async fn start_loaded(&self, loaded: Loaded) -> Result<(), HostError> {
-        let id = loaded.id.clone();
-        let (service, limits) = loaded.into_service();
+    async fn start_prepared(&self, actor: PreparedActor) -> Result<(), HostError> {
+        let id = actor.id.clone();
+        let (service, limits) = actor.into_service();
         self.serve(id, service, limits).await
     }
 
@@ -144,7 +148,7 @@ impl Host {
         service: Arc<dyn Service>,
         limits: ServeLimits,
     ) -> Result<(), HostError> {
-        let node = &self.0.loader.node;
+        let node = &self.0.launcher.node;
         let serving = node.serve(id.clone(), service, limits).await?;
         self.serving().insert(id, serving);
         Ok(())

@@ -1,12 +1,13 @@
 //! What desired state gives to a host: images become actors, names become providers.
 
-use super::launcher::{Loader, serve_limits};
+use super::launcher::{Launcher, serve_limits};
 use crate::{
-    actor::{Actor, Instances},
+    actor::Actor,
     artifact::{
         Artifact, Artifacts, FetchError,
         exchange::{Exchange, GetError},
     },
+    guest::Instances,
     limits::{ByteSize, Limits},
 };
 use bytes::Bytes;
@@ -30,20 +31,20 @@ use tokio::time::timeout;
 const SLOW: Duration = Duration::from_secs(3);
 
 /// Makes a provider of its configuration.
-pub(super) type MakeProvider =
+pub(super) type ProviderFactory =
     Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> + Send + Sync>;
 
 /// Makes services of what desired state declares.
-pub(super) struct Placed {
-    pub(super) loader: Loader,
+pub(super) struct HostRuntime {
+    pub(super) launcher: Launcher,
     pub(super) artifacts: Artifacts,
     /// Where else they may come from.
     pub(super) exchange: Exchange,
     /// Providers that desired state can ask for by name.
-    pub(super) builtins: BTreeMap<String, MakeProvider>,
+    pub(super) builtins: BTreeMap<String, ProviderFactory>,
 }
 
-impl Runtime for Placed {
+impl Runtime for HostRuntime {
     fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
             match &job.work {
@@ -57,7 +58,7 @@ impl Runtime for Placed {
     }
 }
 
-impl Placed {
+impl HostRuntime {
     async fn actor(&self, job: &Job) -> Result<Prepared, RuntimeError> {
         let Work::Actor {
             image,
@@ -69,10 +70,10 @@ impl Placed {
             return Err(RuntimeError::new("it is no actor"));
         };
         let bytes = self.bytes(&job.component, image, *digest).await?;
-        let host = self.loader.node.host_id().as_str();
+        let host = self.launcher.node.host_id().as_str();
         let mut actor = Actor::from_bytes(bytes)
             .env("LATTICE_HOST", host)
-            .limits(with(self.loader.limits, limits))
+            .limits(with(self.launcher.limits, limits))
             .instances(match instance {
                 InstanceMode::Warm => Instances::warm(),
                 _ => Instances::Fresh,
@@ -80,8 +81,8 @@ impl Placed {
         for (key, value) in &job.config {
             actor = actor.config(key, value);
         }
-        let loaded = self.loader.load(job.component.clone(), actor).await;
-        let (service, limits) = loaded
+        let prepared = self.launcher.prepare(job.component.clone(), actor).await;
+        let (service, limits) = prepared
             .map_err(|error| RuntimeError::of(&error))?
             .into_service();
         Ok(Prepared { service, limits })
@@ -115,7 +116,7 @@ impl Placed {
         };
         Ok(Prepared {
             service: make(&job.config)?,
-            limits: serve_limits(&self.loader.limits),
+            limits: serve_limits(&self.launcher.limits),
         })
     }
 

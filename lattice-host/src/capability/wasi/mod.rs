@@ -1,63 +1,97 @@
-//! WASI: what of it an actor gets.
+//! WASI: the part of it that an actor gets.
 
 mod output;
 
-use crate::{
-    actor::Settings,
-    guest::{Guest, Voice},
-};
+use super::{HostCapability, Support};
+use crate::guest::{ActorContext, CapabilityState, Guest};
 use output::Output;
-use std::sync::Arc;
-use wasmtime::{
-    Engine, Result,
-    component::{Linker, ResourceTable},
-};
+use wasmtime::{Result, component::Linker};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-/// A linker that has all of WASI.
-pub(crate) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    #[cfg(feature = "p3")]
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    Ok(linker)
+/// WASI 0.2, and 0.3 behind the feature `p3`.
+pub(super) struct Wasi;
+
+/// Packages that are served.
+const PACKAGES: [&str; 6] = [
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:filesystem",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets",
+];
+
+/// Whether WASI 0.3 is built in.
+const P3: bool = cfg!(feature = "p3");
+
+impl HostCapability for Wasi {
+    fn support(&self, import: &str) -> Option<Support> {
+        support(import, P3)
+    }
+
+    fn add_to_linker(&self, linker: &mut Linker<Guest>) -> Result<()> {
+        wasmtime_wasi::p2::add_to_linker_async(linker)?;
+        #[cfg(feature = "p3")]
+        wasmtime_wasi::p3::add_to_linker(linker)?;
+        Ok(())
+    }
 }
 
-/// WASI's part of an instance's state, made when the guest first uses it: most calls never do, and it takes longer to
-/// make than an instance.
-#[derive(Default)]
-pub(crate) struct Wasi {
-    context: Option<Box<WasiCtx>>,
-    table: ResourceTable,
+fn support(import: &str, p3: bool) -> Option<Support> {
+    let (package, interface) = import.split_once('/')?;
+    let (_, version) = interface.split_once('@')?;
+    if !PACKAGES.contains(&package) {
+        return None;
+    }
+    if version.starts_with("0.2.") || (p3 && version.starts_with("0.3.")) {
+        return Some(Support::Native);
+    }
+    let advice = if version.starts_with("0.3.") {
+        "build the host with the feature `p3`, or the component for `wasm32-wasip2`"
+    } else {
+        "build the component for `wasm32-wasip2`"
+    };
+    Some(Support::Missing { advice })
 }
 
-impl Wasi {
-    fn view(&mut self, settings: &Settings, voice: &Arc<Voice>) -> WasiCtxView<'_> {
-        let make = || Box::new(context(settings, voice));
-        WasiCtxView {
-            ctx: self.context.get_or_insert_with(make),
-            table: &mut self.table,
+/// WASI's part of an instance's state.
+struct WasiState(WasiCtx);
+
+impl CapabilityState for WasiState {
+    fn new(actor: &ActorContext) -> Self {
+        let mut builder = WasiCtx::builder();
+        builder
+            .stdout(Output::stdout(&actor.log))
+            .stderr(Output::stderr(&actor.log))
+            .args(&actor.settings.args)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
+        for (name, value) in &actor.settings.env {
+            builder.env(name, value);
         }
+        Self(builder.build())
     }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.view(&self.actor.settings, &self.actor.voice)
+        let (WasiState(ctx), table) = self.capability::<WasiState>();
+        WasiCtxView { ctx, table }
     }
 }
 
-fn context(settings: &Settings, voice: &Arc<Voice>) -> WasiCtx {
-    let mut builder = WasiCtx::builder();
-    builder
-        .stdout(Output::stdout(voice))
-        .stderr(Output::stderr(voice))
-        .args(&settings.args)
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false);
-    for (name, value) in &settings.env {
-        builder.env(name, value);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_wasi_0_3_the_advice_names_the_feature() {
+        let newer = "wasi:clocks/monotonic-clock@0.3.0";
+        assert_eq!(support(newer, true), Some(Support::Native));
+        let Some(Support::Missing { advice }) = support(newer, false) else {
+            panic!("it is not built in");
+        };
+        assert!(advice.contains("feature `p3`"), "{advice}");
     }
-    builder.build()
 }

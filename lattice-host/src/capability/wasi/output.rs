@@ -1,6 +1,6 @@
 //! Standard output and error of a guest, line by line.
 
-use crate::guest::{MAX_LINE, Voice};
+use crate::guest::{ActorLog, MAX_LINE};
 use bytes::Bytes;
 use std::{
     pin::Pin,
@@ -22,7 +22,7 @@ const PERMIT: usize = 64 << 10;
 pub(super) struct Output(Arc<Mutex<Lines>>);
 
 struct Lines {
-    voice: Arc<Voice>,
+    log: Arc<ActorLog>,
     stream: &'static str,
     level: Level,
     /// What came after the last end of a line.
@@ -30,17 +30,17 @@ struct Lines {
 }
 
 impl Output {
-    pub(super) fn stdout(voice: &Arc<Voice>) -> Self {
-        Self::new(voice, "stdout", Level::INFO)
+    pub(super) fn stdout(log: &Arc<ActorLog>) -> Self {
+        Self::new(log, "stdout", Level::INFO)
     }
 
-    pub(super) fn stderr(voice: &Arc<Voice>) -> Self {
-        Self::new(voice, "stderr", Level::WARN)
+    pub(super) fn stderr(log: &Arc<ActorLog>) -> Self {
+        Self::new(log, "stderr", Level::WARN)
     }
 
-    fn new(voice: &Arc<Voice>, stream: &'static str, level: Level) -> Self {
+    fn new(log: &Arc<ActorLog>, stream: &'static str, level: Level) -> Self {
         Self(Arc::new(Mutex::new(Lines {
-            voice: voice.clone(),
+            log: log.clone(),
             stream,
             level,
             unfinished: Vec::new(),
@@ -58,7 +58,7 @@ impl Lines {
             match part.strip_suffix(b"\n") {
                 Some(end) => {
                     self.append(end);
-                    self.say();
+                    self.flush();
                 }
                 None => self.append(part),
             }
@@ -69,15 +69,15 @@ impl Lines {
         while self.unfinished.len() + bytes.len() > MAX_LINE {
             let (fits, rest) = bytes.split_at(MAX_LINE - self.unfinished.len());
             self.unfinished.extend_from_slice(fits);
-            self.say();
+            self.flush();
             bytes = rest;
         }
         self.unfinished.extend_from_slice(bytes);
     }
 
-    fn say(&mut self) {
+    fn flush(&mut self) {
         let line = String::from_utf8_lossy(&self.unfinished);
-        self.voice
+        self.log
             .line(self.level, self.stream, line.trim_end_matches('\r'));
         self.unfinished.clear();
     }
@@ -86,7 +86,7 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         if !self.unfinished.is_empty() {
-            self.say();
+            self.flush();
         }
     }
 }

@@ -5,8 +5,10 @@
 
 use super::handle::{End, Job, Line, Reply, State};
 use crate::{
-    actor::Instances,
-    guest::{Guest, HostedActor, failure, instance::Instance, state::Serving},
+    guest::{
+        HostedActor, active_calls::ActiveCalls, failure, instance::Instance, settings::Instances,
+        state::Guest,
+    },
     transcode::BoundExport,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -26,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Starts an instance, whose first call may come at once.
 pub(super) fn start(actor: Arc<HostedActor>, idle: Duration) -> Arc<Line> {
     // Whatever an actor may run at once may go to one instance.
-    let (jobs, inbox) = mpsc::channel(actor.limits.concurrent.get());
+    let (jobs, inbox) = mpsc::channel(actor.context.limits.concurrent.get());
     let state = Arc::new(State::new());
     let driver = tokio::spawn(drive(actor, inbox, state.clone(), idle));
     Line::new(jobs, state, AbortOnDropHandle::new(driver))
@@ -39,7 +41,7 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let reason = "it was stopped".to_owned();
         self.0.ended(End::Failed {
-            component: self.1.id.clone(),
+            component: self.1.context.id.clone(),
             reason,
             culprit: None,
         });
@@ -53,7 +55,7 @@ async fn drive(
     idle: Duration,
 ) {
     let _ending = Ending(&state, &actor);
-    let mut instance = match Instance::start(&actor, Serving::many()).await {
+    let mut instance = match Instance::start(&actor, ActiveCalls::concurrent()).await {
         Ok(instance) => instance,
         Err(error) => return state.ended(End::NotStarted(error)),
     };
@@ -73,7 +75,7 @@ async fn drive(
             () = retire(&state, idle) => None,
         }
     };
-    let component = actor.id.clone();
+    let component = actor.context.id.clone();
     let end = match result {
         Some(Ok(())) => End::Failed {
             component,
@@ -103,9 +105,9 @@ fn bind_all(
     instance: &mut Instance,
 ) -> Result<HashMap<FunctionKey, BoundExport<Guest>>, CallError> {
     let mut functions = HashMap::new();
-    for (key, export) in &actor.code.exports {
+    for (key, exported) in &actor.code.functions {
         let bound = instance
-            .bind(export)
+            .bind(exported)
             .map_err(|error| instance.failure(&error))?;
         functions.insert(*key, bound);
     }

@@ -76,7 +76,7 @@ pub(super) async fn call(instances: Arc<Shared>, call: Call) -> Outcome {
     match last {
         Some(place) => Err(place.end().await.for_calls_not_begun()),
         None => Err(CallError::Stopping {
-            component: instances.actor.id.clone(),
+            component: instances.actor.context.id.clone(),
         }),
     }
 }

@@ -4,8 +4,12 @@
 //! `internal-error`, `internal` or `unavailable` that holds a `string` or an `option<string>`. No other case is ever
 //! borrowed: `not-found` would be a lie.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use lattice_core::call::{CallError, Ran};
+use bytes::Bytes;
+use lattice_core::{
+    call::{CallError, Ran},
+    value::{ValueError, to_bytes},
+};
+use serde::{Serialize, Serializer};
 use wasmtime::component::{
     Type,
     types::{ComponentItem, Record, Variant},
@@ -16,7 +20,7 @@ const CASES: [&str; 4] = ["other", "internal-error", "internal", "unavailable"];
 
 /// How a function's result says that the call failed. Found once, when the actor is linked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FailureValue {
+pub(super) enum FailureValue {
     /// `result<_, string>`.
     Text,
     /// A case with a text.
@@ -27,14 +31,14 @@ pub(crate) enum FailureValue {
 
 /// What such a case holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Payload {
+pub(super) enum Payload {
     Text,
     OptionalText,
 }
 
 /// The names in the guest's own version of `lattice:rpc/types.error`, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ErrorRecord {
+pub(super) struct ErrorRecord {
     kinds: Vec<String>,
     /// Where `other` is.
     other: u32,
@@ -43,7 +47,7 @@ pub(crate) struct ErrorRecord {
 
 impl FailureValue {
     /// Looks for room in the result type of a function.
-    pub(crate) fn of(item: &ComponentItem) -> Option<Self> {
+    pub(super) fn of(item: &ComponentItem) -> Option<Self> {
         let ComponentItem::ComponentFunc(function) = item else {
             return None;
         };
@@ -60,23 +64,38 @@ impl FailureValue {
         }
     }
 
-    /// The encoded result.
-    pub(crate) fn encode(&self, error: &CallError) -> Bytes {
-        let mut buf = BytesMut::new();
-        // The second case of `result`.
-        buf.put_u8(1);
+    /// Encodes the result that reports `error`.
+    ///
+    /// # Errors
+    /// None that are known: everything in it has an encoding.
+    pub(super) fn encode(&self, error: &CallError) -> Result<Bytes, ValueError> {
+        let text = &error.to_string();
         match self {
-            Self::Text => put_text(&mut buf, &error.to_string()),
-            Self::Case { index, payload } => {
-                put_varint(&mut buf, u64::from(*index));
-                if *payload == Payload::OptionalText {
-                    buf.put_u8(1);
-                }
-                put_text(&mut buf, &error.to_string());
-            }
-            Self::Error(record) => record.encode(error, &mut buf),
+            Self::Text => to_bytes(&failed(text)),
+            Self::Case {
+                index,
+                payload: Payload::Text,
+            } => to_bytes(&failed(Case(*index, text))),
+            Self::Case {
+                index,
+                payload: Payload::OptionalText,
+            } => to_bytes(&failed(Case(*index, Some(text)))),
+            Self::Error(record) => to_bytes(&failed(record.fields(error, text))),
         }
-        buf.freeze()
+    }
+}
+
+/// The error of a function's result.
+fn failed<E: Serialize>(error: E) -> Result<(), E> {
+    Err(error)
+}
+
+/// A case of a variant that is known only at run time, and what it holds.
+struct Case<P>(u32, P);
+
+impl<P: Serialize> Serialize for Case<P> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_newtype_variant("", self.0, "", &self.1)
     }
 }
 
@@ -138,25 +157,21 @@ impl ErrorRecord {
         })
     }
 
-    fn encode(&self, error: &CallError, buf: &mut BytesMut) {
+    /// The record's fields, with enums as the indices that they are encoded as.
+    fn fields<'t>(&self, error: &CallError, text: &'t str) -> (u32, u32, bool, &'t str) {
         let kind = kind(error);
         let index = self
             .kinds
             .iter()
             .position(|known| known == kind)
             .and_then(|at| u32::try_from(at).ok());
-        put_varint(buf, u64::from(index.unwrap_or(self.other)));
         let [no, maybe, yes] = self.ran;
-        put_varint(
-            buf,
-            u64::from(match error.ran() {
-                Ran::No => no,
-                Ran::Maybe => maybe,
-                Ran::Yes => yes,
-            }),
-        );
-        buf.put_u8(u8::from(error.is_retryable()));
-        put_text(buf, &error.to_string());
+        let ran = match error.ran() {
+            Ran::No => no,
+            Ran::Maybe => maybe,
+            Ran::Yes => yes,
+        };
+        (index.unwrap_or(self.other), ran, error.is_retryable(), text)
     }
 }
 
@@ -183,19 +198,6 @@ fn kind(error: &CallError) -> &'static str {
         CallError::BadResult { .. } => "bad-result",
         _ => "other",
     }
-}
-
-fn put_text(buf: &mut BytesMut, text: &str) {
-    put_varint(buf, text.len() as u64);
-    buf.put_slice(text.as_bytes());
-}
-
-fn put_varint(buf: &mut BytesMut, mut value: u64) {
-    while value >= 0x80 {
-        buf.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    buf.put_u8(value as u8);
 }
 
 #[cfg(test)]
@@ -229,6 +231,10 @@ mod tests {
         )
     }
 
+    fn encoded(value: &FailureValue, error: &CallError) -> Bytes {
+        value.encode(error).expect("it has an encoding")
+    }
+
     fn overloaded() -> CallError {
         CallError::Overloaded {
             component: "greeter".parse().expect("an id"),
@@ -239,7 +245,7 @@ mod tests {
     fn a_text_holds_the_message() {
         let value = room("", "string").expect("room");
         let back: Result<(), String> =
-            value::from_bytes(&value.encode(&overloaded())).expect("decodes");
+            value::from_bytes(&encoded(&value, &overloaded())).expect("decodes");
         assert!(back.expect_err("a failure").contains("greeter"));
     }
 
@@ -264,7 +270,7 @@ mod tests {
             Unavailable(Option<String>),
         }
         let back: Result<(), Theirs> =
-            value::from_bytes(&value.encode(&overloaded())).expect("decodes");
+            value::from_bytes(&encoded(&value, &overloaded())).expect("decodes");
         match back.expect_err("a failure") {
             Theirs::Unavailable(text) => assert!(text.expect("a text").contains("greeter")),
             Theirs::NotFound(text) => panic!("borrowed a case: {text}"),
@@ -293,7 +299,7 @@ mod tests {
         };
         let value = room(&types(r#""not-linked" "overloaded" "other""#), "$e").expect("room");
         let decode = |error: &CallError| -> (u32, u32, bool, String) {
-            let back: Result<(), _> = value::from_bytes(&value.encode(error)).expect("decodes");
+            let back: Result<(), _> = value::from_bytes(&encoded(&value, error)).expect("decodes");
             back.expect_err("a failure")
         };
         let (kind, ran, retryable, message) = decode(&overloaded());

@@ -1,21 +1,17 @@
 //! Imports that lead to other components, wherever those run.
 
 mod failure_value;
+mod outgoing;
 
-use failure_value::FailureValue;
-
-use crate::{
-    guest::{
-        Guest, nesting,
-        state::{Outgoing, outgoing},
-    },
-    transcode::{Asyncness, FunctionPlan, ImportHandler, Reply},
-};
+use super::{nesting, state::Guest};
+use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, Reply};
 use bytes::Bytes;
+use failure_value::FailureValue;
 use lattice_core::{
     call::{CallError, FunctionRef, Part},
     name::{FunctionName, InterfaceName},
 };
+use outgoing::OutgoingCall;
 use std::{future::ready, sync::Arc};
 use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
 
@@ -29,7 +25,7 @@ pub(crate) struct RemoteFunction {
 /// A call that a guest made failed, and the function's type has no room to say so: the guest traps.
 #[derive(Debug, thiserror::Error)]
 #[error("a call of `{interface}#{function}` failed: {error}")]
-pub(crate) struct CallFailed {
+pub(super) struct CallFailed {
     interface: InterfaceName,
     function: FunctionName,
     // Not its source: it is in the message already, and whoever prints the whole chain should not read it twice.
@@ -53,16 +49,15 @@ impl RemoteFunction {
 
 impl ImportHandler<Guest> for RemoteFunction {
     fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> Reply {
-        let outgoing = outgoing(store, &self.function);
-        let answer = answer(
-            outgoing,
+        let reply = reply(
+            OutgoingCall::new(store, &self.function),
             self.function.clone(),
             self.failure.clone(),
             arguments.into(),
         );
         match self.asyncness {
-            Asyncness::Sync => Box::pin(answer),
-            Asyncness::Async => Box::pin(nesting::import(answer)),
+            Asyncness::Sync => Box::pin(reply),
+            Asyncness::Async => Box::pin(nesting::import(reply)),
         }
     }
 
@@ -79,27 +74,27 @@ impl ImportHandler<Guest> for RemoteFunction {
     }
 }
 
-async fn answer(
-    outgoing: Result<Outgoing, CallError>,
+async fn reply(
+    outgoing: Result<OutgoingCall, CallError>,
     function: Arc<FunctionRef>,
     failure: Option<Arc<FailureValue>>,
     arguments: Bytes,
 ) -> wasmtime::Result<Bytes> {
     let result = match outgoing {
-        Ok(outgoing) => outgoing.call(&function, arguments).await,
+        Ok(outgoing) => outgoing.send(&function, arguments).await,
         Err(error) => Err(error),
     };
     result.or_else(|error| failed(error, &function, failure.as_deref()))
 }
 
-/// The result that says so, or a trap.
+/// Reports a failed call: as a value of the function's result where that has room for it, else as a trap.
 fn failed(
     error: CallError,
     function: &FunctionRef,
     failure: Option<&FailureValue>,
 ) -> wasmtime::Result<Bytes> {
     match failure {
-        Some(failure) => Ok(failure.encode(&error)),
+        Some(failure) => failure.encode(&error).map_err(Error::new),
         None => Err(Error::new(CallFailed {
             interface: function.interface().clone(),
             function: function.function().clone(),

@@ -1,0 +1,129 @@
+//! From a component's bytes to code that can be instantiated.
+
+use super::{ActorError, link::link};
+use crate::{
+    capability::Capabilities,
+    engine::{Engine, EngineError, SlotClass},
+    guest::{Code, Guest},
+    limits::ByteSize,
+};
+use bytes::Bytes;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+use wasmtime::component::Linker;
+
+/// Compiles and links components on one engine, and remembers those that are in use. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Loader(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    capabilities: Capabilities,
+    /// What every guest may import, for each class that the engine has.
+    linkers: HashMap<SlotClass, Linker<Guest>>,
+    /// What is in use now, so that hosts that run the same component share its code.
+    codes: Mutex<HashMap<CodeKey, Weak<Code>>>,
+}
+
+/// A component's digest, and the class that its memory limit asks for.
+type CodeKey = ([u8; 32], SlotClass);
+
+impl Loader {
+    /// The loader that all hosts on an engine share.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`].
+    pub(crate) fn shared(engine: &Engine) -> Result<Self, EngineError> {
+        static SHARED: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|loader| loader.strong_count() > 0);
+        let mut known = shared.iter().filter_map(Weak::upgrade);
+        if let Some(inner) = known.find(|loader| loader.engine.is_same(engine)) {
+            return Ok(Self(inner));
+        }
+        let loader = Self::new(engine.clone(), Capabilities::standard())?;
+        shared.push(Arc::downgrade(&loader.0));
+        Ok(loader)
+    }
+
+    fn new(engine: Engine, capabilities: Capabilities) -> Result<Self, EngineError> {
+        let mut linkers = HashMap::new();
+        for class in [SlotClass::Pooled, SlotClass::OnDemand] {
+            if let Some(wasmtime) = engine.wasmtime(class) {
+                let linker = capabilities.linker(wasmtime);
+                linkers.insert(class, linker.map_err(EngineError::unsupported)?);
+            }
+        }
+        Ok(Self(Arc::new(Inner {
+            engine,
+            capabilities,
+            linkers,
+            codes: Mutex::default(),
+        })))
+    }
+
+    /// The engine that code is compiled for.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Compiles and links a component whose instances may have this much memory, or returns it from memory or from the
+    /// cache on disk. Works off the async runtime.
+    ///
+    /// # Errors
+    /// [`ActorError`] when it can't be run.
+    pub(crate) async fn load(
+        &self,
+        bytes: Bytes,
+        memory: ByteSize,
+    ) -> Result<Arc<Code>, ActorError> {
+        let loader = self.clone();
+        let load = move || loader.load_blocking(&bytes, memory);
+        let code = match tokio::task::spawn_blocking(load).await {
+            Ok(code) => code?,
+            Err(lost) => {
+                return Err(ActorError::Invalid {
+                    reason: format!("the compiler failed: {lost}"),
+                });
+            }
+        };
+        if code.initial_memory > memory {
+            return Err(ActorError::TooMuchMemory {
+                needs: code.initial_memory,
+                limit: memory,
+            });
+        }
+        Ok(code)
+    }
+
+    fn load_blocking(&self, bytes: &[u8], memory: ByteSize) -> Result<Arc<Code>, ActorError> {
+        let class = self.0.engine.class_for(memory);
+        let key = (*blake3::hash(bytes).as_bytes(), class);
+        if let Some(code) = self.lock_codes().get(&key).and_then(Weak::upgrade) {
+            return Ok(code);
+        }
+        let code = Arc::new(self.compile(bytes, class)?);
+        let mut codes = self.lock_codes();
+        codes.retain(|_, code| code.strong_count() > 0);
+        codes.insert(key, Arc::downgrade(&code));
+        Ok(code)
+    }
+
+    fn compile(&self, bytes: &[u8], class: SlotClass) -> Result<Code, ActorError> {
+        let Inner {
+            engine,
+            capabilities,
+            linkers,
+            ..
+        } = &*self.0;
+        let compiled = engine.compile(bytes, class);
+        let (component, class) = compiled.map_err(|error| ActorError::invalid(bytes, &error))?;
+        link(&component, bytes, linkers[&class].clone(), capabilities)
+    }
+
+    fn lock_codes(&self) -> MutexGuard<'_, HashMap<CodeKey, Weak<Code>>> {
+        self.0.codes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,47 @@
+//! `wasi:config/store`: the settings that the actor was given.
+
+use super::{
+    HostCapability, Support,
+    function::{HostFunction, decode, encode},
+    transcoded,
+};
+use crate::guest::Guest;
+use bytes::Bytes;
+use wasmtime::Result;
+
+pub(super) struct Config;
+
+static FUNCTIONS: [HostFunction; 2] = [
+    HostFunction {
+        name: "get",
+        signature: "func(key: string) -> result<option<string>, variant { upstream(string), io(string) }>",
+        serve: get,
+    },
+    HostFunction {
+        name: "get-all",
+        signature: "func() -> result<list<tuple<string, string>>, variant { upstream(string), io(string) }>",
+        serve: get_all,
+    },
+];
+
+impl HostCapability for Config {
+    fn support(&self, import: &str) -> Option<Support> {
+        transcoded("wasi:config/store@0.2.0-rc.1", import)
+    }
+
+    fn functions(&self) -> &'static [HostFunction] {
+        &FUNCTIONS
+    }
+}
+
+fn get(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
+    let (key,): (String,) = decode(arguments)?;
+    // Settings are in memory: reading them never fails.
+    encode(&Ok::<_, ()>(guest.actor.settings.config.get(&key)))
+}
+
+fn get_all(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
+    let (): () = decode(arguments)?;
+    let all: Vec<_> = guest.actor.settings.config.iter().collect();
+    encode(&Ok::<_, ()>(all))
+}

@@ -1,0 +1,42 @@
+//! `wasi:logging/logging`: messages, to `tracing` and the lattice's logs.
+
+use super::{
+    HostCapability, Support,
+    function::{HostFunction, decode},
+    transcoded,
+};
+use crate::guest::Guest;
+use bytes::Bytes;
+use tracing::Level;
+use wasmtime::Result;
+
+pub(super) struct Logging;
+
+static FUNCTIONS: [HostFunction; 1] = [HostFunction {
+    name: "log",
+    signature: "func(level: enum { trace, debug, info, warn, error, critical }, context: string, message: string)",
+    serve: log,
+}];
+
+impl HostCapability for Logging {
+    fn support(&self, import: &str) -> Option<Support> {
+        transcoded("wasi:logging/logging@0.1.0-draft", import)
+    }
+
+    fn functions(&self) -> &'static [HostFunction] {
+        &FUNCTIONS
+    }
+}
+
+fn log(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
+    let (level, context, message): (u32, String, String) = decode(arguments)?;
+    let level = match level {
+        0 => Level::TRACE,
+        1 => Level::DEBUG,
+        2 => Level::INFO,
+        3 => Level::WARN,
+        _ => Level::ERROR,
+    };
+    guest.actor.log.message(level, &context, &message);
+    Ok(Bytes::new())
+}

@@ -1,0 +1,39 @@
+//! `lattice:rpc/links`: choosing among several links for one interface, for the call being served.
+
+use super::{
+    HostCapability, Support,
+    function::{HostFunction, decode, encode},
+    transcoded,
+};
+use crate::guest::Guest;
+use bytes::Bytes;
+use lattice_core::name::{InterfaceName, LinkName};
+
+pub(super) struct Links;
+
+static FUNCTIONS: [HostFunction; 1] = [HostFunction {
+    name: "use",
+    signature: "func(interface: string, name: string) -> result<_, string>",
+    serve: use_link,
+}];
+
+impl HostCapability for Links {
+    fn support(&self, import: &str) -> Option<Support> {
+        transcoded("lattice:rpc/links@0.1", import)
+    }
+
+    fn functions(&self) -> &'static [HostFunction] {
+        &FUNCTIONS
+    }
+}
+
+fn use_link(guest: &mut Guest, arguments: &Bytes) -> wasmtime::Result<Bytes> {
+    let (interface, name): (String, String) = decode(arguments)?;
+    encode(&choose_link(guest, &interface, &name))
+}
+
+fn choose_link(guest: &mut Guest, interface: &str, name: &str) -> Result<(), String> {
+    let interface = InterfaceName::new(interface).map_err(|error| error.to_string())?;
+    let name = LinkName::new(name).map_err(|error| error.to_string())?;
+    guest.choose_link(&interface, name)
+}

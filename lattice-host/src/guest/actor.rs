@@ -1,0 +1,17 @@
+//! What all instances of one actor share.
+
+use super::{log::ActorLog, settings::Settings};
+use crate::limits::Limits;
+use lattice_core::{name::ComponentId, node::Caller, types::ComponentTypes};
+use std::sync::Arc;
+
+/// What all instances of one actor share, and what host capabilities may use of it.
+pub(crate) struct ActorContext {
+    pub(crate) id: ComponentId,
+    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
+    pub(crate) types: Arc<ComponentTypes>,
+    /// Makes the calls that the actor makes.
+    pub(crate) caller: Caller,
+    pub(crate) log: Arc<ActorLog>,
+}

@@ -1,0 +1,68 @@
+//! A call that a guest is about to make.
+
+use crate::guest::{
+    active_calls::ActiveCalls,
+    actor::ActorContext,
+    state::{Guest, running_call},
+    usage::UnderWay,
+};
+use bytes::Bytes;
+use lattice_core::{
+    call::{CallError, Context, FunctionRef},
+    name::LinkName,
+};
+use std::sync::Arc;
+use wasmtime::StoreContextMut;
+
+/// A call that a guest is about to make: everything that is taken from its store for it.
+pub(super) struct OutgoingCall {
+    actor: Arc<ActorContext>,
+    link: LinkName,
+    context: Context,
+    _permit: UnderWay,
+}
+
+impl OutgoingCall {
+    /// For a call of `function` by the guest that runs now.
+    ///
+    /// # Errors
+    /// [`CallError::Overloaded`] when the instance has as many calls in flight as it may.
+    pub(super) fn new(
+        mut store: StoreContextMut<'_, Guest>,
+        function: &FunctionRef,
+    ) -> Result<Self, CallError> {
+        let (context, link) = match &store.data().calls {
+            ActiveCalls::Single(call) => (call.context, call.link_for(function)),
+            ActiveCalls::Concurrent(_) => {
+                // After its call has ended a guest calls on behalf of no call, with the default deadline.
+                let context = running_call(&mut store);
+                let context = context.map_or_else(Context::default, |call| call.context);
+                (context, LinkName::default())
+            }
+        };
+        let guest = store.data();
+        let most = guest.actor.limits.outgoing.get();
+        let permit = guest.vitals.enter(most);
+        let permit = permit.ok_or_else(|| CallError::Overloaded {
+            component: guest.actor.id.clone(),
+        })?;
+        Ok(Self {
+            actor: guest.actor.clone(),
+            link,
+            context: context.nested(),
+            _permit: permit,
+        })
+    }
+
+    /// Makes the call.
+    pub(super) async fn send(
+        self,
+        function: &FunctionRef,
+        arguments: Bytes,
+    ) -> Result<Bytes, CallError> {
+        self.actor
+            .caller
+            .call(function, &self.link, arguments, self.context)
+            .await
+    }
+}

@@ -1,0 +1,108 @@
+//! An actor as a service that can be called.
+
+use super::{
+    Call, HostedActor,
+    concurrent::{self, Shared},
+    exclusive::{self, Exclusive},
+    fresh, nesting,
+    settings::Instances,
+};
+use crate::transcode::Asyncness;
+use futures_util::FutureExt;
+use lattice_core::{
+    call::{CallError, Limit},
+    serve::{Answer, Request, Service},
+    types::ComponentTypes,
+};
+use std::sync::Arc;
+
+/// Serves the calls of an actor.
+pub(crate) struct ActorService {
+    actor: Arc<HostedActor>,
+    warm: Option<Warm>,
+}
+
+/// Instances that are used again.
+struct Warm {
+    exclusive: Arc<Exclusive>,
+    shared: Arc<Shared>,
+}
+
+impl ActorService {
+    /// Must be called in a Tokio runtime.
+    pub(crate) fn new(actor: Arc<HostedActor>) -> Self {
+        let warm = match actor.context.settings.instances {
+            Instances::Fresh => None,
+            Instances::Warm { most, idle } => Some(Warm {
+                exclusive: Exclusive::new(actor.clone(), most, idle),
+                shared: Shared::new(actor.clone(), most, idle),
+            }),
+        };
+        Self { actor, warm }
+    }
+}
+
+impl Service for ActorService {
+    fn types(&self) -> Arc<ComponentTypes> {
+        self.actor.code.types.clone()
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        let actor = &self.actor;
+        let Some(exported) = actor.code.functions.get(&request.function) else {
+            return Answer::Ready(Err(CallError::NotExported {
+                component: actor.context.id.clone(),
+                interface: String::new(),
+                function: request.function.to_string(),
+            }));
+        };
+        let plan = exported.function.plan();
+        let arguments = match plan.arguments(request.args) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                return Answer::Ready(Err(CallError::BadArguments {
+                    reason: error.to_string(),
+                }));
+            }
+        };
+        let (takes, limit) = (arguments.guest_bytes(), actor.context.limits.memory);
+        if takes > limit {
+            let reason = format!("they take {takes} of the guest's memory, which may have {limit}");
+            return Answer::Ready(Err(CallError::BadArguments { reason }));
+        }
+        let call = Call {
+            function: request.function,
+            arguments,
+            context: request.context,
+        };
+        let answer = match &self.warm {
+            None => nesting::enter(fresh::call(actor.clone(), exported.clone(), call)).boxed(),
+            Some(warm) if plan.asyncness() == Asyncness::Async => {
+                concurrent::call(warm.shared.clone(), call).boxed()
+            }
+            Some(warm) => {
+                let call = exclusive::call(warm.exclusive.clone(), exported.clone(), call);
+                nesting::enter(call).boxed()
+            }
+        };
+        let Some(wall) = actor
+            .context
+            .limits
+            .wall
+            .filter(|wall| *wall < request.context.left())
+        else {
+            return Answer::Later(answer);
+        };
+        let late = move |_| {
+            Err(CallError::LimitExceeded {
+                limit: Limit::Wall(wall),
+                reason: "it had not answered by then".to_owned(),
+            })
+        };
+        Answer::Later(
+            tokio::time::timeout(wall, answer)
+                .map(move |answer| answer.unwrap_or_else(late))
+                .boxed(),
+        )
+    }
+}
