@@ -58,15 +58,18 @@
 //!
 //! # How it is done
 //!
+//! Each module imports only from those above it in this table:
+//!
 //! | module | is about |
 //! | --- | --- |
-//! | `host` | the public face: starting and stopping things |
-//! | `engine` | compiling, the memory of instances, and the clock that interrupts them |
-//! | `actor` | what is known of a component before the first call: its types, its plans, its links |
-//! | `guest` | running calls: fresh, warm, and shared by many calls; and the calls that actors make |
-//! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
-//! | `capability` | what an actor may import without a link |
+//! | `limits` | sizes, and what one actor may use |
+//! | `engine` | Wasmtime's settings, compiled code, and the clock that interrupts guests |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
+//! | `guest` | what an instance's store holds, and running calls in fresh, warm and shared instances; also the calls that guests make |
+//! | `capability` | what a host gives to every actor by itself, without a link |
+//! | `actor` | from a component's bytes to code that can be instantiated: loading, planning, linking |
+//! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
+//! | `host` | the public face: starting and stopping things |
 
 mod actor;
 pub mod artifact;

@@ -2,7 +2,7 @@ use crate::{
     engine::{ENGINE, FUEL, block_on, encoded},
     liar::liar,
     table::{KINDS, kind},
-    transcode::{ExportFunction, FunctionPlan, ImportHandler, LiftError, Reply, link_import},
+    transcode::{ExportFunction, FunctionPlan, ImportHandler, LiftError, ReplyFuture, link_import},
     types::Ty,
 };
 use bytes::Bytes;
@@ -245,7 +245,7 @@ fn ready(component: &Component, ty: &Ty, route: Route) -> Result<Ready> {
 struct Receive;
 
 impl ImportHandler<Seen> for Receive {
-    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Vec<u8>) -> Reply {
+    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Vec<u8>) -> ReplyFuture {
         keep(store.data(), arguments);
         Box::pin(std::future::ready(Ok(Bytes::new())))
     }

@@ -9,7 +9,7 @@
 //! Several processes may share a folder. What was used longest ago goes first when the total is over its limit.
 
 use super::{ImageDigest, OciReference};
-use crate::ByteSize;
+use crate::limits::ByteSize;
 use bytes::Bytes;
 use std::{
     fs::{self, File},

@@ -1,7 +1,7 @@
 //! How it fails, and what to do about it.
 
 use super::ImageDigest;
-use crate::ByteSize;
+use crate::limits::ByteSize;
 use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
 
 /// A cause from below, shared by everyone who waited for the same download.

@@ -53,5 +53,5 @@ pub use cache::CacheError;
 pub use error::{FetchError, PushError, RegistryError};
 pub use lattice_core::desired::{DigestError, Image, ImageDigest, ImageError, OciReference};
 pub use settings::{ArtifactsBuilder, Credentials, Tags};
-pub use store::{Artifact, Artifacts, Inspection, Origin, Progress, Resolved};
+pub use store::{Artifact, ArtifactSource, Artifacts, Inspection, Progress, Resolved};
 pub use wasm::{Names, WasmKind, producers};

@@ -1,7 +1,7 @@
 //! What is asked of registries and of the cache.
 
 use super::{Artifacts, cache::Cache};
-use crate::ByteSize;
+use crate::limits::ByteSize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,

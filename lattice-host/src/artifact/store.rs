@@ -4,7 +4,7 @@ use super::{
     ArtifactsBuilder, CacheError, FetchError, Image, ImageDigest, Names, PushError, WasmKind,
     cache::Cache, oci::Oci, settings::Settings,
 };
-use crate::ByteSize;
+use crate::limits::ByteSize;
 use bytes::Bytes;
 use std::{
     fmt,
@@ -18,11 +18,11 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// Fetches images, from files, registries and the cache. Cheap to clone: all clones share their downloads.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     settings: Arc<Settings>,
     disk: Disk,
     oci: Oci,
@@ -37,7 +37,7 @@ pub struct Artifact {
     /// Digest of the bytes.
     pub digest: ImageDigest,
     /// Where they came from, this time.
-    pub origin: Origin,
+    pub origin: ArtifactSource,
     /// Why they are not in the cache, if they should be. They are as good.
     pub not_kept: Option<CacheError>,
 }
@@ -45,7 +45,7 @@ pub struct Artifact {
 /// Where an artifact came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Origin {
+pub enum ArtifactSource {
     /// From the cache on disk.
     Cache,
     /// From a file that the image names.
@@ -106,7 +106,7 @@ impl Artifacts {
         let settings = Arc::new(builder.settings);
         let oci = Oci::new(Arc::clone(&settings), disk.clone());
         Self {
-            shared: Arc::new(Shared {
+            inner: Arc::new(Inner {
                 settings,
                 disk,
                 oci,
@@ -152,7 +152,7 @@ impl Artifacts {
             }
             match image {
                 Image::File(path) => self.read_file(path, expected).await,
-                Image::Oci(reference) => self.shared.oci.fetch(reference, expected, seen).await,
+                Image::Oci(reference) => self.inner.oci.fetch(reference, expected, seen).await,
                 other => Err(not_here(other)),
             }
         })
@@ -168,7 +168,7 @@ impl Artifacts {
                     let artifact = self.read_file(path, None).await?;
                     Ok(resolved(image.clone(), &artifact))
                 }
-                Image::Oci(reference) => self.shared.oci.resolve(reference).await,
+                Image::Oci(reference) => self.inner.oci.resolve(reference).await,
                 other => {
                     let artifact = match other.digest() {
                         Some(digest) => self.cached(digest).await,
@@ -187,7 +187,7 @@ impl Artifacts {
         let (resolved, media_type) = match image {
             Image::Oci(reference) => {
                 let (resolved, media_type) = self
-                    .in_time(image, self.shared.oci.describe(reference))
+                    .in_time(image, self.inner.oci.describe(reference))
                     .await?;
                 (Some(resolved), Some(media_type))
             }
@@ -223,7 +223,7 @@ impl Artifacts {
                 image: image.to_string(),
             });
         };
-        let (bytes, limit) = (bytes.into(), self.shared.settings.max_size);
+        let (bytes, limit) = (bytes.into(), self.inner.settings.max_size);
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > limit {
             return Err(PushError::TooLarge { size, limit });
@@ -231,8 +231,8 @@ impl Artifacts {
         let kind = WasmKind::of(&bytes).map_err(|found| PushError::NotWasm {
             found: found.into(),
         })?;
-        let after = self.shared.settings.whole;
-        timeout(after, self.shared.oci.push(reference, bytes, kind))
+        let after = self.inner.settings.whole;
+        timeout(after, self.inner.oci.push(reference, bytes, kind))
             .await
             .map_err(|_| PushError::Deadline {
                 image: reference.to_string(),
@@ -242,11 +242,11 @@ impl Artifacts {
 
     /// What has this digest, if it is in the cache. Asks nobody.
     pub async fn cached(&self, digest: ImageDigest) -> Option<Artifact> {
-        let bytes = self.shared.disk.read(digest).await?;
+        let bytes = self.inner.disk.read(digest).await?;
         Some(Artifact {
             bytes,
             digest,
-            origin: Origin::Cache,
+            origin: ArtifactSource::Cache,
             not_kept: None,
         })
     }
@@ -255,18 +255,18 @@ impl Artifacts {
     pub async fn keep(&self, bytes: impl Into<Bytes>) -> Artifact {
         let bytes = bytes.into();
         let digest = digest_of(&bytes).await;
-        let not_kept = self.shared.disk.write(digest, &bytes).await.err();
+        let not_kept = self.inner.disk.write(digest, &bytes).await.err();
         Artifact {
             bytes,
             digest,
-            origin: Origin::Given,
+            origin: ArtifactSource::Given,
             not_kept,
         }
     }
 
     /// The largest that is taken.
     pub(crate) fn max_size(&self) -> ByteSize {
-        self.shared.settings.max_size
+        self.inner.settings.max_size
     }
 
     async fn in_time<T>(
@@ -274,7 +274,7 @@ impl Artifacts {
         image: &Image,
         work: impl Future<Output = Result<T, FetchError>>,
     ) -> Result<T, FetchError> {
-        let after = self.shared.settings.whole;
+        let after = self.inner.settings.whole;
         timeout(after, work)
             .await
             .map_err(|_| FetchError::Deadline {
@@ -289,7 +289,7 @@ impl Artifacts {
         expected: Option<ImageDigest>,
     ) -> Result<Artifact, FetchError> {
         let image = Image::File(path.into());
-        let (owned, limit) = (PathBuf::from(path), self.shared.settings.max_size);
+        let (owned, limit) = (PathBuf::from(path), self.inner.settings.max_size);
         let read = spawn_blocking(move || read_at_most(&owned, limit)).await;
         let bytes = read
             .map_err(|_| FetchError::Ended {
@@ -318,7 +318,7 @@ impl Artifacts {
             _ => Ok(Artifact {
                 bytes,
                 digest: found,
-                origin: Origin::File,
+                origin: ArtifactSource::File,
                 not_kept: None,
             }),
         }

@@ -3,7 +3,7 @@
 use super::HostCapability;
 use crate::{
     guest::Guest,
-    transcode::{FunctionPlan, ImportHandler, Reply},
+    transcode::{FunctionPlan, ImportHandler, ReplyFuture},
 };
 use bytes::Bytes;
 use lattice_core::value::{self, Decode, Encode};
@@ -51,7 +51,7 @@ impl dyn HostCapability + '_ {
 struct Handler(&'static HostFunction);
 
 impl ImportHandler<Guest> for Handler {
-    fn call(&self, mut store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> Reply {
+    fn call(&self, mut store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> ReplyFuture {
         let serve = self.0.serve;
         Box::pin(ready(serve(store.data_mut(), &arguments.into())))
     }

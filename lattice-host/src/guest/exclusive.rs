@@ -1,7 +1,7 @@
 //! Warm instances that serve one call at a time.
 
 use super::{
-    Call, HostedActor, Outcome, active_calls::ActiveCalls, code::ExportedFunction,
+    Call, CallResult, HostedActor, active_calls::ActiveCalls, code::ExportedFunction,
     instance::Instance, settings::Instances, state::Guest,
 };
 use crate::transcode::BoundExport;
@@ -15,27 +15,27 @@ use std::{
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-/// The instances, and who waits for one.
-pub(super) struct Exclusive {
+/// The warm instances of one actor.
+pub(super) struct ExclusivePool {
     actor: Arc<HostedActor>,
-    idle: Arc<Mutex<Vec<Idle>>>,
-    /// One for each instance that may be: whoever has one may take or make an instance.
+    idle: Arc<Mutex<Vec<IdleInstance>>>,
+    /// One for each instance that there may be. Its holder may take or make an instance.
     permits: Semaphore,
     _sweeper: AbortOnDropHandle<()>,
 }
 
-struct Idle {
-    instance: Warmed,
+struct IdleInstance {
+    instance: WarmInstance,
     since: Instant,
 }
 
-/// An instance with the functions that were called in it before.
-struct Warmed {
+/// An instance, with the functions that were called in it before.
+struct WarmInstance {
     instance: Instance,
     functions: HashMap<FunctionKey, BoundExport<Guest>>,
 }
 
-impl Exclusive {
+impl ExclusivePool {
     pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, after: Duration) -> Arc<Self> {
         let idle = Arc::default();
         let sweeper = tokio::spawn(sweep(Arc::clone(&idle), after));
@@ -47,14 +47,14 @@ impl Exclusive {
         })
     }
 
-    /// The instance used last: its memory is the most likely to be in a cache.
-    fn take(&self) -> Option<Warmed> {
+    /// Takes the instance used last: its memory is the most likely to be in a cache.
+    fn take(&self) -> Option<WarmInstance> {
         lock(&self.idle).pop().map(|idle| idle.instance)
     }
 
-    fn put_back(&self, instance: Warmed) {
+    fn put_back(&self, instance: WarmInstance) {
         if !instance.instance.is_bloated() {
-            lock(&self.idle).push(Idle {
+            lock(&self.idle).push(IdleInstance {
                 instance,
                 since: Instant::now(),
             });
@@ -65,10 +65,10 @@ impl Exclusive {
 /// # Cancel safety
 /// Dropping the future drops the instance that it was using.
 pub(super) async fn call(
-    instances: Arc<Exclusive>,
+    instances: Arc<ExclusivePool>,
     exported: Arc<ExportedFunction>,
     call: Call,
-) -> Outcome {
+) -> CallResult {
     let actor = &instances.actor;
     let stopping = |_| CallError::Stopping {
         component: actor.context.id.clone(),
@@ -76,7 +76,7 @@ pub(super) async fn call(
     let _permit = instances.permits.acquire().await.map_err(stopping)?;
     let mut warmed = match instances.take() {
         Some(warmed) => warmed,
-        None => Warmed {
+        None => WarmInstance {
             instance: Instance::start(actor, ActiveCalls::single(call.context)).await?,
             functions: HashMap::new(),
         },
@@ -87,8 +87,8 @@ pub(super) async fn call(
     Ok(result)
 }
 
-impl Warmed {
-    async fn call(&mut self, exported: &ExportedFunction, call: Call) -> Outcome {
+impl WarmInstance {
+    async fn call(&mut self, exported: &ExportedFunction, call: Call) -> CallResult {
         if !self.functions.contains_key(&call.function) {
             let bound = self
                 .instance
@@ -102,20 +102,20 @@ impl Warmed {
     }
 }
 
-/// Drops what has not been used for a while.
-async fn sweep(idle: Arc<Mutex<Vec<Idle>>>, after: Duration) {
+/// Drops instances that have not been used for a while.
+async fn sweep(idle: Arc<Mutex<Vec<IdleInstance>>>, after: Duration) {
     let mut interval = tokio::time::interval(after.max(Instances::SHORTEST_IDLE) / 2);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let now = Instant::now();
-        let stale: Vec<Idle> = lock(&idle)
+        let stale: Vec<IdleInstance> = lock(&idle)
             .extract_if(.., |idle| now.duration_since(idle.since) >= after)
             .collect();
         drop(stale);
     }
 }
 
-fn lock(idle: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
+fn lock(idle: &Mutex<Vec<IdleInstance>>) -> MutexGuard<'_, Vec<IdleInstance>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Why a guest ended, in the words of a call's answer.
+//! Why a guest ended, as the error of a call.
 
 use super::{import::CallFailed, state::Guest, usage::CpuOverrun};
 use crate::{engine::WASM_STACK, transcode::LiftError};
@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use wasmtime::{Error, FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-/// Frames of a trap that are told: enough to find the place, and one line of a log.
+/// Frames of a trap that are reported: enough to find the place, and one line of a log.
 const FRAMES: usize = 4;
 
-/// The answer to the call that ended an instance with `error`.
+/// The error of the call that ended an instance with `error`.
 pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
     if error.is::<PoolConcurrencyLimitError>() {
         return CallError::Overloaded {
@@ -31,7 +31,7 @@ pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
     }
 }
 
-/// The answer to the calls that were in an instance which another call ended with `error`.
+/// The reason for the calls that were in an instance which another call ended with `error`.
 pub(super) fn loss(error: &CallError) -> String {
     match error {
         CallError::LimitExceeded { limit, reason } => {
@@ -54,7 +54,7 @@ fn limit(error: &Error, guest: &Guest) -> Option<Limit> {
     if error.is::<I32Exit>() || error.is::<CallFailed>() || error.is::<LiftError>() {
         return None;
     }
-    guest.allowance.denied()
+    guest.limiter.denied()
 }
 
 fn reason(error: &Error) -> String {
@@ -67,7 +67,7 @@ fn reason(error: &Error) -> String {
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => "it recursed too deeply".to_owned(),
             Some(trap) => trap.to_string(),
-            None => told(error),
+            None => text(error),
         }
     };
     if let Some(frames) = error.downcast_ref::<WasmBacktrace>() {
@@ -76,8 +76,8 @@ fn reason(error: &Error) -> String {
     reason
 }
 
-/// What an error of the host's own says, without the backtrace that comes first when it went through the guest.
-fn told(error: &Error) -> String {
+/// The text of an error of the host's own, without the backtrace that comes first when it went through the guest.
+fn text(error: &Error) -> String {
     let skip = usize::from(error.downcast_ref::<WasmBacktrace>().is_some());
     let texts: Vec<String> = error.chain().skip(skip).map(ToString::to_string).collect();
     texts.join(": ")
@@ -94,7 +94,7 @@ fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
     }
 }
 
-/// The answer to a call whose instance could not be made.
+/// The error of a call whose instance could not be made.
 pub(super) fn start_error(error: &Error, guest: &Guest) -> CallError {
     let mut error = call_error(error, guest);
     if let CallError::CalleeFailed { reason } | CallError::LimitExceeded { reason, .. } = &mut error

@@ -1,7 +1,7 @@
 //! A new instance for each call.
 
 use super::{
-    Call, HostedActor, Outcome, active_calls::ActiveCalls, code::ExportedFunction,
+    Call, CallResult, HostedActor, active_calls::ActiveCalls, code::ExportedFunction,
     instance::Instance,
 };
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub(super) async fn call(
     actor: Arc<HostedActor>,
     exported: Arc<ExportedFunction>,
     call: Call,
-) -> Outcome {
+) -> CallResult {
     let mut instance = Instance::start(&actor, ActiveCalls::single(call.context)).await?;
     let function = instance
         .bind(&exported)

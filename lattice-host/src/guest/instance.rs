@@ -1,12 +1,12 @@
 //! One instance of an actor, in a store of its own.
 
 use super::{
-    HostedActor, Outcome,
+    CallResult, HostedActor,
     active_calls::ActiveCalls,
     code::ExportedFunction,
     failure,
     state::{self, Guest},
-    usage::Vitals,
+    usage::InstanceUsage,
 };
 use crate::transcode::{Arguments, BoundExport};
 use bytes::Bytes;
@@ -20,26 +20,26 @@ const MAX_HANDLES: usize = 10_000;
 pub(super) struct Instance {
     pub(super) store: Store<Guest>,
     inner: component::Instance,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) usage: Arc<InstanceUsage>,
 }
 
 impl Instance {
     /// Makes an instance, and runs what of it runs at the start.
     pub(super) async fn start(actor: &HostedActor, calls: ActiveCalls) -> Result<Self, CallError> {
-        let vitals = Vitals::new(actor.engine.ticks(), actor.context.limits.cpu);
-        let vitals = Arc::new(vitals);
+        let usage = InstanceUsage::new(actor.engine.ticks(), actor.context.limits.cpu);
+        let usage = Arc::new(usage);
         let mut store =
-            store(actor, calls, vitals.clone()).map_err(|error| CallError::CalleeFailed {
+            store(actor, calls, usage.clone()).map_err(|error| CallError::CalleeFailed {
                 reason: format!("an instance could not be started: {error:#}"),
             })?;
-        match vitals
-            .watch(actor.code.pre.instantiate_async(&mut store))
+        match usage
+            .run(actor.code.pre.instantiate_async(&mut store))
             .await
         {
             Ok(inner) => Ok(Self {
                 store,
                 inner,
-                vitals,
+                usage,
             }),
             Err(error) => Err(failure::start_error(&error, store.data())),
         }
@@ -58,13 +58,13 @@ impl Instance {
     fn serve(&mut self, calls: ActiveCalls) {
         let guest = self.store.data_mut();
         guest.calls = calls;
-        guest.allowance.forget_denied();
+        guest.limiter.forget_denied();
         self.store.set_epoch_deadline(1);
     }
 
     /// Whether it had better not be used again.
     pub(super) fn is_bloated(&self) -> bool {
-        self.store.data().allowance.is_bloated()
+        self.store.data().limiter.is_bloated()
     }
 
     /// Finds an exported function in this instance.
@@ -83,10 +83,10 @@ impl Instance {
         &mut self,
         function: &BoundExport<Guest>,
         arguments: Arguments,
-    ) -> Outcome {
+    ) -> CallResult {
         let result = self
-            .vitals
-            .watch(function.call(&mut self.store, arguments))
+            .usage
+            .run(function.call(&mut self.store, arguments))
             .await;
         match result {
             Ok(result) => Ok(Bytes::from(result)),
@@ -104,10 +104,14 @@ impl Instance {
     }
 }
 
-fn store(actor: &HostedActor, calls: ActiveCalls, vitals: Arc<Vitals>) -> Result<Store<Guest>> {
-    let guest = Guest::new(actor.context.clone(), vitals, calls);
+fn store(
+    actor: &HostedActor,
+    calls: ActiveCalls,
+    usage: Arc<InstanceUsage>,
+) -> Result<Store<Guest>> {
+    let guest = Guest::new(actor.context.clone(), usage, calls);
     let mut store = Store::try_new(actor.code.pre.engine(), guest)?;
-    store.limiter(|guest| &mut guest.allowance);
+    store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(actor.context.limits.result.as_usize());
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);

@@ -1,45 +1,45 @@
-//! Memory and tables of one instance.
+//! Limits on memory and tables of one instance.
 
 use crate::limits::Limits;
 use lattice_core::call::Limit;
 use wasmtime::{Error, ResourceLimiter, Result};
 
-/// What an instance has of memory and tables, and what it may have.
+/// What an instance has of memory and tables, and what it may have of them.
 #[derive(Debug)]
-pub(crate) struct Allowance {
-    memory: Share,
-    tables: Share,
-    /// What was asked for in vain, if anything: most likely why the guest failed soon after.
+pub(crate) struct InstanceLimiter {
+    memory: Quota,
+    tables: Quota,
+    /// The limit that a request was denied for, if any: most likely why the guest failed soon after.
     denied: Option<Limit>,
 }
 
 #[derive(Debug, Default)]
-struct Share {
+struct Quota {
     used: usize,
     limit: usize,
     /// The growth that was allowed last, given back when it failed for another reason.
     last: usize,
 }
 
-impl Allowance {
+impl InstanceLimiter {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let share = |limit| Share {
+        let quota = |limit| Quota {
             limit,
-            ..Share::default()
+            ..Quota::default()
         };
         Self {
-            memory: share(limits.memory.as_usize()),
-            tables: share(limits.table_elements),
+            memory: quota(limits.memory.as_usize()),
+            tables: quota(limits.table_elements),
             denied: None,
         }
     }
 
-    /// What was asked for in vain.
+    /// The limit that a request was denied for, since the call began.
     pub(crate) fn denied(&self) -> Option<Limit> {
         self.denied
     }
 
-    /// Another call begins: what was denied before it is not why it ends.
+    /// Forgets what was denied. Call it between calls: a denial in one is not why another fails.
     pub(crate) fn forget_denied(&mut self) {
         self.denied = None;
     }
@@ -50,7 +50,7 @@ impl Allowance {
     }
 }
 
-impl Share {
+impl Quota {
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         self.last = desired.saturating_sub(current);
         let fits = self
@@ -69,7 +69,7 @@ impl Share {
     }
 }
 
-impl ResourceLimiter for Allowance {
+impl ResourceLimiter for InstanceLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let fits = self.memory.grow(current, desired);
         if !fits {
@@ -107,38 +107,32 @@ mod tests {
         let limits = Limits::default()
             .memory(ByteSize::kib(100))
             .table_elements(10);
-        let mut allowance = Allowance::new(&limits);
+        let mut limiter = InstanceLimiter::new(&limits);
         let kib = |kib: usize| kib << 10;
+        assert!(limiter.memory_growing(0, kib(60), None).expect("no error"));
         assert!(
-            allowance
-                .memory_growing(0, kib(60), None)
-                .expect("no error")
-        );
-        assert!(
-            !allowance
-                .memory_growing(0, kib(60), None)
-                .expect("no error"),
+            !limiter.memory_growing(0, kib(60), None).expect("no error"),
             "the second memory"
         );
-        assert_eq!(allowance.denied(), Some(Limit::Memory(100 << 10)));
-        allowance
+        assert_eq!(limiter.denied(), Some(Limit::Memory(100 << 10)));
+        limiter
             .memory_grow_failed(Error::msg("denied"))
             .expect("no error");
-        assert!(!allowance.is_bloated());
+        assert!(!limiter.is_bloated());
         assert!(
-            allowance
+            limiter
                 .memory_growing(kib(60), kib(100), None)
                 .expect("no error")
         );
-        assert!(allowance.is_bloated());
-        allowance
+        assert!(limiter.is_bloated());
+        limiter
             .memory_grow_failed(Error::msg("the system had none"))
             .expect("no error");
-        assert!(!allowance.is_bloated());
-        assert!(allowance.table_growing(0, 10, None).expect("no error"));
-        assert!(!allowance.table_growing(10, 11, None).expect("no error"));
-        assert_eq!(allowance.denied(), Some(Limit::TableElements(10)));
-        allowance.forget_denied();
-        assert_eq!(allowance.denied(), None);
+        assert!(!limiter.is_bloated());
+        assert!(limiter.table_growing(0, 10, None).expect("no error"));
+        assert!(!limiter.table_growing(10, 11, None).expect("no error"));
+        assert_eq!(limiter.denied(), Some(Limit::TableElements(10)));
+        limiter.forget_denied();
+        assert_eq!(limiter.denied(), None);
     }
 }

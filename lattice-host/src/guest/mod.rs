@@ -44,7 +44,7 @@ use lattice_core::{
 };
 use std::sync::Arc;
 
-type Outcome = Result<Bytes, CallError>;
+type CallResult = Result<Bytes, CallError>;
 
 /// An actor on one host.
 pub(crate) struct HostedActor {

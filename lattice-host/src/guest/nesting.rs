@@ -4,7 +4,7 @@
 //! from there. Most such imports lead to providers and to other hosts, where that is no matter; a call that comes to an
 //! actor on this host this way goes on in a task of its own.
 
-use super::Outcome;
+use super::CallResult;
 use lattice_core::call::CallError;
 use std::{cell::Cell, future::poll_fn, pin::pin};
 use tokio_util::task::AbortOnDropHandle;
@@ -13,16 +13,16 @@ thread_local! {
     static IN_IMPORT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks this thread while an import is polled.
-struct Mark(bool);
+/// Marks this thread for as long as an import is polled.
+struct ImportScope(bool);
 
-impl Mark {
+impl ImportScope {
     fn set() -> Self {
         Self(IN_IMPORT.replace(true))
     }
 }
 
-impl Drop for Mark {
+impl Drop for ImportScope {
     fn drop(&mut self) {
         IN_IMPORT.set(self.0);
     }
@@ -32,14 +32,14 @@ impl Drop for Mark {
 pub(crate) async fn import<F: Future>(serve: F) -> F::Output {
     let mut serve = pin!(serve);
     poll_fn(|context| {
-        let _mark = Mark::set();
+        let _mark = ImportScope::set();
         serve.as_mut().poll(context)
     })
     .await
 }
 
 /// Runs what enters a guest: here, or in a task of its own when this is inside of another guest.
-pub(super) async fn enter(call: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+pub(super) async fn enter(call: impl Future<Output = CallResult> + Send + 'static) -> CallResult {
     if !IN_IMPORT.get() {
         return call.await;
     }
@@ -58,7 +58,7 @@ mod tests {
     use std::task::Poll;
 
     /// Answers with the task that runs it.
-    fn task() -> impl Future<Output = Outcome> {
+    fn task() -> impl Future<Output = CallResult> {
         let id = || tokio::task::try_id().map_or_else(String::new, |id| id.to_string());
         std::future::poll_fn(move |_| Poll::Ready(Ok(Bytes::from(id()))))
     }

@@ -2,8 +2,8 @@
 
 use super::{
     Call, HostedActor,
-    concurrent::{self, Shared},
-    exclusive::{self, Exclusive},
+    concurrent::{self, ConcurrentPool},
+    exclusive::{self, ExclusivePool},
     fresh, nesting,
     settings::Instances,
 };
@@ -19,13 +19,13 @@ use std::sync::Arc;
 /// Serves the calls of an actor.
 pub(crate) struct ActorService {
     actor: Arc<HostedActor>,
-    warm: Option<Warm>,
+    warm: Option<WarmPools>,
 }
 
-/// Instances that are used again.
-struct Warm {
-    exclusive: Arc<Exclusive>,
-    shared: Arc<Shared>,
+/// Instances that are reused.
+struct WarmPools {
+    exclusive: Arc<ExclusivePool>,
+    concurrent: Arc<ConcurrentPool>,
 }
 
 impl ActorService {
@@ -33,9 +33,9 @@ impl ActorService {
     pub(crate) fn new(actor: Arc<HostedActor>) -> Self {
         let warm = match actor.context.settings.instances {
             Instances::Fresh => None,
-            Instances::Warm { most, idle } => Some(Warm {
-                exclusive: Exclusive::new(actor.clone(), most, idle),
-                shared: Shared::new(actor.clone(), most, idle),
+            Instances::Warm { most, idle } => Some(WarmPools {
+                exclusive: ExclusivePool::new(actor.clone(), most, idle),
+                concurrent: ConcurrentPool::new(actor.clone(), most, idle),
             }),
         };
         Self { actor, warm }
@@ -75,10 +75,10 @@ impl Service for ActorService {
             arguments,
             context: request.context,
         };
-        let answer = match &self.warm {
+        let result = match &self.warm {
             None => nesting::enter(fresh::call(actor.clone(), exported.clone(), call)).boxed(),
             Some(warm) if plan.asyncness() == Asyncness::Async => {
-                concurrent::call(warm.shared.clone(), call).boxed()
+                concurrent::call(warm.concurrent.clone(), call).boxed()
             }
             Some(warm) => {
                 let call = exclusive::call(warm.exclusive.clone(), exported.clone(), call);
@@ -91,7 +91,7 @@ impl Service for ActorService {
             .wall
             .filter(|wall| *wall < request.context.left())
         else {
-            return Answer::Later(answer);
+            return Answer::Later(result);
         };
         let late = move |_| {
             Err(CallError::LimitExceeded {
@@ -100,8 +100,8 @@ impl Service for ActorService {
             })
         };
         Answer::Later(
-            tokio::time::timeout(wall, answer)
-                .map(move |answer| answer.unwrap_or_else(late))
+            tokio::time::timeout(wall, result)
+                .map(move |result| result.unwrap_or_else(late))
                 .boxed(),
         )
     }

@@ -4,8 +4,8 @@ use super::{
     active_calls::{ActiveCalls, ConcurrentCall},
     actor::ActorContext,
     extensions::{CapabilityState, Extensions},
-    limiter::Allowance,
-    usage::{CpuOverrun, Vitals},
+    limiter::InstanceLimiter,
+    usage::{CpuOverrun, InstanceUsage},
 };
 use lattice_core::{
     call::Context,
@@ -23,18 +23,22 @@ pub(crate) struct Guest {
     extensions: Extensions,
     /// Resources that host capabilities gave to the guest.
     table: ResourceTable,
-    pub(super) allowance: Allowance,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) limiter: InstanceLimiter,
+    pub(super) usage: Arc<InstanceUsage>,
     pub(super) calls: ActiveCalls,
 }
 
 impl Guest {
-    pub(super) fn new(actor: Arc<ActorContext>, vitals: Arc<Vitals>, calls: ActiveCalls) -> Self {
+    pub(super) fn new(
+        actor: Arc<ActorContext>,
+        usage: Arc<InstanceUsage>,
+        calls: ActiveCalls,
+    ) -> Self {
         Self {
             extensions: Extensions::default(),
             table: ResourceTable::default(),
-            allowance: Allowance::new(&actor.limits),
-            vitals,
+            limiter: InstanceLimiter::new(&actor.limits),
+            usage,
             calls,
             actor,
         }
@@ -58,7 +62,7 @@ impl Guest {
         if let ActiveCalls::Concurrent(calls) = &mut self.calls {
             calls.finish(task);
         }
-        self.allowance.forget_denied();
+        self.limiter.forget_denied();
     }
 
     /// Chooses the link for an interface, for the call being served.
@@ -95,12 +99,12 @@ pub(super) fn running_call<'s>(
 
 /// Charges the call that the guest is serving for the tick that it has met.
 pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDeadline, CpuOverrun> {
-    let vitals = store.data().vitals.clone();
-    if !vitals.ran() {
+    let usage = store.data().usage.clone();
+    if !usage.was_running() {
         return Ok(UpdateDeadline::Continue(1));
     }
     let tasks = tasks(&mut store);
-    vitals.charge(match &mut store.data_mut().calls {
+    usage.charge(match &mut store.data_mut().calls {
         ActiveCalls::Single(call) => &mut call.spent,
         ActiveCalls::Concurrent(calls) => calls.spent(&tasks),
     })

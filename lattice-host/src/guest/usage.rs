@@ -1,4 +1,4 @@
-//! What one instance has used of what it may use while it runs.
+//! CPU time and calls in flight of one instance.
 
 use crate::engine::{TICK, Ticks};
 use std::{
@@ -12,14 +12,15 @@ use std::{
 };
 use wasmtime::UpdateDeadline;
 
-/// Tells which ticks one instance was running in, and counts its calls under way.
+/// Measures the CPU time of one instance in ticks, and counts its calls in flight.
 ///
-/// A tick counts, for the call that the guest then serves, when the guest meets it while it is being polled. What passes while it waits for others doesn't, and
-/// neither does a whole pile of ticks that passed while something else had the processor: it counts as one.
+/// A tick is charged to the call that the guest is serving when the guest meets it while it is being polled. Ticks that
+/// pass while the guest waits for others are free, and any number of them that passed while something else had the
+/// processor is charged as one.
 #[derive(Debug)]
-pub(crate) struct Vitals {
+pub(crate) struct InstanceUsage {
     ticks: Ticks,
-    /// The tick at which the guest was last given the processor.
+    /// The tick at which the guest was last polled.
     polled_at: AtomicU64,
     budget: Option<u32>,
     outgoing: AtomicUsize,
@@ -32,11 +33,11 @@ pub(crate) struct CpuOverrun {
     pub(super) budget: Duration,
 }
 
-/// One call under way to another component; ends when dropped.
+/// A permit for one call to another component, held while that is in flight.
 #[derive(Debug)]
-pub(crate) struct UnderWay(Arc<Vitals>);
+pub(crate) struct OutgoingPermit(Arc<InstanceUsage>);
 
-impl Vitals {
+impl InstanceUsage {
     pub(crate) fn new(ticks: &Ticks, cpu: Option<Duration>) -> Self {
         let whole_ticks = |cpu: Duration| cpu.as_millis().div_ceil(TICK.as_millis()).max(1);
         Self {
@@ -48,7 +49,7 @@ impl Vitals {
     }
 
     /// Runs a future that runs the guest.
-    pub(crate) async fn watch<F: Future>(&self, guest: F) -> F::Output {
+    pub(crate) async fn run<F: Future>(&self, guest: F) -> F::Output {
         let mut guest = pin!(guest);
         poll_fn(|context| {
             self.polled_at.store(self.ticks.now(), Ordering::Relaxed);
@@ -59,11 +60,11 @@ impl Vitals {
 
     /// Whether the guest was running when the last tick passed. If not, it waited, and has only just been given the
     /// processor again.
-    pub(super) fn ran(&self) -> bool {
+    pub(super) fn was_running(&self) -> bool {
         self.ticks.now() != self.polled_at.load(Ordering::Relaxed)
     }
 
-    /// Charges a tick to whom `spent` is for: the guest lets others run, or is ended.
+    /// Charges a tick to the call that `spent` is of. The guest then yields, or is ended when the call is over its budget.
     pub(super) fn charge(&self, spent: &mut u32) -> Result<UpdateDeadline, CpuOverrun> {
         *spent = spent.saturating_add(1);
         match self.budget {
@@ -78,17 +79,17 @@ impl Vitals {
         }
     }
 
-    /// Room for one more call to another component; `None` when there is none.
-    pub(crate) fn enter(self: &Arc<Self>, most: usize) -> Option<UnderWay> {
+    /// Returns a permit for one more call to another component. `None` when `most` are in flight.
+    pub(crate) fn try_acquire(self: &Arc<Self>, most: usize) -> Option<OutgoingPermit> {
         let more = |now| (now < most).then_some(now + 1);
         let entered = self
             .outgoing
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        entered.is_ok().then(|| UnderWay(self.clone()))
+        entered.is_ok().then(|| OutgoingPermit(self.clone()))
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for OutgoingPermit {
     fn drop(&mut self) {
         self.0.outgoing.fetch_sub(1, Ordering::Relaxed);
     }
@@ -101,45 +102,45 @@ mod tests {
     #[tokio::test]
     async fn ticks_count_only_while_the_guest_runs() {
         let ticks = Ticks::default();
-        let vitals = Vitals::new(&ticks, Some(TICK * 2));
-        vitals
-            .watch(async {
-                assert!(!vitals.ran());
+        let usage = InstanceUsage::new(&ticks, Some(TICK * 2));
+        usage
+            .run(async {
+                assert!(!usage.was_running());
                 ticks.advance();
-                assert!(vitals.ran());
+                assert!(usage.was_running());
                 tokio::task::yield_now().await;
                 // Any number of ticks may pass while it waits.
                 for _ in 0..100 {
                     ticks.advance();
                 }
                 tokio::task::yield_now().await;
-                assert!(!vitals.ran());
+                assert!(!usage.was_running());
             })
             .await;
     }
 
     #[test]
     fn a_budget_is_spent_tick_by_tick() {
-        let vitals = Vitals::new(&Ticks::default(), Some(TICK * 3 / 2));
+        let usage = InstanceUsage::new(&Ticks::default(), Some(TICK * 3 / 2));
         let (mut spent, mut other) = (0, 0);
         for _ in 0..2 {
-            let told = vitals.charge(&mut spent);
-            assert!(matches!(told, Ok(UpdateDeadline::YieldCustom(1, _))));
+            let charged = usage.charge(&mut spent);
+            assert!(matches!(charged, Ok(UpdateDeadline::YieldCustom(1, _))));
         }
-        let overrun = vitals.charge(&mut spent).err().expect("the third of two");
+        let overrun = usage.charge(&mut spent).err().expect("the third of two");
         assert_eq!(overrun.budget, TICK * 2, "whole ticks");
-        assert!(vitals.charge(&mut other).is_ok(), "a budget of its own");
-        let unlimited = Vitals::new(&Ticks::default(), None);
+        assert!(usage.charge(&mut other).is_ok(), "a budget of its own");
+        let unlimited = InstanceUsage::new(&Ticks::default(), None);
         assert!(unlimited.charge(&mut u32::MAX.clone()).is_ok());
     }
 
     #[test]
     fn calls_under_way_are_bounded() {
-        let vitals = Arc::new(Vitals::new(&Ticks::default(), None));
-        let first = vitals.enter(2).expect("room for one");
-        let _second = vitals.enter(2).expect("room for two");
-        assert!(vitals.enter(2).is_none());
+        let usage = Arc::new(InstanceUsage::new(&Ticks::default(), None));
+        let first = usage.try_acquire(2).expect("room for one");
+        let _second = usage.try_acquire(2).expect("room for two");
+        assert!(usage.try_acquire(2).is_none());
         drop(first);
-        assert!(vitals.enter(2).is_some());
+        assert!(usage.try_acquire(2).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! Making a host.
 
 use super::{
-    Host, HostError, Shared,
+    Host, HostError, Inner,
     launcher::{Launcher, serve_limits},
     runtime::{HostRuntime, ProviderFactory},
 };
@@ -9,7 +9,7 @@ use crate::{
     actor::{Actor, Loader},
     artifact::{
         Artifacts,
-        exchange::{Exchange, Giver},
+        exchange::{ArtifactServer, ExchangeClient},
     },
     engine::{Engine, EngineError},
     limits::Limits,
@@ -155,7 +155,7 @@ impl HostBuilder {
             loader,
             limits: self.limits,
         };
-        let host = Host(Arc::new(Shared {
+        let host = Host(Arc::new(Inner {
             serving: Mutex::default(),
             keeper: Mutex::default(),
             launcher: launcher.clone(),
@@ -170,7 +170,8 @@ impl HostBuilder {
                 .artifacts
                 .unwrap_or_else(|| Artifacts::builder().build());
             let (node, lattice) = (launcher.node.clone(), self.lattice);
-            let exchange = Exchange::new(node.clone(), lattice.clone(), artifacts.max_size())?;
+            let exchange =
+                ExchangeClient::new(node.clone(), lattice.clone(), artifacts.max_size())?;
             let runtime = HostRuntime {
                 launcher,
                 artifacts: artifacts.clone(),
@@ -178,7 +179,7 @@ impl HostBuilder {
                 builtins: self.builtins,
             };
             let keeper = Keeper::start(&node, Arc::new(runtime), options);
-            Giver::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
+            ArtifactServer::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
             *host.lock_keeper() = Some(Arc::new(keeper));
         }
         Ok(host)

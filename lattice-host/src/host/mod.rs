@@ -30,9 +30,9 @@ use std::{
 /// A host whose last handle is dropped vanishes, as if it had lost power: nothing of it is left in this process, and the
 /// others notice. [`shutdown`](Self::shutdown) is the polite way.
 #[derive(Clone)]
-pub struct Host(Arc<Shared>);
+pub struct Host(Arc<Inner>);
 
-struct Shared {
+struct Inner {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, Serving>>,
     /// What desired state gives it; `None` when it takes no part in placement.

@@ -5,7 +5,7 @@ use crate::{
     actor::Actor,
     artifact::{
         Artifact, Artifacts, FetchError,
-        exchange::{Exchange, GetError},
+        exchange::{ExchangeClient, ExchangeError},
     },
     guest::Instances,
     limits::{ByteSize, Limits},
@@ -39,7 +39,7 @@ pub(super) struct HostRuntime {
     pub(super) launcher: Launcher,
     pub(super) artifacts: Artifacts,
     /// Where else they may come from.
-    pub(super) exchange: Exchange,
+    pub(super) exchange: ExchangeClient,
     /// Providers that desired state can ask for by name.
     pub(super) builtins: BTreeMap<String, ProviderFactory>,
 }
@@ -175,7 +175,7 @@ impl HostRuntime {
         &self,
         component: &ComponentId,
         image: ImageDigest,
-    ) -> Result<Bytes, GetError> {
+    ) -> Result<Bytes, ExchangeError> {
         let mut last = Bytes::new();
         for bytes in self.exchange.component(component, image).await? {
             last = self.artifacts.keep(bytes).await.bytes;

@@ -12,7 +12,7 @@ use super::raw::{FlatArguments, FlatReturn, SPILLED};
 use super::validate::Arguments;
 
 /// A call on its way: resolves to the wire bytes of the result.
-pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
+pub(crate) type ResultFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
 
 /// An exported function of a component, ready to be found in any instance of it.
 pub(crate) struct ExportFunction<T: 'static> {
@@ -97,7 +97,7 @@ impl<T: Send + 'static> BoundExport<T> {
         &self,
         accessor: &'a Accessor<T>,
         arguments: Arguments,
-    ) -> Result<(GuestTaskId, Running<'a>)> {
+    ) -> Result<(GuestTaskId, ResultFuture<'a>)> {
         match &self.callee {
             Callee::Sync(function) => function.start(accessor, arguments.wire),
             Callee::Async(function) => function.start(accessor, arguments.wire),
@@ -126,12 +126,12 @@ trait Start<T>: Send + Sync {
         &self,
         accessor: &'a Accessor<T>,
         arguments: Bytes,
-    ) -> Result<(GuestTaskId, Running<'a>)>;
+    ) -> Result<(GuestTaskId, ResultFuture<'a>)>;
 }
 
 /// Apart from [`Start`], so that its code is compiled for the three carriers of sync functions only.
 trait CallSync<T>: Start<T> {
-    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Running<'a>;
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> ResultFuture<'a>;
 }
 
 impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
@@ -139,7 +139,7 @@ impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, Fl
         &self,
         accessor: &'a Accessor<T>,
         arguments: Bytes,
-    ) -> Result<(GuestTaskId, Running<'a>)> {
+    ) -> Result<(GuestTaskId, ResultFuture<'a>)> {
         let function = *self;
         let call = accessor
             .with(|store| function.start_call_concurrent(store, FlatArguments(arguments)))?;
@@ -150,7 +150,7 @@ impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, Fl
 }
 
 impl<T: Send + 'static, const N: usize> CallSync<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
-    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> Running<'a> {
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> ResultFuture<'a> {
         let function = *self;
         Box::pin(async move {
             Ok(function

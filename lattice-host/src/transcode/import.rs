@@ -13,26 +13,26 @@ use super::raw::{FlatParams, FlatResult, LiftError};
 use super::wire::ValueError;
 
 /// What an import answers: the wire bytes of its result, or an error that traps the guest.
-pub(crate) type Reply = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
+pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
 
 /// Serves an import.
 pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
     /// Takes the wire bytes of a call's arguments, which are always valid for the plan. What the store knows has to be
     /// taken from it at once; the reply may come later. A reply that is ready when first polled costs no switch of
     /// stacks and no task.
-    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> Reply;
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> ReplyFuture;
 
     /// Answers a call whose arguments are over the size limit, and gone. By default it is a trap.
-    fn too_large(&self, _: StoreContextMut<'_, T>) -> Reply {
+    fn too_large(&self, _: StoreContextMut<'_, T>) -> ReplyFuture {
         Box::pin(ready(Err(Error::new(LiftError::TooLarge))))
     }
 }
 
 impl<T, F> ImportHandler<T> for F
 where
-    F: Fn(StoreContextMut<'_, T>, Vec<u8>) -> Reply + Send + Sync + 'static,
+    F: Fn(StoreContextMut<'_, T>, Vec<u8>) -> ReplyFuture + Send + Sync + 'static,
 {
-    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> Reply {
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> ReplyFuture {
         self(store, arguments)
     }
 }
@@ -107,14 +107,17 @@ fn serve<T>(
     handler: &dyn ImportHandler<T>,
     store: StoreContextMut<'_, T>,
     arguments: Option<Vec<u8>>,
-) -> Reply {
+) -> ReplyFuture {
     match arguments {
         Some(arguments) => handler.call(store, arguments),
         None => handler.too_large(store),
     }
 }
 
-async fn answer<const R: usize>(plan: Arc<FunctionPlan>, reply: Reply) -> Result<FlatResult<R>> {
+async fn answer<const R: usize>(
+    plan: Arc<FunctionPlan>,
+    reply: ReplyFuture,
+) -> Result<FlatResult<R>> {
     let wire = reply.await?;
     check(&plan, &wire)?;
     Ok(FlatResult(wire))

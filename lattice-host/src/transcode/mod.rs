@@ -53,7 +53,7 @@ mod validate;
 mod wire;
 
 pub(crate) use export::{BoundExport, ExportFunction};
-pub(crate) use import::{ImportHandler, Reply, link_import};
+pub(crate) use import::{ImportHandler, ReplyFuture, link_import};
 pub(crate) use plan::{Asyncness, FunctionPlan};
 pub(crate) use raw::LiftError;
 pub(crate) use validate::Arguments;

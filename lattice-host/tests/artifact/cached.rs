@@ -6,7 +6,7 @@ use crate::{
 };
 use lattice_host::{
     ByteSize,
-    artifact::{CacheError, Image, ImageDigest, Origin},
+    artifact::{ArtifactSource, CacheError, Image, ImageDigest},
 };
 use std::{
     fs::{self, Permissions},
@@ -46,12 +46,12 @@ async fn what_is_damaged_on_disk_is_fetched_anew() {
         let fetched = artifacts.fetch(&pinned.image, pinned.digest).await.unwrap();
         assert_eq!(
             (&fetched.bytes[..], fetched.origin),
-            (&bytes[..], Origin::Registry)
+            (&bytes[..], ArtifactSource::Registry)
         );
         let fetched = artifacts.fetch(&pinned.image, pinned.digest).await.unwrap();
         assert_eq!(
             (&fetched.bytes[..], fetched.origin),
-            (&bytes[..], Origin::Cache)
+            (&bytes[..], ArtifactSource::Cache)
         );
     }
     assert_eq!(fake.asked("GET /v2/a/blobs/").len(), 4);
@@ -75,7 +75,7 @@ async fn a_folder_that_may_not_be_written_to_costs_only_the_cache() {
         let fetched = artifacts.fetch(&tag, None).await.unwrap();
         assert_eq!(
             (&fetched.bytes[..], fetched.origin),
-            (&bytes[..], Origin::Registry)
+            (&bytes[..], ArtifactSource::Registry)
         );
         let error = fetched.not_kept.unwrap();
         assert!(matches!(error, CacheError::ReadOnly { .. }), "{error:?}");

@@ -5,7 +5,7 @@ use crate::{
     support::{PATIENCE, component, image, large_component, plain},
 };
 use lattice_host::artifact::{
-    Artifacts, FetchError, Image, ImageDigest, Origin, PushError, RegistryError,
+    ArtifactSource, Artifacts, FetchError, Image, ImageDigest, PushError, RegistryError,
 };
 use std::{
     num::NonZeroU32,
@@ -284,7 +284,7 @@ async fn those_who_want_the_same_share_one_download() {
     assert_eq!(fake.asked("GET /v2/a/manifests/").len(), 1);
     assert_eq!(
         artifacts.fetch(&pinned.image, None).await.unwrap().origin,
-        Origin::Cache
+        ArtifactSource::Cache
     );
     assert_eq!(pinned.digest, ImageDigest::of(&bytes));
 }

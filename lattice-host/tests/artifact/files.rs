@@ -3,7 +3,7 @@
 use crate::support::{cached_file, component, image, large_component};
 use lattice_host::{
     ByteSize,
-    artifact::{Artifacts, FetchError, Image, ImageDigest, Origin, WasmKind},
+    artifact::{ArtifactSource, Artifacts, FetchError, Image, ImageDigest, WasmKind},
 };
 use std::{fs, path::Path};
 
@@ -20,7 +20,7 @@ async fn a_file_is_read_and_checked() {
     let fetched = artifacts.fetch(&file(&path), None).await.unwrap();
     assert_eq!(
         (fetched.bytes, fetched.origin),
-        (component("a").into(), Origin::File)
+        (component("a").into(), ArtifactSource::File)
     );
 
     let resolved = artifacts.resolve(&file(&path)).await.unwrap();
@@ -84,7 +84,7 @@ async fn bytes_that_came_another_way_are_kept_and_found() {
     let digest = ImageDigest::of(&component("a"));
     assert!(artifacts.cached(digest).await.is_none());
     let kept = artifacts.keep(component("a")).await;
-    assert_eq!((kept.digest, kept.origin), (digest, Origin::Given));
+    assert_eq!((kept.digest, kept.origin), (digest, ArtifactSource::Given));
     assert!(kept.not_kept.is_none() && cached_file(folder.path(), digest).exists());
     assert_eq!(
         artifacts.cached(digest).await.unwrap().bytes,
@@ -94,6 +94,6 @@ async fn bytes_that_came_another_way_are_kept_and_found() {
     let elsewhere = image("file:/nowhere/a.wasm");
     assert_eq!(
         artifacts.fetch(&elsewhere, digest).await.unwrap().origin,
-        Origin::Cache
+        ArtifactSource::Cache
     );
 }

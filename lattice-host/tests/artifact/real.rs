@@ -6,7 +6,9 @@ use crate::{
 };
 use lattice_host::{
     ByteSize,
-    artifact::{FetchError, Image, ImageDigest, Origin, PushError, RegistryError, Tags, WasmKind},
+    artifact::{
+        ArtifactSource, FetchError, Image, ImageDigest, PushError, RegistryError, Tags, WasmKind,
+    },
 };
 
 #[tokio::test]
@@ -35,7 +37,11 @@ async fn what_is_pushed_is_fetched_by_tag_and_by_digest() {
                 (&artifact.bytes[..], artifact.digest),
                 (&bytes[..], pushed.digest)
             );
-            assert_eq!(artifact.origin, Origin::Registry, "there is no cache");
+            assert_eq!(
+                artifact.origin,
+                ArtifactSource::Registry,
+                "there is no cache"
+            );
         }
     }
 }
@@ -109,7 +115,7 @@ async fn while_the_registry_is_down_the_cache_serves() {
     let bytes = component("greeter");
     let pushed = artifacts.push(bytes.clone(), &tag).await.unwrap();
     let fetched = artifacts.fetch(&tag, None).await.unwrap();
-    assert_eq!(fetched.origin, Origin::Registry);
+    assert_eq!(fetched.origin, ArtifactSource::Registry);
     registry.kill();
 
     // Another process, with the same folder.
@@ -122,7 +128,7 @@ async fn while_the_registry_is_down_the_cache_serves() {
         let fetched = artifacts.fetch(name, expected).await.unwrap();
         assert_eq!(
             (&fetched.bytes[..], fetched.origin),
-            (&bytes[..], Origin::Cache)
+            (&bytes[..], ArtifactSource::Cache)
         );
     }
     for error in [

@@ -1,20 +1,20 @@
-//! Artifacts from one host to another, for when the place that an image names is out of reach.
+//! Transfers artifacts from one host to another, for when the place that an image names is out of reach.
 //!
 //! ```text
-//! host that takes                                    host that gives
-//!   "map of D for component C" ────────────────────►  is C, made of D, assigned to whoever asks?  has it D?
+//! client (a host that needs it)                      server (a host that may have it)
+//!   "map of D for component C" ────────────────────►  is C, made of D, assigned to that host?  has this one D?
 //!   checks the map, asks several hosts  ◄───────────  digests of D's ranges
 //!   "range n of D for C" ──────────────────────────►  the same questions
 //!   checks the range; at last the whole ◄───────────  256 KiB
 //! ```
-//! What is asked for is always the digest that desired state has: nobody can be given anything else. Of an image in a registry
-//! that is its manifest, which names the component's bytes by a digest of their own.
+//! A request is always for the digest that desired state has, so nothing else can be delivered. For an image in a registry
+//! that is the digest of its manifest, which names the component's bytes by a digest of their own.
 
-mod get;
-mod give;
+mod client;
+mod server;
 
-pub(crate) use get::{Exchange, GetError};
-pub(crate) use give::Giver;
+pub(crate) use client::{ExchangeClient, ExchangeError};
+pub(crate) use server::ArtifactServer;
 
 use super::{ImageDigest, oci};
 use lattice_core::{
@@ -24,16 +24,16 @@ use lattice_core::{
 use serde::{Deserialize, Serialize};
 
 /// Documents between the digest of an image and its component: an index, and a manifest.
-const DOCUMENTS: usize = 2;
+const MAX_DOCUMENTS: usize = 2;
 
-/// What one host asks another for.
+/// What one host requests from another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Ask {
-    /// What it is assigned.
+struct ExchangeRequest {
+    /// The component that is assigned to the requesting host.
     component: ComponentId,
-    /// What of it.
+    /// What of that component.
     digest: ImageDigest,
-    /// Which range of its map; none for the map.
+    /// Number of a range of its map; `None` for the map.
     range: Option<u32>,
 }
 

@@ -1,6 +1,6 @@
 //! The documents by which a registry names the parts of an image. They come from anybody.
 
-use crate::{ByteSize, artifact::ImageDigest};
+use crate::{artifact::ImageDigest, limits::ByteSize};
 use serde::{Deserialize, Serialize};
 
 /// Larger than any honest manifest; registries themselves take no more.

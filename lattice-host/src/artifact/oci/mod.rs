@@ -2,22 +2,22 @@
 
 mod client;
 mod docker;
-mod flights;
 mod manifest;
 mod request;
 mod retry;
+mod single_flight;
 
 use super::{
-    Artifact, FetchError, Image, ImageDigest, Names, OciReference, Origin, Progress, PushError,
-    RegistryError, Resolved, Tags, WasmKind, settings::Settings, store::Disk,
+    Artifact, ArtifactSource, FetchError, Image, ImageDigest, Names, OciReference, Progress,
+    PushError, RegistryError, Resolved, Tags, WasmKind, settings::Settings, store::Disk,
 };
-use crate::ByteSize;
+use crate::limits::ByteSize;
 use bytes::Bytes;
 use client::{Client, Received};
-use flights::Flights;
 use futures_util::FutureExt as _;
 use manifest::{Component, Layer, Layout, LayoutError};
 use retry::Attempts;
+use single_flight::SingleFlight;
 use std::{fmt, sync::Arc};
 use tokio::{
     sync::{OnceCell, Semaphore, watch},
@@ -27,12 +27,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// All registries.
 pub(super) struct Oci {
-    connection: Arc<Connection>,
-    downloads: Flights<ImageDigest, Result<Artifact, FetchError>>,
+    connection: Arc<Registries>,
+    downloads: SingleFlight<ImageDigest, Result<Artifact, FetchError>>,
 }
 
 /// What downloads and pushes share.
-struct Connection {
+struct Registries {
     settings: Arc<Settings>,
     disk: Disk,
     client: OnceCell<Client>,
@@ -56,7 +56,7 @@ pub(super) fn named_by(document: &[u8]) -> Option<ImageDigest> {
 impl Oci {
     pub(super) fn new(settings: Arc<Settings>, disk: Disk) -> Self {
         let transfers = Semaphore::new(settings.transfers.get());
-        let connection = Connection {
+        let connection = Registries {
             settings,
             disk,
             client: OnceCell::new(),
@@ -64,7 +64,7 @@ impl Oci {
         };
         Self {
             connection: Arc::new(connection),
-            downloads: Flights::default(),
+            downloads: SingleFlight::default(),
         }
     }
 
@@ -166,7 +166,7 @@ impl Oci {
     }
 }
 
-impl Connection {
+impl Registries {
     async fn client(&self) -> Result<&Client, RegistryError> {
         self.client
             .get_or_try_init(async || {
@@ -271,7 +271,7 @@ impl Connection {
             return Ok(Artifact {
                 bytes,
                 digest,
-                origin: Origin::Cache,
+                origin: ArtifactSource::Cache,
                 not_kept: None,
             });
         }
@@ -286,7 +286,7 @@ impl Connection {
         Ok(Artifact {
             bytes,
             digest,
-            origin: Origin::Registry,
+            origin: ArtifactSource::Registry,
             not_kept,
         })
     }

@@ -1,5 +1,5 @@
 use super::{RangeMap, RangeMapError};
-use crate::{ByteSize, artifact::ImageDigest};
+use crate::{artifact::ImageDigest, limits::ByteSize};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,13 @@ use std::{
 };
 
 /// Ranges that one host is asked for at once: enough to keep a line with 50 ms there and back busy at 20 MB/s.
-const UNDER_WAY: usize = 4;
+const MAX_IN_FLIGHT: usize = 4;
 /// Hosts that are asked. More make it no faster, and each costs a little.
 const HOSTS: usize = 16;
 /// A range takes a hundredth of that, even over a slow line.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers that a host may owe before it is asked no more.
-const OVERDUE: u32 = 3;
+const MAX_OVERDUE: u32 = 3;
 
 /// An artifact that comes together out of ranges from several hosts, in any order.
 ///
@@ -25,27 +25,27 @@ pub struct Assembly<H> {
     /// Who gave the map, and answers for it.
     mapper: H,
     bytes: Vec<u8>,
-    ranges: Vec<State<H>>,
+    ranges: Vec<RangeState<H>>,
     here: usize,
-    hosts: BTreeMap<H, Host>,
+    hosts: BTreeMap<H, HostState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State<H> {
+enum RangeState<H> {
     Missing,
     Asked { of: H, until: Instant },
     Here,
 }
 
 #[derive(Debug, Default)]
-struct Host {
+struct HostState {
     asked: usize,
     overdue: u32,
 }
 
 /// What to send to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask<H> {
+pub struct RangeRequest<H> {
     /// The host to ask.
     pub of: H,
     /// Number of the range.
@@ -55,11 +55,11 @@ pub struct Ask<H> {
 /// What became of a range that was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Taken {
+pub enum Received {
     /// It was missing.
     New,
     /// It was here already.
-    Again,
+    Duplicate,
 }
 
 /// Why a range was not taken.
@@ -134,7 +134,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         map.check(wanted, limit)?;
         let mut assembly = Self {
             bytes: vec![0; usize::try_from(map.size).unwrap_or(usize::MAX)],
-            ranges: vec![State::Missing; map.digests.len()],
+            ranges: vec![RangeState::Missing; map.digests.len()],
             here: 0,
             hosts: BTreeMap::new(),
             mapper: mapper.clone(),
@@ -155,8 +155,8 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     pub fn remove(&mut self, host: &H) {
         self.hosts.remove(host);
         for range in &mut self.ranges {
-            if matches!(range, State::Asked { of, .. } if of == host) {
-                *range = State::Missing;
+            if matches!(range, RangeState::Asked { of, .. } if of == host) {
+                *range = RangeState::Missing;
             }
         }
     }
@@ -172,29 +172,29 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     }
 
     /// What to ask of whom now, so that every host has enough to do. Each is asked once, until it is late.
-    pub fn ask(&mut self, now: Instant) -> Vec<Ask<H>> {
+    pub fn requests(&mut self, now: Instant) -> Vec<RangeRequest<H>> {
         self.expire(now);
         let mut asks = Vec::new();
         let missing = self
             .ranges
             .iter_mut()
             .enumerate()
-            .filter(|(_, state)| **state == State::Missing);
+            .filter(|(_, state)| **state == RangeState::Missing);
         for (range, state) in missing {
             // Who has least to do, and owes least.
             let free = self
                 .hosts
                 .iter_mut()
-                .filter(|(_, host)| host.asked < UNDER_WAY);
+                .filter(|(_, host)| host.asked < MAX_IN_FLIGHT);
             let Some((of, host)) = free.min_by_key(|(_, host)| (host.overdue, host.asked)) else {
                 break;
             };
             host.asked += 1;
-            *state = State::Asked {
+            *state = RangeState::Asked {
                 of: of.clone(),
-                until: now + PATIENCE,
+                until: now + RANGE_TIMEOUT,
             };
-            asks.push(Ask {
+            asks.push(RangeRequest {
                 of: of.clone(),
                 range: range as u32,
             });
@@ -202,10 +202,10 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         asks
     }
 
-    /// When to [`ask`](Self::ask) again at the latest, though nothing has come.
+    /// When to [`requests`](Self::requests) again at the latest, though nothing has come.
     pub fn next(&self) -> Option<Instant> {
         let until = self.ranges.iter().filter_map(|range| match range {
-            State::Asked { until, .. } => Some(*until),
+            RangeState::Asked { until, .. } => Some(*until),
             _ => None,
         });
         until.min()
@@ -214,20 +214,20 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     /// What is late is missing again; who was late too often is asked no more.
     fn expire(&mut self, now: Instant) {
         for range in &mut self.ranges {
-            if let State::Asked { of, until } = range
+            if let RangeState::Asked { of, until } = range
                 && *until <= now
             {
                 if let Some(host) = self.hosts.get_mut(of) {
                     host.asked = host.asked.saturating_sub(1);
                     host.overdue += 1;
                 }
-                *range = State::Missing;
+                *range = RangeState::Missing;
             }
         }
         let slow: Vec<_> = self
             .hosts
             .iter()
-            .filter(|(_, host)| host.overdue >= OVERDUE)
+            .filter(|(_, host)| host.overdue >= MAX_OVERDUE)
             .map(|(id, _)| id.clone())
             .collect();
         for host in slow {
@@ -240,7 +240,12 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     /// # Errors
     ///
     /// Each names the host; what it owed is asked of others.
-    pub fn take(&mut self, from: &H, range: u32, bytes: &[u8]) -> Result<Taken, RangeError<H>> {
+    pub fn receive(
+        &mut self,
+        from: &H,
+        range: u32,
+        bytes: &[u8],
+    ) -> Result<Received, RangeError<H>> {
         let Some(host) = self.hosts.get_mut(from) else {
             return Err(RangeError::Uninvited {
                 from: from.clone(),
@@ -257,8 +262,8 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
             });
         };
         let state = &mut self.ranges[range as usize];
-        if *state == State::Here {
-            return Ok(Taken::Again);
+        if *state == RangeState::Here {
+            return Ok(Received::Duplicate);
         }
         if bytes.len() != span.len() || blake3::hash(bytes).as_bytes() != digest {
             self.remove(from);
@@ -268,14 +273,14 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
             });
         }
         host.overdue = 0;
-        if let State::Asked { of, .. } = std::mem::replace(state, State::Here)
+        if let RangeState::Asked { of, .. } = std::mem::replace(state, RangeState::Here)
             && let Some(asked) = self.hosts.get_mut(&of)
         {
             asked.asked = asked.asked.saturating_sub(1);
         }
         self.bytes[span].copy_from_slice(bytes);
         self.here += 1;
-        Ok(Taken::New)
+        Ok(Received::New)
     }
 
     /// The artifact, checked against the digest that was wanted.

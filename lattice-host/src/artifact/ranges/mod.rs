@@ -18,9 +18,9 @@
 //! let mut assembly = Assembly::new(wanted, map.clone(), "one host", ByteSize::mib(256))?;
 //! assembly.add("another");
 //! while !assembly.is_complete() {
-//!     for ask in assembly.ask(Instant::now()) {
-//!         let span = map.span(ask.range).expect("a range of this map");
-//!         assembly.take(&ask.of, ask.range, &artifact[span])?;
+//!     for request in assembly.requests(Instant::now()) {
+//!         let span = map.span(request.range).expect("a range of this map");
+//!         assembly.receive(&request.of, request.range, &artifact[span])?;
 //!     }
 //! }
 //! assert_eq!(assembly.finish()?, artifact);
@@ -29,10 +29,10 @@
 
 mod assembly;
 
-pub use assembly::{Ask, Assembly, AssemblyError, RangeError, Taken};
+pub use assembly::{Assembly, AssemblyError, RangeError, RangeRequest, Received};
 
 use super::ImageDigest;
-use crate::ByteSize;
+use crate::limits::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 

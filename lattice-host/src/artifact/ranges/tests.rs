@@ -104,26 +104,26 @@ fn several_hosts_share_the_work() {
     let bytes = artifact(40 * RANGE_BYTES as usize);
     let mut assembly = assembly(&bytes, 3);
     let now = Instant::now();
-    let asks = assembly.ask(now);
+    let asks = assembly.requests(now);
     assert_eq!(asks.len(), 12);
     for host in 0..3 {
-        assert_eq!(asks.iter().filter(|ask| ask.of == host).count(), 4);
+        assert_eq!(asks.iter().filter(|request| request.of == host).count(), 4);
     }
-    let ranges: BTreeSet<_> = asks.iter().map(|ask| ask.range).collect();
+    let ranges: BTreeSet<_> = asks.iter().map(|request| request.range).collect();
     assert_eq!(ranges.len(), 12, "each is asked of one host");
-    assert_eq!(assembly.ask(now), [], "nobody has time");
+    assert_eq!(assembly.requests(now), [], "nobody has time");
     assert_eq!(
-        assembly.take(&asks[0].of, asks[0].range, range(&bytes, asks[0].range)),
-        Ok(Taken::New)
+        assembly.receive(&asks[0].of, asks[0].range, range(&bytes, asks[0].range)),
+        Ok(Received::New)
     );
     assert_eq!(
-        assembly.take(&asks[0].of, asks[0].range, b"anything"),
-        Ok(Taken::Again)
+        assembly.receive(&asks[0].of, asks[0].range, b"anything"),
+        Ok(Received::Duplicate)
     );
-    let more = assembly.ask(now);
+    let more = assembly.requests(now);
     assert_eq!(
         more,
-        [Ask {
+        [RangeRequest {
             of: asks[0].of,
             range: 12
         }]
@@ -143,8 +143,8 @@ fn a_wrong_range_names_its_sender_and_others_are_asked() {
     ] {
         let mut assembly = assembly(&bytes, 2);
         let now = Instant::now();
-        assembly.ask(now);
-        let refused = assembly.take(&1, number, sent);
+        assembly.requests(now);
+        let refused = assembly.receive(&1, number, sent);
         assert_eq!(refused, Err(RangeError::Wrong { from: 1, range: 0 }));
         assert!(
             refused
@@ -154,23 +154,23 @@ fn a_wrong_range_names_its_sender_and_others_are_asked() {
         );
         assert_eq!(assembly.hosts(), 1);
         assert_eq!(
-            assembly.take(&1, 0, range(&bytes, 0)),
+            assembly.receive(&1, 0, range(&bytes, 0)),
             Err(RangeError::Uninvited { from: 1, range: 0 }),
             "nothing more is taken of it"
         );
-        let asks = assembly.ask(now);
+        let asks = assembly.requests(now);
         assert!(
-            !asks.is_empty() && asks.iter().all(|ask| ask.of == 0),
+            !asks.is_empty() && asks.iter().all(|request| request.of == 0),
             "{asks:?}"
         );
     }
     let mut assembly = assembly(&bytes, 2);
     assert_eq!(
-        assembly.take(&1, 4, b""),
+        assembly.receive(&1, 4, b""),
         Err(RangeError::NoSuchRange { from: 1, range: 4 })
     );
     assert_eq!(
-        assembly.take(&9, 0, b""),
+        assembly.receive(&9, 0, b""),
         Err(RangeError::Uninvited { from: 9, range: 0 })
     );
 }
@@ -180,33 +180,33 @@ fn what_is_late_is_asked_of_another_and_taken_all_the_same() {
     let bytes = artifact(2 * RANGE_BYTES as usize);
     let mut assembly = assembly(&bytes, 2);
     let start = Instant::now();
-    let first = assembly.ask(start);
+    let first = assembly.requests(start);
     assert_eq!(first.len(), 2);
     let late = assembly.next().unwrap();
-    assert_eq!(assembly.ask(start + Duration::from_secs(4)), []);
+    assert_eq!(assembly.requests(start + Duration::from_secs(4)), []);
     assembly
-        .take(&first[1].of, first[1].range, range(&bytes, first[1].range))
+        .receive(&first[1].of, first[1].range, range(&bytes, first[1].range))
         .unwrap();
-    let second = assembly.ask(late);
+    let second = assembly.requests(late);
     assert_eq!(
         second,
-        [Ask {
+        [RangeRequest {
             of: first[1].of,
             range: first[0].range
         }]
     );
 
     assert_eq!(
-        assembly.take(&first[0].of, first[0].range, range(&bytes, first[0].range)),
-        Ok(Taken::New)
+        assembly.receive(&first[0].of, first[0].range, range(&bytes, first[0].range)),
+        Ok(Received::New)
     );
     assert_eq!(
-        assembly.take(
+        assembly.receive(
             &second[0].of,
             second[0].range,
             range(&bytes, second[0].range)
         ),
-        Ok(Taken::Again)
+        Ok(Received::Duplicate)
     );
     assert_eq!(assembly.next(), None);
     assert_eq!(assembly.finish().unwrap(), bytes);
@@ -218,13 +218,13 @@ fn who_never_answers_is_asked_no_more() {
     let mut assembly = assembly(&bytes, 1);
     let mut now = Instant::now();
     for _ in 0..3 {
-        assert_eq!(assembly.ask(now).len(), 1);
+        assert_eq!(assembly.requests(now).len(), 1);
         now = assembly.next().unwrap();
     }
-    assert_eq!(assembly.ask(now), []);
+    assert_eq!(assembly.requests(now), []);
     assert_eq!((assembly.hosts(), assembly.is_complete()), (0, false));
     assembly.add(7);
-    assert_eq!(assembly.ask(now), [Ask { of: 7, range: 0 }]);
+    assert_eq!(assembly.requests(now), [RangeRequest { of: 7, range: 0 }]);
 }
 
 #[test]
@@ -232,9 +232,9 @@ fn a_host_that_goes_leaves_its_work_to_others() {
     let bytes = artifact(2 * RANGE_BYTES as usize);
     let mut assembly = assembly(&bytes, 2);
     let now = Instant::now();
-    assembly.ask(now);
+    assembly.requests(now);
     assembly.remove(&0);
-    let asks = assembly.ask(now);
+    let asks = assembly.requests(now);
     assert!(asks.len() == 1 && asks[0].of == 1, "{asks:?}");
 }
 
@@ -258,16 +258,16 @@ fn a_wrong_map_is_found_out_and_names_its_maker() {
     let mut assembly = Assembly::new(ImageDigest::of(&wanted), map, "liar", LIMIT).unwrap();
     assembly.add("honest");
     assert_eq!(
-        assembly.take(&"honest", 0, range(&wanted, 0)),
+        assembly.receive(&"honest", 0, range(&wanted, 0)),
         Err(RangeError::Wrong {
             from: "honest",
             range: 0
         }),
         "for now the map is believed"
     );
-    for ask in assembly.ask(Instant::now()) {
+    for request in assembly.requests(Instant::now()) {
         assembly
-            .take(&ask.of, ask.range, range(&given, ask.range))
+            .receive(&request.of, request.range, range(&given, request.range))
             .unwrap();
     }
     let error = assembly.finish().unwrap_err();
@@ -310,17 +310,17 @@ proptest! {
         let mut deeds = deeds.into_iter();
         let mut now = Instant::now();
         while !assembly.is_complete() {
-            let mut asks = assembly.ask(now);
+            let mut asks = assembly.requests(now);
             prop_assert!(asks.len() <= 5 * 4);
             if backwards {
                 asks.reverse();
             }
-            for Ask { of, range: number } in asks {
+            for RangeRequest { of, range: number } in asks {
                 let does = if of == HONEST { Does::Answers } else { deeds.next().unwrap_or(Does::Answers) };
                 match does {
                     // It may have been found out since it was asked.
-                    Does::Answers => drop(assembly.take(&of, number, range(&bytes, number))),
-                    Does::Lies => prop_assert!(assembly.take(&of, number, b"lie").is_err()),
+                    Does::Answers => drop(assembly.receive(&of, number, range(&bytes, number))),
+                    Does::Lies => prop_assert!(assembly.receive(&of, number, b"lie").is_err()),
                     Does::Nothing => {}
                     Does::Leaves => assembly.remove(&of),
                 }

@@ -20,14 +20,14 @@ pub(crate) type Listing = (&'static [&'static str], Vec<Vec<String>>);
 pub(crate) struct Get {
     /// What to list
     #[arg(value_enum)]
-    what: What,
+    what: Kind,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum What {
+enum Kind {
     /// Hosts that are live
     Hosts,
     /// Actors that should run
@@ -44,20 +44,20 @@ impl Get {
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         let lattice = options.open().await?;
         let (headings, rows) = match self.what {
-            What::Hosts => {
+            Kind::Hosts => {
                 hear_hosts(&lattice).await;
                 hosts(&lattice)
             }
-            What::Actors => {
+            Kind::Actors => {
                 hear_hosts(&lattice).await;
                 actors(&lattice)
             }
-            What::Providers => {
+            Kind::Providers => {
                 hear_hosts(&lattice).await;
                 providers(&lattice)
             }
-            What::Links => links(&lattice),
-            What::Apps => apps(&lattice),
+            Kind::Links => links(&lattice),
+            Kind::Apps => apps(&lattice),
         };
         print_rows(headings, &rows, self.output)
     }

@@ -38,7 +38,7 @@ pub(crate) struct Inspect {
 }
 
 /// What there is to say.
-struct Found {
+struct Inspected {
     image: Image,
     digest: String,
     size: usize,
@@ -72,7 +72,7 @@ impl Inspect {
             }
             _ => (image.clone(), artifacts.fetch(&image, None).await?),
         };
-        let found = Found::new(pinned, &artifact)?;
+        let found = Inspected::new(pinned, &artifact)?;
         print(&match self.output {
             Format::Table => found.text(),
             Format::Json => format!("{:#}\n", found.json()),
@@ -94,7 +94,7 @@ fn image(text: &str) -> Result<Image, Failure> {
     })
 }
 
-impl Found {
+impl Inspected {
     fn new(image: Image, artifact: &Artifact) -> Result<Self, Failure> {
         let bytes = &artifact.bytes;
         match WasmKind::of(bytes) {

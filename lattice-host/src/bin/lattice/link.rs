@@ -31,7 +31,7 @@ pub(crate) enum LinkCommand {
 
 /// What tells one link from another.
 #[derive(Debug, Args)]
-pub(crate) struct Which {
+pub(crate) struct LinkSelector {
     /// The component that calls
     source: String,
     /// The interface, as `example:hello/greeter@0.1.0`
@@ -44,7 +44,7 @@ pub(crate) struct Which {
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
     #[command(flatten)]
-    which: Which,
+    which: LinkSelector,
     /// Also when an app owns it, which then lacks it until it is applied again
     #[arg(long)]
     force: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Rm {
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     #[command(flatten)]
-    which: Which,
+    which: LinkSelector,
     /// The component that is called
     target: String,
     /// Configuration for the target, as JSON
@@ -64,7 +64,7 @@ pub(crate) struct Add {
     config_file: Option<PathBuf>,
     /// Which replicas are called
     #[arg(long, value_enum, default_value_t)]
-    locality: Where,
+    locality: LocalityOption,
     /// A function that may run twice without harm; once for each
     #[arg(long, value_name = "FUNCTION")]
     idempotent: Vec<String>,
@@ -77,7 +77,7 @@ pub(crate) struct Add {
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Where {
+enum LocalityOption {
     /// The one on the caller's host when there is one, else any
     #[default]
     PreferLocal,
@@ -101,7 +101,7 @@ impl LinkCommand {
     }
 }
 
-impl Which {
+impl LinkSelector {
     fn link(&self, target: &str) -> Result<Link, NameError> {
         Link::new(&self.source, &self.interface, target)?.named(&self.name)
     }
@@ -155,9 +155,9 @@ impl Add {
             .and_then(|link| link.idempotent(&functions))
             .map_err(|error| wrong(&error))?
             .locality(match self.locality {
-                Where::PreferLocal => Locality::PreferLocal,
-                Where::LocalOnly => Locality::LocalOnly,
-                Where::Spread => Locality::Spread,
+                LocalityOption::PreferLocal => Locality::PreferLocal,
+                LocalityOption::LocalOnly => Locality::LocalOnly,
+                LocalityOption::Spread => Locality::Spread,
             });
         let Some(config) = self.config_text()? else {
             return Ok(link);

@@ -12,14 +12,14 @@ use lattice_core::{
 pub(crate) struct Graph {
     /// What to draw
     #[arg(value_enum, default_value_t)]
-    view: Side,
+    view: GraphView,
     /// In which language
     #[arg(short, long, value_enum, default_value_t)]
     output: Language,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Side {
+enum GraphView {
     /// What is linked to what
     #[default]
     Logical,
@@ -43,8 +43,8 @@ impl Graph {
         let lattice = options.open().await?;
         let view = lattice.constellation().settled().await;
         let kind = match self.view {
-            Side::Logical => GraphKind::Logical,
-            Side::Infrastructure => GraphKind::Infrastructure,
+            GraphView::Logical => GraphKind::Logical,
+            GraphView::Infrastructure => GraphKind::Infrastructure,
         };
         output::print(&match self.output {
             Language::Mermaid => view.to_mermaid(kind),

@@ -35,7 +35,7 @@ impl Up {
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         let app = self.app.map(App::load).transpose()?;
         // Before anything is there that would have to be stopped.
-        let mut stop = Stop::listen()
+        let mut stop = StopSignal::listen()
             .map_err(|error| Failure::failed("signals can't be listened for", &error))?;
         let artifacts = self.registries.artifacts(self.cache)?;
         let lattice = options.open_for_host(self.snapshot.as_deref()).await?;
@@ -77,7 +77,7 @@ impl Up {
 }
 
 /// Hears SIGTERM and ctrl-c.
-struct Stop {
+struct StopSignal {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -86,7 +86,7 @@ struct Stop {
 }
 
 #[cfg(unix)]
-impl Stop {
+impl StopSignal {
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
@@ -107,7 +107,7 @@ impl Stop {
 }
 
 #[cfg(not(unix))]
-impl Stop {
+impl StopSignal {
     fn listen() -> io::Result<Self> {
         Ok(Self { was_asked: false })
     }

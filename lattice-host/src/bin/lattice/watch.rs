@@ -8,7 +8,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
 use lattice_core::constellation::{
-    Change, ComponentKind, Delta, LinkState, Phase, StoreState, View,
+    Change, ComponentKind, Delta, HostView, LinkState, Phase, StoreState, View,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -212,18 +212,11 @@ impl Printer {
 /// Which thing, whether it is there, and what a person cares for.
 fn describe(delta: &Delta) -> (String, bool, String) {
     match delta {
-        Delta::Store(store) => {
-            let state = match store.state {
-                StoreState::Following => "is followed",
-                StoreState::Lost => "is out of reach",
-                StoreState::Snapshot => "is known from an earlier process",
-                StoreState::Replaced => "came back as another one",
-                StoreState::WentBack => "came back as an older one",
-                StoreState::OtherKey => "was written with another key",
-                _ => "is closed",
-            };
-            ("store".to_owned(), true, state.to_owned())
-        }
+        Delta::Store(store) => (
+            "store".to_owned(),
+            true,
+            store_state(store.state).to_owned(),
+        ),
         Delta::Component(change) => about(change, "component", |it| {
             let kind = match it.kind {
                 ComponentKind::Actor => "actor",
@@ -266,23 +259,7 @@ fn describe(delta: &Delta) -> (String, bool, String) {
         Delta::Unreadable(change) => about(change, "unreadable", |it| {
             (it.key.to_string(), it.reason.clone())
         }),
-        Delta::Host(change) => about(change, "host", |it| {
-            let labels = it
-                .labels
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"));
-            let mut detail: Vec<String> = labels.collect();
-            if it.is_leaving {
-                detail.push("leaving".to_owned());
-            }
-            if it.is_apart {
-                detail.push("apart".to_owned());
-            }
-            if it.rival.is_some() {
-                detail.push("another host has its id".to_owned());
-            }
-            (it.id.to_string(), detail.join(" "))
-        }),
+        Delta::Host(change) => about(change, "host", |it| (it.id.to_string(), host(it))),
         Delta::Replica(change) => about(change, "replica", |it| {
             let reason = it.reason.iter().map(|reason| format!(": {reason}"));
             (
@@ -293,6 +270,36 @@ fn describe(delta: &Delta) -> (String, bool, String) {
         // A newer version's; its JSON shows it.
         _ => ("something".to_owned(), true, "changed".to_owned()),
     }
+}
+
+fn store_state(state: StoreState) -> &'static str {
+    match state {
+        StoreState::Following => "is followed",
+        StoreState::Lost => "is out of reach",
+        StoreState::Snapshot => "is known from an earlier process",
+        StoreState::Replaced => "came back as another one",
+        StoreState::WentBack => "came back as an older one",
+        StoreState::OtherKey => "was written with another key",
+        _ => "is closed",
+    }
+}
+
+fn host(host: &HostView) -> String {
+    let labels = host
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    let mut detail: Vec<String> = labels.collect();
+    if host.is_leaving {
+        detail.push("leaving".to_owned());
+    }
+    if host.is_apart {
+        detail.push("apart".to_owned());
+    }
+    if host.rival.is_some() {
+        detail.push("another host has its id".to_owned());
+    }
+    detail.join(" ")
 }
 
 fn about<V>(

@@ -3,7 +3,7 @@
 //! Everything that waits for time is outside of `run_concurrent`: inside, nothing is polled while the guest blocks its
 //! store.
 
-use super::handle::{End, Job, Line, Reply, State};
+use super::handle::{CallReply, End, InstanceHandle, InstanceState, QueuedCall};
 use crate::{
     guest::{
         HostedActor, active_calls::ActiveCalls, failure, instance::Instance, settings::Instances,
@@ -25,19 +25,19 @@ use wasmtime::component::Accessor;
 /// How long the calls of a retired instance may still take.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Starts an instance, whose first call may come at once.
-pub(super) fn start(actor: Arc<HostedActor>, idle: Duration) -> Arc<Line> {
+/// Starts an instance. Its first call may be sent at once.
+pub(super) fn start(actor: Arc<HostedActor>, idle: Duration) -> Arc<InstanceHandle> {
     // Whatever an actor may run at once may go to one instance.
-    let (jobs, inbox) = mpsc::channel(actor.context.limits.concurrent.get());
-    let state = Arc::new(State::new());
+    let (queue, inbox) = mpsc::channel(actor.context.limits.concurrent.get());
+    let state = Arc::new(InstanceState::new());
     let driver = tokio::spawn(drive(actor, inbox, state.clone(), idle));
-    Line::new(jobs, state, AbortOnDropHandle::new(driver))
+    InstanceHandle::new(queue, state, AbortOnDropHandle::new(driver))
 }
 
-/// Says that the instance ended, whatever ends the task.
-struct Ending<'s>(&'s State, &'s HostedActor);
+/// Records that the instance ended, whatever ends the task.
+struct EndGuard<'s>(&'s InstanceState, &'s HostedActor);
 
-impl Drop for Ending<'_> {
+impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         let reason = "it was stopped".to_owned();
         self.0.ended(End::Failed {
@@ -50,11 +50,11 @@ impl Drop for Ending<'_> {
 
 async fn drive(
     actor: Arc<HostedActor>,
-    mut inbox: mpsc::Receiver<Job>,
-    state: Arc<State>,
+    mut inbox: mpsc::Receiver<QueuedCall>,
+    state: Arc<InstanceState>,
     idle: Duration,
 ) {
-    let _ending = Ending(&state, &actor);
+    let _ending = EndGuard(&state, &actor);
     let mut instance = match Instance::start(&actor, ActiveCalls::concurrent()).await {
         Ok(instance) => instance,
         Err(error) => return state.ended(End::NotStarted(error)),
@@ -64,12 +64,12 @@ async fn drive(
         Err(error) => return state.ended(End::NotStarted(error)),
     };
     instance.serve_many();
-    let vitals = instance.vitals.clone();
+    let usage = instance.usage.clone();
     let result = {
         let serve = async |accessor: &Accessor<Guest>| {
             serve(accessor, &functions, &mut inbox, &state).await;
         };
-        let run = vitals.watch(instance.store.run_concurrent(serve));
+        let run = usage.run(instance.store.run_concurrent(serve));
         tokio::select! {
             result = run => Some(result),
             () = retire(&state, idle) => None,
@@ -115,7 +115,7 @@ fn bind_all(
 }
 
 /// Retires the instance when it has been idle, and ends it when it has been retired for long enough.
-async fn retire(state: &State, idle: Duration) {
+async fn retire(state: &InstanceState, idle: Duration) {
     let idle = idle.max(Instances::SHORTEST_IDLE);
     loop {
         let retired = state.retire.notified();
@@ -133,12 +133,12 @@ async fn retire(state: &State, idle: Duration) {
     tokio::time::sleep(DRAIN).await;
 }
 
-/// Starts calls as they come and answers them as they end, until the instance is retired and empty.
+/// Starts calls as they come and replies as they end, until the instance is retired and empty.
 async fn serve(
     accessor: &Accessor<Guest>,
     functions: &HashMap<FunctionKey, BoundExport<Guest>>,
-    inbox: &mut mpsc::Receiver<Job>,
-    state: &State,
+    inbox: &mut mpsc::Receiver<QueuedCall>,
+    state: &InstanceState,
 ) {
     let mut running = FuturesUnordered::new();
     loop {
@@ -148,34 +148,34 @@ async fn serve(
         }
         tokio::select! {
             Some(()) = running.next() => {}
-            job = inbox.recv() => match job {
-                Some(job) => running.extend(begin(accessor, functions, job, state)),
+            queued = inbox.recv() => match queued {
+                Some(queued) => running.extend(begin(accessor, functions, queued, state)),
                 None => break,
             },
             () = retired => {}
         }
     }
     inbox.close();
-    while let Ok(job) = inbox.try_recv() {
+    while let Ok(queued) = inbox.try_recv() {
         // Its caller may have gone.
-        let _ = job.reply.send(Reply::NotTaken);
+        let _ = queued.reply.send(CallReply::NotTaken);
     }
     while running.next().await.is_some() {}
 }
 
-/// Starts one call; the future answers it.
+/// Starts one call. The future sends its reply.
 fn begin<'a>(
     accessor: &'a Accessor<Guest>,
     functions: &HashMap<FunctionKey, BoundExport<Guest>>,
-    job: Job,
-    state: &'a State,
+    queued: QueuedCall,
+    state: &'a InstanceState,
 ) -> Option<impl Future<Output = ()> + Send + 'a> {
-    let Job {
+    let QueuedCall {
         id,
         call,
         begun,
         reply,
-    } = job;
+    } = queued;
     begun.store(true, Ordering::Release);
     if reply.is_closed() {
         return None;
@@ -188,7 +188,7 @@ fn begin<'a>(
         Err(error) => {
             let reason = format!("the call could not be started: {error:#}");
             // Its caller may have gone.
-            let _ = reply.send(Reply::Done(Err(CallError::CalleeFailed { reason })));
+            let _ = reply.send(CallReply::Done(Err(CallError::CalleeFailed { reason })));
             return None;
         }
     };
@@ -200,7 +200,7 @@ fn begin<'a>(
         let outcome = accessor.with(|mut store| {
             let guest = store.data_mut();
             guest.finish(task);
-            if guest.allowance.is_bloated() {
+            if guest.limiter.is_bloated() {
                 state.retire();
             }
             result
@@ -208,6 +208,6 @@ fn begin<'a>(
                 .map_err(|error| failure::call_error(&error, guest))
         });
         // Its caller may have gone.
-        let _ = reply.send(Reply::Done(outcome));
+        let _ = reply.send(CallReply::Done(outcome));
     })
 }

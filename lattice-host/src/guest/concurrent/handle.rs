@@ -1,6 +1,6 @@
 //! Between the callers and the task that drives an instance.
 
-use super::super::{Call, Outcome};
+use super::super::{Call, CallResult};
 use lattice_core::{call::CallError, name::ComponentId};
 use std::sync::{
     Arc,
@@ -9,16 +9,16 @@ use std::sync::{
 use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-/// An instance, as its callers know it. The last one of them ends it.
-pub(super) struct Line {
-    jobs: mpsc::Sender<Job>,
-    state: Arc<State>,
+/// A caller's handle to an instance. Dropping the last one ends the instance.
+pub(super) struct InstanceHandle {
+    queue: mpsc::Sender<QueuedCall>,
+    state: Arc<InstanceState>,
     _driver: AbortOnDropHandle<()>,
 }
 
-/// What both sides see.
-pub(super) struct State {
-    /// Calls that have a place.
+/// The state that callers and the driver share.
+pub(super) struct InstanceState {
+    /// Calls that hold a slot.
     load: AtomicUsize,
     next: AtomicU64,
     retired: AtomicBool,
@@ -34,43 +34,43 @@ pub(super) enum End {
     /// It was made, and ended with calls in it.
     Failed {
         component: ComponentId,
-        /// What all but the culprit are told.
+        /// Reported to all calls but the culprit.
         reason: String,
-        /// The call whose doing it was, when that is known, and its answer.
+        /// The call that caused it, when that is known, and its error.
         culprit: Option<(u64, CallError)>,
     },
 }
 
 /// A call on its way into an instance.
-pub(super) struct Job {
+pub(super) struct QueuedCall {
     pub(super) id: u64,
     pub(super) call: Call,
     pub(super) begun: Arc<AtomicBool>,
-    pub(super) reply: oneshot::Sender<Reply>,
+    pub(super) reply: oneshot::Sender<CallReply>,
 }
 
-pub(super) enum Reply {
-    Done(Outcome),
+pub(super) enum CallReply {
+    Done(CallResult),
     /// The instance had been retired before the call began.
     NotTaken,
 }
 
-/// A caller's place in an instance. Dropping it while its call runs retires the instance.
-pub(super) struct Place {
-    line: Arc<Line>,
+/// A caller's slot in an instance. Dropping it while its call runs retires the instance.
+pub(super) struct CallSlot {
+    handle: Arc<InstanceHandle>,
     id: u64,
     begun: Arc<AtomicBool>,
-    answered: bool,
+    replied: bool,
 }
 
-impl Line {
+impl InstanceHandle {
     pub(super) fn new(
-        jobs: mpsc::Sender<Job>,
-        state: Arc<State>,
+        queue: mpsc::Sender<QueuedCall>,
+        state: Arc<InstanceState>,
         driver: AbortOnDropHandle<()>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            jobs,
+            queue,
             state,
             _driver: driver,
         })
@@ -85,7 +85,7 @@ impl Line {
     }
 }
 
-impl State {
+impl InstanceState {
     pub(super) fn new() -> Self {
         Self {
             load: AtomicUsize::new(0),
@@ -100,12 +100,12 @@ impl State {
         self.load.load(Ordering::Acquire)
     }
 
-    /// Calls that ever had a place.
+    /// Number of calls that have ever held a slot.
     pub(super) fn started(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// No more calls.
+    /// Makes the instance take no more calls.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         self.retire.notify_waiters();
@@ -115,24 +115,24 @@ impl State {
         self.retired.load(Ordering::Acquire)
     }
 
-    /// Says how it ended; only the first time counts.
+    /// Records how the instance ended. Only the first time counts.
     pub(super) fn ended(&self, end: End) {
         self.retire();
-        // It has been said before.
+        // Only fails when it is recorded already.
         let _ = self.end.set(end);
     }
 }
 
-impl Place {
-    /// Call it with the list of lines locked, so that the load that the choice was made by is the load that counts.
-    pub(super) fn new(line: Arc<Line>) -> Self {
-        line.state.load.fetch_add(1, Ordering::AcqRel);
-        let id = line.state.next.fetch_add(1, Ordering::Relaxed);
+impl CallSlot {
+    /// Call this with the list of handles locked, so that the load that the choice was made by is the load that counts.
+    pub(super) fn new(handle: Arc<InstanceHandle>) -> Self {
+        handle.state.load.fetch_add(1, Ordering::AcqRel);
+        let id = handle.state.next.fetch_add(1, Ordering::Relaxed);
         Self {
-            line,
+            handle,
             id,
             begun: Arc::default(),
-            answered: false,
+            replied: false,
         }
     }
 
@@ -140,21 +140,21 @@ impl Place {
         self.id
     }
 
-    /// Hands the call over and waits for its answer; `None` when the instance ended instead.
-    pub(super) async fn ask(&mut self, call: Call) -> Option<Reply> {
-        let (reply, answer) = oneshot::channel();
-        let job = Job {
+    /// Sends the call to the instance and waits for its reply. `None` when the instance ended instead.
+    pub(super) async fn send(&mut self, call: Call) -> Option<CallReply> {
+        let (sender, reply) = oneshot::channel();
+        let queued = QueuedCall {
             id: self.id,
             call,
             begun: self.begun.clone(),
-            reply,
+            reply: sender,
         };
-        if self.line.jobs.try_send(job).is_err() {
-            return Some(Reply::NotTaken);
+        if self.handle.queue.try_send(queued).is_err() {
+            return Some(CallReply::NotTaken);
         }
-        let answer = answer.await.ok();
-        self.answered = true;
-        answer
+        let reply = reply.await.ok();
+        self.replied = true;
+        reply
     }
 
     /// Whether the guest has, or may have, run any of it.
@@ -162,18 +162,18 @@ impl Place {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// How the instance ended, once it has.
+    /// Waits for the end of the instance and returns how it ended.
     pub(super) async fn end(&self) -> End {
-        self.line.state.end.wait().await.clone()
+        self.handle.state.end.wait().await.clone()
     }
 }
 
-impl Drop for Place {
+impl Drop for CallSlot {
     fn drop(&mut self) {
         // The receiver is gone by now, so a job that has not begun never will.
-        if !self.answered && self.has_begun() {
-            self.line.state.retire();
+        if !self.replied && self.has_begun() {
+            self.handle.state.retire();
         }
-        self.line.state.load.fetch_sub(1, Ordering::AcqRel);
+        self.handle.state.load.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -7,8 +7,8 @@
 mod driver;
 mod handle;
 
-use super::{Call, HostedActor, Outcome};
-use handle::{End, Line, Place, Reply};
+use super::{Call, CallResult, HostedActor};
+use handle::{CallReply, CallSlot, End, InstanceHandle};
 use lattice_core::call::CallError;
 use std::{
     num::NonZeroUsize,
@@ -17,19 +17,19 @@ use std::{
 };
 
 /// Calls in one instance before another one is made, when there may be more.
-const CROWD: usize = 64;
+const CALLS_BEFORE_ANOTHER: usize = 64;
 /// Instances that one call may be handed to, when the ones before ended before they took it up.
 const ATTEMPTS: usize = 3;
 
 /// The instances of one actor.
-pub(super) struct Shared {
+pub(super) struct ConcurrentPool {
     actor: Arc<HostedActor>,
     most: NonZeroUsize,
     idle: Duration,
-    open: Mutex<Vec<Arc<Line>>>,
+    open: Mutex<Vec<Arc<InstanceHandle>>>,
 }
 
-impl Shared {
+impl ConcurrentPool {
     pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, idle: Duration) -> Arc<Self> {
         Arc::new(Self {
             actor,
@@ -39,42 +39,46 @@ impl Shared {
         })
     }
 
-    /// A place in the instance with the fewest calls, or in a new one.
-    fn place(&self) -> Place {
+    /// Returns a slot in the instance with the fewest calls, or in a new one.
+    fn slot(&self) -> CallSlot {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|line| line.is_open());
-        let emptiest = open.iter().min_by_key(|line| line.load());
-        let line = match emptiest {
-            Some(line) if line.load() < CROWD || open.len() >= self.most.get() => line.clone(),
+        open.retain(|handle| handle.is_open());
+        let emptiest = open.iter().min_by_key(|handle| handle.load());
+        let handle = match emptiest {
+            Some(handle)
+                if handle.load() < CALLS_BEFORE_ANOTHER || open.len() >= self.most.get() =>
+            {
+                handle.clone()
+            }
             _ => {
-                let line = driver::start(self.actor.clone(), self.idle);
-                open.push(line.clone());
-                line
+                let handle = driver::start(self.actor.clone(), self.idle);
+                open.push(handle.clone());
+                handle
             }
         };
-        Place::new(line)
+        CallSlot::new(handle)
     }
 }
 
 /// # Cancel safety
 /// Dropping the future retires the instance, when the call has begun.
-pub(super) async fn call(instances: Arc<Shared>, call: Call) -> Outcome {
+pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResult {
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let mut place = instances.place();
-        let end = match place.ask(call.clone()).await {
-            Some(Reply::Done(outcome)) => return outcome,
-            Some(Reply::NotTaken) | None if !place.has_begun() => {
-                last = Some(place);
+        let mut slot = instances.slot();
+        let end = match slot.send(call.clone()).await {
+            Some(CallReply::Done(outcome)) => return outcome,
+            Some(CallReply::NotTaken) | None if !slot.has_begun() => {
+                last = Some(slot);
                 continue;
             }
-            _ => place.end().await,
+            _ => slot.end().await,
         };
-        return Err(end.error(place.id()));
+        return Err(end.error(slot.id()));
     }
     // The instances end as fast as they are made: most likely they can't be started at all.
     match last {
-        Some(place) => Err(place.end().await.for_calls_not_begun()),
+        Some(slot) => Err(slot.end().await.for_calls_not_begun()),
         None => Err(CallError::Stopping {
             component: instances.actor.context.id.clone(),
         }),

@@ -4,7 +4,7 @@ mod failure_value;
 mod outgoing;
 
 use super::{nesting, state::Guest};
-use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, Reply};
+use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, ReplyFuture};
 use bytes::Bytes;
 use failure_value::FailureValue;
 use lattice_core::{
@@ -48,7 +48,7 @@ impl RemoteFunction {
 }
 
 impl ImportHandler<Guest> for RemoteFunction {
-    fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> Reply {
+    fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> ReplyFuture {
         let reply = reply(
             OutgoingCall::new(store, &self.function),
             self.function.clone(),
@@ -61,7 +61,7 @@ impl ImportHandler<Guest> for RemoteFunction {
         }
     }
 
-    fn too_large(&self, store: StoreContextMut<'_, Guest>) -> Reply {
+    fn too_large(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
         let error = CallError::TooLarge {
             what: Part::Arguments,
             limit: store.data().actor.limits.result.as_u64(),

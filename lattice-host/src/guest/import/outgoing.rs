@@ -4,7 +4,7 @@ use crate::guest::{
     active_calls::ActiveCalls,
     actor::ActorContext,
     state::{Guest, running_call},
-    usage::UnderWay,
+    usage::OutgoingPermit,
 };
 use bytes::Bytes;
 use lattice_core::{
@@ -19,7 +19,7 @@ pub(super) struct OutgoingCall {
     actor: Arc<ActorContext>,
     link: LinkName,
     context: Context,
-    _permit: UnderWay,
+    _permit: OutgoingPermit,
 }
 
 impl OutgoingCall {
@@ -42,7 +42,7 @@ impl OutgoingCall {
         };
         let guest = store.data();
         let most = guest.actor.limits.outgoing.get();
-        let permit = guest.vitals.enter(most);
+        let permit = guest.usage.try_acquire(most);
         let permit = permit.ok_or_else(|| CallError::Overloaded {
             component: guest.actor.id.clone(),
         })?;

@@ -9,7 +9,7 @@ use tokio::sync::Barrier;
 use wasmtime::component::Linker;
 use wasmtime::{Error, Result, Store, StoreContextMut};
 
-use super::super::{ImportError, ImportHandler, LiftError, Reply, ValueError, link_import};
+use super::super::{ImportError, ImportHandler, LiftError, ReplyFuture, ValueError, link_import};
 use super::guests::{Function, Lowered, Strings, echo_async, forward, give, pass, relay};
 use super::types::{Ty, any_type, list};
 use super::values::Random;
@@ -119,7 +119,7 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
             result: None,
         };
         let guest = Guest::new(&forward(&function, Strings::Utf8));
-        let handler = |_: StoreContextMut<'_, Seen>, _: Vec<u8>| -> Reply {
+        let handler = |_: StoreContextMut<'_, Seen>, _: Vec<u8>| -> ReplyFuture {
             Box::pin(async { Err(Error::new(Gone)) })
         };
         let error = block_on(async {
@@ -134,12 +134,12 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
 struct Patient;
 
 impl ImportHandler<Seen> for Patient {
-    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Vec<u8>) -> Reply {
+    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Vec<u8>) -> ReplyFuture {
         store.data().lock().expect("no panic").push(arguments);
         Box::pin(async { Ok(Bytes::new()) })
     }
 
-    fn too_large(&self, _: StoreContextMut<'_, Seen>) -> Reply {
+    fn too_large(&self, _: StoreContextMut<'_, Seen>) -> ReplyFuture {
         Box::pin(async { Ok(Bytes::new()) })
     }
 }
@@ -218,7 +218,7 @@ async fn instance_with(
 fn gate(together: usize) -> Arc<dyn ImportHandler<Seen>> {
     let barrier = Arc::new(Barrier::new(together));
     Arc::new(
-        move |store: StoreContextMut<'_, Seen>, wire: Vec<u8>| -> Reply {
+        move |store: StoreContextMut<'_, Seen>, wire: Vec<u8>| -> ReplyFuture {
             store.data().lock().expect("no panic").push(wire.clone());
             let barrier = Arc::clone(&barrier);
             Box::pin(async move {

@@ -17,7 +17,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Func, Instance, Linker, Val};
 use wasmtime::{Config, Engine, Result, Store, StoreContextMut};
 
-use super::{BoundExport, ExportFunction, FunctionPlan, Reply, link_import};
+use super::{BoundExport, ExportFunction, FunctionPlan, ReplyFuture, link_import};
 use guests::Function;
 use types::Ty;
 use values::{decode, encode};
@@ -82,17 +82,18 @@ impl Guest {
             let mut linker = linker.instance("test:guest/i")?;
             match route {
                 Import::Raw => {
-                    let handler =
-                        move |store: StoreContextMut<'_, Seen>, arguments: Vec<u8>| -> Reply {
-                            store.data().lock().expect("no panic").push(arguments);
-                            let reply = reply.clone();
-                            Box::pin(async move {
-                                if when == When::Later {
-                                    tokio::task::yield_now().await;
-                                }
-                                Ok(reply)
-                            })
-                        };
+                    let handler = move |store: StoreContextMut<'_, Seen>,
+                                        arguments: Vec<u8>|
+                          -> ReplyFuture {
+                        store.data().lock().expect("no panic").push(arguments);
+                        let reply = reply.clone();
+                        Box::pin(async move {
+                            if when == When::Later {
+                                tokio::task::yield_now().await;
+                            }
+                            Ok(reply)
+                        })
+                    };
                     link_import(&mut linker, Arc::clone(plan), Arc::new(handler))?;
                 }
                 Import::Val(function) => link_val(&mut linker, function, reply, when)?,

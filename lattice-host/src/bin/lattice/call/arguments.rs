@@ -15,20 +15,20 @@ const CLOSE: &str = "\n)";
 
 /// Why a text is not the arguments of a function: where, and what was expected.
 #[derive(Debug)]
-pub(crate) struct Misfit {
+pub(crate) struct ArgumentError {
     /// Bytes of the text.
     span: Range<usize>,
     reason: String,
 }
 
 /// Reads arguments: WAVE values, joined by commas.
-pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Misfit> {
+pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, ArgumentError> {
     let source = format!("{OPEN}{text}{CLOSE}");
     let inside = |span: Range<usize>| {
         let within = |at: usize| at.saturating_sub(OPEN.len()).min(text.len());
         within(span.start)..within(span.end)
     };
-    let call = UntypedFuncCall::parse(&source).map_err(|error| Misfit {
+    let call = UntypedFuncCall::parse(&source).map_err(|error| ArgumentError {
         span: inside(error.span()),
         reason: reason(&error),
     })?;
@@ -39,7 +39,7 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Misfit> 
         .collect();
     let values: Vec<Value> = call.to_wasm_params(types).map_err(|error| {
         let param = param_at(&call, &signature.params, &error.span());
-        Misfit {
+        ArgumentError {
             span: inside(error.span()),
             reason: match param {
                 Some(param) => format!("{}; `{}` is a {}", reason(&error), param.name, param.text),
@@ -47,7 +47,7 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Misfit> 
             },
         }
     })?;
-    super::wire::encode(&signature.params, &values).map_err(|error| Misfit {
+    super::wire::encode(&signature.params, &values).map_err(|error| ArgumentError {
         span: 0..0,
         reason: error.to_string(),
     })
@@ -76,7 +76,7 @@ fn reason(error: &ParserError) -> String {
     }
 }
 
-impl Misfit {
+impl ArgumentError {
     /// What is wrong, under the place in the text where it is.
     pub(crate) fn show(&self, text: &str, function: &str, signature: &str) -> String {
         let before = text.get(..self.span.start).unwrap_or(text);

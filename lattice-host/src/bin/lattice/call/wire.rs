@@ -53,32 +53,9 @@ impl Serialize for Typed<'_> {
             Shape::F64 => to.serialize_f64(value.unwrap_f64()),
             Shape::Char => to.serialize_char(value.unwrap_char()),
             Shape::String => to.serialize_str(&value.unwrap_string()),
-            Shape::List(element) => {
-                let mut list = to.serialize_seq(Some(value.unwrap_list().count()))?;
-                for value in value.unwrap_list() {
-                    list.serialize_element(&Typed(element, &value))?;
-                }
-                list.end()
-            }
-            Shape::FixedList(element, length) => {
-                let found = value.unwrap_list().count();
-                if found as u64 != u64::from(*length) {
-                    let wrong = format!("a list has {found} elements, and its type {length}");
-                    return Err(S::Error::custom(wrong));
-                }
-                let mut list = to.serialize_tuple(found)?;
-                for value in value.unwrap_list() {
-                    list.serialize_element(&Typed(element, &value))?;
-                }
-                list.end()
-            }
-            Shape::Map(key_type, value_type) => {
-                let mut map = to.serialize_map(Some(value.unwrap_map().count()))?;
-                for (key, value) in value.unwrap_map() {
-                    map.serialize_entry(&Typed(key_type, &key), &Typed(value_type, &value))?;
-                }
-                map.end()
-            }
+            Shape::List(element) => list(element, value, to),
+            Shape::FixedList(element, length) => fixed_list(element, *length, value, to),
+            Shape::Map(key, value_type) => map(key, value_type, value, to),
             Shape::Fields(types) => {
                 let mut fields = to.serialize_tuple(types.len())?;
                 for ((_, ty), value) in types.iter().zip(fields_of(ty, value)) {
@@ -86,17 +63,7 @@ impl Serialize for Typed<'_> {
                 }
                 fields.end()
             }
-            Shape::Variant(cases) => {
-                let (name, payload) = value.unwrap_variant();
-                let known = cases.iter().zip(0..).find(|((case, _), _)| *case == name);
-                match (known, payload) {
-                    (Some(((_, Some(ty)), index)), Some(payload)) => {
-                        to.serialize_newtype_variant("", index, "", &Typed(ty, &payload))
-                    }
-                    (Some((_, index)), _) => to.serialize_unit_variant("", index, ""),
-                    (None, _) => Err(S::Error::custom(format!("there is no case `{name}`"))),
-                }
-            }
+            Shape::Variant(cases) => variant(cases, value, to),
             Shape::Enum(cases) => {
                 let name = value.unwrap_enum();
                 match cases.iter().zip(0..).find(|(case, _)| **case == name) {
@@ -104,17 +71,7 @@ impl Serialize for Typed<'_> {
                     None => Err(S::Error::custom(format!("there is no case `{name}`"))),
                 }
             }
-            Shape::Flags(labels) => {
-                let set: Vec<_> = value.unwrap_flags().collect();
-                let is_set = |label: &String| set.iter().any(|name| name == label);
-                let bits = labels.iter().zip(0..).filter(|(label, _)| is_set(label));
-                let bits = bits.fold(0_u32, |bits, (_, place)| bits | 1 << place);
-                match labels.len() {
-                    0..=8 => to.serialize_u8(bits as u8),
-                    9..=16 => to.serialize_u16(bits as u16),
-                    _ => to.serialize_u32(bits),
-                }
-            }
+            Shape::Flags(labels) => flags(labels, value, to),
             Shape::Option(some) => match value.unwrap_option() {
                 Some(value) => to.serialize_some(&Typed(some, &value)),
                 None => to.serialize_none(),
@@ -132,6 +89,73 @@ impl Serialize for Typed<'_> {
                 }
             }
         }
+    }
+}
+
+fn list<S: Serializer>(element: &Type, value: &Value, to: S) -> Result<S::Ok, S::Error> {
+    let mut list = to.serialize_seq(Some(value.unwrap_list().count()))?;
+    for value in value.unwrap_list() {
+        list.serialize_element(&Typed(element, &value))?;
+    }
+    list.end()
+}
+
+fn fixed_list<S: Serializer>(
+    element: &Type,
+    length: u32,
+    value: &Value,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let found = value.unwrap_list().count();
+    if found as u64 != u64::from(length) {
+        let wrong = format!("a list has {found} elements, and its type {length}");
+        return Err(S::Error::custom(wrong));
+    }
+    let mut list = to.serialize_tuple(found)?;
+    for value in value.unwrap_list() {
+        list.serialize_element(&Typed(element, &value))?;
+    }
+    list.end()
+}
+
+fn map<S: Serializer>(
+    key_type: &Type,
+    value_type: &Type,
+    value: &Value,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(value.unwrap_map().count()))?;
+    for (key, value) in value.unwrap_map() {
+        map.serialize_entry(&Typed(key_type, &key), &Typed(value_type, &value))?;
+    }
+    map.end()
+}
+
+fn variant<S: Serializer>(
+    cases: &[(String, Option<Type>)],
+    value: &Value,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let (name, payload) = value.unwrap_variant();
+    let known = cases.iter().zip(0..).find(|((case, _), _)| *case == name);
+    match (known, payload) {
+        (Some(((_, Some(ty)), index)), Some(payload)) => {
+            to.serialize_newtype_variant("", index, "", &Typed(ty, &payload))
+        }
+        (Some((_, index)), _) => to.serialize_unit_variant("", index, ""),
+        (None, _) => Err(S::Error::custom(format!("there is no case `{name}`"))),
+    }
+}
+
+fn flags<S: Serializer>(labels: &[String], value: &Value, to: S) -> Result<S::Ok, S::Error> {
+    let set: Vec<_> = value.unwrap_flags().collect();
+    let is_set = |label: &String| set.iter().any(|name| name == label);
+    let bits = labels.iter().zip(0..).filter(|(label, _)| is_set(label));
+    let bits = bits.fold(0_u32, |bits, (_, place)| bits | 1 << place);
+    match labels.len() {
+        0..=8 => to.serialize_u8(bits as u8),
+        9..=16 => to.serialize_u16(bits as u16),
+        _ => to.serialize_u32(bits),
     }
 }
 
@@ -174,14 +198,16 @@ impl<'de> DeserializeSeed<'de> for &Type {
             Shape::F64 => simple!(from, f64, make_f64),
             Shape::Char => simple!(from, char, make_char),
             Shape::String => String::deserialize(from).map(|text| Value::make_string(text.into())),
-            Shape::List(_) => from.deserialize_seq(Of(self)),
-            Shape::FixedList(_, length) => from.deserialize_tuple(*length as usize, Of(self)),
-            Shape::Map(..) => from.deserialize_map(Of(self)),
-            Shape::Fields(fields) => from.deserialize_tuple(fields.len(), Of(self)),
-            Shape::Variant(_) | Shape::Enum(_) | Shape::Result(..) => {
-                from.deserialize_enum("", &[], Of(self))
+            Shape::List(_) => from.deserialize_seq(TypedVisitor(self)),
+            Shape::FixedList(_, length) => {
+                from.deserialize_tuple(*length as usize, TypedVisitor(self))
             }
-            Shape::Option(_) => from.deserialize_option(Of(self)),
+            Shape::Map(..) => from.deserialize_map(TypedVisitor(self)),
+            Shape::Fields(fields) => from.deserialize_tuple(fields.len(), TypedVisitor(self)),
+            Shape::Variant(_) | Shape::Enum(_) | Shape::Result(..) => {
+                from.deserialize_enum("", &[], TypedVisitor(self))
+            }
+            Shape::Option(_) => from.deserialize_option(TypedVisitor(self)),
             Shape::Flags(labels) => {
                 let bits = match labels.len() {
                     0..=8 => u8::deserialize(from)?.into(),
@@ -203,9 +229,9 @@ impl<'de> DeserializeSeed<'de> for &Type {
 }
 
 /// Reads a value that is made of others.
-struct Of<'t>(&'t Type);
+struct TypedVisitor<'t>(&'t Type);
 
-impl<'de> Visitor<'de> for Of<'_> {
+impl<'de> Visitor<'de> for TypedVisitor<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

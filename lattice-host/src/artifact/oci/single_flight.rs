@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 /// What is under way, by what it is about. Work ends when nobody waits for it any more.
 #[derive(Debug)]
-pub(super) struct Flights<K, T: Clone> {
-    under_way: Mutex<HashMap<K, Flight<T>>>,
+pub(super) struct SingleFlight<K, T: Clone> {
+    in_flight: Mutex<HashMap<K, Flight<T>>>,
 }
 
 #[derive(Debug)]
@@ -24,15 +24,15 @@ struct Flight<T: Clone> {
     progress: watch::Receiver<Progress>,
 }
 
-impl<K, T: Clone> Default for Flights<K, T> {
+impl<K, T: Clone> Default for SingleFlight<K, T> {
     fn default() -> Self {
         Self {
-            under_way: Mutex::default(),
+            in_flight: Mutex::default(),
         }
     }
 }
 
-impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
+impl<K: Eq + Hash, T: Clone + 'static> SingleFlight<K, T> {
     /// The result of the work about `key`: joins it if it is under way, and starts it otherwise. `seen` is told how far
     /// it is, as often as the caller's task runs and once at the end.
     pub(super) async fn join(
@@ -41,7 +41,7 @@ impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
         start: impl FnOnce(watch::Sender<Progress>) -> BoxFuture<'static, T>,
         mut seen: impl FnMut(Progress),
     ) -> T {
-        let (mut work, mut progress) = self.board(key, start);
+        let (mut work, mut progress) = self.join_or_start(key, start);
         loop {
             tokio::select! {
                 biased;
@@ -57,17 +57,17 @@ impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
         }
     }
 
-    fn board(
+    fn join_or_start(
         &self,
         key: K,
         start: impl FnOnce(watch::Sender<Progress>) -> BoxFuture<'static, T>,
     ) -> (Shared<BoxFuture<'static, T>>, watch::Receiver<Progress>) {
-        let mut under_way = self
-            .under_way
+        let mut in_flight = self
+            .in_flight
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        under_way.retain(|_, flight| flight.work.upgrade().is_some());
-        if let Some(flight) = under_way.get(&key)
+        in_flight.retain(|_, flight| flight.work.upgrade().is_some());
+        if let Some(flight) = in_flight.get(&key)
             && let Some(work) = flight.work.upgrade()
         {
             return (work, flight.progress.clone());
@@ -75,7 +75,7 @@ impl<K: Eq + Hash, T: Clone + 'static> Flights<K, T> {
         let (sender, progress) = watch::channel(Progress::default());
         let work = start(sender).shared();
         if let Some(weak) = work.downgrade() {
-            under_way.insert(
+            in_flight.insert(
                 key,
                 Flight {
                     work: weak,
@@ -100,7 +100,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_wait_for_the_same_share_it() {
-        let flights = Flights::<u8, usize>::default();
+        let single_flight = SingleFlight::<u8, usize>::default();
         let started = AtomicUsize::new(0);
         let go = Arc::new(Notify::new());
         let start = |_| {
@@ -113,8 +113,8 @@ mod tests {
             .boxed()
         };
         let all = futures_util::future::join3(
-            flights.join(1, start, nothing),
-            flights.join(1, start, nothing),
+            single_flight.join(1, start, nothing),
+            single_flight.join(1, start, nothing),
             async {
                 tokio::task::yield_now().await;
                 go.notify_one();
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(all.await, (0, 0, ()));
         go.notify_one();
         assert_eq!(
-            flights.join(1, start, nothing).await,
+            single_flight.join(1, start, nothing).await,
             1,
             "what has ended is done anew"
         );
@@ -137,7 +137,7 @@ mod tests {
                 self.0.fetch_add(1, Ordering::Relaxed);
             }
         }
-        let flights = Flights::<u8, ()>::default();
+        let single_flight = SingleFlight::<u8, ()>::default();
         let ended = Arc::new(AtomicUsize::new(0));
         let go = Arc::new(Notify::new());
         let start = |_| {
@@ -148,9 +148,9 @@ mod tests {
             }
             .boxed()
         };
-        let mut first = Box::pin(flights.join(1, start, nothing));
+        let mut first = Box::pin(single_flight.join(1, start, nothing));
         assert!(first.as_mut().now_or_never().is_none());
-        let mut second = Box::pin(flights.join(1, start, nothing));
+        let mut second = Box::pin(single_flight.join(1, start, nothing));
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         assert_eq!(ended.load(Ordering::Relaxed), 0);
@@ -158,7 +158,7 @@ mod tests {
         second.await;
         assert_eq!(ended.load(Ordering::Relaxed), 1);
 
-        let mut alone = Box::pin(flights.join(1, start, nothing));
+        let mut alone = Box::pin(single_flight.join(1, start, nothing));
         assert!(alone.as_mut().now_or_never().is_none());
         drop(alone);
         assert_eq!(ended.load(Ordering::Relaxed), 2);
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn everyone_sees_how_far_it_is() {
-        let flights = Flights::<u8, ()>::default();
+        let single_flight = SingleFlight::<u8, ()>::default();
         let start = |progress: watch::Sender<Progress>| {
             async move {
                 for received in [1, 2] {
@@ -181,8 +181,8 @@ mod tests {
         };
         let (mut first, mut second) = (Vec::new(), Vec::new());
         tokio::join!(
-            flights.join(1, start, |progress| first.push(progress.received)),
-            flights.join(1, start, |progress| second.push(progress.received)),
+            single_flight.join(1, start, |progress| first.push(progress.received)),
+            single_flight.join(1, start, |progress| second.push(progress.received)),
         );
         assert!(
             first.contains(&1) && second.iter().all(|seen| [1, 2].contains(seen)),

@@ -1,12 +1,12 @@
-//! The side that takes.
+//! Requests artifacts from other hosts.
 
-use super::{Ask, DOCUMENTS, Functions, named_by};
+use super::{ExchangeRequest, Functions, MAX_DOCUMENTS, named_by};
 use crate::{
-    ByteSize,
     artifact::{
         ImageDigest, WasmKind,
         ranges::{Assembly, AssemblyError, RangeMap},
     },
+    limits::ByteSize,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -20,7 +20,7 @@ use lattice_core::{
 };
 use std::time::{Duration, Instant};
 
-/// Hosts that are asked whether they have it, at once.
+/// Hosts that are asked for the map at once.
 const HOSTS: usize = 8;
 /// How long each has for its map: it may have to read and digest the artifact first.
 const MAP_WITHIN: Duration = Duration::from_secs(5);
@@ -28,26 +28,26 @@ const MAP_WITHIN: Duration = Duration::from_secs(5);
 const RANGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Gets artifacts from other hosts.
-pub(crate) struct Exchange {
+pub(crate) struct ExchangeClient {
     node: Node,
     lattice: Lattice,
     functions: Functions,
     limit: ByteSize,
 }
 
-/// Why no other host gave it.
+/// Why no other host delivered an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum GetError {
-    /// Nobody has it.
+pub(crate) enum ExchangeError {
+    /// No other host has it.
     #[error("none of the {asked} other hosts asked gave {digest}")]
-    Nobody {
+    NoHost {
         /// What was asked for.
         digest: ImageDigest,
         /// How many were asked.
         asked: usize,
     },
-    /// Those who had it went away, or sent something else.
+    /// The hosts that had it went away, or sent something else.
     #[error("other hosts gave only a part of {digest}, or something else: {reason}")]
     Broken {
         /// What was asked for.
@@ -55,7 +55,7 @@ pub(crate) enum GetError {
         /// What was wrong with it.
         reason: String,
     },
-    /// It came whole, and is no component.
+    /// It arrived complete, and isn't a component.
     #[error("{digest} is no WebAssembly component")]
     NotWasm {
         /// What was asked for.
@@ -63,10 +63,10 @@ pub(crate) enum GetError {
     },
 }
 
-/// A range that was asked for.
-type Asked = (Origin, u32, Result<Bytes, CallError>);
+/// The reply to a request for a range.
+type RangeReply = (Origin, u32, Result<Bytes, CallError>);
 
-impl Exchange {
+impl ExchangeClient {
     pub(crate) fn new(node: Node, lattice: Lattice, limit: ByteSize) -> Result<Self, NameError> {
         Ok(Self {
             node,
@@ -81,9 +81,9 @@ impl Exchange {
         &self,
         component: &ComponentId,
         image: ImageDigest,
-    ) -> Result<Vec<Bytes>, GetError> {
+    ) -> Result<Vec<Bytes>, ExchangeError> {
         let (mut digest, mut found) = (image, Vec::new());
-        for _ in 0..=DOCUMENTS {
+        for _ in 0..=MAX_DOCUMENTS {
             let bytes = self.get(component, digest).await?;
             let named = named_by(&bytes);
             let is_component = WasmKind::of(&bytes).is_ok();
@@ -94,17 +94,21 @@ impl Exchange {
                 None => break,
             }
         }
-        Err(GetError::NotWasm { digest })
+        Err(ExchangeError::NotWasm { digest })
     }
 
-    async fn get(&self, component: &ComponentId, digest: ImageDigest) -> Result<Bytes, GetError> {
+    async fn get(
+        &self,
+        component: &ComponentId,
+        digest: ImageDigest,
+    ) -> Result<Bytes, ExchangeError> {
         let mut maps = self.maps(component, digest).await.into_iter();
-        let nobody = GetError::Nobody {
+        let no_host = ExchangeError::NoHost {
             digest,
             asked: self.others(component).len(),
         };
-        let (first, map) = maps.next().ok_or(nobody)?;
-        let broken = |reason: String| GetError::Broken { digest, reason };
+        let (first, map) = maps.next().ok_or(no_host)?;
+        let broken = |reason: String| ExchangeError::Broken { digest, reason };
         let mut assembly = Assembly::new(digest, map.clone(), first, self.limit)
             .map_err(|error| broken(error.to_string()))?;
         for (host, other) in maps {
@@ -126,26 +130,29 @@ impl Exchange {
         assembly: &mut Assembly<Origin>,
         component: &ComponentId,
         digest: ImageDigest,
-    ) -> Result<(), GetError> {
-        let mut under_way: FuturesUnordered<BoxFuture<'_, Asked>> = FuturesUnordered::new();
+    ) -> Result<(), ExchangeError> {
+        let mut in_flight: FuturesUnordered<BoxFuture<'_, RangeReply>> = FuturesUnordered::new();
         let mut last = "nobody is left to ask".to_owned();
         loop {
-            for ask in assembly.ask(Instant::now()) {
-                under_way.push(self.range(component, digest, ask.of, ask.range).boxed());
+            for request in assembly.requests(Instant::now()) {
+                in_flight.push(
+                    self.range(component, digest, request.of, request.range)
+                        .boxed(),
+                );
             }
             if assembly.is_complete() {
                 return Ok(());
             }
             // Each ends within its deadline; whoever fails is asked no more.
-            let Some((host, range, answer)) = under_way.next().await else {
-                return Err(GetError::Broken {
+            let Some((host, range, answer)) = in_flight.next().await else {
+                return Err(ExchangeError::Broken {
                     digest,
                     reason: last,
                 });
             };
             let taken = match answer {
                 Ok(bytes) => assembly
-                    .take(&host, range, &bytes)
+                    .receive(&host, range, &bytes)
                     .map(drop)
                     .map_err(|error| error.to_string()),
                 Err(error) => {
@@ -188,7 +195,7 @@ impl Exchange {
         digest: ImageDigest,
         host: Origin,
         range: u32,
-    ) -> Asked {
+    ) -> RangeReply {
         let answer = self.ask(&host, component, digest, Some(range)).await;
         let bytes = answer.and_then(|bytes: Option<Bytes>| {
             bytes.ok_or_else(|| CallError::NotServed {
@@ -205,7 +212,7 @@ impl Exchange {
         digest: ImageDigest,
         range: Option<u32>,
     ) -> Result<T, CallError> {
-        let ask = Ask {
+        let ask = ExchangeRequest {
             component: component.clone(),
             digest,
             range,

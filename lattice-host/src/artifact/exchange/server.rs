@@ -1,9 +1,9 @@
-//! The side that gives.
+//! Delivers artifacts to other hosts.
 
-use super::{Ask, DOCUMENTS, Functions, named_by};
+use super::{ExchangeRequest, Functions, MAX_DOCUMENTS, named_by};
 use crate::{
-    ByteSize,
     artifact::{Artifacts, ImageDigest, ranges::RangeMap},
+    limits::ByteSize,
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -28,56 +28,56 @@ use std::{
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long an artifact stays in memory after somebody has asked for a range of it.
-const HELD: Duration = Duration::from_secs(10);
+/// How long an artifact stays in memory after a request for it.
+const KEPT_FOR: Duration = Duration::from_secs(10);
 /// Ranges that may be read at once, and those that may wait.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).expect("eight");
 const QUEUED: usize = 256;
 
-/// Gives artifacts to hosts that are assigned what is made of them.
-pub(crate) struct Giver {
+/// Delivers artifacts to hosts that are assigned what is made of them.
+pub(crate) struct ArtifactServer {
     lattice: Lattice,
     assignment: watch::Receiver<Arc<Assignment>>,
     artifacts: Artifacts,
     functions: Functions,
-    held: Arc<Mutex<Option<Held>>>,
-    /// Lets go of what is held.
-    lets_go: Mutex<Option<AbortOnDropHandle<()>>>,
+    recent: Arc<Mutex<Option<RecentArtifact>>>,
+    /// Drops `recent` later.
+    expiry: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-/// The artifact that was asked for last.
-struct Held {
+/// The artifact that was requested last.
+struct RecentArtifact {
     map: Arc<RangeMap>,
     bytes: Bytes,
 }
 
-impl Giver {
-    /// Has a host answer others, for as long as it lives.
+impl ArtifactServer {
+    /// Serves other hosts for as long as `node` lives.
     pub(crate) fn start(
         node: &Node,
         lattice: Lattice,
         assignment: watch::Receiver<Arc<Assignment>>,
         artifacts: Artifacts,
     ) -> Result<(), NameError> {
-        let giver = Self {
+        let server = Self {
             lattice,
             assignment,
             artifacts,
             functions: Functions::new()?,
-            held: Arc::default(),
-            lets_go: Mutex::default(),
+            recent: Arc::default(),
+            expiry: Mutex::default(),
         };
         let limits = ServeLimits::default()
             .concurrent(AT_ONCE)
             .queued(QUEUED)
             .result(ByteSize::mib(1).as_usize());
         let name = ComponentId::new("artifacts")?;
-        node.serve_hosts(name, Arc::new(Answers(Arc::new(giver))), limits);
+        node.serve_hosts(name, Arc::new(ExchangeService(Arc::new(server))), limits);
         Ok(())
     }
 
-    /// The artifact, if it is here and whoever asks is to run it.
-    async fn given(&self, from: &HostId, ask: &Ask) -> Option<(Arc<RangeMap>, Bytes)> {
+    /// Returns the artifact if it is here and the requesting host is to run it.
+    async fn find(&self, from: &HostId, ask: &ExchangeRequest) -> Option<(Arc<RangeMap>, Bytes)> {
         let slots = self.assignment.borrow().clone();
         if !slots.slots(&ask.component).any(|host| host == from) {
             tracing::debug!(host = %from, component = %ask.component, "an artifact was not given: it asks for what is not assigned to it");
@@ -86,14 +86,14 @@ impl Giver {
         let desired = self.lattice.desired();
         let spec = &desired.actors.get(&ask.component)?.spec;
         for spec in [Some(spec), spec.previous.as_deref()].into_iter().flatten() {
-            if let Some(given) = self.made_of(spec, ask.digest).await {
-                return Some(given);
+            if let Some(found) = self.made_of(spec, ask.digest).await {
+                return Some(found);
             }
         }
         None
     }
 
-    /// What has this digest, when the actor is made of it.
+    /// Returns what has this digest, if the actor is made of it.
     async fn made_of(
         &self,
         spec: &ActorSpec,
@@ -101,22 +101,22 @@ impl Giver {
     ) -> Option<(Arc<RangeMap>, Bytes)> {
         let pinned = spec.digest.or_else(|| spec.image.digest())?;
         let mut digest = pinned;
-        for _ in 0..=DOCUMENTS {
+        for _ in 0..=MAX_DOCUMENTS {
             if digest == wanted {
-                return self.hold(spec, digest).await;
+                return self.load(spec, digest).await;
             }
             digest = named_by(&self.artifacts.cached(digest).await?.bytes)?;
         }
         None
     }
 
-    /// Keeps it in memory for a while: more of its ranges will be asked for.
-    async fn hold(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<(Arc<RangeMap>, Bytes)> {
-        self.let_go_later();
-        if let Some(held) = &*self.held.lock().unwrap_or_else(PoisonError::into_inner)
-            && held.map.digest == digest
+    /// Loads it, and keeps it in memory for a while: more of its ranges will be requested.
+    async fn load(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<(Arc<RangeMap>, Bytes)> {
+        self.expire_later();
+        if let Some(recent) = &*self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+            && recent.map.digest == digest
         {
-            return Some((held.map.clone(), held.bytes.clone()));
+            return Some((recent.map.clone(), recent.bytes.clone()));
         }
         let bytes = match self.artifacts.cached(digest).await {
             Some(artifact) => artifact.bytes,
@@ -124,11 +124,11 @@ impl Giver {
         };
         let read = bytes.clone();
         let map = Arc::new(spawn_blocking(move || RangeMap::of(&read)).await.ok()?);
-        let held = Held {
+        let recent = RecentArtifact {
             map: map.clone(),
             bytes: bytes.clone(),
         };
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Some(recent);
         Some((map, bytes))
     }
 
@@ -142,21 +142,21 @@ impl Giver {
         Some(artifact.bytes)
     }
 
-    fn let_go_later(&self) {
-        let held = self.held.clone();
+    fn expire_later(&self) {
+        let recent = self.recent.clone();
         let later = tokio::spawn(async move {
-            sleep(HELD).await;
-            *held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            sleep(KEPT_FOR).await;
+            *recent.lock().unwrap_or_else(PoisonError::into_inner) = None;
         });
-        let mut lets_go = self.lets_go.lock().unwrap_or_else(PoisonError::into_inner);
-        *lets_go = Some(AbortOnDropHandle::new(later));
+        let mut expiry = self.expiry.lock().unwrap_or_else(PoisonError::into_inner);
+        *expiry = Some(AbortOnDropHandle::new(later));
     }
 }
 
-/// What other hosts call.
-struct Answers(Arc<Giver>);
+/// The service that other hosts call.
+struct ExchangeService(Arc<ArtifactServer>);
 
-impl Service for Answers {
+impl Service for ExchangeService {
     fn types(&self) -> Arc<ComponentTypes> {
         let Functions { map, range } = &self.0.functions;
         let mut functions = InterfaceTypes::default();
@@ -172,21 +172,22 @@ impl Service for Answers {
     }
 
     fn call(&self, request: Request) -> Answer {
-        let giver = self.0.clone();
+        let server = self.0.clone();
         let answer = async move {
             let arguments = from_bytes(&request.args);
-            let (ask,): (Ask,) = arguments.map_err(|error| CallError::BadArguments {
-                reason: error.to_string(),
-            })?;
-            let given = match &request.source {
-                Source::Host(from) => giver.given(from, &ask).await,
+            let (ask,): (ExchangeRequest,) =
+                arguments.map_err(|error| CallError::BadArguments {
+                    reason: error.to_string(),
+                })?;
+            let found = match &request.source {
+                Source::Host(from) => server.find(from, &ask).await,
                 _ => None,
             };
             let Some(range) = ask.range else {
-                let map = given.map(|(map, _)| map);
+                let map = found.map(|(map, _)| map);
                 return encoded(&map.as_deref());
             };
-            let range = given.and_then(|(map, bytes)| Some(bytes.slice(map.span(range)?)));
+            let range = found.and_then(|(map, bytes)| Some(bytes.slice(map.span(range)?)));
             encoded(&range)
         };
         Answer::Later(answer.boxed())
