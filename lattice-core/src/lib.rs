@@ -94,6 +94,8 @@ pub mod serve;
 pub mod store;
 pub mod types;
 
+#[doc(hidden)]
+pub use lattice_proto::error;
 pub use lattice_proto::{auth, id, name, replay, subject, value, wire};
 
 #[cfg(feature = "disk")]

@@ -110,14 +110,7 @@ impl fmt::Display for Refusal {
 
 impl<E: Error> From<E> for Refusal {
     fn from(error: E) -> Self {
-        let mut reason = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            reason.push_str(": ");
-            reason.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self::new(reason)
+        Self::new(lattice_core::error::chain(&error))
     }
 }
 

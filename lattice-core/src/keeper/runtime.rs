@@ -50,16 +50,6 @@ impl RuntimeError {
 
     /// An error and what caused it, in one line.
     pub fn of(error: &dyn std::error::Error) -> Self {
-        let mut reason = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            let text = error.to_string();
-            // Transparent errors say what their source says.
-            if !reason.ends_with(&text) {
-                reason = format!("{reason}: {text}");
-            }
-            source = error.source();
-        }
-        Self { reason }
+        Self::new(crate::error::chain(error))
     }
 }

@@ -4,6 +4,7 @@ use lattice_core::{
     ConnectError,
     app::{ApplyError, LoadError, PlanError},
     call::{CallError, Ran},
+    error::chain,
     link::{DeleteError, LinkError},
 };
 use std::{error::Error, fmt, process::ExitCode};
@@ -59,22 +60,6 @@ impl Failure {
             Self::RanAndFailed(_) => 8,
         }
     }
-}
-
-/// An error with what is behind it.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(behind) = source {
-        let behind_text = behind.to_string();
-        // Some messages repeat what is behind them.
-        if !text.ends_with(&behind_text) {
-            text.push_str(": ");
-            text.push_str(&behind_text);
-        }
-        source = behind.source();
-    }
-    text
 }
 
 impl From<ConnectError> for Failure {

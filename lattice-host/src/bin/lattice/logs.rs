@@ -1,7 +1,7 @@
 //! `lattice logs`.
 
 use crate::{
-    failure::{Failure, chain},
+    failure::Failure,
     options::{LatticeOptions, duration},
     output::{Colour, Paint, note, on_one_line, print},
 };
@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
 use lattice_core::{
     bus::BusError,
+    error::chain,
     logs::LogEvent,
     name::{ComponentId, HostId},
     wire::{LogLevel, LogLine},

@@ -1,11 +1,10 @@
 //! Which lattice a command speaks of, and how it gets there.
 
-use crate::{
-    failure::{Failure, chain},
-    output::note,
-};
+use crate::{failure::Failure, output::note};
 use clap::Args;
-use lattice_core::{Backend, Connect, Lattice, OnNats, auth::LatticeKey, nats::NatsOptions};
+use lattice_core::{
+    Backend, Connect, Lattice, OnNats, auth::LatticeKey, error::chain, nats::NatsOptions,
+};
 use std::{
     env,
     path::{Path, PathBuf},

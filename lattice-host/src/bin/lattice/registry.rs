@@ -1,8 +1,9 @@
 //! How commands reach registries, and show what takes long.
 
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use lattice_core::error::chain;
 use lattice_host::artifact::{
     Artifacts, ArtifactsBuilder, Credentials, FetchError, Image, OciReference, Progress, PushError,
 };
