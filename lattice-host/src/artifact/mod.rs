@@ -37,6 +37,7 @@
 
 mod cache;
 mod digest;
+mod disk;
 mod error;
 pub(crate) mod exchange;
 #[cfg(feature = "oci")]
@@ -47,11 +48,13 @@ mod oci;
 pub mod ranges;
 mod settings;
 mod store;
+mod types;
 mod wasm;
 
 pub use cache::CacheError;
 pub use error::{FetchError, PushError, RegistryError};
 pub use lattice_core::desired::{DigestError, Image, ImageDigest, ImageError, OciReference};
 pub use settings::{ArtifactsBuilder, Credentials, Tags};
-pub use store::{Artifact, ArtifactSource, Artifacts, Inspection, Progress, Resolved};
+pub use store::Artifacts;
+pub use types::{Artifact, ArtifactSource, Inspection, Progress, Resolved};
 pub use wasm::{Names, WasmKind, producers};

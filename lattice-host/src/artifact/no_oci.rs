@@ -2,7 +2,7 @@
 
 use super::{
     Artifact, FetchError, ImageDigest, OciReference, Progress, PushError, RegistryError, Resolved,
-    WasmKind, settings::Settings, store::Disk,
+    WasmKind, disk::Disk, settings::Settings,
 };
 use bytes::Bytes;
 use std::sync::Arc;

@@ -1,13 +1,12 @@
 //! The one handle to all of it.
 
 use super::{
-    ArtifactsBuilder, CacheError, FetchError, Image, ImageDigest, Names, PushError, WasmKind,
-    cache::Cache, oci::Oci, settings::Settings,
+    Artifact, ArtifactSource, ArtifactsBuilder, FetchError, Image, ImageDigest, Inspection, Names,
+    Progress, PushError, Resolved, WasmKind, disk::Disk, oci::Oci, settings::Settings,
 };
 use crate::limits::ByteSize;
 use bytes::Bytes;
 use std::{
-    fmt,
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -28,70 +27,6 @@ struct Inner {
     oci: Oci,
 }
 
-/// The bytes of a component, which have the digest beside them.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct Artifact {
-    /// The WebAssembly binary.
-    pub bytes: Bytes,
-    /// Digest of the bytes.
-    pub digest: ImageDigest,
-    /// Where they came from, this time.
-    pub origin: ArtifactSource,
-    /// Why they are not in the cache, if they should be. They are as good.
-    pub not_kept: Option<CacheError>,
-}
-
-/// Where an artifact came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ArtifactSource {
-    /// From the cache on disk.
-    Cache,
-    /// From a file that the image names.
-    File,
-    /// From a registry.
-    Registry,
-    /// From the caller, who had the bytes.
-    Given,
-}
-
-/// What an image means now, and will mean for everyone who fetches it like this.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Resolved {
-    /// The image; one in a registry names the digest of its manifest.
-    pub image: Image,
-    /// Digest of the component's bytes.
-    pub digest: ImageDigest,
-    /// Size of the component.
-    pub size: ByteSize,
-}
-
-/// What an image is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Inspection {
-    /// What it is and where.
-    pub resolved: Resolved,
-    /// A component or a module.
-    pub kind: WasmKind,
-    /// Its imports and exports; `None` if the binary can't be read to the end.
-    pub names: Option<Names>,
-    /// What its registry calls the bytes; `None` for a file.
-    pub media_type: Option<String>,
-}
-
-/// How far a download is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Bytes that are here.
-    pub received: u64,
-    /// Bytes there will be, once that is known.
-    pub size: Option<u64>,
-}
-
 impl Artifacts {
     /// Starts to build one.
     pub fn builder() -> ArtifactsBuilder {
@@ -99,10 +34,7 @@ impl Artifacts {
     }
 
     pub(super) fn new(builder: ArtifactsBuilder) -> Self {
-        let disk = Disk {
-            cache: builder.cache_of(),
-            max: builder.settings.max_size,
-        };
+        let disk = Disk::new(builder.cache_of(), builder.settings.max_size);
         let settings = Arc::new(builder.settings);
         let oci = Oci::new(Arc::clone(&settings), disk.clone());
         Self {
@@ -367,73 +299,5 @@ async fn digest_of(bytes: &Bytes) -> ImageDigest {
         Ok(digest) => digest,
         // The runtime shuts down; whoever still waits gets its answer.
         Err(_) => ImageDigest::of(bytes),
-    }
-}
-
-/// The cache, if there is one, for tasks.
-#[derive(Debug, Clone)]
-pub(super) struct Disk {
-    cache: Option<Cache>,
-    max: ByteSize,
-}
-
-impl Disk {
-    pub(super) async fn read(&self, digest: ImageDigest) -> Option<Bytes> {
-        let max = self.max;
-        self.blocking(move |cache| cache.read(digest, max))
-            .await
-            .flatten()
-    }
-
-    /// Keeps it. That it can't be kept is logged here, once for each artifact.
-    pub(super) async fn write(&self, digest: ImageDigest, bytes: &Bytes) -> Result<(), CacheError> {
-        let shared = bytes.clone();
-        let written = self
-            .blocking(move |cache| cache.write(digest, &shared))
-            .await;
-        let written = written.unwrap_or(Ok(()));
-        if let Err(error) = &written {
-            tracing::warn!(%digest, %error, "an artifact is served from memory: it can't be kept in the cache");
-        }
-        written
-    }
-
-    #[cfg(feature = "oci")]
-    pub(super) async fn tag(&self, image: &super::OciReference) -> Option<ImageDigest> {
-        let image = image.clone();
-        self.blocking(move |cache| cache.tag(&image))
-            .await
-            .flatten()
-    }
-
-    #[cfg(feature = "oci")]
-    pub(super) async fn remember(&self, image: &super::OciReference, manifest: ImageDigest) {
-        let image = image.clone();
-        let remembered = self
-            .blocking(move |cache| cache.remember(&image, manifest))
-            .await;
-        if let Some(Err(error)) = remembered {
-            tracing::debug!(%error, "a tag can't be remembered");
-        }
-    }
-
-    /// `None` without a cache, and when the runtime shuts down.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(Cache) -> T + Send + 'static,
-    ) -> Option<T> {
-        let cache = self.cache.clone()?;
-        spawn_blocking(move || work(cache)).await.ok()
-    }
-}
-
-impl fmt::Debug for Artifact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Artifact")
-            .field("digest", &self.digest)
-            .field("size", &self.bytes.len())
-            .field("origin", &self.origin)
-            .field("not_kept", &self.not_kept)
-            .finish()
     }
 }

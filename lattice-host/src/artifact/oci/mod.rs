@@ -9,7 +9,7 @@ mod single_flight;
 
 use super::{
     Artifact, ArtifactSource, FetchError, Image, ImageDigest, Names, OciReference, Progress,
-    PushError, RegistryError, Resolved, Tags, WasmKind, settings::Settings, store::Disk,
+    PushError, RegistryError, Resolved, Tags, WasmKind, disk::Disk, settings::Settings,
 };
 use crate::limits::ByteSize;
 use bytes::Bytes;
