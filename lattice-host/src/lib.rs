@@ -1,9 +1,10 @@
 //! Runs WebAssembly components as actors of a lattice, embedded in any Rust process.
 //!
-//! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and *providers*, which are
-//! native code in this process. They call each other, and everything else in the lattice, by name and WIT interface: an
-//! actor's import leads wherever a link says, on this host or another, and the host needs to know nothing of the
-//! interface but the types in the component.
+//! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and
+//! *providers*, which are native code in this process. They call each other, and everything else in
+//! the lattice, by name and WIT interface: an actor's import leads wherever a link says, on this
+//! host or another, and the host needs to know nothing of the interface but the types in the
+//! component.
 //!
 //! ```
 //! use lattice_core::Lattice;
@@ -33,28 +34,33 @@
 //!
 //! # What an actor gets
 //!
-//! * **Its imports**, through links. A call that fails is a value where the function's own error type has room for it
-//!   (`lattice:rpc/types.error`, a bare `string`, or a case named `other`, `internal`, `internal-error` or `unavailable`
-//!   that holds a text), and traps the actor otherwise.
-//! * **WASI 0.2**: clocks, random numbers, the environment and arguments it was [given](Actor::env), and output that goes
-//!   to `tracing` with the target `lattice::actor`. No files and no network. WASI 0.3 is behind the feature `p3`.
-//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, by which it chooses among several links for one
-//!   interface.
+//! * **Its imports**, through links. A call that fails is a value where the function's own error
+//!   type has room for it (`lattice:rpc/types.error`, a bare `string`, or a case named `other`,
+//!   `internal`, `internal-error` or `unavailable` that holds a text), and traps the actor
+//!   otherwise.
+//! * **WASI 0.2**: clocks, random numbers, the environment and arguments it was
+//!   [given](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. No
+//!   files and no network. WASI 0.3 is behind the feature `p3`.
+//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, by which it chooses
+//!   among several links for one interface.
 //!
 //! # What of an actor can be called
 //!
-//! The functions of every WIT interface that it exports. Links and calls name an interface, so what a world exports outside
-//! of one (`export run: func();`) can be called by nobody: the actor starts, and a warning in the log names the export. An
-//! import outside of any interface could never be served: such a component is refused when it is started, as
+//! The functions of every WIT interface that it exports. Links and calls name an interface, so what
+//! a world exports outside of one (`export run: func();`) can't be called: the actor starts, and a
+//! warning in the log names the export. An import outside of any interface could never be served:
+//! such a component is refused when it is started, as
 //! [`UnsupportedImport`](ActorError::UnsupportedImport).
 //!
-//! A host publishes the types of what it runs, and its WIT: a tool finds them with `lattice.component(id).types()`.
+//! A host publishes the types of what it runs, and its WIT: a tool finds them with
+//! `lattice.component(id).types()`.
 //!
 //! # What an actor can't do
 //!
-//! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of all kinds. An actor
-//! that spins, recurses, floods or takes all memory loses its own instance, and nobody else's: a guest gives up the thread
-//! every 5 ms, and what a call leaves behind in a [fresh](Instances::Fresh) instance is gone with it.
+//! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of
+//! all kinds. An actor that spins, recurses, floods or takes all memory loses its own instance, and
+//! no other: a guest gives up the thread every 5 ms, and what a call leaves behind in a
+//! [fresh](Instances::Fresh) instance is gone with it.
 //!
 //! # How it is done
 //!

@@ -51,9 +51,10 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// What one actor may use on one host. Everything is limited from the start; raise what an actor needs.
+/// What one actor may use on one host. Everything is limited from the start; raise what an actor
+/// needs.
 ///
-/// A call that goes over a limit loses its own instance, and nobody else's.
+/// A call that goes over a limit loses its own instance, and no other.
 ///
 /// ```
 /// use lattice_host::{ByteSize, Limits};
@@ -65,23 +66,28 @@ impl fmt::Display for ByteSize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// All linear memories of one instance together; 64 MiB by default. More than fits a slot of the engine's pool means
-    /// that instances are made on demand, which takes about twice as long.
+    /// All linear memories of one instance together; 64 MiB by default. More than fits a slot of
+    /// the engine's pool means that instances are made on demand, which takes about twice as long.
     pub memory: ByteSize,
-    /// CPU time of one call, in steps of 5 ms in which it was seen running; 1 s by default. Time spent waiting is free.
+    /// CPU time of one call, in steps of 5 ms in which it was seen running; 1 s by default. Time
+    /// spent waiting is free.
     pub cpu: Option<Duration>,
-    /// Time of one call, waiting included; 30 s by default, though a caller's deadline is usually sooner.
+    /// Time of one call, waiting included; 30 s by default, though a caller's deadline is usually
+    /// sooner.
     pub wall: Option<Duration>,
     /// Calls that run at once; 256 by default.
     pub concurrent: NonZeroUsize,
-    /// Calls that may wait for one of those to end; 1,024 by default. One more is answered `Overloaded`.
+    /// Calls that may wait for one of those to end; 1,024 by default. One more fails with
+    /// `Overloaded`.
     pub queued: usize,
-    /// Largest encoded result of a call, and the most that the guest may hand to the host at once, as arguments of a call
-    /// that it makes; 16 MiB by default. More is `TooLarge`.
+    /// Largest encoded result of a call, and the most that the guest may hand to the host at once,
+    /// as arguments of a call that it makes; 16 MiB by default. More is `TooLarge`.
     pub result: ByteSize,
-    /// Elements of all tables of one instance together; 20,000 by default: large programs in debug builds need 10,000.
+    /// Elements of all tables of one instance together; 20,000 by default: large programs in debug
+    /// builds need 10,000.
     pub table_elements: usize,
-    /// Calls that one instance may have under way to others; 1,024 by default. One more fails as `Overloaded`.
+    /// Calls that one instance may have under way to others; 1,024 by default. One more fails as
+    /// `Overloaded`.
     pub outgoing: NonZeroUsize,
 }
 

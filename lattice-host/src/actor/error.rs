@@ -16,19 +16,20 @@ pub enum ActorError {
         /// Why.
         source: io::Error,
     },
-    /// The bytes are no component.
+    /// The bytes aren't a component.
     #[error("this is {found}, not a WebAssembly component; {}", found.advice())]
     NotAComponent {
         /// What they are instead.
         found: Found,
     },
-    /// It looks like a component, but it is not a valid one, or needs a feature that is not switched on.
+    /// It looks like a component, but it is not a valid one, or needs a feature that is not
+    /// switched on.
     #[error("the component is not valid: {reason}; build it again with a current toolchain")]
     Invalid {
         /// What is wrong with it.
         reason: String,
     },
-    /// It imports something that no link can give it: only functions of interfaces can be linked.
+    /// It imports something that no link can serve: only functions of interfaces can be linked.
     #[error(
         "the component imports {what} `{import}`, which no host or link can give it; import functions of a WIT interface instead"
     )]
@@ -85,7 +86,7 @@ pub enum ActorError {
     Name(#[from] NameError),
 }
 
-/// What bytes are that are no component.
+/// What bytes are that aren't a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {

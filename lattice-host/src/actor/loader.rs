@@ -14,7 +14,8 @@ use std::{
 };
 use wasmtime::component::Linker;
 
-/// Compiles and links components on one engine, and remembers those that are in use. Cheap to clone.
+/// Compiles and links components on one engine, and remembers those that are in use. Cheap to
+/// clone.
 #[derive(Clone)]
 pub(crate) struct Loader(Arc<Inner>);
 
@@ -69,8 +70,8 @@ impl Loader {
         &self.0.engine
     }
 
-    /// Compiles and links a component whose instances may have this much memory, or returns it from memory or from the
-    /// cache on disk. Works off the async runtime.
+    /// Compiles and links a component whose instances may have this much memory, or returns it from
+    /// memory or from the cache on disk. Works off the async runtime.
     ///
     /// # Errors
     /// [`ActorError`] when it can't be run.

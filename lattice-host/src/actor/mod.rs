@@ -1,4 +1,4 @@
-//! Actors: components that run on a host.
+//! Actors: from a component to code that can be instantiated.
 
 mod error;
 mod link;
@@ -65,20 +65,20 @@ impl Actor {
         self
     }
 
-    /// One environment variable more. It sees none of the process's own; an actor that desired state gave to a host finds
-    /// that host's id in `LATTICE_HOST`.
+    /// Adds an environment variable. The actor sees none of the process's own. One that desired
+    /// state assigned to a host finds that host's id in `LATTICE_HOST`.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.env.insert(name.into(), value.into());
         self
     }
 
-    /// One program argument more. The first is by convention the program's name.
+    /// Adds a program argument. The first is by convention the program's name.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.settings.args.push(arg.into());
         self
     }
 
-    /// One setting more, which it reads through `wasi:config/store`.
+    /// Adds a setting, which the actor reads through `wasi:config/store`.
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.config.insert(key.into(), value.into());
         self

@@ -25,10 +25,12 @@ pub(crate) struct Mismatch {
 }
 
 impl dyn HostCapability + '_ {
-    /// Returns what serves an imported function of a [transcoded](super::Support::Transcoded) interface.
+    /// Returns what serves an imported function of a [transcoded](super::Support::Transcoded)
+    /// interface.
     ///
     /// # Errors
-    /// When the component was built against another signature, or imports a function that doesn't exist.
+    /// When the component was built against another signature, or imports a function that doesn't
+    /// exist.
     pub(crate) fn handler(
         &self,
         plan: &FunctionPlan,

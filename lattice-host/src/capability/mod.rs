@@ -24,10 +24,11 @@ use wasmtime::{Engine, Result, component::Linker};
 
 /// Something that a host gives to guests by itself.
 ///
-/// What it keeps for one instance is a [`CapabilityState`](crate::guest::CapabilityState) in that instance's store,
-/// which it gets with [`Guest::capability`].
+/// What it keeps for one instance is a [`CapabilityState`](crate::guest::CapabilityState) in that
+/// instance's store, which it gets with [`Guest::capability`].
 pub(crate) trait HostCapability: Send + Sync {
-    /// How it serves the import of this name, `ns:pkg/iface@version`. `None` when the import is not one of its own.
+    /// How it serves the import of this name, `ns:pkg/iface@version`. `None` when the import is not
+    /// one of its own.
     fn support(&self, import: &str) -> Option<Support>;
 
     /// Defines its [native](Support::Native) interfaces.
@@ -84,7 +85,8 @@ impl Capabilities {
         Ok(linker)
     }
 
-    /// Returns the capability that an import is one of, and how it serves that. `None` when only a link can serve it.
+    /// Returns the capability that an import is one of, and how it serves that. `None` when only a
+    /// link can serve it.
     pub(crate) fn find(&self, import: &str) -> Option<(&dyn HostCapability, Support)> {
         let mut all = self.0.iter().map(|capability| &**capability);
         all.find_map(|capability| Some((capability, capability.support(import)?)))

@@ -9,25 +9,27 @@ use wasmtime::{
 
 /// Stack of a guest's own functions: a recursion some 10,000 frames deep.
 pub(crate) const WASM_STACK: usize = 512 << 10;
-/// A guest's whole stack, with room for what the host does on it while it serves an import: finding the callee, and
-/// entering it when it is an actor, which then has a stack of its own.
+/// A guest's whole stack, with room for what the host does on it while it serves an import: finding
+/// the callee, and entering it when it is an actor, which then has a stack of its own.
 const STACK: usize = 2 << 20;
-/// Core instances, memories and tables of one component that still fit a slot. Components made from one program have up
-/// to four core instances (the program, its adapters and their glue); composed ones have that several times.
+/// Core instances, memories and tables of one component that still fit a slot. Components made from
+/// one program have up to four core instances (the program, its adapters and their glue); composed
+/// ones have that several times.
 const PARTS: u32 = 32;
-/// Memory given back to the system when an instance ends: all but this, which is cleared instead, because that is
-/// faster for the first few pages that every program touches.
+/// Memory given back to the system when an instance ends: all but this, which is cleared instead,
+/// because that is faster for the first few pages that every program touches.
 const KEEP: usize = 128 << 10;
 
-/// Instances that the pool has slots for, by the memory there is: an instance that uses all of its slot is rare, so
-/// there are eight times as many slots as fit if all did.
+/// Instances that the pool has slots for, by the memory there is: an instance that uses all of its
+/// slot is rare, so there are eight times as many slots as fit if all did.
 pub(super) fn default_instances(slot: ByteSize) -> NonZeroU32 {
     let fit = available_memory().as_u64().saturating_mul(8) / slot.as_u64().max(1);
     let instances = u32::try_from(fit).unwrap_or(u32::MAX).clamp(64, 2_048);
     NonZeroU32::new(instances).unwrap_or(NonZeroU32::MIN)
 }
 
-/// The configuration that decides what compiled code looks like: the same whatever the memory comes from.
+/// The configuration that decides what compiled code looks like: the same whatever the memory comes
+/// from.
 pub(super) fn code(cache: Option<&Cache>) -> Config {
     let mut config = Config::new();
     config
@@ -41,8 +43,8 @@ pub(super) fn code(cache: Option<&Cache>) -> Config {
     config
 }
 
-/// An engine whose instances come from slots set aside. Fewer and fewer slots are tried when the system refuses the
-/// address space; `None` when it refuses even a few.
+/// An engine whose instances come from slots set aside. Fewer and fewer slots are tried when the
+/// system refuses the address space; `None` when it refuses even a few.
 pub(super) fn pooled(
     cache: Option<&Cache>,
     slot: ByteSize,
@@ -89,7 +91,8 @@ fn pool(slot: ByteSize, instances: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// The cache of compiled code in `directory`, or in the user's own. A cache that can't be used is done without.
+/// The cache of compiled code in `directory`, or in the user's own. A cache that can't be used is
+/// done without.
 pub(super) fn open_cache(directory: Option<&Path>) -> Option<Cache> {
     let mut config = CacheConfig::new();
     if let Some(directory) = directory {

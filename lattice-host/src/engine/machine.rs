@@ -1,13 +1,13 @@
-//! What the machine has to give.
+//! The memory of this machine.
 
 use crate::limits::ByteSize;
 use std::fs;
 
-/// Assumed where the machine doesn't tell.
+/// Assumed where the machine doesn't report it.
 const UNKNOWN: ByteSize = ByteSize::gib(4);
 
-/// Memory that this process may use without pushing others out: what the system says is available, or what its control
-/// group leaves when that is less.
+/// Memory that this process may use without pushing others out: what the system says is available,
+/// or what its control group leaves when that is less.
 pub(super) fn available_memory() -> ByteSize {
     let system = fs::read_to_string("/proc/meminfo")
         .ok()

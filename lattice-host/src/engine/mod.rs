@@ -1,11 +1,13 @@
-//! The engine: Wasmtime's settings, compiled code, the memory that instances live in, and the clock that interrupts
-//! guests.
+//! The engine: Wasmtime's settings, compiled code, the memory that instances live in, and the clock
+//! that interrupts guests.
 //!
-//! It is two engines of Wasmtime with one configuration for code. Instances of the *pooled* one come from slots that are
-//! set aside when it starts, which takes half the time; a component that doesn't fit a slot, or is allowed more memory
-//! than one has, gets the *on-demand* one. [`Engine::compile`] decides which.
+//! It is two engines of Wasmtime with one configuration for code. Instances of the *pooled* one
+//! come from slots that are set aside when it starts, which takes half the time; a component that
+//! doesn't fit a slot, or is allowed more memory than one has, gets the *on-demand* one.
+//! [`Engine::compile`] decides which.
 //!
-//! Nothing here knows what a component is run for: there are no actors, and no state of guests.
+//! Nothing here knows what a component is run for: actors and the state of guests are above this
+//! module.
 
 mod config;
 mod machine;
@@ -24,7 +26,8 @@ use std::{
 use ticker::Ticker;
 use wasmtime::component::Component;
 
-/// Compiles components and runs their instances. Cheap to clone; the last clone frees its memory and ends its thread.
+/// Compiles components and runs their instances. Cheap to clone; the last clone frees its memory
+/// and ends its thread.
 ///
 /// Most programs never make one: all hosts of a process use [`Engine::shared`].
 #[derive(Clone)]
@@ -47,7 +50,7 @@ pub(crate) enum SlotClass {
     OnDemand,
 }
 
-/// Why there is no engine.
+/// Why an engine could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -56,7 +59,7 @@ pub enum EngineError {
         "the WebAssembly engine does not start: {reason}; check that this machine is one that Wasmtime supports"
     )]
     Unsupported {
-        /// What it said.
+        /// The reason that Wasmtime gives.
         reason: String,
     },
     /// The thread that interrupts guests could not be started.
@@ -72,7 +75,7 @@ impl EngineError {
     }
 }
 
-/// Makes an [`Engine`] that is not like the shared one.
+/// Makes an [`Engine`] that differs from the shared one.
 #[derive(Debug, Clone)]
 #[must_use = "an engine is made by `build`"]
 pub struct EngineBuilder {
@@ -89,8 +92,8 @@ enum CacheLocation {
 }
 
 impl Engine {
-    /// The engine that all hosts of this process share, unless they are given another. Made at the first need, and freed
-    /// when nobody uses it any more.
+    /// The engine that all hosts of this process share, unless they are given another. It is made
+    /// when it is first needed, and freed when its last user is gone.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -105,7 +108,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// For an engine of one's own.
+    /// Starts to build an engine of your own.
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
             cache: CacheLocation::User,
@@ -135,14 +138,16 @@ impl Engine {
         }
     }
 
-    /// Compiles a component, or loads it from the cache on disk, and returns the class that it was compiled for: the one
-    /// asked for, or [`SlotClass::OnDemand`] when it doesn't fit a slot. Blocks the thread.
+    /// Compiles a component, or loads it from the cache on disk, and returns the class that it was
+    /// compiled for: the one asked for, or [`SlotClass::OnDemand`] when it doesn't fit a slot.
+    /// Blocks the thread.
     pub(crate) fn compile(
         &self,
         bytes: &[u8],
         class: SlotClass,
     ) -> wasmtime::Result<(Component, SlotClass)> {
-        // Whether a component fits a slot is only known by trying; the second attempt reports what else is wrong with it.
+        // Whether a component fits a slot is only known by trying; the second attempt reports what
+        // else is wrong with it.
         let pooled = self
             .0
             .pooled
@@ -171,10 +176,10 @@ impl fmt::Debug for Engine {
 }
 
 impl EngineBuilder {
-    /// Keeps compiled code in `directory`, an absolute path, instead of the user's own cache. Nobody else may write
-    /// there: what is in it is run.
+    /// Keeps compiled code in `directory`, an absolute path, instead of the user's own cache. Make
+    /// sure that no other user can write there: what is in it is run.
     ///
-    /// A directory that can't be used is said in the log, and done without.
+    /// When the directory can't be used, a warning is logged and nothing is kept.
     pub fn cache_in(mut self, directory: impl Into<PathBuf>) -> Self {
         self.cache = CacheLocation::Directory(directory.into());
         self
@@ -192,8 +197,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Instances that the pool has slots for. By default as many as eight times the available memory has room for, and 64
-    /// to 2,048. A call that finds no slot is answered `Overloaded`.
+    /// Instances that the pool has slots for. By default as many as eight times the available
+    /// memory has room for, and 64 to 2,048. A call that finds no slot fails with `Overloaded`.
     pub fn instances(mut self, instances: NonZeroU32) -> Self {
         self.instances = Some(instances);
         self
@@ -202,7 +207,7 @@ impl EngineBuilder {
     /// Makes the engine.
     ///
     /// # Errors
-    /// [`EngineError`]. Neither a cache nor a pool that can't be had is one.
+    /// [`EngineError`]. A cache or a pool that can't be made is not an error.
     pub fn build(self) -> Result<Engine, EngineError> {
         let cache = match &self.cache {
             CacheLocation::User => config::open_cache(None),

@@ -1,7 +1,7 @@
-//! The clock that guests are interrupted by.
+//! The clock that interrupts guests.
 //!
-//! A thread of its own, because a runtime whose threads are all busy in guests would not tick, and then nothing would
-//! interrupt those guests.
+//! A thread of its own, because a runtime whose threads are all busy in guests would not tick, and
+//! then nothing would interrupt those guests.
 
 use std::{
     io,
@@ -13,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two ticks: how long a guest may keep a thread from everyone else. Short enough not to be felt by neighbours,
-/// long enough for the interruption itself (a microsecond or so) not to count.
+/// Time between two ticks: how long a guest may keep a thread to itself. Short enough for its
+/// neighbours not to notice, and long enough for the interruption itself (a microsecond or so) not
+/// to matter.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// How many ticks there have been. Cheap to clone.

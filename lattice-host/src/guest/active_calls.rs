@@ -28,8 +28,8 @@ pub(super) struct SingleCall {
 #[derive(Default)]
 pub(super) struct ConcurrentCalls {
     running: HashMap<GuestTaskId, ConcurrentCall>,
-    /// Ticks spent for none of the calls: on what a task does after its call has ended. There are at
-    /// most as many as tasks, because their ids are reused.
+    /// Ticks spent for none of the calls: on what a task does after its call has ended. There are
+    /// at most as many as tasks, because their ids are reused.
     leftover: HashMap<Option<GuestTaskId>, u32>,
 }
 

@@ -42,8 +42,8 @@ pub(super) fn loss(error: &CallError) -> String {
     }
 }
 
-/// The limit that the guest ran into. Memory that it did not get is most likely why it ended, unless it is known to have
-/// ended for another reason.
+/// The limit that the guest ran into. Memory that it did not get is most likely why it ended,
+/// unless it is known to have ended for another reason.
 fn limit(error: &Error, guest: &Guest) -> Option<Limit> {
     if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
         return Some(Limit::Cpu(overrun.budget));
@@ -76,7 +76,8 @@ fn reason(error: &Error) -> String {
     reason
 }
 
-/// The text of an error of the host's own, without the backtrace that comes first when it went through the guest.
+/// The text of an error of the host's own, without the backtrace that comes first when it went
+/// through the guest.
 fn text(error: &Error) -> String {
     let skip = usize::from(error.downcast_ref::<WasmBacktrace>().is_some());
     let texts: Vec<String> = error.chain().skip(skip).map(ToString::to_string).collect();

@@ -24,7 +24,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Makes an instance, and runs what of it runs at the start.
+    /// Makes an instance, and runs its start functions.
     pub(super) async fn start(actor: &HostedActor, calls: ActiveCalls) -> Result<Self, CallError> {
         let usage = InstanceUsage::new(actor.engine.ticks(), actor.context.limits.cpu);
         let usage = Arc::new(usage);
@@ -50,7 +50,7 @@ impl Instance {
         self.serve(ActiveCalls::single(context));
     }
 
-    /// Makes it ready to serve calls beside each other, each with a full budget.
+    /// Makes it ready to serve calls that overlap, each with a full budget.
     pub(super) fn serve_many(&mut self) {
         self.serve(ActiveCalls::concurrent());
     }
@@ -62,7 +62,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
     }
 
-    /// Whether it had better not be used again.
+    /// Whether it should not be reused.
     pub(super) fn is_bloated(&self) -> bool {
         self.store.data().limiter.is_bloated()
     }
@@ -75,7 +75,7 @@ impl Instance {
         exported.function.bind(&self.store, function)
     }
 
-    /// Calls an exported function. After an error the instance is of no more use.
+    /// Calls an exported function. After an error the instance can't be used any more.
     ///
     /// # Cancel safety
     /// None: drop the instance too.

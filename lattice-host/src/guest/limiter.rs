@@ -9,7 +9,8 @@ use wasmtime::{Error, ResourceLimiter, Result};
 pub(crate) struct InstanceLimiter {
     memory: Quota,
     tables: Quota,
-    /// The limit that a request was denied for, if any: most likely why the guest failed soon after.
+    /// The limit that a request was denied for, if any: most likely why the guest failed soon
+    /// after.
     denied: Option<Limit>,
 }
 
@@ -44,7 +45,8 @@ impl InstanceLimiter {
         self.denied = None;
     }
 
-    /// Whether an instance has so much memory that it had better not be used again: guests rarely give any back.
+    /// Whether the instance has so much memory that it should not be reused: guests rarely give any
+    /// back.
     pub(crate) fn is_bloated(&self) -> bool {
         self.memory.used > self.memory.limit / 4 * 3
     }

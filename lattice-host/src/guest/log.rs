@@ -15,8 +15,9 @@ use tracing::Level;
 /// Longest line or message, in bytes; more is cut off, or goes to the next line.
 pub(crate) const MAX_LINE: usize = 8 << 10;
 
-/// The log of one actor on one host. Its lines go to readers of the lattice's logs, and to `tracing`, as events with the
-/// target `lattice::actor` and the fields `component`, `host` and `stream` (`stdout`, `stderr` or `log`).
+/// The log of one actor on one host. Its lines go to readers of the lattice's logs, and to
+/// `tracing`, as events with the target `lattice::actor` and the fields `component`, `host` and
+/// `stream` (`stdout`, `stderr` or `log`).
 #[derive(Debug)]
 pub(crate) struct ActorLog {
     component: ComponentId,
@@ -25,7 +26,7 @@ pub(crate) struct ActorLog {
     limit: Mutex<LogLimit>,
 }
 
-/// Writes an event whose level is known at run time only.
+/// Emits an event whose level is known only at run time.
 macro_rules! emit {
     ($level:expr, $($event:tt)*) => {
         match $level {

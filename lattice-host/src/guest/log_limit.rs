@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Messages that may come at once.
 const BURST: u32 = 1_000;
-/// Messages per second after that: what a person may still want to read through, and cheap to write.
+/// Messages per second after that: what a person may still want to read through, and cheap to
+/// write.
 const PER_SECOND: u32 = 1_000;
 
 /// A token bucket for messages.

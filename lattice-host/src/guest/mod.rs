@@ -1,11 +1,18 @@
-//! Running actors: a call comes in, an instance serves it.
+//! Guests: what the store of an instance holds, how instances are limited, and how calls share
+//! them.
 //!
-//! * *Fresh*: the call's own future makes an instance, calls it and drops it. Nothing is kept, and there is no task but
-//!   inside of [another guest](nesting).
-//! * *Warm*, plain `func`: the call takes an idle instance, or makes one, and puts it back after a success.
-//! * *Warm*, `async func`: the call is handed to an instance that a task of its own drives, beside other calls.
+//! * *Fresh*: the call's own future makes an instance, calls it and drops it. Nothing is kept, and
+//!   no task is spawned except inside [another guest](nesting).
+//! * *Warm*, plain `func`: the call takes an idle instance, or makes one, and puts it back after a
+//!   success.
+//! * *Warm*, `async func`: the call is sent to an instance that a task of its own drives, together
+//!   with other calls.
 //!
-//! In all three a call that is dropped takes its instance along, at once or after its siblings have had a second.
+//! In all three, dropping a call also drops its instance: at once, or after the other calls in it
+//! have had a second.
+//!
+//! The calls that guests make to other components are in [`import`]. What a host gives to guests by
+//! itself is one module above, and keeps its state here as a [`CapabilityState`].
 
 mod active_calls;
 mod actor;

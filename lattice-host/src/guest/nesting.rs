@@ -1,8 +1,9 @@
-//! Guests inside of guests.
+//! Guests inside guests.
 //!
-//! A guest's pending async imports are polled from within its store's event loop, and Wasmtime can't enter another guest
-//! from there. Most such imports lead to providers and to other hosts, where that is no matter; a call that comes to an
-//! actor on this host this way goes on in a task of its own.
+//! A guest's pending async imports are polled from within its store's event loop, and Wasmtime
+//! can't enter another guest from there. Most such imports lead to providers and to other hosts,
+//! where that doesn't matter. A call that reaches an actor on this host this way runs in a task of
+//! its own.
 
 use super::CallResult;
 use lattice_core::call::CallError;
@@ -28,7 +29,7 @@ impl Drop for ImportScope {
     }
 }
 
-/// Runs what serves an async import.
+/// Runs the future that serves an async import.
 pub(crate) async fn import<F: Future>(serve: F) -> F::Output {
     let mut serve = pin!(serve);
     poll_fn(|context| {
@@ -38,7 +39,8 @@ pub(crate) async fn import<F: Future>(serve: F) -> F::Output {
     .await
 }
 
-/// Runs what enters a guest: here, or in a task of its own when this is inside of another guest.
+/// Runs a call that enters a guest: here, or in a task of its own when this is inside another
+/// guest.
 pub(super) async fn enter(call: impl Future<Output = CallResult> + Send + 'static) -> CallResult {
     if !IN_IMPORT.get() {
         return call.await;
@@ -57,7 +59,7 @@ mod tests {
     use bytes::Bytes;
     use std::task::Poll;
 
-    /// Answers with the task that runs it.
+    /// Returns the id of the task that runs it.
     fn task() -> impl Future<Output = CallResult> {
         let id = || tokio::task::try_id().map_or_else(String::new, |id| id.to_string());
         std::future::poll_fn(move |_| Poll::Ready(Ok(Bytes::from(id()))))

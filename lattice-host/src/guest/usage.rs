@@ -14,9 +14,9 @@ use wasmtime::UpdateDeadline;
 
 /// Measures the CPU time of one instance in ticks, and counts its calls in flight.
 ///
-/// A tick is charged to the call that the guest is serving when the guest meets it while it is being polled. Ticks that
-/// pass while the guest waits for others are free, and any number of them that passed while something else had the
-/// processor is charged as one.
+/// A tick is charged to the call that the guest is serving when the guest meets it while it is
+/// being polled. Ticks that pass while the guest waits for others are free, and any number of them
+/// that passed while something else had the processor is charged as one.
 #[derive(Debug)]
 pub(crate) struct InstanceUsage {
     ticks: Ticks,
@@ -58,20 +58,22 @@ impl InstanceUsage {
         .await
     }
 
-    /// Whether the guest was running when the last tick passed. If not, it waited, and has only just been given the
-    /// processor again.
+    /// Whether the guest was running when the last tick passed. If not, it waited, and has only
+    /// just been given the processor again.
     pub(super) fn was_running(&self) -> bool {
         self.ticks.now() != self.polled_at.load(Ordering::Relaxed)
     }
 
-    /// Charges a tick to the call that `spent` is of. The guest then yields, or is ended when the call is over its budget.
+    /// Charges a tick to the call that `spent` is of. The guest then yields, or is ended when the
+    /// call is over its budget.
     pub(super) fn charge(&self, spent: &mut u32) -> Result<UpdateDeadline, CpuOverrun> {
         *spent = spent.saturating_add(1);
         match self.budget {
             Some(budget) if *spent > budget => Err(CpuOverrun {
                 budget: TICK * budget,
             }),
-            // The runtime's own way to yield: waking oneself would not let a current-thread runtime see to its timers.
+            // The runtime's own way to yield: waking oneself would not let a current-thread runtime
+            // see to its timers.
             _ => Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(tokio::task::yield_now()),

@@ -64,22 +64,22 @@ impl HostBuilder {
         }
     }
 
-    /// An actor to run from the start.
+    /// Adds an actor to run from the start.
     pub fn actor(mut self, id: &str, actor: Actor) -> Self {
         self.actors.push((id.to_owned(), actor));
         self
     }
 
-    /// A provider to run from the start, in this process: anything that implements the provider SDK's `Provider`, or an
-    /// `Arc<dyn Service>`.
+    /// Adds a provider to run from the start, in this process: anything that implements the
+    /// provider SDK's `Provider`, or an `Arc<dyn Service>`.
     pub fn provider(mut self, id: &str, provider: impl IntoService) -> Self {
         self.providers
             .push((id.to_owned(), provider.into_service()));
         self
     }
 
-    /// A provider that desired state can ask for by this name, as `builtin = "name"` in a manifest. `make` gets the
-    /// provider's configuration, and says what is wrong with it.
+    /// Adds a provider that desired state can name, as `builtin = "name"` in a manifest. `make`
+    /// gets the provider's configuration, and fails with what is wrong with it.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,
@@ -90,44 +90,46 @@ impl HostBuilder {
         self
     }
 
-    /// Where the images come from that desired state names, with which credentials, and where they are kept. By default
-    /// files and public registries, and nothing is kept.
+    /// Sets where the images that desired state names are fetched from, with which credentials, and
+    /// where they are kept. By default files and public registries, and nothing is kept.
     pub fn artifacts(mut self, artifacts: Artifacts) -> Self {
         self.artifacts = Some(artifacts);
         self
     }
 
-    /// How it takes part in placement.
+    /// Sets how the host takes part in placement.
     pub fn placement(mut self, options: KeeperOptions) -> Self {
         self.placement = Some(options);
         self
     }
 
-    /// Takes no part in placement: it runs what it is given here, and nothing that desired state asks for.
+    /// Takes no part in placement: the host runs what it is given here, and nothing that desired
+    /// state declares.
     pub fn without_placement(mut self) -> Self {
         self.placement = None;
         self
     }
 
-    /// The host's id; a random one by default.
+    /// Sets the host's id; a random one by default.
     pub fn id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
         self
     }
 
-    /// One label more, for people and for placement.
+    /// Adds a label, for people and for placement.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Limits of actors that have none of their own, and how much of a provider may run at once.
+    /// Sets the limits of actors that have none of their own, and how many calls of a provider may
+    /// run at once.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// An engine of one's own instead of [`Engine::shared`].
+    /// Uses this engine instead of [`Engine::shared`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
         self
@@ -205,8 +207,8 @@ async fn start_all(
     Ok(())
 }
 
-/// Returns the loader for the engine given, or for the shared one. That sets aside the memory of a pool when it is the
-/// first, which may take a moment.
+/// Returns the loader for the engine given, or for the shared one. That sets aside the memory of a
+/// pool when it is the first, which may take a moment.
 async fn loader(engine: Option<Engine>) -> Result<Loader, HostError> {
     let load = move || {
         let engine = engine.map_or_else(Engine::shared, Ok)?;

@@ -20,7 +20,7 @@ pub enum HostError {
         /// The id.
         component: ComponentId,
     },
-    /// There is no engine to run actors on.
+    /// The engine to run actors on could not be made.
     #[error("the host has no engine to run actors on")]
     Engine(#[from] EngineError),
     /// The lattice could not be joined.

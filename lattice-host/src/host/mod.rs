@@ -27,21 +27,22 @@ use std::{
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
 ///
-/// A host whose last handle is dropped vanishes, as if it had lost power: nothing of it is left in this process, and the
-/// others notice. [`shutdown`](Self::shutdown) is the polite way.
+/// A host whose last handle is dropped stops at once, as if it had lost power: nothing of it is
+/// left in this process, and other hosts have to detect its failure. Use
+/// [`shutdown`](Self::shutdown) to stop it in order.
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
 
 struct Inner {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, Serving>>,
-    /// What desired state gives it; `None` when it takes no part in placement.
+    /// What desired state assigns to it; `None` when it takes no part in placement.
     keeper: Mutex<Option<Arc<Keeper>>>,
     launcher: Launcher,
 }
 
 impl Host {
-    /// For a host of this lattice.
+    /// Starts to build a host of this lattice.
     pub fn builder(lattice: &Lattice) -> HostBuilder {
         HostBuilder::new(lattice.clone())
     }
@@ -91,8 +92,8 @@ impl Host {
         .await
     }
 
-    /// Stops a component: it takes no new calls, and those that run may finish within `grace`. False when some were still
-    /// running then; they are cut off.
+    /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
+    /// Returns false when some were still running then: they are cut off.
     ///
     /// # Errors
     /// [`HostError::NotHere`] when this host does not serve it.
@@ -108,13 +109,15 @@ impl Host {
         }
     }
 
-    /// How everything fares that desired state gives to this host; `None` when it takes no part in placement.
+    /// Reports on everything that desired state assigns to this host. `None` when it takes no part
+    /// in placement.
     pub fn keeper(&self) -> Option<Arc<Keeper>> {
         self.lock_keeper().clone()
     }
 
-    /// Hands over what desired state gave it, says goodbye, takes no new calls, and finishes what it has within `grace`, half
-    /// of which is for others to take over. False when some calls were still running then; they are cut off.
+    /// Hands over what desired state assigned to it, leaves the lattice, takes no new calls, and
+    /// finishes those that run within `grace`, half of which is for other hosts to take over.
+    /// Returns false when some calls were still running then: they are cut off.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         let begun = Instant::now();
         if let Some(keeper) = self.keeper() {
@@ -126,7 +129,8 @@ impl Host {
         drained
     }
 
-    /// Vanishes at once and without a word: for tests and demonstrations of what happens to calls then.
+    /// Stops at once, without leaving the lattice: for tests and demonstrations of what happens to
+    /// calls then.
     pub fn kill(&self) {
         self.0.launcher.node.kill();
         let keeper = self.lock_keeper().take();

@@ -1,4 +1,4 @@
-//! What desired state gives to a host: images become actors, names become providers.
+//! Runs what desired state assigns to a host: images become actors, names become providers.
 
 use super::launcher::{Launcher, serve_limits};
 use crate::{
@@ -27,20 +27,20 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// When an image takes longer than this to come from where it is, other hosts are asked for it too.
+/// When fetching an image takes longer than this, it is requested from other hosts too.
 const SLOW: Duration = Duration::from_secs(3);
 
-/// Makes a provider of its configuration.
+/// Makes a provider from its configuration.
 pub(super) type ProviderFactory =
     Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> + Send + Sync>;
 
-/// Makes services of what desired state declares.
+/// Makes services from what desired state declares.
 pub(super) struct HostRuntime {
     pub(super) launcher: Launcher,
     pub(super) artifacts: Artifacts,
-    /// Where else they may come from.
+    /// Gets images from other hosts.
     pub(super) exchange: ExchangeClient,
-    /// Providers that desired state can ask for by name.
+    /// Providers that desired state can name.
     pub(super) builtins: BTreeMap<String, ProviderFactory>,
 }
 
@@ -137,7 +137,7 @@ impl HostRuntime {
         };
         let fetched = self.artifacts.fetch(&image, expected);
         match named {
-            Some(digest) => self.somehow(component, digest, fetched).await,
+            Some(digest) => self.fetched_or_exchanged(component, digest, fetched).await,
             None => fetched
                 .await
                 .map(|artifact| artifact.bytes)
@@ -145,8 +145,8 @@ impl HostRuntime {
         }
     }
 
-    /// From where the image is, or, when that fails or takes long, from another host.
-    async fn somehow(
+    /// Waits for `fetched`, or gets the image from another host when that fails or takes long.
+    async fn fetched_or_exchanged(
         &self,
         component: &ComponentId,
         digest: ImageDigest,
@@ -170,7 +170,7 @@ impl HostRuntime {
         second.map_err(|other| RuntimeError::new(format!("{first}; {other}")))
     }
 
-    /// From another host, and into the cache.
+    /// Gets the image from another host, and keeps it in the cache.
     async fn get_elsewhere(
         &self,
         component: &ComponentId,
@@ -185,7 +185,7 @@ impl HostRuntime {
     }
 }
 
-/// A host's limits with what an app says otherwise.
+/// The host's limits with the app's overrides.
 fn with(host: Limits, app: &LimitOverrides) -> Limits {
     let count = |count: NonZeroU32| NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX);
     Limits {

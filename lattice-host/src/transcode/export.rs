@@ -62,10 +62,11 @@ impl<T: Send + 'static> BoundExport<T> {
     /// Calls the function with the whole store to itself, and returns the wire bytes of the result.
     ///
     /// # Errors
-    /// When the guest traps. The store is then of no more use. A result over the store's hostcall fuel is a
-    /// [`LiftError::ResultTooLarge`](super::LiftError::ResultTooLarge).
+    /// When the guest traps. The store is then of no more use. A result over the store's hostcall
+    /// fuel is a [`LiftError::ResultTooLarge`](super::LiftError::ResultTooLarge).
     ///
-    /// A guest that waits for what never comes is not an error but waits: put a deadline around the call.
+    /// A guest that waits for what never comes is not an error but waits: put a deadline around the
+    /// call.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
@@ -81,12 +82,13 @@ impl<T: Send + 'static> BoundExport<T> {
         }
     }
 
-    /// Starts a call beside other calls in the same store, and tells the task that serves it. Calls of an `async func`
-    /// overlap; a plain `func` holds the instance until it returns. The guest runs when the store's event loop next does.
+    /// Starts a call together with other calls in the same store, and returns the task that serves
+    /// it. Calls of an `async func` overlap; a plain `func` holds the instance until it returns.
+    /// The guest runs when the store's event loop next does.
     ///
-    /// The future resolves to the wire bytes of the result. A trap of any call in the store, this one's too, isn't
-    /// reported there but ends `run_concurrent`, and the future is then never resolved: whoever waits for it has to be
-    /// told by its owner.
+    /// The future resolves to the wire bytes of the result. A trap of any call in the store, this
+    /// one's too, isn't reported there but ends `run_concurrent`, and the future is then never
+    /// resolved: the store's owner has to notify those that wait for it.
     ///
     /// # Errors
     /// When the guest can't be called at all.
@@ -129,7 +131,8 @@ trait Start<T>: Send + Sync {
     ) -> Result<(GuestTaskId, ResultFuture<'a>)>;
 }
 
-/// Apart from [`Start`], so that its code is compiled for the three carriers of sync functions only.
+/// Apart from [`Start`], so that its code is compiled for the three carriers of sync functions
+/// only.
 trait CallSync<T>: Start<T> {
     fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> ResultFuture<'a>;
 }

@@ -12,17 +12,18 @@ use super::plan::{Asyncness, FunctionPlan};
 use super::raw::{FlatParams, FlatResult, LiftError};
 use super::wire::ValueError;
 
-/// What an import answers: the wire bytes of its result, or an error that traps the guest.
+/// The reply of an import: the wire bytes of its result, or an error that traps the guest.
 pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
 
 /// Serves an import.
 pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
-    /// Takes the wire bytes of a call's arguments, which are always valid for the plan. What the store knows has to be
-    /// taken from it at once; the reply may come later. A reply that is ready when first polled costs no switch of
-    /// stacks and no task.
+    /// Takes the wire bytes of a call's arguments, which are always valid for the plan. What the
+    /// store knows has to be taken from it at once; the reply may come later. A reply that is ready
+    /// when first polled costs no switch of stacks and no task.
     fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> ReplyFuture;
 
-    /// Answers a call whose arguments are over the size limit, and gone. By default it is a trap.
+    /// Replies to a call whose arguments are over the size limit, and dropped. By default it is a
+    /// trap.
     fn too_large(&self, _: StoreContextMut<'_, T>) -> ReplyFuture {
         Box::pin(ready(Err(Error::new(LiftError::TooLarge))))
     }
@@ -41,8 +42,8 @@ where
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ImportError {
-    /// The handler's bytes aren't a result of the function. Both ends agree on the signature, so one of them has an
-    /// encoding fault.
+    /// The handler's bytes aren't a result of the function. Both ends agree on the signature, so
+    /// one of them has an encoding fault.
     #[error("`{function}` of `{interface}` was answered with bytes that are not its result")]
     BadResult {
         /// Interface of the import.
@@ -77,7 +78,8 @@ pub(crate) fn link_import<T: Send + 'static>(
     }
 }
 
-/// As thin as can be: this is compiled once for every number of core values, with all of wasmtime's code below it.
+/// As thin as can be: this is compiled once for every number of core values, with all of wasmtime's
+/// code below it.
 fn link<T: Send + 'static, const P: usize, const R: usize>(
     linker: &mut LinkerInstance<'_, T>,
     plan: Arc<FunctionPlan>,

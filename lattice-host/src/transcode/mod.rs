@@ -1,9 +1,11 @@
-//! Moves arguments and results between the memory of guests and wire bytes, for functions known only at run time.
+//! Moves arguments and results between the memory of guests and wire bytes, for functions known
+//! only at run time.
 //!
-//! A [`FunctionPlan`] is compiled once per function when an actor is linked. It refuses types that have no wire form,
-//! knows the function's [signature], and checks wire bytes without building anything. With it,
-//! [`link_import`] serves an import of a guest from wire bytes, and an [`ExportFunction`] calls an export of a guest
-//! with them. No value is ever built in between: bytes go from guest memory to the wire and back in one pass.
+//! A [`FunctionPlan`] is compiled once per function when an actor is linked. It refuses types that
+//! have no wire form, knows the function's [signature], and checks wire bytes without building
+//! anything. With it, [`link_import`] serves an import of a guest from wire bytes, and an
+//! [`ExportFunction`] calls an export of a guest with them. No value is ever built in between:
+//! bytes go from guest memory to the wire and back in one pass.
 //!
 //! ```text
 //!  guest memory ──lift──► wire bytes ──► handler ──► wire bytes ──validate──► lower ──► guest memory     (an import)
@@ -12,12 +14,14 @@
 //!
 //! What can go wrong, and what it does:
 //!
-//! * Wire bytes that are no value of the type: [`ValueError`](wire::ValueError) before any guest sees them.
-//! * A guest that passes an invalid value, or too much of it: [`LiftError`], a trap in that guest. Find it in a
-//!   `wasmtime::Error` with `downcast_ref`. Of too large arguments the import is told first, which may answer with a value
-//!   instead. The limit on what one call lifts is the store's hostcall fuel
-//!   (`Store::set_hostcall_fuel`), counted here in wire bytes.
-//! * A handler that answers garbage: [`ImportError`](import::ImportError), a trap in the guest that called, naming the import.
+//! * Wire bytes that aren't a value of the type: [`ValueError`](wire::ValueError) before any guest
+//!   sees them.
+//! * A guest that passes an invalid value, or too much of it: [`LiftError`], a trap in that guest.
+//!   Find it in a `wasmtime::Error` with `downcast_ref`. Arguments that are too large are reported
+//!   to the import first, which may reply with a value instead. The limit on what one call lifts is
+//!   the store's hostcall fuel (`Store::set_hostcall_fuel`), counted here in wire bytes.
+//! * A handler that replies with invalid bytes: [`ImportError`](import::ImportError), a trap in the
+//!   guest that called, naming the import.
 //!
 //! [signature]: FunctionPlan::signature
 

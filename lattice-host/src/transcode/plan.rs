@@ -1,4 +1,5 @@
-//! What the host knows about one function: compiled once, when an actor is linked, from the types in its component.
+//! What the host knows about one function: compiled once, when an actor is linked, from the types
+//! in its component.
 
 use wasmtime::component::types::{ComponentFunc, Type};
 
@@ -8,11 +9,13 @@ use super::signature::Text;
 /// Deepest nesting of types. Far beyond any interface; validation recurses that deep.
 const MAX_DEPTH: usize = 64;
 
-/// Most nodes, fields and cases of a function's types, written out without sharing. Far beyond any interface that a
-/// person writes; without a bound, a few dozen nested tuples of pairs stand for more nodes than fit in memory.
+/// Most nodes, fields and cases of a function's types, written out without sharing. Far beyond any
+/// interface that a person writes; without a bound, a few dozen nested tuples of pairs stand for
+/// more nodes than fit in memory.
 const MAX_NODES: usize = 10_000;
 
-/// Most bytes of guest memory for one value, without what it points to. Only a fixed-length list gets near it.
+/// Most bytes of guest memory for one value, without what it points to. Only a fixed-length list
+/// gets near it.
 const MAX_SIZE: u64 = 1 << 28;
 
 /// How values of one function move between guests and the wire, and what its signature is.

@@ -1,13 +1,15 @@
 //! The compact type tree of a plan: what a walk over wire bytes needs to know, and nothing else.
 //!
-//! Names are gone (they are in the signature's text), nodes sit in one array and refer to each other by index, children
-//! always before their parents. So a walk touches little memory, allocates nothing and always ends.
+//! Names are gone (they are in the signature's text), nodes sit in one array and refer to each
+//! other by index, children always before their parents. So a walk touches little memory, allocates
+//! nothing and always ends.
 
 use std::ops::Range;
 
 use super::wire::Keys;
 
-/// Flat core values that a parameter or result list takes before it moves to memory (canonical ABI).
+/// Flat core values that a parameter or result list takes before it moves to memory (canonical
+/// ABI).
 pub(super) const MAX_FLAT: u32 = 16;
 
 /// Index of a [`Node`].
@@ -53,7 +55,8 @@ pub(super) enum Shape {
     },
     /// Records and tuples: a run of [`Tree::fields`].
     Fields(Range<u32>),
-    /// Variants, options and results: a run of [`Tree::cases`], each with its payload if it has one.
+    /// Variants, options and results: a run of [`Tree::cases`], each with its payload if it has
+    /// one.
     Cases(Range<u32>),
     Enum {
         cases: u32,

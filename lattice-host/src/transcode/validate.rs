@@ -1,7 +1,7 @@
 //! Walks wire bytes by a plan and builds nothing.
 //!
-//! Bytes are checked before they are lowered because an error inside a lowering is a trap, and a trap ends the whole
-//! store with every call in it. Here it is an error like any other.
+//! Bytes are checked before they are lowered because an error inside a lowering is a trap, and a
+//! trap ends the whole store with every call in it. Here it is an error like any other.
 
 use bytes::Bytes;
 
@@ -27,8 +27,9 @@ impl Arguments {
 
 /// Bytes that lists and strings of a value will take in the guest's memory.
 ///
-/// A few wire bytes can stand for much memory, when a list's elements are variants with one large case. Whoever knows
-/// the guest's memory limit can refuse such a value before the guest runs out of memory over it.
+/// A few wire bytes can stand for much memory, when a list's elements are variants with one large
+/// case. With the guest's memory limit, such a value can be refused before the guest runs out of
+/// memory over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GuestBytes(pub(crate) u64);
 
@@ -70,13 +71,15 @@ struct Walk<'p, 'w> {
     wire: &'w [u8],
     reader: Reader<'w>,
     guest_bytes: u64,
-    /// What the entries that are still to come of the maps around a value will take at least: no map in it can have those
-    /// bytes, so that all of them together never remember more keys than fit into the input.
+    /// What the entries that are still to come of the maps around a value will take at least: no
+    /// map in it can have those bytes, so that all of them together never remember more keys than
+    /// fit into the input.
     owed: u64,
 }
 
 impl Walk<'_, '_> {
-    /// Recursion ends because children come before their parents in the tree, and is at most as deep as a plan allows.
+    /// Recursion ends because children come before their parents in the tree, and is at most as
+    /// deep as a plan allows.
     fn value(&mut self, id: NodeId) -> Result<(), ValueError> {
         match &self.tree.node(id).shape {
             Shape::Bool => self.reader.bool().map(drop),

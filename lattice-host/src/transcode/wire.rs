@@ -11,7 +11,8 @@
 
 use std::str;
 
-/// Why wire bytes are not a value of the expected type. `at` counts from the first byte of the input.
+/// Why wire bytes are not a value of the expected type. `at` counts from the first byte of the
+/// input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ValueError {
@@ -225,8 +226,8 @@ impl<'w> Reader<'w> {
         Ok(case)
     }
 
-    /// A number of elements that take at least `smallest` bytes each, so that a length is never trusted further than
-    /// the input reaches.
+    /// A number of elements that take at least `smallest` bytes each, so that a length is never
+    /// trusted further than the input reaches.
     pub(super) fn length(&mut self, smallest: u64) -> Result<usize, ValueError> {
         self.length_before(smallest, 0)
     }
@@ -289,10 +290,11 @@ pub(super) enum Keys {
 }
 
 impl Keys {
-    /// Whether the keys that start at `places` in `wire` are all different. Costs little when they are in order already:
-    /// numbers as they are written, text by its bytes.
+    /// Whether the keys that start at `places` in `wire` are all different. Costs little when they
+    /// are in order already: numbers as they are written, text by its bytes.
     ///
-    /// A place is 4 bytes and an entry of a map no less than 2, so that a map's places never take more than twice its bytes.
+    /// A place is 4 bytes and an entry of a map no less than 2, so that a map's places never take
+    /// more than twice its bytes.
     pub(super) fn differ(self, wire: &[u8], places: &mut [u32]) -> bool {
         let key = |place: &u32| self.key(wire.get(*place as usize..).unwrap_or_default());
         if places.is_sorted_by(|one, next| key(one) < key(next)) {

@@ -26,7 +26,8 @@ pub(super) struct Imports<'c> {
 }
 
 impl<'c> Imports<'c> {
-    /// Connects each import to the host when that has it, else to whatever a link leads to at run time.
+    /// Connects each import to the host when that has it, else to whatever a link leads to at run
+    /// time.
     pub(super) fn link(
         component: &'c Component,
         linker: Linker<Guest>,

@@ -48,7 +48,7 @@ pub(super) fn link(
     Ok(Code::new(pre, types, exports.by_name, initial_memory))
 }
 
-/// Encodes what tools are told of the component. It runs without that too.
+/// Encodes the component's WIT, for tools. The component runs without that too.
 fn wit(component: &[u8], capabilities: &Capabilities) -> Option<Bytes> {
     match binary::of_component(component, |import| !capabilities.serve(import)) {
         Ok(bytes) => Some(bytes.into()),

@@ -1,7 +1,7 @@
 //! The task that drives one instance with many calls in it.
 //!
-//! Everything that waits for time is outside of `run_concurrent`: inside, nothing is polled while the guest blocks its
-//! store.
+//! Everything that waits for time is outside of `run_concurrent`: inside, nothing is polled while
+//! the guest blocks its store.
 
 use super::handle::{CallReply, End, InstanceHandle, InstanceState, QueuedCall};
 use crate::{
@@ -114,7 +114,8 @@ fn bind_all(
     Ok(functions)
 }
 
-/// Retires the instance when it has been idle, and ends it when it has been retired for long enough.
+/// Retires the instance when it has been idle, and ends it when it has been retired for long
+/// enough.
 async fn retire(state: &InstanceState, idle: Duration) {
     let idle = idle.max(Instances::SHORTEST_IDLE);
     loop {

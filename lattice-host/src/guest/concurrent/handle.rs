@@ -124,7 +124,8 @@ impl InstanceState {
 }
 
 impl CallSlot {
-    /// Call this with the list of handles locked, so that the load that the choice was made by is the load that counts.
+    /// Call this with the list of handles locked, so that the load that the choice was made by is
+    /// the load that counts.
     pub(super) fn new(handle: Arc<InstanceHandle>) -> Self {
         handle.state.load.fetch_add(1, Ordering::AcqRel);
         let id = handle.state.next.fetch_add(1, Ordering::Relaxed);
@@ -140,7 +141,8 @@ impl CallSlot {
         self.id
     }
 
-    /// Sends the call to the instance and waits for its reply. `None` when the instance ended instead.
+    /// Sends the call to the instance and waits for its reply. `None` when the instance ended
+    /// instead.
     pub(super) async fn send(&mut self, call: Call) -> Option<CallReply> {
         let (sender, reply) = oneshot::channel();
         let queued = QueuedCall {

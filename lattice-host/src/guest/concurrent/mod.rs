@@ -1,8 +1,9 @@
 //! Warm instances in which many calls of `async func`s overlap.
 //!
-//! Each is driven by a task of its own. It is *open* → *retired* (takes no new call, its calls have a second left) →
-//! *ended*. A call that its caller gave up retires the instance, because nothing can take the call out of it; a trap or an
-//! overrun of its CPU budget ends it with every call in it, and so does a caller's last handle.
+//! Each is driven by a task of its own. It is *open* → *retired* (takes no new call, and its calls
+//! have a second left) → *ended*. A call that its caller gives up retires the instance, because
+//! nothing can take the call out of it. A trap or an overrun of the CPU budget ends the instance
+//! with every call in it, and so does dropping the last handle.
 
 mod driver;
 mod handle;
@@ -18,7 +19,7 @@ use std::{
 
 /// Calls in one instance before another one is made, when there may be more.
 const CALLS_BEFORE_ANOTHER: usize = 64;
-/// Instances that one call may be handed to, when the ones before ended before they took it up.
+/// Instances that one call is sent to at most, when each ends before it begins the call.
 const ATTEMPTS: usize = 3;
 
 /// The instances of one actor.
@@ -86,7 +87,7 @@ pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResu
 }
 
 impl End {
-    /// The answer to a call that had begun.
+    /// The error of a call that had begun.
     fn error(&self, call: u64) -> CallError {
         match self {
             Self::NotStarted(error) => error.clone(),

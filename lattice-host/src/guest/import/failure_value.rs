@@ -1,8 +1,8 @@
 //! A failed call as a value of the function's own result type.
 //!
-//! Only where that type has honest room for it: `lattice:rpc/types.error`, a bare `string`, or a case named `other`,
-//! `internal-error`, `internal` or `unavailable` that holds a `string` or an `option<string>`. No other case is ever
-//! borrowed: `not-found` would be a lie.
+//! Only where that type has honest room for it: `lattice:rpc/types.error`, a bare `string`, or a
+//! case named `other`, `internal-error`, `internal` or `unavailable` that holds a `string` or an
+//! `option<string>`. No other case is ever borrowed: `not-found` would be a lie.
 
 use bytes::Bytes;
 use lattice_core::{
@@ -18,7 +18,7 @@ use wasmtime::component::{
 /// Cases that can hold a failure, the most fitting first.
 const CASES: [&str; 4] = ["other", "internal-error", "internal", "unavailable"];
 
-/// How a function's result says that the call failed. Found once, when the actor is linked.
+/// How a function's result reports that the call failed. Found once, when the actor is linked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FailureValue {
     /// `result<_, string>`.

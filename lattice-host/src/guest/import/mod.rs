@@ -1,4 +1,4 @@
-//! Imports that lead to other components, wherever those run.
+//! Calls that guests make to other components, wherever those run.
 
 mod failure_value;
 mod outgoing;
@@ -15,20 +15,20 @@ use outgoing::OutgoingCall;
 use std::{future::ready, sync::Arc};
 use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
 
-/// An imported function of an interface that the host knows nothing about but its types.
+/// An imported function of an interface of which the host knows only the types.
 pub(crate) struct RemoteFunction {
     function: Arc<FunctionRef>,
     failure: Option<Arc<FailureValue>>,
     asyncness: Asyncness,
 }
 
-/// A call that a guest made failed, and the function's type has no room to say so: the guest traps.
+/// A call that a guest made failed, and the function's type has no room for that: the guest traps.
 #[derive(Debug, thiserror::Error)]
 #[error("a call of `{interface}#{function}` failed: {error}")]
 pub(super) struct CallFailed {
     interface: InterfaceName,
     function: FunctionName,
-    // Not its source: it is in the message already, and whoever prints the whole chain should not read it twice.
+    // Not a source: the message has it already, and a printed chain of errors should not repeat it.
     error: CallError,
 }
 
@@ -87,7 +87,8 @@ async fn reply(
     result.or_else(|error| failed(error, &function, failure.as_deref()))
 }
 
-/// Reports a failed call: as a value of the function's result where that has room for it, else as a trap.
+/// Reports a failed call: as a value of the function's result where that has room for it, else as a
+/// trap.
 fn failed(
     error: CallError,
     function: &FunctionRef,

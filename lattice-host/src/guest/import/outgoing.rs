@@ -34,7 +34,8 @@ impl OutgoingCall {
         let (context, link) = match &store.data().calls {
             ActiveCalls::Single(call) => (call.context, call.link_for(function)),
             ActiveCalls::Concurrent(_) => {
-                // After its call has ended a guest calls on behalf of no call, with the default deadline.
+                // After its call has ended a guest calls on behalf of no call, with the default
+                // deadline.
                 let context = running_call(&mut store);
                 let context = context.map_or_else(Context::default, |call| call.context);
                 (context, LinkName::default())

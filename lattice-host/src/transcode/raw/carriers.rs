@@ -7,10 +7,10 @@
 //! | [`FlatArguments`] | export parameters | lower    | always 16, the ones not used are zero                      |
 //! | [`FlatReturn`]    | export result     | lift     | as many as the type has flat; [`SPILLED`] when in memory   |
 //!
-//! Wasmtime decides by `N` and by the type whether values are flat or in memory, and gives exactly that many slots
-//! where it has them from the guest, so `N` can't be rounded up there. Parameters and results that are in memory
-//! declare a size of 0, because the real one is known at run time only: the slice that wasmtime then passes is empty,
-//! but it starts where the values do.
+//! Wasmtime decides by `N` and by the type whether values are flat or in memory, and gives exactly
+//! that many slots where it has them from the guest, so `N` can't be rounded up there. Parameters
+//! and results that are in memory declare a size of 0, because the real one is known at run time
+//! only: the slice that wasmtime then passes is empty, but it starts where the values do.
 #![expect(
     unsafe_code,
     reason = "the only module that implements wasmtime's lifting and lowering"
@@ -41,7 +41,8 @@ const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
     flat_count: None,
 };
 
-/// Parameters that a guest passed to an import, as wire bytes; `None` when those are over the size limit.
+/// Parameters that a guest passed to an import, as wire bytes; `None` when those are over the size
+/// limit.
 pub(crate) struct FlatParams<const N: usize>(pub(crate) Option<Vec<u8>>);
 
 /// The result that an import returns to a guest, as wire bytes.
@@ -53,8 +54,9 @@ pub(crate) struct FlatArguments(pub(crate) Bytes);
 /// The result that an export of a guest returned, as wire bytes.
 pub(crate) struct FlatReturn<const N: usize>(pub(crate) Vec<u8>);
 
-// SAFETY: `Lower` is nothing but `N` core values. `typecheck` compares `N` with the number that wasmtime computes for
-// the type, so the storage that it hands to the impls below has exactly that many.
+// SAFETY: `Lower` is nothing but `N` core values. `typecheck` compares `N` with the number that
+// wasmtime computes for the type, so the storage that it hands to the impls below has exactly that
+// many.
 unsafe impl<const N: usize> ComponentType for FlatParams<N> {
     type Lower = [ValRaw; N];
     const ABI: CanonicalAbiInfo = UNSIZED;
@@ -68,8 +70,8 @@ unsafe impl<const N: usize> ComponentType for FlatParams<N> {
     }
 }
 
-// SAFETY: as above, with `N` at most the one core value that a lowered function returns flat. A type that needs more is
-// returned in memory and never in `Lower`.
+// SAFETY: as above, with `N` at most the one core value that a lowered function returns flat. A
+// type that needs more is returned in memory and never in `Lower`.
 unsafe impl<const N: usize> ComponentType for FlatResult<N> {
     type Lower = [ValRaw; N];
     const ABI: CanonicalAbiInfo = UNSIZED;
@@ -83,8 +85,8 @@ unsafe impl<const N: usize> ComponentType for FlatResult<N> {
     }
 }
 
-// SAFETY: `Lower` is nothing but core values, as many as a function can take at most. The callee reads those that its
-// type has; the rest are zeroed, so none is uninitialised.
+// SAFETY: `Lower` is nothing but core values, as many as a function can take at most. The callee
+// reads those that its type has; the rest are zeroed, so none is uninitialised.
 unsafe impl ComponentType for FlatArguments {
     type Lower = [ValRaw; MAX_FLAT];
     const ABI: CanonicalAbiInfo = UNSIZED;
@@ -94,9 +96,10 @@ unsafe impl ComponentType for FlatArguments {
     }
 }
 
-// SAFETY: `Lower` is nothing but `N` core values. For a type with `N` flat values wasmtime passes that many, or a
-// pointer to them when the function is lifted so that only one value is flat; it tells the two apart by `N` alone.
-// `SPILLED` makes it read a pointer in any case: the impl below checks all that it reads by it.
+// SAFETY: `Lower` is nothing but `N` core values. For a type with `N` flat values wasmtime passes
+// that many, or a pointer to them when the function is lifted so that only one value is flat; it
+// tells the two apart by `N` alone. `SPILLED` makes it read a pointer in any case: the impl below
+// checks all that it reads by it.
 unsafe impl<const N: usize> ComponentType for FlatReturn<N> {
     type Lower = [ValRaw; N];
     const ABI: CanonicalAbiInfo = UNSIZED;
@@ -183,7 +186,8 @@ unsafe impl<const N: usize> Lower for FlatResult<N> {
         ty: InterfaceType,
         at: usize,
     ) -> Result<()> {
-        // An import that is lowered async and returns nothing comes here as well; then nothing is written.
+        // An import that is lowered async and returns nothing comes here as well; then nothing is
+        // written.
         lower::to_memory(cx, ty, &self.0, at)
     }
 }
@@ -200,8 +204,9 @@ unsafe impl Lower for FlatArguments {
         if cx.types.canonical_abi(&ty).flat_count(MAX_FLAT).is_some() {
             return lower::to_flat(cx, ty, &self.0, slots);
         }
-        // Wasmtime would allocate the size that the carrier declares. So the carrier stays flat for wasmtime, allocates
-        // the real size itself, which is also what the guest will free, and passes the pointer as the first value.
+        // Wasmtime would allocate the size that the carrier declares. So the carrier stays flat for
+        // wasmtime, allocates the real size itself, which is also what the guest will free, and
+        // passes the pointer as the first value.
         slots.fill(MaybeUninit::new(ValRaw::u64(0)));
         let at = lower::to_heap(cx, ty, &self.0)?;
         slots[0].write(ValRaw::u64(at as u64));
@@ -228,7 +233,8 @@ pub(super) fn lower_text<T>(cx: &mut LowerContext<'_, T>, text: &str) -> Result<
 }
 
 fn as_slots<const N: usize>(slots: &mut MaybeUninit<[ValRaw; N]>) -> &mut [MaybeUninit<ValRaw>] {
-    // SAFETY: an array of values that may be uninitialised has the layout of an array that may be, and allows no more.
+    // SAFETY: an array of values that may be uninitialised has the layout of an array that may be,
+    // and allows no more.
     unsafe { &mut *std::ptr::from_mut(slots).cast::<[MaybeUninit<ValRaw>; N]>() }
 }
 

@@ -1,11 +1,12 @@
 //! Guest memory to wire bytes.
 //!
-//! Everything a guest says is checked here, because wasmtime was told nothing about the type: pointers, lengths,
-//! alignment, discriminants, characters and text.
+//! Everything a guest says is checked here, because wasmtime was told nothing about the type:
+//! pointers, lengths, alignment, discriminants, characters and text.
 //!
-//! What is written is paid for with the store's hostcall fuel, a byte each and before it is written, so that a guest
-//! can't make the host hold more than a few times its limit: the buffer may have up to twice that reserved, and is copied
-//! when it grows; and where keys of maps begin is remembered, 4 bytes for each entry, which pays for 2 at least.
+//! What is written is paid for with the store's hostcall fuel, a byte each and before it is
+//! written, so that a guest can't make the host hold more than a few times its limit: the buffer
+//! may have up to twice that reserved, and is copied when it grows; and where keys of maps begin is
+//! remembered, 4 bytes for each entry, which pays for 2 at least.
 
 use std::{slice, str};
 
@@ -22,8 +23,8 @@ const UTF16_TAG: u32 = 1 << 31;
 /// Unpaid bytes that small values may add up to before they are paid for.
 const UNPAID: usize = 1024;
 
-/// What is wrong with a value that a guest passed. It is a trap in that guest, unless an import has a value for arguments
-/// that are too large.
+/// What is wrong with a value that a guest passed. It is a trap in that guest, unless an import has
+/// a value for arguments that are too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LiftError {
@@ -45,7 +46,7 @@ pub(crate) enum LiftError {
     /// Text isn't in the guest's encoding.
     #[error("the guest passed a string that is not valid in its encoding")]
     Text,
-    /// A number is no character.
+    /// A number isn't a character.
     #[error("the guest passed {0:#x} as a char, which is no Unicode scalar value")]
     Char(u32),
     /// A discriminant names no case.
@@ -98,7 +99,8 @@ pub(super) fn from_memory(
     lifter.finish()
 }
 
-/// Keeps apart what is too large, `None`, from what is wrong: an import may have a better answer to that than a trap.
+/// Keeps apart what is too large, `None`, from what is wrong: an import may have a better answer to
+/// that than a trap.
 pub(super) fn unless_too_large(
     lifted: Result<Vec<u8>, LiftError>,
 ) -> Result<Option<Vec<u8>>, LiftError> {
@@ -194,8 +196,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
         }
     }
 
-    /// A discriminant, then as many values as the largest case has. Cases that share a slot need no conversion: a
-    /// narrower value is in the low bits of a wider slot.
+    /// A discriminant, then as many values as the largest case has. Cases that share a slot need no
+    /// conversion: a narrower value is in the low bits of a wider slot.
     fn flat_case(
         &mut self,
         cases: Cases<'_>,
@@ -381,7 +383,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
         self.decoded(char::decode_utf16(units).map(Result::ok))
     }
 
-    /// Writes text decoded on the fly: once to know its length, which comes first, and once to write it.
+    /// Writes text decoded on the fly: once to know its length, which comes first, and once to
+    /// write it.
     fn decoded(
         &mut self,
         chars: impl Iterator<Item = Option<char>> + Clone,
@@ -436,7 +439,8 @@ fn keys(kind: &Kind<'_>) -> Option<Keys> {
 }
 
 fn next<'v>(values: &mut slice::Iter<'v, ValRaw>) -> Result<&'v ValRaw, LiftError> {
-    // More values than the type has can't be asked for; if so, the type isn't the one that was planned.
+    // More values than the type has can't be asked for; if so, the type isn't the one that was
+    // planned.
     values.next().ok_or(LiftError::Unsupported)
 }
 

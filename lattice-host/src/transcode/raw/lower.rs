@@ -1,7 +1,8 @@
 //! Wire bytes to guest memory.
 //!
-//! The bytes have been validated by a plan. They are checked again as they are read, because the type that is walked
-//! here is the component's own: should the two ever differ, the call traps and nothing worse.
+//! The bytes have been validated by a plan. They are checked again as they are read, because the
+//! type that is walked here is the component's own: should the two ever differ, the call traps and
+//! nothing worse.
 
 use std::mem::MaybeUninit;
 
@@ -13,8 +14,8 @@ use super::super::wire::Reader;
 use super::carriers::lower_text;
 use super::types::{Cases, Kind, Places, Scalar, flags_size};
 
-/// Why validated bytes can't be lowered. Each means that a component isn't what it was planned as, or has a broken
-/// allocator, and is a trap in that guest.
+/// Why validated bytes can't be lowered. Each means that a component isn't what it was planned as,
+/// or has a broken allocator, and is a trap in that guest.
 #[derive(Debug, thiserror::Error)]
 enum LowerError {
     #[error("the guest's allocator returned memory that the value doesn't fit in")]
@@ -25,7 +26,8 @@ enum LowerError {
     Unsupported,
 }
 
-/// Lowers a parameter or result tuple to core values. Slots that the type has no use for are zeroed.
+/// Lowers a parameter or result tuple to core values. Slots that the type has no use for are
+/// zeroed.
 pub(super) fn to_flat<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
@@ -63,12 +65,14 @@ pub(super) fn to_heap<T>(
     Ok(at)
 }
 
-/// The guest that is lowered into, without the type of its store, so that the walk is compiled once.
+/// The guest that is lowered into, without the type of its store, so that the walk is compiled
+/// once.
 trait Guest {
     fn utf8(&self) -> bool;
     fn memory(&mut self) -> &mut [u8];
     fn allocate(&mut self, align: u32, size: usize) -> Result<usize>;
-    /// Allocates and writes text in whatever encoding the guest has. Returns its pointer and length.
+    /// Allocates and writes text in whatever encoding the guest has. Returns its pointer and
+    /// length.
     fn text(&mut self, text: &str) -> Result<(u32, u32)>;
 }
 
@@ -139,8 +143,8 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
         }
     }
 
-    /// A discriminant, then as many values as the largest case has. A narrower value in a wider slot is zero-extended,
-    /// which every `ValRaw` here is.
+    /// A discriminant, then as many values as the largest case has. A narrower value in a wider
+    /// slot is zero-extended, which every `ValRaw` here is.
     fn flat_case(&mut self, cases: Cases<'_>, slots: &mut Slots<'_>) -> Result<()> {
         let end = slots.used + cases.flat().ok_or(LowerError::FlatCount)?;
         let case = self.reader.case(cases.count())?;
