@@ -96,7 +96,14 @@ impl Guest {
                     };
                     link_import(&mut linker, Arc::clone(plan), Arc::new(handler))?;
                 }
-                Import::Val(function) => link_val(&mut linker, function, reply, when)?,
+                Import::Val(function) => {
+                    let import = ValImport {
+                        function,
+                        reply,
+                        when,
+                    };
+                    link_val(&mut linker, import)?;
+                }
             }
         }
         let mut store = Store::new(&ENGINE, Seen::default());
@@ -166,42 +173,44 @@ fn export_type(component: &Component) -> ComponentFunc {
     }
 }
 
-fn link_val(
-    linker: &mut wasmtime::component::LinkerInstance<'_, Seen>,
+/// An import that wasmtime's dynamic values serve.
+#[derive(Clone)]
+struct ValImport {
     function: Function,
     reply: Bytes,
     when: When,
-) -> Result<()> {
-    async fn serve(
-        seen: Seen,
-        function: Function,
-        params: &[Val],
-        results: &mut [Val],
-        mut reply: &[u8],
-        when: When,
-    ) -> Result<()> {
+}
+
+impl ValImport {
+    async fn serve(&self, seen: Seen, params: &[Val], results: &mut [Val]) -> Result<()> {
         seen.lock()
             .expect("no panic")
-            .push(encode_all(&function.params, params));
-        if when == When::Later {
+            .push(encode_all(&self.function.params, params));
+        if self.when == When::Later {
             tokio::task::yield_now().await;
         }
-        for (ty, slot) in function.result.iter().zip(results) {
+        let mut reply = &*self.reply;
+        for (ty, slot) in self.function.result.iter().zip(results) {
             *slot = decode(ty, &mut reply);
         }
         Ok(())
     }
-    if function.async_type {
+}
+
+fn link_val(
+    linker: &mut wasmtime::component::LinkerInstance<'_, Seen>,
+    import: ValImport,
+) -> Result<()> {
+    if import.function.async_type {
         linker.func_new_concurrent("f", move |accessor, _, params, results| {
             let seen = accessor.with(|mut store| store.get().clone());
-            let (function, reply) = (function.clone(), reply.clone());
-            Box::pin(async move { serve(seen, function, params, results, &reply, when).await })
+            let import = import.clone();
+            Box::pin(async move { import.serve(seen, params, results).await })
         })
     } else {
         linker.func_new_async("f", move |store, _, params, results| {
-            let seen = store.data().clone();
-            let (function, reply) = (function.clone(), reply.clone());
-            Box::new(async move { serve(seen, function, params, results, &reply, when).await })
+            let (seen, import) = (store.data().clone(), import.clone());
+            Box::new(async move { import.serve(seen, params, results).await })
         })
     }
 }
