@@ -46,7 +46,7 @@ pub(crate) struct LatticeOptions {
 impl LatticeOptions {
     /// Joins the lattice.
     pub(crate) async fn open(&self) -> Result<Lattice, Failure> {
-        let lattice = match self.place()? {
+        let lattice = match self.location()? {
             Some(StoreLocation::File(path)) => {
                 self.join(Lattice::on_disk(path, &self.lattice)).await?
             }
@@ -64,7 +64,7 @@ impl LatticeOptions {
     /// The same for a host, which brings along a lattice in memory when no other is named, and may keep the last snapshot
     /// of the store in a file.
     pub(crate) async fn open_for_host(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
-        match self.place()? {
+        match self.location()? {
             None => self.join(Lattice::in_memory(&self.lattice)).await,
             Some(StoreLocation::File(path)) => {
                 self.join(Lattice::on_disk(path, &self.lattice)).await
@@ -112,7 +112,7 @@ impl LatticeOptions {
         }
     }
 
-    fn place(&self) -> Result<Option<StoreLocation>, Failure> {
+    fn location(&self) -> Result<Option<StoreLocation>, Failure> {
         if let Some(path) = &self.data {
             return Ok(Some(StoreLocation::File(path.clone())));
         }
