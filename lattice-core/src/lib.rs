@@ -80,8 +80,6 @@ pub mod call;
 pub mod constellation;
 pub mod desired;
 pub mod entropy;
-#[doc(hidden)]
-pub mod error;
 pub mod keeper;
 mod lattice;
 pub mod link;
@@ -96,6 +94,8 @@ pub mod serve;
 pub mod store;
 pub mod types;
 
+#[doc(hidden)]
+pub use lattice_proto::error;
 pub use lattice_proto::{auth, id, name, replay, subject, value, wire};
 
 #[cfg(feature = "disk")]

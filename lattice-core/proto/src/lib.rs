@@ -30,6 +30,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`error`] | an error with its causes as one line |
 //! | [`name`] | names of people and things, each a type that is parsed once |
 //! | [`id`] | ids and numbers: which boot of which host, who calls, which function, which write |
 //! | [`value`] | arguments and results as bytes |
@@ -49,6 +50,7 @@
 
 pub mod auth;
 pub mod call;
+pub mod error;
 pub mod id;
 pub mod key;
 pub mod name;

@@ -6,7 +6,8 @@
 //! folder/tmp/<16 hex>      being written; moves into place in one step
 //! ```
 //!
-//! Several processes may share a folder. What was used longest ago goes first when the total is over its limit.
+//! Several processes may share a folder. What was used longest ago goes first when the total is
+//! over its limit.
 
 use super::{ImageDigest, OciReference};
 use crate::limits::ByteSize;
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Nobody writes one file for that long; what is older was left behind by a process that was killed.
+/// No write takes that long: older files were left behind by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
 /// What a small file takes on most disks.
@@ -41,7 +42,7 @@ pub enum CacheError {
     Full {
         /// The cache's folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
     /// The folder may not be written to.
@@ -49,7 +50,7 @@ pub enum CacheError {
     ReadOnly {
         /// The cache's folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
     /// Larger than everything in the cache together may be.
@@ -60,12 +61,12 @@ pub enum CacheError {
         /// The cache's limit.
         limit: ByteSize,
     },
-    /// Anything else the system says.
+    /// Any other error of the system.
     #[error("the artifact cache `{}` fails: check its disk, or name another folder", folder.display())]
     Disk {
         /// The cache's folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
 }
@@ -96,7 +97,8 @@ impl Cache {
         None
     }
 
-    /// Keeps these bytes, which have this digest, and drops what was used longest ago when they don't fit.
+    /// Keeps these bytes, which have this digest, and drops what was used longest ago when they
+    /// don't fit.
     pub(super) fn write(&self, digest: ImageDigest, bytes: &[u8]) -> Result<(), CacheError> {
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > self.limit {
@@ -141,7 +143,7 @@ impl Cache {
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(&temporary, path));
         if written.is_err() {
-            // The first error is the one to tell; a leftover is swept later.
+            // The first error is the one to report; a leftover is swept later.
             let _ = fs::remove_file(&temporary);
         }
         written
@@ -201,14 +203,15 @@ impl Cache {
     }
 }
 
-/// The file's bytes, which now count as used; at most one more than `max`, which can't have the right digest.
+/// The file's bytes, which now count as used; at most one more than `max`, which can't have the
+/// right digest.
 fn read_whole(path: &Path, max: ByteSize) -> io::Result<Bytes> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
     (&file)
         .take(max.as_u64().saturating_add(1))
         .read_to_end(&mut bytes)?;
-    // In a folder of somebody else it stays as it is, and goes earlier.
+    // In a folder of another user this fails, and the file is removed earlier.
     let _ = file.set_modified(SystemTime::now());
     Ok(bytes.into())
 }

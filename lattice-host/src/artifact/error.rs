@@ -1,13 +1,13 @@
-//! How it fails, and what to do about it.
+//! Errors of fetching and pushing, and what to do about them.
 
 use super::ImageDigest;
 use crate::limits::ByteSize;
 use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
 
-/// A cause from below, shared by everyone who waited for the same download.
+/// A cause, shared by all callers that wait for the same download.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Why an image can't be had. Cloned for everyone who waits for the same download.
+/// Why an image can't be fetched. Cloned for all callers that wait for the same download.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -16,19 +16,19 @@ pub enum FetchError {
     File {
         /// Its path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
     /// Only a cache or another host could have it.
     #[error("{image} is not in the cache of this host: name a file or a registry to get it from")]
     NotHere {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
     },
     /// Larger than an image may be.
     #[error("{image} has {} bytes and the limit is {limit}: make it smaller, or raise the limit with `max_size`", size.as_u64())]
     TooLarge {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// Its size, or as much of it as was seen.
         size: ByteSize,
@@ -40,27 +40,27 @@ pub enum FetchError {
         "{image} is not a WebAssembly component but {found}: build one for `wasm32-wasip2`, and name that, or push it there"
     )]
     NotWasm {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// What it is instead.
         found: String,
     },
-    /// The content is not what its digest says.
+    /// The content doesn't match its digest.
     #[error(
         "{image} should be {expected} but is {found}: it was changed or damaged; apply again to take what is there now"
     )]
     Mismatch {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// Digest that it should have.
         expected: ImageDigest,
         /// Digest that it has.
         found: ImageDigest,
     },
-    /// Its manifest is none that could be understood.
+    /// Its manifest can't be used.
     #[error("the manifest of {image} can't be used, {reason}: push the image again")]
     Manifest {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// What is wrong with it.
         reason: String,
@@ -70,7 +70,7 @@ pub enum FetchError {
         "{image} is an index of images for {found} and none is for wasm: name one of them by its digest"
     )]
     Platforms {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// The platforms it has images for.
         found: String,
@@ -83,7 +83,7 @@ pub enum FetchError {
         "{image} was not there within {after:?}: look at the network, or raise the deadline with `within`"
     )]
     Deadline {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// How long it was waited for.
         after: Duration,
@@ -91,7 +91,7 @@ pub enum FetchError {
     /// A part of the work ended without a result.
     #[error("fetching {image} ended unexpectedly: see the log, and report it")]
     Ended {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
     },
 }
@@ -100,7 +100,7 @@ pub enum FetchError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// Nobody can be reached there.
+    /// The registry can't be reached.
     #[error(
         "registry {registry} can't be reached: check its name and the network; one that speaks plain HTTP has to be named with `plain_http`"
     )]
@@ -110,7 +110,7 @@ pub enum RegistryError {
         /// What failed.
         source: Cause,
     },
-    /// It can't show that it is who it says.
+    /// Its certificate isn't trusted.
     #[error(
         "the certificate of registry {registry} is not trusted: give its authority with `root_certificate`, or correct the name"
     )]
@@ -120,7 +120,7 @@ pub enum RegistryError {
         /// What is wrong with the certificate.
         source: Cause,
     },
-    /// It was reached and then said nothing.
+    /// It was reached, and then sent nothing.
     #[error("registry {registry} said nothing for {after:?}: look at its log")]
     Silent {
         /// Host of the registry.
@@ -128,24 +128,24 @@ pub enum RegistryError {
         /// How long it was waited for.
         after: Duration,
     },
-    /// It wants to know who asks.
+    /// It requires credentials.
     #[error(
         "registry {registry} asks for credentials for {repository}: give them with `credentials(\"{registry}\", …)`, or log in with docker and use `docker_config`"
     )]
     CredentialsNeeded {
         /// Host of the registry.
         registry: String,
-        /// What was asked for.
+        /// The image that was requested.
         repository: String,
     },
-    /// It knows who asks, and refuses.
+    /// It refuses the credentials.
     #[error(
         "registry {registry} refuses the credentials of {user} for {repository}: check them, and that they allow it"
     )]
     CredentialsRefused {
         /// Host of the registry.
         registry: String,
-        /// What was asked for.
+        /// The image that was requested.
         repository: String,
         /// Whose credentials they are; for a token, that it is one.
         user: String,
@@ -160,10 +160,10 @@ pub enum RegistryError {
         /// What failed.
         source: Cause,
     },
-    /// There is no such image.
+    /// The image doesn't exist.
     #[error("there is no {image} in its registry: check repository and tag, or push it")]
     NotFound {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
     },
     /// The registry is in trouble, and stayed so through all attempts.
@@ -173,15 +173,15 @@ pub enum RegistryError {
         registry: String,
         /// HTTP status.
         status: u16,
-        /// What it says.
+        /// The message of the registry.
         message: String,
     },
-    /// The registry doesn't want to.
+    /// The registry refused the request.
     #[error("registry {registry} refused: {message}")]
     Refused {
         /// Host of the registry.
         registry: String,
-        /// What it says.
+        /// The message of the registry.
         message: String,
     },
     /// The connection broke, and did so in all attempts.
@@ -191,40 +191,40 @@ pub enum RegistryError {
     Broken {
         /// Host of the registry.
         registry: String,
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// What had arrived by then.
         received: u64,
         /// What failed.
         source: Cause,
     },
-    /// It sends more than the manifest says.
+    /// It sends more bytes than the manifest declares.
     #[error(
         "registry {registry} sends more than the {declared} bytes that the manifest of {image} says: push the image again"
     )]
     Oversized {
         /// Host of the registry.
         registry: String,
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// The size in the manifest.
         declared: u64,
     },
-    /// What it sends is not what its digest says.
+    /// What it sends doesn't match its digest.
     #[error(
         "registry {registry} sends {found} as {expected}, for {image}: what it holds is damaged; push the image again"
     )]
     Damaged {
         /// Host of the registry.
         registry: String,
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
         /// Digest that it should have.
         expected: ImageDigest,
         /// Digest that it has.
         found: ImageDigest,
     },
-    /// Its answer can't be understood.
+    /// Its response can't be understood.
     #[error(
         "registry {registry} doesn't speak the OCI protocol as expected: check that it is a registry"
     )]
@@ -239,15 +239,15 @@ pub enum RegistryError {
         "{image} is in a registry, and this program was built without the feature `oci`: use `file:`, or turn the feature on"
     )]
     Off {
-        /// What was asked for.
+        /// The image that was requested.
         image: String,
     },
-    /// No HTTPS is possible in this process.
+    /// HTTPS isn't possible in this process.
     #[error(
         "no certificate authorities on this host: install `ca-certificates`, or name a bundle in the variable SSL_CERT_FILE"
     )]
     NoRoots,
-    /// What was given as a certificate is none.
+    /// A given certificate can't be read.
     #[error("the HTTP client can't be made: check the certificates given with `root_certificate`")]
     Client {
         /// What failed.
@@ -272,19 +272,19 @@ impl RegistryError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PushError {
-    /// The image is no place in a registry.
+    /// The image doesn't name a place in a registry.
     #[error("`{image}` is not in a registry: write `oci:registry/repository:tag`")]
     NotARegistry {
         /// Where it should have gone.
         image: String,
     },
-    /// The image says which digest it has, which only the push can tell.
+    /// The image names a digest, which only the push determines.
     #[error("{image} has no tag to push to, or names a digest: write `:tag` and no digest")]
     NoTag {
         /// Where it should have gone.
         image: String,
     },
-    /// The bytes are no WebAssembly.
+    /// The bytes aren't WebAssembly.
     #[error(
         "these are not the bytes of a WebAssembly component but {found}: build one, for example with the target wasm32-wasip2"
     )]

@@ -1,7 +1,7 @@
 //! Where the bytes of components come from: files, OCI registries, and a cache on disk.
 //!
-//! [`Artifacts`] fetches an [`Image`] and answers with an [`Artifact`], whose bytes have the digest that it says: they
-//! are checked whenever they are loaded, also from the cache.
+//! [`Artifacts`] fetches an [`Image`] and returns an [`Artifact`], whose bytes match its digest:
+//! they are checked whenever they are loaded, also from the cache.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,7 +12,7 @@
 //!     .credentials("registry.example.com", Credentials::basic("me", "secret"))
 //!     .build();
 //!
-//! // A tag may move, so that it is resolved once, and everyone fetches what it meant then.
+//! // A tag may move: resolve it once, and fetch what it meant then.
 //! let tag: Image = "oci:registry.example.com/greeter:1.0".parse()?;
 //! let resolved = artifacts.resolve(&tag).await?;
 //! let artifact = artifacts.fetch(&resolved.image, resolved.digest).await?;
@@ -23,15 +23,16 @@
 //!
 //! # Two digests
 //!
-//! The digest *in* an image (`oci:registry/repository@sha256:…`) is that of its manifest, a small document in the registry
-//! that names the component's bytes by a digest of their own. The digest *of* an artifact is that of its bytes, wherever
-//! they come from. [`Resolved`] has both.
+//! The digest *in* an image (`oci:registry/repository@sha256:…`) is that of its manifest, a small
+//! document in the registry that names the component's bytes by a digest of their own. The digest
+//! *of* an artifact is that of its bytes, wherever they come from. [`Resolved`] has both.
 //!
 //! # When something fails
 //!
-//! What may pass (no connection, silence, half an answer, a server's error) is tried again, with growing pauses, and a
-//! broken download goes on where it broke. Everything ends within a deadline. A disk that is full or may not be written to
-//! costs the cache, not the artifact: see [`Artifact::not_kept`].
+//! What may pass (no connection, silence, half an answer, a server's error) is tried again, with
+//! growing pauses, and a broken download goes on where it broke. Everything ends within a deadline.
+//! A disk that is full or may not be written to costs the cache, not the artifact: see
+//! [`Artifact::not_kept`].
 //!
 //! Registries need the feature `oci`, which is on by default.
 

@@ -1,4 +1,4 @@
-//! What is asked of registries and of the cache.
+//! Settings for registries and the cache.
 
 use super::{Artifacts, cache::Cache};
 use crate::limits::ByteSize;
@@ -40,7 +40,7 @@ pub(super) struct Settings {
     pub(super) transfers: NonZeroUsize,
 }
 
-/// How a registry is told who asks.
+/// Credentials for a registry.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credentials {
@@ -60,7 +60,7 @@ pub enum Credentials {
     },
 }
 
-/// What to do about a tag when its registry can't be asked what it means now.
+/// What to do about a tag when its registry can't be reached to resolve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Tags {
@@ -102,8 +102,8 @@ impl Default for ArtifactsBuilder {
 }
 
 impl ArtifactsBuilder {
-    /// Keeps what is fetched in this folder, which is created when needed. Several processes may share it. Without one,
-    /// everything is fetched whenever it is asked for.
+    /// Keeps what is fetched in this folder, which is created when needed. Several processes may
+    /// share it. Without one, everything is fetched whenever it is requested.
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Some(folder.into());
         self
@@ -132,7 +132,7 @@ impl ArtifactsBuilder {
         Some(Cache::new(folder, self.cache_size))
     }
 
-    /// The finished thing. It asks nobody anything yet.
+    /// Builds it. This contacts no registry yet.
     pub fn build(self) -> Artifacts {
         Artifacts::new(self)
     }
@@ -140,7 +140,8 @@ impl ArtifactsBuilder {
 
 #[cfg(feature = "oci")]
 impl ArtifactsBuilder {
-    /// Credentials for one registry, named as in the images (`registry.example.com`, `localhost:5000`).
+    /// Credentials for one registry, named as in the images (`registry.example.com`,
+    /// `localhost:5000`).
     pub fn credentials(mut self, registry: impl Into<String>, credentials: Credentials) -> Self {
         self.settings
             .credentials
@@ -148,21 +149,22 @@ impl ArtifactsBuilder {
         self
     }
 
-    /// Uses docker's logins (`~/.docker/config.json`, and the helpers it names) for registries without
-    /// [credentials](Self::credentials) of their own.
+    /// Uses docker's logins (`~/.docker/config.json`, and the helpers it names) for registries
+    /// without [credentials](Self::credentials) of their own.
     pub fn docker_config(mut self) -> Self {
         self.settings.docker_config = DockerConfig::Used;
         self
     }
 
-    /// Speaks plain HTTP with this registry, named as in the images. Nobody else's bytes pass for the right ones, but
+    /// Speaks plain HTTP with this registry, named as in the images. Digests are still checked, but
     /// credentials and contents can be read on the way.
     pub fn plain_http(mut self, registry: impl Into<String>) -> Self {
         self.settings.plain_http.insert(registry.into());
         self
     }
 
-    /// Trusts registries whose certificates were issued by this authority (PEM), beside those that this host trusts.
+    /// Trusts registries whose certificates were issued by this authority (PEM), in addition to
+    /// those that this host trusts.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.settings.roots.push(pem.into());
         self
@@ -180,19 +182,22 @@ impl ArtifactsBuilder {
         self
     }
 
-    /// Longest silence of a registry before it is given up, for each attempt; 15 seconds by default.
+    /// Longest silence of a registry before it is given up, for each attempt; 15 seconds by
+    /// default.
     pub fn silent_for(mut self, time: Duration) -> Self {
         self.settings.silence = time;
         self
     }
 
-    /// How often a request is tried in all, when what fails may pass; 5 by default, which takes about 5 seconds.
+    /// How often a request is tried in all, when what fails may pass; 5 by default, which takes
+    /// about 5 seconds.
     pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
         self.settings.attempts = attempts;
         self
     }
 
-    /// Transfers at once; 4 by default. Each may hold an image of the [largest size](Self::max_size) in memory.
+    /// Transfers at once; 4 by default. Each may hold an image of the [largest
+    /// size](Self::max_size) in memory.
     pub fn transfers(mut self, transfers: NonZeroUsize) -> Self {
         self.settings.transfers = transfers;
         self

@@ -1,4 +1,4 @@
-//! The one handle to all of it.
+//! The handle to fetch, resolve and push with.
 
 use super::{
     Artifact, ArtifactSource, ArtifactsBuilder, FetchError, Image, ImageDigest, Inspection, Names,
@@ -14,7 +14,8 @@ use std::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// Fetches images, from files, registries and the cache. Cheap to clone: all clones share their downloads.
+/// Fetches images, from files, registries and the cache. Cheap to clone: all clones share their
+/// downloads.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     inner: Arc<Inner>,
@@ -46,16 +47,16 @@ impl Artifacts {
         }
     }
 
-    /// The component that this image is. With the `expected` digest of its bytes, nobody is asked while they are in the
-    /// cache, and nothing else is ever answered.
+    /// Fetches the component that this image is. With the `expected` digest of its bytes, no
+    /// registry is contacted while they are in the cache, and no other bytes are ever returned.
     ///
     /// # Errors
     ///
-    /// See [`FetchError`]. A full or read-only cache is none: see [`Artifact::not_kept`].
+    /// See [`FetchError`]. A full or read-only cache is not an error: see [`Artifact::not_kept`].
     ///
     /// # Cancel safety
     ///
-    /// A download goes on while anybody waits for it, and ends with the last one.
+    /// A download goes on while a caller waits for it, and ends with the last one.
     pub async fn fetch(
         &self,
         image: &Image,
@@ -64,7 +65,7 @@ impl Artifacts {
         self.fetch_with(image, expected, |_| ()).await
     }
 
-    /// [`fetch`](Self::fetch) that tells `seen` how far its download is.
+    /// Like [`fetch`](Self::fetch), and calls `seen` with the progress of the download.
     pub async fn fetch_with(
         &self,
         image: &Image,
@@ -91,8 +92,9 @@ impl Artifacts {
         .await
     }
 
-    /// What this image means now. The answer's image fetches the same bytes for ever, and from the cache when its registry
-    /// is down; for a file, together with the answer's digest.
+    /// Resolves what this image means now. The image that is returned always fetches the same
+    /// bytes, and from the cache when its registry is down; for a file, together with the digest
+    /// that is returned.
     pub async fn resolve(&self, image: &Image) -> Result<Resolved, FetchError> {
         self.in_time(image, async {
             match image {
@@ -139,8 +141,8 @@ impl Artifacts {
         })
     }
 
-    /// Puts a component into a registry, under a tag, and answers what it is there. The same bytes always make the same
-    /// image.
+    /// Puts a component into a registry, under a tag, and returns what it is there. The same bytes
+    /// always make the same image.
     ///
     /// # Errors
     ///
@@ -172,7 +174,7 @@ impl Artifacts {
             })?
     }
 
-    /// What has this digest, if it is in the cache. Asks nobody.
+    /// Returns what has this digest, if it is in the cache. Contacts no registry.
     pub async fn cached(&self, digest: ImageDigest) -> Option<Artifact> {
         let bytes = self.inner.disk.read(digest).await?;
         Some(Artifact {
@@ -183,7 +185,8 @@ impl Artifacts {
         })
     }
 
-    /// Puts bytes that came another way into the cache: given by the program, or got from another host.
+    /// Puts bytes that came another way into the cache: given by the program, or got from another
+    /// host.
     pub async fn keep(&self, bytes: impl Into<Bytes>) -> Artifact {
         let bytes = bytes.into();
         let digest = digest_of(&bytes).await;
@@ -282,7 +285,7 @@ fn not_wasm(image: &Image, found: &str) -> FetchError {
 /// At most one byte more than the limit, by which it is seen to be larger.
 fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
     let file = File::open(path)?;
-    // A pipe or a device could be waited for for ever.
+    // Reading a pipe or a device might never end.
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
     }
@@ -292,12 +295,12 @@ fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Away from the threads that answer calls: 100 MiB take a tenth of a second.
+/// Off the threads that serve calls: 100 MiB take a tenth of a second.
 async fn digest_of(bytes: &Bytes) -> ImageDigest {
     let shared = bytes.clone();
     match spawn_blocking(move || ImageDigest::of(&shared)).await {
         Ok(digest) => digest,
-        // The runtime shuts down; whoever still waits gets its answer.
+        // The runtime shuts down: callers that still wait get their result.
         Err(_) => ImageDigest::of(bytes),
     }
 }

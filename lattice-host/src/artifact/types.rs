@@ -5,7 +5,7 @@ use crate::limits::ByteSize;
 use bytes::Bytes;
 use std::fmt;
 
-/// The bytes of a component, which have the digest beside them.
+/// The bytes of a component, with their digest.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Artifact {
@@ -15,7 +15,7 @@ pub struct Artifact {
     pub digest: ImageDigest,
     /// Where they came from, this time.
     pub origin: ArtifactSource,
-    /// Why they are not in the cache, if they should be. They are as good.
+    /// Why they are not in the cache, if they should be. They are valid all the same.
     pub not_kept: Option<CacheError>,
 }
 
@@ -33,7 +33,7 @@ pub enum ArtifactSource {
     Given,
 }
 
-/// What an image means now, and will mean for everyone who fetches it like this.
+/// An image pinned to what it means now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resolved {

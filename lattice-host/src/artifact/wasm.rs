@@ -1,4 +1,4 @@
-//! What can be told of a WebAssembly binary without compiling it.
+//! What is known of a WebAssembly binary without compiling it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{Encoding, KnownCustom, Parser, Payload};
@@ -77,12 +77,12 @@ impl Names {
     }
 }
 
-/// Longest name or version of a tool in bytes, and most of them: whoever built a binary may have written anything there.
+/// Longest name or version of a tool in bytes, and most of them: a binary may have anything there.
 const MAX_TOOL: usize = 128;
 const MAX_TOOLS: usize = 64;
 
-/// What made a binary and everything in it: by field (`language`, `processed-by`, …), tools with their versions. Empty when it
-/// does not say, or can't be read to the end.
+/// What made a binary and everything in it: by field (`language`, `processed-by`, …), tools with
+/// their versions. Empty when it has no such section, or can't be read to the end.
 pub fn producers(bytes: &[u8]) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for payload in Parser::new(0).parse_all(bytes) {

@@ -20,7 +20,7 @@ use lattice_core::{
 };
 use std::time::{Duration, Instant};
 
-/// Hosts that are asked for the map at once.
+/// Hosts that the map is requested from at once.
 const HOSTS: usize = 8;
 /// How long each has for its map: it may have to read and digest the artifact first.
 const MAP_WITHIN: Duration = Duration::from_secs(5);
@@ -42,15 +42,15 @@ pub(crate) enum ExchangeError {
     /// No other host has it.
     #[error("none of the {asked} other hosts asked gave {digest}")]
     NoHost {
-        /// What was asked for.
+        /// What was requested.
         digest: ImageDigest,
-        /// How many were asked.
+        /// Number of hosts that it was requested from.
         asked: usize,
     },
     /// The hosts that had it went away, or sent something else.
     #[error("other hosts gave only a part of {digest}, or something else: {reason}")]
     Broken {
-        /// What was asked for.
+        /// What was requested.
         digest: ImageDigest,
         /// What was wrong with it.
         reason: String,
@@ -58,7 +58,7 @@ pub(crate) enum ExchangeError {
     /// It arrived complete, and isn't a component.
     #[error("{digest} is no WebAssembly component")]
     NotWasm {
-        /// What was asked for.
+        /// What was requested.
         digest: ImageDigest,
     },
 }
@@ -76,7 +76,8 @@ impl ExchangeClient {
         })
     }
 
-    /// The bytes of a component, by the digest that desired state has of its image, and every document on the way to them.
+    /// The bytes of a component, by the digest that desired state has of its image, and every
+    /// document on the way to them.
     pub(crate) async fn component(
         &self,
         component: &ComponentId,
@@ -117,14 +118,14 @@ impl ExchangeClient {
             }
         }
         self.fill(&mut assembly, component, digest).await?;
-        // Away from the threads that answer calls.
+        // Off the threads that serve calls.
         let finished = tokio::task::spawn_blocking(|| assembly.finish()).await;
         let finished: Result<Bytes, AssemblyError<Origin>> =
             finished.map_err(|lost| broken(lost.to_string()))?;
         finished.map_err(|error| broken(error.to_string()))
     }
 
-    /// Asks for ranges until all are there, or nobody is left to ask.
+    /// Requests ranges until all are there, or no host is left.
     async fn fill(
         &self,
         assembly: &mut Assembly<Origin>,
@@ -143,7 +144,7 @@ impl ExchangeClient {
             if assembly.is_complete() {
                 return Ok(());
             }
-            // Each ends within its deadline; whoever fails is asked no more.
+            // Each ends within its deadline. A host that fails is no longer used.
             let Some((host, range, answer)) = in_flight.next().await else {
                 return Err(ExchangeError::Broken {
                     digest,
@@ -167,10 +168,10 @@ impl ExchangeClient {
         }
     }
 
-    /// The maps of those who have it, whoever answered first before the others.
+    /// Returns the maps of the hosts that have it, in the order in which they replied.
     async fn maps(&self, component: &ComponentId, digest: ImageDigest) -> Vec<(Origin, RangeMap)> {
         let asking = self.others(component).into_iter().map(|host| async move {
-            let map: Option<RangeMap> = self.ask(&host, component, digest, None).await.ok()?;
+            let map: Option<RangeMap> = self.request(&host, component, digest, None).await.ok()?;
             map.filter(|map| map.check(digest, self.limit).is_ok())
                 .map(|map| (host, map))
         });
@@ -178,7 +179,8 @@ impl ExchangeClient {
         let mut maps = Vec::new();
         while let Some(answer) = asking.next().await {
             maps.extend(answer);
-            // The others may be slow: one is enough to begin with, and ranges come from whoever has answered by now.
+            // The others may be slow: one is enough to begin with, and ranges come from the hosts
+            // that have replied by now.
             if !maps.is_empty() {
                 while let Some(Some(answer)) = asking.next().now_or_never() {
                     maps.extend(answer);
@@ -196,7 +198,7 @@ impl ExchangeClient {
         host: Origin,
         range: u32,
     ) -> RangeReply {
-        let answer = self.ask(&host, component, digest, Some(range)).await;
+        let answer = self.request(&host, component, digest, Some(range)).await;
         let bytes = answer.and_then(|bytes: Option<Bytes>| {
             bytes.ok_or_else(|| CallError::NotServed {
                 component: component.clone(),
@@ -205,14 +207,14 @@ impl ExchangeClient {
         (host, range, bytes)
     }
 
-    async fn ask<T: Decode>(
+    async fn request<T: Decode>(
         &self,
         host: &Origin,
         component: &ComponentId,
         digest: ImageDigest,
         range: Option<u32>,
     ) -> Result<T, CallError> {
-        let ask = ExchangeRequest {
+        let request = ExchangeRequest {
             component: component.clone(),
             digest,
             range,
@@ -221,7 +223,7 @@ impl ExchangeClient {
             None => (&self.functions.map, MAP_WITHIN),
             Some(_) => (&self.functions.range, RANGE_WITHIN),
         };
-        let args = to_bytes(&(ask,)).map_err(|error| CallError::BadArguments {
+        let args = to_bytes(&(request,)).map_err(|error| CallError::BadArguments {
             reason: error.to_string(),
         })?;
         let answer = self
@@ -233,7 +235,7 @@ impl ExchangeClient {
         })
     }
 
-    /// Whom to ask: those who run it first.
+    /// The hosts to send requests to: those that run the component first.
     fn others(&self, component: &ComponentId) -> Vec<Origin> {
         let peers = self.lattice.peers();
         let mut others: Vec<Origin> = peers.serving(component).to_vec();

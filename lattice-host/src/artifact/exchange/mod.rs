@@ -1,14 +1,16 @@
-//! Transfers artifacts from one host to another, for when the place that an image names is out of reach.
+//! Transfers artifacts from one host to another, for when the place that an image names is out of
+//! reach.
 //!
 //! ```text
 //! client (a host that needs it)                      server (a host that may have it)
 //!   "map of D for component C" ────────────────────►  is C, made of D, assigned to that host?  has this one D?
-//!   checks the map, asks several hosts  ◄───────────  digests of D's ranges
+//!   checks the map, uses several hosts  ◄───────────  digests of D's ranges
 //!   "range n of D for C" ──────────────────────────►  the same questions
 //!   checks the range; at last the whole ◄───────────  256 KiB
 //! ```
-//! A request is always for the digest that desired state has, so nothing else can be delivered. For an image in a registry
-//! that is the digest of its manifest, which names the component's bytes by a digest of their own.
+//! A request is always for the digest that desired state has, so nothing else can be delivered. For
+//! an image in a registry that is the digest of its manifest, which names the component's bytes by
+//! a digest of their own.
 
 mod client;
 mod server;
@@ -49,7 +51,7 @@ impl Functions {
         let interface = InterfaceName::new("lattice:host/artifacts@0.1.0")?;
         let function = |name, signature| {
             let name = FunctionName::new(name)?;
-            Ok::<_, NameError>(FunctionRef::new(interface.clone(), name, signature))
+            Ok(FunctionRef::new(interface.clone(), name, signature))
         };
         Ok(Self {
             map: function("map", "func(ask: ask) -> option<range-map>")?,

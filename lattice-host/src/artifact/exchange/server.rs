@@ -77,16 +77,20 @@ impl ArtifactServer {
     }
 
     /// Returns the artifact if it is here and the requesting host is to run it.
-    async fn find(&self, from: &HostId, ask: &ExchangeRequest) -> Option<(Arc<RangeMap>, Bytes)> {
+    async fn find(
+        &self,
+        from: &HostId,
+        request: &ExchangeRequest,
+    ) -> Option<(Arc<RangeMap>, Bytes)> {
         let slots = self.assignment.borrow().clone();
-        if !slots.slots(&ask.component).any(|host| host == from) {
-            tracing::debug!(host = %from, component = %ask.component, "an artifact was not given: it asks for what is not assigned to it");
+        if !slots.slots(&request.component).any(|host| host == from) {
+            tracing::debug!(host = %from, component = %request.component, "an artifact was not given: it asks for what is not assigned to it");
             return None;
         }
         let desired = self.lattice.desired();
-        let spec = &desired.actors.get(&ask.component)?.spec;
+        let spec = &desired.actors.get(&request.component)?.spec;
         for spec in [Some(spec), spec.previous.as_deref()].into_iter().flatten() {
-            if let Some(found) = self.made_of(spec, ask.digest).await {
+            if let Some(found) = self.made_of(spec, request.digest).await {
                 return Some(found);
             }
         }
@@ -175,15 +179,15 @@ impl Service for ExchangeService {
         let server = self.0.clone();
         let answer = async move {
             let arguments = from_bytes(&request.args);
-            let (ask,): (ExchangeRequest,) =
+            let (wanted,): (ExchangeRequest,) =
                 arguments.map_err(|error| CallError::BadArguments {
                     reason: error.to_string(),
                 })?;
             let found = match &request.source {
-                Source::Host(from) => server.find(from, &ask).await,
+                Source::Host(from) => server.find(from, &wanted).await,
                 _ => None,
             };
-            let Some(range) = ask.range else {
+            let Some(range) = wanted.range else {
                 let map = found.map(|(map, _)| map);
                 return encoded(&map.as_deref());
             };

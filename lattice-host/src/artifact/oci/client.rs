@@ -37,7 +37,7 @@ pub(super) struct Received {
 impl Client {
     /// Reads this host's certificates, for a few milliseconds.
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, RegistryError> {
-        // Whoever chose another one for this process keeps it.
+        // Fails when the program has chosen another one, which is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // Without any the HTTP client would panic.
         if rustls_native_certs::load_native_certs().certs.is_empty() {
@@ -60,7 +60,8 @@ impl Client {
         Ok(Self { protocol, settings })
     }
 
-    /// The document that this image leads to, and its digest, which is the image's if that names one.
+    /// The document that this image leads to, and its digest, which is the image's if that names
+    /// one.
     pub(super) async fn manifest(
         &self,
         image: &OciReference,
@@ -99,7 +100,7 @@ impl Client {
                 Some(Ok(bytes)) => received
                     .take(&bytes, layer)
                     .ok_or_else(|| request.oversized(layer))?,
-                // Whether it is right is for its digest to say, however the connection ends.
+                // The digest decides whether it is right, however the connection ends.
                 None | Some(Err(_)) if received.is_whole(layer) => return Ok(()),
                 Some(Err(error)) => return Err(request.broken(received.size(), error)),
                 None => {
@@ -157,7 +158,8 @@ impl Client {
     ) -> Result<(), RegistryError> {
         let request = self.request(image).await?;
         let auth = request.auth();
-        // Asks for the right to push before anything large is sent, and finds out a registry that says nothing.
+        // Requests the right to push before anything large is sent, and detects a registry that
+        // doesn't respond.
         let allowed = self
             .protocol
             .auth(&request.reference, &auth, RegistryOperation::Push);

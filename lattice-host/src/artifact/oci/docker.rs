@@ -14,10 +14,12 @@ use std::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// What a helper prints when it knows no login for a registry: nothing else tells that from a failure.
+/// What a helper prints when it knows no login for a registry. Nothing else distinguishes that from
+/// a failure.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
-/// One of docker's programs that keep credentials failed. What it printed isn't shown: it may hold a secret.
+/// One of docker's programs that keep credentials failed. What it printed isn't shown: it may hold
+/// a secret.
 #[derive(Debug, thiserror::Error)]
 #[error("`{helper} get` failed: run it by hand, with the registry's name as its input, to see why")]
 struct HelperFailed {
@@ -31,7 +33,8 @@ fn config() -> Option<PathBuf> {
     Some(folder?.join("config.json"))
 }
 
-/// No file is no credentials. Docker's helpers are programs: they are given the time that a registry has.
+/// Without a file there are no credentials. Docker's helpers are programs: they get as much time as
+/// a registry.
 pub(super) async fn credentials(
     registry: &str,
     silence: Duration,

@@ -1,4 +1,4 @@
-//! The documents by which a registry names the parts of an image. They come from anybody.
+//! The documents in which a registry names the parts of an image. They are untrusted.
 
 use crate::{artifact::ImageDigest, limits::ByteSize};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,8 @@ const OLD_WASM: [&str; 3] = [
     "application/vnd.module.wasm.content.layer.v1+wasm",
     "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
 ];
-/// What some older tools call any bytes. Only where they are the only layer, and their content is looked at.
+/// What some older tools call any bytes. Only where they are the only layer, and their content is
+/// looked at.
 const ANY_BYTES: [&str; 2] = [
     "application/octet-stream",
     "application/vnd.oci.image.layer.v1.tar",
@@ -79,7 +80,7 @@ pub(super) struct Layer {
 /// Why a document leads nowhere.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LayoutError {
-    /// It is no manifest: why.
+    /// It isn't a valid manifest, for this reason.
     Malformed(String),
     /// It holds something else: what.
     NotWasm(String),
@@ -196,7 +197,7 @@ fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
     }
 }
 
-/// A text of somebody else, fit for a message and a terminal.
+/// Makes untrusted text fit for a message and a terminal.
 pub(super) fn brief(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut chars = text
@@ -209,7 +210,8 @@ pub(super) fn brief(text: &str) -> String {
     brief.trim().to_owned()
 }
 
-/// What a push makes of a component. Nothing of the time or place is in it: the same bytes make the same image.
+/// What a push makes of a component. Nothing of the time or place is in it: the same bytes make the
+/// same image.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) manifest: Vec<u8>,

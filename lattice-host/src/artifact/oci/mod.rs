@@ -90,7 +90,7 @@ impl Oci {
         Ok(resolved)
     }
 
-    /// What it means now, and what its registry calls the bytes.
+    /// Resolves an image. Also returns the media type of its bytes.
     pub(super) async fn describe(
         &self,
         image: &OciReference,
@@ -129,7 +129,7 @@ impl Oci {
         Ok(located)
     }
 
-    /// Once for everyone who wants these bytes now.
+    /// Downloads the layer, once for all callers that want it now.
     async fn download(
         &self,
         image: &OciReference,
@@ -140,7 +140,8 @@ impl Oci {
             (Arc::clone(&self.connection), image.clone(), layer.digest);
         let start = |progress| {
             let name = image.to_string();
-            // A task of its own, so that it goes on whichever of those who wait is slow, and a panic stays in it.
+            // A task of its own, so that it proceeds although one of its callers is slow, and a
+            // panic stays in it.
             let task = async move { connection.load(&image, &layer, &progress).await };
             let task = AbortOnDropHandle::new(tokio::spawn(task));
             async move { task.await.unwrap_or(Err(FetchError::Ended { image: name })) }.boxed()
@@ -297,7 +298,7 @@ impl Registries {
         layer: &Layer,
         progress: &watch::Sender<Progress>,
     ) -> Result<Bytes, RegistryError> {
-        // Never closed; and whoever waits has a deadline.
+        // It is never closed, and every caller has a deadline.
         let _turn = self.transfers.acquire().await;
         let client = self.client().await?;
         let size = Some(layer.size.as_u64());

@@ -9,7 +9,7 @@ use oci_client::{
 };
 use std::{error::Error, io, sync::Arc, time::Duration};
 
-/// Who asks whom for what; by which failures are told.
+/// A request to a registry: what is requested, and with which credentials. Errors name both.
 pub(super) struct Request<'a> {
     pub(super) image: &'a OciReference,
     pub(super) reference: Reference,
@@ -166,7 +166,7 @@ impl Request<'_> {
         }
     }
 
-    /// By the code in the body: the library doesn't tell the status of such an answer.
+    /// By the code in the body: the library doesn't report the status of such a response.
     fn refused(&self, code: &OciErrorCode, message: &str) -> RegistryError {
         match code {
             OciErrorCode::Unauthorized | OciErrorCode::Denied => self.unauthorized(),

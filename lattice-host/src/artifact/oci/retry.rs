@@ -19,7 +19,8 @@ impl Attempts {
         Self { failures: 0, most }
     }
 
-    /// Waits until it is time for the next attempt; gives the error back when there is none. The caller has the deadline.
+    /// Waits until the next attempt. Returns the error when there are no more. The caller has the
+    /// deadline.
     pub(super) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.failures += 1;
         if !error.is_transient() || self.failures >= self.most.get() {
@@ -32,7 +33,8 @@ impl Attempts {
     }
 }
 
-/// Between half and all of a time that doubles: hosts that failed together don't come back together.
+/// Between half and all of a time that doubles: hosts that failed together don't come back
+/// together.
 fn pause(failures: u32) -> Duration {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let half = doubled.min(LONGEST) / 2;

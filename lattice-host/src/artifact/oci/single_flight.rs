@@ -1,4 +1,4 @@
-//! Work that several wait for and that is done once.
+//! Work that is done once for all callers that wait for it.
 
 use crate::artifact::Progress;
 use futures_util::{
@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What is under way, by what it is about. Work ends when nobody waits for it any more.
+/// Work in flight, by key. It is dropped with the last caller that waits for it.
 #[derive(Debug)]
 pub(super) struct SingleFlight<K, T: Clone> {
     in_flight: Mutex<HashMap<K, Flight<T>>>,
@@ -33,8 +33,9 @@ impl<K, T: Clone> Default for SingleFlight<K, T> {
 }
 
 impl<K: Eq + Hash, T: Clone + 'static> SingleFlight<K, T> {
-    /// The result of the work about `key`: joins it if it is under way, and starts it otherwise. `seen` is told how far
-    /// it is, as often as the caller's task runs and once at the end.
+    /// Returns the result of the work for `key`: joins it if it is in flight, and starts it
+    /// otherwise. Calls `seen` with how far it is, as often as the caller's task runs and once at
+    /// the end.
     pub(super) async fn join(
         &self,
         key: K,

@@ -7,22 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ranges that one host is asked for at once: enough to keep a line with 50 ms there and back busy at 20 MB/s.
+/// Ranges that are requested from one host at once: enough for 20 MB/s over a round trip of 50 ms.
 const MAX_IN_FLIGHT: usize = 4;
-/// Hosts that are asked. More make it no faster, and each costs a little.
+/// Hosts that are used. More make it no faster, and each costs a little.
 const HOSTS: usize = 16;
-/// A range takes a hundredth of that, even over a slow line.
+/// A range takes a hundredth of that, even over a slow connection.
 const RANGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Answers that a host may owe before it is asked no more.
+/// Overdue ranges of a host before it is no longer used.
 const MAX_OVERDUE: u32 = 3;
 
 /// An artifact that comes together out of ranges from several hosts, in any order.
 ///
-/// A range is *missing*, then *asked* of one host until it is late, then *here*. Its memory is that of the artifact.
+/// A range is *missing*, then *requested* from one host until it is overdue, then *here*. The
+/// memory is that of the artifact.
 #[derive(Debug)]
 pub struct Assembly<H> {
     map: RangeMap,
-    /// Who gave the map, and answers for it.
+    /// The host that sent the map.
     mapper: H,
     bytes: Vec<u8>,
     ranges: Vec<RangeState<H>>,
@@ -43,16 +44,16 @@ struct HostState {
     overdue: u32,
 }
 
-/// What to send to whom.
+/// A range to request from a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeRequest<H> {
-    /// The host to ask.
+    /// The host to send it to.
     pub of: H,
     /// Number of the range.
     pub range: u32,
 }
 
-/// What became of a range that was right.
+/// The outcome of a range that was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Received {
@@ -62,11 +63,11 @@ pub enum Received {
     Duplicate,
 }
 
-/// Why a range was not taken.
+/// Why a range was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RangeError<H: Debug> {
-    /// Its bytes are not those of the map. The host is asked no more.
+    /// Its bytes don't match the map. The host is no longer used.
     #[error(
         "host {from:?} sent wrong bytes for range {range}: it is asked no more; look at its disk"
     )]
@@ -76,7 +77,7 @@ pub enum RangeError<H: Debug> {
         /// Number of the range.
         range: u32,
     },
-    /// There is no range of this number. The host is asked no more.
+    /// There is no range of this number. The host is no longer used.
     #[error("host {from:?} sent range {range}, which the artifact has not: it is asked no more")]
     NoSuchRange {
         /// Who sent it.
@@ -84,7 +85,7 @@ pub enum RangeError<H: Debug> {
         /// Number of the range.
         range: u32,
     },
-    /// It came from a host that is not asked: it was never added, or was found out.
+    /// It came from a host that isn't used: it was never added, or has been removed.
     #[error("host {from:?} sent range {range} and is not asked for any")]
     Uninvited {
         /// Who sent it.
@@ -94,7 +95,7 @@ pub enum RangeError<H: Debug> {
     },
 }
 
-/// Why there is no artifact.
+/// Why an artifact could not be assembled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssemblyError<H: Debug> {
@@ -108,7 +109,7 @@ pub enum AssemblyError<H: Debug> {
         /// How many.
         missing: usize,
     },
-    /// All ranges are as the map said, and the whole is not what was wanted: the map was wrong.
+    /// All ranges match the map, and the whole is not what was wanted: the map was wrong.
     #[error(
         "the map of {expected} that host {mapper:?} sent is of {found}: take nothing of this host, and start again with another"
     )]
@@ -123,8 +124,8 @@ pub enum AssemblyError<H: Debug> {
 }
 
 impl<H: Clone + Ord + Debug> Assembly<H> {
-    /// Of the artifact with this digest, by a map from this host, who is the first to be asked. Refuses a map that is of
-    /// something else, malformed, or of more than `limit` bytes.
+    /// Of the artifact with this digest, by a map from this host, who is the first to be asked.
+    /// Refuses a map that is of something else, malformed, or of more than `limit` bytes.
     pub fn new(
         wanted: ImageDigest,
         map: RangeMap,
@@ -144,14 +145,14 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         Ok(assembly)
     }
 
-    /// Another host that has the artifact. More than 16 are not asked.
+    /// Adds a host that has the artifact. At most 16 are used.
     pub fn add(&mut self, host: H) {
         if self.hosts.len() < HOSTS {
             self.hosts.entry(host).or_default();
         }
     }
 
-    /// A host that can't be asked any more; what it owes is asked of others.
+    /// Removes a host that can't be used any more. Its ranges are requested from others.
     pub fn remove(&mut self, host: &H) {
         self.hosts.remove(host);
         for range in &mut self.ranges {
@@ -161,7 +162,8 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         }
     }
 
-    /// Hosts that are asked. When there is none, and the artifact is not complete, more have to be added.
+    /// The hosts that are used. When there is none, and the artifact is not complete, more have to
+    /// be added.
     pub fn hosts(&self) -> usize {
         self.hosts.len()
     }
@@ -171,7 +173,8 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         self.here == self.ranges.len()
     }
 
-    /// What to ask of whom now, so that every host has enough to do. Each is asked once, until it is late.
+    /// Returns the requests to send now, so that every host has enough to do. Each range is
+    /// requested once, until it is overdue.
     pub fn requests(&mut self, now: Instant) -> Vec<RangeRequest<H>> {
         self.expire(now);
         let mut asks = Vec::new();
@@ -211,7 +214,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         until.min()
     }
 
-    /// What is late is missing again; who was late too often is asked no more.
+    /// Overdue ranges are missing again, and hosts that were late too often are no longer used.
     fn expire(&mut self, now: Instant) {
         for range in &mut self.ranges {
             if let RangeState::Asked { of, until } = range
@@ -235,11 +238,12 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         }
     }
 
-    /// A range that a host sent. What is right is taken from any host that is asked, however late.
+    /// Takes a range that a host sent. A right one is accepted from any host that is used, however
+    /// late.
     ///
     /// # Errors
     ///
-    /// Each names the host; what it owed is asked of others.
+    /// Each names the host. Its ranges are requested from others.
     pub fn receive(
         &mut self,
         from: &H,

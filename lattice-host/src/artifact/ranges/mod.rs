@@ -1,11 +1,11 @@
 //! An artifact in ranges, by which one host gets it from others.
 //!
-//! A registry names an artifact by the digest of all its bytes, which says nothing of a part. So the host that gives sends
-//! a [`RangeMap`] first: a digest for each range. The host that takes asks several hosts for ranges, checks each as it
-//! comes, and the whole against the digest that it wanted in the first place. Whoever sends a wrong range is found out at
-//! once; whoever sent a wrong map, at the end.
+//! A registry names an artifact by the digest of all its bytes, which can't verify a part. So the
+//! serving host sends a [`RangeMap`] first: a digest for each range. The receiving host requests
+//! ranges from several hosts, checks each as it arrives, and the whole against the digest that it
+//! wanted in the first place. A wrong range is detected at once, and a wrong map at the end.
 //!
-//! Pure: who sends what to whom is for others, and the time is handed in.
+//! It is pure: the caller does the transfers, and passes the time in.
 //!
 //! ```
 //! use lattice_host::{ByteSize, artifact::{ImageDigest, ranges::{Assembly, RangeMap}}};
@@ -36,14 +36,15 @@ use crate::limits::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Bytes of a range. With its frame around it well under the 1 MiB that a bus carries by default, and 32 KiB of digests
-/// for an artifact of 256 MiB.
+/// Bytes of a range. With its frame around it well under the 1 MiB that a bus carries by default,
+/// and 32 KiB of digests for an artifact of 256 MiB.
 pub const RANGE_BYTES: u32 = 256 << 10;
 
-/// Smallest and largest ranges that another host may choose: a map is at most a 128th of its artifact.
+/// Smallest and largest ranges that another host may choose: a map is at most a 128th of its
+/// artifact.
 const ACCEPTED: std::ops::RangeInclusive<u32> = 4 << 10..=768 << 10;
 
-/// The digests of an artifact's ranges. Everything in one from another host may be wrong.
+/// The digests of an artifact's ranges. One from another host is untrusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeMap {
     /// Of all bytes.
@@ -56,14 +57,14 @@ pub struct RangeMap {
     pub digests: Vec<[u8; 32]>,
 }
 
-/// Why a map can't be followed.
+/// Why a map can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RangeMapError {
-    /// It is of something else.
+    /// It is of another artifact.
     #[error("the map of ranges is of {found}, and {expected} was asked for: ask another host")]
     OtherArtifact {
-        /// The artifact that was asked for.
+        /// The artifact that was requested.
         expected: ImageDigest,
         /// The artifact it is of.
         found: ImageDigest,
@@ -76,7 +77,7 @@ pub enum RangeMapError {
         /// The largest that is taken.
         limit: ByteSize,
     },
-    /// Its numbers don't fit each other, or its ranges no message.
+    /// Its numbers contradict each other, or its ranges don't fit a message.
     #[error(
         "the map has {digests} digests for {size} bytes in ranges of {range}: ask another host"
     )]
@@ -104,7 +105,7 @@ impl RangeMap {
         }
     }
 
-    /// Where this range is in the artifact; `None` if there is none of this number.
+    /// Returns where this range is in the artifact; `None` if it has no such range.
     pub fn span(&self, range: u32) -> Option<Range<usize>> {
         let length = u64::from(self.range);
         let start = u64::from(range)
@@ -114,7 +115,7 @@ impl RangeMap {
         Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     }
 
-    /// Whether it can be followed to this artifact.
+    /// Checks that it is a valid map of this artifact.
     pub fn check(&self, expected: ImageDigest, limit: ByteSize) -> Result<(), RangeMapError> {
         if self.digest != expected {
             return Err(RangeMapError::OtherArtifact {

@@ -50,7 +50,7 @@ impl Plan {
             registries,
             output,
         } = self.manifest;
-        // What can be told without the lattice comes first.
+        // What can be checked without the lattice comes first.
         let app = App::load(&file)?;
         let lattice = options.open().await?;
         let app = pinned(app, &registries.artifacts(None)?).await?;

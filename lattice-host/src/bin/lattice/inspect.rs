@@ -37,7 +37,7 @@ pub(crate) struct Inspect {
     login: Login,
 }
 
-/// What there is to say.
+/// What is printed of a component.
 struct Inspected {
     image: Image,
     digest: String,

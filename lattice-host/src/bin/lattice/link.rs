@@ -110,7 +110,7 @@ impl LinkSelector {
 impl Rm {
     async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         let which = &self.which;
-        // The target is no part of what tells a link from another.
+        // The target is not part of a link's key.
         let link = which.link(&which.source).map_err(|error| wrong(&error))?;
         let key = link.key();
         let lattice = options.open().await?;

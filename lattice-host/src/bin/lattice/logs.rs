@@ -26,7 +26,7 @@ const EXAMPLES: &str = "Examples:
 Actors speak by their standard output and error, and by `wasi:logging`. Each host keeps its last thousand lines, and
 passes lines on only while somebody reads.";
 
-/// How long hosts have to answer: some round trips across the world.
+/// How long hosts have to respond: some round trips across the world.
 const ANSWERS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]

@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Nobody is left to tell when this can't be written either.
+            // There is no other place to report that this can't be written.
             let _ =
                 io::Write::write_all(&mut io::stderr(), format!("error: {failure}\n").as_bytes());
             failure.exit_code()

@@ -46,9 +46,11 @@ pub(crate) struct LatticeOptions {
 impl LatticeOptions {
     /// Joins the lattice.
     pub(crate) async fn open(&self) -> Result<Lattice, Failure> {
-        let lattice = match self.place()? {
-            Some(Place::File(path)) => self.join(Lattice::on_disk(path, &self.lattice)).await?,
-            Some(Place::Nats(nats)) => self.join(self.on_nats(nats)).await?,
+        let lattice = match self.location()? {
+            Some(StoreLocation::File(path)) => {
+                self.join(Lattice::on_disk(path, &self.lattice)).await?
+            }
+            Some(StoreLocation::Nats(nats)) => self.join(self.on_nats(nats)).await?,
             None => {
                 return Err(Failure::Usage(format!(
                     "it is not said where the lattice is; name its NATS server with --nats or {NATS}, or its file with --data"
@@ -62,10 +64,12 @@ impl LatticeOptions {
     /// The same for a host, which brings along a lattice in memory when no other is named, and may keep the last snapshot
     /// of the store in a file.
     pub(crate) async fn open_for_host(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
-        match self.place()? {
+        match self.location()? {
             None => self.join(Lattice::in_memory(&self.lattice)).await,
-            Some(Place::File(path)) => self.join(Lattice::on_disk(path, &self.lattice)).await,
-            Some(Place::Nats(nats)) => {
+            Some(StoreLocation::File(path)) => {
+                self.join(Lattice::on_disk(path, &self.lattice)).await
+            }
+            Some(StoreLocation::Nats(nats)) => {
                 let connect = self.on_nats(nats);
                 let connect = match snapshot {
                     Some(path) => connect.snapshot(path),
@@ -108,9 +112,9 @@ impl LatticeOptions {
         }
     }
 
-    fn place(&self) -> Result<Option<Place>, Failure> {
+    fn location(&self) -> Result<Option<StoreLocation>, Failure> {
         if let Some(path) = &self.data {
-            return Ok(Some(Place::File(path.clone())));
+            return Ok(Some(StoreLocation::File(path.clone())));
         }
         let servers = match &self.nats {
             Some(servers) => servers.clone(),
@@ -120,7 +124,7 @@ impl LatticeOptions {
                 Err(error) => return Err(Failure::Usage(format!("{NATS}: {error}"))),
             },
         };
-        Ok(Some(Place::Nats(self.nats_options(&servers))))
+        Ok(Some(StoreLocation::Nats(self.nats_options(&servers))))
     }
 
     fn nats_options(&self, servers: &str) -> NatsOptions {
@@ -147,13 +151,13 @@ impl LatticeOptions {
     }
 }
 
-/// Where a lattice is.
-enum Place {
+/// Where the bus and the store of a lattice are.
+enum StoreLocation {
     File(PathBuf),
     Nats(NatsOptions),
 }
 
-/// Waits until the hosts that are there have been heard. A process that has just joined knows none.
+/// Waits until the live hosts have sent their heartbeats. A process that has just joined knows none.
 pub(crate) async fn hear_hosts(lattice: &Lattice) {
     if !lattice.is_in_process() {
         lattice.constellation().settled().await;

@@ -28,7 +28,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Says something beside the output.
+/// Prints a note to stderr.
 pub(crate) fn note(text: &str) -> Result<(), Failure> {
     let mut out = io::stderr().lock();
     match writeln!(out, "{text}") {

@@ -88,7 +88,7 @@ fn write(file: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
         }
     });
     if moved.is_err() {
-        // What is left of it is worth nothing; the first error is the one to tell.
+        // What is left of it is useless; the first error is the one to report.
         let _ = fs::remove_file(&part);
     }
     moved

@@ -26,7 +26,7 @@ pub(crate) struct Registries {
     registry_ca: Option<PathBuf>,
 }
 
-/// Who asks one registry, when docker's logins are not to say.
+/// Credentials for one registry, instead of docker's logins.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct Login {

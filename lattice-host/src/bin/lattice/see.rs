@@ -96,7 +96,7 @@ impl Explain {
                 interface,
                 name,
             } => {
-                // Its target is no part of its key.
+                // Its target is not part of its key.
                 let link = Link::new(from, interface, from).map_err(wrong)?;
                 Subject::Link(link.named(name).map_err(wrong)?.key())
             }

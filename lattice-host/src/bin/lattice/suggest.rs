@@ -1,6 +1,6 @@
-//! What was meant, when what was said is not there.
+//! Suggestions for names that don't exist.
 
-/// Names that are less like it are no help.
+/// Names that are less similar are not suggested.
 const ALIKE: f64 = 0.75;
 /// More are not read.
 const MOST: usize = 20;

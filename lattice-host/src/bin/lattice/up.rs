@@ -76,7 +76,7 @@ impl Up {
     }
 }
 
-/// Hears SIGTERM and ctrl-c.
+/// Waits for SIGTERM or ctrl-c.
 struct StopSignal {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,

@@ -79,7 +79,7 @@ impl Watch {
         let mut time_is_up = std::pin::pin!(time_is_up);
         loop {
             tokio::select! {
-                // What is known is told before it ends.
+                // Changes that are known are printed before it ends.
                 biased;
                 change = changes.next() => match change {
                     Some(change) => printer.print(change)?,
@@ -155,7 +155,7 @@ fn unsettled(view: &View) -> Option<String> {
 struct Printer {
     format: ChangeFormat,
     paint: Paint,
-    /// What the lines were made of, to tell what a new snapshot changes.
+    /// What the lines were made of, to find what a new snapshot changes.
     view: View,
     /// The last line for each thing: load changes all the time and is on none.
     lines: HashMap<String, String>,

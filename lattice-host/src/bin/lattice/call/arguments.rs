@@ -137,7 +137,7 @@ mod tests {
             shown.ends_with(&format!("expected: greet: {GREET}")),
             "{shown}"
         );
-        // Columns are characters, and lines are told apart.
+        // Columns are characters, and lines are counted.
         let shown = misfit("\"größe\",\n \"ß\", 300");
         assert!(
             shown.contains("at column 2:\n     \"ß\", 300\n     ^^^\n"),

@@ -153,7 +153,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// That nobody serves it, and who is served.
+/// The failure for a component that isn't served, with those that are.
 async fn not_served(lattice: &Lattice, component: &ComponentId, error: &CallError) -> Failure {
     let view = lattice.constellation().settled().await;
     let there = view.components.keys().map(ComponentId::as_str);
