@@ -1,6 +1,6 @@
 //! Parses a link's config from JSON into the provider's type.
 
-use crate::Refusal;
+use crate::provider::Refusal;
 use serde::de::DeserializeOwned;
 
 /// The config of a link that was made without one.

@@ -1,6 +1,6 @@
 //! The steps of serving a call that all generated code shares.
 
-use crate::{Call, Provider};
+use crate::provider::{Call, Provider};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use lattice_core::{

@@ -203,7 +203,6 @@
 struct Readme;
 
 mod bindings;
-mod call;
 mod client;
 mod config;
 mod dispatch;
@@ -214,7 +213,6 @@ pub mod value;
 pub mod world;
 
 pub use bytes::Bytes;
-pub use call::Call;
 pub use client::{Invoke, Through};
 pub use lattice_core::{
     Component, Lattice,
@@ -225,7 +223,7 @@ pub use lattice_core::{
     wire::{Source, TraceContext},
 };
 pub use lattice_provider_macros::{client, provider};
-pub use provider::{Provider, Refusal, Stateless};
+pub use provider::{Call, Dispatch, Provider, Refusal, Stateless};
 pub use serve::{serve, serve_within};
 pub use service::IntoService;
 
@@ -237,5 +235,6 @@ pub mod __private {
         dispatch::{answer, arguments, unknown},
         value::{Bits, Blob, known_bits},
     };
+    pub use lattice_core::serve::Answer;
     pub use serde;
 }

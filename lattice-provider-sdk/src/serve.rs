@@ -1,9 +1,9 @@
 //! Serving a provider from any Rust program.
 
-use crate::IntoService;
+use crate::service::IntoService;
 use lattice_core::{
     Lattice,
-    name::{ComponentId, NameError},
+    name::{ComponentId, IntoName},
     node::{ServeError, ServeLimits, Serving},
 };
 
@@ -12,14 +12,14 @@ use lattice_core::{
 /// The process that calls this isn't a host. It joins the lattice as a member that serves this one
 /// component, and calls reach the component as they reach any other.
 ///
-/// `id` is a text such as `"counters"` or a [`ComponentId`].
+/// `id` is a [`ComponentId`], or a text that parses as one, such as `"counters"`.
 ///
 /// # Errors
 /// Fails with a [`ServeError`] when `id` is invalid, when this process serves a component with that
 /// id already, or when the lattice can't be reached. Nothing is served then.
 pub async fn serve(
     lattice: &Lattice,
-    id: impl TryInto<ComponentId, Error: Into<NameError>>,
+    id: impl IntoName<ComponentId>,
     provider: impl IntoService,
 ) -> Result<Serving, ServeError> {
     serve_within(lattice, id, provider, ServeLimits::default()).await
@@ -32,10 +32,10 @@ pub async fn serve(
 /// Fails like [`serve`].
 pub async fn serve_within(
     lattice: &Lattice,
-    id: impl TryInto<ComponentId, Error: Into<NameError>>,
+    id: impl IntoName<ComponentId>,
     provider: impl IntoService,
     limits: ServeLimits,
 ) -> Result<Serving, ServeError> {
-    let id = id.try_into().map_err(Into::<NameError>::into)?;
+    let id = id.into_name()?;
     lattice.serve(id, provider.into_service(), limits).await
 }

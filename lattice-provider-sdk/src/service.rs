@@ -1,10 +1,10 @@
 //! Adapts a provider to the service that a node runs.
 
 use crate::{
-    Call, Provider, Refusal,
     bindings::{AttemptId, Bindings, Bound},
     config,
-    world::{Dispatch, component_types},
+    provider::{Call, Dispatch, Provider, Refusal},
+    world::component_types,
 };
 use futures_util::future::{BoxFuture, FutureExt};
 use lattice_core::{

@@ -1,18 +1,12 @@
 //! How generated code describes a WIT world. Only generated code and tests implement these traits.
 
-use crate::{Call, Provider};
 use bytes::Bytes;
 use lattice_core::{
     call::FunctionRef,
     name::{FunctionName, InterfaceName},
     types::{ComponentTypes, InterfaceTypes},
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-};
-
-pub use lattice_core::serve::Answer;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 /// A WIT world: the interfaces that it exports and imports.
 pub trait WitWorld: 'static {
@@ -22,12 +16,6 @@ pub trait WitWorld: 'static {
     const IMPORTS: &'static [&'static Interface];
     /// The world in the standard binary encoding of WIT, for tools; `None` when it exceeds 256 KiB.
     const WIT: Option<&'static [u8]>;
-}
-
-/// Passes each call to the handler of its function.
-pub trait Dispatch<P: Provider>: WitWorld {
-    /// Decodes the arguments, runs the handler, and encodes its result.
-    fn dispatch(provider: Arc<P>, call: Call<P>, args: Bytes) -> Answer;
 }
 
 /// An interface of a WIT world.

@@ -107,7 +107,7 @@ async fn a_provider_is_served_under_any_text_that_is_an_id() -> Result<(), Serve
     let _two = serve(&lattice, "two".to_owned(), Hello).await?;
     let _three = serve(&lattice, id, Hello).await?;
     let error = serve(&lattice, "Not an id", Hello).await;
-    let error = error.err().expect("an invalid id");
+    let error = error.expect_err("an invalid id");
     assert!(matches!(error, ServeError::Name(_)), "{error}");
     assert!(error.to_string().contains("`Not an id`"), "{error}");
     Ok(())

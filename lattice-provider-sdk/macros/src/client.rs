@@ -1,7 +1,7 @@
 //! The clients: types that call an interface.
 
 use crate::{
-    expand::docs,
+    docs::docs,
     handler::parameters,
     name,
     reference::Scope,

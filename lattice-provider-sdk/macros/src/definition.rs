@@ -4,7 +4,7 @@
 //! themselves.
 
 use crate::{
-    expand::docs,
+    docs::docs,
     name,
     reference::Scope,
     world::{Interface, World},

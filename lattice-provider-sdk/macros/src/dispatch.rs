@@ -2,7 +2,7 @@
 
 use crate::{
     client::tuple,
-    expand::docs,
+    docs::docs,
     handler::parameters,
     name, signature,
     world::{Interface, World},
@@ -75,13 +75,13 @@ pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
         }
 
         impl<Provider__: ::lattice_provider_sdk::Provider #(#handlers)*>
-            ::lattice_provider_sdk::world::Dispatch<Provider__> for World
+            ::lattice_provider_sdk::Dispatch<Provider__> for World
         {
             fn dispatch(
                 provider: ::std::sync::Arc<Provider__>,
                 call: ::lattice_provider_sdk::Call<Provider__>,
                 args: ::lattice_provider_sdk::Bytes,
-            ) -> ::lattice_provider_sdk::world::Answer {
+            ) -> ::lattice_provider_sdk::__private::Answer {
                 match call.function().0 {
                     #(#arms)*
                     _ => ::lattice_provider_sdk::__private::unknown(&call),

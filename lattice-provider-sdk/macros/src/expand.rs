@@ -1,8 +1,10 @@
 //! The macros as an ordinary function, from tokens to tokens.
 
 use crate::{
-    client, definition, dispatch, handler,
-    options::Options,
+    client, definition, dispatch,
+    docs::docs,
+    handler,
+    options::{Macro, Options},
     source::Source,
     world::{Interface, World},
 };
@@ -10,15 +12,6 @@ use lattice_wit::binary::{self, BinaryError};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use std::{collections::BTreeMap, env, path::PathBuf};
-
-/// Which macro is being expanded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Macro {
-    /// `provider!`: traits for the exports, clients for the imports, and the type `World`.
-    Provider,
-    /// `client!`: clients for all interfaces of the world, and nothing else.
-    Client,
-}
 
 /// Returns the code that `kind` generates.
 ///
@@ -52,18 +45,6 @@ fn wit(source: &Source) -> Result<Option<Vec<u8>>, String> {
         Err(BinaryError::TooLarge { .. }) => Ok(None),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// Generates a doc attribute from the documentation in the WIT, or else from a sentence.
-///
-/// Code blocks in WIT documentation aren't Rust tests, so the attribute is hidden from
-/// `rustdoc --test`.
-pub(crate) fn docs(wit: Option<&str>, otherwise: impl FnOnce() -> String) -> TokenStream {
-    if let Some(text) = wit {
-        return quote!(#[cfg_attr(not(doctest), doc = #text)]);
-    }
-    let text = otherwise();
-    quote!(#[doc = #text])
 }
 
 type Packages<'w> = BTreeMap<&'w Ident, BTreeMap<&'w Ident, Vec<TokenStream>>>;

@@ -1,7 +1,7 @@
 //! The handlers: traits that serve an interface.
 
 use crate::{
-    expand::docs,
+    docs::docs,
     name,
     reference::Scope,
     world::{Interface, World},

@@ -42,6 +42,7 @@
 mod client;
 mod definition;
 mod dispatch;
+mod docs;
 mod expand;
 mod handler;
 mod name;
@@ -51,7 +52,7 @@ mod signature;
 mod source;
 mod world;
 
-use expand::Macro;
+use options::Macro;
 use proc_macro::TokenStream;
 
 /// Generates everything that a provider needs from a WIT world: types, a trait for each exported

@@ -1,4 +1,4 @@
-//! The options between the macro's braces.
+//! Which macro is expanded, and the options between its braces.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
@@ -6,6 +6,15 @@ use syn::{
     parse::{Parse, ParseStream, Parser},
     punctuated::Punctuated,
 };
+
+/// Which macro is being expanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Macro {
+    /// `provider!`: traits for the exports, clients for the imports, and the type `World`.
+    Provider,
+    /// `client!`: clients for all interfaces of the world, and nothing else.
+    Client,
+}
 
 /// The macro's options. Defaults are applied where an option is read.
 #[derive(Default)]

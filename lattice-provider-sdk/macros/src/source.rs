@@ -1,6 +1,6 @@
 //! Finds, reads and resolves the WIT texts that the options name.
 
-use crate::{expand::Macro, options::Options};
+use crate::options::{Macro, Options};
 use std::{
     fs, io,
     path::{Path, PathBuf},

@@ -1,9 +1,14 @@
 //! The traits that a provider implements, and the life of its links.
 
-use crate::world::Dispatch;
-use lattice_core::link::Link;
+use crate::world::WitWorld;
+use bytes::Bytes;
+use lattice_core::{link::Link, serve::Answer};
 use serde::de::DeserializeOwned;
-use std::{error::Error, fmt, future::Future};
+use std::{error::Error, fmt, future::Future, sync::Arc};
+
+mod call;
+
+pub use call::Call;
 
 /// A native provider: serves the exported interfaces of its [`World`](Self::World) and keeps a
 /// binding, its own state, for each link that leads to it.
@@ -76,6 +81,12 @@ impl<P: Stateless> Provider for P {
     async fn operator(&self) -> Option<()> {
         Some(())
     }
+}
+
+/// Passes each call to the handler of its function.
+pub trait Dispatch<P: Provider>: WitWorld {
+    /// Decodes the arguments, runs the handler, and encodes its result.
+    fn dispatch(provider: Arc<P>, call: Call<P>, args: Bytes) -> Answer;
 }
 
 /// Length limit of a reason, in bytes. It is one line for a person, not a log.

@@ -1,6 +1,6 @@
 //! The call, as its handler sees it.
 
-use crate::Provider;
+use super::Provider;
 use bytes::Bytes;
 use lattice_core::{
     call::Context,
