@@ -1,5 +1,4 @@
 //! WIT as bytes, and back, and untrusted bytes.
-#![cfg(feature = "binary")]
 
 use lattice_wit::binary::{self, BinaryError, Described, MAX_BYTES};
 use wit_parser::{PackageId, Resolve, WorldId, WorldItem};
