@@ -22,6 +22,8 @@ pub(crate) struct Proxy {
     port: u16,
     requests: watch::Sender<Flow>,
     answers: watch::Sender<Flow>,
+    /// Bytes of either direction.
+    swallowed: Arc<watch::Sender<usize>>,
     pipes: Arc<Mutex<Vec<AbortHandle>>>,
     listener: JoinHandle<()>,
 }
@@ -34,10 +36,11 @@ impl Proxy {
             watch::Sender::new(Flow::Pass),
             watch::Sender::new(Flow::Pass),
         );
+        let swallowed = Arc::new(watch::Sender::new(0));
         let pipes = Arc::new(Mutex::new(Vec::new()));
         let task = {
             let (requests, answers) = (requests.subscribe(), answers.subscribe());
-            let pipes = Arc::clone(&pipes);
+            let (swallowed, pipes) = (swallowed.clone(), pipes.clone());
             tokio::spawn(async move {
                 loop {
                     let (client, _) = listener.accept().await.expect("a client");
@@ -47,8 +50,18 @@ impl Proxy {
                     let (from_client, to_client) = client.into_split();
                     let (from_server, to_server) = server.into_split();
                     let both = [
-                        tokio::spawn(pipe(from_client, to_server, requests.clone())),
-                        tokio::spawn(pipe(from_server, to_client, answers.clone())),
+                        tokio::spawn(pipe(
+                            from_client,
+                            to_server,
+                            requests.clone(),
+                            swallowed.clone(),
+                        )),
+                        tokio::spawn(pipe(
+                            from_server,
+                            to_client,
+                            answers.clone(),
+                            swallowed.clone(),
+                        )),
                     ];
                     let handles = both.iter().map(JoinHandle::abort_handle);
                     pipes.lock().expect("not poisoned").extend(handles);
@@ -59,6 +72,7 @@ impl Proxy {
             port,
             requests,
             answers,
+            swallowed,
             pipes,
             listener: task,
         }
@@ -70,12 +84,21 @@ impl Proxy {
 
     /// What happens from now on to what the client says.
     pub(crate) fn requests(&self, flow: Flow) {
+        self.swallowed.send_replace(0);
         self.requests.send_replace(flow);
     }
 
     /// What happens from now on to what the server says.
     pub(crate) fn answers(&self, flow: Flow) {
+        self.swallowed.send_replace(0);
         self.answers.send_replace(flow);
+    }
+
+    /// Returns when something was swallowed since it was last said what happens to the bytes.
+    pub(crate) async fn swallows(&self) {
+        let mut swallowed = self.swallowed.subscribe();
+        let first = swallowed.wait_for(|bytes| *bytes > 0);
+        first.await.expect("the proxy is there");
     }
 
     /// Closes every connection; new ones pass.
@@ -95,11 +118,19 @@ impl Drop for Proxy {
     }
 }
 
-async fn pipe(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, flow: watch::Receiver<Flow>) {
+async fn pipe(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    flow: watch::Receiver<Flow>,
+    swallowed: Arc<watch::Sender<usize>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if *flow.borrow() == Flow::Pass && to.write_all(&buffer[..count]).await.is_err() {
-            return;
+        let now = *flow.borrow();
+        match now {
+            Flow::Swallow => swallowed.send_modify(|bytes| *bytes += count),
+            Flow::Pass if to.write_all(&buffer[..count]).await.is_err() => return,
+            Flow::Pass => {}
         }
     }
 }

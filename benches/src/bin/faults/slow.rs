@@ -15,10 +15,11 @@ use bytes::Bytes;
 use lattice_benches::{
     Failure,
     native::{ECHO, SILENCE},
+    process,
     summary::Row,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::process::Command;
+use tokio::{process::Command, time::sleep};
 
 /// Calls to the component that is measured.
 const NEIGHBOUR: u32 = 1_000;
@@ -66,6 +67,9 @@ async fn stopped(mesh: &Mesh, length: Length) -> Result<Pair, Failure> {
         mesh.served("stopped", 1).await?;
         let without = beside(&neighbour, &other, TO_STOPPED, length).await;
         signal(host.id()?, "STOP").await?;
+        while !process::is_stopped(host.id()?)? {
+            sleep(Duration::from_millis(1)).await;
+        }
         let with = beside(&neighbour, &other, TO_STOPPED, length).await;
         signal(host.id()?, "CONT").await?;
         pair.add(&format!("slow, stopped, round {round}"), with, without);

@@ -109,12 +109,8 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([format!("-{signal}"), self.child.id().to_string()])
-            .status()
-            .expect("the kill command");
-        assert!(status.success(), "kill -{signal}: {status}");
+    fn signal(&self, name: &str) {
+        nats::signal(self.child.id(), name);
     }
 }
 

@@ -241,6 +241,8 @@ async fn a_lost_request_was_not_done() {
         ops.extend(put("beside", "2", Expect::Any));
         let work = ends("a commit", store.commit(ops));
         let cut = async {
+            // Cut before it is sent, it would be sent over the next connection.
+            soon("a request", proxy.swallows()).await;
             tokio::time::sleep(Duration::from_millis(300)).await;
             proxy.cut();
         };
