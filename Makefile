@@ -12,9 +12,10 @@ demo: guests
 	$(CARGO) run --release --quiet --example quickstart
 	$(CARGO) run --release --quiet --example constellation
 
-## Doc tests first: the runner's own summary is the last thing printed.
+## With overflow checks and debug assertions in our own crates: `.ci/checked.toml`. Doc tests first: the runner's own
+## summary is the last thing printed.
 test: guests
-	$(CARGO) test --release --workspace --doc --quiet
+	$(CARGO) --config .ci/checked.toml test --release --workspace --doc --quiet
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
 
 bench: guests
@@ -45,8 +46,9 @@ fmt:
 lint:
 	$(CARGO) clippy --release --workspace --all-targets --quiet -- -D warnings
 
+## With the examples, so that dependencies have the features that they have for clippy, and are not checked again.
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --lib --bins --examples --quiet
 
 deny:
 	sh .ci/deny.sh
