@@ -6,7 +6,7 @@ mod networks;
 
 use crate::{
     nats, proxy,
-    who::{self, Fake, Record, WHO},
+    who::{Fake, Record, WHO},
 };
 use lattice_core::{
     Call, Lattice,
