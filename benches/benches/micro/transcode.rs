@@ -3,14 +3,17 @@
 //! What is measured is the call, so that the figure of 16 bytes is what everything but the values costs, and what the others
 //! take more is theirs.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use lattice_benches::{
     native::readings,
     scene::{Callee, Scene},
 };
 use lattice_host::Instances;
 use lattice_provider_sdk::Context;
-use std::time::{Duration, Instant};
+use std::{
+    cell::LazyCell,
+    time::{Duration, Instant},
+};
 use tokio::runtime::Runtime;
 
 /// Calls that a guest makes in a row: few enough to stay within its deadline.
@@ -25,18 +28,19 @@ criterion_group! {
         .measurement_time(Duration::from_secs(1));
     targets = imports, exports
 }
-criterion_main!(transcode);
 
 /// A guest calls a provider.
 fn imports(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let scene = runtime
-        .block_on(Scene::start(Callee::Provider))
-        .expect("the scene starts");
+    let scene = LazyCell::new(|| {
+        let scene = runtime.block_on(Scene::start(Callee::Provider));
+        scene.expect("the scene starts")
+    });
     let mut group = criterion.benchmark_group("transcode/import");
     for size in [16_u32, 1 << 10, 64 << 10] {
         group.throughput(Throughput::Bytes(u64::from(size)));
         group.bench_function(format!("list<u8> of {size} B"), |bencher| {
+            let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
                 let run = |calls| scene.drive().run(Context::default(), calls, size);
                 runtime.block_on(in_rows(calls, async |calls| {
@@ -48,6 +52,7 @@ fn imports(criterion: &mut Criterion) {
     for count in [1_u32, 16] {
         group.throughput(Throughput::Elements(u64::from(count)));
         group.bench_function(format!("{count} records"), |bencher| {
+            let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
                 let run = |calls| scene.drive().run_readings(Context::default(), calls, count);
                 runtime.block_on(in_rows(calls, async |calls| {
@@ -62,14 +67,16 @@ fn imports(criterion: &mut Criterion) {
 /// Native code calls a guest.
 fn exports(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let scene = runtime
-        .block_on(Scene::start(Callee::Actor(Instances::warm())))
-        .expect("the scene starts");
+    let scene = LazyCell::new(|| {
+        let scene = runtime.block_on(Scene::start(Callee::Actor(Instances::warm())));
+        scene.expect("the scene starts")
+    });
     let mut group = criterion.benchmark_group("transcode/export");
     for size in [16_usize, 1 << 10, 64 << 10] {
         let body = vec![7; size];
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(format!("list<u8> of {size} B"), |bencher| {
+            let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
                 runtime.block_on(timed(calls, async || {
                     let answer = scene
@@ -86,6 +93,7 @@ fn exports(criterion: &mut Criterion) {
         let all = readings(count);
         group.throughput(Throughput::Elements(u64::from(count)));
         group.bench_function(format!("{count} records"), |bencher| {
+            let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
                 runtime.block_on(timed(calls, async || {
                     let answer = scene

@@ -1,7 +1,7 @@
 //! From a call to its callee on the same host: the grant, the replica, the queue. The callee answers at once.
 
 use bytes::Bytes;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use lattice_benches::{
     Failure,
     native::{ECHO, EchoProvider},
@@ -17,6 +17,7 @@ use lattice_core::{
 };
 use lattice_provider_sdk::IntoService;
 use std::{
+    cell::LazyCell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,25 +32,26 @@ criterion_group! {
         .measurement_time(Duration::from_secs(1));
     targets = local
 }
-criterion_main!(route);
 
 fn local(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let mut group = criterion.benchmark_group("route");
     for links in [1, 1_000] {
-        let bare = runtime
-            .block_on(Scene::start(links, bare()))
-            .expect("the scene starts");
-        let function = bare.function();
+        let bare = LazyCell::new(|| {
+            let scene = runtime.block_on(Scene::start(links, bare()));
+            scene.expect("the scene starts")
+        });
         group.bench_function(format!("bare service, {links} links"), |bencher| {
+            let function = bare.function();
             bencher.iter_custom(|calls| runtime.block_on(bare.calls(&function, calls)));
         });
     }
-    let provider = runtime
-        .block_on(Scene::start(1, EchoProvider.into_service()))
-        .expect("the scene starts");
-    let function = provider.function();
+    let provider = LazyCell::new(|| {
+        let scene = runtime.block_on(Scene::start(1, EchoProvider.into_service()));
+        scene.expect("the scene starts")
+    });
     group.bench_function("provider, 1 link", |bencher| {
+        let function = provider.function();
         bencher.iter_custom(|calls| runtime.block_on(provider.calls(&function, calls)));
     });
     group.finish();

@@ -1,10 +1,13 @@
 //! A call from native code to an actor of the same host: in an instance made for it, and in one that is there.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use lattice_benches::scene::{Callee, Scene};
 use lattice_host::Instances;
 use lattice_provider_sdk::Context;
-use std::time::{Duration, Instant};
+use std::{
+    cell::LazyCell,
+    time::{Duration, Instant},
+};
 use tokio::runtime::Runtime;
 
 criterion_group! {
@@ -16,17 +19,18 @@ criterion_group! {
         .measurement_time(Duration::from_secs(1));
     targets = instances
 }
-criterion_main!(instantiate);
 
 fn instances(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let mut group = criterion.benchmark_group("instantiate");
     for (name, instances) in [("fresh", Instances::Fresh), ("warm", Instances::warm())] {
-        let scene = runtime
-            .block_on(Scene::start(Callee::Actor(instances)))
-            .expect("the scene starts");
+        let scene = LazyCell::new(|| {
+            let scene = runtime.block_on(Scene::start(Callee::Actor(instances)));
+            scene.expect("the scene starts")
+        });
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|calls| runtime.block_on(echoes(&scene, calls)));
+            let scene = LazyCell::force(&scene);
+            bencher.iter_custom(|calls| runtime.block_on(echoes(scene, calls)));
         });
     }
     group.finish();

@@ -1,7 +1,7 @@
 //! Values, envelopes, frames and their tags: what a call's bytes cost.
 
 use bytes::{Bytes, BytesMut};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use lattice_benches::native::{Reading, readings};
 use lattice_core::{
     auth::{Auth, LatticeKey, Purpose},
@@ -24,7 +24,6 @@ criterion_group! {
         .measurement_time(Duration::from_secs(1));
     targets = values, envelopes, frames, tags
 }
-criterion_main!(codec);
 
 fn values(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec/value");
