@@ -16,7 +16,7 @@ demo: guests
 
 ## Doc tests first: the runner's own summary is the last thing printed.
 test: guests
-	$(CARGO) $(CHECKED) test --release --workspace --doc --quiet
+	$(CARGO) test $(CHECKED) --release --workspace --doc --quiet
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
 
 bench: guests
@@ -45,11 +45,11 @@ fmt:
 	for guests in examples/guests lattice-host/tests/guests benches/guests; do $(CARGO) fmt --manifest-path $$guests/Cargo.toml --all --check || exit 1; done
 
 lint:
-	$(CARGO) $(CHECKED) clippy --release --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) clippy $(CHECKED) --release --workspace --all-targets --quiet -- -D warnings
 
 ## With the examples, so that dependencies have the features that they have for clippy, and are not checked again.
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) $(CHECKED) doc --release --workspace --no-deps --lib --bins --examples --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --release --workspace --no-deps --lib --bins --examples --quiet
 
 deny:
 	sh .ci/deny.sh

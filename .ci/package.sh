@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
 target=${CARGO_TARGET_DIR:-$root/target}
-crates='lattice-wit lattice-core lattice-sim lattice-provider-macros lattice-provider-sdk lattice-actor-macros lattice-actor-sdk lattice-host'
+crates=$(grep -L '^publish' lattice-*/Cargo.toml lattice-*/*/Cargo.toml wit/Cargo.toml | xargs sed -n 's/^name = "\(lattice-[a-z-]*\)"$/\1/p')
 for crate in $crates; do set -- "$@" --package "$crate"; done
 rm -rf "$target/package"
 cargo package --quiet --no-verify --allow-dirty "$@"
