@@ -5,7 +5,7 @@
 
 CARGO ?= cargo
 GUESTS := target/guests/wasm32-wasip2/release
-# Our own crates check their arithmetic and their debug assertions, what they depend on is the same.
+# Our own crates check their arithmetic and their debug assertions.
 CHECKED := --config .ci/checked.toml
 
 .PHONY: demo test bench faults soak fuzz guests fmt lint docs deny package clean
@@ -47,9 +47,11 @@ fmt:
 lint:
 	$(CARGO) clippy $(CHECKED) --release --workspace --all-targets --quiet -- -D warnings
 
-## With the examples, so that dependencies have the features that they have for clippy, and are not checked again.
+## With the examples, so that dependencies have the features that they have for clippy, and are not
+## checked again.
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --release --workspace --no-deps --lib --bins --examples --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --release --workspace --no-deps \
+		--lib --bins --examples --quiet
 
 deny:
 	sh .ci/deny.sh

