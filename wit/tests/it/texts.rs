@@ -90,7 +90,7 @@ fn a_published_crate_holds_every_text_of_every_folder() {
             "--allow-dirty",
             "--offline",
             "-p",
-            "lattice-wit",
+            env!("CARGO_PKG_NAME"),
         ])
         .current_dir(crate_dir)
         .output()
