@@ -5,6 +5,8 @@
 
 CARGO ?= cargo
 GUESTS := target/guests/wasm32-wasip2/release
+# Our own crates check their arithmetic and their debug assertions.
+CHECKED := --config .ci/checked.toml
 
 .PHONY: demo test bench faults soak fuzz guests fmt lint docs deny package clean
 
@@ -14,7 +16,7 @@ demo: guests
 
 ## Doc tests first: the runner's own summary is the last thing printed.
 test: guests
-	$(CARGO) test --release --workspace --doc --quiet
+	$(CARGO) test $(CHECKED) --release --workspace --doc --quiet
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
 
 bench: guests
@@ -43,10 +45,13 @@ fmt:
 	for guests in examples/guests lattice-host/tests/guests benches/guests; do $(CARGO) fmt --manifest-path $$guests/Cargo.toml --all --check || exit 1; done
 
 lint:
-	$(CARGO) clippy --release --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) clippy $(CHECKED) --release --workspace --all-targets --quiet -- -D warnings
 
+## With the examples, so that dependencies have the features that they have for clippy, and are not
+## checked again.
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --release --workspace --no-deps \
+		--lib --bins --examples --quiet
 
 deny:
 	sh .ci/deny.sh

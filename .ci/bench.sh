@@ -3,10 +3,7 @@
 # The criterion benches, then the load program, which prints the table and writes target/bench/summary.json.
 set -eu
 cd "$(dirname "$0")/.."
-benches='--bench codec --bench transcode --bench route --bench instantiate'
 # Of the whole workspace, so that dependencies have the features that they have in the tests, and are not built again.
-# shellcheck disable=SC2086 # a list
-cargo build --release --quiet --workspace --bin load $benches
-# shellcheck disable=SC2086
-cargo bench --profile release --quiet --workspace $benches
+cargo build --release --quiet --workspace --bin load --bench micro
+cargo bench --profile release --quiet --workspace --bench micro
 exec "${CARGO_TARGET_DIR:-target}/release/load" "$@"

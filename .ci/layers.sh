@@ -16,15 +16,15 @@ direct() {
         exit 1
     fi
 }
-without lattice-core 'wasmtime[a-z-]*|lattice-sim'
-without lattice-sim 'wasmtime[a-z-]*|async-nats'
-without lattice-provider-sdk 'wasmtime[a-z-]*|lattice-sim'
-without lattice-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
+without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
+without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
+without lattice-mesh-provider-sdk 'wasmtime[a-z-]*|lattice-mesh-sim'
+without lattice-mesh-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
 # Its fuzz targets compile the transcoder once more.
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats lattice-core
-cargo check --release --quiet --package lattice-core --package lattice-provider-sdk
+cargo check --release --quiet --package lattice-mesh-core --package lattice-mesh-provider-sdk
 for features in '' disk nats; do
-    cargo clippy --release --quiet --package lattice-core --lib --no-default-features --features "$features" -- -D warnings
+    cargo clippy --release --quiet --package lattice-mesh-core --lib --no-default-features --features "$features" -- -D warnings
 done
-echo "lattice-core and lattice-provider-sdk build without wasmtime, lattice-core with each feature alone"
+echo "lattice-mesh-core and lattice-mesh-provider-sdk build without wasmtime, lattice-mesh-core with each feature alone"

@@ -46,6 +46,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let operator = EchoClient::new(lattice.component("second"));
     assert_eq!(operator.say(Context::default(), "again").await?, "again");
     assert!(serving.stop(Duration::from_secs(1)).await);
-    println!("the outside consumer built and ran from the packages");
     Ok(())
+}
+
+/// In the workspace it is a test of the examples, where everything that it needs is built already.
+#[test]
+fn it_runs() -> Result<(), Box<dyn Error>> {
+    main()
 }

@@ -4,10 +4,10 @@
 //!
 //! * `benches/`: criterion benches of the parts. `codec` (frames, envelopes, values, tags), `transcode` (values between a
 //!   guest's memory and bytes), `route` (from a call to its callee on the same host), `instantiate` (fresh and warm).
-//! * `src/bin/load`: the load program. It makes the same calls through Lattice and through the thing that one would use
+//! * [`load`]: the load program. It makes the same calls through Lattice and through the thing that one would use
 //!   without it, in turns, prints both side by side and writes `target/bench/summary.json`.
 //!
-//! `make faults` and `make soak` run `src/bin/faults`: hosts and servers are killed, stopped and kept busy while calls are
+//! `make faults` and `make soak` run [`faults`]: hosts and servers are killed, stopped and kept busy while calls are
 //! in flight, and it is measured what becomes of the calls. Its rows go to the same summary.
 //!
 //! Here is what they share: the actors and the native components that are called ([`scene`], [`native`]), the
@@ -16,7 +16,9 @@
 
 pub mod bare;
 pub mod baseline;
+pub mod faults;
 pub mod guests;
+pub mod load;
 pub mod native;
 pub mod process;
 pub mod program;

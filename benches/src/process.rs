@@ -23,6 +23,22 @@ pub fn descriptors(pid: u32) -> Result<usize, Failure> {
     Ok(std::fs::read_dir(of(pid, "fd"))?.count())
 }
 
+/// Whether every thread of it has stopped. `SIGSTOP` takes effect a moment after it is sent.
+///
+/// # Errors
+/// It does not run, or this is no Linux.
+pub fn is_stopped(pid: u32) -> Result<bool, Failure> {
+    for thread in std::fs::read_dir(of(pid, "task"))? {
+        // `<id> (<name>) <state> …`. A thread that has ended meanwhile has no file.
+        let stat = std::fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        if !state.is_empty() && !state.starts_with('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn of(pid: u32, what: &str) -> PathBuf {
     format!("/proc/{pid}/{what}").into()
 }

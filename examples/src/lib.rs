@@ -22,3 +22,8 @@ struct Readme;
 
 pub use report::Report;
 pub use visitor::example::hello::desk;
+
+/// The program that `.ci/package.sh` checks against the packages.
+#[cfg(test)]
+#[path = "../../.ci/consumer/main.rs"]
+mod consumer;

@@ -83,8 +83,9 @@ impl HostSet {
     /// The hosts in it, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(at, word)| {
-            let rest = std::iter::successors(Some(*word), |word| Some(word & (word - 1)));
-            rest.take_while(|word| *word != 0)
+            let some = |word: u64| (word != 0).then_some(word);
+            // Each step clears the lowest bit.
+            std::iter::successors(some(*word), move |word| some(word & (word - 1)))
                 .map(move |word| at * 64 + word.trailing_zeros() as usize)
         })
     }
@@ -205,5 +206,19 @@ fn join_unlabelled(groups: &mut Vec<(&str, u32, HostSet)>, without: HostSet) {
     match groups.first_mut() {
         Some(("", _, group)) => *group = group.clone().or(&without),
         _ => groups.insert(0, ("", 1, without)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_of_a_set_are_those_put_in() {
+        for hosts in [&[][..], &[0], &[63], &[64], &[0, 1, 63, 64, 127, 129]] {
+            let mut set = HostSet::empty(130);
+            hosts.iter().for_each(|host| set.insert(*host));
+            assert_eq!(set.iter().collect::<Vec<_>>(), hosts);
+        }
     }
 }

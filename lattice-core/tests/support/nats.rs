@@ -134,14 +134,9 @@ impl NatsServer {
         self.port = self.listening(&ports).await;
     }
 
-    /// Stops the server's process (SIGSTOP) or lets it go on (SIGCONT): it keeps its connections, and is silent.
-    pub(crate) fn signal(&self, signal: &str) {
-        let child = self.child.as_ref().expect("the server runs");
-        let status = Command::new("kill")
-            .args([format!("-{signal}"), child.id().to_string()])
-            .status()
-            .expect("the kill command");
-        assert!(status.success(), "kill -{signal}: {status}");
+    /// Stops the server's process (`STOP`) or continues it (`CONT`). It keeps its connections.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.as_ref().expect("the server runs").id(), name);
     }
 
     /// What the server has logged since its last start.
@@ -175,6 +170,40 @@ impl Drop for NatsServer {
             let _ = child.wait();
         }
     }
+}
+
+/// Sends a signal to a process. After `STOP`, returns when the process has stopped: `kill` returns
+/// before the signal is delivered, and on a busy machine the process runs on for a while.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status()
+        .expect("the kill command");
+    assert!(status.success(), "kill -{name}: {status}");
+    let deadline = Instant::now() + START;
+    while name == "STOP" && !is_stopped(pid) {
+        assert!(Instant::now() < deadline, "process {pid} doesn't stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether every thread of a process has stopped.
+fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        // Without `/proc`, the state of the process as a whole.
+        let state = Command::new("ps")
+            .args(["-o", "stat=", "-p", &pid.to_string()])
+            .output()
+            .expect("the ps command");
+        return state.stdout.trim_ascii_start().starts_with(b"T");
+    };
+    let mut threads = threads.filter_map(Result::ok);
+    threads.all(|thread| {
+        // `<id> (<name>) <state> …`. A thread that has ended meanwhile has no file.
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// The port in the server's ports file: `{"nats":["nats://127.0.0.1:4222"], …}`, once it is written whole.

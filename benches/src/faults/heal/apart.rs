@@ -1,0 +1,106 @@
+//! Hosts are cut off from each other: what runs once never runs twice.
+
+use super::{SETTLED, until};
+use crate::faults::{
+    host::{HELD, POLL},
+    local::LEDGER,
+    mesh::Mesh,
+    options::Options,
+    report::{Bar, Report, note},
+};
+use crate::{Failure, native::ECHO, program::Program, proxy::Proxy, summary::Row};
+use lattice_core::{app::App, name::ComponentId};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::sleep;
+
+const HOSTS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than a lease.
+const APART: Duration = Duration::from_secs(9);
+
+struct Host {
+    program: Program,
+    way: Proxy,
+}
+
+pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {
+    let mesh = Mesh::start().await?;
+    let mut hosts = BTreeMap::new();
+    for id in HOSTS {
+        let way = Proxy::before(&mesh.server.url).await?;
+        let program = mesh.host_by(id, &way.url).await?;
+        hosts.insert(id.to_owned(), Host { program, way });
+    }
+    sleep(SETTLED).await;
+    let app =
+        format!("name = \"once\"\n[providers.{LEDGER}]\nbuiltin = \"{LEDGER}\"\nrun = \"once\"\n");
+    mesh.lattice
+        .apply(&App::from_toml("once.toml", &app)?)
+        .await?;
+    until(|| holder(&mesh).is_some()).await?;
+    for host in hosts.values_mut() {
+        host.program.ask(POLL, PATIENCE).await?;
+    }
+    for _ in 0..options.length.pick(3, 1) {
+        let before = holder(&mesh).ok_or("nobody holds the lease")?;
+        // The holder, and another one with it, on the side without the server.
+        let other = HOSTS.iter().find(|id| **id != before).copied();
+        let cut = [Some(before.as_str()), other];
+        for id in cut.into_iter().flatten() {
+            hosts.get(id).ok_or("it is none of ours")?.way.cut();
+        }
+        until(|| holder(&mesh).is_some_and(|now| now != before)).await?;
+        sleep(APART).await;
+        for id in cut.into_iter().flatten() {
+            hosts.get(id).ok_or("it is none of ours")?.way.heal();
+        }
+        until(|| mesh.lattice.peers().iter().count() >= HOSTS.len()).await?;
+        sleep(SETTLED).await;
+    }
+    let answered: bytes::Bytes = mesh
+        .lattice
+        .component(LEDGER)
+        .call(ECHO, "echo", (bytes::Bytes::from_static(b"one again"),))
+        .await?;
+    if answered != "one again" {
+        return Err("what runs once answered something else".into());
+    }
+    let mut held = Vec::new();
+    for (id, host) in &mut hosts {
+        let told = host.program.ask(HELD, PATIENCE).await?;
+        for stretch in told.split_whitespace() {
+            let (first, last) = stretch.split_once('-').ok_or("a stretch has two ends")?;
+            held.push((id.clone(), first.parse::<u64>()?, last.parse::<u64>()?));
+        }
+    }
+    held.sort_by_key(|(_, first, _)| *first);
+    let twice = held.iter().enumerate().filter(|(at, (_, first, _))| {
+        let mut before = held[..*at].iter();
+        before.any(|(_, _, last)| last >= first)
+    });
+    let twice = twice.count();
+    note(&format!(
+        "apart: it was held {} times, by {:?}",
+        held.len(),
+        held.iter().map(|(id, ..)| id.as_str()).collect::<Vec<_>>()
+    ));
+    if held.len() < 2 {
+        return Err("the lease never moved, so that nothing was shown".into());
+    }
+    report.add(
+        Row::new(
+            "heal.partition.double_holders",
+            twice as f64,
+            None,
+            "moments",
+        ),
+        Bar::AtMost(0.0),
+    );
+    Ok(())
+}
+
+fn holder(mesh: &Mesh) -> Option<String> {
+    let id = ComponentId::new(LEDGER).ok()?;
+    let peers = mesh.lattice.peers();
+    Some(peers.serving(&id).first()?.host.to_string())
+}

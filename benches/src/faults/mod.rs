@@ -1,0 +1,84 @@
+//! The faults program: what becomes of calls when a host, the server or a component fails, in real processes.
+//!
+//! This process calls. The hosts are further processes of this program, the server is a nats-server of its own.
+//!
+//! | rows | the fault | side by side with |
+//! | --- | --- | --- |
+//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted, updated, and cut off | none: nothing else does it |
+//! | `scale.*` | none: what a thousand hosts cost each other | none |
+//! | `fault.kill.*` | one of two hosts is killed | responders of bare `async-nats` in a queue group |
+//! | `fault.nats.*` | the server is killed, and is back half a second later | requests of bare `async-nats` |
+//! | `fault.slow.*` | a host is stopped, or a component answers nothing | the same calls without it |
+//! | `fault.spin.*` | an actor spins | the same calls without it |
+//! | `memory.growth.unanswered` | one call in ten is never answered | requests of bare `async-nats` |
+//!
+//! `faults soak` lets all of it happen at once, for long, and looks whether anything grows.
+
+mod caller;
+mod heal;
+mod host;
+mod kill;
+mod local;
+mod memory;
+mod mesh;
+mod nats;
+mod options;
+mod paced;
+mod report;
+mod scale;
+mod slow;
+mod soak;
+mod spin;
+mod traffic;
+mod way;
+
+use crate::{Failure, work};
+use options::{Command, Options};
+use report::Report;
+use std::process::ExitCode;
+
+/// What the program does.
+pub fn main() -> ExitCode {
+    work::main("faults", || {
+        let command = options::parse(std::env::args().skip(1))?;
+        Ok(async move {
+            match command {
+                Command::Faults(options) => faults(options).await,
+                Command::Soak(time) => soak::run(time).await,
+                Command::Host { id, components } => host::run(&id, &components).await,
+                Command::Responder => host::respond_bare().await,
+                Command::Caller(kind) => caller::run(kind).await,
+                Command::Help => {
+                    println!("{}", options::HELP);
+                    Ok(())
+                }
+            }
+        })
+    })
+}
+
+async fn faults(options: Options) -> Result<(), Failure> {
+    let mut report = Report::new(&options);
+    if options.wants("fault.kill") {
+        kill::measure(&options, &mut report).await?;
+    }
+    if options.wants("fault.nats") {
+        nats::measure(&options, &mut report).await?;
+    }
+    if options.wants("fault.slow") {
+        slow::measure(&options, &mut report).await?;
+    }
+    if options.wants("fault.spin") {
+        spin::measure(&options, &mut report).await?;
+    }
+    if options.wants("heal") {
+        heal::measure(&options, &mut report).await?;
+    }
+    if options.wants("scale") {
+        scale::measure(&options, &mut report)?;
+    }
+    if options.wants("memory.growth") {
+        memory::measure(&options, &mut report).await?;
+    }
+    report.finish()
+}

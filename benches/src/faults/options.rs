@@ -1,0 +1,118 @@
+//! What was said on the command line.
+
+use crate::faults::{caller::Kind, host::Component};
+use crate::{Failure, summary};
+use std::{path::PathBuf, time::Duration};
+
+pub(crate) const HELP: &str = "\
+usage: faults [--short] [--only TEXT]… [--summary FILE]
+       faults soak [--seconds N]
+
+  --short         one round of each, without the baselines that take long: under two minutes
+  --only TEXT     only scenarios whose name begins with TEXT: `fault.kill`, `fault.nats`, `fault.slow`, `fault.spin`,
+                  `heal`, `scale`, `memory.growth`; may be said again
+  --summary FILE  where to write the rows as JSON (target/bench/summary.json)
+  --seconds N     how long to soak (600)";
+
+/// What the program is to do.
+pub(crate) enum Command {
+    Faults(Options),
+    /// Let everything happen, for that long.
+    Soak(Duration),
+    /// Be a host.
+    Host {
+        id: String,
+        components: Vec<Component>,
+    },
+    /// Be a responder without Lattice.
+    Responder,
+    /// Be a process that only calls.
+    Caller(Kind),
+    Help,
+}
+
+/// What to measure, and for how long.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) length: Length,
+    only: Vec<String>,
+    pub(crate) summary: PathBuf,
+}
+
+/// How much time it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Full,
+    Short,
+}
+
+impl Length {
+    /// One of two.
+    pub(crate) fn pick<T>(self, full: T, short: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Short => short,
+        }
+    }
+}
+
+impl Options {
+    /// Whether rows that begin like this are asked for.
+    pub(crate) fn wants(&self, scenario: &str) -> bool {
+        let meant = |only: &String| only.starts_with(scenario) || scenario.starts_with(&**only);
+        self.only.is_empty() || self.only.iter().any(meant)
+    }
+}
+
+pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failure> {
+    let mut args = args.peekable();
+    match args.peek().map(String::as_str) {
+        Some("host") => {
+            let mut words = args.skip(1);
+            let id = words.next().ok_or("a host needs an id")?;
+            let components = words
+                .map(|word| word.parse())
+                .collect::<Result<_, Failure>>()?;
+            Ok(Command::Host { id, components })
+        }
+        Some("responder") => Ok(Command::Responder),
+        Some("caller") => Ok(Command::Caller(
+            args.nth(1).ok_or("a caller needs a kind")?.parse()?,
+        )),
+        Some("soak") => soaking(args.skip(1)),
+        _ => measuring(args),
+    }
+}
+
+fn soaking(mut args: impl Iterator<Item = String>) -> Result<Command, Failure> {
+    let mut seconds = 600;
+    while let Some(arg) = args.next() {
+        match (arg.as_str(), args.next()) {
+            ("--seconds", Some(value)) => seconds = value.parse()?,
+            _ => return Err(format!("soaking has no option `{arg}`\n{HELP}").into()),
+        }
+    }
+    Ok(Command::Soak(Duration::from_secs(seconds)))
+}
+
+fn measuring(mut args: impl Iterator<Item = String>) -> Result<Command, Failure> {
+    let mut options = Options {
+        length: Length::Full,
+        only: Vec::new(),
+        summary: summary::default_path(),
+    };
+    while let Some(arg) = args.next() {
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| format!("{arg} needs a value\n{HELP}"))
+        };
+        match arg.as_str() {
+            "--short" => options.length = Length::Short,
+            "--only" => options.only.push(value()?),
+            "--summary" => options.summary = value()?.into(),
+            "--help" | "-h" => return Ok(Command::Help),
+            other => return Err(format!("there is no option `{other}`\n{HELP}").into()),
+        }
+    }
+    Ok(Command::Faults(options))
+}

@@ -1,0 +1,59 @@
+//! An actor spins: what do calls to another actor on its host notice of it?
+
+use crate::faults::{
+    mesh::Mesh,
+    options::Options,
+    paced::Pace,
+    report::{Bar, Report},
+    slow::Pair,
+    traffic::{Kinds, Traffic},
+    way::{Echo, Spin},
+};
+use crate::{
+    Failure,
+    native::{ECHO, SPIN},
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// One call of the spinning actor at a time: it has its limit of CPU time, 1 s, and is called again.
+const SPINNING: usize = 1;
+/// Of the spinning call: past its limit.
+const LONG: Duration = Duration::from_secs(10);
+/// Until it surely spins.
+const SETTLED: Duration = Duration::from_millis(100);
+
+pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {
+    let mesh = Mesh::start().await?;
+    mesh.link("neighbour", ECHO, "neighbour", &[]).await?;
+    mesh.link("spinner", SPIN, "spinner", &[]).await?;
+    let components = ["neighbour=echo-actor", "spinner=spin-actor"];
+    let _host = mesh.host("a", &components).await?;
+    mesh.served("spinner", 1).await?;
+    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour").await?);
+    let spinner = [Arc::new(Spin::new(&mesh.lattice, "spinner").await?)];
+    let pace = Pace {
+        per_second: 1_000,
+        body: Bytes::from_static(&[7; 16]),
+        deadline: Duration::from_secs(2),
+    };
+    let time = options
+        .length
+        .pick(Duration::from_secs(4), Duration::from_secs(2));
+    let mut pair = Pair::default();
+    for round in 1..=options.length.pick(4, 1) {
+        let without = pace.run(&neighbour, time).await;
+        let traffic = Traffic::start(&spinner, SPINNING, &Bytes::new(), LONG);
+        sleep(SETTLED).await;
+        let with = pace.run(&neighbour, time).await;
+        let spun = traffic.stop(LONG).await?;
+        let what = format!("spin, round {round} (spinning calls: {})", Kinds::of(&spun));
+        pair.add(&what, with, without);
+    }
+    report.add(
+        pair.row("fault.spin.neighbour_p99"),
+        Bar::RatioOrMore(1.5, 2.0),
+    );
+    Ok(())
+}

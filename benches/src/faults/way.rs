@@ -1,0 +1,126 @@
+//! Ways to call: through Lattice, and without it.
+
+use crate::{
+    Failure, bare,
+    native::{EchoClient, SilenceClient, SpinClient},
+};
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    call::CallError,
+    name::{ComponentId, LinkName},
+};
+use lattice_provider_sdk::{Context, Through};
+use std::{fmt, future::Future, time::Duration};
+
+/// Something that takes calls from many tasks.
+pub(crate) trait Way: Send + Sync + 'static {
+    /// Sends the body there and waits for an answer until the deadline.
+    fn call(
+        &self,
+        body: &Bytes,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
+}
+
+/// Why a call had no answer: the kind of its error.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Failed(pub(crate) String);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Self {
+        let text = format!("{error:?}");
+        let kind = text.split([' ', '{', '(']).next().unwrap_or_default();
+        Self(format!("{kind}, {}", error.ran()))
+    }
+}
+
+/// Calls that are answered.
+pub(crate) struct Echo(EchoClient<Through>);
+
+/// Calls that are never answered.
+pub(crate) struct Hold(SilenceClient<Through>);
+
+/// Calls that never end by themselves.
+pub(crate) struct Spin(SpinClient<Through>);
+
+/// Requests of `async-nats`.
+pub(crate) struct Bare {
+    client: async_nats::Client,
+    subject: &'static str,
+}
+
+/// Who calls, in all links.
+pub(crate) const DRIVER: &str = "driver";
+
+async fn through(lattice: &Lattice, link: &str) -> Result<Through, Failure> {
+    let driver = lattice.caller(ComponentId::new(DRIVER)?).await?;
+    Ok(Through::new(driver, LinkName::new(link)?))
+}
+
+impl Echo {
+    pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
+        Ok(Self(EchoClient::new(through(lattice, link).await?)))
+    }
+}
+
+impl Hold {
+    pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
+        Ok(Self(SilenceClient::new(through(lattice, link).await?)))
+    }
+}
+
+impl Spin {
+    pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
+        Ok(Self(SpinClient::new(through(lattice, link).await?)))
+    }
+}
+
+impl Bare {
+    pub(crate) async fn new(url: &str, subject: &'static str) -> Result<Self, Failure> {
+        let client = bare::connect(url).await?;
+        Ok(Self { client, subject })
+    }
+}
+
+impl Way for Echo {
+    async fn call(&self, body: &Bytes, deadline: Duration) -> Result<(), Failed> {
+        let answer = self.0.echo(Context::new(deadline), body).await?;
+        if answer == body {
+            Ok(())
+        } else {
+            Err(Failed("another answer".to_owned()))
+        }
+    }
+}
+
+impl Way for Hold {
+    async fn call(&self, body: &Bytes, deadline: Duration) -> Result<(), Failed> {
+        self.0.hold(Context::new(deadline), body).await?;
+        Ok(())
+    }
+}
+
+impl Way for Spin {
+    async fn call(&self, _: &Bytes, deadline: Duration) -> Result<(), Failed> {
+        Ok(self.0.spin(Context::new(deadline)).await?)
+    }
+}
+
+impl Way for Bare {
+    async fn call(&self, body: &Bytes, deadline: Duration) -> Result<(), Failed> {
+        let request = async_nats::Request::new()
+            .payload(body.clone())
+            .timeout(Some(deadline));
+        match self.client.send_request(self.subject, request).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failed(format!("{:?}", error.kind()))),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Several apps, and people, that want the same.
+
+use super::*;
+use futures_util::future::join_all;
+use lattice_core::{
+    app::Thing,
+    link::{Link, LinkEntry},
+};
+
+const LINKED: &str = "external = [\"front\", \"back\", \"other\"]\n[[links]]\nfrom = \"front\"\nto = \"back\"\ninterface = \"a:b/c@0.2.0\"\n";
+
+fn linking(name: &str, to: &str) -> App {
+    app(&format!("name = \"{name}\"\n{LINKED}").replace("to = \"back\"", &format!("to = \"{to}\"")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_apps_can_not_own_the_same_link_or_component() {
+    let lattice = join(&MemoryStore::new()).await;
+    lattice
+        .apply(&linking("one", "back"))
+        .await
+        .expect("applied");
+    // Not even the very same link.
+    for to in ["back", "other"] {
+        let problems = objections(&lattice, &linking("two", to)).await;
+        assert_eq!(
+            problems.to_string(),
+            "app.toml:3:1: links[0]: link front -> a:b/c@0.2 (default) belongs to app `one`; give this one another name, or take it out of that app first"
+        );
+    }
+    lattice
+        .apply(&actors("three", &["a"]))
+        .await
+        .expect("applied");
+    let problems = objections(&lattice, &actors("four", &["a", "b"])).await;
+    let owned = |kind: &ProblemKind| matches!(kind, ProblemKind::Owned { app, thing: Thing::Actor(_) } if *app == name("three"));
+    assert!(kinds(&problems).into_iter().all(owned), "{problems}");
+    // An id is that of one component, whatever its kind.
+    let provider = app("name = \"five\"\n[providers.a]\nbuiltin = \"x\"\n");
+    let problems = objections(&lattice, &provider).await;
+    assert!(kinds(&problems).into_iter().all(owned), "{problems}");
+    let error = lattice.apply(&provider).await.expect_err("refused");
+    assert!(matches!(error, ApplyError::Plan(PlanError::Problems(_))) && !error.is_retryable());
+    assert!(lattice.desired().providers.is_empty());
+
+    lattice.delete_app(&name("one")).await.expect("deleted");
+    lattice
+        .apply(&linking("two", "other"))
+        .await
+        .expect("free now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_put_is_taken_over_only_when_it_is_the_same() {
+    let lattice = join(&MemoryStore::new()).await;
+    let link = Link::new("front", "a:b/c@0.2.0", "back").expect("valid");
+    lattice.links().put(link).await.expect("put");
+    let problems = objections(&lattice, &linking("one", "other")).await;
+    assert!(
+        matches!(kinds(&problems)[0], ProblemKind::ByHand { .. }),
+        "{problems}"
+    );
+    let applied = lattice
+        .apply(&linking("one", "back"))
+        .await
+        .expect("applied");
+    let differences = &applied.plan.change[0].differences;
+    assert_eq!(differences[0].to_string(), "app: nothing -> \"one\"");
+    let applied = lattice
+        .apply(&linking("one", "back"))
+        .await
+        .expect("applied");
+    assert!(applied.plan.is_empty());
+    let problems = objections(&lattice, &linking("two", "back")).await;
+    assert!(
+        matches!(kinds(&problems)[0], ProblemKind::Owned { .. }),
+        "{problems}"
+    );
+    // An app may change its own.
+    let applied = lattice
+        .apply(&linking("one", "other"))
+        .await
+        .expect("applied");
+    assert_eq!(
+        applied.plan.change[0].differences[0].to_string(),
+        "target: \"back\" -> \"other\""
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_that_apply_at_once_one_wins_and_the_others_may_try_again() {
+    let store = MemoryStore::new();
+    let lattices = join_all((0..6).map(|_| join(&store))).await;
+    for round in 0..10 {
+        let version = |n: usize| {
+            app(&format!(
+                "name = \"shop\"\n[actors.a{n}]\nimage = \"{IMAGE}\"\n[actors.r{round}]\nimage = \"{IMAGE}\"\n"
+            ))
+        };
+        let apps: Vec<App> = (0..lattices.len()).map(version).collect();
+        let each = lattices
+            .iter()
+            .zip(&apps)
+            .map(|(lattice, app)| lattice.apply(app));
+        let outcomes = join_all(each).await;
+        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(won, 1, "round {round}: {outcomes:?}");
+        for (n, outcome) in outcomes.iter().enumerate() {
+            let Err(error) = outcome else { continue };
+            assert!(
+                matches!(error, ApplyError::Conflict { .. }) && error.is_retryable(),
+                "{error}"
+            );
+            in_the_end(&lattices[n], &apps[n]).await;
+            let actors: Vec<_> = lattices[n].desired().actors.keys().cloned().collect();
+            assert_eq!(
+                actors,
+                [id(&format!("a{n}")), id(&format!("r{round}"))],
+                "one whole manifest"
+            );
+        }
+        // Everyone has seen the last one before the next round.
+        let revisions = lattices.iter().map(|lattice| lattice.desired().revision);
+        let last = revisions.max().expect("several");
+        for lattice in &lattices {
+            let mut follow = lattice.follow_desired();
+            while follow.next().await.expect("open").revision < last {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_apps_that_take_over_the_same_link_at_once_do_not_both_own_it() {
+    for _ in 0..20 {
+        let store = MemoryStore::new();
+        let (one, two) = (join(&store).await, join(&store).await);
+        let link = Link::new("front", "a:b/c@0.2.0", "back").expect("valid");
+        let put = one.links().put(link).await.expect("put");
+        while two.links().list().is_empty() {
+            two.links().watch().next().await.expect("open");
+        }
+        let (first, second) = (linking("one", "back"), linking("two", "back"));
+        let (a, b) = tokio::join!(one.apply(&first), two.apply(&second));
+        assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+        let owner = |entry: &LinkEntry| one.desired().link_owner(&entry.key).cloned();
+        let owner = owner(&put).or(two.desired().link_owner(&put.key).cloned());
+        assert_eq!(owner, Some(name(if a.is_ok() { "one" } else { "two" })));
+    }
+}

@@ -1,0 +1,237 @@
+//! What stands in the store and is no record.
+
+use super::*;
+use bytes::Bytes;
+use lattice_core::{
+    app::{Thing, Warning},
+    auth::Purpose,
+    constellation::Subject,
+    desired::{Desired, Unreadable},
+    store::{Expect, Op, StoreKey},
+};
+
+/// Writes bytes, as anyone who reaches the store may, and waits until `lattice` has refused them.
+async fn scribble(
+    store: &MemoryStore,
+    lattice: &Lattice,
+    key: &StoreKey,
+    bytes: impl Into<Bytes>,
+) -> Arc<Desired> {
+    let put = Op::put(key.clone(), bytes, Expect::Any);
+    let revision = store.commit(vec![put]).await.expect("written");
+    let mut follow = lattice.follow_desired();
+    loop {
+        let desired = follow.next().await.expect("open");
+        if desired.revision >= revision {
+            return desired;
+        }
+    }
+}
+
+/// A value with the right tag over any body.
+async fn tagged(
+    store: &MemoryStore,
+    key: &StoreKey,
+    schema: u16,
+    generation: u64,
+    body: &[u8],
+) -> Vec<u8> {
+    let incarnation = store.incarnation().await.expect("there");
+    let mut value = schema.to_le_bytes().to_vec();
+    value.extend(generation.to_le_bytes());
+    value.extend(body);
+    let parts = [
+        &incarnation.0.to_le_bytes()[..],
+        key.as_str().as_bytes(),
+        &value,
+    ];
+    let tag = auth().tag(Purpose::Store, &parts);
+    value.extend(tag);
+    value
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_another_key_nothing_is_planned_applied_or_deleted() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    let shop = actors("shop", &["a"]);
+    lattice.apply(&shop).await.expect("applied");
+    let before = lattice.desired();
+
+    let bus = Arc::new(MemoryNetwork::new().connect());
+    let key = LatticeKey::from_hex(&"02".repeat(32)).expect("a key");
+    let other = Lattice::on(bus, Arc::new(store.clone()), "dev").key(key);
+    let other = other.await.expect("it joins");
+    let planned = other.plan(&shop).await;
+    assert!(
+        matches!(planned, Err(PlanError::OtherKey(_))),
+        "{planned:?}"
+    );
+    let applied = other.apply(&shop).await.expect_err("nothing is applied");
+    assert!(applied.to_string().contains("check the key"), "{applied}");
+    let deleted = other.delete_app(&name("shop")).await;
+    assert!(
+        matches!(deleted, Err(ApplyError::Plan(PlanError::OtherKey(_)))),
+        "{deleted:?}"
+    );
+    let explained = other.explain(&Subject::App(name("shop"))).await;
+    assert!(
+        explained.to_string().contains("check the key"),
+        "{explained}"
+    );
+    assert_eq!(lattice.desired(), before);
+}
+
+fn only(desired: &Desired, key: &StoreKey) -> Unreadable {
+    assert_eq!(desired.unreadable.len(), 1, "{:?}", desired.unreadable);
+    desired.unreadable[key].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_by_hand_is_kept_apart_with_its_reason_and_written_over() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    let shop = actors("shop", &["a", "b"]);
+    lattice.apply(&shop).await.expect("applied");
+    let key = StoreKey::actor(&id("a"));
+    let desired = scribble(&store, &lattice, &key, "garbage").await;
+    assert_eq!(desired.actors.keys().collect::<Vec<_>>(), [&id("b")]);
+    let found = only(&desired, &key);
+    assert!(
+        !found.is_newer
+            && found
+                .reason
+                .contains("was not written here with this lattice's key"),
+        "{found:?}"
+    );
+    assert_eq!(
+        desired.owner(&key),
+        Some(&name("shop")),
+        "spoiled is not deleted"
+    );
+
+    let plan = lattice.plan(&shop).await.expect("planned");
+    assert!(
+        matches!(
+            &plan.warnings[0],
+            Warning::WrittenOver {
+                thing: Thing::Actor(_),
+                ..
+            }
+        ),
+        "{plan}"
+    );
+    lattice.apply(&shop).await.expect("applied");
+    let desired = lattice.desired();
+    assert_eq!((desired.actors.len(), desired.unreadable.len()), (2, 0));
+
+    // The app's own record, and a link's.
+    let record = StoreKey::app(&name("shop"));
+    scribble(&store, &lattice, &record, "garbage").await;
+    lattice.apply(&shop).await.expect("applied");
+    assert!(lattice.desired().unreadable.is_empty());
+    assert!(lattice.desired().apps.contains_key(&name("shop")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spoiled_link_of_an_app_is_written_over_and_a_deleted_one_is_forgotten() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    let text = "name = \"shop\"\nexternal = [\"front\", \"back\"]\n[[links]]\nfrom = \"front\"\nto = \"back\"\ninterface = \"a:b/c@0.2.0\"\n";
+    lattice.apply(&app(text)).await.expect("applied");
+    let link = lattice.links().list()[0].clone();
+    let key = StoreKey::link(&link.link.source, &link.link.interface, &link.link.name);
+    let desired = scribble(&store, &lattice, &key, "garbage").await;
+    only(&desired, &key);
+    assert!(lattice.links().list().is_empty(), "no grant");
+    lattice.apply(&app(text)).await.expect("applied");
+    assert_eq!(lattice.links().list().len(), 1);
+    assert!(lattice.desired().unreadable.is_empty());
+
+    scribble(&store, &lattice, &key, "more").await;
+    lattice.delete_app(&name("shop")).await.expect("deleted");
+    assert_eq!(store.read(key).await.expect("read"), None);
+    assert!(lattice.desired().unreadable.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_copied_or_played_again_is_refused() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    lattice
+        .apply(&actors("shop", &["a"]))
+        .await
+        .expect("applied");
+    let key = StoreKey::actor(&id("a"));
+    let old = store
+        .read(key.clone())
+        .await
+        .expect("read")
+        .expect("there")
+        .value;
+    let copy = StoreKey::actor(&id("copy"));
+    let desired = scribble(&store, &lattice, &copy, old.clone()).await;
+    only(&desired, &copy);
+    lattice.delete_app(&name("shop")).await.expect("deleted");
+    let desired = scribble(&store, &lattice, &key, old).await;
+    assert!(desired.actors.is_empty());
+    assert!(
+        desired.unreadable[&key].reason.contains("played again"),
+        "{desired:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn authentic_nonsense_is_refused_by_what_it_is() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    let key = StoreKey::actor(&id("a"));
+    let text = |text: &str| {
+        let mut body = vec![u8::try_from(text.len()).expect("short")];
+        body.extend(text.bytes());
+        body
+    };
+    for (n, (schema, body, says, is_newer)) in [
+        (1, text("{"), "is not what belongs there", false),
+        (1, text("[]"), "is not what belongs there", false),
+        (1, vec![0xff; 9], "is not what belongs there", false),
+        (0, text("{}"), "schema 0, which no version writes", false),
+        (9, text("{}"), "has schema 9", true),
+        (1, text("{}"), "missing field `image`", true),
+        (
+            1,
+            text(r#"{"image":"torrent:x"}"#),
+            "does not understand it",
+            true,
+        ),
+        (
+            1,
+            text(r#"{"image":"r.io/a","needs":["gpu"]}"#),
+            "needs `gpu`",
+            true,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let value = tagged(&store, &key, schema, n as u64 + 100, &body).await;
+        let desired = scribble(&store, &lattice, &key, value).await;
+        let found = only(&desired, &key);
+        assert!(
+            found.reason.contains(says) && found.is_newer == is_newer,
+            "{says}: {found:?}"
+        );
+        // What may be of use to a newer version is not destroyed.
+        let plan = lattice.plan(&actors("shop", &["a"])).await;
+        match plan {
+            Ok(plan) => assert!(!is_newer && plan.create.len() == 2, "{says}: {plan}"),
+            Err(PlanError::Problems(problems)) => {
+                assert!(
+                    is_newer && matches!(kinds(&problems)[0], ProblemKind::Newer { .. }),
+                    "{problems}"
+                );
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

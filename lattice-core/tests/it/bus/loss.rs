@@ -1,0 +1,220 @@
+//! Servers that die, come back, freeze, or are replaced by another.
+
+use super::{
+    error_of, goes_round,
+    nats::{NatsConfig, NatsServer},
+    subjects, until_state, within,
+};
+use futures_util::StreamExt;
+use lattice_core::{
+    bus::{Body, Bus, BusError, BusState},
+    nats::NatsOptions,
+};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_kill_is_seen_at_once_and_a_return_soon() {
+    let mut server = NatsServer::start().await;
+    let connection = NatsOptions::new(server.url())
+        .connect()
+        .await
+        .expect("connects");
+    let (bus, beat) = (connection.bus(), subjects().beat());
+    let mut inbox = bus.subscribe(beat.clone(), 64).await.expect("subscribes");
+    for _ in 0..3 {
+        server.kill();
+        until_state(&connection, BusState::Disconnected).await;
+        let error = error_of(bus.publish(beat.clone(), None, "lost".into()).await);
+        assert!(matches!(error, BusError::Disconnected), "{error:?}");
+
+        server.restart().await;
+        let back = Instant::now();
+        until_state(&connection, BusState::Connected).await;
+        let took = back.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        bus.publish(beat.clone(), None, "back".into())
+            .await
+            .expect("publishes");
+        let message = within("the message", inbox.next()).await.expect("open");
+        assert_eq!(message.body, Body::Payload("back".into()));
+    }
+}
+
+#[tokio::test]
+async fn another_server_takes_over() {
+    let (mut first, mut second) = (NatsServer::start().await, NatsServer::start().await);
+    let connection = NatsOptions::new(first.url())
+        .server(second.url())
+        .connect()
+        .await
+        .expect("connects");
+    let (bus, beat) = (connection.bus(), subjects().beat());
+    let mut inbox = bus.subscribe(beat.clone(), 64).await.expect("subscribes");
+    let mut state = connection.state();
+    for round in 0..4 {
+        state.borrow_and_update();
+        // Only one of the two runs at any time: after the first round, kill the one that it went to.
+        if round % 2 == 0 {
+            first.kill();
+            second.restart().await;
+        } else {
+            second.kill();
+            first.restart().await;
+        }
+        within("the loss", state.changed()).await.expect("open");
+        until_state(&connection, BusState::Connected).await;
+        bus.publish(beat.clone(), None, "over here".into())
+            .await
+            .expect("publishes");
+        let message = within("the message", inbox.next()).await.expect("open");
+        assert_eq!(message.body, Body::Payload("over here".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_server_holds_nobody_up() {
+    let server = NatsServer::start().await;
+    let connection = NatsOptions::new(server.url())
+        .connect()
+        .await
+        .expect("connects");
+    let (bus, beat) = (connection.bus(), subjects().beat());
+    server.signal("STOP");
+    let start = Instant::now();
+    let large = bytes::Bytes::from(vec![0; 256 * 1024]);
+    // Fills the socket and the client's queue: then a publish can only wait, until the server is given up.
+    let lost = within("the loss", async {
+        loop {
+            if let Err(error) = bus.publish(beat.clone(), None, large.clone()).await {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert!(matches!(lost, BusError::Disconnected), "{lost:?}");
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    for error in [
+        error_of(bus.flush().await),
+        error_of(bus.subscribe(beat.clone(), 8).await),
+    ] {
+        assert!(matches!(error, BusError::Disconnected), "{error:?}");
+    }
+    server.signal("CONT");
+    until_state(&connection, BusState::Connected).await;
+    goes_round(&connection).await;
+}
+
+#[tokio::test]
+async fn a_login_refused_meanwhile_is_tried_again() {
+    let mut server = NatsConfig::default()
+        .text("authorization { token: before }")
+        .start()
+        .await;
+    let connection = NatsOptions::new(server.url())
+        .token("before")
+        .connect()
+        .await
+        .expect("connects");
+    let set_token = |server: &NatsServer, token: &str| {
+        let config = format!("authorization {{ token: {token} }}");
+        std::fs::write(server.path("nats.conf"), config).expect("writes");
+    };
+    set_token(&server, "after");
+    server.restart().await;
+    within("a refusal", async {
+        while !server.log().contains("authentication error") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(*connection.state().borrow(), BusState::Disconnected);
+    set_token(&server, "before");
+    server.restart().await;
+    until_state(&connection, BusState::Connected).await;
+    goes_round(&connection).await;
+}
+
+#[tokio::test]
+async fn what_was_published_before_a_close_arrives() {
+    let server = NatsServer::start().await;
+    let options = NatsOptions::new(server.url());
+    let reader = options.connect().await.expect("connects");
+    let mut inbox = reader
+        .bus()
+        .subscribe(subjects().beat(), 64)
+        .await
+        .expect("subscribes");
+    let writer = options.connect().await.expect("connects");
+    let bus = writer.bus();
+    let large = bytes::Bytes::from(vec![7; 1024 * 1024]);
+    for _ in 0..32 {
+        bus.publish(subjects().beat(), None, large.clone())
+            .await
+            .expect("publishes");
+    }
+    within("close", writer.close()).await;
+    for _ in 0..32 {
+        let message = within("the message", inbox.next()).await.expect("open");
+        assert!(message.body == Body::Payload(large.clone()));
+    }
+}
+
+#[tokio::test]
+async fn closing_while_disconnected_ends_everything() {
+    let mut server = NatsServer::start().await;
+    let connection = NatsOptions::new(server.url())
+        .connect()
+        .await
+        .expect("connects");
+    let bus = connection.bus();
+    let mut inbox = bus
+        .subscribe(subjects().beat(), 8)
+        .await
+        .expect("subscribes");
+    server.kill();
+    until_state(&connection, BusState::Disconnected).await;
+    within("close", connection.close()).await;
+    assert!(within("the end", inbox.next()).await.is_none());
+    let error = error_of(bus.publish(subjects().beat(), None, "late".into()).await);
+    assert!(matches!(error, BusError::Closed), "{error:?}");
+    server.restart().await;
+    assert_eq!(*connection.state().borrow(), BusState::Closed);
+}
+
+#[tokio::test]
+async fn a_subscription_outlives_its_bus_and_ends_the_connection_with_it() {
+    let server = NatsServer::start().await;
+    let options = NatsOptions::new(server.url());
+    let other = options.connect().await.expect("connects").bus();
+    let beat = subjects().beat();
+    let mut inbox = {
+        let connection = options.connect().await.expect("connects");
+        connection.bus().subscribe(beat.clone(), 8).await
+    }
+    .expect("subscribes");
+    other
+        .publish(beat.clone(), None, "still there".into())
+        .await
+        .expect("publishes");
+    let message = within("the message", inbox.next()).await.expect("open");
+    assert_eq!(message.body, Body::Payload("still there".into()));
+    drop(inbox);
+
+    let reply = subjects().serves(&"asker".parse().expect("valid"));
+    let mut replies = other.subscribe(reply.clone(), 8).await.expect("subscribes");
+    within("nobody there any more", async {
+        loop {
+            other
+                .publish(beat.clone(), Some(reply.clone()), "anyone?".into())
+                .await
+                .expect("publishes");
+            let answer = tokio::time::timeout(Duration::from_millis(50), replies.next()).await;
+            if let Ok(Some(message)) = answer {
+                assert_eq!(message.body, Body::NoResponders);
+                return;
+            }
+        }
+    })
+    .await;
+}

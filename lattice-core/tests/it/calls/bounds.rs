@@ -1,0 +1,180 @@
+//! Queues and sizes have limits, and say so.
+
+use super::*;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use lattice_core::{
+    call::{CallError, Context, Part, Ran},
+    node::{ServeError, ServeLimits},
+    value::to_bytes,
+};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+#[tokio::test]
+async fn a_full_queue_answers_overloaded_at_once() {
+    let lattice = lattice().await;
+    let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
+    let limits = ServeLimits::default()
+        .concurrent(NonZeroUsize::MIN)
+        .queued(1);
+    let (api, serving) = serve_within(&b, "callee", limits).await;
+    link(&lattice, "caller", "callee").await;
+    for node in [&a, &b] {
+        let caller = node.caller(id("caller"));
+        let running = begin_wait(&caller, Context::default());
+        api.started.notified().await;
+        let queued = begin_wait(&caller, Context::default());
+        eventually("one runs and one waits", async || serving.in_flight() == 2).await;
+        let start = std::time::Instant::now();
+        let context = Context::new(Duration::from_secs(5));
+        let answer = call(&caller, &echo(), text("x"), context).await;
+        assert_eq!(
+            answer,
+            Err(CallError::Overloaded {
+                component: id("callee")
+            })
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
+        let refused = answer.expect_err("overloaded");
+        assert_eq!((refused.ran(), refused.is_retryable()), (Ran::No, true));
+        api.release.notify_one();
+        api.started.notified().await;
+        api.release.notify_one();
+        assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
+        assert_eq!(queued.await.expect("joined"), Ok(Bytes::new()));
+    }
+}
+
+/// A mebibyte on the bus, less the room for what a frame has beside.
+const LIMIT: u64 = (1 << 20) - (1 << 10);
+
+#[tokio::test]
+async fn arguments_and_results_over_the_limit_are_refused() {
+    let two = two().await;
+    let big = function("big", "func(n: u32) -> list<u8>");
+    for (at, node) in [&two.a, &two.b].into_iter().enumerate() {
+        let caller = node.caller(id("caller"));
+        let args = Bytes::from(vec![0; 2 << 20]);
+        let refused = call(&caller, &echo(), args, Context::default()).await;
+        let error = refused.map(drop).expect_err("too large");
+        let (what, limit) = parts(&error);
+        assert_eq!((what, limit), (Part::Arguments, LIMIT));
+        assert_eq!((error.ran(), error.is_retryable()), (Ran::No, false));
+        assert_eq!(two.api.calls.load(Ordering::SeqCst), at, "nothing ran");
+
+        let n = to_bytes(&(2_u32 << 20,)).expect("encodes");
+        let refused = call(&caller, &big, n, Context::default()).await;
+        let error = refused.map(drop).expect_err("too large");
+        let (what, limit) = parts(&error);
+        assert_eq!((what, limit), (Part::Result, LIMIT));
+        assert_eq!((error.ran(), error.is_retryable()), (Ran::Yes, false));
+        assert_eq!(two.api.calls.load(Ordering::SeqCst), at + 1, "it ran once");
+    }
+}
+
+fn parts(error: &CallError) -> (Part, u64) {
+    match error {
+        CallError::TooLarge { what, limit } => (*what, *limit),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Bytes that are counted while anybody holds them.
+struct Held(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_call_frees_all_that_its_caller_held_for_it() {
+    let two = two().await;
+    let held = Arc::new(AtomicUsize::new(0));
+    // More than a host takes at once, and in sum far more than the window of the large ones.
+    for (node, size) in [(&two.a, 0), (&two.a, 200 << 10), (&two.b, 200 << 10)] {
+        let caller = node.caller(id("caller"));
+        for _ in 0..500 {
+            held.fetch_add(1, Ordering::SeqCst);
+            let args = Bytes::from_owner(Held(vec![0; size], held.clone()));
+            let context = Context::new(Duration::from_millis(100));
+            let function = wait();
+            let begun = call(&caller, &function, args, context).now_or_never();
+            assert_eq!(begun, None, "it waits until it is told");
+        }
+        assert_eq!(node.in_flight(), 0);
+        eventually("nobody holds the arguments", async || {
+            held.load(Ordering::SeqCst) == 0
+        })
+        .await;
+        let large = text(&"x".repeat(200 << 10));
+        let answer = call(&caller, &echo(), large, Context::default()).await;
+        answer.expect("there is room for another");
+    }
+    // On its own host the call ends with the future.
+    let caller = two.b.caller(id("caller"));
+    eventually("the far calls ended", async || two.serving.in_flight() == 0).await;
+    let running = two.api.running.load(Ordering::SeqCst);
+    // What one of those before it said.
+    let _ = two.api.started.notified().now_or_never();
+    let (function, args) = (wait(), Bytes::new());
+    let mut waiting = Box::pin(call(&caller, &function, args, Context::default()));
+    tokio::select! {
+        answer = &mut waiting => panic!("answered: {answer:?}"),
+        () = two.api.started.notified() => {}
+    }
+    assert_eq!(two.serving.in_flight(), 1);
+    drop(waiting);
+    assert_eq!(two.serving.in_flight(), 0);
+    assert_eq!(two.api.running.load(Ordering::SeqCst), running);
+}
+
+#[tokio::test]
+async fn a_late_reply_to_nobody_does_no_harm() {
+    let two = two().await;
+    let waiting = wait();
+    let answer = two.call(&waiting, Bytes::new(), Context::default());
+    tokio::select! {
+        answer = answer => panic!("answered: {answer:?}"),
+        () = two.api.started.notified() => {}
+    }
+    assert_eq!(two.a.in_flight(), 0);
+    two.api.release.notify_one();
+    two.say().await.expect("answered");
+}
+
+#[tokio::test]
+async fn one_id_is_served_once_per_host() {
+    let two = two().await;
+    let serve_again = async || {
+        let service = Arc::new(Serve(Arc::default()));
+        two.b
+            .serve(id("callee"), service, ServeLimits::default())
+            .await
+    };
+    let again = serve_again().await;
+    assert!(
+        matches!(again, Err(ServeError::AlreadyServed { .. })),
+        "{again:?}"
+    );
+    assert!(two.serving.stop(Duration::from_secs(1)).await);
+    serve_again().await.expect("free again");
+}

@@ -1,0 +1,68 @@
+//! Callees that fail, and what the error says.
+
+use super::*;
+use bytes::Bytes;
+use lattice_core::{
+    call::{CallError, Context, Ran},
+    serve::{Answer, Request, Service},
+    types::ComponentTypes,
+};
+use std::sync::Arc;
+
+#[tokio::test]
+async fn a_panic_ends_its_own_call_and_nothing_else() {
+    let two = two().await;
+    for name in ["panic", "later-panic"] {
+        for node in [&two.a, &two.b] {
+            let caller = node.caller(id("caller"));
+            let panic = function(name, "func()");
+            let answer = call(&caller, &panic, Bytes::new(), Context::default()).await;
+            let Err(CallError::CalleeFailed { reason }) = &answer else {
+                panic!("{answer:?}")
+            };
+            assert!(reason.contains("told to"), "{reason}");
+        }
+    }
+    two.say().await.expect("it still serves");
+}
+
+#[tokio::test]
+async fn the_callees_own_failure_comes_through() {
+    let two = two().await;
+    let fail = function("fail", "func()");
+    let answer = two.call(&fail, Bytes::new(), Context::default()).await;
+    let error = answer.expect_err("failed");
+    assert_eq!(
+        error,
+        CallError::CalleeFailed {
+            reason: "told to".to_owned()
+        }
+    );
+    assert_eq!((error.ran(), error.is_retryable()), (Ran::Yes, false));
+}
+
+/// Fails with the error of a call that it made itself.
+struct Nested;
+
+impl Service for Nested {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::new(types(&[("echo", ECHO)]))
+    }
+
+    fn call(&self, _: Request) -> Answer {
+        Answer::Ready(Err(CallError::Overloaded {
+            component: id("elsewhere"),
+        }))
+    }
+}
+
+#[tokio::test]
+async fn the_error_of_a_nested_call_does_not_say_that_the_outer_one_did_not_run() {
+    let lattice = lattice().await;
+    let node = host(&lattice, "a").await;
+    let _serving = serve_as(&node, "callee", Nested).await;
+    link(&lattice, "caller", "callee").await;
+    let error = say(&node.caller(id("caller"))).await.expect_err("failed");
+    assert!(matches!(error, CallError::CalleeFailed { .. }), "{error:?}");
+    assert_eq!(error.ran(), Ran::Yes);
+}

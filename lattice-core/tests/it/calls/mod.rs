@@ -1,0 +1,19 @@
+//! Calls between native components: on one node, between nodes over the bus, and every way they can fail.
+
+mod answers;
+mod boot;
+mod bounds;
+mod chains;
+mod deadlines;
+mod failures;
+mod grants;
+mod hosts;
+mod lagging;
+mod local;
+mod routes;
+mod storm;
+
+use crate::{
+    chance::{Dice, Seed},
+    support::*,
+};

@@ -1,0 +1,244 @@
+//! Views that follow what happens.
+
+use super::*;
+use futures_util::{Stream, StreamExt as _};
+use lattice_core::{
+    call::Context,
+    constellation::{ComponentKind, ComponentStatus, Delta, LinkState, Phase, ReplicaKey, View},
+    node::NodeOptions,
+};
+use std::{pin::pin, time::Duration};
+
+/// Follows the changes until the view is as it should be.
+async fn until(
+    changes: &mut (impl Stream<Item = Delta> + Unpin),
+    view: &mut View,
+    what: &str,
+    holds: impl Fn(&View) -> bool,
+) {
+    let follow = async {
+        while !holds(view) {
+            view.apply(changes.next().await.expect("more changes"));
+        }
+    };
+    let followed = tokio::time::timeout(Duration::from_secs(30), follow).await;
+    assert!(followed.is_ok(), "not in time: {what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_sees_hosts_services_links_and_apps_come_and_go() {
+    let lattice = lattice().await;
+    let constellation = lattice.constellation();
+    let mut changes = pin!(constellation.changes());
+    let mut view = View::default();
+    let options = NodeOptions::default()
+        .host(host_id("b"))
+        .label("zone", "eu");
+    let b = lattice.node(options).await.expect("it joins");
+    let (api, serving) = serve(&b, "callee").await;
+    until(&mut changes, &mut view, "it serves", |view| {
+        let component = view.components.get(&id("callee"));
+        let by_hand = component.is_some_and(|component| component.kind == ComponentKind::ByHand);
+        let host = view.hosts.get(&host_id("b"));
+        by_hand
+            && host.is_some_and(|host| host.labels["zone"] == "eu" && host.load.is_some())
+            && view
+                .replicas_of(&id("callee"))
+                .any(|replica| replica.load.is_some())
+    })
+    .await;
+
+    *api.refuse.lock().expect("not poisoned") = Some("no such bucket".to_owned());
+    link(&lattice, "front", "callee").await;
+    let key = grant("front", "callee").key();
+    until(&mut changes, &mut view, "the link is refused", |view| {
+        let link = view.links.get(&key);
+        link.is_some_and(|link| {
+            link.state == LinkState::Rejected && link.reason.as_deref() == Some("no such bucket")
+        })
+    })
+    .await;
+
+    apply(&lattice, &format!("name = \"shop\"\n[actors.greeter]\nimage = \"{IMAGE}\"\n[wormholes.web]\nactor = \"greeter\"\n")).await;
+    until(&mut changes, &mut view, "the app is there", |view| {
+        view.apps.len() == 1
+            && view.wormholes.len() == 1
+            && view.components.contains_key(&id("greeter"))
+    })
+    .await;
+
+    lattice.links().delete(&key).await.expect("deleted");
+    drop(serving);
+    b.leave(Duration::from_secs(1)).await;
+    until(&mut changes, &mut view, "the host is gone", |view| {
+        let by_hand = view.components.contains_key(&id("callee"));
+        view.hosts.is_empty() && view.links.is_empty() && !by_hand
+    })
+    .await;
+    assert_eq!(view.components.len(), 1, "what is declared stays");
+    assert_eq!(*constellation.snapshot(), view);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_vanishes_is_gone_with_all_that_ran_there() {
+    let two = two().await;
+    let constellation = two.lattice.constellation();
+    let view = constellation.settled().await;
+    assert_eq!(view.hosts.len(), 2);
+    assert_eq!(view.replicas_of(&id("callee")).count(), 1);
+    two.b.kill();
+    eventually("the view has lost it", async || {
+        let view = constellation.snapshot();
+        !view.hosts.contains_key(&host_id("b")) && view.replicas.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_calls_cost_is_counted_and_told() {
+    let two = two().await;
+    let constellation = two.lattice.constellation();
+    constellation.settled().await;
+    for _ in 0..40 {
+        two.say().await.expect("answered");
+    }
+    let failing = function("fail", "func()");
+    for _ in 0..10 {
+        let _ = two
+            .call(&failing, bytes::Bytes::new(), Context::default())
+            .await;
+    }
+    let key = ReplicaKey {
+        component: id("callee"),
+        host: host_id("b"),
+    };
+    let load = || {
+        constellation
+            .snapshot()
+            .replicas
+            .get(&key)
+            .and_then(|replica| replica.load)
+    };
+    eventually("the calls are told", async || {
+        load().is_some_and(|load| load.calls == 50)
+    })
+    .await;
+    let load = load().expect("told");
+    assert_eq!(load.errors, 10);
+    assert!(
+        load.calls_per_second.is_some_and(|rate| rate > 0.0),
+        "{load:?}"
+    );
+    assert!(load.p99 >= load.p50 && load.p99.is_some(), "{load:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_told_at_once_and_taken_back() {
+    let lattice = lattice().await;
+    let a = host(&lattice, "a").await;
+    let constellation = lattice.constellation();
+    constellation.settled().await;
+    let began = tokio::time::Instant::now();
+    let status = ComponentStatus::new(Phase::CrashLooping { failures: 4 })
+        .generation(7)
+        .reason("no memory");
+    a.set_status(&id("greeter"), status);
+    let replica = || {
+        constellation
+            .snapshot()
+            .replicas_of(&id("greeter"))
+            .next()
+            .cloned()
+    };
+    eventually("it is told", async || replica().is_some()).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    let told = replica().expect("told");
+    assert_eq!(
+        (told.phase, told.generation),
+        (Phase::CrashLooping { failures: 4 }, Some(7))
+    );
+    assert_eq!(told.reason.as_deref(), Some("no memory"));
+    a.clear_status(&id("greeter"));
+    eventually("it is taken back", async || replica().is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_with_more_components_than_fit_an_envelope_tells_of_all() {
+    let lattice = lattice().await;
+    let a = host(&lattice, "a").await;
+    for n in 0..1_000 {
+        a.set_status(&id(&format!("c{n}")), ComponentStatus::new(Phase::Starting));
+    }
+    let constellation = lattice.constellation();
+    eventually("all are there", async || {
+        constellation.snapshot().replicas.len() == 1_000
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_a_snapshot_instead_of_silence() {
+    let lattice = lattice().await;
+    let a = host(&lattice, "a").await;
+    let constellation = lattice.constellation();
+    let mut changes = pin!(constellation.changes());
+    let first = changes.next().await;
+    assert!(matches!(first, Some(Delta::Snapshot(_))), "{first:?}");
+    let link = grant("front", "back");
+    for n in 0..600 {
+        let link = link.clone().named(&format!("n{n}")).expect("a link");
+        lattice.links().put(link).await.expect("put");
+    }
+    eventually("all are seen", async || {
+        constellation.snapshot().links.len() == 600
+    })
+    .await;
+    let next = changes.next().await.expect("more");
+    let Delta::Snapshot(view) = next else {
+        panic!("no snapshot: {next:?}")
+    };
+    assert_eq!(view.links.len(), 600);
+    drop(a);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hosts_with_one_id_are_told() {
+    let lattice = lattice().await;
+    let (one, two) = (host(&lattice, "a").await, host(&lattice, "a").await);
+    let _works = takes_work(&lattice, &two).await;
+    let constellation = lattice.constellation();
+    let mut reports = 0;
+    eventually("both were heard", async || {
+        // The first of them has something to tell every now and then.
+        reports += 1;
+        let status = ComponentStatus::new(Phase::Starting).reason(reports);
+        one.set_status(&id("busy"), status);
+        let view = constellation.snapshot();
+        view.hosts.values().any(|host| host.rival.is_some())
+    })
+    .await;
+    let image = format!("name = \"shop\"\n[actors.greeter]\nimage = \"{IMAGE}\"\n");
+    apply(&lattice, &image).await;
+    fault(
+        &why(&lattice, "greeter").await,
+        "two live hosts have the id `a`",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_is_json() {
+    let two = two().await;
+    let view = two.lattice.constellation().settled().await;
+    let json = serde_json::to_value(&*view).expect("JSON");
+    assert_eq!(json["hosts"][0]["id"], "a");
+    assert_eq!(json["replicas"][0]["phase"], "serving");
+    assert_eq!(json["links"][0]["source"], "caller");
+    assert_eq!(json["components"][0]["kind"], "by-hand");
+    assert_eq!(json["store"]["state"], "following");
+    let delta = serde_json::to_value(view.diff(&View::default())).expect("JSON");
+    assert!(delta[1]["host"]["gone"]["id"].is_string(), "{delta}");
+}

@@ -1,0 +1,339 @@
+//! Bytes that mean nothing, on every subject and in store keys.
+
+use super::{onlooker::Onlooker, *};
+use lattice_core::{
+    call::CallError,
+    constellation::Phase,
+    store::{Expect, Op, StoreKey},
+    types::Digest,
+    wire::{
+        Beat, Body as _, ComponentReport, Discover, Discovered, Goodbye, LogLevel, LogLine, Logs,
+        LogsWanted, Probe, ProbeAck, Pulse, ReplyEnvelope, Report, ReportWanted, Served, Versions,
+    },
+};
+use std::{collections::BTreeMap, sync::Once};
+use tokio::time::sleep;
+
+/// Virtual time in which whoever reads a little at a time reads what waits.
+const BREATH: Duration = Duration::from_secs(10);
+/// Frames that come within it.
+const GUST: u64 = 100;
+
+/// Panics in this process: a task that panics is seen by nobody else.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+fn count_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            print(panic);
+        }));
+    });
+}
+
+impl Scene {
+    /// Subjects that someone listens on, or may.
+    fn subjects(&self) -> Vec<Subject> {
+        let (a, b) = (self.two.a.origin(), self.two.b.origin());
+        vec![
+            self.inbox(a),
+            self.inbox(b),
+            self.subjects.reply(&a.host, a.epoch, 0, 1),
+            self.subjects.reply(&a.host, a.epoch, 1, 1),
+            self.subjects.reply(&b.host, b.epoch, 1, 1),
+            self.subjects.beat(),
+            self.subjects.report(),
+            self.subjects.report_wanted(),
+            self.subjects.logs(),
+            self.subjects.logs_wanted(),
+            self.subjects.serves(&id("callee")),
+            self.subjects.control(&b.host, b.epoch),
+        ]
+    }
+
+    /// Whoever listened before still does, on every subject.
+    async fn all_listen(&self, onlooker: &Onlooker) {
+        let (a, b) = (self.two.a.origin(), self.two.b.origin());
+        // Inboxes, discovery, the replies to `a`, the beats.
+        for host in [a, b] {
+            let probe = Probe { nonce: 7 }.encode().expect("encodes");
+            let write = |buf: &mut BytesMut| buf.extend_from_slice(&probe);
+            let reply = self.ask(self.inbox(host), Some(host), Kind::Probe, write);
+            assert_eq!(reply.await.kind(), Kind::ProbeAck, "{host:?}");
+        }
+        let component = id("callee");
+        let who = Discover { id: 1, component }.encode().expect("encodes");
+        let write = |buf: &mut BytesMut| buf.extend_from_slice(&who);
+        let serves = self.subjects.serves(&id("callee"));
+        let reply = self.ask(serves, None, Kind::Discover, write).await;
+        assert_eq!(reply.kind(), Kind::Discovered);
+        eventually("the callee answers", async || self.two.say().await.is_ok()).await;
+        let fresh = host(&self.two.lattice, "fresh").await;
+        eventually("the beat of a new host is heard", async || {
+            self.two.lattice.peers().contains(fresh.origin())
+        })
+        .await;
+        // The replies to `b`, and calls to a host that came after.
+        let (_api, _serving) = serve(&fresh, "newcomer").await;
+        link(&self.two.lattice, "callee", "newcomer").await;
+        let caller = self.two.b.caller(id("callee"));
+        eventually("a newcomer is called", async || say(&caller).await.is_ok()).await;
+        // Reports and logs, and the requests for them.
+        self.onlookers_hear(onlooker).await;
+        assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_on_every_subject_harms_nothing() {
+    count_panics();
+    let scene = Scene::set().await;
+    let onlooker = Onlooker::of(&scene).await;
+    let mut tap = scene.tap(scene.inbox_of_b()).await;
+    assert_eq!(scene.two.say().await, Ok(text("x")));
+    let (_, real) = next(&mut tap).await;
+    for subject in scene.subjects() {
+        for cut in 0..real.len() {
+            scene.send(subject.clone(), real.slice(..cut)).await;
+        }
+        for bit in 0..real.len() * 8 {
+            let mut bytes = real.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            scene.send(subject.clone(), bytes.into()).await;
+        }
+        for size in [0, 1, 80, 4_096, 1 << 20] {
+            scene.send(subject.clone(), vec![0xa5; size].into()).await;
+        }
+    }
+    scene.still_works().await;
+    assert_eq!(scene.two.api.calls.load(Ordering::SeqCst), 2);
+    scene.all_listen(&onlooker).await;
+}
+
+/// One good envelope of each kind, none of which speaks of the hosts or the link of the scene.
+fn envelopes() -> Vec<(Kind, Bytes)> {
+    let encode = |write: &dyn Fn(&mut BytesMut)| {
+        let mut buf = BytesMut::new();
+        write(&mut buf);
+        buf.freeze()
+    };
+    let reply = |outcome| ReplyEnvelope { id: 1, outcome };
+    let (answer, error) = (reply(Ok(text("x"))), reply(Err(CallError::LinkTableBehind)));
+    let mut traced = call_envelope(Source::Component(id("caller")));
+    traced.link = LinkName::new("other").expect("a name");
+    let digest = Digest([7; 32]);
+    let beat = Beat {
+        duty: lattice_core::wire::Duty::Works,
+        sent_ms: 1,
+        interval_ms: 1_000,
+        versions: Versions::OURS,
+        incarnation: Incarnation(1),
+        revision: Revision(1),
+        labels: BTreeMap::from([("zone".to_owned(), "b".to_owned())]),
+        components: vec![Served {
+            id: id("elsewhere"),
+            digest,
+            fence: 0,
+            tallies: Vec::new(),
+        }],
+    };
+    let discovered = Discovered {
+        id: 1,
+        component: id("elsewhere"),
+        hosts: vec![(stranger(), digest)],
+    };
+    let ack = ProbeAck { nonce: 1, epoch: 1 };
+    let discover = Discover {
+        id: 1,
+        component: id("callee"),
+    };
+    let operator = call_envelope(Source::Operator);
+    let pulse = Pulse {
+        of_ms: beat.sent_ms,
+        interval_ms: 1_000,
+        incarnation: Incarnation(1),
+        revision: Revision(2),
+    };
+    let wanted = LogsWanted {
+        component: None,
+        lease_ms: 1_000,
+        recent: 3,
+    };
+    vec![
+        (Kind::Call, encode(&|buf| operator.encode_into(buf))),
+        (Kind::Call, encode(&|buf| traced.encode_into(buf))),
+        (Kind::Reply, encode(&|buf| answer.encode_into(buf))),
+        (Kind::Reply, encode(&|buf| error.encode_into(buf))),
+        (Kind::Probe, Probe { nonce: 1 }.encode().expect("encodes")),
+        (Kind::ProbeAck, ack.encode().expect("encodes")),
+        (Kind::Beat, beat.encode().expect("encodes")),
+        (
+            Kind::Goodbye,
+            Goodbye { grace_ms: 1 }.encode().expect("encodes"),
+        ),
+        (Kind::Discover, discover.encode().expect("encodes")),
+        (Kind::Discovered, discovered.encode().expect("encodes")),
+        (Kind::Pulse, pulse.encode().expect("encodes")),
+        (Kind::Report, report().encode().expect("encodes")),
+        (
+            Kind::ReportWanted,
+            ReportWanted {}.encode().expect("encodes"),
+        ),
+        (Kind::Logs, logs().encode().expect("encodes")),
+        (Kind::LogsWanted, wanted.encode().expect("encodes")),
+    ]
+}
+
+fn report() -> Report {
+    let component = ComponentReport {
+        id: id("elsewhere"),
+        phase: Phase::CrashLooping { failures: 4 },
+        generation: Some(2),
+        reason: Some("no memory".to_owned()),
+        calls: 7,
+        errors: 1,
+        latency: None,
+    };
+    Report {
+        interval_ms: 5_000,
+        uptime_ms: 60_000,
+        in_flight: 3,
+        memory: Some(1 << 20),
+        incarnation: Incarnation(1),
+        revision: Revision(1),
+        follows_store: true,
+        left_out: 0,
+        components: vec![component],
+    }
+}
+
+fn logs() -> Logs {
+    let line = LogLine {
+        number: 7,
+        said_ms: 1,
+        component: id("elsewhere"),
+        level: LogLevel::Warn,
+        text: "it is late".to_owned(),
+    };
+    Logs {
+        dropped: 3,
+        lines: vec![line],
+    }
+}
+
+impl Scene {
+    /// A frame of `kind` from one of many strangers with these envelopes, made with the lattice's own key, for everyone, one
+    /// of the hosts, or `reader`.
+    fn sealed(
+        &self,
+        reader: &Origin,
+        dice: &mut Dice,
+        number: u64,
+        kind: Kind,
+        envelopes: &[Vec<u8>],
+    ) -> Bytes {
+        let (a, b) = (self.two.a.origin(), self.two.b.origin());
+        let to = [None, Some(a), Some(b), Some(reader)][dice.below(4)].cloned();
+        let lane = Lane::ALL[dice.below(2)];
+        let from = Origin::new(host_id(&format!("stranger-{}", number % 100)), 7);
+        let mut writer = FrameWriter::new(from, to, kind, lane);
+        for envelope in envelopes {
+            writer
+                .push(|buf| buf.extend_from_slice(envelope))
+                .expect("room");
+        }
+        writer.seal(&self.auth, number)
+    }
+}
+
+/// A key holder with a bug: what comes of it is authentic, and garbage.
+#[tokio::test(start_paused = true)]
+async fn authentic_garbage_on_every_subject_harms_nothing() {
+    count_panics();
+    for seed in 0..6 {
+        let _seed = Seed(seed);
+        let (scene, mut dice) = (Scene::set().await, Dice(seed));
+        let onlooker = Onlooker::of(&scene).await;
+        let good = envelopes();
+        for number in 1..=2_000 {
+            let (kind, envelope) = &good[dice.below(good.len())];
+            let kind = match dice.below(4) {
+                0 => Kind::ALL[dice.below(Kind::ALL.len())],
+                _ => *kind,
+            };
+            let envelopes: Vec<_> = (0..=dice.below(3))
+                .map(|_| match dice.below(4) {
+                    0 => dice.bytes(200),
+                    1 => envelope.to_vec(),
+                    _ => dice.spoiled(envelope),
+                })
+                .collect();
+            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, kind, &envelopes);
+            let subjects = scene.subjects();
+            let to = subjects[dice.below(subjects.len())].clone();
+            scene.send(to, bytes).await;
+            if number % GUST == 0 {
+                sleep(BREATH).await;
+            }
+        }
+        scene.all_listen(&onlooker).await;
+    }
+}
+
+/// Where nobody has a key every bit counts: heads, names and lengths are not what they seem.
+#[tokio::test(start_paused = true)]
+async fn spoiled_frames_without_a_key_harm_nothing() {
+    count_panics();
+    for seed in 0..6 {
+        let _seed = Seed(seed);
+        let (scene, mut dice) = (Scene::trusting().await, Dice(seed));
+        let onlooker = Onlooker::of(&scene).await;
+        let good = envelopes();
+        for number in 1..=2_000 {
+            let (kind, envelope) = &good[dice.below(good.len())];
+            let envelopes = vec![envelope.to_vec(); 1 + dice.below(3)];
+            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, *kind, &envelopes);
+            let bytes = dice.spoiled(&bytes);
+            let subjects = scene.subjects();
+            let to = subjects[dice.below(subjects.len())].clone();
+            scene.send(to, bytes.into()).await;
+            if number % GUST == 0 {
+                sleep(BREATH).await;
+            }
+        }
+        scene.all_listen(&onlooker).await;
+    }
+}
+
+#[tokio::test]
+async fn garbage_in_store_keys_harms_nothing() {
+    let scene = Scene::set().await;
+    let put = async |key: StoreKey, bytes: &[u8]| {
+        let op = Op::put(key, bytes.to_vec(), Expect::Any);
+        scene.store.commit(vec![op]).await.expect("taken");
+    };
+    let link = grant("victim", "callee");
+    let of = |key: fn(&_, &_, &_) -> StoreKey| key(&link.source, &link.interface, &link.name);
+    for bytes in [&b""[..], b"\0", b"garbage", &[0xff; 4_096]] {
+        put(StoreKey::for_test("foreign"), bytes).await;
+        put(of(StoreKey::link), bytes).await;
+        put(of(StoreKey::link_status), bytes).await;
+        put(StoreKey::component(&id("victim")), bytes).await;
+        put(StoreKey::types(&"0".repeat(64)), bytes).await;
+    }
+    scene.still_works().await;
+    let victim = scene.two.a.caller(id("victim"));
+    let answer = say(&victim).await;
+    assert!(
+        matches!(answer, Err(CallError::NotLinked { .. })),
+        "{answer:?}"
+    );
+    let links = scene.two.lattice.links();
+    links
+        .replace(link)
+        .await
+        .expect("a good link replaces the garbage");
+    say(&victim).await.expect("and grants");
+}

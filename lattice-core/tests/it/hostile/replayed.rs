@@ -1,0 +1,145 @@
+//! What was recorded and is played again.
+
+use super::*;
+use lattice_core::{
+    call::Context,
+    wire::{Beat, Body as _},
+};
+use lattice_sim::fault::FaultBus;
+use tokio::time::sleep;
+
+#[tokio::test]
+async fn a_replayed_frame_runs_once() {
+    let scene = Scene::set().await;
+    let b = &scene.two.b;
+    let mut tap = scene.tap(scene.inbox_of_b()).await;
+    assert_eq!(scene.two.say().await, Ok(text("x")));
+    let (_, recorded) = next(&mut tap).await;
+    let before = b.refused();
+    for _ in 0..5 {
+        scene.send(scene.inbox_of_b(), recorded.clone()).await;
+    }
+    eventually("all five are refused", async || b.refused() == before + 5).await;
+    assert_eq!(scene.two.api.calls.load(Ordering::SeqCst), 1);
+    scene.still_works().await;
+}
+
+#[tokio::test]
+async fn a_frame_for_another_boot_is_refused() {
+    let scene = Scene::set().await;
+    let a = &scene.two.a;
+    let mut tap = scene.tap(scene.inbox_of_b()).await;
+    assert_eq!(scene.two.say().await, Ok(text("x")));
+    let (_, recorded) = next(&mut tap).await;
+    let before = a.refused();
+    let elsewhere = scene.subjects.call(a.host_id(), a.origin().epoch);
+    scene.send(elsewhere, recorded).await;
+    eventually("it is refused", async || a.refused() == before + 1).await;
+    scene.still_works().await;
+}
+
+#[tokio::test]
+async fn a_replayed_reply_ends_no_other_call() {
+    let scene = Scene::set().await;
+    let Two { a, api, .. } = &scene.two;
+    let replies = scene.subjects.replies(a.host_id(), a.origin().epoch);
+    let mut tap = scene.tap(replies).await;
+    assert_eq!(scene.two.say().await, Ok(text("x")));
+    let (_, recorded) = next(&mut tap).await;
+    let running = begin_wait(&scene.two.caller, Context::default());
+    api.started.notified().await;
+    let before = a.refused();
+    for frame in 0..5 {
+        let to = scene
+            .subjects
+            .reply(a.host_id(), a.origin().epoch, frame, frame);
+        scene.send(to, recorded.clone()).await;
+    }
+    eventually("all five are refused", async || a.refused() == before + 5).await;
+    assert!(!running.is_finished());
+    assert_eq!(a.in_flight(), 1);
+    api.release.notify_one();
+    assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
+    scene.still_works().await;
+}
+
+/// The beats of `host` that serve something, as they were heard on the bus until now.
+fn beats_of(host: &Origin, auth: &Auth, tap: &mut Subscription) -> Vec<Bytes> {
+    let mut beats = Vec::new();
+    while let Some(Some(message)) = futures_util::FutureExt::now_or_never(tap.next()) {
+        let Body::Payload(bytes) = message.body else {
+            continue;
+        };
+        let frame = Frame::open(auth, bytes.clone()).expect("a frame");
+        let beat = frame.envelopes().next().map(Beat::decode);
+        if frame.sender() == host && matches!(beat, Some(Ok(beat)) if !beat.components.is_empty()) {
+            beats.push(bytes);
+        }
+    }
+    beats
+}
+
+/// Plays beats again, and waits until whoever listens on `lattice` has heard them.
+async fn play_beats(scene: &Scene, lattice: &Lattice, beats: Vec<Bytes>) {
+    for beat in beats {
+        scene.send(scene.subjects.beat(), beat).await;
+    }
+    // Heard after all of them.
+    let marker = host(&scene.two.lattice, "marker").await;
+    eventually("the beat of a new host is heard", async || {
+        lattice.peers().contains(marker.origin())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replayed_beat_does_not_bring_back_a_host_that_died() {
+    let scene = Scene::set().await;
+    let Two { lattice, b, .. } = &scene.two;
+    let mut tap = scene.tap(scene.subjects.beat()).await;
+    sleep(Duration::from_millis(2_500)).await;
+    let beats = beats_of(b.origin(), &scene.auth, &mut tap);
+    assert!(beats.len() >= 2, "{}", beats.len());
+    b.kill();
+    eventually("it is missed", async || {
+        !lattice.peers().contains(b.origin())
+    })
+    .await;
+    play_beats(&scene, lattice, beats).await;
+    assert!(!lattice.peers().contains(b.origin()));
+    assert!(lattice.peers().serving(&id("callee")).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beat_that_was_kept_back_does_not_undo_the_goodbye() {
+    let scene = Scene::set().await;
+    let Two { b, lattice, .. } = &scene.two;
+    // Somebody who has not heard the beats that were recorded: to him they are new.
+    let bus = Arc::new(FaultBus::new(
+        Arc::new(scene.attacker.network().connect()),
+        1,
+    ));
+    let listener = Lattice::on(bus.clone(), scene.store.clone(), "prod")
+        .key(key())
+        .await
+        .expect("it opens");
+    eventually("it is known", async || {
+        listener.peers().contains(b.origin())
+    })
+    .await;
+    bus.partition(|to| to.as_str().rsplit('.').next() == Some("beat"));
+    let mut tap = scene.tap(scene.subjects.beat()).await;
+    sleep(Duration::from_millis(1_500)).await;
+    let beats = beats_of(b.origin(), &scene.auth, &mut tap);
+    assert!(!beats.is_empty());
+    bus.heal();
+    assert!(b.leave(Duration::from_secs(1)).await);
+    eventually("the goodbye is heard", async || {
+        !listener.peers().contains(b.origin())
+    })
+    .await;
+    play_beats(&scene, &listener, beats).await;
+    for lattice in [lattice, &listener] {
+        assert!(!lattice.peers().contains(b.origin()));
+    }
+}

@@ -1,0 +1,163 @@
+//! A holder that is cut off: it stops by itself, before another one answers.
+
+use super::*;
+use lattice_core::{
+    bus::memory::MemoryNetwork,
+    call::{CallError, Ran},
+    store::MemoryStore,
+};
+use lattice_sim::fault::{FaultBus, FaultStore};
+use std::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+const APP: &str = "name = \"shop\"\n[providers.ledger]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
+
+/// A host with a way of its own to the bus and to the store.
+struct Apart {
+    lattice: Lattice,
+    bus: Arc<FaultBus>,
+    store: FaultStore,
+    keeper: Keeper,
+    _node: Node,
+}
+
+/// When a call was answered, and by which host.
+type Answers = Arc<Mutex<Vec<(Instant, String)>>>;
+
+impl Apart {
+    async fn join(name: &str, network: &MemoryNetwork, store: &MemoryStore) -> Self {
+        let bus = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
+        let store = FaultStore::new(Arc::new(store.clone()), 1);
+        let lattice = Lattice::on(bus.clone(), Arc::new(store.clone()), "dev");
+        let lattice = lattice.trust_bus().await.expect("it joins");
+        let host = HostId::new(name).expect("valid");
+        let options = NodeOptions::default().host(host.clone());
+        let node = lattice.node(options).await.expect("it joins");
+        let runtime = Fake {
+            host,
+            record: Record::default(),
+            live: Arc::default(),
+        };
+        let keeper = Keeper::start(&node, Arc::new(runtime), KeeperOptions::default());
+        Self {
+            lattice,
+            bus,
+            store,
+            keeper,
+            _node: node,
+        }
+    }
+
+    async fn call(&self) -> Result<String, CallError> {
+        self.lattice.component("ledger").call(WHO, "who", ()).await
+    }
+
+    /// Calls again and again from here.
+    fn calls(&self) -> (Answers, AbortOnDropHandle<()>) {
+        let answers = Answers::default();
+        let (lattice, noted) = (self.lattice.clone(), answers.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                let begun = Instant::now();
+                let call = lattice.component("ledger").call(WHO, "who", ());
+                let answer: Result<String, CallError> = call.await;
+                assert!(begun.elapsed() < Duration::from_secs(3), "{answer:?}");
+                if let Ok(answer) = answer {
+                    let mut noted = noted.lock().expect("not poisoned");
+                    noted.push((Instant::now(), answer));
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        (answers, AbortOnDropHandle::new(task))
+    }
+}
+
+/// Two hosts of which the first holds the lease, and answers.
+async fn two() -> [Apart; 2] {
+    let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
+    let one = Apart::join("one", &network, &store).await;
+    let two = Apart::join("two", &network, &store).await;
+    let app = App::from_toml("app.toml", APP).expect("a manifest");
+    one.lattice.apply(&app).await.expect("applied");
+    until("both reach it", async || {
+        one.call().await.is_ok() && two.call().await.is_ok()
+    })
+    .await;
+    // A few renewals, and everyone is known for long.
+    sleep(Duration::from_secs(10)).await;
+    let answer = one.call().await.expect("answered");
+    if answer.starts_with("one ") {
+        [one, two]
+    } else {
+        [two, one]
+    }
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waited = timeout(Duration::from_secs(120), async {
+        while !holds().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "in vain until {what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_is_cut_off_stops_before_another_one_answers() {
+    let [holder, other] = two().await;
+    let name = holder.call().await.expect("answered");
+    let (here, _calls) = holder.calls();
+    let (there, _others) = other.calls();
+    sleep(Duration::from_secs(1)).await;
+    let cut = Instant::now();
+    holder.bus.partition(|_| true);
+    holder.store.partition();
+    until("the other one has answered for a while", async || {
+        let there = there.lock().expect("not poisoned");
+        there.iter().filter(|(_, answer)| *answer != name).count() > 500
+    })
+    .await;
+
+    let all = [&here, &there].map(|answers| answers.lock().expect("not poisoned").clone());
+    let all = all.concat();
+    let name = &name;
+    let of = |own: bool| {
+        all.iter()
+            .filter(move |(_, answer)| (answer == name) == own)
+    };
+    let last = of(true).map(|(at, _)| *at).max().expect("it answered");
+    let first = of(false).map(|(at, _)| *at).min().expect("it answered");
+    assert!(last > cut, "it goes on at first, as its lease stands");
+    let gap = first.saturating_duration_since(last);
+    assert!(gap >= Duration::from_millis(990), "only {gap:?} apart");
+    assert!(first - cut < Duration::from_secs(10), "{:?}", first - cut);
+    holder.call().await.expect_err("it reaches nobody");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_loses_only_the_store_stops_and_goes_on_when_it_is_back() {
+    let [holder, other] = two().await;
+    holder.store.partition();
+    let cut = Instant::now();
+    until("it stops", async || holder.call().await.is_err()).await;
+    assert!(
+        cut.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        cut.elapsed()
+    );
+    for host in [&holder, &other] {
+        let refused = host.call().await.expect_err("nobody may answer");
+        assert_eq!(refused.ran(), Ran::No, "{refused:?}");
+    }
+    let kept = holder.keeper.state();
+    let id = ComponentId::new("ledger").expect("valid");
+    let phase = kept.components[&id].status.phase;
+    assert_eq!(phase, lattice_core::place::plan::Phase::WaitingForLease);
+    holder.store.heal();
+    until("it answers again", async || {
+        holder.call().await.is_ok() && other.call().await.is_ok()
+    })
+    .await;
+}

@@ -1,0 +1,127 @@
+//! Hosts come and go.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_host_is_replaced_within_five_seconds() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<3>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    sleep(Duration::from_secs(3)).await;
+    let dies = mesh
+        .serving("greeter")
+        .into_keys()
+        .next()
+        .expect("one of two");
+    let dead = hosts
+        .iter()
+        .find(|host| host.node.host_id().as_str() == dies);
+    dead.expect("it is one of ours").node.kill();
+    let begun = tokio::time::Instant::now();
+    mesh.until("two serve again", || {
+        let serving = mesh.serving("greeter");
+        serving.len() == 2 && !serving.contains_key(&dies)
+    })
+    .await;
+    assert!(
+        begun.elapsed() <= Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_joins_takes_its_share_without_a_failed_call() {
+    let mesh = Mesh::new().await;
+    let _one = mesh.hosts::<1>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    mesh.called_without_failure("greeter", async {
+        let _two = mesh.host("other").await;
+        mesh.until("both serve", || mesh.serving("greeter").len() == 2)
+            .await;
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(mesh.serving("greeter").len(), 2);
+        // And when it is gone again, it is as before.
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_leaves_hands_over_without_a_failed_call() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<3>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    sleep(Duration::from_secs(3)).await;
+    mesh.called_without_failure("greeter", async {
+        for host in &hosts[..2] {
+            assert!(host.keeper.leave(Duration::from_secs(10)).await, "in time");
+            assert!(host.node.leave(Duration::from_secs(1)).await);
+            sleep(Duration::from_secs(5)).await;
+        }
+    })
+    .await;
+    assert!(mesh.serving("greeter").contains_key("h2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_no_part_in_placement_is_given_nothing() {
+    let mesh = Mesh::new().await;
+    let apart = NodeOptions::default().host(HostId::new("apart").expect("valid"));
+    let _apart = mesh.lattice.node(apart).await.expect("it joins");
+    let _one = mesh.host("one").await;
+    mesh.counted(2).await;
+    let ids: Vec<String> = (0..16)
+        .map(|n| format!("[actors.a{n}]\nimage = \"reg.example/a:1\"\n"))
+        .collect();
+    mesh.apply(&format!("name = \"shop\"\n{}", ids.concat()))
+        .await;
+    mesh.until("all of it serves", || {
+        (0..16).all(|n| mesh.serving(&format!("a{n}")).contains_key("one"))
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_say_so() {
+    let mesh = Mesh::new().await;
+    let older = mesh.host("twin").await;
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    let newer = mesh.host("twin").await;
+    mesh.until("the older one says so", || older.keeper.state().is_doubled)
+        .await;
+    mesh.until("the newer one has its work", || {
+        let kept = newer.keeper.state();
+        kept.components.keys().any(|id| id.as_str() == "greeter")
+    })
+    .await;
+    assert!(
+        !newer.keeper.state().is_doubled,
+        "it is the one that counts"
+    );
+    newer.node.leave(Duration::from_secs(1)).await;
+    drop(newer);
+    sleep(Duration::from_secs(30)).await;
+    let state = older.keeper.state();
+    assert!(state.is_doubled, "it has to be started again: {state:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_host_that_leaves_waits_for_nobody() {
+    let mesh = Mesh::new().await;
+    let [host] = mesh.hosts::<1>().await;
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    let begun = tokio::time::Instant::now();
+    assert!(host.keeper.leave(Duration::from_mins(2)).await);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}

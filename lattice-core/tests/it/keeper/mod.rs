@@ -1,0 +1,147 @@
+//! Hosts that keep their share of desired state running: in one process, with a simulated clock and a runtime of closures.
+
+mod apps;
+mod cut;
+mod hosts;
+mod leases;
+mod once;
+mod paused;
+
+use crate::{
+    nats,
+    who::{self, Fake, Record, WHO},
+};
+use lattice_core::{
+    Lattice,
+    app::App,
+    keeper::{Keeper, KeeperOptions},
+    name::{ComponentId, HostId},
+    node::{Node, NodeOptions},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{sleep, timeout};
+
+/// A lattice in this process, and its hosts.
+struct Mesh {
+    lattice: Lattice,
+    record: Record,
+    live: Arc<AtomicUsize>,
+}
+
+struct Host {
+    node: Node,
+    keeper: Keeper,
+}
+
+impl Mesh {
+    async fn new() -> Self {
+        Self {
+            lattice: Lattice::in_memory("dev").await.expect("it opens"),
+            record: Record::default(),
+            live: Arc::default(),
+        }
+    }
+
+    async fn host(&self, id: &str) -> Host {
+        self.labelled(id, &[]).await
+    }
+
+    async fn labelled(&self, id: &str, labels: &[(&str, &str)]) -> Host {
+        let host = HostId::new(id).expect("valid");
+        let mut options = NodeOptions::default().host(host.clone());
+        for (name, value) in labels {
+            options = options.label(name, value);
+        }
+        let node = self.lattice.node(options).await.expect("it joins");
+        let runtime = Fake {
+            host,
+            record: self.record.clone(),
+            live: self.live.clone(),
+        };
+        let mut options = KeeperOptions::default();
+        options.listen = Duration::ZERO;
+        let keeper = Keeper::start(&node, Arc::new(runtime), options);
+        Host { node, keeper }
+    }
+
+    async fn hosts<const N: usize>(&self) -> [Host; N] {
+        let mut hosts = Vec::new();
+        for n in 0..N {
+            hosts.push(self.host(&format!("h{n}")).await);
+        }
+        self.counted(N).await;
+        hosts.try_into().map_err(|_| "as many").expect("as many")
+    }
+
+    /// Waits until so many hosts are there, and count.
+    async fn counted(&self, hosts: usize) {
+        self.until("the hosts are heard", || {
+            self.lattice.peers().iter().count() == hosts
+        })
+        .await;
+        sleep(Duration::from_secs(4)).await;
+    }
+
+    async fn apply(&self, text: &str) {
+        let app = App::from_toml("app.toml", text).expect("a manifest");
+        self.lattice.apply(&app).await.expect("applied");
+    }
+
+    /// On which hosts a component serves, and how many replicas.
+    fn serving(&self, component: &str) -> BTreeMap<String, u32> {
+        let id = ComponentId::new(component).expect("valid");
+        let peers = self.lattice.peers();
+        let on = |peer: &Arc<lattice_core::node::Peer>| {
+            peer.components
+                .contains_key(&id)
+                .then(|| (peer.origin.host.to_string(), 1))
+        };
+        peers.iter().filter_map(on).collect()
+    }
+
+    async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let waited = timeout(Duration::from_secs(120), async {
+            while !holds() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let held = waited.await.is_ok();
+        assert!(held, "in vain until {what}: {:?}", self.record.all());
+    }
+
+    async fn call(&self, component: &str) -> Result<String, lattice_core::call::CallError> {
+        self.lattice.component(component).call(WHO, "who", ()).await
+    }
+
+    /// Calls again and again while `during` goes on; all have to be answered.
+    async fn called_without_failure<T>(
+        &self,
+        component: &str,
+        during: impl Future<Output = T>,
+    ) -> T {
+        let calls = async {
+            loop {
+                let answer = self.call(component).await;
+                assert!(answer.is_ok(), "{answer:?}: {:?}", self.record.all());
+                sleep(Duration::from_millis(3)).await;
+            }
+        };
+        tokio::select! {
+            never = calls => never,
+            done = during => done,
+        }
+    }
+}
+
+fn greeter(image: &str, replicas: u32) -> String {
+    format!(
+        "name = \"shop\"\n[actors.greeter]\nimage = \"reg.example/{image}\"\nreplicas = {replicas}\n"
+    )
+}

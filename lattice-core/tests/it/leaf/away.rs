@@ -1,0 +1,98 @@
+//! A host that starts while its server is away, from what the process before it knew.
+
+use super::{
+    nats::{NatsConfig, NatsServer},
+    *,
+};
+
+/// Enough that either of two hosts has a share.
+const ACTORS: usize = 12;
+
+async fn server() -> NatsServer {
+    NatsConfig::default().jetstream().start().await
+}
+
+fn app() -> String {
+    let actors = (0..ACTORS).map(|n| format!("[actors.a{n}]\nimage = \"reg.example/a{n}:1\"\n"));
+    format!("name = \"shop\"\n{}", actors.collect::<String>())
+}
+
+fn all() -> BTreeSet<String> {
+    (0..ACTORS).map(|n| format!("a{n}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_starts_without_a_server_runs_its_share_and_goes_on_with_it() {
+    let mut server = server().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let nats = NatsOptions::new(server.url());
+    let a = Process::start("a", "x", nats.clone(), Some(&one)).await;
+    let b = Process::start("b", "x", nats.clone(), Some(&two)).await;
+    until("both are there", async || {
+        [&a, &b]
+            .iter()
+            .all(|host| host.lattice.peers().iter().count() == 2)
+    })
+    .await;
+    apply(&a.lattice, &app()).await;
+    let shared = async || {
+        let (of_a, of_b) = (a.serves(), b.serves());
+        of_a.is_disjoint(&of_b) && &of_a | &of_b == all()
+    };
+    until("each has its share", shared).await;
+    let (of_a, of_b) = (a.serves(), b.serves());
+    assert!(!of_a.is_empty() && !of_b.is_empty(), "{of_a:?} {of_b:?}");
+    // The power goes, everywhere.
+    server.kill();
+    drop((a, b));
+
+    let a = Process::start("a", "x", nats.clone(), Some(&one)).await;
+    let from = a.state();
+    assert!(matches!(from, ReplicaState::Snapshot { .. }), "{from:?}");
+    until("it runs what it ran", async || a.serves() == of_a).await;
+    let mut calls = Vec::new();
+    for component in &of_a {
+        let name: &'static str = component.clone().leak();
+        calls.push(Calls::of(&a.lattice, name).await);
+    }
+    let absent = of_b.first().expect("one");
+    call(&a.lattice, absent).await.expect_err("it is not here");
+    let b = Process::start("b", "x", nats, Some(&two)).await;
+    until("so does the other one", async || b.serves() == of_b).await;
+    assert_eq!(a.serves(), of_a, "nobody took anything over");
+    assert_eq!(a.record.all().len(), of_a.len(), "each was started once");
+
+    server.restart().await;
+    until("both follow the store", async || {
+        [&a, &b].map(Process::state) == [ReplicaState::Following; 2]
+    })
+    .await;
+    until("each sees all of it", async || {
+        let sees_all = |host: &Process| {
+            host.lattice.peers().iter().count() == 2
+                && all()
+                    .iter()
+                    .all(|name| serving(&host.lattice, name).len() == 1)
+        };
+        sees_all(&a) && sees_all(&b)
+    })
+    .await;
+    assert_eq!((a.serves(), b.serves()), (of_a.clone(), of_b.clone()));
+    call(&a.lattice, absent)
+        .await
+        .expect("answered by the other");
+    for calls in calls {
+        calls.all_answered().await;
+    }
+    let starts = a.record.all();
+    let again = of_a.iter().filter(|name| {
+        let image = format!("reg.example/{name}:1");
+        starts
+            .iter()
+            .filter(|start| start.ends_with(&image))
+            .count()
+            > 1
+    });
+    assert_eq!(again.count(), 0, "nothing that ran was stopped: {starts:?}");
+}

@@ -1,0 +1,190 @@
+//! Hosts that go on while what joins them is away: networks joined by a leaf node, and hosts that start without any bus. Real
+//! servers, real time.
+
+mod away;
+mod networks;
+
+use crate::{
+    nats, proxy,
+    who::{Fake, Record, WHO},
+};
+use lattice_core::{
+    Call, Lattice,
+    app::App,
+    auth::LatticeKey,
+    call::CallError,
+    keeper::{Keeper, KeeperOptions},
+    name::{ComponentId, HostId},
+    nats::NatsOptions,
+    node::{Node, NodeOptions},
+    place::plan::Phase,
+    replica::ReplicaState,
+};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Far more than anything here takes, also on a busy machine.
+const SOON: Duration = Duration::from_secs(90);
+
+/// A process with one host.
+struct Process {
+    lattice: Lattice,
+    node: Node,
+    keeper: Keeper,
+    record: Record,
+}
+
+impl Process {
+    /// Joins and runs its share, as `site`.
+    async fn start(name: &str, site: &str, nats: NatsOptions, snapshot: Option<&Path>) -> Self {
+        let lattice = join(nats, snapshot).await;
+        let host = HostId::new(name).expect("a host id");
+        let options = NodeOptions::default()
+            .host(host.clone())
+            .label("site", site);
+        let node = lattice.node(options).await.expect("it joins");
+        let record = Record::default();
+        let runtime = Fake {
+            host,
+            record: record.clone(),
+            live: Arc::new(AtomicUsize::new(0)),
+        };
+        let keeper = Keeper::start(&node, Arc::new(runtime), KeeperOptions::default());
+        Self {
+            lattice,
+            node,
+            keeper,
+            record,
+        }
+    }
+
+    /// Ends as an orderly process does.
+    async fn leave(self) {
+        assert!(self.keeper.leave(Duration::from_secs(20)).await, "in time");
+        assert!(self.node.leave(Duration::from_secs(5)).await, "in time");
+    }
+
+    fn state(&self) -> ReplicaState {
+        self.lattice.replica().health().state
+    }
+
+    /// What serves here, by this host's own account.
+    fn serves(&self) -> BTreeSet<String> {
+        let state = self.keeper.state();
+        let serving = state
+            .components
+            .iter()
+            .filter(|(_, kept)| kept.status.phase == Phase::Serving);
+        serving.map(|(id, _)| id.to_string()).collect()
+    }
+}
+
+fn key() -> LatticeKey {
+    LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
+}
+
+fn id(text: &str) -> ComponentId {
+    ComponentId::new(text).expect("a component id")
+}
+
+async fn join(nats: NatsOptions, snapshot: Option<&Path>) -> Lattice {
+    let connect = Lattice::connect(nats, "prod").key(key());
+    let connect = match snapshot {
+        Some(path) => connect.snapshot(path),
+        None => connect,
+    };
+    connect.await.expect("it connects")
+}
+
+async fn apply(lattice: &Lattice, text: &str) {
+    let app = App::from_toml("app.toml", text).expect("a manifest");
+    lattice.apply(&app).await.expect("applied");
+}
+
+/// Who answers, as this process sees it.
+async fn call(lattice: &Lattice, component: &str) -> Result<String, CallError> {
+    lattice.component(component).call(WHO, "who", ()).await
+}
+
+/// The hosts that serve a component, as this process sees it.
+fn serving(lattice: &Lattice, component: &str) -> BTreeSet<String> {
+    let peers = lattice.peers();
+    let hosts = peers.serving(&id(component)).iter();
+    hosts.map(|origin| origin.host.to_string()).collect()
+}
+
+fn hosts(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Waits for something that must become true.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Calls that go on until they are told to end.
+struct Calls {
+    end: CancellationToken,
+    task: JoinHandle<(usize, Vec<CallError>)>,
+}
+
+impl Calls {
+    async fn of(lattice: &Lattice, component: &'static str) -> Self {
+        let lattice = lattice.clone();
+        Self::begin(move || lattice.component(component).call(WHO, "who", ())).await
+    }
+
+    /// Those that may run twice: the line can be cut with one of them on it, and nobody knows then whether it ran.
+    async fn across(lattice: &Lattice, component: &'static str) -> Self {
+        let lattice = lattice.clone();
+        let call = move || lattice.component(component).call(WHO, "who", ());
+        Self::begin(move || call().idempotent()).await
+    }
+
+    /// From the first answer on: whoever has never called it has to read its types from the store.
+    async fn begin(call: impl Fn() -> Call<String> + Send + 'static) -> Self {
+        call().await.expect("the first answer");
+        let end = CancellationToken::new();
+        let ends = end.clone();
+        let task = tokio::spawn(async move {
+            let (mut answered, mut failed) = (0, Vec::new());
+            while !ends.is_cancelled() {
+                match call().await {
+                    Ok(_) => answered += 1,
+                    Err(error) => failed.push(error),
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+            (answered, failed)
+        });
+        Self { end, task }
+    }
+
+    /// All of them were answered.
+    async fn all_answered(self) {
+        self.end.cancel();
+        let (answered, failed) = self.task.await.expect("it ends");
+        let first = failed.first();
+        assert_eq!(
+            first,
+            None,
+            "{} of {}",
+            failed.len(),
+            failed.len() + answered
+        );
+        assert!(answered > 100, "{answered}");
+    }
+}

@@ -1,0 +1,172 @@
+//! What stands in a link's key and is no link.
+
+use super::*;
+use lattice_core::{auth::Purpose, value};
+
+#[tokio::test(start_paused = true)]
+async fn garbage_and_forgeries_are_no_links_and_can_be_written_over_or_deleted() {
+    let store = MemoryStore::new();
+    let node = Node::join(&store).await;
+    node.links.put(link("good", "back")).await.expect("put");
+    let a = link("front", "back");
+    node.links.put(a.clone()).await.expect("put");
+    node.scribble(store_key(&a), "garbage").await;
+    assert_eq!(node.links.get(&a.key()), None);
+    node.links.put(a.clone()).await.expect("put over garbage");
+    node.scribble(store_key(&a), "more").await;
+    node.links
+        .delete(&a.key())
+        .await
+        .expect("garbage is deleted");
+    assert_eq!(store.read(store_key(&a)).await.expect("read"), None);
+
+    let evil = link("evil", "back");
+    let forged = forged(&store, &evil).await;
+    node.scribble(store_key(&evil), forged).await;
+    assert_eq!(node.links.get(&evil.key()), None);
+    let health = node.replica.health();
+    assert_eq!((health.refused, health.other_key), (3, 0));
+    node.links.put(evil).await.expect("ours");
+}
+
+/// A link as someone with another key writes it.
+async fn forged(store: &MemoryStore, link: &Link) -> Bytes {
+    let incarnation = store.incarnation().await.expect("there");
+    Records::new(Arc::new(store.clone()), auth(2))
+        .encode(incarnation, &store_key(link), 9, link)
+        .expect("encodes")
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_another_key_nothing_of_a_lattice_is_written_over_or_deleted() {
+    let store = MemoryStore::new();
+    let node = Node::join(&store).await;
+    let there = link("front", "back");
+    node.links.put(there.clone()).await.expect("put");
+    let before = store.read(store_key(&there)).await.expect("read");
+
+    let stranger = Node::with_key(&store, 2).await;
+    assert_eq!(stranger.links.list(), []);
+    let told = stranger.replica.check_key().expect_err("it is another key");
+    assert_eq!(told.values, 1);
+    for link in [there.clone(), link("new", "back")] {
+        let put = stranger.links.replace(link).await;
+        let put = put.expect_err("nothing is put");
+        assert!(
+            matches!(put, LinkError::Write(WriteError::OtherKey(_))),
+            "{put}"
+        );
+        assert!(put.to_string().contains("check the key"), "{put}");
+    }
+    let deleted = stranger.links.delete(&there.key()).await;
+    assert!(
+        matches!(deleted, Err(DeleteError::Write(WriteError::OtherKey(_)))),
+        "{deleted:?}"
+    );
+    assert_eq!(store.read(store_key(&there)).await.expect("read"), before);
+
+    // Emptied, it is anyone's.
+    node.links.delete(&there.key()).await.expect("deleted");
+    let revision = store.commit(vec![Op::delete(store_key(&there), Expect::Any)]);
+    stranger.sees(revision.await.expect("written")).await;
+    stranger.links.put(there).await.expect("put");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_copied_to_another_key_or_played_again_is_no_grant() {
+    let node = Node::join(&MemoryStore::new()).await;
+    let (a, b) = (link("front", "back"), link("other", "back"));
+    node.links.put(a.clone()).await.expect("put");
+    let value = node
+        .store
+        .read(store_key(&a))
+        .await
+        .expect("read")
+        .expect("there")
+        .value;
+    let copy = Op::put(store_key(&b), value.clone(), Expect::Any);
+    node.sees(node.store.commit(vec![copy]).await.expect("written"))
+        .await;
+    assert_eq!(node.links.get(&b.key()), None);
+
+    node.links.delete(&a.key()).await.expect("deleted");
+    let replay = Op::put(store_key(&a), value, Expect::Any);
+    node.sees(node.store.commit(vec![replay]).await.expect("written"))
+        .await;
+    assert_eq!(node.links.get(&a.key()), None);
+    node.links.put(a).await.expect("put over the replay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn spoiled_records_are_refused_one_by_one_and_harm_no_other() {
+    let (node, mut dice) = (Node::join(&MemoryStore::new()).await, Dice(1));
+    let (good, victim) = (link("good", "back"), link("victim", "back"));
+    let kept = node.links.put(good).await.expect("put");
+    let put = node.links.put(victim.clone()).await.expect("put");
+    let reported = LinkStatus::rejected("no bucket");
+    node.links
+        .report(&host("h"), &put.key, put.revision, reported)
+        .await
+        .expect("reported");
+    let mut refused = 0;
+    for key in [store_key(&victim), status_key(&victim)] {
+        let there = node.store.read(key.clone()).await.expect("read");
+        let value = there.expect("there").value;
+        for _ in 0..500 {
+            let spoiled = match dice.below(4) {
+                0 => dice.bytes(300),
+                _ => dice.spoiled(&value),
+            };
+            if spoiled == value {
+                continue;
+            }
+            node.scribble(key.clone(), spoiled).await;
+            refused += 1;
+            assert_eq!(node.replica.health().refused, refused);
+        }
+    }
+    assert_eq!(node.links.list(), [kept], "it alone is left");
+    node.links.put(victim).await.expect("put over garbage");
+    assert_eq!(node.links.list().len(), 2);
+}
+
+/// A key holder with a bug: the tag is right, and what it is over is not.
+#[tokio::test(start_paused = true)]
+async fn authentic_records_that_say_nothing_are_refused_too() {
+    let (node, mut dice) = (Node::join(&MemoryStore::new()).await, Dice(2));
+    let victim = link("victim", "back");
+    let kept = node.links.put(link("good", "back")).await.expect("put");
+    let incarnation = node.store.incarnation().await.expect("there");
+    let body = value::to_bytes(&victim).expect("encodes");
+    let mut refused = 0;
+    for n in 0..1_000_u64 {
+        let key = match n % 2 {
+            0 => store_key(&victim),
+            _ => status_key(&victim),
+        };
+        // The schema, a generation that rises, and a body that is cut short or never was one.
+        let mut value = vec![1, 0];
+        value.extend((n + 10).to_le_bytes());
+        match dice.below(3) {
+            0 => value.extend(dice.bytes(100)),
+            1 => value.extend(&body[..dice.below(body.len())]),
+            _ => value.extend([0xff; 40]),
+        }
+        let parts = [
+            &incarnation.0.to_le_bytes()[..],
+            key.as_str().as_bytes(),
+            &value,
+        ];
+        let tag = auth(1).tag(Purpose::Store, &parts);
+        value.extend(tag);
+        node.scribble(key, value).await;
+        refused += 1;
+        let health = node.replica.health();
+        // Random bytes are a report now and then, most likely one of nobody.
+        assert!(health.refused <= refused, "{health:?}");
+        refused = health.refused;
+        assert_eq!(node.links.list(), std::slice::from_ref(&kept));
+    }
+    assert!(refused > 900, "{refused}");
+    node.links.put(victim).await.expect("put over garbage");
+}

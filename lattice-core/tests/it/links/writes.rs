@@ -1,0 +1,157 @@
+//! Putting, updating and deleting links.
+
+use super::*;
+use lattice_core::link::{DeleteError, Misfit};
+
+#[tokio::test(start_paused = true)]
+async fn a_link_is_there_when_put_returns_and_gone_when_delete_returns() {
+    let store = MemoryStore::new();
+    let (one, other) = (Node::join(&store).await, Node::join(&store).await);
+    let link = link("front", "back")
+        .config(&serde_json::json!({ "bucket": "b" }))
+        .expect("JSON");
+    let put = one.links.put(link.clone()).await.expect("put");
+    assert_eq!((&*put.link, &put.status), (&link, &LinkStatus::Pending));
+    assert_eq!(one.links.get(&link.key()).as_deref(), Some(&*put));
+    assert_eq!(one.links.list(), std::slice::from_ref(&put));
+
+    other.sees(put.revision).await;
+    assert_eq!(other.links.get(&link.key()).as_deref(), Some(&*put));
+    other.links.delete(&link.key()).await.expect("deleted");
+    assert_eq!(other.links.list(), []);
+    let error = other.links.delete(&link.key()).await.expect_err("gone");
+    assert!(matches!(error, DeleteError::NotFound { .. }), "{error}");
+    one.links.put(link).await.expect("put again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_link_again_changes_nothing_and_another_is_a_conflict() {
+    let node = Node::join(&MemoryStore::new()).await;
+    let first = node.links.put(link("front", "back")).await.expect("put");
+    let again = node
+        .links
+        .put(link("front", "back"))
+        .await
+        .expect("the same");
+    assert_eq!(first.revision, again.revision);
+
+    let other = link("front", "elsewhere");
+    let error = node.links.put(other.clone()).await.expect_err("conflict");
+    let LinkError::Conflict { existing } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(existing, &first);
+    assert_eq!(
+        error.to_string(),
+        "there is a link front -> a:b/c@0.2 (default) already, to `back`; give this one a name of its own with `Link::named`, or put it with `replace`"
+    );
+    // A compatible version is the same key; a name of its own is not.
+    let compatible = Link::new("front", "a:b/c@0.2.9", "back").expect("valid");
+    let error = node.links.put(compatible).await.expect_err("conflict");
+    assert!(matches!(error, LinkError::Conflict { .. }), "{error}");
+    node.links
+        .put(other.clone().named("second").expect("valid"))
+        .await
+        .expect("another name");
+
+    let replaced = node.links.replace(other.clone()).await.expect("replaced");
+    assert!(replaced.revision > first.revision);
+    assert_eq!(
+        node.links.get(&other.key()).expect("there").link.target,
+        id("elsewhere")
+    );
+    let same = node.links.replace(other).await.expect("the same");
+    assert_eq!(same.revision, replaced.revision);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_takes_the_place_of_the_revision_that_was_read_and_no_other() {
+    let node = Node::join(&MemoryStore::new()).await;
+    let first = node.links.put(link("front", "a")).await.expect("put");
+    let second = node
+        .links
+        .update(link("front", "b"), first.revision)
+        .await
+        .expect("as read");
+    let error = node
+        .links
+        .update(link("front", "c"), first.revision)
+        .await
+        .expect_err("changed");
+    assert!(
+        matches!(&error, LinkError::Changed { found: Some(found), .. } if *found == second),
+        "{error}"
+    );
+    node.links.delete(&second.key).await.expect("deleted");
+    let error = node
+        .links
+        .update(link("front", "c"), second.revision)
+        .await
+        .expect_err("gone");
+    assert!(
+        matches!(&error, LinkError::Changed { found: None, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn links_that_can_not_work_are_refused_with_the_reason() {
+    let node = Node::join(&MemoryStore::new()).await;
+    node.types
+        .publish(&id("back"), &exporting("get", "func()"))
+        .await
+        .expect("published");
+    node.types
+        .publish(&id("front"), &importing("get", "func(a: u8)"))
+        .await
+        .expect("published");
+
+    let mut no_json = link("front", "back");
+    no_json.config = "{".to_owned();
+    let wrong = Link::new("front", "x:y/z", "back").expect("valid");
+    let differs = link("front", "back");
+    for (link, expected) in [
+        (no_json, "is not JSON"),
+        (wrong, "does not export `x:y/z`, only `a:b/c@0.2.0`"),
+        (
+            differs.clone(),
+            "has type `func(a: u8)` for component `front`, but component `back` has `func()`",
+        ),
+    ] {
+        let error = node.links.put(link.clone()).await.expect_err(expected);
+        assert!(matches!(error, LinkError::Misfit(_)), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+        let error = node.links.replace(link).await.expect_err(expected);
+        assert!(matches!(error, LinkError::Misfit(_)), "{error}");
+    }
+    assert_eq!(node.links.list(), []);
+    // Who was never started may be linked; so may a component to itself.
+    node.links
+        .put(link("later", "back"))
+        .await
+        .expect("an unknown source");
+    node.links
+        .put(link("front", "later"))
+        .await
+        .expect("an unknown target");
+    node.links.put(link("back", "back")).await.expect("itself");
+    // A new version of the source fits.
+    node.types
+        .publish(&id("front"), &importing("get", "func()"))
+        .await
+        .expect("published");
+    node.links.replace(differs).await.expect("fits now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_too_large_is_refused() {
+    let node = Node::join(&MemoryStore::new()).await;
+    let large = link("front", "back")
+        .config(&"x".repeat(100_000))
+        .expect("JSON");
+    let error = node.links.put(large).await.expect_err("too large");
+    assert!(
+        matches!(error, LinkError::Misfit(Misfit::TooLarge { .. })),
+        "{error}"
+    );
+}

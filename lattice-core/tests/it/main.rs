@@ -1,0 +1,31 @@
+//! The tests of the public API, in one program: what they share is compiled once.
+
+mod apps;
+mod bus;
+mod bytes;
+mod calls;
+mod constellation;
+mod hostile;
+mod keeper;
+mod leaf;
+mod links;
+mod local;
+mod logs;
+mod over_nats;
+mod snapshot;
+mod store;
+
+#[path = "../support/tls.rs"]
+mod certificates;
+#[path = "../support/chance.rs"]
+mod chance;
+#[path = "../support/jwt.rs"]
+mod jwt;
+#[path = "../support/nats.rs"]
+mod nats;
+#[path = "../support/proxy.rs"]
+mod proxy;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/who.rs"]
+mod who;

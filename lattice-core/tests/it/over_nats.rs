@@ -1,0 +1,260 @@
+//! The same calls over a real NATS server.
+
+use crate::{nats, support::*};
+use lattice_core::{
+    ConnectError, Lattice,
+    auth::LatticeKey,
+    call::{CallError, Context, Ran},
+    node::{NodeOptions, ServeLimits, Serving},
+};
+use std::{
+    io,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+fn key() -> LatticeKey {
+    LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
+}
+
+async fn join(url: &str, name: &str) -> Lattice {
+    Lattice::connect(url, name)
+        .key(key())
+        .await
+        .expect("it connects")
+}
+
+async fn server() -> nats::NatsServer {
+    nats::NatsConfig::default().jetstream().start().await
+}
+
+/// What is logged while a test listens.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("not poisoned")).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, Serving) {
+    let api = Arc::new(Api::default());
+    let service = Arc::new(Serve(api.clone()));
+    let serving = lattice
+        .serve(id("callee"), service, ServeLimits::default())
+        .await
+        .expect("it serves");
+    (api, serving)
+}
+
+#[tokio::test]
+async fn components_in_two_connections_call_each_other() {
+    let server = server().await;
+    let (here, there) = (
+        join(&server.url(), "prod").await,
+        join(&server.url(), "prod").await,
+    );
+    let (api, _serving) = serve_callee(&there).await;
+    link(&here, "caller", "callee").await;
+    let node = here.node(NodeOptions::default()).await.expect("it joins");
+    let caller = node.caller(id("caller"));
+    for n in 0..100 {
+        let args = text(&n.to_string());
+        let answer = call(&caller, &echo(), args.clone(), Context::default()).await;
+        assert_eq!(
+            answer,
+            Ok(args),
+            "a string and a tuple of one string encode alike"
+        );
+    }
+    let typed: String = here
+        .component("callee")
+        .call(API, "echo", ("operator",))
+        .await
+        .expect("answered");
+    assert_eq!(typed, "operator");
+    let large = "x".repeat(500_000);
+    let typed: String = here
+        .component("callee")
+        .call(API, "echo", (&large,))
+        .await
+        .expect("answered");
+    assert!(typed == large);
+    assert_eq!(api.calls.load(Ordering::SeqCst), 102);
+}
+
+#[tokio::test]
+async fn many_calls_at_once_all_end() {
+    let server = server().await;
+    let (here, there) = (
+        join(&server.url(), "prod").await,
+        join(&server.url(), "prod").await,
+    );
+    let (_api, _serving) = serve_callee(&there).await;
+    link(&here, "caller", "callee").await;
+    let node = here.node(NodeOptions::default()).await.expect("it joins");
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..1_000 {
+        let caller = node.caller(id("caller"));
+        calls.spawn(async move {
+            let args = text(&n.to_string());
+            let answer = call(&caller, &echo(), args.clone(), Context::default()).await;
+            assert_eq!(answer, Ok(args));
+        });
+    }
+    while let Some(ended) = calls.join_next().await {
+        ended.expect("answered");
+    }
+    assert_eq!(node.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn two_lattices_on_one_server_do_not_see_each_other() {
+    let server = server().await;
+    let (one, other) = (
+        join(&server.url(), "one").await,
+        join(&server.url(), "other").await,
+    );
+    let (_api, _serving) = serve_callee(&one).await;
+    link(&one, "caller", "callee").await;
+    let own: String = one
+        .component("callee")
+        .call(API, "echo", ("own",))
+        .await
+        .expect("answered");
+    assert_eq!(own, "own");
+    let foreign: Result<String, _> = other
+        .component("callee")
+        .call(API, "echo", ("foreign",))
+        .await;
+    assert_eq!(
+        foreign,
+        Err(CallError::NotServed {
+            component: id("callee")
+        })
+    );
+    let node = other.node(NodeOptions::default()).await.expect("it joins");
+    let answer = say(&node.caller(id("caller"))).await;
+    assert!(
+        matches!(answer, Err(CallError::NotLinked { .. })),
+        "{answer:?}"
+    );
+    assert!(other.links().list().is_empty());
+    assert!(other.peers().serving(&id("callee")).is_empty());
+}
+
+#[tokio::test]
+async fn another_key_is_another_lattice() {
+    let server = server().await;
+    let ours = join(&server.url(), "prod").await;
+    let (api, _serving) = serve_callee(&ours).await;
+    let theirs = Lattice::connect(&server.url(), "prod")
+        .key(LatticeKey::generate())
+        .await
+        .expect("it connects");
+    let answer: Result<String, _> = theirs
+        .component("callee")
+        .call(API, "echo", ("x",))
+        .timeout(Duration::from_millis(500))
+        .await;
+    assert_eq!(answer.expect_err("refused").ran(), Ran::No);
+    assert_eq!(api.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_bus_without_a_key_has_to_be_trusted_by_word() {
+    let server = server().await;
+    let refused = Lattice::connect(&server.url(), "prod").await;
+    assert!(
+        matches!(refused, Err(ConnectError::NoKey { .. })),
+        "{refused:?}"
+    );
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _while_it_lives = tracing::subscriber::set_default(subscriber);
+    Lattice::connect(&server.url(), "prod")
+        .trust_bus()
+        .await
+        .expect("trusted by word");
+    let said = log.text();
+    let warned = said.lines().any(|line| {
+        line.contains("WARN") && line.contains("no key") && line.contains("lattice=prod")
+    });
+    assert!(warned, "{said}");
+}
+
+#[tokio::test]
+async fn of_several_servers_the_one_that_answers_is_taken() {
+    let server = server().await;
+    // Nobody listens on the first one's port.
+    let servers = format!("nats://127.0.0.1:1, {}", server.url());
+    let (here, there) = (
+        join(&servers, "prod").await,
+        join(&server.url(), "prod").await,
+    );
+    let (_api, _serving) = serve_callee(&there).await;
+    let answer: String = here
+        .component("callee")
+        .call(API, "echo", ("hi",))
+        .await
+        .expect("answered");
+    assert_eq!(answer, "hi");
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_ends_every_call_and_all_is_well_when_it_is_back() {
+    let mut server = server().await;
+    let (here, there) = (
+        join(&server.url(), "prod").await,
+        join(&server.url(), "prod").await,
+    );
+    let (api, _serving) = serve_callee(&there).await;
+    link(&here, "caller", "callee").await;
+    let node = host(&here, "a").await;
+    let caller = node.caller(id("caller"));
+    let running = begin_wait(&caller, Context::new(Duration::from_secs(10)));
+    api.started.notified().await;
+    let start = std::time::Instant::now();
+    server.kill();
+    let lost = running.await.expect("joined").expect_err("lost");
+    assert_eq!(lost, CallError::Disconnected { ran: Ran::Maybe });
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    let answer = say(&caller).await;
+    assert_eq!(answer.expect_err("no bus").ran(), Ran::No);
+    let service = Arc::new(Serve(Arc::default()));
+    let refused = node.serve(id("local"), service, ServeLimits::default());
+    let refused = tokio::time::timeout(Duration::from_secs(15), refused).await;
+    assert!(
+        refused.expect("ends").is_err(),
+        "its types can't be published"
+    );
+    server.restart().await;
+    eventually("calls succeed again", async || say(&caller).await.is_ok()).await;
+}

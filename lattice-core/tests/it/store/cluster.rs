@@ -1,0 +1,159 @@
+//! A bucket with three replicas, on a cluster of three servers.
+
+use super::{
+    key,
+    nats::lattice,
+    next, put,
+    server::{NatsConfig, NatsServer},
+    snapshot, soon, value,
+};
+use lattice_core::{
+    nats::NatsOptions,
+    store::{
+        CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent,
+        nats::{NatsStore, NatsStoreOptions, OpenError},
+    },
+};
+use lattice_sim::conformance;
+use std::{
+    net::TcpListener,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const SERVERS: usize = 3;
+/// Longest that an election takes on a busy machine.
+const ELECTION: Duration = Duration::from_secs(45);
+
+async fn cluster() -> Vec<NatsServer> {
+    let reserved: Vec<TcpListener> = (0..SERVERS)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
+        .collect();
+    let routes: Vec<String> = reserved
+        .iter()
+        .map(|listener| listener.local_addr().expect("bound").to_string())
+        .collect();
+    drop(reserved);
+    let all = routes.iter().map(|route| format!("\"nats://{route}\""));
+    let all = all.collect::<Vec<_>>().join(", ");
+    let mut servers = Vec::new();
+    for (i, route) in routes.iter().enumerate() {
+        let text = format!(
+            "server_name: s{i}\ncluster {{ name: c, listen: \"{route}\", routes: [{all}] }}"
+        );
+        let config = NatsConfig::default().jetstream().text(&text);
+        servers.push(config.start().await);
+    }
+    servers
+}
+
+/// Opens the bucket through server `through`, once the cluster has a leader.
+async fn open(servers: &[NatsServer], through: usize, name: &str) -> NatsStore {
+    let mut options = NatsOptions::new(servers[through].url());
+    for other in servers.iter().cycle().skip(through + 1).take(SERVERS - 1) {
+        options = options.server(other.url());
+    }
+    let connection = options.connect().await.expect("a server");
+    let begun = Instant::now();
+    loop {
+        let replicas = NonZeroUsize::new(SERVERS).expect("not zero");
+        let options = NatsStoreOptions::new(&lattice(name)).replicas(replicas);
+        match NatsStore::open(&connection, options).await {
+            Ok(store) => return store,
+            Err(OpenError::Unavailable { .. } | OpenError::Refused { .. })
+                if begun.elapsed() < ELECTION =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn commit_until_done(store: &NatsStore, ops: Vec<Op>) -> Revision {
+    let begun = Instant::now();
+    loop {
+        match soon("a commit", store.commit(ops.clone())).await {
+            Ok(revision) => return revision,
+            Err(error) => assert!(begun.elapsed() < ELECTION, "never done: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_contract() {
+    let servers = cluster().await;
+    let names = AtomicU64::new(0);
+    conformance::store::run(async || {
+        let name = format!("l{}", names.fetch_add(1, Ordering::Relaxed));
+        let one = open(&servers, 0, &name).await;
+        let two = open(&servers, 1, &name).await;
+        (Arc::new(one) as _, Arc::new(two) as _)
+    })
+    .await;
+}
+
+/// Each server dies once while commits go on: what is answered is true, and a watch ends up right.
+#[tokio::test]
+async fn any_server_may_die_in_mid_commit() {
+    let mut servers = cluster().await;
+    let writer = open(&servers, 0, "prod").await;
+    let reader = open(&servers, 1, "prod").await;
+    let mut watch = reader.watch().await.expect("in reach");
+    snapshot(&mut watch).await;
+    let mut last = Revision::default();
+    for (victim, server) in servers.iter_mut().enumerate() {
+        for round in 0..4 {
+            let name = |i: usize| format!("v{victim}r{round}k{i}");
+            let ops = (0..5).map(|i| put(&name(i), "1", Expect::Absent));
+            let work = soon("a commit", writer.commit(ops.flatten().collect()));
+            let kill = async {
+                if round == 1 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    server.kill();
+                }
+            };
+            let (answer, ()) = futures_util::join!(work, kill);
+            last = commit_until_done(&writer, put("after", "x", Expect::Any)).await;
+            let mut there = 0;
+            for i in 0..5 {
+                there += usize::from(value_until_read(&writer, &name(i)).await.is_some());
+            }
+            assert!(there == 0 || there == 5, "half a commit: {there} of 5");
+            match answer {
+                Ok(_) => assert_eq!(there, 5, "answered, and lost"),
+                Err(CommitError::Store(StoreError::Unavailable(_))) => {
+                    assert_eq!(there, 0, "\"nothing was written\", and it was");
+                }
+                Err(CommitError::Unknown) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        server.restart().await;
+    }
+    let mut seen = Revision::default();
+    while seen < last {
+        match next(&mut watch).await {
+            WatchEvent::Snapshot { revision, .. } => seen = revision,
+            WatchEvent::Put(entry) => seen = entry.revision,
+            _ => {}
+        }
+    }
+    assert_eq!(value(&reader, "after").await.as_deref(), Some("x"));
+}
+
+async fn value_until_read(store: &NatsStore, name: &str) -> Option<bytes::Bytes> {
+    let begun = Instant::now();
+    loop {
+        match soon("a read", store.read(key(name))).await {
+            Ok(entry) => return entry.map(|entry| entry.value),
+            Err(error) => assert!(begun.elapsed() < ELECTION, "never read: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

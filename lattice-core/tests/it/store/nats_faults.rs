@@ -1,0 +1,296 @@
+//! Servers that die, freeze and come back, buckets that are made anew, answers that get lost.
+
+use super::{
+    key,
+    nats::{connect, lattice, open, stranger},
+    next,
+    proxy::{Flow, Proxy},
+    put,
+    server::{NatsConfig, NatsServer},
+    snapshot, soon, value,
+};
+use lattice_core::store::{
+    CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent,
+    nats::{NatsStore, NatsStoreOptions},
+};
+use std::time::{Duration, Instant};
+
+async fn server() -> NatsServer {
+    NatsConfig::default().jetstream().start().await
+}
+
+/// Longest that a call may take: its timeout, and what a busy machine adds.
+const CALL: Duration = Duration::from_secs(7);
+
+async fn ends<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let done = soon(what, work).await;
+    assert!(begun.elapsed() < CALL, "{what} took {:?}", begun.elapsed());
+    done
+}
+
+async fn commit_until_done(store: &NatsStore, name: &str, content: &str) -> Revision {
+    let mut last = None;
+    for _ in 0..600 {
+        match ends("a commit", store.commit(put(name, content, Expect::Any))).await {
+            Ok(revision) => return revision,
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never done: {last:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_under_a_watch() {
+    let mut server = server().await;
+    let store = open(&server.url(), "prod").await;
+    let first = commit_until_done(&store, "a", "1").await;
+    let mut watch = store.watch().await.expect("in reach");
+    let (life, ..) = snapshot(&mut watch).await;
+
+    server.kill();
+    assert_eq!(next(&mut watch).await, WatchEvent::Lost);
+    assert!(matches!(
+        ends("a read", store.read(key("a"))).await,
+        Err(StoreError::Unavailable(_))
+    ));
+    assert!(matches!(
+        ends("a watch", store.watch()).await,
+        Err(StoreError::Unavailable(_))
+    ));
+    server.restart().await;
+    let (incarnation, revision, entries) = snapshot(&mut watch).await;
+    assert_eq!((incarnation, revision), (life, first), "nothing is lost");
+    assert_eq!(entries.len(), 1);
+
+    let second = commit_until_done(&store, "a", "2").await;
+    match next(&mut watch).await {
+        WatchEvent::Put(entry) => assert_eq!(entry.revision, second),
+        other => panic!("expected the put, found {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_freezes() {
+    let server = server().await;
+    let store = open(&server.url(), "prod").await;
+    let mut watch = store.watch().await.expect("in reach");
+    snapshot(&mut watch).await;
+    server.signal("STOP");
+    let read = ends("a read", store.read(key("a"))).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))));
+    let written = ends("a commit", store.commit(put("a", "1", Expect::Absent))).await;
+    assert!(
+        matches!(
+            written,
+            Err(CommitError::Unknown | CommitError::Store(StoreError::Unavailable(_)))
+        ),
+        "{written:?}"
+    );
+    assert_eq!(next(&mut watch).await, WatchEvent::Lost);
+    server.signal("CONT");
+    snapshot(&mut watch).await;
+    commit_until_done(&store, "b", "1").await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_made_anew() {
+    let server = server().await;
+    let store = open(&server.url(), "prod").await;
+    for round in 0..5 {
+        commit_until_done(&store, "a", &round.to_string()).await;
+    }
+    let mut watch = store.watch().await.expect("in reach");
+    let (first_life, ..) = snapshot(&mut watch).await;
+
+    let (_, context) = stranger(&server.url()).await;
+    let deleted = context.delete_stream("KV_LATTICE_prod").await;
+    deleted.expect("deleted");
+    assert_eq!(next(&mut watch).await, WatchEvent::Lost);
+    let gone = ends("a commit", store.commit(put("a", "x", Expect::Any))).await;
+    assert!(
+        matches!(gone, Err(CommitError::Store(StoreError::Unavailable(_)))),
+        "{gone:?}"
+    );
+    let read = ends("a read", store.read(key("a"))).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    let life = ends("the incarnation", store.incarnation()).await;
+    assert!(matches!(life, Err(StoreError::Unavailable(_))), "{life:?}");
+
+    let other = open(&server.url(), "prod").await;
+    let (life, revision, entries) = snapshot(&mut watch).await;
+    assert!(life > first_life);
+    assert_eq!((revision, entries), (Revision(0), Vec::new()));
+    let first = commit_until_done(&other, "b", "1").await;
+    assert_eq!(first, Revision(1));
+    assert!(matches!(next(&mut watch).await, WatchEvent::Put(e) if e.revision == first));
+    assert_eq!(store.incarnation().await.expect("there"), life);
+    assert_eq!(value(&store, "b").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_made_anew_between_two_looks() {
+    let server = server().await;
+    let store = open(&server.url(), "prod").await;
+    commit_until_done(&store, "a", "1").await;
+    let mut watch = store.watch().await.expect("in reach");
+    let (first_life, ..) = snapshot(&mut watch).await;
+    let (_, context) = stranger(&server.url()).await;
+    let deleted = context.delete_stream("KV_LATTICE_prod").await;
+    deleted.expect("deleted");
+    let other = open(&server.url(), "prod").await;
+    commit_until_done(&other, "b", "1").await;
+    let (life, _, entries) = snapshot(&mut watch).await;
+    assert!(life > first_life);
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].key, key("b"));
+}
+
+/// Many rounds of commits of ten keys each, while the server is killed and comes back: what is answered is true.
+#[tokio::test]
+async fn a_server_that_restarts_in_mid_commit() {
+    const ROUNDS: usize = 12;
+    let mut server = server().await;
+    let store = open(&server.url(), "prod").await;
+    let mut unknown = 0;
+    for round in 0..ROUNDS {
+        let names: Vec<String> = (0..10).map(|i| format!("r{round}k{i}")).collect();
+        let ops = names
+            .iter()
+            .map(|name| Op::put(key(name), vec![7; 20_000], Expect::Absent))
+            .collect();
+        let work = ends("a commit", store.commit(ops));
+        let kill = async {
+            // At another moment of the commit in each round.
+            tokio::time::sleep(Duration::from_micros(300 * round as u64)).await;
+            server.kill();
+            server.restart().await;
+        };
+        let (answer, ()) = futures_util::join!(work, kill);
+        commit_until_done(&store, "after", "x").await;
+        let mut there = 0;
+        for name in &names {
+            there += usize::from(value(&store, name).await.is_some());
+        }
+        assert!(there == 0 || there == 10, "half a commit: {there} of 10");
+        match answer {
+            Ok(_) => assert_eq!(there, 10, "round {round}: answered, and lost"),
+            Err(CommitError::Unknown) => unknown += 1,
+            Err(CommitError::Store(StoreError::Unavailable(_))) => {
+                assert_eq!(
+                    there, 0,
+                    "round {round}: \"nothing was written\", and it was"
+                );
+            }
+            Err(other) => panic!("round {round}: {other:?}"),
+        }
+    }
+    assert!(unknown < ROUNDS, "some answers are known");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_read_back() {
+    let server = server().await;
+    let direct = open(&server.url(), "prod").await;
+    let proxy = Proxy::before(server.address()).await;
+    let store = open(&proxy.url(), "prod").await;
+    let mut watch = direct.watch().await.expect("in reach");
+    snapshot(&mut watch).await;
+
+    // A batch, then a message on its own; each with every key overwritten meanwhile but the first.
+    for names in [&["a", "b", "c"][..], &["d"][..]] {
+        proxy.answers(Flow::Swallow);
+        let ops = names.iter().map(|name| put(name, "1", Expect::Absent));
+        let work = ends("a commit", store.commit(ops.flatten().collect()));
+        let meanwhile = async {
+            let mut last = Revision::default();
+            for _ in names {
+                match next(&mut watch).await {
+                    WatchEvent::Put(entry) => last = entry.revision,
+                    other => panic!("expected a put, found {other:?}"),
+                }
+            }
+            for name in &names[1..] {
+                commit_until_done(&direct, name, "2").await;
+                next(&mut watch).await;
+            }
+            proxy.cut();
+            last
+        };
+        let (answer, last) = futures_util::join!(work, meanwhile);
+        assert_eq!(answer.expect("it was done"), last);
+        // The fence of the reading back is nobody's business.
+        let after = commit_until_done(&direct, "after", "x").await;
+        assert!(matches!(next(&mut watch).await, WatchEvent::Put(e) if e.revision == after));
+    }
+    let (.., entries) = snapshot(&mut direct.watch().await.expect("in reach")).await;
+    assert_eq!(entries.len(), 5);
+}
+
+#[tokio::test]
+async fn a_lost_request_was_not_done() {
+    let server = server().await;
+    let direct = open(&server.url(), "prod").await;
+    let first = commit_until_done(&direct, "a", "1").await;
+    let proxy = Proxy::before(server.address()).await;
+    let store = open(&proxy.url(), "prod").await;
+    for (name, expect) in [("a", Expect::At(first)), ("new", Expect::Absent)] {
+        proxy.requests(Flow::Swallow);
+        let mut ops = put(name, "2", expect);
+        ops.extend(put("beside", "2", Expect::Any));
+        let work = ends("a commit", store.commit(ops));
+        let cut = async {
+            // Cut before it is sent, it would be sent over the next connection.
+            soon("a request", proxy.swallows()).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            proxy.cut();
+        };
+        let (answer, ()) = futures_util::join!(work, cut);
+        assert!(
+            matches!(&answer, Err(CommitError::Store(StoreError::Unavailable(why))) if why.contains("nothing was written")),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(value(&direct, "a").await.as_deref(), Some("1"));
+    assert_eq!(value(&direct, "new").await, None);
+    assert_eq!(value(&direct, "beside").await, None);
+}
+
+#[tokio::test]
+async fn an_answer_that_nothing_tells_is_unknown() {
+    let server = server().await;
+    let direct = open(&server.url(), "prod").await;
+    let proxy = Proxy::before(server.address()).await;
+    let connection = connect(&proxy.url()).await;
+    let options = NatsStoreOptions::new(&lattice("prod")).timeout(Duration::from_secs(2));
+    let store = NatsStore::open(&connection, options).await.expect("opens");
+    let mut watch = direct.watch().await.expect("in reach");
+    snapshot(&mut watch).await;
+
+    // The store stays out of reach.
+    proxy.answers(Flow::Swallow);
+    let begun = Instant::now();
+    let answer = soon("a commit", store.commit(put("a", "1", Expect::Absent))).await;
+    assert!(matches!(answer, Err(CommitError::Unknown)), "{answer:?}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "by its own timeout"
+    );
+    assert_eq!(value(&direct, "a").await.as_deref(), Some("1"));
+    proxy.cut();
+
+    // Everything that it wrote has been overwritten.
+    let options = NatsStoreOptions::new(&lattice("prod"));
+    let connection = connect(&proxy.url()).await;
+    let store = NatsStore::open(&connection, options).await.expect("opens");
+    proxy.answers(Flow::Swallow);
+    let work = ends("a commit", store.commit(put("b", "1", Expect::Absent)));
+    let overwrite = async {
+        while !matches!(next(&mut watch).await, WatchEvent::Put(e) if e.key == key("b")) {}
+        commit_until_done(&direct, "b", "2").await;
+        proxy.cut();
+    };
+    let (answer, ()) = futures_util::join!(work, overwrite);
+    assert!(matches!(answer, Err(CommitError::Unknown)), "{answer:?}");
+}

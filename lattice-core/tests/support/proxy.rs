@@ -1,0 +1,136 @@
+//! Between a client and a server: passes bytes on, swallows what comes back, or cuts every connection.
+
+use std::sync::{Arc, Mutex};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::{AbortHandle, JoinHandle},
+};
+
+/// What happens to the bytes of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Pass,
+    Swallow,
+}
+
+pub(crate) struct Proxy {
+    port: u16,
+    requests: watch::Sender<Flow>,
+    answers: watch::Sender<Flow>,
+    /// Bytes of either direction.
+    swallowed: Arc<watch::Sender<usize>>,
+    pipes: Arc<Mutex<Vec<AbortHandle>>>,
+    listener: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn before(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let (requests, answers) = (
+            watch::Sender::new(Flow::Pass),
+            watch::Sender::new(Flow::Pass),
+        );
+        let swallowed = Arc::new(watch::Sender::new(0));
+        let pipes = Arc::new(Mutex::new(Vec::new()));
+        let task = {
+            let (requests, answers) = (requests.subscribe(), answers.subscribe());
+            let (swallowed, pipes) = (swallowed.clone(), pipes.clone());
+            tokio::spawn(async move {
+                loop {
+                    let (client, _) = listener.accept().await.expect("a client");
+                    let Ok(server) = TcpStream::connect(&server).await else {
+                        continue;
+                    };
+                    let (from_client, to_client) = client.into_split();
+                    let (from_server, to_server) = server.into_split();
+                    let both = [
+                        tokio::spawn(pipe(
+                            from_client,
+                            to_server,
+                            requests.clone(),
+                            swallowed.clone(),
+                        )),
+                        tokio::spawn(pipe(
+                            from_server,
+                            to_client,
+                            answers.clone(),
+                            swallowed.clone(),
+                        )),
+                    ];
+                    let handles = both.iter().map(JoinHandle::abort_handle);
+                    pipes.lock().expect("not poisoned").extend(handles);
+                }
+            })
+        };
+        Self {
+            port,
+            requests,
+            answers,
+            swallowed,
+            pipes,
+            listener: task,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// What happens from now on to what the client says.
+    pub(crate) fn requests(&self, flow: Flow) {
+        self.swallowed.send_replace(0);
+        self.requests.send_replace(flow);
+    }
+
+    /// What happens from now on to what the server says.
+    pub(crate) fn answers(&self, flow: Flow) {
+        self.swallowed.send_replace(0);
+        self.answers.send_replace(flow);
+    }
+
+    /// Returns when something has been swallowed since the last change of a flow.
+    pub(crate) async fn swallows(&self) {
+        let mut swallowed = self.swallowed.subscribe();
+        let first = swallowed.wait_for(|bytes| *bytes > 0);
+        first.await.expect("the proxy is there");
+    }
+
+    /// Closes every connection; new ones pass.
+    pub(crate) fn cut(&self) {
+        for pipe in self.pipes.lock().expect("not poisoned").drain(..) {
+            pipe.abort();
+        }
+        self.requests(Flow::Pass);
+        self.answers(Flow::Pass);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.listener.abort();
+        self.cut();
+    }
+}
+
+async fn pipe(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    flow: watch::Receiver<Flow>,
+    swallowed: Arc<watch::Sender<usize>>,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let now = *flow.borrow();
+        match now {
+            Flow::Swallow => swallowed.send_modify(|bytes| *bytes += count),
+            Flow::Pass if to.write_all(&buffer[..count]).await.is_err() => return,
+            Flow::Pass => {}
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Hosts that get artifacts from each other.
+
+use super::{
+    registry::Registry,
+    support::{PATIENCE, cached_file, component, image, large_component, plain},
+};
+use lattice_core::{
+    Lattice,
+    app::App,
+    call::{CallError, Context, FunctionRef},
+    name::{ComponentId, FunctionName, HostId, InterfaceName},
+    node::{Node, NodeOptions},
+    value::{from_bytes, to_bytes},
+    wire::Origin,
+};
+use lattice_host::{
+    Host,
+    artifact::{Artifacts, Image, ImageDigest},
+};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+/// Several ranges, and a rest.
+const SIZE: usize = 3_000_000;
+
+/// A host that keeps what it fetches in a folder of its own.
+async fn host(lattice: &Lattice, id: &str, artifacts: Artifacts) -> Host {
+    let builder = Host::builder(lattice).id(id).artifacts(artifacts);
+    builder.start().await.expect("it starts")
+}
+
+fn keeping(folder: &TempDir) -> Artifacts {
+    Artifacts::builder().cache(folder.path()).build()
+}
+
+/// `big` on every host that may run it.
+async fn apply(lattice: &Lattice, image: &str, rules: &str) {
+    let text = format!(
+        "name = \"test\"\n[actors.big]\nimage = \"{image}\"\nreplicas = \"per-host\"\n{rules}"
+    );
+    let app = App::from_toml("app.toml", &text).expect("a manifest");
+    lattice.apply(&app).await.expect("applied");
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waited = async {
+        while !holds() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waited)
+        .await
+        .unwrap_or_else(|_| panic!("in vain until {what}"));
+}
+
+fn serves(lattice: &Lattice, host: &str) -> bool {
+    let id = ComponentId::new("big").expect("an id");
+    let peers = lattice.peers();
+    let serving = peers.serving(&id);
+    serving.iter().any(|origin| origin.host.as_str() == host)
+}
+
+/// Why `big` does not run on this host.
+fn reason(host: &Host) -> Option<String> {
+    let state = host.keeper().expect("it takes part").state();
+    let kept = state.components.values().next()?;
+    kept.reason.clone()
+}
+
+#[tokio::test]
+async fn bytes_that_one_host_has_reach_the_others() {
+    let lattice = Lattice::in_memory("test").await.unwrap();
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let artifact = keeping(&here).keep(large_component(SIZE)).await;
+    let digest = artifact.digest;
+    let _has = host(&lattice, "has", keeping(&here)).await;
+    let _wants = host(&lattice, "wants", keeping(&there)).await;
+    apply(&lattice, &digest.to_string(), "").await;
+    until("both serve", || {
+        serves(&lattice, "has") && serves(&lattice, "wants")
+    })
+    .await;
+    let kept = std::fs::read(cached_file(there.path(), digest)).unwrap();
+    assert_eq!(ImageDigest::of(&kept), digest);
+}
+
+#[tokio::test]
+async fn a_file_that_one_host_has_reaches_the_others() {
+    let lattice = Lattice::in_memory("test").await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let (path, moved) = (folder.path().join("big.wasm"), folder.path().join("away"));
+    std::fs::write(&path, large_component(SIZE)).unwrap();
+    let cache = TempDir::new().unwrap();
+    let _has = host(&lattice, "has", Artifacts::builder().build()).await;
+    apply(&lattice, &format!("file:{}", path.display()), "").await;
+    until("the first serves", || serves(&lattice, "has")).await;
+    // Asked for once, so that it is in the first host's memory when the file goes away.
+    let _second = host(&lattice, "second", keeping(&cache)).await;
+    until("the second serves", || serves(&lattice, "second")).await;
+    std::fs::rename(&path, &moved).unwrap();
+    let third = host(&lattice, "third", Artifacts::builder().build()).await;
+    until("the third says why it can't", || {
+        reason(&third).is_some_and(|reason| {
+            reason.contains("big.wasm") && reason.contains("none of the 2 other hosts")
+        })
+    })
+    .await;
+    std::fs::rename(&moved, &path).unwrap();
+    until("the third serves", || serves(&lattice, "third")).await;
+}
+
+#[tokio::test]
+async fn an_image_is_there_for_a_new_host_when_its_registry_is_down() {
+    let mut registry = Registry::start().await;
+    let lattice = Lattice::in_memory("test").await.unwrap();
+    let caches = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let artifacts = |at: usize| plain(registry.address()).cache(caches[at].path()).build();
+    let tag = image(&format!("oci:{}/team/big:1", registry.address()));
+    let pushed = artifacts(0)
+        .push(large_component(SIZE), &tag)
+        .await
+        .unwrap();
+    let (first, second) = (artifacts(0), artifacts(1));
+
+    let _has = host(&lattice, "has", first).await;
+    apply(&lattice, &pushed.image.to_string(), "").await;
+    until("the first serves", || serves(&lattice, "has")).await;
+    registry.kill();
+    let _wants = host(&lattice, "wants", second).await;
+    until("the second serves", || serves(&lattice, "wants")).await;
+    let Image::Oci(reference) = pushed.image else {
+        panic!("{pushed:?}");
+    };
+    for digest in [reference.digest().unwrap(), pushed.digest] {
+        let kept = std::fs::read(cached_file(caches[1].path(), digest)).unwrap();
+        assert_eq!(ImageDigest::of(&kept), digest);
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_is_told() {
+    let lattice = Lattice::in_memory("test").await.unwrap();
+    let digest = ImageDigest::of(b"nowhere");
+    let alone = host(&lattice, "alone", Artifacts::builder().build()).await;
+    apply(&lattice, &digest.to_string(), "").await;
+    until("it says why", || {
+        reason(&alone).is_some_and(|reason| {
+            reason.contains(&digest.to_string()) && reason.contains("none of the 0 other hosts")
+        })
+    })
+    .await;
+}
+
+/// Asks for the map of an artifact as hosts do; whether it is given.
+async fn map(
+    asks: &Node,
+    of: &Origin,
+    component: &str,
+    digest: ImageDigest,
+) -> Result<bool, CallError> {
+    type Map = (ImageDigest, u64, u32, Vec<[u8; 32]>);
+    let function = FunctionRef::new(
+        InterfaceName::new("lattice:host/artifacts@0.1.0").unwrap(),
+        FunctionName::new("map").unwrap(),
+        "func(ask: ask) -> option<range-map>",
+    );
+    let args = to_bytes(&((component, digest, None::<u32>),)).unwrap();
+    let answer = asks
+        .ask_host(of, &function, args, Context::new(PATIENCE))
+        .await?;
+    Ok(from_bytes::<Option<Map>>(&answer).unwrap().is_some())
+}
+
+#[tokio::test]
+async fn nothing_is_given_but_what_is_assigned_to_whoever_asks() {
+    let lattice = Lattice::in_memory("test").await.unwrap();
+    let cache = TempDir::new().unwrap();
+    let artifact = keeping(&cache).keep(component("big")).await;
+    let secret = keeping(&cache).keep(component("secret")).await;
+    let has = host(&lattice, "has", keeping(&cache)).await;
+    let rules = "require = { kind = \"worker\" }\n";
+    let assigned = Host::builder(&lattice)
+        .id("assigned")
+        .label("kind", "worker")
+        .artifacts(Artifacts::builder().build());
+    let assigned = assigned.start().await.unwrap();
+    apply(&lattice, &artifact.digest.to_string(), rules).await;
+    until("who is assigned it has got it", || {
+        serves(&lattice, "assigned")
+    })
+    .await;
+
+    let stranger = NodeOptions::default().host(HostId::new("stranger").unwrap());
+    let stranger = lattice.node(stranger).await.unwrap();
+    for (asks, component, digest, given) in [
+        (assigned.node(), "big", artifact.digest, true),
+        (assigned.node(), "big", secret.digest, false),
+        (assigned.node(), "other", artifact.digest, false),
+        (&stranger, "big", artifact.digest, false),
+    ] {
+        let answer = map(asks, has.node().origin(), component, digest).await;
+        assert_eq!(answer, Ok(given), "{component} {digest}");
+    }
+    let nobody = map(has.node(), stranger.origin(), "big", artifact.digest).await;
+    assert!(
+        matches!(nobody, Err(CallError::NotServed { .. })),
+        "it is no host: {nobody:?}"
+    );
+}

@@ -1,0 +1,274 @@
+//! Registries that lie.
+
+use super::{
+    fake::{Answer, Asked, Contents, Fake, manifest},
+    support::{component, image, large_component, plain},
+};
+use lattice_host::{
+    ByteSize,
+    artifact::{Credentials, FetchError, ImageDigest, RegistryError},
+};
+
+async fn fetch(fake: &Fake, name: &str) -> FetchError {
+    let name = image(&format!("oci:{}/a{name}", fake.address()));
+    plain(fake.address())
+        .build()
+        .fetch(&name, None)
+        .await
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn other_bytes_than_the_digest_says_are_not_taken() {
+    let (right, wrong) = (component("a"), component("b"));
+    assert_eq!(right.len(), wrong.len());
+    let contents = Contents::of(&right);
+    let fake = Fake::start(move |asked| {
+        if asked.what.contains("/blobs/") {
+            Answer::content(wrong.clone())
+        } else {
+            contents.answer(asked)
+        }
+    })
+    .await;
+    let error = fetch(&fake, ":1").await;
+    let FetchError::Registry(RegistryError::Damaged {
+        expected, found, ..
+    }) = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (expected, found),
+        (
+            ImageDigest::of(&component("a")),
+            ImageDigest::of(&component("b"))
+        )
+    );
+    assert_eq!(fake.asked("GET /v2/a/blobs/").len(), 1);
+}
+
+#[tokio::test]
+async fn another_manifest_than_the_digest_says_is_not_taken() {
+    let contents = Contents::of(&component("a"));
+    let other = manifest(&[("application/wasm", &component("b"))]);
+    let fake = Fake::start(move |asked| {
+        if asked.what.contains("/manifests/") {
+            Answer::content(other.clone())
+        } else {
+            contents.answer(asked)
+        }
+    })
+    .await;
+    let pinned = manifest(&[("application/wasm", &component("a"))]);
+    let error = fetch(&fake, &format!("@{}", ImageDigest::of(pinned.as_bytes()))).await;
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Damaged { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_lie_in_the_digest_header_is_noticed() {
+    let contents = Contents::of(&component("a"));
+    for said in [
+        ImageDigest::of(b"other").to_string(),
+        "sha256:garbage".into(),
+        "md5:1".into(),
+        "garbage".into(),
+    ] {
+        let contents = contents.clone();
+        let fake = Fake::start(move |asked| match contents.answer(asked) {
+            Answer::Content { status, body, .. } => Answer::Content {
+                status,
+                headers: vec![("docker-content-digest", said.clone())],
+                body,
+            },
+            other => other,
+        })
+        .await;
+        let error = fetch(&fake, ":1").await;
+        let told = matches!(
+            error,
+            FetchError::Registry(RegistryError::Damaged { .. } | RegistryError::Protocol { .. })
+        );
+        assert!(told, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn more_than_the_manifest_says_is_cut_off() {
+    let bytes = component("a");
+    let (contents, longer) = (Contents::of(&bytes), large_component(1 << 20));
+    let fake = Fake::start(move |asked| {
+        if asked.what.contains("/blobs/") {
+            Answer::content(longer.clone())
+        } else {
+            contents.answer(asked)
+        }
+    })
+    .await;
+    let error = fetch(&fake, ":1").await;
+    let FetchError::Registry(RegistryError::Oversized { declared, .. }) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(declared, bytes.len() as u64);
+}
+
+#[tokio::test]
+async fn more_than_the_limit_is_not_even_begun() {
+    let bytes = large_component(8 << 10);
+    let contents = Contents::of(&bytes);
+    let fake = Fake::start(move |asked| contents.answer(asked)).await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let artifacts = plain(fake.address()).max_size(ByteSize::kib(1)).build();
+    for error in [
+        artifacts.fetch(&tag, None).await.map(drop).unwrap_err(),
+        artifacts.resolve(&tag).await.map(drop).unwrap_err(),
+    ] {
+        let FetchError::TooLarge { size, limit, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!((size.as_usize(), limit), (bytes.len(), ByteSize::kib(1)));
+    }
+    assert!(fake.asked("GET /v2/a/blobs/").is_empty());
+}
+
+#[tokio::test]
+async fn another_digest_than_the_caller_wants_is_not_even_begun() {
+    let contents = Contents::of(&component("a"));
+    let fake = Fake::start(move |asked| contents.answer(asked)).await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let wanted = ImageDigest::of(&component("b"));
+    let error = plain(fake.address())
+        .build()
+        .fetch(&tag, wanted)
+        .await
+        .unwrap_err();
+    let FetchError::Mismatch {
+        expected, found, ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (expected, found),
+        (wanted, ImageDigest::of(&component("a")))
+    );
+    assert!(fake.asked("GET /v2/a/blobs/").is_empty());
+}
+
+#[tokio::test]
+async fn a_manifest_of_anything_else_is_refused() {
+    for document in [
+        "",
+        "<html>",
+        "[]",
+        "{}",
+        r#"{"schemaVersion":1,"layers":[]}"#,
+        &" ".repeat(5 << 20),
+    ] {
+        let contents = Contents::default().manifest("1", document);
+        let fake = Fake::start(move |asked| contents.answer(asked)).await;
+        let error = fetch(&fake, ":1").await;
+        assert!(matches!(error, FetchError::Manifest { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn messages_are_fit_to_be_shown() {
+    let fake = Fake::start(|_| Answer::Content {
+        status: 418,
+        headers: Vec::new(),
+        body: format!("\u{1b}[2J{}", "long ".repeat(10_000)).into(),
+    })
+    .await;
+    let error = fetch(&fake, ":1").await.to_string();
+    assert!(error.len() < 400 && !error.contains('\u{1b}'), "{error:?}");
+}
+
+/// Asks for a token first, from itself.
+fn with_tokens(token: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
+    let contents = Contents::of(&component("a"));
+    move |asked| {
+        let known = asked.headers.get("authorization").map(String::as_str);
+        if asked.what.starts_with("GET /token") {
+            return match known {
+                // `captain:open sesame`
+                Some("Basic Y2FwdGFpbjpvcGVuIHNlc2FtZQ==") => Answer::content(token),
+                _ => Answer::status(401),
+            };
+        }
+        if known == Some("Bearer good") {
+            return contents.answer(asked);
+        }
+        let host = &asked.headers["host"];
+        let challenge = format!(
+            r#"Bearer realm="http://{host}/token",service="tests",scope="repository:a:pull""#
+        );
+        Answer::Content {
+            status: 401,
+            headers: vec![("www-authenticate", challenge)],
+            body: Vec::new(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_a_token_gets_the_one_it_gives() {
+    let fake = Fake::start(with_tokens(r#"{"token":"good"}"#)).await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let with = |credentials| {
+        plain(fake.address())
+            .credentials(fake.address(), credentials)
+            .build()
+    };
+    let known = with(Credentials::basic("captain", "open sesame"));
+    assert_eq!(known.fetch(&tag, None).await.unwrap().bytes, component("a"));
+    let asked = &fake.asked("GET /token")[0].what;
+    assert!(
+        asked.contains("scope=repository%3Aa%3Apull") && asked.contains("service=tests"),
+        "{asked}"
+    );
+
+    assert_eq!(
+        with(Credentials::bearer("good"))
+            .fetch(&tag, None)
+            .await
+            .unwrap()
+            .bytes,
+        component("a")
+    );
+    for (credentials, needed) in [
+        (Credentials::Anonymous, true),
+        (Credentials::basic("captain", "wrong"), false),
+        (Credentials::bearer("bad"), false),
+    ] {
+        let error = with(credentials).fetch(&tag, None).await.unwrap_err();
+        let told = match &error {
+            FetchError::Registry(RegistryError::CredentialsNeeded { .. }) => needed,
+            FetchError::Registry(RegistryError::CredentialsRefused { .. }) => !needed,
+            _ => false,
+        };
+        assert!(told, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_ends_nothing_but_the_fetch() {
+    for token in ["", "{}", r#"{"token":7}"#, r#"{"token":"a\nb: c"}"#] {
+        let fake = Fake::start(with_tokens(token)).await;
+        let tag = image(&format!("oci:{}/a:1", fake.address()));
+        let credentials = Credentials::basic("captain", "open sesame");
+        let artifacts = plain(fake.address())
+            .credentials(fake.address(), credentials)
+            .build();
+        let error = artifacts.fetch(&tag, None).await.unwrap_err();
+        let told = matches!(
+            error,
+            FetchError::Registry(RegistryError::CredentialsRefused { .. })
+                | FetchError::Ended { .. }
+        );
+        assert!(told, "{token}: {error:?}");
+    }
+}

@@ -1,0 +1,15 @@
+//! Images from files, from a real registry, and from registries that misbehave.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cached;
+mod exchange;
+mod fake;
+mod faults;
+mod files;
+mod hostile;
+mod layouts;
+mod private;
+mod real;
+pub(crate) mod registry;
+mod support;

@@ -1,0 +1,247 @@
+//! Registries that want to know who asks, and registries over TLS.
+
+use super::{
+    registry::{PASSWORD, Registry, USER},
+    support::{PATIENCE, component, image, plain, told},
+};
+use lattice_host::artifact::{
+    Artifacts, Credentials, FetchError, ImageDigest, PushError, RegistryError,
+};
+use std::{
+    fs::Permissions, num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::Path,
+    process::Command,
+};
+
+#[tokio::test]
+async fn a_private_registry_serves_those_it_knows() {
+    let registry = Registry::private().await;
+    let address = registry.address();
+    let tag = image(&format!("oci:{address}/greeter:1"));
+    let known = plain(address)
+        .credentials(address, Credentials::basic(USER, PASSWORD))
+        .build();
+    let pushed = known.push(component("greeter"), &tag).await.unwrap();
+    assert_eq!(known.fetch(&tag, None).await.unwrap().digest, pushed.digest);
+
+    let stranger = plain(address).build();
+    for error in [
+        stranger.fetch(&tag, None).await.map(drop).unwrap_err(),
+        stranger.resolve(&pushed.image).await.map(drop).unwrap_err(),
+    ] {
+        assert!(
+            matches!(
+                error,
+                FetchError::Registry(RegistryError::CredentialsNeeded { .. })
+            ),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("`credentials(\"{address}\", …)`")),
+            "{error}"
+        );
+    }
+    let error = stranger.push(component("greeter"), &tag).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            PushError::Registry(RegistryError::CredentialsNeeded { .. })
+        ),
+        "{error:?}"
+    );
+
+    for credentials in [
+        Credentials::basic(USER, "wrong"),
+        Credentials::bearer("hush-hush"),
+    ] {
+        let wrong = plain(address).credentials(address, credentials).build();
+        let error = wrong.fetch(&tag, None).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                FetchError::Registry(RegistryError::CredentialsRefused { .. })
+            ),
+            "{error:?}"
+        );
+        let error = wrong.push(component("greeter"), &tag).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                PushError::Registry(RegistryError::CredentialsRefused { .. })
+            ),
+            "{error:?}"
+        );
+        for secret in [PASSWORD, "wrong", "hush-hush"] {
+            assert!(
+                !format!("{error:?} {error} {wrong:?}").contains(secret),
+                "{error:?} {wrong:?}"
+            );
+        }
+    }
+}
+
+/// One of docker's programs that keep credentials, which does this.
+fn helper(folder: &Path, name: &str, does: &str) {
+    let program = folder.join(format!("docker-credential-{name}"));
+    std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\n{does}\n")).unwrap();
+    std::fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// In a process of its own, whose environment names docker's configuration.
+#[tokio::test]
+async fn logins_of_docker_are_used() {
+    let registry = Registry::private().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", folder.path().display());
+    let login = format!(r#"echo '{{"Username":"{USER}","Secret":"{PASSWORD}"}}'"#);
+    helper(folder.path(), "knows", &login);
+    let not_found = "echo 'credentials not found in native keychain'; exit 1";
+    helper(folder.path(), "knows-none", not_found);
+    helper(folder.path(), "fails", &format!("{login}; exit 1"));
+    let store = |name: &str| format!(r#"{{"credsStore":"{name}"}}"#);
+    // `captain:open sesame` in Base64.
+    let config = format!(
+        r#"{{"auths":{{"{}":{{"auth":"Y2FwdGFpbjpvcGVuIHNlc2FtZQ=="}}}}}}"#,
+        registry.address()
+    );
+    for (config, logged_in) in [
+        (config, "yes"),
+        ("{}".to_owned(), "no"),
+        ("garbage".to_owned(), "broken"),
+        (store("knows"), "yes"),
+        (store("knows-none"), "no"),
+        (store("fails"), "broken"),
+        (store("nobody-has-it"), "broken"),
+    ] {
+        std::fs::write(folder.path().join("config.json"), &config).unwrap();
+        let ran = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "private::with_the_logins_of_docker",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("DOCKER_CONFIG", folder.path())
+            .env("PATH", &path)
+            .env("TEST_REGISTRY", registry.address())
+            .env("TEST_LOGGED_IN", logged_in)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(
+            ran.status.success() && said.contains("1 passed"),
+            "{config}: {said}{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by `logins_of_docker_are_used`"]
+async fn with_the_logins_of_docker() {
+    let address = std::env::var("TEST_REGISTRY").unwrap();
+    let artifacts = plain(&address).docker_config().build();
+    let pushed = artifacts
+        .push(
+            component("greeter"),
+            &image(&format!("oci:{address}/greeter:1")),
+        )
+        .await;
+    match std::env::var("TEST_LOGGED_IN").unwrap().as_str() {
+        "yes" => assert_eq!(
+            pushed.unwrap().digest,
+            ImageDigest::of(&component("greeter"))
+        ),
+        "no" => assert!(matches!(
+            pushed,
+            Err(PushError::Registry(RegistryError::CredentialsNeeded { .. }))
+        )),
+        _ => {
+            let error = pushed.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    PushError::Registry(RegistryError::DockerConfig { .. })
+                ),
+                "{error:?}"
+            );
+            // What a helper printed may be the secret.
+            assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn https_with_an_authority_of_ones_own() {
+    let signed =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])
+            .unwrap();
+    let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let registry = Registry::https(&certificate, &key).await;
+    let address = registry.address();
+    let tag = image(&format!("oci:{address}/greeter:1"));
+    let builder = || {
+        Artifacts::builder()
+            .within(PATIENCE)
+            .attempts(NonZeroU32::MIN)
+    };
+
+    let trusting = builder().root_certificate(certificate).build();
+    let pushed = trusting.push(component("greeter"), &tag).await.unwrap();
+    assert_eq!(
+        trusting.fetch(&tag, None).await.unwrap().digest,
+        pushed.digest
+    );
+
+    let error = builder().build().fetch(&tag, None).await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Untrusted { .. })),
+        "{error:?}"
+    );
+    assert!(told(&error).contains("UnknownIssuer"), "{}", told(&error));
+
+    let error = builder()
+        .plain_http(address)
+        .build()
+        .fetch(&tag, None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Refused { .. })),
+        "{error:?}"
+    );
+
+    let error = builder()
+        .root_certificate("garbage")
+        .build()
+        .fetch(&tag, None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Client { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn plain_http_has_to_be_allowed() {
+    let registry = Registry::start().await;
+    let tag = image(&format!("oci:{}/greeter:1", registry.address()));
+    for other in ["127.0.0.1", "localhost", "127.0.0.1:1"] {
+        let artifacts = plain(other).attempts(NonZeroU32::MIN).build();
+        let error = artifacts
+            .push(component("greeter"), &tag)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                PushError::Registry(RegistryError::Unreachable { .. })
+            ),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("`plain_http`"), "{error}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Files that are no actors, and components that can't be one.
+
+use super::support::*;
+use lattice_host::{Actor, ActorError, ByteSize, Found, Host, HostError, Limits};
+use std::error::Error as _;
+
+async fn refused(actor: Actor) -> ActorError {
+    let lattice = lattice().await;
+    let host = started(Host::builder(&lattice)).await;
+    let error = host
+        .start_actor("bad", actor)
+        .await
+        .expect_err("it is refused");
+    assert!(host.components().is_empty());
+    assert!(error.to_string().contains("`bad`"), "{error}");
+    match error {
+        HostError::Actor { source, .. } => source,
+        other => panic!("refused for another reason: {other:?}"),
+    }
+}
+
+fn wat(text: &str) -> Actor {
+    Actor::from_bytes(wat::parse_str(text).expect("valid text"))
+}
+
+#[tokio::test]
+async fn what_is_no_component_is_told_apart() {
+    let module = wat::parse_str("(module)").expect("valid text");
+    for (bytes, expected) in [
+        (Vec::new(), Found::Nothing),
+        (module, Found::CoreModule),
+        (b"(component)".to_vec(), Found::Text),
+        (vec![0xfe; 1_000], Found::Unknown),
+    ] {
+        let error = refused(Actor::from_bytes(bytes)).await;
+        assert!(
+            matches!(error, ActorError::NotAComponent { found } if found == expected),
+            "{error:?}"
+        );
+    }
+    let mut cut_short = std::fs::read(path("mischief")).expect("the guest");
+    cut_short.truncate(cut_short.len() / 2);
+    let error = refused(Actor::from_bytes(cut_short)).await;
+    assert!(matches!(error, ActorError::Invalid { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_named() {
+    let error = refused(Actor::from_file("/no/such/actor.wasm")).await;
+    assert!(error.to_string().contains("/no/such/actor.wasm"), "{error}");
+    assert!(error.source().is_some());
+}
+
+#[tokio::test]
+async fn imports_that_nothing_can_give_are_named() {
+    let error = refused(wat(r#"(component (import "do-it" (func)))"#)).await;
+    assert!(
+        matches!(&error, ActorError::UnsupportedImport { import, .. } if import == "do-it"),
+        "{error:?}"
+    );
+    let error = refused(wat(
+        r#"(component (import "plain" (instance (export "f" (func)))))"#,
+    ))
+    .await;
+    assert!(matches!(error, ActorError::Name(_)), "{error:?}");
+    let error = refused(wat(
+        r#"(component (import "wasi:clocks/wall-clock@0.1.0" (instance (export "now" (func)))))"#,
+    ))
+    .await;
+    assert!(matches!(error, ActorError::Missing { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn types_that_do_not_travel_yet_are_named() {
+    let resource = r#"(component (import "acme:blobs/store@1.0.0" (instance
+        (export "blob" (type $b (sub resource))) (export "open" (func (result (own $b)))))))"#;
+    let error = refused(wat(resource)).await;
+    assert!(
+        matches!(error, ActorError::UnsupportedType { .. }),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().contains("acme:blobs/store@1.0.0"),
+        "{error}"
+    );
+    let stream = r#"(component (import "acme:feeds/feed@1.0.0" (instance (export "all" (func (result (stream u8)))))))"#;
+    let error = refused(wat(stream)).await;
+    assert!(error.to_string().contains("stream"), "{error}");
+}
+
+#[tokio::test]
+async fn an_actor_of_another_world_is_told_what_the_host_has() {
+    let config = r#"(component (import "wasi:config/store@0.2.0-rc.1" (instance
+        (export "get" (func (param "key" string) (result string))))))"#;
+    let error = refused(wat(config)).await;
+    assert!(
+        matches!(error, ActorError::BuiltinMismatch { .. }),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().contains("func(key: string) -> string"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_actor_that_starts_with_too_much_memory_is_refused() {
+    let big = r"(component (core module $m (memory 100)) (core instance (instantiate $m)))";
+    let error = refused(wat(big).limits(Limits::default().memory(ByteSize::mib(1)))).await;
+    assert!(
+        matches!(error, ActorError::TooMuchMemory { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn names_are_checked_before_anything_starts() {
+    let lattice = lattice().await;
+    let nothing = || wat("(component)");
+    let error = Host::builder(&lattice)
+        .actor("No Name", nothing())
+        .start()
+        .await
+        .expect_err("a bad name");
+    assert!(matches!(error, HostError::Name(_)), "{error:?}");
+    let twice = Host::builder(&lattice)
+        .actor("a", nothing())
+        .actor("a", nothing());
+    let error = twice.start().await.expect_err("one name twice");
+    assert!(matches!(error, HostError::Twice { .. }), "{error:?}");
+    let host = started(Host::builder(&lattice).actor("a", nothing())).await;
+    let error = host
+        .start_actor("a", nothing())
+        .await
+        .expect_err("one name twice");
+    assert!(matches!(error, HostError::Serve(_)), "{error:?}");
+    assert_eq!(host.components().len(), 1, "the first one still runs");
+}

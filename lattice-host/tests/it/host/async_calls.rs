@@ -1,0 +1,207 @@
+//! Shared instances that end with several calls in them.
+
+use super::support::*;
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    call::{CallError, Part},
+    serve::Answer,
+    value::from_bytes,
+};
+use lattice_host::{ByteSize, Host, Instances, Limits};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::{Semaphore, oneshot};
+
+/// `gate.wait` answers when its tag is let through.
+#[derive(Clone)]
+struct Gate {
+    waiting: Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>,
+    arrived: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self {
+            waiting: Arc::default(),
+            arrived: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    fn serve(&self) -> Native {
+        let gate = self.clone();
+        Native::default().function(
+            GATE,
+            "wait",
+            "async func(tag: string) -> string",
+            move |request| {
+                let (tag,): (String,) = from_bytes(&request.args).expect("a tag");
+                let (open, opened) = oneshot::channel();
+                gate.waiting
+                    .lock()
+                    .expect("no panic")
+                    .insert(tag.clone(), open);
+                gate.arrived.add_permits(1);
+                Answer::Later(Box::pin(async move {
+                    // An instance that ends takes its waiting calls along; nobody reads this answer then.
+                    let _ = opened.await;
+                    Ok(encoded(&tag))
+                }))
+            },
+        )
+    }
+
+    async fn arrived(&self, count: u32) {
+        self.arrived
+            .acquire_many(count)
+            .await
+            .expect("it stays open")
+            .forget();
+    }
+
+    fn open(&self, tag: &str) {
+        let open = self
+            .waiting
+            .lock()
+            .expect("no panic")
+            .remove(tag)
+            .expect("it waits");
+        // The guest may be gone.
+        let _ = open.send(());
+    }
+}
+
+async fn shapes(lattice: &Lattice, gate: &Gate) -> Host {
+    let host = Host::builder(lattice)
+        .actor("shapes", actor("shapes").instances(Instances::warm()))
+        .provider("gate", gate.serve().serve());
+    let host = started(host).await;
+    link(lattice, "shapes", GATE, "gate").await;
+    host
+}
+
+fn work(
+    lattice: &Lattice,
+    function: &'static str,
+    tag: &'static str,
+) -> tokio::task::JoinHandle<Result<String, CallError>> {
+    let lattice = lattice.clone();
+    tokio::spawn(async move { call(&lattice, "shapes", CONTROL, function, (tag,)).await })
+}
+
+#[tokio::test]
+async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
+    let lattice = lattice().await;
+    let gate = Gate::new();
+    let _host = shapes(&lattice, &gate).await;
+    let fine = work(&lattice, "work", "fine");
+    let culprit = work(&lattice, "work-then-trap", "culprit");
+    let other = work(&lattice, "work", "other");
+    gate.arrived(3).await;
+    gate.open("fine");
+    assert_eq!(
+        fine.await.expect("no panic").expect("answered"),
+        "done fine"
+    );
+    gate.open("culprit");
+    let said = reason(culprit.await.expect("no panic"));
+    assert!(said.contains("unreachable"), "{said}");
+    let error = other
+        .await
+        .expect("no panic")
+        .expect_err("its instance is lost");
+    assert!(
+        matches!(&error, CallError::InstanceLost { reason } if reason.contains("unreachable")),
+        "{error:?}"
+    );
+    // And the next call has a new instance.
+    let next = work(&lattice, "work", "next");
+    gate.arrived(1).await;
+    gate.open("next");
+    assert_eq!(
+        next.await.expect("no panic").expect("answered"),
+        "done next"
+    );
+}
+
+#[tokio::test]
+async fn a_result_over_the_limit_ends_a_shared_instance_too() {
+    let lattice = lattice().await;
+    let limits = Limits::default().result(ByteSize::kib(10));
+    let host = Host::builder(&lattice)
+        .actor(
+            "mischief",
+            actor("mischief")
+                .instances(Instances::warm())
+                .limits(limits),
+        )
+        .provider(
+            "peer",
+            Native::peer(|_| Answer::Ready(answer(&vec![7; 20_000]))).serve(),
+        );
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    for _ in 0..3 {
+        let error = act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::new(),)).await;
+        let error = error.expect_err("too large");
+        assert!(
+            matches!(
+                error,
+                CallError::TooLarge {
+                    what: Part::Result,
+                    limit: 10_240
+                }
+            ),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn stopping_an_actor_lets_its_calls_finish() {
+    let lattice = lattice().await;
+    let gate = Gate::new();
+    let host = shapes(&lattice, &gate).await;
+    let one = work(&lattice, "work", "one");
+    gate.arrived(1).await;
+    let stopping = {
+        let host = host.clone();
+        tokio::spawn(async move { host.stop("shapes", PATIENCE).await })
+    };
+    // It takes no more.
+    loop {
+        match tokio::time::timeout(Duration::from_millis(20), work(&lattice, "work", "two")).await {
+            Ok(refused) => {
+                let error = refused.expect("no panic").expect_err("it is stopping");
+                assert!(
+                    matches!(
+                        error,
+                        CallError::Stopping { .. } | CallError::NotServed { .. }
+                    ),
+                    "{error:?}"
+                );
+                break;
+            }
+            // That one still got in.
+            Err(_) => gate.open("two"),
+        }
+    }
+    gate.open("one");
+    assert_eq!(one.await.expect("no panic").expect("answered"), "done one");
+    assert!(stopping.await.expect("no panic").expect("it was there"));
+}
+
+#[tokio::test]
+async fn killing_a_host_ends_the_calls_in_it() {
+    let lattice = lattice().await;
+    let gate = Gate::new();
+    let host = shapes(&lattice, &gate).await;
+    let one = work(&lattice, "work", "one");
+    gate.arrived(1).await;
+    host.kill();
+    let error = one.await.expect("no panic").expect_err("the host is gone");
+    assert!(matches!(error, CallError::HostLost { .. }), "{error:?}");
+}

@@ -1,0 +1,158 @@
+//! Engines of one's own.
+
+use super::support::*;
+use lattice_core::call::CallError;
+use lattice_host::{Actor, ByteSize, Engine, EngineBuilder, Host, Limits};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+async fn works_on(engine: EngineBuilder) {
+    let lattice = lattice().await;
+    let engine = engine.build().expect("an engine");
+    let _host = started(
+        Host::builder(&lattice)
+            .engine(engine)
+            .actor("mischief", actor("mischief")),
+    )
+    .await;
+    let _: u32 = act(&lattice, "count", ()).await.expect("answered");
+}
+
+#[tokio::test]
+async fn compiled_code_is_kept_on_disk_and_a_broken_cache_is_done_without() {
+    let cache = tempfile::tempdir().expect("a directory");
+    works_on(Engine::builder().cache_in(cache.path())).await;
+    let kept = files(cache.path());
+    assert!(!kept.is_empty(), "the code is kept");
+    for file in &kept {
+        std::fs::write(file, b"garbage").expect("it can be written");
+    }
+    works_on(Engine::builder().cache_in(cache.path())).await;
+    // A directory that is a file, and one that nobody may make.
+    works_on(Engine::builder().cache_in(kept[0].join("below"))).await;
+    works_on(Engine::builder().cache_in("relative")).await;
+    works_on(Engine::builder().without_cache()).await;
+}
+
+/// All files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let (mut found, mut left) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Proved by what nobody else should do: exchanging the code of two actors.
+#[tokio::test]
+async fn code_on_disk_is_run_by_the_next_engine_and_not_compiled_again() {
+    let cache = tempfile::tempdir().expect("a directory");
+    let answer = async |number: u32| {
+        let text = format!(
+            r#"(component (core module $m (func (export "f") (result i32) (i32.const {number})))
+                (core instance $m (instantiate $m))
+                (func $f (result u32) (canon lift (core func $m "f")))
+                (instance (export "test:cache/it@1.0.0") (export "f" (func $f))))"#
+        );
+        let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+        let engine = Engine::builder().cache_in(cache.path()).build();
+        let lattice = lattice().await;
+        let host = Host::builder(&lattice).engine(engine.expect("an engine"));
+        let _host = started(host.actor("answering", actor)).await;
+        call::<u32>(&lattice, "answering", "test:cache/it@1.0.0", "f", ())
+            .await
+            .expect("answered")
+    };
+    assert_eq!((answer(1).await, answer(2).await), (1, 2));
+    let mut kept = files(&cache.path().join("modules"));
+    kept.retain(|file| file.extension().is_none_or(|kind| kind != "stats"));
+    let [one, two] = &kept[..] else {
+        panic!("not a file for each: {kept:?}");
+    };
+    let read = |file| std::fs::read(file).expect("it can be read");
+    let (first, second) = (read(one), read(two));
+    std::fs::write(one, second).expect("it can be written");
+    std::fs::write(two, first).expect("it can be written");
+    assert_eq!((answer(1).await, answer(2).await), (2, 1));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_a_slot_runs_on_demand() {
+    works_on(Engine::builder().without_cache().slot(ByteSize::kib(64))).await;
+    let lattice = lattice().await;
+    // 100 MiB from the start: more than any slot of the shared engine.
+    let big = r#"(component (core module $m (memory 1600) (func (export "size") (result i32) memory.size))
+        (core instance $m (instantiate $m))
+        (func $f (result u32) (canon lift (core func $m "size")))
+        (instance (export "test:big/it@1.0.0") (export "size" (func $f))))"#;
+    let big = Actor::from_bytes(wat::parse_str(big).expect("valid text"));
+    let big = big.limits(Limits::default().memory(ByteSize::mib(200)));
+    let _host = started(Host::builder(&lattice).actor("big", big)).await;
+    let pages: u32 = call(&lattice, "big", "test:big/it@1.0.0", "size", ())
+        .await
+        .expect("answered");
+    assert_eq!(pages, 1_600);
+}
+
+#[tokio::test]
+async fn a_full_pool_answers_overloaded() {
+    let lattice = lattice().await;
+    let engine = Engine::builder()
+        .without_cache()
+        .instances(NonZeroU32::MIN)
+        .build()
+        .expect("an engine");
+    let _host = started(
+        Host::builder(&lattice)
+            .engine(engine)
+            .actor("mischief", actor("mischief")),
+    )
+    .await;
+    let mischief = lattice.component("mischief");
+    let sleeping = tokio::spawn(async move {
+        loop {
+            let sleep = mischief.call::<()>(ACTS, "sleep-ms", (60_000_u32,));
+            match sleep.timeout(Duration::from_secs(2)).await {
+                // One of the others is in the only instance at this moment.
+                Err(CallError::Overloaded { .. }) => tokio::task::yield_now().await,
+                ended => return ended,
+            }
+        }
+    });
+    let overloaded = async {
+        loop {
+            match act::<u32>(&lattice, "count", ()).await {
+                Err(CallError::Overloaded { component }) => return component,
+                Err(other) => panic!("failed in another way: {other:?}"),
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let component = tokio::time::timeout(PATIENCE, overloaded)
+        .await
+        .expect("it is full at some time");
+    assert_eq!(component.as_str(), "mischief");
+    let late = sleeping.await.expect("no panic").expect_err("too late");
+    assert!(
+        matches!(late, CallError::DeadlineExceeded { .. }),
+        "{late:?}"
+    );
+    let free = async {
+        while act::<u32>(&lattice, "count", ()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("it is free again");
+}

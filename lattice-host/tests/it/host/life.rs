@@ -1,0 +1,178 @@
+//! Hosts come and go, and leave nothing behind.
+
+use super::support::*;
+use bytes::Bytes;
+use lattice_core::{
+    Lattice,
+    call::{CallError, Ran},
+    link::Link,
+};
+use lattice_host::{Engine, Host, Instances};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+/// A host with a call of another program in it: an actor that waits for a provider.
+struct Busy {
+    other: Lattice,
+    host: Host,
+    call: JoinHandle<Result<Result<Bytes, RpcError>, CallError>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Busy {
+    async fn host() -> Self {
+        let (other, home) = two_programs().await;
+        let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let host = Host::builder(&home)
+            .actor("mischief", actor("mischief"))
+            .provider("peer", gated(&permits, &entered).serve());
+        let host = started(host).await;
+        link(&home, "mischief", PEER, "peer").await;
+        let lattice = other.clone();
+        let args = (Bytes::from("x"),);
+        let call = tokio::spawn(async move { act(&lattice, "call-out", args).await });
+        entered.acquire().await.expect("it stays open").forget();
+        Self {
+            other,
+            host,
+            call,
+            permits,
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        let peers = self.other.peers();
+        peers.iter().any(|peer| peer.origin.host == *self.host.id())
+    }
+
+    async fn refuses(&self) {
+        let error = act::<u32>(&self.other, "count", ())
+            .await
+            .expect_err("nobody is there");
+        assert!(matches!(error, CallError::NotServed { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_shuts_down_says_goodbye_and_lets_its_calls_finish() {
+    let busy = Busy::host().await;
+    assert!(busy.is_known());
+    let host = busy.host.clone();
+    let mut shutdown = tokio::spawn(async move { host.shutdown(Duration::from_mins(1)).await });
+    // Not long enough to be missed for its silence.
+    tokio::time::timeout(Duration::from_secs(1), &mut shutdown)
+        .await
+        .expect_err("a call is still in it");
+    assert!(!busy.is_known(), "it said goodbye");
+    busy.refuses().await;
+    busy.permits.add_permits(1);
+    assert!(shutdown.await.expect("no panic"), "everything finished");
+    assert!(busy.host.components().is_empty());
+    busy.refuses().await;
+    let back = busy.call.await.expect("no panic").expect("answered");
+    assert_eq!(back, Ok(Bytes::from("x")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_may_not_wait_cuts_its_calls_off() {
+    let busy = Busy::host().await;
+    let drained = busy.host.shutdown(Duration::from_millis(500)).await;
+    assert!(!drained, "a call was still in it");
+    assert!(busy.host.components().is_empty());
+    busy.refuses().await;
+    let error = busy
+        .call
+        .await
+        .expect("no panic")
+        .expect_err("it was cut off");
+    assert!(matches!(error, CallError::HostLost { .. }), "{error:?}");
+    assert_eq!(error.ran(), Ran::Maybe);
+}
+
+#[tokio::test]
+async fn a_host_whose_last_handle_is_dropped_is_gone() {
+    let lattice = lattice().await;
+    let engine = Engine::builder()
+        .without_cache()
+        .build()
+        .expect("an engine");
+    let provider: Arc<dyn lattice_core::serve::Service> = Native::peer(echoing).serve();
+    let weak: Weak<dyn lattice_core::serve::Service> = Arc::downgrade(&provider);
+    let host = Host::builder(&lattice)
+        .engine(engine.clone())
+        .actor("mischief", actor("mischief").instances(Instances::warm()))
+        .provider("peer", provider);
+    let host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    for function in ["call-out", "call-async"] {
+        let back: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::new(),))
+            .await
+            .expect("answered");
+        back.expect("a body");
+    }
+    let clone = host.clone();
+    drop(host);
+    assert_eq!(clone.components().len(), 2, "a clone keeps it");
+    drop(clone);
+    let gone = async {
+        while weak.upgrade().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("what it served is dropped");
+    let error = act::<u32>(&lattice, "count", ())
+        .await
+        .expect_err("nobody is there");
+    assert_ne!(error.ran(), Ran::Yes, "{error:?}");
+}
+
+#[tokio::test]
+async fn when_a_host_is_killed_the_other_replica_takes_the_calls() {
+    let lattice = lattice().await;
+    let one = host_of(&lattice, "mischief", |actor| actor).await;
+    let two = host_of(&lattice, "mischief", |actor| actor).await;
+    let _: u32 = act(&lattice, "count", ()).await.expect("answered");
+    one.kill();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    for _ in 0..20 {
+        // The first of them may still have gone to the dead host.
+        while let Err(error) = act::<u32>(&lattice, "count", ()).await {
+            assert!(error.is_retryable(), "{error:?}");
+            assert!(std::time::Instant::now() < deadline, "{error:?}");
+        }
+    }
+    assert_eq!(two.components().len(), 1);
+}
+
+#[tokio::test]
+async fn stopping_what_is_not_there_says_so() {
+    let lattice = lattice().await;
+    let host = started(Host::builder(&lattice)).await;
+    let error = host
+        .stop("nobody", Duration::ZERO)
+        .await
+        .expect_err("nobody is there");
+    assert!(error.to_string().contains("`nobody`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_link_to_a_component_without_the_interface_is_refused() {
+    let lattice = lattice().await;
+    let other = lattice_host::Actor::from_bytes(wat::parse_str("(component)").expect("valid text"));
+    let host = Host::builder(&lattice)
+        .actor("mischief", actor("mischief"))
+        .actor("other", other);
+    let _host = started(host).await;
+    let link = Link::new("mischief", PEER, "other").expect("a link");
+    let error = lattice
+        .links()
+        .put(link)
+        .await
+        .expect_err("it exports no peer");
+    assert!(error.to_string().contains("other"), "{error}");
+}

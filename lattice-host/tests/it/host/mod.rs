@@ -1,0 +1,22 @@
+//! Hosts that run real components, on in-memory lattices and over a real nats-server.
+
+mod actors;
+mod async_calls;
+mod budgets;
+mod calls;
+mod endings;
+mod engines;
+mod failures;
+mod life;
+mod limits;
+mod links;
+mod output;
+mod over_nats;
+mod placed;
+mod published;
+mod shapes;
+mod support;
+mod warm;
+mod wasi;
+
+use crate::nats;

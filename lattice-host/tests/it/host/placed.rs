@@ -1,0 +1,132 @@
+//! Actors that desired state gives to hosts.
+
+use super::support::*;
+use bytes::Bytes;
+use lattice_core::{Lattice, app::App, name::ComponentId};
+use lattice_host::Host;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// An app with `mischief` from the file that it was built into.
+fn app(more: &str) -> App {
+    let text = format!(
+        "name = \"test\"\n[actors.mischief]\nimage = \"file:{}\"\n{more}",
+        path("mischief").display()
+    );
+    App::from_toml("app.toml", &text).expect("a manifest")
+}
+
+fn serving(lattice: &Lattice, component: &str) -> Vec<String> {
+    let id = ComponentId::new(component).expect("an id");
+    let peers = lattice.peers();
+    let serves = peers
+        .iter()
+        .filter(|peer| peer.components.contains_key(&id));
+    serves.map(|peer| peer.origin.host.to_string()).collect()
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waited = async {
+        while !holds() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waited)
+        .await
+        .unwrap_or_else(|_| panic!("in vain until {what}"));
+}
+
+#[tokio::test]
+async fn an_applied_actor_runs_with_its_config_and_limits_and_heals() {
+    let lattice = lattice().await;
+    let mut hosts = Vec::new();
+    for id in ["a", "b", "c"] {
+        hosts.push(started(Host::builder(&lattice).id(id)).await);
+    }
+    let app = app("replicas = 2\nlimits = { cpu = \"100ms\" }\n");
+    lattice.apply(&app).await.expect("applied");
+    until("two serve", || serving(&lattice, "mischief").len() == 2).await;
+    let back: Bytes = act(&lattice, "echo", (Bytes::from_static(b"hello"),))
+        .await
+        .expect("answered");
+    assert_eq!(back, "hello");
+    let host: Option<String> = act(&lattice, "env", ("LATTICE_HOST",))
+        .await
+        .expect("answered");
+    assert!(host.is_some_and(|host| ["a", "b", "c"].contains(&host.as_str())));
+
+    let dies = serving(&lattice, "mischief").remove(0);
+    let at = hosts.iter().position(|host| host.id().as_str() == dies);
+    hosts.swap_remove(at.expect("it is one of ours")).kill();
+    until("two serve again", || {
+        let now = serving(&lattice, "mischief");
+        now.len() == 2 && !now.contains(&dies)
+    })
+    .await;
+    act::<Bytes>(&lattice, "echo", (Bytes::from_static(b"hello"),))
+        .await
+        .expect("answered");
+}
+
+#[tokio::test]
+async fn a_host_without_placement_runs_nothing_of_it() {
+    let lattice = lattice().await;
+    let apart = started(Host::builder(&lattice).id("apart").without_placement()).await;
+    let part = started(Host::builder(&lattice).id("part")).await;
+    lattice
+        .apply(&app("replicas = \"per-host\"\n"))
+        .await
+        .expect("applied");
+    until("one serves", || serving(&lattice, "mischief") == ["part"]).await;
+    assert!(apart.keeper().is_none());
+    assert!(part.shutdown(Duration::from_secs(1)).await);
+}
+
+#[tokio::test]
+async fn a_provider_is_built_by_its_name_and_one_that_is_missing_is_told() {
+    let lattice = lattice().await;
+    let host = Host::builder(&lattice).builtin("peer", |config| {
+        let answer = config.get("answer").cloned();
+        let answer = answer.ok_or_else(|| {
+            lattice_core::keeper::RuntimeError::new("`answer` is missing; set it")
+        })?;
+        Ok(Native::peer(move |_| lattice_core::serve::Answer::Ready(answer_of(&answer))).serve())
+    });
+    let host = started(host).await;
+    let text = "name = \"test\"\n[providers.good]\nbuiltin = \"peer\"\nconfig = { answer = \"yes\" }\n\
+        [providers.bad]\nbuiltin = \"peer\"\n[providers.none]\nbuiltin = \"nothing\"\n";
+    lattice
+        .apply(&App::from_toml("app.toml", text).expect("a manifest"))
+        .await
+        .expect("applied");
+    until("the good one serves", || {
+        serving(&lattice, "good").len() == 1
+    })
+    .await;
+    let keeper = host.keeper().expect("it takes part");
+    let reason = |id: &str| {
+        let state = keeper.state();
+        state
+            .components
+            .get(&ComponentId::new(id).expect("an id"))?
+            .reason
+            .clone()
+    };
+    until("the others are told of", || {
+        reason("bad").is_some() && reason("none").is_some()
+    })
+    .await;
+    assert_eq!(
+        reason("bad").as_deref(),
+        Some("`answer` is missing; set it")
+    );
+    let none = reason("none").expect("a reason");
+    assert!(
+        none.contains("no provider called `nothing`: it has `peer`"),
+        "{none}"
+    );
+}
+
+fn answer_of(text: &str) -> Result<Bytes, lattice_core::call::CallError> {
+    answer(text.as_bytes())
+}

@@ -1,0 +1,227 @@
+//! Instances that are used again.
+
+use super::support::*;
+use bytes::Bytes;
+use lattice_core::{
+    call::{CallError, Limit},
+    serve::Answer,
+};
+use lattice_host::{Actor, ByteSize, Host, Instances, Limits};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+
+fn warm(most: usize) -> impl FnOnce(Actor) -> Actor {
+    let most = NonZeroUsize::new(most).expect("not zero");
+    move |actor| {
+        actor.instances(Instances::Warm {
+            most,
+            idle: Duration::from_mins(1),
+        })
+    }
+}
+
+async fn count(lattice: &lattice_core::Lattice) -> u32 {
+    act(lattice, "count", ()).await.expect("answered")
+}
+
+#[tokio::test]
+async fn a_fresh_instance_remembers_nothing_and_a_warm_one_everything() {
+    let lattice = lattice().await;
+    let fresh = host_of(&lattice, "mischief", |actor| actor).await;
+    for _ in 0..3 {
+        assert_eq!(count(&lattice).await, 1);
+    }
+    assert!(fresh.stop("mischief", PATIENCE).await.expect("it is there"));
+    fresh
+        .start_actor("mischief", warm(4)(actor("mischief")))
+        .await
+        .expect("it starts again");
+    for expected in 1..=3 {
+        assert_eq!(count(&lattice).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_warm_instance_that_failed_is_not_used_again() {
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", warm(1)).await;
+    assert_eq!(count(&lattice).await, 1);
+    reason(act::<()>(&lattice, "trap", ()).await);
+    assert_eq!(count(&lattice).await, 1);
+    let late = lattice
+        .component("mischief")
+        .call::<()>(ACTS, "sleep-ms", (60_000_u32,));
+    late.timeout(Duration::from_millis(50))
+        .await
+        .expect_err("too late");
+    assert_eq!(count(&lattice).await, 1);
+}
+
+#[tokio::test]
+async fn calls_of_plain_functions_have_a_warm_instance_to_themselves() {
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", warm(1)).await;
+    let sleep = |ms: u32| act::<()>(&lattice, "sleep-ms", (ms,));
+    let (a, b, c) = tokio::join!(sleep(50), sleep(50), count(&lattice));
+    a.expect("it slept");
+    b.expect("it slept");
+    assert_eq!(
+        c, 1,
+        "all three went to the one instance that there may be, one after the other"
+    );
+    assert_eq!(count(&lattice).await, 2);
+}
+
+#[tokio::test]
+async fn a_warm_instance_gets_a_full_budget_for_each_call() {
+    let lattice = lattice().await;
+    let limits = Limits::default().cpu(Duration::from_millis(300));
+    let _host = host_of(&lattice, "mischief", |actor| warm(1)(actor).limits(limits)).await;
+    let echo = || act::<Bytes>(&lattice, "echo", (Bytes::from(vec![1; 900_000]),));
+    let started = std::time::Instant::now();
+    while started.elapsed() < Duration::from_millis(900) {
+        echo().await.expect("within the budget of this call");
+    }
+    let spun = act::<()>(&lattice, "spin", ()).await;
+    assert_eq!(exceeded(spun), Limit::Cpu(Duration::from_millis(300)));
+}
+
+#[tokio::test]
+async fn a_warm_instance_that_has_grown_large_is_let_go() {
+    let lattice = lattice().await;
+    let limits = Limits::default().memory(ByteSize::kib(2_560));
+    let _host = host_of(&lattice, "mischief", |actor| warm(1)(actor).limits(limits)).await;
+    assert_eq!(count(&lattice).await, 1);
+    assert_eq!(count(&lattice).await, 2);
+    let _: Bytes = act(&lattice, "huge", (900_000_u32,))
+        .await
+        .expect("there is room for it");
+    assert_eq!(count(&lattice).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_instance_that_is_not_used_is_let_go() {
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", warm(2)).await;
+    assert_eq!(count(&lattice).await, 1);
+    assert_eq!(count(&lattice).await, 2);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(count(&lattice).await, 1);
+}
+
+#[tokio::test]
+async fn calls_of_async_functions_overlap_in_one_instance() {
+    let lattice = lattice().await;
+    let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let host = Host::builder(&lattice)
+        .actor("mischief", warm(1)(actor("mischief")))
+        .provider("peer", gated(&permits, &entered).serve());
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    let call = |body: &'static str| {
+        act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::from(body),))
+    };
+    let both_are_in = async {
+        entered
+            .acquire_many(2)
+            .await
+            .expect("it stays open")
+            .forget();
+        permits.add_permits(2);
+    };
+    let (a, b, ()) = tokio::join!(call("a"), call("b"), both_are_in);
+    assert_eq!(a.expect("answered"), Ok(Bytes::from("a")));
+    assert_eq!(b.expect("answered"), Ok(Bytes::from("b")));
+}
+
+#[tokio::test]
+async fn overlapping_calls_keep_their_own_deadlines() {
+    let lattice = lattice().await;
+    let lefts = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (told, gate, came) = (lefts.clone(), permits.clone(), entered.clone());
+    let provider = Native::peer(move |request| {
+        told.lock()
+            .expect("no panic")
+            .push((body(&request), request.context.left()));
+        let (gate, came) = (gate.clone(), came.clone());
+        Answer::Later(Box::pin(async move {
+            came.add_permits(1);
+            gate.acquire().await.expect("it stays open").forget();
+            answer(&body(&request))
+        }))
+    });
+    let host = Host::builder(&lattice)
+        .actor("mischief", warm(1)(actor("mischief")))
+        .provider("peer", provider.serve());
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    let call = async |body: &'static str, seconds| {
+        let args = (Bytes::from(body),);
+        let mischief = lattice.component("mischief");
+        let call = mischief.call::<Result<Bytes, RpcError>>(ACTS, "call-async", args);
+        call.timeout(Duration::from_secs(seconds)).await
+    };
+    let both_are_in = async {
+        entered
+            .acquire_many(2)
+            .await
+            .expect("it stays open")
+            .forget();
+        permits.add_permits(2);
+    };
+    let (a, b, ()) = tokio::join!(call("short", 100), call("long", 1_000), both_are_in);
+    a.expect("answered").expect("a body");
+    b.expect("answered").expect("a body");
+    for (who, left) in lefts.lock().expect("no panic").iter() {
+        let expected = if &who[..] == b"short" {
+            50..=100
+        } else {
+            900..=1_000
+        };
+        assert!(expected.contains(&left.as_secs()), "{who:?}: {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_given_up_retires_the_instance_and_its_siblings_finish() {
+    let lattice = lattice().await;
+    let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let host = Host::builder(&lattice)
+        .actor("mischief", warm(1)(actor("mischief")))
+        .provider("peer", gated(&permits, &entered).serve());
+    let _host = started(host).await;
+    link(&lattice, "mischief", PEER, "peer").await;
+    let call = |body: &'static str| {
+        let lattice = lattice.clone();
+        tokio::spawn(async move {
+            act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::from(body),)).await
+        })
+    };
+    let short = lattice
+        .component("mischief")
+        .call::<Result<Bytes, RpcError>>(ACTS, "call-async", (Bytes::from("late"),));
+    let sibling = call("sibling");
+    let late = short.timeout(Duration::from_millis(100));
+    let late = tokio::spawn(late.into_future());
+    entered
+        .acquire_many(2)
+        .await
+        .expect("it stays open")
+        .forget();
+    match late.await.expect("no panic") {
+        Err(CallError::DeadlineExceeded { .. }) | Ok(Err((11, ..))) => {}
+        other => panic!("not late: {other:?}"),
+    }
+    let next = call("next");
+    entered.acquire().await.expect("it stays open").forget();
+    permits.add_permits(3);
+    assert_eq!(
+        sibling.await.expect("no panic").expect("answered"),
+        Ok(Bytes::from("sibling"))
+    );
+    assert_eq!(
+        next.await.expect("no panic").expect("answered"),
+        Ok(Bytes::from("next"))
+    );
+}

@@ -1,0 +1,152 @@
+//! What of the system an actor sees.
+
+use super::support::*;
+use lattice_host::{Actor, Host};
+use std::collections::HashSet;
+
+#[tokio::test]
+async fn environment_and_arguments_are_those_configured() {
+    let lattice = lattice().await;
+    let configured = |actor: Actor| actor.env("GREETING", "hello").arg("mischief").arg("--loud");
+    let _host = host_of(&lattice, "mischief", configured).await;
+    let env: Option<String> = act(&lattice, "env", ("GREETING",)).await.expect("answered");
+    assert_eq!(env.as_deref(), Some("hello"));
+    assert!(std::env::var_os("PATH").is_some());
+    let env: Option<String> = act(&lattice, "env", ("PATH",)).await.expect("answered");
+    assert_eq!(env, None, "the process's own environment is not seen");
+    let args: Vec<String> = act(&lattice, "args", ()).await.expect("answered");
+    assert_eq!(args, ["mischief", "--loud"]);
+}
+
+#[tokio::test]
+async fn there_are_no_files_and_no_network() {
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", |actor| actor).await;
+    for file in ["/etc/passwd", "Cargo.toml", "../secret"] {
+        let read: Result<String, String> =
+            act(&lattice, "read-file", (file,)).await.expect("answered");
+        read.expect_err(file);
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("it does not block");
+    let address = listener.local_addr().expect("an address").to_string();
+    for address in [address.as_str(), "localhost:80"] {
+        let connected: Result<(), String> = act(&lattice, "connect", (address,))
+            .await
+            .expect("answered");
+        connected.expect_err(address);
+    }
+    let error = listener.accept().expect_err("nobody came");
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn clocks_and_random_numbers_work() {
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", |actor| actor).await;
+    let mut seen = HashSet::new();
+    for _ in 0..5 {
+        assert!(seen.insert(act::<u64>(&lattice, "random", ()).await.expect("answered")));
+    }
+    let now: u64 = act(&lattice, "now", ()).await.expect("answered");
+    let ours = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
+    assert!(now.abs_diff(u64::try_from(ours.as_nanos()).expect("before 2500")) < 60_000_000_000);
+    act::<()>(&lattice, "sleep-ms", (20_u32,))
+        .await
+        .expect("it slept");
+}
+
+/// `f` reads one setting and returns it, or nothing; `all` returns all of them.
+const CONFIGURED: &str = r#"(component
+    (import "wasi:config/store@0.2.0-rc.1" (instance $i
+      (type $e' (variant (case "upstream" string) (case "io" string)))
+      (export "error" (type $e (eq $e')))
+      (export "get" (func (param "key" string) (result (result (option string) (error $e)))))
+      (export "get-all" (func (result (result (list (tuple string string)) (error $e)))))))
+    (core module $libc (memory (export "m") 1) (global $at (mut i32) (i32.const 1024))
+      (func (export "r") (param i32 i32 i32 i32) (result i32)
+        (local $p i32)
+        (local.set $p (i32.and (i32.add (global.get $at) (i32.const 7)) (i32.const -8)))
+        (global.set $at (i32.add (local.get $p) (local.get 3)))
+        (local.get $p)))
+    (core instance $libc (instantiate $libc))
+    (alias core export $libc "m" (core memory $m))
+    (alias core export $libc "r" (core func $r))
+    (core func $get (canon lower (func $i "get") (memory $m) (realloc $r)))
+    (core func $get-all (canon lower (func $i "get-all") (memory $m) (realloc $r)))
+    (core module $main
+      (import "" "get" (func $get (param i32 i32 i32)))
+      (import "" "get-all" (func $get-all (param i32)))
+      (func (export "f") (param i32 i32) (result i32)
+        (call $get (local.get 0) (local.get 1) (i32.const 512))
+        ;; Past the tags of `result` and `option` are pointer and length.
+        (i32.const 520))
+      (func (export "all") (result i32)
+        (call $get-all (i32.const 512))
+        ;; Past the tag of `result`.
+        (i32.const 516)))
+    (core instance $main (instantiate $main (with "" (instance
+      (export "get" (func $get)) (export "get-all" (func $get-all))))))
+    (func $f (param "key" string) (result string) (canon lift (core func $main "f") (memory $m) (realloc $r)))
+    (func $all (result (list (tuple string string))) (canon lift (core func $main "all") (memory $m) (realloc $r)))
+    (instance (export "test:config/it@1.0.0") (export "f" (func $f)) (export "all" (func $all))))"#;
+
+#[tokio::test]
+async fn settings_are_read_through_wasi_config() {
+    let lattice = lattice().await;
+    let configured = Actor::from_bytes(wat::parse_str(CONFIGURED).expect("valid text"));
+    let configured = configured.config("colour", "blue").config("size", "");
+    let _host = started(Host::builder(&lattice).actor("configured", configured)).await;
+    for (key, expected) in [("colour", "blue"), ("size", ""), ("none", "")] {
+        let value: String = call(&lattice, "configured", "test:config/it@1.0.0", "f", (key,))
+            .await
+            .expect("answered");
+        assert_eq!(value, expected, "{key}");
+    }
+    let all: Vec<(String, String)> =
+        call(&lattice, "configured", "test:config/it@1.0.0", "all", ())
+            .await
+            .expect("answered");
+    let expected = [("colour", "blue"), ("size", "")];
+    assert_eq!(
+        all,
+        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
+}
+
+/// Asks WASI 0.3 for the time, waits, and asks again; the wait is an `async func`.
+const OF_0_3: &str = r#"(component
+    (import "wasi:clocks/monotonic-clock@0.3.0" (instance $clock
+        (export "now" (func (result u64)))
+        (export "wait-for" (func async (param "how-long" u64)))))
+    (core func $now (canon lower (func $clock "now")))
+    (core func $wait (canon lower (func $clock "wait-for")))
+    (core module $code
+        (import "clock" "now" (func $now (result i64)))
+        (import "clock" "wait-for" (func $wait (param i64)))
+        (func (export "waited") (param i64) (result i64)
+            (local $before i64)
+            (local.set $before (call $now))
+            (call $wait (local.get 0))
+            (i64.sub (call $now) (local.get $before))))
+    (core instance $running (instantiate $code
+        (with "clock" (instance (export "now" (func $now)) (export "wait-for" (func $wait))))))
+    (func $waited async (param "nanoseconds" u64) (result u64)
+        (canon lift (core func $running "waited")))
+    (instance $stopwatch (export "waited" (func $waited)))
+    (export "lattice-test:wasi3/stopwatch@0.1.0" (instance $stopwatch)))"#;
+
+#[tokio::test]
+async fn an_actor_of_wasi_0_3_runs() {
+    let lattice = lattice().await;
+    let actor = Actor::from_bytes(wat::parse_str(OF_0_3).expect("valid text"));
+    let _host = started(Host::builder(&lattice).actor("stopwatch", actor)).await;
+    let asked = 20_000_000_u64;
+    let interface = "lattice-test:wasi3/stopwatch@0.1.0";
+    let waited: u64 = call(&lattice, "stopwatch", interface, "waited", (asked,))
+        .await
+        .expect("answered");
+    assert!(waited >= asked, "{waited} ns");
+}

@@ -1,0 +1,8 @@
+//! The tests of the public API and of the command, in one program: wasmtime is linked once.
+
+mod artifact;
+mod cli;
+mod host;
+
+#[path = "../../../lattice-core/tests/support/nats.rs"]
+mod nats;

@@ -1,0 +1,8 @@
+//! The tests of the public API, in one program.
+
+mod clients;
+mod generated;
+mod links;
+// Public, so that its lints take it for a library.
+pub mod names;
+mod shapes;
