@@ -30,6 +30,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`signature`] | the canonical text of a function's type |
 //! | [`name`] | names of people and things, each a type that is parsed once |
 //! | [`id`] | ids and numbers: which boot of which host, who calls, which function, which write |
 //! | [`value`] | arguments and results as bytes |
@@ -57,3 +58,5 @@ pub mod subject;
 pub mod types;
 pub mod value;
 pub mod wire;
+
+pub use lattice_wit::signature;
