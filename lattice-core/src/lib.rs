@@ -94,7 +94,7 @@ pub mod serve;
 pub mod store;
 pub mod types;
 
-pub use lattice_proto::{auth, id, name, replay, signature, subject, value, wire};
+pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, value, wire};
 
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;

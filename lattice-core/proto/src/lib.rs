@@ -32,6 +32,7 @@
 //! | --- | --- |
 //! | [`signature`] | the canonical text of a function's type |
 //! | [`name`] | names of people and things, each a type that is parsed once |
+//! | [`quantity`] | sizes and times as people write them |
 //! | [`id`] | ids and numbers: which boot of which host, who calls, which function, which write |
 //! | [`value`] | arguments and results as bytes |
 //! | [`types`] | what a component exports and imports |
@@ -53,6 +54,7 @@ pub mod call;
 pub mod id;
 pub mod key;
 pub mod name;
+pub mod quantity;
 pub mod replay;
 pub mod subject;
 pub mod types;
