@@ -92,6 +92,7 @@ pub mod replica;
 mod route;
 pub mod serve;
 pub mod store;
+mod sync;
 pub mod types;
 
 pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, value, wire};
