@@ -92,11 +92,12 @@ pub mod replica;
 mod route;
 pub mod serve;
 pub mod store;
+mod sync;
 pub mod types;
 
 #[doc(hidden)]
 pub use lattice_proto::error;
-pub use lattice_proto::{auth, id, name, replay, subject, value, wire};
+pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, value, wire};
 
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;

@@ -1,55 +1,8 @@
 //! What one actor may use on one host.
 
-use std::{fmt, num::NonZeroUsize, time::Duration};
+pub use lattice_core::quantity::ByteSize;
 
-/// A number of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ByteSize(u64);
-
-impl ByteSize {
-    /// That many bytes.
-    pub const fn bytes(bytes: u64) -> Self {
-        Self(bytes)
-    }
-
-    /// Units of 1,024 bytes.
-    pub const fn kib(kib: u64) -> Self {
-        Self(kib.saturating_mul(1 << 10))
-    }
-
-    /// Units of 1,024 KiB.
-    pub const fn mib(mib: u64) -> Self {
-        Self(mib.saturating_mul(1 << 20))
-    }
-
-    /// Units of 1,024 MiB.
-    pub const fn gib(gib: u64) -> Self {
-        Self(gib.saturating_mul(1 << 30))
-    }
-
-    /// As a number of bytes.
-    pub const fn as_u64(self) -> u64 {
-        self.0
-    }
-
-    /// As a number of bytes in memory; the largest there is when it doesn't fit.
-    pub fn as_usize(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        let whole = UNITS
-            .iter()
-            .find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit));
-        match whole {
-            Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),
-            None => write!(f, "{} bytes", self.0),
-        }
-    }
-}
+use std::{num::NonZeroUsize, time::Duration};
 
 /// What one actor may use on one host. Everything is limited from the start; raise what an actor
 /// needs.

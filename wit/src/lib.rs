@@ -13,7 +13,8 @@
 //!
 //! The `wasi:` packages have the names and types of the published drafts; their documentation is
 //! our own. Without features, the crate has no dependencies and no code except the lookups below.
-//! The feature `binary` adds the encoding in which a component publishes its own WIT.
+//! The feature `binary` adds the encoding in which a component publishes its own WIT, the feature
+//! `signature` the canonical text of a function's type.
 //!
 //! # Example
 //! Writes the packages to the folder `deps`, where WIT tools look for the dependencies of a
@@ -42,6 +43,8 @@ struct Readme;
 
 #[cfg(feature = "binary")]
 pub mod binary;
+#[cfg(feature = "signature")]
+pub mod signature;
 
 /// One WIT package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

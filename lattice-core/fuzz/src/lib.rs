@@ -9,6 +9,7 @@
 //! | [`value`] | arguments and results of many types | read exactly when `postcard` reads it and would write the same |
 //! | [`record`] | links, their status, published types, as they stand in the store | read back the same |
 //! | [`name`] | names, interfaces, functions, store keys | a name is its text, a key says what it is made of |
+//! | [`signature`] | canonical signatures | a text that is read is the one that would be written |
 //!
 //! Every one of them also fails an input for which a decoder holds more than twice its length and 64 KiB at once. Where the
 //! decoder is told the type ([`value`], and published types, which are maps of names), the length is what that many bytes can
@@ -22,6 +23,7 @@ mod envelope;
 mod frame;
 mod name;
 mod record;
+mod signature;
 mod value;
 
 pub use body::body;
@@ -29,6 +31,7 @@ pub use envelope::{call, reply};
 pub use frame::frame;
 pub use name::name;
 pub use record::record;
+pub use signature::signature;
 pub use value::value;
 
 // Tests that are built with the targets are instrumented as well, and need the runtime that counts.
@@ -39,7 +42,7 @@ use libfuzzer_sys as _;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, by the names of their folders in `corpus/`.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("frame", frame),
     ("call", call),
     ("reply", reply),
@@ -47,4 +50,5 @@ pub const TARGETS: [Target; 7] = [
     ("value", value),
     ("record", record),
     ("name", name),
+    ("signature", signature),
 ];

@@ -31,7 +31,9 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`error`] | an error with its causes as one line |
+//! | [`signature`] | the canonical text of a function's type |
 //! | [`name`] | names of people and things, each a type that is parsed once |
+//! | [`quantity`] | sizes and times as people write them |
 //! | [`id`] | ids and numbers: which boot of which host, who calls, which function, which write |
 //! | [`value`] | arguments and results as bytes |
 //! | [`types`] | what a component exports and imports |
@@ -54,8 +56,11 @@ pub mod error;
 pub mod id;
 pub mod key;
 pub mod name;
+pub mod quantity;
 pub mod replay;
 pub mod subject;
 pub mod types;
 pub mod value;
 pub mod wire;
+
+pub use lattice_wit::signature;

@@ -4,6 +4,7 @@ use crate::{
     desired::{Replicas, too_many},
     link::Locality,
     name::ConfigName,
+    quantity::{ByteSize, parse_duration},
 };
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{
@@ -12,45 +13,8 @@ use serde::{
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-const SIZES: [(&str, u64); 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
-const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-
-/// A whole number and a unit, in units of the smallest.
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
-    number.parse::<u64>().ok()?.checked_mul(*factor)
-}
-
 pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    struct Size;
-
-    impl Visitor<'_> for Size {
-        type Value = u64;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a size such as \"64MiB\", or a number of bytes")
-        }
-        fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<u64, E> {
-            Ok(bytes)
-        }
-        fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<u64, E> {
-            u64::try_from(bytes).map_err(|_| E::custom("a size is not negative"))
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
-            with_unit(text, &SIZES).ok_or_else(|| {
-                E::custom(format_args!(
-                    "`{text}` is no size; write a whole number of B, KiB, MiB or GiB, such as `64MiB`"
-                ))
-            })
-        }
-    }
-    from.deserialize_any(Size).map(Some)
+    ByteSize::deserialize(from).map(|size| Some(size.as_u64()))
 }
 
 pub(super) mod time {
@@ -79,9 +43,8 @@ pub(super) mod time {
                 f.write_str("a time such as \"500ms\" or \"10s\"")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-                with_unit(text, &TIMES)
-                    .filter(|millis| *millis > 0)
-                    .map(Duration::from_millis)
+                parse_duration(text)
+                    .filter(|time| !time.is_zero())
                     .ok_or_else(|| {
                         E::custom(format_args!(
                             "`{text}` is no time; write a whole number of ms, s, m or h, such as `10s`"

@@ -1,11 +1,12 @@
 //! The bounded queue behind a subscription: writers never wait, what doesn't fit is dropped and counted.
 
+use crate::sync::Mutex;
 use futures_util::Stream;
 use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker, ready},
@@ -67,7 +68,7 @@ struct State<T> {
 impl<T> Inlet<T> {
     /// Adds an item, if there is room and someone to read it.
     pub fn push(&self, item: T) -> Pushed {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         if state.reader_gone || state.writers_done {
             return Pushed::Nobody;
         }
@@ -87,7 +88,7 @@ impl<T> Inlet<T> {
 
     /// No more items will come.
     pub fn end(&self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.writers_done = true;
         let reader = state.reader.take();
         drop(state);
@@ -109,7 +110,7 @@ impl<T> Stream for Outlet<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let coop = ready!(coop::poll_proceed(cx));
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         if let Some(item) = state.waiting.pop_front() {
             coop.made_progress();
             return Poll::Ready(Some(item));
@@ -127,17 +128,11 @@ impl<T> Stream for Outlet<T> {
 
 impl<T> Drop for Outlet<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.reader_gone = true;
         let unread = std::mem::take(&mut state.waiting);
         drop(state);
         drop(unread);
-    }
-}
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

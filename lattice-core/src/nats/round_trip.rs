@@ -4,12 +4,12 @@
 //! connection sends in order, so when our own message comes back it has seen everything before it.
 
 use super::tap::{Sink, TapHandle};
-use crate::bus::BusError;
+use crate::{bus::BusError, sync::Mutex};
 use bytes::Bytes;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -61,7 +61,7 @@ impl RoundTrips {
     pub(super) async fn run(&self, client: &async_nats::Client) -> Result<(), BusError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (back, wait) = oneshot::channel();
-        self.waiting.lock().insert(number, back);
+        self.waiting.0.lock().insert(number, back);
         let _entry = Entry {
             waiting: &self.waiting,
             number,
@@ -77,16 +77,10 @@ impl RoundTrips {
     }
 }
 
-impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Sink for Arc<Waiting> {
     fn message(&self, message: async_nats::Message) {
         let number = message.payload.as_ref().try_into().map(u64::from_le_bytes);
-        let back = number.ok().and_then(|number| self.lock().remove(&number));
+        let back = number.ok().and_then(|number| self.0.lock().remove(&number));
         if let Some(back) = back {
             // Who gave up has taken the entry away, or is about to.
             let _ = back.send(());
@@ -94,12 +88,12 @@ impl Sink for Arc<Waiting> {
     }
 
     fn end(&self) {
-        self.lock().clear();
+        self.0.lock().clear();
     }
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.waiting.lock().remove(&self.number);
+        self.waiting.0.lock().remove(&self.number);
     }
 }

@@ -4,11 +4,11 @@
 //! happened. A task owned by the connection reads both, at each event and at least every [`POLL`].
 
 use super::tap::{Tap, TapHandle};
-use crate::bus::BusState;
+use crate::{bus::BusState, sync::Mutex};
 use async_nats::{ConnectErrorKind, Event, connection::State};
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -57,14 +57,14 @@ impl Signals {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.state.send_replace(BusState::Closed);
-        let taps = std::mem::take(&mut *self.taps.lock().unwrap_or_else(PoisonError::into_inner));
+        let taps = std::mem::take(&mut *self.taps.lock());
         for tap in taps.iter().filter_map(Weak::upgrade) {
             tap.end();
         }
     }
 
     pub(super) fn ends_with(&self, tap: &TapHandle) {
-        let mut taps = self.taps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taps = self.taps.lock();
         taps.retain(|tap| tap.strong_count() > 0);
         taps.push(Arc::downgrade(tap.tap()));
         drop(taps);

@@ -8,13 +8,14 @@
 //! Polling inside `wake` is sound for this channel because it wakes its reader after it has let go of its own locks. The
 //! reader's lock is never waited for: one thread drains, and whoever comes meanwhile leaves it another turn.
 
+use crate::sync::Mutex;
 use async_nats::{Message, Subscriber};
 use futures_util::StreamExt;
 use std::{
     future::Future,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -90,7 +91,7 @@ impl Tap {
     }
 
     fn drain(&self, waker: &Waker) {
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut source = self.source.lock();
         if self.released.load(Ordering::Acquire) {
             *source = None;
             return;

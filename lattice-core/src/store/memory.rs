@@ -7,13 +7,10 @@ use super::{
     check::{check_ops, check_ttl},
     state::{Cursor, Followed, Look, State, follow},
 };
+use crate::sync::Mutex;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 /// A [`Store`] in this process's memory. Cheap to clone: clones are handles to one store, shared by every host of an
@@ -66,7 +63,7 @@ impl MemoryStore {
 
     /// Runs `work` on the state as it is now, or says that it is out of reach.
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         if state.is_out_of_reach() {
             return Err(StoreError::Unavailable("it was disconnected".into()));
         }
@@ -129,12 +126,8 @@ impl Store for MemoryStore {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn change(&self, how: impl FnOnce(&mut State)) {
-        how(&mut self.lock());
+        how(&mut self.state.lock());
         self.changed.send_replace(());
     }
 }
@@ -145,7 +138,7 @@ impl Followed for Shared {
     }
 
     fn look(&self, cursor: &mut Cursor) -> Look {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.expire(Instant::now());
         match state.next(cursor) {
             Some(event) => Look::Event(event),

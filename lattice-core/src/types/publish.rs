@@ -9,9 +9,10 @@ use crate::{
         StoreKey,
         record::{Record, RecordError, Records},
     },
+    sync::Mutex,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Most attempts to publish: hosts that start the same component at once write the same, so a second look is enough unless
 /// they start different versions of it.
@@ -244,7 +245,7 @@ impl Types {
         &self,
         digest: &Digest,
     ) -> Result<Option<Arc<ComponentTypes>>, TypesError> {
-        if let Some(types) = self.cache().find(digest) {
+        if let Some(types) = self.cache.lock().find(digest) {
             return Ok(Some(types));
         }
         let key = StoreKey::types(&digest.to_hex());
@@ -255,7 +256,7 @@ impl Types {
             return Err(TypesError::OtherDigest { key });
         }
         let types = Arc::new(record.body);
-        self.cache().keep(*digest, types.clone(), bytes);
+        self.cache.lock().keep(*digest, types.clone(), bytes);
         Ok(Some(types))
     }
 
@@ -381,9 +382,5 @@ impl Types {
             }
             (found, _) => found,
         }
-    }
-
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

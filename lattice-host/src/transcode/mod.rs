@@ -45,7 +45,6 @@ mod import;
 mod plan;
 mod raw;
 mod shape;
-mod signature;
 #[cfg(test)]
 #[expect(
     clippy::unwrap_used,

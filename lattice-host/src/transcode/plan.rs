@@ -1,13 +1,10 @@
 //! What the host knows about one function: compiled once, when an actor is linked, from the types
 //! in its component.
 
+use lattice_wit::signature::{self, Case, Field, MAX_DEPTH};
 use wasmtime::component::types::{ComponentFunc, Type};
 
 use super::shape::{Layout, NodeId, Shape, Tree};
-use super::signature::Text;
-
-/// Deepest nesting of types. Far beyond any interface; validation recurses that deep.
-const MAX_DEPTH: usize = 64;
 
 /// Most nodes, fields and cases of a function's types, written out without sharing. Far beyond any
 /// interface that a person writes; without a bound, a few dozen nested tuples of pairs stand for
@@ -54,25 +51,29 @@ impl FunctionPlan {
         };
         let mut builder = Builder::new(interface, name);
         let mut params = Vec::new();
-        builder.text.open_function(asyncness);
+        let mut fields = Vec::new();
         for (name, ty) in ty.params() {
-            builder.text.member(name);
-            params.push(builder.value(name, &ty)?);
+            let (id, field) = builder.field(name, &ty)?;
+            params.push(id);
+            fields.push(field);
         }
-        builder.text.close_function();
-        let mut result = None;
+        let (mut result, mut result_type) = (None, None);
         for ty in ty.results() {
-            builder.text.result();
-            result = Some(builder.value("result", &ty)?);
+            let (id, ty) = builder.value("result", &ty)?;
+            (result, result_type) = (Some(id), Some(ty));
         }
-        let Builder { tree, text, .. } = builder;
+        let signature = signature::Function {
+            is_async: asyncness == Asyncness::Async,
+            params: fields,
+            result: result_type,
+        };
+        let tree = builder.tree;
         let flat = |ids: &[NodeId]| Layout::sequence(ids.iter().map(|id| tree.layout(*id))).flat;
-        let signature = text.finish();
         Ok(Self {
             interface: interface.into(),
             name: name.into(),
             asyncness,
-            signature,
+            signature: signature.to_string().into(),
             params_flat: flat(&params),
             result_flat: flat(result.as_slice()),
             params: params.into(),
@@ -96,7 +97,7 @@ impl FunctionPlan {
         self.asyncness
     }
 
-    /// The canonical text of the signature; its grammar is in [`super::signature`].
+    /// The canonical text of the signature; its grammar is in [`lattice_wit::signature`].
     pub(crate) fn signature(&self) -> &str {
         &self.signature
     }
@@ -181,16 +182,20 @@ pub(crate) enum PlanError {
     },
 }
 
-/// Compiles types and writes their text in one walk.
+/// Compiles types for the walks over values, and names them for the signature, in one walk.
 struct Builder<'n> {
     interface: &'n str,
     function: &'n str,
     tree: Tree,
-    text: Text,
+    /// How many members have been named, a measure of the work done.
+    names: usize,
     /// Where the walk is, for errors.
     path: String,
     depth: usize,
 }
+
+/// A type as it is walked, and as the signature has it.
+type Compiled = (NodeId, signature::Type);
 
 impl<'n> Builder<'n> {
     fn new(interface: &'n str, function: &'n str) -> Self {
@@ -198,14 +203,14 @@ impl<'n> Builder<'n> {
             interface,
             function,
             tree: Tree::default(),
-            text: Text::default(),
+            names: 0,
             path: String::new(),
             depth: 0,
         }
     }
 
     /// Compiles `ty`, which is reached by `step` from where the walk is.
-    fn value(&mut self, step: &str, ty: &Type) -> Result<NodeId, PlanError> {
+    fn value(&mut self, step: &str, ty: &Type) -> Result<Compiled, PlanError> {
         let end = self.path.len();
         if end > 0 && !step.starts_with('[') {
             self.path.push('.');
@@ -213,98 +218,102 @@ impl<'n> Builder<'n> {
         self.path.push_str(step);
         self.depth += 1;
         self.check_bounds()?;
-        let id = self.compile(ty)?;
-        self.check_size(id)?;
+        let compiled = self.compile(ty)?;
+        self.check_size(compiled.0)?;
         self.depth -= 1;
         self.path.truncate(end);
-        Ok(id)
+        Ok(compiled)
     }
 
-    fn compile(&mut self, ty: &Type) -> Result<NodeId, PlanError> {
-        match ty {
-            Type::Bool => Ok(self.plain("bool", Shape::Bool)),
-            Type::S8 => Ok(self.plain("s8", Shape::Byte)),
-            Type::U8 => Ok(self.plain("u8", Shape::Byte)),
-            Type::S16 => Ok(self.plain("s16", Shape::Sint { bits: 16 })),
-            Type::U16 => Ok(self.plain("u16", Shape::Uint { bits: 16 })),
-            Type::S32 => Ok(self.plain("s32", Shape::Sint { bits: 32 })),
-            Type::U32 => Ok(self.plain("u32", Shape::Uint { bits: 32 })),
-            Type::S64 => Ok(self.plain("s64", Shape::Sint { bits: 64 })),
-            Type::U64 => Ok(self.plain("u64", Shape::Uint { bits: 64 })),
-            Type::Float32 => Ok(self.plain("f32", Shape::Float { bytes: 4 })),
-            Type::Float64 => Ok(self.plain("f64", Shape::Float { bytes: 8 })),
-            Type::Char => Ok(self.plain("char", Shape::Char)),
-            Type::String => Ok(self.plain("string", Shape::String)),
+    fn compile(&mut self, ty: &Type) -> Result<Compiled, PlanError> {
+        use signature::Type as Named;
+        let (shape, named) = match ty {
+            Type::Bool => (Shape::Bool, Named::Bool),
+            Type::S8 => (Shape::Byte, Named::S8),
+            Type::U8 => (Shape::Byte, Named::U8),
+            Type::S16 => (Shape::Sint { bits: 16 }, Named::S16),
+            Type::U16 => (Shape::Uint { bits: 16 }, Named::U16),
+            Type::S32 => (Shape::Sint { bits: 32 }, Named::S32),
+            Type::U32 => (Shape::Uint { bits: 32 }, Named::U32),
+            Type::S64 => (Shape::Sint { bits: 64 }, Named::S64),
+            Type::U64 => (Shape::Uint { bits: 64 }, Named::U64),
+            Type::Float32 => (Shape::Float { bytes: 4 }, Named::F32),
+            Type::Float64 => (Shape::Float { bytes: 8 }, Named::F64),
+            Type::Char => (Shape::Char, Named::Char),
+            Type::String => (Shape::String, Named::String),
             Type::Record(record) => {
-                self.record(record.fields().map(|field| (field.name, field.ty)))
+                return self.record(record.fields().map(|field| (field.name, field.ty)));
             }
             Type::Variant(variant) => {
-                self.variant(variant.cases().map(|case| (case.name, case.ty)))
+                return self.variant(variant.cases().map(|case| (case.name, case.ty)));
             }
             Type::Enum(names) => {
-                let cases = self.text.names("enum", names.names());
-                self.names(Shape::Enum { cases })
+                let names = self.names(names.names());
+                self.check_bounds()?;
+                let cases = names.len() as u32;
+                (Shape::Enum { cases }, Named::Enum(names))
             }
-            Type::Flags(names) => match self.text.names("flags", names.names()) {
-                labels @ 0..=32 => self.names(Shape::Flags { labels }),
-                _ => Err(self.unsupported("flags with more than 32 labels")),
-            },
+            Type::Flags(names) => {
+                let names = self.names(names.names());
+                let labels = names.len() as u32;
+                if labels > 32 {
+                    return Err(self.unsupported("flags with more than 32 labels"));
+                }
+                self.check_bounds()?;
+                (Shape::Flags { labels }, Named::Flags(names))
+            }
             Type::List(_)
             | Type::FixedLengthList(_)
             | Type::Map(_)
             | Type::Tuple(_)
             | Type::Option(_)
-            | Type::Result(_) => self.generic(ty),
-            Type::Own(_) => Err(self.unsupported("own")),
-            Type::Borrow(_) => Err(self.unsupported("borrow")),
-            Type::Future(_) => Err(self.unsupported("future")),
-            Type::Stream(_) => Err(self.unsupported("stream")),
-            Type::ErrorContext => Err(self.unsupported("error-context")),
-        }
+            | Type::Result(_) => return self.generic(ty),
+            Type::Own(_) => return Err(self.unsupported("own")),
+            Type::Borrow(_) => return Err(self.unsupported("borrow")),
+            Type::Future(_) => return Err(self.unsupported("future")),
+            Type::Stream(_) => return Err(self.unsupported("stream")),
+            Type::ErrorContext => return Err(self.unsupported("error-context")),
+        };
+        Ok((self.tree.push(shape), named))
     }
 
     /// The types that WIT writes with angle brackets.
-    fn generic(&mut self, ty: &Type) -> Result<NodeId, PlanError> {
+    fn generic(&mut self, ty: &Type) -> Result<Compiled, PlanError> {
+        use signature::Type as Named;
         match ty {
             Type::List(list) => {
-                self.text.open("list<");
-                let element = self.value("[]", &list.ty())?;
-                self.text.close(">");
-                Ok(self.tree.push(Shape::List { element }))
+                let (element, named) = self.value("[]", &list.ty())?;
+                let id = self.tree.push(Shape::List { element });
+                Ok((id, Named::List(named.into())))
             }
             Type::FixedLengthList(list) => {
-                self.text.open("list<");
-                let element = self.value("[]", &list.ty())?;
-                self.text.length(list.len());
-                Ok(self.tree.push(Shape::FixedList {
-                    element,
-                    length: list.len(),
-                }))
+                let length = list.len();
+                let (element, named) = self.value("[]", &list.ty())?;
+                let id = self.tree.push(Shape::FixedList { element, length });
+                Ok((id, Named::FixedList(named.into(), length)))
             }
             Type::Map(map) => {
-                self.text.open("map<");
-                let key = self.argument("[key]", &map.key())?;
-                let value = self.argument("[value]", &map.value())?;
-                self.text.close(">");
+                let (key, key_named) = self.value("[key]", &map.key())?;
+                let (value, value_named) = self.value("[value]", &map.value())?;
                 let Some(keys) = self.tree.node(key).shape.as_keys() else {
                     return Err(self.unsupported("map with keys that are neither numbers nor text"));
                 };
-                Ok(self.tree.push(Shape::Map { key, keys, value }))
+                let id = self.tree.push(Shape::Map { key, keys, value });
+                Ok((id, Named::Map(key_named.into(), value_named.into())))
             }
             Type::Tuple(tuple) => {
-                self.text.open("tuple<");
-                let mut fields = Vec::new();
+                let (mut fields, mut named) = (Vec::new(), Vec::new());
                 for (index, ty) in tuple.types().enumerate() {
-                    fields.push(self.argument(&index.to_string(), &ty)?);
+                    let (id, ty) = self.value(&index.to_string(), &ty)?;
+                    fields.push(id);
+                    named.push(ty);
                 }
-                self.text.close(">");
-                Ok(self.tree.push_fields(&fields))
+                Ok((self.tree.push_fields(&fields), Named::Tuple(named)))
             }
             Type::Option(option) => {
-                self.text.open("option<");
-                let some = self.value("some", &option.ty())?;
-                self.text.close(">");
-                Ok(self.tree.push_cases(&[None, Some(some)]))
+                let (some, named) = self.value("some", &option.ty())?;
+                let id = self.tree.push_cases(&[None, Some(some)]);
+                Ok((id, Named::Option(named.into())))
             }
             Type::Result(result) => self.result(result.ok(), result.err()),
             _ => Err(self.unsupported("an unknown type")),
@@ -314,67 +323,67 @@ impl<'n> Builder<'n> {
     fn record<'t>(
         &mut self,
         members: impl Iterator<Item = (&'t str, Type)>,
-    ) -> Result<NodeId, PlanError> {
-        self.text.open("record {");
-        let mut fields = Vec::new();
+    ) -> Result<Compiled, PlanError> {
+        let (mut ids, mut fields) = (Vec::new(), Vec::new());
         for (name, ty) in members {
-            self.text.member(name);
-            fields.push(self.value(name, &ty)?);
+            let (id, field) = self.field(name, &ty)?;
+            ids.push(id);
+            fields.push(field);
         }
-        self.text.close_braces();
-        Ok(self.tree.push_fields(&fields))
+        let id = self.tree.push_fields(&ids);
+        Ok((id, signature::Type::Record(fields)))
+    }
+
+    /// A field of a record, or a parameter.
+    fn field(&mut self, name: &str, ty: &Type) -> Result<(NodeId, Field), PlanError> {
+        let name = self.name(name);
+        let (id, ty) = self.value(&name, ty)?;
+        Ok((id, Field { name, ty }))
     }
 
     fn variant<'t>(
         &mut self,
         members: impl Iterator<Item = (&'t str, Option<Type>)>,
-    ) -> Result<NodeId, PlanError> {
-        self.text.open("variant {");
-        let mut cases = Vec::new();
+    ) -> Result<Compiled, PlanError> {
+        let (mut ids, mut cases) = (Vec::new(), Vec::new());
         for (name, ty) in members {
-            self.text.item(name);
-            let Some(ty) = ty else {
-                cases.push(None);
-                continue;
-            };
-            self.text.open("(");
-            cases.push(Some(self.value(name, &ty)?));
-            self.text.close(")");
+            let name = self.name(name);
+            let (id, ty) = self.optional(&name, ty)?;
+            ids.push(id);
+            cases.push(Case { name, ty });
         }
-        self.text.close_braces();
-        Ok(self.tree.push_cases(&cases))
+        let id = self.tree.push_cases(&ids);
+        Ok((id, signature::Type::Variant(cases)))
     }
 
-    fn result(&mut self, ok: Option<Type>, err: Option<Type>) -> Result<NodeId, PlanError> {
-        if ok.is_none() && err.is_none() {
-            self.text.word("result");
-            return Ok(self.tree.push_cases(&[None, None]));
+    fn result(&mut self, ok: Option<Type>, err: Option<Type>) -> Result<Compiled, PlanError> {
+        // An absent `ok` before an `err` is written as `_`, which counts as a name.
+        if ok.is_none() && err.is_some() {
+            self.names += 1;
         }
-        self.text.open("result<");
-        let ok = ok.map(|ty| self.argument("ok", &ty)).transpose()?;
-        if ok.is_none() {
-            self.text.item("_");
-        }
-        let err = err.map(|ty| self.argument("err", &ty)).transpose()?;
-        self.text.close(">");
-        Ok(self.tree.push_cases(&[ok, err]))
+        let (ok_id, ok) = self.optional("ok", ok)?;
+        let (err_id, err) = self.optional("err", err)?;
+        let id = self.tree.push_cases(&[ok_id, err_id]);
+        let (ok, err) = (ok.map(Box::new), err.map(Box::new));
+        Ok((id, signature::Type::Result { ok, err }))
     }
 
-    /// One of several types between angle brackets.
-    fn argument(&mut self, step: &str, ty: &Type) -> Result<NodeId, PlanError> {
-        self.text.separate();
-        self.value(step, ty)
+    fn optional(
+        &mut self,
+        step: &str,
+        ty: Option<Type>,
+    ) -> Result<(Option<NodeId>, Option<signature::Type>), PlanError> {
+        let compiled = ty.map(|ty| self.value(step, &ty)).transpose()?;
+        Ok(compiled.unzip())
     }
 
-    fn plain(&mut self, word: &str, shape: Shape) -> NodeId {
-        self.text.word(word);
-        self.tree.push(shape)
+    fn names<'t>(&mut self, names: impl Iterator<Item = &'t str>) -> Vec<String> {
+        names.map(|name| self.name(name)).collect()
     }
 
-    /// An enum or flags, whose text has just been written.
-    fn names(&mut self, shape: Shape) -> Result<NodeId, PlanError> {
-        self.check_bounds()?;
-        Ok(self.tree.push(shape))
+    fn name(&mut self, name: &str) -> String {
+        self.names += 1;
+        name.to_owned()
     }
 
     fn check_bounds(&self) -> Result<(), PlanError> {
@@ -388,7 +397,7 @@ impl<'n> Builder<'n> {
                 limit: MAX_DEPTH,
             });
         }
-        if self.tree.len().max(self.text.names_written()) > MAX_NODES {
+        if self.tree.len().max(self.names) > MAX_NODES {
             return Err(PlanError::TooComplex {
                 interface,
                 function,

@@ -1,175 +1,133 @@
-//! Canonical signatures and function keys.
+//! Canonical signatures and function keys of what WIT declares.
 //!
-//! Both ends of a link must write the same text for the same type, so the grammar is fixed, structure only:
-//!
-//! ```text
-//! signature = [ "async " ] "func(" [ param { ", " param } ] ")" [ " -> " type ]
-//! param     = name ": " type
-//! type      = "bool" | "s8" | "u8" | … | "f32" | "f64" | "char" | "string"
-//!           | "record { " field { ", " field } " }"        field = name ": " type
-//!           | "variant { " case { ", " case } " }"         case  = name [ "(" type ")" ]
-//!           | "enum { " name { ", " name } " }"            | "flags { " name { ", " name } " }"
-//!           | "tuple<" type { ", " type } ">"              | "option<" type ">"
-//!           | "list<" type ">"                             | "list<" type ", " length ">"
-//!           | "result" | "result<" type ">" | "result<_, " type ">" | "result<" type ", " type ">"
-//!           | "map<" type ", " type ">"
-//! ```
-//!
-//! Names of types are not part of it and aliases are followed; other names are as the WIT says, without a `%`.
+//! Both ends of a link must write the same text for the same type: [`lattice_wit::signature`] has the
+//! grammar, and writes and hashes it for everyone. Here types of WIT become its types: aliases are
+//! followed, and names are as the WIT says, without a `%`.
 
-use crate::world::{Interface, World};
-use wit_parser::{Function, Result_, Type, TypeDefKind};
+use crate::world::{Interface, World, owner};
+use lattice_wit::signature::{self, Case, Field, Type};
+use wit_parser::{Function, Handle, Type as WitType, TypeDefKind, TypeId};
 
 /// The canonical text of a function's type.
 pub(crate) fn text(world: &World<'_>, function: &Function) -> String {
-    let mut text = String::new();
-    if function.kind.is_async() {
-        text.push_str("async ");
-    }
-    text.push_str("func(");
-    separated(&mut text, &function.params, |text, param| {
-        named(text, world, &param.name, &param.ty);
-    });
-    text.push(')');
-    if let Some(result) = &function.result {
-        text.push_str(" -> ");
-        type_text(&mut text, world, result);
-    }
-    text
+    function_type(world, function).to_string()
 }
 
-/// What names the function on the wire: the first 8 bytes, little endian, of
-/// `BLAKE3(interface with compatible version · 0x00 · function · 0x00 · signature)`.
-///
-/// `lattice_core::wire::FunctionKey` has the same rule; the SDK's tests hold one against the other.
+/// What names the function on the wire, as `lattice_core::wire::FunctionKey`.
 pub(crate) fn key(world: &World<'_>, interface: &Interface<'_>, function: &Function) -> u64 {
     let compatible = world
         .resolve
         .canonicalized_id_of(interface.id)
         .unwrap_or_default();
-    let text = text(world, function);
-    let mut hasher = blake3::Hasher::new();
-    for part in [
-        compatible.as_bytes(),
-        &[0],
-        function.name.as_bytes(),
-        &[0],
-        text.as_bytes(),
-    ] {
-        hasher.update(part);
+    function_type(world, function).key(&compatible, &function.name)
+}
+
+fn function_type(world: &World<'_>, function: &Function) -> signature::Function {
+    let params = function.params.iter();
+    signature::Function {
+        is_async: function.kind.is_async(),
+        params: params
+            .map(|param| field(world, &param.name, &param.ty))
+            .collect(),
+        result: optional(world, function.result.as_ref()),
     }
-    let mut first = [0; 8];
-    hasher.finalize_xof().fill(&mut first);
-    u64::from_le_bytes(first)
 }
 
-fn type_text(text: &mut String, world: &World<'_>, ty: &Type) {
-    let builtin = match world.resolved(ty) {
-        Type::Bool => "bool",
-        Type::U8 => "u8",
-        Type::U16 => "u16",
-        Type::U32 => "u32",
-        Type::U64 => "u64",
-        Type::S8 => "s8",
-        Type::S16 => "s16",
-        Type::S32 => "s32",
-        Type::S64 => "s64",
-        Type::F32 => "f32",
-        Type::F64 => "f64",
-        Type::Char => "char",
-        Type::String => "string",
-        Type::ErrorContext => "error-context",
-        Type::Id(id) => return kind_text(text, world, &world.resolve.types[id].kind),
-    };
-    text.push_str(builtin);
+fn value_type(world: &World<'_>, ty: &WitType) -> Type {
+    match world.resolved(ty) {
+        WitType::Bool => Type::Bool,
+        WitType::U8 => Type::U8,
+        WitType::U16 => Type::U16,
+        WitType::U32 => Type::U32,
+        WitType::U64 => Type::U64,
+        WitType::S8 => Type::S8,
+        WitType::S16 => Type::S16,
+        WitType::S32 => Type::S32,
+        WitType::S64 => Type::S64,
+        WitType::F32 => Type::F32,
+        WitType::F64 => Type::F64,
+        WitType::Char => Type::Char,
+        WitType::String => Type::String,
+        WitType::ErrorContext => Type::ErrorContext,
+        WitType::Id(id) => defined_type(world, id),
+    }
 }
 
-fn kind_text(text: &mut String, world: &World<'_>, kind: &TypeDefKind) {
-    let one = |text: &mut String, ty: &Type| type_text(text, world, ty);
-    match kind {
-        TypeDefKind::Record(record) => members(text, "record", &record.fields, |text, field| {
-            named(text, world, &field.name, &field.ty);
-        }),
-        TypeDefKind::Variant(variant) => members(text, "variant", &variant.cases, |text, case| {
-            text.push_str(&case.name);
-            if let Some(ty) = &case.ty {
-                text.push('(');
-                one(text, ty);
-                text.push(')');
-            }
-        }),
-        TypeDefKind::Enum(labels) => members(text, "enum", &labels.cases, |text, case| {
-            text.push_str(&case.name);
-        }),
-        TypeDefKind::Flags(labels) => members(text, "flags", &labels.flags, |text, flag| {
-            text.push_str(&flag.name);
-        }),
+fn defined_type(world: &World<'_>, id: TypeId) -> Type {
+    match &world.resolve.types[id].kind {
+        TypeDefKind::Record(record) => {
+            let fields = record.fields.iter();
+            Type::Record(fields.map(|of| field(world, &of.name, &of.ty)).collect())
+        }
+        TypeDefKind::Variant(variant) => {
+            let case = |case: &wit_parser::Case| Case {
+                name: case.name.clone(),
+                ty: optional(world, case.ty.as_ref()),
+            };
+            Type::Variant(variant.cases.iter().map(case).collect())
+        }
+        TypeDefKind::Enum(labels) => {
+            Type::Enum(labels.cases.iter().map(|case| case.name.clone()).collect())
+        }
+        TypeDefKind::Flags(labels) => {
+            Type::Flags(labels.flags.iter().map(|flag| flag.name.clone()).collect())
+        }
         TypeDefKind::Tuple(tuple) => {
-            generic(text, "tuple", &tuple.types.iter().collect::<Vec<_>>(), one);
+            Type::Tuple(tuple.types.iter().map(|ty| value_type(world, ty)).collect())
         }
-        TypeDefKind::Option(ty) => generic(text, "option", &[ty], one),
-        TypeDefKind::List(ty) => generic(text, "list", &[ty], one),
-        TypeDefKind::FixedLengthList(ty, length) => {
-            text.push_str("list<");
-            one(text, ty);
-            text.push_str(", ");
-            text.push_str(&length.to_string());
-            text.push('>');
+        TypeDefKind::Option(some) => Type::Option(boxed(world, some)),
+        TypeDefKind::List(element) => Type::List(boxed(world, element)),
+        TypeDefKind::FixedLengthList(element, length) => {
+            Type::FixedList(boxed(world, element), *length)
         }
-        TypeDefKind::Map(key, value) => generic(text, "map", &[key, value], one),
-        TypeDefKind::Result(result) => result_text(text, result, one),
-        TypeDefKind::Type(ty) => one(text, ty),
-        // Refused before anything asks for its text.
-        TypeDefKind::Resource
-        | TypeDefKind::Handle(_)
-        | TypeDefKind::Future(_)
-        | TypeDefKind::Stream(_)
-        | TypeDefKind::Unknown => {
-            text.push_str(kind.as_str());
+        TypeDefKind::Map(key, value) => Type::Map(boxed(world, key), boxed(world, value)),
+        TypeDefKind::Result(result) => Type::Result {
+            ok: result.ok.as_ref().map(|ty| boxed(world, ty)),
+            err: result.err.as_ref().map(|ty| boxed(world, ty)),
+        },
+        TypeDefKind::Type(target) => value_type(world, target),
+        TypeDefKind::Stream(element) => Type::Stream(element.as_ref().map(|ty| boxed(world, ty))),
+        TypeDefKind::Future(value) => Type::Future(value.as_ref().map(|ty| boxed(world, ty))),
+        TypeDefKind::Handle(Handle::Borrow(resource)) => {
+            Type::Borrow(resource_name(world, *resource))
         }
+        TypeDefKind::Handle(Handle::Own(resource)) => Type::Own(resource_name(world, *resource)),
+        // No value has such a type, and `World` refuses them.
+        TypeDefKind::Resource | TypeDefKind::Unknown => Type::Own(resource_name(world, id)),
     }
 }
 
-fn result_text(text: &mut String, result: &Result_, one: impl Fn(&mut String, &Type)) {
-    match (&result.ok, &result.err) {
-        (None, None) => text.push_str("result"),
-        (Some(ok), None) => generic(text, "result", &[ok], one),
-        (Some(ok), Some(err)) => generic(text, "result", &[ok, err], one),
-        (None, Some(err)) => {
-            text.push_str("result<_, ");
-            one(text, err);
-            text.push('>');
+/// `namespace:package/interface/name` of a resource, as far as it has them.
+fn resource_name(world: &World<'_>, id: TypeId) -> String {
+    let resource = &world.resolve.types[id];
+    let interface = owner(resource).map(|id| &world.resolve.interfaces[id]);
+    let package = interface.and_then(|interface| interface.package);
+    let package = package.map(|id| &world.resolve.packages[id].name);
+    match (
+        package,
+        interface.and_then(|of| of.name.as_deref()),
+        &resource.name,
+    ) {
+        (Some(package), Some(interface), Some(name)) => {
+            format!("{}:{}/{interface}/{name}", package.namespace, package.name)
         }
+        (.., name) => name.clone().unwrap_or_default(),
     }
 }
 
-fn named(text: &mut String, world: &World<'_>, name: &str, ty: &Type) {
-    text.push_str(name);
-    text.push_str(": ");
-    type_text(text, world, ty);
-}
-
-fn generic(text: &mut String, word: &str, tys: &[&Type], write: impl Fn(&mut String, &Type)) {
-    text.push_str(word);
-    text.push('<');
-    separated(text, tys, |text, ty| write(text, ty));
-    text.push('>');
-}
-
-fn members<T>(text: &mut String, word: &str, members: &[T], write: impl Fn(&mut String, &T)) {
-    text.push_str(word);
-    text.push_str(if members.is_empty() { " {" } else { " { " });
-    separated(text, members, write);
-    text.push_str(if members.is_empty() { "}" } else { " }" });
-}
-
-fn separated<T>(text: &mut String, items: &[T], write: impl Fn(&mut String, &T)) {
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            text.push_str(", ");
-        }
-        write(text, item);
+fn field(world: &World<'_>, name: &str, ty: &WitType) -> Field {
+    Field {
+        name: name.to_owned(),
+        ty: value_type(world, ty),
     }
+}
+
+fn optional(world: &World<'_>, ty: Option<&WitType>) -> Option<Type> {
+    ty.map(|ty| value_type(world, ty))
+}
+
+fn boxed(world: &World<'_>, ty: &WitType) -> Box<Type> {
+    Box::new(value_type(world, ty))
 }
 
 #[cfg(test)]

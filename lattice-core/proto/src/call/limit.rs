@@ -1,5 +1,6 @@
 //! What a callee may use.
 
+use crate::quantity::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -26,24 +27,9 @@ impl fmt::Display for Limit {
         match *self {
             Self::Cpu(time) => write!(f, "{time:?} of CPU time"),
             Self::Wall(time) => write!(f, "{time:?} for a call"),
-            Self::Memory(bytes) => write!(f, "{} of memory", Bytes(bytes)),
-            Self::Stack(bytes) => write!(f, "{} of stack", Bytes(bytes)),
+            Self::Memory(bytes) => write!(f, "{} of memory", ByteSize::bytes(bytes).up_to_mib()),
+            Self::Stack(bytes) => write!(f, "{} of stack", ByteSize::bytes(bytes).up_to_mib()),
             Self::TableElements(count) => write!(f, "{count} table elements"),
-        }
-    }
-}
-
-/// A number of bytes as people write it.
-struct Bytes(u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MIB: u64 = 1 << 20;
-        const KIB: u64 = 1 << 10;
-        match self.0 {
-            bytes if bytes >= MIB && bytes.is_multiple_of(MIB) => write!(f, "{} MiB", bytes / MIB),
-            bytes if bytes >= KIB && bytes.is_multiple_of(KIB) => write!(f, "{} KiB", bytes / KIB),
-            bytes => write!(f, "{bytes} bytes"),
         }
     }
 }
@@ -93,6 +79,7 @@ mod tests {
             assert_eq!(limit.to_string(), words);
         }
         assert_eq!(Limit::Memory(1_025).to_string(), "1025 bytes of memory");
+        assert_eq!(Limit::Memory(2 << 30).to_string(), "2048 MiB of memory");
     }
 
     #[test]

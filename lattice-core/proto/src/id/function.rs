@@ -14,18 +14,15 @@ use std::fmt;
 pub struct FunctionKey(pub u64);
 
 impl FunctionKey {
-    /// The key of `function` in `interface` with this canonical signature, as in
-    /// [`InterfaceTypes`](crate::types::InterfaceTypes).
+    /// Returns the key of `function` in `interface` with this
+    /// [canonical signature](lattice_wit::signature).
     pub fn new(interface: &InterfaceName, function: &FunctionName, signature: &str) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(interface.compat().as_bytes());
-        hasher.update(&[0]);
-        hasher.update(function.as_str().as_bytes());
-        hasher.update(&[0]);
-        hasher.update(signature.as_bytes());
-        let mut first = [0; 8];
-        hasher.finalize_xof().fill(&mut first);
-        Self(u64::from_le_bytes(first))
+        let interface = interface.compat();
+        Self(lattice_wit::signature::key(
+            &interface,
+            function.as_str(),
+            signature,
+        ))
     }
 }
 

@@ -18,7 +18,10 @@ use super::{
     Body, Bus, BusError, BusState, Message, Subscription,
     queue::{Inlet, Outlet, Pushed, queue},
 };
-use crate::subject::Subject;
+use crate::{
+    subject::Subject,
+    sync::{Mutex, RwLock},
+};
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use std::{
@@ -26,7 +29,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -130,11 +133,11 @@ impl MemoryBus {
 
     /// Pulls the plug: nothing goes out or comes in until [`reconnect`](Self::reconnect). Subscriptions keep what they hold.
     pub fn disconnect(&self) {
-        let subscriptions = self.connection.lock();
+        let subscriptions = self.connection.subscriptions.lock();
         if *self.connection.state.borrow() != BusState::Connected {
             return;
         }
-        let mut table = self.connection.hub.write();
+        let mut table = self.connection.hub.table.write();
         for subscriber in subscriptions.values() {
             table.remove(subscriber);
         }
@@ -144,11 +147,11 @@ impl MemoryBus {
 
     /// Plugs it in again; the subscriptions resume.
     pub fn reconnect(&self) {
-        let subscriptions = self.connection.lock();
+        let subscriptions = self.connection.subscriptions.lock();
         if *self.connection.state.borrow() != BusState::Disconnected {
             return;
         }
-        let mut table = self.connection.hub.write();
+        let mut table = self.connection.hub.table.write();
         for subscriber in subscriptions.values() {
             table.add(subscriber);
         }
@@ -158,8 +161,8 @@ impl MemoryBus {
 
     /// Closes the connection for good, as the death of its process would: its subscriptions end.
     pub fn close(&self) {
-        let mut subscriptions = self.connection.lock();
-        let mut table = self.connection.hub.write();
+        let mut subscriptions = self.connection.subscriptions.lock();
+        let mut table = self.connection.hub.table.write();
         for (_, subscriber) in subscriptions.drain() {
             table.remove(&subscriber);
             subscriber.inlet.end();
@@ -177,7 +180,7 @@ impl MemoryBus {
                 limit,
             });
         }
-        let routes = self.connection.hub.read().routes(&to);
+        let routes = self.connection.hub.table.read().routes(&to);
         let message = Message {
             subject: to,
             reply,
@@ -193,7 +196,7 @@ impl MemoryBus {
 
     /// As on NATS, the word goes to the publisher's own subscriptions and to nobody else's.
     fn tell_no_responders(&self, reply: Subject) {
-        let routes = self.connection.hub.read().routes(&reply);
+        let routes = self.connection.hub.table.read().routes(&reply);
         let message = Message {
             subject: reply,
             reply: None,
@@ -216,10 +219,10 @@ impl MemoryBus {
             group,
             inlet,
         });
-        let mut subscriptions = self.connection.lock();
+        let mut subscriptions = self.connection.subscriptions.lock();
         self.connection.check()?;
         subscriptions.insert(subscriber.id, subscriber.clone());
-        self.connection.hub.write().add(&subscriber);
+        self.connection.hub.table.write().add(&subscriber);
         drop(subscriptions);
         let dropped = outlet.dropped();
         let reader = Reader {
@@ -286,25 +289,11 @@ impl Connection {
             BusState::Closed => Err(BusError::Closed),
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Subscriber>>> {
-        self.subscriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Hub {
     fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -325,11 +314,11 @@ impl Stream for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut subscriptions = self.connection.lock();
+        let mut subscriptions = self.connection.subscriptions.lock();
         if subscriptions.remove(&self.subscriber.id).is_some()
             && *self.connection.state.borrow() == BusState::Connected
         {
-            self.connection.hub.write().remove(&self.subscriber);
+            self.connection.hub.table.write().remove(&self.subscriber);
         }
     }
 }

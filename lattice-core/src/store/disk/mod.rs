@@ -31,7 +31,7 @@ use super::{
     check::{check_ops, check_ttl},
     state::{Cursor, Followed, Look, State, follow},
 };
-use crate::name::LatticeName;
+use crate::{name::LatticeName, sync::Mutex};
 use bytes::Bytes;
 use error::JournalError;
 use futures_util::future::BoxFuture;
@@ -43,7 +43,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf, absolute},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -141,7 +141,7 @@ impl DiskStore {
         if self.0.may_retry() {
             Arc::clone(&self.0).wake().await;
         }
-        let mut held = self.0.lock();
+        let mut held = self.0.held.lock();
         held.age();
         match &held.phase {
             Phase::InDoubt { reason, .. } => Err(StoreError::Unavailable(reason.clone())),
@@ -199,7 +199,7 @@ impl Followed for Shared {
     }
 
     fn look(&self, cursor: &mut Cursor) -> Look {
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         held.age();
         match held.state.next(cursor) {
             Some(event) => Look::Event(event),
@@ -223,7 +223,7 @@ impl Followed for Shared {
             };
             let work = spawn_blocking(move || {
                 let _turn = turn;
-                let mut journal = self.journal();
+                let mut journal = self.journal.lock();
                 self.settle(&mut journal)
             });
             // What came of it is in the phase.
@@ -297,9 +297,9 @@ impl Shared {
     }
 
     fn write(&self, ops: Vec<Op>, ttl: Option<Duration>) -> Result<Revision, CommitError> {
-        let mut place = self.journal();
+        let mut place = self.journal.lock();
         self.settle(&mut place)?;
-        let commit = self.lock().begin(ops, ttl)?;
+        let commit = self.held.lock().begin(ops, ttl)?;
         let Some(journal) = place.as_ref() else {
             return Err(StoreError::Closed.into());
         };
@@ -316,7 +316,7 @@ impl Shared {
         *place = None;
         self.end(|held| held.doubt(commit, error.to_string(), Instant::now()));
         self.settle(&mut place).map_err(|_| CommitError::Unknown)?;
-        if self.lock().state.revision() >= revision {
+        if self.held.lock().state.revision() >= revision {
             Ok(revision)
         } else {
             Err(StoreError::from(error).into())
@@ -351,21 +351,13 @@ impl Shared {
         Ok(())
     }
 
-    fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn end(&self, how: impl FnOnce(&mut Held)) {
-        how(&mut self.lock());
+        how(&mut self.held.lock());
         self.changed.send_replace(());
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The right to use the journal.
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
         let turn = timeout_at(deadline, Arc::clone(&self.turn).acquire_owned()).await;
@@ -375,7 +367,7 @@ impl Shared {
     }
 
     fn may_retry(&self) -> bool {
-        let held = self.lock();
+        let held = self.held.lock();
         matches!(&held.phase, Phase::InDoubt { next, .. } if *next <= Instant::now())
     }
 }

@@ -18,13 +18,14 @@ use crate::{
     name::LatticeName,
     replica::LastKnown,
     store::{Entry, Incarnation, Revision, StoreKey, WatchEvent, record::authentic},
+    sync::Mutex,
 };
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, mem,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
@@ -85,7 +86,7 @@ impl Snapshot {
 
 impl LastKnown for Snapshot {
     fn snapshot(&self) -> Option<(SystemTime, WatchEvent)> {
-        let copy = self.shared.copy();
+        let copy = self.shared.copy.lock();
         let taken = copy.taken()?;
         let snapshot = WatchEvent::Snapshot {
             incarnation: copy.marks.incarnation,
@@ -96,25 +97,25 @@ impl LastKnown for Snapshot {
     }
 
     fn incarnation(&self) -> Option<Incarnation> {
-        let copy = self.shared.copy();
+        let copy = self.shared.copy.lock();
         copy.taken().map(|_| copy.marks.incarnation)
     }
 
     fn entry(&self, key: &StoreKey) -> Option<Entry> {
-        self.shared.copy().entries.get(key).cloned()
+        self.shared.copy.lock().entries.get(key).cloned()
     }
 
     fn note(&self, event: &WatchEvent) {
-        self.shared.copy().note(event, &self.shared.auth);
+        self.shared.copy.lock().note(event, &self.shared.auth);
         self.shared.changed.notify_one();
     }
 
     fn hosts(&self) -> Option<Bytes> {
-        self.shared.copy().hosts.clone()
+        self.shared.copy.lock().hosts.clone()
     }
 
     fn note_hosts(&self, hosts: Bytes) {
-        self.shared.copy().note_hosts(hosts);
+        self.shared.copy.lock().note_hosts(hosts);
         self.shared.changed.notify_one();
     }
 }
@@ -186,10 +187,6 @@ impl Shared {
         })
     }
 
-    fn copy(&self) -> MutexGuard<'_, Copy> {
-        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether everything is written. Blocks.
     fn write_or_say(&self) -> bool {
         let written = self.write();
@@ -200,8 +197,8 @@ impl Shared {
     }
 
     fn write(&self) -> Result<(), JournalError> {
-        let mut place = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.copy().is_written() {
+        let mut place = self.journal.lock();
+        if self.copy.lock().is_written() {
             return Ok(());
         }
         let journal = match place.take() {
@@ -212,12 +209,12 @@ impl Shared {
                     .0
             }
         };
-        let (rest, changes, marks) = self.copy().take_unwritten();
+        let (rest, changes, marks) = self.copy.lock().take_unwritten();
         // An error leaves the journal good for nothing, and nobody knows what is in the file: next time it is written whole.
         match journal.copy(rest, &changes, marks) {
             Ok(()) => *place = Some(journal),
             Err(error) => {
-                self.copy().unwritten = Unwritten::All;
+                self.copy.lock().unwritten = Unwritten::All;
                 return Err(error);
             }
         }

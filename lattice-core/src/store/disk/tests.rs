@@ -103,8 +103,8 @@ async fn after_a_failure_the_file_tells_whether_a_commit_in_doubt_is_in_it() {
     for (round, arrives) in [(1, true), (2, false)] {
         let shared = Arc::clone(&store.0);
         tokio::task::spawn_blocking(move || {
-            let mut place = shared.journal();
-            let commit = shared.lock().begin(put("a", &round.to_string()), None);
+            let mut place = shared.journal.lock();
+            let commit = shared.held.lock().begin(put("a", &round.to_string()), None);
             let commit = commit.expect("possible");
             if arrives {
                 let journal = place.as_ref().expect("open");
@@ -147,8 +147,13 @@ async fn a_store_whose_file_was_taken_meanwhile_says_so() {
     let mut watch = store.watch().await.expect("in reach");
     watch.next().await.expect("a snapshot");
     let fail = |store: &DiskStore| {
-        let mut place = store.0.journal();
-        let commit = store.0.lock().begin(put("a", "1"), None).expect("possible");
+        let mut place = store.0.journal.lock();
+        let commit = store
+            .0
+            .held
+            .lock()
+            .begin(put("a", "1"), None)
+            .expect("possible");
         *place = None;
         let now = Instant::now();
         store

@@ -53,6 +53,8 @@ impl Functions {
             let name = FunctionName::new(name)?;
             Ok::<_, NameError>(FunctionRef::new(interface.clone(), name, signature))
         };
+        // These texts are not in the grammar of `lattice_wit::signature`, which knows no names of types.
+        // Calls between hosts carry their hash, so hosts of different releases have to keep them.
         Ok(Self {
             map: function("map", "func(ask: ask) -> option<range-map>")?,
             range: function("range", "func(ask: ask) -> option<list<u8>>")?,

@@ -164,18 +164,14 @@ pub(crate) async fn hear_hosts(lattice: &Lattice) {
     }
 }
 
-/// Reads `500ms`, `2s`, `1m` or `1h`.
+/// Parses `500ms`, `2s`, `1m` or `1h`, written without spaces and of a sensible length.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time; write it as `500ms`, `2s`, `1m` or `1h`");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
-    let number: u32 = digits.parse().map_err(|_| wrong())?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(number.into())),
-        "s" => Ok(Duration::from_secs(number.into())),
-        "m" => Ok(Duration::from_secs(u64::from(number) * 60)),
-        "h" => Ok(Duration::from_secs(u64::from(number) * 3_600)),
-        _ => Err(wrong()),
-    }
+    let number = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    number
+        .parse::<u32>()
+        .ok()
+        .and_then(|_| lattice_core::quantity::parse_duration(text))
+        .ok_or_else(|| format!("`{text}` is no time; write it as `500ms`, `2s`, `1m` or `1h`"))
 }
 
 #[cfg(test)]

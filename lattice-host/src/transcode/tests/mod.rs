@@ -13,6 +13,7 @@ mod values;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
+use lattice_wit::signature::Function as Signature;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Func, Instance, Linker, Val};
 use wasmtime::{Config, Engine, Result, Store, StoreContextMut};
@@ -60,7 +61,12 @@ impl Guest {
         let bytes = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let component = Component::new(&ENGINE, bytes);
         let component = component.unwrap_or_else(|error| panic!("{error:?}\n{text}"));
-        let plan = |ty| FunctionPlan::new("test:guest/i", "f", &ty).expect("the type is supported");
+        let plan = |ty| {
+            let plan = FunctionPlan::new("test:guest/i", "f", &ty).expect("the type is supported");
+            let signature: Signature = plan.signature().parse().expect("it is canonical");
+            assert_eq!(signature.to_string(), plan.signature());
+            plan
+        };
         let import = import_type(&component).map(|ty| Arc::new(plan(ty)));
         let export = Arc::new(plan(export_type(&component)));
         Self {

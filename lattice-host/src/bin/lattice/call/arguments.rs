@@ -42,7 +42,9 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Argument
         ArgumentError {
             span: inside(error.span()),
             reason: match param {
-                Some(param) => format!("{}; `{}` is a {}", reason(&error), param.name, param.text),
+                Some(param) => {
+                    format!("{}; `{}` is a {}", reason(&error), param.name, param.ty.wit)
+                }
                 None => reason(&error),
             },
         }

@@ -1,68 +1,70 @@
 //! Values as JSON, for programs.
 
-use super::{
-    types::{Shape, Type},
-    wire::fields_of,
-};
+use super::wire::fields_of;
+use lattice_wit::signature::Type;
 use serde_json::{Number, Value as Json, json};
 use wasm_wave::{value::Value, wasm::WasmValue as _};
 
 /// A value as JSON: records are objects, variants with a payload and results objects of one field, options the value or
 /// `null`, flags lists of names, maps lists of pairs. What JSON has no number for is a text: `"nan"`, `"inf"`, `"-inf"`.
 pub(crate) fn json(ty: &Type, value: &Value) -> Json {
-    match &ty.shape {
-        Shape::Bool => value.unwrap_bool().into(),
-        Shape::S8 => value.unwrap_s8().into(),
-        Shape::U8 => value.unwrap_u8().into(),
-        Shape::S16 => value.unwrap_s16().into(),
-        Shape::U16 => value.unwrap_u16().into(),
-        Shape::S32 => value.unwrap_s32().into(),
-        Shape::U32 => value.unwrap_u32().into(),
-        Shape::S64 => value.unwrap_s64().into(),
-        Shape::U64 => value.unwrap_u64().into(),
-        Shape::F32 => float(value.unwrap_f32().into()),
-        Shape::F64 => float(value.unwrap_f64()),
-        Shape::Char => value.unwrap_char().to_string().into(),
-        Shape::String => value.unwrap_string().into(),
-        Shape::List(element) | Shape::FixedList(element, _) => value
+    match ty {
+        Type::Bool => value.unwrap_bool().into(),
+        Type::S8 => value.unwrap_s8().into(),
+        Type::U8 => value.unwrap_u8().into(),
+        Type::S16 => value.unwrap_s16().into(),
+        Type::U16 => value.unwrap_u16().into(),
+        Type::S32 => value.unwrap_s32().into(),
+        Type::U32 => value.unwrap_u32().into(),
+        Type::S64 => value.unwrap_s64().into(),
+        Type::U64 => value.unwrap_u64().into(),
+        Type::F32 => float(value.unwrap_f32().into()),
+        Type::F64 => float(value.unwrap_f64()),
+        Type::Char => value.unwrap_char().to_string().into(),
+        Type::String => value.unwrap_string().into(),
+        Type::List(element) | Type::FixedList(element, _) => value
             .unwrap_list()
             .map(|value| json(element, &value))
             .collect(),
-        Shape::Map(key_type, value_type) => value
+        Type::Map(key_type, value_type) => value
             .unwrap_map()
             .map(|(key, value)| json!([json(key_type, &key), json(value_type, &value)]))
             .collect(),
-        Shape::Fields(fields) => {
+        Type::Record(fields) => {
             let values = fields.iter().zip(fields_of(ty, value));
-            let values = values.map(|((name, ty), value)| (name, json(ty, &value)));
-            if fields.iter().any(|(name, _)| name.is_none()) {
-                return values.map(|(_, value)| value).collect();
-            }
-            let named = values.filter_map(|(name, value)| Some((name.clone()?, value)));
+            let named = values.map(|(field, value)| (field.name.clone(), json(&field.ty, &value)));
             Json::Object(named.collect())
         }
-        Shape::Variant(cases) => {
+        Type::Tuple(types) => {
+            let values = types.iter().zip(fields_of(ty, value));
+            values.map(|(ty, value)| json(ty, &value)).collect()
+        }
+        Type::Variant(cases) => {
             let (name, payload) = value.unwrap_variant();
-            let case = cases.iter().find(|(case, _)| *case == name);
-            let ty = case.and_then(|(_, ty)| ty.as_ref());
+            let case = cases.iter().find(|case| case.name == name);
+            let ty = case.and_then(|case| case.ty.as_ref());
             match ty.zip(payload) {
                 Some((ty, payload)) => json!({ name: json(ty, &payload) }),
                 None => name.into(),
             }
         }
-        Shape::Enum(_) => value.unwrap_enum().into(),
-        Shape::Flags(_) => value.unwrap_flags().collect(),
-        Shape::Option(some) => match value.unwrap_option() {
+        Type::Enum(_) => value.unwrap_enum().into(),
+        Type::Flags(_) => value.unwrap_flags().collect(),
+        Type::Option(some) => match value.unwrap_option() {
             Some(value) => json(some, &value),
             None => Json::Null,
         },
-        Shape::Result(ok, err) => {
+        Type::Result { ok, err } => {
             let (name, ty, payload) = match value.unwrap_result() {
                 Ok(payload) => ("ok", ok, payload),
                 Err(payload) => ("err", err, payload),
             };
             let payload = ty.as_ref().zip(payload);
             json!({ name: payload.map(|(ty, payload)| json(ty, &payload)) })
+        }
+        // There are no values of these.
+        Type::Own(_) | Type::Borrow(_) | Type::Stream(_) | Type::Future(_) | Type::ErrorContext => {
+            Json::Null
         }
     }
 }
@@ -106,7 +108,7 @@ mod tests {
             let signature = Signature::parse(&format!("func() -> {ty}")).expect("a signature");
             let ty = signature.result.expect("a type");
             let value: Value = from_str(&ty.wave, text).expect("a value");
-            assert_eq!(json(&ty, &value), expected, "{text}");
+            assert_eq!(json(&ty.wit, &value), expected, "{text}");
         }
     }
 }

@@ -13,8 +13,9 @@ use lattice_core::{
     name::{ComponentId, FunctionName, InterfaceName, NameError},
     types::ComponentTypes,
 };
+use lattice_wit::signature::Type as WitType;
 use std::time::Duration;
-use types::{Shape, Signature, Type};
+use types::{Signature, Type};
 use wasm_wave::{value::Value, wasm::WasmValue as _};
 
 const EXAMPLES: &str = r#"Examples:
@@ -174,7 +175,7 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
     let text = match format {
         ValueFormat::Wave => wasm_wave::to_string(&value)
             .map_err(|error| Failure::failed("the result has no text", &error))?,
-        ValueFormat::Json => format!("{:#}", json::json(ty, &value)),
+        ValueFormat::Json => format!("{:#}", json::json(&ty.wit, &value)),
     };
     output::print(&format!("{text}\n"))?;
     if is_err(ty, &value) {
@@ -184,5 +185,5 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
 }
 
 fn is_err(ty: &Type, value: &Value) -> bool {
-    matches!(ty.shape, Shape::Result(..)) && value.unwrap_result().is_err()
+    matches!(ty.wit, WitType::Result { .. }) && value.unwrap_result().is_err()
 }

@@ -1,15 +1,19 @@
 //! Values of types known only at run time, as wire bytes.
 
-use super::types::{Param, Shape, Type};
+use super::types::{Param, Type};
 use bytes::Bytes;
 use lattice_core::value::{ValueError, from_bytes_seed, to_bytes};
+use lattice_wit::signature::{Case, Type as WitType};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor},
     ser::{Error as _, SerializeMap as _, SerializeSeq as _, SerializeTuple as _},
 };
 use std::{fmt, marker::PhantomData};
-use wasm_wave::{value::Value, wasm::WasmValue as _};
+use wasm_wave::{
+    value::{Type as WaveType, Value},
+    wasm::{WasmType as _, WasmValue as _},
+};
 
 /// The arguments of a call.
 pub(crate) fn encode(params: &[Param], values: &[Value]) -> Result<Bytes, ValueError> {
@@ -18,7 +22,8 @@ pub(crate) fn encode(params: &[Param], values: &[Value]) -> Result<Bytes, ValueE
 
 /// The result of a call.
 pub(crate) fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, ValueError> {
-    from_bytes_seed(ty, bytes)
+    let wave = ty.wave.clone();
+    from_bytes_seed(&Read { wit: &ty.wit, wave }, bytes)
 }
 
 struct Arguments<'v>(&'v [Param], &'v [Value]);
@@ -27,56 +32,63 @@ impl Serialize for Arguments<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut tuple = to.serialize_tuple(self.0.len())?;
         for (param, value) in self.0.iter().zip(self.1) {
-            tuple.serialize_element(&Typed(&param.ty, value))?;
+            tuple.serialize_element(&Typed(&param.ty.wit, value))?;
         }
         tuple.end()
     }
 }
 
 /// A value of this type.
-struct Typed<'v>(&'v Type, &'v Value);
+struct Typed<'v>(&'v WitType, &'v Value);
 
 impl Serialize for Typed<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let Self(ty, value) = *self;
-        match &ty.shape {
-            Shape::Bool => to.serialize_bool(value.unwrap_bool()),
-            Shape::S8 => to.serialize_i8(value.unwrap_s8()),
-            Shape::U8 => to.serialize_u8(value.unwrap_u8()),
-            Shape::S16 => to.serialize_i16(value.unwrap_s16()),
-            Shape::U16 => to.serialize_u16(value.unwrap_u16()),
-            Shape::S32 => to.serialize_i32(value.unwrap_s32()),
-            Shape::U32 => to.serialize_u32(value.unwrap_u32()),
-            Shape::S64 => to.serialize_i64(value.unwrap_s64()),
-            Shape::U64 => to.serialize_u64(value.unwrap_u64()),
-            Shape::F32 => to.serialize_f32(value.unwrap_f32()),
-            Shape::F64 => to.serialize_f64(value.unwrap_f64()),
-            Shape::Char => to.serialize_char(value.unwrap_char()),
-            Shape::String => to.serialize_str(&value.unwrap_string()),
-            Shape::List(element) => list(element, value, to),
-            Shape::FixedList(element, length) => fixed_list(element, *length, value, to),
-            Shape::Map(key, value_type) => map(key, value_type, value, to),
-            Shape::Fields(types) => {
+        match ty {
+            WitType::Bool => to.serialize_bool(value.unwrap_bool()),
+            WitType::S8 => to.serialize_i8(value.unwrap_s8()),
+            WitType::U8 => to.serialize_u8(value.unwrap_u8()),
+            WitType::S16 => to.serialize_i16(value.unwrap_s16()),
+            WitType::U16 => to.serialize_u16(value.unwrap_u16()),
+            WitType::S32 => to.serialize_i32(value.unwrap_s32()),
+            WitType::U32 => to.serialize_u32(value.unwrap_u32()),
+            WitType::S64 => to.serialize_i64(value.unwrap_s64()),
+            WitType::U64 => to.serialize_u64(value.unwrap_u64()),
+            WitType::F32 => to.serialize_f32(value.unwrap_f32()),
+            WitType::F64 => to.serialize_f64(value.unwrap_f64()),
+            WitType::Char => to.serialize_char(value.unwrap_char()),
+            WitType::String => to.serialize_str(&value.unwrap_string()),
+            WitType::List(element) => list(element, value, to),
+            WitType::FixedList(element, length) => fixed_list(element, *length, value, to),
+            WitType::Map(key, value_type) => map(key, value_type, value, to),
+            WitType::Record(types) => {
                 let mut fields = to.serialize_tuple(types.len())?;
-                for ((_, ty), value) in types.iter().zip(fields_of(ty, value)) {
+                for (field, value) in types.iter().zip(fields_of(ty, value)) {
+                    fields.serialize_element(&Typed(&field.ty, &value))?;
+                }
+                fields.end()
+            }
+            WitType::Tuple(types) => {
+                let mut fields = to.serialize_tuple(types.len())?;
+                for (ty, value) in types.iter().zip(fields_of(ty, value)) {
                     fields.serialize_element(&Typed(ty, &value))?;
                 }
                 fields.end()
             }
-            Shape::Variant(cases) => variant(cases, value, to),
-            Shape::Enum(cases) => {
+            WitType::Variant(cases) => variant(cases, value, to),
+            WitType::Enum(cases) => {
                 let name = value.unwrap_enum();
                 match cases.iter().zip(0..).find(|(case, _)| **case == name) {
                     Some((_, index)) => to.serialize_unit_variant("", index, ""),
                     None => Err(S::Error::custom(format!("there is no case `{name}`"))),
                 }
             }
-            Shape::Flags(labels) => flags(labels, value, to),
-            Shape::Option(some) => match value.unwrap_option() {
+            WitType::Flags(labels) => flags(labels, value, to),
+            WitType::Option(some) => match value.unwrap_option() {
                 Some(value) => to.serialize_some(&Typed(some, &value)),
                 None => to.serialize_none(),
             },
-            Shape::Result(ok, err) => {
+            WitType::Result { ok, err } => {
                 let (index, ty, payload) = match value.unwrap_result() {
                     Ok(payload) => (0, ok, payload),
                     Err(payload) => (1, err, payload),
@@ -88,11 +100,16 @@ impl Serialize for Typed<'_> {
                     None => to.serialize_unit_variant("", index, ""),
                 }
             }
+            WitType::Own(_)
+            | WitType::Borrow(_)
+            | WitType::Stream(_)
+            | WitType::Future(_)
+            | WitType::ErrorContext => Err(S::Error::custom(format!("a {ty} can't be sent"))),
         }
     }
 }
 
-fn list<S: Serializer>(element: &Type, value: &Value, to: S) -> Result<S::Ok, S::Error> {
+fn list<S: Serializer>(element: &WitType, value: &Value, to: S) -> Result<S::Ok, S::Error> {
     let mut list = to.serialize_seq(Some(value.unwrap_list().count()))?;
     for value in value.unwrap_list() {
         list.serialize_element(&Typed(element, &value))?;
@@ -101,7 +118,7 @@ fn list<S: Serializer>(element: &Type, value: &Value, to: S) -> Result<S::Ok, S:
 }
 
 fn fixed_list<S: Serializer>(
-    element: &Type,
+    element: &WitType,
     length: u32,
     value: &Value,
     to: S,
@@ -119,8 +136,8 @@ fn fixed_list<S: Serializer>(
 }
 
 fn map<S: Serializer>(
-    key_type: &Type,
-    value_type: &Type,
+    key_type: &WitType,
+    value_type: &WitType,
     value: &Value,
     to: S,
 ) -> Result<S::Ok, S::Error> {
@@ -131,15 +148,12 @@ fn map<S: Serializer>(
     map.end()
 }
 
-fn variant<S: Serializer>(
-    cases: &[(String, Option<Type>)],
-    value: &Value,
-    to: S,
-) -> Result<S::Ok, S::Error> {
+fn variant<S: Serializer>(cases: &[Case], value: &Value, to: S) -> Result<S::Ok, S::Error> {
     let (name, payload) = value.unwrap_variant();
-    let known = cases.iter().zip(0..).find(|((case, _), _)| *case == name);
+    let known = cases.iter().zip(0..).find(|(case, _)| case.name == name);
+    let known = known.map(|(case, index)| (case.ty.as_ref(), index));
     match (known, payload) {
-        (Some(((_, Some(ty)), index)), Some(payload)) => {
+        (Some((Some(ty), index)), Some(payload)) => {
             to.serialize_newtype_variant("", index, "", &Typed(ty, &payload))
         }
         (Some((_, index)), _) => to.serialize_unit_variant("", index, ""),
@@ -161,13 +175,11 @@ fn flags<S: Serializer>(labels: &[String], value: &Value, to: S) -> Result<S::Ok
 
 /// The fields of a record, or of a tuple.
 pub(crate) fn fields_of<'v>(
-    ty: &Type,
+    ty: &WitType,
     value: &'v Value,
 ) -> impl Iterator<Item = std::borrow::Cow<'v, Value>> {
-    let (record, tuple) = match &ty.shape {
-        Shape::Fields(fields) if fields.iter().all(|(name, _)| name.is_some()) => {
-            (Some(value.unwrap_record()), None)
-        }
+    let (record, tuple) = match ty {
+        WitType::Record(_) => (Some(value.unwrap_record()), None),
         _ => (None, Some(value.unwrap_tuple())),
     };
     let record = record.into_iter().flatten().map(|(_, value)| value);
@@ -180,35 +192,50 @@ macro_rules! simple {
     };
 }
 
-impl<'de> DeserializeSeed<'de> for &Type {
+/// Reads a value of this type, which text has in a form of its own.
+struct Read<'t> {
+    wit: &'t WitType,
+    wave: WaveType,
+}
+
+impl<'t> Read<'t> {
+    /// Of a part, when the text form has it too: it always does.
+    fn part<E: serde::de::Error>(wit: &'t WitType, wave: Option<WaveType>) -> Result<Self, E> {
+        let wave = wave.ok_or_else(|| E::custom(format!("{wit} has no text form")))?;
+        Ok(Self { wit, wave })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &Read<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        match &self.shape {
-            Shape::Bool => simple!(from, bool, make_bool),
-            Shape::S8 => simple!(from, i8, make_s8),
-            Shape::U8 => simple!(from, u8, make_u8),
-            Shape::S16 => simple!(from, i16, make_s16),
-            Shape::U16 => simple!(from, u16, make_u16),
-            Shape::S32 => simple!(from, i32, make_s32),
-            Shape::U32 => simple!(from, u32, make_u32),
-            Shape::S64 => simple!(from, i64, make_s64),
-            Shape::U64 => simple!(from, u64, make_u64),
-            Shape::F32 => simple!(from, f32, make_f32),
-            Shape::F64 => simple!(from, f64, make_f64),
-            Shape::Char => simple!(from, char, make_char),
-            Shape::String => String::deserialize(from).map(|text| Value::make_string(text.into())),
-            Shape::List(_) => from.deserialize_seq(TypedVisitor(self)),
-            Shape::FixedList(_, length) => {
-                from.deserialize_tuple(*length as usize, TypedVisitor(self))
+        match self.wit {
+            WitType::Bool => simple!(from, bool, make_bool),
+            WitType::S8 => simple!(from, i8, make_s8),
+            WitType::U8 => simple!(from, u8, make_u8),
+            WitType::S16 => simple!(from, i16, make_s16),
+            WitType::U16 => simple!(from, u16, make_u16),
+            WitType::S32 => simple!(from, i32, make_s32),
+            WitType::U32 => simple!(from, u32, make_u32),
+            WitType::S64 => simple!(from, i64, make_s64),
+            WitType::U64 => simple!(from, u64, make_u64),
+            WitType::F32 => simple!(from, f32, make_f32),
+            WitType::F64 => simple!(from, f64, make_f64),
+            WitType::Char => simple!(from, char, make_char),
+            WitType::String => {
+                String::deserialize(from).map(|text| Value::make_string(text.into()))
             }
-            Shape::Map(..) => from.deserialize_map(TypedVisitor(self)),
-            Shape::Fields(fields) => from.deserialize_tuple(fields.len(), TypedVisitor(self)),
-            Shape::Variant(_) | Shape::Enum(_) | Shape::Result(..) => {
-                from.deserialize_enum("", &[], TypedVisitor(self))
+            WitType::List(_) => from.deserialize_seq(self),
+            WitType::FixedList(_, length) => from.deserialize_tuple(*length as usize, self),
+            WitType::Map(..) => from.deserialize_map(self),
+            WitType::Record(fields) => from.deserialize_tuple(fields.len(), self),
+            WitType::Tuple(types) => from.deserialize_tuple(types.len(), self),
+            WitType::Variant(_) | WitType::Enum(_) | WitType::Result { .. } => {
+                from.deserialize_enum("", &[], self)
             }
-            Shape::Option(_) => from.deserialize_option(TypedVisitor(self)),
-            Shape::Flags(labels) => {
+            WitType::Option(_) => from.deserialize_option(self),
+            WitType::Flags(labels) => {
                 let bits = match labels.len() {
                     0..=8 => u8::deserialize(from)?.into(),
                     9..=16 => u16::deserialize(from)?.into(),
@@ -224,89 +251,109 @@ impl<'de> DeserializeSeed<'de> for &Type {
                 let set = labels.filter(|(_, place)| bits >> place & 1 == 1);
                 Value::make_flags(&self.wave, set.map(|(label, _)| label)).map_err(D::Error::custom)
             }
+            WitType::Own(_)
+            | WitType::Borrow(_)
+            | WitType::Stream(_)
+            | WitType::Future(_)
+            | WitType::ErrorContext => {
+                Err(D::Error::custom(format!("a {} can't be read", self.wit)))
+            }
         }
     }
 }
 
-/// Reads a value that is made of others.
-struct TypedVisitor<'t>(&'t Type);
-
-impl<'de> Visitor<'de> for TypedVisitor<'_> {
+impl<'de> Visitor<'de> for &Read<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a value of type {}", self.0.wave)
+        write!(f, "a value of type {}", self.wave)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let missing = || A::Error::custom("a field is missing");
         let mut values = Vec::new();
-        match &self.0.shape {
-            Shape::Fields(fields) => {
-                for (_, ty) in fields {
-                    let value = elements.next_element_seed(ty)?;
-                    values.push(value.ok_or_else(|| A::Error::custom("a field is missing"))?);
+        let made = match self.wit {
+            WitType::Record(fields) => {
+                for (field, (_, wave)) in fields.iter().zip(self.wave.record_fields()) {
+                    let part = Read {
+                        wit: &field.ty,
+                        wave,
+                    };
+                    values.push(elements.next_element_seed(&part)?.ok_or_else(missing)?);
                 }
-                let names = fields.iter().filter_map(|(name, _)| name.as_deref());
-                let names: Vec<&str> = names.collect();
-                let made = if names.is_empty() {
-                    Value::make_tuple(&self.0.wave, values)
-                } else {
-                    Value::make_record(&self.0.wave, names.into_iter().zip(values))
-                };
-                made.map_err(A::Error::custom)
+                let names = fields.iter().map(|field| field.name.as_str());
+                Value::make_record(&self.wave, names.zip(values))
             }
-            Shape::List(element) | Shape::FixedList(element, _) => {
-                while let Some(value) = elements.next_element_seed(&**element)? {
+            WitType::Tuple(types) => {
+                for (wit, wave) in types.iter().zip(self.wave.tuple_element_types()) {
+                    let part = Read { wit, wave };
+                    values.push(elements.next_element_seed(&part)?.ok_or_else(missing)?);
+                }
+                Value::make_tuple(&self.wave, values)
+            }
+            WitType::List(element) | WitType::FixedList(element, _) => {
+                let part = Read::part(element, self.wave.list_element_type())?;
+                while let Some(value) = elements.next_element_seed(&part)? {
                     values.push(value);
                 }
-                Value::make_list(&self.0.wave, values).map_err(A::Error::custom)
+                Value::make_list(&self.wave, values)
             }
-            _ => Err(A::Error::custom("this is no list")),
-        }
+            _ => return Err(A::Error::custom("this is no list")),
+        };
+        made.map_err(A::Error::custom)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let Shape::Map(key, value) = &self.0.shape else {
+        let WitType::Map(key, value) = self.wit else {
             return Err(A::Error::custom("this is no map"));
         };
+        let (key_wave, value_wave) = self.wave.map_key_value_types().unzip();
+        let key = Read::part(key, key_wave)?;
+        let value = Read::part(value, value_wave)?;
         let mut read = Vec::new();
-        while let Some(entry) = entries.next_entry_seed(&**key, &**value)? {
+        while let Some(entry) = entries.next_entry_seed(&key, &value)? {
             read.push(entry);
         }
-        Value::make_map(&self.0.wave, read).map_err(A::Error::custom)
+        Value::make_map(&self.wave, read).map_err(A::Error::custom)
     }
 
     fn visit_none<E: serde::de::Error>(self) -> Result<Value, E> {
-        Value::make_option(&self.0.wave, None).map_err(E::custom)
+        Value::make_option(&self.wave, None).map_err(E::custom)
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        let Shape::Option(some) = &self.0.shape else {
+        let WitType::Option(some) = self.wit else {
             return Err(D::Error::custom("this is no option"));
         };
+        let some = Read::part(some, self.wave.option_some_type())?;
         let value = some.deserialize(from)?;
-        Value::make_option(&self.0.wave, Some(value)).map_err(D::Error::custom)
+        Value::make_option(&self.wave, Some(value)).map_err(D::Error::custom)
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, from: A) -> Result<Value, A::Error> {
         let (index, from) = from.variant_seed(PhantomData::<u32>)?;
-        let wave = &self.0.wave;
+        let wave = &self.wave;
         let unknown = || A::Error::custom(format!("case {index} is out of range"));
-        let made = match &self.0.shape {
-            Shape::Enum(cases) => {
+        let made = match self.wit {
+            WitType::Enum(cases) => {
                 let case = cases.get(index as usize).ok_or_else(unknown)?;
                 from.unit_variant()?;
                 Value::make_enum(wave, case)
             }
-            Shape::Variant(cases) => {
-                let (case, ty) = cases.get(index as usize).ok_or_else(unknown)?;
-                Value::make_variant(wave, case, payload(ty.as_ref(), from)?)
+            WitType::Variant(cases) => {
+                let case = cases.get(index as usize).ok_or_else(unknown)?;
+                let of = wave.variant_cases().nth(index as usize);
+                let of = of.and_then(|(_, wave)| wave);
+                Value::make_variant(wave, &case.name, payload(case.ty.as_ref(), of, from)?)
             }
-            Shape::Result(ok, err) => match index {
-                0 => Value::make_result(wave, Ok(payload(ok.as_deref(), from)?)),
-                1 => Value::make_result(wave, Err(payload(err.as_deref(), from)?)),
-                _ => return Err(unknown()),
-            },
+            WitType::Result { ok, err } => {
+                let (ok_wave, err_wave) = wave.result_types().unwrap_or_default();
+                match index {
+                    0 => Value::make_result(wave, Ok(payload(ok.as_deref(), ok_wave, from)?)),
+                    1 => Value::make_result(wave, Err(payload(err.as_deref(), err_wave, from)?)),
+                    _ => return Err(unknown()),
+                }
+            }
             _ => return Err(A::Error::custom("this has no cases")),
         };
         made.map_err(A::Error::custom)
@@ -314,11 +361,12 @@ impl<'de> Visitor<'de> for TypedVisitor<'_> {
 }
 
 fn payload<'de, A: VariantAccess<'de>>(
-    ty: Option<&Type>,
+    ty: Option<&WitType>,
+    wave: Option<WaveType>,
     from: A,
 ) -> Result<Option<Value>, A::Error> {
     match ty {
-        Some(ty) => from.newtype_variant_seed(ty).map(Some),
+        Some(ty) => from.newtype_variant_seed(&Read::part(ty, wave)?).map(Some),
         None => from.unit_variant().map(|()| None),
     }
 }
@@ -337,7 +385,7 @@ mod tests {
     fn through(ty: &Type, text: &str) -> (Vec<u8>, String) {
         let value: Value =
             from_str(&ty.wave, text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        let bytes = to_bytes(&Typed(ty, &value)).expect("encodes");
+        let bytes = to_bytes(&Typed(&ty.wit, &value)).expect("encodes");
         let back = decode(ty, &bytes).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(back, value);
         (bytes.to_vec(), to_string(&back).expect("text"))
@@ -416,6 +464,6 @@ mod tests {
     fn a_list_of_another_length_is_refused() {
         let ty = ty("list<u8, 2>");
         let value: Value = from_str(&ty.wave, "[1, 2, 3]").expect("parses");
-        assert!(to_bytes(&Typed(&ty, &value)).is_err());
+        assert!(to_bytes(&Typed(&ty.wit, &value)).is_err());
     }
 }

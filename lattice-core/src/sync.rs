@@ -1,0 +1,64 @@
+//! Locks that a panic does not poison.
+//!
+//! A panic while one of them is held is a bug of its holder, and ends that task. Poisoning would spread
+//! it to every other task that needs the lock.
+
+use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+
+/// A [`Mutex`](sync::Mutex) whose [`lock`](Self::lock) always succeeds.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(sync::Mutex<T>);
+
+/// A [`RwLock`](sync::RwLock) that can always be locked.
+#[derive(Debug, Default)]
+pub(crate) struct RwLock<T>(sync::RwLock<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(sync::Mutex::new(value))
+    }
+
+    /// Waits for the lock.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> RwLock<T> {
+    /// Waits for the writer.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for readers and the writer.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn a_panic_leaves_the_lock_usable() {
+        let mutex = Mutex::new(1);
+        let held = catch_unwind(AssertUnwindSafe(|| {
+            *mutex.lock() += 1;
+            let _held = mutex.lock();
+            panic!("with the lock held");
+        }));
+        assert!(held.is_err());
+        assert_eq!(*mutex.lock(), 2);
+
+        let lock = RwLock::<i32>::default();
+        let held = catch_unwind(AssertUnwindSafe(|| {
+            *lock.write() += 1;
+            let _held = lock.write();
+            panic!("with the lock held");
+        }));
+        assert!(held.is_err());
+        assert_eq!(*lock.read(), 1);
+    }
+}
