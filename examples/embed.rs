@@ -19,7 +19,7 @@ use lattice_core::{
     call::{CallError, Context, Ran},
     link::Link,
     name::ComponentId,
-    node::Caller,
+    client::Caller,
 };
 use lattice_examples::{
     Report,

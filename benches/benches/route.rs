@@ -11,7 +11,9 @@ use lattice_core::{
     call::{Context, FunctionRef},
     link::Link,
     name::{ComponentId, FunctionName, InterfaceName, LinkName},
-    node::{Caller, Node, NodeOptions, ServeLimits, Serving},
+    client::Caller,
+    node::{Node, NodeOptions},
+    server::{ServeLimits, Serving},
     serve::{Answer, Request, Service},
     types::ComponentTypes,
 };

@@ -17,8 +17,9 @@ pub use crate::{
 use crate::{
     Lattice,
     call::Context,
+    membership::epoch,
     name::{ComponentId, HostId},
-    node::{Node, boot},
+    node::Node,
     serve::Request,
     store::record::Records,
     wire::{FunctionKey, Source},
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 
 /// Returns the epoch of a host that starts now.
 pub async fn boot_epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
-    boot::epoch(records, chosen).await
+    epoch::epoch(records, chosen).await
 }
 
 /// Returns a call without arguments that an operator makes.

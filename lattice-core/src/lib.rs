@@ -8,7 +8,7 @@
 //! use lattice_core::{
 //!     Lattice,
 //!     call::{CallError, Ran},
-//!     node::ServeLimits,
+//!     server::ServeLimits,
 //!     serve::{Answer, Request, Service},
 //!     types::{ComponentTypes, InterfaceTypes},
 //!     value::{from_bytes, to_bytes},
@@ -77,6 +77,8 @@ pub mod __private;
 pub mod app;
 pub mod bus;
 pub mod call;
+pub mod client;
+mod connection;
 pub mod constellation;
 pub mod desired;
 pub mod entropy;
@@ -84,14 +86,17 @@ pub mod keeper;
 mod lattice;
 pub mod link;
 pub mod logs;
+pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
 pub mod place;
 pub mod replica;
-mod route;
 pub mod serve;
+pub mod server;
 pub mod store;
+pub mod telemetry;
+mod transport;
 pub mod types;
 
 pub use lattice_proto::{auth, id, name, replay, subject, value, wire};

@@ -23,8 +23,8 @@
 use crate::{
     Lattice,
     bus::{Body as Carried, BusError, Message, Subscription},
+    connection::Connection,
     entropy,
-    lattice::Connection,
     name::{ComponentId, HostId},
     replay::ReplayGuard,
     wire::{Body as _, Frame, FrameWriter, Kind, LogLine, Logs, LogsWanted, Origin},

@@ -5,13 +5,13 @@
 mod support;
 
 use lattice_core::{
-    ConnectError, Lattice, auth::LatticeKey, call::CallError, node::ServeLimits,
+    ConnectError, Lattice, auth::LatticeKey, call::CallError, server::ServeLimits,
     store::disk::OpenError,
 };
 use std::sync::Arc;
 use support::*;
 
-async fn serve_callee(lattice: &Lattice) -> lattice_core::node::Serving {
+async fn serve_callee(lattice: &Lattice) -> lattice_core::server::Serving {
     let service = Arc::new(Serve(Arc::default()));
     lattice
         .serve(id("callee"), service, ServeLimits::default())

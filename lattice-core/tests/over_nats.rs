@@ -10,7 +10,8 @@ use lattice_core::{
     ConnectError, Lattice,
     auth::LatticeKey,
     call::{CallError, Context, Ran},
-    node::{NodeOptions, ServeLimits, Serving},
+    node::NodeOptions,
+    server::{ServeLimits, Serving},
 };
 use std::{
     io,

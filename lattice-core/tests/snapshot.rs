@@ -11,8 +11,8 @@ use lattice_core::{
     auth::LatticeKey,
     call::CallError,
     link::{LinkError, WriteError},
-    node::{ServeError, ServeLimits, Serving},
     replica::ReplicaState,
+    server::{ServeError, ServeLimits, Serving},
     store::{StoreError, disk::OpenError},
 };
 use std::{path::Path, sync::Arc};

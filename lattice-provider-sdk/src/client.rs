@@ -6,7 +6,7 @@ use lattice_core::{
     Component,
     call::{CallError, Context, FunctionRef},
     name::LinkName,
-    node::Caller,
+    client::Caller,
     value::{Decode, Encode, from_bytes, to_bytes},
 };
 use std::{

@@ -221,7 +221,8 @@ pub use lattice_core::{
     call::{CallError, Context},
     link::Link,
     name::{ComponentId, LinkName},
-    node::{Caller, ServeError, ServeLimits, Serving},
+    client::Caller,
+    server::{ServeError, ServeLimits, Serving},
     wire::{Source, TraceContext},
 };
 pub use lattice_provider_macros::{client, provider};

@@ -4,7 +4,7 @@ use crate::IntoService;
 use lattice_core::{
     Lattice,
     name::{ComponentId, NameError},
-    node::{ServeError, ServeLimits, Serving},
+    server::{ServeError, ServeLimits, Serving},
 };
 
 /// Serves a provider as component `id` until the returned guard is dropped or stopped.

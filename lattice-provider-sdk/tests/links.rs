@@ -3,7 +3,7 @@
 
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
-    node::Caller,
+    client::Caller,
 };
 use lattice_provider_sdk::{
     Call, CallError, Context, Lattice, Link, Provider, Refusal, Serving, Through, TraceContext,

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     bus::{Body as Carried, BusError, Message, Subscription},
+    connection::Connection,
     entropy,
-    lattice::Connection,
     replay::{BootGuard, Seen},
     wire::{Body as _, Frame, FrameWriter, Kind, Origin, Report, ReportWanted},
 };

@@ -6,8 +6,10 @@
 use super::{Job, Prepared, Runtime, RuntimeError, leases::Guard, short};
 use crate::{
     name::ComponentId,
-    node::{Inner, Over, Serving},
+    node::Inner,
     place::plan::{Event, Generation, ReplicaId, START_WITHIN},
+    server::Serving,
+    server::registration::Over,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

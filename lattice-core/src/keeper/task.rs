@@ -11,7 +11,7 @@ use crate::{
     bus::BusState,
     constellation::cut,
     desired::{Body, Desired},
-    lattice::Heard,
+    membership::watcher::Heard,
     name::{ComponentId, HostId},
     node::Inner,
     place::{
@@ -83,7 +83,7 @@ impl Task {
         let origin = node.origin().clone();
         let (sender, events) = mpsc::channel(EVENTS);
         let records = node.connection().records.clone();
-        let seed = crate::node::token(&origin);
+        let seed = crate::transport::peer::token(&origin);
         Self {
             members: Members::new(origin.clone(), options.listen, now),
             known: KnownHosts::new(records.clone(), node.connection().last.clone()),

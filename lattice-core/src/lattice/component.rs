@@ -3,8 +3,8 @@
 use super::Lattice;
 use crate::{
     call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef},
+    client::caller::Outgoing,
     name::{ComponentId, FunctionName, InterfaceName, NameError},
-    node::Outgoing,
     store::Incarnation,
     types::ComponentTypes,
     value::{self, Decode, Encode},

@@ -1,6 +1,7 @@
 //! Connecting: which bus and store, which key.
 
-use super::{Connection, Lattice, Shared, connection::Parts};
+use super::{Lattice, Shared};
+use crate::connection::{Connection, Parts};
 #[cfg(feature = "disk")]
 use crate::store::disk::{DiskStore, Snapshot};
 #[cfg(all(feature = "nats", feature = "disk"))]
@@ -8,8 +9,8 @@ use crate::store::nats::{LateStore, OpenError};
 use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError, memory::MemoryNetwork},
+    client::same_process::Beside,
     name::{LatticeName, NameError},
-    node::Beside,
     replica::{FollowError, LastKnown},
     store::{MemoryStore, Store},
 };

@@ -2,8 +2,6 @@
 
 mod component;
 mod connect;
-mod connection;
-mod presence;
 
 pub use component::{BytesCall, Call, Component};
 #[cfg(feature = "disk")]
@@ -12,19 +10,21 @@ pub use connect::OnDisk;
 pub use connect::OnNats;
 pub use connect::{Backend, Connect, ConnectError, Custom, InMemory};
 
-pub(crate) use connection::Connection;
-pub(crate) use presence::Heard;
-
 use crate::{
     bus::BusError,
     call::{CallError, Ran},
+    client::Caller,
+    client::same_process::Beside,
+    connection::Connection,
     constellation::Constellation,
     desired::{Desired, DesiredWatch},
     link::Links,
+    membership::Peers,
     name::{ComponentId, LatticeName},
-    node::{Announce, Beside, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    node::{Announce, Node, NodeOptions},
     replica::Replica,
     serve::Service,
+    server::{ServeError, ServeLimits, Serving},
 };
 use std::{
     fmt,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use lattice_core::{
     call::{CallError, Context, Part, Ran},
-    node::{ServeError, ServeLimits},
+    server::{ServeError, ServeLimits},
     value::to_bytes,
 };
 use std::{

@@ -4,8 +4,10 @@ use crate::*;
 use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context, FunctionRef, MAX_HOPS, Ran},
-    node::{Caller, Node, Serving},
+    client::Caller,
+    node::Node,
     serve::{Answer, Request, Service},
+    server::Serving,
     types::ComponentTypes,
     value::from_bytes,
 };

@@ -7,8 +7,9 @@ use lattice_core::{
     auth::LatticeKey,
     bus::memory::MemoryNetwork,
     call::{CallError, Context, Ran},
-    node::{Caller, ServeError, ServeLimits},
+    client::Caller,
     serve::{Answer, Request, Service},
+    server::{ServeError, ServeLimits},
     store::MemoryStore,
     types::{ComponentTypes, PublishError},
 };

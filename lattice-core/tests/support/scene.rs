@@ -5,10 +5,12 @@ use bytes::Bytes;
 use lattice_core::{
     Lattice,
     call::{CallError, Context, FunctionRef},
+    client::Caller,
     link::Link,
     name::{HostId, LinkName},
-    node::{Caller, Node, NodeOptions, ServeLimits, Serving},
+    node::{Node, NodeOptions},
     serve::Service,
+    server::{ServeLimits, Serving},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::Instant};

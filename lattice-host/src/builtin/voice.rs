@@ -3,7 +3,7 @@
 use super::flood::{Flood, Verdict};
 use lattice_core::{
     name::{ComponentId, HostId},
-    node::LogSink,
+    telemetry::LogSink,
     wire::LogLevel,
 };
 use std::{

@@ -10,7 +10,8 @@ use crate::{
 };
 use lattice_core::{
     name::ComponentId,
-    node::{Node, ServeLimits},
+    node::Node,
+    server::ServeLimits,
     serve::Service,
 };
 use std::sync::Arc;

@@ -13,7 +13,8 @@ use lattice_core::{
     Lattice,
     keeper::Keeper,
     name::{ComponentId, HostId},
-    node::{Node, ServeLimits, Serving},
+    node::Node,
+    server::{ServeLimits, Serving},
     serve::Service,
 };
 use lattice_provider_sdk::IntoService;

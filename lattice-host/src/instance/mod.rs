@@ -33,7 +33,7 @@ use futures_util::FutureExt;
 use lattice_core::{
     call::{CallError, Context, Limit},
     name::ComponentId,
-    node::Caller,
+    client::Caller,
     serve::{Answer, Request, Service},
     types::ComponentTypes,
     wire::FunctionKey,

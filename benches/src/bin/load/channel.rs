@@ -15,7 +15,9 @@ use lattice_core::{
     Lattice,
     link::Link,
     name::ComponentId,
-    node::{Caller, Node, NodeOptions, ServeLimits, Serving},
+    client::Caller,
+    node::{Node, NodeOptions},
+    server::{ServeLimits, Serving},
 };
 use lattice_provider_sdk::{Context, IntoService};
 use tokio::sync::{mpsc, oneshot};

@@ -10,11 +10,11 @@
 
 mod budget;
 mod choose;
-mod resting;
+mod cooldown;
 
 pub(crate) use budget::RetryBudget;
 pub(crate) use choose::{Candidates, Choice, choose};
-pub(crate) use resting::Resting;
+pub(crate) use cooldown::Resting;
 
 use crate::call::{CallError, Ran};
 

@@ -4,12 +4,10 @@
 //! per call; [`MISSES`] probes unanswered, [`PROBE_EVERY`] apart, or the bus saying that nobody was there to get one, end
 //! every call to that boot.
 
-use super::{
-    Inner,
-    bulk::{Share, SmallCalls, Window},
-    frame_of,
-    outbox::{Address, Destination, Duty, NotQueued, Outbox, Then},
-};
+use crate::node::Inner;
+use crate::node::frame_of;
+use crate::transport::flow_control::{Share, SmallCalls, Window};
+use crate::transport::send_queue::{Address, Destination, Duty, NotQueued, Outbox, Then};
 use crate::{
     bus::BusError,
     wire::{Kind, Lane, MAX_COALESCED, Origin},

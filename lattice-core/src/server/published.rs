@@ -1,6 +1,6 @@
 //! Keeps the types of what this node serves published, also when the store loses them.
 
-use super::Inner;
+use crate::node::Inner;
 use crate::{replica::ReplicaHealth, store::Incarnation, types::PublishError};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -10,14 +10,14 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Which of the store's lives is meant, as the replica counts them. Going back to an earlier state begins another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Life {
+pub(crate) struct Life {
     incarnation: Incarnation,
     rewound: u64,
 }
 
 impl Life {
     /// None while the store is not followed.
-    pub(super) fn of(health: &ReplicaHealth) -> Option<Self> {
+    pub(crate) fn of(health: &ReplicaHealth) -> Option<Self> {
         health.state.is_live().then_some(Self {
             incarnation: health.incarnation,
             rewound: health.rewound,
@@ -27,7 +27,7 @@ impl Life {
 
 /// Publishes everything once more in each new life of the store. In the one that there is, whatever comes into service
 /// publishes itself.
-pub(super) async fn keep_published(node: Arc<Inner>) {
+pub(crate) async fn keep_published(node: Arc<Inner>) {
     let mut health = node.connection.replica.follow_health();
     let mut done = Life::of(&health.borrow_and_update());
     loop {

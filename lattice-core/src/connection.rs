@@ -1,6 +1,6 @@
 //! What all nodes on one connection share.
 
-use super::presence::PresenceKeeper;
+use crate::membership::watcher::PresenceKeeper;
 use crate::{
     auth::Auth,
     bus::{Bus, BusError},
@@ -34,17 +34,17 @@ pub(crate) struct Connection {
 }
 
 /// What a connection is made of.
-pub(super) struct Parts {
-    pub(super) name: LatticeName,
-    pub(super) bus: Arc<dyn Bus>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) auth: Auth,
-    pub(super) last: Option<Arc<dyn LastKnown>>,
-    pub(super) operator_calls: bool,
+pub(crate) struct Parts {
+    pub(crate) name: LatticeName,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) auth: Auth,
+    pub(crate) last: Option<Arc<dyn LastKnown>>,
+    pub(crate) operator_calls: bool,
 }
 
 impl Connection {
-    pub(super) async fn open(parts: Parts) -> Result<Self, super::ConnectError> {
+    pub(crate) async fn open(parts: Parts) -> Result<Self, crate::lattice::ConnectError> {
         let Parts {
             name,
             bus,
@@ -77,7 +77,7 @@ impl Connection {
     }
 
     /// The same over another bus connection: replica and links stay shared, presence is heard anew.
-    pub(super) async fn over(&self, bus: Arc<dyn Bus>) -> Result<Self, BusError> {
+    pub(crate) async fn over(&self, bus: Arc<dyn Bus>) -> Result<Self, BusError> {
         Ok(Self {
             name: self.name.clone(),
             subjects: self.subjects.clone(),

@@ -6,7 +6,8 @@
 //! Who has heard the goodbye sends no more calls. What was sent before, and is still under way, is answered that it did not run,
 //! so that its caller goes elsewhere. When nothing has come for a while, nothing more will.
 
-use super::{Inner, Node};
+use crate::node::Inner;
+use crate::node::Node;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -1,11 +1,9 @@
 //! The way back: replies to one caller, in both lanes.
 
-use super::{
-    Inner,
-    line::{lane, token},
-    outbox::{Address, Destination, Duty, NotQueued, Outbox},
-    pending::Outcome,
-};
+use crate::node::Inner;
+use crate::transport::in_flight::Outcome;
+use crate::transport::peer::{lane, token};
+use crate::transport::send_queue::{Address, Destination, Duty, NotQueued, Outbox};
 use crate::{
     call::CallError,
     wire::{Kind, Lane, Origin, ReplyEnvelope},
@@ -23,8 +21,8 @@ const MAX_ERROR: usize = 16 * 1024;
 
 /// Both lanes of replies to one caller.
 #[derive(Debug)]
-pub(super) struct ReplyLine {
-    pub(super) peer: Origin,
+pub(crate) struct ReplyLine {
+    pub(crate) peer: Origin,
     small: Outbox,
     bulk: Outbox,
     /// Calls of that caller that run in tasks of their own.
@@ -34,16 +32,16 @@ pub(super) struct ReplyLine {
 }
 
 /// A call that runs in a task of its own, as its reply line counts it.
-pub(super) struct Replying(Arc<ReplyLine>);
+pub(crate) struct Replying(Arc<ReplyLine>);
 
 impl Replying {
-    pub(super) fn new(line: Arc<ReplyLine>) -> Self {
+    pub(crate) fn new(line: Arc<ReplyLine>) -> Self {
         line.running.fetch_add(1, Ordering::Relaxed);
         Self(line)
     }
 
     /// Answers the call; the last one of those under way takes what others have left, at once.
-    pub(super) fn reply(self, node: &Inner, id: u64, outcome: Outcome) {
+    pub(crate) fn reply(self, node: &Inner, id: u64, outcome: Outcome) {
         let last = self.0.running.load(Ordering::Relaxed) <= 1;
         if let Some(due) = node.reply(&self.0, id, outcome) {
             if last {
@@ -62,7 +60,7 @@ impl Drop for Replying {
 }
 
 impl ReplyLine {
-    pub(super) fn lane(&self, lane: Lane) -> &Outbox {
+    pub(crate) fn lane(&self, lane: Lane) -> &Outbox {
         match lane {
             Lane::Bulk => &self.bulk,
             Lane::Small => &self.small,
@@ -70,13 +68,13 @@ impl ReplyLine {
     }
 
     /// Waits until everything queued so far was given to the bus.
-    pub(super) async fn sent(&self) {
+    pub(crate) async fn sent(&self) {
         self.small.sent().await;
         self.bulk.sent().await;
     }
 
     /// Whether nothing came over it since the last time that this was asked, and nothing waits.
-    pub(super) fn is_unused(&self) -> bool {
+    pub(crate) fn is_unused(&self) -> bool {
         !self.used.swap(false, Ordering::Relaxed)
             && self.running.load(Ordering::Relaxed) == 0
             && self.small.is_idle()
@@ -95,7 +93,7 @@ impl ReplyLine {
 impl Inner {
     /// Queues a reply; answers the lane that the one who asked has to drain, if any.
     #[must_use]
-    pub(super) fn reply(&self, line: &ReplyLine, id: u64, outcome: Outcome) -> Option<Lane> {
+    pub(crate) fn reply(&self, line: &ReplyLine, id: u64, outcome: Outcome) -> Option<Lane> {
         if self.gone.load(Ordering::Acquire) {
             // Whoever vanished says nothing any more: how the cut-off calls ended here is for nobody.
             return None;
@@ -121,7 +119,7 @@ impl Inner {
     }
 
     /// The line of replies to that boot of a host, opened when there is none yet.
-    pub(super) fn reply_line(&self, to: &Origin) -> Arc<ReplyLine> {
+    pub(crate) fn reply_line(&self, to: &Origin) -> Arc<ReplyLine> {
         let mut lines = self.lock_replies();
         if let Some(line) = lines.get(to) {
             line.used.store(true, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 //! A call over a link waits for the service to have heard of the link and to have said yes. On every further call that is
 //! one look at a map of open gates, without a lock.
 
-use super::served::panic_text;
+use crate::server::component::panic_text;
 use crate::{
     call::{CallError, Ran},
     link::{Link, LinkKey},

@@ -6,7 +6,8 @@
 //! ```
 //! Nothing leaves the host while nobody asks. What is said faster than it is told falls out at the old end, and is counted.
 
-use super::{Inner, Node};
+use crate::node::Inner;
+use crate::node::Node;
 use crate::{
     bus::Subscription,
     name::ComponentId,
@@ -168,7 +169,7 @@ impl Lines {
 }
 
 /// Tells what is said while somebody asks.
-pub(super) async fn tell(node: Arc<Inner>) {
+pub(crate) async fn tell(node: Arc<Inner>) {
     let mut requests = None;
     loop {
         if requests.is_none() {

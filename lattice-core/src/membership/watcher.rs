@@ -3,8 +3,8 @@
 use crate::{
     auth::Auth,
     bus::{Body as Carried, Bus, BusError, BusState, Message, Subscription},
+    membership::presence::{Change, Peers, Presence},
     name::{ComponentId, HostId},
-    node::presence::{Change, Peers, Presence},
     replay::{BootGuard, Seen},
     subject::Subjects,
     types::Digest,
@@ -63,7 +63,7 @@ struct State {
 }
 
 impl PresenceKeeper {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         subjects: &Subjects,
         bus: Arc<dyn Bus>,
         auth: Auth,

@@ -1,12 +1,11 @@
 //! What a node does beside serving calls: beats, replies, the watch over calls in flight, discovery.
 
-use super::{
-    Announce, Inner,
-    discovery::QUESTION,
-    line::{Line, Step, token},
-    outbox::Then,
-    pending::Outcome,
-};
+use crate::client::discovery::QUESTION;
+use crate::node::Announce;
+use crate::node::Inner;
+use crate::transport::in_flight::Outcome;
+use crate::transport::peer::{Line, Step, token};
+use crate::transport::send_queue::Then;
 use crate::{
     bus::{Body as Carried, BusState, Message, Subscription},
     call::{CallError, Ran},
@@ -39,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const UNUSED: Duration = Duration::from_mins(1);
 
 /// Beats once a second, and at once when there is news. Among many hosts most beats are pulses.
-pub(super) async fn beat(node: Arc<Inner>) {
+pub(crate) async fn beat(node: Arc<Inner>) {
     let mut known = false;
     let mut said = Said::default();
     loop {
@@ -65,7 +64,7 @@ pub(super) async fn beat(node: Arc<Inner>) {
 }
 
 /// Answers arrive: of calls, probes and questions; or the bus says that nobody was there to answer.
-pub(super) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
+pub(crate) async fn take_replies(node: Arc<Inner>, mut replies: Subscription) {
     let mut taken = Taken::default();
     while let Some(message) = replies.next().await {
         node.take_reply(message, &mut taken);
@@ -91,7 +90,7 @@ struct Taken {
 }
 
 /// Ends calls whose deadline passes, asks after hosts that let calls wait, and ends their calls when they are gone.
-pub(super) async fn watch_over_calls(node: Arc<Inner>) {
+pub(crate) async fn watch_over_calls(node: Arc<Inner>) {
     loop {
         let now = Instant::now();
         let found = node.pending.sweep(now);
@@ -116,7 +115,7 @@ pub(super) async fn watch_over_calls(node: Arc<Inner>) {
 }
 
 /// Takes down the ways to and from hosts that were not used for a while.
-pub(super) async fn tidy(node: Arc<Inner>) {
+pub(crate) async fn tidy(node: Arc<Inner>) {
     loop {
         tokio::time::sleep(UNUSED).await;
         node.lock_replies().retain(|_, line| {
@@ -128,12 +127,12 @@ pub(super) async fn tidy(node: Arc<Inner>) {
 }
 
 /// Hosts come, and are told of us; hosts go, and their calls end.
-pub(super) async fn follow_presence(node: Arc<Inner>) {
+pub(crate) async fn follow_presence(node: Arc<Inner>) {
     let mut changes = node.connection.presence.changes();
     loop {
         match changes.recv().await {
-            Ok(super::presence::Change::Joined(_)) => node.news.notify_one(),
-            Ok(super::presence::Change::Left(gone)) => {
+            Ok(crate::membership::presence::Change::Joined(_)) => node.news.notify_one(),
+            Ok(crate::membership::presence::Change::Left(gone)) => {
                 for origin in &gone {
                     node.peer_lost(origin);
                 }
@@ -158,7 +157,7 @@ pub(super) async fn follow_presence(node: Arc<Inner>) {
 }
 
 /// When the bus goes away, every call in flight ends at once; when it is back, everyone is told of us.
-pub(super) async fn follow_bus(node: Arc<Inner>) {
+pub(crate) async fn follow_bus(node: Arc<Inner>) {
     let mut state = node.connection.bus.state();
     let mut before = *state.borrow_and_update();
     while state.changed().await.is_ok() {
@@ -249,7 +248,7 @@ impl Inner {
         }
     }
 
-    pub(super) async fn say_goodbye(&self, grace: Duration) {
+    pub(crate) async fn say_goodbye(&self, grace: Duration) {
         self.connection.presence.goodbye(&self.origin);
         let frame = self.lone_frame(
             None,
@@ -269,7 +268,7 @@ impl Inner {
     }
 
     /// Waits until no reply is queued any more, and the bus has them.
-    pub(super) async fn flush_replies(&self, within: Duration) {
+    pub(crate) async fn flush_replies(&self, within: Duration) {
         let lines: Vec<_> = self.lock_replies().values().cloned().collect();
         let flushed = async {
             for line in lines {

@@ -3,11 +3,9 @@
 //! States: *serving* → *finishing* (its host leaves: it takes what calls under way still need) → *stopped* (takes nothing,
 //! finishes what it has) → cut off.
 
-use super::{
-    gates::{Gate, Gates},
-    meter::{Meter, Metered},
-    pending::Outcome,
-};
+use crate::server::link_admission::{Gate, Gates};
+use crate::server::meter::{Meter, Metered};
+use crate::transport::in_flight::Outcome;
 use crate::{
     call::{CallError, Context, Part, Ran},
     link::{Link, LinkKey},
@@ -81,7 +79,7 @@ pub(crate) struct Served {
     pub(crate) id: ComponentId,
     pub(crate) digest: Digest,
     /// The fence of its lease; 0 when it needs none.
-    pub(super) fence: u64,
+    pub(crate) fence: u64,
     pub(crate) types: Arc<ComponentTypes>,
     service: Arc<dyn Service>,
     /// Every exported function, with its interface's compatible name.
@@ -96,7 +94,7 @@ pub(crate) struct Served {
     /// Ends the calls that still run when the component is taken out of service.
     end: CancellationToken,
     gates: Gates,
-    pub(super) meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 /// Whether a component takes calls; only ever grows.
@@ -173,13 +171,13 @@ impl Served {
     }
 
     /// The same, under a lease.
-    pub(super) fn fenced(mut self, fence: u64) -> Self {
+    pub(crate) fn fenced(mut self, fence: u64) -> Self {
         self.fence = fence;
         self
     }
 
     /// Whether a caller that knows of this fence means this very one. 0 is for a caller that doesn't know.
-    pub(super) fn is_meant_by(&self, fence: u64) -> bool {
+    pub(crate) fn is_meant_by(&self, fence: u64) -> bool {
         self.fence == 0 || fence == 0 || self.fence == fence
     }
 
@@ -208,7 +206,7 @@ impl Served {
     }
 
     /// Whether a call is let in now, however many there are.
-    pub(super) fn takes(&self, context: &Context) -> bool {
+    pub(crate) fn takes(&self, context: &Context) -> bool {
         match self.state() {
             State::Serving => true,
             State::Finishing => context.hops > 0,
@@ -404,7 +402,7 @@ impl Served {
         }
     }
 
-    pub(super) fn stopping(&self) -> CallError {
+    pub(crate) fn stopping(&self) -> CallError {
         CallError::Stopping {
             component: self.id.clone(),
         }
@@ -453,7 +451,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> CallError {
 }
 
 /// The message of a panic, when it has one.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

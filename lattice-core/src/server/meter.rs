@@ -3,7 +3,7 @@
 //! Counting is one relaxed addition per call. Where a call ends at once, the clock is read for one in [`SAMPLE`] only; one
 //! that takes time is always measured, for which the reading is nothing.
 
-use super::pending::Outcome;
+use crate::transport::in_flight::Outcome;
 use crate::wire::Latency;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::time::Instant;
@@ -28,10 +28,10 @@ pub(crate) struct Metered {
 }
 
 /// How long calls took up to one moment. What counts is the difference of two.
-pub(super) struct Times(Vec<u32>);
+pub(crate) struct Times(Vec<u32>);
 
 impl Meter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             calls: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -40,7 +40,7 @@ impl Meter {
     }
 
     /// A call begins; it arrived at `began`.
-    pub(super) fn call(&self, began: Instant) -> Metered {
+    pub(crate) fn call(&self, began: Instant) -> Metered {
         let before = self.calls.fetch_add(1, Ordering::Relaxed);
         let weight = if before.is_multiple_of(SAMPLE.into()) {
             SAMPLE
@@ -51,13 +51,13 @@ impl Meter {
     }
 
     /// A call was refused before it began.
-    pub(super) fn refused(&self) {
+    pub(crate) fn refused(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A call ends like this.
-    pub(super) fn end(&self, call: Metered, outcome: Outcome) -> Outcome {
+    pub(crate) fn end(&self, call: Metered, outcome: Outcome) -> Outcome {
         if outcome.is_err() {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
@@ -69,12 +69,12 @@ impl Meter {
     }
 
     /// Calls so far, and how many of them ended in an error.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let errors = self.errors.load(Ordering::Relaxed);
         (self.calls.load(Ordering::Relaxed), errors)
     }
 
-    pub(super) fn times(&self) -> Times {
+    pub(crate) fn times(&self) -> Times {
         let counts = self.buckets.iter();
         Times(counts.map(|count| count.load(Ordering::Relaxed)).collect())
     }
@@ -82,19 +82,19 @@ impl Meter {
 
 impl Metered {
     /// The same call, which takes time.
-    pub(super) fn waits(self) -> Self {
+    pub(crate) fn waits(self) -> Self {
         Self { weight: 1, ..self }
     }
 }
 
 impl Times {
     /// None.
-    pub(super) fn zero() -> Self {
+    pub(crate) fn zero() -> Self {
         Self(vec![0; BUCKETS])
     }
 
     /// How long the calls since `before` took.
-    pub(super) fn since(&self, before: &Self) -> Option<Latency> {
+    pub(crate) fn since(&self, before: &Self) -> Option<Latency> {
         // Counts go around.
         let counts = self.0.iter().zip(&before.0);
         let counts: Vec<u64> = counts

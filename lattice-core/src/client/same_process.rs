@@ -3,8 +3,9 @@
 //! A program that embeds a host and calls from outside of any component, in its own name or in that of a component of its
 //! own, gets to what its own hosts serve without a message, as a component there would.
 
-use super::{Inner, served::Served};
 use crate::name::ComponentId;
+use crate::node::Inner;
+use crate::server::component::Served;
 use arc_swap::ArcSwap;
 use std::{
     fmt,
@@ -17,7 +18,7 @@ pub(crate) struct Beside(Arc<ArcSwap<Vec<Weak<Inner>>>>);
 
 impl Beside {
     /// One host more; those that are gone are forgotten.
-    pub(super) fn add(&self, host: &Arc<Inner>) {
+    pub(crate) fn add(&self, host: &Arc<Inner>) {
         self.0.rcu(|hosts| {
             let mut hosts = Vec::clone(hosts);
             hosts.retain(|host| host.strong_count() > 0);
@@ -27,7 +28,7 @@ impl Beside {
     }
 
     /// The component on the least busy of the hosts that serve it, of those that are usable.
-    pub(super) fn served(
+    pub(crate) fn served(
         &self,
         component: &ComponentId,
         usable: impl Fn(&Inner, &Served) -> bool,

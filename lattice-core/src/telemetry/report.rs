@@ -1,6 +1,10 @@
 //! Reports: how a host's components fare and what they cost, told every few seconds to whoever looks.
 
-use super::{Announce, Inner, Node, meter::Times, served::Served};
+use crate::node::Announce;
+use crate::node::Inner;
+use crate::node::Node;
+use crate::server::component::Served;
+use crate::server::meter::Times;
 use crate::{
     bus::Subscription,
     constellation::{ComponentStatus, Phase},
@@ -33,7 +37,7 @@ const MAX_REASONS: usize = 64 * 1024;
 const WANTED: usize = 16;
 
 /// What whoever runs components here says of them.
-pub(super) struct Statuses {
+pub(crate) struct Statuses {
     of: Mutex<BTreeMap<ComponentId, ComponentStatus>>,
     /// There is something new to tell in a report.
     news: Notify,
@@ -41,7 +45,7 @@ pub(super) struct Statuses {
 }
 
 impl Statuses {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             of: Mutex::default(),
             news: Notify::new(),
@@ -86,7 +90,7 @@ impl Inner {
 }
 
 /// Reports every few seconds, and soon when there is news or somebody asks.
-pub(super) async fn report(node: Arc<Inner>) {
+pub(crate) async fn report(node: Arc<Inner>) {
     let mut windows = Windows::default();
     let mut wanted = None;
     loop {

@@ -4,57 +4,27 @@
 //! States: *live* → *leaving* (said goodbye, finishes what it has) → gone. A node that is dropped without
 //! [`leave`](Node::leave) vanishes without a word, as after a power cut.
 
-mod beside;
-pub(crate) mod boot;
-mod bulk;
-mod callee;
-mod caller;
-mod discovery;
-mod errand;
-mod gates;
-mod leave;
-mod line;
-mod logs;
-mod meter;
-mod outbox;
-mod pending;
-pub(crate) mod presence;
-mod published;
-mod replies;
-mod report;
-mod served;
-mod serving;
-mod upkeep;
-
-pub use caller::Caller;
-pub use logs::LogSink;
-pub use presence::{Peer, Peers};
-pub use served::ServeLimits;
-pub use serving::{ServeError, Serving};
-
-pub(crate) use serving::Over;
-
-pub(crate) use beside::Beside;
-pub(crate) use caller::Outgoing;
-pub(crate) use line::token;
-pub(crate) use served::Served;
-
+use crate::client::{Caller, discovery, same_process::Beside};
+use crate::membership::epoch as boot;
+use crate::server::{component::Served, inbox as callee, published, registration as serving};
+use crate::telemetry::{LogSink, logs, report};
+use crate::transport::flow_control::SmallCalls;
+use crate::transport::in_flight::Pending;
+use crate::transport::peer::{Line, token};
+use crate::transport::reply_path::ReplyLine;
+use crate::transport::reply_reader as upkeep;
+use crate::transport::send_queue::Then;
 use crate::{
     bus::BusError,
     call::{CallError, Part, Ran},
     entropy::{self, HashState},
-    lattice::Connection,
+    client::route::{Resting, RetryBudget},
+    connection::Connection,
     name::{ComponentId, HostId},
     replay::ReplayGuard,
-    route::{Resting, RetryBudget},
     wire::{Duty, Lane, Origin, Tally},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bulk::SmallCalls;
-use line::Line;
-use outbox::Then;
-use pending::Pending;
-use replies::ReplyLine;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -120,53 +90,53 @@ struct Owner {
 /// Replicas by component and generation.
 pub(crate) type Tallies = BTreeMap<ComponentId, Vec<Tally>>;
 
-type Lines = HashMap<Origin, Arc<Line>, HashState>;
+pub(crate) type Lines = HashMap<Origin, Arc<Line>, HashState>;
 
 pub(crate) struct Inner {
-    origin: Origin,
-    labels: BTreeMap<String, String>,
-    announce: Announce,
-    connection: Arc<Connection>,
-    pending: Pending,
-    served: ArcSwap<HashMap<ComponentId, Arc<Served>, HashState>>,
+    pub(crate) origin: Origin,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) announce: Announce,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) pending: Pending,
+    pub(crate) served: ArcSwap<HashMap<ComponentId, Arc<Served>, HashState>>,
     /// Answers what other hosts ask by themselves.
-    errands: ArcSwapOption<Served>,
+    pub(crate) errands: ArcSwapOption<Served>,
     /// The ways to other hosts: read on every call, changed when one comes or goes.
-    lines: ArcSwap<Lines>,
-    opening: Mutex<()>,
-    replies: Mutex<HashMap<Origin, Arc<ReplyLine>, HashState>>,
-    questions: discovery::Questions,
-    replay: Mutex<ReplayGuard>,
-    sequence: AtomicU64,
-    dice: AtomicU64,
+    pub(crate) lines: ArcSwap<Lines>,
+    pub(crate) opening: Mutex<()>,
+    pub(crate) replies: Mutex<HashMap<Origin, Arc<ReplyLine>, HashState>>,
+    pub(crate) questions: discovery::Questions,
+    pub(crate) replay: Mutex<ReplayGuard>,
+    pub(crate) sequence: AtomicU64,
+    pub(crate) dice: AtomicU64,
     /// Calls made so far, for what may be retried.
-    calls: AtomicU64,
-    budget: Mutex<RetryBudget>,
-    resting: Resting,
-    small_calls: SmallCalls,
+    pub(crate) calls: AtomicU64,
+    pub(crate) budget: Mutex<RetryBudget>,
+    pub(crate) resting: Resting,
+    pub(crate) small_calls: SmallCalls,
     /// Calls that run here for others.
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     /// There are calls in flight to watch over.
-    busy: Notify,
+    pub(crate) busy: Notify,
     /// What its keeper runs, for the beats.
-    tallies: ArcSwap<Tallies>,
+    pub(crate) tallies: ArcSwap<Tallies>,
     /// Whether it takes more.
-    duty: AtomicU8,
+    pub(crate) duty: AtomicU8,
     /// There is something new to tell in a beat.
-    news: Notify,
+    pub(crate) news: Notify,
     /// A component came into service and has to be told of its links.
-    newly_served: Notify,
-    leaving: AtomicBool,
-    gone: AtomicBool,
+    pub(crate) newly_served: Notify,
+    pub(crate) leaving: AtomicBool,
+    pub(crate) gone: AtomicBool,
     /// The hosts of the same program: whoever calls from outside of any host finds what it calls there first.
-    beside: Beside,
+    pub(crate) beside: Beside,
     /// Ends the calls that run here when the node vanishes.
-    end: CancellationToken,
-    refused: AtomicU64,
+    pub(crate) end: CancellationToken,
+    pub(crate) refused: AtomicU64,
     /// Frames of calls that came.
-    taken: AtomicU64,
-    statuses: report::Statuses,
-    logs: LogSink,
+    pub(crate) taken: AtomicU64,
+    pub(crate) statuses: report::Statuses,
+    pub(crate) logs: LogSink,
 }
 
 impl Node {
@@ -334,7 +304,7 @@ impl Inner {
         self.news.notify_one();
     }
 
-    fn change_lines<T>(&self, change: impl Fn(&mut Lines) -> T) {
+    pub(crate) fn change_lines<T>(&self, change: impl Fn(&mut Lines) -> T) {
         self.lines.rcu(|lines| {
             let mut lines = Lines::clone(lines);
             change(&mut lines);
@@ -343,28 +313,30 @@ impl Inner {
     }
 
     /// Held while a line is opened, so that there is one to each peer.
-    fn lock_opening(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn lock_opening(&self) -> MutexGuard<'_, ()> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_budget(&self) -> MutexGuard<'_, RetryBudget> {
+    pub(crate) fn lock_budget(&self) -> MutexGuard<'_, RetryBudget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_replies(&self) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyLine>, HashState>> {
+    pub(crate) fn lock_replies(
+        &self,
+    ) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyLine>, HashState>> {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_replay(&self) -> MutexGuard<'_, ReplayGuard> {
+    pub(crate) fn lock_replay(&self) -> MutexGuard<'_, ReplayGuard> {
         self.replay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_sequence(&self) -> u64 {
+    pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Counts a message that is not acted on, and says so once in a while.
-    fn refuse(&self, what: &str) {
+    pub(crate) fn refuse(&self, what: &str) {
         let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             tracing::warn!(host = %self.origin.host, count, "refused {what}");
@@ -372,7 +344,7 @@ impl Inner {
     }
 
     /// The bus did not take a frame.
-    fn frame_lost(&self, peer: u64, frame: u64, error: &BusError) {
+    pub(crate) fn frame_lost(&self, peer: u64, frame: u64, error: &BusError) {
         let limit = self.connection.bus.max_payload() as u64;
         self.pending.fail(Some(peer), |carried_by| {
             (carried_by == frame).then_some(match error {
@@ -387,7 +359,7 @@ impl Inner {
     }
 
     /// Ends every call to a boot of a host that is gone.
-    fn peer_lost(&self, peer: &Origin) {
+    pub(crate) fn peer_lost(&self, peer: &Origin) {
         let Some(line) = self.lines.load().get(peer).cloned() else {
             return;
         };
@@ -407,7 +379,7 @@ impl Inner {
         }
     }
 
-    fn vanish(&self) {
+    pub(crate) fn vanish(&self) {
         self.gone.store(true, Ordering::Release);
         self.end.cancel();
         if let Some(errands) = self.errands.swap(None) {
@@ -427,6 +399,6 @@ impl Inner {
 }
 
 /// Names a frame to one peer: its lane and its number there.
-fn frame_of(lane: Lane, number: u64) -> u64 {
+pub(crate) fn frame_of(lane: Lane, number: u64) -> u64 {
     number << 8 | lane as u64
 }

@@ -1,6 +1,12 @@
 //! Putting a component into service on a node, and following its links.
 
-use super::{Inner, Node, ServeLimits, callee, gates::Gate, published::Life, served::Served};
+use crate::node::Inner;
+use crate::node::Node;
+use crate::server::ServeLimits;
+use crate::server::component::Served;
+use crate::server::inbox;
+use crate::server::link_admission::Gate;
+use crate::server::published::Life;
 use crate::{
     bus::BusError,
     link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},
@@ -222,7 +228,7 @@ impl Inner {
                 component: component.clone(),
                 source,
             })?;
-        let discovery = tokio::spawn(callee::serve_discovery(
+        let discovery = tokio::spawn(inbox::serve_discovery(
             node.clone(),
             component.clone(),
             questions,
@@ -299,7 +305,7 @@ impl Inner {
 }
 
 /// Keeps every served component told of its links, for as long as the node lives.
-pub(super) async fn follow_links(node: Arc<Inner>) {
+pub(crate) async fn follow_links(node: Arc<Inner>) {
     let mut changes = node.connection.replica.changes();
     loop {
         tokio::select! {

@@ -3,7 +3,11 @@
 //! They travel as calls do, with a deadline, in bounded queues, and bulk in its own lane. Only a host that beats, and speaks for
 //! itself, is answered; what it may ask for is for the service to decide.
 
-use super::{Inner, Node, ServeLimits, caller::Outgoing, served::Served};
+use crate::client::caller::Outgoing;
+use crate::node::Inner;
+use crate::node::Node;
+use crate::server::ServeLimits;
+use crate::server::component::Served;
 use crate::{
     call::{CallError, Context, FunctionRef, Ran},
     name::ComponentId,
@@ -55,7 +59,7 @@ impl Node {
 
 impl Inner {
     /// Who is to run a call: whom it names, or, when a host asks by itself, whoever answers that here.
-    pub(super) fn called(
+    pub(crate) fn called(
         &self,
         call: &CallEnvelope,
         sender: &Origin,

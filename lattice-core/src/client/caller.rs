@@ -1,17 +1,15 @@
 //! The caller's side of a call: grant, route, exchange, and trying another replica when it surely did not run.
 
-use super::{
-    Inner,
-    line::{Line, lane, token},
-    outbox::NotQueued,
-    pending::{Outcome, Waits},
-    served::{Begun, Served},
-};
+use crate::node::Inner;
+use crate::server::component::{Begun, Served};
+use crate::transport::in_flight::{Outcome, Waits};
+use crate::transport::peer::{Line, lane, token};
+use crate::transport::send_queue::NotQueued;
 use crate::{
     call::{CallError, Context, FunctionRef, MAX_HOPS, Part, Ran},
+    client::route::{Candidates, Choice, choose, may_go_elsewhere, worst},
     link::{LinkEntry, Locality},
     name::{ComponentId, LinkName},
-    route::{Candidates, Choice, choose, may_go_elsewhere, worst},
     serve::Request,
     store::Incarnation,
     wire::{CallParts, Lane, Origin, Source},
@@ -74,7 +72,7 @@ impl fmt::Debug for Caller {
 }
 
 impl Caller {
-    pub(super) fn new(node: Arc<Inner>, source: ComponentId) -> Self {
+    pub(crate) fn new(node: Arc<Inner>, source: ComponentId) -> Self {
         Self {
             node,
             source: Source::Component(source.clone()),
@@ -192,7 +190,7 @@ impl Inner {
     }
 
     /// What can be said before it is sent; answers the time at which it was.
-    pub(super) fn check(&self, call: &Outgoing<'_>) -> Result<Instant, CallError> {
+    pub(crate) fn check(&self, call: &Outgoing<'_>) -> Result<Instant, CallError> {
         if call.context.hops > MAX_HOPS {
             return Err(CallError::TooManyHops { limit: MAX_HOPS });
         }
@@ -338,7 +336,7 @@ impl Inner {
     }
 
     /// A result that is too large for a message is no result, on whatever host its caller is.
-    pub(super) fn sendable(&self, outcome: Outcome) -> Outcome {
+    pub(crate) fn sendable(&self, outcome: Outcome) -> Outcome {
         let limit = self.connection.max_message();
         match outcome {
             Ok(result) if result.len() > limit => Err(CallError::TooLarge {
@@ -349,7 +347,7 @@ impl Inner {
         }
     }
 
-    pub(super) async fn call_there(
+    pub(crate) async fn call_there(
         self: &Arc<Self>,
         line: &Arc<Line>,
         call: &Outgoing<'_>,
@@ -417,7 +415,7 @@ impl Inner {
     }
 
     /// The line to that boot of a host, opened when there is none yet.
-    pub(super) fn line(self: &Arc<Self>, peer: &Origin) -> Arc<Line> {
+    pub(crate) fn line(self: &Arc<Self>, peer: &Origin) -> Arc<Line> {
         let _opening = self.lock_opening();
         if let Some(line) = self.lines.load().get(peer) {
             return line.clone();

@@ -6,7 +6,7 @@
 //! Whoever queues the first envelope has it drained: on the spot when nothing else is under way, so that a lone call costs no
 //! wake-up; else by the outbox's own task, which lets everyone who is about to call get into the same frame.
 
-use super::frame_of;
+use crate::node::frame_of;
 use crate::{
     auth::Auth,
     bus::{Bus, BusError},

@@ -3,13 +3,11 @@
 //! A call runs where its frame was read, as far as it goes without waiting: what a provider answers at once costs no task,
 //! and all replies to a batch of frames leave together. What takes time goes on in a task of its own.
 
-use super::{
-    Inner,
-    line::token,
-    pending::Outcome,
-    replies::{ReplyLine, Replying},
-    served::{Begun, Place, Served},
-};
+use crate::node::Inner;
+use crate::server::component::{Begun, Place, Served};
+use crate::transport::in_flight::Outcome;
+use crate::transport::peer::token;
+use crate::transport::reply_path::{ReplyLine, Replying};
 use crate::{
     bus::{Body as Carried, Message, Subscription},
     call::{CallError, Context, MAX_HOPS, Ran},
@@ -41,7 +39,7 @@ const SLOW: Duration = Duration::from_millis(20);
 const WARY: u32 = 256;
 
 /// Takes calls and probes for as long as the node lives.
-pub(super) async fn serve_inbox(node: Arc<Inner>, mut inbox: Subscription) {
+pub(crate) async fn serve_inbox(node: Arc<Inner>, mut inbox: Subscription) {
     let mut desk = Desk::default();
     while let Some(message) = inbox.next().await {
         node.take_message(message, &mut desk).await;
@@ -99,7 +97,7 @@ struct Admitted {
 }
 
 /// Answers "who serves this?" for one component, as a member of its queue group.
-pub(super) async fn serve_discovery(
+pub(crate) async fn serve_discovery(
     node: Arc<Inner>,
     component: ComponentId,
     mut questions: Subscription,
@@ -127,7 +125,7 @@ pub(super) async fn serve_discovery(
 
 impl Inner {
     /// The frame in a message, when it is one of ours, for us, and new. Everything else is counted and logged.
-    pub(super) fn authentic(&self, message: Message) -> Option<Frame> {
+    pub(crate) fn authentic(&self, message: Message) -> Option<Frame> {
         let Carried::Payload(bytes) = message.body else {
             return None;
         };
@@ -345,7 +343,7 @@ impl Inner {
     }
 
     /// Calls in the name of nobody are always told of, and can be switched off.
-    pub(super) fn operator_may(&self, component: &ComponentId) -> Result<(), CallError> {
+    pub(crate) fn operator_may(&self, component: &ComponentId) -> Result<(), CallError> {
         if !self.connection.operator_calls {
             return Err(CallError::OperatorDenied);
         }
@@ -404,7 +402,7 @@ impl Inner {
     }
 
     /// A frame with one envelope, outside of any outbox.
-    pub(super) fn lone_frame<B: Envelope>(
+    pub(crate) fn lone_frame<B: Envelope>(
         &self,
         to: Option<&Origin>,
         body: &B,

@@ -2,7 +2,7 @@
 //!
 //! One question per component is under way at a time, however many callers wait for its answer.
 
-use super::Inner;
+use crate::node::Inner;
 use crate::{
     call::{CallError, Ran},
     name::ComponentId,
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 /// Stands for the peer in the reply subject of a question, which has none.
-pub(super) const QUESTION: u64 = 0;
+pub(crate) const QUESTION: u64 = 0;
 /// How long a question waits for an answer.
 const ASK: Duration = Duration::from_secs(1);
 /// Questions that may wait at once.
@@ -37,7 +37,7 @@ enum Answer {
 
 /// Questions that wait for their answer.
 #[derive(Debug, Default)]
-pub(super) struct Questions(Mutex<HashMap<ComponentId, Question>>);
+pub(crate) struct Questions(Mutex<HashMap<ComponentId, Question>>);
 
 #[derive(Debug)]
 struct Question {
@@ -83,7 +83,7 @@ impl Questions {
     }
 
     /// The bus says that question `id` reached nobody.
-    pub(super) fn nobody(&self, id: u64) {
+    pub(crate) fn nobody(&self, id: u64) {
         let component = self
             .lock()
             .iter()
@@ -97,7 +97,7 @@ impl Questions {
 
 impl Inner {
     /// Asks the lattice who serves `component`. Nobody does when the answer is empty.
-    pub(super) async fn discover(
+    pub(crate) async fn discover(
         self: &Arc<Self>,
         component: &ComponentId,
         deadline: Instant,
@@ -171,7 +171,7 @@ impl Inner {
     }
 
     /// An answer arrived.
-    pub(super) fn discovered(&self, found: Discovered) {
+    pub(crate) fn discovered(&self, found: Discovered) {
         self.connection
             .presence
             .found(&found.component, &found.hosts);
