@@ -88,7 +88,7 @@ async fn lead() -> Result<(), Report> {
     println!("recovered: {words}");
 
     drop([two, three]);
-    serving.stop(Duration::from_secs(1)).await;
+    let _ = serving.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

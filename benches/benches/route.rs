@@ -13,7 +13,7 @@ use lattice_core::{
     name::{ComponentId, FunctionName, InterfaceName, LinkName},
     client::Caller,
     node::{Node, NodeOptions},
-    server::{ServeLimits, Serving},
+    server::{ServeLimits, ServeHandle},
     serve::{Answer, Request, Service},
     types::ComponentTypes,
 };
@@ -77,7 +77,7 @@ impl Service for Bare {
 struct Scene {
     caller: Caller,
     types: Arc<ComponentTypes>,
-    _serving: Serving,
+    _serving: ServeHandle,
     _node: Node,
     _lattice: Lattice,
 }

@@ -1,21 +1,20 @@
 //! What all nodes on one connection share.
 
-use crate::membership::watcher::PresenceKeeper;
 use crate::{
     auth::Auth,
     bus::{Bus, BusError},
     link::Links,
+    membership::PresenceWatcher,
     name::LatticeName,
-    replica::{LastKnown, Replica},
+    replica::{FollowError, LastKnown, Replica},
     store::{Store, record::Records},
     subject::Subjects,
+    transport::Medium,
     types::Types,
 };
 use std::sync::Arc;
 
-/// What a frame adds to its largest envelope: heads, names, tag. Generous.
-const OVERHEAD: usize = 1_024;
-
+/// One connection to the bus, and this process's view of the store and of the live hosts.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) name: LatticeName,
@@ -26,8 +25,8 @@ pub(crate) struct Connection {
     pub(crate) replica: Replica,
     pub(crate) links: Links,
     pub(crate) types: Types,
-    pub(crate) presence: PresenceKeeper,
-    /// What outlives this process, when anything does.
+    pub(crate) presence: Arc<PresenceWatcher>,
+    /// What outlives this process, if anything does.
     pub(crate) last: Option<Arc<dyn LastKnown>>,
     /// Whether holders of the key may call any component.
     pub(crate) operator_calls: bool,
@@ -43,8 +42,17 @@ pub(crate) struct Parts {
     pub(crate) operator_calls: bool,
 }
 
+/// Why a connection was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Store(#[from] FollowError),
+}
+
 impl Connection {
-    pub(crate) async fn open(parts: Parts) -> Result<Self, crate::lattice::ConnectError> {
+    pub(crate) async fn open(parts: Parts) -> Result<Self, OpenError> {
         let Parts {
             name,
             bus,
@@ -54,7 +62,12 @@ impl Connection {
             operator_calls,
         } = parts;
         let subjects = Subjects::new(&name);
-        let presence = PresenceKeeper::start(&subjects, bus.clone(), auth.clone()).await?;
+        let medium = Medium {
+            bus: bus.clone(),
+            subjects: subjects.clone(),
+            auth: auth.clone(),
+        };
+        let presence = Arc::new(PresenceWatcher::start(medium).await?);
         let records = Records::new(store, auth.clone());
         let replica = Replica::follow_from(records.clone(), last.clone()).await?;
         let types = Types::new(records.clone())
@@ -76,12 +89,17 @@ impl Connection {
         })
     }
 
-    /// The same over another bus connection: replica and links stay shared, presence is heard anew.
+    /// The same over another bus connection. The view of the store stays shared; live hosts are
+    /// watched on the new bus.
     pub(crate) async fn over(&self, bus: Arc<dyn Bus>) -> Result<Self, BusError> {
+        let medium = Medium {
+            bus: bus.clone(),
+            ..self.medium()
+        };
         Ok(Self {
             name: self.name.clone(),
             subjects: self.subjects.clone(),
-            presence: PresenceKeeper::start(&self.subjects, bus.clone(), self.auth.clone()).await?,
+            presence: Arc::new(PresenceWatcher::start(medium).await?),
             bus,
             auth: self.auth.clone(),
             records: self.records.clone(),
@@ -93,8 +111,12 @@ impl Connection {
         })
     }
 
-    /// The largest arguments or result that fit a message, in bytes.
-    pub(crate) fn max_message(&self) -> usize {
-        self.bus.max_payload().saturating_sub(OVERHEAD)
+    /// What endpoints on this connection need.
+    pub(crate) fn medium(&self) -> Medium {
+        Medium {
+            bus: self.bus.clone(),
+            subjects: self.subjects.clone(),
+            auth: self.auth.clone(),
+        }
     }
 }

@@ -59,7 +59,8 @@
 //! | what should run: manifests, plans, records | [`app`], [`desired`] |
 //! | the whole as a person sees it: views, changes, explanations, drawings | [`constellation`] |
 //! | what components say | [`logs`] |
-//! | serving | [`serve::Service`], [`node`] |
+//! | serving and calling | [`serve::Service`], [`node`], [`server`], [`client`] |
+//! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
 //! | a bus or store of your own | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
@@ -81,6 +82,7 @@ pub mod client;
 mod connection;
 pub mod constellation;
 pub mod desired;
+mod drained;
 pub mod entropy;
 pub mod keeper;
 mod lattice;
@@ -90,17 +92,20 @@ pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
+mod panic;
 pub mod place;
 pub mod replica;
 pub mod serve;
 pub mod server;
 pub mod store;
+mod task_group;
 pub mod telemetry;
 mod transport;
 pub mod types;
 
 pub use lattice_proto::{auth, id, name, replay, subject, value, wire};
 
+pub use drained::Drained;
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;
 #[cfg(feature = "nats")]

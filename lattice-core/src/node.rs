@@ -1,258 +1,253 @@
-//! A node: one participant of the lattice on the bus, a host or a caller. It has an identity (host id and boot epoch), an
-//! inbox, the components that it serves, and the calls that it has in flight.
+//! A node: one participant of the lattice on the bus, a host or a caller.
 //!
-//! States: *live* → *leaving* (said goodbye, finishes what it has) → gone. A node that is dropped without
-//! [`leave`](Node::leave) vanishes without a word, as after a power cut.
+//! It has an identity (host id and boot epoch) and five parts, each of which owns its state: the
+//! transport, membership, a server for its components, a client for its calls, and telemetry. This
+//! module joins them and runs their tasks.
+//!
+//! States: *live* → *leaving* (has said goodbye, finishes what it has) → gone. A node that is
+//! dropped without [`shutdown`](Node::shutdown) vanishes without notice, as after a power cut.
 
-use crate::client::{Caller, discovery, same_process::Beside};
-use crate::membership::epoch as boot;
-use crate::server::{component::Served, inbox as callee, published, registration as serving};
-use crate::telemetry::{LogSink, logs, report};
-use crate::transport::flow_control::SmallCalls;
-use crate::transport::in_flight::Pending;
-use crate::transport::peer::{Line, token};
-use crate::transport::reply_path::ReplyLine;
-use crate::transport::reply_reader as upkeep;
-use crate::transport::send_queue::Then;
 use crate::{
     bus::BusError,
-    call::{CallError, Part, Ran},
-    entropy::{self, HashState},
-    client::route::{Resting, RetryBudget},
+    call::{CallError, Context, FunctionRef},
+    client::{Caller, Client, SameProcess},
     connection::Connection,
+    constellation::ComponentStatus,
+    drained::Drained,
+    entropy,
+    membership::{self, Announce, Membership, epoch},
     name::{ComponentId, HostId},
-    replay::ReplayGuard,
-    wire::{Duty, Lane, Origin, Tally},
+    serve::Service,
+    server::{self, IfServing, ServeError, ServeHandle, ServeLimits, Server},
+    telemetry::{self, LogSink, Telemetry},
+    transport::{self, Subscriptions, Transport},
+    wire::Origin,
 };
-use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::sync::Notify;
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
-
-/// Frames that wait in a subscription of this node before the bus drops more.
-const INBOX: usize = 65_536;
-/// Calls in flight to other hosts; one more is answered `Overloaded`.
-const IN_FLIGHT: usize = 65_536;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How a node appears to others.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct NodeOptions {
-    /// Its host id; a random one by default. Two live hosts with one id fight: the later boot wins.
+    /// Its host id; a random one by default. If two live hosts have one id, the later boot wins.
     pub host: Option<HostId>,
-    /// Labels that placement and people can see.
+    /// Labels for placement and for people.
     pub labels: BTreeMap<String, String>,
 }
 
 impl NodeOptions {
-    /// A host id chosen by a person.
+    /// Sets the host id.
     pub fn host(mut self, id: HostId) -> Self {
         self.host = Some(id);
         self
     }
 
-    /// One label more.
+    /// Adds a label.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.insert(name.to_owned(), value.to_owned());
         self
     }
 }
 
-/// When a node tells others of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Announce {
-    /// A host does from the start.
-    Always,
-    /// One that only calls need not be known.
-    WhileServing,
-}
-
-/// One participant of the lattice; see the [module](self). Cheap to clone; the last clone takes it off the bus.
+/// One participant of the lattice; see the [module](self). Cheap to clone; the last clone takes it
+/// off the bus.
 #[derive(Clone)]
 pub struct Node(Arc<Owner>);
 
-/// The tasks hold the inner part only, so that dropping the last handle ends them.
+/// The tasks hold the parts only, so that dropping the last handle ends them.
 struct Owner {
-    inner: Arc<Inner>,
+    parts: Arc<NodeParts>,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
-/// Replicas by component and generation.
-pub(crate) type Tallies = BTreeMap<ComponentId, Vec<Tally>>;
-
-pub(crate) type Lines = HashMap<Origin, Arc<Line>, HashState>;
-
-pub(crate) struct Inner {
-    pub(crate) origin: Origin,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) announce: Announce,
+/// The parts of a node. Holding them does not keep the node on the bus.
+pub(crate) struct NodeParts {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) pending: Pending,
-    pub(crate) served: ArcSwap<HashMap<ComponentId, Arc<Served>, HashState>>,
-    /// Answers what other hosts ask by themselves.
-    pub(crate) errands: ArcSwapOption<Served>,
-    /// The ways to other hosts: read on every call, changed when one comes or goes.
-    pub(crate) lines: ArcSwap<Lines>,
-    pub(crate) opening: Mutex<()>,
-    pub(crate) replies: Mutex<HashMap<Origin, Arc<ReplyLine>, HashState>>,
-    pub(crate) questions: discovery::Questions,
-    pub(crate) replay: Mutex<ReplayGuard>,
-    pub(crate) sequence: AtomicU64,
-    pub(crate) dice: AtomicU64,
-    /// Calls made so far, for what may be retried.
-    pub(crate) calls: AtomicU64,
-    pub(crate) budget: Mutex<RetryBudget>,
-    pub(crate) resting: Resting,
-    pub(crate) small_calls: SmallCalls,
-    /// Calls that run here for others.
-    pub(crate) tasks: TaskTracker,
-    /// There are calls in flight to watch over.
-    pub(crate) busy: Notify,
-    /// What its keeper runs, for the beats.
-    pub(crate) tallies: ArcSwap<Tallies>,
-    /// Whether it takes more.
-    pub(crate) duty: AtomicU8,
-    /// There is something new to tell in a beat.
-    pub(crate) news: Notify,
-    /// A component came into service and has to be told of its links.
-    pub(crate) newly_served: Notify,
-    pub(crate) leaving: AtomicBool,
-    pub(crate) gone: AtomicBool,
-    /// The hosts of the same program: whoever calls from outside of any host finds what it calls there first.
-    pub(crate) beside: Beside,
-    /// Ends the calls that run here when the node vanishes.
-    pub(crate) end: CancellationToken,
-    pub(crate) refused: AtomicU64,
-    /// Frames of calls that came.
-    pub(crate) taken: AtomicU64,
-    pub(crate) statuses: report::Statuses,
-    pub(crate) logs: LogSink,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) membership: Arc<Membership>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl Node {
-    /// Joins the lattice: subscribes, and from then on takes part.
+    /// Joins the lattice: subscribes, and starts the node's tasks.
     pub(crate) async fn join(
         connection: Arc<Connection>,
         options: NodeOptions,
         announce: Announce,
-        beside: &Beside,
+        same_process: &SameProcess,
     ) -> Result<Self, BusError> {
-        let epoch = boot::epoch(&connection.records, options.host.as_ref()).await;
+        let epoch = epoch::epoch(&connection.records, options.host.as_ref()).await;
         let origin = Origin::new(options.host.unwrap_or_else(entropy::host_id), epoch);
-        let subjects = &connection.subjects;
-        let inbox = connection
-            .bus
-            .subscribe(subjects.call(&origin.host, origin.epoch), INBOX)
-            .await?;
-        let replies = connection
-            .bus
-            .subscribe(subjects.replies(&origin.host, origin.epoch), INBOX)
-            .await?;
-        let inner = Arc::new(Inner {
-            labels: options.labels,
-            announce,
-            pending: Pending::new(IN_FLIGHT),
-            served: ArcSwap::default(),
-            errands: ArcSwapOption::default(),
-            lines: ArcSwap::default(),
-            opening: Mutex::default(),
-            replies: Mutex::default(),
-            questions: discovery::Questions::default(),
-            replay: Mutex::new(ReplayGuard::new()),
-            sequence: AtomicU64::new(0),
-            dice: AtomicU64::new(token(&origin)),
-            calls: AtomicU64::new(0),
-            budget: Mutex::default(),
-            resting: Resting::default(),
-            small_calls: SmallCalls::default(),
-            tasks: TaskTracker::new(),
-            busy: Notify::new(),
-            tallies: ArcSwap::default(),
-            duty: AtomicU8::new(Duty::Apart as u8),
-            news: Notify::new(),
-            newly_served: Notify::new(),
-            leaving: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
-            beside: match announce {
-                Announce::Always => Beside::default(),
-                Announce::WhileServing => beside.clone(),
-            },
-            end: CancellationToken::new(),
-            refused: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            statuses: report::Statuses::new(),
-            logs: LogSink::default(),
+        let (transport, subscriptions) = Transport::open(connection.medium(), origin).await?;
+        let presence = connection.presence.clone();
+        let membership = Membership::new(transport.clone(), presence, options.labels, announce);
+        let membership = Arc::new(membership);
+        let server = Server::new(transport.clone(), membership.clone(), connection.clone());
+        let server = Arc::new(server);
+        let others = match announce {
+            Announce::Always => SameProcess::default(),
+            Announce::WhileServing => same_process.clone(),
+        };
+        let client = Client::new(connection.clone(), server.clone(), others);
+        let parts = Arc::new(NodeParts {
+            client: Arc::new(client),
+            telemetry: Arc::new(Telemetry::new(server.clone())),
             connection,
-            origin,
+            transport,
+            membership,
+            server,
         });
         if announce == Announce::Always {
-            beside.add(&inner);
+            same_process.add(&parts.server);
         }
-        let tasks = [
-            tokio::spawn(callee::serve_inbox(inner.clone(), inbox)),
-            tokio::spawn(upkeep::take_replies(inner.clone(), replies)),
-            tokio::spawn(upkeep::beat(inner.clone())),
-            tokio::spawn(upkeep::watch_over_calls(inner.clone())),
-            tokio::spawn(upkeep::tidy(inner.clone())),
-            tokio::spawn(upkeep::follow_presence(inner.clone())),
-            tokio::spawn(upkeep::follow_bus(inner.clone())),
-            tokio::spawn(serving::follow_links(inner.clone())),
-            tokio::spawn(published::keep_published(inner.clone())),
-            tokio::spawn(report::report(inner.clone())),
-            tokio::spawn(logs::tell(inner.clone())),
-        ];
-        let tasks = Mutex::new(tasks.map(AbortOnDropHandle::new).into());
-        Ok(Self(Arc::new(Owner { inner, tasks })))
+        let tasks = Mutex::new(parts.start(subscriptions));
+        Ok(Self(Arc::new(Owner { parts, tasks })))
     }
 
     /// Its host id.
     pub fn host_id(&self) -> &HostId {
-        &self.0.inner.origin.host
+        &self.origin().host
     }
 
     /// Which boot of which host it is.
     pub fn origin(&self) -> &Origin {
-        &self.0.inner.origin
+        self.0.parts.transport.origin()
     }
 
-    /// Calls in the name of `component`, through its links.
+    /// Puts a component into service on this node: its types are published, calls that its links
+    /// grant reach it, and other hosts learn of it with the next beat, which is sent at once.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is served then.
+    pub async fn serve(
+        &self,
+        component: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+    ) -> Result<ServeHandle, ServeError> {
+        let server = &self.0.parts.server;
+        server
+            .serve(component, service, limits, IfServing::Reject)
+            .await
+    }
+
+    /// Returns a handle for calls in the name of `component`, through its links.
     pub fn caller(&self, component: ComponentId) -> Caller {
-        Caller::new(self.0.inner.clone(), component)
+        Caller::new(self.0.parts.client.clone(), component)
     }
 
-    /// Messages that were dropped because they were forged, replayed, garbled or not for this node.
+    /// Handles the calls that other hosts make in their own name from now on. The source of such a
+    /// request is [`Source::Host`](crate::wire::Source::Host); `name` is for messages.
+    pub fn serve_host_rpc(
+        &self,
+        name: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+    ) {
+        self.0.parts.server.serve_host_rpc(name, service, limits);
+    }
+
+    /// Calls another host in this host's own name.
+    ///
+    /// # Errors
+    /// A [`CallError`], by the deadline: [`CallError::NotServed`] from a host that handles no such
+    /// calls.
+    pub async fn call_host(
+        &self,
+        host: &Origin,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        let client = &self.0.parts.client;
+        client.call_host(host, function, args, context).await
+    }
+
+    /// Sets the state of a component that this node is to run: sent to everyone within half a
+    /// second, and in each report from then on. For a component that it serves and that has no
+    /// state, a node reports that it serves.
+    pub fn set_status(&self, component: &ComponentId, status: ComponentStatus) {
+        self.0.parts.telemetry.set_status(component, status);
+    }
+
+    /// Removes the state of a component.
+    pub fn clear_status(&self, component: &ComponentId) {
+        self.0.parts.telemetry.clear_status(component);
+    }
+
+    /// Where to put what the components of this node log.
+    pub fn log_sink(&self) -> LogSink {
+        self.0.parts.telemetry.log_sink().clone()
+    }
+
+    /// Messages that were dropped because they were forged, replayed, malformed or not for this
+    /// node.
     pub fn refused(&self) -> u64 {
-        self.0.inner.refused.load(Ordering::Relaxed)
+        self.0.parts.transport.endpoint.refused()
     }
 
     /// Calls that wait for a reply from another host.
     pub fn in_flight(&self) -> usize {
-        self.0.inner.pending.len()
+        self.0.parts.transport.in_flight.len()
     }
 
-    /// Vanishes at once and without a word, as a host does that loses power: for tests and demonstrations.
+    /// Says goodbye, takes no new work, and finishes what it has, for at most `grace`. Calls that
+    /// come afterwards are refused for a moment more, as not run.
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
+        self.0.parts.membership.leave(grace).await;
+        self.0.parts.server.drain(grace).await
+    }
+
+    /// Vanishes at once and without notice, as a host does that loses power: for tests and
+    /// demonstrations.
     pub fn kill(&self) {
-        self.0.inner.leaving.store(true, Ordering::Release);
-        self.lock_tasks().clear();
-        self.0.inner.vanish();
+        self.0.parts.membership.stop_beats();
+        let tasks = self.0.tasks.lock();
+        tasks.unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.parts.vanish();
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.0.inner
+    pub(crate) fn parts(&self) -> &Arc<NodeParts> {
+        &self.0.parts
+    }
+}
+
+impl NodeParts {
+    fn start(&self, subscriptions: Subscriptions) -> Vec<AbortOnDropHandle<()>> {
+        let Subscriptions { inbox, replies } = subscriptions;
+        let transport = || self.transport.clone();
+        let (client, membership) = (|| self.client.clone(), || self.membership.clone());
+        let (server, telemetry) = (|| self.server.clone(), || self.telemetry.clone());
+        let replica = self.connection.replica.clone();
+        let tasks = [
+            tokio::spawn(server::inbox::run(server(), inbox)),
+            tokio::spawn(transport::reply_reader::run(transport(), client(), replies)),
+            tokio::spawn(membership::heartbeat::run(membership(), server(), replica)),
+            tokio::spawn(transport::failure_detector::run(transport(), client())),
+            tokio::spawn(transport::idle_cleanup::run(transport())),
+            tokio::spawn(membership::follow::hosts(membership())),
+            tokio::spawn(membership::follow::bus(membership())),
+            tokio::spawn(server::link_updates::run(server())),
+            tokio::spawn(server::published::run(server())),
+            tokio::spawn(telemetry::report::run(telemetry())),
+            tokio::spawn(telemetry::logs::run(telemetry())),
+        ];
+        tasks.map(AbortOnDropHandle::new).into()
     }
 
-    fn lock_tasks(&self) -> MutexGuard<'_, Vec<AbortOnDropHandle<()>>> {
-        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn vanish(&self) {
+        self.transport.silence();
+        self.server.cut_off();
+        self.transport.close();
     }
 }
 
@@ -266,139 +261,6 @@ impl fmt::Debug for Node {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.inner.vanish();
+        self.parts.vanish();
     }
-}
-
-impl Inner {
-    pub(crate) fn served(&self, component: &ComponentId) -> Option<Arc<Served>> {
-        self.served.load().get(component).cloned()
-    }
-
-    /// Which boot of which host it is.
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    /// What it says of itself.
-    pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
-    }
-
-    /// What it shares with the other nodes of its connection.
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
-    /// What the next beats say of desired state.
-    pub(crate) fn set_tallies(&self, tallies: Tallies) {
-        if **self.tallies.load() != tallies {
-            self.tallies.store(Arc::new(tallies));
-            self.news.notify_one();
-        }
-    }
-
-    /// Tells everyone whether it takes replicas from now on.
-    pub(crate) fn set_duty(&self, duty: Duty) {
-        self.duty.store(duty as u8, Ordering::Release);
-        self.news.notify_one();
-    }
-
-    pub(crate) fn change_lines<T>(&self, change: impl Fn(&mut Lines) -> T) {
-        self.lines.rcu(|lines| {
-            let mut lines = Lines::clone(lines);
-            change(&mut lines);
-            lines
-        });
-    }
-
-    /// Held while a line is opened, so that there is one to each peer.
-    pub(crate) fn lock_opening(&self) -> MutexGuard<'_, ()> {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn lock_budget(&self) -> MutexGuard<'_, RetryBudget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn lock_replies(
-        &self,
-    ) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyLine>, HashState>> {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn lock_replay(&self) -> MutexGuard<'_, ReplayGuard> {
-        self.replay.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn next_sequence(&self) -> u64 {
-        self.sequence.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Counts a message that is not acted on, and says so once in a while.
-    pub(crate) fn refuse(&self, what: &str) {
-        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-        if count.is_power_of_two() {
-            tracing::warn!(host = %self.origin.host, count, "refused {what}");
-        }
-    }
-
-    /// The bus did not take a frame.
-    pub(crate) fn frame_lost(&self, peer: u64, frame: u64, error: &BusError) {
-        let limit = self.connection.bus.max_payload() as u64;
-        self.pending.fail(Some(peer), |carried_by| {
-            (carried_by == frame).then_some(match error {
-                BusError::TooLarge { .. } => CallError::TooLarge {
-                    what: Part::Arguments,
-                    limit,
-                },
-                BusError::Unconfirmed { .. } => CallError::Disconnected { ran: Ran::Maybe },
-                _ => CallError::Disconnected { ran: Ran::No },
-            })
-        });
-    }
-
-    /// Ends every call to a boot of a host that is gone.
-    pub(crate) fn peer_lost(&self, peer: &Origin) {
-        let Some(line) = self.lines.load().get(peer).cloned() else {
-            return;
-        };
-        self.change_lines(|lines| lines.remove(peer));
-        // First nothing more can leave, then it is sure what has.
-        let left = line.withdraw(Then::Close);
-        let count = self.pending.fail(Some(line.token), |frame| {
-            let host = peer.host.clone();
-            Some(if left.has(frame) {
-                CallError::HostLost { host }
-            } else {
-                CallError::HostGone { host }
-            })
-        });
-        if count > 0 {
-            tracing::warn!(host = %peer.host, calls = count, "a host was lost with calls in flight");
-        }
-    }
-
-    pub(crate) fn vanish(&self) {
-        self.gone.store(true, Ordering::Release);
-        self.end.cancel();
-        if let Some(errands) = self.errands.swap(None) {
-            errands.cut_off();
-        }
-        for served in self.served.swap(Arc::default()).values() {
-            served.cut_off();
-        }
-        for line in self.lines.swap(Arc::default()).values() {
-            line.withdraw(Then::Close);
-        }
-        self.lock_replies().clear();
-        self.pending
-            .fail(None, |_| Some(CallError::Disconnected { ran: Ran::Maybe }));
-        self.tasks.close();
-    }
-}
-
-/// Names a frame to one peer: its lane and its number there.
-pub(crate) fn frame_of(lane: Lane, number: u64) -> u64 {
-    number << 8 | lane as u64
 }

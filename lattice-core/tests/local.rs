@@ -11,7 +11,7 @@ use lattice_core::{
 use std::sync::Arc;
 use support::*;
 
-async fn serve_callee(lattice: &Lattice) -> lattice_core::server::Serving {
+async fn serve_callee(lattice: &Lattice) -> lattice_core::server::ServeHandle {
     let service = Arc::new(Serve(Arc::default()));
     lattice
         .serve(id("callee"), service, ServeLimits::default())

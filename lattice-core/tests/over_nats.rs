@@ -11,7 +11,7 @@ use lattice_core::{
     auth::LatticeKey,
     call::{CallError, Context, Ran},
     node::NodeOptions,
-    server::{ServeLimits, Serving},
+    server::{ServeHandle, ServeLimits},
 };
 use std::{
     io,
@@ -64,7 +64,7 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, Serving) {
+async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, ServeHandle) {
     let api = Arc::new(Api::default());
     let service = Arc::new(Serve(api.clone()));
     let serving = lattice

@@ -12,7 +12,7 @@ use lattice_core::{
     call::CallError,
     link::{LinkError, WriteError},
     replica::ReplicaState,
-    server::{ServeError, ServeLimits, Serving},
+    server::{ServeError, ServeHandle, ServeLimits},
     store::{StoreError, disk::OpenError},
 };
 use std::{path::Path, sync::Arc};
@@ -37,7 +37,7 @@ async fn join_plainly(url: &str) -> Lattice {
     connect.await.expect("it connects")
 }
 
-async fn serve_on(lattice: &Lattice, name: &str) -> Result<Serving, ServeError> {
+async fn serve_on(lattice: &Lattice, name: &str) -> Result<ServeHandle, ServeError> {
     let service = Arc::new(Serve(Arc::default()));
     lattice
         .serve(id(name), service, ServeLimits::default())

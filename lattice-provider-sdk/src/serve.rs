@@ -4,7 +4,7 @@ use crate::IntoService;
 use lattice_core::{
     Lattice,
     name::{ComponentId, NameError},
-    server::{ServeError, ServeLimits, Serving},
+    server::{ServeError, ServeHandle, ServeLimits},
 };
 
 /// Serves a provider as component `id` until the returned guard is dropped or stopped.
@@ -21,7 +21,7 @@ pub async fn serve(
     lattice: &Lattice,
     id: impl TryInto<ComponentId, Error: Into<NameError>>,
     provider: impl IntoService,
-) -> Result<Serving, ServeError> {
+) -> Result<ServeHandle, ServeError> {
     serve_within(lattice, id, provider, ServeLimits::default()).await
 }
 
@@ -35,7 +35,7 @@ pub async fn serve_within(
     id: impl TryInto<ComponentId, Error: Into<NameError>>,
     provider: impl IntoService,
     limits: ServeLimits,
-) -> Result<Serving, ServeError> {
+) -> Result<ServeHandle, ServeError> {
     let id = id.try_into().map_err(Into::<NameError>::into)?;
     lattice.serve(id, provider.into_service(), limits).await
 }

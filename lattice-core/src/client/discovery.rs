@@ -1,11 +1,12 @@
-//! Asking the lattice who serves a component, for callers that have not heard a beat of anyone who does.
+//! Asking the lattice which hosts serve a component, when no beat has named any.
 //!
 //! One question per component is under way at a time, however many callers wait for its answer.
 
-use crate::node::Inner;
+use super::Client;
 use crate::{
     call::{CallError, Ran},
     name::ComponentId,
+    transport::id::ReplyAddress,
     types::{ComponentTypes, Digest},
     wire::{Discover, Discovered, Origin},
 };
@@ -19,8 +20,6 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// Stands for the peer in the reply subject of a question, which has none.
-pub(crate) const QUESTION: u64 = 0;
 /// How long a question waits for an answer.
 const ASK: Duration = Duration::from_secs(1);
 /// Questions that may wait at once.
@@ -29,33 +28,33 @@ const MAX_QUESTIONS: usize = 4_096;
 /// What became of a question.
 #[derive(Debug, Clone)]
 enum Answer {
-    /// Nobody, when empty.
+    /// These hosts serve it; none, if empty.
     Hosts(Vec<Origin>),
-    /// It could not be asked.
-    NotAsked,
+    /// It could not be sent.
+    NotSent,
 }
 
 /// Questions that wait for their answer.
 #[derive(Debug, Default)]
-pub(crate) struct Questions(Mutex<HashMap<ComponentId, Question>>);
+pub(super) struct Questions(Mutex<HashMap<ComponentId, Question>>);
 
 #[derive(Debug)]
 struct Question {
     id: u64,
-    asked: Arc<Asked>,
+    answer: Arc<PendingAnswer>,
 }
 
-/// A question as those see it who wait for its answer. They go on in the order in which they came.
+/// The answer to come. Those who wait for it go on in the order in which they came.
 #[derive(Debug, Default)]
-struct Asked {
+struct PendingAnswer {
     answer: OnceLock<Answer>,
     answered: Notify,
 }
 
-impl Asked {
-    async fn answer(&self) -> &Answer {
+impl PendingAnswer {
+    async fn get(&self) -> &Answer {
         loop {
-            // Before the look: what is answered from here on ends the wait below.
+            // Before the look: an answer from here on ends the wait below.
             let answered = self.answered.notified();
             if let Some(answer) = self.answer.get() {
                 return answer;
@@ -77,13 +76,13 @@ impl Questions {
             .is_some_and(|question| question.id == id)
             && let Some(question) = questions.remove(component)
         {
-            question.asked.answer.get_or_init(|| answer);
-            question.asked.answered.notify_waiters();
+            question.answer.answer.get_or_init(|| answer);
+            question.answer.answered.notify_waiters();
         }
     }
 
-    /// The bus says that question `id` reached nobody.
-    pub(crate) fn nobody(&self, id: u64) {
+    /// Nobody received question `id`.
+    pub(super) fn undelivered(&self, id: u64) {
         let component = self
             .lock()
             .iter()
@@ -95,75 +94,72 @@ impl Questions {
     }
 }
 
-impl Inner {
-    /// Asks the lattice who serves `component`. Nobody does when the answer is empty.
-    pub(crate) async fn discover(
+impl Client {
+    /// Asks the lattice which hosts serve `component`. None do if the answer is empty.
+    pub(super) async fn discover(
         self: &Arc<Self>,
         component: &ComponentId,
         deadline: Instant,
     ) -> Result<Vec<Origin>, CallError> {
-        let asked = self.question(component)?;
-        match timeout_at(deadline, asked.answer()).await {
+        let answer = self.question(component)?;
+        match timeout_at(deadline, answer.get()).await {
             Ok(Answer::Hosts(hosts)) => Ok(hosts.clone()),
-            Ok(Answer::NotAsked) => Err(CallError::Disconnected { ran: Ran::No }),
+            Ok(Answer::NotSent) => Err(CallError::Disconnected { ran: Ran::No }),
             Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
         }
     }
 
-    /// The question about `component` that is under way, or a new one.
-    fn question(self: &Arc<Self>, component: &ComponentId) -> Result<Arc<Asked>, CallError> {
+    /// Returns the answer to the question about `component` that is under way, or to a new one.
+    fn question(
+        self: &Arc<Self>,
+        component: &ComponentId,
+    ) -> Result<Arc<PendingAnswer>, CallError> {
         let mut questions = self.questions.lock();
         if let Some(question) = questions.get(component) {
-            return Ok(question.asked.clone());
+            return Ok(question.answer.clone());
         }
         if questions.len() >= MAX_QUESTIONS {
             return Err(CallError::Overloaded {
                 component: component.clone(),
             });
         }
-        let id = self.next_sequence();
-        let asked = Arc::<Asked>::default();
+        let id = self.transport.endpoint.next_sequence();
+        let answer = Arc::<PendingAnswer>::default();
         let question = Question {
             id,
-            asked: asked.clone(),
+            answer: answer.clone(),
         };
         questions.insert(component.clone(), question);
         drop(questions);
-        // Not in the asker's own future, which may be dropped while others wait for the same answer.
-        let (node, component, end) = (self.clone(), component.clone(), self.end.clone());
-        self.tasks
-            .spawn(async move { end.run_until_cancelled(node.ask(component, id)).await });
-        Ok(asked)
+        // Not in the caller's own future, which may be dropped while others wait for the same
+        // answer.
+        let (client, component) = (self.clone(), component.clone());
+        self.server
+            .tasks
+            .spawn(async move { client.ask(component, id).await });
+        Ok(answer)
     }
 
-    async fn ask(self: Arc<Self>, component: ComponentId, id: u64) {
-        let subjects = &self.connection.subjects;
-        let reply = subjects.reply(&self.origin.host, self.origin.epoch, QUESTION, id);
-        let asked = match self.lone_frame(
-            None,
-            &Discover {
-                id,
-                component: component.clone(),
-            },
-        ) {
-            Ok(frame) => self
-                .connection
-                .bus
-                .publish(subjects.serves(&component), Some(reply), frame)
-                .await
-                .is_ok(),
-            Err(_) => false,
+    async fn ask(&self, component: ComponentId, id: u64) {
+        let endpoint = &self.transport.endpoint;
+        let (subjects, me) = (endpoint.subjects(), endpoint.origin());
+        let reply = ReplyAddress::Question(id).subject(subjects, me);
+        let question = Discover {
+            id,
+            component: component.clone(),
         };
-        if !asked {
-            return self.questions.answer(&component, id, Answer::NotAsked);
+        let subject = subjects.serves(&component);
+        let sent = endpoint.send(subject, Some(reply), None, &question).await;
+        if sent.is_err() {
+            return self.questions.answer(&component, id, Answer::NotSent);
         }
         let waiting = self
             .questions
             .lock()
             .get(&component)
-            .map(|question| question.asked.clone());
-        if let Some(asked) = waiting
-            && timeout(ASK, asked.answer()).await.is_err()
+            .map(|question| question.answer.clone());
+        if let Some(answer) = waiting
+            && timeout(ASK, answer.get()).await.is_err()
         {
             self.questions
                 .answer(&component, id, Answer::Hosts(Vec::new()));
@@ -171,7 +167,7 @@ impl Inner {
     }
 
     /// An answer arrived.
-    pub(crate) fn discovered(&self, found: Discovered) {
+    pub(super) fn found(&self, found: Discovered) {
         self.connection
             .presence
             .found(&found.component, &found.hosts);
@@ -186,10 +182,11 @@ impl Inner {
         component: &ComponentId,
         deadline: Instant,
     ) -> Result<Arc<ComponentTypes>, CallError> {
-        // What runs in this program is known before a beat has told of it, and without the store.
-        let beside = || Some(self.beside.served(component, |_, _| true)?.1);
-        if let Some(served) = self.served(component).or_else(beside) {
-            return Ok(served.types.clone());
+        // A component in this process is known before its first beat, and without the store.
+        let here = self.server.component(component);
+        let in_process = || Some(self.same_process.component(component, |_, _| true)?.1);
+        if let Some(found) = here.or_else(in_process) {
+            return Ok(found.exports.types.clone());
         }
         let known = self.connection.presence.peers().digest(component);
         let digest = match known {

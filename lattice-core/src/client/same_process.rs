@@ -1,24 +1,25 @@
-//! The hosts that one program has joined a lattice with.
+//! The hosts that this process has joined a lattice with.
 //!
-//! A program that embeds a host and calls from outside of any component, in its own name or in that of a component of its
-//! own, gets to what its own hosts serve without a message, as a component there would.
+//! A program that embeds hosts, and calls from outside of any of their components, reaches what its
+//! own hosts serve without a message, as a component there would.
 
-use crate::name::ComponentId;
-use crate::node::Inner;
-use crate::server::component::Served;
+use crate::{
+    name::ComponentId,
+    server::{Server, component::RunningComponent},
+};
 use arc_swap::ArcSwap;
 use std::{
     fmt,
     sync::{Arc, Weak},
 };
 
-/// The hosts of one program. Cheap to clone; clones share them.
+/// The hosts of one process. Cheap to clone; clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Beside(Arc<ArcSwap<Vec<Weak<Inner>>>>);
+pub(crate) struct SameProcess(Arc<ArcSwap<Vec<Weak<Server>>>>);
 
-impl Beside {
-    /// One host more; those that are gone are forgotten.
-    pub(crate) fn add(&self, host: &Arc<Inner>) {
+impl SameProcess {
+    /// Adds a host, and forgets those that are gone.
+    pub(crate) fn add(&self, host: &Arc<Server>) {
         self.0.rcu(|hosts| {
             let mut hosts = Vec::clone(hosts);
             hosts.retain(|host| host.strong_count() > 0);
@@ -27,24 +28,24 @@ impl Beside {
         });
     }
 
-    /// The component on the least busy of the hosts that serve it, of those that are usable.
-    pub(crate) fn served(
+    /// Returns the component on the least busy of the hosts that serve it, among the usable ones.
+    pub(super) fn component(
         &self,
-        component: &ComponentId,
-        usable: impl Fn(&Inner, &Served) -> bool,
-    ) -> Option<(Arc<Inner>, Arc<Served>)> {
+        id: &ComponentId,
+        usable: impl Fn(&Server, &RunningComponent) -> bool,
+    ) -> Option<(Arc<Server>, Arc<RunningComponent>)> {
         let hosts = self.0.load();
         hosts
             .iter()
             .filter_map(Weak::upgrade)
-            .filter_map(|host| Some((host.clone(), host.served(component)?)))
-            .filter(|(host, served)| usable(host, served))
-            .min_by_key(|(_, served)| served.in_flight())
+            .filter_map(|host| Some((host.clone(), host.component(id)?)))
+            .filter(|(host, component)| usable(host, component))
+            .min_by_key(|(_, component)| component.in_flight())
     }
 }
 
-impl fmt::Debug for Beside {
+impl fmt::Debug for SameProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Beside({})", self.0.load().len())
+        write!(f, "SameProcess({})", self.0.load().len())
     }
 }

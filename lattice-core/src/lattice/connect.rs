@@ -1,7 +1,7 @@
 //! Connecting: which bus and store, which key.
 
 use super::{Lattice, Shared};
-use crate::connection::{Connection, Parts};
+use crate::connection::{self, Connection, Parts};
 #[cfg(feature = "disk")]
 use crate::store::disk::{DiskStore, Snapshot};
 #[cfg(all(feature = "nats", feature = "disk"))]
@@ -9,7 +9,7 @@ use crate::store::nats::{LateStore, OpenError};
 use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError, memory::MemoryNetwork},
-    client::same_process::Beside,
+    client::SameProcess,
     name::{LatticeName, NameError},
     replica::{FollowError, LastKnown},
     store::{MemoryStore, Store},
@@ -120,6 +120,15 @@ pub enum ConnectError {
     /// The store can't be followed.
     #[error(transparent)]
     Store(#[from] FollowError),
+}
+
+impl From<connection::OpenError> for ConnectError {
+    fn from(error: connection::OpenError) -> Self {
+        match error {
+            connection::OpenError::Bus(error) => Self::Bus(error),
+            connection::OpenError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl<B> Connect<B> {
@@ -262,7 +271,7 @@ impl<B: Backend> Connect<B> {
             connection,
             constellation: OnceLock::new(),
             node: OnceCell::new(),
-            beside: Beside::default(),
+            same_process: SameProcess::default(),
             seat,
         })))
     }

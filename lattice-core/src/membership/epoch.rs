@@ -1,8 +1,9 @@
-//! Which boot of its host a node is.
+//! The epoch of a node: which boot of its host it is.
 //!
-//! Boots are told apart by their epochs, and a later boot has a higher one: milliseconds since 1970. Clocks go back, though: by hand, or
-//! at each start of a machine whose clock has no battery. So a host with an id that somebody chose finds its last epoch in the
-//! store and takes a higher one; the others would take it for a recording of its past. An id made at random has no past.
+//! Epochs are milliseconds since 1970, so that a later boot has a higher one. But clocks can go
+//! back: when they are set by hand, or at each start of a machine whose clock has no battery. Peers
+//! would then take the host's frames for replays. So a host with a chosen id reads its last epoch
+//! from the store and takes a higher one. A random id needs none of this.
 
 use crate::{
     entropy,
@@ -18,10 +19,10 @@ use std::{
 };
 use tokio::time::{error::Elapsed, timeout};
 
-/// How long the store may take: without it a host starts all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the store may take. Without it a host starts all the same.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why the last epoch is not known.
+/// Why the last epoch is unknown.
 #[derive(Debug, thiserror::Error)]
 enum Unknown {
     #[error("the store can't be read")]
@@ -30,8 +31,8 @@ enum Unknown {
     Write(#[from] CommitError),
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("the store did not answer within {PATIENCE:?}")]
-    Silence(#[from] Elapsed),
+    #[error("the store did not answer within {TIMEOUT:?}")]
+    Timeout(#[from] Elapsed),
 }
 
 /// The epoch of a node that starts now.
@@ -40,15 +41,15 @@ pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
     let Some(host) = chosen else {
         return epoch;
     };
-    let noted = timeout(PATIENCE, after_the_last(records, host, &mut epoch)).await;
-    if let Err(error) = noted.map_err(Unknown::from).flatten() {
-        tracing::warn!(%host, %error, "this boot is not noted in the store: if this host's clock goes back, or has since its last start, others take the later boot for the older one until it has caught up");
+    let recorded = timeout(TIMEOUT, after_the_last(records, host, &mut epoch)).await;
+    if let Err(error) = recorded.map_err(Unknown::from).flatten() {
+        tracing::warn!(%host, %error, "could not record this boot's epoch; if the clock moves backwards, or has since the last start, peers may ignore this host until it catches up");
     }
     epoch
 }
 
-/// Raises `epoch` above the last one as soon as that is known, and notes it as the last one. It has a deadline from its caller: two
-/// hosts with one id may be in each other's way for a while.
+/// Raises `epoch` above the last one as soon as that is known, and records it as the last one. To
+/// be called with a timeout: two hosts with one id may conflict with each other for a while.
 async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Result<(), Unknown> {
     let (store, key) = (records.store(), StoreKey::host(host));
     loop {
@@ -61,7 +62,7 @@ async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Re
             Some(Ok(Record::<()> { generation, .. })) => generation,
             Some(Err(error @ RecordError::Newer { .. })) => return Err(error.into()),
             Some(Err(error)) => {
-                tracing::warn!(%host, %error, "written over");
+                tracing::warn!(%host, %error, "overwriting unreadable epoch record");
                 0
             }
             None => 0,
@@ -77,7 +78,7 @@ async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Re
     }
 }
 
-/// Another one for each boot in this process.
+/// An epoch from the clock, a different one for each boot in this process.
 fn by_the_clock() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = (entropy::since_1970().as_millis() as u64).max(1);

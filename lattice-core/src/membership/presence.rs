@@ -1,11 +1,13 @@
-//! Who is there: the pure rules of membership, fed with beats and the time.
+//! Which hosts are live: the pure rules of membership, fed with beats and the time.
 //!
-//! A host is known from its first beat on and forgotten on its goodbye, when it has been silent for three of its own
-//! intervals, or when a caller has lost it; after the latter two the same boot may come back. The epoch of a host that
-//! said goodbye, and any epoch older than one already seen, is a ghost and is ignored.
+//! A host is known from its first beat on and forgotten on its goodbye, when it has been silent for
+//! three of its own intervals, or when a caller has lost it; after the latter two the same boot may
+//! come back. The epoch of a host that said goodbye is kept as a tombstone: it is ignored, like any
+//! epoch older than one already seen.
 
 use crate::{
     entropy::HashState,
+    fence::Fence,
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Duty, Origin, Versions},
@@ -19,8 +21,8 @@ use tokio::time::Instant;
 
 /// Intervals of silence after which a host counts as dead.
 const MISSED: u32 = 3;
-/// Dead or departed hosts whose last epoch is remembered, so that a late beat doesn't bring them back.
-const GHOSTS: usize = 4_096;
+/// Departed hosts whose last epoch is remembered, so that a late beat doesn't bring them back.
+const TOMBSTONES: usize = 4_096;
 
 /// A live host, as its last beat described it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +32,10 @@ pub struct Peer {
     pub origin: Origin,
     /// What it serves, and the digest of each component's types.
     pub components: BTreeMap<ComponentId, Digest>,
-    /// How many replicas of each serve there, as far as a keeper started them.
+    /// How many replicas of each serve there, of those that an app started.
     pub replicas: BTreeMap<ComponentId, u32>,
     /// The fences of those that it serves under a lease.
-    pub fences: BTreeMap<ComponentId, u64>,
+    pub fences: BTreeMap<ComponentId, Fence>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Which versions of frames it reads.
@@ -67,24 +69,24 @@ pub struct Peers {
 #[derive(Debug, Clone, Default)]
 struct Hosts {
     origins: Vec<Origin>,
-    /// Under which fence.
-    fence: u64,
+    /// The newest of their leases, if they need one.
+    fence: Option<Fence>,
 }
 
 impl Peers {
-    /// The hosts that serve `component` and read frames that this one writes. Of those that do so under a lease only the one
-    /// that got it last.
+    /// The hosts that serve `component` and read frames that this one writes. Of those that do so
+    /// under a lease only the one that got it last.
     pub fn serving(&self, component: &ComponentId) -> &[Origin] {
         self.fenced(component).0
     }
 
-    /// The same, and the fence of the lease; 0 when it needs none.
-    pub(crate) fn fenced(&self, component: &ComponentId) -> (&[Origin], u64) {
+    /// The same, and the fence of their lease, if they need one.
+    pub(crate) fn fenced(&self, component: &ComponentId) -> (&[Origin], Option<Fence>) {
         let hosts = self.serving.get(component);
-        hosts.map_or((&[], 0), |hosts| (&hosts.origins, hosts.fence))
+        hosts.map_or((&[], None), |hosts| (&hosts.origins, hosts.fence))
     }
 
-    /// How many replicas of `component` serve: one on a host where no keeper started it.
+    /// How many replicas of `component` serve. A host where no app started it counts as one.
     pub fn replicas(&self, component: &ComponentId) -> u32 {
         let hosts = self.serving(component).iter();
         let peers = hosts.filter_map(|origin| self.hosts.get(&origin.host));
@@ -109,7 +111,7 @@ impl Peers {
             .is_some_and(|peer| peer.origin == *origin)
     }
 
-    /// Every live host, in no order.
+    /// Every live host, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
         self.hosts.values()
     }
@@ -118,7 +120,7 @@ impl Peers {
         self.serving.clear();
         for peer in self.hosts.values() {
             for component in peer.components.keys() {
-                let fence = peer.fences.get(component).copied().unwrap_or_default();
+                let fence = peer.fences.get(component).copied();
                 let hosts = self.serving.entry(component.clone()).or_default();
                 if fence > hosts.fence {
                     *hosts = Hosts {
@@ -126,7 +128,8 @@ impl Peers {
                         fence,
                     };
                 }
-                // One that reads no frame of ours can't be called, though it may well be the one that holds the lease.
+                // A host that can't read our frames can't be called, though it may be the one that
+                // holds the lease.
                 let is_reachable = peer.versions.common(Versions::OURS).is_some();
                 if fence == hosts.fence && is_reachable {
                     hosts.origins.push(peer.origin.clone());
@@ -141,14 +144,14 @@ impl Peers {
 pub(crate) struct Presence {
     peers: Peers,
     heard: HashMap<HostId, (Instant, Duration), HashState>,
-    /// Highest epoch of a host that is gone.
-    ghosts: HashMap<HostId, (u64, Instant)>,
+    /// Highest epoch of each host that said goodbye, and when.
+    tombstones: HashMap<HostId, (u64, Instant)>,
 }
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Nothing that others need to know.
+    /// Nothing of interest.
     None,
     /// A host, or a new boot of one, that was not there before.
     Joined(Origin),
@@ -161,7 +164,7 @@ pub(crate) enum Change {
 }
 
 impl Presence {
-    /// Everyone who is there now.
+    /// Every live host.
     pub(crate) fn snapshot(&self) -> Peers {
         self.peers.clone()
     }
@@ -169,7 +172,7 @@ impl Presence {
     /// A beat arrived.
     pub(crate) fn beat(&mut self, from: &Origin, beat: Beat, now: Instant) -> Change {
         if self
-            .ghosts
+            .tombstones
             .get(&from.host)
             .is_some_and(|(epoch, _)| from.epoch <= *epoch)
         {
@@ -184,8 +187,10 @@ impl Presence {
         }
         let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.heard.insert(from.host.clone(), (now, interval));
-        let fenced = beat.components.iter().filter(|served| served.fence > 0);
-        let fences = fenced.map(|served| (served.id.clone(), served.fence));
+        let fences = beat.components.iter().filter_map(|served| {
+            let fence = Fence::from_number(served.fence)?;
+            Some((served.id.clone(), fence))
+        });
         let kept = beat
             .components
             .iter()
@@ -217,7 +222,7 @@ impl Presence {
         change
     }
 
-    /// Somebody who knows says that this host serves `component`; its own beats will tell the rest.
+    /// Another host reports that this one serves `component`. Its own beats will say the rest.
     pub(crate) fn found(
         &mut self,
         host: &Origin,
@@ -226,7 +231,7 @@ impl Presence {
         now: Instant,
     ) -> Change {
         if self
-            .ghosts
+            .tombstones
             .get(&host.host)
             .is_some_and(|(epoch, _)| host.epoch <= *epoch)
         {
@@ -263,14 +268,14 @@ impl Presence {
 
     /// A host said goodbye: this boot of it never comes back.
     pub(crate) fn goodbye(&mut self, who: &Origin, now: Instant) -> Change {
-        self.remember_ghost(who, now);
+        self.bury(who, now);
         match self.lost(who) {
             Change::Left(_) => Change::Leaving(who.clone()),
             change => change,
         }
     }
 
-    /// A caller found the host gone. That may be a mistake, so its next beat brings it back.
+    /// A caller lost the host. That may be a mistake, so its next beat brings it back.
     pub(crate) fn lost(&mut self, who: &Origin) -> Change {
         if self
             .peers
@@ -286,7 +291,8 @@ impl Presence {
         Change::Left(vec![who.clone()])
     }
 
-    /// Time passed; nobody is declared dead while the bus is down, for then it is we who are deaf.
+    /// Time passed. Not to be called while the bus is down: then this process is the one that hears
+    /// nothing.
     pub(crate) fn tick(&mut self, now: Instant) -> Change {
         let silent: Vec<Origin> = self
             .heard
@@ -305,27 +311,27 @@ impl Presence {
         Change::Left(silent)
     }
 
-    /// The bus is back: everyone gets a full round to be heard again.
+    /// The bus is back: every host gets a full interval to be heard again.
     pub(crate) fn reconnected(&mut self, now: Instant) {
         for (at, _) in self.heard.values_mut() {
             *at = now;
         }
     }
 
-    fn remember_ghost(&mut self, who: &Origin, now: Instant) {
+    fn bury(&mut self, who: &Origin, now: Instant) {
         let entry = self
-            .ghosts
+            .tombstones
             .entry(who.host.clone())
             .or_insert((who.epoch, now));
         *entry = (entry.0.max(who.epoch), now);
-        if self.ghosts.len() > GHOSTS
+        if self.tombstones.len() > TOMBSTONES
             && let Some(oldest) = self
-                .ghosts
+                .tombstones
                 .iter()
                 .min_by_key(|(_, (_, at))| *at)
                 .map(|(host, _)| host.clone())
         {
-            self.ghosts.remove(&oldest);
+            self.tombstones.remove(&oldest);
         }
     }
 }
@@ -399,7 +405,7 @@ mod tests {
         assert_eq!(
             p.beat(&origin("a", 1), beat(&["x"]), now),
             Change::None,
-            "a ghost stays one"
+            "it said goodbye"
         );
         assert_eq!(
             p.beat(&origin("a", 2), beat(&["x"]), now),
@@ -434,7 +440,7 @@ mod tests {
         p.beat(&origin("a", 1), under(7), now);
         p.beat(&origin("b", 1), under(9), now);
         assert_eq!(serving(&p, "once"), [origin("b", 1)]);
-        assert_eq!(p.snapshot().fenced(&once).1, 9);
+        assert_eq!(p.snapshot().fenced(&once).1, Fence::from_number(9));
         assert_eq!(serving(&p, "other"), [origin("a", 1), origin("b", 1)]);
         p.beat(&origin("a", 1), under(12), now);
         assert_eq!(serving(&p, "once"), [origin("a", 1)]);
@@ -455,7 +461,8 @@ mod tests {
         p.beat(&origin("both", 1), reads(ours, ours + 1), now);
         assert_eq!(serving(&p, "x"), [origin("both", 1)]);
         assert!(p.snapshot().contains(&origin("later", 1)), "it is there");
-        // The lease is at a host that can't be called: then nobody is, least of all who had it before.
+        // The lease is at a host that can't be called: then nobody is, least of all who had it
+        // before.
         let mut holds = reads(ours + 1, ours + 1);
         holds.components[0].fence = 9;
         p.beat(&origin("later", 1), holds, now);
@@ -499,14 +506,14 @@ mod tests {
     }
 
     #[test]
-    fn ghosts_are_bounded() {
+    fn tombstones_are_bounded() {
         let (mut p, now) = (Presence::default(), Instant::now());
-        for n in 0..GHOSTS + 10 {
+        for n in 0..TOMBSTONES + 10 {
             p.goodbye(
                 &origin(&format!("h{n}"), 1),
                 now + Duration::from_millis(n as u64),
             );
         }
-        assert_eq!(p.ghosts.len(), GHOSTS);
+        assert_eq!(p.tombstones.len(), TOMBSTONES);
     }
 }

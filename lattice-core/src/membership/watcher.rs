@@ -1,20 +1,22 @@
-//! The task around [`Presence`]: hears beats, keeps time, publishes snapshots.
+//! The task around [`Presence`]: reads beats, keeps time, publishes snapshots.
 
+use super::presence::{Change, Peers, Presence};
 use crate::{
-    auth::Auth,
-    bus::{Body as Carried, Bus, BusError, BusState, Message, Subscription},
-    membership::presence::{Change, Peers, Presence},
+    bus::{BusError, BusState, Message, Subscription},
     name::{ComponentId, HostId},
-    replay::{BootGuard, Seen},
-    subject::Subjects,
+    replay::BootGuard,
+    transport::{
+        Medium,
+        receiver::{Audience, Boot, Receiver, Refused},
+    },
     types::Digest,
-    wire::{Beat, Body as _, Frame, Goodbye, Kind, Origin, Pulse},
+    wire::{Beat, Body as _, Goodbye, Kind, Origin, Pulse},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -30,25 +32,25 @@ const WAITING: usize = 4_096;
 const CHANGES: usize = 1_024;
 /// Beats kept of hosts that may be gone.
 const SPARE: usize = 64;
-/// How often silence is looked for.
+/// How often silent hosts are looked for.
 const TICK: Duration = Duration::from_millis(250);
-/// Whoever has not looked for this long was stopped, or the machine was.
+/// When the last tick was longer ago than this, this process was stopped, or the machine was.
 const STOPPED: Duration = Duration::from_secs(1);
 
-/// What was heard on the bus, one's own words among it.
+/// What arrived from a host, also from this one.
 #[derive(Debug, Clone)]
 pub(crate) enum Heard {
     Beat(Origin, Arc<Beat>),
-    /// Whoever sent this beat last is alive, and does something else by now.
+    /// The sender of this last beat is alive, but a later beat was missed.
     Alive(Origin, Arc<Beat>),
-    /// One of a boot that a later one has taken the place of: two hosts have one id.
+    /// A beat of a boot that a later one has replaced: two hosts have one id.
     OlderBeat(Origin, Arc<Beat>),
     Goodbye(Origin),
 }
 
-/// Who is there, kept up to date.
+/// The live hosts, kept up to date.
 #[derive(Debug)]
-pub(crate) struct PresenceKeeper {
+pub(crate) struct PresenceWatcher {
     state: Arc<State>,
     _task: AbortOnDropHandle<()>,
 }
@@ -62,12 +64,14 @@ struct State {
     version: watch::Sender<u64>,
 }
 
-impl PresenceKeeper {
-    pub(crate) async fn start(
-        subjects: &Subjects,
-        bus: Arc<dyn Bus>,
-        auth: Auth,
-    ) -> Result<Self, BusError> {
+impl PresenceWatcher {
+    /// Starts to watch the beats on this bus.
+    pub(crate) async fn start(medium: Medium) -> Result<Self, BusError> {
+        let Medium {
+            bus,
+            subjects,
+            auth,
+        } = medium;
         let beats = bus.subscribe(subjects.beat(), WAITING).await?;
         let state = Arc::new(State {
             presence: Mutex::default(),
@@ -76,19 +80,20 @@ impl PresenceKeeper {
             heard: broadcast::Sender::new(CHANGES),
             version: watch::Sender::new(0),
         });
-        let task = tokio::spawn(listen(state.clone(), beats, bus.state(), auth));
+        let reader = BeatReader::new(Receiver::new(auth, accepts));
+        let task = tokio::spawn(run(state.clone(), reader, beats, bus.state()));
         Ok(Self {
             state,
             _task: AbortOnDropHandle::new(task),
         })
     }
 
-    /// Everyone who is there.
+    /// Every live host.
     pub(crate) fn peers(&self) -> Arc<Peers> {
         self.state.peers.load_full()
     }
 
-    /// The same for the length of a lookup, without a count kept.
+    /// The same for the length of a lookup, without touching a reference count.
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Peers>> {
         self.state.peers.load()
     }
@@ -98,7 +103,7 @@ impl PresenceKeeper {
         self.state.changes.subscribe()
     }
 
-    /// Every beat and goodbye from now on, as they come in.
+    /// Every beat and goodbye from now on.
     pub(crate) fn heard(&self) -> broadcast::Receiver<Heard> {
         self.state.heard.subscribe()
     }
@@ -115,12 +120,12 @@ impl PresenceKeeper {
             .apply(|presence| presence.goodbye(from, Instant::now()));
     }
 
-    /// A caller found this boot gone.
+    /// A caller has lost this boot of a host.
     pub(crate) fn lost(&self, who: &Origin) {
         self.state.apply(|presence| presence.lost(who));
     }
 
-    /// Somebody says that these serve `component`.
+    /// Another host reports that these serve `component`.
     pub(crate) fn found(&self, component: &ComponentId, hosts: &[(Origin, Digest)]) {
         for (origin, digest) in hosts {
             self.state
@@ -140,37 +145,45 @@ impl PresenceKeeper {
 }
 
 impl State {
-    fn tell(&self, heard: Heard) {
-        // Nobody may be listening: fine.
+    fn lock(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, heard: Heard) {
+        // There may be no receiver.
         let _ = self.heard.send(heard);
     }
 
     fn beat(&self, from: &Origin, beat: Arc<Beat>, now: Instant) {
-        self.tell(Heard::Beat(from.clone(), beat.clone()));
+        self.publish(Heard::Beat(from.clone(), beat.clone()));
         self.apply(|presence| presence.beat(from, Arc::unwrap_or_clone(beat), now));
     }
 
     fn apply(&self, event: impl FnOnce(&mut Presence) -> Change) {
-        let mut presence = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut presence = self.lock();
         let change = event(&mut presence);
         if change == Change::None {
             return;
         }
         self.peers.store(Arc::new(presence.snapshot()));
         drop(presence);
-        // Nobody may be following: that is fine.
+        // There may be no receiver.
         let _ = self.changes.send(change);
         self.version.send_modify(|version| *version += 1);
     }
 }
 
-async fn listen(
+/// Which frames count as beats.
+fn accepts(kind: Kind, audience: Audience) -> bool {
+    audience == Audience::Everyone && matches!(kind, Kind::Beat | Kind::Pulse | Kind::Goodbye)
+}
+
+async fn run(
     state: Arc<State>,
+    mut reader: BeatReader,
     mut beats: Subscription,
     mut bus: watch::Receiver<BusState>,
-    auth: Auth,
 ) {
-    let mut ear = Ear::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
@@ -182,71 +195,74 @@ async fn listen(
                     return;
                 }
                 if *bus.borrow_and_update() == BusState::Connected {
-                    state.presence.lock().unwrap_or_else(PoisonError::into_inner).reconnected(Instant::now());
+                    state.lock().reconnected(Instant::now());
                 }
             }
             _ = tick.tick() => {
-                // Whoever was stopped for a while first hears what was said meanwhile.
+                // After a stop, what arrived meanwhile is read first.
                 for _ in 0..WAITING {
                     let Some(message) = unconstrained(beats.next()).now_or_never().flatten() else {
                         break;
                     };
-                    ear.take(&state, &auth, message);
+                    reader.take(&state, message);
                 }
-                ear.tidy(&state.peers.load());
-                // While the bus is down it is we who are deaf, and so it is when we were stopped: what was said meanwhile may
-                // still be on its way through this process.
+                reader.tidy(&state.peers.load());
+                // While the bus is down, this process is the one that hears nothing. So it is after
+                // a stop: what arrived meanwhile may still be on its way through this process.
                 let now = Instant::now();
                 let was_stopped = now.saturating_duration_since(last) > STOPPED;
                 last = now;
                 if was_stopped {
-                    state.presence.lock().unwrap_or_else(PoisonError::into_inner).reconnected(now);
+                    state.lock().reconnected(now);
                 } else if *bus.borrow() == BusState::Connected {
                     state.apply(|presence| presence.tick(now));
                 }
             }
-            // Last: of these there may be more than can be read.
+            // Last: there may be more of these than can be read.
             message = beats.next() => {
                 let Some(message) = message else { return };
-                ear.take(&state, &auth, message);
+                reader.take(&state, message);
             }
         }
     }
 }
 
-/// What the listener remembers of whom it hears.
-#[derive(Debug, Default)]
-struct Ear {
-    guard: BootGuard,
-    /// The last beats, which pulses stand for.
+/// Reads beats, and remembers what it needs for the next ones.
+#[derive(Debug)]
+struct BeatReader {
+    receiver: Receiver<BootGuard>,
+    /// The last beat of each host, which pulses stand for.
     last: HashMap<HostId, (Origin, Arc<Beat>)>,
 }
 
-impl Ear {
-    fn take(&mut self, state: &State, auth: &Auth, message: Message) {
-        if let Err(reason) = self.hear(state, auth, message) {
+impl BeatReader {
+    fn new(receiver: Receiver<BootGuard>) -> Self {
+        Self {
+            receiver,
+            last: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, state: &State, message: Message) {
+        if let Err(reason) = self.read(state, message) {
             tracing::debug!(reason, "refused a beat");
         }
     }
 
-    fn hear(&mut self, state: &State, auth: &Auth, message: Message) -> Result<(), String> {
-        let Carried::Payload(bytes) = message.body else {
-            return Ok(());
+    fn read(&mut self, state: &State, message: Message) -> Result<(), String> {
+        let (frame, boot) = match self.receiver.open(None, message) {
+            Ok(opened) => opened,
+            Err(Refused::NoPayload) => return Ok(()),
+            Err(refused) => return Err(refused.to_string()),
         };
-        let frame = Frame::open(auth, bytes).map_err(|error| error.to_string())?;
-        let now = Instant::now();
-        let seen = self.guard.see(&frame, now.into_std());
-        if frame.target().is_some() || seen == Seen::Before {
-            return Err("it was seen before, or is not for everyone".to_owned());
-        }
-        let from = frame.sender();
+        let (from, now) = (frame.sender(), Instant::now());
         for envelope in frame.envelopes() {
             match frame.kind() {
                 Kind::Beat => {
                     let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
                     let beat = Arc::new(beat);
-                    if seen == Seen::OlderBoot {
-                        state.tell(Heard::OlderBeat(from.clone(), beat));
+                    if boot == Boot::Older {
+                        state.publish(Heard::OlderBeat(from.clone(), beat));
                         continue;
                     }
                     let last = (from.clone(), beat.clone());
@@ -259,16 +275,16 @@ impl Ear {
                 }
                 Kind::Goodbye => {
                     Goodbye::decode(envelope).map_err(|error| error.to_string())?;
-                    state.tell(Heard::Goodbye(from.clone()));
+                    state.publish(Heard::Goodbye(from.clone()));
                     state.apply(|presence| presence.goodbye(from, now));
                 }
-                other => return Err(format!("a frame of kind {other:?} among the beats")),
+                other => return Err(format!("a frame of kind {other} among the beats")),
             }
         }
         Ok(())
     }
 
-    /// Whoever was never heard before joins with its next beat.
+    /// A host that is not known yet joins with its next beat.
     fn pulse(&self, state: &State, from: &Origin, pulse: &Pulse, now: Instant) {
         let known = self.last.get(&from.host);
         let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
@@ -278,13 +294,13 @@ impl Ear {
         if is_same {
             state.beat(from, Arc::new(beat), now);
         } else {
-            // A beat was missed: it is alive, and what it does is said again soon.
-            state.tell(Heard::Alive(from.clone(), Arc::new(beat.clone())));
+            // A beat was missed: the host is alive, and will send a whole beat again soon.
+            state.publish(Heard::Alive(from.clone(), Arc::new(beat.clone())));
             state.apply(|presence| presence.beat(from, beat, now));
         }
     }
 
-    /// Forgets who is gone.
+    /// Forgets hosts that are gone.
     fn tidy(&mut self, peers: &Peers) {
         if self.last.len() > 2 * peers.iter().count() + SPARE {
             self.last.retain(|_, (origin, _)| peers.contains(origin));
@@ -296,6 +312,7 @@ impl Ear {
 mod tests {
     use super::*;
     use crate::{
+        auth::Auth,
         store::{Incarnation, Revision},
         subject::Subject,
         wire::{Duty, FrameWriter, Served, Versions},
@@ -331,27 +348,27 @@ mod tests {
         }
     }
 
-    /// One host speaks, and what it says is told.
-    struct Line {
+    /// A host that sends beats, and what the watcher publishes of it.
+    struct Sender {
         state: State,
-        ear: Ear,
-        told: broadcast::Receiver<Heard>,
-        said: u64,
+        reader: BeatReader,
+        published: broadcast::Receiver<Heard>,
+        sent: u64,
     }
 
-    impl Line {
-        fn says<B: crate::wire::Body>(&mut self, body: &B) -> String {
-            self.said += 1;
+    impl Sender {
+        fn sends<B: crate::wire::Body>(&mut self, body: &B) -> String {
+            self.sent += 1;
             let (auth, from) = (Auth::trusting(), HostId::new("h").expect("a host"));
-            let frame = FrameWriter::message(&auth, Origin::new(from, 1), None, self.said, body);
+            let frame = FrameWriter::message(&auth, Origin::new(from, 1), None, self.sent, body);
             let message = Message {
                 subject: Subject::from_wire("beat"),
                 reply: None,
-                body: Carried::Payload(frame.expect("a frame")),
+                body: crate::bus::Body::Payload(frame.expect("a frame")),
             };
-            let heard = self.ear.hear(&self.state, &auth, message);
-            heard.expect("it is heard");
-            match self.told.try_recv() {
+            let read = self.reader.read(&self.state, message);
+            read.expect("it is read");
+            match self.published.try_recv() {
                 Ok(Heard::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
                 Ok(Heard::Alive(..)) => "alive".to_owned(),
                 Ok(other) => panic!("{other:?}"),
@@ -363,20 +380,20 @@ mod tests {
     #[test]
     fn a_pulse_is_the_last_beat_again_or_a_sign_of_life() {
         let state = state();
-        let mut line = Line {
-            told: state.heard.subscribe(),
+        let mut host = Sender {
+            published: state.heard.subscribe(),
             state,
-            ear: Ear::default(),
-            said: 0,
+            reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
+            sent: 0,
         };
         let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
         let pulse = |of: &Beat| Pulse::repeats(of, of).expect("the same");
-        assert_eq!(line.says(&pulse(&first)), "nothing");
-        assert_eq!(line.says(&first), "beat of 1");
-        assert_eq!(line.says(&pulse(&first)), "beat of 1");
-        assert_eq!(line.says(&pulse(&second)), "alive");
-        assert_eq!(line.says(&second), "beat of 2");
-        assert_eq!(line.says(&pulse(&second)), "beat of 2");
+        assert_eq!(host.sends(&pulse(&first)), "nothing");
+        assert_eq!(host.sends(&first), "beat of 1");
+        assert_eq!(host.sends(&pulse(&first)), "beat of 1");
+        assert_eq!(host.sends(&pulse(&second)), "alive");
+        assert_eq!(host.sends(&second), "beat of 2");
+        assert_eq!(host.sends(&pulse(&second)), "beat of 2");
         assert_eq!(Pulse::repeats(&first, &second), None);
     }
 }

@@ -1,59 +1,58 @@
-//! A node's leave: nothing that was sent to it is lost.
+//! The orderly end of a node's components: nothing that was sent to them is lost.
 //!
 //! ```text
-//! goodbye ──► calls that run end ──► nothing is taken any more ──► stragglers are answered ──► gone
+//! goodbye ──► running calls end ──► no call is taken any more ──► late calls are refused ──► gone
 //! ```
-//! Who has heard the goodbye sends no more calls. What was sent before, and is still under way, is answered that it did not run,
-//! so that its caller goes elsewhere. When nothing has come for a while, nothing more will.
+//! Hosts that have received the goodbye send no more calls. A call that was sent before and is
+//! still on its way is refused as not run, so that its caller tries another host. When no call has
+//! come for a while, none will.
 
-use crate::node::Inner;
-use crate::node::Node;
+use super::Server;
+use crate::drained::Drained;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
-/// When nothing has come for that long, whoever calls has heard the goodbye.
+/// When no call has come for this long, every caller has received the goodbye.
 const QUIET: Duration = Duration::from_millis(100);
-/// Callers that go on for longer have not heard it, and never will.
+/// Callers that go on for longer have not received the goodbye, and never will.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 /// How long the last replies may take to be sent.
 const FLUSH: Duration = Duration::from_secs(1);
 
-impl Node {
-    /// Says goodbye, takes no new work, and finishes what it has, for at most `grace`. False when some calls were still
-    /// running then. What comes afterwards is answered for a moment more, that it was not run.
-    pub async fn leave(&self, grace: Duration) -> bool {
-        let inner = self.inner();
-        inner.leaving.store(true, Ordering::Release);
-        inner.say_goodbye(grace).await;
-        let served: Vec<_> = inner.served.load().values().cloned().collect();
-        for served in &served {
-            served.finish_up();
+impl Server {
+    /// Lets running calls finish for at most `grace`, then takes no more calls, and refuses late
+    /// ones for a moment.
+    pub(crate) async fn drain(&self, grace: Duration) -> Drained {
+        let components: Vec<_> = self.registry.load().values().cloned().collect();
+        for component in &components {
+            component.finish_up();
         }
         let all_idle = async {
             // A call that ends may have been what another component's call waited for: look again.
-            while served.iter().any(|served| served.in_flight() > 0) {
-                futures_util::future::join_all(served.iter().map(|served| served.idle())).await;
+            while components.iter().any(|one| one.in_flight() > 0) {
+                futures_util::future::join_all(components.iter().map(|one| one.idle())).await;
             }
         };
-        let done = timeout(grace, all_idle).await.is_ok();
-        for served in &served {
-            served.stop();
+        let drained = match timeout(grace, all_idle).await {
+            Ok(()) => Drained::Clean,
+            Err(_) => Drained::CutOff,
+        };
+        for component in &components {
+            component.stop();
         }
-        inner.answer_stragglers().await;
-        // What was answered last may still be in an outbox.
-        inner.flush_replies(FLUSH).await;
-        done
+        self.refuse_stragglers().await;
+        // The last replies may still be in a send queue.
+        self.transport.flush_replies(FLUSH).await;
+        drained
     }
-}
 
-impl Inner {
     /// Waits until no more calls come.
-    async fn answer_stragglers(&self) {
+    async fn refuse_stragglers(&self) {
         let deadline = Instant::now() + STRAGGLERS;
         while Instant::now() < deadline {
-            let before = self.taken.load(Ordering::Relaxed);
+            let before = self.frames.load(Ordering::Relaxed);
             sleep(QUIET).await;
-            if self.taken.load(Ordering::Relaxed) == before {
+            if self.frames.load(Ordering::Relaxed) == before {
                 return;
             }
         }

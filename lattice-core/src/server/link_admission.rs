@@ -1,12 +1,12 @@
-//! The links that a component in service was told of, and whether it accepted them.
+//! The links that lead to a component in service, and whether its service accepts them.
 //!
-//! A call over a link waits for the service to have heard of the link and to have said yes. On every further call that is
-//! one look at a map of open gates, without a lock.
+//! A call over a link waits until the service has accepted the link. For every later call that is
+//! one lookup in a map of accepted links, without a lock.
 
-use crate::server::component::panic_text;
 use crate::{
     call::{CallError, Ran},
     link::{Link, LinkKey},
+    panic::panic_text,
     serve::Service,
 };
 use arc_swap::ArcSwap;
@@ -22,68 +22,70 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// How long a call waits for the service to be told of a link that the table already has.
-const TELLING: Duration = Duration::from_secs(1);
+/// How long a call waits for a link to be passed to the service that the table already has.
+const OFFER: Duration = Duration::from_secs(1);
 
-/// Whether the target has accepted a link.
+/// Whether the service accepts a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// It has not answered yet.
-    Asking,
-    Open,
+pub(crate) enum LinkState {
+    /// It has not decided yet.
+    Pending,
+    Accepted,
     Rejected(String),
 }
 
-/// The gates of one component.
+/// The links of one component.
 #[derive(Default)]
-pub(crate) struct Gates {
-    /// By the address of the link: asked on every call, it builds no key.
-    told: watch::Sender<HashMap<usize, Told>>,
-    /// Those of `told` that are open. The links are kept, so that none of these addresses can become another link's.
+pub(crate) struct LinkAdmission {
+    /// By the address of the link: read on every call, so that no key is built.
+    offered: watch::Sender<HashMap<usize, Offered>>,
+    /// The accepted ones. The links are kept, so that none of these addresses can become another
+    /// link's.
     open: ArcSwap<HashMap<usize, Arc<Link>>>,
     opening: Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
-struct Told {
+struct Offered {
     key: LinkKey,
     link: Arc<Link>,
-    gate: watch::Receiver<Gate>,
+    state: watch::Receiver<LinkState>,
 }
 
 fn address(link: &Arc<Link>) -> usize {
     Arc::as_ptr(link).addr()
 }
 
-impl Gates {
+impl LinkAdmission {
     /// Whether calls over `link` may pass without waiting.
     pub(crate) fn is_open(&self, link: &Arc<Link>) -> bool {
         self.open.load().contains_key(&address(link))
     }
 
-    /// Waits until the service has answered for `link`.
+    /// Waits until the service has decided on `link`.
     pub(crate) async fn pass(&self, link: &Arc<Link>, deadline: Instant) -> Result<(), CallError> {
-        let find =
-            |told: &HashMap<usize, Told>| told.get(&address(link)).map(|told| told.gate.clone());
-        let found = find(&self.told.borrow());
-        let mut gate = if let Some(gate) = found {
-            gate
+        let find = |all: &HashMap<usize, Offered>| {
+            all.get(&address(link)).map(|known| known.state.clone())
+        };
+        let found = find(&self.offered.borrow());
+        let mut state = if let Some(state) = found {
+            state
         } else {
-            let mut told = self.told.subscribe();
-            let wait = told.wait_for(|told| find(told).is_some());
-            match timeout_at(deadline.min(Instant::now() + TELLING), wait).await {
-                Ok(Ok(told)) => find(&told).ok_or(CallError::LinkTableBehind)?,
+            let mut offered = self.offered.subscribe();
+            let wait = offered.wait_for(|all| find(all).is_some());
+            match timeout_at(deadline.min(Instant::now() + OFFER), wait).await {
+                Ok(Ok(all)) => find(&all).ok_or(CallError::LinkTableBehind)?,
                 _ => return Err(CallError::LinkTableBehind),
             }
         };
-        let state = match timeout_at(deadline, gate.wait_for(|state| *state != Gate::Asking)).await
-        {
+        let decided = state.wait_for(|state| *state != LinkState::Pending);
+        let state = match timeout_at(deadline, decided).await {
             Ok(Ok(state)) => state.clone(),
             Ok(Err(_)) => return Err(CallError::LinkTableBehind),
             Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
         };
         match state {
-            Gate::Rejected(reason) => Err(CallError::LinkRejected {
+            LinkState::Rejected(reason) => Err(CallError::LinkRejected {
                 source_id: link.source.clone(),
                 link: link.name.clone(),
                 reason,
@@ -92,68 +94,68 @@ impl Gates {
         }
     }
 
-    /// Tells `service` of a link; the answer is for the link's status. Calls over the link wait for it from here on, not
-    /// only from the first poll on.
-    pub(crate) fn tell(
+    /// Passes a link to `service`. The decision has to be [settled](Self::settle). Calls over the
+    /// link wait for it from here on, not only from the first poll on.
+    pub(crate) fn offer(
         &self,
         service: &dyn Service,
         link: Arc<Link>,
         within: Duration,
-    ) -> impl Future<Output = Answered> + Send + use<> {
-        let (state, gate) = watch::channel(Gate::Asking);
-        self.told.send_modify(|told| {
+    ) -> impl Future<Output = Decision> + Send + use<> {
+        let (sender, state) = watch::channel(LinkState::Pending);
+        self.offered.send_modify(|all| {
             let key = link.key();
-            told.retain(|_, known| known.key != key);
+            all.retain(|_, known| known.key != key);
             let link = link.clone();
-            told.insert(address(&link), Told { key, link, gate });
+            all.insert(address(&link), Offered { key, link, state });
         });
         self.refresh();
-        // Asked at once: what the service hears of a link comes in the order of its changes.
-        let asked = std::panic::catch_unwind(AssertUnwindSafe(|| service.linked(link)));
+        // Called at once: the service learns of a link's changes in their order.
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| service.linked(link)));
         async move {
-            let ask = AssertUnwindSafe(async {
-                match asked {
-                    Ok(answer) => answer.await,
+            let accepted = AssertUnwindSafe(async {
+                match called {
+                    Ok(accepted) => accepted.await,
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             })
             .catch_unwind();
-            let answer = match tokio::time::timeout(within, ask).await {
-                Ok(Ok(Ok(()))) => Gate::Open,
-                Ok(Ok(Err(reason))) => Gate::Rejected(reason),
+            let state = match tokio::time::timeout(within, accepted).await {
+                Ok(Ok(Ok(()))) => LinkState::Accepted,
+                Ok(Ok(Err(reason))) => LinkState::Rejected(reason),
                 Ok(Err(panic)) => {
-                    Gate::Rejected(format!("the provider panicked: {}", panic_text(&*panic)))
+                    LinkState::Rejected(format!("the provider panicked: {}", panic_text(&*panic)))
                 }
                 Err(_) => {
-                    Gate::Rejected(format!("the provider did not accept it within {within:?}"))
+                    LinkState::Rejected(format!("the provider did not accept it within {within:?}"))
                 }
             };
-            Answered { state, answer }
+            Decision { sender, state }
         }
     }
 
-    /// The service has answered.
-    pub(crate) fn settle(&self, Answered { state, answer }: Answered) -> Gate {
-        state.send_replace(answer.clone());
+    /// Lets calls see a decision.
+    pub(crate) fn settle(&self, Decision { sender, state }: Decision) -> LinkState {
+        sender.send_replace(state.clone());
         self.refresh();
-        answer
+        state
     }
 
-    /// Every link that the service was told of.
-    pub(crate) fn told(&self) -> Vec<(LinkKey, Arc<Link>)> {
-        self.told
+    /// Every link that was passed to the service.
+    pub(crate) fn all(&self) -> Vec<(LinkKey, Arc<Link>)> {
+        self.offered
             .borrow()
             .values()
-            .map(|told| (told.key.clone(), told.link.clone()))
+            .map(|known| (known.key.clone(), known.link.clone()))
             .collect()
     }
 
-    /// Forgets a link. False when it was not known.
+    /// Forgets a link. Returns false if it was not known.
     pub(crate) fn remove(&self, key: &LinkKey) -> bool {
-        let removed = self.told.send_if_modified(|told| {
-            let before = told.len();
-            told.retain(|_, known| known.key != *key);
-            told.len() < before
+        let removed = self.offered.send_if_modified(|all| {
+            let before = all.len();
+            all.retain(|_, known| known.key != *key);
+            all.len() < before
         });
         self.refresh();
         removed
@@ -162,18 +164,18 @@ impl Gates {
     fn refresh(&self) {
         // One at a time, so that the last one to store has seen everything before it.
         let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = self.told.borrow();
-        let open = told
+        let all = self.offered.borrow();
+        let open = all
             .iter()
-            .filter(|(_, told)| *told.gate.borrow() == Gate::Open)
-            .map(|(address, told)| (*address, told.link.clone()))
+            .filter(|(_, known)| *known.state.borrow() == LinkState::Accepted)
+            .map(|(address, known)| (*address, known.link.clone()))
             .collect();
         self.open.store(Arc::new(open));
     }
 }
 
-/// What a service said of a link, before calls know.
-pub(crate) struct Answered {
-    state: watch::Sender<Gate>,
-    answer: Gate,
+/// What a service has decided on a link, before calls see it.
+pub(crate) struct Decision {
+    sender: watch::Sender<LinkState>,
+    state: LinkState,
 }

@@ -1,16 +1,16 @@
-//! What one component's calls cost: counts, and how long they took.
+//! Metrics of one component's calls: counts, and how long they took.
 //!
-//! Counting is one relaxed addition per call. Where a call ends at once, the clock is read for one in [`SAMPLE`] only; one
-//! that takes time is always measured, for which the reading is nothing.
+//! Counting is one relaxed addition per call. Of calls that end at once, only one in [`SAMPLE`] is
+//! timed. Those that take time are all timed: for them, reading the clock costs nothing.
 
-use crate::transport::in_flight::Outcome;
-use crate::wire::Latency;
+use crate::{transport::CallResult, wire::Latency};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::time::Instant;
 
-/// Of so many calls that end at once, one is measured, and stands for all of them.
+/// Of this many calls that end at once, one is timed, and stands for all of them.
 const SAMPLE: u32 = 8;
-/// Four buckets for each doubling of the time, up to an hour: what they say is at most a quarter too much.
+/// Four buckets for each doubling of the time, up to an hour: a reported time is at most a quarter
+/// too long.
 const BUCKETS: usize = 124;
 
 pub(crate) struct Meter {
@@ -21,13 +21,13 @@ pub(crate) struct Meter {
 
 /// A call under way.
 #[derive(Clone, Copy)]
-pub(crate) struct Metered {
+pub(crate) struct CallTimer {
     began: Instant,
     /// For how many calls its time stands.
     weight: u32,
 }
 
-/// How long calls took up to one moment. What counts is the difference of two.
+/// How long calls took up to one moment. Only the difference of two is meaningful.
 pub(crate) struct Times(Vec<u32>);
 
 impl Meter {
@@ -40,14 +40,14 @@ impl Meter {
     }
 
     /// A call begins; it arrived at `began`.
-    pub(crate) fn call(&self, began: Instant) -> Metered {
+    pub(crate) fn call(&self, began: Instant) -> CallTimer {
         let before = self.calls.fetch_add(1, Ordering::Relaxed);
         let weight = if before.is_multiple_of(SAMPLE.into()) {
             SAMPLE
         } else {
             0
         };
-        Metered { began, weight }
+        CallTimer { began, weight }
     }
 
     /// A call was refused before it began.
@@ -57,7 +57,7 @@ impl Meter {
     }
 
     /// A call ends like this.
-    pub(crate) fn end(&self, call: Metered, outcome: Outcome) -> Outcome {
+    pub(crate) fn end(&self, call: CallTimer, outcome: CallResult) -> CallResult {
         if outcome.is_err() {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
@@ -80,7 +80,7 @@ impl Meter {
     }
 }
 
-impl Metered {
+impl CallTimer {
     /// The same call, which takes time.
     pub(crate) fn waits(self) -> Self {
         Self { weight: 1, ..self }
@@ -88,7 +88,7 @@ impl Metered {
 }
 
 impl Times {
-    /// None.
+    /// Those of no calls.
     pub(crate) fn zero() -> Self {
         Self(vec![0; BUCKETS])
     }
@@ -115,7 +115,8 @@ impl Times {
     }
 }
 
-/// The bucket of a time in microseconds: up to 3 as they are, then by the highest bit and the two after it.
+/// The bucket of a time in microseconds: up to 3 as they are, then by the highest bit and the two
+/// after it.
 fn bucket(micros: u128) -> usize {
     let micros = u32::try_from(micros).unwrap_or(u32::MAX);
     if micros < 4 {

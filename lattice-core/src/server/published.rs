@@ -1,23 +1,24 @@
 //! Keeps the types of what this node serves published, also when the store loses them.
 
-use crate::node::Inner;
+use super::Server;
 use crate::{replica::ReplicaHealth, store::Incarnation, types::PublishError};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 /// After an attempt that failed.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(5);
 
-/// Which of the store's lives is meant, as the replica counts them. Going back to an earlier state begins another one.
+/// One life of the store, as the replica counts them. A new one begins when the store goes back to
+/// an earlier state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Life {
+pub(super) struct StoreEpoch {
     incarnation: Incarnation,
     rewound: u64,
 }
 
-impl Life {
-    /// None while the store is not followed.
-    pub(crate) fn of(health: &ReplicaHealth) -> Option<Self> {
+impl StoreEpoch {
+    /// `None` while the store is not followed.
+    pub(super) fn of(health: &ReplicaHealth) -> Option<Self> {
         health.state.is_live().then_some(Self {
             incarnation: health.incarnation,
             rewound: health.rewound,
@@ -25,16 +26,16 @@ impl Life {
     }
 }
 
-/// Publishes everything once more in each new life of the store. In the one that there is, whatever comes into service
-/// publishes itself.
-pub(crate) async fn keep_published(node: Arc<Inner>) {
-    let mut health = node.connection.replica.follow_health();
-    let mut done = Life::of(&health.borrow_and_update());
+/// Publishes everything again in each new life of the store. In the current one, components publish
+/// their types when they come into service.
+pub(crate) async fn run(server: Arc<Server>) {
+    let mut health = server.connection.replica.follow_health();
+    let mut done = StoreEpoch::of(&health.borrow_and_update());
     loop {
-        let now = Life::of(&health.borrow_and_update());
+        let now = StoreEpoch::of(&health.borrow_and_update());
         if now.is_some() && now != done {
-            if !publish_all(&node).await {
-                sleep(AGAIN).await;
+            if !publish_all(&server).await {
+                sleep(RETRY).await;
                 continue;
             }
             done = now;
@@ -45,13 +46,17 @@ pub(crate) async fn keep_published(node: Arc<Inner>) {
     }
 }
 
-/// False when the store went away meanwhile. What it refuses stays unpublished, as when the component was started.
-async fn publish_all(node: &Inner) -> bool {
-    let all = node.served.load_full();
-    for (component, served) in &*all {
-        let published = node.connection.types.publish(component, &served.types);
+/// Returns false if the store went away meanwhile. Types that it rejects stay unpublished, as when
+/// a component starts.
+async fn publish_all(server: &Server) -> bool {
+    let all = server.registry.snapshot();
+    for (id, component) in &*all {
+        let published = server
+            .connection
+            .types
+            .publish(id, &component.exports.types);
         if let Err(error) = published.await {
-            tracing::warn!(%component, %error, "its types are not in the store, which lost them");
+            tracing::warn!(component = %id, %error, "the store has lost a component's types, and they could not be published again");
             if matches!(error, PublishError::Store { .. }) {
                 return false;
             }

@@ -1,31 +1,19 @@
-//! Putting a component into service on a node, and following its links.
+//! Putting a component into service on a node, and taking it out.
 
-use crate::node::Inner;
-use crate::node::Node;
-use crate::server::ServeLimits;
-use crate::server::component::Served;
-use crate::server::inbox;
-use crate::server::link_admission::Gate;
-use crate::server::published::Life;
+use super::{ServeLimits, Server, component::RunningComponent, discovery, published::StoreEpoch};
 use crate::{
-    bus::BusError,
-    link::{Link, LinkEntry, LinkKey, LinkStatus, LinkTable},
-    name::{ComponentId, NameError},
+    bus::{BusError, Subscription},
+    drained::Drained,
+    fence::Fence,
+    name::{ComponentId, HostId, NameError},
     serve::Service,
     types::PublishError,
 };
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Questions of who serves a component that wait for this node at most.
+/// Discovery questions about a component that wait for this node at most.
 const QUESTIONS: usize = 256;
-/// How long a provider may take to accept a link: it may have to connect to a backend.
-const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a component was not put into service.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +30,13 @@ pub enum ServeError {
         /// The component.
         component: ComponentId,
         /// The host.
-        host: crate::name::HostId,
+        host: HostId,
     },
     /// The node has said goodbye.
     #[error("host `{host}` is leaving; start a new one")]
     Leaving {
         /// The host.
-        host: crate::name::HostId,
+        host: HostId,
     },
     /// The bus did not take the subscription.
     #[error("the bus did not take the subscription for component `{component}`")]
@@ -68,254 +56,161 @@ pub enum ServeError {
     },
 }
 
-/// What becomes of the component of the same id that is in service already, if there is one.
+/// What to do if a component with the same id is in service already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
-    /// It stays, and the other one is refused.
-    Nothing,
-    /// It was started by the same keeper: it gets no new calls, and is kept until it is stopped.
-    Kept {
-        /// The fence of its lease; 0 when it needs none.
-        fence: u64,
+pub(crate) enum IfServing {
+    /// Fail; the other one stays.
+    Reject,
+    /// Take its place. The other one gets no new calls, and runs until it is stopped.
+    Replace {
+        /// The fence of the new one's lease, if it needs one.
+        fence: Option<Fence>,
     },
 }
 
-/// A component in service. Dropping it takes the component out of service at once; [`stop`](Self::stop) lets running
-/// calls finish.
-pub struct Serving {
-    node: Arc<Inner>,
-    served: Arc<Served>,
+/// A component in service. Dropping it takes the component out of service at once;
+/// [`shutdown`](Self::shutdown) lets running calls finish.
+pub struct ServeHandle {
+    server: Arc<Server>,
+    component: Arc<RunningComponent>,
     _discovery: AbortOnDropHandle<()>,
 }
 
-impl Serving {
+impl ServeHandle {
     /// The component.
     pub fn component(&self) -> &ComponentId {
-        &self.served.id
+        &self.component.id
     }
 
     /// Calls running or queued here now.
     pub fn in_flight(&self) -> usize {
-        self.served.in_flight()
+        self.component.in_flight()
     }
 
-    /// Has it get the calls again that another one of its id got, and publishes its types in place of that one's.
+    /// Directs calls to this component again after another one had [replaced](IfServing::Replace)
+    /// it, and publishes its types again.
     pub(crate) fn reinstate(&self) {
-        let mut has_them = false;
-        self.node.served.rcu(|all| {
-            let before = all.get(&self.served.id);
-            has_them = before.is_some_and(|served| Arc::ptr_eq(served, &self.served));
-            let mut all = HashMap::clone(all);
-            all.insert(self.served.id.clone(), self.served.clone());
-            all
-        });
-        self.node.newly_served.notify_one();
-        self.node.news.notify_one();
-        if has_them {
+        let (server, component) = (&self.server, &self.component);
+        let was_current = server.registry.put(component);
+        server.registry.added.notify_one();
+        server.membership.announce_changes();
+        if was_current {
             return;
         }
-        let (node, served) = (self.node.clone(), self.served.clone());
-        let publish = async move {
-            let (id, types) = (&served.id, &served.types);
-            if let Err(error) = node.connection.types.publish(id, types).await {
-                tracing::warn!(component = %id, %error, "what is published are the types of a version that was taken back");
+        let (types, component) = (server.connection.types.clone(), component.clone());
+        server.tasks.spawn(async move {
+            let published = types.publish(&component.id, &component.exports.types);
+            if let Err(error) = published.await {
+                tracing::warn!(component = %component.id, %error, "published types are those of the rolled-back version");
             }
-        };
-        let end = self.node.end.clone();
-        self.node
-            .tasks
-            .spawn(async move { end.run_until_cancelled(publish).await });
-    }
-
-    /// Takes no new calls, tells the others, and waits for the running ones for at most `grace`. False when some were
-    /// still running then; they are cut off.
-    pub async fn stop(self, grace: Duration) -> bool {
-        self.served.stop();
-        self.node.news.notify_one();
-        tokio::time::timeout(grace, self.served.idle())
-            .await
-            .is_ok()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let (id, served) = (&self.served.id, &self.served);
-        served.cut_off();
-        self.node.served.rcu(|all| {
-            let mut all = HashMap::clone(all);
-            if all
-                .get(id)
-                .is_some_and(|current| Arc::ptr_eq(current, served))
-            {
-                all.remove(id);
-            }
-            all
         });
-        self.node.news.notify_one();
+    }
+
+    /// Takes no new calls, tells other hosts, and waits for the running calls for at most `grace`.
+    /// Calls that still run then are cut off.
+    pub async fn shutdown(self, grace: Duration) -> Drained {
+        self.component.stop();
+        self.server.membership.announce_changes();
+        match tokio::time::timeout(grace, self.component.idle()).await {
+            Ok(()) => Drained::Clean,
+            Err(_) => Drained::CutOff,
+        }
     }
 }
 
-impl fmt::Debug for Serving {
+impl Drop for ServeHandle {
+    fn drop(&mut self) {
+        self.component.cut_off();
+        self.server.registry.remove(&self.component);
+        self.server.membership.announce_changes();
+    }
+}
+
+impl fmt::Debug for ServeHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving")
-            .field("component", &self.served.id)
+        f.debug_struct("ServeHandle")
+            .field("component", &self.component.id)
             .finish_non_exhaustive()
     }
 }
 
-impl Node {
-    /// Puts a component into service on this node: its types are published, calls that its links grant reach it, and the
-    /// others hear of it with the next beat, which goes out at once.
-    ///
-    /// # Errors
-    /// [`ServeError`]; nothing is served then.
-    pub async fn serve(
-        &self,
-        component: ComponentId,
-        service: Arc<dyn Service>,
-        limits: ServeLimits,
-    ) -> Result<Serving, ServeError> {
-        self.inner()
-            .serve(component, service, limits, Over::Nothing)
-            .await
-    }
-}
-
-impl Inner {
-    /// Puts a component into service here.
+impl Server {
+    /// Puts a component into service.
     pub(crate) async fn serve(
         self: &Arc<Self>,
         component: ComponentId,
         service: Arc<dyn Service>,
         limits: ServeLimits,
-        over: Over,
-    ) -> Result<Serving, ServeError> {
-        let node = self;
-        if node.leaving.load(Ordering::Acquire) {
-            return Err(ServeError::Leaving {
-                host: self.origin.host.clone(),
-            });
+        if_serving: IfServing,
+    ) -> Result<ServeHandle, ServeError> {
+        let host = || self.origin().host.clone();
+        if self.membership.is_leaving() {
+            return Err(ServeError::Leaving { host: host() });
         }
         let already = || ServeError::AlreadyServed {
             component: component.clone(),
-            host: self.origin.host.clone(),
+            host: host(),
         };
-        if over == Over::Nothing && node.served(&component).is_some() {
+        if if_serving == IfServing::Reject && self.component(&component).is_some() {
             return Err(already());
         }
-        let fence = match over {
-            Over::Nothing => 0,
-            Over::Kept { fence } => fence,
+        let fence = match if_serving {
+            IfServing::Reject => None,
+            IfServing::Replace { fence } => fence,
         };
-        let served = Arc::new(Served::new(component.clone(), service, limits).fenced(fence));
-        let connection = &node.connection;
-        let publish = async || {
-            let published = connection.types.publish(&component, &served.types).await;
-            published.map_err(|source| ServeError::Publish {
-                component: component.clone(),
-                source,
-            })
+        let running = RunningComponent::new(component.clone(), service, limits, fence);
+        let running = Arc::new(running);
+        let store_epoch = StoreEpoch::of(&self.connection.replica.health());
+        self.publish_types(&running).await?;
+        let questions = self.subscribe_to_questions(&component).await?;
+        let discovery = discovery::run(self.clone(), component.clone(), questions);
+        let discovery = AbortOnDropHandle::new(tokio::spawn(discovery));
+        match if_serving {
+            IfServing::Reject if !self.registry.add(&running) => return Err(already()),
+            IfServing::Reject => {}
+            IfServing::Replace { .. } => {
+                self.registry.put(&running);
+            }
+        }
+        if self.membership.is_leaving() {
+            running.stop();
+        }
+        let handle = ServeHandle {
+            server: self.clone(),
+            component: running.clone(),
+            _discovery: discovery,
         };
-        let life = Life::of(&connection.replica.health());
-        publish().await?;
-        let subject = connection.subjects.serves(&component);
-        let questions = connection
+        // If everything was published again meanwhile, because the store began a new life, this one
+        // may have been missed.
+        if StoreEpoch::of(&self.connection.replica.health()) != store_epoch {
+            self.publish_types(&running).await?;
+        }
+        self.registry.added.notify_one();
+        self.membership.announce_changes();
+        Ok(handle)
+    }
+
+    async fn publish_types(&self, component: &RunningComponent) -> Result<(), ServeError> {
+        let (id, types) = (&component.id, &component.exports.types);
+        let published = self.connection.types.publish(id, types).await;
+        published.map(drop).map_err(|source| ServeError::Publish {
+            component: id.clone(),
+            source,
+        })
+    }
+
+    async fn subscribe_to_questions(
+        &self,
+        component: &ComponentId,
+    ) -> Result<Subscription, ServeError> {
+        let subject = self.connection.subjects.serves(component);
+        self.connection
             .bus
             .queue_subscribe(subject, "serves", QUESTIONS)
             .await
             .map_err(|source| ServeError::Bus {
                 component: component.clone(),
                 source,
-            })?;
-        let discovery = tokio::spawn(inbox::serve_discovery(
-            node.clone(),
-            component.clone(),
-            questions,
-        ));
-        let discovery = AbortOnDropHandle::new(discovery);
-        let mut taken = false;
-        node.served.rcu(|all| {
-            let mut all = HashMap::clone(all);
-            taken = over == Over::Nothing && all.contains_key(&component);
-            if !taken {
-                all.insert(component.clone(), served.clone());
-            }
-            all
-        });
-        if taken {
-            return Err(already());
-        }
-        let node = self;
-        if node.leaving.load(Ordering::Acquire) {
-            served.stop();
-        }
-        let serving = Serving {
-            node: node.clone(),
-            served: served.clone(),
-            _discovery: discovery,
-        };
-        // Whoever published everything in a new life of the store may not have seen this one.
-        if Life::of(&connection.replica.health()) != life {
-            publish().await?;
-        }
-        node.newly_served.notify_one();
-        node.news.notify_one();
-        Ok(serving)
-    }
-
-    /// Tells the service of what is new, changed and gone among the links that lead to it.
-    fn tell_links(self: &Arc<Self>, served: &Arc<Served>, table: &LinkTable) {
-        let mut told: HashMap<LinkKey, Arc<Link>> = served.told().into_iter().collect();
-        for entry in table.by_target(&served.id) {
-            let known = told.remove(&*entry.key);
-            if known.is_none_or(|link| !Arc::ptr_eq(&link, &entry.link)) {
-                self.tell_link(served, entry);
-            }
-        }
-        for gone in told.keys() {
-            served.unlink(gone);
-        }
-    }
-
-    /// Tells the service of a link and reports its answer as the link's status.
-    fn tell_link(self: &Arc<Self>, served: &Arc<Served>, entry: &Arc<LinkEntry>) {
-        let asked = served.link(entry.link.clone(), ACCEPT_WITHIN);
-        let (node, entry) = (self.clone(), entry.clone());
-        let work = async move {
-            let status = match asked.await {
-                Gate::Rejected(reason) => {
-                    tracing::warn!(link = %entry.key, reason, "a link was refused by its target");
-                    LinkStatus::rejected(reason)
-                }
-                Gate::Open | Gate::Asking => LinkStatus::Active,
-            };
-            let reported =
-                node.connection
-                    .links
-                    .report(&node.origin.host, &entry.key, entry.revision, status);
-            if let Err(error) = reported.await {
-                tracing::warn!(link = %entry.key, %error, "the status of a link could not be written");
-            }
-        };
-        let end = self.end.clone();
-        self.tasks
-            .spawn(async move { end.run_until_cancelled(work).await });
-    }
-}
-
-/// Keeps every served component told of its links, for as long as the node lives.
-pub(crate) async fn follow_links(node: Arc<Inner>) {
-    let mut changes = node.connection.replica.changes();
-    loop {
-        tokio::select! {
-            biased;
-            change = changes.next() => if change.is_none() { return },
-            () = node.newly_served.notified() => {}
-        }
-        let table = node.connection.replica.snapshot();
-        for served in node.served.load().values() {
-            node.tell_links(served, &table);
-        }
+            })
     }
 }

@@ -1,17 +1,17 @@
-//! What components here say: kept for a while, and told while somebody asks.
+//! What components on this node log: kept for a while, and sent while there are readers.
 //!
 //! ```text
-//!   say ──► the last lines, numbered ──┬── somebody asks for the first time ──► those, to it alone
-//!                                      └── the lease of whoever asks ─────────► what comes, to everyone
+//!   log ──► the last lines, numbered ──┬── first request of a reader ──► those, to this reader alone
+//!                                      └── leases of readers ──────────► new lines, to everyone
 //! ```
-//! Nothing leaves the host while nobody asks. What is said faster than it is told falls out at the old end, and is counted.
+//! Nothing leaves the host while there is no reader. Lines that come faster than they are sent are
+//! dropped, the oldest first, and counted.
 
-use crate::node::Inner;
-use crate::node::Node;
+use super::Telemetry;
 use crate::{
-    bus::Subscription,
+    bus::{Message, Subscription},
     name::ComponentId,
-    wire::{Body as _, Frame, FrameWriter, Kind, LogLevel, LogLine, Logs, LogsWanted, Origin},
+    wire::{Body as _, Frame, Kind, LogLevel, LogLine, Logs, LogsWanted, Origin},
 };
 use futures_util::StreamExt as _;
 use std::{
@@ -24,32 +24,32 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// Lines that are kept: what a component said before it failed, and what comes between two batches.
+/// Lines that are kept: those before a failure, and those between two batches.
 const KEPT: usize = 1_000;
-/// Bytes of their texts, at the most.
+/// Bytes of their texts at most.
 const KEPT_BYTES: usize = 512 * 1_024;
 /// Bytes of texts in one frame.
 const BATCH_BYTES: usize = 32 * 1_024;
-/// Lines that come within this are told together.
+/// Lines that come within this time are sent together.
 const GATHER: Duration = Duration::from_millis(50);
 /// Requests that may wait.
 const WAITING: usize = 64;
-/// Readers at a time; others have to wait until one is gone.
+/// Readers at a time; more have to wait until one is gone.
 const READERS: usize = 32;
 /// Longest lease.
 const LONGEST: Duration = Duration::from_mins(1);
 /// After a subscription that failed.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Takes what the components of one node say. Cheap to clone; it does not keep the node.
+/// Takes what the components of one node log. Cheap to clone; it does not keep the node alive.
 #[derive(Debug, Clone, Default)]
-pub struct LogSink(Arc<Shared>);
+pub struct LogSink(Arc<SharedLines>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedLines {
     lines: Mutex<Lines>,
-    /// There is something to tell.
-    news: Notify,
+    /// There are lines to send.
+    added: Notify,
 }
 
 /// Pure: the times are given.
@@ -57,10 +57,10 @@ struct Shared {
 struct Lines {
     kept: VecDeque<LogLine>,
     bytes: usize,
-    /// Lines said so far.
-    said: u64,
-    /// Lines told so far, or said while nobody asked.
-    told: u64,
+    /// Lines logged so far.
+    logged: u64,
+    /// Lines sent so far, or logged while there was no reader.
+    sent: u64,
     dropped: u64,
     readers: Vec<Reader>,
 }
@@ -72,20 +72,14 @@ struct Reader {
     until: Instant,
 }
 
-impl Node {
-    /// Where to put what the components of this node say.
-    pub fn log_sink(&self) -> LogSink {
-        self.inner().logs.clone()
-    }
-}
-
 impl LogSink {
-    /// A component says something: told to whoever asks now, and kept for a while for whoever asks soon.
+    /// Logs a line: sent to the readers that there are now, and kept for a while for those that
+    /// come soon.
     pub fn say(&self, component: &ComponentId, level: LogLevel, text: &str) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let said_ms = now.map_or(0, |since| since.as_millis() as u64);
         if self.lock().say(component, level, text, said_ms) {
-            self.0.news.notify_one();
+            self.0.added.notify_one();
         }
     }
 
@@ -95,10 +89,10 @@ impl LogSink {
 }
 
 impl Lines {
-    /// Whether somebody asks.
+    /// Adds a line. Returns whether there are readers.
     fn say(&mut self, component: &ComponentId, level: LogLevel, text: &str, said_ms: u64) -> bool {
-        self.said += 1;
-        let line = LogLine::new(self.said, said_ms, component.clone(), level, text);
+        self.logged += 1;
+        let line = LogLine::new(self.logged, said_ms, component.clone(), level, text);
         self.bytes += line.text.len();
         self.kept.push_back(line);
         while self.kept.len() > KEPT || self.bytes > KEPT_BYTES {
@@ -106,16 +100,16 @@ impl Lines {
                 break;
             };
             self.bytes -= gone.text.len();
-            if gone.number > self.told && self.is_wanted(&gone.component) {
+            if gone.number > self.sent && self.is_wanted(&gone.component) {
                 self.dropped += 1;
             }
         }
         !self.readers.is_empty()
     }
 
-    /// Somebody asks; the answer is what it gets of before, if it asks for the first time. `None` also when there are too
-    /// many already. What is to be told to others has been.
-    fn ask(&mut self, who: &Origin, wanted: LogsWanted, now: Instant) -> Option<Vec<LogLine>> {
+    /// Takes the request of a reader. Returns the earlier lines for it if it is new, and `None` if
+    /// it is known, or if there are too many. New lines for others have to be sent before.
+    fn request(&mut self, who: &Origin, wanted: LogsWanted, now: Instant) -> Option<Vec<LogLine>> {
         self.forget(now);
         let lease = Duration::from_millis(wanted.lease_ms.into()).min(LONGEST);
         let known = self.readers.iter_mut().find(|reader| reader.who == *who);
@@ -135,7 +129,7 @@ impl Lines {
         let mut recent: Vec<LogLine> = recent.take(wanted.recent as usize).cloned().collect();
         recent.reverse();
         if self.readers.is_empty() {
-            self.told = self.said;
+            self.sent = self.logged;
         }
         self.readers.push(Reader {
             who: who.clone(),
@@ -145,14 +139,14 @@ impl Lines {
         Some(recent)
     }
 
-    /// What is to be told to everyone now.
+    /// Returns the lines to send to everyone now.
     fn take(&mut self, now: Instant) -> Vec<LogLine> {
         self.forget(now);
-        let told = std::mem::replace(&mut self.told, self.said);
+        let sent = std::mem::replace(&mut self.sent, self.logged);
         if self.readers.is_empty() {
             return Vec::new();
         }
-        let new = self.kept.iter().filter(|line| line.number > told);
+        let new = self.kept.iter().filter(|line| line.number > sent);
         new.filter(|line| self.is_wanted(&line.component))
             .cloned()
             .collect()
@@ -168,22 +162,22 @@ impl Lines {
     }
 }
 
-/// Tells what is said while somebody asks.
-pub(crate) async fn tell(node: Arc<Inner>) {
+/// Sends lines while there are readers.
+pub(crate) async fn run(telemetry: Arc<Telemetry>) {
     let mut requests = None;
     loop {
         if requests.is_none() {
-            requests = node.listen_for_readers().await;
+            requests = telemetry.subscribe_to_readers().await;
         }
-        let again = Instant::now() + AGAIN;
+        let again = Instant::now() + RETRY;
         tokio::select! {
-            () = node.logs.0.news.notified() => {
+            () = telemetry.logs.0.added.notified() => {
                 sleep(GATHER).await;
-                node.tell_lines().await;
+                telemetry.send_new_lines().await;
             }
             request = next(&mut requests) => match request {
-                Some(message) => if let Some(frame) = node.authentic(message) {
-                    node.take_reader(&frame).await;
+                Some(message) => if let Some(frame) = telemetry.endpoint().open(message) {
+                    telemetry.take_request(&frame).await;
                 },
                 None => requests = None,
             },
@@ -192,41 +186,47 @@ pub(crate) async fn tell(node: Arc<Inner>) {
     }
 }
 
-async fn next(requests: &mut Option<Subscription>) -> Option<crate::bus::Message> {
+async fn next(requests: &mut Option<Subscription>) -> Option<Message> {
     match requests {
         Some(requests) => requests.next().await,
         None => std::future::pending().await,
     }
 }
 
-impl Inner {
-    async fn listen_for_readers(&self) -> Option<Subscription> {
-        let subject = self.connection.subjects.logs_wanted();
-        match self.connection.bus.subscribe(subject, WAITING).await {
+impl Telemetry {
+    async fn subscribe_to_readers(&self) -> Option<Subscription> {
+        let subject = self.endpoint().subjects().logs_wanted();
+        match self.endpoint().subscribe(subject, WAITING).await {
             Ok(requests) => Some(requests),
             Err(error) => {
-                tracing::debug!(%error, "requests for logs are not heard");
+                tracing::debug!(%error, "could not subscribe to requests for logs; trying again");
                 None
             }
         }
     }
 
-    async fn take_reader(&self, frame: &Frame) {
+    async fn take_request(&self, frame: &Frame) {
         for envelope in frame.envelopes() {
             let wanted = match LogsWanted::decode(envelope) {
                 Ok(wanted) if frame.kind() == Kind::LogsWanted => wanted,
-                _ => return self.refuse("what is no request for logs"),
+                _ => {
+                    let what = "a frame among the requests for logs that isn't one";
+                    return self.endpoint().refuse(what);
+                }
             };
-            self.tell_lines().await;
-            let recent = self.logs.lock().ask(frame.sender(), wanted, Instant::now());
+            self.send_new_lines().await;
+            let recent = self
+                .logs
+                .lock()
+                .request(frame.sender(), wanted, Instant::now());
             if let Some(recent) = recent {
-                // Also when there is none: from then on it hears what comes.
+                // Also when there is none: the reader learns that new lines will follow.
                 self.send_lines(Some(frame.sender()), recent).await;
             }
         }
     }
 
-    async fn tell_lines(&self) {
+    async fn send_new_lines(&self) {
         let lines = self.logs.lock().take(Instant::now());
         if !lines.is_empty() {
             self.send_lines(None, lines).await;
@@ -237,22 +237,17 @@ impl Inner {
         for lines in batches(lines) {
             let dropped = self.logs.lock().dropped;
             let body = Logs { dropped, lines };
-            let (auth, origin) = (&self.connection.auth, self.origin.clone());
-            let frame =
-                FrameWriter::message(auth, origin, to.cloned(), self.next_sequence(), &body);
-            let Ok(frame) = frame else {
-                return;
-            };
-            let subject = self.connection.subjects.logs();
-            if let Err(error) = self.connection.bus.publish(subject, None, frame).await {
-                tracing::debug!(%error, "lines of components were not told");
+            let subject = self.endpoint().subjects().logs();
+            let sent = self.endpoint().send(subject, None, to, &body);
+            if let Err(error) = sent.await {
+                tracing::debug!(%error, "log lines were not sent");
                 return;
             }
         }
     }
 }
 
-/// Never none, so that an answer without lines is one.
+/// Returns at least one batch, so that a reader gets an answer when there are no lines.
 fn batches(lines: Vec<LogLine>) -> Vec<Vec<LogLine>> {
     let (mut batches, mut bytes) = (vec![Vec::new()], 0);
     for line in lines {
@@ -304,12 +299,18 @@ mod tests {
         }
         assert!(lines.take(now).is_empty());
         assert_eq!((lines.kept.len(), lines.dropped), (KEPT, 0));
-        let recent = lines.ask(&who(1), wanted(None, 2), now).expect("an answer");
+        let recent = lines
+            .request(&who(1), wanted(None, 2), now)
+            .expect("an answer");
         assert_eq!(numbers(&recent), [1_009, 1_010]);
         assert!(lines.say(&id("a"), LogLevel::Info, "new", 0));
         assert_eq!(numbers(&lines.take(now)), [1_011]);
         assert!(lines.take(now).is_empty(), "each once");
-        assert_eq!(lines.ask(&who(1), wanted(None, 2), now), None, "only once");
+        assert_eq!(
+            lines.request(&who(1), wanted(None, 2), now),
+            None,
+            "only once"
+        );
     }
 
     #[test]
@@ -324,7 +325,7 @@ mod tests {
         lines.say(&id("a"), LogLevel::Info, "3", 0);
         lines.say(&id("b"), LogLevel::Info, "4", 0);
         assert_eq!(numbers(&lines.take(now)), [4]);
-        lines.ask(&who(2), wanted(None, 0), now);
+        lines.request(&who(2), wanted(None, 0), now);
         lines.say(&id("a"), LogLevel::Info, "5", 0);
         assert_eq!(numbers(&lines.take(now)), [5]);
         lines.say(&id("a"), LogLevel::Info, "6", 0);
@@ -335,18 +336,18 @@ mod tests {
     #[test]
     fn what_is_said_too_fast_is_counted_and_memory_is_bounded() {
         let (mut lines, now) = (Lines::default(), Instant::now());
-        lines.ask(&who(1), wanted(Some("a"), 0), now);
+        lines.request(&who(1), wanted(Some("a"), 0), now);
         let long = "é".repeat(10_000);
         for _ in 0..KEPT + 10 {
             lines.say(&id("a"), LogLevel::Info, &long, 0);
             lines.say(&id("b"), LogLevel::Info, "not wanted", 0);
         }
         assert!(lines.bytes <= KEPT_BYTES);
-        let told = lines.take(now);
-        assert!(told.iter().all(|line| line.component == id("a")));
-        assert_eq!(lines.dropped as usize + told.len(), KEPT + 10);
+        let sent = lines.take(now);
+        assert!(sent.iter().all(|line| line.component == id("a")));
+        assert_eq!(lines.dropped as usize + sent.len(), KEPT + 10);
         for epoch in 2..100 {
-            lines.ask(&who(epoch), wanted(None, 0), now);
+            lines.request(&who(epoch), wanted(None, 0), now);
         }
         assert_eq!(lines.readers.len(), READERS);
     }

@@ -1,21 +1,19 @@
-//! Reports: how a host's components fare and what they cost, told every few seconds to whoever looks.
+//! Reports: the state and metrics of a host's components, sent every few seconds to those who
+//! watch.
 
-use crate::node::Announce;
-use crate::node::Inner;
-use crate::node::Node;
-use crate::server::component::Served;
-use crate::server::meter::Times;
+use super::Telemetry;
 use crate::{
     bus::Subscription,
     constellation::{ComponentStatus, Phase},
     name::ComponentId,
-    wire::{Body as _, ComponentReport, FrameWriter, Kind, Lane, Latency, Report, ReportWanted},
+    server::{component::RunningComponent, meter::Times},
+    wire::{Body as _, ComponentReport, Kind, Lane, Latency, Report, ReportWanted},
 };
 use bytes::{BufMut as _, Bytes};
 use futures_util::StreamExt as _;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 use tokio::{
@@ -25,10 +23,10 @@ use tokio::{
 
 /// Between two reports, up to [`CROWD`] hosts.
 pub(crate) const REPORT: Duration = Duration::from_secs(5);
-/// More hosts than this report slower in proportion, as they beat.
+/// More hosts than this report more rarely in proportion, as they beat.
 const CROWD: usize = 200;
-/// How soon news may be told again.
-const NEWS: Duration = Duration::from_millis(500);
+/// How soon changes may be sent after the last report.
+const SOONEST: Duration = Duration::from_millis(500);
 /// Envelopes of one report: with short reasons it stays below what NATS takes in a message.
 const MAX_PARTS: usize = 16;
 /// Bytes of reasons in one report; those of components after that are left out.
@@ -36,20 +34,33 @@ const MAX_REASONS: usize = 64 * 1024;
 /// Requests for a report that may wait: one is as good as many.
 const WANTED: usize = 16;
 
-/// What whoever runs components here says of them.
-pub(crate) struct Statuses {
+/// The states of components, as set by what runs them here.
+pub(super) struct Statuses {
     of: Mutex<BTreeMap<ComponentId, ComponentStatus>>,
-    /// There is something new to tell in a report.
-    news: Notify,
-    born: Instant,
+    /// The next report is due soon.
+    changed: Notify,
+    started: Instant,
 }
 
 impl Statuses {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             of: Mutex::default(),
-            news: Notify::new(),
-            born: Instant::now(),
+            changed: Notify::new(),
+            started: Instant::now(),
+        }
+    }
+
+    pub(super) fn set(&self, component: &ComponentId, status: ComponentStatus) {
+        let before = self.lock().insert(component.clone(), status.clone());
+        if before != Some(status) {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn clear(&self, component: &ComponentId) {
+        if self.lock().remove(component).is_some() {
+            self.changed.notify_one();
         }
     }
 
@@ -58,58 +69,27 @@ impl Statuses {
     }
 }
 
-impl Node {
-    /// Says how a component that this node is to run fares: told to everyone within half a second, and in each report from
-    /// then on. Of a component that it serves and has no status of, a node reports by itself that it serves.
-    pub fn set_status(&self, component: &ComponentId, status: ComponentStatus) {
-        self.inner().set_status(component, status);
-    }
-
-    /// Takes back what was said of a component.
-    pub fn clear_status(&self, component: &ComponentId) {
-        self.inner().clear_status(component);
-    }
-}
-
-impl Inner {
-    pub(crate) fn set_status(&self, component: &ComponentId, status: ComponentStatus) {
-        let before = self
-            .statuses
-            .lock()
-            .insert(component.clone(), status.clone());
-        if before != Some(status) {
-            self.statuses.news.notify_one();
-        }
-    }
-
-    pub(crate) fn clear_status(&self, component: &ComponentId) {
-        if self.statuses.lock().remove(component).is_some() {
-            self.statuses.news.notify_one();
-        }
-    }
-}
-
-/// Reports every few seconds, and soon when there is news or somebody asks.
-pub(crate) async fn report(node: Arc<Inner>) {
+/// Reports every few seconds, and soon after a change or a request.
+pub(crate) async fn run(telemetry: Arc<Telemetry>) {
     let mut windows = Windows::default();
     let mut wanted = None;
+    let membership = telemetry.server.membership.clone();
     loop {
         if wanted.is_none() {
-            wanted = node.listen_for_requests().await;
+            wanted = telemetry.subscribe_to_requests().await;
         }
-        let interval = report_interval(node.connection.presence.peers().iter().count());
-        let speaks = node.announce == Announce::Always || !node.served.load().is_empty();
-        if speaks && !node.leaving.load(Ordering::Acquire) {
-            node.send_report(&mut windows, interval).await;
+        let interval = report_interval(membership.presence.peers().iter().count());
+        if membership.speaks(&*telemetry.server) && !membership.is_leaving() {
+            telemetry.send_report(&mut windows, interval).await;
         }
-        let (due, soonest) = (Instant::now() + interval, Instant::now() + NEWS);
+        let (due, soonest) = (Instant::now() + interval, Instant::now() + SOONEST);
         tokio::select! {
             biased;
             () = sleep_until(due) => windows.turn(),
-            () = node.statuses.news.notified() => sleep_until(soonest).await,
-            () = node.asked(&mut wanted) => {
-                // Whoever looks for the first time has heard no beat either.
-                node.news.notify_one();
+            () = telemetry.statuses.changed.notified() => sleep_until(soonest).await,
+            () = telemetry.requested(&mut wanted) => {
+                // A new watcher has received no beat either.
+                membership.announce_changes();
                 sleep_until(soonest).await;
             }
         }
@@ -120,33 +100,35 @@ fn report_interval(hosts: usize) -> Duration {
     REPORT.mul_f64((hosts as f64 / CROWD as f64).max(1.0))
 }
 
-impl Inner {
-    /// The requests for reports; without them, reports come in their own time.
-    async fn listen_for_requests(&self) -> Option<Subscription> {
-        let subject = self.connection.subjects.report_wanted();
-        match self.connection.bus.subscribe(subject, WANTED).await {
+impl Telemetry {
+    /// Subscribes to requests for reports. Without it, reports come in their own time.
+    async fn subscribe_to_requests(&self) -> Option<Subscription> {
+        let subject = self.endpoint().subjects().report_wanted();
+        match self.endpoint().subscribe(subject, WANTED).await {
             Ok(wanted) => Some(wanted),
             Err(error) => {
-                tracing::debug!(%error, "requests for reports are not heard");
+                tracing::debug!(%error, "could not subscribe to requests for reports; trying again");
                 None
             }
         }
     }
 
-    /// Waits until somebody asks for a report.
-    async fn asked(&self, wanted: &mut Option<Subscription>) {
+    /// Waits for a request.
+    async fn requested(&self, wanted: &mut Option<Subscription>) {
         while let Some(requests) = wanted {
             let Some(message) = requests.next().await else {
                 *wanted = None;
                 break;
             };
-            let Some(frame) = self.authentic(message) else {
+            let Some(frame) = self.endpoint().open(message) else {
                 continue;
             };
             let mut envelopes = frame.envelopes();
             match frame.kind() {
                 Kind::ReportWanted if envelopes.all(|e| ReportWanted::decode(e).is_ok()) => return,
-                _ => self.refuse("what is no request for a report"),
+                _ => self
+                    .endpoint()
+                    .refuse("a frame among the requests for reports that isn't one"),
             }
         }
         std::future::pending().await
@@ -160,8 +142,9 @@ impl Inner {
         let Some(frame) = self.report_frame(components, left_out, interval) else {
             return;
         };
-        let subject = self.connection.subjects.report();
-        if let Err(error) = self.connection.bus.publish(subject, None, frame).await {
+        let endpoint = self.endpoint();
+        let subject = endpoint.subjects().report();
+        if let Err(error) = endpoint.bus().publish(subject, None, frame).await {
             tracing::debug!(%error, "a report was not sent");
         }
     }
@@ -172,7 +155,7 @@ impl Inner {
         left_out: u32,
         interval: Duration,
     ) -> Option<Bytes> {
-        let mut writer = FrameWriter::new(self.origin.clone(), None, Kind::Report, Lane::Small);
+        let mut writer = self.endpoint().writer(Kind::Report, Lane::Small);
         let mut parts: Vec<_> = components
             .chunks(Report::MAX_COMPONENTS)
             .map(<[_]>::to_vec)
@@ -188,16 +171,16 @@ impl Inner {
             let envelope = part.encode().ok()?;
             writer.push(|buf| buf.put_slice(&envelope)).ok()?;
         }
-        Some(writer.seal(&self.connection.auth, self.next_sequence()))
+        Some(self.endpoint().seal_writer(writer))
     }
 
     fn report_head(&self, left_out: u32, interval: Duration) -> Report {
-        let store = self.connection.replica.health();
-        let served = self.served.load();
-        let in_flight: usize = served.values().map(|served| served.in_flight()).sum();
+        let store = self.server.connection.replica.health();
+        let components = self.server.registry.load();
+        let in_flight: usize = components.values().map(|one| one.in_flight()).sum();
         Report {
             interval_ms: interval.as_millis() as u32,
-            uptime_ms: self.statuses.born.elapsed().as_millis() as u64,
+            uptime_ms: self.statuses.started.elapsed().as_millis() as u64,
             in_flight: in_flight as u32,
             memory: resident_memory(),
             incarnation: store.incarnation,
@@ -208,25 +191,30 @@ impl Inner {
         }
     }
 
-    /// What is served or has a status; what is in trouble first, so that it is told whatever else is left out.
+    /// Reports on what is in service or has a status. Components in trouble come first, so that
+    /// they are never left out.
     fn component_reports(&self, windows: &mut Windows) -> Vec<ComponentReport> {
-        let served = self.served.load_full();
+        let running = self.server.registry.snapshot();
         let statuses = self.statuses.lock().clone();
-        windows.keep(|id| served.contains_key(id));
-        let unserved = statuses.keys().filter(|id| !served.contains_key(*id));
-        let mut reports: Vec<_> = served
+        windows.keep(|id| running.contains_key(id));
+        let others = statuses.keys().filter(|id| !running.contains_key(*id));
+        let mut reports: Vec<_> = running
             .values()
-            .map(|served| {
-                let latency = windows.latency(served);
-                let (calls, errors) = served.meter.counts();
+            .map(|component| {
+                let latency = windows.latency(component);
+                let (calls, errors) = component.meter.counts();
                 ComponentReport {
                     calls,
                     errors,
                     latency,
-                    ..bare(&served.id, statuses.get(&served.id), phase_of(served))
+                    ..bare(
+                        &component.id,
+                        statuses.get(&component.id),
+                        phase_of(component),
+                    )
                 }
             })
-            .chain(unserved.map(|id| bare(id, statuses.get(id), Phase::Starting)))
+            .chain(others.map(|id| bare(id, statuses.get(id), Phase::Starting)))
             .collect();
         reports.sort_by(|a, b| {
             let key = |report: &ComponentReport| report.phase == Phase::Serving;
@@ -244,15 +232,15 @@ impl Inner {
     }
 }
 
-fn phase_of(served: &Served) -> Phase {
-    if served.is_serving() {
+fn phase_of(component: &RunningComponent) -> Phase {
+    if component.is_serving() {
         Phase::Serving
     } else {
         Phase::Draining
     }
 }
 
-/// A report on what had no calls.
+/// A report without calls.
 fn bare(id: &ComponentId, status: Option<&ComponentStatus>, otherwise: Phase) -> ComponentReport {
     ComponentReport {
         id: id.clone(),
@@ -265,54 +253,56 @@ fn bare(id: &ComponentId, status: Option<&ComponentStatus>, otherwise: Phase) ->
     }
 }
 
-/// What each component's times were one and two intervals ago: a report tells of the calls since the latter.
+/// What each component's times were one and two intervals ago. A report covers the calls since the
+/// latter.
 #[derive(Default)]
 struct Windows(HashMap<ComponentId, Window>);
 
 struct Window {
-    /// Whose times these are: a component that was started anew counts anew. One that was stopped is not kept for this.
-    of: Weak<Served>,
+    /// Whose times these are: a restarted component starts from zero. A stopped one is not kept
+    /// alive for this.
+    of: Weak<RunningComponent>,
     older: Times,
     newer: Times,
 }
 
 impl Windows {
-    fn keep(&mut self, is_served: impl Fn(&ComponentId) -> bool) {
-        self.0.retain(|id, _| is_served(id));
+    fn keep(&mut self, is_running: impl Fn(&ComponentId) -> bool) {
+        self.0.retain(|id, _| is_running(id));
     }
 
-    fn latency(&mut self, served: &Arc<Served>) -> Option<Latency> {
+    fn latency(&mut self, component: &Arc<RunningComponent>) -> Option<Latency> {
         let window = self
             .0
-            .entry(served.id.clone())
-            .or_insert_with(|| Window::new(served));
-        if window.of.as_ptr() != Arc::as_ptr(served) {
-            *window = Window::new(served);
+            .entry(component.id.clone())
+            .or_insert_with(|| Window::new(component));
+        if window.of.as_ptr() != Arc::as_ptr(component) {
+            *window = Window::new(component);
         }
-        served.meter.times().since(&window.older)
+        component.meter.times().since(&window.older)
     }
 
     /// An interval is over.
     fn turn(&mut self) {
         for window in self.0.values_mut() {
-            if let Some(served) = window.of.upgrade() {
-                window.older = std::mem::replace(&mut window.newer, served.meter.times());
+            if let Some(component) = window.of.upgrade() {
+                window.older = std::mem::replace(&mut window.newer, component.meter.times());
             }
         }
     }
 }
 
 impl Window {
-    fn new(served: &Arc<Served>) -> Self {
+    fn new(component: &Arc<RunningComponent>) -> Self {
         Self {
-            of: Arc::downgrade(served),
+            of: Arc::downgrade(component),
             older: Times::zero(),
             newer: Times::zero(),
         }
     }
 }
 
-/// Resident memory of this process in bytes, where the system says it in a file.
+/// Resident memory of this process in bytes, where the system has a file that says so.
 fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

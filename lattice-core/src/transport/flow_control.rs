@@ -1,7 +1,9 @@
-//! A window on the bytes of bulk calls that are not answered yet, so that small calls beside them stay quick.
+//! Flow control of bulk calls: a window on the bytes that are not answered yet, so that concurrent
+//! small calls stay fast.
 //!
-//! It only closes while small calls pass, to whomever: alone, bulk may fill the connection. What waits for it waits in its own
-//! caller, by that caller's deadline, and in the order in which it came.
+//! The window only closes while this node makes small calls, to any peer: otherwise bulk calls may
+//! fill the connection. A bulk call waits for room in its caller's own future, by that caller's
+//! deadline, in the order of arrival.
 
 use std::{
     sync::{
@@ -15,54 +17,53 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Most unanswered bytes beside small calls. What measured best of 64 to 256 KiB: less starves bulk, more makes small calls
-/// wait.
+/// Most unanswered bytes while there are small calls. The best of 64 to 256 KiB as measured: less
+/// starves bulk calls, more delays small ones.
 const WINDOW: usize = 128 * 1024;
-/// Small calls pass as long as the last one is not longer ago than this.
+/// How long after the last small call the window stays closed.
 const ACTIVE: Duration = Duration::from_millis(10);
 
-/// The window of one line.
+/// The window of one peer.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct FlowControl {
     unanswered: AtomicUsize,
     freed: Notify,
-    /// Whoever is next.
+    /// Held by the call that is next.
     turn: Mutex<()>,
-    small: SmallCalls,
-    /// How many small calls there were when it was looked last, and when more were seen.
+    small: SmallCallCount,
+    /// The number of small calls when it was last read, and when it last grew.
     seen: std::sync::Mutex<(usize, Option<Instant>)>,
 }
 
-/// Counts the small calls of one node, for all of its windows. Cheap to clone.
+/// Counts the small calls of one node, for the windows of all its peers. Cheap to clone; clones
+/// share the count.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SmallCalls(Arc<AtomicUsize>);
+pub(crate) struct SmallCallCount(Arc<AtomicUsize>);
 
-impl SmallCalls {
-    /// One is on its way.
-    pub(crate) fn pass(&self) {
+impl SmallCallCount {
+    /// Counts a small call.
+    pub(crate) fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// A call's bytes in the window, until it is dropped.
+/// A bulk call's bytes in the window, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Share<'w> {
-    window: &'w Window,
+pub(crate) struct Permit<'w> {
+    flow: &'w FlowControl,
     size: usize,
 }
 
-impl Drop for Share<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.window
-            .unanswered
-            .fetch_sub(self.size, Ordering::Relaxed);
-        self.window.freed.notify_one();
+        self.flow.unanswered.fetch_sub(self.size, Ordering::Relaxed);
+        self.flow.freed.notify_one();
     }
 }
 
-impl Window {
-    /// An open window that closes beside those small calls.
-    pub(crate) fn new(small: SmallCalls) -> Self {
+impl FlowControl {
+    /// An open window that closes while those small calls are made.
+    pub(crate) fn new(small: SmallCallCount) -> Self {
         Self {
             unanswered: AtomicUsize::new(0),
             freed: Notify::new(),
@@ -72,22 +73,23 @@ impl Window {
         }
     }
 
-    /// Waits for room; a call that is larger than the window gets it alone.
-    pub(crate) async fn enter(&self, size: usize) -> Share<'_> {
+    /// Waits for room for a call of `size` bytes. A call that is larger than the window gets it
+    /// alone.
+    pub(crate) async fn acquire(&self, size: usize) -> Permit<'_> {
         let _turn = self.turn.lock().await;
         loop {
             let unanswered = self.unanswered.load(Ordering::Relaxed);
             let fits = unanswered == 0 || unanswered + size <= WINDOW;
-            if fits || !self.small_active(Instant::now()) {
+            if fits || !self.has_small_calls(Instant::now()) {
                 self.unanswered.fetch_add(size, Ordering::Relaxed);
-                return Share { window: self, size };
+                return Permit { flow: self, size };
             }
-            // Room comes with an answer, or when the small calls have passed.
+            // There is room after a reply, or when small calls have stopped.
             let _ = timeout(ACTIVE, self.freed.notified()).await;
         }
     }
 
-    fn small_active(&self, now: Instant) -> bool {
+    fn has_small_calls(&self, now: Instant) -> bool {
         let small = self.small.0.load(Ordering::Relaxed);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.0 != small {
@@ -105,28 +107,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bulk_alone_is_not_held_up() {
-        let window = Window::new(SmallCalls::default());
-        let mut shares = Vec::new();
+        let flow = FlowControl::new(SmallCallCount::default());
+        let mut permits = Vec::new();
         for _ in 0..32 {
-            shares.push(window.enter(WINDOW).now_or_never().expect("open"));
+            permits.push(flow.acquire(WINDOW).now_or_never().expect("open"));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn beside_small_calls_bulk_waits_for_answers_in_order() {
-        let small = SmallCalls::default();
-        let window = Window::new(small.clone());
-        small.pass();
-        let whole = window.enter(WINDOW * 2).now_or_never();
+        let small = SmallCallCount::default();
+        let flow = FlowControl::new(small.clone());
+        small.count();
+        let whole = flow.acquire(WINDOW * 2).now_or_never();
         assert!(whole.is_some(), "one call always fits");
-        let mut first = Box::pin(window.enter(WINDOW / 2));
-        let mut second = Box::pin(window.enter(WINDOW));
+        let mut first = Box::pin(flow.acquire(WINDOW / 2));
+        let mut second = Box::pin(flow.acquire(WINDOW));
         assert!((&mut first).now_or_never().is_none());
         assert!((&mut second).now_or_never().is_none());
         drop(whole);
         let first = (&mut first).now_or_never();
         assert!(first.is_some(), "it came first");
-        small.pass();
+        small.count();
         assert!((&mut second).now_or_never().is_none());
         drop(first);
         assert!((&mut second).now_or_never().is_some());
@@ -134,12 +136,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_window_opens_when_no_small_call_came_for_a_while() {
-        let small = SmallCalls::default();
-        let window = Window::new(small.clone());
-        small.pass();
-        let _whole = window.enter(WINDOW).await;
+        let small = SmallCallCount::default();
+        let flow = FlowControl::new(small.clone());
+        small.count();
+        let _whole = flow.acquire(WINDOW).await;
         let begun = Instant::now();
-        let _next = window.enter(WINDOW).await;
+        let _next = flow.acquire(WINDOW).await;
         let waited = begun.elapsed();
         assert!(waited >= ACTIVE && waited < ACTIVE * 3, "{waited:?}");
     }

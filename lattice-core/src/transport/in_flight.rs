@@ -1,9 +1,11 @@
-//! Calls that wait for their reply: a table of slots, so that a reply finds its caller without hashing, and a reused slot
-//! never takes a late reply for the one before it.
+//! Calls that wait for their reply: a table of slots, so that a reply finds its caller without
+//! hashing, and a reused slot never takes a late reply for its predecessor.
 //!
-//! States of a slot: *free* → *waiting* → *done* (its caller has yet to look) → free. Nothing is allocated per call, and no
-//! timer is set: one task [sweeps](Pending::sweep) the table, when the first deadline passes at the latest.
+//! States of a slot: *free* → *waiting* → *done* (its caller has yet to poll) → free. Nothing is
+//! allocated per call, and no timer is set: one task [sweeps](InFlight::sweep) the table, no later
+//! than the first deadline.
 
+use super::id::{FrameId, PeerToken};
 use crate::call::{CallError, Ran};
 use bytes::Bytes;
 use std::{
@@ -14,12 +16,12 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// What a call ends with.
-pub(crate) type Outcome = Result<Bytes, CallError>;
+/// How a call ends.
+pub(crate) type CallResult = Result<Bytes, CallError>;
 
 /// Calls in flight to other hosts, bounded.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct InFlight {
     table: Mutex<Table>,
     limit: usize,
 }
@@ -28,112 +30,112 @@ pub(crate) struct Pending {
 struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// When the next sweep is due; `None` when nobody is about to sweep.
+    /// When the next sweep is due; `None` while the sweeper sleeps.
     sweep_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
-    state: State,
+    state: SlotState,
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum SlotState {
     #[default]
     Free,
     Waiting(Waiting),
-    Done(Outcome),
+    Done(CallResult),
 }
 
 #[derive(Debug)]
 struct Waiting {
-    /// Token of the peer that has to answer.
-    peer: u64,
-    /// The frame that carries it.
-    frame: u64,
+    /// The peer that has to reply.
+    peer: PeerToken,
+    /// The frame that carries the call.
+    frame: FrameId,
     since: Instant,
     deadline: Instant,
     caller: Waker,
 }
 
-/// A call that is about to wait.
+/// A call that is about to be sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Waits {
-    /// Token of the peer that has to answer.
-    pub(crate) peer: u64,
+pub(crate) struct NewCall {
+    /// The peer that has to reply.
+    pub(crate) peer: PeerToken,
     pub(crate) since: Instant,
     /// When its caller stops waiting.
     pub(crate) deadline: Instant,
-    /// The task that makes the call, and awaits the answer.
+    /// The task that makes the call and awaits the response.
     pub(crate) caller: Waker,
 }
 
-/// A call's answer to come. Frees the slot when the caller goes away, whatever the reason.
+/// The response to a call. Frees the slot when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Answer<'p> {
-    pending: &'p Pending,
+pub(crate) struct ResponseFuture<'p> {
+    calls: &'p InFlight,
     pub(crate) id: u64,
-    /// Whether the sweeper has to be told of the call's deadline.
-    pub(crate) early: bool,
-    step: Step,
+    /// Whether the call's deadline is before the next sweep, so that the sweeper has to be woken.
+    pub(crate) is_due_early: bool,
+    stage: Stage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// The task that opened it is to be woken, and has not awaited it yet.
-    Opened,
-    Awaited,
-    /// The slot is not its any more.
+enum Stage {
+    /// The task that opened it will be woken, and has not polled it yet.
+    New,
+    Polled,
+    /// It no longer has a slot.
     Freed,
 }
 
-impl Future for Answer<'_> {
-    type Output = Outcome;
+impl Future for ResponseFuture<'_> {
+    type Output = CallResult;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        if self.step == Step::Opened {
-            // Whatever came since it was opened wakes its task once more.
-            self.step = Step::Awaited;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallResult> {
+        if self.stage == Stage::New {
+            // A reply that came since it was opened wakes the task once more.
+            self.stage = Stage::Polled;
             return Poll::Pending;
         }
-        let mut table = self.pending.lock();
+        let mut table = self.calls.lock();
         // Only this future frees the slot, so it is there.
         if let Some(slot) = table.slot(self.id)
-            && let State::Waiting(waiting) = &mut slot.state
+            && let SlotState::Waiting(waiting) = &mut slot.state
         {
             waiting.caller.clone_from(cx.waker());
             return Poll::Pending;
         }
         let freed = table.free(self.id);
         drop(table);
-        self.step = Step::Freed;
+        self.stage = Stage::Freed;
         Poll::Ready(match freed {
-            Some(State::Done(outcome)) => outcome,
+            Some(SlotState::Done(outcome)) => outcome,
             _ => Err(CallError::Disconnected { ran: Ran::Maybe }),
         })
     }
 }
 
-impl Drop for Answer<'_> {
+impl Drop for ResponseFuture<'_> {
     fn drop(&mut self) {
-        if self.step != Step::Freed {
-            let freed = self.pending.lock().free(self.id);
+        if self.stage != Stage::Freed {
+            let freed = self.calls.lock().free(self.id);
             drop(freed);
         }
     }
 }
 
-/// What a [sweep](Pending::sweep) found.
+/// What a [sweep](InFlight::sweep) found.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    /// Since when the longest waiting call to each peer waits.
-    pub(crate) oldest: HashMap<u64, Instant>,
-    /// When the first of the deadlines passes.
+    /// For each peer, since when its oldest call waits.
+    pub(crate) oldest: HashMap<PeerToken, Instant>,
+    /// The first deadline.
     pub(crate) next_deadline: Option<Instant>,
 }
 
-impl Pending {
+impl InFlight {
     /// At most `limit` calls at once.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
@@ -146,9 +148,9 @@ impl Pending {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot for a call that `frame` carries; `None` when there are too many calls in flight. The task that waits has to
-    /// await the answer before it does anything else.
-    pub(crate) fn open(&self, call: Waits, frame: u64) -> Option<Answer<'_>> {
+    /// Returns a slot for a call that `frame` carries, or `None` if there are too many calls in
+    /// flight. The calling task has to await the response before anything else.
+    pub(crate) fn open(&self, call: NewCall, frame: FrameId) -> Option<ResponseFuture<'_>> {
         let mut table = self.lock();
         let index = match table.free.pop() {
             Some(index) => index,
@@ -158,14 +160,14 @@ impl Pending {
             }
             None => return None,
         };
-        let Waits {
+        let NewCall {
             peer,
             since,
             deadline,
             caller,
         } = call;
         let slot = &mut table.slots[index as usize];
-        slot.state = State::Waiting(Waiting {
+        slot.state = SlotState::Waiting(Waiting {
             peer,
             frame,
             since,
@@ -173,41 +175,42 @@ impl Pending {
             caller,
         });
         let id = u64::from(slot.generation) << 32 | u64::from(index);
-        let early = table.sweep_at.is_none_or(|at| deadline < at);
-        if early {
+        let is_due_early = table.sweep_at.is_none_or(|at| deadline < at);
+        if is_due_early {
             table.sweep_at = Some(deadline);
         }
-        Some(Answer {
-            pending: self,
+        Some(ResponseFuture {
+            calls: self,
             id,
-            early,
-            step: Step::Opened,
+            is_due_early,
+            stage: Stage::New,
         })
     }
 
-    /// Replies of `peer` arrived; those that nobody waits for any more, or not from that peer, end nothing. Answers in
-    /// `callers` who is to be woken.
+    /// Ends calls with the replies of `peer`, and adds the wakers of their callers to `callers`.
+    /// Replies to calls that have ended, or that went to another peer, are ignored.
     pub(crate) fn complete(
         &self,
-        peer: u64,
-        replies: &mut Vec<(u64, Outcome)>,
+        peer: PeerToken,
+        replies: &mut Vec<(u64, CallResult)>,
         callers: &mut Vec<Waker>,
     ) {
         let mut table = self.lock();
         for (id, outcome) in replies.drain(..) {
             if let Some(slot) = table.slot(id)
-                && matches!(&slot.state, State::Waiting(waiting) if waiting.peer == peer)
+                && matches!(&slot.state, SlotState::Waiting(waiting) if waiting.peer == peer)
             {
                 callers.extend(slot.end(outcome));
             }
         }
     }
 
-    /// Ends calls to `peer`, or to anyone: each frame with what `error` says for it, if anything. Answers how many.
+    /// Ends the calls to `peer`, or to every peer, for whose frame `error` returns an error.
+    /// Returns how many.
     pub(crate) fn fail(
         &self,
-        peer: Option<u64>,
-        error: impl Fn(u64) -> Option<CallError>,
+        peer: Option<PeerToken>,
+        error: impl Fn(FrameId) -> Option<CallError>,
     ) -> usize {
         self.end_where(|waiting| {
             let meant = peer.is_none_or(|peer| waiting.peer == peer);
@@ -219,7 +222,7 @@ impl Pending {
         let (mut count, mut callers) = (0, Vec::new());
         let mut table = self.lock();
         for slot in &mut table.slots {
-            if let State::Waiting(waiting) = &slot.state
+            if let SlotState::Waiting(waiting) = &slot.state
                 && let Some(error) = error(waiting)
             {
                 count += 1;
@@ -233,12 +236,13 @@ impl Pending {
         count
     }
 
-    /// Ends what is late, and looks who else waits.
+    /// Ends the calls whose deadline has passed, and returns what is left.
     pub(crate) fn sweep(&self, now: Instant) -> Sweep {
         let mut found = Sweep::default();
         self.end_where(|waiting| {
             if waiting.deadline <= now {
-                // It may be on its way, whatever the outbox says: a frame can leave in this very moment.
+                // It may have been sent, whatever the send queue says: a frame can leave at this
+                // very moment.
                 return Some(CallError::DeadlineExceeded { ran: Ran::Maybe });
             }
             let oldest = found.oldest.entry(waiting.peer).or_insert(waiting.since);
@@ -250,12 +254,12 @@ impl Pending {
         found
     }
 
-    /// Says when the next sweep will be; with `None` the sweeper goes to sleep. False when it must not, because a call came
-    /// meanwhile whose deadline is before that.
+    /// Sets when the next sweep will be; with `None` there is none until the sweeper is woken.
+    /// Returns false, and sets nothing, if a call came meanwhile whose deadline is before that.
     pub(crate) fn sweep_again(&self, at: Option<Instant>) -> bool {
         let mut table = self.lock();
         let waits = |slot: &Slot| match &slot.state {
-            State::Waiting(waiting) => at.is_none_or(|at| waiting.deadline < at),
+            SlotState::Waiting(waiting) => at.is_none_or(|at| waiting.deadline < at),
             _ => false,
         };
         if table.slots.iter().any(waits) {
@@ -265,7 +269,7 @@ impl Pending {
         true
     }
 
-    /// How many calls wait.
+    /// How many calls are in flight.
     pub(crate) fn len(&self) -> usize {
         let table = self.lock();
         table.slots.len() - table.free.len()
@@ -278,7 +282,7 @@ impl Table {
         (u64::from(slot.generation) == id >> 32).then_some(slot)
     }
 
-    fn free(&mut self, id: u64) -> Option<State> {
+    fn free(&mut self, id: u64) -> Option<SlotState> {
         let slot = self.slot(id)?;
         let state = std::mem::take(&mut slot.state);
         slot.generation = slot.generation.wrapping_add(1);
@@ -288,10 +292,10 @@ impl Table {
 }
 
 impl Slot {
-    /// Ends the call, and answers who is to be woken.
-    fn end(&mut self, outcome: Outcome) -> Option<Waker> {
-        match std::mem::replace(&mut self.state, State::Done(outcome)) {
-            State::Waiting(waiting) => Some(waiting.caller),
+    /// Ends the call, and returns the waker of its caller.
+    fn end(&mut self, outcome: CallResult) -> Option<Waker> {
+        match std::mem::replace(&mut self.state, SlotState::Done(outcome)) {
+            SlotState::Waiting(waiting) => Some(waiting.caller),
             _ => None,
         }
     }
@@ -300,69 +304,78 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Lane;
     use futures_util::FutureExt as _;
     use std::time::Duration;
 
-    const OK: Outcome = Ok(Bytes::from_static(b"x"));
+    const OK: CallResult = Ok(Bytes::from_static(b"x"));
 
-    fn waits(peer: u64, since: Instant, within: Duration) -> Waits {
-        Waits {
-            peer,
+    fn token(number: u64) -> PeerToken {
+        PeerToken::from_number(number)
+    }
+
+    fn id(frame: u64) -> FrameId {
+        FrameId::new(Lane::Small, frame)
+    }
+
+    fn waits(peer: u64, since: Instant, within: Duration) -> NewCall {
+        NewCall {
+            peer: token(peer),
             since,
             deadline: since + within,
             caller: Waker::noop().clone(),
         }
     }
 
-    fn try_open(pending: &Pending, peer: u64, frame: u64) -> Option<Answer<'_>> {
+    fn try_open(in_flight: &InFlight, peer: u64, frame: u64) -> Option<ResponseFuture<'_>> {
         let call = waits(peer, Instant::now(), Duration::from_secs(2));
-        let mut answer = pending.open(call, frame)?;
+        let mut answer = in_flight.open(call, id(frame))?;
         assert_eq!((&mut answer).now_or_never(), None, "it only waits");
         Some(answer)
     }
 
-    fn open(pending: &Pending, peer: u64, frame: u64) -> Answer<'_> {
-        try_open(pending, peer, frame).expect("room")
+    fn open(in_flight: &InFlight, peer: u64, frame: u64) -> ResponseFuture<'_> {
+        try_open(in_flight, peer, frame).expect("room")
     }
 
-    fn complete(pending: &Pending, id: u64, peer: u64, outcome: Outcome) {
-        pending.complete(peer, &mut vec![(id, outcome)], &mut Vec::new());
+    fn complete(in_flight: &InFlight, id: u64, peer: u64, outcome: CallResult) {
+        in_flight.complete(token(peer), &mut vec![(id, outcome)], &mut Vec::new());
     }
 
     #[test]
     fn a_reply_ends_its_own_call_only() {
-        let pending = Pending::new(8);
-        let (mut a, mut b) = (open(&pending, 1, 1), open(&pending, 2, 1));
-        complete(&pending, a.id, 2, OK);
+        let in_flight = InFlight::new(8);
+        let (mut a, mut b) = (open(&in_flight, 1, 1), open(&in_flight, 2, 1));
+        complete(&in_flight, a.id, 2, OK);
         assert_eq!((&mut a).now_or_never(), None, "another peer can't answer");
-        complete(&pending, a.id, 1, OK);
-        complete(&pending, a.id, 1, Err(CallError::LinkTableBehind));
+        complete(&in_flight, a.id, 1, OK);
+        complete(&in_flight, a.id, 1, Err(CallError::LinkTableBehind));
         assert_eq!((&mut a).now_or_never(), Some(OK), "nor anyone twice");
         assert_eq!((&mut b).now_or_never(), None);
         drop((a, b));
-        assert_eq!(pending.len(), 0);
+        assert_eq!(in_flight.len(), 0);
     }
 
     #[test]
     fn a_dropped_caller_frees_its_slot_and_a_late_reply_finds_nobody() {
-        let pending = Pending::new(1);
-        let answer = open(&pending, 1, 1);
-        assert!(try_open(&pending, 1, 2).is_none(), "bounded");
+        let in_flight = InFlight::new(1);
+        let answer = open(&in_flight, 1, 1);
+        assert!(try_open(&in_flight, 1, 2).is_none(), "bounded");
         let late = answer.id;
         drop(answer);
-        let mut next = open(&pending, 1, 3);
+        let mut next = open(&in_flight, 1, 3);
         assert_ne!(next.id, late);
-        complete(&pending, late, 1, OK);
+        complete(&in_flight, late, 1, OK);
         assert_eq!((&mut next).now_or_never(), None);
     }
 
     #[test]
     fn a_lost_peer_ends_its_calls_frame_by_frame() {
-        let pending = Pending::new(8);
-        let (mut a, mut b) = (open(&pending, 1, 1), open(&pending, 1, 2));
-        let _other = open(&pending, 2, 2);
-        let count = pending.fail(Some(1), |frame| {
-            (frame == 2).then_some(CallError::LinkTableBehind)
+        let in_flight = InFlight::new(8);
+        let (mut a, mut b) = (open(&in_flight, 1, 1), open(&in_flight, 1, 2));
+        let _other = open(&in_flight, 2, 2);
+        let count = in_flight.fail(Some(token(1)), |frame| {
+            (frame == id(2)).then_some(CallError::LinkTableBehind)
         });
         assert_eq!(count, 1);
         assert_eq!((&mut a).now_or_never(), None);
@@ -379,12 +392,12 @@ mod tests {
             }
         }
         let count = std::sync::Arc::new(Count(0.into()));
-        let pending = Pending::new(1);
+        let in_flight = InFlight::new(1);
         let mut call = waits(1, Instant::now(), Duration::from_secs(2));
         call.caller = count.clone().into();
-        let mut answer = pending.open(call, 1).expect("room");
+        let mut answer = in_flight.open(call, id(1)).expect("room");
         let mut callers = Vec::new();
-        pending.complete(1, &mut vec![(answer.id, OK)], &mut callers);
+        in_flight.complete(token(1), &mut vec![(answer.id, OK)], &mut callers);
         callers.into_iter().for_each(Waker::wake);
         assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
         assert_eq!((&mut answer).now_or_never(), None);
@@ -393,24 +406,28 @@ mod tests {
 
     #[test]
     fn a_sweep_ends_what_is_late_and_tells_who_waits_since_when() {
-        let pending = Pending::new(8);
+        let in_flight = InFlight::new(8);
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let open = |since, within| pending.open(waits(1, since, within), 1).expect("room");
+        let open = |since, within| {
+            in_flight
+                .open(waits(1, since, within), id(1))
+                .expect("room")
+        };
         let mut late = open(start, second);
-        assert!(late.early, "nobody sweeps yet");
+        assert!(late.is_due_early, "nobody sweeps yet");
         assert_eq!((&mut late).now_or_never(), None);
         let old = open(start, second * 3);
-        assert!(!old.early, "a sweep comes before that");
+        assert!(!old.is_due_early, "a sweep comes before that");
         let _new = open(start + second, second * 9);
-        let found = pending.sweep(start + second);
+        let found = in_flight.sweep(start + second);
         let ended = (&mut late).now_or_never();
         assert_eq!(
             ended,
             Some(Err(CallError::DeadlineExceeded { ran: Ran::Maybe }))
         );
-        assert_eq!(found.oldest, HashMap::from([(1, start)]));
+        assert_eq!(found.oldest, HashMap::from([(token(1), start)]));
         assert_eq!(found.next_deadline, Some(start + second * 3));
-        assert!(!pending.sweep_again(None), "calls wait");
-        assert!(pending.sweep_again(found.next_deadline));
+        assert!(!in_flight.sweep_again(None), "calls wait");
+        assert!(in_flight.sweep_again(found.next_deadline));
     }
 }

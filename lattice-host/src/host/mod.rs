@@ -14,7 +14,7 @@ use lattice_core::{
     keeper::Keeper,
     name::{ComponentId, HostId},
     node::Node,
-    server::{ServeLimits, Serving},
+    server::{ServeLimits, ServeHandle},
     serve::Service,
 };
 use lattice_provider_sdk::IntoService;
@@ -35,7 +35,7 @@ pub struct Host(Arc<Shared>);
 
 struct Shared {
     /// Before the node: what is served goes first.
-    serving: Mutex<BTreeMap<ComponentId, Serving>>,
+    serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// What desired state gives it; `None` when it takes no part in placement.
     keeper: Mutex<Option<Arc<Keeper>>>,
     loader: Loader,
@@ -97,7 +97,7 @@ impl Host {
         let id = ComponentId::new(id)?;
         let serving = self.serving().remove(&id);
         match serving {
-            Some(serving) => Ok(serving.stop(grace).await),
+            Some(serving) => Ok(serving.shutdown(grace).await.is_clean()),
             None => Err(HostError::NotHere {
                 component: id,
                 host: self.id().clone(),
@@ -118,7 +118,7 @@ impl Host {
             keeper.leave(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.loader.node.leave(rest).await;
+        let drained = self.0.loader.node.shutdown(rest).await.is_clean();
         self.kill();
         drained
     }
@@ -155,7 +155,7 @@ impl Host {
         self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, Serving>> {
+    fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ServeHandle>> {
         self.0
             .serving
             .lock()

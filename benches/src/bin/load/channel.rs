@@ -17,7 +17,7 @@ use lattice_core::{
     name::ComponentId,
     client::Caller,
     node::{Node, NodeOptions},
-    server::{ServeLimits, Serving},
+    server::{ServeLimits, ServeHandle},
 };
 use lattice_provider_sdk::{Context, IntoService};
 use tokio::sync::{mpsc, oneshot};
@@ -38,7 +38,7 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
 
 struct Ours {
     echo: EchoClient<Caller>,
-    _serving: Serving,
+    _serving: ServeHandle,
     _nodes: [Node; 2],
 }
 

@@ -1,15 +1,17 @@
-//! How many calls may be tried again: a share of those made lately, so that retries never multiply an overload.
+//! How many calls may be retried: a share of recent calls, so that retries never multiply an
+//! overload.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Retries per call made.
 const SHARE: f64 = 0.2;
-/// Retries per second beside that, so that who calls seldom can retry too.
+/// Retries per second in addition, so that rare calls can be retried too.
 const TRICKLE: f64 = 10.0;
-/// Most that is saved up: a host that dies with this many calls in flight has each of them tried elsewhere.
+/// Most that is saved up: when a host dies with this many calls in flight, each of them can be
+/// tried elsewhere.
 const SAVED: f64 = 1_024.0;
-/// What there is at first.
+/// Retries at the start.
 const FIRST: f64 = 256.0;
 
 /// A bucket that calls fill and retries empty.
@@ -24,7 +26,7 @@ struct Filled {
 }
 
 impl RetryBudget {
-    /// Takes a retry, if there is one, when `calls` calls were made so far.
+    /// Takes a retry, if there is one left after `calls` calls so far.
     pub(crate) fn take(&mut self, calls: u64, now: Instant) -> bool {
         let filled = self.0.get_or_insert(Filled {
             retries: FIRST,

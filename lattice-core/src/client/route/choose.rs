@@ -4,7 +4,7 @@ use crate::link::Locality;
 
 /// The replicas that a call may go to, as its caller knows them.
 pub(crate) struct Candidates<L, U, R> {
-    /// Calls in flight in the replica on the caller's own host, if there is one to use.
+    /// Calls in flight in the replica on the caller's own host, if there is a usable one.
     pub(crate) here: Option<usize>,
     /// How many there are on other hosts.
     pub(crate) there: usize,
@@ -12,8 +12,8 @@ pub(crate) struct Candidates<L, U, R> {
     pub(crate) load: L,
     /// Whether a call may go there at all: it was not tried yet.
     pub(crate) usable: U,
-    /// Whether it should rather not: it said a moment ago that it can't take such a call.
-    pub(crate) resting: R,
+    /// Whether to avoid it: it has answered a moment ago that it can't take such calls.
+    pub(crate) cooling: R,
 }
 
 /// One of them.
@@ -23,7 +23,8 @@ pub(crate) enum Choice {
     There(usize),
 }
 
-/// The better of two random replicas by own calls in flight; one that rests only when no other is left.
+/// Returns the better of two random replicas by own calls in flight. One to avoid is chosen only if
+/// no other is left.
 pub(crate) fn choose<L, U, R>(
     locality: Locality,
     random: u64,
@@ -39,7 +40,7 @@ where
         (Locality::LocalOnly, None) => return None,
         _ => {}
     }
-    better_of_two(random, of, |at| (of.usable)(at) && !(of.resting)(at))
+    better_of_two(random, of, |at| (of.usable)(at) && !(of.cooling)(at))
         .or_else(|| better_of_two(random, of, |at| (of.usable)(at)))
 }
 
@@ -93,14 +94,14 @@ mod tests {
     struct There {
         load: usize,
         usable: bool,
-        resting: bool,
+        cooling: bool,
     }
 
     fn there() -> impl Strategy<Value = There> {
-        (0..100_usize, any::<bool>(), any::<bool>()).prop_map(|(load, usable, resting)| There {
+        (0..100_usize, any::<bool>(), any::<bool>()).prop_map(|(load, usable, cooling)| There {
             load,
             usable,
-            resting,
+            cooling,
         })
     }
 
@@ -115,7 +116,7 @@ mod tests {
             there: there.len(),
             load: |at: usize| there[at].load,
             usable: |at: usize| there[at].usable,
-            resting: |at: usize| there[at].resting,
+            cooling: |at: usize| there[at].cooling,
         };
         choose(locality, random, &of)
     }
@@ -129,7 +130,7 @@ mod tests {
             there in proptest::collection::vec(there(), 0..8),
         ) {
             let usable = there.iter().any(|there| there.usable);
-            let rested = there.iter().any(|there| there.usable && !there.resting);
+            let cooled = there.iter().any(|there| there.usable && !there.cooling);
             match chosen(locality, random, here, &there) {
                 None => prop_assert!(here.is_none() && (locality == Locality::LocalOnly || !usable)),
                 Some(Choice::Here) => prop_assert!(here.is_some()),
@@ -137,7 +138,7 @@ mod tests {
                     prop_assert!(locality != Locality::LocalOnly);
                     prop_assert!(locality == Locality::Spread || here.is_none());
                     prop_assert!(there[at].usable);
-                    prop_assert!(!there[at].resting || !rested && here.is_none());
+                    prop_assert!(!there[at].cooling || !cooled && here.is_none());
                 }
             }
         }
@@ -149,7 +150,7 @@ mod tests {
         ) {
             let there: Vec<_> = loads
                 .into_iter()
-                .map(|load| There { load, usable: true, resting: false })
+                .map(|load| There { load, usable: true, cooling: false })
                 .collect();
             let busiest = there.iter().map(|there| there.load).max();
             match chosen(Locality::Spread, random, None, &there) {
@@ -164,7 +165,7 @@ mod tests {
         let there = [There {
             load: 0,
             usable: true,
-            resting: false,
+            cooling: false,
         }; 3];
         let mut counts = [0; 4];
         let mut random = 1_u64;

@@ -1,75 +1,42 @@
-//! Hosts that said a moment ago that they can't take calls to one component: they have too much to do, or serve it no longer, and
-//! the beat that tells so is on its way. Else such a host, who answers at once, would look the least busy of all.
+//! Hosts to avoid for a moment: they have answered that they can't take calls to one component,
+//! because they are overloaded or no longer serve it, and the beat that says so is on its way. Such
+//! a host answers at once, and so would look the least busy of all.
 
 use crate::{name::ComponentId, wire::Origin};
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long such a host is left alone when there is another one: about the time in which a full queue gets shorter, and far more
-/// than a beat takes.
-const REST: Duration = Duration::from_millis(100);
+/// How long such a host is avoided if there is another one: about the time in which a full queue
+/// gets shorter, and far more than a beat takes.
+pub(crate) const COOLDOWN: Duration = Duration::from_millis(100);
 /// Most that are remembered; then the oldest is forgotten.
 const MOST: usize = 256;
 
-/// Who rests; asking costs nothing while nobody does.
+/// Which hosts are avoided for which component, and until when, the oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Resting {
-    anyone: AtomicBool,
-    who: Mutex<Who>,
-}
+pub(crate) struct Cooling(Vec<(Origin, ComponentId, Instant)>);
 
-/// And until when, the oldest first.
-#[derive(Debug, Default)]
-struct Who(Vec<(Origin, ComponentId, Instant)>);
-
-impl Resting {
-    /// `host` answered that it can't take calls to `component`.
-    pub(crate) fn add(&self, host: &Origin, component: &ComponentId, now: Instant) {
-        self.lock().add(host, component, now);
-        self.anyone.store(true, Ordering::Release);
-    }
-
-    /// Whether `host` rests from `component`.
-    pub(crate) fn rests(&self, host: &Origin, component: &ComponentId, now: Instant) -> bool {
-        if !self.anyone.load(Ordering::Acquire) {
-            return false;
-        }
-        let who = self.lock();
-        if who.is_over(now) {
-            self.anyone.store(false, Ordering::Release);
-        }
-        who.rests(host, component, now)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Who> {
-        self.who.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Who {
-    fn add(&mut self, host: &Origin, component: &ComponentId, now: Instant) {
+impl Cooling {
+    /// Avoids `host` for `component` for a moment.
+    pub(crate) fn add(&mut self, host: &Origin, component: &ComponentId, now: Instant) {
         self.0
             .retain(|(known, of, until)| *until > now && !(known == host && of == component));
         if self.0.len() >= MOST {
             self.0.remove(0);
         }
-        self.0.push((host.clone(), component.clone(), now + REST));
+        self.0
+            .push((host.clone(), component.clone(), now + COOLDOWN));
     }
 
-    fn rests(&self, host: &Origin, component: &ComponentId, now: Instant) -> bool {
+    /// Whether to avoid `host` for `component`.
+    pub(crate) fn contains(&self, host: &Origin, component: &ComponentId, now: Instant) -> bool {
         self.0
             .iter()
             .any(|(known, of, until)| *until > now && known == host && of == component)
     }
 
-    /// Whether nobody rests any more.
-    fn is_over(&self, now: Instant) -> bool {
+    /// Whether no host is avoided any more.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.0.iter().all(|(_, _, until)| *until <= now)
     }
 }
@@ -83,17 +50,17 @@ mod tests {
     fn a_host_rests_from_one_component_for_a_moment() {
         let host = |n: usize| Origin::new(HostId::new(&format!("h{n}")).expect("valid"), 1);
         let component = |id| ComponentId::new(id).expect("valid");
-        let (resting, now) = (Resting::default(), Instant::now());
-        resting.add(&host(1), &component("a"), now);
-        assert!(resting.rests(&host(1), &component("a"), now));
-        assert!(!resting.rests(&host(1), &component("b"), now));
-        assert!(!resting.rests(&host(2), &component("a"), now));
-        assert!(!resting.rests(&host(1), &component("a"), now + REST));
+        let (mut cooling, now) = (Cooling::default(), Instant::now());
+        cooling.add(&host(1), &component("a"), now);
+        assert!(cooling.contains(&host(1), &component("a"), now));
+        assert!(!cooling.contains(&host(1), &component("b"), now));
+        assert!(!cooling.contains(&host(2), &component("a"), now));
+        assert!(!cooling.contains(&host(1), &component("a"), now + COOLDOWN));
         for n in 0..MOST * 2 {
-            resting.add(&host(n), &component("a"), now);
+            cooling.add(&host(n), &component("a"), now);
         }
-        assert_eq!(resting.lock().0.len(), MOST);
-        assert!(!resting.rests(&host(MOST), &component("a"), now + REST));
-        assert!(!resting.anyone.load(Ordering::Relaxed), "it is over");
+        assert_eq!(cooling.0.len(), MOST);
+        assert!(!cooling.contains(&host(MOST), &component("a"), now + COOLDOWN));
+        assert!(cooling.is_over(now + COOLDOWN));
     }
 }

@@ -1,12 +1,12 @@
-//! Where a call goes, and whether it may go a second time. Pure: no I/O, no clock, no lock.
+//! Where a call goes, and whether it may be retried. Pure: no I/O, no clock, no lock.
 //!
-//! | question | answered by |
+//! | question | rule |
 //! | --- | --- |
-//! | which replica? | [`choose`]: the better of two random ones by own calls in flight, as the locality policy allows |
-//! | which ones rather not? | [`Resting`]: hosts that were overloaded a moment ago, or served it no longer |
-//! | may it be tried elsewhere? | [`may_go_elsewhere`]: surely did not run, or may run twice |
-//! | is there anything left to try it with? | [`RetryBudget`]: a share of recent calls |
-//! | what is said in the end? | [`worst`]: the failure that leaves most open |
+//! | Which replica? | [`choose`]: the better of two random ones by own calls in flight, as the locality policy allows |
+//! | Which ones are avoided? | [`Cooling`]: hosts that were overloaded a moment ago, or no longer served it |
+//! | May it be tried elsewhere? | [`may_go_elsewhere`]: it did not run, or may run twice |
+//! | May it be retried now? | [`RetryBudget`]: retries are a share of recent calls |
+//! | Which error does the caller get? | [`worst`]: the one that leaves most open |
 
 mod budget;
 mod choose;
@@ -14,11 +14,14 @@ mod cooldown;
 
 pub(crate) use budget::RetryBudget;
 pub(crate) use choose::{Candidates, Choice, choose};
-pub(crate) use cooldown::Resting;
+#[cfg(test)]
+pub(crate) use cooldown::COOLDOWN;
+pub(crate) use cooldown::Cooling;
 
 use crate::call::{CallError, Ran};
 
-/// Whether another replica may do better: the reason is that host's alone, and the call did not run, or may run twice.
+/// Whether another replica may succeed: the error is about that host alone, and the call did not
+/// run, or may run twice.
 pub(crate) fn may_go_elsewhere(error: &CallError, idempotent: bool) -> bool {
     match error.ran() {
         Ran::No => matches!(
@@ -40,7 +43,8 @@ pub(crate) fn may_go_elsewhere(error: &CallError, idempotent: bool) -> bool {
     }
 }
 
-/// What to say after several attempts: that the latest did not run undoes nothing that an earlier one may have done.
+/// The error to return after several attempts: if an earlier one may have run, that the latest did
+/// not is of no help.
 pub(crate) fn worst(earlier: Option<CallError>, latest: CallError) -> CallError {
     match earlier {
         Some(earlier) if earlier.ran() != Ran::No && latest.ran() == Ran::No => earlier,

@@ -73,7 +73,7 @@ impl Giver {
             .queued(QUEUED)
             .result(ByteSize::mib(1).as_usize());
         let name = ComponentId::new("artifacts")?;
-        node.serve_hosts(name, Arc::new(Answers(Arc::new(giver))), limits);
+        node.serve_host_rpc(name, Arc::new(Answers(Arc::new(giver))), limits);
         Ok(())
     }
 
