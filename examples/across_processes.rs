@@ -9,7 +9,7 @@
 //! ends with the example: the program `NATS_SERVER`, or `nats-server`.
 
 use lattice_core::{
-    Lattice, auth::LatticeKey, call::Context, link::Link, name::ComponentId, client::Caller,
+    Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link, name::ComponentId,
 };
 use lattice_examples::{
     Report,

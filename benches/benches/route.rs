@@ -9,12 +9,12 @@ use lattice_benches::{
 use lattice_core::{
     Lattice,
     call::{Context, FunctionRef},
+    client::Caller,
     link::Link,
     name::{ComponentId, FunctionName, InterfaceName, LinkName},
-    client::Caller,
     node::{Node, NodeOptions},
-    server::{ServeLimits, ServeHandle},
     serve::{Answer, Request, Service},
+    server::{ServeHandle, ServeLimits},
     types::ComponentTypes,
 };
 use lattice_provider_sdk::IntoService;

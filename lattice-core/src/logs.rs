@@ -24,7 +24,6 @@ use crate::{
     Lattice,
     bus::{BusError, Message, Subscription},
     connection::Connection,
-    entropy,
     name::{ComponentId, HostId},
     transport::{Endpoint, receiver::Refused},
     wire::{Body as _, Kind, LogLine, Logs, LogsWanted, Origin},

@@ -12,7 +12,6 @@ use crate::{
     call::{CallError, Context, FunctionRef},
     client::{Caller, Client, SameProcess},
     connection::Connection,
-    constellation::ComponentStatus,
     drained::Drained,
     entropy,
     membership::{self, Announce, Membership, epoch},
@@ -21,7 +20,7 @@ use crate::{
     server::{self, IfServing, ServeError, ServeHandle, ServeLimits, Server},
     telemetry::{self, LogSink, Telemetry},
     transport::{self, Subscriptions, Transport},
-    wire::Origin,
+    wire::{ComponentStatus, Origin},
 };
 use bytes::Bytes;
 use std::{

@@ -217,11 +217,11 @@ pub use bytes::Bytes;
 pub use call::Call;
 pub use client::{Invoke, Through};
 pub use lattice_core::{
-    Component, Lattice,
+    Component, Drained, Lattice,
     call::{CallError, Context},
+    client::Caller,
     link::Link,
     name::{ComponentId, LinkName},
-    client::Caller,
     server::{ServeError, ServeHandle, ServeLimits},
     wire::{Source, TraceContext},
 };

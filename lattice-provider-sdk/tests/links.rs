@@ -2,8 +2,8 @@
 //! operators.
 
 use lattice_core::{
-    link::{LinkEntry, LinkStatus},
     client::Caller,
+    link::{LinkEntry, LinkStatus},
 };
 use lattice_provider_sdk::{
     Call, CallError, Context, Lattice, Link, Provider, Refusal, ServeHandle, Through, TraceContext,

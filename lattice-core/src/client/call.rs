@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     call::{CallError, Context, FunctionRef, MAX_HOPS, Part, Ran},
-    fence::Fence,
+    id::Fence,
     link::LinkEntry,
     name::{ComponentId, LinkName},
     store::Incarnation,
@@ -78,7 +78,7 @@ impl<'c> OutgoingCall<'c> {
             link: self.grant.map_or(&NO_LINK, |grant| &grant.link.name),
             incarnation,
             link_revision,
-            fence: Fence::to_number(self.fence),
+            fence: Fence::number(self.fence),
             hops: self.context.hops,
             attempt,
             idempotent: self.idempotent,

@@ -168,9 +168,7 @@ impl Client {
 
     /// An answer arrived.
     pub(super) fn found(&self, found: Discovered) {
-        self.connection
-            .presence
-            .found(&found.component, &found.hosts);
+        self.presence.found(&found.component, &found.hosts);
         let hosts = found.hosts.into_iter().map(|(origin, _)| origin).collect();
         self.questions
             .answer(&found.component, found.id, Answer::Hosts(hosts));
@@ -188,7 +186,7 @@ impl Client {
         if let Some(found) = here.or_else(in_process) {
             return Ok(found.exports.types.clone());
         }
-        let known = self.connection.presence.peers().digest(component);
+        let known = self.presence.peers().digest(component);
         let digest = match known {
             Some(digest) => digest,
             None => self.discover_digest(component, deadline).await?,
@@ -210,7 +208,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<Digest, CallError> {
         self.discover(component, deadline).await?;
-        let found = self.connection.presence.peers().digest(component);
+        let found = self.presence.peers().digest(component);
         found.ok_or_else(|| CallError::NotServed {
             component: component.clone(),
         })

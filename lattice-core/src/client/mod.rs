@@ -27,6 +27,7 @@ pub(crate) use same_process::SameProcess;
 
 use crate::{
     connection::Connection,
+    membership::PresenceWatcher,
     server::Server,
     transport::{self, Transport, id::PeerToken},
     wire::{Discovered, Origin},
@@ -44,6 +45,7 @@ use tokio::time::Instant;
 pub(crate) struct Client {
     transport: Arc<Transport>,
     connection: Arc<Connection>,
+    presence: Arc<PresenceWatcher>,
     /// What is in service on this node.
     server: Arc<Server>,
     /// What is in service on other nodes of this process.
@@ -64,6 +66,7 @@ impl Client {
         Self {
             dice: Dice::new(PeerToken::of(transport.origin())),
             transport,
+            presence: connection.presence.clone(),
             connection,
             server,
             same_process,
@@ -88,7 +91,7 @@ impl transport::Events for Client {
     }
 
     fn host_lost(&self, host: &Origin) {
-        self.connection.presence.lost(host);
+        self.presence.lost(host);
     }
 }
 

@@ -66,7 +66,7 @@ impl Client {
                 return Some(Route::SameProcess(server, component));
             }
         }
-        let hosts = self.connection.presence.current();
+        let hosts = self.presence.current();
         let (hosts, fence) = hosts.fenced(call.target);
         call.fence = fence;
         let peers = self.transport.peers();
@@ -90,7 +90,7 @@ impl Client {
     /// Whether no other host has got its lease since.
     fn is_newest(&self, component: &RunningComponent) -> bool {
         component.fence.is_none() || {
-            let hosts = self.connection.presence.current();
+            let hosts = self.presence.current();
             hosts.fenced(&component.id).1 <= component.fence
         }
     }

@@ -5,7 +5,7 @@
 
 use super::{Job, Prepared, Runtime, RuntimeError, leases::Guard, short};
 use crate::{
-    fence::Fence,
+    id::Fence,
     name::ComponentId,
     node::NodeParts,
     place::plan::{Event, Generation, ReplicaId, START_WITHIN},
@@ -228,10 +228,7 @@ async fn start(
 ) -> Result<ServeHandle, RuntimeError> {
     let component = job.component.clone();
     let Prepared { service, limits } = runtime.prepare(job).await?;
-    let fence = guard
-        .as_ref()
-        .map(Guard::fence)
-        .and_then(Fence::from_number);
+    let fence = guard.as_ref().map(Guard::fence).and_then(Fence::new);
     let service = match guard {
         None => service,
         Some(guard) => guard.around(service),

@@ -7,7 +7,7 @@
 
 use crate::{
     entropy::HashState,
-    fence::Fence,
+    id::Fence,
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Duty, Origin, Versions},
@@ -188,7 +188,7 @@ impl Presence {
         let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.heard.insert(from.host.clone(), (now, interval));
         let fences = beat.components.iter().filter_map(|served| {
-            let fence = Fence::from_number(served.fence)?;
+            let fence = Fence::new(served.fence)?;
             Some((served.id.clone(), fence))
         });
         let kept = beat
@@ -440,7 +440,7 @@ mod tests {
         p.beat(&origin("a", 1), under(7), now);
         p.beat(&origin("b", 1), under(9), now);
         assert_eq!(serving(&p, "once"), [origin("b", 1)]);
-        assert_eq!(p.snapshot().fenced(&once).1, Fence::from_number(9));
+        assert_eq!(p.snapshot().fenced(&once).1, Fence::new(9));
         assert_eq!(serving(&p, "other"), [origin("a", 1), origin("b", 1)]);
         p.beat(&origin("a", 1), under(12), now);
         assert_eq!(serving(&p, "once"), [origin("a", 1)]);

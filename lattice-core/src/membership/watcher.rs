@@ -51,12 +51,12 @@ pub(crate) enum Heard {
 /// The live hosts, kept up to date.
 #[derive(Debug)]
 pub(crate) struct PresenceWatcher {
-    state: Arc<State>,
+    snapshots: Arc<Snapshots>,
     _task: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Snapshots {
     presence: Mutex<Presence>,
     peers: ArcSwap<Peers>,
     changes: broadcast::Sender<Change>,
@@ -73,7 +73,7 @@ impl PresenceWatcher {
             auth,
         } = medium;
         let beats = bus.subscribe(subjects.beat(), WAITING).await?;
-        let state = Arc::new(State {
+        let snapshots = Arc::new(Snapshots {
             presence: Mutex::default(),
             peers: ArcSwap::default(),
             changes: broadcast::Sender::new(CHANGES),
@@ -81,61 +81,61 @@ impl PresenceWatcher {
             version: watch::Sender::new(0),
         });
         let reader = BeatReader::new(Receiver::new(auth, accepts));
-        let task = tokio::spawn(run(state.clone(), reader, beats, bus.state()));
+        let task = tokio::spawn(run(snapshots.clone(), reader, beats, bus.state()));
         Ok(Self {
-            state,
+            snapshots,
             _task: AbortOnDropHandle::new(task),
         })
     }
 
     /// Every live host.
     pub(crate) fn peers(&self) -> Arc<Peers> {
-        self.state.peers.load_full()
+        self.snapshots.peers.load_full()
     }
 
     /// The same for the length of a lookup, without touching a reference count.
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Peers>> {
-        self.state.peers.load()
+        self.snapshots.peers.load()
     }
 
     /// What changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
-        self.state.changes.subscribe()
+        self.snapshots.changes.subscribe()
     }
 
     /// Every beat and goodbye from now on.
     pub(crate) fn heard(&self) -> broadcast::Receiver<Heard> {
-        self.state.heard.subscribe()
+        self.snapshots.heard.subscribe()
     }
 
     /// A beat of a node on this connection.
     pub(crate) fn beat(&self, from: &Origin, beat: Beat) {
-        self.state
+        self.snapshots
             .apply(|presence| presence.beat(from, beat, Instant::now()));
     }
 
     /// A goodbye of a node on this connection.
     pub(crate) fn goodbye(&self, from: &Origin) {
-        self.state
+        self.snapshots
             .apply(|presence| presence.goodbye(from, Instant::now()));
     }
 
     /// A caller has lost this boot of a host.
     pub(crate) fn lost(&self, who: &Origin) {
-        self.state.apply(|presence| presence.lost(who));
+        self.snapshots.apply(|presence| presence.lost(who));
     }
 
     /// Another host reports that these serve `component`.
     pub(crate) fn found(&self, component: &ComponentId, hosts: &[(Origin, Digest)]) {
         for (origin, digest) in hosts {
-            self.state
+            self.snapshots
                 .apply(|presence| presence.found(origin, component, *digest, Instant::now()));
         }
     }
 
     /// Waits until some host serves `component`.
     pub(crate) async fn served(&self, component: &ComponentId) {
-        let mut version = self.state.version.subscribe();
+        let mut version = self.snapshots.version.subscribe();
         while self.peers().serving(component).is_empty() {
             if version.changed().await.is_err() {
                 return;
@@ -144,7 +144,7 @@ impl PresenceWatcher {
     }
 }
 
-impl State {
+impl Snapshots {
     fn lock(&self) -> MutexGuard<'_, Presence> {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,7 +179,7 @@ fn accepts(kind: Kind, audience: Audience) -> bool {
 }
 
 async fn run(
-    state: Arc<State>,
+    snapshots: Arc<Snapshots>,
     mut reader: BeatReader,
     mut beats: Subscription,
     mut bus: watch::Receiver<BusState>,
@@ -195,7 +195,7 @@ async fn run(
                     return;
                 }
                 if *bus.borrow_and_update() == BusState::Connected {
-                    state.lock().reconnected(Instant::now());
+                    snapshots.lock().reconnected(Instant::now());
                 }
             }
             _ = tick.tick() => {
@@ -204,24 +204,24 @@ async fn run(
                     let Some(message) = unconstrained(beats.next()).now_or_never().flatten() else {
                         break;
                     };
-                    reader.take(&state, message);
+                    reader.take(&snapshots, message);
                 }
-                reader.tidy(&state.peers.load());
+                reader.tidy(&snapshots.peers.load());
                 // While the bus is down, this process is the one that hears nothing. So it is after
                 // a stop: what arrived meanwhile may still be on its way through this process.
                 let now = Instant::now();
                 let was_stopped = now.saturating_duration_since(last) > STOPPED;
                 last = now;
                 if was_stopped {
-                    state.lock().reconnected(now);
+                    snapshots.lock().reconnected(now);
                 } else if *bus.borrow() == BusState::Connected {
-                    state.apply(|presence| presence.tick(now));
+                    snapshots.apply(|presence| presence.tick(now));
                 }
             }
             // Last: there may be more of these than can be read.
             message = beats.next() => {
                 let Some(message) = message else { return };
-                reader.take(&state, message);
+                reader.take(&snapshots, message);
             }
         }
     }
@@ -243,13 +243,13 @@ impl BeatReader {
         }
     }
 
-    fn take(&mut self, state: &State, message: Message) {
-        if let Err(reason) = self.read(state, message) {
+    fn take(&mut self, snapshots: &Snapshots, message: Message) {
+        if let Err(reason) = self.read(snapshots, message) {
             tracing::debug!(reason, "refused a beat");
         }
     }
 
-    fn read(&mut self, state: &State, message: Message) -> Result<(), String> {
+    fn read(&mut self, snapshots: &Snapshots, message: Message) -> Result<(), String> {
         let (frame, boot) = match self.receiver.open(None, message) {
             Ok(opened) => opened,
             Err(Refused::NoPayload) => return Ok(()),
@@ -262,21 +262,21 @@ impl BeatReader {
                     let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
                     let beat = Arc::new(beat);
                     if boot == Boot::Older {
-                        state.publish(Heard::OlderBeat(from.clone(), beat));
+                        snapshots.publish(Heard::OlderBeat(from.clone(), beat));
                         continue;
                     }
                     let last = (from.clone(), beat.clone());
                     self.last.insert(from.host.clone(), last);
-                    state.beat(from, beat, now);
+                    snapshots.beat(from, beat, now);
                 }
                 Kind::Pulse => {
                     let pulse = Pulse::decode(envelope).map_err(|error| error.to_string())?;
-                    self.pulse(state, from, &pulse, now);
+                    self.pulse(snapshots, from, &pulse, now);
                 }
                 Kind::Goodbye => {
                     Goodbye::decode(envelope).map_err(|error| error.to_string())?;
-                    state.publish(Heard::Goodbye(from.clone()));
-                    state.apply(|presence| presence.goodbye(from, now));
+                    snapshots.publish(Heard::Goodbye(from.clone()));
+                    snapshots.apply(|presence| presence.goodbye(from, now));
                 }
                 other => return Err(format!("a frame of kind {other} among the beats")),
             }
@@ -285,18 +285,18 @@ impl BeatReader {
     }
 
     /// A host that is not known yet joins with its next beat.
-    fn pulse(&self, state: &State, from: &Origin, pulse: &Pulse, now: Instant) {
+    fn pulse(&self, snapshots: &Snapshots, from: &Origin, pulse: &Pulse, now: Instant) {
         let known = self.last.get(&from.host);
         let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
             return;
         };
         let (beat, is_same) = pulse.of(last);
         if is_same {
-            state.beat(from, Arc::new(beat), now);
+            snapshots.beat(from, Arc::new(beat), now);
         } else {
             // A beat was missed: the host is alive, and will send a whole beat again soon.
-            state.publish(Heard::Alive(from.clone(), Arc::new(beat.clone())));
-            state.apply(|presence| presence.beat(from, beat, now));
+            snapshots.publish(Heard::Alive(from.clone(), Arc::new(beat.clone())));
+            snapshots.apply(|presence| presence.beat(from, beat, now));
         }
     }
 
@@ -338,8 +338,8 @@ mod tests {
         }
     }
 
-    fn state() -> State {
-        State {
+    fn snapshots() -> Snapshots {
+        Snapshots {
             presence: Mutex::default(),
             peers: ArcSwap::default(),
             changes: broadcast::Sender::new(CHANGES),
@@ -350,7 +350,7 @@ mod tests {
 
     /// A host that sends beats, and what the watcher publishes of it.
     struct Sender {
-        state: State,
+        snapshots: Snapshots,
         reader: BeatReader,
         published: broadcast::Receiver<Heard>,
         sent: u64,
@@ -366,7 +366,7 @@ mod tests {
                 reply: None,
                 body: crate::bus::Body::Payload(frame.expect("a frame")),
             };
-            let read = self.reader.read(&self.state, message);
+            let read = self.reader.read(&self.snapshots, message);
             read.expect("it is read");
             match self.published.try_recv() {
                 Ok(Heard::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
@@ -379,10 +379,10 @@ mod tests {
 
     #[test]
     fn a_pulse_is_the_last_beat_again_or_a_sign_of_life() {
-        let state = state();
+        let snapshots = snapshots();
         let mut host = Sender {
-            published: state.heard.subscribe(),
-            state,
+            published: snapshots.heard.subscribe(),
+            snapshots,
             reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
             sent: 0,
         };

@@ -4,7 +4,7 @@
 use super::{Server, component::RunningComponent, queue::QueueSlot};
 use crate::{
     call::{CallError, Context, MAX_HOPS},
-    fence::Fence,
+    id::Fence,
     link::Link,
     name::ComponentId,
     wire::{CallEnvelope, Origin, Source},
@@ -36,7 +36,7 @@ impl Server {
             hops: call.hops,
             trace: call.trace,
         };
-        if !component.is_meant_by(Fence::from_number(call.fence)) {
+        if !component.is_meant_by(Fence::new(call.fence)) {
             return Err(component.stopping());
         }
         Ok(Admitted {

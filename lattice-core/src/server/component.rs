@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     call::{CallError, Context, Ran},
-    fence::Fence,
+    id::Fence,
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName},
     panic::panic_text,

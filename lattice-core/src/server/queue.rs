@@ -76,3 +76,51 @@ impl CallQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        name::ComponentId,
+        serve::{Answer, Request, Service},
+        types::ComponentTypes,
+    };
+    use futures_util::FutureExt as _;
+    use std::num::NonZeroUsize;
+
+    struct Nothing;
+
+    impl Service for Nothing {
+        fn types(&self) -> Arc<ComponentTypes> {
+            Arc::default()
+        }
+
+        fn call(&self, _: Request) -> Answer {
+            unreachable!("no function is exported")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_queue_has_as_many_places_as_its_limits_say_and_is_idle_when_all_are_free() {
+        let limits = ServeLimits::default()
+            .concurrent(NonZeroUsize::MIN)
+            .queued(1);
+        let id = ComponentId::new("nothing").expect("valid");
+        let component = RunningComponent::new(id, Arc::new(Nothing), limits, None);
+        let component = Arc::new(component);
+        let queue = component.queue();
+        let (first, has_room) = CallQueue::enter(&component);
+        assert!(has_room);
+        let (second, has_room) = CallQueue::enter(&component);
+        assert!(has_room);
+        assert!(!CallQueue::enter(&component).1, "both places are taken");
+        let turn = queue.try_turn();
+        assert!(turn.is_some() && queue.try_turn().is_none());
+        let mut idle = Box::pin(queue.idle());
+        drop(first);
+        assert_eq!((&mut idle).now_or_never(), None);
+        drop(second);
+        assert_eq!((&mut idle).now_or_never(), Some(()));
+        assert_eq!(queue.len(), 0);
+    }
+}

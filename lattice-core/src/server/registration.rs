@@ -4,7 +4,7 @@ use super::{ServeLimits, Server, component::RunningComponent, discovery, publish
 use crate::{
     bus::{BusError, Subscription},
     drained::Drained,
-    fence::Fence,
+    id::Fence,
     name::{ComponentId, HostId, NameError},
     serve::Service,
     types::PublishError,

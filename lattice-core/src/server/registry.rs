@@ -1,7 +1,7 @@
 //! The components in service on one node.
 
 use super::component::RunningComponent;
-use crate::{entropy::HashState, membership::Tallies, name::ComponentId, wire::Served};
+use crate::{entropy::HashState, id::Fence, membership::Tallies, name::ComponentId, wire::Served};
 use arc_swap::{ArcSwap, Guard};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::Notify;
@@ -77,7 +77,7 @@ impl Registry {
             .map(|component| Served {
                 id: component.id.clone(),
                 digest: component.exports.digest,
-                fence: crate::fence::Fence::to_number(component.fence),
+                fence: Fence::number(component.fence),
                 tallies: tallies.get(&component.id).cloned().unwrap_or_default(),
             })
             .collect()

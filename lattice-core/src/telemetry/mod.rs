@@ -5,9 +5,7 @@ pub(crate) mod report;
 
 pub use logs::LogSink;
 
-use crate::{
-    constellation::ComponentStatus, name::ComponentId, server::Server, transport::Endpoint,
-};
+use crate::{name::ComponentId, server::Server, transport::Endpoint, wire::ComponentStatus};
 use report::Statuses;
 use std::sync::Arc;
 

@@ -4,10 +4,12 @@
 use super::Telemetry;
 use crate::{
     bus::Subscription,
-    constellation::{ComponentStatus, Phase},
     name::ComponentId,
     server::{component::RunningComponent, meter::Times},
-    wire::{Body as _, ComponentReport, Kind, Lane, Latency, Report, ReportWanted},
+    wire::{
+        Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, Report,
+        ReportWanted,
+    },
 };
 use bytes::{BufMut as _, Bytes};
 use futures_util::StreamExt as _;

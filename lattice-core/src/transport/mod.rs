@@ -37,7 +37,7 @@ use crate::{
 use arc_swap::Guard;
 use id::{FrameId, PeerToken};
 use in_flight::InFlight;
-use peer_table::{PeerTable, Peers};
+use peer_table::{PeerMap, PeerTable};
 use receiver::Audience;
 use reply_path::ReplyPaths;
 use send_queue::Then;
@@ -118,7 +118,7 @@ impl Transport {
     }
 
     /// The connections to other hosts, for the length of a lookup.
-    pub(crate) fn peers(&self) -> Guard<Arc<Peers>> {
+    pub(crate) fn peers(&self) -> Guard<Arc<PeerMap>> {
         self.peers.load()
     }
 

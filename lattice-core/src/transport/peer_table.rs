@@ -15,11 +15,11 @@ use std::{
 };
 
 /// Connections by peer.
-pub(crate) type Peers = HashMap<Origin, Arc<PeerConn>, HashState>;
+pub(crate) type PeerMap = HashMap<Origin, Arc<PeerConn>, HashState>;
 
 #[derive(Debug, Default)]
 pub(super) struct PeerTable {
-    peers: ArcSwap<Peers>,
+    peers: ArcSwap<PeerMap>,
     /// Held while a connection is opened or closed, so that there is one to each peer.
     opening: Mutex<()>,
     small_calls: SmallCallCount,
@@ -27,12 +27,12 @@ pub(super) struct PeerTable {
 
 impl PeerTable {
     /// The peers, for the length of a lookup.
-    pub(super) fn load(&self) -> Guard<Arc<Peers>> {
+    pub(super) fn load(&self) -> Guard<Arc<PeerMap>> {
         self.peers.load()
     }
 
     /// The peers as they are now.
-    pub(super) fn snapshot(&self) -> Arc<Peers> {
+    pub(super) fn snapshot(&self) -> Arc<PeerMap> {
         self.peers.load_full()
     }
 
@@ -65,7 +65,7 @@ impl PeerTable {
     }
 
     /// Takes out all connections.
-    pub(super) fn take(&self) -> Arc<Peers> {
+    pub(super) fn take(&self) -> Arc<PeerMap> {
         self.peers.swap(Arc::default())
     }
 
@@ -91,9 +91,9 @@ impl PeerTable {
         }
     }
 
-    fn change(&self, change: impl Fn(&mut Peers)) {
+    fn change(&self, change: impl Fn(&mut PeerMap)) {
         self.peers.rcu(|peers| {
-            let mut peers = Peers::clone(peers);
+            let mut peers = PeerMap::clone(peers);
             change(&mut peers);
             peers
         });
@@ -101,5 +101,38 @@ impl PeerTable {
 
     fn lock(&self) -> MutexGuard<'_, ()> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::Auth,
+        bus::memory::MemoryNetwork,
+        name::{HostId, LatticeName},
+        subject::Subjects,
+        transport::Medium,
+    };
+
+    #[tokio::test]
+    async fn there_is_one_connection_to_a_peer_until_it_is_unused() {
+        let host = |id| Origin::new(HostId::new(id).expect("a host"), 1);
+        let medium = Medium {
+            bus: Arc::new(MemoryNetwork::new().connect()),
+            subjects: Subjects::new(&LatticeName::new("dev").expect("a name")),
+            auth: Auth::trusting(),
+        };
+        let endpoint = Arc::new(Endpoint::new(medium, host("a"), |_, _| true));
+        let (table, peer) = (PeerTable::default(), host("b"));
+        let open = || table.get_or_open(&endpoint, &peer, |_, _, _| {});
+        let conn = open();
+        assert!(Arc::ptr_eq(&conn, &open()));
+        table.close_unused();
+        table.close_unused();
+        assert!(table.load().contains_key(&peer), "it is held");
+        drop(conn);
+        table.close_unused();
+        assert!(table.load().is_empty());
     }
 }

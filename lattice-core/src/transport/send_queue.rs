@@ -430,3 +430,90 @@ impl Queue {
         self.sent.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::Auth,
+        bus::{Bus as _, Subscription, memory::MemoryNetwork},
+        name::{HostId, LatticeName},
+        subject::Subjects,
+        transport::Medium,
+        wire::Frame,
+    };
+    use bytes::BufMut as _;
+    use futures_util::StreamExt as _;
+
+    /// A queue to one subject, and what arrives there.
+    async fn queue() -> (SendQueue, Subscription) {
+        let host = |id| Origin::new(HostId::new(id).expect("a host"), 1);
+        let bus = Arc::new(MemoryNetwork::new().connect());
+        let subject = Subject::from_wire("to");
+        let arriving = bus.subscribe(subject.clone(), 8).await.expect("subscribed");
+        let medium = Medium {
+            bus,
+            subjects: Subjects::new(&LatticeName::new("dev").expect("a name")),
+            auth: Auth::trusting(),
+        };
+        let endpoint = Endpoint::new(medium, host("a"), |_, _| true);
+        let address = Address {
+            to: Destination::Replies(subject),
+            peer: host("b"),
+            kind: Kind::Reply,
+            lane: Lane::Small,
+        };
+        let queue = SendQueue::start(Arc::new(endpoint), address, |_, _| {
+            panic!("nothing is lost")
+        });
+        (queue, arriving)
+    }
+
+    fn push(queue: &SendQueue) -> Option<FlushGuard<'_>> {
+        let encode = |(): &(), buffer: &mut BytesMut| buffer.put_u64_le(7);
+        queue.push(8, |_| Some(()), encode).expect("room").1
+    }
+
+    fn envelopes(arriving: &mut Subscription) -> Option<usize> {
+        let message = arriving.next().now_or_never()??;
+        let crate::bus::Body::Payload(bytes) = message.body else {
+            return None;
+        };
+        let frame = Frame::open(&Auth::trusting(), bytes).expect("a frame");
+        Some(frame.envelopes().count())
+    }
+
+    #[tokio::test]
+    async fn the_first_push_is_obliged_to_flush_and_takes_the_others_along() {
+        let (queue, mut arriving) = queue().await;
+        let guard = push(&queue).expect("nobody else flushes");
+        assert!(push(&queue).is_none(), "the first one does");
+        assert_eq!(envelopes(&mut arriving), None);
+        guard.flush();
+        assert_eq!(envelopes(&mut arriving), Some(2));
+        assert!(queue.is_idle());
+        assert!(push(&queue).is_some(), "it is flushed");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_guard_leaves_the_flush_to_the_task() {
+        let (queue, mut arriving) = queue().await;
+        drop(push(&queue));
+        assert_eq!(envelopes(&mut arriving), None);
+        queue.sent().await;
+        assert_eq!(envelopes(&mut arriving), Some(1));
+    }
+
+    #[tokio::test]
+    async fn withdrawn_frames_never_leave_and_a_closed_queue_takes_nothing() {
+        let (queue, mut arriving) = queue().await;
+        let guard = push(&queue);
+        let newest = queue.withdraw(Then::Close);
+        guard.expect("nobody else flushes").flush();
+        queue.sent().await;
+        assert_eq!(envelopes(&mut arriving), None);
+        assert_eq!(queue.queue.lock().handed_over, newest);
+        let pushed = queue.push(8, |_| Some(()), |(): &(), _| {});
+        assert!(matches!(pushed, Err(NotQueued::Closed)));
+    }
+}

@@ -8,12 +8,7 @@ use crate::{
     instance::{ActorService, HostedActor},
     limits::Limits,
 };
-use lattice_core::{
-    name::ComponentId,
-    node::Node,
-    server::ServeLimits,
-    serve::Service,
-};
+use lattice_core::{name::ComponentId, node::Node, serve::Service, server::ServeLimits};
 use std::sync::Arc;
 
 /// What a host loads actors with. Cheap to clone.

@@ -14,8 +14,8 @@ use lattice_core::{
     keeper::Keeper,
     name::{ComponentId, HostId},
     node::Node,
-    server::{ServeLimits, ServeHandle},
     serve::Service,
+    server::{ServeHandle, ServeLimits},
 };
 use lattice_provider_sdk::IntoService;
 use loader::{Loaded, Loader, serve_limits};

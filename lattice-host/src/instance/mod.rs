@@ -32,8 +32,8 @@ use exclusive::Exclusive;
 use futures_util::FutureExt;
 use lattice_core::{
     call::{CallError, Context, Limit},
-    name::ComponentId,
     client::Caller,
+    name::ComponentId,
     serve::{Answer, Request, Service},
     types::ComponentTypes,
     wire::FunctionKey,

@@ -13,11 +13,11 @@ use lattice_benches::{
 };
 use lattice_core::{
     Lattice,
+    client::Caller,
     link::Link,
     name::ComponentId,
-    client::Caller,
     node::{Node, NodeOptions},
-    server::{ServeLimits, ServeHandle},
+    server::{ServeHandle, ServeLimits},
 };
 use lattice_provider_sdk::{Context, IntoService};
 use tokio::sync::{mpsc, oneshot};
