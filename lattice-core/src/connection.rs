@@ -44,7 +44,7 @@ pub(crate) struct Parts {
 
 /// Why a connection was not opened.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
+pub(crate) enum ConnectionError {
     #[error(transparent)]
     Bus(#[from] BusError),
     #[error(transparent)]
@@ -52,7 +52,7 @@ pub(crate) enum OpenError {
 }
 
 impl Connection {
-    pub(crate) async fn open(parts: Parts) -> Result<Self, OpenError> {
+    pub(crate) async fn open(parts: Parts) -> Result<Self, ConnectionError> {
         let Parts {
             name,
             bus,

@@ -122,11 +122,11 @@ pub enum ConnectError {
     Store(#[from] FollowError),
 }
 
-impl From<connection::OpenError> for ConnectError {
-    fn from(error: connection::OpenError) -> Self {
+impl From<connection::ConnectionError> for ConnectError {
+    fn from(error: connection::ConnectionError) -> Self {
         match error {
-            connection::OpenError::Bus(error) => Self::Bus(error),
-            connection::OpenError::Store(error) => Self::Store(error),
+            connection::ConnectionError::Bus(error) => Self::Bus(error),
+            connection::ConnectionError::Store(error) => Self::Store(error),
         }
     }
 }
