@@ -9,7 +9,7 @@
 //! ends with the example: the program `NATS_SERVER`, or `nats-server`.
 
 use lattice_core::{
-    Lattice, auth::LatticeKey, call::Context, link::Link, name::ComponentId, node::Caller,
+    Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link, name::ComponentId,
 };
 use lattice_examples::{
     Report,
@@ -88,7 +88,7 @@ async fn lead() -> Result<(), Report> {
     println!("recovered: {words}");
 
     drop([two, three]);
-    serving.stop(Duration::from_secs(1)).await;
+    let _ = serving.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

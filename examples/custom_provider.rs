@@ -132,7 +132,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let serving = serve(&lattice, "mailer", Mailer).await?;
     links_that_are_refused(&lattice).await?;
     a_link_that_is_right(&lattice).await?;
-    serving.stop(Duration::from_secs(1)).await;
+    let _ = serving.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

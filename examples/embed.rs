@@ -17,9 +17,9 @@ use axum::{
 use lattice_core::{
     Lattice,
     call::{CallError, Context, Ran},
+    client::Caller,
     link::Link,
     name::ComponentId,
-    node::Caller,
 };
 use lattice_examples::{
     Report,

@@ -8,7 +8,7 @@
 //! Each arrow is a call by name and interface, to wherever the callee runs, and each needs a link. Set `RUST_LOG=info` to
 //! hear what the actors and the mesh have to say meanwhile.
 
-use lattice_core::{Lattice, call::Context, link::Link, name::ComponentId, node::Caller};
+use lattice_core::{Lattice, call::Context, client::Caller, link::Link, name::ComponentId};
 use lattice_examples::{
     Report,
     desk::DeskClient,

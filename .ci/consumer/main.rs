@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let serving = serve(&lattice, "second", Parrot).await?;
     let operator = EchoClient::new(lattice.component("second"));
     assert_eq!(operator.say(Context::default(), "again").await?, "again");
-    assert!(serving.stop(Duration::from_secs(1)).await);
+    assert!(serving.shutdown(Duration::from_secs(1)).await.is_clean());
     Ok(())
 }
 

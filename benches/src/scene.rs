@@ -5,7 +5,7 @@ use crate::{
     guests::Guest,
     native::{DRIVE, DriveClient, ECHO, EchoClient, EchoProvider},
 };
-use lattice_core::{Lattice, link::Link, name::ComponentId, node::Caller};
+use lattice_core::{Lattice, client::Caller, link::Link, name::ComponentId};
 use lattice_host::{Actor, Host, Instances};
 
 /// Who serves `echo`.

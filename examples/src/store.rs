@@ -164,11 +164,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lattice_provider_sdk::{CallError, Context, Lattice, Serving, Through, serve};
+    use lattice_provider_sdk::{CallError, Context, Lattice, ServeHandle, Through, serve};
 
     struct Scene {
         lattice: Lattice,
-        _serving: Serving,
+        _serving: ServeHandle,
     }
 
     impl Scene {

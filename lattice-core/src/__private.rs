@@ -17,8 +17,9 @@ pub use crate::{
 use crate::{
     Lattice,
     call::Context,
+    membership::epoch,
     name::{ComponentId, HostId},
-    node::{Node, boot},
+    node::Node,
     serve::Request,
     store::record::Records,
     wire::{FunctionKey, Source},
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 
 /// Returns the epoch of a host that starts now.
 pub async fn boot_epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
-    boot::epoch(records, chosen).await
+    epoch::epoch(records, chosen).await
 }
 
 /// Returns a call without arguments that an operator makes.
@@ -50,20 +51,20 @@ pub fn operator_request(
 
 /// Returns whether `node` answers `request` with a value, at once.
 pub fn answers_now(node: &Node, request: Request) -> bool {
-    let Some(served) = node.inner().served(&request.component) else {
+    let Some(component) = node.parts().server.component(&request.component) else {
         return false;
     };
-    let Ok(_place) = served.admit(&request.context) else {
+    let Ok(_slot) = component.admit(&request.context) else {
         return false;
     };
-    let begun = served.begin(request, Instant::now());
-    matches!(served.finish(begun).now_or_never(), Some(Ok(_)))
+    let progress = component.begin(request, Instant::now());
+    matches!(component.finish(progress).now_or_never(), Some(Ok(_)))
 }
 
 /// Returns how many calls run in a component that `node` serves.
 pub fn running(node: &Node, component: &ComponentId) -> usize {
-    let served = node.inner().served(component);
-    served.map_or(0, |served| served.in_flight())
+    let component = node.parts().server.component(component);
+    component.map_or(0, |component| component.in_flight())
 }
 
 /// Returns how many calls of `lattice` itself wait for a reply from another host.

@@ -8,7 +8,7 @@
 //! use lattice_core::{
 //!     Lattice,
 //!     call::{CallError, Ran},
-//!     node::ServeLimits,
+//!     server::ServeLimits,
 //!     serve::{Answer, Request, Service},
 //!     types::{ComponentTypes, InterfaceTypes},
 //!     value::{from_bytes, to_bytes},
@@ -59,7 +59,8 @@
 //! | what should run: manifests, plans, records | [`app`], [`desired`] |
 //! | the whole as a person sees it: views, changes, explanations, drawings | [`constellation`] |
 //! | what components say | [`logs`] |
-//! | serving | [`serve::Service`], [`node`] |
+//! | serving and calling | [`serve::Service`], [`node`], [`server`], [`client`] |
+//! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
 //! | a bus or store of your own | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
@@ -77,28 +78,37 @@ pub mod __private;
 pub mod app;
 pub mod bus;
 pub mod call;
+pub mod client;
+mod connection;
 pub mod constellation;
 pub mod desired;
+mod drained;
 pub mod entropy;
 pub mod keeper;
 mod lattice;
 pub mod link;
 pub mod logs;
+pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
+mod panic;
 pub mod place;
 pub mod replica;
-mod route;
 pub mod serve;
+pub mod server;
 pub mod store;
 mod sync;
+mod task_group;
+pub mod telemetry;
+mod transport;
 pub mod types;
 
 #[doc(hidden)]
 pub use lattice_proto::error;
 pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, value, wire};
 
+pub use drained::Drained;
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;
 #[cfg(feature = "nats")]

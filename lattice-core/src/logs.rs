@@ -22,20 +22,18 @@
 
 use crate::{
     Lattice,
-    bus::{Body as Carried, BusError, Message, Subscription},
-    entropy,
-    lattice::Connection,
+    bus::{BusError, Message, Subscription},
+    connection::Connection,
     name::{ComponentId, HostId},
-    replay::ReplayGuard,
-    wire::{Body as _, Frame, FrameWriter, Kind, LogLine, Logs, LogsWanted, Origin},
+    transport::{Endpoint, receiver::Refused},
+    wire::{Body as _, Kind, LogLine, Logs, LogsWanted, Origin},
 };
 use futures_util::{Stream, StreamExt as _, stream};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
     time::Duration,
 };
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How long a host goes on without being asked again.
 const LEASE: Duration = Duration::from_secs(10);
@@ -83,7 +81,7 @@ impl Lattice {
         component: Option<ComponentId>,
         recent: u32,
     ) -> Result<impl Stream<Item = LogEvent> + Send + use<>, BusError> {
-        let reader = Reader::new(self.shared().connection.clone(), component, recent).await?;
+        let reader = Reader::new(&self.shared().connection, component, recent).await?;
         Ok(stream::unfold(reader, async |mut reader| {
             reader.next().await.map(|event| (event, reader))
         }))
@@ -91,15 +89,11 @@ impl Lattice {
 }
 
 struct Reader {
-    connection: Arc<Connection>,
-    /// Under which name it asks; it is no host.
-    origin: Origin,
+    endpoint: Endpoint,
     component: Option<ComponentId>,
     recent: u32,
     told: Subscription,
-    guard: ReplayGuard,
     ask: Interval,
-    asked: u64,
     missed: u64,
     hosts: HashMap<Origin, Heard>,
     pending: VecDeque<LogEvent>,
@@ -115,24 +109,22 @@ struct Heard {
 
 impl Reader {
     async fn new(
-        connection: Arc<Connection>,
+        connection: &Connection,
         component: Option<ComponentId>,
         recent: u32,
     ) -> Result<Self, BusError> {
         // Before it asks, so that no answer is lost.
-        let subject = connection.subjects.logs();
-        let told = connection.bus.subscribe(subject, WAITING).await?;
+        let endpoint = Endpoint::observer(connection.medium(), |kind, _| kind == Kind::Logs);
+        let subject = endpoint.subjects().logs();
+        let told = endpoint.subscribe(subject, WAITING).await?;
         let mut ask = interval(ASK);
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
-            connection,
-            origin: Origin::new(entropy::host_id(), 1),
+            endpoint,
             component,
             recent,
             told,
-            guard: ReplayGuard::new(),
             ask,
-            asked: 0,
             missed: 0,
             hosts: HashMap::new(),
             pending: VecDeque::new(),
@@ -155,23 +147,13 @@ impl Reader {
     }
 
     async fn ask(&mut self) {
-        self.asked += 1;
         let wanted = LogsWanted {
             component: self.component.clone(),
             lease_ms: LEASE.as_millis() as u32,
             recent: self.recent,
         };
-        let Connection {
-            auth,
-            bus,
-            subjects,
-            ..
-        } = &*self.connection;
-        let frame = FrameWriter::message(auth, self.origin.clone(), None, self.asked, &wanted);
-        let Ok(frame) = frame else {
-            return;
-        };
-        if let Err(error) = bus.publish(subjects.logs_wanted(), None, frame).await {
+        let subject = self.endpoint.subjects().logs_wanted();
+        if let Err(error) = self.endpoint.send(subject, None, None, &wanted).await {
             tracing::debug!(%error, "hosts are not asked for logs; trying again");
         }
     }
@@ -183,22 +165,13 @@ impl Reader {
     }
 
     fn take(&mut self, message: Message) -> Result<(), String> {
-        let Carried::Payload(bytes) = message.body else {
-            return Ok(());
+        let frame = match self.endpoint.try_open(message) {
+            Ok((frame, _)) => frame,
+            // Also an answer to another reader.
+            Err(Refused::NoPayload | Refused::OtherReceiver) => return Ok(()),
+            Err(refused) => return Err(refused.to_string()),
         };
-        let frame = Frame::open(&self.connection.auth, bytes).map_err(|error| error.to_string())?;
-        let is_answer = match frame.target() {
-            None => false,
-            Some(target) if *target == self.origin => true,
-            // An answer to another reader.
-            Some(_) => return Ok(()),
-        };
-        if frame.kind() != Kind::Logs {
-            return Err(format!("a frame of kind {} among the logs", frame.kind()));
-        }
-        if !self.guard.fresh(&frame, Instant::now().into_std()) {
-            return Err("a frame that was seen before".to_owned());
-        }
+        let is_answer = frame.target().is_some();
         for envelope in frame.envelopes() {
             let logs = Logs::decode(envelope).map_err(|error| error.to_string())?;
             self.take_logs(frame.sender(), is_answer, logs);

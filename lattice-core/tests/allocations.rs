@@ -8,9 +8,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use lattice_core::{
     call::Context,
+    client::Caller,
     link::Link,
     name::LinkName,
-    node::Caller,
     serve::{Answer, Request, Service},
     types::ComponentTypes,
 };

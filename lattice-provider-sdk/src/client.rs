@@ -5,8 +5,8 @@ use bytes::Bytes;
 use lattice_core::{
     Component,
     call::{CallError, Context, FunctionRef},
+    client::Caller,
     name::LinkName,
-    node::Caller,
     value::{Decode, Encode, from_bytes, to_bytes},
 };
 use std::{

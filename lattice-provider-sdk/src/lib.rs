@@ -100,7 +100,7 @@
 //! let counter = CounterClient::new(lattice.caller("app".parse()?).await?);
 //! assert_eq!(counter.add(Context::default(), 3).await?, Ok(3));
 //! assert_eq!(counter.add(Context::default(), 3).await?, Err("3 + 3 is over 5".to_owned()));
-//! # assert!(serving.stop(std::time::Duration::from_secs(1)).await);
+//! # assert!(serving.shutdown(std::time::Duration::from_secs(1)).await.is_clean());
 //! # Ok(())
 //! # }
 //! ```
@@ -215,11 +215,12 @@ pub mod world;
 pub use bytes::Bytes;
 pub use client::{Invoke, Through};
 pub use lattice_core::{
-    Component, Lattice,
+    Component, Drained, Lattice,
     call::{CallError, Context},
+    client::Caller,
     link::Link,
     name::{ComponentId, LinkName},
-    node::{Caller, ServeError, ServeLimits, Serving},
+    server::{ServeError, ServeHandle, ServeLimits},
     wire::{Source, TraceContext},
 };
 pub use lattice_provider_macros::{client, provider};

@@ -4,7 +4,7 @@ use crate::service::IntoService;
 use lattice_core::{
     Lattice,
     name::{ComponentId, IntoName},
-    node::{ServeError, ServeLimits, Serving},
+    server::{ServeError, ServeHandle, ServeLimits},
 };
 
 /// Serves a provider as component `id` until the returned guard is dropped or stopped.
@@ -21,7 +21,7 @@ pub async fn serve(
     lattice: &Lattice,
     id: impl IntoName<ComponentId>,
     provider: impl IntoService,
-) -> Result<Serving, ServeError> {
+) -> Result<ServeHandle, ServeError> {
     serve_within(lattice, id, provider, ServeLimits::default()).await
 }
 
@@ -35,7 +35,7 @@ pub async fn serve_within(
     id: impl IntoName<ComponentId>,
     provider: impl IntoService,
     limits: ServeLimits,
-) -> Result<Serving, ServeError> {
+) -> Result<ServeHandle, ServeError> {
     let id = id.into_name()?;
     lattice.serve(id, provider.into_service(), limits).await
 }

@@ -9,10 +9,12 @@ use lattice_benches::{
 use lattice_core::{
     Lattice,
     call::{Context, FunctionRef},
+    client::Caller,
     link::Link,
     name::{ComponentId, FunctionName, InterfaceName, LinkName},
-    node::{Caller, Node, NodeOptions, ServeLimits, Serving},
+    node::{Node, NodeOptions},
     serve::{Answer, Request, Service},
+    server::{ServeHandle, ServeLimits},
     types::ComponentTypes,
 };
 use lattice_provider_sdk::IntoService;
@@ -77,7 +79,7 @@ impl Service for Bare {
 struct Scene {
     caller: Caller,
     types: Arc<ComponentTypes>,
-    _serving: Serving,
+    _serving: ServeHandle,
     _node: Node,
     _lattice: Lattice,
 }

@@ -13,9 +13,11 @@ use crate::{
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
+    client::Caller,
     link::Link,
     name::ComponentId,
-    node::{Caller, Node, NodeOptions, ServeLimits, Serving},
+    node::{Node, NodeOptions},
+    server::{ServeHandle, ServeLimits},
 };
 use lattice_provider_sdk::{Context, IntoService};
 use tokio::sync::{mpsc, oneshot};
@@ -36,7 +38,7 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
 
 struct Ours {
     echo: EchoClient<Caller>,
-    _serving: Serving,
+    _serving: ServeHandle,
     _nodes: [Node; 2],
 }
 

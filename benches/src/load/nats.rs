@@ -16,7 +16,7 @@ use crate::{
     native::{ECHO, EchoClient},
 };
 use bytes::Bytes;
-use lattice_core::{Lattice, auth::LatticeKey, link::Link, name::ComponentId, node::Caller};
+use lattice_core::{Lattice, auth::LatticeKey, client::Caller, link::Link, name::ComponentId};
 use lattice_provider_sdk::Context;
 use std::{process::Stdio, sync::Arc};
 use tokio::{process::Command, task::JoinSet, time::timeout};

@@ -39,7 +39,7 @@ async fn respond_in_lattice(url: &str) -> Result<(), Failure> {
     let serving = serve(&lattice, "callee", EchoProvider).await?;
     println!("{READY}");
     end_of_input().await?;
-    serving.stop(Duration::from_secs(1)).await;
+    let _ = serving.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

@@ -22,7 +22,7 @@
 //! use lattice_core::{
 //!     app::App,
 //!     keeper::{Job, Prepared, Runtime, RuntimeError},
-//!     node::ServeLimits,
+//!     server::ServeLimits,
 //!     serve::{Answer, Request, Service},
 //!     types::{ComponentTypes, InterfaceTypes},
 //!     value::to_bytes,

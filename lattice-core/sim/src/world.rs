@@ -354,7 +354,7 @@ impl Sim {
         let boot = self.hosts[host.0].boot();
         let left = self.spawn(host, async |up: RunningHost| {
             up.keeper.leave(GOODBYE / 2).await;
-            up.node.leave(GOODBYE / 2).await;
+            let _ = up.node.shutdown(GOODBYE / 2).await;
         });
         if left.is_ok() {
             self.note(self.now + within.min(GOODBYE), Step::Gone(boot));

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     Lattice,
+    connection::Connection,
     desired::Desired,
-    lattice::Connection,
     link::{Link, LinkTable, Misfit},
     name::{AppName, ComponentId},
     replica::OtherKey,

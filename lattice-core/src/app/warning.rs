@@ -3,8 +3,8 @@
 use super::{AppManifest, SpreadManifest, Thing};
 use crate::{
     desired::{Desired, OciReference},
+    membership::Peers,
     name::ComponentId,
-    node::Peers,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

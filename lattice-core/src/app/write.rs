@@ -2,8 +2,8 @@
 
 use super::ApplyError;
 use crate::{
+    connection::Connection,
     desired::Desired,
-    lattice::Connection,
     link::LinkTable,
     name::AppName,
     store::{CommitError, Op, Revision, StoreError, StoreKey},

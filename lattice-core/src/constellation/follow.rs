@@ -5,11 +5,15 @@ use super::{
     view::{Delta, View},
 };
 use crate::{
-    bus::{Body as Carried, BusError, Message, Subscription},
-    entropy,
-    lattice::Connection,
-    replay::{BootGuard, Seen},
-    wire::{Body as _, Frame, FrameWriter, Kind, Origin, Report, ReportWanted},
+    bus::{Message, Subscription},
+    connection::Connection,
+    replay::BootGuard,
+    transport::{
+        Endpoint,
+        endpoint::SendError,
+        receiver::{Audience, Boot, Refused},
+    },
+    wire::{Body as _, Kind, Report, ReportWanted},
 };
 use futures_util::StreamExt as _;
 use std::{
@@ -125,23 +129,19 @@ pub(super) async fn follow(state: Arc<State>, connection: Arc<Connection>) {
 }
 
 /// Hears reports.
-struct Listener<'a> {
-    connection: &'a Connection,
-    /// Under which name it asks for reports; it is no host.
-    origin: Origin,
+struct Listener {
+    endpoint: Endpoint<BootGuard>,
     reports: Option<Subscription>,
-    guard: BootGuard,
-    asked: u64,
 }
 
-impl<'a> Listener<'a> {
-    fn new(connection: &'a Connection) -> Self {
+impl Listener {
+    fn new(connection: &Connection) -> Self {
+        let endpoint = Endpoint::observer(connection.medium(), |kind, audience| {
+            kind == Kind::Report && audience == Audience::Everyone
+        });
         Self {
-            connection,
-            origin: Origin::new(entropy::host_id(), 1),
+            endpoint,
             reports: None,
-            guard: BootGuard::default(),
-            asked: 0,
         }
     }
 
@@ -151,21 +151,13 @@ impl<'a> Listener<'a> {
             return;
         }
         let listening = async {
-            let (bus, subjects) = (&self.connection.bus, &self.connection.subjects);
-            let reports = bus.subscribe(subjects.report(), WAITING).await?;
-            self.asked += 1;
-            let auth = &self.connection.auth;
-            let asks = FrameWriter::message(
-                auth,
-                self.origin.clone(),
-                None,
-                self.asked,
-                &ReportWanted {},
-            );
-            if let Ok(frame) = asks {
-                bus.publish(subjects.report_wanted(), None, frame).await?;
-            }
-            Ok::<_, BusError>(reports)
+            let subjects = self.endpoint.subjects();
+            let reports = self.endpoint.subscribe(subjects.report(), WAITING).await?;
+            let subject = subjects.report_wanted();
+            self.endpoint
+                .send(subject, None, None, &ReportWanted {})
+                .await?;
+            Ok::<_, SendError>(reports)
         };
         match listening.await {
             Ok(reports) => self.reports = Some(reports),
@@ -190,21 +182,12 @@ impl<'a> Listener<'a> {
     }
 
     fn hear(&mut self, message: Message) -> Result<Option<Event>, String> {
-        let Carried::Payload(bytes) = message.body else {
-            return Ok(None);
+        let frame = match self.endpoint.try_open(message) {
+            Ok((frame, Boot::Newest)) => frame,
+            Ok((frame, Boot::Older)) => return Ok(Some(Event::OlderBoot(frame.sender().clone()))),
+            Err(Refused::NoPayload | Refused::Replayed) => return Ok(None),
+            Err(refused) => return Err(refused.to_string()),
         };
-        let frame = Frame::open(&self.connection.auth, bytes).map_err(|error| error.to_string())?;
-        if frame.target().is_some() || frame.kind() != Kind::Report {
-            return Err(format!(
-                "a frame of kind {} among the reports",
-                frame.kind()
-            ));
-        }
-        match self.guard.see(&frame, Instant::now().into_std()) {
-            Seen::Fresh => {}
-            Seen::OlderBoot => return Ok(Some(Event::OlderBoot(frame.sender().clone()))),
-            Seen::Before => return Ok(None),
-        }
         let parts = frame.envelopes().map(Report::decode);
         let parts: Result<Vec<Report>, _> = parts.collect();
         let parts = parts.map_err(|error| error.to_string())?;

@@ -50,10 +50,7 @@ pub use view::{Change, Delta, View};
 
 pub(crate) use crate::wire::cut;
 
-use crate::{
-    Lattice,
-    lattice::{Connection, Shared},
-};
+use crate::{Lattice, connection::Connection, lattice::Shared};
 use follow::State;
 use futures_util::{Stream, stream};
 use std::{collections::VecDeque, sync::Arc, time::Duration};

@@ -115,10 +115,10 @@ impl Keeper {
     /// Starts to keep this node's share of the desired state, as far as `runtime` can.
     pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: KeeperOptions) -> Self {
         let (commands, inbox) = mpsc::channel(8);
-        node.inner().set_duty(Duty::Works);
+        node.parts().membership.set_duty(Duty::Works);
         let publish = Publish::default();
         let (state, assignment) = (publish.state.subscribe(), publish.assignment.subscribe());
-        let task = Task::new(node.inner().clone(), runtime, options, publish);
+        let task = Task::new(node.parts().clone(), runtime, options, publish);
         Self {
             commands,
             state,

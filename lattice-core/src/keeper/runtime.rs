@@ -1,7 +1,7 @@
 //! What a host can run: the seam between placement and whatever executes components.
 
 use super::Job;
-use crate::{node::ServeLimits, serve::Service};
+use crate::{serve::Service, server::ServeLimits};
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
 

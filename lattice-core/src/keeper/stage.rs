@@ -5,9 +5,11 @@
 
 use super::{Job, Prepared, Runtime, RuntimeError, leases::Guard, short};
 use crate::{
+    id::Fence,
     name::ComponentId,
-    node::{Inner, Over, Serving},
+    node::NodeParts,
     place::plan::{Event, Generation, ReplicaId, START_WITHIN},
+    server::{IfServing, ServeHandle},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -25,7 +27,7 @@ pub(super) type Outcome = (Vec<Event>, Option<(Name, Option<String>)>);
 
 /// Everything that runs, or is about to.
 pub(super) struct Stage {
-    node: Arc<Inner>,
+    node: Arc<NodeParts>,
     grace: Duration,
     acts: BTreeMap<Name, Act>,
     /// How many there were.
@@ -46,11 +48,11 @@ struct Act {
 #[derive(Debug)]
 enum Play {
     Starts(AbortHandle),
-    Serves(Serving),
+    Serves(ServeHandle),
 }
 
 impl Act {
-    fn serving(&self) -> Option<&Serving> {
+    fn serving(&self) -> Option<&ServeHandle> {
         match &self.play {
             Play::Starts(_) => None,
             Play::Serves(serving) => Some(serving),
@@ -61,14 +63,14 @@ impl Act {
 /// What a task of the stage has done.
 #[derive(Debug)]
 pub(super) enum Done {
-    Started(Name, u64, Result<Serving, RuntimeError>),
+    Started(Name, u64, Result<ServeHandle, RuntimeError>),
     /// It was not needed any more.
     Dropped,
     Ended(ReplicaId),
 }
 
 impl Stage {
-    pub(super) fn new(node: Arc<Inner>, grace: Duration) -> Self {
+    pub(super) fn new(node: Arc<NodeParts>, grace: Duration) -> Self {
         Self {
             node,
             grace,
@@ -137,7 +139,7 @@ impl Stage {
             Grace::None => Duration::ZERO,
         };
         self.work.spawn(async move {
-            if !serving.stop(grace).await {
+            if !serving.shutdown(grace).await.is_clean() {
                 tracing::warn!(component = %name.0, generation = short(name.1), "calls were cut off, because they did not end within {grace:?}");
             }
             Done::Ended(replica)
@@ -219,19 +221,20 @@ pub(super) enum Grace {
 }
 
 async fn start(
-    node: &Arc<Inner>,
+    node: &Arc<NodeParts>,
     runtime: &dyn Runtime,
     job: Arc<Job>,
     guard: Option<Guard>,
-) -> Result<Serving, RuntimeError> {
+) -> Result<ServeHandle, RuntimeError> {
     let component = job.component.clone();
     let Prepared { service, limits } = runtime.prepare(job).await?;
-    let fence = guard.as_ref().map_or(0, Guard::fence);
+    let fence = guard.as_ref().map(Guard::fence).and_then(Fence::new);
     let service = match guard {
         None => service,
         Some(guard) => guard.around(service),
     };
-    node.serve(component, service, limits, Over::Kept { fence })
+    node.server
+        .serve(component, service, limits, IfServing::Replace { fence })
         .await
         .map_err(|error| RuntimeError::of(&error))
 }

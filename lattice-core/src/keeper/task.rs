@@ -11,9 +11,9 @@ use crate::{
     bus::BusState,
     constellation::cut,
     desired::{Body, Desired},
-    lattice::Heard,
+    membership::Heard,
     name::{ComponentId, HostId},
-    node::Inner,
+    node::NodeParts,
     place::{
         self, Assignment, members,
         members::{Labels, Members},
@@ -53,7 +53,7 @@ pub(super) struct Publish {
 }
 
 pub(super) struct Task {
-    node: Arc<Inner>,
+    node: Arc<NodeParts>,
     runtime: Arc<dyn Runtime>,
     members: Members,
     known: KnownHosts,
@@ -74,19 +74,19 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(
-        node: Arc<Inner>,
+        node: Arc<NodeParts>,
         runtime: Arc<dyn Runtime>,
         options: KeeperOptions,
         publish: Publish,
     ) -> Self {
         let now = Instant::now();
-        let origin = node.origin().clone();
+        let origin = node.membership.origin().clone();
         let (sender, events) = mpsc::channel(EVENTS);
-        let records = node.connection().records.clone();
-        let seed = crate::node::token(&origin);
+        let records = node.connection.records.clone();
+        let seed = crate::transport::id::PeerToken::of(&origin).number();
         Self {
             members: Members::new(origin.clone(), options.listen, now),
-            known: KnownHosts::new(records.clone(), node.connection().last.clone()),
+            known: KnownHosts::new(records.clone(), node.connection.last.clone()),
             reconciler: Reconciler::new(origin.host.clone(), seed),
             stage: Stage::new(node.clone(), options.grace),
             leases: Leases::new(records, origin, sender),
@@ -104,7 +104,7 @@ impl Task {
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let connection = self.node.connection().clone();
+        let connection = self.node.connection.clone();
         let mut heard = connection.presence.heard();
         let mut desired = connection.replica.follow_desired();
         let mut bus = connection.bus.state();
@@ -122,7 +122,7 @@ impl Task {
                 biased;
                 Some(Command::Leave { by, done }) = commands.recv() => {
                     self.leaving = Some(done);
-                    self.node.set_duty(Duty::Leaves);
+                    self.node.membership.set_duty(Duty::Leaves);
                     // Whoever is alone waits for nobody.
                     let now = Instant::now();
                     let by = if self.members.is_alone(now) { now } else { by };
@@ -167,14 +167,14 @@ impl Task {
     /// Goes on from what an earlier process knew, when nobody can be heard.
     fn recall(&mut self) {
         let mut hosts = self.known.recall();
-        let me = &self.node.origin().host;
+        let me = &self.node.membership.origin().host;
         let Some(labels) = hosts.get_mut(me) else {
             if !hosts.is_empty() {
                 tracing::warn!(host = %me, "the last snapshot does not know this host: it runs nothing while the bus is away; give it the same id at each start");
             }
             return;
         };
-        labels.clone_from(self.node.labels());
+        labels.clone_from(self.node.membership.labels());
         let duties = hosts.keys().map(|host| (host.clone(), Duty::Works));
         self.duties.extend(duties);
         self.members.recall(hosts);
@@ -241,7 +241,7 @@ impl Task {
                 })
             });
             let counts_me = self.members.counts_me();
-            let me = &self.node.origin().host;
+            let me = &self.node.membership.origin().host;
             let hosts: Vec<_> = live.filter(|live| counts_me || live.host != *me).collect();
             self.keep(&hosts);
             self.handle(Event::Hosts(hosts));
@@ -256,7 +256,7 @@ impl Task {
         let known: Hosts = working
             .map(|host| (host.host.clone(), Labels::clone(&host.labels)))
             .collect();
-        if self.leaving.is_none() && known.contains_key(&self.node.origin().host) {
+        if self.leaving.is_none() && known.contains_key(&self.node.membership.origin().host) {
             self.known.keep(known);
         }
     }
@@ -281,7 +281,7 @@ impl Task {
                 .flat_map(|event| self.reconciler.handle(event, Instant::now()))
                 .collect();
         }
-        self.node.set_tallies(self.reconciler.runs());
+        self.node.membership.set_tallies(self.reconciler.runs());
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
@@ -343,13 +343,13 @@ impl Task {
         let reason = self.reasons.get(component);
         let reason = reason.filter(|(of, _)| *of == generation);
         spec.rejected_because = reason.map(|(_, reason)| reason.clone());
-        let records = self.node.connection().records.clone();
+        let records = self.node.connection.records.clone();
         let key = StoreKey::actor(component);
         let number = self
             .desired
             .revision
             .0
-            .max(self.node.connection().replica.links().revision().0);
+            .max(self.node.connection.replica.links().revision().0);
         let value = records.encode(self.desired.incarnation, &key, number, &Body(&spec));
         let (component, expect) = (component.clone(), Expect::At(actor.revision));
         tracing::warn!(%component, "an update did not come up and is taken back; correct it and apply again");
@@ -379,12 +379,12 @@ impl Task {
     fn report(&self, before: &KeeperState, after: &KeeperState) {
         for (id, kept) in &after.components {
             if before.components.get(id) != Some(kept) {
-                self.node.set_status(id, kept.report());
+                self.node.telemetry.set_status(id, kept.report());
             }
         }
         let gone = before.components.keys();
         for id in gone.filter(|id| !after.components.contains_key(*id)) {
-            self.node.clear_status(id);
+            self.node.telemetry.clear_status(id);
         }
     }
 

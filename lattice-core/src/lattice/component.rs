@@ -3,9 +3,8 @@
 use super::Lattice;
 use crate::{
     call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef},
+    client::OutgoingCall,
     name::{ComponentId, FunctionName, InterfaceName, NameError},
-    node::Outgoing,
-    store::Incarnation,
     types::ComponentTypes,
     value::{self, Decode, Encode},
     wire::Source,
@@ -77,19 +76,9 @@ impl Component {
         context: Context,
     ) -> Result<Bytes, CallError> {
         let target = self.id.clone()?;
-        let node = self.lattice.calling_node(context.deadline).await?.inner();
-        node.call(Outgoing {
-            source: &Source::Operator,
-            target: &target,
-            grant: None,
-            incarnation: Incarnation::default(),
-            function,
-            args,
-            context,
-            idempotent: false,
-            fence: 0,
-        })
-        .await
+        let node = self.lattice.calling_node(context.deadline).await?;
+        let call = OutgoingCall::ungranted(&Source::Operator, &target, function, args, context);
+        node.parts().client.call(call).await
     }
 
     /// What the component exports and imports, as its hosts published it: for tools that call what they were never
@@ -103,8 +92,8 @@ impl Component {
     pub async fn types(&self) -> Result<Arc<ComponentTypes>, CallError> {
         let target = self.id.clone()?;
         let deadline = Context::new(DEFAULT_DEADLINE).deadline;
-        let node = self.lattice.calling_node(deadline).await?.inner();
-        node.types_of(&target, deadline).await
+        let node = self.lattice.calling_node(deadline).await?;
+        node.parts().client.types_of(&target, deadline).await
     }
 
     fn prepare<R>(
@@ -146,7 +135,8 @@ impl<R> Call<R> {
     }
 
     async fn send(self) -> Result<Bytes, CallError> {
-        let target = self.component.id?;
+        let Component { lattice, id } = self.component;
+        let target = id?;
         let interface = InterfaceName::new(&self.interface)?;
         let function = FunctionName::new(&self.function)?;
         let args = self.args?;
@@ -156,30 +146,18 @@ impl<R> Call<R> {
                 .map_or(context, |timeout| context.shrunk(timeout)),
             None => Context::new(self.timeout.unwrap_or(DEFAULT_DEADLINE)),
         };
-        let node = self
-            .component
-            .lattice
-            .calling_node(context.deadline)
-            .await?
-            .inner();
-        let types = node.types_of(&target, context.deadline).await?;
+        let client = &lattice.calling_node(context.deadline).await?.parts().client;
+        let types = client.types_of(&target, context.deadline).await?;
         let signature = types
             .export(&interface)
             .and_then(|(_, functions)| functions.functions.get(&function))
             .ok_or_else(|| CallError::not_exported(&target, &interface, &function))?;
         let function = FunctionRef::new(interface, function, signature);
-        node.call(Outgoing {
-            source: &Source::Operator,
-            target: &target,
-            grant: None,
-            incarnation: Incarnation::default(),
-            function: &function,
-            args,
-            context,
+        let call = OutgoingCall {
             idempotent: self.idempotent,
-            fence: 0,
-        })
-        .await
+            ..OutgoingCall::ungranted(&Source::Operator, &target, &function, args, context)
+        };
+        client.call(call).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connecting: which bus and store, which key.
 
-use super::{Connection, Lattice, Shared, connection::Parts};
+use super::{Lattice, Shared};
+use crate::connection::{self, Connection, Parts};
 #[cfg(feature = "disk")]
 use crate::store::disk::{DiskStore, Snapshot};
 #[cfg(all(feature = "nats", feature = "disk"))]
@@ -8,8 +9,8 @@ use crate::store::nats::{LateStore, OpenError};
 use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError, memory::MemoryNetwork},
+    client::SameProcess,
     name::{LatticeName, NameError},
-    node::Beside,
     replica::{FollowError, LastKnown},
     store::{MemoryStore, Store},
 };
@@ -119,6 +120,15 @@ pub enum ConnectError {
     /// The store can't be followed.
     #[error(transparent)]
     Store(#[from] FollowError),
+}
+
+impl From<connection::ConnectionError> for ConnectError {
+    fn from(error: connection::ConnectionError) -> Self {
+        match error {
+            connection::ConnectionError::Bus(error) => Self::Bus(error),
+            connection::ConnectionError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl<B> Connect<B> {
@@ -261,7 +271,7 @@ impl<B: Backend> Connect<B> {
             connection,
             constellation: OnceLock::new(),
             node: OnceCell::new(),
-            beside: Beside::default(),
+            same_process: SameProcess::default(),
             seat,
         })))
     }

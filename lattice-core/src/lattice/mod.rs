@@ -2,8 +2,6 @@
 
 mod component;
 mod connect;
-mod connection;
-mod presence;
 
 pub use component::{BytesCall, Call, Component};
 #[cfg(feature = "disk")]
@@ -12,19 +10,20 @@ pub use connect::OnDisk;
 pub use connect::OnNats;
 pub use connect::{Backend, Connect, ConnectError, Custom, InMemory};
 
-pub(crate) use connection::Connection;
-pub(crate) use presence::Heard;
-
 use crate::{
     bus::BusError,
     call::{CallError, Ran},
+    client::{Caller, SameProcess},
+    connection::Connection,
     constellation::Constellation,
     desired::{Desired, DesiredWatch},
     link::Links,
+    membership::{Announce, Peers},
     name::{ComponentId, LatticeName},
-    node::{Announce, Beside, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
+    node::{Node, NodeOptions},
     replica::Replica,
     serve::Service,
+    server::{ServeError, ServeHandle, ServeLimits},
 };
 use std::{
     fmt,
@@ -45,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) constellation: OnceLock<Constellation>,
     /// For calls and services of this process that belong to no host.
     node: OnceCell<Node>,
-    beside: Beside,
+    same_process: SameProcess,
     seat: connect::Seat,
 }
 
@@ -203,7 +202,7 @@ impl Lattice {
         component: ComponentId,
         service: Arc<dyn Service>,
         limits: ServeLimits,
-    ) -> Result<Serving, ServeError> {
+    ) -> Result<ServeHandle, ServeError> {
         let bus = |source| ServeError::Bus {
             component: component.clone(),
             source,
@@ -244,7 +243,7 @@ impl Lattice {
             self.0.seat.connection(&self.0.connection).await?,
             options,
             announce,
-            &self.0.beside,
+            &self.0.same_process,
         )
         .await
     }

@@ -2,12 +2,12 @@
 
 use crate::support::*;
 use lattice_core::{
-    ConnectError, Lattice, auth::LatticeKey, call::CallError, node::ServeLimits,
+    ConnectError, Lattice, auth::LatticeKey, call::CallError, server::ServeLimits,
     store::disk::OpenError,
 };
 use std::sync::Arc;
 
-async fn serve_callee(lattice: &Lattice) -> lattice_core::node::Serving {
+async fn serve_callee(lattice: &Lattice) -> lattice_core::server::ServeHandle {
     let service = Arc::new(Serve(Arc::default()));
     lattice
         .serve(id("callee"), service, ServeLimits::default())

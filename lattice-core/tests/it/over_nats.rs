@@ -5,7 +5,8 @@ use lattice_core::{
     ConnectError, Lattice,
     auth::LatticeKey,
     call::{CallError, Context, Ran},
-    node::{NodeOptions, ServeLimits, Serving},
+    node::NodeOptions,
+    server::{ServeHandle, ServeLimits},
 };
 use std::{
     io,
@@ -57,7 +58,7 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, Serving) {
+async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, ServeHandle) {
     let api = Arc::new(Api::default());
     let service = Arc::new(Serve(api.clone()));
     let serving = lattice

@@ -6,8 +6,8 @@ use lattice_core::{
     auth::LatticeKey,
     call::CallError,
     link::{LinkError, WriteError},
-    node::{ServeError, ServeLimits, Serving},
     replica::ReplicaState,
+    server::{ServeError, ServeHandle, ServeLimits},
     store::{StoreError, disk::OpenError},
 };
 use std::{path::Path, sync::Arc};
@@ -31,7 +31,7 @@ async fn join_plainly(url: &str) -> Lattice {
     connect.await.expect("it connects")
 }
 
-async fn serve_on(lattice: &Lattice, name: &str) -> Result<Serving, ServeError> {
+async fn serve_on(lattice: &Lattice, name: &str) -> Result<ServeHandle, ServeError> {
     let service = Arc::new(Serve(Arc::default()));
     lattice
         .serve(id(name), service, ServeLimits::default())

@@ -5,10 +5,12 @@ use bytes::Bytes;
 use lattice_core::{
     Lattice,
     call::{CallError, Context, FunctionRef},
+    client::Caller,
     link::Link,
     name::{HostId, LinkName},
-    node::{Caller, Node, NodeOptions, ServeLimits, Serving},
+    node::{Node, NodeOptions},
     serve::Service,
+    server::{ServeHandle, ServeLimits},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::Instant};
@@ -32,11 +34,11 @@ pub fn host_id(name: &str) -> HostId {
     HostId::new(name).expect("a host id")
 }
 
-pub async fn serve(node: &Node, name: &str) -> (Arc<Api>, Serving) {
+pub async fn serve(node: &Node, name: &str) -> (Arc<Api>, ServeHandle) {
     serve_within(node, name, ServeLimits::default()).await
 }
 
-pub async fn serve_within(node: &Node, name: &str, limits: ServeLimits) -> (Arc<Api>, Serving) {
+pub async fn serve_within(node: &Node, name: &str, limits: ServeLimits) -> (Arc<Api>, ServeHandle) {
     let api = Arc::new(Api::default());
     let serving = node
         .serve(id(name), Arc::new(Serve(api.clone())), limits)
@@ -46,7 +48,7 @@ pub async fn serve_within(node: &Node, name: &str, limits: ServeLimits) -> (Arc<
 }
 
 /// Puts a service of the test's own into service.
-pub async fn serve_as(node: &Node, name: &str, service: impl Service) -> Serving {
+pub async fn serve_as(node: &Node, name: &str, service: impl Service) -> ServeHandle {
     node.serve(id(name), Arc::new(service), ServeLimits::default())
         .await
         .expect("it serves")
@@ -91,7 +93,7 @@ pub struct Two {
     pub a: Node,
     pub b: Node,
     pub api: Arc<Api>,
-    pub serving: Serving,
+    pub serving: ServeHandle,
     pub caller: Caller,
 }
 

@@ -4,8 +4,8 @@ use futures_util::future::BoxFuture;
 use lattice_core::{
     keeper::{Job, Prepared, Runtime, RuntimeError, Work},
     name::{FunctionName, HostId, InterfaceName},
-    node::ServeLimits,
     serve::{Answer, Request, Service},
+    server::ServeLimits,
     types::{ComponentTypes, InterfaceTypes},
     value::to_bytes,
 };

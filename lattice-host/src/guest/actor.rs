@@ -2,7 +2,7 @@
 
 use super::{log::ActorLog, settings::Settings};
 use crate::limits::Limits;
-use lattice_core::{name::ComponentId, node::Caller, types::ComponentTypes};
+use lattice_core::{client::Caller, name::ComponentId, types::ComponentTypes};
 use std::sync::Arc;
 
 /// What all instances of one actor share, and what host capabilities may use of it.

@@ -3,7 +3,7 @@
 use super::log_limit::{LogLimit, Verdict};
 use lattice_core::{
     name::{ComponentId, HostId},
-    node::LogSink,
+    telemetry::LogSink,
     wire::LogLevel,
 };
 use std::{

@@ -4,7 +4,7 @@ use crate::{actor::ActorError, engine::EngineError};
 use lattice_core::{
     bus::BusError,
     name::{ComponentId, HostId, NameError},
-    node::ServeError,
+    server::ServeError,
 };
 
 /// Why a host, or something on it, does not start or stop.

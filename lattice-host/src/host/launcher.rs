@@ -6,11 +6,7 @@ use crate::{
     guest::{ActorContext, ActorLog, ActorService, HostedActor},
     limits::Limits,
 };
-use lattice_core::{
-    name::ComponentId,
-    node::{Node, ServeLimits},
-    serve::Service,
-};
+use lattice_core::{name::ComponentId, node::Node, serve::Service, server::ServeLimits};
 use std::sync::Arc;
 
 /// What a host makes services of actors with. Cheap to clone.

@@ -13,8 +13,9 @@ use lattice_core::{
     Lattice,
     keeper::Keeper,
     name::{ComponentId, HostId},
-    node::{Node, ServeLimits, Serving},
+    node::Node,
     serve::Service,
+    server::{ServeHandle, ServeLimits},
 };
 use lattice_provider_sdk::IntoService;
 use launcher::{Launcher, PreparedActor, serve_limits};
@@ -35,7 +36,7 @@ pub struct Host(Arc<Inner>);
 
 struct Inner {
     /// Before the node: what is served goes first.
-    serving: Mutex<BTreeMap<ComponentId, Serving>>,
+    serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// What desired state assigns to it; `None` when it takes no part in placement.
     keeper: Mutex<Option<Arc<Keeper>>>,
     launcher: Launcher,
@@ -101,7 +102,7 @@ impl Host {
         let id = ComponentId::new(id)?;
         let serving = self.serving().remove(&id);
         match serving {
-            Some(serving) => Ok(serving.stop(grace).await),
+            Some(serving) => Ok(serving.shutdown(grace).await.is_clean()),
             None => Err(HostError::NotHere {
                 component: id,
                 host: self.id().clone(),
@@ -124,7 +125,7 @@ impl Host {
             keeper.leave(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.launcher.node.leave(rest).await;
+        let drained = self.0.launcher.node.shutdown(rest).await.is_clean();
         self.kill();
         drained
     }
@@ -162,7 +163,7 @@ impl Host {
         self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, Serving>> {
+    fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ServeHandle>> {
         self.0
             .serving
             .lock()

@@ -2,11 +2,11 @@
 //! operators.
 
 use lattice_core::{
+    client::Caller,
     link::{LinkEntry, LinkStatus},
-    node::Caller,
 };
 use lattice_provider_sdk::{
-    Call, CallError, Context, Lattice, Link, Provider, Refusal, Serving, Through, TraceContext,
+    Call, CallError, Context, Lattice, Link, Provider, Refusal, ServeHandle, Through, TraceContext,
     serve,
 };
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ struct Scene {
     lattice: Lattice,
     log: Log,
     caller: Caller,
-    serving: Option<Serving>,
+    serving: Option<ServeHandle>,
 }
 
 impl Scene {
@@ -317,7 +317,7 @@ async fn a_provider_that_stops_ends_its_bindings() {
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
     let serving = scene.serving.take().expect("in service");
-    assert!(serving.stop(Duration::from_secs(1)).await);
+    assert!(serving.shutdown(Duration::from_secs(1)).await.is_clean());
     scene
         .logged(&["link one a", "unlink one a", "drop a"])
         .await;

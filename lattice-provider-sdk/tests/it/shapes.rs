@@ -6,7 +6,7 @@
 )]
 
 use lattice_provider_sdk::{
-    Bytes, Call, CallError, Context, Lattice, Link, Serving, Stateless, Through, serve,
+    Bytes, Call, CallError, Context, Lattice, Link, ServeHandle, Stateless, Through, serve,
     value::Fixed,
 };
 use std::collections::BTreeMap;
@@ -200,7 +200,7 @@ fn nested() -> Nested {
     }
 }
 
-async fn lattice() -> (Lattice, Serving) {
+async fn lattice() -> (Lattice, ServeHandle) {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
     let serving = serve(&lattice, "every", Every).await.expect("served");
     (lattice, serving)

@@ -11,7 +11,7 @@ use super::{
     view::View,
 };
 use crate::{
-    lattice::Connection,
+    connection::Connection,
     link::{LinkKey, Locality},
     name::{AppName, ComponentId},
     place::Assignment,

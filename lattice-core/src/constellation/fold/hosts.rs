@@ -8,8 +8,8 @@ use crate::{
         load::Reported,
         view::{Change, Delta},
     },
+    membership::{Peer, Peers},
     name::{ComponentId, HostId},
-    node::{Peer, Peers},
     wire::{Duty, Origin, Report},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

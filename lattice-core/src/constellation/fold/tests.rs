@@ -9,7 +9,7 @@ use crate::{
     },
     desired::{ActorSpec, AppRecord, DesiredEvent, Spec},
     link::{Link, LinkReports, LinkStatus, TableEvent},
-    node::presence::Presence,
+    membership::presence::Presence,
     store::{Incarnation, Revision},
     types::Digest,
     wire::{Beat, ComponentReport, Duty, Served, Versions},

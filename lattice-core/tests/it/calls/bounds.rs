@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use lattice_core::{
     call::{CallError, Context, Part, Ran},
-    node::{ServeError, ServeLimits},
+    server::{ServeError, ServeLimits},
     value::to_bytes,
 };
 use std::{
@@ -175,6 +175,11 @@ async fn one_id_is_served_once_per_host() {
         matches!(again, Err(ServeError::AlreadyServed { .. })),
         "{again:?}"
     );
-    assert!(two.serving.stop(Duration::from_secs(1)).await);
+    assert!(
+        two.serving
+            .shutdown(Duration::from_secs(1))
+            .await
+            .is_clean()
+    );
     serve_again().await.expect("free again");
 }

@@ -4,8 +4,10 @@ use super::*;
 use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context, FunctionRef, MAX_HOPS, Ran},
-    node::{Caller, Node, Serving},
+    client::Caller,
+    node::Node,
     serve::{Answer, Request, Service},
+    server::ServeHandle,
     types::ComponentTypes,
     value::from_bytes,
 };
@@ -60,7 +62,7 @@ impl Service for Relay {
     }
 }
 
-async fn serve_relay(node: &Node, name: &str) -> (Arc<Heard>, Serving) {
+async fn serve_relay(node: &Node, name: &str) -> (Arc<Heard>, ServeHandle) {
     let heard = Arc::<Heard>::default();
     let relay = Relay {
         caller: node.caller(id(name)),
@@ -75,7 +77,7 @@ struct Chain {
     caller: Caller,
     relay: Arc<Heard>,
     api: Arc<Api>,
-    serving: [Serving; 2],
+    serving: [ServeHandle; 2],
 }
 
 impl Chain {

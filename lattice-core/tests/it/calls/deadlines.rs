@@ -4,7 +4,7 @@ use super::*;
 use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context, MAX_HOPS, Ran},
-    node::ServeLimits,
+    server::ServeLimits,
     value::from_bytes,
 };
 use std::{num::NonZeroUsize, sync::atomic::Ordering, time::Duration};

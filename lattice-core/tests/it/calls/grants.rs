@@ -6,8 +6,8 @@ use lattice_core::{
     call::{CallError, Context, Ran},
     link::{Link, LinkStatus},
     name::LinkName,
-    node::ServeLimits,
     serve::{Answer, Request, Service},
+    server::ServeLimits,
     types::ComponentTypes,
 };
 use std::{

@@ -7,8 +7,9 @@ use lattice_core::{
     auth::LatticeKey,
     bus::memory::MemoryNetwork,
     call::{CallError, Context, Ran},
-    node::{Caller, ServeError, ServeLimits},
+    client::Caller,
     serve::{Answer, Request, Service},
+    server::{ServeError, ServeLimits},
     store::MemoryStore,
     types::{ComponentTypes, PublishError},
 };
@@ -128,7 +129,7 @@ async fn a_host_that_leaves_finishes_what_it_has() {
     two.api.started.notified().await;
     let leaving = tokio::spawn({
         let b = two.b.clone();
-        async move { b.leave(Duration::from_secs(5)).await }
+        async move { b.shutdown(Duration::from_secs(5)).await }
     });
     eventually("it takes no new calls", async || {
         two.say().await.is_err_and(|error| error.ran() == Ran::No)
@@ -136,7 +137,7 @@ async fn a_host_that_leaves_finishes_what_it_has() {
     .await;
     two.api.release.notify_one();
     assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
-    assert!(leaving.await.expect("joined"), "it drained");
+    assert!(leaving.await.expect("joined").is_clean(), "it drained");
     let service = Arc::new(Serve(Arc::default()));
     let refused = two
         .b
@@ -210,7 +211,7 @@ async fn a_leaving_host_serves_what_its_last_calls_need() {
     gate.started.notified().await;
     let leaving = tokio::spawn({
         let b = b.clone();
-        async move { b.leave(Duration::from_secs(5)).await }
+        async move { b.shutdown(Duration::from_secs(5)).await }
     });
     eventually("it has said goodbye", async || {
         lattice.peers().serving(&id("relay")).is_empty()
@@ -222,5 +223,5 @@ async fn a_leaving_host_serves_what_its_last_calls_need() {
         Ok(text("x")),
         "the relay still reaches the callee beside it"
     );
-    assert!(leaving.await.expect("joined"), "it drained");
+    assert!(leaving.await.expect("joined").is_clean(), "it drained");
 }

@@ -5,7 +5,7 @@ use lattice_core::{
     Lattice,
     bus::memory::MemoryNetwork,
     call::{CallError, Context, Ran},
-    node::Caller,
+    client::Caller,
     replica::{MAX_WAIT, MAX_WAITERS},
     store::MemoryStore,
 };

@@ -9,7 +9,7 @@ use lattice_core::{
         Bus, BusError, BusState, Subscription,
         memory::{MemoryBus, MemoryNetwork},
     },
-    node::Caller,
+    client::Caller,
     serve::{Answer, Request, Service},
     store::MemoryStore,
     subject::Subject,

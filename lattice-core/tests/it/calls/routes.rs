@@ -146,7 +146,12 @@ async fn a_host_that_serves_no_longer_draws_no_calls_while_nobody_is_told() {
     .await;
     let beats = Subjects::new(here.name()).beat();
     mute.partition(move |subject| *subject == beats);
-    assert!(two.serving.stop(Duration::from_secs(1)).await);
+    assert!(
+        two.serving
+            .shutdown(Duration::from_secs(1))
+            .await
+            .is_clean()
+    );
     let caller = two.caller;
     for call in 0..MANY {
         assert_eq!(say(&caller).await, Ok(text("x")), "call {call}");
@@ -165,7 +170,7 @@ async fn what_ends_on_ones_own_host_is_called_elsewhere() {
     let caller = two.a.caller(id("caller"));
     let running = begin_wait(&caller, Context::default());
     api.started.notified().await;
-    let ending = tokio::spawn(serving.stop(Duration::from_secs(10)));
+    let ending = tokio::spawn(serving.shutdown(Duration::from_secs(10)));
     let outside = two.lattice.component("callee");
     eventually("it takes nothing new", async || {
         api.calls.store(0, Ordering::SeqCst);
@@ -180,12 +185,17 @@ async fn what_ends_on_ones_own_host_is_called_elsewhere() {
     }
     assert!(!ending.is_finished(), "it waits for the call that runs");
     // Where there is no other, it says so itself.
-    assert!(two.serving.stop(Duration::from_secs(1)).await);
+    assert!(
+        two.serving
+            .shutdown(Duration::from_secs(1))
+            .await
+            .is_clean()
+    );
     let refused = say(&caller).await.expect_err("nobody serves it");
     assert!(matches!(refused, CallError::Stopping { .. }), "{refused:?}");
     api.release.notify_one();
     assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
-    assert!(ending.await.expect("joined"));
+    assert!(ending.await.expect("joined").is_clean());
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@ use lattice_core::{
     Lattice,
     bus::memory::{MemoryBus, MemoryNetwork},
     call::{CallError, Context, FunctionRef, Ran},
-    node::{Caller, Node, Serving},
+    client::Caller,
+    node::Node,
     serve::{Answer, Request, Service},
+    server::ServeHandle,
     store::MemoryStore,
     types::ComponentTypes,
     value::{from_bytes, to_bytes},
@@ -110,7 +112,7 @@ struct Scene {
     seats: [Seat; 3],
     caller: Caller,
     tally: Tally,
-    serving: [Serving; 2],
+    serving: [ServeHandle; 2],
 }
 
 impl Scene {
@@ -228,7 +230,7 @@ async fn whatever_the_bus_does_calls_end_in_time_and_tell_the_truth() {
             assert_eq!(ended, Some(Ok(id)));
         }
         let in_flight = scene.seats.iter().map(|seat| seat.node.in_flight());
-        let running = scene.serving.iter().map(Serving::in_flight);
+        let running = scene.serving.iter().map(ServeHandle::in_flight);
         assert_eq!(in_flight.chain(running).sum::<usize>(), 0);
     }
     assert!(answered > SEEDS * CALLS / 4, "{answered} were answered");

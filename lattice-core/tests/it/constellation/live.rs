@@ -69,7 +69,7 @@ async fn a_follower_sees_hosts_services_links_and_apps_come_and_go() {
 
     lattice.links().delete(&key).await.expect("deleted");
     drop(serving);
-    b.leave(Duration::from_secs(1)).await;
+    let _ = b.shutdown(Duration::from_secs(1)).await;
     until(&mut changes, &mut view, "the host is gone", |view| {
         let by_hand = view.components.contains_key(&id("callee"));
         view.hosts.is_empty() && view.links.is_empty() && !by_hand

@@ -133,7 +133,7 @@ async fn a_beat_that_was_kept_back_does_not_undo_the_goodbye() {
     let beats = beats_of(b.origin(), &scene.auth, &mut tap);
     assert!(!beats.is_empty());
     bus.heal();
-    assert!(b.leave(Duration::from_secs(1)).await);
+    assert!(b.shutdown(Duration::from_secs(1)).await.is_clean());
     eventually("the goodbye is heard", async || {
         !listener.peers().contains(b.origin())
     })

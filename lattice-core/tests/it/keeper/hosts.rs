@@ -61,7 +61,8 @@ async fn a_host_that_leaves_hands_over_without_a_failed_call() {
     mesh.called_without_failure("greeter", async {
         for host in &hosts[..2] {
             assert!(host.keeper.leave(Duration::from_secs(10)).await, "in time");
-            assert!(host.node.leave(Duration::from_secs(1)).await);
+            let drained = host.node.shutdown(Duration::from_secs(1)).await;
+            assert!(drained.is_clean());
             sleep(Duration::from_secs(5)).await;
         }
     })
@@ -106,7 +107,7 @@ async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_say_so() {
         !newer.keeper.state().is_doubled,
         "it is the one that counts"
     );
-    newer.node.leave(Duration::from_secs(1)).await;
+    let _ = newer.node.shutdown(Duration::from_secs(1)).await;
     drop(newer);
     sleep(Duration::from_secs(30)).await;
     let state = older.keeper.state();

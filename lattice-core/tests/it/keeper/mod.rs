@@ -98,7 +98,7 @@ impl Mesh {
     fn serving(&self, component: &str) -> BTreeMap<String, u32> {
         let id = ComponentId::new(component).expect("valid");
         let peers = self.lattice.peers();
-        let on = |peer: &Arc<lattice_core::node::Peer>| {
+        let on = |peer: &Arc<lattice_core::membership::Peer>| {
             peer.components
                 .contains_key(&id)
                 .then(|| (peer.origin.host.to_string(), 1))

@@ -9,8 +9,8 @@ use lattice_core::{
     auth::LatticeKey,
     call::CallError,
     keeper::{Job, Prepared, Runtime, RuntimeError},
-    node::ServeLimits,
     serve::{Answer, Request, Service},
+    server::ServeLimits,
     types::ComponentTypes,
     value::to_bytes,
 };

@@ -70,7 +70,8 @@ impl Process {
     /// Ends as an orderly process does.
     async fn leave(self) {
         assert!(self.keeper.leave(Duration::from_secs(20)).await, "in time");
-        assert!(self.node.leave(Duration::from_secs(5)).await, "in time");
+        let drained = self.node.shutdown(Duration::from_secs(5)).await;
+        assert!(drained.is_clean(), "in time");
     }
 
     fn state(&self) -> ReplicaState {

@@ -228,7 +228,7 @@ impl ExchangeClient {
         })?;
         let answer = self
             .node
-            .ask_host(host, function, args, Context::new(within))
+            .call_host(host, function, args, Context::new(within))
             .await?;
         from_bytes(&answer).map_err(|error| CallError::BadResult {
             reason: error.to_string(),

@@ -12,9 +12,10 @@ use lattice_core::{
     call::CallError,
     desired::{ActorSpec, Image},
     name::{ComponentId, HostId, NameError},
-    node::{Node, ServeLimits},
+    node::Node,
     place::Assignment,
     serve::{Answer, Request, Service},
+    server::ServeLimits,
     types::{ComponentTypes, InterfaceTypes},
     value::{from_bytes, to_bytes},
     wire::Source,
@@ -72,7 +73,7 @@ impl ArtifactServer {
             .queued(QUEUED)
             .result(ByteSize::mib(1).as_usize());
         let name = ComponentId::new("artifacts")?;
-        node.serve_hosts(name, Arc::new(ExchangeService(Arc::new(server))), limits);
+        node.serve_host_rpc(name, Arc::new(ExchangeService(Arc::new(server))), limits);
         Ok(())
     }
 

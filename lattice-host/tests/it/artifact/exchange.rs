@@ -167,7 +167,7 @@ async fn map(
     );
     let args = to_bytes(&((component, digest, None::<u32>),)).unwrap();
     let answer = asks
-        .ask_host(of, &function, args, Context::new(PATIENCE))
+        .call_host(of, &function, args, Context::new(PATIENCE))
         .await?;
     Ok(from_bytes::<Option<Map>>(&answer).unwrap().is_some())
 }

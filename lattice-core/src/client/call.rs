@@ -1,0 +1,202 @@
+//! One call: checked, sent to one replica after another until one has answered, by its deadline.
+
+use super::{
+    Client,
+    route::{may_go_elsewhere, worst},
+    routing::Route,
+};
+use crate::{
+    call::{CallError, Context, FunctionRef, MAX_HOPS, Part, Ran},
+    id::Fence,
+    link::LinkEntry,
+    name::{ComponentId, LinkName},
+    store::Incarnation,
+    transport::CallResult,
+    wire::{CallParts, Origin, Source},
+};
+use bytes::Bytes;
+use std::sync::{Arc, LazyLock};
+use tokio::time::Instant;
+
+/// Replicas that one call may try. Each further one only if the call did not run, or may run twice.
+const ATTEMPTS: u8 = 3;
+
+/// Stands for the link of a call that needs none.
+static NO_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
+
+/// A call about to be made.
+pub(crate) struct OutgoingCall<'c> {
+    pub(crate) source: &'c Source,
+    pub(crate) target: &'c ComponentId,
+    /// What allows it; `None` for an operator or a host.
+    pub(crate) grant: Option<&'c LinkEntry>,
+    /// The life of the store that the callee's table has to be in, if there is a revision to wait
+    /// for.
+    pub(crate) incarnation: Option<Incarnation>,
+    pub(crate) function: &'c FunctionRef,
+    pub(crate) args: Bytes,
+    pub(crate) context: Context,
+    pub(crate) idempotent: bool,
+    /// The fence of the target's lease, as far as it is known when the call is routed.
+    pub(crate) fence: Option<Fence>,
+}
+
+impl<'c> OutgoingCall<'c> {
+    /// A call that needs no grant.
+    pub(crate) fn ungranted(
+        source: &'c Source,
+        target: &'c ComponentId,
+        function: &'c FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Self {
+        Self {
+            source,
+            target,
+            grant: None,
+            incarnation: None,
+            function,
+            args,
+            context,
+            idempotent: false,
+            fence: None,
+        }
+    }
+
+    /// What its envelope holds.
+    pub(super) fn parts(&self, id: u64, attempt: u8, now: Instant) -> CallParts<'_> {
+        let (incarnation, link_revision) = self
+            .grant
+            .map(|grant| (self.incarnation.unwrap_or_default(), grant.revision))
+            .unwrap_or_default();
+        CallParts {
+            id,
+            function: self.function.key(),
+            deadline_left: self.context.deadline.saturating_duration_since(now),
+            source: self.source,
+            target: self.target,
+            link: self.grant.map_or(&NO_LINK, |grant| &grant.link.name),
+            incarnation,
+            link_revision,
+            fence: Fence::number(self.fence),
+            hops: self.context.hops,
+            attempt,
+            idempotent: self.idempotent,
+            trace: self.context.trace.as_ref(),
+            args: &self.args,
+        }
+    }
+}
+
+impl Client {
+    /// Makes one call, and returns its result or a typed error by its deadline.
+    pub(crate) async fn call(self: &Arc<Self>, mut call: OutgoingCall<'_>) -> CallResult {
+        let mut now = self.check(&call)?;
+        self.retries.count_call();
+        // Stays empty, and unallocated, for a call that the first replica answers.
+        let mut tried: Vec<Origin> = Vec::new();
+        let mut failed: Option<CallError> = None;
+        for attempt in 0..ATTEMPTS {
+            let route = match self.choose(&mut call, &tried, now) {
+                Some(route) => route,
+                None => match failed {
+                    Some(error) => return Err(error),
+                    None => Box::pin(self.find(&mut call, now)).await?,
+                },
+            };
+            let result = match &route {
+                Route::Here(component) => self.call_component(component, &call, now).await,
+                Route::SameProcess(server, component) => {
+                    let result = self.call_component(component, &call, now).await;
+                    unless_gone(server, result)
+                }
+                Route::Remote(peer) => self.call_remote(peer, &call, now, attempt).await,
+            };
+            let error = match result {
+                Ok(result) => return Ok(result),
+                Err(CallError::NotExported { .. }) => {
+                    let error = Box::pin(self.explain_not_exported(&call)).await;
+                    return Err(worst(failed, error));
+                }
+                Err(error) => error,
+            };
+            now = Instant::now();
+            let origin = route.origin(self);
+            if may_go_elsewhere(&error, false) {
+                self.cooldowns.add(origin, call.target, now);
+            }
+            let again = attempt + 1 < ATTEMPTS
+                && may_go_elsewhere(&error, call.idempotent)
+                && now < call.context.deadline
+                && self.retries.take(now);
+            let error = worst(failed, error);
+            if !again {
+                return Err(error);
+            }
+            tried.push(origin.clone());
+            failed = Some(error);
+        }
+        Err(failed.unwrap_or_else(|| CallError::NotServed {
+            component: call.target.clone(),
+        }))
+    }
+
+    /// Checks what can be checked before a call is routed. Returns the time at which it was.
+    pub(super) fn check(&self, call: &OutgoingCall<'_>) -> Result<Instant, CallError> {
+        if call.context.hops > MAX_HOPS {
+            return Err(CallError::TooManyHops { limit: MAX_HOPS });
+        }
+        if self.transport.is_closed() {
+            return Err(CallError::Disconnected { ran: Ran::No });
+        }
+        let limit = self.transport.endpoint.max_message();
+        if call.args.len() > limit {
+            return Err(CallError::TooLarge {
+                what: Part::Arguments,
+                limit: limit as u64,
+            });
+        }
+        let now = Instant::now();
+        if now >= call.context.deadline {
+            return Err(CallError::DeadlineExceeded { ran: Ran::No });
+        }
+        Ok(now)
+    }
+
+    /// The error of a call to a function that the callee doesn't export: it is missing there, or
+    /// has another type.
+    async fn explain_not_exported(self: &Arc<Self>, call: &OutgoingCall<'_>) -> CallError {
+        let OutgoingCall {
+            function, target, ..
+        } = call;
+        let missing = CallError::not_exported(target, function.interface(), function.function());
+        let Ok(types) = self.types_of(target, call.context.deadline).await else {
+            return missing;
+        };
+        let found = types
+            .export(function.interface())
+            .and_then(|(_, f)| f.functions.get(function.function()));
+        match found {
+            Some(found) if found != function.signature() => CallError::SchemaMismatch {
+                component: (*target).clone(),
+                interface: function.interface().to_string(),
+                function: function.function().to_string(),
+                expected: function.signature().to_owned(),
+                found: found.clone(),
+            },
+            _ => missing,
+        }
+    }
+}
+
+/// The result of a call on another node of this process. If that node has vanished, it is lost, as
+/// on a remote host.
+fn unless_gone(server: &crate::server::Server, result: CallResult) -> CallResult {
+    match result {
+        Err(error) if error.ran() == Ran::No => Err(error),
+        _ if server.transport.is_closed() => Err(CallError::HostLost {
+            host: server.origin().host.clone(),
+        }),
+        result => result,
+    }
+}

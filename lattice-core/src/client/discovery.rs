@@ -1,0 +1,216 @@
+//! Asking the lattice which hosts serve a component, when no beat has named any.
+//!
+//! One question per component is under way at a time, however many callers wait for its answer.
+
+use super::Client;
+use crate::{
+    call::{CallError, Ran},
+    name::ComponentId,
+    transport::id::ReplyAddress,
+    types::{ComponentTypes, Digest},
+    wire::{Discover, Discovered, Origin},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout, timeout_at},
+};
+
+/// How long a question waits for an answer.
+const ASK: Duration = Duration::from_secs(1);
+/// Questions that may wait at once.
+const MAX_QUESTIONS: usize = 4_096;
+
+/// What became of a question.
+#[derive(Debug, Clone)]
+enum Answer {
+    /// These hosts serve it; none, if empty.
+    Hosts(Vec<Origin>),
+    /// It could not be sent.
+    NotSent,
+}
+
+/// Questions that wait for their answer.
+#[derive(Debug, Default)]
+pub(super) struct Questions(Mutex<HashMap<ComponentId, Question>>);
+
+#[derive(Debug)]
+struct Question {
+    id: u64,
+    answer: Arc<PendingAnswer>,
+}
+
+/// The answer to come. Those who wait for it go on in the order in which they came.
+#[derive(Debug, Default)]
+struct PendingAnswer {
+    answer: OnceLock<Answer>,
+    answered: Notify,
+}
+
+impl PendingAnswer {
+    async fn get(&self) -> &Answer {
+        loop {
+            // Before the look: an answer from here on ends the wait below.
+            let answered = self.answered.notified();
+            if let Some(answer) = self.answer.get() {
+                return answer;
+            }
+            answered.await;
+        }
+    }
+}
+
+impl Questions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ComponentId, Question>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, component: &ComponentId, id: u64, answer: Answer) {
+        let mut questions = self.lock();
+        if questions
+            .get(component)
+            .is_some_and(|question| question.id == id)
+            && let Some(question) = questions.remove(component)
+        {
+            question.answer.answer.get_or_init(|| answer);
+            question.answer.answered.notify_waiters();
+        }
+    }
+
+    /// Nobody received question `id`.
+    pub(super) fn undelivered(&self, id: u64) {
+        let component = self
+            .lock()
+            .iter()
+            .find(|(_, question)| question.id == id)
+            .map(|(component, _)| component.clone());
+        if let Some(component) = component {
+            self.answer(&component, id, Answer::Hosts(Vec::new()));
+        }
+    }
+}
+
+impl Client {
+    /// Asks the lattice which hosts serve `component`. None do if the answer is empty.
+    pub(super) async fn discover(
+        self: &Arc<Self>,
+        component: &ComponentId,
+        deadline: Instant,
+    ) -> Result<Vec<Origin>, CallError> {
+        let answer = self.question(component)?;
+        match timeout_at(deadline, answer.get()).await {
+            Ok(Answer::Hosts(hosts)) => Ok(hosts.clone()),
+            Ok(Answer::NotSent) => Err(CallError::Disconnected { ran: Ran::No }),
+            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+        }
+    }
+
+    /// Returns the answer to the question about `component` that is under way, or to a new one.
+    fn question(
+        self: &Arc<Self>,
+        component: &ComponentId,
+    ) -> Result<Arc<PendingAnswer>, CallError> {
+        let mut questions = self.questions.lock();
+        if let Some(question) = questions.get(component) {
+            return Ok(question.answer.clone());
+        }
+        if questions.len() >= MAX_QUESTIONS {
+            return Err(CallError::Overloaded {
+                component: component.clone(),
+            });
+        }
+        let id = self.transport.endpoint.next_sequence();
+        let answer = Arc::<PendingAnswer>::default();
+        let question = Question {
+            id,
+            answer: answer.clone(),
+        };
+        questions.insert(component.clone(), question);
+        drop(questions);
+        // Not in the caller's own future, which may be dropped while others wait for the same
+        // answer.
+        let (client, component) = (self.clone(), component.clone());
+        self.server
+            .tasks
+            .spawn(async move { client.ask(component, id).await });
+        Ok(answer)
+    }
+
+    async fn ask(&self, component: ComponentId, id: u64) {
+        let endpoint = &self.transport.endpoint;
+        let (subjects, me) = (endpoint.subjects(), endpoint.origin());
+        let reply = ReplyAddress::Question(id).subject(subjects, me);
+        let question = Discover {
+            id,
+            component: component.clone(),
+        };
+        let subject = subjects.serves(&component);
+        let sent = endpoint.send(subject, Some(reply), None, &question).await;
+        if sent.is_err() {
+            return self.questions.answer(&component, id, Answer::NotSent);
+        }
+        let waiting = self
+            .questions
+            .lock()
+            .get(&component)
+            .map(|question| question.answer.clone());
+        if let Some(answer) = waiting
+            && timeout(ASK, answer.get()).await.is_err()
+        {
+            self.questions
+                .answer(&component, id, Answer::Hosts(Vec::new()));
+        }
+    }
+
+    /// An answer arrived.
+    pub(super) fn found(&self, found: Discovered) {
+        self.presence.found(&found.component, &found.hosts);
+        let hosts = found.hosts.into_iter().map(|(origin, _)| origin).collect();
+        self.questions
+            .answer(&found.component, found.id, Answer::Hosts(hosts));
+    }
+
+    /// The types that `component` is served with now.
+    pub(crate) async fn types_of(
+        self: &Arc<Self>,
+        component: &ComponentId,
+        deadline: Instant,
+    ) -> Result<Arc<ComponentTypes>, CallError> {
+        // A component in this process is known before its first beat, and without the store.
+        let here = self.server.component(component);
+        let in_process = || Some(self.same_process.component(component, |_, _| true)?.1);
+        if let Some(found) = here.or_else(in_process) {
+            return Ok(found.exports.types.clone());
+        }
+        let known = self.presence.peers().digest(component);
+        let digest = match known {
+            Some(digest) => digest,
+            None => self.discover_digest(component, deadline).await?,
+        };
+        let unavailable = |reason: String| CallError::StoreUnavailable { reason };
+        match timeout_at(deadline, self.connection.types.by_digest(&digest)).await {
+            Ok(Ok(Some(types))) => Ok(types),
+            Ok(Ok(None)) => Err(unavailable(format!(
+                "the types of `{component}` are not in the store"
+            ))),
+            Ok(Err(error)) => Err(unavailable(error.to_string())),
+            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+        }
+    }
+
+    async fn discover_digest(
+        self: &Arc<Self>,
+        component: &ComponentId,
+        deadline: Instant,
+    ) -> Result<Digest, CallError> {
+        self.discover(component, deadline).await?;
+        let found = self.presence.peers().digest(component);
+        found.ok_or_else(|| CallError::NotServed {
+            component: component.clone(),
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! A call to one replica: in this process, or over the bus.
+
+use super::{Client, OutgoingCall};
+use crate::{
+    call::{CallError, Ran},
+    serve::Request,
+    server::component::{Progress, RunningComponent},
+    transport::{CallResult, PeerConn, in_flight::NewCall, lane::lane_of, send_queue::NotQueued},
+    wire::Lane,
+};
+use std::{future::poll_fn, sync::Arc, task::Poll};
+use tokio::time::{Instant, timeout_at};
+
+/// What an envelope holds in addition to the arguments, in bytes: fixed fields and names. Generous.
+const ENVELOPE: usize = 256;
+
+impl Client {
+    /// Calls a component in this process: no frame, no bus, no task.
+    pub(super) async fn call_component(
+        &self,
+        component: &Arc<RunningComponent>,
+        call: &OutgoingCall<'_>,
+        now: Instant,
+    ) -> CallResult {
+        if call.grant.is_none() {
+            self.server.allow_operator(&component.id)?;
+        }
+        let _slot = component.admit(&call.context)?;
+        let function = call.function;
+        if component.exports.interface_of(function.key()).is_none() {
+            return Err(CallError::not_exported(
+                call.target,
+                function.interface(),
+                function.function(),
+            ));
+        }
+        let request = Request {
+            component: call.target.clone(),
+            function: function.key(),
+            source: call.source.clone(),
+            link: call.grant.map(|grant| grant.link.clone()),
+            args: call.args.clone(),
+            context: call.context,
+        };
+        let result = match component.begin(request, now) {
+            Progress::Done(result) => result,
+            // Boxed, so that a call which never waits doesn't carry the state of one that does.
+            progress => Box::pin(component.finish(progress)).await,
+        };
+        self.transport.fitting(result)
+    }
+
+    /// Calls a component on another host.
+    pub(super) async fn call_remote(
+        &self,
+        peer: &PeerConn,
+        call: &OutgoingCall<'_>,
+        now: Instant,
+        attempt: u8,
+    ) -> CallResult {
+        let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
+        let _permit = match lane_of(size) {
+            Lane::Small => None,
+            Lane::Bulk => match Box::pin(timeout_at(deadline, peer.permit(size))).await {
+                Ok(permit) => Some(permit),
+                Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
+            },
+        };
+        let _counted = peer.count_call();
+        // The task that opens the slot is the one that awaits it, in this very poll.
+        let caller = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        let new = NewCall {
+            peer: peer.token,
+            since: now,
+            deadline,
+            caller,
+        };
+        let sent = peer.send(
+            size,
+            |frame| self.transport.in_flight.open(new, frame),
+            |response, buffer| call.parts(response.id, attempt, now).encode_into(buffer),
+        );
+        let response = sent.map_err(|refused| match refused {
+            NotQueued::Full => CallError::Overloaded {
+                component: call.target.clone(),
+            },
+            NotQueued::Closed => CallError::HostGone {
+                host: peer.peer.host.clone(),
+            },
+        })?;
+        if response.is_due_early {
+            self.transport.new_deadline.notify_one();
+        }
+        response.await
+    }
+}

@@ -1,0 +1,26 @@
+//! Calls to another host in this host's own name.
+
+use super::{Client, OutgoingCall};
+use crate::{
+    call::{CallError, Context, FunctionRef},
+    wire::{Origin, Source},
+};
+use bytes::Bytes;
+
+impl Client {
+    /// Calls what serves host RPC on another host.
+    pub(crate) async fn call_host(
+        &self,
+        host: &Origin,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        let target = host.host.as_component();
+        let source = Source::Host(self.origin().host.clone());
+        let call = OutgoingCall::ungranted(&source, &target, function, args, context);
+        let now = self.check(&call)?;
+        let peer = self.transport.peer(host);
+        self.call_remote(&peer, &call, now, 0).await
+    }
+}

@@ -1,0 +1,134 @@
+//! Calling components: which replica a call goes to, the call itself, and trying another replica
+//! when it did not run.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `caller` | the public handle: checks the grant |
+//! | `call` | one call: its attempts, until one replica has answered or none is left |
+//! | `route` | the pure rules: which replica, whether again |
+//! | `routing`, `cooldown`, `same_process` | what is known of the replicas |
+//! | `exchange` | a call to one replica: here, or on another host |
+//! | `discovery` | asking which hosts serve a component, and with which types |
+//! | `host_rpc` | calls to hosts, not components |
+
+pub(crate) mod call;
+mod caller;
+mod cooldown;
+mod discovery;
+mod exchange;
+mod host_rpc;
+mod route;
+mod routing;
+pub(crate) mod same_process;
+
+pub(crate) use call::OutgoingCall;
+pub use caller::Caller;
+pub(crate) use same_process::SameProcess;
+
+use crate::{
+    connection::Connection,
+    membership::PresenceWatcher,
+    server::Server,
+    transport::{self, Transport, id::PeerToken},
+    wire::{Discovered, Origin},
+};
+use cooldown::Cooldowns;
+use discovery::Questions;
+use route::RetryBudget;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+use tokio::time::Instant;
+
+/// What one node needs to make calls.
+pub(crate) struct Client {
+    transport: Arc<Transport>,
+    connection: Arc<Connection>,
+    presence: Arc<PresenceWatcher>,
+    /// What is in service on this node.
+    server: Arc<Server>,
+    /// What is in service on other nodes of this process.
+    same_process: SameProcess,
+    questions: Questions,
+    cooldowns: Cooldowns,
+    retries: Retries,
+    dice: Dice,
+}
+
+impl Client {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        server: Arc<Server>,
+        same_process: SameProcess,
+    ) -> Self {
+        let transport = server.transport.clone();
+        Self {
+            dice: Dice::new(PeerToken::of(transport.origin())),
+            transport,
+            presence: connection.presence.clone(),
+            connection,
+            server,
+            same_process,
+            questions: Questions::default(),
+            cooldowns: Cooldowns::default(),
+            retries: Retries::default(),
+        }
+    }
+
+    fn origin(&self) -> &Origin {
+        self.transport.origin()
+    }
+}
+
+impl transport::Events for Client {
+    fn discovered(&self, found: Discovered) {
+        self.found(found);
+    }
+
+    fn question_undelivered(&self, id: u64) {
+        self.questions.undelivered(id);
+    }
+
+    fn host_lost(&self, host: &Origin) {
+        self.presence.lost(host);
+    }
+}
+
+/// What may be retried.
+#[derive(Debug, Default)]
+struct Retries {
+    /// Calls made so far.
+    calls: AtomicU64,
+    budget: Mutex<RetryBudget>,
+}
+
+impl Retries {
+    fn count_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes a retry from the budget, if there is one.
+    fn take(&self, now: Instant) -> bool {
+        let calls = self.calls.load(Ordering::Relaxed);
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.take(calls, now)
+    }
+}
+
+/// Random numbers, cheap and good enough to spread load: splitmix64 over a counter.
+#[derive(Debug)]
+struct Dice(AtomicU64);
+
+impl Dice {
+    fn new(seed: PeerToken) -> Self {
+        Self(AtomicU64::new(seed.number()))
+    }
+
+    fn roll(&self) -> u64 {
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,119 @@
+//! Where a call goes: the rules of [`route`](super::route), applied to what this node knows.
+
+use super::{
+    Client, OutgoingCall,
+    route::{Candidates, Choice, choose},
+};
+use crate::{
+    call::CallError,
+    link::Locality,
+    server::{Server, component::RunningComponent},
+    transport::PeerConn,
+    wire::Origin,
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A replica of the target.
+pub(super) enum Route {
+    /// On this node.
+    Here(Arc<RunningComponent>),
+    /// On another node of this process.
+    SameProcess(Arc<Server>, Arc<RunningComponent>),
+    /// On another host.
+    Remote(Arc<PeerConn>),
+}
+
+impl Route {
+    pub(super) fn origin<'r>(&'r self, client: &'r Client) -> &'r Origin {
+        match self {
+            Self::Here(_) => client.origin(),
+            Self::SameProcess(server, _) => server.origin(),
+            Self::Remote(peer) => &peer.peer,
+        }
+    }
+}
+
+impl Client {
+    /// Chooses among the replicas that are known and were not tried.
+    pub(super) fn choose(
+        &self,
+        call: &mut OutgoingCall<'_>,
+        tried: &[Origin],
+        now: Instant,
+    ) -> Option<Route> {
+        let locality = call
+            .grant
+            .map_or(Locality::PreferLocal, |grant| grant.link.locality);
+        let here = self
+            .server
+            .component(call.target)
+            .filter(|here| !tried.contains(self.origin()) && self.is_newest(here));
+        // A component that is stopping is called only when there is no other: it returns the error.
+        let (here, stopping) = match here {
+            Some(here) if !here.takes(&call.context) => (None, Some(here)),
+            here => (here, None),
+        };
+        if locality != Locality::Spread {
+            if let Some(here) = here {
+                return Some(Route::Here(here));
+            }
+            let usable = |server: &Server, component: &RunningComponent| {
+                !tried.contains(server.origin()) && component.takes(&call.context)
+            };
+            let found = self.same_process.component(call.target, usable);
+            if let Some((server, component)) = found.filter(|(_, found)| self.is_newest(found)) {
+                return Some(Route::SameProcess(server, component));
+            }
+        }
+        let hosts = self.presence.current();
+        let (hosts, fence) = hosts.fenced(call.target);
+        call.fence = fence;
+        let peers = self.transport.peers();
+        let candidates = Candidates {
+            here: here.as_ref().map(|here| here.in_flight()),
+            there: hosts.len(),
+            load: |at: usize| peers.get(&hosts[at]).map_or(0, |peer| peer.calls()),
+            usable: |at: usize| hosts[at] != *self.origin() && !tried.contains(&hosts[at]),
+            cooling: |at: usize| self.cooldowns.contains(&hosts[at], call.target, now),
+        };
+        match choose(locality, self.dice.roll(), &candidates) {
+            None => stopping.map(Route::Here),
+            Some(Choice::Here) => here.map(Route::Here),
+            Some(Choice::There(at)) => Some(Route::Remote(match peers.get(&hosts[at]) {
+                Some(peer) => peer.clone(),
+                None => self.transport.peer(&hosts[at]),
+            })),
+        }
+    }
+
+    /// Whether no other host has got its lease since.
+    fn is_newest(&self, component: &RunningComponent) -> bool {
+        component.fence.is_none() || {
+            let hosts = self.presence.current();
+            hosts.fenced(&component.id).1 <= component.fence
+        }
+    }
+
+    /// Asks which hosts serve the target, when none is known.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        call: &mut OutgoingCall<'_>,
+        now: Instant,
+    ) -> Result<Route, CallError> {
+        let local_only = call
+            .grant
+            .is_some_and(|grant| grant.link.locality == Locality::LocalOnly);
+        let mut found = Vec::new();
+        if !local_only {
+            found = self.discover(call.target, call.context.deadline).await?;
+            found.retain(|origin| origin != self.origin());
+        }
+        // The answer may name more than one host.
+        self.choose(call, &[], now)
+            .or_else(|| Some(Route::Remote(self.transport.peer(found.first()?))))
+            .ok_or_else(|| CallError::NotServed {
+                component: call.target.clone(),
+            })
+    }
+}

@@ -1,0 +1,122 @@
+//! What all nodes on one connection share.
+
+use crate::{
+    auth::Auth,
+    bus::{Bus, BusError},
+    link::Links,
+    membership::PresenceWatcher,
+    name::LatticeName,
+    replica::{FollowError, LastKnown, Replica},
+    store::{Store, record::Records},
+    subject::Subjects,
+    transport::Medium,
+    types::Types,
+};
+use std::sync::Arc;
+
+/// One connection to the bus, and this process's view of the store and of the live hosts.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) name: LatticeName,
+    pub(crate) subjects: Subjects,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) auth: Auth,
+    pub(crate) records: Records,
+    pub(crate) replica: Replica,
+    pub(crate) links: Links,
+    pub(crate) types: Types,
+    pub(crate) presence: Arc<PresenceWatcher>,
+    /// What outlives this process, if anything does.
+    pub(crate) last: Option<Arc<dyn LastKnown>>,
+    /// Whether holders of the key may call any component.
+    pub(crate) operator_calls: bool,
+}
+
+/// What a connection is made of.
+pub(crate) struct Parts {
+    pub(crate) name: LatticeName,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) auth: Auth,
+    pub(crate) last: Option<Arc<dyn LastKnown>>,
+    pub(crate) operator_calls: bool,
+}
+
+/// Why a connection was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Store(#[from] FollowError),
+}
+
+impl Connection {
+    pub(crate) async fn open(parts: Parts) -> Result<Self, ConnectionError> {
+        let Parts {
+            name,
+            bus,
+            store,
+            auth,
+            last,
+            operator_calls,
+        } = parts;
+        let subjects = Subjects::new(&name);
+        let medium = Medium {
+            bus: bus.clone(),
+            subjects: subjects.clone(),
+            auth: auth.clone(),
+        };
+        let presence = Arc::new(PresenceWatcher::start(medium).await?);
+        let records = Records::new(store, auth.clone());
+        let replica = Replica::follow_from(records.clone(), last.clone()).await?;
+        let types = Types::new(records.clone())
+            .falling_back_on(last.clone())
+            .checked_by(replica.clone());
+        let links = Links::new(records.clone(), replica.clone(), types.clone());
+        Ok(Self {
+            name,
+            subjects,
+            bus,
+            auth,
+            records,
+            replica,
+            links,
+            types,
+            presence,
+            last,
+            operator_calls,
+        })
+    }
+
+    /// The same over another bus connection. The view of the store stays shared; live hosts are
+    /// watched on the new bus.
+    pub(crate) async fn over(&self, bus: Arc<dyn Bus>) -> Result<Self, BusError> {
+        let medium = Medium {
+            bus: bus.clone(),
+            ..self.medium()
+        };
+        Ok(Self {
+            name: self.name.clone(),
+            subjects: self.subjects.clone(),
+            presence: Arc::new(PresenceWatcher::start(medium).await?),
+            bus,
+            auth: self.auth.clone(),
+            records: self.records.clone(),
+            replica: self.replica.clone(),
+            links: self.links.clone(),
+            types: self.types.clone(),
+            last: self.last.clone(),
+            operator_calls: self.operator_calls,
+        })
+    }
+
+    /// What endpoints on this connection need.
+    pub(crate) fn medium(&self) -> Medium {
+        Medium {
+            bus: self.bus.clone(),
+            subjects: self.subjects.clone(),
+            auth: self.auth.clone(),
+        }
+    }
+}

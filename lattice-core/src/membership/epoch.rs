@@ -1,0 +1,152 @@
+//! The epoch of a node: which boot of its host it is.
+//!
+//! Epochs are milliseconds since 1970, so that a later boot has a higher one. But clocks can go
+//! back: when they are set by hand, or at each start of a machine whose clock has no battery. Peers
+//! would then take the host's frames for replays. So a host with a chosen id reads its last epoch
+//! from the store and takes a higher one. A random id needs none of this.
+
+use crate::{
+    entropy,
+    name::HostId,
+    store::{
+        CommitError, Expect, Op, StoreError, StoreKey,
+        record::{Record, RecordError, Records},
+    },
+};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use tokio::time::{error::Elapsed, timeout};
+
+/// How long the store may take. Without it a host starts all the same.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the last epoch is unknown.
+#[derive(Debug, thiserror::Error)]
+enum Unknown {
+    #[error("the store can't be read")]
+    Read(#[from] StoreError),
+    #[error("the store can't be written")]
+    Write(#[from] CommitError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("the store did not answer within {TIMEOUT:?}")]
+    Timeout(#[from] Elapsed),
+}
+
+/// The epoch of a node that starts now.
+pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
+    let mut epoch = by_the_clock();
+    let Some(host) = chosen else {
+        return epoch;
+    };
+    let recorded = timeout(TIMEOUT, after_the_last(records, host, &mut epoch)).await;
+    if let Err(error) = recorded.map_err(Unknown::from).flatten() {
+        tracing::warn!(%host, %error, "could not record this boot's epoch; if the clock moves backwards, or has since the last start, peers may ignore this host until it catches up");
+    }
+    epoch
+}
+
+/// Raises `epoch` above the last one as soon as that is known, and records it as the last one. To
+/// be called with a timeout: two hosts with one id may conflict with each other for a while.
+async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Result<(), Unknown> {
+    let (store, key) = (records.store(), StoreKey::host(host));
+    loop {
+        let incarnation = store.incarnation().await?;
+        let entry = store.read(key.clone()).await?;
+        let expect = entry
+            .as_ref()
+            .map_or(Expect::Absent, |entry| Expect::At(entry.revision));
+        let last = match entry.map(|entry| records.decode(incarnation, &entry)) {
+            Some(Ok(Record::<()> { generation, .. })) => generation,
+            Some(Err(error @ RecordError::Newer { .. })) => return Err(error.into()),
+            Some(Err(error)) => {
+                tracing::warn!(%host, %error, "overwriting unreadable epoch record");
+                0
+            }
+            None => 0,
+        };
+        *epoch = (*epoch).max(last.saturating_add(1));
+        let value = records.encode(incarnation, &key, *epoch, &())?;
+        let put = Op::put(key.clone(), value, expect);
+        match store.commit(vec![put]).await {
+            Ok(_) => return Ok(()),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An epoch from the clock, a different one for each boot in this process.
+fn by_the_clock() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = (entropy::since_1970().as_millis() as u64).max(1);
+    if entropy::is_simulated() {
+        // Other simulations in this process must not change what happens in this one.
+        return now;
+    }
+    LAST.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
+        Some(now.max(last + 1))
+    })
+    .map_or(now, |last| now.max(last + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::Auth, store::MemoryStore};
+    use std::sync::Arc;
+
+    fn host() -> HostId {
+        HostId::new("edge").expect("a host")
+    }
+
+    async fn put(records: &Records, value: bytes::Bytes) {
+        let put = Op::put(StoreKey::host(&host()), value, Expect::Any);
+        records.store().commit(vec![put]).await.expect("written");
+    }
+
+    async fn at(records: &Records, epoch: u64) {
+        let incarnation = records.store().incarnation().await.expect("there");
+        let key = StoreKey::host(&host());
+        let value = records.encode(incarnation, &key, epoch, &());
+        put(records, value.expect("encodes")).await;
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_clock_went_back_starts_after_its_last_boot() {
+        let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        let first = epoch(&records, Some(&host())).await;
+        let ahead = first + 3_600_000;
+        at(&records, ahead).await;
+        assert_eq!(epoch(&records, Some(&host())).await, ahead + 1);
+        assert_eq!(epoch(&records, Some(&host())).await, ahead + 2);
+        let other = HostId::new("other").expect("a host");
+        assert!(epoch(&records, Some(&other)).await < ahead);
+        assert!(epoch(&records, None).await < ahead);
+    }
+
+    #[tokio::test]
+    async fn garbage_is_written_over() {
+        let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        put(&records, bytes::Bytes::from_static(b"garbage")).await;
+        let first = epoch(&records, Some(&host())).await;
+        assert!(epoch(&records, Some(&host())).await > first);
+        let entry = records.store().read(StoreKey::host(&host())).await;
+        let entry = entry.expect("there").expect("written");
+        let incarnation = records.store().incarnation().await.expect("there");
+        let record: Record<()> = records.decode(incarnation, &entry).expect("a record");
+        assert!(record.generation > first);
+    }
+
+    #[tokio::test]
+    async fn of_hosts_with_one_id_that_start_at_once_each_has_its_own_epoch() {
+        let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        let host = host();
+        let epochs =
+            futures_util::future::join_all((0..8).map(|_| epoch(&records, Some(&host)))).await;
+        let unique: std::collections::BTreeSet<_> = epochs.iter().collect();
+        assert_eq!(unique.len(), 8, "{epochs:?}");
+    }
+}

@@ -1,0 +1,193 @@
+//! A node's own beats: once a second, and soon after something changed. Among many hosts most of
+//! them are pulses.
+
+use super::{Membership, Tallies};
+use crate::{
+    entropy,
+    replica::Replica,
+    transport::endpoint::SendError,
+    wire::{Beat, Goodbye, Pulse, Served, Versions},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
+
+/// How soon changes (a component more or less, a new host) may be sent after the last beat.
+const SOONEST: Duration = Duration::from_millis(50);
+
+/// What a node has in service, for its beats.
+pub(crate) trait Roster: Send + Sync + 'static {
+    /// Whether there is nothing.
+    fn is_empty(&self) -> bool;
+    /// The components that take calls.
+    fn components(&self, tallies: &Tallies) -> Vec<Served>;
+}
+
+/// Sends beats for as long as the node lives.
+pub(crate) async fn run(membership: Arc<Membership>, roster: Arc<impl Roster>, replica: Replica) {
+    let mut known = false;
+    let mut sent = SentBeats::default();
+    loop {
+        let interval = Beat::interval_among(membership.presence.peers().iter().count());
+        let speaks = membership.speaks(&*roster);
+        // Once more after the last component is gone, so that no host looks for it here.
+        if (speaks || known) && !membership.is_leaving() {
+            membership
+                .send_beat(&*roster, &replica, interval, &mut sent)
+                .await;
+            known = speaks;
+        }
+        let due = Instant::now() + interval;
+        let soonest = Instant::now() + SOONEST;
+        tokio::select! {
+            biased;
+            () = sleep_until(due) => {}
+            () = membership.changed.notified() => {
+                // There may be a new host, which has received no beat of ours.
+                sent = SentBeats::default();
+                sleep_until(soonest).await;
+            }
+        }
+    }
+}
+
+impl Membership {
+    async fn send_beat(
+        &self,
+        roster: &impl Roster,
+        replica: &Replica,
+        interval: Duration,
+        sent: &mut SentBeats,
+    ) {
+        let table = replica.links();
+        let beat = Beat {
+            sent_ms: entropy::since_1970().as_millis() as u64,
+            components: roster.components(&self.tallies.load()),
+            duty: self.duty(),
+            labels: self.labels.clone(),
+            incarnation: table.incarnation(),
+            revision: table.revision(),
+            versions: Versions::OURS,
+            interval_ms: interval.as_millis() as u32,
+        };
+        drop(table);
+        let endpoint = &self.transport.endpoint;
+        // Callers on this connection need not wait until the bus delivers it.
+        self.presence.beat(endpoint.origin(), beat.clone());
+        let subject = endpoint.subjects().beat();
+        let sent = match sent.shortened(beat) {
+            Shortened::Beat(beat) => endpoint.send(subject, None, None, &*beat).await,
+            Shortened::Pulse(pulse) => endpoint.send(subject, None, None, &pulse).await,
+        };
+        match sent {
+            Ok(()) => {}
+            Err(SendError::Encode(error)) => tracing::error!(
+                %error,
+                "a beat exceeds the frame limit; serve fewer components on this host, or shorten its labels"
+            ),
+            Err(error) => tracing::debug!(%error, "a beat was not sent"),
+        }
+    }
+
+    /// Announces that this node leaves: from now on it sends no beats, and others send it no new
+    /// calls.
+    pub(crate) async fn leave(&self, grace: Duration) {
+        self.stop_beats();
+        let endpoint = &self.transport.endpoint;
+        self.presence.goodbye(endpoint.origin());
+        let goodbye = Goodbye {
+            grace_ms: grace.as_millis() as u32,
+        };
+        let subject = endpoint.subjects().beat();
+        if let Err(error) = endpoint.send(subject, None, None, &goodbye).await {
+            tracing::debug!(%error, "the goodbye was not sent");
+        }
+    }
+}
+
+/// What the last beats said.
+#[derive(Debug, Default)]
+struct SentBeats {
+    beat: Option<Arc<Beat>>,
+    /// Pulses sent since.
+    pulses: u32,
+}
+
+/// A beat as it is sent.
+#[derive(Debug, PartialEq)]
+enum Shortened {
+    Beat(Arc<Beat>),
+    Pulse(Pulse),
+}
+
+impl SentBeats {
+    /// Returns a pulse in place of a beat that says what the last one did. Among few hosts every
+    /// beat is sent whole.
+    fn shortened(&mut self, beat: Beat) -> Shortened {
+        let is_crowd = beat.interval() > Beat::interval_among(0);
+        let repeats = self
+            .beat
+            .as_deref()
+            .filter(|_| is_crowd && self.pulses < Pulse::BETWEEN_BEATS)
+            .and_then(|last| Pulse::repeats(last, &beat));
+        if let Some(pulse) = repeats {
+            self.pulses += 1;
+            return Shortened::Pulse(pulse);
+        }
+        let beat = Arc::new(beat);
+        self.beat = Some(beat.clone());
+        self.pulses = 0;
+        Shortened::Beat(beat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Duty;
+
+    #[test]
+    fn a_crowd_beats_slower() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Beat::interval_among(0), second);
+        assert_eq!(Beat::interval_among(200), second);
+        assert_eq!(Beat::interval_among(1_000), second * 5);
+    }
+
+    fn beat(interval: Duration, revision: u64, labels: &[(&str, &str)]) -> Beat {
+        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Beat {
+            sent_ms: revision,
+            interval_ms: interval.as_millis() as u32,
+            versions: Versions::OURS,
+            incarnation: crate::store::Incarnation(1),
+            revision: crate::store::Revision(revision),
+            labels: labels.iter().map(text).collect(),
+            duty: Duty::Works,
+            components: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn in_a_crowd_unchanged_beats_are_shortened_and_now_and_then_sent_whole() {
+        let (mut sent, slow) = (SentBeats::default(), Duration::from_secs(5));
+        let mut send = |revision, labels: &[_]| match sent.shortened(beat(slow, revision, labels)) {
+            Shortened::Beat(_) => "beat",
+            Shortened::Pulse(pulse) if pulse.revision.0 == revision => "pulse",
+            Shortened::Pulse(pulse) => panic!("{pulse:?}"),
+        };
+        for round in 0..3 {
+            assert_eq!(send(10 * round, &[]), "beat");
+            for number in 1..=u64::from(Pulse::BETWEEN_BEATS) {
+                assert_eq!(send(10 * round + number, &[]), "pulse");
+            }
+        }
+        assert_eq!(send(90, &[("zone", "eu")]), "beat", "something changed");
+        assert_eq!(send(91, &[("zone", "eu")]), "pulse");
+
+        let mut sent = SentBeats::default();
+        for revision in 0..20 {
+            let shortened = sent.shortened(beat(Duration::from_secs(1), revision, &[]));
+            assert!(matches!(shortened, Shortened::Beat(_)), "among few");
+        }
+    }
+}

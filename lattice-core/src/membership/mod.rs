@@ -1,0 +1,128 @@
+//! Which hosts are live, and how this node tells others that it is.
+//!
+//! `presence` holds the pure rules, `watcher` feeds them with beats, `heartbeat` sends this
+//! node's own, `follow` reacts to changes, and `epoch` tells one boot of a host from the next.
+
+pub(crate) mod epoch;
+pub(crate) mod follow;
+pub(crate) mod heartbeat;
+pub(crate) mod presence;
+pub(crate) mod watcher;
+
+pub(crate) use heartbeat::Roster;
+pub use presence::{Peer, Peers};
+pub(crate) use watcher::{Heard, PresenceWatcher};
+
+use crate::{
+    name::ComponentId,
+    transport::Transport,
+    wire::{Duty, Origin, Tally},
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// When a node sends beats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announce {
+    /// From the start, as hosts do.
+    Always,
+    /// While it serves a component. A node that only calls need not be known.
+    WhileServing,
+}
+
+/// Replicas by component and generation.
+pub(crate) type Tallies = BTreeMap<ComponentId, Vec<Tally>>;
+
+/// What one node tells others of itself.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    transport: Arc<Transport>,
+    pub(crate) presence: Arc<PresenceWatcher>,
+    labels: BTreeMap<String, String>,
+    announce: Announce,
+    /// Whether it takes more replicas.
+    duty: AtomicU8,
+    /// What its apps run.
+    tallies: ArcSwap<Tallies>,
+    /// The next beat is due soon.
+    changed: Notify,
+    leaving: AtomicBool,
+}
+
+impl Membership {
+    pub(crate) fn new(
+        transport: Arc<Transport>,
+        presence: Arc<PresenceWatcher>,
+        labels: BTreeMap<String, String>,
+        announce: Announce,
+    ) -> Self {
+        Self {
+            transport,
+            presence,
+            labels,
+            announce,
+            duty: AtomicU8::new(Duty::Apart as u8),
+            tallies: ArcSwap::default(),
+            changed: Notify::new(),
+            leaving: AtomicBool::new(false),
+        }
+    }
+
+    /// Which boot of which host it is.
+    pub(crate) fn origin(&self) -> &Origin {
+        self.transport.origin()
+    }
+
+    /// The labels in its beats.
+    pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// Sets what the next beats say of the apps that run here.
+    pub(crate) fn set_tallies(&self, tallies: Tallies) {
+        if **self.tallies.load() != tallies {
+            self.tallies.store(Arc::new(tallies));
+            self.announce_changes();
+        }
+    }
+
+    /// Tells everyone whether this node takes replicas from now on.
+    pub(crate) fn set_duty(&self, duty: Duty) {
+        self.duty.store(duty as u8, Ordering::Release);
+        self.announce_changes();
+    }
+
+    fn duty(&self) -> Duty {
+        let duty = self.duty.load(Ordering::Acquire);
+        let known = [Duty::Works, Duty::Leaves];
+        let found = known.into_iter().find(|known| *known as u8 == duty);
+        found.unwrap_or(Duty::Apart)
+    }
+
+    /// Sends a whole beat soon.
+    pub(crate) fn announce_changes(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Whether this node makes itself known.
+    pub(crate) fn speaks(&self, roster: &impl Roster) -> bool {
+        self.announce == Announce::Always || !roster.is_empty()
+    }
+
+    /// Sends no beats from now on.
+    pub(crate) fn stop_beats(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether this node has said goodbye, or vanished.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+}

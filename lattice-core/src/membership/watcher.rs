@@ -1,0 +1,399 @@
+//! The task around [`Presence`]: reads beats, keeps time, publishes snapshots.
+
+use super::presence::{Change, Peers, Presence};
+use crate::{
+    bus::{BusError, BusState, Message, Subscription},
+    name::{ComponentId, HostId},
+    replay::BootGuard,
+    transport::{
+        Medium,
+        receiver::{Audience, Boot, Receiver, Refused},
+    },
+    types::Digest,
+    wire::{Beat, Body as _, Goodbye, Kind, Origin, Pulse},
+};
+use arc_swap::ArcSwap;
+use futures_util::{FutureExt as _, StreamExt as _};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{broadcast, watch},
+    task::unconstrained,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Beats that may wait: a thousand hosts' worth.
+const WAITING: usize = 4_096;
+/// Changes that a slow follower may be behind before it has to look at everything again.
+const CHANGES: usize = 1_024;
+/// Beats kept of hosts that may be gone.
+const SPARE: usize = 64;
+/// How often silent hosts are looked for.
+const TICK: Duration = Duration::from_millis(250);
+/// When the last tick was longer ago than this, this process was stopped, or the machine was.
+const STOPPED: Duration = Duration::from_secs(1);
+
+/// What arrived from a host, also from this one.
+#[derive(Debug, Clone)]
+pub(crate) enum Heard {
+    Beat(Origin, Arc<Beat>),
+    /// The sender of this last beat is alive, but a later beat was missed.
+    Alive(Origin, Arc<Beat>),
+    /// A beat of a boot that a later one has replaced: two hosts have one id.
+    OlderBeat(Origin, Arc<Beat>),
+    Goodbye(Origin),
+}
+
+/// The live hosts, kept up to date.
+#[derive(Debug)]
+pub(crate) struct PresenceWatcher {
+    snapshots: Arc<Snapshots>,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Snapshots {
+    presence: Mutex<Presence>,
+    peers: ArcSwap<Peers>,
+    changes: broadcast::Sender<Change>,
+    heard: broadcast::Sender<Heard>,
+    version: watch::Sender<u64>,
+}
+
+impl PresenceWatcher {
+    /// Starts to watch the beats on this bus.
+    pub(crate) async fn start(medium: Medium) -> Result<Self, BusError> {
+        let Medium {
+            bus,
+            subjects,
+            auth,
+        } = medium;
+        let beats = bus.subscribe(subjects.beat(), WAITING).await?;
+        let snapshots = Arc::new(Snapshots {
+            presence: Mutex::default(),
+            peers: ArcSwap::default(),
+            changes: broadcast::Sender::new(CHANGES),
+            heard: broadcast::Sender::new(CHANGES),
+            version: watch::Sender::new(0),
+        });
+        let reader = BeatReader::new(Receiver::new(auth, accepts));
+        let task = tokio::spawn(run(snapshots.clone(), reader, beats, bus.state()));
+        Ok(Self {
+            snapshots,
+            _task: AbortOnDropHandle::new(task),
+        })
+    }
+
+    /// Every live host.
+    pub(crate) fn peers(&self) -> Arc<Peers> {
+        self.snapshots.peers.load_full()
+    }
+
+    /// The same for the length of a lookup, without touching a reference count.
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Peers>> {
+        self.snapshots.peers.load()
+    }
+
+    /// What changes from now on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
+        self.snapshots.changes.subscribe()
+    }
+
+    /// Every beat and goodbye from now on.
+    pub(crate) fn heard(&self) -> broadcast::Receiver<Heard> {
+        self.snapshots.heard.subscribe()
+    }
+
+    /// A beat of a node on this connection.
+    pub(crate) fn beat(&self, from: &Origin, beat: Beat) {
+        self.snapshots
+            .apply(|presence| presence.beat(from, beat, Instant::now()));
+    }
+
+    /// A goodbye of a node on this connection.
+    pub(crate) fn goodbye(&self, from: &Origin) {
+        self.snapshots
+            .apply(|presence| presence.goodbye(from, Instant::now()));
+    }
+
+    /// A caller has lost this boot of a host.
+    pub(crate) fn lost(&self, who: &Origin) {
+        self.snapshots.apply(|presence| presence.lost(who));
+    }
+
+    /// Another host reports that these serve `component`.
+    pub(crate) fn found(&self, component: &ComponentId, hosts: &[(Origin, Digest)]) {
+        for (origin, digest) in hosts {
+            self.snapshots
+                .apply(|presence| presence.found(origin, component, *digest, Instant::now()));
+        }
+    }
+
+    /// Waits until some host serves `component`.
+    pub(crate) async fn served(&self, component: &ComponentId) {
+        let mut version = self.snapshots.version.subscribe();
+        while self.peers().serving(component).is_empty() {
+            if version.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Snapshots {
+    fn lock(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, heard: Heard) {
+        // There may be no receiver.
+        let _ = self.heard.send(heard);
+    }
+
+    fn beat(&self, from: &Origin, beat: Arc<Beat>, now: Instant) {
+        self.publish(Heard::Beat(from.clone(), beat.clone()));
+        self.apply(|presence| presence.beat(from, Arc::unwrap_or_clone(beat), now));
+    }
+
+    fn apply(&self, event: impl FnOnce(&mut Presence) -> Change) {
+        let mut presence = self.lock();
+        let change = event(&mut presence);
+        if change == Change::None {
+            return;
+        }
+        self.peers.store(Arc::new(presence.snapshot()));
+        drop(presence);
+        // There may be no receiver.
+        let _ = self.changes.send(change);
+        self.version.send_modify(|version| *version += 1);
+    }
+}
+
+/// Which frames count as beats.
+fn accepts(kind: Kind, audience: Audience) -> bool {
+    audience == Audience::Everyone && matches!(kind, Kind::Beat | Kind::Pulse | Kind::Goodbye)
+}
+
+async fn run(
+    snapshots: Arc<Snapshots>,
+    mut reader: BeatReader,
+    mut beats: Subscription,
+    mut bus: watch::Receiver<BusState>,
+) {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            changed = bus.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                if *bus.borrow_and_update() == BusState::Connected {
+                    snapshots.lock().reconnected(Instant::now());
+                }
+            }
+            _ = tick.tick() => {
+                // After a stop, what arrived meanwhile is read first.
+                for _ in 0..WAITING {
+                    let Some(message) = unconstrained(beats.next()).now_or_never().flatten() else {
+                        break;
+                    };
+                    reader.take(&snapshots, message);
+                }
+                reader.tidy(&snapshots.peers.load());
+                // While the bus is down, this process is the one that hears nothing. So it is after
+                // a stop: what arrived meanwhile may still be on its way through this process.
+                let now = Instant::now();
+                let was_stopped = now.saturating_duration_since(last) > STOPPED;
+                last = now;
+                if was_stopped {
+                    snapshots.lock().reconnected(now);
+                } else if *bus.borrow() == BusState::Connected {
+                    snapshots.apply(|presence| presence.tick(now));
+                }
+            }
+            // Last: there may be more of these than can be read.
+            message = beats.next() => {
+                let Some(message) = message else { return };
+                reader.take(&snapshots, message);
+            }
+        }
+    }
+}
+
+/// Reads beats, and remembers what it needs for the next ones.
+#[derive(Debug)]
+struct BeatReader {
+    receiver: Receiver<BootGuard>,
+    /// The last beat of each host, which pulses stand for.
+    last: HashMap<HostId, (Origin, Arc<Beat>)>,
+}
+
+impl BeatReader {
+    fn new(receiver: Receiver<BootGuard>) -> Self {
+        Self {
+            receiver,
+            last: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, snapshots: &Snapshots, message: Message) {
+        if let Err(reason) = self.read(snapshots, message) {
+            tracing::debug!(reason, "refused a beat");
+        }
+    }
+
+    fn read(&mut self, snapshots: &Snapshots, message: Message) -> Result<(), String> {
+        let (frame, boot) = match self.receiver.open(None, message) {
+            Ok(opened) => opened,
+            Err(Refused::NoPayload) => return Ok(()),
+            Err(refused) => return Err(refused.to_string()),
+        };
+        let (from, now) = (frame.sender(), Instant::now());
+        for envelope in frame.envelopes() {
+            match frame.kind() {
+                Kind::Beat => {
+                    let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
+                    let beat = Arc::new(beat);
+                    if boot == Boot::Older {
+                        snapshots.publish(Heard::OlderBeat(from.clone(), beat));
+                        continue;
+                    }
+                    let last = (from.clone(), beat.clone());
+                    self.last.insert(from.host.clone(), last);
+                    snapshots.beat(from, beat, now);
+                }
+                Kind::Pulse => {
+                    let pulse = Pulse::decode(envelope).map_err(|error| error.to_string())?;
+                    self.pulse(snapshots, from, &pulse, now);
+                }
+                Kind::Goodbye => {
+                    Goodbye::decode(envelope).map_err(|error| error.to_string())?;
+                    snapshots.publish(Heard::Goodbye(from.clone()));
+                    snapshots.apply(|presence| presence.goodbye(from, now));
+                }
+                other => return Err(format!("a frame of kind {other} among the beats")),
+            }
+        }
+        Ok(())
+    }
+
+    /// A host that is not known yet joins with its next beat.
+    fn pulse(&self, snapshots: &Snapshots, from: &Origin, pulse: &Pulse, now: Instant) {
+        let known = self.last.get(&from.host);
+        let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
+            return;
+        };
+        let (beat, is_same) = pulse.of(last);
+        if is_same {
+            snapshots.beat(from, Arc::new(beat), now);
+        } else {
+            // A beat was missed: the host is alive, and will send a whole beat again soon.
+            snapshots.publish(Heard::Alive(from.clone(), Arc::new(beat.clone())));
+            snapshots.apply(|presence| presence.beat(from, beat, now));
+        }
+    }
+
+    /// Forgets hosts that are gone.
+    fn tidy(&mut self, peers: &Peers) {
+        if self.last.len() > 2 * peers.iter().count() + SPARE {
+            self.last.retain(|_, (origin, _)| peers.contains(origin));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::Auth,
+        store::{Incarnation, Revision},
+        subject::Subject,
+        wire::{Duty, FrameWriter, Served, Versions},
+    };
+    use std::collections::BTreeMap;
+
+    fn beat(sent_ms: u64, components: &[&str]) -> Beat {
+        let served = |id: &&str| Served {
+            id: ComponentId::new(id).expect("an id"),
+            digest: Digest([1; 32]),
+            fence: 0,
+            tallies: Vec::new(),
+        };
+        Beat {
+            sent_ms,
+            interval_ms: 5_000,
+            versions: Versions::OURS,
+            incarnation: Incarnation(1),
+            revision: Revision(sent_ms),
+            labels: BTreeMap::new(),
+            duty: Duty::Works,
+            components: components.iter().map(served).collect(),
+        }
+    }
+
+    fn snapshots() -> Snapshots {
+        Snapshots {
+            presence: Mutex::default(),
+            peers: ArcSwap::default(),
+            changes: broadcast::Sender::new(CHANGES),
+            heard: broadcast::Sender::new(CHANGES),
+            version: watch::Sender::new(0),
+        }
+    }
+
+    /// A host that sends beats, and what the watcher publishes of it.
+    struct Sender {
+        snapshots: Snapshots,
+        reader: BeatReader,
+        published: broadcast::Receiver<Heard>,
+        sent: u64,
+    }
+
+    impl Sender {
+        fn sends<B: crate::wire::Body>(&mut self, body: &B) -> String {
+            self.sent += 1;
+            let (auth, from) = (Auth::trusting(), HostId::new("h").expect("a host"));
+            let frame = FrameWriter::message(&auth, Origin::new(from, 1), None, self.sent, body);
+            let message = Message {
+                subject: Subject::from_wire("beat"),
+                reply: None,
+                body: crate::bus::Body::Payload(frame.expect("a frame")),
+            };
+            let read = self.reader.read(&self.snapshots, message);
+            read.expect("it is read");
+            match self.published.try_recv() {
+                Ok(Heard::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
+                Ok(Heard::Alive(..)) => "alive".to_owned(),
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => "nothing".to_owned(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_pulse_is_the_last_beat_again_or_a_sign_of_life() {
+        let snapshots = snapshots();
+        let mut host = Sender {
+            published: snapshots.heard.subscribe(),
+            snapshots,
+            reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
+            sent: 0,
+        };
+        let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
+        let pulse = |of: &Beat| Pulse::repeats(of, of).expect("the same");
+        assert_eq!(host.sends(&pulse(&first)), "nothing");
+        assert_eq!(host.sends(&first), "beat of 1");
+        assert_eq!(host.sends(&pulse(&first)), "beat of 1");
+        assert_eq!(host.sends(&pulse(&second)), "alive");
+        assert_eq!(host.sends(&second), "beat of 2");
+        assert_eq!(host.sends(&pulse(&second)), "beat of 2");
+        assert_eq!(Pulse::repeats(&first, &second), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! Whether a call from another host may run here: its target, its deadline, its fence, and its
+//! grant.
+
+use super::{Server, component::RunningComponent, queue::QueueSlot};
+use crate::{
+    call::{CallError, Context, MAX_HOPS},
+    id::Fence,
+    link::Link,
+    name::ComponentId,
+    wire::{CallEnvelope, Origin, Source},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A call that has a place in its component's queue. Its grant is still to be checked.
+pub(super) struct Admitted {
+    pub(super) component: Arc<RunningComponent>,
+    pub(super) slot: QueueSlot,
+    pub(super) call: CallEnvelope,
+    pub(super) context: Context,
+}
+
+impl Server {
+    pub(super) fn admit(
+        &self,
+        call: CallEnvelope,
+        sender: &Origin,
+        now: Instant,
+    ) -> Result<Admitted, CallError> {
+        let component = self.callee(&call, sender)?;
+        if call.hops > MAX_HOPS {
+            return Err(CallError::TooManyHops { limit: MAX_HOPS });
+        }
+        let context = Context {
+            deadline: now + call.deadline_left,
+            hops: call.hops,
+            trace: call.trace,
+        };
+        if !component.is_meant_by(Fence::new(call.fence)) {
+            return Err(component.stopping());
+        }
+        Ok(Admitted {
+            slot: component.admit(&context)?,
+            component,
+            call,
+            context,
+        })
+    }
+
+    /// Whether this host's table has the link that the caller has used, or is past it.
+    pub(super) fn has_seen_link(&self, call: &CallEnvelope) -> bool {
+        let table = self.connection.replica.links();
+        table.has_seen(call.incarnation, call.link_revision)
+    }
+
+    /// Waits until this host's table has the link that the caller has used.
+    pub(super) async fn wait_for_link(
+        &self,
+        call: &CallEnvelope,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let replica = &self.connection.replica;
+        replica
+            .wait_for(call.incarnation, call.link_revision, deadline)
+            .await
+            .map_err(|_| CallError::LinkTableBehind)
+    }
+
+    /// Checks the grant of a call in this host's own table. The caller has checked it in its own.
+    pub(super) fn granted(
+        &self,
+        component: &RunningComponent,
+        call: &CallEnvelope,
+    ) -> Result<Option<Arc<Link>>, CallError> {
+        let Some(interface) = component.exports.interface_of(call.function) else {
+            // The caller knows the names and fills them in.
+            return Err(CallError::NotExported {
+                component: component.id.clone(),
+                interface: String::new(),
+                function: String::new(),
+            });
+        };
+        let source = match &call.source {
+            Source::Component(source) => source,
+            Source::Operator => return self.allow_operator(&component.id).map(|()| None),
+            // `callee` has checked the host.
+            Source::Host(_) => return Ok(None),
+            Source::Wormhole(_) => return Err(CallError::OperatorDenied),
+        };
+        let table = self.connection.replica.links();
+        let grant = table
+            .resolve(source, interface, &call.link)
+            .filter(|grant| grant.link.target == component.id);
+        match grant {
+            Some(grant) => Ok(Some(grant.link.clone())),
+            None => Err(CallError::NotLinked {
+                source_id: source.clone(),
+                interface: interface.to_owned(),
+                link: call.link.clone(),
+            }),
+        }
+    }
+
+    /// Checks that operators may call. Operator calls are always logged and can be disabled.
+    pub(crate) fn allow_operator(&self, component: &ComponentId) -> Result<(), CallError> {
+        if !self.connection.operator_calls {
+            return Err(CallError::OperatorDenied);
+        }
+        tracing::info!(host = %self.origin().host, %component, "an operator calls");
+        Ok(())
+    }
+}

@@ -1,0 +1,363 @@
+//! One component in service on this node: its calls, and the links that lead to it.
+//!
+//! States: *serving* → *finishing* (its host leaves: it takes what calls under way still need) →
+//! *stopped* (takes nothing, finishes what it has) → cut off.
+
+use super::{
+    limits::ServeLimits,
+    link_admission::{LinkAdmission, LinkState},
+    meter::{CallTimer, Meter},
+    queue::{CallQueue, QueueSlot},
+};
+use crate::{
+    call::{CallError, Context, Ran},
+    id::Fence,
+    link::{Link, LinkKey},
+    name::{ComponentId, FunctionName},
+    panic::panic_text,
+    serve::{Answer, Request, Service},
+    transport::CallResult,
+    types::{ComponentTypes, Digest},
+    wire::FunctionKey,
+};
+use foldhash::fast::RandomState;
+use futures_util::{FutureExt, future::BoxFuture};
+use std::{
+    any::Any,
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+/// A component in service.
+pub(crate) struct RunningComponent {
+    pub(crate) id: ComponentId,
+    /// The fence of its lease, if it needs one.
+    pub(crate) fence: Option<Fence>,
+    pub(crate) exports: Exports,
+    service: Arc<dyn Service>,
+    queue: CallQueue,
+    /// Largest result in bytes.
+    pub(super) max_result: usize,
+    phase: AtomicU8,
+    /// Ends the calls that still run when the component is taken out of service.
+    end: CancellationToken,
+    links: LinkAdmission,
+    pub(crate) meter: Meter,
+}
+
+/// What a component exports.
+pub(crate) struct Exports {
+    pub(crate) types: Arc<ComponentTypes>,
+    pub(crate) digest: Digest,
+    /// Every exported function, with its interface's compatible name.
+    functions: HashMap<FunctionKey, Arc<str>, RandomState>,
+}
+
+/// Whether a component takes calls. It only ever moves down this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Phase {
+    Serving,
+    /// Its host is leaving: it takes only what calls that are under way still need.
+    Finishing,
+    Stopped,
+}
+
+/// How far a call got without waiting.
+pub(crate) enum Progress {
+    /// To its end.
+    Done(CallResult),
+    /// The service takes time.
+    Running(RunningCall),
+    /// It has to wait for its link or its turn first.
+    Waiting(Request, CallTimer),
+}
+
+/// A call that the service works on.
+pub(crate) struct RunningCall {
+    work: BoxFuture<'static, CallResult>,
+    link: Option<Arc<Link>>,
+    deadline: Instant,
+    timer: CallTimer,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Exports {
+    fn new(types: Arc<ComponentTypes>) -> Self {
+        let functions = types
+            .exports
+            .iter()
+            .flat_map(|(interface, functions)| {
+                let compat: Arc<str> = interface.compat().into();
+                let key = move |(name, text): (&FunctionName, &String)| {
+                    (FunctionKey::new(interface, name, text), compat.clone())
+                };
+                functions.functions.iter().map(key)
+            })
+            .collect();
+        Self {
+            digest: types.digest(),
+            types,
+            functions,
+        }
+    }
+
+    /// The compatible name of the interface that exports `function`.
+    pub(crate) fn interface_of(&self, function: FunctionKey) -> Option<&str> {
+        self.functions.get(&function).map(|compat| &**compat)
+    }
+}
+
+impl RunningComponent {
+    pub(super) fn new(
+        id: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+        fence: Option<Fence>,
+    ) -> Self {
+        Self {
+            id,
+            fence,
+            exports: Exports::new(service.types()),
+            service,
+            queue: CallQueue::new(&limits),
+            max_result: limits.result,
+            phase: AtomicU8::new(Phase::Serving as u8),
+            end: CancellationToken::new(),
+            links: LinkAdmission::default(),
+            meter: Meter::new(),
+        }
+    }
+
+    pub(super) fn queue(&self) -> &CallQueue {
+        &self.queue
+    }
+
+    /// Whether a call with this fence is meant for this very component. A caller may not know the
+    /// fence.
+    pub(super) fn is_meant_by(&self, fence: Option<Fence>) -> bool {
+        match (self.fence, fence) {
+            (Some(own), Some(meant)) => own == meant,
+            _ => true,
+        }
+    }
+
+    /// Returns a place in the queue, or why there is none.
+    pub(crate) fn admit(self: &Arc<Self>, context: &Context) -> Result<QueueSlot, CallError> {
+        // Counted before the phase is read: a drain sees either the count or the refusal.
+        let (slot, has_room) = CallQueue::enter(self);
+        if !has_room {
+            self.meter.refused();
+            return Err(CallError::Overloaded {
+                component: self.id.clone(),
+            });
+        }
+        if self.takes(context) {
+            Ok(slot)
+        } else {
+            self.meter.refused();
+            Err(self.stopping())
+        }
+    }
+
+    /// Whether a call is admitted now, if there is room.
+    pub(crate) fn takes(&self, context: &Context) -> bool {
+        match self.phase() {
+            Phase::Serving => true,
+            Phase::Finishing => context.hops > 0,
+            Phase::Stopped => false,
+        }
+    }
+
+    /// Calls admitted and not yet ended.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Runs an admitted call: waits for its link and its turn, then for the service, all by the
+    /// deadline.
+    pub(crate) async fn run(&self, request: Request, now: Instant) -> CallResult {
+        self.finish(self.begin(request, now)).await
+    }
+
+    /// Brings a call that has begun to its end.
+    pub(crate) async fn finish(&self, progress: Progress) -> CallResult {
+        match progress {
+            Progress::Done(result) => result,
+            Progress::Running(call) => self.wait_for(call).await,
+            Progress::Waiting(request, timer) => Box::pin(self.wait_and_run(request, timer)).await,
+        }
+    }
+
+    /// Runs an admitted call as far as it goes without waiting.
+    pub(crate) fn begin(&self, request: Request, now: Instant) -> Progress {
+        let timer = self.meter.call(now);
+        if now >= request.context.deadline {
+            let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
+            return Progress::Done(self.meter.end(timer, late));
+        }
+        if let Some(link) = &request.link
+            && !self.links.is_open(link)
+        {
+            return Progress::Waiting(request, timer.waits());
+        }
+        match self.queue.try_turn() {
+            Some(turn) => self.start(request, timer, turn),
+            None => Progress::Waiting(request, timer.waits()),
+        }
+    }
+
+    async fn wait_and_run(&self, request: Request, timer: CallTimer) -> CallResult {
+        let deadline = request.context.deadline;
+        let waits = async {
+            // Before its turn: a link that its provider is slow to accept holds up no other calls.
+            if let Some(link) = &request.link {
+                self.links.pass(link, deadline).await?;
+            }
+            match timeout_at(deadline, self.queue.turn()).await {
+                Ok(turn) => turn.ok_or_else(|| self.stopping()),
+                Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+            }
+        };
+        let turn = match self.end.run_until_cancelled(waits).await {
+            Some(turn) => turn,
+            None => Err(self.stopping()),
+        };
+        match turn {
+            Ok(turn) => self.finish(self.start(request, timer, turn)).await,
+            Err(error) => self.meter.end(timer, Err(error)),
+        }
+    }
+
+    fn start(&self, request: Request, timer: CallTimer, turn: OwnedSemaphorePermit) -> Progress {
+        let (link, deadline) = (request.link.clone(), request.context.deadline);
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)));
+        match called.map_err(panicked) {
+            Ok(Answer::Ready(result)) => {
+                let result = self.checked(result, link.as_deref());
+                Progress::Done(self.meter.end(timer, result))
+            }
+            Ok(Answer::Later(work)) => Progress::Running(RunningCall {
+                work,
+                link,
+                deadline,
+                timer: timer.waits(),
+                _turn: turn,
+            }),
+            Err(error) => Progress::Done(self.meter.end(timer, Err(error))),
+        }
+    }
+
+    async fn wait_for(&self, call: RunningCall) -> CallResult {
+        let timer = call.timer;
+        let result = self.result_of(call).await;
+        self.meter.end(timer, result)
+    }
+
+    async fn result_of(&self, call: RunningCall) -> CallResult {
+        let RunningCall {
+            work,
+            link,
+            deadline,
+            _turn,
+            ..
+        } = call;
+        let run = timeout_at(deadline, AssertUnwindSafe(work).catch_unwind());
+        let result = match self.end.run_until_cancelled(run).await {
+            Some(Ok(Ok(result))) => result,
+            Some(Ok(Err(panic))) => return Err(panicked(panic)),
+            Some(Err(_)) => return Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
+            None => {
+                return Err(CallError::InstanceLost {
+                    reason: "it was taken out of service".to_owned(),
+                });
+            }
+        };
+        self.checked(result, link.as_deref())
+    }
+
+    /// Passes a link to the service, and returns whether it accepts it.
+    pub(crate) fn link(
+        self: &Arc<Self>,
+        link: Arc<Link>,
+        within: Duration,
+    ) -> impl Future<Output = LinkState> + Send + use<> {
+        let decision = self.links.offer(&*self.service, link, within);
+        let component = self.clone();
+        async move { component.links.settle(decision.await) }
+    }
+
+    /// Every link that was passed to the service.
+    pub(crate) fn links(&self) -> Vec<(LinkKey, Arc<Link>)> {
+        self.links.all()
+    }
+
+    /// Tells the service that a link is gone.
+    pub(crate) fn unlink(&self, key: &LinkKey) {
+        if !self.links.remove(key) {
+            return;
+        }
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
+        if told.is_err() {
+            tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was removed");
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Serving,
+            1 => Phase::Finishing,
+            _ => Phase::Stopped,
+        }
+    }
+
+    /// The error that it takes no more calls.
+    pub(super) fn stopping(&self) -> CallError {
+        CallError::Stopping {
+            component: self.id.clone(),
+        }
+    }
+
+    /// Whether it takes calls from others.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.phase() == Phase::Serving
+    }
+
+    /// Takes only what calls under way still need, from now on.
+    pub(crate) fn finish_up(&self) {
+        self.phase
+            .fetch_max(Phase::Finishing as u8, Ordering::SeqCst);
+    }
+
+    /// Takes no new calls from now on.
+    pub(crate) fn stop(&self) {
+        self.phase.fetch_max(Phase::Stopped as u8, Ordering::SeqCst);
+    }
+
+    /// Ends the calls that still run.
+    pub(crate) fn cut_off(&self) {
+        self.stop();
+        self.end.cancel();
+    }
+
+    /// Waits until no call runs or waits here.
+    pub(crate) async fn idle(&self) {
+        self.queue.idle().await;
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> CallError {
+    CallError::CalleeFailed {
+        reason: format!("it panicked: {}", panic_text(&*panic)),
+    }
+}

@@ -1,0 +1,60 @@
+//! The orderly end of a node's components: nothing that was sent to them is lost.
+//!
+//! ```text
+//! goodbye ──► running calls end ──► no call is taken any more ──► late calls are refused ──► gone
+//! ```
+//! Hosts that have received the goodbye send no more calls. A call that was sent before and is
+//! still on its way is refused as not run, so that its caller tries another host. When no call has
+//! come for a while, none will.
+
+use super::Server;
+use crate::drained::Drained;
+use std::{sync::atomic::Ordering, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+
+/// When no call has come for this long, every caller has received the goodbye.
+const QUIET: Duration = Duration::from_millis(100);
+/// Callers that go on for longer have not received the goodbye, and never will.
+const STRAGGLERS: Duration = Duration::from_secs(2);
+/// How long the last replies may take to be sent.
+const FLUSH: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Lets running calls finish for at most `grace`, then takes no more calls, and refuses late
+    /// ones for a moment.
+    pub(crate) async fn drain(&self, grace: Duration) -> Drained {
+        let components: Vec<_> = self.registry.load().values().cloned().collect();
+        for component in &components {
+            component.finish_up();
+        }
+        let all_idle = async {
+            // A call that ends may have been what another component's call waited for: look again.
+            while components.iter().any(|one| one.in_flight() > 0) {
+                futures_util::future::join_all(components.iter().map(|one| one.idle())).await;
+            }
+        };
+        let drained = match timeout(grace, all_idle).await {
+            Ok(()) => Drained::Clean,
+            Err(_) => Drained::CutOff,
+        };
+        for component in &components {
+            component.stop();
+        }
+        self.refuse_stragglers().await;
+        // The last replies may still be in a send queue.
+        self.transport.flush_replies(FLUSH).await;
+        drained
+    }
+
+    /// Waits until no more calls come.
+    async fn refuse_stragglers(&self) {
+        let deadline = Instant::now() + STRAGGLERS;
+        while Instant::now() < deadline {
+            let before = self.frames.load(Ordering::Relaxed);
+            sleep(QUIET).await;
+            if self.frames.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Calls that a host makes to another host in its own name, in no component's name and over no
+//! link.
+//!
+//! They travel as calls do: with a deadline, in bounded queues, large ones in their own lane. Only
+//! live hosts that speak for themselves are served. What they may ask for is up to the service.
+
+use super::{ServeLimits, Server, component::RunningComponent};
+use crate::{
+    call::{CallError, Ran},
+    name::ComponentId,
+    serve::Service,
+    wire::{CallEnvelope, Origin, Source},
+};
+use std::sync::Arc;
+
+impl Server {
+    /// Handles the calls of other hosts with `service` from now on.
+    pub(crate) fn serve_host_rpc(
+        &self,
+        name: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+    ) {
+        let component = RunningComponent::new(name, service, limits, None);
+        self.host_rpc.store(Some(Arc::new(component)));
+    }
+
+    /// Resolves the callee: the component that the call names, or, for a call of a host, what
+    /// serves host RPC.
+    pub(super) fn callee(
+        &self,
+        call: &CallEnvelope,
+        sender: &Origin,
+    ) -> Result<Arc<RunningComponent>, CallError> {
+        let component = match &call.source {
+            Source::Host(host) => {
+                let peers = self.connection.presence.current();
+                if *host != sender.host || !peers.contains(sender) {
+                    return Err(CallError::Unrecognised {
+                        ran: Ran::No,
+                        message:
+                            "a call of a host that is not known here, or in the name of another one"
+                                .to_owned(),
+                    });
+                }
+                self.host_rpc.load_full()
+            }
+            _ => self.component(&call.target),
+        };
+        component.ok_or_else(|| CallError::NotServed {
+            component: call.target.clone(),
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! The links that lead to a component in service, and whether its service accepts them.
+//!
+//! A call over a link waits until the service has accepted the link. For every later call that is
+//! one lookup in a map of accepted links, without a lock.
+
+use crate::{
+    call::{CallError, Ran},
+    link::{Link, LinkKey},
+    panic::panic_text,
+    serve::Service,
+};
+use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+/// How long a call waits for a link to be passed to the service that the table already has.
+const OFFER: Duration = Duration::from_secs(1);
+
+/// Whether the service accepts a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// It has not decided yet.
+    Pending,
+    Accepted,
+    Rejected(String),
+}
+
+/// The links of one component.
+#[derive(Default)]
+pub(crate) struct LinkAdmission {
+    /// By the address of the link: read on every call, so that no key is built.
+    offered: watch::Sender<HashMap<usize, Offered>>,
+    /// The accepted ones. The links are kept, so that none of these addresses can become another
+    /// link's.
+    open: ArcSwap<HashMap<usize, Arc<Link>>>,
+    opening: Mutex<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Offered {
+    key: LinkKey,
+    link: Arc<Link>,
+    state: watch::Receiver<LinkState>,
+}
+
+fn address(link: &Arc<Link>) -> usize {
+    Arc::as_ptr(link).addr()
+}
+
+impl LinkAdmission {
+    /// Whether calls over `link` may pass without waiting.
+    pub(crate) fn is_open(&self, link: &Arc<Link>) -> bool {
+        self.open.load().contains_key(&address(link))
+    }
+
+    /// Waits until the service has decided on `link`.
+    pub(crate) async fn pass(&self, link: &Arc<Link>, deadline: Instant) -> Result<(), CallError> {
+        let find = |all: &HashMap<usize, Offered>| {
+            all.get(&address(link)).map(|known| known.state.clone())
+        };
+        let found = find(&self.offered.borrow());
+        let mut state = if let Some(state) = found {
+            state
+        } else {
+            let mut offered = self.offered.subscribe();
+            let wait = offered.wait_for(|all| find(all).is_some());
+            match timeout_at(deadline.min(Instant::now() + OFFER), wait).await {
+                Ok(Ok(all)) => find(&all).ok_or(CallError::LinkTableBehind)?,
+                _ => return Err(CallError::LinkTableBehind),
+            }
+        };
+        let decided = state.wait_for(|state| *state != LinkState::Pending);
+        let state = match timeout_at(deadline, decided).await {
+            Ok(Ok(state)) => state.clone(),
+            Ok(Err(_)) => return Err(CallError::LinkTableBehind),
+            Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
+        };
+        match state {
+            LinkState::Rejected(reason) => Err(CallError::LinkRejected {
+                source_id: link.source.clone(),
+                link: link.name.clone(),
+                reason,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes a link to `service`. The decision has to be [settled](Self::settle). Calls over the
+    /// link wait for it from here on, not only from the first poll on.
+    pub(crate) fn offer(
+        &self,
+        service: &dyn Service,
+        link: Arc<Link>,
+        within: Duration,
+    ) -> impl Future<Output = Decision> + Send + use<> {
+        let (sender, state) = watch::channel(LinkState::Pending);
+        self.offered.send_modify(|all| {
+            let key = link.key();
+            all.retain(|_, known| known.key != key);
+            let link = link.clone();
+            all.insert(address(&link), Offered { key, link, state });
+        });
+        self.refresh();
+        // Called at once: the service learns of a link's changes in their order.
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| service.linked(link)));
+        async move {
+            let accepted = AssertUnwindSafe(async {
+                match called {
+                    Ok(accepted) => accepted.await,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            })
+            .catch_unwind();
+            let state = match tokio::time::timeout(within, accepted).await {
+                Ok(Ok(Ok(()))) => LinkState::Accepted,
+                Ok(Ok(Err(reason))) => LinkState::Rejected(reason),
+                Ok(Err(panic)) => {
+                    LinkState::Rejected(format!("the provider panicked: {}", panic_text(&*panic)))
+                }
+                Err(_) => {
+                    LinkState::Rejected(format!("the provider did not accept it within {within:?}"))
+                }
+            };
+            Decision { sender, state }
+        }
+    }
+
+    /// Lets calls see a decision.
+    pub(crate) fn settle(&self, Decision { sender, state }: Decision) -> LinkState {
+        sender.send_replace(state.clone());
+        self.refresh();
+        state
+    }
+
+    /// Every link that was passed to the service.
+    pub(crate) fn all(&self) -> Vec<(LinkKey, Arc<Link>)> {
+        self.offered
+            .borrow()
+            .values()
+            .map(|known| (known.key.clone(), known.link.clone()))
+            .collect()
+    }
+
+    /// Forgets a link. Returns false if it was not known.
+    pub(crate) fn remove(&self, key: &LinkKey) -> bool {
+        let removed = self.offered.send_if_modified(|all| {
+            let before = all.len();
+            all.retain(|_, known| known.key != *key);
+            all.len() < before
+        });
+        self.refresh();
+        removed
+    }
+
+    fn refresh(&self) {
+        // One at a time, so that the last one to store has seen everything before it.
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.offered.borrow();
+        let open = all
+            .iter()
+            .filter(|(_, known)| *known.state.borrow() == LinkState::Accepted)
+            .map(|(address, known)| (*address, known.link.clone()))
+            .collect();
+        self.open.store(Arc::new(open));
+    }
+}
+
+/// What a service has decided on a link, before calls see it.
+pub(crate) struct Decision {
+    sender: watch::Sender<LinkState>,
+    state: LinkState,
+}

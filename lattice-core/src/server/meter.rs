@@ -1,0 +1,196 @@
+//! Metrics of one component's calls: counts, and how long they took.
+//!
+//! Counting is one relaxed addition per call. Of calls that end at once, only one in [`SAMPLE`] is
+//! timed. Those that take time are all timed: for them, reading the clock costs nothing.
+
+use crate::{transport::CallResult, wire::Latency};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use tokio::time::Instant;
+
+/// Of this many calls that end at once, one is timed, and stands for all of them.
+const SAMPLE: u32 = 8;
+/// Four buckets for each doubling of the time, up to an hour: a reported time is at most a quarter
+/// too long.
+const BUCKETS: usize = 124;
+
+pub(crate) struct Meter {
+    calls: AtomicU64,
+    errors: AtomicU64,
+    buckets: Box<[AtomicU32]>,
+}
+
+/// A call under way.
+#[derive(Clone, Copy)]
+pub(crate) struct CallTimer {
+    began: Instant,
+    /// For how many calls its time stands.
+    weight: u32,
+}
+
+/// How long calls took up to one moment. Only the difference of two is meaningful.
+pub(crate) struct Times(Vec<u32>);
+
+impl Meter {
+    pub(crate) fn new() -> Self {
+        Self {
+            calls: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    /// A call begins; it arrived at `began`.
+    pub(crate) fn call(&self, began: Instant) -> CallTimer {
+        let before = self.calls.fetch_add(1, Ordering::Relaxed);
+        let weight = if before.is_multiple_of(SAMPLE.into()) {
+            SAMPLE
+        } else {
+            0
+        };
+        CallTimer { began, weight }
+    }
+
+    /// A call was refused before it began.
+    pub(crate) fn refused(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call ends like this.
+    pub(crate) fn end(&self, call: CallTimer, outcome: CallResult) -> CallResult {
+        if outcome.is_err() {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        if call.weight > 0 {
+            let took = bucket(call.began.elapsed().as_micros());
+            self.buckets[took].fetch_add(call.weight, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Calls so far, and how many of them ended in an error.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let errors = self.errors.load(Ordering::Relaxed);
+        (self.calls.load(Ordering::Relaxed), errors)
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        let counts = self.buckets.iter();
+        Times(counts.map(|count| count.load(Ordering::Relaxed)).collect())
+    }
+}
+
+impl CallTimer {
+    /// The same call, which takes time.
+    pub(crate) fn waits(self) -> Self {
+        Self { weight: 1, ..self }
+    }
+}
+
+impl Times {
+    /// Those of no calls.
+    pub(crate) fn zero() -> Self {
+        Self(vec![0; BUCKETS])
+    }
+
+    /// How long the calls since `before` took.
+    pub(crate) fn since(&self, before: &Self) -> Option<Latency> {
+        // Counts go around.
+        let counts = self.0.iter().zip(&before.0);
+        let counts: Vec<u64> = counts
+            .map(|(now, before)| now.wrapping_sub(*before).into())
+            .collect();
+        let all: u64 = counts.iter().sum();
+        let quantile = |percent: u64| {
+            let mut left = (all * percent).div_ceil(100);
+            counts.iter().position(|count| {
+                left = left.saturating_sub(*count);
+                left == 0
+            })
+        };
+        (all > 0).then(|| Latency {
+            p50_us: quantile(50).map_or(0, most),
+            p99_us: quantile(99).map_or(0, most),
+        })
+    }
+}
+
+/// The bucket of a time in microseconds: up to 3 as they are, then by the highest bit and the two
+/// after it.
+fn bucket(micros: u128) -> usize {
+    let micros = u32::try_from(micros).unwrap_or(u32::MAX);
+    if micros < 4 {
+        return micros as usize;
+    }
+    let octave = micros.ilog2();
+    let quarter = micros >> (octave - 2) & 3;
+    ((octave - 1) * 4 + quarter) as usize
+}
+
+/// The longest time of a bucket.
+fn most(bucket: usize) -> u32 {
+    if bucket < 4 {
+        return bucket as u32;
+    }
+    let (octave, quarter) = (bucket as u32 / 4 + 1, bucket as u64 % 4);
+    let end = (4 + quarter + 1) << (octave - 2);
+    u32::try_from(end - 1).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{CallError, Ran};
+    use bytes::Bytes;
+    use std::time::Duration;
+
+    #[test]
+    fn buckets_are_in_order_and_a_quarter_wide() {
+        for micros in (0..5_000).chain((0..32).flat_map(|bit| [1 << bit, (1 << bit) + 1])) {
+            let most = u128::from(most(bucket(micros)));
+            assert!(most >= micros && most * 4 <= micros * 5 + 4, "{micros}");
+            assert!(bucket(micros + 1) - bucket(micros) <= 1, "{micros}");
+        }
+        assert_eq!(bucket(u128::MAX), BUCKETS - 1);
+        assert_eq!(most(BUCKETS - 1), u32::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_errors_and_times_are_counted() {
+        let meter = Meter::new();
+        let fails = || Err(CallError::DeadlineExceeded { ran: Ran::No });
+        for number in 1..=100 {
+            let call = meter.call(Instant::now()).waits();
+            let takes = if number > 98 { 1_000 } else { 1 };
+            tokio::time::advance(Duration::from_millis(takes)).await;
+            let _ = meter.end(
+                call,
+                if number > 95 {
+                    fails()
+                } else {
+                    Ok(Bytes::new())
+                },
+            );
+        }
+        meter.refused();
+        assert_eq!(meter.counts(), (101, 6));
+        let latency = meter.times().since(&Times::zero()).expect("measured");
+        assert!((1_000..1_250).contains(&latency.p50_us), "{latency:?}");
+        assert!(
+            (1_000_000..1_250_000).contains(&latency.p99_us),
+            "{latency:?}"
+        );
+        assert_eq!(meter.times().since(&meter.times()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_calls_that_end_at_once_some_stand_for_all() {
+        let meter = Meter::new();
+        for _ in 0..u64::from(SAMPLE) * 3 {
+            let call = meter.call(Instant::now());
+            let _ = meter.end(call, Ok(Bytes::new()));
+        }
+        let Times(counts) = meter.times();
+        assert_eq!(counts[0], SAMPLE * 3);
+    }
+}

@@ -1,0 +1,105 @@
+//! Components in service on a node: who is called, whether the call is allowed, and how it runs.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `registration`, `registry` | puts components into service and takes them out |
+//! | `inbox`, `admission`, `host_rpc` | reads calls, checks them, finds the component |
+//! | `component`, `queue`, `link_admission`, `outcome`, `meter` | one component: its bounded queue, its links, its results |
+//! | `link_updates`, `published`, `discovery` | keeps components informed of links, and others of components |
+//! | `drain` | an orderly end |
+
+pub(crate) mod admission;
+pub(crate) mod component;
+pub(crate) mod discovery;
+mod drain;
+mod host_rpc;
+pub(crate) mod inbox;
+mod limits;
+mod link_admission;
+pub(crate) mod link_updates;
+pub(crate) mod meter;
+mod outcome;
+pub(crate) mod published;
+mod queue;
+mod registration;
+mod registry;
+
+pub use limits::ServeLimits;
+pub(crate) use registration::IfServing;
+pub use registration::{ServeError, ServeHandle};
+
+use crate::{
+    connection::Connection,
+    membership::{Membership, Roster, Tallies},
+    name::ComponentId,
+    task_group::TaskGroup,
+    transport::Transport,
+    wire::{Origin, Served},
+};
+use arc_swap::ArcSwapOption;
+use component::RunningComponent;
+use registry::Registry;
+use std::sync::{Arc, atomic::AtomicU64};
+
+/// What one node has in service.
+pub(crate) struct Server {
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) membership: Arc<Membership>,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) registry: Registry,
+    /// Handles the calls that other hosts make in their own name.
+    host_rpc: ArcSwapOption<RunningComponent>,
+    /// Calls that run here for others, and what else ends with the node.
+    pub(crate) tasks: TaskGroup,
+    /// Frames of calls received so far.
+    frames: AtomicU64,
+}
+
+impl Server {
+    pub(crate) fn new(
+        transport: Arc<Transport>,
+        membership: Arc<Membership>,
+        connection: Arc<Connection>,
+    ) -> Self {
+        Self {
+            transport,
+            membership,
+            connection,
+            registry: Registry::default(),
+            host_rpc: ArcSwapOption::default(),
+            tasks: TaskGroup::default(),
+            frames: AtomicU64::new(0),
+        }
+    }
+
+    /// Which boot of which host it is on.
+    pub(crate) fn origin(&self) -> &Origin {
+        self.transport.origin()
+    }
+
+    /// The component with this id, if it is in service here.
+    pub(crate) fn component(&self, id: &ComponentId) -> Option<Arc<RunningComponent>> {
+        self.registry.get(id)
+    }
+
+    /// Ends everything that runs here at once.
+    pub(crate) fn cut_off(&self) {
+        self.tasks.cancel();
+        if let Some(host_rpc) = self.host_rpc.swap(None) {
+            host_rpc.cut_off();
+        }
+        for component in self.registry.take().values() {
+            component.cut_off();
+        }
+    }
+}
+
+impl Roster for Server {
+    fn is_empty(&self) -> bool {
+        self.registry.load().is_empty()
+    }
+
+    fn components(&self, tallies: &Tallies) -> Vec<Served> {
+        self.registry.roster(tallies)
+    }
+}

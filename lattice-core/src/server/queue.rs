@@ -1,0 +1,126 @@
+//! The bounded queue of one component: who is in it, and whose turn it is.
+
+use super::{component::RunningComponent, limits::ServeLimits};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Calls that were admitted and have not ended: some run, the others wait for their turn.
+#[derive(Debug)]
+pub(super) struct CallQueue {
+    turns: Arc<Semaphore>,
+    admitted: AtomicUsize,
+    most: usize,
+    /// The last of the calls has ended.
+    idle: Notify,
+}
+
+/// A call's place in the queue. Dropping it frees the place.
+pub(crate) struct QueueSlot(Arc<RunningComponent>);
+
+impl Drop for QueueSlot {
+    fn drop(&mut self) {
+        let queue = self.0.queue();
+        if queue.admitted.fetch_sub(1, Ordering::SeqCst) == 1 {
+            queue.idle.notify_waiters();
+        }
+    }
+}
+
+impl CallQueue {
+    pub(super) fn new(limits: &ServeLimits) -> Self {
+        let concurrent = limits.concurrent.get();
+        Self {
+            turns: Arc::new(Semaphore::new(concurrent.min(Semaphore::MAX_PERMITS))),
+            admitted: AtomicUsize::new(0),
+            most: concurrent.saturating_add(limits.queued),
+            idle: Notify::new(),
+        }
+    }
+
+    /// Takes a place in the queue of `component`, which may be one too many: then the flag is
+    /// false.
+    pub(super) fn enter(component: &Arc<RunningComponent>) -> (QueueSlot, bool) {
+        let queue = component.queue();
+        let before = queue.admitted.fetch_add(1, Ordering::SeqCst);
+        (QueueSlot(component.clone()), before < queue.most)
+    }
+
+    /// A turn, if there is one now.
+    pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.clone().try_acquire_owned().ok()
+    }
+
+    /// Waits for a turn. `None` once the queue is closed.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.clone().acquire_owned().await.ok()
+    }
+
+    /// Calls admitted and not yet ended.
+    pub(super) fn len(&self) -> usize {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the queue is empty.
+    pub(super) async fn idle(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.idle.notified());
+            // From here on it is notified of the last call's end.
+            idle.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        name::ComponentId,
+        serve::{Answer, Request, Service},
+        types::ComponentTypes,
+    };
+    use futures_util::FutureExt as _;
+    use std::num::NonZeroUsize;
+
+    struct Nothing;
+
+    impl Service for Nothing {
+        fn types(&self) -> Arc<ComponentTypes> {
+            Arc::default()
+        }
+
+        fn call(&self, _: Request) -> Answer {
+            unreachable!("no function is exported")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_queue_has_as_many_places_as_its_limits_say_and_is_idle_when_all_are_free() {
+        let limits = ServeLimits::default()
+            .concurrent(NonZeroUsize::MIN)
+            .queued(1);
+        let id = ComponentId::new("nothing").expect("valid");
+        let component = RunningComponent::new(id, Arc::new(Nothing), limits, None);
+        let component = Arc::new(component);
+        let queue = component.queue();
+        let (first, has_room) = CallQueue::enter(&component);
+        assert!(has_room);
+        let (second, has_room) = CallQueue::enter(&component);
+        assert!(has_room);
+        assert!(!CallQueue::enter(&component).1, "both places are taken");
+        let turn = queue.try_turn();
+        assert!(turn.is_some() && queue.try_turn().is_none());
+        let mut idle = Box::pin(queue.idle());
+        drop(first);
+        assert_eq!((&mut idle).now_or_never(), None);
+        drop(second);
+        assert_eq!((&mut idle).now_or_never(), Some(()));
+        assert_eq!(queue.len(), 0);
+    }
+}

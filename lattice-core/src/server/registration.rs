@@ -1,0 +1,216 @@
+//! Putting a component into service on a node, and taking it out.
+
+use super::{ServeLimits, Server, component::RunningComponent, discovery, published::StoreEpoch};
+use crate::{
+    bus::{BusError, Subscription},
+    drained::Drained,
+    id::Fence,
+    name::{ComponentId, HostId, NameError},
+    serve::Service,
+    types::PublishError,
+};
+use std::{fmt, sync::Arc, time::Duration};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Discovery questions about a component that wait for this node at most.
+const QUESTIONS: usize = 256;
+
+/// Why a component was not put into service.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The component's id is invalid.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// This node serves a component with that id already.
+    #[error(
+        "host `{host}` already serves component `{component}`; stop it first, or choose another id"
+    )]
+    AlreadyServed {
+        /// The component.
+        component: ComponentId,
+        /// The host.
+        host: HostId,
+    },
+    /// The node has said goodbye.
+    #[error("host `{host}` is leaving; start a new one")]
+    Leaving {
+        /// The host.
+        host: HostId,
+    },
+    /// The bus did not take the subscription.
+    #[error("the bus did not take the subscription for component `{component}`")]
+    Bus {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        source: BusError,
+    },
+    /// The component's types could not be published.
+    #[error("the types of component `{component}` could not be published")]
+    Publish {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        source: PublishError,
+    },
+}
+
+/// What to do if a component with the same id is in service already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfServing {
+    /// Fail; the other one stays.
+    Reject,
+    /// Take its place. The other one gets no new calls, and runs until it is stopped.
+    Replace {
+        /// The fence of the new one's lease, if it needs one.
+        fence: Option<Fence>,
+    },
+}
+
+/// A component in service. Dropping it takes the component out of service at once;
+/// [`shutdown`](Self::shutdown) lets running calls finish.
+pub struct ServeHandle {
+    server: Arc<Server>,
+    component: Arc<RunningComponent>,
+    _discovery: AbortOnDropHandle<()>,
+}
+
+impl ServeHandle {
+    /// The component.
+    pub fn component(&self) -> &ComponentId {
+        &self.component.id
+    }
+
+    /// Calls running or queued here now.
+    pub fn in_flight(&self) -> usize {
+        self.component.in_flight()
+    }
+
+    /// Directs calls to this component again after another one had [replaced](IfServing::Replace)
+    /// it, and publishes its types again.
+    pub(crate) fn reinstate(&self) {
+        let (server, component) = (&self.server, &self.component);
+        let was_current = server.registry.put(component);
+        server.registry.added.notify_one();
+        server.membership.announce_changes();
+        if was_current {
+            return;
+        }
+        let (types, component) = (server.connection.types.clone(), component.clone());
+        server.tasks.spawn(async move {
+            let published = types.publish(&component.id, &component.exports.types);
+            if let Err(error) = published.await {
+                tracing::warn!(component = %component.id, %error, "published types are those of the rolled-back version");
+            }
+        });
+    }
+
+    /// Takes no new calls, tells other hosts, and waits for the running calls for at most `grace`.
+    /// Calls that still run then are cut off.
+    pub async fn shutdown(self, grace: Duration) -> Drained {
+        self.component.stop();
+        self.server.membership.announce_changes();
+        match tokio::time::timeout(grace, self.component.idle()).await {
+            Ok(()) => Drained::Clean,
+            Err(_) => Drained::CutOff,
+        }
+    }
+}
+
+impl Drop for ServeHandle {
+    fn drop(&mut self) {
+        self.component.cut_off();
+        self.server.registry.remove(&self.component);
+        self.server.membership.announce_changes();
+    }
+}
+
+impl fmt::Debug for ServeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServeHandle")
+            .field("component", &self.component.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Puts a component into service.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        component: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+        if_serving: IfServing,
+    ) -> Result<ServeHandle, ServeError> {
+        let host = || self.origin().host.clone();
+        if self.membership.is_leaving() {
+            return Err(ServeError::Leaving { host: host() });
+        }
+        let already = || ServeError::AlreadyServed {
+            component: component.clone(),
+            host: host(),
+        };
+        if if_serving == IfServing::Reject && self.component(&component).is_some() {
+            return Err(already());
+        }
+        let fence = match if_serving {
+            IfServing::Reject => None,
+            IfServing::Replace { fence } => fence,
+        };
+        let running = RunningComponent::new(component.clone(), service, limits, fence);
+        let running = Arc::new(running);
+        let store_epoch = StoreEpoch::of(&self.connection.replica.health());
+        self.publish_types(&running).await?;
+        let questions = self.subscribe_to_questions(&component).await?;
+        let discovery = discovery::run(self.clone(), component.clone(), questions);
+        let discovery = AbortOnDropHandle::new(tokio::spawn(discovery));
+        match if_serving {
+            IfServing::Reject if !self.registry.add(&running) => return Err(already()),
+            IfServing::Reject => {}
+            IfServing::Replace { .. } => {
+                self.registry.put(&running);
+            }
+        }
+        if self.membership.is_leaving() {
+            running.stop();
+        }
+        let handle = ServeHandle {
+            server: self.clone(),
+            component: running.clone(),
+            _discovery: discovery,
+        };
+        // If everything was published again meanwhile, because the store began a new life, this one
+        // may have been missed.
+        if StoreEpoch::of(&self.connection.replica.health()) != store_epoch {
+            self.publish_types(&running).await?;
+        }
+        self.registry.added.notify_one();
+        self.membership.announce_changes();
+        Ok(handle)
+    }
+
+    async fn publish_types(&self, component: &RunningComponent) -> Result<(), ServeError> {
+        let (id, types) = (&component.id, &component.exports.types);
+        let published = self.connection.types.publish(id, types).await;
+        published.map(drop).map_err(|source| ServeError::Publish {
+            component: id.clone(),
+            source,
+        })
+    }
+
+    async fn subscribe_to_questions(
+        &self,
+        component: &ComponentId,
+    ) -> Result<Subscription, ServeError> {
+        let subject = self.connection.subjects.serves(component);
+        self.connection
+            .bus
+            .queue_subscribe(subject, "serves", QUESTIONS)
+            .await
+            .map_err(|source| ServeError::Bus {
+                component: component.clone(),
+                source,
+            })
+    }
+}

@@ -1,0 +1,19 @@
+//! Background work that ends together with its node.
+
+use tokio_util::sync::CancellationToken;
+
+/// Tasks that are cancelled together. Cheap to clone; clones share the group.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskGroup(CancellationToken);
+
+impl TaskGroup {
+    /// Runs `work` in a task of its own until it is done or the group is cancelled.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.0.clone().run_until_cancelled_owned(work));
+    }
+
+    /// Cancels every task of the group, and every later one as soon as it is spawned.
+    pub(crate) fn cancel(&self) {
+        self.0.cancel();
+    }
+}

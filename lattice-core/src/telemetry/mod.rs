@@ -1,0 +1,44 @@
+//! What a node tells those who watch: reports of its components, and what they log.
+
+pub(crate) mod logs;
+pub(crate) mod report;
+
+pub use logs::LogSink;
+
+use crate::{name::ComponentId, server::Server, transport::Endpoint, wire::ComponentStatus};
+use report::Statuses;
+use std::sync::Arc;
+
+/// The reports and logs of one node.
+pub(crate) struct Telemetry {
+    server: Arc<Server>,
+    statuses: Statuses,
+    logs: LogSink,
+}
+
+impl Telemetry {
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self {
+            server,
+            statuses: Statuses::new(),
+            logs: LogSink::default(),
+        }
+    }
+
+    /// Where to put what components log.
+    pub(crate) fn log_sink(&self) -> &LogSink {
+        &self.logs
+    }
+
+    pub(crate) fn set_status(&self, component: &ComponentId, status: ComponentStatus) {
+        self.statuses.set(component, status);
+    }
+
+    pub(crate) fn clear_status(&self, component: &ComponentId) {
+        self.statuses.clear(component);
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.server.transport.endpoint
+    }
+}

@@ -1,0 +1,332 @@
+//! Reports: the state and metrics of a host's components, sent every few seconds to those who
+//! watch.
+
+use super::Telemetry;
+use crate::{
+    bus::Subscription,
+    name::ComponentId,
+    server::{component::RunningComponent, meter::Times},
+    wire::{
+        Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, Report,
+        ReportWanted,
+    },
+};
+use bytes::{BufMut as _, Bytes};
+use futures_util::StreamExt as _;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+/// Between two reports, up to [`CROWD`] hosts.
+pub(crate) const REPORT: Duration = Duration::from_secs(5);
+/// More hosts than this report more rarely in proportion, as they beat.
+const CROWD: usize = 200;
+/// How soon changes may be sent after the last report.
+const SOONEST: Duration = Duration::from_millis(500);
+/// Envelopes of one report: with short reasons it stays below what NATS takes in a message.
+const MAX_PARTS: usize = 16;
+/// Bytes of reasons in one report; those of components after that are left out.
+const MAX_REASONS: usize = 64 * 1024;
+/// Requests for a report that may wait: one is as good as many.
+const WANTED: usize = 16;
+
+/// The states of components, as set by what runs them here.
+pub(super) struct Statuses {
+    of: Mutex<BTreeMap<ComponentId, ComponentStatus>>,
+    /// The next report is due soon.
+    changed: Notify,
+    started: Instant,
+}
+
+impl Statuses {
+    pub(super) fn new() -> Self {
+        Self {
+            of: Mutex::default(),
+            changed: Notify::new(),
+            started: Instant::now(),
+        }
+    }
+
+    pub(super) fn set(&self, component: &ComponentId, status: ComponentStatus) {
+        let before = self.lock().insert(component.clone(), status.clone());
+        if before != Some(status) {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn clear(&self, component: &ComponentId) {
+        if self.lock().remove(component).is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ComponentStatus>> {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports every few seconds, and soon after a change or a request.
+pub(crate) async fn run(telemetry: Arc<Telemetry>) {
+    let mut windows = Windows::default();
+    let mut wanted = None;
+    let membership = telemetry.server.membership.clone();
+    loop {
+        if wanted.is_none() {
+            wanted = telemetry.subscribe_to_requests().await;
+        }
+        let interval = report_interval(membership.presence.peers().iter().count());
+        if membership.speaks(&*telemetry.server) && !membership.is_leaving() {
+            telemetry.send_report(&mut windows, interval).await;
+        }
+        let (due, soonest) = (Instant::now() + interval, Instant::now() + SOONEST);
+        tokio::select! {
+            biased;
+            () = sleep_until(due) => windows.turn(),
+            () = telemetry.statuses.changed.notified() => sleep_until(soonest).await,
+            () = telemetry.requested(&mut wanted) => {
+                // A new watcher has received no beat either.
+                membership.announce_changes();
+                sleep_until(soonest).await;
+            }
+        }
+    }
+}
+
+fn report_interval(hosts: usize) -> Duration {
+    REPORT.mul_f64((hosts as f64 / CROWD as f64).max(1.0))
+}
+
+impl Telemetry {
+    /// Subscribes to requests for reports. Without it, reports come in their own time.
+    async fn subscribe_to_requests(&self) -> Option<Subscription> {
+        let subject = self.endpoint().subjects().report_wanted();
+        match self.endpoint().subscribe(subject, WANTED).await {
+            Ok(wanted) => Some(wanted),
+            Err(error) => {
+                tracing::debug!(%error, "could not subscribe to requests for reports; trying again");
+                None
+            }
+        }
+    }
+
+    /// Waits for a request.
+    async fn requested(&self, wanted: &mut Option<Subscription>) {
+        while let Some(requests) = wanted {
+            let Some(message) = requests.next().await else {
+                *wanted = None;
+                break;
+            };
+            let Some(frame) = self.endpoint().open(message) else {
+                continue;
+            };
+            let mut envelopes = frame.envelopes();
+            match frame.kind() {
+                Kind::ReportWanted if envelopes.all(|e| ReportWanted::decode(e).is_ok()) => return,
+                _ => self
+                    .endpoint()
+                    .refuse("a frame among the requests for reports that isn't one"),
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn send_report(&self, windows: &mut Windows, interval: Duration) {
+        let mut components = self.component_reports(windows);
+        let most = MAX_PARTS * Report::MAX_COMPONENTS;
+        let left_out = components.len().saturating_sub(most) as u32;
+        components.truncate(most);
+        let Some(frame) = self.report_frame(components, left_out, interval) else {
+            return;
+        };
+        let endpoint = self.endpoint();
+        let subject = endpoint.subjects().report();
+        if let Err(error) = endpoint.bus().publish(subject, None, frame).await {
+            tracing::debug!(%error, "a report was not sent");
+        }
+    }
+
+    fn report_frame(
+        &self,
+        components: Vec<ComponentReport>,
+        left_out: u32,
+        interval: Duration,
+    ) -> Option<Bytes> {
+        let mut writer = self.endpoint().writer(Kind::Report, Lane::Small);
+        let mut parts: Vec<_> = components
+            .chunks(Report::MAX_COMPONENTS)
+            .map(<[_]>::to_vec)
+            .collect();
+        if parts.is_empty() {
+            parts.push(Vec::new());
+        }
+        for components in parts {
+            let part = Report {
+                components,
+                ..self.report_head(left_out, interval)
+            };
+            let envelope = part.encode().ok()?;
+            writer.push(|buf| buf.put_slice(&envelope)).ok()?;
+        }
+        Some(self.endpoint().seal_writer(writer))
+    }
+
+    fn report_head(&self, left_out: u32, interval: Duration) -> Report {
+        let store = self.server.connection.replica.health();
+        let components = self.server.registry.load();
+        let in_flight: usize = components.values().map(|one| one.in_flight()).sum();
+        Report {
+            interval_ms: interval.as_millis() as u32,
+            uptime_ms: self.statuses.started.elapsed().as_millis() as u64,
+            in_flight: in_flight as u32,
+            memory: resident_memory(),
+            incarnation: store.incarnation,
+            revision: store.revision,
+            follows_store: store.state.is_live(),
+            left_out,
+            components: Vec::new(),
+        }
+    }
+
+    /// Reports on what is in service or has a status. Components in trouble come first, so that
+    /// they are never left out.
+    fn component_reports(&self, windows: &mut Windows) -> Vec<ComponentReport> {
+        let running = self.server.registry.snapshot();
+        let statuses = self.statuses.lock().clone();
+        windows.keep(|id| running.contains_key(id));
+        let others = statuses.keys().filter(|id| !running.contains_key(*id));
+        let mut reports: Vec<_> = running
+            .values()
+            .map(|component| {
+                let latency = windows.latency(component);
+                let (calls, errors) = component.meter.counts();
+                ComponentReport {
+                    calls,
+                    errors,
+                    latency,
+                    ..bare(
+                        &component.id,
+                        statuses.get(&component.id),
+                        phase_of(component),
+                    )
+                }
+            })
+            .chain(others.map(|id| bare(id, statuses.get(id), Phase::Starting)))
+            .collect();
+        reports.sort_by(|a, b| {
+            let key = |report: &ComponentReport| report.phase == Phase::Serving;
+            key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+        });
+        let mut room = MAX_REASONS;
+        for report in &mut reports {
+            let bytes = report.reason.as_ref().map_or(0, String::len);
+            match room.checked_sub(bytes) {
+                Some(left) => room = left,
+                None => report.reason = None,
+            }
+        }
+        reports
+    }
+}
+
+fn phase_of(component: &RunningComponent) -> Phase {
+    if component.is_serving() {
+        Phase::Serving
+    } else {
+        Phase::Draining
+    }
+}
+
+/// A report without calls.
+fn bare(id: &ComponentId, status: Option<&ComponentStatus>, otherwise: Phase) -> ComponentReport {
+    ComponentReport {
+        id: id.clone(),
+        phase: status.map_or(otherwise, |status| status.phase),
+        generation: status.and_then(|status| status.generation),
+        reason: status.and_then(|status| status.reason.clone()),
+        calls: 0,
+        errors: 0,
+        latency: None,
+    }
+}
+
+/// What each component's times were one and two intervals ago. A report covers the calls since the
+/// latter.
+#[derive(Default)]
+struct Windows(HashMap<ComponentId, Window>);
+
+struct Window {
+    /// Whose times these are: a restarted component starts from zero. A stopped one is not kept
+    /// alive for this.
+    of: Weak<RunningComponent>,
+    older: Times,
+    newer: Times,
+}
+
+impl Windows {
+    fn keep(&mut self, is_running: impl Fn(&ComponentId) -> bool) {
+        self.0.retain(|id, _| is_running(id));
+    }
+
+    fn latency(&mut self, component: &Arc<RunningComponent>) -> Option<Latency> {
+        let window = self
+            .0
+            .entry(component.id.clone())
+            .or_insert_with(|| Window::new(component));
+        if window.of.as_ptr() != Arc::as_ptr(component) {
+            *window = Window::new(component);
+        }
+        component.meter.times().since(&window.older)
+    }
+
+    /// An interval is over.
+    fn turn(&mut self) {
+        for window in self.0.values_mut() {
+            if let Some(component) = window.of.upgrade() {
+                window.older = std::mem::replace(&mut window.newer, component.meter.times());
+            }
+        }
+    }
+}
+
+impl Window {
+    fn new(component: &Arc<RunningComponent>) -> Self {
+        Self {
+            of: Arc::downgrade(component),
+            older: Times::zero(),
+            newer: Times::zero(),
+        }
+    }
+}
+
+/// Resident memory of this process in bytes, where the system has a file that says so.
+fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_reports_slower() {
+        assert_eq!(report_interval(0), REPORT);
+        assert_eq!(report_interval(1_000), REPORT * 5);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_has_memory() {
+        assert!(resident_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}

@@ -1,0 +1,182 @@
+//! One member of the lattice on the bus: who it is, what it accepts, and how it numbers what it
+//! sends.
+//!
+//! Every frame that this process receives passes [`Receiver::open`], and every one that is sent
+//! outside of a [send queue](super::send_queue) is sealed here. So this is the one place that knows
+//! keys, sequence numbers and replay guards.
+
+use super::receiver::{Accepts, Boot, Guard, Receiver, Refused};
+use crate::{
+    auth::Auth,
+    bus::{Bus, BusError, Message, Subscription},
+    entropy,
+    replay::ReplayGuard,
+    subject::{Subject, Subjects},
+    wire::{Body, EnvelopeError, Frame, FrameWriter, Kind, Lane, Origin},
+};
+use bytes::Bytes;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// What a frame adds to its largest envelope in bytes: heads, names, tag. Generous.
+const OVERHEAD: usize = 1_024;
+
+/// A member of the lattice on the bus: a node, or an observer that only asks and listens.
+#[derive(Debug)]
+pub(crate) struct Endpoint<G = ReplayGuard> {
+    origin: Origin,
+    auth: Auth,
+    bus: Arc<dyn Bus>,
+    subjects: Subjects,
+    receiver: Receiver<G>,
+    sequence: AtomicU64,
+    /// Messages received and not acted on.
+    refused: AtomicU64,
+}
+
+/// Why a frame was not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// It does not fit a frame.
+    #[error(transparent)]
+    Encode(#[from] EnvelopeError),
+    /// The bus did not take it.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// What an endpoint is on: a bus, the lattice's subjects on it, and the key of its frames. Cheap to
+/// clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Medium {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) subjects: Subjects,
+    pub(crate) auth: Auth,
+}
+
+impl<G: Guard> Endpoint<G> {
+    /// The endpoint of one boot of a host.
+    pub(crate) fn new(medium: Medium, origin: Origin, accepts: Accepts) -> Self {
+        let Medium {
+            bus,
+            subjects,
+            auth,
+        } = medium;
+        Self {
+            origin,
+            receiver: Receiver::new(auth.clone(), accepts),
+            auth,
+            bus,
+            subjects,
+            sequence: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// An endpoint under a random identity, for a reader that sends requests but isn't a host.
+    pub(crate) fn observer(medium: Medium, accepts: Accepts) -> Self {
+        Self::new(medium, Origin::new(entropy::host_id(), 1), accepts)
+    }
+
+    /// Which boot of which host it is.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(crate) fn bus(&self) -> &Arc<dyn Bus> {
+        &self.bus
+    }
+
+    pub(crate) fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    /// The largest arguments or result that fit a message, in bytes.
+    pub(crate) fn max_message(&self) -> usize {
+        self.bus.max_payload().saturating_sub(OVERHEAD)
+    }
+
+    /// Subscribes; of more than `capacity` waiting messages the bus drops some.
+    pub(crate) async fn subscribe(
+        &self,
+        subject: Subject,
+        capacity: usize,
+    ) -> Result<Subscription, BusError> {
+        self.bus.subscribe(subject, capacity).await
+    }
+
+    /// Opens a message: returns its frame if it is authentic, acceptable here and new.
+    pub(crate) fn try_open(&self, message: Message) -> Result<(Frame, Boot), Refused> {
+        self.receiver.open(Some(&self.origin), message)
+    }
+
+    /// The same, for a receiver to whom refused messages are of no further interest: they are
+    /// counted and logged.
+    pub(crate) fn open(&self, message: Message) -> Option<Frame> {
+        match self.try_open(message) {
+            Ok((frame, _)) => Some(frame),
+            Err(Refused::NoPayload) => None,
+            Err(refused) => {
+                self.refuse(&refused.to_string());
+                None
+            }
+        }
+    }
+
+    /// Counts a message that is not acted on, and logs the first of every power of two.
+    pub(crate) fn refuse(&self, what: &str) {
+        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!(host = %self.origin.host, count, "refused {what}");
+        }
+    }
+
+    /// Messages that were refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The next of the numbers of frames outside of send queues.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Seals a frame with one envelope, for `to` or for everyone.
+    pub(crate) fn seal<B: Body>(
+        &self,
+        to: Option<&Origin>,
+        body: &B,
+    ) -> Result<Bytes, EnvelopeError> {
+        let (origin, sequence) = (self.origin.clone(), self.next_sequence());
+        FrameWriter::message(&self.auth, origin, to.cloned(), sequence, body)
+    }
+
+    /// A frame of several envelopes for everyone, to be [sealed](Self::seal_writer).
+    pub(crate) fn writer(&self, kind: Kind, lane: Lane) -> FrameWriter {
+        FrameWriter::new(self.origin.clone(), None, kind, lane)
+    }
+
+    /// Seals a frame outside of send queues.
+    pub(crate) fn seal_writer(&self, writer: FrameWriter) -> Bytes {
+        writer.seal(&self.auth, self.next_sequence())
+    }
+
+    /// Seals a frame whose number its send queue has given.
+    pub(super) fn seal_numbered(&self, writer: FrameWriter, number: u64) -> Bytes {
+        writer.seal(&self.auth, number)
+    }
+
+    /// Sends one envelope in a frame of its own.
+    pub(crate) async fn send<B: Body>(
+        &self,
+        subject: Subject,
+        reply: Option<Subject>,
+        to: Option<&Origin>,
+        body: &B,
+    ) -> Result<(), SendError> {
+        let frame = self.seal(to, body)?;
+        Ok(self.bus.publish(subject, reply, frame).await?)
+    }
+}

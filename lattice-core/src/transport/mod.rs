@@ -1,0 +1,206 @@
+//! Frames between this node and other hosts: authenticated, numbered, coalesced, with flow control,
+//! and with certainty about what has left.
+//!
+//! | file | what it owns |
+//! | --- | --- |
+//! | `endpoint`, `receiver` | identity, keys, sequence numbers, replay guard: everything sent and received passes them |
+//! | `peer`, `peer_table` | the connections to other hosts, for calls |
+//! | `reply_path` | the way back to callers |
+//! | `send_queue`, `flow_control`, `lane` | coalescing, back pressure, and lanes |
+//! | `in_flight` | calls that wait for their reply |
+//! | `reply_reader`, `failure_detector`, `idle_cleanup` | the tasks |
+
+pub(crate) mod endpoint;
+pub(crate) mod failure_detector;
+mod flow_control;
+pub(crate) mod id;
+pub(crate) mod idle_cleanup;
+pub(crate) mod in_flight;
+pub(crate) mod lane;
+pub(crate) mod peer;
+mod peer_table;
+pub(crate) mod receiver;
+pub(crate) mod reply_path;
+pub(crate) mod reply_reader;
+pub(crate) mod send_queue;
+
+pub(crate) use endpoint::{Endpoint, Medium};
+pub(crate) use in_flight::CallResult;
+pub(crate) use peer::PeerConn;
+
+use crate::{
+    bus::{BusError, Subscription},
+    call::{CallError, Part, Ran},
+    replay::ReplayGuard,
+    wire::{Discovered, Kind, Origin},
+};
+use arc_swap::Guard;
+use id::{FrameId, PeerToken};
+use in_flight::InFlight;
+use peer_table::{PeerMap, PeerTable};
+use receiver::Audience;
+use reply_path::ReplyPaths;
+use send_queue::Then;
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::Notify;
+
+/// Frames that wait in a subscription of this node before the bus drops more.
+const INBOX: usize = 65_536;
+/// Calls in flight to other hosts; one more fails with `Overloaded`.
+const IN_FLIGHT: usize = 65_536;
+
+/// What the layers above do about events of the transport.
+pub(crate) trait Events: Send + Sync + 'static {
+    /// A discovery question was answered.
+    fn discovered(&self, found: Discovered);
+    /// Nobody received a discovery question.
+    fn question_undelivered(&self, id: u64);
+    /// A host is gone.
+    fn host_lost(&self, host: &Origin);
+}
+
+/// A node's frames to and from other hosts.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) in_flight: InFlight,
+    /// A call has a deadline before the next look at those in flight.
+    pub(crate) new_deadline: Notify,
+    peers: PeerTable,
+    replies: ReplyPaths,
+    closed: AtomicBool,
+}
+
+/// The subscriptions of a node, to be read by its tasks.
+pub(crate) struct Subscriptions {
+    /// Calls and probes.
+    pub(crate) inbox: Subscription,
+    pub(crate) replies: Subscription,
+}
+
+/// Which frames a node accepts: what runs or ends calls names its receiver, only requests may go to
+/// everyone.
+fn accepts(kind: Kind, audience: Audience) -> bool {
+    audience == Audience::One
+        || matches!(kind, Kind::Discover | Kind::ReportWanted | Kind::LogsWanted)
+}
+
+impl Transport {
+    /// Subscribes under this identity.
+    pub(crate) async fn open(
+        medium: Medium,
+        origin: Origin,
+    ) -> Result<(Arc<Self>, Subscriptions), BusError> {
+        let endpoint = Endpoint::<ReplayGuard>::new(medium, origin, accepts);
+        let (subjects, Origin { host, epoch }) = (endpoint.subjects(), endpoint.origin());
+        let inbox = endpoint
+            .subscribe(subjects.call(host, *epoch), INBOX)
+            .await?;
+        let replies = subjects.replies(host, *epoch);
+        let replies = endpoint.subscribe(replies, INBOX).await?;
+        let transport = Self {
+            endpoint: Arc::new(endpoint),
+            in_flight: InFlight::new(IN_FLIGHT),
+            new_deadline: Notify::new(),
+            peers: PeerTable::default(),
+            replies: ReplyPaths::default(),
+            closed: AtomicBool::new(false),
+        };
+        Ok((Arc::new(transport), Subscriptions { inbox, replies }))
+    }
+
+    /// Which boot of which host it is.
+    pub(crate) fn origin(&self) -> &Origin {
+        self.endpoint.origin()
+    }
+
+    /// The connections to other hosts, for the length of a lookup.
+    pub(crate) fn peers(&self) -> Guard<Arc<PeerMap>> {
+        self.peers.load()
+    }
+
+    /// Returns the connection to that boot of a host, opened if there is none yet.
+    pub(crate) fn peer(self: &Arc<Self>, peer: &Origin) -> Arc<PeerConn> {
+        let weak: Weak<Self> = Arc::downgrade(self);
+        let on_lost = move |peer, frame, error: BusError| {
+            if let Some(transport) = weak.upgrade() {
+                transport.frame_lost(peer, frame, &error);
+            }
+        };
+        self.peers.get_or_open(&self.endpoint, peer, on_lost)
+    }
+
+    /// The bus did not take a frame of calls.
+    fn frame_lost(&self, peer: PeerToken, frame: FrameId, error: &BusError) {
+        let limit = self.endpoint.bus().max_payload() as u64;
+        self.in_flight.fail(Some(peer), |carried_by| {
+            (carried_by == frame).then_some(match error {
+                BusError::TooLarge { .. } => CallError::TooLarge {
+                    what: Part::Arguments,
+                    limit,
+                },
+                BusError::Unconfirmed { .. } => CallError::Disconnected { ran: Ran::Maybe },
+                _ => CallError::Disconnected { ran: Ran::No },
+            })
+        });
+    }
+
+    /// Ends every call to a boot of a host that is gone.
+    pub(crate) fn peer_lost(&self, peer: &Origin) {
+        let Some(conn) = self.peers.remove(peer) else {
+            return;
+        };
+        // Once nothing more can leave, it is certain what has.
+        let left = conn.withdraw(Then::Close);
+        let count = self.in_flight.fail(Some(conn.token), |frame| {
+            let host = peer.host.clone();
+            Some(if left.includes(frame) {
+                CallError::HostLost { host }
+            } else {
+                CallError::HostGone { host }
+            })
+        });
+        if count > 0 {
+            tracing::warn!(host = %peer.host, calls = count, "a host was lost with calls in flight");
+        }
+    }
+
+    /// Ends every call when the bus is lost. Frames still here are dropped, and their calls did not
+    /// run; those of frames handed over may have.
+    pub(crate) fn bus_lost(&self) {
+        for conn in self.peers.load().values() {
+            let left = conn.withdraw(Then::GoOn);
+            self.in_flight.fail(Some(conn.token), |frame| {
+                let ran = if left.includes(frame) {
+                    Ran::Maybe
+                } else {
+                    Ran::No
+                };
+                Some(CallError::Disconnected { ran })
+            });
+        }
+    }
+
+    /// Whether the node has left the bus.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Sends no replies from now on; to be followed by [`close`](Self::close).
+    pub(crate) fn silence(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Closes all connections and ends all calls in flight.
+    pub(crate) fn close(&self) {
+        for conn in self.peers.take().values() {
+            conn.withdraw(Then::Close);
+        }
+        self.replies.clear();
+        self.in_flight
+            .fail(None, |_| Some(CallError::Disconnected { ran: Ran::Maybe }));
+    }
+}

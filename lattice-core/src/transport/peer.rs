@@ -1,0 +1,141 @@
+//! The connection to one boot of another host: a send queue per lane, flow control, and whether the
+//! host is still there.
+
+use super::{
+    endpoint::Endpoint,
+    failure_detector::Liveness,
+    flow_control::{FlowControl, Permit, SmallCallCount},
+    id::{FrameId, PeerToken},
+    lane::{ByLane, lane_of},
+    send_queue::{Address, Destination, NotQueued, SendQueue, Then},
+};
+use crate::{
+    bus::BusError,
+    wire::{Kind, Lane, Origin},
+};
+use bytes::BytesMut;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+/// The connection to one boot of another host.
+#[derive(Debug)]
+pub(crate) struct PeerConn {
+    pub(crate) peer: Origin,
+    pub(crate) token: PeerToken,
+    queues: ByLane<SendQueue>,
+    flow: FlowControl,
+    small_calls: SmallCallCount,
+    calls: AtomicUsize,
+    /// Whether anything was sent since the last cleanup.
+    used: AtomicBool,
+    pub(super) liveness: Liveness,
+}
+
+/// A call's share of [`PeerConn::calls`].
+pub(crate) struct CallCount<'p>(&'p PeerConn);
+
+impl Drop for CallCount<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl PeerConn {
+    /// `on_lost` is called for every frame that the bus did not take.
+    pub(super) fn open(
+        endpoint: &Arc<Endpoint>,
+        peer: Origin,
+        small_calls: SmallCallCount,
+        on_lost: impl Fn(PeerToken, FrameId, BusError) + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let token = PeerToken::of(&peer);
+        let queues = ByLane::new(|lane| {
+            let address = Address {
+                to: Destination::Inbox {
+                    subject: endpoint.subjects().call(&peer.host, peer.epoch),
+                    replies: token,
+                },
+                peer: peer.clone(),
+                kind: Kind::Call,
+                lane,
+            };
+            let on_lost = on_lost.clone();
+            let on_lost = move |frame, error| on_lost(token, frame, error);
+            SendQueue::start(endpoint.clone(), address, on_lost)
+        });
+        Self {
+            peer,
+            token,
+            queues,
+            flow: FlowControl::new(small_calls.clone()),
+            small_calls,
+            calls: AtomicUsize::new(0),
+            used: AtomicBool::new(true),
+            liveness: Liveness::default(),
+        }
+    }
+
+    /// Waits until a bulk call of `size` bytes may be sent. The permit has to be kept until the
+    /// call is over.
+    pub(crate) async fn permit(&self, size: usize) -> Permit<'_> {
+        self.flow.acquire(size).await
+    }
+
+    /// Queues a call of about `size` bytes, and has it sent. `admit` is called with the frame that
+    /// carries it before the frame can leave.
+    pub(crate) fn send<T>(
+        &self,
+        size: usize,
+        admit: impl FnOnce(FrameId) -> Option<T>,
+        encode: impl FnOnce(&T, &mut BytesMut),
+    ) -> Result<T, NotQueued> {
+        let lane = lane_of(size);
+        if lane == Lane::Small {
+            self.small_calls.count();
+        }
+        self.used.store(true, Ordering::Relaxed);
+        let (ticket, guard) = self.queues[lane].push(size, admit, encode)?;
+        match guard {
+            // There is no concurrent call to share the frame with.
+            Some(guard) if self.calls() <= 1 => guard.flush(),
+            guard => drop(guard),
+        }
+        Ok(ticket)
+    }
+
+    /// Drops what has not left, and returns which frames have.
+    pub(super) fn withdraw(&self, then: Then) -> HandedOver {
+        HandedOver(ByLane::new(|lane| self.queues[lane].withdraw(then)))
+    }
+
+    /// Whether nothing was sent since this was asked last, and nothing is in flight.
+    pub(super) fn is_unused(&self) -> bool {
+        !self.used.swap(false, Ordering::Relaxed)
+            && self.calls() == 0
+            && self.queues.iter().all(SendQueue::is_idle)
+    }
+
+    /// Counts a call until the guard is dropped.
+    pub(crate) fn count_call(&self) -> CallCount<'_> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        CallCount(self)
+    }
+
+    /// This node's calls to the peer that are in flight.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+}
+
+/// Which frames to a peer were given to the bus.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HandedOver(ByLane<u64>);
+
+impl HandedOver {
+    /// Whether this frame was.
+    pub(super) fn includes(self, frame: FrameId) -> bool {
+        frame.number() <= self.0[frame.lane()]
+    }
+}

@@ -1,0 +1,180 @@
+//! Opening messages from the bus: authentic, addressed to the receiver, of a kind that it accepts,
+//! and new.
+
+use crate::{
+    auth::Auth,
+    bus::{Body as Carried, Message},
+    replay::{BootGuard, ReplayGuard, Seen},
+    wire::{Frame, FrameError, Kind, Origin},
+};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// To whom a frame is addressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// To this receiver alone.
+    One,
+    Everyone,
+}
+
+/// Whether a receiver accepts frames of a kind that are addressed like this.
+pub(crate) type Accepts = fn(Kind, Audience) -> bool;
+
+/// Opens messages for one receiver.
+#[derive(Debug)]
+pub(crate) struct Receiver<G> {
+    auth: Auth,
+    accepts: Accepts,
+    guard: Mutex<G>,
+}
+
+/// Remembers which frames were seen.
+pub(crate) trait Guard: Default {
+    /// Marks the frame as seen, and returns what it is.
+    fn see(&mut self, frame: &Frame, now: Instant) -> Seen;
+}
+
+/// Takes frames of the newest boot of each host only.
+impl Guard for ReplayGuard {
+    fn see(&mut self, frame: &Frame, now: Instant) -> Seen {
+        if self.fresh(frame, now) {
+            Seen::Fresh
+        } else {
+            Seen::Before
+        }
+    }
+}
+
+/// Takes frames of earlier boots too, and tells them apart.
+impl Guard for BootGuard {
+    fn see(&mut self, frame: &Frame, now: Instant) -> Seen {
+        self.see(frame, now)
+    }
+}
+
+/// Which boot of its host has sent a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boot {
+    /// The newest one that was heard.
+    Newest,
+    /// One that a later boot has replaced: two hosts may have one id.
+    Older,
+}
+
+/// Why a message was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// It is a notice of the bus.
+    #[error("a message without a payload")]
+    NoPayload,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("a frame for another receiver")]
+    OtherReceiver,
+    #[error("a frame of kind {0}, which is not accepted here")]
+    Kind(Kind),
+    #[error("a frame that was seen before")]
+    Replayed,
+}
+
+impl<G: Guard> Receiver<G> {
+    pub(crate) fn new(auth: Auth, accepts: Accepts) -> Self {
+        Self {
+            auth,
+            accepts,
+            guard: Mutex::default(),
+        }
+    }
+
+    /// Opens a message for `me`; a receiver without an identity gets only what is for everyone.
+    pub(crate) fn open(
+        &self,
+        me: Option<&Origin>,
+        message: Message,
+    ) -> Result<(Frame, Boot), Refused> {
+        let Carried::Payload(bytes) = message.body else {
+            return Err(Refused::NoPayload);
+        };
+        let frame = Frame::open(&self.auth, bytes)?;
+        let audience = match frame.target() {
+            None => Audience::Everyone,
+            Some(target) if me == Some(target) => Audience::One,
+            Some(_) => return Err(Refused::OtherReceiver),
+        };
+        if !(self.accepts)(frame.kind(), audience) {
+            return Err(Refused::Kind(frame.kind()));
+        }
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        match guard.see(&frame, tokio::time::Instant::now().into_std()) {
+            Seen::Fresh => Ok((frame, Boot::Newest)),
+            Seen::OlderBoot => Ok((frame, Boot::Older)),
+            Seen::Before => Err(Refused::Replayed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        name::HostId,
+        subject::Subject,
+        wire::{FrameWriter, Goodbye, Probe},
+    };
+
+    fn origin(host: &str, epoch: u64) -> Origin {
+        Origin::new(HostId::new(host).expect("a host"), epoch)
+    }
+
+    fn message(body: Carried) -> Message {
+        Message {
+            subject: Subject::from_wire("subject"),
+            reply: None,
+            body,
+        }
+    }
+
+    fn goodbye(from: &Origin, to: Option<&Origin>, sequence: u64) -> Message {
+        let (auth, body) = (Auth::trusting(), Goodbye { grace_ms: 0 });
+        let frame = FrameWriter::message(&auth, from.clone(), to.cloned(), sequence, &body);
+        message(Carried::Payload(frame.expect("a frame")))
+    }
+
+    #[test]
+    fn only_acceptable_frames_are_opened_and_each_once() {
+        let (me, other) = (origin("me", 1), origin("other", 1));
+        let receiver = Receiver::<ReplayGuard>::new(Auth::trusting(), |kind, audience| {
+            kind == Kind::Goodbye || audience == Audience::One
+        });
+        let open = |message| receiver.open(Some(&me), message).map(|(_, boot)| boot);
+        assert_eq!(open(goodbye(&other, None, 1)).ok(), Some(Boot::Newest));
+        assert!(matches!(
+            open(goodbye(&other, None, 1)),
+            Err(Refused::Replayed)
+        ));
+        assert_eq!(open(goodbye(&other, Some(&me), 1)).ok(), Some(Boot::Newest));
+        let to_other = goodbye(&other, Some(&origin("me", 2)), 2);
+        assert!(matches!(open(to_other), Err(Refused::OtherReceiver)));
+        let probe = FrameWriter::message(&Auth::trusting(), other, None, 3, &Probe { nonce: 1 });
+        let probe = message(Carried::Payload(probe.expect("a frame")));
+        assert!(matches!(open(probe), Err(Refused::Kind(Kind::Probe))));
+        let notice = message(Carried::NoResponders);
+        assert!(matches!(open(notice), Err(Refused::NoPayload)));
+    }
+
+    #[test]
+    fn a_boot_guard_tells_an_earlier_boot_apart() {
+        let receiver = Receiver::<BootGuard>::new(Auth::trusting(), |_, _| true);
+        let open = |epoch, sequence| {
+            let message = goodbye(&origin("h", epoch), None, sequence);
+            receiver.open(None, message).map(|(_, boot)| boot).ok()
+        };
+        assert_eq!(open(1, 1), Some(Boot::Newest));
+        assert_eq!(open(2, 1), Some(Boot::Newest));
+        assert_eq!(open(1, 2), Some(Boot::Older));
+        assert_eq!(open(1, 2), None);
+    }
+}

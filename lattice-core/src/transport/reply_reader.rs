@@ -1,0 +1,134 @@
+//! Receiving replies: to calls, probes and discovery questions, and the notices of the bus that
+//! nobody received a frame.
+
+use super::{
+    Events, Transport,
+    id::{PeerToken, ReplyAddress},
+    in_flight::CallResult,
+};
+use crate::{
+    bus::{Body as Carried, Message, Subscription},
+    call::CallError,
+    wire::{Body as _, Discovered, EnvelopeError, Kind, ProbeAck, ReplyEnvelope},
+};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use std::{sync::Arc, task::Waker};
+
+/// Frames of replies that are read before their callers are woken.
+const BATCH: usize = 64;
+
+/// Reads replies for as long as the node lives.
+pub(crate) async fn run(
+    transport: Arc<Transport>,
+    events: Arc<impl Events>,
+    mut replies: Subscription,
+) {
+    let mut batch = Batch::default();
+    while let Some(message) = replies.next().await {
+        transport.take_reply(&*events, message, &mut batch);
+        for _ in 1..BATCH {
+            let Some(Some(message)) = replies.next().now_or_never() else {
+                break;
+            };
+            transport.take_reply(&*events, message, &mut batch);
+        }
+        // Woken together, callers share a frame with their next calls.
+        for caller in batch.callers.drain(..) {
+            caller.wake();
+        }
+    }
+}
+
+/// Buffers of the reader, kept from batch to batch.
+#[derive(Default)]
+struct Batch {
+    results: Vec<(u64, CallResult)>,
+    /// To be woken at the end of the batch.
+    callers: Vec<Waker>,
+}
+
+impl Transport {
+    fn take_reply(&self, events: &impl Events, message: Message, batch: &mut Batch) {
+        if message.body == Carried::NoResponders {
+            return self.take_no_responders(events, &message);
+        }
+        let Some(frame) = self.endpoint.open(message) else {
+            return;
+        };
+        let peers = self.peers.load();
+        let peer = peers.get(frame.sender());
+        if let Some(peer) = peer {
+            peer.liveness.heard();
+        }
+        if frame.kind() == Kind::Reply {
+            let token = peer.map_or_else(|| PeerToken::of(frame.sender()), |peer| peer.token);
+            let results = frame
+                .envelopes()
+                .filter_map(|envelope| self.result_in(envelope));
+            // Decoded first: callers wait while the table is locked.
+            batch.results.extend(results);
+            let Batch { results, callers } = batch;
+            return self.in_flight.complete(token, results, callers);
+        }
+        for envelope in frame.envelopes() {
+            if let Err(error) = self.take_answer(events, frame.kind(), envelope) {
+                self.endpoint.refuse(&error.to_string());
+            }
+        }
+    }
+
+    fn result_in(&self, envelope: Bytes) -> Option<(u64, CallResult)> {
+        match ReplyEnvelope::decode(envelope) {
+            Ok(reply) => Some((reply.id, reply.outcome)),
+            Err(error) => {
+                self.endpoint.refuse(&error.to_string());
+                None
+            }
+        }
+    }
+
+    fn take_answer(
+        &self,
+        events: &impl Events,
+        kind: Kind,
+        envelope: Bytes,
+    ) -> Result<(), EnvelopeError> {
+        match kind {
+            Kind::ProbeAck => {
+                ProbeAck::decode(envelope)?;
+            }
+            Kind::Discovered => events.discovered(Discovered::decode(envelope)?),
+            other => {
+                let what = format!("a frame of kind {other:?} among the replies");
+                self.endpoint.refuse(&what);
+            }
+        }
+        Ok(())
+    }
+
+    /// The bus reports that nobody received a frame of ours. Anyone on the bus can send such a
+    /// notice: it counts only for a frame that carries a call now, or for an unanswered probe,
+    /// whose numbers a stranger would have to read off the bus.
+    fn take_no_responders(&self, events: &impl Events, message: &Message) {
+        let (token, frame) = match ReplyAddress::parse(&message.subject) {
+            None => return,
+            Some(ReplyAddress::Question(id)) => return events.question_undelivered(id),
+            Some(ReplyAddress::Peer(token, frame)) => (token, frame),
+        };
+        let peers = self.peers.load();
+        let Some(peer) = peers.values().find(|peer| peer.token == token) else {
+            return;
+        };
+        let host = peer.peer.host.clone();
+        // The calls in that very frame never arrived; earlier ones may have.
+        let ended = self.in_flight.fail(Some(token), |carried_by| {
+            let is_it = carried_by.as_number() == frame;
+            is_it.then(|| CallError::HostGone { host: host.clone() })
+        });
+        if ended > 0 || peer.liveness.has_probed(frame) {
+            events.host_lost(&peer.peer);
+            self.peer_lost(&peer.peer);
+        }
+    }
+}
