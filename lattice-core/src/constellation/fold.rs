@@ -1,11 +1,10 @@
-//! From what the sources say to the view, and how it changes. Pure.
+//! Projects the events of all sources onto the view. Pure.
 
 mod hosts;
 
 use hosts::Rival;
 
 use super::{
-    cut,
     items::{
         AppView, ComponentKind, ComponentView, Item, LinkView, StoreView, UnreadableView,
         WormholeView,
@@ -21,7 +20,7 @@ use crate::{
     node::{Peer, Peers},
     replica::ReplicaHealth,
     store::{KeyKind, StoreKey},
-    wire::{Origin, Report},
+    wire::{Origin, Report, cut},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -29,7 +28,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Something that a source says.
+/// An event from a source.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
     Store(ReplicaHealth),

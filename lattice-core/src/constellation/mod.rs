@@ -48,8 +48,6 @@ pub use items::{
 };
 pub use view::{Change, Delta, View};
 
-pub(crate) use crate::wire::cut;
-
 use crate::{
     Lattice,
     lattice::{Connection, Shared},

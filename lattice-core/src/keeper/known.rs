@@ -3,9 +3,8 @@
 use crate::{
     name::HostId,
     place::members::Labels,
-    replica::LastKnown,
     store::{
-        Entry, Incarnation, Revision, StoreKey,
+        Entry, Incarnation, LastKnown, Revision, StoreKey,
         record::{Record, Records},
     },
 };

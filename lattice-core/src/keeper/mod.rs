@@ -20,14 +20,13 @@ pub use job::{Job, Work};
 pub use runtime::{Prepared, Runtime, RuntimeError};
 
 use crate::{
-    constellation::{ComponentStatus, Phase},
     name::ComponentId,
     node::Node,
     place::{
         Assignment,
         plan::{self, Generation, Status},
     },
-    wire::Duty,
+    wire::{ComponentStatus, Duty, Phase},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Publish, Task};

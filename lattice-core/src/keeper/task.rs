@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     bus::BusState,
-    constellation::cut,
     desired::{Body, Desired},
     lattice::Heard,
     name::{ComponentId, HostId},
@@ -20,7 +19,7 @@ use crate::{
         plan::{Action, Event, Generation, Placeable, Reconciler, ReplicaId},
     },
     store::{Expect, Op, StoreKey},
-    wire::{Beat, Duty, Origin},
+    wire::{Beat, Duty, Origin, cut},
 };
 use std::{
     collections::{BTreeMap, HashMap},

@@ -10,8 +10,8 @@ use crate::{
     bus::{Bus, BusError, memory::MemoryNetwork},
     name::{LatticeName, NameError},
     node::Beside,
-    replica::{FollowError, LastKnown},
-    store::{MemoryStore, Store},
+    replica::FollowError,
+    store::{LastKnown, MemoryStore, Store},
 };
 #[cfg(feature = "nats")]
 use crate::{

@@ -6,8 +6,8 @@ use crate::{
     bus::{Bus, BusError},
     link::Links,
     name::LatticeName,
-    replica::{LastKnown, Replica},
-    store::{Store, record::Records},
+    replica::Replica,
+    store::{LastKnown, Store, record::Records},
     subject::Subjects,
     types::Types,
 };

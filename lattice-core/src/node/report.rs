@@ -3,9 +3,11 @@
 use super::{Announce, Inner, Node, meter::Times, served::Served};
 use crate::{
     bus::Subscription,
-    constellation::{ComponentStatus, Phase},
     name::ComponentId,
-    wire::{Body as _, ComponentReport, FrameWriter, Kind, Lane, Latency, Report, ReportWanted},
+    wire::{
+        Body as _, ComponentReport, ComponentStatus, FrameWriter, Kind, Lane, Latency, Phase,
+        Report, ReportWanted,
+    },
 };
 use bytes::{BufMut as _, Bytes};
 use futures_util::StreamExt as _;

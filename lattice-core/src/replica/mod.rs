@@ -29,17 +29,15 @@
 
 mod changes;
 mod intake;
-mod last;
 mod wait;
 
 pub use changes::LinkChanges;
-pub(crate) use last::LastKnown;
 pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 
 use crate::{
     desired::{Desired, DesiredWatch},
     link::{Lacking, LinkTable},
-    store::{Incarnation, Revision, StoreError, Watch, WatchEvent, record::Records},
+    store::{Incarnation, LastKnown, Revision, StoreError, Watch, WatchEvent, record::Records},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
