@@ -67,19 +67,32 @@
 //!
 //! # Features
 //!
+//! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share of it running.
 //! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
+//! * `view`: the constellation. Implies `apps`.
 
 #![forbid(unsafe_code)]
+// Without the upper layers nothing uses what the node, the replica and the handle offer them.
+#![cfg_attr(
+    not(feature = "view"),
+    expect(dead_code, reason = "the seams of the optional layers")
+)]
 
 #[doc(hidden)]
 pub mod __private;
+#[cfg(feature = "apps")]
 pub mod app;
 pub mod bus;
 pub mod call;
+#[cfg(feature = "view")]
 pub mod constellation;
+#[cfg(feature = "apps")]
 pub mod desired;
 pub mod entropy;
+#[doc(hidden)]
+pub mod extensions;
+#[cfg(feature = "apps")]
 pub mod keeper;
 mod lattice;
 pub mod link;
@@ -87,6 +100,7 @@ pub mod logs;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
+#[cfg(feature = "apps")]
 pub mod place;
 pub mod replica;
 mod route;

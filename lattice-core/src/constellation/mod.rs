@@ -163,12 +163,12 @@ impl Lattice {
     /// Outside of a tokio runtime.
     pub fn constellation(&self) -> Constellation {
         let Shared {
-            constellation,
+            extensions,
             connection,
             ..
         } = self.shared();
-        let made = constellation.get_or_init(|| Constellation::follow(connection.clone()));
-        made.clone()
+        let made = extensions.get_or_init(|| Constellation::follow(connection.clone()));
+        Constellation::clone(&made)
     }
 
     /// Why something does not run or can't be reached, or that it does, and what to do next. The first call takes as long as

@@ -20,6 +20,7 @@ mod digest;
 mod image;
 mod limits;
 mod oci;
+mod reader;
 mod rules;
 mod schema;
 mod spec;
@@ -41,5 +42,6 @@ pub use table::{Declared, Desired, Unreadable};
 pub use watch::DesiredWatch;
 
 pub(crate) use rules::too_many;
-pub(crate) use schema::{Body, Fields, NotUnderstood};
-pub(crate) use table::{DesiredEvent, Spec, is_desired};
+pub(crate) use schema::Body;
+#[cfg(test)]
+pub(crate) use schema::{Fields, NotUnderstood};

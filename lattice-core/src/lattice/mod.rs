@@ -13,23 +13,20 @@ pub use connect::OnNats;
 pub use connect::{Backend, Connect, ConnectError, Custom, InMemory};
 
 pub(crate) use connection::Connection;
+#[cfg(feature = "apps")]
 pub(crate) use presence::Heard;
 
 use crate::{
     bus::BusError,
     call::{CallError, Ran},
-    constellation::Constellation,
-    desired::{Desired, DesiredWatch},
+    extensions::Extensions,
     link::Links,
     name::{ComponentId, LatticeName},
     node::{Announce, Beside, Caller, Node, NodeOptions, Peers, ServeError, ServeLimits, Serving},
     replica::Replica,
     serve::Service,
 };
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout_at},
@@ -41,8 +38,8 @@ pub struct Lattice(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
-    /// Once somebody has asked for it.
-    pub(crate) constellation: OnceLock<Constellation>,
+    /// What the layers above keep per lattice.
+    pub(crate) extensions: Extensions,
     /// For calls and services of this process that belong to no host.
     node: OnceCell<Node>,
     beside: Beside,
@@ -154,16 +151,6 @@ impl Lattice {
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.0.connection
-    }
-
-    /// What should be, as this process knows it.
-    pub fn desired(&self) -> Arc<Desired> {
-        self.0.connection.replica.desired()
-    }
-
-    /// What should be, and then what it becomes.
-    pub fn follow_desired(&self) -> DesiredWatch {
-        self.0.connection.replica.follow_desired()
     }
 
     /// This process's copy of the store: whether it is up to date, and whether the store came back as another one.

@@ -32,6 +32,7 @@ pub use presence::{Peer, Peers};
 pub use served::ServeLimits;
 pub use serving::{ServeError, Serving};
 
+#[cfg(feature = "apps")]
 pub(crate) use serving::Over;
 
 pub(crate) use beside::Beside;

@@ -1,11 +1,11 @@
-//! The replica: this process's copy of what the store says of links and of desired state.
+//! The replica: this process's copy of the links and of the declared records in the store.
 //!
-//! One task per lattice connection follows the store, authenticates what it reads and publishes a [`LinkTable`] and a
-//! [`Desired`]. Reading them takes no lock.
+//! One task per lattice connection follows the store, authenticates what it reads and publishes a
+//! [`LinkTable`] and a `RecordTable`. It interprets links only; the layers above interpret the records.
 //!
 //! ```text
 //!  Store ──watch──► Intake (authenticates, refuses, remembers generations) ──► LinkTable ──► TableRef, LinkChanges, wait_for
-//!                                                                              └──► Desired ──► DesiredWatch
+//!                                                                              └──► RecordTable ──► the layers above
 //! ```
 //!
 //! | state | left by |
@@ -29,20 +29,28 @@
 
 mod changes;
 mod intake;
+mod records;
+mod refusals;
 mod wait;
 
 pub use changes::LinkChanges;
+#[doc(hidden)]
+pub use records::{RecordContent, RecordTable, StoredRecord};
 pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 
 use crate::{
-    desired::{Desired, DesiredWatch},
+    extensions::Extensions,
     link::{Lacking, LinkTable},
-    store::{Incarnation, LastKnown, Revision, StoreError, Watch, WatchEvent, record::Records},
+    store::{
+        Incarnation, LastKnown, Revision, StoreError, StoreKey, Watch, WatchEvent, record::Records,
+    },
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use intake::Intake;
+use refusals::Refusals;
 use std::{
+    fmt,
     ops::Deref,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -69,8 +77,10 @@ pub struct Replica {
 #[derive(Debug)]
 struct Shared {
     table: ArcSwap<LinkTable>,
-    /// Published before the table: whoever sees a revision there sees it here.
-    desired: watch::Sender<Arc<Desired>>,
+    /// Published before the link table: a revision that is seen there has been published here.
+    records: watch::Sender<Arc<RecordTable>>,
+    refusals: Arc<Refusals>,
+    extensions: Extensions,
     /// Set after the table it speaks of was published.
     health: watch::Sender<ReplicaHealth>,
     waiters: Semaphore,
@@ -190,16 +200,18 @@ impl Replica {
         };
         let shared = Arc::new(Shared {
             table: ArcSwap::default(),
-            desired: watch::Sender::default(),
+            records: watch::Sender::default(),
+            refusals: Arc::default(),
+            extensions: Extensions::default(),
             health: watch::Sender::default(),
             waiters: Semaphore::new(MAX_WAITERS),
             accepted: Notify::new(),
         });
         let mut follower = Follower {
             shared: shared.clone(),
-            intake: Intake::new(records.clone()),
+            intake: Intake::new(records.clone(), shared.refusals.clone()),
             table: LinkTable::default(),
-            desired: Arc::default(),
+            records: Arc::default(),
             health: ReplicaHealth::default(),
             reach: Reach::Lost,
             last,
@@ -239,18 +251,35 @@ impl Replica {
         self.shared.table.load_full()
     }
 
-    /// What should be, as it is known now.
-    pub fn desired(&self) -> Arc<Desired> {
-        self.shared.desired.borrow().clone()
+    /// Returns the records of declared state as they are now, for the layers that interpret them.
+    #[doc(hidden)]
+    pub fn record_table(&self) -> Arc<RecordTable> {
+        self.shared.records.borrow().clone()
     }
 
-    /// What should be, and then what it becomes. Whoever looks rarely misses states in between, never the last one.
-    pub fn follow_desired(&self) -> DesiredWatch {
-        DesiredWatch::new(
-            self.clone(),
-            self.shared.desired.subscribe(),
-            self.shared.health.subscribe(),
-        )
+    /// Returns the records of declared state, now and whenever they change. The whole of one commit
+    /// is published at once.
+    #[doc(hidden)]
+    pub fn follow_record_table(&self) -> watch::Receiver<Arc<RecordTable>> {
+        self.shared.records.subscribe()
+    }
+
+    /// Counts and logs an authentic record that the layer above can't use.
+    #[doc(hidden)]
+    pub fn refuse(&self, key: &StoreKey, reason: &dyn fmt::Display) {
+        self.shared.refusals.add(key, reason);
+        let refused = self.shared.refusals.count();
+        self.shared.health.send_if_modified(|health| {
+            let is_new = health.refused < refused;
+            health.refused = health.refused.max(refused);
+            is_new
+        });
+    }
+
+    /// Returns what the layers above keep per replica.
+    #[doc(hidden)]
+    pub fn extensions(&self) -> &Extensions {
+        &self.shared.extensions
     }
 
     /// How it fares.
@@ -277,7 +306,8 @@ impl Replica {
     }
 
     /// How it fares, and a sign whenever anything that it knows may have changed.
-    pub(crate) fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
+    #[doc(hidden)]
+    pub fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
         self.shared.health.subscribe()
     }
 
@@ -293,7 +323,7 @@ struct Follower {
     shared: Arc<Shared>,
     intake: Intake,
     table: LinkTable,
-    desired: Arc<Desired>,
+    records: Arc<RecordTable>,
     health: ReplicaHealth,
     reach: Reach,
     last: Option<Arc<dyn LastKnown>>,
@@ -377,9 +407,9 @@ impl Follower {
         if let Some(event) = self.intake.take(event) {
             self.table.apply(event);
         }
-        for event in self.intake.desired() {
-            if !self.desired.ignores(&event) {
-                Arc::make_mut(&mut self.desired).apply(event);
+        for event in self.intake.take_changes() {
+            if !self.records.ignores(&event) {
+                Arc::make_mut(&mut self.records).apply(event);
             }
         }
     }
@@ -422,17 +452,17 @@ impl Follower {
         self.health.held = self.table.held();
         self.health.incarnation = self.table.incarnation();
         self.health.revision = self.table.revision();
-        self.health.refused = self.intake.refused();
+        self.health.refused = self.shared.refusals.count();
         let before = std::mem::replace(&mut self.health.other_key, self.intake.other_key());
         if before == 0
             && let values @ 1.. = self.health.other_key
         {
             tracing::error!("{}", OtherKey { values });
         }
-        self.shared.desired.send_if_modified(|published| {
-            let is_new = !Arc::ptr_eq(published, &self.desired) && *published != self.desired;
+        self.shared.records.send_if_modified(|published| {
+            let is_new = !Arc::ptr_eq(published, &self.records) && *published != self.records;
             if is_new {
-                published.clone_from(&self.desired);
+                published.clone_from(&self.records);
             }
             is_new
         });

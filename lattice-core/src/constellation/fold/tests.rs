@@ -7,7 +7,7 @@ use crate::{
         Phase,
         items::{ReplicaKey, ReplicaView},
     },
-    desired::{ActorSpec, AppRecord, DesiredEvent, Spec},
+    desired::{ActorSpec, AppRecord, Declared},
     link::{Link, LinkReports, LinkStatus, TableEvent},
     node::presence::Presence,
     store::{Incarnation, Revision},
@@ -92,8 +92,9 @@ impl World {
         Revision(self.revision)
     }
 
-    fn desire(&mut self, event: DesiredEvent) -> Event {
-        self.desired.apply(event);
+    fn desire(&mut self, revision: Revision, change: impl FnOnce(&mut Desired)) -> Event {
+        self.desired.revision = revision;
+        change(&mut self.desired);
         Event::Desired(Arc::new(self.desired.clone()))
     }
 
@@ -111,18 +112,24 @@ impl World {
         match step {
             Step::Declare(n) => {
                 let image = "registry.example/a:1".parse().expect("an image");
-                let spec = Box::new(Spec::Actor(ActorSpec::new(image)));
-                self.desire(DesiredEvent::Put(StoreKey::actor(&id(n)), revision, spec))
+                let declared = Declared::new(revision, ActorSpec::new(image));
+                self.desire(revision, |desired| {
+                    desired.actors.insert(id(n), declared);
+                })
             }
-            Step::Delete(n) => self.desire(DesiredEvent::Gone(StoreKey::actor(&id(n)), revision)),
+            Step::Delete(n) => self.desire(revision, |desired| {
+                desired.actors.remove(&id(n));
+            }),
             Step::Own(n) => {
                 let key = link(n, 0).key();
                 let mut app = AppRecord::default();
                 let key = StoreKey::link_at(&key.source, &key.interface, &key.name);
                 app.owns.insert(key);
                 let name = AppName::new("shop").expect("valid");
-                let key = StoreKey::app(&name);
-                self.desire(DesiredEvent::Put(key, revision, Box::new(Spec::App(app))))
+                let declared = Declared::new(revision, app);
+                self.desire(revision, |desired| {
+                    desired.apps.insert(name, declared);
+                })
             }
             Step::Link(a, b) => {
                 let link = Arc::new(link(a, b));
@@ -343,9 +350,11 @@ fn a_version_that_was_taken_back_is_told_until_another_is_declared() {
     let mut spec = world.desired.actors[&id(0)].spec.clone();
     spec.rejected = Some(Job::of_actor(&world.desired, &id(0), &spec).generation);
     let mut declare = |world: &mut World, spec: &ActorSpec| {
-        let (key, revision) = (StoreKey::actor(&id(0)), world.next());
-        let event = DesiredEvent::Put(key, revision, Box::new(Spec::Actor(spec.clone())));
-        let event = world.desire(event);
+        let revision = world.next();
+        let declared = Declared::new(revision, spec.clone());
+        let event = world.desire(revision, |desired| {
+            desired.actors.insert(id(0), declared);
+        });
         fold.handle(event, world.now);
         rolled_back(&fold)
     };
