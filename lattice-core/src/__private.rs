@@ -2,7 +2,7 @@
 //! may change in any release.
 
 #[cfg(feature = "apps")]
-pub use crate::keeper::leases::{Guard, Leases, MARGIN, RENEW, TERM};
+pub use crate::agent::leases::{Guard, Leases, MARGIN, RENEW, TERM};
 pub use crate::{
     bus::queue::{Inlet, Outlet, queue},
     entropy::{

@@ -82,6 +82,8 @@
 #[doc(hidden)]
 pub mod __private;
 #[cfg(feature = "apps")]
+pub mod agent;
+#[cfg(feature = "apps")]
 pub mod app;
 pub mod bus;
 pub mod call;
@@ -92,8 +94,6 @@ pub mod desired;
 pub mod entropy;
 #[doc(hidden)]
 pub mod extensions;
-#[cfg(feature = "apps")]
-pub mod keeper;
 mod lattice;
 pub mod link;
 pub mod logs;

@@ -13,8 +13,8 @@ use super::{
     view::{Change, Delta, View, differences},
 };
 use crate::{
+    agent::WorkItem,
     desired::{ActorSpec, Desired, ProviderKind, Run},
-    keeper::Job,
     link::{LinkChange, LinkKey, LinkTable},
     name::{AppName, ComponentId, HostId},
     node::{Peer, Peers},
@@ -223,7 +223,7 @@ impl Fold {
 /// Whether this very version of an actor is the one that did not come up.
 fn is_rolled_back(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> bool {
     spec.rejected
-        .is_some_and(|rejected| rejected == Job::of_actor(desired, id, spec).generation)
+        .is_some_and(|rejected| rejected == WorkItem::of_actor(desired, id, spec).generation)
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use crate::{
 };
 use futures_util::future::BoxFuture;
 use lattice_core::{
+    agent::{Prepared, Runtime, RuntimeError, WorkItem},
     auth::LatticeKey,
     call::CallError,
-    keeper::{Job, Prepared, Runtime, RuntimeError},
     node::ServeLimits,
     serve::{Answer, Request, Service},
     types::ComponentTypes,
@@ -133,7 +133,7 @@ struct Numbered {
 }
 
 impl Runtime for Numbered {
-    fn prepare(&self, _: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+    fn prepare(&self, _: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
         let start = self.starts.fetch_add(1, Ordering::SeqCst) + 1;
         let service = Arc::new(Slow(format!("{}#{start}", self.host)));
         let limits = ServeLimits::default();
@@ -181,7 +181,7 @@ async fn host_process() {
         host,
         starts: AtomicUsize::new(0),
     };
-    let _keeper = Keeper::start(&node, Arc::new(runtime), KeeperOptions::default());
+    let _keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
     for number in 0_u64.. {
         println!("begins {number}");
         let outcome = ask(&lattice).await;

@@ -11,7 +11,7 @@ pub use error::HostError;
 use crate::actor::Actor;
 use lattice_core::{
     Lattice,
-    keeper::Keeper,
+    agent::Agent,
     name::{ComponentId, HostId},
     node::{Node, ServeLimits, Serving},
     serve::Service,
@@ -36,7 +36,7 @@ struct Shared {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, Serving>>,
     /// What desired state gives it; `None` when it takes no part in placement.
-    keeper: Mutex<Option<Arc<Keeper>>>,
+    keeper: Mutex<Option<Arc<Agent>>>,
     loader: Loader,
 }
 
@@ -105,7 +105,7 @@ impl Host {
     }
 
     /// How everything fares that desired state gives to this host; `None` when it takes no part in placement.
-    pub fn keeper(&self) -> Option<Arc<Keeper>> {
+    pub fn keeper(&self) -> Option<Arc<Agent>> {
         self.lock_keeper().clone()
     }
 
@@ -150,7 +150,7 @@ impl Host {
         Ok(())
     }
 
-    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Keeper>>> {
+    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
         self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

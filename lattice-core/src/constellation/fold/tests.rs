@@ -348,7 +348,7 @@ fn a_version_that_was_taken_back_is_told_until_another_is_declared() {
     let rolled_back = |fold: &Fold| fold.view().components[&id(0)].is_rolled_back;
     assert!(!rolled_back(&fold));
     let mut spec = world.desired.actors[&id(0)].spec.clone();
-    spec.rejected = Some(Job::of_actor(&world.desired, &id(0), &spec).generation);
+    spec.rejected = Some(WorkItem::of_actor(&world.desired, &id(0), &spec).generation);
     let mut declare = |world: &mut World, spec: &ActorSpec| {
         let revision = world.next();
         let declared = Declared::new(revision, spec.clone());

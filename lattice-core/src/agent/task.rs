@@ -1,11 +1,11 @@
-//! The task of a keeper: hears, asks the pure rules what to do, and has it done.
+//! The task of an agent: hears, asks the pure rules what to do, and has it done.
 
 use super::{
-    KeeperOptions, KeeperState, Kept, Runtime,
-    job::Jobs,
-    known::{Hosts, KnownHosts},
+    AgentOptions, AgentState, ComponentState, Runtime,
+    known_hosts::{Hosts, KnownHosts},
     leases::Leases,
-    stage::{Grace, Stage},
+    runner::{Grace, Runner},
+    work::WorkItems,
 };
 use crate::{
     bus::BusState,
@@ -34,7 +34,7 @@ use tokio::{
 /// Events of leases that wait.
 const EVENTS: usize = 1_024;
 
-/// What a keeper is told by its owner.
+/// What an agent is told by its owner.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Hand everything over.
@@ -44,10 +44,10 @@ pub(super) enum Command {
     },
 }
 
-/// Where a keeper tells of itself.
+/// Where an agent tells of itself.
 #[derive(Debug, Default)]
 pub(super) struct Publish {
-    pub(super) state: watch::Sender<Arc<KeeperState>>,
+    pub(super) state: watch::Sender<Arc<AgentState>>,
     pub(super) assignment: watch::Sender<Arc<Assignment>>,
 }
 
@@ -57,11 +57,11 @@ pub(super) struct Task {
     members: Members,
     known: KnownHosts,
     reconciler: Reconciler,
-    stage: Stage,
+    runner: Runner,
     leases: Leases,
     events: mpsc::Receiver<Event>,
     desired: Arc<Desired>,
-    jobs: Jobs,
+    items: WorkItems,
     duties: HashMap<HostId, Duty>,
     /// Why a component did not come up the last time, and which generation that was.
     reasons: BTreeMap<ComponentId, (Generation, String)>,
@@ -75,7 +75,7 @@ impl Task {
     pub(super) fn new(
         node: Arc<Inner>,
         runtime: Arc<dyn Runtime>,
-        options: KeeperOptions,
+        options: AgentOptions,
         publish: Publish,
     ) -> Self {
         let now = Instant::now();
@@ -87,13 +87,13 @@ impl Task {
             members: Members::new(origin.clone(), options.listen, now),
             known: KnownHosts::new(records.clone(), node.connection().last.clone()),
             reconciler: Reconciler::new(origin.host.clone(), seed),
-            stage: Stage::new(node.clone(), options.grace),
+            runner: Runner::new(node.clone(), options.grace),
             leases: Leases::new(records, origin, sender),
             node,
             runtime,
             events,
             desired: Arc::default(),
-            jobs: Jobs::default(),
+            items: WorkItems::default(),
             duties: HashMap::new(),
             reasons: BTreeMap::new(),
             publish,
@@ -135,8 +135,8 @@ impl Task {
                     self.take_bus(state);
                 }
                 Some(event) = self.events.recv() => self.handle(event),
-                done = self.stage.next() => {
-                    let (events, about) = self.stage.take(done);
+                done = self.runner.next() => {
+                    let (events, about) = self.runner.take(done);
                     if let Some((name, reason)) = about {
                         self.note(name, reason);
                     }
@@ -261,8 +261,8 @@ impl Task {
     }
 
     fn take_desired(&mut self, desired: Arc<Desired>) {
-        let (jobs, snapshot) = Jobs::of(&desired);
-        self.jobs = jobs;
+        let (items, snapshot) = WorkItems::of(&desired);
+        self.items = items;
         self.desired = desired;
         self.handle(Event::Desired(snapshot));
     }
@@ -291,8 +291,8 @@ impl Task {
                 generation,
                 fence,
             } => return self.start(&component, replica, generation, fence),
-            Action::Drain(replica) => return self.stage.end(replica, Grace::Some),
-            Action::Stop(replica) => return self.stage.end(replica, Grace::None),
+            Action::Drain(replica) => return self.runner.end(replica, Grace::Some),
+            Action::Stop(replica) => return self.runner.end(replica, Grace::None),
             Action::AcquireLease(component) => self.leases.acquire(&component),
             Action::ReleaseLease(component) => self.leases.release(&component),
             Action::Reject {
@@ -317,7 +317,7 @@ impl Task {
         generation: Generation,
         fence: Option<u64>,
     ) -> Option<Event> {
-        let Some(job) = self.jobs.get(component, generation) else {
+        let Some(item) = self.items.get(component, generation) else {
             // Desired state has moved on in this very moment.
             return Some(Event::Failed(replica));
         };
@@ -325,8 +325,8 @@ impl Task {
         if let Some(None) = guard {
             return Some(Event::Failed(replica));
         }
-        self.stage
-            .start(&self.runtime, job, replica, guard.flatten())
+        self.runner
+            .start(&self.runtime, item, replica, guard.flatten())
     }
 
     /// Writes down that a generation does not come up, unless somebody has changed the actor meanwhile.
@@ -375,7 +375,7 @@ impl Task {
     }
 
     /// Has the host's reports say what has changed since they said `before`.
-    fn report(&self, before: &KeeperState, after: &KeeperState) {
+    fn report(&self, before: &AgentState, after: &AgentState) {
         for (id, kept) in &after.components {
             if before.components.get(id) != Some(kept) {
                 self.node.set_status(id, kept.report());
@@ -390,13 +390,13 @@ impl Task {
     /// Publishes what has changed.
     fn tell(&mut self) {
         let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
-            let kept = Kept {
+            let kept = ComponentState {
                 status: status.clone(),
                 reason: self.reasons.get(id).map(|(_, reason)| reason.clone()),
             };
             (id.clone(), kept)
         };
-        let state = KeeperState {
+        let state = AgentState {
             components: self.reconciler.status().map(kept).collect(),
             is_stale: self.reconciler.is_stale(),
             is_doubled: self.members.is_settled() && !self.members.counts_me(),
@@ -418,7 +418,7 @@ impl Task {
             is_new
         });
         let is_idle =
-            self.reconciler.is_idle() && self.stage.is_empty() && self.leases.are_given_back();
+            self.reconciler.is_idle() && self.runner.is_empty() && self.leases.are_given_back();
         if self.leaving.is_some() && is_idle {
             // Whoever asked may have gone.
             self.leaving.take().map(|done| done.send(()));

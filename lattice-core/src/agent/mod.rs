@@ -2,22 +2,22 @@
 //!
 //! ```text
 //!  store ──► desired state ──┐
-//!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Stage ──► Runtime
+//!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Runner ──► Runtime
 //!  runtime ► what became of ─┘                                                 └──────► Leases
 //! ```
-//! There is no scheduler: every host computes the same placement from what it sees, and its [`Keeper`] starts what is its own
+//! There is no scheduler: every host computes the same placement from what it sees, and its [`Agent`] starts what is its own
 //! and drains what is not. A host that hears nobody goes on with those that it knew; so does one that starts then, when its
 //! lattice keeps a snapshot (`Connect::snapshot`) and its id is the one that it had. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
 
-mod job;
-mod known;
+mod known_hosts;
 pub(crate) mod leases;
+mod runner;
 mod runtime;
-mod stage;
 mod task;
+mod work;
 
-pub use job::{Job, Work};
 pub use runtime::{Prepared, Runtime, RuntimeError};
+pub use work::{Work, WorkItem};
 
 use crate::{
     name::ComponentId,
@@ -39,7 +39,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// How a host takes part in placement.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct KeeperOptions {
+pub struct AgentOptions {
     /// How long a host that has just started listens before it acts, and two beats of the slowest host it hears in any case:
     /// 1.5 s by default. Nothing for a lattice inside one process.
     pub listen: Duration,
@@ -47,7 +47,7 @@ pub struct KeeperOptions {
     pub grace: Duration,
 }
 
-impl Default for KeeperOptions {
+impl Default for AgentOptions {
     fn default() -> Self {
         Self {
             listen: Duration::from_millis(1_500),
@@ -59,14 +59,14 @@ impl Default for KeeperOptions {
 /// How one component fares on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Kept {
+pub struct ComponentState {
     /// What the host is about with it.
     pub status: Status,
     /// Why it failed last, if it did.
     pub reason: Option<String>,
 }
 
-impl Kept {
+impl ComponentState {
     /// For the host's reports.
     fn report(&self) -> ComponentStatus {
         let phase = match self.status.phase {
@@ -89,30 +89,30 @@ impl Kept {
     }
 }
 
-/// What a keeper tells of itself.
+/// What an agent tells of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct KeeperState {
+pub struct AgentState {
     /// Every component that runs here, or should.
-    pub components: BTreeMap<ComponentId, Kept>,
+    pub components: BTreeMap<ComponentId, ComponentState>,
     /// The store is another one than before, or an older one: what runs is kept until somebody applies again.
     pub is_stale: bool,
     /// Another host has this one's id, or had, and started later: this one gets no work. Start it again, with an id of its own.
     pub is_doubled: bool,
 }
 
-/// The keeper of one host. Dropping it leaves what it started to its fate: nothing of it is served any more.
+/// The agent of one host. Dropping it leaves what it started to its fate: nothing of it is served any more.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Agent {
     commands: mpsc::Sender<Command>,
-    state: watch::Receiver<Arc<KeeperState>>,
+    state: watch::Receiver<Arc<AgentState>>,
     assignment: watch::Receiver<Arc<Assignment>>,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Keeper {
+impl Agent {
     /// Starts to keep this node's share of the desired state, as far as `runtime` can.
-    pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: KeeperOptions) -> Self {
+    pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: AgentOptions) -> Self {
         let (commands, inbox) = mpsc::channel(8);
         node.inner().set_duty(Duty::Works);
         let publish = Publish::default();
@@ -127,12 +127,12 @@ impl Keeper {
     }
 
     /// How everything fares that this host keeps.
-    pub fn state(&self) -> Arc<KeeperState> {
+    pub fn state(&self) -> Arc<AgentState> {
         self.state.borrow().clone()
     }
 
     /// The same, whenever it changes.
-    pub fn follow(&self) -> watch::Receiver<Arc<KeeperState>> {
+    pub fn follow(&self) -> watch::Receiver<Arc<AgentState>> {
         self.state.clone()
     }
 
@@ -162,7 +162,7 @@ impl Keeper {
     }
 }
 
-/// Which generation a keeper means, for people: the first digits.
+/// Which generation an agent means, for people: the first digits.
 pub fn short(generation: Generation) -> String {
     format!("{generation:016x}")[..8].to_owned()
 }
