@@ -29,7 +29,7 @@ use crate::{
     wire::{ComponentStatus, Duty, Phase},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use task::{Command, Publish, Task};
+use task::{Command, Publishers, Task};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
@@ -115,7 +115,7 @@ impl Agent {
     pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: AgentOptions) -> Self {
         let (commands, inbox) = mpsc::channel(8);
         node.inner().set_duty(Duty::Works);
-        let publish = Publish::default();
+        let publish = Publishers::default();
         let (state, assignment) = (publish.state.subscribe(), publish.assignment.subscribe());
         let task = Task::new(node.inner().clone(), runtime, options, publish);
         Self {

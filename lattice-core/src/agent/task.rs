@@ -46,7 +46,7 @@ pub(super) enum Command {
 
 /// Where an agent tells of itself.
 #[derive(Debug, Default)]
-pub(super) struct Publish {
+pub(super) struct Publishers {
     pub(super) state: watch::Sender<Arc<AgentState>>,
     pub(super) assignment: watch::Sender<Arc<Assignment>>,
 }
@@ -65,7 +65,7 @@ pub(super) struct Task {
     duties: HashMap<HostId, Duty>,
     /// Why a component did not come up the last time, and which generation that was.
     reasons: BTreeMap<ComponentId, (Generation, String)>,
-    publish: Publish,
+    publish: Publishers,
     leaving: Option<oneshot::Sender<()>>,
     /// What this host writes down in the store.
     writes: JoinSet<()>,
@@ -76,7 +76,7 @@ impl Task {
         node: Arc<Inner>,
         runtime: Arc<dyn Runtime>,
         options: AgentOptions,
-        publish: Publish,
+        publish: Publishers,
     ) -> Self {
         let now = Instant::now();
         let origin = node.origin().clone();
@@ -138,7 +138,7 @@ impl Task {
                 done = self.runner.next() => {
                     let (events, about) = self.runner.take(done);
                     if let Some((name, reason)) = about {
-                        self.note(name, reason);
+                        self.record_reason(name, reason);
                     }
                     for event in events {
                         self.handle(event);
@@ -153,13 +153,13 @@ impl Task {
                 () = at(wake) => self.woken(),
                 // Last: of these there may be more than can be read.
                 heard = heard.recv() => match heard {
-                    Ok(heard) => self.hear(&heard),
+                    Ok(heard) => self.receive(&heard),
                     // Beats come again.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
                 },
             }
-            self.tell();
+            self.publish_state();
         }
     }
 
@@ -179,18 +179,18 @@ impl Task {
         self.members.recall(hosts);
     }
 
-    fn hear(&mut self, heard: &Heard) {
+    fn receive(&mut self, heard: &Heard) {
         match heard {
             Heard::Beat(from, beat) => {
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
                 let changed = duty != Some(beat.duty);
-                self.take_members(sign(from, beat), changed);
-                self.handle(runs(from, beat));
+                self.take_members(membership_event(from, beat), changed);
+                self.handle(reconciler_event(from, beat));
             }
             // Frames of an older boot are refused everywhere, so it never counts again: but people should know of it.
             Heard::OlderBeat(from, _) if !self.members.knows_newer(from) => {}
             Heard::Alive(from, beat) | Heard::OlderBeat(from, beat) => {
-                self.take_members(sign(from, beat), false);
+                self.take_members(membership_event(from, beat), false);
             }
             Heard::Goodbye(who) => {
                 self.duties.remove(&who.host);
@@ -242,13 +242,13 @@ impl Task {
             let counts_me = self.members.counts_me();
             let me = &self.node.origin().host;
             let hosts: Vec<_> = live.filter(|live| counts_me || live.host != *me).collect();
-            self.keep(&hosts);
+            self.save_hosts(&hosts);
             self.handle(Event::Hosts(hosts));
         }
     }
 
     /// Keeps for the next process who is there. A host that leaves comes back as one that works.
-    fn keep(&mut self, hosts: &[Placeable]) {
+    fn save_hosts(&mut self, hosts: &[Placeable]) {
         let working = hosts
             .iter()
             .filter(|host| host.duty == place::Duty::Working);
@@ -367,7 +367,11 @@ impl Task {
         });
     }
 
-    fn note(&mut self, (component, generation): (ComponentId, Generation), reason: Option<String>) {
+    fn record_reason(
+        &mut self,
+        (component, generation): (ComponentId, Generation),
+        reason: Option<String>,
+    ) {
         match reason {
             Some(reason) => drop(self.reasons.insert(component, (generation, cut(reason)))),
             None => drop(self.reasons.remove(&component)),
@@ -388,7 +392,7 @@ impl Task {
     }
 
     /// Publishes what has changed.
-    fn tell(&mut self) {
+    fn publish_state(&mut self) {
         let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
             let kept = ComponentState {
                 status: status.clone(),
@@ -427,7 +431,7 @@ impl Task {
 }
 
 /// What a beat says of its host's being there.
-fn sign(from: &Origin, beat: &Beat) -> members::Event {
+fn membership_event(from: &Origin, beat: &Beat) -> members::Event {
     members::Event::Beat {
         from: from.clone(),
         interval: beat.interval(),
@@ -436,7 +440,7 @@ fn sign(from: &Origin, beat: &Beat) -> members::Event {
 }
 
 /// What a beat says of the share of its host.
-fn runs(from: &Origin, beat: &Beat) -> Event {
+fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
     let runs = beat
         .components
         .iter()
