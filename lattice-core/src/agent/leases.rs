@@ -52,7 +52,7 @@ struct Holder {
     origin: Origin,
 }
 
-/// LeaseDeadline when a lease is surely held, by two clocks: the one that timers follow, and one that goes on while the machine sleeps. Whichever
+/// Until when a lease is surely held, by two clocks: the one that timers follow, and one that goes on while the machine sleeps. Whichever
 /// ends first counts.
 #[derive(Debug, Clone)]
 pub(super) struct LeaseDeadline {

@@ -213,13 +213,13 @@ impl Task {
         let changes = self.members.handle(event, Instant::now());
         for change in &changes {
             match change {
-                members::Change::Left(origin, why) => {
+                members::MembershipChange::Left(origin, why) => {
                     tracing::info!(host = %origin.host, ?why, "a host does not count any more");
                     if !matches!(why, members::Departure::Restart) {
                         self.duties.remove(&origin.host);
                     }
                 }
-                members::Change::Doubled { counts, other } => {
+                members::MembershipChange::Doubled { counts, other } => {
                     tracing::warn!(host = %counts.host, counts = counts.epoch, other, "two hosts have one id; give one of them another one");
                 }
                 _ => {}

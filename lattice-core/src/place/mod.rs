@@ -38,7 +38,7 @@ use crate::{
     desired::{Placement, Replicas},
     name::{ComponentId, HostId},
 };
-use assignment::Placed;
+use assignment::ReplicaShares;
 use bound::Loads;
 use labels::LabelIndex;
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -89,25 +89,27 @@ pub fn place(workloads: &[Workload<'_>], hosts: &[Candidate<'_>]) -> Assignment 
     let classes = Classes::sort(&workloads, &hosts, &seeds);
     let mut loads = Loads::new(&seeds, &classes.expected(hosts.len()));
     let mut chosen = Chosen::default();
-    let mut places = Vec::with_capacity(workloads.len());
+    let mut by_component = Vec::with_capacity(workloads.len());
     for ((id, placement), class) in workloads.into_iter().zip(&classes.of) {
         let tree = &classes.trees[*class];
         let placed = match (tree, placement.replicas) {
-            (Err(reason), Replicas::Exactly(replicas)) => Placed::nowhere(reason.clone(), replicas),
-            (Err(reason), Replicas::PerHost) => Placed::nowhere(reason.clone(), 0),
+            (Err(reason), Replicas::Exactly(replicas)) => {
+                ReplicaShares::nowhere(reason.clone(), replicas)
+            }
+            (Err(reason), Replicas::PerHost) => ReplicaShares::nowhere(reason.clone(), 0),
             (Ok(tree), Replicas::Exactly(replicas)) => {
                 tree.choose(hash::component(id), replicas, &mut loads, &mut chosen);
-                Placed::on(chosen.ranked())
+                ReplicaShares::on(chosen.ranked())
             }
             (Ok(tree), Replicas::PerHost) => {
                 tree.everywhere(hash::component(id), &mut chosen);
-                Placed::on(chosen.ranked())
+                ReplicaShares::on(chosen.ranked())
             }
         };
-        places.push((id.clone(), placed));
+        by_component.push((id.clone(), placed));
     }
     let hosts = hosts.iter().map(|host| host.id.clone()).collect();
-    Assignment::new(hosts, places)
+    Assignment::new(hosts, by_component)
 }
 
 /// Workloads with the same rules share what is computed of the hosts.

@@ -1,6 +1,6 @@
 //! One boot of a host, as it beats.
 
-use super::{Change, Labels};
+use super::{Labels, MembershipChange};
 use crate::wire::Origin;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -70,7 +70,7 @@ impl Member {
     }
 
     /// It counts after that many beats, of which the one that announced it is the first.
-    pub(super) fn needs(&mut self, beats: u32) -> Option<Change> {
+    pub(super) fn needs(&mut self, beats: u32) -> Option<MembershipChange> {
         self.standing = Standing::Joining { needs: beats };
         self.count()
     }
@@ -94,7 +94,7 @@ impl Member {
         interval: Duration,
         labels: Labels,
         now: Instant,
-    ) -> Option<Change> {
+    ) -> Option<MembershipChange> {
         self.heard = now;
         self.interval = interval;
         let relabelled = *self.labels != labels;
@@ -103,7 +103,7 @@ impl Member {
         }
         if self.is_live() {
             self.standing = Standing::Live;
-            return relabelled.then(|| Change::Relabelled(self.origin.clone()));
+            return relabelled.then(|| MembershipChange::Relabelled(self.origin.clone()));
         }
         // A burst of news is one sign of life.
         if now.saturating_duration_since(self.counted) < interval / 2 {
@@ -113,7 +113,7 @@ impl Member {
         self.count()
     }
 
-    fn count(&mut self) -> Option<Change> {
+    fn count(&mut self) -> Option<MembershipChange> {
         let Standing::Joining { needs } = &mut self.standing else {
             return None;
         };
@@ -122,7 +122,7 @@ impl Member {
             return None;
         }
         self.standing = Standing::Live;
-        Some(Change::Joined(self.origin.clone()))
+        Some(MembershipChange::Joined(self.origin.clone()))
     }
 
     /// Looks out for beats of the boot that this one takes the place of.
@@ -136,7 +136,7 @@ impl Member {
     }
 
     /// An older boot of the same id beats: either this one is about to fall silent, or there are two.
-    pub(super) fn rival_beat(&mut self, epoch: u64, now: Instant) -> Option<Change> {
+    pub(super) fn rival_beat(&mut self, epoch: u64, now: Instant) -> Option<MembershipChange> {
         if self.rival.as_ref().is_none_or(|rival| rival.epoch != epoch) {
             self.watch(epoch, now);
         }
@@ -152,7 +152,7 @@ impl Member {
             return None;
         }
         rival.beats = rival.beats.saturating_add(1);
-        (rival.beats == BOTH).then(|| Change::Doubled {
+        (rival.beats == BOTH).then(|| MembershipChange::Doubled {
             counts: self.origin.clone(),
             other: epoch,
         })

@@ -83,15 +83,15 @@ fn origin(host: &str, epoch: u64) -> Origin {
     Origin::new(id(host), epoch)
 }
 
-fn text(change: &Change) -> String {
+fn text(change: &MembershipChange) -> String {
     match change {
-        Change::Joined(who) => format!("{} joined", who.host),
-        Change::Relabelled(who) => format!("{} relabelled", who.host),
-        Change::Left(who, why) => format!("{} left: {why:?}", who.host),
-        Change::Doubled { counts, other } => {
+        MembershipChange::Joined(who) => format!("{} joined", who.host),
+        MembershipChange::Relabelled(who) => format!("{} relabelled", who.host),
+        MembershipChange::Left(who, why) => format!("{} left: {why:?}", who.host),
+        MembershipChange::Doubled { counts, other } => {
             format!("{} doubled: {} and {other}", counts.host, counts.epoch)
         }
-        Change::Settled => "settled".to_owned(),
+        MembershipChange::Settled => "settled".to_owned(),
     }
 }
 
@@ -260,7 +260,7 @@ fn what_is_remembered_is_bounded() {
     for n in 0..5_000 {
         view.handle(Event::Goodbye(origin(&format!("h{n}"), 1)));
     }
-    assert_eq!(view.members.past.len(), 4_096);
+    assert_eq!(view.members.history.len(), 4_096);
 }
 
 /// A view that starts without a bus, and was told of these by an earlier boot.
