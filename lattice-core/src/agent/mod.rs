@@ -79,7 +79,7 @@ impl ComponentState {
             plan::Phase::Draining | plan::Phase::Gone => Phase::Draining,
         };
         let mut status = ComponentStatus::new(phase);
-        if let Some(newest) = self.status.tallies.last() {
+        if let Some(newest) = self.status.replica_counts.last() {
             status = status.generation(newest.generation);
         }
         match &self.reason {

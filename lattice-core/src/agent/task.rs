@@ -280,7 +280,7 @@ impl Task {
                 .flat_map(|event| self.reconciler.handle(event, Instant::now()))
                 .collect();
         }
-        self.node.set_tallies(self.reconciler.runs());
+        self.node.set_replica_counts(self.reconciler.runs());
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
@@ -444,11 +444,11 @@ fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
     let runs = beat
         .components
         .iter()
-        .filter(|served| !served.tallies.is_empty());
+        .filter(|served| !served.replica_counts.is_empty());
     Event::Beat {
         from: from.host.clone(),
         runs: runs
-            .map(|served| (served.id.clone(), served.tallies.clone()))
+            .map(|served| (served.id.clone(), served.replica_counts.clone()))
             .collect(),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     replay::{BootGuard, Seen},
     subject::Subjects,
     types::Digest,
-    wire::{Beat, Body as _, Frame, Goodbye, Kind, Origin, Pulse},
+    wire::{Beat, Body as _, Frame, Goodbye, KeepAlive, Kind, Origin},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -253,8 +253,8 @@ impl Ear {
                     self.last.insert(from.host.clone(), last);
                     state.beat(from, beat, now);
                 }
-                Kind::Pulse => {
-                    let pulse = Pulse::decode(envelope).map_err(|error| error.to_string())?;
+                Kind::KeepAlive => {
+                    let pulse = KeepAlive::decode(envelope).map_err(|error| error.to_string())?;
                     self.pulse(state, from, &pulse, now);
                 }
                 Kind::Goodbye => {
@@ -269,7 +269,7 @@ impl Ear {
     }
 
     /// Whoever was never heard before joins with its next beat.
-    fn pulse(&self, state: &State, from: &Origin, pulse: &Pulse, now: Instant) {
+    fn pulse(&self, state: &State, from: &Origin, pulse: &KeepAlive, now: Instant) {
         let known = self.last.get(&from.host);
         let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
             return;
@@ -307,7 +307,7 @@ mod tests {
             id: ComponentId::new(id).expect("an id"),
             digest: Digest([1; 32]),
             fence: 0,
-            tallies: Vec::new(),
+            replica_counts: Vec::new(),
         };
         Beat {
             sent_ms,
@@ -370,13 +370,13 @@ mod tests {
             said: 0,
         };
         let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
-        let pulse = |of: &Beat| Pulse::repeats(of, of).expect("the same");
+        let pulse = |of: &Beat| KeepAlive::repeats(of, of).expect("the same");
         assert_eq!(line.says(&pulse(&first)), "nothing");
         assert_eq!(line.says(&first), "beat of 1");
         assert_eq!(line.says(&pulse(&first)), "beat of 1");
         assert_eq!(line.says(&pulse(&second)), "alive");
         assert_eq!(line.says(&second), "beat of 2");
         assert_eq!(line.says(&pulse(&second)), "beat of 2");
-        assert_eq!(Pulse::repeats(&first, &second), None);
+        assert_eq!(KeepAlive::repeats(&first, &second), None);
     }
 }

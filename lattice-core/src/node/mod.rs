@@ -48,7 +48,7 @@ use crate::{
     name::{ComponentId, HostId},
     replay::ReplayGuard,
     route::{Resting, RetryBudget},
-    wire::{Duty, Lane, Origin, Tally},
+    wire::{Duty, Lane, Origin, ReplicaCount},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bulk::SmallCalls;
@@ -119,7 +119,7 @@ struct Owner {
 }
 
 /// Replicas by component and generation.
-pub(crate) type Tallies = BTreeMap<ComponentId, Vec<Tally>>;
+pub(crate) type Tallies = BTreeMap<ComponentId, Vec<ReplicaCount>>;
 
 type Lines = HashMap<Origin, Arc<Line>, HashState>;
 
@@ -150,7 +150,7 @@ pub(crate) struct Inner {
     /// There are calls in flight to watch over.
     busy: Notify,
     /// What its keeper runs, for the beats.
-    tallies: ArcSwap<Tallies>,
+    replica_counts: ArcSwap<Tallies>,
     /// Whether it takes more.
     duty: AtomicU8,
     /// There is something new to tell in a beat.
@@ -208,7 +208,7 @@ impl Node {
             small_calls: SmallCalls::default(),
             tasks: TaskTracker::new(),
             busy: Notify::new(),
-            tallies: ArcSwap::default(),
+            replica_counts: ArcSwap::default(),
             duty: AtomicU8::new(Duty::Apart as u8),
             news: Notify::new(),
             newly_served: Notify::new(),
@@ -322,9 +322,9 @@ impl Inner {
     }
 
     /// What the next beats say of desired state.
-    pub(crate) fn set_tallies(&self, tallies: Tallies) {
-        if **self.tallies.load() != tallies {
-            self.tallies.store(Arc::new(tallies));
+    pub(crate) fn set_replica_counts(&self, replica_counts: Tallies) {
+        if **self.replica_counts.load() != replica_counts {
+            self.replica_counts.store(Arc::new(replica_counts));
             self.news.notify_one();
         }
     }

@@ -13,8 +13,8 @@ use crate::{
     entropy,
     subject::parse_reply,
     wire::{
-        Beat, Body as _, Discovered, Duty, EnvelopeError, Goodbye, Kind, Origin, Probe, ProbeAck,
-        Pulse, ReplyEnvelope, Served, Versions,
+        Beat, Body as _, Discovered, Duty, EnvelopeError, Goodbye, KeepAlive, Kind, Origin, Probe,
+        ProbeAck, ReplyEnvelope, Served, Versions,
     },
 };
 use bytes::Bytes;
@@ -204,7 +204,7 @@ impl Inner {
 
     async fn send_beat(&self, interval: Duration, said: &mut Said) {
         let table = self.connection.replica.links();
-        let tallies = self.tallies.load();
+        let replica_counts = self.replica_counts.load();
         let beat = Beat {
             sent_ms: entropy::since_1970().as_millis() as u64,
             components: self
@@ -216,7 +216,7 @@ impl Inner {
                     id: served.id.clone(),
                     digest: served.digest,
                     fence: served.fence,
-                    tallies: tallies.get(&served.id).cloned().unwrap_or_default(),
+                    replica_counts: replica_counts.get(&served.id).cloned().unwrap_or_default(),
                 })
                 .collect(),
             duty: self.duty(),
@@ -231,7 +231,7 @@ impl Inner {
         self.connection.presence.beat(&self.origin, beat.clone());
         let frame = match said.again(beat) {
             Saying::Beat(beat) => self.lone_frame(None, &*beat),
-            Saying::Pulse(pulse) => self.lone_frame(None, &pulse),
+            Saying::KeepAlive(pulse) => self.lone_frame(None, &pulse),
         };
         let frame = match frame {
             Ok(frame) => frame,
@@ -401,7 +401,7 @@ struct Said {
 #[derive(Debug, PartialEq)]
 enum Saying {
     Beat(Arc<Beat>),
-    Pulse(Pulse),
+    KeepAlive(KeepAlive),
 }
 
 impl Said {
@@ -411,11 +411,11 @@ impl Said {
         let repeats = self
             .beat
             .as_deref()
-            .filter(|_| is_crowd && self.pulses < Pulse::BETWEEN_BEATS)
-            .and_then(|last| Pulse::repeats(last, &beat));
+            .filter(|_| is_crowd && self.pulses < KeepAlive::BETWEEN_BEATS)
+            .and_then(|last| KeepAlive::repeats(last, &beat));
         if let Some(pulse) = repeats {
             self.pulses += 1;
-            return Saying::Pulse(pulse);
+            return Saying::KeepAlive(pulse);
         }
         let beat = Arc::new(beat);
         self.beat = Some(beat.clone());
@@ -455,12 +455,12 @@ mod tests {
         let (mut said, slow) = (Said::default(), Duration::from_secs(5));
         let mut say = |revision, labels: &[_]| match said.again(beat(slow, revision, labels)) {
             Saying::Beat(_) => "beat",
-            Saying::Pulse(pulse) if pulse.revision.0 == revision => "pulse",
-            Saying::Pulse(pulse) => panic!("{pulse:?}"),
+            Saying::KeepAlive(pulse) if pulse.revision.0 == revision => "pulse",
+            Saying::KeepAlive(pulse) => panic!("{pulse:?}"),
         };
         for round in 0..3 {
             assert_eq!(say(10 * round, &[]), "beat");
-            for number in 1..=u64::from(Pulse::BETWEEN_BEATS) {
+            for number in 1..=u64::from(KeepAlive::BETWEEN_BEATS) {
                 assert_eq!(say(10 * round + number, &[]), "pulse");
             }
         }

@@ -12,11 +12,11 @@ use lattice_core::{
     name::{ComponentId, HostId, LatticeName},
     place::{
         Duty,
-        plan::{Event, Placeable, Reconciler, Run, Snapshot, Tally, Wanted},
+        plan::{Event, Placeable, Reconciler, ReplicaCount, Run, Snapshot, Wanted},
     },
     store::{Incarnation, Revision},
     types::Digest,
-    wire::{self, Beat, FrameWriter, Origin, Pulse, Served, Versions},
+    wire::{self, Beat, FrameWriter, KeepAlive, Origin, Served, Versions},
 };
 use std::{
     collections::BTreeMap,
@@ -123,7 +123,7 @@ impl Fleet {
             let shares = reconciler.assignment().of(&host.host);
             let beat = beat(host, shares.map(|share| share.component), interval);
             let origin = Origin::new(host.host.clone(), micros());
-            let pulse = Pulse::repeats(&beat, &beat).ok_or("a beat repeats itself")?;
+            let pulse = KeepAlive::repeats(&beat, &beat).ok_or("a beat repeats itself")?;
             let size = |frame: Result<Bytes, _>| frame.map(|frame| frame.len());
             beats += size(FrameWriter::message(
                 &auth,
@@ -139,9 +139,9 @@ impl Fleet {
             beats / HOSTS,
             pulses / HOSTS,
             interval.as_secs_f64(),
-            Pulse::BETWEEN_BEATS
+            KeepAlive::BETWEEN_BEATS
         ));
-        let between = f64::from(Pulse::BETWEEN_BEATS);
+        let between = f64::from(KeepAlive::BETWEEN_BEATS);
         let mean = (beats as f64 + between * pulses as f64) / (1.0 + between);
         Ok(mean / interval.as_secs_f64())
     }
@@ -156,7 +156,7 @@ fn beat<'c>(
         id: id.clone(),
         digest: Digest([0x5a; 32]),
         fence: 0,
-        tallies: vec![Tally {
+        replica_counts: vec![ReplicaCount {
             generation: mixed(id.as_str().len() as u64),
             serving: 1,
             kept: 1,

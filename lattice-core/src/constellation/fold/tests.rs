@@ -194,7 +194,7 @@ fn beat(served: &[u8]) -> Beat {
                 id: id(n),
                 digest: Digest([n; 32]),
                 fence: 0,
-                tallies: Vec::new(),
+                replica_counts: Vec::new(),
             })
             .collect(),
     }

@@ -1,7 +1,7 @@
 //! One component on one host.
 
 use super::{
-    Action, Effects, Generation, Phase, ReplicaId, Run, Status, StepContext, Tally, Wanted,
+    Action, Effects, Generation, Phase, ReplicaCount, ReplicaId, Run, Status, StepContext, Wanted,
     failures::{Failures, HEALTHY, LOOP},
     once::LeaseState,
     roll::Others,
@@ -91,9 +91,9 @@ impl ComponentReconciler {
         };
     }
 
-    pub(super) fn heard(&mut self, from: &HostId, tallies: &[Tally]) {
+    pub(super) fn heard(&mut self, from: &HostId, replica_counts: &[ReplicaCount]) {
         let wanted = self.generation();
-        self.others.heard(from, tallies, wanted);
+        self.others.heard(from, replica_counts, wanted);
     }
 
     pub(super) fn serves(&mut self, replica: ReplicaId, now: Instant) {
@@ -356,7 +356,7 @@ impl ComponentReconciler {
     }
 
     /// What serves here, by generation, the wanted one first.
-    pub(super) fn tallies(&self) -> Vec<Tally> {
+    pub(super) fn replica_counts(&self) -> Vec<ReplicaCount> {
         let wanted = self.generation();
         let mut generations: Vec<Generation> = self
             .replicas
@@ -367,23 +367,23 @@ impl ComponentReconciler {
         generations.sort_unstable_by_key(|generation| (Some(*generation) != wanted, *generation));
         generations.dedup();
         let mut left = self.need();
-        let tally = |generation| {
+        let replica_count = |generation| {
             let serving = self.serving_of(generation);
             let kept = serving.min(left);
             left -= kept;
-            Tally {
+            ReplicaCount {
                 generation,
                 serving: serving as u32,
                 kept: kept as u32,
             }
         };
-        generations.into_iter().map(tally).collect()
+        generations.into_iter().map(replica_count).collect()
     }
 
     fn report(&mut self, now: Instant, effects: &mut Effects) {
         let status = Status {
             phase: self.phase(now),
-            tallies: self.tallies(),
+            replica_counts: self.replica_counts(),
         };
         if self.reported.as_ref() != Some(&status) {
             self.reported = Some(status.clone());

@@ -31,7 +31,7 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
-pub use crate::wire::Tally;
+pub use crate::wire::ReplicaCount;
 pub(crate) use component::START_WITHIN;
 pub use desired::{Run, Snapshot, Wanted};
 pub use report::{Phase, Status};
@@ -85,7 +85,7 @@ pub enum Event {
         /// Who.
         from: HostId,
         /// What it runs, without what it doesn't.
-        runs: BTreeMap<ComponentId, Vec<Tally>>,
+        runs: BTreeMap<ComponentId, Vec<ReplicaCount>>,
     },
     /// A replica that was starting serves.
     Serves(ReplicaId),
@@ -301,13 +301,13 @@ impl Reconciler {
     }
 
     /// What this host says in its beats.
-    pub fn runs(&self) -> BTreeMap<ComponentId, Vec<Tally>> {
+    pub fn runs(&self) -> BTreeMap<ComponentId, Vec<ReplicaCount>> {
         let components = self
             .components
             .iter()
-            .map(|(id, entry)| (id.clone(), entry.tallies()));
+            .map(|(id, entry)| (id.clone(), entry.replica_counts()));
         components
-            .filter(|(_, tallies)| !tallies.is_empty())
+            .filter(|(_, replica_counts)| !replica_counts.is_empty())
             .collect()
     }
 

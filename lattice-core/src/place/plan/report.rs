@@ -1,6 +1,6 @@
 //! What a host says of what it runs.
 
-use crate::wire::Tally;
+use crate::wire::ReplicaCount;
 use tokio::time::Instant;
 
 /// What a host runs of one component.
@@ -10,7 +10,7 @@ pub struct Status {
     /// What it is about.
     pub phase: Phase,
     /// What serves, by generation.
-    pub tallies: Vec<Tally>,
+    pub replica_counts: Vec<ReplicaCount>,
 }
 
 /// What a host is about with a component.
