@@ -13,7 +13,7 @@ use crate::{
     Lattice,
     desired::Desired,
     lattice::Connection,
-    link::{Link, LinkTable, Misfit},
+    link::{Link, LinkMismatch, LinkTable},
     name::{AppName, ComponentId},
     replica::OtherKey,
     store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
@@ -249,8 +249,8 @@ async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft,
     fits(&draft)?;
     let mut types = Known::new(connection);
     for (path, link) in &draft.links {
-        if let Err(misfit) = types.check(link).await? {
-            found.push((path.clone(), misfit.into()));
+        if let Err(mismatch) = types.check(link).await? {
+            found.push((path.clone(), mismatch.into()));
         }
     }
     if let Some(problems) = app.problems(found) {
@@ -276,7 +276,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    async fn check(&mut self, link: &Link) -> Result<Result<(), Misfit>, PlanError> {
+    async fn check(&mut self, link: &Link) -> Result<Result<(), LinkMismatch>, PlanError> {
         let source = self.of(&link.source).await?;
         let target = self.of(&link.target).await?;
         Ok(link.check(source.as_deref(), target.as_deref()))

@@ -2,7 +2,7 @@
 
 use super::Thing;
 use crate::{
-    link::Misfit,
+    link::LinkMismatch,
     name::{AppName, ComponentId, ConfigName},
 };
 use std::{
@@ -149,7 +149,7 @@ pub enum ProblemKind {
     },
     /// A link can't work.
     #[error(transparent)]
-    Misfit(#[from] Misfit),
+    LinkMismatch(#[from] LinkMismatch),
     /// Another app owns it.
     #[error(
         "{thing} belongs to app `{app}`; give this one another name, or take it out of that app first"

@@ -165,7 +165,7 @@ pub(super) mod locality {
         let word = match locality {
             Locality::PreferLocal => Words::PreferLocal,
             Locality::LocalOnly => Words::LocalOnly,
-            Locality::Spread => Words::Spread,
+            Locality::Anywhere => Words::Spread,
         };
         word.serialize(serializer)
     }
@@ -176,7 +176,7 @@ pub(super) mod locality {
         Ok(match Words::deserialize(from)? {
             Words::PreferLocal => Locality::PreferLocal,
             Words::LocalOnly => Locality::LocalOnly,
-            Words::Spread => Locality::Spread,
+            Words::Spread => Locality::Anywhere,
         })
     }
 }

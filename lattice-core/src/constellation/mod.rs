@@ -175,7 +175,7 @@ impl Lattice {
     /// [`Constellation::settled`].
     pub async fn explain(&self, subject: &Subject) -> Explanation {
         let view = self.constellation().settled().await;
-        let misfits = explain::misfits(self.connection(), &view, subject).await;
-        explain(&view, &misfits, subject)
+        let mismatches = explain::mismatches(self.connection(), &view, subject).await;
+        explain(&view, &mismatches, subject)
     }
 }

@@ -236,7 +236,7 @@ impl Inner {
             Some(served) if !served.takes(&call.context) => (None, Some(served)),
             here => (here, None),
         };
-        if locality != Locality::Spread {
+        if locality != Locality::Anywhere {
             if let Some(served) = here {
                 return Some(Route::Here(served));
             }

@@ -4,7 +4,7 @@ use crate::*;
 use lattice_core::{
     app::{Thing, Warning},
     entropy,
-    link::Misfit,
+    link::LinkMismatch,
     node::{Node, NodeOptions},
     types::{ComponentTypes, InterfaceTypes},
 };
@@ -107,8 +107,8 @@ async fn links_are_checked_against_the_types_that_are_known() {
         matches!(
             kinds(&problems).as_slice(),
             [
-                ProblemKind::Misfit(Misfit::NotExported { .. }),
-                ProblemKind::Misfit(_)
+                ProblemKind::LinkMismatch(LinkMismatch::NotExported { .. }),
+                ProblemKind::LinkMismatch(_)
             ]
         ),
         "{problems}"
@@ -117,7 +117,9 @@ async fn links_are_checked_against_the_types_that_are_known() {
     assert!(
         matches!(
             kinds(&problems).as_slice(),
-            [ProblemKind::Misfit(Misfit::SchemaMismatch { .. })]
+            [ProblemKind::LinkMismatch(
+                LinkMismatch::SchemaMismatch { .. }
+            )]
         ),
         "{problems}"
     );

@@ -63,7 +63,7 @@ prop_compose! {
         let provider = id(&format!("{first}-kv"));
         let mut link = LinkManifest::new(first.as_str(), "wasi:keyvalue/store@0.2.0", provider.as_str()).expect("valid");
         link.config = serde_json::json!({ "bucket": bucket, "n": [1, 2.5, null, true] });
-        link.locality = if open { Locality::Spread } else { Locality::LocalOnly };
+        link.locality = if open { Locality::Anywhere } else { Locality::LocalOnly };
         let state = if open { Passage::Open } else { Passage::Closed };
         let wormhole = WormholeManifest { actor: first, host: version.clone(), path: "/x".to_owned(), state };
         manifest.version = version;

@@ -274,7 +274,7 @@ pub enum Finding {
     },
     /// The link's two ends don't fit together.
     #[error("the link {link} can't work: {reason}")]
-    Misfit {
+    LinkMismatch {
         /// Which.
         link: LinkKey,
         /// Why, with what to do.

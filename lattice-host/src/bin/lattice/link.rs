@@ -157,7 +157,7 @@ impl Add {
             .locality(match self.locality {
                 Where::PreferLocal => Locality::PreferLocal,
                 Where::LocalOnly => Locality::LocalOnly,
-                Where::Spread => Locality::Spread,
+                Where::Spread => Locality::Anywhere,
             });
         let Some(config) = self.config_text()? else {
             return Ok(link);

@@ -15,20 +15,20 @@ const CLOSE: &str = "\n)";
 
 /// Why a text is not the arguments of a function: where, and what was expected.
 #[derive(Debug)]
-pub(crate) struct Misfit {
+pub(crate) struct LinkMismatch {
     /// Bytes of the text.
     span: Range<usize>,
     reason: String,
 }
 
 /// Reads arguments: WAVE values, joined by commas.
-pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Misfit> {
+pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, LinkMismatch> {
     let source = format!("{OPEN}{text}{CLOSE}");
     let inside = |span: Range<usize>| {
         let within = |at: usize| at.saturating_sub(OPEN.len()).min(text.len());
         within(span.start)..within(span.end)
     };
-    let call = UntypedFuncCall::parse(&source).map_err(|error| Misfit {
+    let call = UntypedFuncCall::parse(&source).map_err(|error| LinkMismatch {
         span: inside(error.span()),
         reason: reason(&error),
     })?;
@@ -39,7 +39,7 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Misfit> 
         .collect();
     let values: Vec<Value> = call.to_wasm_params(types).map_err(|error| {
         let param = param_at(&call, &signature.params, &error.span());
-        Misfit {
+        LinkMismatch {
             span: inside(error.span()),
             reason: match param {
                 Some(param) => format!("{}; `{}` is a {}", reason(&error), param.name, param.text),
@@ -47,7 +47,7 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Misfit> 
             },
         }
     })?;
-    super::wire::encode(&signature.params, &values).map_err(|error| Misfit {
+    super::wire::encode(&signature.params, &values).map_err(|error| LinkMismatch {
         span: 0..0,
         reason: error.to_string(),
     })
@@ -76,7 +76,7 @@ fn reason(error: &ParserError) -> String {
     }
 }
 
-impl Misfit {
+impl LinkMismatch {
     /// What is wrong, under the place in the text where it is.
     pub(crate) fn show(&self, text: &str, function: &str, signature: &str) -> String {
         let before = text.get(..self.span.start).unwrap_or(text);
@@ -107,10 +107,10 @@ mod tests {
 
     const GREET: &str = "func(name: string, age: u8, title: option<string>)";
 
-    fn misfit(text: &str) -> String {
+    fn mismatch(text: &str) -> String {
         let signature = Signature::parse(GREET).expect("a signature");
-        let misfit = parse(&signature, text).expect_err(text);
-        misfit.show(text, "greet", GREET)
+        let mismatch = parse(&signature, text).expect_err(text);
+        mismatch.show(text, "greet", GREET)
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_pointed_at() {
-        let shown = misfit("\"Ada\", \"old\"");
+        let shown = mismatch("\"Ada\", \"old\"");
         assert!(shown.contains("`age` is a u8"), "{shown}");
         assert!(shown.contains("at column 8:"), "{shown}");
         assert!(
@@ -138,7 +138,7 @@ mod tests {
             "{shown}"
         );
         // Columns are characters, and lines are told apart.
-        let shown = misfit("\"größe\",\n \"ß\", 300");
+        let shown = mismatch("\"größe\",\n \"ß\", 300");
         assert!(
             shown.contains("at column 2:\n     \"ß\", 300\n     ^^^\n"),
             "{shown}"
@@ -160,7 +160,7 @@ mod tests {
             "\"\\u{110000}\", 1",
             &"[".repeat(200_000),
         ] {
-            assert!(misfit(text).contains("expected: "), "{text:.40}");
+            assert!(mismatch(text).contains("expected: "), "{text:.40}");
         }
     }
 }
