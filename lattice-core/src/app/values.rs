@@ -280,6 +280,6 @@ pub(super) fn run_schema(_: &mut SchemaGenerator) -> Schema {
     words(&["replicated", "once"])
 }
 
-pub(super) fn passage_schema(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn wormhole_state_schema(_: &mut SchemaGenerator) -> Schema {
     words(&["open", "closed"])
 }

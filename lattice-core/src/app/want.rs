@@ -12,7 +12,7 @@ use super::{
 use crate::{
     desired::{
         ActorSpec, Desired, Image, ImageDigest, LimitOverrides, NamedConfig, Placement,
-        ProviderKind, ProviderSpec, Replicas, Spread, WormholeSpec,
+        ProviderKind, ProviderSpec, Replicas, SpreadRule, WormholeSpec,
     },
     link::Link,
     name::ComponentId,
@@ -188,7 +188,7 @@ fn placement(
     exclude: &BTreeMap<String, String>,
     spread: &[SpreadManifest],
 ) -> Placement {
-    let rule = |rule: &SpreadManifest| Spread {
+    let rule = |rule: &SpreadManifest| SpreadRule {
         label: rule.label.clone(),
         weights: rule.weights.clone(),
     };

@@ -2,7 +2,7 @@
 
 use super::Phase;
 use crate::{
-    desired::{Passage, Placement, Run},
+    desired::{Placement, Run, WormholeState},
     link::{LinkEntry, LinkKey, LinkStatus, Locality},
     name::{AppName, ComponentId, HostId, InterfaceName, WormholeId},
     replica::{ReplicaHealth, ReplicaState},
@@ -141,7 +141,7 @@ pub struct WormholeView {
     /// Requests whose path begins with this.
     pub path: String,
     /// Whether it lets anyone through.
-    pub state: Passage,
+    pub state: WormholeState,
     /// The app that declared it.
     pub app: Option<AppName>,
 }

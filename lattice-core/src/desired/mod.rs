@@ -32,11 +32,11 @@ pub use digest::{DigestError, ImageDigest};
 pub use image::{Image, ImageError};
 pub use limits::LimitOverrides;
 pub use oci::OciReference;
-pub use rules::{Placement, Replicas, Spread};
+pub use rules::{Placement, Replicas, SpreadRule};
 pub use schema::Extra;
 pub use spec::{
-    ActorSpec, AppRecord, InstanceMode, NamedConfig, Passage, ProviderKind, ProviderSpec, Run,
-    WormholeSpec,
+    ActorSpec, AppRecord, InstanceMode, NamedConfig, ProviderKind, ProviderSpec, Run, WormholeSpec,
+    WormholeState,
 };
 pub use table::{Declared, Desired, Unreadable};
 pub use watch::DesiredWatch;

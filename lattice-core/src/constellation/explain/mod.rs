@@ -209,7 +209,7 @@ impl Inquiry<'_> {
                     );
                 }
                 Some(KeyKind::Wormhole(id)) => match self.view.wormholes.get(&id).cloned() {
-                    Some(wormhole) if wormhole.state == crate::desired::Passage::Closed => {
+                    Some(wormhole) if wormhole.state == crate::desired::WormholeState::Closed => {
                         self.found(Finding::Closed { wormhole: id });
                     }
                     Some(wormhole) => self.component(&wormhole.actor),

@@ -11,7 +11,7 @@ use super::{
     view::View,
 };
 use crate::{
-    desired::Passage,
+    desired::WormholeState,
     name::{AppName, ComponentId},
 };
 use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ impl Graph {
         }
         for wormhole in view.wormholes.values() {
             let host = wormhole.host.as_deref().unwrap_or("*");
-            let open = wormhole.state == Passage::Open;
+            let open = wormhole.state == WormholeState::Open;
             let tone = if open { Tone::Good } else { Tone::Waiting };
             let address = format!("{host}{}", wormhole.path);
             let node = graph.node(
