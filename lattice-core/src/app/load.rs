@@ -3,7 +3,7 @@
 use super::{
     AppManifest,
     check::{self, Found},
-    problem::{Place, Problem, Problems},
+    problem::{Position, Problem, Problems},
     shape::{self, Shaped},
     text,
     tree::{Node, Side},
@@ -238,8 +238,8 @@ impl From<AppManifest> for App {
 }
 
 impl Source {
-    fn place(&self, path: &super::ManifestPath, side: Side) -> Place {
-        Place::of(&self.text, self.tree.place(path, side))
+    fn place(&self, path: &super::ManifestPath, side: Side) -> Position {
+        Position::of(&self.text, self.tree.place(path, side))
     }
 
     /// What does not fit, and what is wrong with the rest.
@@ -273,7 +273,7 @@ impl Source {
 fn flawed(file: &Path, text: &str, flaws: Vec<text::Flaw>) -> Problems {
     let problem = |(at, kind)| Problem {
         file: Some(file.into()),
-        place: Some(Place::of(text, at)),
+        place: Some(Position::of(text, at)),
         path: super::ManifestPath::default(),
         kind,
     };

@@ -81,9 +81,9 @@ mod load;
 mod manifest;
 mod plan;
 mod problem;
+mod resource;
 mod shape;
 mod text;
-mod thing;
 mod tree;
 mod values;
 mod want;
@@ -96,7 +96,7 @@ pub use manifest::{
     ActorManifest, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, SpreadManifest,
     WormholeManifest,
 };
-pub use plan::{Change, Difference, Plan};
-pub use problem::{ManifestPath, Place, Problem, ProblemKind, Problems};
-pub use thing::Thing;
+pub use plan::{Difference, Plan, PlannedChange};
+pub use problem::{ManifestPath, Position, Problem, ProblemKind, Problems};
+pub use resource::ResourceRef;
 pub use warning::Warning;

@@ -17,7 +17,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
-pub enum Thing {
+pub enum ResourceRef {
     /// The app itself.
     App(AppName),
     /// A named configuration.
@@ -43,7 +43,7 @@ pub(super) enum Record {
     Wormhole(WormholeSpec),
 }
 
-impl Thing {
+impl ResourceRef {
     /// Its key in the store.
     pub fn key(&self) -> StoreKey {
         match self {
@@ -56,7 +56,7 @@ impl Thing {
         }
     }
 
-    /// The thing that an app may own at this key.
+    /// The resource that an app may own at this key.
     pub(super) fn owned_at(key: &StoreKey) -> Option<Self> {
         match key.kind()? {
             KeyKind::Config(name) => Some(Self::Config(name)),
@@ -99,7 +99,7 @@ impl Thing {
     }
 }
 
-impl fmt::Display for Thing {
+impl fmt::Display for ResourceRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App(name) => write!(f, "app `{name}`"),
