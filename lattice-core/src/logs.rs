@@ -83,14 +83,14 @@ impl Lattice {
         component: Option<ComponentId>,
         recent: u32,
     ) -> Result<impl Stream<Item = LogEvent> + Send + use<>, BusError> {
-        let reader = Reader::new(self.shared().connection.clone(), component, recent).await?;
+        let reader = LogReader::new(self.shared().connection.clone(), component, recent).await?;
         Ok(stream::unfold(reader, async |mut reader| {
             reader.next().await.map(|event| (event, reader))
         }))
     }
 }
 
-struct Reader {
+struct LogReader {
     connection: Arc<Connection>,
     /// Under which name it asks; it is no host.
     origin: Origin,
@@ -101,19 +101,19 @@ struct Reader {
     ask: Interval,
     asked: u64,
     missed: u64,
-    hosts: HashMap<Origin, Heard>,
+    hosts: HashMap<Origin, HostCursor>,
     pending: VecDeque<LogEvent>,
 }
 
-/// What was heard of one boot of a host, which has answered.
+/// What was received from one boot of a host, which has answered.
 #[derive(Debug, Default)]
-struct Heard {
+struct HostCursor {
     /// Number of the last line.
     last: u64,
     dropped: u64,
 }
 
-impl Reader {
+impl LogReader {
     async fn new(
         connection: Arc<Connection>,
         component: Option<ComponentId>,
@@ -146,7 +146,7 @@ impl Reader {
             }
             tokio::select! {
                 message = self.told.next() => {
-                    self.hear(message?);
+                    self.receive(message?);
                     self.count_missed();
                 }
                 _ = self.ask.tick() => self.ask().await,
@@ -176,7 +176,7 @@ impl Reader {
         }
     }
 
-    fn hear(&mut self, message: Message) {
+    fn receive(&mut self, message: Message) {
         if let Err(reason) = self.take(message) {
             tracing::debug!(reason, "refused lines of a log");
         }
@@ -210,15 +210,16 @@ impl Reader {
         if is_answer && !self.hosts.contains_key(from) && self.hosts.len() < HOSTS {
             // What was lost before is not news.
             let dropped = logs.dropped;
-            self.hosts.insert(from.clone(), Heard { last: 0, dropped });
+            self.hosts
+                .insert(from.clone(), HostCursor { last: 0, dropped });
         }
         // What a host tells others before it has answered comes with the answer.
-        let Some(heard) = self.hosts.get_mut(from) else {
+        let Some(cursor) = self.hosts.get_mut(from) else {
             return;
         };
-        let dropped = logs.dropped.saturating_sub(heard.dropped);
+        let dropped = logs.dropped.saturating_sub(cursor.dropped);
         if dropped > 0 {
-            heard.dropped = logs.dropped;
+            cursor.dropped = logs.dropped;
             self.pending.push_back(LogEvent::Dropped {
                 host: from.host.clone(),
                 lines: dropped,
@@ -229,10 +230,10 @@ impl Reader {
                 .component
                 .as_ref()
                 .is_none_or(|component| *component == line.component);
-            if line.number <= heard.last || !is_wanted {
+            if line.number <= cursor.last || !is_wanted {
                 continue;
             }
-            heard.last = line.number;
+            cursor.last = line.number;
             self.pending.push_back(LogEvent::Line {
                 host: from.host.clone(),
                 line,

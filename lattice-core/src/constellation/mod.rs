@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  store ──► replica ──► links, desired state ──┐
-//!  beats ──► presence ──► live hosts ───────────┼──► fold ──► View ──► snapshot, changes, explain, graphs
+//!  beats ──► presence ──► live hosts ───────────┼──► projection ──► View ──► snapshot, changes, explain, graphs
 //!  reports: phases, rates, latencies ───────────┘
 //! ```
 //!
@@ -32,11 +32,11 @@
 //! ```
 
 mod explain;
-mod fold;
 mod follow;
 pub mod graph;
 mod items;
 mod load;
+mod projection;
 mod view;
 
 pub use crate::wire::{ComponentStatus, MAX_REASON, Phase};
@@ -46,13 +46,13 @@ pub use items::{
     AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,
     ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView, UnreadableView, WormholeView,
 };
-pub use view::{Change, Delta, View};
+pub use view::{Delta, ItemChange, View};
 
 use crate::{
     Lattice,
     lattice::{Connection, Shared},
 };
-use follow::State;
+use follow::SharedView;
 use futures_util::{Stream, stream};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
@@ -69,17 +69,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A live view of the lattice, from [`Lattice::constellation`]. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Constellation {
-    state: Arc<State>,
+    shared: Arc<SharedView>,
     began: Instant,
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Constellation {
     pub(crate) fn follow(connection: Arc<Connection>) -> Self {
-        let state = Arc::new(State::new(&connection));
-        let task = tokio::spawn(follow::follow(state.clone(), connection));
+        let shared = Arc::new(SharedView::new(&connection));
+        let task = tokio::spawn(follow::follow(shared.clone(), connection));
         Self {
-            state,
+            shared,
             began: Instant::now(),
             _task: Arc::new(AbortOnDropHandle::new(task)),
         }
@@ -87,7 +87,7 @@ impl Constellation {
 
     /// The constellation as it is known now. In the first moments hosts are still to be heard; see [`settled`](Self::settled).
     pub fn snapshot(&self) -> Arc<View> {
-        self.state.view()
+        self.shared.view()
     }
 
     /// The constellation as it is now, as [`Delta::Snapshot`], and then every change. A reader that is too slow for them gets
@@ -104,7 +104,7 @@ impl Constellation {
     /// # Cancel safety
     /// Dropping the future does nothing.
     pub async fn settled(&self) -> Arc<View> {
-        let mut versions = self.state.versions();
+        let mut versions = self.shared.versions();
         sleep_until(self.began + LISTEN).await;
         let reported = async {
             while self
@@ -133,7 +133,7 @@ struct Changes {
 
 impl Changes {
     fn new(constellation: Constellation) -> Self {
-        let (view, deltas) = constellation.state.follow();
+        let (view, deltas) = constellation.shared.follow();
         Self {
             deltas,
             pending: VecDeque::from([Delta::Snapshot(view)]),

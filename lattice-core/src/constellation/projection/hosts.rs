@@ -1,12 +1,12 @@
 //! The infrastructure half: hosts, and what runs on each.
 
-use super::Fold;
+use super::Projection;
 use crate::{
     constellation::{
         Phase,
         items::{HostView, Item as _, ReplicaKey, ReplicaView},
         load::Reported,
-        view::{Change, Delta},
+        view::{Delta, ItemChange},
     },
     name::{ComponentId, HostId},
     node::{Peer, Peers},
@@ -30,7 +30,7 @@ pub(super) struct Rival {
     heard: Instant,
 }
 
-impl Fold {
+impl Projection {
     pub(super) fn peers(&mut self, peers: &Peers, out: &mut Vec<Delta>) {
         let now = peers
             .iter()
@@ -125,9 +125,9 @@ impl Fold {
         let before = self.view.hosts.get(host).cloned();
         let after = self.host_view(host).map(Arc::new);
         match (before, after) {
-            (Some(before), None) => self.put(out, Delta::Host(Change::Gone(before))),
+            (Some(before), None) => self.put(out, Delta::Host(ItemChange::Gone(before))),
             (before, Some(after)) if before.as_ref() != Some(&after) => {
-                self.put(out, Delta::Host(Change::Is(after)));
+                self.put(out, Delta::Host(ItemChange::Is(after)));
             }
             _ => {}
         }
@@ -141,7 +141,7 @@ impl Fold {
                 host: host.clone(),
             };
             if let Some(gone) = self.view.replicas.get(&key).cloned() {
-                self.put(out, Delta::Replica(Change::Gone(gone)));
+                self.put(out, Delta::Replica(ItemChange::Gone(gone)));
             }
         }
         let lost_some = shown.difference(&ids).next().is_some();
@@ -155,7 +155,7 @@ impl Fold {
                 .get(&replica.key())
                 .is_none_or(|known| **known != replica)
             {
-                self.put(out, Delta::Replica(Change::Is(Arc::new(replica))));
+                self.put(out, Delta::Replica(ItemChange::Is(Arc::new(replica))));
             }
         }
         has_new || lost_some

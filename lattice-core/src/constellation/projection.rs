@@ -10,7 +10,7 @@ use super::{
         WormholeView,
     },
     load::Reported,
-    view::{Change, Delta, View, differences},
+    view::{Delta, ItemChange, View, differences},
 };
 use crate::{
     agent::WorkItem,
@@ -44,7 +44,7 @@ pub(super) enum Event {
 
 /// The state machine.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
+pub(super) struct Projection {
     view: Arc<View>,
     desired: Arc<Desired>,
     links: Arc<LinkTable>,
@@ -57,7 +57,7 @@ pub(super) struct Fold {
     shown: HashMap<HostId, BTreeSet<ComponentId>>,
 }
 
-impl Fold {
+impl Projection {
     /// The constellation as it is now.
     pub(super) fn view(&self) -> &Arc<View> {
         &self.view
@@ -101,7 +101,7 @@ impl Fold {
         &mut self,
         before: impl Fn(&View) -> &BTreeMap<V::Key, Arc<V>>,
         after: impl Iterator<Item = V>,
-        delta: impl Fn(Change<V>) -> Delta,
+        delta: impl Fn(ItemChange<V>) -> Delta,
         out: &mut Vec<Delta>,
     ) {
         let after = after.map(|thing| (thing.key(), Arc::new(thing))).collect();
@@ -166,8 +166,8 @@ impl Fold {
         let entry = change.entry();
         let link = Arc::new(LinkView::of(entry, self.owner(&entry.key)));
         let change = match change {
-            LinkChange::Removed(_) => Change::Gone(link),
-            _ => Change::Is(link),
+            LinkChange::Removed(_) => ItemChange::Gone(link),
+            _ => ItemChange::Is(link),
         };
         self.put(out, Delta::Link(change));
     }
