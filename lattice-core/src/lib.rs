@@ -96,6 +96,8 @@ pub mod entropy;
 pub mod extensions;
 mod lattice;
 pub mod link;
+#[doc(hidden)]
+pub mod liveness;
 pub mod logs;
 #[cfg(feature = "nats")]
 pub mod nats;

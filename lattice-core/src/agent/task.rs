@@ -16,7 +16,7 @@ use crate::{
     place::{
         self, Assignment, members,
         members::{Labels, Members},
-        plan::{Action, Event, Generation, Placeable, Reconciler, ReplicaId},
+        plan::{Action, Event, Generation, LiveHost, Reconciler, ReplicaId},
     },
     store::{Expect, Op, StoreKey},
     wire::{Beat, Duty, Origin, cut},
@@ -227,15 +227,11 @@ impl Task {
         }
         if self.members.is_settled() && (duties_changed || !changes.is_empty()) {
             // Whoever takes no part in placement is passed over, and so is one that has not said yet.
-            let live = self.members.live().filter_map(|live| {
-                let duty = match self.duties.get(&live.origin.host)? {
-                    Duty::Works => place::Duty::Working,
-                    Duty::Leaves => place::Duty::Leaving,
-                    Duty::Apart => return None,
-                };
-                Some(Placeable {
-                    host: live.origin.host.clone(),
-                    labels: live.labels.clone(),
+            let live = self.members.live().filter_map(|(origin, labels)| {
+                let duty = *self.duties.get(&origin.host)?;
+                (duty != Duty::Apart).then(|| LiveHost {
+                    host: origin.host.clone(),
+                    labels: labels.clone(),
                     duty,
                 })
             });
@@ -248,10 +244,8 @@ impl Task {
     }
 
     /// Keeps for the next process who is there. A host that leaves comes back as one that works.
-    fn save_hosts(&mut self, hosts: &[Placeable]) {
-        let working = hosts
-            .iter()
-            .filter(|host| host.duty == place::Duty::Working);
+    fn save_hosts(&mut self, hosts: &[LiveHost]) {
+        let working = hosts.iter().filter(|host| host.duty == Duty::Works);
         let known: Hosts = working
             .map(|host| (host.host.clone(), Labels::clone(&host.labels)))
             .collect();

@@ -2,8 +2,6 @@
 
 mod hosts;
 
-use hosts::Rival;
-
 use super::{
     items::{
         AppView, ComponentKind, ComponentView, Item, LinkView, StoreView, UnreadableView,
@@ -16,6 +14,7 @@ use crate::{
     agent::WorkItem,
     desired::{ActorSpec, Desired, ProviderKind, Run},
     link::{LinkChange, LinkKey, LinkTable},
+    liveness::RivalBoot,
     name::{AppName, ComponentId, HostId},
     node::{Peer, Peers},
     replica::ReplicaHealth,
@@ -52,7 +51,7 @@ pub(super) struct Projection {
     owners: HashMap<StoreKey, AppName>,
     peers: HashMap<HostId, Arc<Peer>>,
     reported: HashMap<HostId, Reported>,
-    rivals: HashMap<HostId, Rival>,
+    rivals: HashMap<HostId, RivalBoot>,
     /// The components of each host that are in the view.
     shown: HashMap<HostId, BTreeSet<ComponentId>>,
 }

@@ -117,9 +117,9 @@ impl View {
                 id: &host.id,
                 labels: &host.labels,
                 duty: if host.is_leaving {
-                    Duty::Leaving
+                    Duty::Leaves
                 } else {
-                    Duty::Working
+                    Duty::Works
                 },
             })
             .collect();

@@ -107,7 +107,7 @@ impl<'a> LabelIndex<'a> {
         let working = hosts
             .iter()
             .enumerate()
-            .filter(|(_, host)| host.duty == Duty::Working);
+            .filter(|(_, host)| host.duty == Duty::Works);
         for (at, host) in working {
             index.working.insert(at);
             for (label, value) in host.labels {

@@ -31,6 +31,7 @@ mod measured;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::Duty;
 pub use assignment::{Assignment, Share};
 pub use labels::NoHost;
 
@@ -62,15 +63,6 @@ pub struct Candidate<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Whether it takes work.
     pub duty: Duty,
-}
-
-/// Whether a live host takes work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Duty {
-    /// It does.
-    Working,
-    /// It finishes what it has.
-    Leaving,
 }
 
 /// Places every workload on the hosts. The order of either doesn't matter, and only the first of several with one id counts.

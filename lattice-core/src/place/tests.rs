@@ -60,7 +60,7 @@ fn candidate<'a>(id: &'a HostId, labels: &'a Labels) -> Candidate<'a> {
     Candidate {
         id,
         labels,
-        duty: Duty::Working,
+        duty: Duty::Works,
     }
 }
 
@@ -399,7 +399,7 @@ proptest! {
         let work: Vec<_> = ids.iter().zip(&work).map(|(id, placement)| Workload { id, placement }).collect();
         let mut live: Vec<_> = names.iter().zip(&hosts).map(|(id, labels)| candidate(id, labels)).collect();
         let without = place(&work, &live[1..]);
-        live[0].duty = Duty::Leaving;
+        live[0].duty = Duty::Leaves;
         let leaving = place(&work, &live);
         for id in &ids {
             prop_assert!(leaving.slots(id).eq(without.slots(id)));

@@ -12,7 +12,7 @@ use lattice_core::{
     name::{ComponentId, HostId, LatticeName},
     place::{
         Duty,
-        plan::{Event, Placeable, Reconciler, ReplicaCount, Run, Snapshot, Wanted},
+        plan::{Event, LiveHost, Reconciler, ReplicaCount, Run, Snapshot, Wanted},
     },
     store::{Incarnation, Revision},
     types::Digest,
@@ -29,7 +29,7 @@ const ACTORS: u64 = 10_000;
 
 /// The hosts, and what each of them would run.
 struct Fleet {
-    hosts: Vec<Placeable>,
+    hosts: Vec<LiveHost>,
     desired: Snapshot,
 }
 
@@ -62,10 +62,10 @@ impl Fleet {
     fn new() -> Result<Self, Failure> {
         let host = |at: usize| {
             let zone = ["eu", "us", "ap"][at % 3].to_owned();
-            Ok::<_, Failure>(Placeable {
+            Ok::<_, Failure>(LiveHost {
                 host: HostId::new(&format!("host-{at}"))?,
                 labels: Arc::new(BTreeMap::from([("zone".to_owned(), zone)])),
-                duty: Duty::Working,
+                duty: Duty::Works,
             })
         };
         let actor = |number: u64| {
@@ -148,7 +148,7 @@ impl Fleet {
 }
 
 fn beat<'c>(
-    host: &Placeable,
+    host: &LiveHost,
     components: impl Iterator<Item = &'c ComponentId>,
     interval: Duration,
 ) -> Beat {

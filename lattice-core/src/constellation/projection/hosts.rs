@@ -8,6 +8,7 @@ use crate::{
         load::Reported,
         view::{Delta, ItemChange},
     },
+    liveness::RivalBoot,
     name::{ComponentId, HostId},
     node::{Peer, Peers},
     wire::{Duty, Origin, Report},
@@ -21,14 +22,6 @@ pub(super) const MAX_UNKNOWN: usize = 1_024;
 const BOTH: u32 = 2;
 /// A second host that was not heard for this long is gone: three reports.
 pub(super) const RIVAL_GONE: Duration = Duration::from_secs(15);
-
-/// Another host of the same id.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rival {
-    epoch: u64,
-    reports: u32,
-    heard: Instant,
-}
 
 impl Projection {
     pub(super) fn peers(&mut self, peers: &Peers, out: &mut Vec<Delta>) {
@@ -93,25 +86,17 @@ impl Projection {
         {
             return;
         }
-        let rival = self.rivals.entry(from.host.clone()).or_insert(Rival {
-            epoch: from.epoch,
-            reports: 0,
-            heard: now,
-        });
+        let watched = RivalBoot::new(from.epoch, now);
+        let rival = self.rivals.entry(from.host.clone()).or_insert(watched);
         if rival.epoch != from.epoch {
-            *rival = Rival {
-                epoch: from.epoch,
-                reports: 0,
-                heard: now,
-            };
+            *rival = watched;
         }
-        rival.reports = rival.reports.saturating_add(1);
-        rival.heard = now;
+        rival.count(now);
         self.host(&from.host, out);
     }
 
     pub(super) fn forget_rivals(&mut self, now: Instant, out: &mut Vec<Delta>) {
-        let is_gone = |rival: &Rival| now.saturating_duration_since(rival.heard) > RIVAL_GONE;
+        let is_gone = |rival: &RivalBoot| rival.is_silent(RIVAL_GONE, now);
         let gone = self.rivals.iter().filter(|(_, rival)| is_gone(rival));
         let gone: Vec<HostId> = gone.map(|(host, _)| host.clone()).collect();
         for host in gone {
@@ -163,7 +148,7 @@ impl Projection {
 
     fn host_view(&self, host: &HostId) -> Option<HostView> {
         let peer = self.peers.get(host)?;
-        let rival = self.rivals.get(host).filter(|rival| rival.reports >= BOTH);
+        let rival = self.rivals.get(host).filter(|rival| rival.signs >= BOTH);
         Some(HostView {
             id: host.clone(),
             epoch: peer.origin.epoch,

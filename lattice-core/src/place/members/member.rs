@@ -1,12 +1,13 @@
 //! One boot of a host, as it beats.
 
 use super::{Labels, MembershipChange};
-use crate::wire::Origin;
+use crate::{
+    liveness::{MISSED, RivalBoot},
+    wire::Origin,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Intervals of silence that are death.
-const MISSED: u32 = 3;
 /// Beats of another boot, with our own in between, after which it is no restart.
 const BOTH: u32 = 3;
 
@@ -36,11 +37,9 @@ enum Standing {
 /// Another boot of the same id.
 #[derive(Debug)]
 struct Rival {
-    epoch: u64,
+    boot: RivalBoot,
     /// Its first beat since ours are there.
     first: Option<Instant>,
-    counted: Instant,
-    beats: u32,
 }
 
 impl Member {
@@ -128,31 +127,31 @@ impl Member {
     /// Looks out for beats of the boot that this one takes the place of.
     pub(super) fn watch(&mut self, epoch: u64, now: Instant) {
         self.rival = Some(Rival {
-            epoch,
+            boot: RivalBoot::new(epoch, now),
             first: None,
-            counted: now,
-            beats: 0,
         });
     }
 
     /// An older boot of the same id beats: either this one is about to fall silent, or there are two.
     pub(super) fn rival_beat(&mut self, epoch: u64, now: Instant) -> Option<MembershipChange> {
-        if self.rival.as_ref().is_none_or(|rival| rival.epoch != epoch) {
+        let rival = self.rival.as_ref();
+        if rival.is_none_or(|rival| rival.boot.epoch != epoch) {
             self.watch(epoch, now);
         }
         let (heard, interval) = (self.heard, self.interval);
         let rival = self.rival.as_mut()?;
         let first = *rival.first.get_or_insert(now);
-        if rival.beats > 0 && now.saturating_duration_since(rival.counted) < interval / 2 {
+        let boot = &mut rival.boot;
+        if boot.signs > 0 && now.saturating_duration_since(boot.last) < interval / 2 {
             return None;
         }
-        rival.counted = now;
         // Until we beat as well, it may be a restart whose clock went back.
-        if rival.beats + 1 == BOTH && heard <= first {
+        if boot.signs + 1 == BOTH && heard <= first {
+            boot.last = now;
             return None;
         }
-        rival.beats = rival.beats.saturating_add(1);
-        (rival.beats == BOTH).then(|| MembershipChange::Doubled {
+        boot.count(now);
+        (boot.signs == BOTH).then(|| MembershipChange::Doubled {
             counts: self.origin.clone(),
             other: epoch,
         })
@@ -160,13 +159,13 @@ impl Member {
 
     /// The epoch of another host of the same id.
     pub(super) fn double(&self) -> Option<u64> {
-        let rival = self.rival.as_ref()?;
-        (rival.beats >= BOTH).then_some(rival.epoch)
+        let boot = self.rival.as_ref()?.boot;
+        (boot.signs >= BOTH).then_some(boot.epoch)
     }
 
     pub(super) fn forget_rival(&mut self, now: Instant) {
         let silent = self.interval * MISSED;
-        let fell_silent = |rival: &Rival| now.saturating_duration_since(rival.counted) > silent;
+        let fell_silent = |rival: &Rival| rival.boot.is_silent(silent, now);
         if self.rival.as_ref().is_some_and(fell_silent) {
             self.rival = None;
         }

@@ -27,6 +27,7 @@ mod tests;
 
 use crate::{
     bus::BusState,
+    liveness::{MAX_INTERVAL, MIN_INTERVAL},
     name::HostId,
     wire::{Beat, Origin},
 };
@@ -43,10 +44,6 @@ const DEAF: u32 = 2;
 const MOST_BEATS: u32 = 64;
 /// Intervals of the slowest host heard that a host listens before it acts.
 const LISTEN: u32 = 2;
-/// A beat may not claim to come more often than this, or the three missed ones would be noise.
-const MIN_INTERVAL: Duration = Duration::from_millis(200);
-/// Nor so seldom that a dead host is never noticed.
-const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The epoch of a host of which only the id is known: before any boot.
 const NO_BOOT: u64 = 0;
@@ -106,15 +103,6 @@ pub enum Departure {
     Silence,
     /// A newer boot of it is there.
     Restart,
-}
-
-/// A host that counts.
-#[derive(Debug, Clone, Copy)]
-pub struct Live<'a> {
-    /// Which boot of which host.
-    pub origin: &'a Origin,
-    /// Its labels.
-    pub labels: &'a Arc<Labels>,
 }
 
 /// The state machine.
@@ -225,13 +213,10 @@ impl Members {
         known.is_some_and(|known| known.origin.epoch > than.epoch)
     }
 
-    /// The hosts that count, in no order.
-    pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
+    /// Returns the boots that count, with their labels, in no order.
+    pub fn live(&self) -> impl Iterator<Item = (&Origin, &Arc<Labels>)> {
         let live = self.hosts.values().filter(|member| member.is_live());
-        live.map(|member| Live {
-            origin: &member.origin,
-            labels: &member.labels,
-        })
+        live.map(|member| (&member.origin, &member.labels))
     }
 
     /// The ids that two hosts run under: the boot that counts, and the epoch of the other.

@@ -56,7 +56,7 @@ impl View {
         let mut live: Vec<_> = self
             .members
             .live()
-            .map(|live| live.origin.host.to_string())
+            .map(|(origin, _)| origin.host.to_string())
             .collect();
         live.sort();
         live
@@ -251,7 +251,7 @@ fn new_labels_are_told() {
     };
     assert_eq!(view.handle(event.clone()), ["a relabelled"]);
     assert_eq!(view.handle(event), [""; 0]);
-    assert!(view.members.live().any(|live| **live.labels == labels));
+    assert!(view.members.live().any(|(_, live)| **live == labels));
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub struct ReplicaId(u64);
 
 /// A live host, as placement sees it.
 #[derive(Debug, Clone)]
-pub struct Placeable {
+pub struct LiveHost {
     /// Who.
     pub host: HostId,
     /// Its labels.
@@ -79,7 +79,7 @@ pub enum Event {
     /// The desired state, as the store has it now.
     Desired(Snapshot),
     /// The hosts that count, this one among them. Not told before membership has settled.
-    Hosts(Vec<Placeable>),
+    Hosts(Vec<LiveHost>),
     /// A host has said what it runs.
     Beat {
         /// Who.
@@ -161,7 +161,7 @@ pub enum Action {
 pub struct Reconciler {
     me: HostId,
     desired: Accepted,
-    hosts: Option<Vec<Placeable>>,
+    hosts: Option<Vec<LiveHost>>,
     assignment: Arc<Assignment>,
     components: BTreeMap<ComponentId, ComponentReconciler>,
     owners: HashMap<ReplicaId, ComponentId>,
@@ -370,7 +370,7 @@ impl Reconciler {
                 id: &host.host,
                 labels: &host.labels,
                 duty: if leaving && host.host == self.me {
-                    Duty::Leaving
+                    Duty::Leaves
                 } else {
                     host.duty
                 },

@@ -103,10 +103,10 @@ impl Bench {
     }
 
     fn hosts(&mut self, hosts: &[&str]) -> Vec<String> {
-        let placeable = hosts.iter().map(|host| Placeable {
+        let placeable = hosts.iter().map(|host| LiveHost {
             host: id(host),
             labels: Arc::default(),
-            duty: Duty::Working,
+            duty: Duty::Works,
         });
         let hosts = placeable.collect();
         self.handle(Event::Hosts(hosts))

@@ -310,7 +310,7 @@ impl Cluster {
     fn state(&self) -> String {
         let mut lines = self.log[self.log.len().saturating_sub(60)..].to_vec();
         for (at, host) in &self.hosts {
-            let live: Vec<_> = host.members.live().map(|live| live.origin).collect();
+            let live: Vec<_> = host.members.live().map(|(origin, _)| origin).collect();
             lines.push(format!(
                 "host-{at} online {} leaves {} sees {live:?}",
                 host.online, host.leaves

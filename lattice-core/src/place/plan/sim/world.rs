@@ -261,12 +261,12 @@ impl Cluster {
         if (changes.is_empty() && !leaving_changed) || !host.members.is_settled() {
             return;
         }
-        let live = host.members.live().map(|live| Placeable {
-            host: live.origin.host.clone(),
-            labels: live.labels.clone(),
-            duty: match host.leaving.get(&live.origin.host) {
-                Some(true) => Duty::Leaving,
-                _ => Duty::Working,
+        let live = host.members.live().map(|(origin, labels)| LiveHost {
+            host: origin.host.clone(),
+            labels: labels.clone(),
+            duty: match host.leaving.get(&origin.host) {
+                Some(true) => Duty::Leaves,
+                _ => Duty::Works,
             },
         });
         let live: Vec<_> = live.collect();
