@@ -9,8 +9,10 @@
 //! and drains what is not. A host that hears nobody goes on with those that it knew; so does one that starts then, when its
 //! lattice keeps a snapshot (`Connect::snapshot`) and its id is the one that it had. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
 
+mod hosts;
 mod known_hosts;
 pub(crate) mod leases;
+mod rejections;
 mod runner;
 mod runtime;
 mod task;

@@ -2,32 +2,27 @@
 
 use super::{
     AgentOptions, AgentState, ComponentState, Runtime,
-    known_hosts::{Hosts, KnownHosts},
+    hosts::HostTable,
     leases::Leases,
+    rejections::Rejections,
     runner::{Grace, Runner},
     work::WorkItems,
 };
 use crate::{
     bus::BusState,
-    desired::{Body, Desired},
+    desired::Desired,
     lattice::Heard,
-    name::{ComponentId, HostId},
+    name::ComponentId,
     node::Inner,
     place::{
         self, Assignment, members,
-        members::{Labels, Members},
         plan::{Action, Event, Generation, LiveHost, Reconciler, ReplicaId},
     },
-    store::{Expect, Op, StoreKey},
-    wire::{Beat, Duty, Origin, cut},
+    wire::{Beat, Origin},
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
-    task::JoinSet,
     time::{Instant, sleep_until},
 };
 
@@ -54,21 +49,16 @@ pub(super) struct Publishers {
 pub(super) struct Task {
     node: Arc<Inner>,
     runtime: Arc<dyn Runtime>,
-    members: Members,
-    known: KnownHosts,
+    hosts: HostTable,
     reconciler: Reconciler,
     runner: Runner,
     leases: Leases,
     events: mpsc::Receiver<Event>,
     desired: Arc<Desired>,
     items: WorkItems,
-    duties: HashMap<HostId, Duty>,
-    /// Why a component did not come up the last time, and which generation that was.
-    reasons: BTreeMap<ComponentId, (Generation, String)>,
+    rejections: Rejections,
     publish: Publishers,
     leaving: Option<oneshot::Sender<()>>,
-    /// What this host writes down in the store.
-    writes: JoinSet<()>,
 }
 
 impl Task {
@@ -78,27 +68,23 @@ impl Task {
         options: AgentOptions,
         publish: Publishers,
     ) -> Self {
-        let now = Instant::now();
         let origin = node.origin().clone();
         let (sender, events) = mpsc::channel(EVENTS);
         let records = node.connection().records.clone();
         let seed = crate::node::token(&origin);
         Self {
-            members: Members::new(origin.clone(), options.listen, now),
-            known: KnownHosts::new(records.clone(), node.connection().last.clone()),
+            hosts: HostTable::new(node.clone(), options.listen),
             reconciler: Reconciler::new(origin.host.clone(), seed),
             runner: Runner::new(node.clone(), options.grace),
             leases: Leases::new(records, origin, sender),
+            rejections: Rejections::new(node.clone()),
             node,
             runtime,
             events,
             desired: Arc::default(),
             items: WorkItems::default(),
-            duties: HashMap::new(),
-            reasons: BTreeMap::new(),
             publish,
             leaving: None,
-            writes: JoinSet::new(),
         }
     }
 
@@ -108,11 +94,11 @@ impl Task {
         let mut desired = connection.replica.follow_desired();
         let mut bus = connection.bus.state();
         let state = *bus.borrow_and_update();
-        self.recall();
+        self.hosts.recall();
         self.take_bus(state);
         loop {
             let wake = self
-                .members
+                .hosts
                 .wake()
                 .into_iter()
                 .chain(self.reconciler.wake())
@@ -121,10 +107,8 @@ impl Task {
                 biased;
                 Some(Command::Leave { by, done }) = commands.recv() => {
                     self.leaving = Some(done);
-                    self.node.set_duty(Duty::Leaves);
-                    // Whoever is alone waits for nobody.
-                    let now = Instant::now();
-                    let by = if self.members.is_alone(now) { now } else { by };
+                    // A host that is alone has nothing to wait for.
+                    let by = if self.hosts.leave() { Instant::now() } else { by };
                     self.handle(Event::Leave { by });
                 }
                 changed = bus.changed() => {
@@ -138,14 +122,14 @@ impl Task {
                 done = self.runner.next() => {
                     let (events, about) = self.runner.take(done);
                     if let Some((name, reason)) = about {
-                        self.record_reason(name, reason);
+                        self.rejections.record(name, reason);
                     }
                     for event in events {
                         self.handle(event);
                     }
                 }
                 Some(()) = self.leases.given_back() => {}
-                Some(_) = self.writes.join_next() => {}
+                Some(()) = self.rejections.written() => {}
                 desired = desired.next() => match desired {
                     Some(desired) => self.take_desired(desired),
                     None => return,
@@ -163,94 +147,29 @@ impl Task {
         }
     }
 
-    /// Goes on from what an earlier process knew, when nobody can be heard.
-    fn recall(&mut self) {
-        let mut hosts = self.known.recall();
-        let me = &self.node.origin().host;
-        let Some(labels) = hosts.get_mut(me) else {
-            if !hosts.is_empty() {
-                tracing::warn!(host = %me, "the last snapshot does not know this host: it runs nothing while the bus is away; give it the same id at each start");
-            }
-            return;
-        };
-        labels.clone_from(self.node.labels());
-        let duties = hosts.keys().map(|host| (host.clone(), Duty::Works));
-        self.duties.extend(duties);
-        self.members.recall(hosts);
-    }
-
     fn receive(&mut self, heard: &Heard) {
-        match heard {
-            Heard::Beat(from, beat) => {
-                let duty = self.duties.insert(from.host.clone(), beat.duty);
-                let changed = duty != Some(beat.duty);
-                self.take_members(membership_event(from, beat), changed);
-                self.handle(reconciler_event(from, beat));
-            }
-            // Frames of an older boot are refused everywhere, so it never counts again: but people should know of it.
-            Heard::OlderBeat(from, _) if !self.members.knows_newer(from) => {}
-            Heard::Alive(from, beat) | Heard::OlderBeat(from, beat) => {
-                self.take_members(membership_event(from, beat), false);
-            }
-            Heard::Goodbye(who) => {
-                self.duties.remove(&who.host);
-                self.take_members(members::Event::Goodbye(who.clone()), false);
-            }
+        let hosts = self.hosts.receive(heard);
+        self.take_hosts(hosts);
+        if let Heard::Beat(from, beat) = heard {
+            self.handle(reconciler_event(from, beat));
         }
     }
 
     fn take_bus(&mut self, state: BusState) {
-        self.take_members(members::Event::Bus(state), false);
+        let hosts = self.hosts.handle(members::Event::Bus(state));
+        self.take_hosts(hosts);
         self.handle(Event::Bus(state));
     }
 
     fn woken(&mut self) {
-        self.take_members(members::Event::Woken, false);
+        let hosts = self.hosts.handle(members::Event::Woken);
+        self.take_hosts(hosts);
         self.handle(Event::Woken);
     }
 
-    fn take_members(&mut self, event: members::Event, duties_changed: bool) {
-        let changes = self.members.handle(event, Instant::now());
-        for change in &changes {
-            match change {
-                members::MembershipChange::Left(origin, why) => {
-                    tracing::info!(host = %origin.host, ?why, "a host does not count any more");
-                    if !matches!(why, members::Departure::Restart) {
-                        self.duties.remove(&origin.host);
-                    }
-                }
-                members::MembershipChange::Doubled { counts, other } => {
-                    tracing::warn!(host = %counts.host, counts = counts.epoch, other, "two hosts have one id; give one of them another one");
-                }
-                _ => {}
-            }
-        }
-        if self.members.is_settled() && (duties_changed || !changes.is_empty()) {
-            // Whoever takes no part in placement is passed over, and so is one that has not said yet.
-            let live = self.members.live().filter_map(|(origin, labels)| {
-                let duty = *self.duties.get(&origin.host)?;
-                (duty != Duty::Apart).then(|| LiveHost {
-                    host: origin.host.clone(),
-                    labels: labels.clone(),
-                    duty,
-                })
-            });
-            let counts_me = self.members.counts_me();
-            let me = &self.node.origin().host;
-            let hosts: Vec<_> = live.filter(|live| counts_me || live.host != *me).collect();
-            self.save_hosts(&hosts);
+    fn take_hosts(&mut self, hosts: Option<Vec<LiveHost>>) {
+        if let Some(hosts) = hosts {
             self.handle(Event::Hosts(hosts));
-        }
-    }
-
-    /// Keeps for the next process who is there. A host that leaves comes back as one that works.
-    fn save_hosts(&mut self, hosts: &[LiveHost]) {
-        let working = hosts.iter().filter(|host| host.duty == Duty::Works);
-        let known: Hosts = working
-            .map(|host| (host.host.clone(), Labels::clone(&host.labels)))
-            .collect();
-        if self.leaving.is_none() && known.contains_key(&self.node.origin().host) {
-            self.known.keep(known);
         }
     }
 
@@ -292,7 +211,9 @@ impl Task {
             Action::Reject {
                 component,
                 generation,
-            } => self.reject(&component, generation),
+            } => self
+                .rejections
+                .reject(&self.desired, &component, generation),
             Action::Stale => {
                 tracing::warn!(
                     "the store is another one than before, or an older one: what runs is kept until somebody applies again"
@@ -323,55 +244,6 @@ impl Task {
             .start(&self.runtime, item, replica, guard.flatten())
     }
 
-    /// Writes down that a generation does not come up, unless somebody has changed the actor meanwhile.
-    fn reject(&mut self, component: &ComponentId, generation: Generation) {
-        let Some(actor) = self.desired.actors.get(component) else {
-            return;
-        };
-        if actor.spec.rejected == Some(generation) || actor.spec.previous.is_none() {
-            return;
-        }
-        let mut spec = actor.spec.clone();
-        spec.rejected = Some(generation);
-        let reason = self.reasons.get(component);
-        let reason = reason.filter(|(of, _)| *of == generation);
-        spec.rejected_because = reason.map(|(_, reason)| reason.clone());
-        let records = self.node.connection().records.clone();
-        let key = StoreKey::actor(component);
-        let number = self
-            .desired
-            .revision
-            .0
-            .max(self.node.connection().replica.links().revision().0);
-        let value = records.encode(self.desired.incarnation, &key, number, &Body(&spec));
-        let (component, expect) = (component.clone(), Expect::At(actor.revision));
-        tracing::warn!(%component, "an update did not come up and is taken back; correct it and apply again");
-        self.writes.spawn(async move {
-            let value = match value {
-                Ok(value) => value,
-                Err(error) => {
-                    return tracing::error!(%component, %error, "an update could not be taken back");
-                }
-            };
-            // Within the store's own timeout. A conflict means that somebody else was faster: with the same, or with news.
-            let op = Op::put(key, value, expect);
-            if let Err(error) = records.store().commit(vec![op]).await {
-                tracing::debug!(%component, %error, "an update was not taken back by this host");
-            }
-        });
-    }
-
-    fn record_reason(
-        &mut self,
-        (component, generation): (ComponentId, Generation),
-        reason: Option<String>,
-    ) {
-        match reason {
-            Some(reason) => drop(self.reasons.insert(component, (generation, cut(reason)))),
-            None => drop(self.reasons.remove(&component)),
-        }
-    }
-
     /// Has the host's reports say what has changed since they said `before`.
     fn report(&self, before: &AgentState, after: &AgentState) {
         for (id, kept) in &after.components {
@@ -390,14 +262,14 @@ impl Task {
         let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
             let kept = ComponentState {
                 status: status.clone(),
-                reason: self.reasons.get(id).map(|(_, reason)| reason.clone()),
+                reason: self.rejections.reason(id).cloned(),
             };
             (id.clone(), kept)
         };
         let state = AgentState {
             components: self.reconciler.status().map(kept).collect(),
             is_stale: self.reconciler.is_stale(),
-            is_doubled: self.members.is_settled() && !self.members.counts_me(),
+            is_doubled: self.hosts.is_doubled(),
         };
         self.report(&self.publish.state.borrow(), &state);
         self.publish.state.send_if_modified(|published| {
@@ -421,15 +293,6 @@ impl Task {
             // Whoever asked may have gone.
             self.leaving.take().map(|done| done.send(()));
         }
-    }
-}
-
-/// What a beat says of its host's being there.
-fn membership_event(from: &Origin, beat: &Beat) -> members::Event {
-    members::Event::Beat {
-        from: from.clone(),
-        interval: beat.interval(),
-        labels: beat.labels.clone(),
     }
 }
 
