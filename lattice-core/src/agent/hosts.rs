@@ -146,7 +146,7 @@ impl HostTable {
     }
 }
 
-/// What a beat says of its host's being there.
+/// Returns the sign of life in a heartbeat.
 fn membership_event(from: &Origin, beat: &Beat) -> members::Event {
     members::Event::Beat {
         from: from.clone(),

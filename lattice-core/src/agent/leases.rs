@@ -129,7 +129,7 @@ impl Leases {
         }
     }
 
-    /// The next one is given back; nothing when none is under way.
+    /// Waits for a lease to be given back; `None` when none is under way.
     pub(super) async fn given_back(&mut self) -> Option<()> {
         self.ending.join_next().await.map(drop)
     }

@@ -5,9 +5,11 @@
 //!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Runner ──► Runtime
 //!  runtime ► what became of ─┘                                                 └──────► Leases
 //! ```
-//! There is no scheduler: every host computes the same placement from what it sees, and its [`Agent`] starts what is its own
-//! and drains what is not. A host that hears nobody goes on with those that it knew; so does one that starts then, when its
-//! lattice keeps a snapshot (`Connect::snapshot`) and its id is the one that it had. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
+//! There is no scheduler: every host computes the same placement from what it sees, and its [`Agent`]
+//! starts its own share and drains the rest. A host that hears no other one goes on with those that it
+//! knew; so does a host that starts then, if its lattice keeps a snapshot (`Connect::snapshot`) and its
+//! id is the same as before. What a host can run is up to its [`Runtime`]; `lattice-host` has one for
+//! WebAssembly.
 
 mod hosts;
 mod known_hosts;
@@ -58,18 +60,18 @@ impl Default for AgentOptions {
     }
 }
 
-/// How one component fares on this host.
+/// The state of one component on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ComponentState {
-    /// What the host is about with it.
+    /// What the host is doing with it, and what serves.
     pub status: Status,
     /// Why it failed last, if it did.
     pub reason: Option<String>,
 }
 
 impl ComponentState {
-    /// For the host's reports.
+    /// Returns the status for the host's reports.
     fn report(&self) -> ComponentStatus {
         let phase = match self.status.phase {
             plan::Phase::Serving => Phase::Serving,
@@ -91,7 +93,7 @@ impl ComponentState {
     }
 }
 
-/// What an agent tells of itself.
+/// The state of an agent, as it publishes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentState {
@@ -103,7 +105,7 @@ pub struct AgentState {
     pub is_doubled: bool,
 }
 
-/// The agent of one host. Dropping it leaves what it started to its fate: nothing of it is served any more.
+/// Runs one host's share of the desired state. Dropping it stops serving everything that it started.
 #[derive(Debug)]
 pub struct Agent {
     commands: mpsc::Sender<Command>,
@@ -113,7 +115,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts to keep this node's share of the desired state, as far as `runtime` can.
+    /// Starts to run this node's share of the desired state, as far as `runtime` can.
     pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: AgentOptions) -> Self {
         let (commands, inbox) = mpsc::channel(8);
         node.inner().set_duty(Duty::Works);
@@ -128,7 +130,7 @@ impl Agent {
         }
     }
 
-    /// How everything fares that this host keeps.
+    /// Returns the state of every component that runs here, or should.
     pub fn state(&self) -> Arc<AgentState> {
         self.state.borrow().clone()
     }
@@ -143,8 +145,9 @@ impl Agent {
         self.assignment.clone()
     }
 
-    /// Hands everything over: others are told to start what runs here, and it ends when they serve it, after half of `within`
-    /// at the latest; the other half is for calls to finish. False when something was still running then.
+    /// Hands everything over: the other hosts start what runs here, and it ends here when they serve it,
+    /// after half of `within` at the latest; the other half is for calls to finish. Returns false when
+    /// something was still running after that.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing: the host goes on leaving.
@@ -164,7 +167,7 @@ impl Agent {
     }
 }
 
-/// Which generation an agent means, for people: the first digits.
+/// Returns the first digits of a generation, for messages.
 pub fn short(generation: Generation) -> String {
     format!("{generation:016x}")[..8].to_owned()
 }

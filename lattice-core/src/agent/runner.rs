@@ -1,4 +1,4 @@
-//! What runs on this host for its agent: replicas, and the services that stand for them.
+//! Starts and stops what the agent runs on this host: replicas, and the services behind them.
 //!
 //! Replicas of one generation of a component share a service on one host. Of two generations the one that was started last
 //! gets the calls, and the other one finishes what it has; when the last one is drained first, the other one gets them again.
@@ -20,15 +20,15 @@ use tokio::{
 };
 
 type GenerationKey = (ComponentId, Generation);
-/// What follows, and why a component did not come up: nothing when it did.
+/// The events that follow, and for a start its reason if it failed.
 pub(super) type TaskOutcome = (Vec<Event>, Option<(GenerationKey, Option<String>)>);
 
-/// Everything that runs, or is about to.
+/// Everything that runs or is being started.
 pub(super) struct Runner {
     node: Arc<Inner>,
     grace: Duration,
     running: BTreeMap<GenerationKey, RunningGeneration>,
-    /// How many there were.
+    /// How many were started so far.
     started: u64,
     replicas: HashMap<ReplicaId, GenerationKey>,
     work: JoinSet<TaskEnd>,
@@ -58,7 +58,7 @@ impl RunningGeneration {
     }
 }
 
-/// What a task of the runner has done.
+/// How a task of the runner ended.
 #[derive(Debug)]
 pub(super) enum TaskEnd {
     Started(GenerationKey, u64, Result<Serving, RuntimeError>),
@@ -79,7 +79,7 @@ impl Runner {
         }
     }
 
-    /// Starts a replica, under a lease if there is a guard. Answers what is known of it at once.
+    /// Starts a replica, under a lease if there is a guard. Returns the event that is known at once, if any.
     pub(super) fn start(
         &mut self,
         runtime: &Arc<dyn Runtime>,
@@ -145,7 +145,7 @@ impl Runner {
         None
     }
 
-    /// Has the generation that was started last get the calls, of those that serve.
+    /// Routes calls to the generation that was started last among those that serve.
     fn reinstate(&self, component: &ComponentId) {
         let [first, last] = [Generation::MIN, Generation::MAX].map(|end| (component.clone(), end));
         let running = self.running.range(first..=last).map(|(_, entry)| entry);
@@ -155,7 +155,7 @@ impl Runner {
         }
     }
 
-    /// The next thing that is done; waits for ever when nothing is under way.
+    /// Waits for the next task to end; never returns when there is none.
     pub(super) async fn next(&mut self) -> TaskEnd {
         loop {
             match self.work.join_next().await {
@@ -167,7 +167,7 @@ impl Runner {
         }
     }
 
-    /// What follows from what was done, and why a component did not come up.
+    /// Returns what follows from the end of a task.
     pub(super) fn take(&mut self, done: TaskEnd) -> TaskOutcome {
         match done {
             TaskEnd::Ended(replica) => (vec![Event::Ended(replica)], None),
@@ -211,7 +211,7 @@ impl Runner {
     }
 }
 
-/// Whether what runs may finish.
+/// Whether running calls may finish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grace {
     Some,

@@ -1,4 +1,4 @@
-//! The task of an agent: hears, asks the pure rules what to do, and has it done.
+//! The task of an agent: receives events, passes them to the pure rules, and carries out the actions.
 
 use super::{
     AgentOptions, AgentState, ComponentState, Runtime,
@@ -29,7 +29,7 @@ use tokio::{
 /// Events of leases that wait.
 const EVENTS: usize = 1_024;
 
-/// What an agent is told by its owner.
+/// A command from the owner of an agent.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Hand everything over.
@@ -39,7 +39,7 @@ pub(super) enum Command {
     },
 }
 
-/// Where an agent tells of itself.
+/// Where an agent publishes its state.
 #[derive(Debug, Default)]
 pub(super) struct Publishers {
     pub(super) state: watch::Sender<Arc<AgentState>>,
@@ -180,7 +180,7 @@ impl Task {
         self.handle(Event::Desired(snapshot));
     }
 
-    /// Tells the rules of an event, and does what they say: which may be news to them again.
+    /// Passes an event to the rules and carries out their actions, which may cause further events.
     fn handle(&mut self, event: Event) {
         let mut actions = self.reconciler.handle(event, Instant::now());
         while !actions.is_empty() {
@@ -244,7 +244,7 @@ impl Task {
             .start(&self.runtime, item, replica, guard.flatten())
     }
 
-    /// Has the host's reports say what has changed since they said `before`.
+    /// Updates the host's reports with what has changed since `before`.
     fn report(&self, before: &AgentState, after: &AgentState) {
         for (id, kept) in &after.components {
             if before.components.get(id) != Some(kept) {
@@ -290,13 +290,13 @@ impl Task {
         let is_idle =
             self.reconciler.is_idle() && self.runner.is_empty() && self.leases.are_given_back();
         if self.leaving.is_some() && is_idle {
-            // Whoever asked may have gone.
+            // The caller of `leave` may have gone.
             self.leaving.take().map(|done| done.send(()));
         }
     }
 }
 
-/// What a beat says of the share of its host.
+/// Returns what a heartbeat reports of the share that its host runs.
 fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
     let runs = beat
         .components
@@ -310,7 +310,7 @@ fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
     }
 }
 
-/// Waits for an instant, or for ever.
+/// Waits for an instant; without one, never returns.
 async fn at(wake: Option<Instant>) {
     match wake {
         Some(wake) => sleep_until(wake).await,

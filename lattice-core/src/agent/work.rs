@@ -1,4 +1,4 @@
-//! What is to be run, out of the desired state. Pure.
+//! The work items of a desired state: what is to run. Pure.
 
 use crate::{
     desired::{
