@@ -1,4 +1,4 @@
-//! What the components of a lattice say, as somebody reads it.
+//! The log lines of the components of a lattice, as a stream.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -17,8 +17,8 @@
 //! # }
 //! ```
 //!
-//! Hosts tell nothing while nobody reads. A reader asks again every few seconds, and hosts that it does not reach for longer
-//! fall silent. Lines of one host come in their order and once; those of several as they arrive. What is lost is counted.
+//! Hosts send nothing without a reader. A reader asks again every few seconds, and hosts that it does
+//! not reach for longer stop sending. Lines of one host come in their order and once; those of several as they arrive. What is lost is counted.
 
 use crate::{
     Lattice,
@@ -39,14 +39,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 /// How long a host goes on without being asked again.
 const LEASE: Duration = Duration::from_secs(10);
-/// How often hosts are asked: a request may be lost, and a host that has just come answers soon.
+/// How often hosts are asked: a request may be lost, and a host that has just joined replies soon.
 const ASK: Duration = Duration::from_secs(2);
 /// Messages that may wait for the reader.
 const WAITING: usize = 1_024;
-/// Hosts that are told apart; what others say is not read.
+/// Most hosts that are followed; lines of others are ignored.
 const HOSTS: usize = 4_096;
 
-/// What a reader of logs hears.
+/// An event of a log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogEvent {
@@ -57,7 +57,7 @@ pub enum LogEvent {
         /// What.
         line: LogLine,
     },
-    /// Lines were lost on this host: more was said than is told.
+    /// Lines were lost on this host: there were more than it sends.
     Dropped {
         /// Where.
         host: HostId,
@@ -213,7 +213,7 @@ impl LogReader {
             self.hosts
                 .insert(from.clone(), HostCursor { last: 0, dropped });
         }
-        // What a host tells others before it has answered comes with the answer.
+        // Lines that a host sends to others before its reply come with the reply.
         let Some(cursor) = self.hosts.get_mut(from) else {
             return;
         };

@@ -52,7 +52,7 @@ impl HostTable {
         self.members.recall(hosts);
     }
 
-    /// Says from now on that this host takes no new work. Returns whether no other host can take over
+    /// Announces from now on that this host takes no new work. Returns whether no other host can take over
     /// what it has.
     pub(super) fn leave(&mut self) -> bool {
         self.leaving = true;

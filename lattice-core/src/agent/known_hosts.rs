@@ -1,4 +1,4 @@
-//! The hosts that an agent knows, kept for the next process: see [`Members::recall`](crate::place::members::Members::recall).
+//! The hosts that an agent knows, saved for the next process: see [`Members::recall`](crate::place::members::Members::recall).
 
 use crate::{
     name::HostId,

@@ -3,7 +3,7 @@
 //! A lease is taken, renewed and taken over by a write with a term and the expected revision, so the store decides between two
 //! that want it. Its holder stops answering one second before the term of its last renewal could end, by its own clock and
 //! whether or not it can reach the store: nobody else gets the lease before that. The check is made before each call and again
-//! before its answer, so that a process which was paused answers nothing with a lease that ended meanwhile.
+//! before its result, so that a process which was paused returns nothing under a lease that ended meanwhile.
 
 #[cfg(test)]
 mod tests;
@@ -262,7 +262,7 @@ impl LeaseTask {
             }
             match timeout_at(end, self.take(Expect::At(last))).await {
                 Ok(Some(renewed)) => last = renewed,
-                // Out of reach, or somebody else's: the next look tells, until the term is over.
+                // Out of reach, or another host's: the next read shows which, until the term is over.
                 Ok(None) => match timeout_at(end, self.read_owner()).await {
                     Ok(LeaseOwner::Ours(revision)) => last = revision,
                     Ok(LeaseOwner::Unknown) => {}

@@ -37,7 +37,7 @@ pub(super) struct Runner {
 /// One generation of a component.
 #[derive(Debug)]
 struct RunningGeneration {
-    /// Tells it from an earlier one of the same name.
+    /// Distinguishes it from an earlier one of the same key.
     number: u64,
     state: GenerationState,
     replicas: BTreeSet<ReplicaId>,

@@ -158,11 +158,11 @@ impl Lattice {
         Ok(draft.plan)
     }
 
-    /// Makes of an app what its manifest says, in one atomic commit: what is new is created, what differs changed, what it no
+    /// Makes an app what its manifest declares, in one atomic commit: what is new is created, what differs changed, what it no
     /// longer names deleted. Applying it again does nothing.
     ///
     /// # Errors
-    /// [`ApplyError`]; [`ApplyError::Conflict`] when someone else was faster.
+    /// [`ApplyError`]; [`ApplyError::Conflict`] when another write came first.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the app applied, whole, or not.
@@ -196,7 +196,7 @@ impl Lattice {
     }
 }
 
-/// What this process has seen of the lattice when it decides.
+/// The state of the lattice that a plan is made from.
 struct Observed {
     links: Arc<LinkTable>,
     desired: Arc<Desired>,

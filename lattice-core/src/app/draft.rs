@@ -61,7 +61,7 @@ impl Present<'_> {
         }
     }
 
-    /// Everything that is an app's, by its record and by what says that it is of this app.
+    /// Returns everything that an app owns, by its record and by the records that name it.
     fn owned(self, app: &AppName) -> BTreeSet<StoreKey> {
         fn of<'a, K: 'a, T: 'a>(
             records: impl IntoIterator<Item = (&'a K, &'a T)>,
@@ -353,7 +353,7 @@ impl Draft {
                 let tell = !of_version || (self.plan.is_empty() && after != *before);
                 if tell {
                     let mut differences = Difference::between(&before.to_json(), &after.to_json());
-                    // The things themselves are told already.
+                    // The plan lists the resources themselves already.
                     differences.retain(|d| d.field != "owns" || self.plan.is_empty());
                     self.plan.change.insert(
                         0,

@@ -68,10 +68,10 @@
 //! # }
 //! ```
 //!
-//! Everything is checked before anything is written, and all that is wrong is told at once, each with its file, line, column and
+//! Everything is checked before anything is written, and all problems are returned at once, each with its file, line, column and
 //! what was most likely meant ([`Problems`]). An app owns what it declares: another app can't change it ([`ProblemKind::Owned`]),
 //! and what a person put by hand is taken over only when it is the same ([`ProblemKind::ByHand`]). Of two that apply the same app
-//! at once, one wins, and the other is told ([`ApplyError::Conflict`]).
+//! at once, one wins, and the other fails with ([`ApplyError::Conflict`]).
 
 mod apply;
 mod check;

@@ -1,4 +1,4 @@
-//! What an app is made of: names of records, and the records themselves.
+//! The resources of an app: references to records, and the records themselves.
 
 use crate::{
     desired::{ActorSpec, AppRecord, Body, Desired, NamedConfig, ProviderSpec, WormholeSpec},
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::fmt;
 
-/// One thing of an app, by its name.
+/// A resource of an app, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
@@ -32,7 +32,7 @@ pub enum ResourceRef {
     Wormhole(WormholeId),
 }
 
-/// One thing of an app, whole.
+/// A resource of an app, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Record {
     App(AppRecord),
@@ -68,7 +68,7 @@ impl ResourceRef {
         }
     }
 
-    /// As it stands now, and since which write.
+    /// Returns the record as it is now, and the revision of its write.
     pub(super) fn find(&self, desired: &Desired, links: &LinkTable) -> Option<(Revision, Record)> {
         Some(match self {
             Self::App(name) => {
@@ -113,7 +113,7 @@ impl fmt::Display for ResourceRef {
 }
 
 impl Record {
-    /// The app that it says it is of. Links don't say.
+    /// Returns the app that the record names as its owner. Links name none.
     pub(super) fn app(&self) -> Option<&AppName> {
         match self {
             Self::Config(spec) => spec.app.as_ref(),
@@ -170,12 +170,12 @@ impl Record {
         }
     }
 
-    /// As JSON, to tell what differs.
+    /// Returns the record as JSON, for comparison.
     pub(super) fn to_json(&self) -> serde_json::Value {
         let json = match self {
             Self::App(spec) => serde_json::to_value(spec),
             Self::Config(spec) => serde_json::to_value(spec),
-            // What it was before is told by what has changed.
+            // Changes of these fields follow from the others.
             Self::Actor(spec) => serde_json::to_value(ActorSpec {
                 previous: None,
                 rejected: None,

@@ -1,4 +1,4 @@
-//! Making a commit, whatever becomes of its answer.
+//! Making a commit, even when its result is lost.
 
 use super::ApplyError;
 use crate::{
@@ -11,11 +11,11 @@ use crate::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a commit whose answers are lost is tried again: as long as a store may take for one call.
+/// How long a commit whose results are lost is retried: as long as a store may take for one call.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the next attempt waits.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long this process's replica may lag its own write, or someone's that was faster.
+/// How long this process's replica may lag behind its own write, or behind another one that won.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is known of a commit that holds.
@@ -100,7 +100,7 @@ impl Writing<'_> {
         }
     }
 
-    /// What there is of this commit, when an answer was lost and reading back tells that it holds.
+    /// Reads back whether the commit holds, after a result was lost.
     async fn holds(&self, may_hold: bool) -> Option<Written> {
         let last = self.ops.last().filter(|_| may_hold)?;
         let store = self.connection.records.store();
@@ -113,7 +113,7 @@ impl Writing<'_> {
         }
     }
 
-    /// Waits for what someone else wrote, so that whoever tries again at once decides by it.
+    /// Waits until this process has seen the other write, so that another attempt at once takes it into account.
     async fn conflict(&self, key: StoreKey) -> ApplyError {
         let moved = |table: &LinkTable| table.revision() > self.decided_at;
         let until = Instant::now() + SEEN_WITHIN;

@@ -1,4 +1,4 @@
-//! The task around the projection: hears the sources, keeps the view, tells of changes.
+//! The task around the projection: receives from the sources, updates the view, publishes changes.
 
 use super::{
     projection::{Event, Projection},
@@ -64,14 +64,14 @@ impl SharedView {
         self.version.subscribe()
     }
 
-    /// Changes are sent while the view is locked: whoever follows sees each either in the view or as a change.
+    /// Changes are sent while the view is locked: a follower sees each either in the view or as a change.
     fn handle(&self, event: Event) {
         let mut projection = self.lock();
         let deltas = projection.handle(event, Instant::now());
         if deltas.is_empty() {
             return;
         }
-        // Nobody may be following: fine.
+        // An error means that there are no followers.
         let _ = self.deltas.send(deltas.into());
         drop(projection);
         self.version.send_modify(|version| *version += 1);
@@ -126,7 +126,7 @@ pub(super) async fn follow(shared: Arc<SharedView>, connection: Arc<Connection>)
     }
 }
 
-/// Hears reports.
+/// Receives reports.
 struct Listener<'a> {
     connection: &'a Connection,
     /// Under which name it asks for reports; it is no host.

@@ -99,7 +99,7 @@ impl Constellation {
     }
 
     /// Waits until every live host has reported, or has had the time to: half a second, at most two, from the first call of
-    /// [`Lattice::constellation`]. Answers the constellation then.
+    /// [`Lattice::constellation`]. Returns the constellation then.
     ///
     /// # Cancel safety
     /// Dropping the future does nothing.

@@ -158,7 +158,7 @@ impl View {
     }
 }
 
-/// What holds for a component's placement: one that runs once has one replica, whatever it says.
+/// What holds for a component's placement: one that runs once always has one replica.
 fn placement(component: &ComponentView) -> Option<Placement> {
     let mut placement = component.placement.clone()?;
     if component.run == Run::Once {

@@ -39,7 +39,7 @@ pub struct Desired {
 pub struct Declared<T> {
     /// The revision of the write: higher with each one.
     pub revision: Revision,
-    /// What it says.
+    /// The record.
     pub spec: T,
 }
 
@@ -72,7 +72,7 @@ impl Desired {
             .map(|(name, _)| name)
     }
 
-    /// Whether an actor or a provider has this id.
+    /// Returns whether an actor or a provider has this id.
     pub fn has_component(&self, id: &ComponentId) -> bool {
         self.actors.contains_key(id) || self.providers.contains_key(id)
     }

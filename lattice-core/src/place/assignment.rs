@@ -1,4 +1,4 @@
-//! What placement answers.
+//! The result of placement.
 
 use super::NoHost;
 use crate::name::{ComponentId, HostId};

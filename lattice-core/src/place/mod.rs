@@ -15,7 +15,7 @@
 //! 5. A host takes one and a half standard deviations more than its expected load; what hashes to it after that goes on to the
 //!    next. That is rare enough that few others move when a host comes or goes, and holds the fullest host near the average.
 //!
-//! Replicas of a component are numbered: its *slots*, from 0. A slot's number says who goes first in an update and no more:
+//! Replicas of a component are numbered: its *slots*, from 0. A slot's number only orders updates:
 //! when hosts come and go, running replicas are renumbered and keep running.
 
 mod assignment;
@@ -59,7 +59,7 @@ pub struct Workload<'a> {
 pub struct Candidate<'a> {
     /// Who it is.
     pub id: &'a HostId,
-    /// What it says of itself.
+    /// Its labels.
     pub labels: &'a BTreeMap<String, String>,
     /// Whether it takes work.
     pub duty: Duty,

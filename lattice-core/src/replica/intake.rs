@@ -1,4 +1,4 @@
-//! From what the store says to what the table takes: authenticated, readable and fresh, or refused.
+//! Turns events of the store into changes of the tables: authenticated, readable and fresh, or refused.
 
 use super::{
     records::{RecordContent, RecordEvent, StoredRecord, is_kept},
@@ -22,13 +22,13 @@ use std::{
 /// Most deleted keys whose last generation is remembered: at about 300 bytes each, 1.2 MiB.
 const MAX_GONE: usize = 4_096;
 
-/// Authenticates what the store says. Pure but for the log.
+/// Authenticates the events of the store. Pure except for logging.
 #[derive(Debug)]
 pub(super) struct Intake {
     records: Records,
     incarnation: Incarnation,
     known: HashMap<StoreKey, Known>,
-    /// Deleted keys and when they were, oldest first. One that was put again meanwhile is told by its mark.
+    /// Deleted keys and when they were, oldest first. The mark distinguishes one that was put again meanwhile.
     gone: VecDeque<(StoreKey, u64)>,
     marks: u64,
     refusals: Arc<Refusals>,
@@ -115,7 +115,7 @@ impl Intake {
         self.gone.clear();
     }
 
-    /// What the table has to take in; `None` when the event says nothing of the store's content.
+    /// Returns the change of the link table; `None` when the event has no content.
     pub(super) fn take(&mut self, event: WatchEvent) -> Option<TableEvent> {
         match event {
             WatchEvent::Lost => None,

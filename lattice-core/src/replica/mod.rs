@@ -23,9 +23,9 @@
 //!
 //! A store that was re-created (a new [`Incarnation`]), or whose revisions went back, is not taken for one in which everything
 //! was deleted. What is in it counts, and what is written to it from then on, deletions too; links that it merely lacks are
-//! *held* until [`Replica::accept`]. When the store that was known before is back, what is not in it was deleted. Held are only
-//! links that were written after what a store that went back has come to: it has seen the others, and not any more. They
-//! are held by this process: one that starts later knows the store as it is then.
+//! *held* until [`Replica::accept`]. When the store that was known before is back, what is not in it was deleted. Only links
+//! whose revision is newer than the store's current one are held; older ones were deleted deliberately.
+//! They are held by this process: one that starts later knows the store as it is then.
 
 mod changes;
 mod intake;
@@ -87,7 +87,7 @@ struct Shared {
     accepted: Notify,
 }
 
-/// How the replica fares.
+/// The health of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ReplicaHealth {
@@ -127,7 +127,7 @@ pub enum ReplicaState {
     /// The store is out of reach; what was known stays as it is.
     #[default]
     Lost,
-    /// What the store says is here within moments.
+    /// It follows the store within moments.
     Following,
     /// The store was closed; nothing new comes.
     Closed,
@@ -136,14 +136,14 @@ pub enum ReplicaState {
         /// When it last changed.
         taken: SystemTime,
     },
-    /// What the store says is here, and beside it links of another store that was there before.
+    /// It follows the store, and keeps links of another store that was there before.
     StoreReplaced,
-    /// What the store says is here, and beside it links that it had later than it remembers.
+    /// It follows the store, and keeps links that the store had before it went back.
     StoreWentBack,
 }
 
 impl ReplicaState {
-    /// Whether what the store says is here within moments.
+    /// Returns whether it follows the store within moments.
     pub fn is_live(self) -> bool {
         matches!(
             self,
@@ -282,12 +282,12 @@ impl Replica {
         &self.shared.extensions
     }
 
-    /// How it fares.
+    /// Returns its health.
     pub fn health(&self) -> ReplicaHealth {
         *self.shared.health.borrow()
     }
 
-    /// Whether this process's key is that of the lattice, as far as the store tells: an empty one takes any.
+    /// Whether this process's key is that of the lattice, as far as the store shows: an empty one takes any.
     ///
     /// # Errors
     /// [`OtherKey`].
@@ -305,13 +305,13 @@ impl Replica {
         self.shared.accepted.notify_one();
     }
 
-    /// How it fares, and a sign whenever anything that it knows may have changed.
+    /// Returns its health, which is sent whenever anything that it knows may have changed.
     #[doc(hidden)]
     pub fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
         self.shared.health.subscribe()
     }
 
-    /// Everything that is there as [`Added`](crate::link::LinkChange::Added), then every change. Whoever reads slowly misses
+    /// Everything that is there as [`Added`](crate::link::LinkChange::Added), then every change. A slow reader misses
     /// states in between, never the last one, and nothing piles up.
     pub fn changes(&self) -> LinkChanges {
         LinkChanges::new(self.clone())
@@ -414,7 +414,7 @@ impl Follower {
         }
     }
 
-    /// Tells when the store is not the one that was known before.
+    /// Notices a store that is not the one that was known before.
     fn compare(&mut self, incarnation: Incarnation, revision: Revision) {
         let known = (self.table.incarnation(), self.table.revision());
         self.reach = Reach::Live;

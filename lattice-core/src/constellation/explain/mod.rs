@@ -52,7 +52,7 @@ pub struct Explanation {
     pub findings: Vec<Finding>,
 }
 
-/// Explains `subject` as `view` has it. `mismatches` says of links why their two ends don't fit together, where that is known.
+/// Explains `subject` as `view` has it. `mismatches` has the reason for each link whose two ends are known not to fit together.
 pub fn explain(
     view: &View,
     mismatches: &BTreeMap<LinkKey, String>,
@@ -101,7 +101,7 @@ impl Inquiry<'_> {
         }
     }
 
-    /// Whether a record that can't be read stands at `key`, which is told.
+    /// Returns whether the record at `key` can't be read, and reports it if so.
     fn is_unreadable(&mut self, key: &StoreKey) -> bool {
         let Some(unreadable) = self.view.unreadable.get(key) else {
             return false;
@@ -164,7 +164,7 @@ impl Inquiry<'_> {
         });
     }
 
-    /// Whether the link is to replicas beside the caller, both ends serve, and never on one host.
+    /// Returns whether the link is only to replicas on the caller's host, both ends serve, and never on one host.
     fn lacks_local(&self, link: &LinkView) -> bool {
         let (sources, targets) = (self.serving(&link.key.source), self.serving(&link.target));
         link.locality == Locality::LocalOnly

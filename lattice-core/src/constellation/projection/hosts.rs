@@ -167,7 +167,7 @@ impl Projection {
         reported.filter(|reported| reported.origin == peer.origin)
     }
 
-    /// What a beat says is served, and what a report says of that and of the rest.
+    /// Returns what the heartbeat lists as served, with what the report adds to that.
     fn replicas_on(&self, host: &HostId) -> Vec<ReplicaView> {
         let Some(peer) = self.peers.get(host) else {
             return Vec::new();

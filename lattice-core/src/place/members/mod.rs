@@ -1,4 +1,4 @@
-//! Who counts for placement: the pure rules of membership, fed with beats and the time.
+//! Which hosts count for placement: the pure rules of membership, fed with heartbeats and the time.
 //!
 //! Routing wants to know at once who might serve a call, and is wrong for free. Placement moves replicas on what it is told, so
 //! it is slower to believe:
@@ -8,8 +8,8 @@
 //! ── beat ──► joining ──────────► live ──────────────────────────────────────────────────► gone
 //! ```
 //! * A host counts after two beats, at least half an interval apart. Each of its deaths in the last ten minutes doubles that,
-//!   up to 64: who dies often waits longer. A goodbye is no death.
-//! * Whoever hears nothing, not even its own beats, is deaf and decides nothing: it goes on with those that it knew, and when it
+//!   up to 64: a host that dies often waits longer. A goodbye is no death.
+//! * A host that receives nothing, not even its own beats, is deaf and decides nothing: it goes on with those that it knew, and when it
 //!   hears again everyone gets a full round to be heard.
 //! * A host that has just started believes the first beat of others, who have been there for longer than it knows, and should
 //!   act on what it believes only when it has listened for a while: [`Members::is_settled`].
@@ -18,7 +18,7 @@
 //! * Of two boots of one host id the one with the higher epoch counts, as long as it beats. When both go on beating, two
 //!   hosts have one id, and that is [`MembershipChange::Doubled`].
 //!
-//! All time is the caller's own; what a beat says of its sender's clock is not looked at.
+//! All time is the caller's own; a sender's clock is never used.
 
 mod history;
 mod member;
@@ -48,14 +48,14 @@ const LISTEN: u32 = 2;
 /// The epoch of a host of which only the id is known: before any boot.
 const NO_BOOT: u64 = 0;
 
-/// What a host says of itself, for placement.
+/// A host's labels, for placement.
 pub type Labels = BTreeMap<String, String>;
 
 /// What happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A beat came over the bus: one's own come back too, and must be told here.
+    /// A beat came over the bus: one's own come back too, and must be passed in.
     Beat {
         /// Who sent it.
         from: Origin,
@@ -158,7 +158,7 @@ impl Members {
         self.recalled = hosts;
     }
 
-    /// Takes note of an event.
+    /// Handles an event, and returns what changed.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<MembershipChange> {
         let mut changes = Vec::new();
         match event {
@@ -349,7 +349,7 @@ impl Members {
         }
     }
 
-    /// Ends the first look around, or says when that will be.
+    /// Ends the first look around, or returns when that will be.
     fn settle(&mut self, now: Instant, changes: &mut Vec<MembershipChange>) -> Option<Instant> {
         let listening = self.listening.as_ref()?;
         let longest = self.hosts.values().map(|member| member.interval).max();
@@ -370,7 +370,7 @@ impl Members {
         None
     }
 
-    /// Ends the first look around without a bus, or says when that will be.
+    /// Ends the first look around without a bus, or returns when that will be.
     fn settle_alone(
         &mut self,
         now: Instant,

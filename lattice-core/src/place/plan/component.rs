@@ -1,4 +1,4 @@
-//! One component on one host.
+//! One component on one host: what runs of it, and what to do next.
 
 use super::{
     Action, Effects, Generation, Phase, ReplicaCount, ReplicaId, Run, Status, StepContext, Wanted,
@@ -10,7 +10,7 @@ use crate::name::{ComponentId, HostId};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a replica may take to come up: its image may have to be fetched and compiled. Whoever starts it ends it then.
+/// How long a replica may take to come up: its image may have to be fetched and compiled. The runner ends it then.
 pub(crate) const START_WITHIN: Duration = Duration::from_mins(5);
 /// A replica of which nothing was heard by then has failed.
 const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
@@ -243,7 +243,7 @@ impl ComponentReconciler {
         });
     }
 
-    /// Instead of starting it once more, says that the wanted generation doesn't come up, when that is sure enough.
+    /// Rejects the wanted generation instead of starting it once more, if it certainly doesn't come up.
     pub(super) fn reject(&mut self, effects: &mut Effects, now: Instant) -> bool {
         let Some(wanted) = &self.wanted else {
             return false;

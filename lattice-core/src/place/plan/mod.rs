@@ -1,4 +1,4 @@
-//! What one host does about its share: a pure state machine, told of events and the time, answering with actions.
+//! Decides what one host does about its share: a pure state machine that takes events and the time, and returns actions.
 //!
 //! ```text
 //!            Start                 serves               Drain                ended
@@ -78,7 +78,7 @@ pub struct LiveHost {
 pub enum Event {
     /// The desired state, as the store has it now.
     Desired(Snapshot),
-    /// The hosts that count, this one among them. Not told before membership has settled.
+    /// The hosts that count, this one among them. Not sent before membership has settled.
     Hosts(Vec<LiveHost>),
     /// A host has said what it runs.
     Beat {
@@ -150,9 +150,9 @@ pub enum Action {
         /// How it is.
         status: Status,
     },
-    /// The store is another one, or an older one: what runs is kept until somebody applies again.
+    /// The store was replaced or went back: what runs is kept until the next apply.
     Stale,
-    /// Desired state is believed again.
+    /// The desired state is accepted again.
     Current,
 }
 
@@ -246,7 +246,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes note of an event, and says what to do.
+    /// Handles an event, and returns what to do.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Desired(snapshot) => self.take_desired(snapshot),
@@ -300,7 +300,7 @@ impl Reconciler {
         &self.assignment
     }
 
-    /// What this host says in its beats.
+    /// Returns what this host reports in its heartbeats.
     pub fn runs(&self) -> BTreeMap<ComponentId, Vec<ReplicaCount>> {
         let components = self
             .components
@@ -355,7 +355,7 @@ impl Reconciler {
         self.bus = state;
     }
 
-    /// Computes the share anew.
+    /// Recomputes the share.
     fn replan(&mut self) {
         let Some(hosts) = &self.hosts else { return };
         let wanted = self.desired.wanted();

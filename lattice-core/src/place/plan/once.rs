@@ -1,4 +1,4 @@
-//! What runs once: never without its lease, and never beside another.
+//! Components that run once: never without the lease, and never two at a time.
 
 use super::{
     Action, Effects, StepContext,

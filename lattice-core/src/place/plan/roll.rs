@@ -32,7 +32,7 @@ struct Turn {
 }
 
 impl Others {
-    /// Takes the hosts of all slots in order, and answers the slots of `me`.
+    /// Takes the hosts of all slots in order, and returns the slots of `me`.
     pub(super) fn assign<'a>(
         &mut self,
         me: &HostId,
@@ -107,7 +107,7 @@ impl Others {
             .any(|replica_count| replica_count.serving > 0)
     }
 
-    /// Looks whose turn it is: when `slot` may be updated, as far as can be told. `own_ready` is since when the own slots
+    /// Returns when `slot` may be updated, if that is known. `own_ready` is since when the own slots
     /// before it have served.
     pub(super) fn turn(
         &mut self,
