@@ -11,7 +11,7 @@ without() {
 }
 # The same with a crate's default features.
 without_by_default() {
-    if cargo tree --quiet --edges normal,build --package "$1" --prefix none | grep -E "^($2) "; then
+    if cargo tree --quiet --edges normal,build --package "$1" --prefix none | grep -E "^($2)( |\$)"; then
         echo "$1 must not depend on $2" >&2
         exit 1
     fi
