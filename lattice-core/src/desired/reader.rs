@@ -156,3 +156,104 @@ impl Desired {
 fn read<T: DeserializeOwned>(key: &StoreKey, body: &Bytes) -> Result<T, ReadError> {
     Ok(read_body::<Fields>(key, body)?.read()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::Auth,
+        name::ComponentId,
+        replica::ReplicaState,
+        store::{Expect, MemoryStore, Op, Revision, Store as _, record::Records},
+    };
+
+    struct Fixture {
+        store: MemoryStore,
+        records: Records,
+        replica: Replica,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let store = MemoryStore::new();
+            let records = Records::new(Arc::new(store.clone()), Auth::trusting());
+            let replica = Replica::follow(records.clone()).await.expect("in reach");
+            Self {
+                store,
+                records,
+                replica,
+            }
+        }
+
+        /// Puts a record, and waits until the replica has it.
+        async fn put(&self, key: &StoreKey, generation: u64, json: &str) -> Arc<Desired> {
+            let life = self.store.incarnation().await.expect("in reach");
+            let value = self.records.encode(life, key, generation, json);
+            let op = Op::put(key.clone(), value.expect("encodes"), Expect::Any);
+            let revision = self.store.commit(vec![op]).await.expect("in reach");
+            self.until(|desired| desired.revision >= revision).await
+        }
+
+        async fn until(&self, holds: impl Fn(&Desired) -> bool) -> Arc<Desired> {
+            let mut follow = self.replica.follow_desired();
+            loop {
+                let desired = follow.next().await.expect("open");
+                if holds(&desired) {
+                    return desired;
+                }
+            }
+        }
+    }
+
+    fn actor(id: &str) -> (ComponentId, StoreKey) {
+        let id = ComponentId::new(id).expect("valid");
+        let key = StoreKey::actor(&id);
+        (id, key)
+    }
+
+    const IMAGE: &str = r#"{"image":"reg.example/a:1"}"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn records_are_read_once_and_shared() {
+        let fixture = Fixture::new().await;
+        let ((a, first), (b, second)) = (actor("a"), actor("b"));
+        let before = fixture.put(&first, 0, IMAGE).await;
+        let after = fixture.put(&second, 1, IMAGE).await;
+        assert!(Arc::ptr_eq(&before.actors[&a], &after.actors[&a]));
+        assert_eq!(after.actors[&b].revision, Revision(2));
+        assert!(Arc::ptr_eq(&after, &fixture.replica.desired()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newer_record_is_still_newer_after_the_store_was_away() {
+        let fixture = Fixture::new().await;
+        let (id, key) = actor("a");
+        let needs = r#"{"image":"reg.example/a:1","needs":["gpu"]}"#;
+        let desired = fixture.put(&key, 0, needs).await;
+        assert!(desired.unreadable[&key].is_newer, "{desired:?}");
+        assert_eq!(fixture.replica.health().refused, 1);
+        fixture.store.disconnect();
+        let mut health = fixture.replica.follow_health();
+        let lost = health.wait_for(|health| health.state == ReplicaState::Lost);
+        lost.await.expect("lives");
+        fixture.store.reconnect();
+        let followed = health.wait_for(|health| health.state == ReplicaState::Following);
+        followed.await.expect("lives");
+        let desired = fixture.replica.desired();
+        assert!(desired.unreadable[&key].is_newer, "{desired:?}");
+        assert_eq!(fixture.replica.health().refused, 1, "refused once");
+        let desired = fixture.put(&key, 1, IMAGE).await;
+        assert!(desired.actors.contains_key(&id) && desired.unreadable.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_another_shape_is_refused_and_not_newer() {
+        let fixture = Fixture::new().await;
+        let (_, key) = actor("a");
+        let desired = fixture.put(&key, 0, "[]").await;
+        let found = &desired.unreadable[&key];
+        assert!(!found.is_newer, "{found:?}");
+        let reason = &found.reason;
+        assert!(reason.contains("is not what belongs there"), "{reason}");
+    }
+}
