@@ -175,7 +175,7 @@ pub struct Goodbye {
 
 impl Body for Beat {
     const KIND: Kind = Kind::Beat;
-    /// An id of one character, with its length, a digest, no fence and no replica_counts.
+    /// An id of one character, with its length, a digest, no fence and no replicas.
     const SMALLEST_ELEMENT: usize = 2 + 32 + 1 + 1;
 
     fn check(&self) -> Result<(), EnvelopeError> {

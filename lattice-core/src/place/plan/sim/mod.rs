@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(5);
 const ONCE: &str = "once";
 
-/// What a host says that it runs: generation, serving, kept. Ordered, unlike replica_counts.
+/// What a host reports that it runs: generation, serving, kept. Ordered, unlike `ReplicaCount`.
 type Runs = Vec<(ComponentId, Vec<(Generation, u32, u32)>)>;
 
 /// What is under way: when it arrives, at whom, and in which order.
