@@ -1,13 +1,14 @@
 //! What `lattice-sim` needs of the inside of this crate. Not part of the public API: anything here
 //! may change in any release.
 
+#[cfg(feature = "apps")]
+pub use crate::agent::leases::{Guard, Leases, MARGIN, RENEW, TERM};
 pub use crate::{
     bus::queue::{Inlet, Outlet, queue},
     entropy::{
         random::Random,
         simulated::{StandIn, on},
     },
-    keeper::leases::{Guard, Leases, MARGIN, RENEW, TERM},
     store::{
         check::{check_ops, check_ttl},
         state::{Cursor, State},

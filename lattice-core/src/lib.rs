@@ -68,31 +68,47 @@
 //!
 //! # Features
 //!
+//! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share of it running.
 //! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
+//! * `view`: the constellation. Implies `apps`.
 
 #![forbid(unsafe_code)]
+// Without the upper layers nothing uses what the node, the replica and the handle offer them.
+#![cfg_attr(
+    not(feature = "view"),
+    expect(dead_code, reason = "the seams of the optional layers")
+)]
 
 #[doc(hidden)]
 pub mod __private;
+#[cfg(feature = "apps")]
+pub mod agent;
+#[cfg(feature = "apps")]
 pub mod app;
 pub mod bus;
 pub mod call;
 pub mod client;
 mod connection;
+#[cfg(feature = "view")]
 pub mod constellation;
+#[cfg(feature = "apps")]
 pub mod desired;
 mod drained;
 pub mod entropy;
-pub mod keeper;
+#[doc(hidden)]
+pub mod extensions;
 mod lattice;
 pub mod link;
+#[doc(hidden)]
+pub mod liveness;
 pub mod logs;
 pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
 mod panic;
+#[cfg(feature = "apps")]
 pub mod place;
 pub mod replica;
 pub mod serve;

@@ -1,4 +1,4 @@
-//! What the components of a lattice say, as somebody reads it.
+//! The log lines of the components of a lattice, as a stream.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -17,8 +17,8 @@
 //! # }
 //! ```
 //!
-//! Hosts tell nothing while nobody reads. A reader asks again every few seconds, and hosts that it does not reach for longer
-//! fall silent. Lines of one host come in their order and once; those of several as they arrive. What is lost is counted.
+//! Hosts send nothing without a reader. A reader asks again every few seconds, and hosts that it does
+//! not reach for longer stop sending. Lines of one host come in their order and once; those of several as they arrive. What is lost is counted.
 
 use crate::{
     Lattice,
@@ -37,14 +37,14 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How long a host goes on without being asked again.
 const LEASE: Duration = Duration::from_secs(10);
-/// How often hosts are asked: a request may be lost, and a host that has just come answers soon.
+/// How often hosts are asked: a request may be lost, and a host that has just joined replies soon.
 const ASK: Duration = Duration::from_secs(2);
 /// Messages that may wait for the reader.
 const WAITING: usize = 1_024;
-/// Hosts that are told apart; what others say is not read.
+/// Most hosts that are followed; lines of others are ignored.
 const HOSTS: usize = 4_096;
 
-/// What a reader of logs hears.
+/// An event of a log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogEvent {
@@ -55,7 +55,7 @@ pub enum LogEvent {
         /// What.
         line: LogLine,
     },
-    /// Lines were lost on this host: more was said than is told.
+    /// Lines were lost on this host: there were more than it sends.
     Dropped {
         /// Where.
         host: HostId,
@@ -81,33 +81,33 @@ impl Lattice {
         component: Option<ComponentId>,
         recent: u32,
     ) -> Result<impl Stream<Item = LogEvent> + Send + use<>, BusError> {
-        let reader = Reader::new(&self.shared().connection, component, recent).await?;
+        let reader = LogReader::new(&self.shared().connection, component, recent).await?;
         Ok(stream::unfold(reader, async |mut reader| {
             reader.next().await.map(|event| (event, reader))
         }))
     }
 }
 
-struct Reader {
+struct LogReader {
     endpoint: Endpoint,
     component: Option<ComponentId>,
     recent: u32,
     told: Subscription,
     ask: Interval,
     missed: u64,
-    hosts: HashMap<Origin, Heard>,
+    hosts: HashMap<Origin, HostCursor>,
     pending: VecDeque<LogEvent>,
 }
 
-/// What was heard of one boot of a host, which has answered.
+/// What was received from one boot of a host, which has answered.
 #[derive(Debug, Default)]
-struct Heard {
+struct HostCursor {
     /// Number of the last line.
     last: u64,
     dropped: u64,
 }
 
-impl Reader {
+impl LogReader {
     async fn new(
         connection: &Connection,
         component: Option<ComponentId>,
@@ -138,7 +138,7 @@ impl Reader {
             }
             tokio::select! {
                 message = self.told.next() => {
-                    self.hear(message?);
+                    self.receive(message?);
                     self.count_missed();
                 }
                 _ = self.ask.tick() => self.ask().await,
@@ -158,7 +158,7 @@ impl Reader {
         }
     }
 
-    fn hear(&mut self, message: Message) {
+    fn receive(&mut self, message: Message) {
         if let Err(reason) = self.take(message) {
             tracing::debug!(reason, "refused lines of a log");
         }
@@ -183,15 +183,16 @@ impl Reader {
         if is_answer && !self.hosts.contains_key(from) && self.hosts.len() < HOSTS {
             // What was lost before is not news.
             let dropped = logs.dropped;
-            self.hosts.insert(from.clone(), Heard { last: 0, dropped });
+            self.hosts
+                .insert(from.clone(), HostCursor { last: 0, dropped });
         }
-        // What a host tells others before it has answered comes with the answer.
-        let Some(heard) = self.hosts.get_mut(from) else {
+        // Lines that a host sends to others before its reply come with the reply.
+        let Some(cursor) = self.hosts.get_mut(from) else {
             return;
         };
-        let dropped = logs.dropped.saturating_sub(heard.dropped);
+        let dropped = logs.dropped.saturating_sub(cursor.dropped);
         if dropped > 0 {
-            heard.dropped = logs.dropped;
+            cursor.dropped = logs.dropped;
             self.pending.push_back(LogEvent::Dropped {
                 host: from.host.clone(),
                 lines: dropped,
@@ -202,10 +203,10 @@ impl Reader {
                 .component
                 .as_ref()
                 .is_none_or(|component| *component == line.component);
-            if line.number <= heard.last || !is_wanted {
+            if line.number <= cursor.last || !is_wanted {
                 continue;
             }
-            heard.last = line.number;
+            cursor.last = line.number;
             self.pending.push_back(LogEvent::Line {
                 host: from.host.clone(),
                 line,

@@ -55,7 +55,7 @@ impl Mesh {
     ) -> Result<(), Failure> {
         let link = Link::new(DRIVER, interface, target)?
             .named(name)?
-            .locality(Locality::Spread)
+            .locality(Locality::Anywhere)
             .idempotent(idempotent)?;
         self.lattice.links().put(link).await?;
         Ok(())

@@ -12,11 +12,11 @@ use lattice_core::{
     name::{ComponentId, HostId, LatticeName},
     place::{
         Duty,
-        plan::{Event, Placeable, Reconciler, Run, Snapshot, Tally, Wanted},
+        plan::{Event, LiveHost, Reconciler, ReplicaCount, Run, Snapshot, Wanted},
     },
     store::{Incarnation, Revision},
     types::Digest,
-    wire::{self, Beat, FrameWriter, Origin, Pulse, Served, Versions},
+    wire::{self, Beat, FrameWriter, KeepAlive, Origin, Served, Versions},
 };
 use std::{
     collections::BTreeMap,
@@ -29,7 +29,7 @@ const ACTORS: u64 = 10_000;
 
 /// The hosts, and what each of them would run.
 struct Fleet {
-    hosts: Vec<Placeable>,
+    hosts: Vec<LiveHost>,
     desired: Snapshot,
 }
 
@@ -62,10 +62,10 @@ impl Fleet {
     fn new() -> Result<Self, Failure> {
         let host = |at: usize| {
             let zone = ["eu", "us", "ap"][at % 3].to_owned();
-            Ok::<_, Failure>(Placeable {
+            Ok::<_, Failure>(LiveHost {
                 host: HostId::new(&format!("host-{at}"))?,
                 labels: Arc::new(BTreeMap::from([("zone".to_owned(), zone)])),
-                duty: Duty::Working,
+                duty: Duty::Works,
             })
         };
         let actor = |number: u64| {
@@ -123,7 +123,7 @@ impl Fleet {
             let shares = reconciler.assignment().of(&host.host);
             let beat = beat(host, shares.map(|share| share.component), interval);
             let origin = Origin::new(host.host.clone(), micros());
-            let pulse = Pulse::repeats(&beat, &beat).ok_or("a beat repeats itself")?;
+            let pulse = KeepAlive::repeats(&beat, &beat).ok_or("a beat repeats itself")?;
             let size = |frame: Result<Bytes, _>| frame.map(|frame| frame.len());
             beats += size(FrameWriter::message(
                 &auth,
@@ -139,16 +139,16 @@ impl Fleet {
             beats / HOSTS,
             pulses / HOSTS,
             interval.as_secs_f64(),
-            Pulse::BETWEEN_BEATS
+            KeepAlive::BETWEEN_BEATS
         ));
-        let between = f64::from(Pulse::BETWEEN_BEATS);
+        let between = f64::from(KeepAlive::BETWEEN_BEATS);
         let mean = (beats as f64 + between * pulses as f64) / (1.0 + between);
         Ok(mean / interval.as_secs_f64())
     }
 }
 
 fn beat<'c>(
-    host: &Placeable,
+    host: &LiveHost,
     components: impl Iterator<Item = &'c ComponentId>,
     interval: Duration,
 ) -> Beat {
@@ -156,7 +156,7 @@ fn beat<'c>(
         id: id.clone(),
         digest: Digest([0x5a; 32]),
         fence: 0,
-        tallies: vec![Tally {
+        replica_counts: vec![ReplicaCount {
             generation: mixed(id.as_str().len() as u64),
             serving: 1,
             kept: 1,

@@ -1,7 +1,7 @@
 use crate::allocation::bounded;
 use bytes::Bytes;
 use lattice_core::wire::{
-    Beat, Body, Discover, Discovered, Goodbye, Kind, Logs, LogsWanted, Probe, ProbeAck, Pulse,
+    Beat, Body, Discover, Discovered, Goodbye, KeepAlive, Kind, Logs, LogsWanted, Probe, ProbeAck,
     Report, ReportWanted,
 };
 use std::fmt::Debug;
@@ -17,7 +17,7 @@ pub fn body(input: &[u8]) {
         Kind::ProbeAck,
         Kind::Report,
         Kind::ReportWanted,
-        Kind::Pulse,
+        Kind::KeepAlive,
         Kind::LogsWanted,
         Kind::Logs,
     ];
@@ -30,7 +30,7 @@ pub(crate) fn of_kind(kind: Kind, envelope: &[u8]) {
     match kind {
         Kind::Beat => decoded::<Beat>(envelope),
         Kind::Goodbye => decoded::<Goodbye>(envelope),
-        Kind::Pulse => decoded::<Pulse>(envelope),
+        Kind::KeepAlive => decoded::<KeepAlive>(envelope),
         Kind::Discover => decoded::<Discover>(envelope),
         Kind::Discovered => decoded::<Discovered>(envelope),
         Kind::Probe => decoded::<Probe>(envelope),

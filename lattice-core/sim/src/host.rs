@@ -8,8 +8,8 @@ use super::{
 use lattice_core::{
     __private::{self, Random, StandIn},
     Lattice,
+    agent::{Agent, AgentOptions, Runtime},
     auth::LatticeKey,
-    keeper::{Keeper, KeeperOptions, Runtime},
     name::HostId,
     node::{Node, NodeOptions},
 };
@@ -40,7 +40,7 @@ pub struct RunningHost {
     /// The host's node.
     pub node: Node,
     /// The task that keeps its share of desired state running.
-    pub keeper: Arc<Keeper>,
+    pub keeper: Arc<Agent>,
 }
 
 /// A host, whether it runs or not.
@@ -269,7 +269,7 @@ impl Joining {
             .node(options)
             .await
             .map_err(|error| error.to_string())?;
-        let keeper = Keeper::start(&node, self.runtime.clone(), KeeperOptions::default());
+        let keeper = Agent::start(&node, self.runtime.clone(), AgentOptions::default());
         Ok(RunningHost {
             lattice,
             node,

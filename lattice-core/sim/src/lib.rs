@@ -21,7 +21,7 @@
 //! use futures_util::future::BoxFuture;
 //! use lattice_core::{
 //!     app::App,
-//!     keeper::{Job, Prepared, Runtime, RuntimeError},
+//!     agent::{Prepared, Runtime, RuntimeError, WorkItem},
 //!     server::ServeLimits,
 //!     serve::{Answer, Request, Service},
 //!     types::{ComponentTypes, InterfaceTypes},
@@ -36,7 +36,7 @@
 //! struct Where(HostIndex);
 //!
 //! impl Runtime for Native {
-//!     fn prepare(&self, _: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+//!     fn prepare(&self, _: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
 //!         let service = Arc::new(Where(self.0));
 //!         Box::pin(async { Ok(Prepared { service, limits: ServeLimits::default() }) })
 //!     }

@@ -56,8 +56,11 @@ fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
                 let reason = kept.reason.as_deref().unwrap_or_default();
                 return Err(format!("{component} is {:?} {reason}", kept.status.phase));
             }
-            let tallies = kept.status.tallies.iter();
-            serves.insert(component.clone(), tallies.map(|tally| tally.serving).sum());
+            let replica_counts = kept.status.replica_counts.iter();
+            serves.insert(
+                component.clone(),
+                replica_counts.map(|tally| tally.serving).sum(),
+            );
         }
         let peers = up.lattice.peers();
         let serving = |name| {

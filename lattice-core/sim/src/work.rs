@@ -9,8 +9,8 @@ use super::{
 };
 use futures_util::future::BoxFuture;
 use lattice_core::{
+    agent::{Prepared, Runtime, RuntimeError, Work, WorkItem},
     call::{CallError, Context, FunctionRef},
-    keeper::{Job, Prepared, Runtime, RuntimeError, Work},
     link::Link,
     name::{ComponentId, FunctionName, InterfaceName, LinkName},
     serve::{Answer, Request, Service},
@@ -88,7 +88,7 @@ pub(super) struct Native {
 }
 
 impl Runtime for Native {
-    fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+    fn prepare(&self, job: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
             let image = match &job.work {
                 Work::Actor { image, .. } => image.to_string(),

@@ -6,7 +6,7 @@ use super::{
     schedule::{Event, HostIndex, Schedule, Trouble},
     store::{Boot, Outage, SimStore},
 };
-use lattice_core::{bus::BusState, keeper::Runtime};
+use lattice_core::{agent::Runtime, bus::BusState};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 

@@ -13,7 +13,7 @@ use crate::{
     Lattice,
     connection::Connection,
     desired::Desired,
-    link::{Link, LinkTable, Misfit},
+    link::{Link, LinkMismatch, LinkTable},
     name::{AppName, ComponentId},
     replica::OtherKey,
     store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
@@ -152,23 +152,23 @@ impl Lattice {
     /// [`PlanError`]; [`PlanError::Problems`] with everything that is wrong, each with its place.
     pub async fn plan(&self, app: &App) -> Result<Plan, PlanError> {
         let connection = self.connection();
-        let seen = Seen::now(connection);
+        let seen = Observed::now(connection);
         let draft = draft(connection, &seen, app).await?;
         seen.ops(connection, &draft)?;
         Ok(draft.plan)
     }
 
-    /// Makes of an app what its manifest says, in one atomic commit: what is new is created, what differs changed, what it no
+    /// Makes an app what its manifest declares, in one atomic commit: what is new is created, what differs changed, what it no
     /// longer names deleted. Applying it again does nothing.
     ///
     /// # Errors
-    /// [`ApplyError`]; [`ApplyError::Conflict`] when someone else was faster.
+    /// [`ApplyError`]; [`ApplyError::Conflict`] when another write came first.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the app applied, whole, or not.
     pub async fn apply(&self, app: &App) -> Result<Applied, ApplyError> {
         let connection = self.connection();
-        let seen = Seen::now(connection);
+        let seen = Observed::now(connection);
         let draft = draft(connection, &seen, app).await?;
         carry_out(connection, &seen, draft).await
     }
@@ -183,7 +183,7 @@ impl Lattice {
     pub async fn delete_app(&self, app: &AppName) -> Result<Applied, ApplyError> {
         let connection = self.connection();
         connection.replica.check_key().map_err(PlanError::from)?;
-        let seen = Seen::now(connection);
+        let seen = Observed::now(connection);
         let draft =
             Draft::without_app(app, seen.present()).ok_or_else(|| PlanError::NoSuchApp {
                 app: app.clone(),
@@ -196,13 +196,13 @@ impl Lattice {
     }
 }
 
-/// What this process has seen of the lattice when it decides.
-struct Seen {
+/// The state of the lattice that a plan is made from.
+struct Observed {
     links: Arc<LinkTable>,
     desired: Arc<Desired>,
 }
 
-impl Seen {
+impl Observed {
     fn now(connection: &Connection) -> Self {
         Self {
             links: connection.replica.snapshot(),
@@ -234,7 +234,7 @@ fn fits(draft: &Draft) -> Result<(), PlanError> {
     })
 }
 
-async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft, PlanError> {
+async fn draft(connection: &Connection, seen: &Observed, app: &App) -> Result<Draft, PlanError> {
     connection.replica.check_key()?;
     let manifest = app.manifest();
     let mut found = check::check(manifest, &std::collections::BTreeSet::new());
@@ -247,10 +247,10 @@ async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft,
     found.append(&mut draft.found);
     // Before the store is asked for the types of all of them.
     fits(&draft)?;
-    let mut types = Known::new(connection);
+    let mut types = TypesCache::new(connection);
     for (path, link) in &draft.links {
-        if let Err(misfit) = types.check(link).await? {
-            found.push((path.clone(), misfit.into()));
+        if let Err(mismatch) = types.check(link).await? {
+            found.push((path.clone(), mismatch.into()));
         }
     }
     if let Some(problems) = app.problems(found) {
@@ -263,12 +263,12 @@ async fn draft(connection: &Connection, seen: &Seen, app: &App) -> Result<Draft,
 }
 
 /// The published types of the components that were asked for.
-struct Known<'a> {
+struct TypesCache<'a> {
     connection: &'a Connection,
     types: HashMap<ComponentId, Option<Arc<ComponentTypes>>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> TypesCache<'a> {
     fn new(connection: &'a Connection) -> Self {
         Self {
             connection,
@@ -276,7 +276,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    async fn check(&mut self, link: &Link) -> Result<Result<(), Misfit>, PlanError> {
+    async fn check(&mut self, link: &Link) -> Result<Result<(), LinkMismatch>, PlanError> {
         let source = self.of(&link.source).await?;
         let target = self.of(&link.target).await?;
         Ok(link.check(source.as_deref(), target.as_deref()))
@@ -302,7 +302,7 @@ impl<'a> Known<'a> {
 
 async fn carry_out(
     connection: &Connection,
-    seen: &Seen,
+    seen: &Observed,
     draft: Draft,
 ) -> Result<Applied, ApplyError> {
     let ops = seen.ops(connection, &draft)?;

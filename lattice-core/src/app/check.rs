@@ -183,8 +183,8 @@ impl Check<'_> {
             self.component(path.field("from"), &link.from);
             self.component(path.field("to"), &link.to);
             let link = link.to_link();
-            if let Err(misfit) = link.check(None, None) {
-                self.add(path.clone(), misfit.into());
+            if let Err(mismatch) = link.check(None, None) {
+                self.add(path.clone(), mismatch.into());
             }
             if let Some(first) = seen.get(&link.key()) {
                 let first = ManifestPath::of(["links"]).item(*first);

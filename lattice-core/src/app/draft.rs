@@ -2,9 +2,9 @@
 
 use super::{
     check::Found,
-    plan::{Change, Difference, Plan},
+    plan::{Difference, Plan, PlannedChange},
     problem::{ManifestPath, ProblemKind},
-    thing::{Record, Thing},
+    resource::{Record, ResourceRef},
     want::{Wanted, Wants},
     warning::Warning,
 };
@@ -50,18 +50,18 @@ enum Standing {
 }
 
 impl Present<'_> {
-    fn standing(self, thing: &Thing) -> Standing {
-        if let Some((revision, record)) = thing.find(self.desired, self.links) {
+    fn standing(self, resource: &ResourceRef) -> Standing {
+        if let Some((revision, record)) = resource.find(self.desired, self.links) {
             return Standing::Record(Expect::At(revision), Box::new(record));
         }
-        match self.desired.unreadable.get(&thing.key()) {
+        match self.desired.unreadable.get(&resource.key()) {
             None => Standing::Nothing,
             Some(found) if found.is_newer => Standing::Newer(found.reason.clone()),
             Some(found) => Standing::Garbage(Expect::At(found.revision), found.reason.clone()),
         }
     }
 
-    /// Everything that is an app's, by its record and by what says that it is of this app.
+    /// Returns everything that an app owns, by its record and by the records that name it.
     fn owned(self, app: &AppName) -> BTreeSet<StoreKey> {
         fn of<'a, K: 'a, T: 'a>(
             records: impl IntoIterator<Item = (&'a K, &'a T)>,
@@ -109,13 +109,15 @@ impl Draft {
     ) -> Self {
         let mut draft = Self::empty(name);
         let owned = present.owned(name);
-        for (thing, wanted) in wants {
-            draft.want(thing, wanted, present, &owned);
+        for (resource, wanted) in wants {
+            draft.want(resource, wanted, present, &owned);
         }
         // What this version does not know of stays the app's.
-        let unknown = owned.iter().filter(|key| Thing::owned_at(key).is_none());
+        let unknown = owned
+            .iter()
+            .filter(|key| ResourceRef::owned_at(key).is_none());
         let mut owns: BTreeSet<StoreKey> = unknown.cloned().collect();
-        owns.extend(wants.keys().map(Thing::key));
+        owns.extend(wants.keys().map(ResourceRef::key));
         draft.drop_all(owned.difference(&owns), present);
         draft.size = owns.len() + 1;
         let record = AppRecord {
@@ -123,16 +125,16 @@ impl Draft {
             owns,
             ..AppRecord::default()
         };
-        draft.record(Thing::App(name.clone()), record, present);
+        draft.record(ResourceRef::App(name.clone()), record, present);
         draft
     }
 
     /// What makes an app go. `None` when there is none.
     pub(super) fn without_app(name: &AppName, present: Present<'_>) -> Option<Self> {
         let mut draft = Self::empty(name);
-        let thing = Thing::App(name.clone());
+        let resource = ResourceRef::App(name.clone());
         let owned = present.owned(name);
-        let standing = present.standing(&thing);
+        let standing = present.standing(&resource);
         if owned.is_empty() && matches!(standing, Standing::Nothing) {
             return None;
         }
@@ -140,11 +142,11 @@ impl Draft {
         match standing {
             Standing::Nothing => {}
             Standing::Record(expect, _) | Standing::Garbage(expect, _) => {
-                draft.plan.delete.push(thing.clone());
-                draft.deletes.push((thing.key(), expect));
+                draft.plan.delete.push(resource.clone());
+                draft.deletes.push((resource.key(), expect));
             }
             Standing::Newer(reason) => {
-                let newer = ProblemKind::Newer { thing, reason };
+                let newer = ProblemKind::Newer { resource, reason };
                 draft.found.push((ManifestPath::default(), newer));
             }
         }
@@ -165,63 +167,63 @@ impl Draft {
 
     fn want(
         &mut self,
-        thing: &Thing,
+        resource: &ResourceRef,
         wanted: &Wanted,
         present: Present<'_>,
         owned: &BTreeSet<StoreKey>,
     ) {
         let Wanted { record, path } = wanted;
-        if let Some(problem) = self.rival(thing, present) {
+        if let Some(problem) = self.rival(resource, present) {
             self.found.push((path.clone(), problem));
             return;
         }
-        let key = thing.key();
-        let expect = match present.standing(thing) {
+        let key = resource.key();
+        let expect = match present.standing(resource) {
             Standing::Nothing => Expect::Absent,
             Standing::Garbage(expect, reason) => {
-                let thing = thing.clone();
-                let warning = Warning::WrittenOver { thing, reason };
+                let resource = resource.clone();
+                let warning = Warning::WrittenOver { resource, reason };
                 self.plan.warnings.push(warning);
                 expect
             }
             Standing::Newer(reason) => {
-                let thing = thing.clone();
+                let resource = resource.clone();
                 self.found
-                    .push((path.clone(), ProblemKind::Newer { thing, reason }));
+                    .push((path.clone(), ProblemKind::Newer { resource, reason }));
                 return;
             }
             Standing::Record(expect, before) => {
                 let owned = owned.contains(&key);
-                self.over(thing, (record, path), (expect, &before), owned);
+                self.over(resource, (record, path), (expect, &before), owned);
                 return;
             }
         };
-        self.plan.create.push(thing.clone());
-        self.note(thing, record, path);
+        self.plan.create.push(resource.clone());
+        self.note(resource, record, path);
         self.puts.push((key, record.clone(), expect));
     }
 
     /// Why a thing can't be this app's.
-    fn rival(&self, thing: &Thing, present: Present<'_>) -> Option<ProblemKind> {
+    fn rival(&self, resource: &ResourceRef, present: Present<'_>) -> Option<ProblemKind> {
         // An id is that of an actor or of a provider.
-        let other = match thing {
-            Thing::Actor(id) => Some(Thing::Provider(id.clone())),
-            Thing::Provider(id) => Some(Thing::Actor(id.clone())),
+        let other = match resource {
+            ResourceRef::Actor(id) => Some(ResourceRef::Provider(id.clone())),
+            ResourceRef::Provider(id) => Some(ResourceRef::Actor(id.clone())),
             _ => None,
         };
-        let is_there = |other: &Thing| other.find(present.desired, present.links).is_some();
+        let is_there = |other: &ResourceRef| other.find(present.desired, present.links).is_some();
         let other = other.filter(is_there);
-        for thing in [Some(thing), other.as_ref()].into_iter().flatten() {
-            let said = thing.find(present.desired, present.links);
+        for resource in [Some(resource), other.as_ref()].into_iter().flatten() {
+            let said = resource.find(present.desired, present.links);
             let said = said.and_then(|(_, record)| record.app().cloned());
-            let owner = present.desired.owner(&thing.key()).cloned().or(said);
-            let thing = thing.clone();
+            let owner = present.desired.owner(&resource.key()).cloned().or(said);
+            let resource = resource.clone();
             match owner {
                 Some(app) if app != self.plan.app => {
-                    return Some(ProblemKind::Owned { thing, app });
+                    return Some(ProblemKind::Owned { resource, app });
                 }
-                None if other.as_ref() == Some(&thing) => {
-                    return Some(ProblemKind::ByHand { thing });
+                None if other.as_ref() == Some(&resource) => {
+                    return Some(ProblemKind::ByHand { resource });
                 }
                 _ => {}
             }
@@ -232,7 +234,7 @@ impl Draft {
     /// Over what is there already, made by hand or by an earlier version of the app.
     fn over(
         &mut self,
-        thing: &Thing,
+        resource: &ResourceRef,
         (record, path): (&Record, &ManifestPath),
         (expect, before): (Expect, &Record),
         is_owned: bool,
@@ -242,14 +244,14 @@ impl Draft {
         let same = after == *before;
         if !is_owned && before.clone().of_app(None) != after.clone().of_app(None) {
             let by_hand = ProblemKind::ByHand {
-                thing: thing.clone(),
+                resource: resource.clone(),
             };
             self.found.push((path.clone(), by_hand));
             return;
         }
-        self.warn_of_tag(thing, &after);
+        self.warn_of_tag(resource, &after);
         if same && is_owned {
-            self.plan.unchanged.push(thing.clone());
+            self.plan.unchanged.push(resource.clone());
             return;
         }
         // Whatever an app takes over it writes, so that of two that take it one sees the other.
@@ -259,22 +261,25 @@ impl Draft {
         } else {
             Difference::between(&before.to_json(), &after.to_json())
         };
-        let thing = thing.clone();
-        self.puts.push((thing.key(), after, expect));
+        let resource = resource.clone();
+        self.puts.push((resource.key(), after, expect));
         if let Record::Link(link) = record {
             self.links.push((path.clone(), link.clone()));
         }
-        self.plan.change.push(Change { thing, differences });
+        self.plan.change.push(PlannedChange {
+            resource,
+            differences,
+        });
     }
 
-    fn note(&mut self, thing: &Thing, record: &Record, path: &ManifestPath) {
-        self.warn_of_tag(thing, record);
+    fn note(&mut self, resource: &ResourceRef, record: &Record, path: &ManifestPath) {
+        self.warn_of_tag(resource, record);
         if let Record::Link(link) = record {
             self.links.push((path.clone(), link.clone()));
         }
     }
 
-    fn warn_of_tag(&mut self, thing: &Thing, record: &Record) {
+    fn warn_of_tag(&mut self, resource: &ResourceRef, record: &Record) {
         let image = match record {
             Record::Actor(spec) if spec.digest.is_none() => Some(&spec.image),
             Record::Provider(spec) if spec.digest.is_none() => match &spec.kind {
@@ -284,55 +289,58 @@ impl Draft {
             _ => None,
         };
         if let Some(Image::Oci(reference)) = image {
-            let (thing, reference) = (thing.clone(), reference.clone());
-            let warning = Warning::Unpinned { thing, reference };
+            let (resource, reference) = (resource.clone(), reference.clone());
+            let warning = Warning::Unpinned {
+                resource,
+                reference,
+            };
             self.plan.warnings.push(warning);
         }
     }
 
     fn drop_all<'a>(&mut self, keys: impl IntoIterator<Item = &'a StoreKey>, present: Present<'_>) {
         for key in keys {
-            let Some(thing) = Thing::owned_at(key) else {
+            let Some(resource) = ResourceRef::owned_at(key) else {
                 continue;
             };
-            let expect = match present.standing(&thing) {
+            let expect = match present.standing(&resource) {
                 Standing::Nothing => continue,
                 Standing::Record(expect, _) | Standing::Garbage(expect, _) => expect,
                 Standing::Newer(reason) => {
-                    let newer = ProblemKind::Newer { thing, reason };
+                    let newer = ProblemKind::Newer { resource, reason };
                     self.found.push((ManifestPath::default(), newer));
                     continue;
                 }
             };
-            if let Thing::Link(link) = &thing
+            if let ResourceRef::Link(link) = &resource
                 && present.links.reports(link).is_some()
             {
                 let status = StoreKey::link_status_at(&link.source, &link.interface, &link.name);
                 self.statuses.push(status);
             }
             self.deletes.push((key.clone(), expect));
-            self.plan.delete.push(thing);
+            self.plan.delete.push(resource);
         }
     }
 
     /// The app's own record: the last write of the commit, and in every one, so that of two that apply the app one loses.
-    fn record(&mut self, thing: Thing, record: AppRecord, present: Present<'_>) {
-        let (key, version) = (thing.key(), record.version.clone());
+    fn record(&mut self, resource: ResourceRef, record: AppRecord, present: Present<'_>) {
+        let (key, version) = (resource.key(), record.version.clone());
         let mut after = Record::App(record);
-        let expect = match present.standing(&thing) {
+        let expect = match present.standing(&resource) {
             Standing::Nothing => {
-                self.plan.create.insert(0, thing);
+                self.plan.create.insert(0, resource);
                 Expect::Absent
             }
             Standing::Garbage(expect, reason) => {
-                self.plan.create.insert(0, thing.clone());
+                self.plan.create.insert(0, resource.clone());
                 self.plan
                     .warnings
-                    .push(Warning::WrittenOver { thing, reason });
+                    .push(Warning::WrittenOver { resource, reason });
                 expect
             }
             Standing::Newer(reason) => {
-                let newer = ProblemKind::Newer { thing, reason };
+                let newer = ProblemKind::Newer { resource, reason };
                 self.found.push((ManifestPath::default(), newer));
                 return;
             }
@@ -345,11 +353,17 @@ impl Draft {
                 let tell = !of_version || (self.plan.is_empty() && after != *before);
                 if tell {
                     let mut differences = Difference::between(&before.to_json(), &after.to_json());
-                    // The things themselves are told already.
+                    // The plan lists the resources themselves already.
                     differences.retain(|d| d.field != "owns" || self.plan.is_empty());
-                    self.plan.change.insert(0, Change { thing, differences });
+                    self.plan.change.insert(
+                        0,
+                        PlannedChange {
+                            resource,
+                            differences,
+                        },
+                    );
                 } else if self.plan.is_empty() {
-                    self.plan.unchanged.insert(0, thing);
+                    self.plan.unchanged.insert(0, resource);
                     return;
                 }
                 expect

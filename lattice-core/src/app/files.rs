@@ -31,7 +31,7 @@ pub(super) async fn read(app: &App) -> Files {
     });
     match reading.await {
         Ok(files) => files,
-        // It is not cancelled and does not panic; if it ever does, so does whoever waits for it.
+        // It is not cancelled and does not panic; if it ever does, so does the caller.
         Err(ended) => std::panic::resume_unwind(ended.into_panic()),
     }
 }

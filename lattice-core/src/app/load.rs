@@ -3,7 +3,7 @@
 use super::{
     AppManifest,
     check::{self, Found},
-    problem::{Place, Problem, Problems},
+    problem::{Position, Problem, Problems},
     shape::{self, Shaped},
     text,
     tree::{Node, Side},
@@ -86,7 +86,7 @@ impl App {
     /// The app in a `.toml` or `.json` file. Its `file:` images are relative to it.
     ///
     /// # Errors
-    /// [`LoadError`]; [`LoadError::Problems`] with everything that can be told without the lattice.
+    /// [`LoadError`]; [`LoadError::Problems`] with every problem that shows without the lattice.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let format = match path.extension().and_then(|ending| ending.to_str()) {
@@ -105,7 +105,7 @@ impl App {
         Self::parse(path, text, format)
     }
 
-    /// The app in a TOML text. `file` is told with problems, and its `file:` images are relative to it.
+    /// The app in a TOML text. `file` is named in problems, and its `file:` images are relative to it.
     ///
     /// # Errors
     /// [`LoadError::TooLarge`], [`LoadError::Problems`].
@@ -165,7 +165,7 @@ impl App {
         }
     }
 
-    /// What the manifest says.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &AppManifest {
         &self.manifest
     }
@@ -181,7 +181,7 @@ impl App {
             .collect()
     }
 
-    /// Says which artifact a tag means now, as its registry answered. What is not pinned stays at what it was when the app
+    /// Sets the artifact that a tag means now, as its registry returned it. What is not pinned stays at what it was when the app
     /// was applied before.
     pub fn pin(mut self, reference: OciReference, digest: ImageDigest) -> Self {
         self.pins.insert(reference, digest);
@@ -238,8 +238,8 @@ impl From<AppManifest> for App {
 }
 
 impl Source {
-    fn place(&self, path: &super::ManifestPath, side: Side) -> Place {
-        Place::of(&self.text, self.tree.place(path, side))
+    fn place(&self, path: &super::ManifestPath, side: Side) -> Position {
+        Position::of(&self.text, self.tree.place(path, side))
     }
 
     /// What does not fit, and what is wrong with the rest.
@@ -273,7 +273,7 @@ impl Source {
 fn flawed(file: &Path, text: &str, flaws: Vec<text::Flaw>) -> Problems {
     let problem = |(at, kind)| Problem {
         file: Some(file.into()),
-        place: Some(Place::of(text, at)),
+        place: Some(Position::of(text, at)),
         path: super::ManifestPath::default(),
         kind,
     };

@@ -2,7 +2,7 @@
 
 use super::values;
 use crate::{
-    desired::{Image, InstanceMode, Passage, Replicas, Run},
+    desired::{Image, InstanceMode, Replicas, Run, WormholeState},
     link::Locality,
     name::{
         AppName, ComponentId, ConfigName, FunctionName, InterfaceName, LinkName, NameError,
@@ -259,16 +259,16 @@ pub struct WormholeManifest {
     pub path: String,
     /// `"open"` (by default) or `"closed"`.
     #[serde(default = "open")]
-    #[schemars(schema_with = "values::passage_schema")]
-    pub state: Passage,
+    #[schemars(schema_with = "values::wormhole_state_schema")]
+    pub state: WormholeState,
 }
 
 fn root() -> String {
     "/".to_owned()
 }
 
-fn open() -> Passage {
-    Passage::Open
+fn open() -> WormholeState {
+    WormholeState::Open
 }
 
 impl AppManifest {

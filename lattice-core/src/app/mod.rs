@@ -68,10 +68,10 @@
 //! # }
 //! ```
 //!
-//! Everything is checked before anything is written, and all that is wrong is told at once, each with its file, line, column and
+//! Everything is checked before anything is written, and all problems are returned at once, each with its file, line, column and
 //! what was most likely meant ([`Problems`]). An app owns what it declares: another app can't change it ([`ProblemKind::Owned`]),
 //! and what a person put by hand is taken over only when it is the same ([`ProblemKind::ByHand`]). Of two that apply the same app
-//! at once, one wins, and the other is told ([`ApplyError::Conflict`]).
+//! at once, one wins, and the other fails with ([`ApplyError::Conflict`]).
 
 mod apply;
 mod check;
@@ -81,9 +81,9 @@ mod load;
 mod manifest;
 mod plan;
 mod problem;
+mod resource;
 mod shape;
 mod text;
-mod thing;
 mod tree;
 mod values;
 mod want;
@@ -96,7 +96,7 @@ pub use manifest::{
     ActorManifest, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, SpreadManifest,
     WormholeManifest,
 };
-pub use plan::{Change, Difference, Plan};
-pub use problem::{ManifestPath, Place, Problem, ProblemKind, Problems};
-pub use thing::Thing;
+pub use plan::{Difference, Plan, PlannedChange};
+pub use problem::{ManifestPath, Position, Problem, ProblemKind, Problems};
+pub use resource::ResourceRef;
 pub use warning::Warning;

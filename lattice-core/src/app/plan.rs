@@ -1,25 +1,25 @@
 //! What applying an app would do.
 
-use super::{Thing, warning::Warning};
+use super::{ResourceRef, warning::Warning};
 use crate::name::AppName;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 
-/// What applying an app does, or would do. Shown with one line per thing, and what changes in it.
+/// What applying an app does, or would do. Shown with one line per resource, and what changes in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
     /// The app.
     pub app: AppName,
     /// What is new.
-    pub create: Vec<Thing>,
+    pub create: Vec<ResourceRef>,
     /// What is there already and changes.
-    pub change: Vec<Change>,
+    pub change: Vec<PlannedChange>,
     /// What the app no longer names.
-    pub delete: Vec<Thing>,
+    pub delete: Vec<ResourceRef>,
     /// What stays as it is.
-    pub unchanged: Vec<Thing>,
+    pub unchanged: Vec<ResourceRef>,
     /// What works and may not be what was meant.
     pub warnings: Vec<Warning>,
 }
@@ -27,9 +27,10 @@ pub struct Plan {
 /// How one thing changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Change {
+pub struct PlannedChange {
     /// Which.
-    pub thing: Thing,
+    #[serde(rename = "thing")]
+    pub resource: ResourceRef,
     /// What differs in it.
     pub differences: Vec<Difference>,
 }
@@ -82,17 +83,17 @@ impl fmt::Display for Plan {
             delete.len(),
             unchanged.len()
         )?;
-        for thing in create {
-            writeln!(f, "  + {thing}")?;
+        for resource in create {
+            writeln!(f, "  + {resource}")?;
         }
         for change in change {
-            writeln!(f, "  ~ {}", change.thing)?;
+            writeln!(f, "  ~ {}", change.resource)?;
             for difference in &change.differences {
                 writeln!(f, "      {difference}")?;
             }
         }
-        for thing in delete {
-            writeln!(f, "  - {thing}")?;
+        for resource in delete {
+            writeln!(f, "  - {resource}")?;
         }
         for warning in warnings {
             writeln!(f, "  ! {warning}")?;

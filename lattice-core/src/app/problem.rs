@@ -1,8 +1,8 @@
 //! What is wrong with a manifest, and where.
 
-use super::Thing;
+use super::ResourceRef;
 use crate::{
-    link::Misfit,
+    link::LinkMismatch,
     name::{AppName, ComponentId, ConfigName},
 };
 use std::{
@@ -21,7 +21,7 @@ pub struct Problem {
     /// The manifest's file, when it came from one.
     pub file: Option<PathBuf>,
     /// Where in its text, when it came from one.
-    pub place: Option<Place>,
+    pub place: Option<Position>,
     /// Which part of the manifest.
     pub path: ManifestPath,
     /// What is wrong with it.
@@ -30,7 +30,7 @@ pub struct Problem {
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     /// The line, from 1.
     pub line: usize,
     /// The character in it, from 1.
@@ -149,28 +149,28 @@ pub enum ProblemKind {
     },
     /// A link can't work.
     #[error(transparent)]
-    Misfit(#[from] Misfit),
+    LinkMismatch(#[from] LinkMismatch),
     /// Another app owns it.
     #[error(
-        "{thing} belongs to app `{app}`; give this one another name, or take it out of that app first"
+        "{resource} belongs to app `{app}`; give this one another name, or take it out of that app first"
     )]
     Owned {
         /// What.
-        thing: Thing,
+        resource: ResourceRef,
         /// Whose it is.
         app: AppName,
     },
     /// It is there, and no app owns it.
-    #[error("{thing} was put by hand, and differently; delete it first, or declare it as it is")]
+    #[error("{resource} was put by hand, and differently; delete it first, or declare it as it is")]
     ByHand {
         /// What.
-        thing: Thing,
+        resource: ResourceRef,
     },
     /// What stands there was written by a newer version of Lattice.
-    #[error("{thing} can't be changed from here: {reason}")]
+    #[error("{resource} can't be changed from here: {reason}")]
     Newer {
         /// What.
-        thing: Thing,
+        resource: ResourceRef,
         /// What is wrong with it.
         reason: String,
     },
@@ -269,7 +269,7 @@ impl Display for Problem {
     }
 }
 
-impl Place {
+impl Position {
     /// Of a byte in a text.
     pub(super) fn of(text: &str, byte: usize) -> Self {
         let before = text
@@ -342,7 +342,11 @@ mod tests {
     fn places_count_characters_from_one() {
         let text = "a\né b\n";
         for (byte, line, column) in [(0, 1, 1), (2, 2, 1), (5, 2, 3), (99, 3, 1)] {
-            assert_eq!(Place::of(text, byte), Place { line, column }, "{byte}");
+            assert_eq!(
+                Position::of(text, byte),
+                Position { line, column },
+                "{byte}"
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ use serde::{
 };
 use std::{collections::BTreeSet, fmt::Display};
 
-/// Most problems that are told of one text: nobody reads more, and finding each takes a pass over it.
+/// Most problems that are reported of one text: finding each takes a pass over it.
 pub(super) const MAX_PROBLEMS: usize = 64;
 
 /// One part that does not fit.
@@ -26,7 +26,7 @@ pub(super) struct Misshapen {
     pub(super) kind: ProblemKind,
 }
 
-/// What a tree says.
+/// Deserializes a tree.
 #[derive(Debug)]
 pub(super) struct Shaped {
     /// The manifest without the parts that do not fit; `None` when too little is left of it.

@@ -128,7 +128,7 @@ pub(super) mod locality {
         let word = match locality {
             Locality::PreferLocal => Words::PreferLocal,
             Locality::LocalOnly => Words::LocalOnly,
-            Locality::Spread => Words::Spread,
+            Locality::Anywhere => Words::Spread,
         };
         word.serialize(serializer)
     }
@@ -139,7 +139,7 @@ pub(super) mod locality {
         Ok(match Words::deserialize(from)? {
             Words::PreferLocal => Locality::PreferLocal,
             Words::LocalOnly => Locality::LocalOnly,
-            Words::Spread => Locality::Spread,
+            Words::Spread => Locality::Anywhere,
         })
     }
 }
@@ -243,6 +243,6 @@ pub(super) fn run_schema(_: &mut SchemaGenerator) -> Schema {
     words(&["replicated", "once"])
 }
 
-pub(super) fn passage_schema(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn wormhole_state_schema(_: &mut SchemaGenerator) -> Schema {
     words(&["open", "closed"])
 }

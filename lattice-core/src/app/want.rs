@@ -7,12 +7,12 @@ use super::{
     files::Files,
     load::kind_of,
     problem::ManifestPath,
-    thing::{Record, Thing},
+    resource::{Record, ResourceRef},
 };
 use crate::{
     desired::{
         ActorSpec, Desired, Image, ImageDigest, LimitOverrides, NamedConfig, Placement,
-        ProviderKind, ProviderSpec, Replicas, Spread, WormholeSpec,
+        ProviderKind, ProviderSpec, Replicas, SpreadRule, WormholeSpec,
     },
     link::Link,
     name::ComponentId,
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 }
 
 /// All that a manifest asks for.
-pub(super) type Wants = BTreeMap<Thing, Wanted>;
+pub(super) type Wants = BTreeMap<ResourceRef, Wanted>;
 
 /// What `app` asks for, with its files as they are and its tags as they were or are pinned, and what can't be had.
 pub(super) fn wants(app: &App, files: &Files, desired: &Desired) -> (Wants, Vec<Found>) {
@@ -58,10 +58,10 @@ struct Want<'a> {
 }
 
 impl Want<'_> {
-    fn add(&mut self, thing: Thing, record: Record, path: ManifestPath) {
+    fn add(&mut self, resource: ResourceRef, record: Record, path: ManifestPath) {
         let app = self.app.manifest().name.clone();
         let record = record.of_app(Some(app));
-        self.wants.insert(thing, Wanted { record, path });
+        self.wants.insert(resource, Wanted { record, path });
     }
 
     fn actor(&mut self, id: &ComponentId, actor: &ActorManifest) {
@@ -83,7 +83,7 @@ impl Want<'_> {
         spec.instance = actor.instance;
         spec.config = actor.config.clone();
         spec.configs.clone_from(&actor.configs);
-        self.add(Thing::Actor(id.clone()), Record::Actor(spec), path);
+        self.add(ResourceRef::Actor(id.clone()), Record::Actor(spec), path);
     }
 
     fn provider(&mut self, id: &ComponentId, provider: &ProviderManifest) {
@@ -114,14 +114,18 @@ impl Want<'_> {
         spec.run = provider.run;
         spec.config = provider.config.clone();
         spec.configs.clone_from(&provider.configs);
-        self.add(Thing::Provider(id.clone()), Record::Provider(spec), path);
+        self.add(
+            ResourceRef::Provider(id.clone()),
+            Record::Provider(spec),
+            path,
+        );
     }
 
     fn rest(&mut self, manifest: &AppManifest) {
         for (at, link) in manifest.links.iter().enumerate() {
             let link = link.to_link();
             let path = ManifestPath::of(["links"]).item(at);
-            self.add(Thing::Link(link.key()), Record::Link(link), path);
+            self.add(ResourceRef::Link(link.key()), Record::Link(link), path);
         }
         for (name, values) in &manifest.configs {
             let path = ManifestPath::of(["configs", name.as_str()]);
@@ -129,7 +133,11 @@ impl Want<'_> {
                 values: values.clone(),
                 ..NamedConfig::default()
             };
-            self.add(Thing::Config(name.clone()), Record::Config(spec), path);
+            self.add(
+                ResourceRef::Config(name.clone()),
+                Record::Config(spec),
+                path,
+            );
         }
         for (id, wormhole) in &manifest.wormholes {
             let path = ManifestPath::of(["wormholes", id.as_str()]);
@@ -137,7 +145,11 @@ impl Want<'_> {
             spec.host.clone_from(&wormhole.host);
             spec.path.clone_from(&wormhole.path);
             spec.state = wormhole.state;
-            self.add(Thing::Wormhole(id.clone()), Record::Wormhole(spec), path);
+            self.add(
+                ResourceRef::Wormhole(id.clone()),
+                Record::Wormhole(spec),
+                path,
+            );
         }
     }
 
@@ -188,7 +200,7 @@ fn placement(
     exclude: &BTreeMap<String, String>,
     spread: &[SpreadManifest],
 ) -> Placement {
-    let rule = |rule: &SpreadManifest| Spread {
+    let rule = |rule: &SpreadManifest| SpreadRule {
         label: rule.label.clone(),
         weights: rule.weights.clone(),
     };

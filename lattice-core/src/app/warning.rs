@@ -1,6 +1,6 @@
 //! What works and may not be what was meant.
 
-use super::{AppManifest, SpreadManifest, Thing};
+use super::{AppManifest, ResourceRef, SpreadManifest};
 use crate::{
     desired::{Desired, OciReference},
     membership::Peers,
@@ -19,21 +19,23 @@ pub enum Warning {
     NoHosts,
     /// No host carries a label that a rule names.
     #[error(
-        "{thing}: no host carries the label `{label}`; it may be misspelt, or its hosts are still to join"
+        "{resource}: no host carries the label `{label}`; it may be misspelt, or its hosts are still to join"
     )]
     UnknownLabel {
         /// What the rule is of.
-        thing: Thing,
+        #[serde(rename = "thing")]
+        resource: ResourceRef,
         /// The label.
         label: String,
     },
     /// Hosts carry the label, none with that value.
     #[error(
-        "{thing}: no host carries `{label}` = `{value}`; it may be misspelt, or its hosts are still to join"
+        "{resource}: no host carries `{label}` = `{value}`; it may be misspelt, or its hosts are still to join"
     )]
     UnknownLabelValue {
         /// What the rule is of.
-        thing: Thing,
+        #[serde(rename = "thing")]
+        resource: ResourceRef,
         /// The label.
         label: String,
         /// The value.
@@ -49,19 +51,21 @@ pub enum Warning {
     },
     /// A tag that was not pinned.
     #[error(
-        "{thing}: the tag of `{reference}` may move, and nobody has said which artifact it means now; each host takes what it finds"
+        "{resource}: the tag of `{reference}` may move, and nobody has said which artifact it means now; each host takes what it finds"
     )]
     Unpinned {
         /// What runs it.
-        thing: Thing,
+        #[serde(rename = "thing")]
+        resource: ResourceRef,
         /// The artifact.
         reference: OciReference,
     },
     /// A value that can't be used is written over.
-    #[error("{thing}: what stands in the store can't be used and is written over ({reason})")]
+    #[error("{resource}: what stands in the store can't be used and is written over ({reason})")]
     WrittenOver {
         /// What.
-        thing: Thing,
+        #[serde(rename = "thing")]
+        resource: ResourceRef,
         /// What is wrong with the value.
         reason: String,
     },
@@ -90,13 +94,18 @@ pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers)
     }
     for (id, actor) in &manifest.actors {
         let rules = [&actor.require, &actor.exclude];
-        let found = unknown(&Thing::Actor(id.clone()), rules, &actor.spread, &labels);
+        let found = unknown(
+            &ResourceRef::Actor(id.clone()),
+            rules,
+            &actor.spread,
+            &labels,
+        );
         warnings.extend(found);
     }
     for (id, provider) in &manifest.providers {
         let rules = [&provider.require, &provider.exclude];
         let found = unknown(
-            &Thing::Provider(id.clone()),
+            &ResourceRef::Provider(id.clone()),
             rules,
             &provider.spread,
             &labels,
@@ -108,7 +117,7 @@ pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers)
 
 /// The labels of one placement that no host carries.
 fn unknown(
-    thing: &Thing,
+    resource: &ResourceRef,
     rules: [&BTreeMap<String, String>; 2],
     spread: &[SpreadManifest],
     labels: &Labels<'_>,
@@ -123,12 +132,12 @@ fn unknown(
         .chain(spread)
         .filter_map(|(label, value)| match (labels.get(label.as_str()), value) {
             (None, _) => Some(Warning::UnknownLabel {
-                thing: thing.clone(),
+                resource: resource.clone(),
                 label: label.clone(),
             }),
             (Some(values), Some(value)) if !values.contains(value.as_str()) => {
                 Some(Warning::UnknownLabelValue {
-                    thing: thing.clone(),
+                    resource: resource.clone(),
                     label: label.clone(),
                     value: value.clone(),
                 })

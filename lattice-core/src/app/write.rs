@@ -1,4 +1,4 @@
-//! Making a commit, whatever becomes of its answer.
+//! Making a commit, even when its result is lost.
 
 use super::ApplyError;
 use crate::{
@@ -11,15 +11,15 @@ use crate::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a commit whose answers are lost is tried again: as long as a store may take for one call.
+/// How long a commit whose results are lost is retried: as long as a store may take for one call.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the next attempt waits.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long this process's replica may lag its own write, or someone's that was faster.
+/// How long this process's replica may lag behind its own write, or behind another one that won.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is known of a commit that holds.
-enum Held {
+enum Written {
     /// Its last write has this revision.
     At(Revision),
     /// What it deleted is gone; its answer was lost.
@@ -46,24 +46,24 @@ impl Writing<'_> {
         if incarnation != self.desired.incarnation {
             return Err(ApplyError::Behind);
         }
-        let held = self.commit().await?;
+        let written = self.commit().await?;
         let replica = &self.connection.replica;
-        let has_seen = |table: &LinkTable| match held {
-            Held::At(revision) => table.has_seen(incarnation, revision),
-            Held::Gone => !replica.desired().apps.contains_key(self.app),
+        let has_seen = |table: &LinkTable| match written {
+            Written::At(revision) => table.has_seen(incarnation, revision),
+            Written::Gone => !replica.desired().apps.contains_key(self.app),
         };
         if !replica.until(Instant::now() + SEEN_WITHIN, has_seen).await {
             let app = self.app.clone();
             return Err(ApplyError::NotSeen { app });
         }
-        Ok(match held {
-            Held::At(revision) => revision,
-            Held::Gone => replica.desired().revision,
+        Ok(match written {
+            Written::At(revision) => revision,
+            Written::Gone => replica.desired().revision,
         })
     }
 
     /// Commits, and again while the answer is lost: what was written already is not as the next attempt expects it.
-    async fn commit(&self) -> Result<Held, ApplyError> {
+    async fn commit(&self) -> Result<Written, ApplyError> {
         let deadline = Instant::now() + PATIENCE;
         let mut may_hold = false;
         loop {
@@ -74,10 +74,10 @@ impl Writing<'_> {
                 .commit(self.ops.clone())
                 .await
             {
-                Ok(revision) => return Ok(Held::At(revision)),
+                Ok(revision) => return Ok(Written::At(revision)),
                 Err(CommitError::Conflict { key }) => {
                     return match self.holds(may_hold).await {
-                        Some(held) => Ok(held),
+                        Some(written) => Ok(written),
                         None => Err(self.conflict(key).await),
                     };
                 }
@@ -89,8 +89,8 @@ impl Writing<'_> {
                 Err(CommitError::Store(source)) if !may_hold => return Err(self.failed(source)),
                 Err(CommitError::Store(_)) => {}
             }
-            if let Some(held) = self.holds(may_hold).await {
-                return Ok(held);
+            if let Some(written) = self.holds(may_hold).await {
+                return Ok(written);
             }
             if Instant::now() >= deadline {
                 let app = self.app.clone();
@@ -100,20 +100,20 @@ impl Writing<'_> {
         }
     }
 
-    /// What there is of this commit, when an answer was lost and reading back tells that it holds.
-    async fn holds(&self, may_hold: bool) -> Option<Held> {
+    /// Reads back whether the commit holds, after a result was lost.
+    async fn holds(&self, may_hold: bool) -> Option<Written> {
         let last = self.ops.last().filter(|_| may_hold)?;
         let store = self.connection.records.store();
         let entry = store.read(last.key.clone()).await.ok()?;
         match (&last.value, entry) {
-            (Some(ours), Some(entry)) if entry.value == *ours => Some(Held::At(entry.revision)),
+            (Some(ours), Some(entry)) if entry.value == *ours => Some(Written::At(entry.revision)),
             // A deletion of what was expected to be there, and is not: nobody else has deleted it more than we have.
-            (None, None) => Some(Held::Gone),
+            (None, None) => Some(Written::Gone),
             _ => None,
         }
     }
 
-    /// Waits for what someone else wrote, so that whoever tries again at once decides by it.
+    /// Waits until this process has seen the other write, so that another attempt at once takes it into account.
     async fn conflict(&self, key: StoreKey) -> ApplyError {
         let moved = |table: &LinkTable| table.revision() > self.decided_at;
         let until = Instant::now() + SEEN_WITHIN;

@@ -54,7 +54,7 @@ impl Client {
             Some(here) if !here.takes(&call.context) => (None, Some(here)),
             here => (here, None),
         };
-        if locality != Locality::Spread {
+        if locality != Locality::Anywhere {
             if let Some(here) = here {
                 return Some(Route::Here(here));
             }

@@ -1,7 +1,7 @@
-//! The task around the fold: hears the sources, keeps the view, tells of changes.
+//! The task around the projection: receives from the sources, updates the view, publishes changes.
 
 use super::{
-    fold::{Event, Fold},
+    projection::{Event, Projection},
     view::{Delta, View},
 };
 use crate::{
@@ -34,24 +34,24 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// What the task and the handles share.
 #[derive(Debug)]
-pub(super) struct State {
-    fold: Mutex<Fold>,
+pub(super) struct SharedView {
+    projection: Mutex<Projection>,
     deltas: broadcast::Sender<Arc<[Delta]>>,
     /// Counts the changes.
     version: watch::Sender<u64>,
 }
 
-impl State {
+impl SharedView {
     /// Everything that is known at once.
     pub(super) fn new(connection: &Connection) -> Self {
-        let state = Self {
-            fold: Mutex::default(),
+        let shared = Self {
+            projection: Mutex::default(),
             deltas: broadcast::Sender::new(BEHIND),
             version: watch::Sender::new(0),
         };
-        state.look(connection);
-        state.handle(Event::Peers(connection.presence.peers()));
-        state
+        shared.refresh(connection);
+        shared.handle(Event::Peers(connection.presence.peers()));
+        shared
     }
 
     pub(super) fn view(&self) -> Arc<View> {
@@ -60,29 +60,29 @@ impl State {
 
     /// The view, and every change after it.
     pub(super) fn follow(&self) -> (Arc<View>, broadcast::Receiver<Arc<[Delta]>>) {
-        let fold = self.lock();
-        (fold.view().clone(), self.deltas.subscribe())
+        let projection = self.lock();
+        (projection.view().clone(), self.deltas.subscribe())
     }
 
     pub(super) fn versions(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
-    /// Changes are sent while the view is locked: whoever follows sees each either in the view or as a change.
+    /// Changes are sent while the view is locked: a follower sees each either in the view or as a change.
     fn handle(&self, event: Event) {
-        let mut fold = self.lock();
-        let deltas = fold.handle(event, Instant::now());
+        let mut projection = self.lock();
+        let deltas = projection.handle(event, Instant::now());
         if deltas.is_empty() {
             return;
         }
-        // Nobody may be following: fine.
+        // An error means that there are no followers.
         let _ = self.deltas.send(deltas.into());
-        drop(fold);
+        drop(projection);
         self.version.send_modify(|version| *version += 1);
     }
 
     /// Takes in what the replica knows.
-    fn look(&self, connection: &Connection) {
+    fn refresh(&self, connection: &Connection) {
         let replica = &connection.replica;
         // What is published first is read last.
         let health = replica.health();
@@ -92,17 +92,19 @@ impl State {
         self.handle(Event::Store(health));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Fold> {
-        self.fold.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Projection> {
+        self.projection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Keeps the view for as long as somebody holds a handle.
-pub(super) async fn follow(state: Arc<State>, connection: Arc<Connection>) {
+pub(super) async fn follow(shared: Arc<SharedView>, connection: Arc<Connection>) {
     let mut health = connection.replica.follow_health();
     let mut changes = connection.presence.changes();
-    state.look(&connection);
-    state.handle(Event::Peers(connection.presence.peers()));
+    shared.refresh(&connection);
+    shared.handle(Event::Peers(connection.presence.peers()));
     let mut listener = Listener::new(&connection);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -111,17 +113,17 @@ pub(super) async fn follow(state: Arc<State>, connection: Arc<Connection>) {
         tokio::select! {
             changed = health.changed(), if store_is_open => {
                 store_is_open = changed.is_ok();
-                state.look(&connection);
+                shared.refresh(&connection);
             }
             changed = changes.recv() => {
                 if let Err(broadcast::error::RecvError::Closed) = changed {
                     return;
                 }
-                state.handle(Event::Peers(connection.presence.peers()));
+                shared.handle(Event::Peers(connection.presence.peers()));
             }
-            event = listener.next() => state.handle(event),
+            event = listener.next() => shared.handle(event),
             _ = tick.tick() => {
-                state.handle(Event::Tick);
+                shared.handle(Event::Tick);
                 listener.listen().await;
             }
         }
@@ -172,7 +174,7 @@ impl Listener {
                 self.reports = None;
                 break;
             };
-            match self.hear(message) {
+            match self.receive(message) {
                 Ok(Some(event)) => return event,
                 Ok(None) => {}
                 Err(reason) => tracing::debug!(reason, "refused a report"),
@@ -181,7 +183,7 @@ impl Listener {
         std::future::pending().await
     }
 
-    fn hear(&mut self, message: Message) -> Result<Option<Event>, String> {
+    fn receive(&mut self, message: Message) -> Result<Option<Event>, String> {
         let frame = match self.endpoint.try_open(message) {
             Ok((frame, Boot::Newest)) => frame,
             Ok((frame, Boot::Older)) => return Ok(Some(Event::OlderBoot(frame.sender().clone()))),

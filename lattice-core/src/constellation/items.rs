@@ -2,7 +2,7 @@
 
 use super::Phase;
 use crate::{
-    desired::{Passage, Placement, Run},
+    desired::{Placement, Run, WormholeState},
     link::{LinkEntry, LinkKey, LinkStatus, Locality},
     name::{AppName, ComponentId, HostId, InterfaceName, WormholeId},
     replica::{ReplicaHealth, ReplicaState},
@@ -11,7 +11,7 @@ use crate::{
 use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-/// What tells one thing in a view from others of its kind.
+/// An item of a view, with its key among those of its kind.
 pub trait Item {
     /// The type of its key.
     type Key: Ord + Clone;
@@ -24,7 +24,7 @@ pub trait Item {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StoreView {
-    /// Whether what the store says is here.
+    /// Whether this process is up to date with the store.
     pub state: StoreState,
     /// Which life of the store is known.
     pub incarnation: Incarnation,
@@ -32,7 +32,7 @@ pub struct StoreView {
     pub revision: Revision,
 }
 
-/// Whether what the store says is here.
+/// Whether this process is up to date with the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -44,9 +44,9 @@ pub enum StoreState {
     Lost,
     /// It was not reached yet; this is what an earlier process knew.
     Snapshot,
-    /// It is, beside what was known of another store that was there before.
+    /// It is, and it keeps links of another store that was there before.
     Replaced,
-    /// It is, beside what the store knew later than it remembers.
+    /// It is, and it keeps links that the store had before it went back.
     WentBack,
     /// None of it can be read: it was written with another key.
     OtherKey,
@@ -95,7 +95,7 @@ pub enum ComponentKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LinkView {
-    /// What tells it from others: source, interface with its compatible version, name.
+    /// Its key: source, interface with its compatible version, name.
     #[serde(flatten)]
     pub key: LinkKey,
     /// Who is called.
@@ -141,7 +141,7 @@ pub struct WormholeView {
     /// Requests whose path begins with this.
     pub path: String,
     /// Whether it lets anyone through.
-    pub state: Passage,
+    pub state: WormholeState,
     /// The app that declared it.
     pub app: Option<AppName>,
 }
@@ -178,7 +178,7 @@ pub struct HostView {
     pub id: HostId,
     /// Which boot of it.
     pub epoch: u64,
-    /// What it says of itself.
+    /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The oldest and the newest version of frames that it reads.
     pub versions: (u8, u8),
@@ -253,7 +253,7 @@ pub struct ReplicaLoad {
     pub p99: Option<Duration>,
 }
 
-/// What tells one replica from another.
+/// The key of a replica.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ReplicaKey {
     /// The component.

@@ -58,7 +58,7 @@ impl Reported {
                     Some((calls as f64 / seconds, errors as f64 / seconds))
                 }
                 Some(_) => before.rates.remove(id),
-                // It was started anew.
+                // It was restarted.
                 None => None,
             };
             self.rates.extend(rate.map(|rate| (id.clone(), rate)));

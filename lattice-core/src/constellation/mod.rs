@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  store ──► replica ──► links, desired state ──┐
-//!  beats ──► presence ──► live hosts ───────────┼──► fold ──► View ──► snapshot, changes, explain, graphs
+//!  beats ──► presence ──► live hosts ───────────┼──► projection ──► View ──► snapshot, changes, explain, graphs
 //!  reports: phases, rates, latencies ───────────┘
 //! ```
 //!
@@ -32,11 +32,11 @@
 //! ```
 
 mod explain;
-mod fold;
 mod follow;
 pub mod graph;
 mod items;
 mod load;
+mod projection;
 mod view;
 
 pub use crate::wire::{ComponentStatus, MAX_REASON, Phase};
@@ -46,12 +46,10 @@ pub use items::{
     AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,
     ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView, UnreadableView, WormholeView,
 };
-pub use view::{Change, Delta, View};
-
-pub(crate) use crate::wire::cut;
+pub use view::{Delta, ItemChange, View};
 
 use crate::{Lattice, connection::Connection, lattice::Shared};
-use follow::State;
+use follow::SharedView;
 use futures_util::{Stream, stream};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
@@ -68,17 +66,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A live view of the lattice, from [`Lattice::constellation`]. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Constellation {
-    state: Arc<State>,
+    shared: Arc<SharedView>,
     began: Instant,
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Constellation {
     pub(crate) fn follow(connection: Arc<Connection>) -> Self {
-        let state = Arc::new(State::new(&connection));
-        let task = tokio::spawn(follow::follow(state.clone(), connection));
+        let shared = Arc::new(SharedView::new(&connection));
+        let task = tokio::spawn(follow::follow(shared.clone(), connection));
         Self {
-            state,
+            shared,
             began: Instant::now(),
             _task: Arc::new(AbortOnDropHandle::new(task)),
         }
@@ -86,7 +84,7 @@ impl Constellation {
 
     /// The constellation as it is known now. In the first moments hosts are still to be heard; see [`settled`](Self::settled).
     pub fn snapshot(&self) -> Arc<View> {
-        self.state.view()
+        self.shared.view()
     }
 
     /// The constellation as it is now, as [`Delta::Snapshot`], and then every change. A reader that is too slow for them gets
@@ -98,12 +96,12 @@ impl Constellation {
     }
 
     /// Waits until every live host has reported, or has had the time to: half a second, at most two, from the first call of
-    /// [`Lattice::constellation`]. Answers the constellation then.
+    /// [`Lattice::constellation`]. Returns the constellation then.
     ///
     /// # Cancel safety
     /// Dropping the future does nothing.
     pub async fn settled(&self) -> Arc<View> {
-        let mut versions = self.state.versions();
+        let mut versions = self.shared.versions();
         sleep_until(self.began + LISTEN).await;
         let reported = async {
             while self
@@ -132,7 +130,7 @@ struct Changes {
 
 impl Changes {
     fn new(constellation: Constellation) -> Self {
-        let (view, deltas) = constellation.state.follow();
+        let (view, deltas) = constellation.shared.follow();
         Self {
             deltas,
             pending: VecDeque::from([Delta::Snapshot(view)]),
@@ -162,19 +160,19 @@ impl Lattice {
     /// Outside of a tokio runtime.
     pub fn constellation(&self) -> Constellation {
         let Shared {
-            constellation,
+            extensions,
             connection,
             ..
         } = self.shared();
-        let made = constellation.get_or_init(|| Constellation::follow(connection.clone()));
-        made.clone()
+        let made = extensions.get_or_init(|| Constellation::follow(connection.clone()));
+        Constellation::clone(&made)
     }
 
     /// Why something does not run or can't be reached, or that it does, and what to do next. The first call takes as long as
     /// [`Constellation::settled`].
     pub async fn explain(&self, subject: &Subject) -> Explanation {
         let view = self.constellation().settled().await;
-        let misfits = explain::misfits(self.connection(), &view, subject).await;
-        explain(&view, &misfits, subject)
+        let mismatches = explain::mismatches(self.connection(), &view, subject).await;
+        explain(&view, &mismatches, subject)
     }
 }

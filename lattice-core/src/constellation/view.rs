@@ -14,8 +14,8 @@ use crate::{
 use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Things of one kind by their keys. In JSON a list.
-type Things<V> = BTreeMap<<V as Item>::Key, Arc<V>>;
+/// Items of one kind by their keys. In JSON a list.
+type ItemsByKey<V> = BTreeMap<<V as Item>::Key, Arc<V>>;
 
 /// The constellation as of one moment. A clone shares its things.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -56,25 +56,25 @@ pub enum Delta {
     /// This process sees the store otherwise.
     Store(StoreView),
     /// A component.
-    Component(Change<ComponentView>),
+    Component(ItemChange<ComponentView>),
     /// A link.
-    Link(Change<LinkView>),
+    Link(ItemChange<LinkView>),
     /// A wormhole.
-    Wormhole(Change<WormholeView>),
+    Wormhole(ItemChange<WormholeView>),
     /// An app.
-    App(Change<AppView>),
+    App(ItemChange<AppView>),
     /// A record that can't be read.
-    Unreadable(Change<UnreadableView>),
+    Unreadable(ItemChange<UnreadableView>),
     /// A host.
-    Host(Change<HostView>),
+    Host(ItemChange<HostView>),
     /// A component on a host.
-    Replica(Change<ReplicaView>),
+    Replica(ItemChange<ReplicaView>),
 }
 
 /// How one thing changes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Change<V> {
+pub enum ItemChange<V> {
     /// It is there, and like this.
     Is(Arc<V>),
     /// It is gone; this is how it was.
@@ -117,9 +117,9 @@ impl View {
                 id: &host.id,
                 labels: &host.labels,
                 duty: if host.is_leaving {
-                    Duty::Leaving
+                    Duty::Leaves
                 } else {
-                    Duty::Working
+                    Duty::Works
                 },
             })
             .collect();
@@ -158,7 +158,7 @@ impl View {
     }
 }
 
-/// What holds for a component's placement: one that runs once has one replica, whatever it says.
+/// What holds for a component's placement: one that runs once always has one replica.
 fn placement(component: &ComponentView) -> Option<Placement> {
     let mut placement = component.placement.clone()?;
     if component.run == Run::Once {
@@ -167,8 +167,8 @@ fn placement(component: &ComponentView) -> Option<Placement> {
     Some(placement)
 }
 
-impl<V: Item> Change<V> {
-    fn apply(self, things: &mut Things<V>) {
+impl<V: Item> ItemChange<V> {
+    fn apply(self, things: &mut ItemsByKey<V>) {
         match self {
             Self::Is(thing) => drop(things.insert(thing.key(), thing)),
             Self::Gone(thing) => drop(things.remove(&thing.key())),
@@ -176,7 +176,7 @@ impl<V: Item> Change<V> {
     }
 }
 
-impl<V> Change<V> {
+impl<V> ItemChange<V> {
     /// The thing as it is, or as it was when it is gone.
     pub fn thing(&self) -> &Arc<V> {
         match self {
@@ -189,14 +189,14 @@ impl<V> Change<V> {
 pub(super) fn differences<'a, K: Ord, V: PartialEq>(
     before: &'a BTreeMap<K, Arc<V>>,
     after: &'a BTreeMap<K, Arc<V>>,
-) -> impl Iterator<Item = Change<V>> + 'a {
+) -> impl Iterator<Item = ItemChange<V>> + 'a {
     let gone = before.iter().filter(|(key, _)| !after.contains_key(key));
     let is = after.iter().filter(|(key, thing)| {
         let old = before.get(key);
         old.is_none_or(|old| !Arc::ptr_eq(old, thing) && old != *thing)
     });
-    let gone = gone.map(|(_, thing)| Change::Gone(thing.clone()));
-    gone.chain(is.map(|(_, thing)| Change::Is(thing.clone())))
+    let gone = gone.map(|(_, thing)| ItemChange::Gone(thing.clone()));
+    gone.chain(is.map(|(_, thing)| ItemChange::Is(thing.clone())))
 }
 
 /// The host id that comes before all others.

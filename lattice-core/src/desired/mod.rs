@@ -20,6 +20,7 @@ mod digest;
 mod image;
 mod limits;
 mod oci;
+mod reader;
 mod rules;
 mod schema;
 mod spec;
@@ -31,15 +32,16 @@ pub use digest::{DigestError, ImageDigest};
 pub use image::{Image, ImageError};
 pub use limits::LimitOverrides;
 pub use oci::OciReference;
-pub use rules::{Placement, Replicas, Spread};
+pub use rules::{Placement, Replicas, SpreadRule};
 pub use schema::Extra;
 pub use spec::{
-    ActorSpec, AppRecord, InstanceMode, NamedConfig, Passage, ProviderKind, ProviderSpec, Run,
-    WormholeSpec,
+    ActorSpec, AppRecord, InstanceMode, NamedConfig, ProviderKind, ProviderSpec, Run, WormholeSpec,
+    WormholeState,
 };
 pub use table::{Declared, Desired, Unreadable};
 pub use watch::DesiredWatch;
 
 pub(crate) use rules::too_many;
-pub(crate) use schema::{Body, Fields, NotUnderstood};
-pub(crate) use table::{DesiredEvent, Spec, is_desired};
+pub(crate) use schema::Body;
+#[cfg(test)]
+pub(crate) use schema::{Fields, NotUnderstood};

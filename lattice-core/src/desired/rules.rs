@@ -15,7 +15,7 @@ pub struct Placement {
     /// A host with any of these labels with that value is out.
     pub exclude: BTreeMap<String, String>,
     /// Evenly over the values of a label, the first rule first.
-    pub spread: Vec<Spread>,
+    pub spread: Vec<SpreadRule>,
 }
 
 /// How many replicas run.
@@ -52,7 +52,7 @@ impl Default for Replicas {
 
 /// Replicas are divided over the values of one label, such as `zone`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct SpreadRule {
     /// The label.
     pub label: String,
     /// The share of each value. Empty: every value that an allowed host carries weighs 1. Otherwise a value that is not

@@ -131,7 +131,7 @@ pub struct WormholeSpec {
     /// Who serves them.
     pub actor: ComponentId,
     /// Whether it is a grant.
-    pub state: Passage,
+    pub state: WormholeState,
     /// What newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
@@ -141,7 +141,7 @@ pub struct WormholeSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Passage {
+pub enum WormholeState {
     /// It does.
     Open,
     /// It doesn't.
@@ -261,7 +261,7 @@ impl WormholeSpec {
             host: None,
             path: "/".to_owned(),
             actor,
-            state: Passage::Open,
+            state: WormholeState::Open,
             extra: Extra::default(),
         }
     }

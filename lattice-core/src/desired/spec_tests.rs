@@ -1,5 +1,5 @@
 use super::*;
-use crate::desired::{Body, Fields, NotUnderstood, Replicas, Spread};
+use crate::desired::{Body, Fields, NotUnderstood, Replicas, SpreadRule};
 use crate::value;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -29,7 +29,7 @@ fn actor() -> ActorSpec {
         replicas: Replicas::PerHost,
         require: BTreeMap::from([("zone".to_owned(), "eu".to_owned())]),
         exclude: BTreeMap::new(),
-        spread: vec![Spread {
+        spread: vec![SpreadRule {
             label: "zone".to_owned(),
             weights: BTreeMap::from([("a".to_owned(), 2)]),
         }],
@@ -160,7 +160,7 @@ proptest! {
         spec.config = config.clone();
         spec.placement.require = require;
         spec.placement.replicas = replicas.map_or(Replicas::PerHost, Replicas::Exactly);
-        spec.placement.spread.push(Spread { label: "l".to_owned(), weights });
+        spec.placement.spread.push(SpreadRule { label: "l".to_owned(), weights });
         spec.limits.memory = memory;
         spec.limits.wall = wall;
         round_trips(&spec);

@@ -1,50 +1,88 @@
-//! Following desired state.
+//! Reading and following desired state.
+//!
+//! `desired` is a layer above [`Replica`] and [`Lattice`] that a program can be built without, so the
+//! methods that return it are implemented here, on those types.
 
-use super::Desired;
-use crate::replica::{Replica, ReplicaHealth, ReplicaState};
+use super::{Desired, reader::DesiredReader};
+use crate::{
+    Lattice,
+    replica::{RecordTable, Replica, ReplicaHealth, ReplicaState},
+};
 use futures_util::{Stream, stream};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The desired state each time that it is another, from [`Lattice::follow_desired`](crate::Lattice::follow_desired). Nothing
-/// piles up for a slow reader: it gets the latest.
+impl Lattice {
+    /// Returns what should be, as this process knows it.
+    pub fn desired(&self) -> Arc<Desired> {
+        self.replica().desired()
+    }
+
+    /// Returns what should be, now and whenever it changes.
+    pub fn follow_desired(&self) -> DesiredWatch {
+        self.replica().follow_desired()
+    }
+}
+
+impl Replica {
+    /// Returns what should be, as this process knows it.
+    pub fn desired(&self) -> Arc<Desired> {
+        self.extensions()
+            .get_or_init(DesiredReader::default)
+            .current(self)
+    }
+
+    /// Returns what should be, now and whenever it changes. A slow reader misses states in between,
+    /// never the last one.
+    pub fn follow_desired(&self) -> DesiredWatch {
+        DesiredWatch {
+            tables: self.follow_record_table(),
+            health: self.follow_health(),
+            returned: None,
+            replica: self.clone(),
+        }
+    }
+}
+
+/// The desired state each time that it has changed, from
+/// [`Lattice::follow_desired`](crate::Lattice::follow_desired). Nothing piles up for a slow reader: it
+/// gets the latest.
 #[derive(Debug)]
 pub struct DesiredWatch {
-    states: watch::Receiver<Arc<Desired>>,
+    tables: watch::Receiver<Arc<RecordTable>>,
     health: watch::Receiver<ReplicaHealth>,
-    is_first: bool,
-    _replica: Replica,
+    returned: Option<Arc<Desired>>,
+    replica: Replica,
 }
 
 impl DesiredWatch {
-    pub(crate) fn new(
-        replica: Replica,
-        states: watch::Receiver<Arc<Desired>>,
-        health: watch::Receiver<ReplicaHealth>,
-    ) -> Self {
-        Self {
-            states,
-            health,
-            is_first: true,
-            _replica: replica,
-        }
-    }
-
-    /// What should be: at once the first time, afterwards when it has changed. `None` when the store was closed.
+    /// Returns what should be: at once the first time, afterwards when it has changed. `None` when the
+    /// store was closed.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Arc<Desired>> {
-        if !self.is_first {
-            let closed = |health: &ReplicaHealth| health.state == ReplicaState::Closed;
-            tokio::select! {
-                biased;
-                changed = self.states.changed() => changed.ok()?,
-                _ = self.health.wait_for(closed) => return None,
+        loop {
+            if self.returned.is_some() {
+                let closed = |health: &ReplicaHealth| health.state == ReplicaState::Closed;
+                tokio::select! {
+                    biased;
+                    changed = self.tables.changed() => changed.ok()?,
+                    _ = self.health.wait_for(closed) => return None,
+                }
+            }
+            self.tables.mark_unchanged();
+            let desired = self.replica.desired();
+            // What is returned may be newer than the change that was waited for, which is over then.
+            if self
+                .returned
+                .as_ref()
+                .is_none_or(|last| !Arc::ptr_eq(last, &desired))
+            {
+                self.returned = Some(desired.clone());
+                return Some(desired);
             }
         }
-        self.is_first = false;
-        Some(self.states.borrow_and_update().clone())
     }
 
     /// The same as a stream.

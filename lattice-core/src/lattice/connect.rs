@@ -10,9 +10,10 @@ use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError, memory::MemoryNetwork},
     client::SameProcess,
+    extensions::Extensions,
     name::{LatticeName, NameError},
-    replica::{FollowError, LastKnown},
-    store::{MemoryStore, Store},
+    replica::FollowError,
+    store::{LastKnown, MemoryStore, Store},
 };
 #[cfg(feature = "nats")]
 use crate::{
@@ -24,10 +25,7 @@ use futures_util::future::BoxFuture;
 use std::num::NonZeroUsize;
 #[cfg(feature = "disk")]
 use std::path::{Path, PathBuf};
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// A lattice being joined: `.await` it. Made by [`Lattice::in_memory`], [`Lattice::on_disk`],
@@ -213,7 +211,7 @@ impl<B: AsMut<Remote>> Connect<B> {
     /// the lattice knows and from where is its [replica's state](crate::replica::ReplicaState).
     ///
     /// Which hosts there were is kept too: when there is no bus at all, a host of the same id as before runs
-    /// [the share that it had](crate::keeper), until it hears who is there.
+    /// the share that it had, until it hears who is there.
     ///
     /// The file is made when it is not there and belongs to one process at a time. Without anything in it, connecting fails
     /// as ever. A server that refuses at once is away at once; a silent one after the connection's timeout, 5 s by
@@ -269,7 +267,7 @@ impl<B: Backend> Connect<B> {
         let connection = Arc::new(Connection::open(parts).await?);
         Ok(Lattice(Arc::new(Shared {
             connection,
-            constellation: OnceLock::new(),
+            extensions: Extensions::default(),
             node: OnceCell::new(),
             same_process: SameProcess::default(),
             seat,

@@ -15,8 +15,7 @@ use crate::{
     call::{CallError, Ran},
     client::{Caller, SameProcess},
     connection::Connection,
-    constellation::Constellation,
-    desired::{Desired, DesiredWatch},
+    extensions::Extensions,
     link::Links,
     membership::{Announce, Peers},
     name::{ComponentId, LatticeName},
@@ -25,10 +24,7 @@ use crate::{
     serve::Service,
     server::{ServeError, ServeHandle, ServeLimits},
 };
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout_at},
@@ -40,8 +36,8 @@ pub struct Lattice(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
-    /// Once somebody has asked for it.
-    pub(crate) constellation: OnceLock<Constellation>,
+    /// What the layers above keep per lattice.
+    pub(crate) extensions: Extensions,
     /// For calls and services of this process that belong to no host.
     node: OnceCell<Node>,
     same_process: SameProcess,
@@ -153,16 +149,6 @@ impl Lattice {
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.0.connection
-    }
-
-    /// What should be, as this process knows it.
-    pub fn desired(&self) -> Arc<Desired> {
-        self.0.connection.replica.desired()
-    }
-
-    /// What should be, and then what it becomes.
-    pub fn follow_desired(&self) -> DesiredWatch {
-        self.0.connection.replica.follow_desired()
     }
 
     /// This process's copy of the store: whether it is up to date, and whether the store came back as another one.

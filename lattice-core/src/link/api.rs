@@ -1,7 +1,7 @@
 //! Putting, reading and deleting links.
 
 use super::{
-    Link, LinkEntry, LinkKey, LinkReports, LinkStatus, LinkTable, Misfit, WriteError,
+    Link, LinkEntry, LinkKey, LinkMismatch, LinkReports, LinkStatus, LinkTable, WriteError,
     write::{Attempt, Attempts, Slot, Writer, as_read, status_key, store_key},
 };
 use crate::{
@@ -30,7 +30,7 @@ pub struct Links {
 pub enum LinkError {
     /// It could not work.
     #[error(transparent)]
-    Misfit(#[from] Misfit),
+    LinkMismatch(#[from] LinkMismatch),
     /// There is another link under this key.
     #[error(
         "there is a link {} already, to `{}`; give this one a name of its own with `Link::named`, or put it with `replace`",
@@ -92,10 +92,10 @@ pub enum ReportError {
 
 /// What a link may take the place of.
 #[derive(Debug, Clone, Copy)]
-enum Over {
-    Nothing,
-    Anything,
-    Only(Revision),
+enum WriteMode {
+    Create,
+    Upsert,
+    CompareAndSwap(Revision),
 }
 
 impl Links {
@@ -117,7 +117,7 @@ impl Links {
     /// # Cancel safety
     /// Dropping the future leaves the link put or not.
     pub async fn put(&self, link: Link) -> Result<Arc<LinkEntry>, LinkError> {
-        self.write(link, Over::Nothing).await
+        self.write(link, WriteMode::Create).await
     }
 
     /// Puts a link in the place of whichever has its key, if any.
@@ -128,7 +128,7 @@ impl Links {
     /// # Cancel safety
     /// Dropping the future leaves the link put or not.
     pub async fn replace(&self, link: Link) -> Result<Arc<LinkEntry>, LinkError> {
-        self.write(link, Over::Anything).await
+        self.write(link, WriteMode::Upsert).await
     }
 
     /// Puts a link in the place of the one with its key that was read at `expected`, and of no other.
@@ -143,7 +143,7 @@ impl Links {
         link: Link,
         expected: Revision,
     ) -> Result<Arc<LinkEntry>, LinkError> {
-        self.write(link, Over::Only(expected)).await
+        self.write(link, WriteMode::CompareAndSwap(expected)).await
     }
 
     /// All links, ordered by key.
@@ -265,27 +265,27 @@ impl Links {
         }
     }
 
-    async fn write(&self, link: Link, over: Over) -> Result<Arc<LinkEntry>, LinkError> {
+    async fn write(&self, link: Link, mode: WriteMode) -> Result<Arc<LinkEntry>, LinkError> {
         self.check(&link).await?;
         let (key, mut attempts) = (Arc::new(link.key()), Attempts::new());
-        let written = self.put_over(&key, link, over, &mut attempts).await;
+        let written = self.put_as(&key, link, mode, &mut attempts).await;
         written.map_err(|error| match error {
             LinkError::Write(error) => LinkError::Write(attempts.truth(&key, error)),
             error => error,
         })
     }
 
-    async fn put_over(
+    async fn put_as(
         &self,
         key: &Arc<LinkKey>,
         link: Link,
-        over: Over,
+        mode: WriteMode,
         attempts: &mut Attempts,
     ) -> Result<Arc<LinkEntry>, LinkError> {
         let (at, link) = (store_key(key), Arc::new(link));
         loop {
             let slot = self.slot(key, attempts).await?;
-            if let Some(present) = present(&slot, key, &link, over)? {
+            if let Some(present) = present(&slot, key, &link, mode)? {
                 return Ok(present);
             }
             let value = self.writer.encode(&slot.table, &at, &*link)?;
@@ -373,7 +373,7 @@ fn present(
     slot: &Slot,
     key: &LinkKey,
     link: &Arc<Link>,
-    over: Over,
+    mode: WriteMode,
 ) -> Result<Option<Arc<LinkEntry>>, LinkError> {
     // What the store has and the table has not is garbage, which anyone may write over.
     // So is what the store lost: it is put again.
@@ -381,11 +381,13 @@ fn present(
     if let Some(same) = present.filter(|present| present.link == *link) {
         return Ok(Some(same.clone()));
     }
-    match (over, present) {
-        (Over::Nothing, Some(existing)) => Err(LinkError::Conflict {
+    match (mode, present) {
+        (WriteMode::Create, Some(existing)) => Err(LinkError::Conflict {
             existing: existing.clone(),
         }),
-        (Over::Only(expected), found) if found.map(|found| found.revision) != Some(expected) => {
+        (WriteMode::CompareAndSwap(expected), found)
+            if found.map(|found| found.revision) != Some(expected) =>
+        {
             Err(LinkError::Changed {
                 key: key.clone(),
                 expected,

@@ -17,7 +17,7 @@ pub const MAX_IDEMPOTENT: usize = 1024;
 /// Why a link can't work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Misfit {
+pub enum LinkMismatch {
     /// The configuration is not JSON.
     #[error(
         "the link's config is not JSON ({reason}); give it something that serializes with `Link::config`"
@@ -118,18 +118,18 @@ impl Link {
     /// hops.
     ///
     /// # Errors
-    /// The first [`Misfit`] found.
+    /// The first [`LinkMismatch`] found.
     pub fn check(
         &self,
         source: Option<&ComponentTypes>,
         target: Option<&ComponentTypes>,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), LinkMismatch> {
         self.check_itself()?;
         let Some(target) = target else {
             return Ok(());
         };
         let Some((name, exported)) = target.export(&self.interface) else {
-            return Err(Misfit::NotExported {
+            return Err(LinkMismatch::NotExported {
                 target: self.target.clone(),
                 interface: self.interface.clone(),
                 exports: target.exports.keys().cloned().collect(),
@@ -144,25 +144,25 @@ impl Link {
             .try_for_each(|import| self.check_functions(import, (name, exported)))
     }
 
-    fn check_itself(&self) -> Result<(), Misfit> {
+    fn check_itself(&self) -> Result<(), LinkMismatch> {
         // The config is most of a link; the rest is names, which have limits of their own.
         let names: usize = self.idempotent.iter().map(|name| name.as_str().len()).sum();
         let bytes = self.config.len() + names;
         if bytes > MAX_LINK {
-            return Err(Misfit::TooLarge {
+            return Err(LinkMismatch::TooLarge {
                 bytes,
                 limit: MAX_LINK,
             });
         }
         if self.idempotent.len() > MAX_IDEMPOTENT {
-            return Err(Misfit::TooManyIdempotent {
+            return Err(LinkMismatch::TooManyIdempotent {
                 count: self.idempotent.len(),
                 limit: MAX_IDEMPOTENT,
             });
         }
         match serde_json::from_str::<serde::de::IgnoredAny>(&self.config) {
             Ok(_) => Ok(()),
-            Err(error) => Err(Misfit::Config {
+            Err(error) => Err(LinkMismatch::Config {
                 reason: error.to_string(),
             }),
         }
@@ -172,14 +172,14 @@ impl Link {
         &self,
         interface: &InterfaceName,
         exported: &InterfaceTypes,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), LinkMismatch> {
         let unknown = self
             .idempotent
             .iter()
             .find(|function| !exported.functions.contains_key(*function));
         match unknown {
             None => Ok(()),
-            Some(function) => Err(Misfit::NoSuchIdempotent {
+            Some(function) => Err(LinkMismatch::NoSuchIdempotent {
                 target: self.target.clone(),
                 interface: interface.clone(),
                 function: function.clone(),
@@ -192,10 +192,10 @@ impl Link {
         &self,
         (import, imported): (&InterfaceName, &InterfaceTypes),
         (export, exported): (&InterfaceName, &InterfaceTypes),
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), LinkMismatch> {
         for (function, expected) in &imported.functions {
             let Some(found) = exported.functions.get(function) else {
-                return Err(Misfit::FunctionNotExported {
+                return Err(LinkMismatch::FunctionNotExported {
                     source_id: self.source.clone(),
                     target: self.target.clone(),
                     interface: export.clone(),
@@ -204,7 +204,7 @@ impl Link {
                 });
             };
             if found != expected {
-                return Err(Misfit::SchemaMismatch {
+                return Err(LinkMismatch::SchemaMismatch {
                     source_id: self.source.clone(),
                     target: self.target.clone(),
                     interface: import.clone(),
@@ -289,7 +289,7 @@ mod tests {
         );
         let error = link.check(Some(&more), Some(&target)).expect_err("more");
         assert!(
-            matches!(&error, Misfit::FunctionNotExported { exports, .. } if exports.len() == 2),
+            matches!(&error, LinkMismatch::FunctionNotExported { exports, .. } if exports.len() == 2),
             "{error}"
         );
     }
@@ -301,7 +301,7 @@ mod tests {
             (types(&[]), "only nothing;"),
         ] {
             let error = link().check(None, Some(&target)).expect_err("not exported");
-            assert!(matches!(error, Misfit::NotExported { .. }));
+            assert!(matches!(error, LinkMismatch::NotExported { .. }));
             assert!(error.to_string().contains(listed), "{error}");
         }
     }
@@ -323,7 +323,7 @@ mod tests {
                 ..link()
             };
             assert!(
-                matches!(link.check(None, None), Err(Misfit::Config { .. })),
+                matches!(link.check(None, None), Err(LinkMismatch::Config { .. })),
                 "{bad:.20}"
             );
         }

@@ -11,7 +11,7 @@ mod table;
 mod write;
 
 pub use api::{DeleteError, LinkError, Links, ReportError};
-pub use check::{MAX_IDEMPOTENT, MAX_LINK, Misfit};
+pub use check::{LinkMismatch, MAX_IDEMPOTENT, MAX_LINK};
 pub use entry::{LinkChange, LinkEntry};
 pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
 pub(crate) use table::Lacking;
@@ -57,7 +57,8 @@ pub enum Locality {
     /// Only one on this host.
     LocalOnly,
     /// Any, this host's without preference.
-    Spread,
+    #[serde(rename = "Spread")]
+    Anywhere,
 }
 
 /// What tells one link from another.
@@ -109,7 +110,7 @@ impl Link {
     /// ```
     /// use lattice_core::link::{Link, Locality};
     ///
-    /// let link = Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?.locality(Locality::Spread);
+    /// let link = Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?.locality(Locality::Anywhere);
     /// assert_eq!(link.name.as_str(), "default");
     /// # Ok::<_, lattice_core::name::NameError>(())
     /// ```
@@ -183,7 +184,7 @@ mod tests {
             .expect("valid")
             .config(&7)
             .expect("JSON")
-            .locality(Locality::Spread);
+            .locality(Locality::Anywhere);
         let host = HostId::new("h").expect("valid");
         let reports = LinkReports::default()
             .with(Revision(300), &host, LinkStatus::Active)

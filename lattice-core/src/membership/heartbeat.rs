@@ -1,12 +1,12 @@
 //! A node's own beats: once a second, and soon after something changed. Among many hosts most of
 //! them are pulses.
 
-use super::{Membership, Tallies};
+use super::{Membership, ReplicaCounts};
 use crate::{
     entropy,
     replica::Replica,
     transport::endpoint::SendError,
-    wire::{Beat, Goodbye, Pulse, Served, Versions},
+    wire::{Beat, Goodbye, KeepAlive, Served, Versions},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -19,7 +19,7 @@ pub(crate) trait Roster: Send + Sync + 'static {
     /// Whether there is nothing.
     fn is_empty(&self) -> bool;
     /// The components that take calls.
-    fn components(&self, tallies: &Tallies) -> Vec<Served>;
+    fn components(&self, replica_counts: &ReplicaCounts) -> Vec<Served>;
 }
 
 /// Sends beats for as long as the node lives.
@@ -61,7 +61,7 @@ impl Membership {
         let table = replica.links();
         let beat = Beat {
             sent_ms: entropy::since_1970().as_millis() as u64,
-            components: roster.components(&self.tallies.load()),
+            components: roster.components(&self.replica_counts.load()),
             duty: self.duty(),
             labels: self.labels.clone(),
             incarnation: table.incarnation(),
@@ -76,7 +76,7 @@ impl Membership {
         let subject = endpoint.subjects().beat();
         let sent = match sent.shortened(beat) {
             Shortened::Beat(beat) => endpoint.send(subject, None, None, &*beat).await,
-            Shortened::Pulse(pulse) => endpoint.send(subject, None, None, &pulse).await,
+            Shortened::KeepAlive(pulse) => endpoint.send(subject, None, None, &pulse).await,
         };
         match sent {
             Ok(()) => {}
@@ -116,7 +116,7 @@ struct SentBeats {
 #[derive(Debug, PartialEq)]
 enum Shortened {
     Beat(Arc<Beat>),
-    Pulse(Pulse),
+    KeepAlive(KeepAlive),
 }
 
 impl SentBeats {
@@ -127,11 +127,11 @@ impl SentBeats {
         let repeats = self
             .beat
             .as_deref()
-            .filter(|_| is_crowd && self.pulses < Pulse::BETWEEN_BEATS)
-            .and_then(|last| Pulse::repeats(last, &beat));
+            .filter(|_| is_crowd && self.pulses < KeepAlive::BETWEEN_BEATS)
+            .and_then(|last| KeepAlive::repeats(last, &beat));
         if let Some(pulse) = repeats {
             self.pulses += 1;
-            return Shortened::Pulse(pulse);
+            return Shortened::KeepAlive(pulse);
         }
         let beat = Arc::new(beat);
         self.beat = Some(beat.clone());
@@ -172,12 +172,12 @@ mod tests {
         let (mut sent, slow) = (SentBeats::default(), Duration::from_secs(5));
         let mut send = |revision, labels: &[_]| match sent.shortened(beat(slow, revision, labels)) {
             Shortened::Beat(_) => "beat",
-            Shortened::Pulse(pulse) if pulse.revision.0 == revision => "pulse",
-            Shortened::Pulse(pulse) => panic!("{pulse:?}"),
+            Shortened::KeepAlive(pulse) if pulse.revision.0 == revision => "pulse",
+            Shortened::KeepAlive(pulse) => panic!("{pulse:?}"),
         };
         for round in 0..3 {
             assert_eq!(send(10 * round, &[]), "beat");
-            for number in 1..=u64::from(Pulse::BETWEEN_BEATS) {
+            for number in 1..=u64::from(KeepAlive::BETWEEN_BEATS) {
                 assert_eq!(send(10 * round + number, &[]), "pulse");
             }
         }

@@ -16,7 +16,7 @@ pub(crate) use watcher::{Heard, PresenceWatcher};
 use crate::{
     name::ComponentId,
     transport::Transport,
-    wire::{Duty, Origin, Tally},
+    wire::{Duty, Origin, ReplicaCount},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -38,7 +38,7 @@ pub(crate) enum Announce {
 }
 
 /// Replicas by component and generation.
-pub(crate) type Tallies = BTreeMap<ComponentId, Vec<Tally>>;
+pub(crate) type ReplicaCounts = BTreeMap<ComponentId, Vec<ReplicaCount>>;
 
 /// What one node tells others of itself.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct Membership {
     /// Whether it takes more replicas.
     duty: AtomicU8,
     /// What its apps run.
-    tallies: ArcSwap<Tallies>,
+    replica_counts: ArcSwap<ReplicaCounts>,
     /// The next beat is due soon.
     changed: Notify,
     leaving: AtomicBool,
@@ -69,7 +69,7 @@ impl Membership {
             labels,
             announce,
             duty: AtomicU8::new(Duty::Apart as u8),
-            tallies: ArcSwap::default(),
+            replica_counts: ArcSwap::default(),
             changed: Notify::new(),
             leaving: AtomicBool::new(false),
         }
@@ -86,9 +86,9 @@ impl Membership {
     }
 
     /// Sets what the next beats say of the apps that run here.
-    pub(crate) fn set_tallies(&self, tallies: Tallies) {
-        if **self.tallies.load() != tallies {
-            self.tallies.store(Arc::new(tallies));
+    pub(crate) fn set_replica_counts(&self, replica_counts: ReplicaCounts) {
+        if **self.replica_counts.load() != replica_counts {
+            self.replica_counts.store(Arc::new(replica_counts));
             self.announce_changes();
         }
     }

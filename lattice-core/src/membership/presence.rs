@@ -194,9 +194,9 @@ impl Presence {
         let kept = beat
             .components
             .iter()
-            .filter(|served| !served.tallies.is_empty());
+            .filter(|served| !served.replica_counts.is_empty());
         let replicas = kept.map(|served| {
-            let serving = served.tallies.iter().map(|tally| tally.serving);
+            let serving = served.replica_counts.iter().map(|tally| tally.serving);
             (served.id.clone(), serving.fold(0, u32::saturating_add))
         });
         let peer = Peer {
@@ -358,7 +358,7 @@ mod tests {
                     id: ComponentId::new(id).expect("valid"),
                     digest: Digest([1; 32]),
                     fence: 0,
-                    tallies: Vec::new(),
+                    replica_counts: Vec::new(),
                 })
                 .collect(),
             sent_ms: 0,
@@ -493,12 +493,12 @@ mod tests {
         let id = ComponentId::new("x").expect("valid");
         p.beat(&origin("by-hand", 1), beat(&["x"]), now);
         let mut kept = beat(&["x"]);
-        let tally = |generation, serving| crate::wire::Tally {
+        let tally = |generation, serving| crate::wire::ReplicaCount {
             generation,
             serving,
             kept: serving,
         };
-        kept.components[0].tallies = vec![tally(1, 2), tally(2, 3)];
+        kept.components[0].replica_counts = vec![tally(1, 2), tally(2, 3)];
         p.beat(&origin("kept", 1), kept, now);
         assert_eq!(p.snapshot().replicas(&id), 6);
         p.lost(&origin("kept", 1));

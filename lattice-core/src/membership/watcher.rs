@@ -10,7 +10,7 @@ use crate::{
         receiver::{Audience, Boot, Receiver, Refused},
     },
     types::Digest,
-    wire::{Beat, Body as _, Goodbye, Kind, Origin, Pulse},
+    wire::{Beat, Body as _, Goodbye, KeepAlive, Kind, Origin},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -175,7 +175,7 @@ impl Snapshots {
 
 /// Which frames count as beats.
 fn accepts(kind: Kind, audience: Audience) -> bool {
-    audience == Audience::Everyone && matches!(kind, Kind::Beat | Kind::Pulse | Kind::Goodbye)
+    audience == Audience::Everyone && matches!(kind, Kind::Beat | Kind::KeepAlive | Kind::Goodbye)
 }
 
 async fn run(
@@ -269,8 +269,8 @@ impl BeatReader {
                     self.last.insert(from.host.clone(), last);
                     snapshots.beat(from, beat, now);
                 }
-                Kind::Pulse => {
-                    let pulse = Pulse::decode(envelope).map_err(|error| error.to_string())?;
+                Kind::KeepAlive => {
+                    let pulse = KeepAlive::decode(envelope).map_err(|error| error.to_string())?;
                     self.pulse(snapshots, from, &pulse, now);
                 }
                 Kind::Goodbye => {
@@ -285,7 +285,7 @@ impl BeatReader {
     }
 
     /// A host that is not known yet joins with its next beat.
-    fn pulse(&self, snapshots: &Snapshots, from: &Origin, pulse: &Pulse, now: Instant) {
+    fn pulse(&self, snapshots: &Snapshots, from: &Origin, pulse: &KeepAlive, now: Instant) {
         let known = self.last.get(&from.host);
         let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
             return;
@@ -324,7 +324,7 @@ mod tests {
             id: ComponentId::new(id).expect("an id"),
             digest: Digest([1; 32]),
             fence: 0,
-            tallies: Vec::new(),
+            replica_counts: Vec::new(),
         };
         Beat {
             sent_ms,
@@ -387,13 +387,13 @@ mod tests {
             sent: 0,
         };
         let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
-        let pulse = |of: &Beat| Pulse::repeats(of, of).expect("the same");
+        let pulse = |of: &Beat| KeepAlive::repeats(of, of).expect("the same");
         assert_eq!(host.sends(&pulse(&first)), "nothing");
         assert_eq!(host.sends(&first), "beat of 1");
         assert_eq!(host.sends(&pulse(&first)), "beat of 1");
         assert_eq!(host.sends(&pulse(&second)), "alive");
         assert_eq!(host.sends(&second), "beat of 2");
         assert_eq!(host.sends(&pulse(&second)), "beat of 2");
-        assert_eq!(Pulse::repeats(&first, &second), None);
+        assert_eq!(KeepAlive::repeats(&first, &second), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What placement answers.
+//! The result of placement.
 
 use super::NoHost;
 use crate::name::{ComponentId, HostId};
@@ -10,12 +10,12 @@ pub struct Assignment {
     /// In order.
     hosts: Vec<HostId>,
     /// In order of the ids.
-    places: Vec<(ComponentId, Placed)>,
+    by_component: Vec<(ComponentId, ReplicaShares)>,
 }
 
 /// Where the replicas of one component are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Placed {
+pub(super) struct ReplicaShares {
     /// Each host's number of replicas, most first: its place here is its rank.
     shares: Vec<(u32, u32)>,
     unplaced: Option<(NoHost, u32)>,
@@ -31,18 +31,23 @@ pub struct Share<'a> {
 }
 
 impl Assignment {
-    pub(super) fn new(hosts: Vec<HostId>, places: Vec<(ComponentId, Placed)>) -> Self {
-        Self { hosts, places }
+    pub(super) fn new(hosts: Vec<HostId>, by_component: Vec<(ComponentId, ReplicaShares)>) -> Self {
+        Self {
+            hosts,
+            by_component,
+        }
     }
 
     /// What `host` runs, in order of the components.
     pub fn of(&self, host: &HostId) -> impl Iterator<Item = Share<'_>> {
         let host = self.hosts.binary_search(host).ok().map(|at| at as u32);
-        self.places.iter().filter_map(move |(component, placed)| {
-            let rank = placed.shares.iter().position(|(at, _)| Some(*at) == host)?;
-            let slots = placed.slots(rank).collect();
-            Some(Share { component, slots })
-        })
+        self.by_component
+            .iter()
+            .filter_map(move |(component, placed)| {
+                let rank = placed.shares.iter().position(|(at, _)| Some(*at) == host)?;
+                let slots = placed.slots(rank).collect();
+                Some(Share { component, slots })
+            })
     }
 
     /// Where `component` runs: hosts with how many replicas each, those that hold the first slots first. Empty when it is unknown.
@@ -77,19 +82,19 @@ impl Assignment {
 
     /// Every component that was placed or could not be, in order.
     pub fn components(&self) -> impl Iterator<Item = &ComponentId> {
-        self.places.iter().map(|(component, _)| component)
+        self.by_component.iter().map(|(component, _)| component)
     }
 
-    fn placed(&self, component: &ComponentId) -> Option<&Placed> {
+    fn placed(&self, component: &ComponentId) -> Option<&ReplicaShares> {
         let at = self
-            .places
+            .by_component
             .binary_search_by(|(id, _)| id.cmp(component))
             .ok()?;
-        Some(&self.places[at].1)
+        Some(&self.by_component[at].1)
     }
 }
 
-impl Placed {
+impl ReplicaShares {
     pub(super) fn on(shares: impl Iterator<Item = (u32, u32)>) -> Self {
         Self {
             shares: shares.collect(),

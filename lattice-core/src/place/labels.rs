@@ -1,7 +1,7 @@
 //! Which hosts the label rules allow, and why none when none.
 
 use super::{Candidate, Duty};
-use crate::desired::{Placement, Spread};
+use crate::desired::{Placement, SpreadRule};
 use std::collections::BTreeMap;
 
 /// Why no host may run a workload.
@@ -108,7 +108,7 @@ impl<'a> LabelIndex<'a> {
         let working = hosts
             .iter()
             .enumerate()
-            .filter(|(_, host)| host.duty == Duty::Working);
+            .filter(|(_, host)| host.duty == Duty::Works);
         for (at, host) in working {
             index.working.insert(at);
             for (label, value) in host.labels {
@@ -168,7 +168,7 @@ impl<'a> LabelIndex<'a> {
     pub(super) fn divide<'b>(
         &'b self,
         among: &HostSet,
-        rule: &'b Spread,
+        rule: &'b SpreadRule,
     ) -> Vec<(&'b str, u32, HostSet)> {
         let mut without = among.clone();
         let mut groups = Vec::new();
@@ -194,7 +194,7 @@ impl<'a> LabelIndex<'a> {
         self.labels.get(label)?.get(value)
     }
 
-    fn weighted(&self, rule: &Spread) -> HostSet {
+    fn weighted(&self, rule: &SpreadRule) -> HostSet {
         let named = rule.weights.iter().filter(|(_, weight)| **weight > 0);
         let carrying = named.filter_map(|(value, _)| self.carrying(&rule.label, value));
         carrying.fold(HostSet::empty(self.hosts), HostSet::or)

@@ -36,7 +36,7 @@ impl Fleet {
             .map(|(id, labels)| Candidate {
                 id,
                 labels,
-                duty: Duty::Working,
+                duty: Duty::Works,
             });
         place(&work, &hosts.collect::<Vec<_>>())
     }

@@ -15,7 +15,7 @@
 //! 5. A host takes one and a half standard deviations more than its expected load; what hashes to it after that goes on to the
 //!    next. That is rare enough that few others move when a host comes or goes, and holds the fullest host near the average.
 //!
-//! Replicas of a component are numbered: its *slots*, from 0. A slot's number says who goes first in an update and no more:
+//! Replicas of a component are numbered: its *slots*, from 0. A slot's number only orders updates:
 //! when hosts come and go, running replicas are renumbered and keep running.
 
 mod assignment;
@@ -31,6 +31,7 @@ mod measured;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::Duty;
 pub use assignment::{Assignment, Share};
 pub use labels::NoHost;
 
@@ -38,7 +39,7 @@ use crate::{
     desired::{Placement, Replicas},
     name::{ComponentId, HostId},
 };
-use assignment::Placed;
+use assignment::ReplicaShares;
 use bound::Loads;
 use labels::LabelIndex;
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -58,19 +59,10 @@ pub struct Workload<'a> {
 pub struct Candidate<'a> {
     /// Who it is.
     pub id: &'a HostId,
-    /// What it says of itself.
+    /// Its labels.
     pub labels: &'a BTreeMap<String, String>,
     /// Whether it takes work.
     pub duty: Duty,
-}
-
-/// Whether a live host takes work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Duty {
-    /// It does.
-    Working,
-    /// It finishes what it has.
-    Leaving,
 }
 
 /// Places every workload on the hosts. The order of either doesn't matter, and only the first of several with one id counts.
@@ -89,25 +81,27 @@ pub fn place(workloads: &[Workload<'_>], hosts: &[Candidate<'_>]) -> Assignment 
     let classes = Classes::sort(&workloads, &hosts, &seeds);
     let mut loads = Loads::new(&seeds, &classes.expected(hosts.len()));
     let mut chosen = Chosen::default();
-    let mut places = Vec::with_capacity(workloads.len());
+    let mut by_component = Vec::with_capacity(workloads.len());
     for ((id, placement), class) in workloads.into_iter().zip(&classes.of) {
         let tree = &classes.trees[*class];
         let placed = match (tree, placement.replicas) {
-            (Err(reason), Replicas::Exactly(replicas)) => Placed::nowhere(reason.clone(), replicas),
-            (Err(reason), Replicas::PerHost) => Placed::nowhere(reason.clone(), 0),
+            (Err(reason), Replicas::Exactly(replicas)) => {
+                ReplicaShares::nowhere(reason.clone(), replicas)
+            }
+            (Err(reason), Replicas::PerHost) => ReplicaShares::nowhere(reason.clone(), 0),
             (Ok(tree), Replicas::Exactly(replicas)) => {
                 tree.choose(hash::component(id), replicas, &mut loads, &mut chosen);
-                Placed::on(chosen.ranked())
+                ReplicaShares::on(chosen.ranked())
             }
             (Ok(tree), Replicas::PerHost) => {
                 tree.everywhere(hash::component(id), &mut chosen);
-                Placed::on(chosen.ranked())
+                ReplicaShares::on(chosen.ranked())
             }
         };
-        places.push((id.clone(), placed));
+        by_component.push((id.clone(), placed));
     }
     let hosts = hosts.iter().map(|host| host.id.clone()).collect();
-    Assignment::new(hosts, places)
+    Assignment::new(hosts, by_component)
 }
 
 /// Workloads with the same rules share what is computed of the hosts.

@@ -1,7 +1,7 @@
 //! The rules, for any lattice.
 
 use super::*;
-use crate::desired::Spread;
+use crate::desired::SpreadRule;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
         .collect()
 }
 
-fn spread(label: &str, weights: &[(&str, u32)]) -> Spread {
-    Spread {
+fn spread(label: &str, weights: &[(&str, u32)]) -> SpreadRule {
+    SpreadRule {
         label: label.to_owned(),
         weights: weights
             .iter()
@@ -60,7 +60,7 @@ fn candidate<'a>(id: &'a HostId, labels: &'a Labels) -> Candidate<'a> {
     Candidate {
         id,
         labels,
-        duty: Duty::Working,
+        duty: Duty::Works,
     }
 }
 
@@ -266,7 +266,7 @@ fn any_placement() -> impl Strategy<Value = Placement> {
         prop::collection::btree_map(value, 0_u32..4, 1..3)
     ];
     let label = prop::sample::select(vec!["zone", "rack"]).prop_map(str::to_owned);
-    let rule = (label, weights).prop_map(|(label, weights)| Spread { label, weights });
+    let rule = (label, weights).prop_map(|(label, weights)| SpreadRule { label, weights });
     (replicas, few(1), few(1), prop::collection::vec(rule, 0..3)).prop_map(
         |(replicas, require, exclude, spread)| Placement {
             replicas,
@@ -399,7 +399,7 @@ proptest! {
         let work: Vec<_> = ids.iter().zip(&work).map(|(id, placement)| Workload { id, placement }).collect();
         let mut live: Vec<_> = names.iter().zip(&hosts).map(|(id, labels)| candidate(id, labels)).collect();
         let without = place(&work, &live[1..]);
-        live[0].duty = Duty::Leaving;
+        live[0].duty = Duty::Leaves;
         let leaving = place(&work, &live);
         for id in &ids {
             prop_assert!(leaving.slots(id).eq(without.slots(id)));

@@ -5,7 +5,7 @@ use super::{
     hash,
     labels::{HostSet, LabelIndex},
 };
-use crate::desired::Spread;
+use crate::desired::SpreadRule;
 use std::cmp::Reverse;
 
 /// The allowed hosts, by the values of one label after the other.
@@ -56,7 +56,7 @@ impl Tree {
     /// Divides `allowed`, which is not empty, by the first rule, then each part by the next.
     pub(super) fn grow(
         allowed: &HostSet,
-        rules: &[Spread],
+        rules: &[SpreadRule],
         index: &LabelIndex<'_>,
         seeds: &[u64],
     ) -> Self {

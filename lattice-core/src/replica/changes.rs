@@ -1,4 +1,4 @@
-//! Changes of the table, for whoever acts on them.
+//! Changes of the link table, as a stream.
 
 use super::{Replica, ReplicaHealth, ReplicaState};
 use crate::link::{LinkChange, LinkTable};
@@ -6,7 +6,7 @@ use futures_util::{Stream, stream};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 
-/// How links change, from [`Replica::changes`]. It compares the table that it told of last with the present one, so a slow
+/// How links change, from [`Replica::changes`]. It compares the table of its last change with the present one, so a slow
 /// reader misses what came and went in between, and needs no queue.
 #[derive(Debug)]
 pub struct LinkChanges {

@@ -1,13 +1,17 @@
-//! From what the store says to what the table takes: authenticated, readable and fresh, or refused.
+//! Turns events of the store into changes of the tables: authenticated, readable and fresh, or refused.
 
+use super::{
+    records::{RecordContent, RecordEvent, StoredRecord, is_kept},
+    refusals::Refusals,
+};
 use crate::{
-    desired::{DesiredEvent, Fields, NotUnderstood, Spec, Unreadable, is_desired},
     link::{Link, LinkKey, LinkReports, TableEvent},
     store::{
         Entry, Incarnation, KeyKind, Revision, StoreKey, WatchEvent,
-        record::{Record, RecordError, Records, is_of_others},
+        record::{Record, RecordError, Records, is_of_others, read_body},
     },
 };
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -17,26 +21,23 @@ use std::{
 
 /// Most deleted keys whose last generation is remembered: at about 300 bytes each, 1.2 MiB.
 const MAX_GONE: usize = 4_096;
-/// Most refused keys that are logged by name; the rest are only counted.
-const MAX_LOGGED: usize = 1_024;
 
-/// Authenticates what the store says. Pure but for the log.
+/// Authenticates the events of the store. Pure except for logging.
 #[derive(Debug)]
 pub(super) struct Intake {
     records: Records,
     incarnation: Incarnation,
     known: HashMap<StoreKey, Known>,
-    /// Deleted keys and when they were, oldest first. One that was put again meanwhile is told by its mark.
+    /// Deleted keys and when they were, oldest first. The mark distinguishes one that was put again meanwhile.
     gone: VecDeque<(StoreKey, u64)>,
     marks: u64,
-    logged: HashSet<StoreKey>,
-    refused: u64,
+    refusals: Arc<Refusals>,
     /// Whether a value of this life of the store was found to be written with this key.
     is_ours: bool,
     /// Keys that hold a value now that was written with another one.
     of_others: HashSet<StoreKey>,
-    /// What the desired state has to take in, until it is asked for.
-    desired: Vec<DesiredEvent>,
+    /// Changes of the records, until they are taken.
+    changes: Vec<RecordEvent>,
 }
 
 /// The last value that was accepted at a key.
@@ -57,17 +58,12 @@ enum Refusal {
     Replayed { generation: u64, known: u64 },
     #[error("it is the link {found}, which belongs at another key")]
     Misplaced { found: LinkKey },
-    #[error(transparent)]
-    NotUnderstood(#[from] NotUnderstood),
 }
 
 impl Refusal {
     /// Whether a newer version wrote it, as far as one can tell.
     fn is_newer(&self) -> bool {
-        matches!(
-            self,
-            Self::Record(RecordError::Newer { .. }) | Self::NotUnderstood(_)
-        )
+        matches!(self, Self::Record(RecordError::Newer { .. }))
     }
 
     /// With its causes.
@@ -85,29 +81,23 @@ impl Refusal {
 }
 
 impl Intake {
-    pub(super) fn new(records: Records) -> Self {
+    pub(super) fn new(records: Records, refusals: Arc<Refusals>) -> Self {
         Self {
             records,
             incarnation: Incarnation::default(),
             known: HashMap::new(),
             gone: VecDeque::new(),
             marks: 0,
-            logged: HashSet::new(),
-            refused: 0,
+            refusals,
             is_ours: false,
             of_others: HashSet::new(),
-            desired: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
-    /// What the desired state has to take in since it was last asked.
-    pub(super) fn desired(&mut self) -> std::vec::Drain<'_, DesiredEvent> {
-        self.desired.drain(..)
-    }
-
-    /// Values refused so far.
-    pub(super) fn refused(&self) -> u64 {
-        self.refused
+    /// Takes the changes of the records since the last time.
+    pub(super) fn take_changes(&mut self) -> std::vec::Drain<'_, RecordEvent> {
+        self.changes.drain(..)
     }
 
     /// Values in the store now that were written with another key, if none was ever seen that was written with this one.
@@ -125,7 +115,7 @@ impl Intake {
         self.gone.clear();
     }
 
-    /// What the table has to take in; `None` when the event says nothing of the store's content.
+    /// Returns the change of the link table; `None` when the event has no content.
     pub(super) fn take(&mut self, event: WatchEvent) -> Option<TableEvent> {
         match event {
             WatchEvent::Lost => None,
@@ -133,8 +123,8 @@ impl Intake {
             WatchEvent::Delete { key, revision } => {
                 self.mark_gone(&key);
                 self.of_others.remove(&key);
-                if key.kind().as_ref().is_some_and(is_desired) {
-                    self.desired.push(DesiredEvent::Gone(key.clone(), revision));
+                if key.kind().as_ref().is_some_and(is_kept) {
+                    self.changes.push(RecordEvent::Gone(key.clone(), revision));
                 }
                 Some(absent(&key, revision))
             }
@@ -147,8 +137,7 @@ impl Intake {
                 self.incarnation = incarnation;
                 self.of_others.clear();
                 self.mark_missing(&entries);
-                self.desired
-                    .push(DesiredEvent::Begin(incarnation, revision));
+                self.changes.push(RecordEvent::Begin(incarnation, revision));
                 Some(TableEvent::Snapshot {
                     incarnation,
                     revision,
@@ -163,24 +152,25 @@ impl Intake {
         let Some(kind) = entry.key.kind() else {
             return TableEvent::Other { revision };
         };
-        let is_desired = is_desired(&kind);
+        let is_kept = is_kept(&kind);
         self.of_others.remove(&entry.key);
         match self.read(entry, kind) {
-            Ok((event, spec)) => {
-                let put = |spec| DesiredEvent::Put(entry.key.clone(), revision, Box::new(spec));
-                self.desired.extend(spec.map(put));
+            Ok((event, change)) => {
+                self.changes.extend(change);
                 event
             }
             Err(refusal) => {
-                self.refuse(&entry.key, &refusal);
+                self.refusals.add(&entry.key, &refusal);
                 let is_forged = matches!(refusal, Refusal::Record(RecordError::Forged { .. }));
                 if is_forged && is_of_others(&entry.value) {
                     self.of_others.insert(entry.key.clone());
                 }
-                if is_desired {
-                    let unreadable = Unreadable::new(entry, refusal.reason(), refusal.is_newer());
-                    let refused = DesiredEvent::Refused(entry.key.clone(), unreadable);
-                    self.desired.push(refused);
+                if is_kept {
+                    let content = RecordContent::Refused {
+                        reason: refusal.reason().into(),
+                        is_newer: refusal.is_newer(),
+                    };
+                    self.changes.push(put(entry, content));
                 }
                 // Fail closed: what can't be read grants nothing, whatever was there before.
                 self.mark_gone(&entry.key);
@@ -189,17 +179,18 @@ impl Intake {
         }
     }
 
-    /// What a value says to the table of links, and to the desired state.
+    /// Reads a value: what changes in the table of links, and in that of the records.
     fn read(
         &mut self,
         entry: &Entry,
         kind: KeyKind,
-    ) -> Result<(TableEvent, Option<Spec>), Refusal> {
+    ) -> Result<(TableEvent, Option<RecordEvent>), Refusal> {
         let revision = entry.revision;
-        let spec = match kind {
+        match kind {
             KeyKind::Link { .. } => {
                 let link = Arc::new(self.link(entry, kind)?);
-                return Ok((TableEvent::Link { revision, link }, Some(Spec::Link)));
+                let usable = RecordEvent::Gone(entry.key.clone(), revision);
+                Ok((TableEvent::Link { revision, link }, Some(usable)))
             }
             KeyKind::LinkStatus {
                 source,
@@ -217,22 +208,21 @@ impl Intake {
                     key,
                     reports,
                 };
-                return Ok((event, None));
+                Ok((event, None))
             }
-            KeyKind::Actor(_) => Spec::Actor(self.spec(entry)?),
-            KeyKind::Provider(_) => Spec::Provider(self.spec(entry)?),
-            KeyKind::Wormhole(_) => Spec::Wormhole(self.spec(entry)?),
-            KeyKind::Config(_) => Spec::Config(self.spec(entry)?),
-            KeyKind::App(_) => Spec::App(self.spec(entry)?),
+            KeyKind::Actor(_)
+            | KeyKind::Provider(_)
+            | KeyKind::Wormhole(_)
+            | KeyKind::Config(_)
+            | KeyKind::App(_) => {
+                let body = self.open(entry, |body| Ok(Bytes::copy_from_slice(&body)))?;
+                let change = put(entry, RecordContent::Body(body));
+                Ok((TableEvent::Other { revision }, Some(change)))
+            }
             KeyKind::Component(_) | KeyKind::Types(_) | KeyKind::Lease(_) | KeyKind::Host(_) => {
-                return Ok((TableEvent::Other { revision }, None));
+                Ok((TableEvent::Other { revision }, None))
             }
-        };
-        Ok((TableEvent::Other { revision }, Some(spec)))
-    }
-
-    fn spec<T: DeserializeOwned>(&mut self, entry: &Entry) -> Result<T, Refusal> {
-        Ok(self.body::<Fields>(entry)?.read()?)
+        }
     }
 
     fn link(&mut self, entry: &Entry, kind: KeyKind) -> Result<Link, Refusal> {
@@ -246,11 +236,21 @@ impl Intake {
     }
 
     fn body<T: DeserializeOwned>(&mut self, entry: &Entry) -> Result<T, Refusal> {
-        let record = self.records.decode::<T>(self.incarnation, entry);
+        self.open(entry, |body| read_body(&entry.key, &body))
+    }
+
+    /// Authenticates and reads a value that was not there before.
+    fn open<T>(
+        &mut self,
+        entry: &Entry,
+        read: impl FnOnce(Bytes) -> Result<T, RecordError>,
+    ) -> Result<T, Refusal> {
+        let record = self.records.open(self.incarnation, entry);
         self.is_ours |= !matches!(record, Err(RecordError::Forged { .. }));
         let Record {
             generation, body, ..
         } = record?;
+        let body = read(body)?;
         self.check_fresh(entry, generation)?;
         Ok(body)
     }
@@ -306,22 +306,11 @@ impl Intake {
             self.known.remove(&oldest);
         }
     }
+}
 
-    fn refuse(&mut self, key: &StoreKey, refusal: &Refusal) {
-        self.refused += 1;
-        if self.logged.contains(key) {
-            return;
-        }
-        if self.logged.len() < MAX_LOGGED {
-            self.logged.insert(key.clone());
-            tracing::warn!(%key, reason = %refusal, "a value in the store is refused, as if it were not there; find out who wrote it, then put it again or delete it");
-        } else if self.logged.len() == MAX_LOGGED {
-            self.logged.insert(key.clone());
-            tracing::warn!(
-                "more values in the store are refused; they are only counted from here on"
-            );
-        }
-    }
+fn put(entry: &Entry, content: RecordContent) -> RecordEvent {
+    let revision = entry.revision;
+    RecordEvent::Put(entry.key.clone(), StoredRecord { revision, content })
 }
 
 /// What it means that there is nothing at `key`.

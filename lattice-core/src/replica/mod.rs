@@ -1,11 +1,11 @@
-//! The replica: this process's copy of what the store says of links and of desired state.
+//! The replica: this process's copy of the links and of the declared records in the store.
 //!
-//! One task per lattice connection follows the store, authenticates what it reads and publishes a [`LinkTable`] and a
-//! [`Desired`]. Reading them takes no lock.
+//! One task per lattice connection follows the store, authenticates what it reads and publishes a
+//! [`LinkTable`] and a `RecordTable`. It interprets links only; the layers above interpret the records.
 //!
 //! ```text
 //!  Store ──watch──► Intake (authenticates, refuses, remembers generations) ──► LinkTable ──► TableRef, LinkChanges, wait_for
-//!                                                                              └──► Desired ──► DesiredWatch
+//!                                                                              └──► RecordTable ──► the layers above
 //! ```
 //!
 //! | state | left by |
@@ -23,28 +23,34 @@
 //!
 //! A store that was re-created (a new [`Incarnation`]), or whose revisions went back, is not taken for one in which everything
 //! was deleted. What is in it counts, and what is written to it from then on, deletions too; links that it merely lacks are
-//! *held* until [`Replica::accept`]. When the store that was known before is back, what is not in it was deleted. Held are only
-//! links that were written after what a store that went back has come to: it has seen the others, and not any more. They
-//! are held by this process: one that starts later knows the store as it is then.
+//! *held* until [`Replica::accept`]. When the store that was known before is back, what is not in it was deleted. Only links
+//! whose revision is newer than the store's current one are held; older ones were deleted deliberately.
+//! They are held by this process: one that starts later knows the store as it is then.
 
 mod changes;
 mod intake;
-mod last;
+mod records;
+mod refusals;
 mod wait;
 
 pub use changes::LinkChanges;
-pub(crate) use last::LastKnown;
+#[doc(hidden)]
+pub use records::{RecordContent, RecordTable, StoredRecord};
 pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 
 use crate::{
-    desired::{Desired, DesiredWatch},
+    extensions::Extensions,
     link::{Lacking, LinkTable},
-    store::{Incarnation, Revision, StoreError, Watch, WatchEvent, record::Records},
+    store::{
+        Incarnation, LastKnown, Revision, StoreError, StoreKey, Watch, WatchEvent, record::Records,
+    },
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use intake::Intake;
+use refusals::Refusals;
 use std::{
+    fmt,
     ops::Deref,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -71,15 +77,17 @@ pub struct Replica {
 #[derive(Debug)]
 struct Shared {
     table: ArcSwap<LinkTable>,
-    /// Published before the table: whoever sees a revision there sees it here.
-    desired: watch::Sender<Arc<Desired>>,
+    /// Published before the link table: a revision that is seen there has been published here.
+    records: watch::Sender<Arc<RecordTable>>,
+    refusals: Arc<Refusals>,
+    extensions: Extensions,
     /// Set after the table it speaks of was published.
     health: watch::Sender<ReplicaHealth>,
     waiters: Semaphore,
     accepted: Notify,
 }
 
-/// How the replica fares.
+/// The health of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ReplicaHealth {
@@ -119,7 +127,7 @@ pub enum ReplicaState {
     /// The store is out of reach; what was known stays as it is.
     #[default]
     Lost,
-    /// What the store says is here within moments.
+    /// It follows the store within moments.
     Following,
     /// The store was closed; nothing new comes.
     Closed,
@@ -128,14 +136,14 @@ pub enum ReplicaState {
         /// When it last changed.
         taken: SystemTime,
     },
-    /// What the store says is here, and beside it links of another store that was there before.
+    /// It follows the store, and keeps links of another store that was there before.
     StoreReplaced,
-    /// What the store says is here, and beside it links that it had later than it remembers.
+    /// It follows the store, and keeps links that the store had before it went back.
     StoreWentBack,
 }
 
 impl ReplicaState {
-    /// Whether what the store says is here within moments.
+    /// Returns whether it follows the store within moments.
     pub fn is_live(self) -> bool {
         matches!(
             self,
@@ -192,16 +200,18 @@ impl Replica {
         };
         let shared = Arc::new(Shared {
             table: ArcSwap::default(),
-            desired: watch::Sender::default(),
+            records: watch::Sender::default(),
+            refusals: Arc::default(),
+            extensions: Extensions::default(),
             health: watch::Sender::default(),
             waiters: Semaphore::new(MAX_WAITERS),
             accepted: Notify::new(),
         });
         let mut follower = Follower {
             shared: shared.clone(),
-            intake: Intake::new(records.clone()),
+            intake: Intake::new(records.clone(), shared.refusals.clone()),
             table: LinkTable::default(),
-            desired: Arc::default(),
+            records: Arc::default(),
             health: ReplicaHealth::default(),
             reach: Reach::Lost,
             last,
@@ -241,26 +251,43 @@ impl Replica {
         self.shared.table.load_full()
     }
 
-    /// What should be, as it is known now.
-    pub fn desired(&self) -> Arc<Desired> {
-        self.shared.desired.borrow().clone()
+    /// Returns the records of declared state as they are now, for the layers that interpret them.
+    #[doc(hidden)]
+    pub fn record_table(&self) -> Arc<RecordTable> {
+        self.shared.records.borrow().clone()
     }
 
-    /// What should be, and then what it becomes. Whoever looks rarely misses states in between, never the last one.
-    pub fn follow_desired(&self) -> DesiredWatch {
-        DesiredWatch::new(
-            self.clone(),
-            self.shared.desired.subscribe(),
-            self.shared.health.subscribe(),
-        )
+    /// Returns the records of declared state, now and whenever they change. The whole of one commit
+    /// is published at once.
+    #[doc(hidden)]
+    pub fn follow_record_table(&self) -> watch::Receiver<Arc<RecordTable>> {
+        self.shared.records.subscribe()
     }
 
-    /// How it fares.
+    /// Counts and logs an authentic record that the layer above can't use.
+    #[doc(hidden)]
+    pub fn refuse(&self, key: &StoreKey, reason: &dyn fmt::Display) {
+        self.shared.refusals.add(key, reason);
+        let refused = self.shared.refusals.count();
+        self.shared.health.send_if_modified(|health| {
+            let is_new = health.refused < refused;
+            health.refused = health.refused.max(refused);
+            is_new
+        });
+    }
+
+    /// Returns what the layers above keep per replica.
+    #[doc(hidden)]
+    pub fn extensions(&self) -> &Extensions {
+        &self.shared.extensions
+    }
+
+    /// Returns its health.
     pub fn health(&self) -> ReplicaHealth {
         *self.shared.health.borrow()
     }
 
-    /// Whether this process's key is that of the lattice, as far as the store tells: an empty one takes any.
+    /// Whether this process's key is that of the lattice, as far as the store shows: an empty one takes any.
     ///
     /// # Errors
     /// [`OtherKey`].
@@ -278,12 +305,13 @@ impl Replica {
         self.shared.accepted.notify_one();
     }
 
-    /// How it fares, and a sign whenever anything that it knows may have changed.
-    pub(crate) fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
+    /// Returns its health, which is sent whenever anything that it knows may have changed.
+    #[doc(hidden)]
+    pub fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
         self.shared.health.subscribe()
     }
 
-    /// Everything that is there as [`Added`](crate::link::LinkChange::Added), then every change. Whoever reads slowly misses
+    /// Everything that is there as [`Added`](crate::link::LinkChange::Added), then every change. A slow reader misses
     /// states in between, never the last one, and nothing piles up.
     pub fn changes(&self) -> LinkChanges {
         LinkChanges::new(self.clone())
@@ -295,7 +323,7 @@ struct Follower {
     shared: Arc<Shared>,
     intake: Intake,
     table: LinkTable,
-    desired: Arc<Desired>,
+    records: Arc<RecordTable>,
     health: ReplicaHealth,
     reach: Reach,
     last: Option<Arc<dyn LastKnown>>,
@@ -379,14 +407,14 @@ impl Follower {
         if let Some(event) = self.intake.take(event) {
             self.table.apply(event);
         }
-        for event in self.intake.desired() {
-            if !self.desired.ignores(&event) {
-                Arc::make_mut(&mut self.desired).apply(event);
+        for event in self.intake.take_changes() {
+            if !self.records.ignores(&event) {
+                Arc::make_mut(&mut self.records).apply(event);
             }
         }
     }
 
-    /// Tells when the store is not the one that was known before.
+    /// Notices a store that is not the one that was known before.
     fn compare(&mut self, incarnation: Incarnation, revision: Revision) {
         let known = (self.table.incarnation(), self.table.revision());
         self.reach = Reach::Live;
@@ -424,17 +452,17 @@ impl Follower {
         self.health.held = self.table.held();
         self.health.incarnation = self.table.incarnation();
         self.health.revision = self.table.revision();
-        self.health.refused = self.intake.refused();
+        self.health.refused = self.shared.refusals.count();
         let before = std::mem::replace(&mut self.health.other_key, self.intake.other_key());
         if before == 0
             && let values @ 1.. = self.health.other_key
         {
             tracing::error!("{}", OtherKey { values });
         }
-        self.shared.desired.send_if_modified(|published| {
-            let is_new = !Arc::ptr_eq(published, &self.desired) && *published != self.desired;
+        self.shared.records.send_if_modified(|published| {
+            let is_new = !Arc::ptr_eq(published, &self.records) && *published != self.records;
             if is_new {
-                published.clone_from(&self.desired);
+                published.clone_from(&self.records);
             }
             is_new
         });

@@ -676,7 +676,7 @@ proptest! {
         // Untagged bytes must get past the tag to reach the decoder: without a key they do.
         let trusting = Records::new(script.records.store().clone(), Auth::trusting());
         for records in [script.records.clone(), trusting] {
-            let mut intake = Intake::new(records);
+            let mut intake = Intake::new(records, Arc::default());
             let mut table = LinkTable::default();
             let entries: Vec<Entry> = entries
                 .iter()

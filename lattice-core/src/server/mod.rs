@@ -30,7 +30,7 @@ pub use registration::{ServeError, ServeHandle};
 
 use crate::{
     connection::Connection,
-    membership::{Membership, Roster, Tallies},
+    membership::{Membership, ReplicaCounts, Roster},
     name::ComponentId,
     task_group::TaskGroup,
     transport::Transport,
@@ -99,7 +99,7 @@ impl Roster for Server {
         self.registry.load().is_empty()
     }
 
-    fn components(&self, tallies: &Tallies) -> Vec<Served> {
-        self.registry.roster(tallies)
+    fn components(&self, replica_counts: &ReplicaCounts) -> Vec<Served> {
+        self.registry.roster(replica_counts)
     }
 }

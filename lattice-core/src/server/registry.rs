@@ -1,7 +1,9 @@
 //! The components in service on one node.
 
 use super::component::RunningComponent;
-use crate::{entropy::HashState, id::Fence, membership::Tallies, name::ComponentId, wire::Served};
+use crate::{
+    entropy::HashState, id::Fence, membership::ReplicaCounts, name::ComponentId, wire::Served,
+};
 use arc_swap::{ArcSwap, Guard};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::Notify;
@@ -70,7 +72,7 @@ impl Registry {
     }
 
     /// What a beat says of the components that take calls.
-    pub(super) fn roster(&self, tallies: &Tallies) -> Vec<Served> {
+    pub(super) fn roster(&self, replica_counts: &ReplicaCounts) -> Vec<Served> {
         let all = self.components.load();
         let serving = all.values().filter(|component| component.is_serving());
         serving
@@ -78,7 +80,10 @@ impl Registry {
                 id: component.id.clone(),
                 digest: component.exports.digest,
                 fence: Fence::number(component.fence),
-                tallies: tallies.get(&component.id).cloned().unwrap_or_default(),
+                replica_counts: replica_counts
+                    .get(&component.id)
+                    .cloned()
+                    .unwrap_or_default(),
             })
             .collect()
     }

@@ -30,6 +30,7 @@
 pub(crate) mod check;
 #[cfg(feature = "disk")]
 pub mod disk;
+mod last;
 mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -37,6 +38,7 @@ pub mod record;
 pub(crate) mod state;
 
 pub use check::InvalidCommit;
+pub(crate) use last::LastKnown;
 pub use lattice_proto::{
     id::{Incarnation, Revision},
     key::{KeyKind, StoreKey},

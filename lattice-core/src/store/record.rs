@@ -176,6 +176,27 @@ impl Records {
         incarnation: Incarnation,
         entry: &Entry,
     ) -> Result<Record<T>, RecordError> {
+        let opened = self.open(incarnation, entry)?;
+        let Record {
+            schema, generation, ..
+        } = opened;
+        let body = read_body(&entry.key, &opened.body)?;
+        Ok(Record {
+            schema,
+            generation,
+            body,
+        })
+    }
+
+    /// Authenticates `entry`, read in this life of the store, and leaves its body encoded: see [`read_body`].
+    ///
+    /// # Errors
+    /// [`RecordError::Forged`], [`RecordError::NoSchema`], [`RecordError::Newer`].
+    pub fn open(
+        &self,
+        incarnation: Incarnation,
+        entry: &Entry,
+    ) -> Result<Record<Bytes>, RecordError> {
         let key = &entry.key;
         let mut rest = authentic(&self.auth, incarnation, entry)
             .ok_or_else(|| RecordError::Forged { key: key.clone() })?;
@@ -194,16 +215,23 @@ impl Records {
                 newest: SCHEMA,
             });
         }
-        let body = value::from_bytes(&rest).map_err(|source| RecordError::Malformed {
-            key: key.clone(),
-            source,
-        })?;
         Ok(Record {
             schema,
             generation,
-            body,
+            body: rest,
         })
     }
+}
+
+/// Decodes the body of the record at `key`, as [`Records::open`] returned it.
+///
+/// # Errors
+/// [`RecordError::Malformed`].
+pub fn read_body<T: DeserializeOwned>(key: &StoreKey, body: &Bytes) -> Result<T, RecordError> {
+    value::from_bytes(body).map_err(|source| RecordError::Malformed {
+        key: key.clone(),
+        source,
+    })
 }
 
 /// The value of `entry` without its tag, if that is right.

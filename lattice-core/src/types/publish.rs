@@ -3,10 +3,10 @@
 use super::{ComponentTypes, Digest, cache::Cache};
 use crate::{
     name::ComponentId,
-    replica::{LastKnown, OtherKey, Replica},
+    replica::{OtherKey, Replica},
     store::{
-        CommitError, Entry, Expect, Incarnation, InvalidCommit, MAX_VALUE, Op, StoreError,
-        StoreKey,
+        CommitError, Entry, Expect, Incarnation, InvalidCommit, LastKnown, MAX_VALUE, Op,
+        StoreError, StoreKey,
         record::{Record, RecordError, Records},
     },
     sync::Mutex,

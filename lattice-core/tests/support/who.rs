@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use lattice_core::{
-    keeper::{Job, Prepared, Runtime, RuntimeError, Work},
+    agent::{Prepared, Runtime, RuntimeError, Work, WorkItem},
     name::{FunctionName, HostId, InterfaceName},
     serve::{Answer, Request, Service},
     server::ServeLimits,
@@ -49,7 +49,7 @@ pub struct Fake {
 }
 
 impl Runtime for Fake {
-    fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+    fn prepare(&self, job: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
             let image = match &job.work {
                 Work::Actor { image, .. } => image.to_string(),

@@ -17,7 +17,7 @@ use crate::{
 use futures_util::future::try_join_all;
 use lattice_core::{
     Lattice,
-    keeper::{Keeper, KeeperOptions, RuntimeError},
+    agent::{Agent, AgentOptions, RuntimeError},
     name::{ComponentId, HostId},
     node::NodeOptions,
     serve::Service,
@@ -41,12 +41,12 @@ pub struct HostBuilder {
     actors: Vec<(String, Actor)>,
     builtins: BTreeMap<String, ProviderFactory>,
     artifacts: Option<Artifacts>,
-    placement: Option<KeeperOptions>,
+    placement: Option<AgentOptions>,
 }
 
 impl HostBuilder {
     pub(super) fn new(lattice: Lattice) -> Self {
-        let mut placement = KeeperOptions::default();
+        let mut placement = AgentOptions::default();
         if lattice.is_in_process() {
             placement.listen = Duration::ZERO;
         }
@@ -98,7 +98,7 @@ impl HostBuilder {
     }
 
     /// Sets how the host takes part in placement.
-    pub fn placement(mut self, options: KeeperOptions) -> Self {
+    pub fn placement(mut self, options: AgentOptions) -> Self {
         self.placement = Some(options);
         self
     }
@@ -180,7 +180,7 @@ impl HostBuilder {
                 exchange,
                 builtins: self.builtins,
             };
-            let keeper = Keeper::start(&node, Arc::new(runtime), options);
+            let keeper = Agent::start(&node, Arc::new(runtime), options);
             ArtifactServer::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
             *host.lock_keeper() = Some(Arc::new(keeper));
         }

@@ -11,7 +11,7 @@ pub use error::HostError;
 use crate::actor::Actor;
 use lattice_core::{
     Lattice,
-    keeper::Keeper,
+    agent::Agent,
     name::{ComponentId, HostId},
     node::Node,
     serve::Service,
@@ -38,7 +38,7 @@ struct Inner {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// What desired state assigns to it; `None` when it takes no part in placement.
-    keeper: Mutex<Option<Arc<Keeper>>>,
+    keeper: Mutex<Option<Arc<Agent>>>,
     launcher: Launcher,
 }
 
@@ -112,7 +112,7 @@ impl Host {
 
     /// Reports on everything that desired state assigns to this host. `None` when it takes no part
     /// in placement.
-    pub fn keeper(&self) -> Option<Arc<Keeper>> {
+    pub fn keeper(&self) -> Option<Arc<Agent>> {
         self.lock_keeper().clone()
     }
 
@@ -159,7 +159,7 @@ impl Host {
         Ok(())
     }
 
-    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Keeper>>> {
+    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
         self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

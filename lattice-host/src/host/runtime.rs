@@ -13,8 +13,8 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use lattice_core::{
+    agent::{Prepared, Runtime, RuntimeError, Work, WorkItem},
     desired::{Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind},
-    keeper::{Job, Prepared, Runtime, RuntimeError, Work},
     name::ComponentId,
     serve::Service,
 };
@@ -45,7 +45,7 @@ pub(super) struct HostRuntime {
 }
 
 impl Runtime for HostRuntime {
-    fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+    fn prepare(&self, job: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
             match &job.work {
                 Work::Actor { .. } => self.actor(&job).await,
@@ -59,7 +59,7 @@ impl Runtime for HostRuntime {
 }
 
 impl HostRuntime {
-    async fn actor(&self, job: &Job) -> Result<Prepared, RuntimeError> {
+    async fn actor(&self, job: &WorkItem) -> Result<Prepared, RuntimeError> {
         let Work::Actor {
             image,
             digest,
@@ -88,7 +88,7 @@ impl HostRuntime {
         Ok(Prepared { service, limits })
     }
 
-    fn provider(&self, job: &Job, kind: &ProviderKind) -> Result<Prepared, RuntimeError> {
+    fn provider(&self, job: &WorkItem, kind: &ProviderKind) -> Result<Prepared, RuntimeError> {
         let name = match kind {
             ProviderKind::Builtin(name) => name,
             ProviderKind::Image(image) => {

@@ -63,7 +63,7 @@ kinds! {
     /// What components say.
     Logs = 0x0d, "logs";
     /// A host is alive, and as its last beat said.
-    Pulse = 0x0e, "pulse";
+    KeepAlive = 0x0e, "pulse";
     /// A session begins. Reserved.
     Open = 0x20, "open";
     /// A piece of a stream. Reserved.

@@ -47,7 +47,7 @@ pub struct Beat {
 
 /// A host's sign of life when nothing has changed, for when there are many hosts: it stands for a beat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pulse {
+pub struct KeepAlive {
     /// `sent_ms` of the beat that it repeats. Who has not heard that one waits for the next.
     pub of_ms: u64,
     /// How long until the next one, in milliseconds.
@@ -79,13 +79,13 @@ pub struct Served {
     /// The fence of the lease that it is served under; 0 when it needs none.
     pub fence: u64,
     /// Replicas of it that desired state asks for, by generation; none of what a person started.
-    #[serde(deserialize_with = "tallies")]
-    pub tallies: Vec<Tally>,
+    #[serde(deserialize_with = "replica_counts")]
+    pub replica_counts: Vec<ReplicaCount>,
 }
 
 /// Replicas of one generation of a component on one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct ReplicaCount {
     /// Which generation.
     pub generation: u64,
     /// Replicas that serve.
@@ -134,7 +134,7 @@ impl Beat {
     }
 }
 
-impl Pulse {
+impl KeepAlive {
     /// How many may stand for one beat before it is sent again.
     pub const BETWEEN_BEATS: u32 = 7;
 
@@ -175,7 +175,7 @@ pub struct Goodbye {
 
 impl Body for Beat {
     const KIND: Kind = Kind::Beat;
-    /// An id of one character, with its length, a digest, no fence and no tallies.
+    /// An id of one character, with its length, a digest, no fence and no replicas.
     const SMALLEST_ELEMENT: usize = 2 + 32 + 1 + 1;
 
     fn check(&self) -> Result<(), EnvelopeError> {
@@ -184,8 +184,8 @@ impl Body for Beat {
     }
 }
 
-impl Body for Pulse {
-    const KIND: Kind = Kind::Pulse;
+impl Body for KeepAlive {
+    const KIND: Kind = Kind::KeepAlive;
 }
 
 impl Body for Goodbye {
@@ -200,6 +200,8 @@ fn components<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Served>, 
     bounded::list::<_, _, MAX_COMPONENTS>(from)
 }
 
-fn tallies<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Tally>, D::Error> {
+fn replica_counts<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<ReplicaCount>, D::Error> {
     bounded::list::<_, _, MAX_TALLIES>(from)
 }

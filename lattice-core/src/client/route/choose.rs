@@ -86,7 +86,7 @@ mod tests {
         prop_oneof![
             Just(Locality::PreferLocal),
             Just(Locality::LocalOnly),
-            Just(Locality::Spread),
+            Just(Locality::Anywhere),
         ]
     }
 
@@ -136,7 +136,7 @@ mod tests {
                 Some(Choice::Here) => prop_assert!(here.is_some()),
                 Some(Choice::There(at)) => {
                     prop_assert!(locality != Locality::LocalOnly);
-                    prop_assert!(locality == Locality::Spread || here.is_none());
+                    prop_assert!(locality == Locality::Anywhere || here.is_none());
                     prop_assert!(there[at].usable);
                     prop_assert!(!there[at].cooling || !cooled && here.is_none());
                 }
@@ -153,7 +153,7 @@ mod tests {
                 .map(|load| There { load, usable: true, cooling: false })
                 .collect();
             let busiest = there.iter().map(|there| there.load).max();
-            match chosen(Locality::Spread, random, None, &there) {
+            match chosen(Locality::Anywhere, random, None, &there) {
                 Some(Choice::There(at)) => prop_assert!(Some(there[at].load) != busiest),
                 other => prop_assert!(false, "{other:?}"),
             }
@@ -173,7 +173,7 @@ mod tests {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            match chosen(Locality::Spread, random, Some(0), &there) {
+            match chosen(Locality::Anywhere, random, Some(0), &there) {
                 Some(Choice::There(at)) => counts[at] += 1,
                 Some(Choice::Here) => counts[3] += 1,
                 None => panic!("there are four"),

@@ -1,4 +1,4 @@
-//! What an explanation says: one fact each, and what to do about it.
+//! The findings of an explanation: one fact each, and what to do about it.
 
 use super::text::{Because, Count, DidYouMean, HeldBy, InsteadOf, Listed, store_says};
 use crate::{
@@ -83,7 +83,7 @@ pub enum Finding {
         /// The host.
         host: HostId,
     },
-    /// A host that is to run it doesn't know what the store says.
+    /// A host that is to run it doesn't know the store's current state.
     #[error(
         "host `{host}` is to run `{component}` and has not seen how it was declared last; see that `{host}` reaches the store"
     )]
@@ -194,7 +194,7 @@ pub enum Finding {
         /// What went wrong.
         reason: Option<String>,
     },
-    /// A newer host says something that is not known here.
+    /// A newer host reports something that is not known here.
     #[error(
         "host `{host}` says of `{component}` what this version does not understand{}; update this process",
         Because(reason)
@@ -204,7 +204,7 @@ pub enum Finding {
         component: ComponentId,
         /// The host.
         host: HostId,
-        /// What else it says.
+        /// The rest of its report.
         reason: Option<String>,
     },
     /// A host serves it and reads no frame that this process writes.
@@ -274,13 +274,13 @@ pub enum Finding {
     },
     /// The link's two ends don't fit together.
     #[error("the link {link} can't work: {reason}")]
-    Misfit {
+    LinkMismatch {
         /// Which.
         link: LinkKey,
         /// Why, with what to do.
         reason: String,
     },
-    /// The link is to replicas beside the caller, and there are none.
+    /// The link is only to replicas on the caller's host, and there are none.
     #[error(
         "the link {link} is `local-only`, and no host serves both `{}` and `{target}`; have them run on the same hosts, or choose another locality",
         link.source

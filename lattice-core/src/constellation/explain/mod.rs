@@ -1,4 +1,4 @@
-//! Why something does not run or can't be reached. Pure but for [`misfits`], which reads published types.
+//! Why something does not run or can't be reached. Pure but for [`mismatches`], which reads published types.
 
 mod component;
 mod finding;
@@ -52,12 +52,16 @@ pub struct Explanation {
     pub findings: Vec<Finding>,
 }
 
-/// Explains `subject` as `view` has it. `misfits` says of links why their two ends don't fit together, where that is known.
-pub fn explain(view: &View, misfits: &BTreeMap<LinkKey, String>, subject: &Subject) -> Explanation {
+/// Explains `subject` as `view` has it. `mismatches` has the reason for each link whose two ends are known not to fit together.
+pub fn explain(
+    view: &View,
+    mismatches: &BTreeMap<LinkKey, String>,
+    subject: &Subject,
+) -> Explanation {
     let assignment = view.assignment();
     let mut inquiry = Inquiry {
         view,
-        misfits,
+        mismatches,
         assignment: &assignment,
         findings: Vec::new(),
     };
@@ -84,7 +88,7 @@ pub fn explain(view: &View, misfits: &BTreeMap<LinkKey, String>, subject: &Subje
 /// One question being answered.
 struct Inquiry<'a> {
     view: &'a View,
-    misfits: &'a BTreeMap<LinkKey, String>,
+    mismatches: &'a BTreeMap<LinkKey, String>,
     assignment: &'a Assignment,
     findings: Vec<Finding>,
 }
@@ -97,7 +101,7 @@ impl Inquiry<'_> {
         }
     }
 
-    /// Whether a record that can't be read stands at `key`, which is told.
+    /// Returns whether the record at `key` can't be read, and reports it if so.
     fn is_unreadable(&mut self, key: &StoreKey) -> bool {
         let Some(unreadable) = self.view.unreadable.get(key) else {
             return false;
@@ -136,9 +140,9 @@ impl Inquiry<'_> {
 
     fn link_state(&mut self, link: &LinkView) {
         let (key, target) = (link.key.clone(), link.target.clone());
-        let misfit = self.misfits.get(&link.key);
-        if let Some(reason) = misfit {
-            self.found(Finding::Misfit {
+        let mismatch = self.mismatches.get(&link.key);
+        if let Some(reason) = mismatch {
+            self.found(Finding::LinkMismatch {
                 link: key.clone(),
                 reason: reason.clone(),
             });
@@ -160,7 +164,7 @@ impl Inquiry<'_> {
         });
     }
 
-    /// Whether the link is to replicas beside the caller, both ends serve, and never on one host.
+    /// Returns whether the link is only to replicas on the caller's host, both ends serve, and never on one host.
     fn lacks_local(&self, link: &LinkView) -> bool {
         let (sources, targets) = (self.serving(&link.key.source), self.serving(&link.target));
         link.locality == Locality::LocalOnly
@@ -205,7 +209,7 @@ impl Inquiry<'_> {
                     );
                 }
                 Some(KeyKind::Wormhole(id)) => match self.view.wormholes.get(&id).cloned() {
-                    Some(wormhole) if wormhole.state == crate::desired::Passage::Closed => {
+                    Some(wormhole) if wormhole.state == crate::desired::WormholeState::Closed => {
                         self.found(Finding::Closed { wormhole: id });
                     }
                     Some(wormhole) => self.component(&wormhole.actor),
@@ -262,7 +266,7 @@ fn similar<'a, T: Clone + 'a>(
 
 /// Of the links that bear on `subject`, those whose two ends don't fit together by their published types, and why. What can't be
 /// read says nothing.
-pub(crate) async fn misfits(
+pub(crate) async fn mismatches(
     connection: &Connection,
     view: &View,
     subject: &Subject,
@@ -272,7 +276,7 @@ pub(crate) async fn misfits(
         Subject::Link(key) => link.key == *key,
         Subject::App(name) => link.app.as_ref() == Some(name),
     };
-    let mut misfits = BTreeMap::new();
+    let mut mismatches = BTreeMap::new();
     let links = view.links.values().filter(|link| bears(link));
     for link in links.take(MAX_COMPARED) {
         let Some(entry) = connection.links.get(&link.key) else {
@@ -281,11 +285,11 @@ pub(crate) async fn misfits(
         let types =
             async |id| -> Option<Arc<ComponentTypes>> { connection.types.of(id).await.ok()? };
         let (source, target) = (types(&link.key.source).await, types(&link.target).await);
-        if let Err(misfit) = entry.link.check(source.as_deref(), target.as_deref()) {
-            misfits.insert(link.key.clone(), misfit.to_string());
+        if let Err(mismatch) = entry.link.check(source.as_deref(), target.as_deref()) {
+            mismatches.insert(link.key.clone(), mismatch.to_string());
         }
     }
-    misfits
+    mismatches
 }
 
 impl fmt::Display for Subject {

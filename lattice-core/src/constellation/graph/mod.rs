@@ -11,7 +11,7 @@ use super::{
     view::View,
 };
 use crate::{
-    desired::Passage,
+    desired::WormholeState,
     name::{AppName, ComponentId},
 };
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ enum Shape {
     Wormhole,
 }
 
-/// How a thing fares.
+/// The state of an item, as a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tone {
     Good,
@@ -108,7 +108,7 @@ impl Graph {
             places.insert(id.clone(), node);
             groups.entry(component.app.clone()).or_default().push(node);
         }
-        // Whoever is linked and not there, a program that only calls among them.
+        // Ends of links that are not there, such as a program that only calls.
         let ends = view
             .links
             .values()
@@ -122,7 +122,7 @@ impl Graph {
         }
         for wormhole in view.wormholes.values() {
             let host = wormhole.host.as_deref().unwrap_or("*");
-            let open = wormhole.state == Passage::Open;
+            let open = wormhole.state == WormholeState::Open;
             let tone = if open { Tone::Good } else { Tone::Waiting };
             let address = format!("{host}{}", wormhole.path);
             let node = graph.node(

@@ -1,4 +1,4 @@
-//! SVG, in a simple layout: groups below each other, their nodes in columns by how far they are from whoever only calls.
+//! SVG, in a simple layout: groups below each other, their nodes in columns by their distance from components that only call.
 
 use super::{Graph, Node, Shape, Tone};
 use std::fmt::{Arguments, Write as _};

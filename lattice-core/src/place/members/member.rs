@@ -1,12 +1,13 @@
 //! One boot of a host, as it beats.
 
-use super::{Change, Labels};
-use crate::wire::Origin;
+use super::{Labels, MembershipChange};
+use crate::{
+    liveness::{MISSED, RivalBoot},
+    wire::Origin,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Intervals of silence that are death.
-const MISSED: u32 = 3;
 /// Beats of another boot, with our own in between, after which it is no restart.
 const BOTH: u32 = 3;
 
@@ -36,11 +37,9 @@ enum Standing {
 /// Another boot of the same id.
 #[derive(Debug)]
 struct Rival {
-    epoch: u64,
+    boot: RivalBoot,
     /// Its first beat since ours are there.
     first: Option<Instant>,
-    counted: Instant,
-    beats: u32,
 }
 
 impl Member {
@@ -70,7 +69,7 @@ impl Member {
     }
 
     /// It counts after that many beats, of which the one that announced it is the first.
-    pub(super) fn needs(&mut self, beats: u32) -> Option<Change> {
+    pub(super) fn needs(&mut self, beats: u32) -> Option<MembershipChange> {
         self.standing = Standing::Joining { needs: beats };
         self.count()
     }
@@ -94,7 +93,7 @@ impl Member {
         interval: Duration,
         labels: Labels,
         now: Instant,
-    ) -> Option<Change> {
+    ) -> Option<MembershipChange> {
         self.heard = now;
         self.interval = interval;
         let relabelled = *self.labels != labels;
@@ -103,7 +102,7 @@ impl Member {
         }
         if self.is_live() {
             self.standing = Standing::Live;
-            return relabelled.then(|| Change::Relabelled(self.origin.clone()));
+            return relabelled.then(|| MembershipChange::Relabelled(self.origin.clone()));
         }
         // A burst of news is one sign of life.
         if now.saturating_duration_since(self.counted) < interval / 2 {
@@ -113,7 +112,7 @@ impl Member {
         self.count()
     }
 
-    fn count(&mut self) -> Option<Change> {
+    fn count(&mut self) -> Option<MembershipChange> {
         let Standing::Joining { needs } = &mut self.standing else {
             return None;
         };
@@ -122,37 +121,37 @@ impl Member {
             return None;
         }
         self.standing = Standing::Live;
-        Some(Change::Joined(self.origin.clone()))
+        Some(MembershipChange::Joined(self.origin.clone()))
     }
 
     /// Looks out for beats of the boot that this one takes the place of.
     pub(super) fn watch(&mut self, epoch: u64, now: Instant) {
         self.rival = Some(Rival {
-            epoch,
+            boot: RivalBoot::new(epoch, now),
             first: None,
-            counted: now,
-            beats: 0,
         });
     }
 
     /// An older boot of the same id beats: either this one is about to fall silent, or there are two.
-    pub(super) fn rival_beat(&mut self, epoch: u64, now: Instant) -> Option<Change> {
-        if self.rival.as_ref().is_none_or(|rival| rival.epoch != epoch) {
+    pub(super) fn rival_beat(&mut self, epoch: u64, now: Instant) -> Option<MembershipChange> {
+        let rival = self.rival.as_ref();
+        if rival.is_none_or(|rival| rival.boot.epoch != epoch) {
             self.watch(epoch, now);
         }
         let (heard, interval) = (self.heard, self.interval);
         let rival = self.rival.as_mut()?;
         let first = *rival.first.get_or_insert(now);
-        if rival.beats > 0 && now.saturating_duration_since(rival.counted) < interval / 2 {
+        let boot = &mut rival.boot;
+        if boot.signs > 0 && now.saturating_duration_since(boot.last) < interval / 2 {
             return None;
         }
-        rival.counted = now;
         // Until we beat as well, it may be a restart whose clock went back.
-        if rival.beats + 1 == BOTH && heard <= first {
+        if boot.signs + 1 == BOTH && heard <= first {
+            boot.last = now;
             return None;
         }
-        rival.beats = rival.beats.saturating_add(1);
-        (rival.beats == BOTH).then(|| Change::Doubled {
+        boot.count(now);
+        (boot.signs == BOTH).then(|| MembershipChange::Doubled {
             counts: self.origin.clone(),
             other: epoch,
         })
@@ -160,13 +159,13 @@ impl Member {
 
     /// The epoch of another host of the same id.
     pub(super) fn double(&self) -> Option<u64> {
-        let rival = self.rival.as_ref()?;
-        (rival.beats >= BOTH).then_some(rival.epoch)
+        let boot = self.rival.as_ref()?.boot;
+        (boot.signs >= BOTH).then_some(boot.epoch)
     }
 
     pub(super) fn forget_rival(&mut self, now: Instant) {
         let silent = self.interval * MISSED;
-        let fell_silent = |rival: &Rival| now.saturating_duration_since(rival.counted) > silent;
+        let fell_silent = |rival: &Rival| rival.boot.is_silent(silent, now);
         if self.rival.as_ref().is_some_and(fell_silent) {
             self.rival = None;
         }

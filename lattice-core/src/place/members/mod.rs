@@ -1,4 +1,4 @@
-//! Who counts for placement: the pure rules of membership, fed with beats and the time.
+//! Which hosts count for placement: the pure rules of membership, fed with heartbeats and the time.
 //!
 //! Routing wants to know at once who might serve a call, and is wrong for free. Placement moves replicas on what it is told, so
 //! it is slower to believe:
@@ -8,30 +8,31 @@
 //! ── beat ──► joining ──────────► live ──────────────────────────────────────────────────► gone
 //! ```
 //! * A host counts after two beats, at least half an interval apart. Each of its deaths in the last ten minutes doubles that,
-//!   up to 64: who dies often waits longer. A goodbye is no death.
-//! * Whoever hears nothing, not even its own beats, is deaf and decides nothing: it goes on with those that it knew, and when it
+//!   up to 64: a host that dies often waits longer. A goodbye is no death.
+//! * A host that receives nothing, not even its own beats, is deaf and decides nothing: it goes on with those that it knew, and when it
 //!   hears again everyone gets a full round to be heard.
 //! * A host that has just started believes the first beat of others, who have been there for longer than it knows, and should
 //!   act on what it believes only when it has listened for a while: [`Members::is_settled`].
 //! * A host that starts while the bus is away goes on with those that an earlier boot of it knew, itself among them, after as
 //!   long as it would have listened: [`Members::recall`]. When the bus is there, each gets a full round to be heard.
 //! * Of two boots of one host id the one with the higher epoch counts, as long as it beats. When both go on beating, two
-//!   hosts have one id, and that is [`Change::Doubled`].
+//!   hosts have one id, and that is [`MembershipChange::Doubled`].
 //!
-//! All time is the caller's own; what a beat says of its sender's clock is not looked at.
+//! All time is the caller's own; a sender's clock is never used.
 
+mod history;
 mod member;
-mod past;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     bus::BusState,
+    liveness::{MAX_INTERVAL, MIN_INTERVAL},
     name::HostId,
     wire::{Beat, Origin},
 };
+use history::History;
 use member::Member;
-use past::Past;
 use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -43,22 +44,18 @@ const DEAF: u32 = 2;
 const MOST_BEATS: u32 = 64;
 /// Intervals of the slowest host heard that a host listens before it acts.
 const LISTEN: u32 = 2;
-/// A beat may not claim to come more often than this, or the three missed ones would be noise.
-const MIN_INTERVAL: Duration = Duration::from_millis(200);
-/// Nor so seldom that a dead host is never noticed.
-const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The epoch of a host of which only the id is known: before any boot.
 const NO_BOOT: u64 = 0;
 
-/// What a host says of itself, for placement.
+/// A host's labels, for placement.
 pub type Labels = BTreeMap<String, String>;
 
 /// What happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A beat came over the bus: one's own come back too, and must be told here.
+    /// A beat came over the bus: one's own come back too, and must be passed in.
     Beat {
         /// Who sent it.
         from: Origin,
@@ -78,7 +75,7 @@ pub enum Event {
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Change {
+pub enum MembershipChange {
     /// A host counts from now on.
     Joined(Origin),
     /// A host that counts has other labels.
@@ -108,22 +105,13 @@ pub enum Departure {
     Restart,
 }
 
-/// A host that counts.
-#[derive(Debug, Clone, Copy)]
-pub struct Live<'a> {
-    /// Which boot of which host.
-    pub origin: &'a Origin,
-    /// Its labels.
-    pub labels: &'a Arc<Labels>,
-}
-
 /// The state machine.
 #[derive(Debug)]
 pub struct Members {
     me: Origin,
     hosts: BTreeMap<HostId, Member>,
-    past: Past,
-    hearing: Hearing,
+    history: History,
+    reception: Reception,
     listening: Option<Listening>,
     recalled: BTreeMap<HostId, Labels>,
     wake: Option<Instant>,
@@ -131,7 +119,7 @@ pub struct Members {
 
 /// Whether anything can be heard.
 #[derive(Debug)]
-enum Hearing {
+enum Reception {
     /// The bus is away.
     Away,
     /// The bus is there, and so far nothing came.
@@ -153,8 +141,8 @@ impl Members {
         Self {
             me,
             hosts: BTreeMap::new(),
-            past: Past::default(),
-            hearing: Hearing::Nothing,
+            history: History::default(),
+            reception: Reception::Nothing,
             listening: Some(Listening {
                 began: now,
                 at_least,
@@ -170,8 +158,8 @@ impl Members {
         self.recalled = hosts;
     }
 
-    /// Takes note of an event.
-    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Change> {
+    /// Handles an event, and returns what changed.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<MembershipChange> {
         let mut changes = Vec::new();
         match event {
             Event::Beat {
@@ -179,21 +167,21 @@ impl Members {
                 interval,
                 labels,
             } => {
-                self.hear(now);
+                self.receive(now);
                 let interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
                 self.beat(&from, interval, labels, now, &mut changes);
             }
             Event::Goodbye(who) => self.goodbye(&who, now, &mut changes),
             Event::Bus(BusState::Connected) => {
-                if matches!(self.hearing, Hearing::Away) {
-                    self.hearing = Hearing::Nothing;
+                if matches!(self.reception, Reception::Away) {
+                    self.reception = Reception::Nothing;
                     self.regain(now);
                 }
             }
-            Event::Bus(_) => self.hearing = Hearing::Away,
+            Event::Bus(_) => self.reception = Reception::Away,
             Event::Woken => {}
         }
-        self.look(now, &mut changes);
+        self.check_time(now, &mut changes);
         changes
     }
 
@@ -216,7 +204,7 @@ impl Members {
     /// Whether nobody else is there, and nobody was lately who may come back.
     pub fn is_alone(&self, now: Instant) -> bool {
         let mut others = self.hosts.keys().filter(|host| **host != self.me.host);
-        others.next().is_none() && !self.past.others_died(&self.me.host, now)
+        others.next().is_none() && !self.history.others_died(&self.me.host, now)
     }
 
     /// Whether a later boot of this host is there.
@@ -225,13 +213,10 @@ impl Members {
         known.is_some_and(|known| known.origin.epoch > than.epoch)
     }
 
-    /// The hosts that count, in no order.
-    pub fn live(&self) -> impl Iterator<Item = Live<'_>> {
+    /// Returns the boots that count, with their labels, in no order.
+    pub fn live(&self) -> impl Iterator<Item = (&Origin, &Arc<Labels>)> {
         let live = self.hosts.values().filter(|member| member.is_live());
-        live.map(|member| Live {
-            origin: &member.origin,
-            labels: &member.labels,
-        })
+        live.map(|member| (&member.origin, &member.labels))
     }
 
     /// The ids that two hosts run under: the boot that counts, and the epoch of the other.
@@ -240,11 +225,11 @@ impl Members {
         members.filter_map(|member| Some((&member.origin, member.double()?)))
     }
 
-    fn hear(&mut self, now: Instant) {
+    fn receive(&mut self, now: Instant) {
         if self.is_deaf(now) {
             self.regain(now);
         }
-        self.hearing = Hearing::Since(now);
+        self.reception = Reception::Since(now);
     }
 
     /// Everyone gets a full round to be heard again.
@@ -260,9 +245,9 @@ impl Members {
     fn is_deaf(&self, now: Instant) -> bool {
         let own = self.hosts.get(&self.me.host);
         let interval = own.map_or(Duration::from_secs(1), |own| own.interval);
-        match self.hearing {
-            Hearing::Away | Hearing::Nothing => true,
-            Hearing::Since(last) => now.saturating_duration_since(last) > interval * DEAF,
+        match self.reception {
+            Reception::Away | Reception::Nothing => true,
+            Reception::Since(last) => now.saturating_duration_since(last) > interval * DEAF,
         }
     }
 
@@ -272,9 +257,9 @@ impl Members {
         interval: Duration,
         labels: Labels,
         now: Instant,
-        changes: &mut Vec<Change>,
+        changes: &mut Vec<MembershipChange>,
     ) {
-        if self.past.has_left(from) {
+        if self.history.has_left(from) {
             return;
         }
         match self.hosts.get_mut(&from.host) {
@@ -284,7 +269,7 @@ impl Members {
             Some(known) if known.origin.epoch == from.epoch => {
                 changes.extend(known.beat(interval, labels, now));
             }
-            _ => self.meet(
+            _ => self.add_boot(
                 Member::new(from.clone(), interval, labels, now),
                 now,
                 changes,
@@ -293,7 +278,12 @@ impl Members {
     }
 
     /// A boot that was not there before.
-    fn meet(&mut self, mut newcomer: Member, now: Instant, changes: &mut Vec<Change>) {
+    fn add_boot(
+        &mut self,
+        mut newcomer: Member,
+        now: Instant,
+        changes: &mut Vec<MembershipChange>,
+    ) {
         let host = newcomer.origin.host.clone();
         let before = self.hosts.remove(&host);
         // It counts already, and is there.
@@ -301,12 +291,12 @@ impl Members {
         if let Some(older) = before.filter(|_| !goes_on) {
             newcomer.watch(older.origin.epoch, now);
             if older.is_live() {
-                self.past.died(&host, now);
-                changes.push(Change::Left(older.origin, Departure::Restart));
+                self.history.died(&host, now);
+                changes.push(MembershipChange::Left(older.origin, Departure::Restart));
             }
         }
         let needed = if self.is_settled() && !goes_on {
-            (BEATS << self.past.deaths(&host, now)).min(MOST_BEATS)
+            (BEATS << self.history.deaths(&host, now)).min(MOST_BEATS)
         } else {
             1
         };
@@ -315,30 +305,30 @@ impl Members {
         self.hosts.insert(host, newcomer);
     }
 
-    fn goodbye(&mut self, who: &Origin, now: Instant, changes: &mut Vec<Change>) {
-        self.past.left(who, now);
+    fn goodbye(&mut self, who: &Origin, now: Instant, changes: &mut Vec<MembershipChange>) {
+        self.history.left(who, now);
         let known = self.hosts.get(&who.host);
         if known.is_some_and(|member| member.origin == *who)
             && let Some(member) = self.hosts.remove(&who.host)
             && member.is_live()
         {
-            changes.push(Change::Left(member.origin, Departure::Goodbye));
+            changes.push(MembershipChange::Left(member.origin, Departure::Goodbye));
         }
     }
 
     /// Looks at what the time alone has changed, when it is due.
-    fn look(&mut self, now: Instant, changes: &mut Vec<Change>) {
+    fn check_time(&mut self, now: Instant, changes: &mut Vec<MembershipChange>) {
         if self.is_deaf(now) {
             self.wake = self.settle_alone(now, changes);
         } else if self.listening.is_some() || self.wake.is_none_or(|wake| wake <= now) {
-            self.bury(now, changes);
+            self.remove_silent(now, changes);
             let settles = self.settle(now, changes);
             let deadlines = self.hosts.values().map(Member::deadline);
             self.wake = deadlines.chain(settles).min();
         }
     }
 
-    fn bury(&mut self, now: Instant, changes: &mut Vec<Change>) {
+    fn remove_silent(&mut self, now: Instant, changes: &mut Vec<MembershipChange>) {
         let silent = self
             .hosts
             .values()
@@ -349,9 +339,9 @@ impl Members {
                 && member.is_live()
             {
                 if !member.is_recalled() {
-                    self.past.died(&host, now);
+                    self.history.died(&host, now);
                 }
-                changes.push(Change::Left(member.origin, Departure::Silence));
+                changes.push(MembershipChange::Left(member.origin, Departure::Silence));
             }
         }
         for member in self.hosts.values_mut() {
@@ -359,8 +349,8 @@ impl Members {
         }
     }
 
-    /// Ends the first look around, or says when that will be.
-    fn settle(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
+    /// Ends the first look around, or returns when that will be.
+    fn settle(&mut self, now: Instant, changes: &mut Vec<MembershipChange>) -> Option<Instant> {
         let listening = self.listening.as_ref()?;
         let longest = self.hosts.values().map(|member| member.interval).max();
         let enough = listening.at_least.max(longest.unwrap_or_default() * LISTEN);
@@ -375,15 +365,19 @@ impl Members {
         if self.hosts.contains_key(&self.me.host) {
             self.listening = None;
             self.recalled = BTreeMap::new();
-            changes.push(Change::Settled);
+            changes.push(MembershipChange::Settled);
         }
         None
     }
 
-    /// Ends the first look around without a bus, or says when that will be.
-    fn settle_alone(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
+    /// Ends the first look around without a bus, or returns when that will be.
+    fn settle_alone(
+        &mut self,
+        now: Instant,
+        changes: &mut Vec<MembershipChange>,
+    ) -> Option<Instant> {
         let listening = self.listening.as_ref()?;
-        let is_away = matches!(self.hearing, Hearing::Away);
+        let is_away = matches!(self.reception, Reception::Away);
         if !is_away || !self.recalled.contains_key(&self.me.host) {
             return None;
         }
@@ -402,7 +396,7 @@ impl Members {
             self.hosts.entry(host).or_insert_with(known);
         }
         self.listening = None;
-        changes.push(Change::Settled);
+        changes.push(MembershipChange::Settled);
         None
     }
 }

@@ -56,7 +56,7 @@ impl View {
         let mut live: Vec<_> = self
             .members
             .live()
-            .map(|live| live.origin.host.to_string())
+            .map(|(origin, _)| origin.host.to_string())
             .collect();
         live.sort();
         live
@@ -83,15 +83,15 @@ fn origin(host: &str, epoch: u64) -> Origin {
     Origin::new(id(host), epoch)
 }
 
-fn text(change: &Change) -> String {
+fn text(change: &MembershipChange) -> String {
     match change {
-        Change::Joined(who) => format!("{} joined", who.host),
-        Change::Relabelled(who) => format!("{} relabelled", who.host),
-        Change::Left(who, why) => format!("{} left: {why:?}", who.host),
-        Change::Doubled { counts, other } => {
+        MembershipChange::Joined(who) => format!("{} joined", who.host),
+        MembershipChange::Relabelled(who) => format!("{} relabelled", who.host),
+        MembershipChange::Left(who, why) => format!("{} left: {why:?}", who.host),
+        MembershipChange::Doubled { counts, other } => {
             format!("{} doubled: {} and {other}", counts.host, counts.epoch)
         }
-        Change::Settled => "settled".to_owned(),
+        MembershipChange::Settled => "settled".to_owned(),
     }
 }
 
@@ -251,7 +251,7 @@ fn new_labels_are_told() {
     };
     assert_eq!(view.handle(event.clone()), ["a relabelled"]);
     assert_eq!(view.handle(event), [""; 0]);
-    assert!(view.members.live().any(|live| **live.labels == labels));
+    assert!(view.members.live().any(|(_, live)| **live == labels));
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn what_is_remembered_is_bounded() {
     for n in 0..5_000 {
         view.handle(Event::Goodbye(origin(&format!("h{n}"), 1)));
     }
-    assert_eq!(view.members.past.len(), 4_096);
+    assert_eq!(view.members.history.len(), 4_096);
 }
 
 /// A view that starts without a bus, and was told of these by an earlier boot.

@@ -25,7 +25,7 @@ pub struct Wanted {
 /// Whether there may be several of a component at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
-    /// As many as its placement says.
+    /// As many as its placement asks for.
     Replicas,
     /// One in the whole lattice, under a lease. Its placement says one.
     Once,
@@ -42,7 +42,7 @@ pub struct Snapshot {
     pub incarnation: Incarnation,
     /// The latest write of desired state in it.
     pub revision: Revision,
-    /// What it says.
+    /// The components that should run.
     pub wanted: Arc<BTreeMap<ComponentId, Arc<Wanted>>>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// Accepts a snapshot, or doubts it and answers `false`.
+    /// Accepts a snapshot, or doubts it and returns `false`.
     pub(super) fn offer(&mut self, snapshot: Snapshot) -> bool {
         let seen = (snapshot.incarnation, snapshot.revision);
         let follows = self.current.as_ref().is_none_or(|current| {

@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_mins(1);
 /// Failures in a row that are a crash loop.
 pub(super) const LOOP: u32 = 3;
-/// A replica that served so long has not failed at its start: failures are counted anew.
+/// A replica that served so long has not failed at its start: its failures are forgotten.
 pub(super) const HEALTHY: Duration = Duration::from_mins(1);
 
 /// Failures in a row of one generation.

@@ -1,4 +1,4 @@
-//! What one host does about its share: a pure state machine, told of events and the time, answering with actions.
+//! Decides what one host does about its share: a pure state machine that takes events and the time, and returns actions.
 //!
 //! ```text
 //!            Start                 serves               Drain                ended
@@ -20,10 +20,10 @@
 //!
 //! Replicas have ids of their own: a slot's number may change while its replica runs.
 
+mod component;
 mod desired;
 mod failures;
 mod once;
-mod part;
 mod report;
 mod roll;
 #[cfg(test)]
@@ -31,9 +31,9 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
-pub use crate::wire::Tally;
+pub use crate::wire::ReplicaCount;
+pub(crate) use component::START_WITHIN;
 pub use desired::{Run, Snapshot, Wanted};
-pub(crate) use part::START_WITHIN;
 pub use report::{Phase, Status};
 
 use super::{Assignment, Candidate, Duty, Workload, hash, labels, members::Labels, place};
@@ -41,8 +41,8 @@ use crate::{
     bus::BusState,
     name::{ComponentId, HostId},
 };
+use component::ComponentReconciler;
 use desired::Accepted;
-use part::Part;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -63,7 +63,7 @@ pub struct ReplicaId(u64);
 
 /// A live host, as placement sees it.
 #[derive(Debug, Clone)]
-pub struct Placeable {
+pub struct LiveHost {
     /// Who.
     pub host: HostId,
     /// Its labels.
@@ -78,14 +78,14 @@ pub struct Placeable {
 pub enum Event {
     /// The desired state, as the store has it now.
     Desired(Snapshot),
-    /// The hosts that count, this one among them. Not told before membership has settled.
-    Hosts(Vec<Placeable>),
+    /// The hosts that count, this one among them. Not sent before membership has settled.
+    Hosts(Vec<LiveHost>),
     /// A host has said what it runs.
     Beat {
         /// Who.
         from: HostId,
         /// What it runs, without what it doesn't.
-        runs: BTreeMap<ComponentId, Vec<Tally>>,
+        runs: BTreeMap<ComponentId, Vec<ReplicaCount>>,
     },
     /// A replica that was starting serves.
     Serves(ReplicaId),
@@ -150,9 +150,9 @@ pub enum Action {
         /// How it is.
         status: Status,
     },
-    /// The store is another one, or an older one: what runs is kept until somebody applies again.
+    /// The store was replaced or went back: what runs is kept until the next apply.
     Stale,
-    /// Desired state is believed again.
+    /// The desired state is accepted again.
     Current,
 }
 
@@ -161,27 +161,27 @@ pub enum Action {
 pub struct Reconciler {
     me: HostId,
     desired: Accepted,
-    hosts: Option<Vec<Placeable>>,
+    hosts: Option<Vec<LiveHost>>,
     assignment: Arc<Assignment>,
-    parts: BTreeMap<ComponentId, Part>,
+    components: BTreeMap<ComponentId, ComponentReconciler>,
     owners: HashMap<ReplicaId, ComponentId>,
     bus: BusState,
     quiet_until: Option<Instant>,
     leave_by: Option<Instant>,
-    desk: Desk,
+    effects: Effects,
     wake: Option<Instant>,
 }
 
-/// What the parts write their actions on.
+/// Collects the actions of one step.
 #[derive(Debug)]
-struct Desk {
+struct Effects {
     actions: Vec<Action>,
     seed: u64,
     drawn: u64,
     started: u64,
 }
 
-impl Desk {
+impl Effects {
     /// A number in [0, 1): the same sequence for the same seed.
     fn chance(&mut self) -> f64 {
         self.drawn += 1;
@@ -213,9 +213,9 @@ impl Desk {
     }
 }
 
-/// What holds for every part at this moment.
+/// What holds for every component in one step.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct StepContext {
     now: Instant,
     /// Nothing is to be changed yet.
     quiet: bool,
@@ -231,12 +231,12 @@ impl Reconciler {
             desired: Accepted::default(),
             hosts: None,
             assignment: Arc::default(),
-            parts: BTreeMap::new(),
+            components: BTreeMap::new(),
             owners: HashMap::new(),
             bus: BusState::Connected,
             quiet_until: None,
             leave_by: None,
-            desk: Desk {
+            effects: Effects {
                 actions: Vec::new(),
                 seed,
                 drawn: 0,
@@ -246,7 +246,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes note of an event, and says what to do.
+    /// Handles an event, and returns what to do.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Desired(snapshot) => self.take_desired(snapshot),
@@ -255,28 +255,28 @@ impl Reconciler {
                 self.replan();
             }
             Event::Beat { from, runs } => {
-                for (component, part) in &mut self.parts {
-                    part.heard(&from, runs.get(component).map_or(&[], Vec::as_slice));
+                for (component, entry) in &mut self.components {
+                    entry.heard(&from, runs.get(component).map_or(&[], Vec::as_slice));
                 }
             }
-            Event::Serves(replica) => self.of(replica, |part| part.serves(replica, now)),
+            Event::Serves(replica) => self.of(replica, |entry| entry.serves(replica, now)),
             Event::Failed(replica) => {
-                let jitter = self.desk.chance();
-                self.of(replica, |part| part.failed(replica, jitter, now));
+                let jitter = self.effects.chance();
+                self.of(replica, |entry| entry.failed(replica, jitter, now));
                 self.owners.remove(&replica);
             }
             Event::Ended(replica) => {
-                self.of(replica, |part| part.ended(replica));
+                self.of(replica, |entry| entry.ended(replica));
                 self.owners.remove(&replica);
             }
-            Event::LeaseHeld { component, fence } => match self.parts.get_mut(&component) {
-                Some(part) => part.lease_held(fence),
-                None => self.desk.act(Action::ReleaseLease(component)),
+            Event::LeaseHeld { component, fence } => match self.components.get_mut(&component) {
+                Some(entry) => entry.lease_held(fence),
+                None => self.effects.act(Action::ReleaseLease(component)),
             },
             Event::LeaseLost(component) => {
-                let jitter = self.desk.chance();
-                if let Some(part) = self.parts.get_mut(&component) {
-                    part.lease_lost(jitter, now, &mut self.desk);
+                let jitter = self.effects.chance();
+                if let Some(entry) = self.components.get_mut(&component) {
+                    entry.lease_lost(jitter, now, &mut self.effects);
                 }
             }
             Event::Bus(state) => self.take_bus(state, now),
@@ -287,7 +287,7 @@ impl Reconciler {
             Event::Woken => {}
         }
         self.step(now);
-        std::mem::take(&mut self.desk.actions)
+        std::mem::take(&mut self.effects.actions)
     }
 
     /// When to tell it that time has passed; nothing when only another event can change anything.
@@ -300,25 +300,27 @@ impl Reconciler {
         &self.assignment
     }
 
-    /// What this host says in its beats.
-    pub fn runs(&self) -> BTreeMap<ComponentId, Vec<Tally>> {
-        let parts = self
-            .parts
+    /// Returns what this host reports in its heartbeats.
+    pub fn runs(&self) -> BTreeMap<ComponentId, Vec<ReplicaCount>> {
+        let components = self
+            .components
             .iter()
-            .map(|(id, part)| (id.clone(), part.tallies()));
-        parts.filter(|(_, tallies)| !tallies.is_empty()).collect()
+            .map(|(id, entry)| (id.clone(), entry.replica_counts()));
+        components
+            .filter(|(_, replica_counts)| !replica_counts.is_empty())
+            .collect()
     }
 
     /// How each component is that this host runs, or should.
     pub fn status(&self) -> impl Iterator<Item = (&ComponentId, &Status)> {
-        self.parts
+        self.components
             .iter()
-            .filter_map(|(id, part)| Some((id, part.reported()?)))
+            .filter_map(|(id, entry)| Some((id, entry.reported()?)))
     }
 
     /// Whether nothing runs here and no lease is held: a host that leaves can say goodbye.
     pub fn is_idle(&self) -> bool {
-        self.parts.is_empty()
+        self.components.is_empty()
     }
 
     /// Whether the store went back or is another one, so that what runs is kept.
@@ -326,10 +328,10 @@ impl Reconciler {
         self.desired.is_stale()
     }
 
-    fn of(&mut self, replica: ReplicaId, tell: impl FnOnce(&mut Part)) {
+    fn of(&mut self, replica: ReplicaId, tell: impl FnOnce(&mut ComponentReconciler)) {
         let component = self.owners.get(&replica);
-        if let Some(part) = component.and_then(|component| self.parts.get_mut(component)) {
-            tell(part);
+        if let Some(entry) = component.and_then(|component| self.components.get_mut(component)) {
+            tell(entry);
         }
     }
 
@@ -339,21 +341,21 @@ impl Reconciler {
             self.replan();
         }
         match (was_stale, self.desired.is_stale()) {
-            (false, true) => self.desk.act(Action::Stale),
-            (true, false) => self.desk.act(Action::Current),
+            (false, true) => self.effects.act(Action::Stale),
+            (true, false) => self.effects.act(Action::Current),
             _ => {}
         }
     }
 
     fn take_bus(&mut self, state: BusState, now: Instant) {
         if state == BusState::Connected && self.bus != BusState::Connected {
-            let pause = RETURN.mul_f64(self.desk.chance());
+            let pause = RETURN.mul_f64(self.effects.chance());
             self.quiet_until = Some(now + pause);
         }
         self.bus = state;
     }
 
-    /// Computes the share anew.
+    /// Recomputes the share.
     fn replan(&mut self) {
         let Some(hosts) = &self.hosts else { return };
         let wanted = self.desired.wanted();
@@ -368,7 +370,7 @@ impl Reconciler {
                 id: &host.host,
                 labels: &host.labels,
                 duty: if leaving && host.host == self.me {
-                    Duty::Leaving
+                    Duty::Leaves
                 } else {
                     host.duty
                 },
@@ -377,16 +379,16 @@ impl Reconciler {
         self.assignment = Arc::new(place(&work, &hosts));
         for share in self.assignment.of(&self.me) {
             let id = share.component;
-            self.parts
+            self.components
                 .entry(id.clone())
-                .or_insert_with(|| Part::new(id.clone()));
+                .or_insert_with(|| ComponentReconciler::new(id.clone()));
         }
         let own = hosts.iter().find(|host| *host.id == self.me);
-        for (id, part) in &mut self.parts {
+        for (id, entry) in &mut self.components {
             let wanted = wanted.get(id).filter(|wanted| {
                 own.is_none_or(|own| !labels::forbids(&wanted.placement, own.labels))
             });
-            part.plan(wanted.cloned(), &self.me, self.assignment.slots(id));
+            entry.plan(wanted.cloned(), &self.me, self.assignment.slots(id));
         }
     }
 
@@ -394,19 +396,23 @@ impl Reconciler {
         if self.quiet_until.is_some_and(|until| until <= now) {
             self.quiet_until = None;
         }
-        let moment = Moment {
+        let context = StepContext {
             now,
             quiet: self.quiet_until.is_some(),
             leave: self.leave_by.is_some_and(|by| by <= now),
         };
-        let begun = self.desk.actions.len();
+        let begun = self.effects.actions.len();
         let mut wake = self.quiet_until;
         let leave = self.leave_by.filter(|by| *by > now);
-        for part in self.parts.values_mut() {
-            part.step(moment, &mut self.desk);
-            wake = wake.into_iter().chain(part.wake(moment)).chain(leave).min();
+        for entry in self.components.values_mut() {
+            entry.step(context, &mut self.effects);
+            wake = wake
+                .into_iter()
+                .chain(entry.wake(context))
+                .chain(leave)
+                .min();
         }
-        for action in &self.desk.actions[begun..] {
+        for action in &self.effects.actions[begun..] {
             if let Action::Start {
                 component, replica, ..
             } = action
@@ -415,6 +421,6 @@ impl Reconciler {
             }
         }
         self.wake = wake;
-        self.parts.retain(|_, part| !part.is_over());
+        self.components.retain(|_, entry| !entry.is_over());
     }
 }

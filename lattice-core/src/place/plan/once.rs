@@ -1,8 +1,8 @@
-//! What runs once: never without its lease, and never beside another.
+//! Components that run once: never without the lease, and never two at a time.
 
 use super::{
-    Action, Desk, Moment,
-    part::{Part, Replica},
+    Action, Effects, StepContext,
+    component::{ComponentReconciler, Replica},
 };
 use crate::name::ComponentId;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Where a host is with the lease of a component.
 #[derive(Debug, Default)]
-pub(super) enum Lease {
+pub(super) enum LeaseState {
     /// It has none and asks for none.
     #[default]
     None,
@@ -25,7 +25,7 @@ pub(super) enum Lease {
     Held { fence: u64 },
 }
 
-impl Lease {
+impl LeaseState {
     pub(super) fn is_none(&self) -> bool {
         matches!(self, Self::None | Self::Later(_))
     }
@@ -41,52 +41,52 @@ impl Lease {
         }
     }
 
-    pub(super) fn give_back(&mut self, component: &ComponentId, desk: &mut Desk) {
+    pub(super) fn give_back(&mut self, component: &ComponentId, effects: &mut Effects) {
         if let Self::Held { .. } = self {
-            desk.act(Action::ReleaseLease(component.clone()));
+            effects.act(Action::ReleaseLease(component.clone()));
             *self = Self::None;
         }
     }
 }
 
-impl Part {
+impl ComponentReconciler {
     pub(super) fn lease_held(&mut self, fence: u64) {
-        self.lease = Lease::Held { fence };
+        self.lease = LeaseState::Held { fence };
     }
 
-    pub(super) fn lease_lost(&mut self, jitter: f64, now: Instant, desk: &mut Desk) {
-        self.lease = Lease::Later(now + RETRY.mul_f64(0.5 + jitter / 2.0));
+    pub(super) fn lease_lost(&mut self, jitter: f64, now: Instant, effects: &mut Effects) {
+        self.lease = LeaseState::Later(now + RETRY.mul_f64(0.5 + jitter / 2.0));
         for replica in &mut self.replicas {
-            replica.stop(desk);
+            replica.stop(effects);
         }
     }
 
-    pub(super) fn step_once(&mut self, moment: Moment, desk: &mut Desk) {
+    pub(super) fn step_once(&mut self, context: StepContext, effects: &mut Effects) {
         let generation = self
             .generation()
-            .filter(|_| self.need() > 0 && !moment.leave);
-        let held = matches!(self.lease, Lease::Held { .. });
+            .filter(|_| self.need() > 0 && !context.leave);
+        let held = matches!(self.lease, LeaseState::Held { .. });
         let other = |replica: &&mut Replica| !held || Some(replica.generation) != generation;
         let others = self.replicas.iter_mut().filter(other);
-        others.for_each(|replica| replica.drain(desk));
+        others.for_each(|replica| replica.drain(effects));
         let Some(generation) = generation else {
             if self.replicas.is_empty() {
-                self.lease.give_back(&self.id, desk);
+                self.lease.give_back(&self.id, effects);
             }
             return;
         };
         match self.lease {
-            Lease::Asked => {}
-            Lease::Held { fence } => {
-                let free = self.replicas.is_empty() && self.failures.again(moment.now).is_none();
-                if free && !self.reject(desk, moment.now) {
-                    self.start(generation, Some(fence), moment.now, desk);
+            LeaseState::Asked => {}
+            LeaseState::Held { fence } => {
+                let free = self.replicas.is_empty() && self.failures.again(context.now).is_none();
+                if free && !self.reject(effects, context.now) {
+                    self.start(generation, Some(fence), context.now, effects);
                 }
             }
-            Lease::None | Lease::Later(_) => {
-                if !moment.quiet && self.lease.again(moment.now).is_none() {
-                    self.lease = Lease::Asked;
-                    desk.act(Action::AcquireLease(self.id.clone()));
+            LeaseState::None | LeaseState::Later(_) => {
+                if !context.quiet && self.lease.again(context.now).is_none() {
+                    self.lease = LeaseState::Asked;
+                    effects.act(Action::AcquireLease(self.id.clone()));
                 }
             }
         }

@@ -1,19 +1,19 @@
-//! What a host says of what it runs.
+//! What a host reports of what it runs.
 
-use crate::wire::Tally;
+use crate::wire::ReplicaCount;
 use tokio::time::Instant;
 
 /// What a host runs of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// What it is about.
+    /// What the host is doing.
     pub phase: Phase,
     /// What serves, by generation.
-    pub tallies: Vec<Tally>,
+    pub replica_counts: Vec<ReplicaCount>,
 }
 
-/// What a host is about with a component.
+/// What a host is doing about a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {

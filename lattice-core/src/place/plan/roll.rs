@@ -1,6 +1,6 @@
 //! The other hosts that hold slots of a component: whether they have taken over, and whose turn it is in an update.
 
-use super::{Generation, Tally};
+use super::{Generation, ReplicaCount};
 use crate::{desired::Replicas, name::HostId};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ pub(super) struct Others {
 #[derive(Debug, Default)]
 struct Holder {
     slots: Vec<u32>,
-    tallies: Vec<Tally>,
+    replica_counts: Vec<ReplicaCount>,
     /// Beats in a row in which it served its share of the wanted generation.
     confirmed: u32,
 }
@@ -32,7 +32,7 @@ struct Turn {
 }
 
 impl Others {
-    /// Takes the hosts of all slots in order, and answers the slots of `me`.
+    /// Takes the hosts of all slots in order, and returns the slots of `me`.
     pub(super) fn assign<'a>(
         &mut self,
         me: &HostId,
@@ -65,14 +65,19 @@ impl Others {
             .for_each(|holder| holder.confirmed = 0);
     }
 
-    pub(super) fn heard(&mut self, from: &HostId, tallies: &[Tally], wanted: Option<Generation>) {
+    pub(super) fn heard(
+        &mut self,
+        from: &HostId,
+        replica_counts: &[ReplicaCount],
+        wanted: Option<Generation>,
+    ) {
         let Some(holder) = self.holders.get_mut(from) else {
             return;
         };
-        holder.tallies = tallies.to_vec();
+        holder.replica_counts = replica_counts.to_vec();
         let kept = wanted
             .and_then(|wanted| holder.of(wanted))
-            .map_or(0, |tally| tally.kept);
+            .map_or(0, |replica_count| replica_count.kept);
         holder.confirmed = if kept as usize >= holder.slots.len() {
             holder.confirmed.saturating_add(1)
         } else {
@@ -93,14 +98,16 @@ impl Others {
 
     /// Whether another host serves that generation.
     pub(super) fn serve(&self, generation: Generation) -> bool {
-        let tallies = self
+        let replica_counts = self
             .holders
             .values()
             .filter_map(|holder| holder.of(generation));
-        tallies.into_iter().any(|tally| tally.serving > 0)
+        replica_counts
+            .into_iter()
+            .any(|replica_count| replica_count.serving > 0)
     }
 
-    /// Looks whose turn it is: when `slot` may be updated, as far as can be told. `own_ready` is since when the own slots
+    /// Returns when `slot` may be updated, if that is known. `own_ready` is since when the own slots
     /// before it have served.
     pub(super) fn turn(
         &mut self,
@@ -111,7 +118,9 @@ impl Others {
     ) -> Option<Instant> {
         let ready = self.holders.values().all(|holder| {
             let before = holder.slots.partition_point(|other| *other < slot);
-            let updated = holder.of(generation).map_or(0, |tally| tally.serving);
+            let updated = holder
+                .of(generation)
+                .map_or(0, |replica_count| replica_count.serving);
             before <= updated as usize
         });
         if !ready {
@@ -133,9 +142,9 @@ impl Others {
 }
 
 impl Holder {
-    fn of(&self, generation: Generation) -> Option<&Tally> {
-        self.tallies
+    fn of(&self, generation: Generation) -> Option<&ReplicaCount> {
+        self.replica_counts
             .iter()
-            .find(|tally| tally.generation == generation)
+            .find(|replica_count| replica_count.generation == generation)
     }
 }

@@ -103,10 +103,10 @@ impl Bench {
     }
 
     fn hosts(&mut self, hosts: &[&str]) -> Vec<String> {
-        let placeable = hosts.iter().map(|host| Placeable {
+        let placeable = hosts.iter().map(|host| LiveHost {
             host: id(host),
             labels: Arc::default(),
-            duty: Duty::Working,
+            duty: Duty::Works,
         });
         let hosts = placeable.collect();
         self.handle(Event::Hosts(hosts))
@@ -124,13 +124,13 @@ impl Bench {
         self.desired()
     }
 
-    fn beat(&mut self, from: &str, tallies: &[(Generation, u32, u32)]) -> Vec<String> {
-        let tally = |(generation, serving, kept): &(Generation, u32, u32)| Tally {
+    fn beat(&mut self, from: &str, replica_counts: &[(Generation, u32, u32)]) -> Vec<String> {
+        let replica_count = |(generation, serving, kept): &(Generation, u32, u32)| ReplicaCount {
             generation: *generation,
             serving: *serving,
             kept: *kept,
         };
-        let runs = BTreeMap::from([(actor(), tallies.iter().map(tally).collect())]);
+        let runs = BTreeMap::from([(actor(), replica_counts.iter().map(replica_count).collect())]);
         self.handle(Event::Beat {
             from: id(from),
             runs,
@@ -250,9 +250,13 @@ fn a_lost_slot_is_served_until_the_new_owners_have_said_twice_that_they_serve() 
         .collect();
     // They don't come up, want to be rid of it themselves, serve another generation.
     let useless = [vec![], vec![(1, 1, 0)], vec![(9, 1, 1)]];
-    for tallies in useless {
+    for replica_counts in useless {
         for owner in owners.iter().cycle().take(3 * owners.len()) {
-            assert_eq!(bench.beat(owner, &tallies), NOTHING, "{tallies:?}");
+            assert_eq!(
+                bench.beat(owner, &replica_counts),
+                NOTHING,
+                "{replica_counts:?}"
+            );
         }
     }
     for owner in &owners {

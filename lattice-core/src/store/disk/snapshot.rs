@@ -16,8 +16,7 @@ use super::{
 use crate::{
     auth::Auth,
     name::LatticeName,
-    replica::LastKnown,
-    store::{Entry, Incarnation, Revision, StoreKey, WatchEvent, record::authentic},
+    store::{Entry, Incarnation, LastKnown, Revision, StoreKey, WatchEvent, record::authentic},
     sync::Mutex,
 };
 use bytes::Bytes;

@@ -183,8 +183,7 @@ mod last_known {
     use super::{super::Snapshot, *};
     use crate::{
         auth::{Auth, LatticeKey},
-        replica::LastKnown as _,
-        store::{MemoryStore, WatchEvent, record::Records},
+        store::{LastKnown as _, MemoryStore, WatchEvent, record::Records},
     };
 
     const BORN: Incarnation = Incarnation(7);

@@ -3,7 +3,7 @@
 use super::*;
 use futures_util::future::join_all;
 use lattice_core::{
-    app::Thing,
+    app::ResourceRef,
     link::{Link, LinkEntry},
 };
 
@@ -33,7 +33,7 @@ async fn two_apps_can_not_own_the_same_link_or_component() {
         .await
         .expect("applied");
     let problems = objections(&lattice, &actors("four", &["a", "b"])).await;
-    let owned = |kind: &ProblemKind| matches!(kind, ProblemKind::Owned { app, thing: Thing::Actor(_) } if *app == name("three"));
+    let owned = |kind: &ProblemKind| matches!(kind, ProblemKind::Owned { app, resource: ResourceRef::Actor(_) } if *app == name("three"));
     assert!(kinds(&problems).into_iter().all(owned), "{problems}");
     // An id is that of one component, whatever its kind.
     let provider = app("name = \"five\"\n[providers.a]\nbuiltin = \"x\"\n");

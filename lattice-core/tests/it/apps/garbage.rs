@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use lattice_core::{
-    app::{Thing, Warning},
+    app::{ResourceRef, Warning},
     auth::Purpose,
     constellation::Subject,
     desired::{Desired, Unreadable},
@@ -115,7 +115,7 @@ async fn garbage_by_hand_is_kept_apart_with_its_reason_and_written_over() {
         matches!(
             &plan.warnings[0],
             Warning::WrittenOver {
-                thing: Thing::Actor(_),
+                resource: ResourceRef::Actor(_),
                 ..
             }
         ),

@@ -2,9 +2,9 @@
 
 use super::*;
 use lattice_core::{
-    app::{Thing, Warning},
+    app::{ResourceRef, Warning},
     entropy,
-    link::Misfit,
+    link::LinkMismatch,
     node::{Node, NodeOptions},
     types::{ComponentTypes, InterfaceTypes},
 };
@@ -38,9 +38,9 @@ async fn labels_that_no_host_carries_are_a_warning_and_no_error() {
         .await
         .expect("they are heard");
     let plan = lattice.apply(&rules).await.expect("applied").plan;
-    let thing = Thing::Actor(id("a"));
+    let resource = ResourceRef::Actor(id("a"));
     let label = |label: &str| Warning::UnknownLabel {
-        thing: thing.clone(),
+        resource: resource.clone(),
         label: label.to_owned(),
     };
     let (label_warnings, others): (Vec<_>, Vec<_>) =
@@ -51,7 +51,7 @@ async fn labels_that_no_host_carries_are_a_warning_and_no_error() {
             )
         });
     let value = Warning::UnknownLabelValue {
-        thing: thing.clone(),
+        resource: resource.clone(),
         label: "zone".to_owned(),
         value: "mars".to_owned(),
     };
@@ -107,8 +107,8 @@ async fn links_are_checked_against_the_types_that_are_known() {
         matches!(
             kinds(&problems).as_slice(),
             [
-                ProblemKind::Misfit(Misfit::NotExported { .. }),
-                ProblemKind::Misfit(_)
+                ProblemKind::LinkMismatch(LinkMismatch::NotExported { .. }),
+                ProblemKind::LinkMismatch(_)
             ]
         ),
         "{problems}"
@@ -117,7 +117,9 @@ async fn links_are_checked_against_the_types_that_are_known() {
     assert!(
         matches!(
             kinds(&problems).as_slice(),
-            [ProblemKind::Misfit(Misfit::SchemaMismatch { .. })]
+            [ProblemKind::LinkMismatch(
+                LinkMismatch::SchemaMismatch { .. }
+            )]
         ),
         "{problems}"
     );

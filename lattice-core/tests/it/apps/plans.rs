@@ -2,7 +2,7 @@
 
 use super::*;
 use lattice_core::{
-    app::{Plan, Thing, Warning},
+    app::{Plan, ResourceRef, Warning},
     desired::{ImageDigest, Replicas},
     link::Link,
     store::Revision,
@@ -35,7 +35,7 @@ currency = "EUR"
 actor = "greeter"
 "#;
 
-fn things(things: &[Thing]) -> Vec<String> {
+fn things(things: &[ResourceRef]) -> Vec<String> {
     things.iter().map(ToString::to_string).collect()
 }
 

@@ -6,7 +6,7 @@ use lattice_core::{
         ActorManifest, AppManifest, LinkManifest, ProviderManifest, SpreadManifest,
         WormholeManifest,
     },
-    desired::{InstanceMode, Passage, Replicas, Run},
+    desired::{InstanceMode, Replicas, Run, WormholeState},
     link::Locality,
 };
 use proptest::prelude::*;
@@ -63,8 +63,8 @@ prop_compose! {
         let provider = id(&format!("{first}-kv"));
         let mut link = LinkManifest::new(first.as_str(), "wasi:keyvalue/store@0.2.0", provider.as_str()).expect("valid");
         link.config = serde_json::json!({ "bucket": bucket, "n": [1, 2.5, null, true] });
-        link.locality = if open { Locality::Spread } else { Locality::LocalOnly };
-        let state = if open { Passage::Open } else { Passage::Closed };
+        link.locality = if open { Locality::Anywhere } else { Locality::LocalOnly };
+        let state = if open { WormholeState::Open } else { WormholeState::Closed };
         let wormhole = WormholeManifest { actor: first, host: version.clone(), path: "/x".to_owned(), state };
         manifest.version = version;
         if !actors.contains_key(&provider) {

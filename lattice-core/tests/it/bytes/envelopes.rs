@@ -10,9 +10,9 @@ use lattice_core::{
     name::LinkName,
     store::{Incarnation, Revision},
     wire::{
-        Beat, Body, CallEnvelope, Discover, Discovered, EnvelopeError, FunctionKey, Goodbye, Kind,
-        LogLevel, Logs, LogsWanted, Probe, ProbeAck, Pulse, ReplyEnvelope, Report, ReportWanted,
-        Source, TraceContext, Versions, envelope_id,
+        Beat, Body, CallEnvelope, Discover, Discovered, EnvelopeError, FunctionKey, Goodbye,
+        KeepAlive, Kind, LogLevel, Logs, LogsWanted, Probe, ProbeAck, ReplyEnvelope, Report,
+        ReportWanted, Source, TraceContext, Versions, envelope_id,
     },
 };
 use proptest::prelude::*;
@@ -110,13 +110,13 @@ fn golden_bodies() {
         Kind::Beat,
         &format!("01e807f403010109ac0201047a6f6e650265750001026b76{digest}ac0201010202"),
     );
-    let pulse = Pulse {
+    let pulse = KeepAlive {
         of_ms: 1000,
         interval_ms: 500,
         incarnation: Incarnation(9),
         revision: Revision(300),
     };
-    golden(&pulse, Kind::Pulse, "01e807f40309ac02");
+    golden(&pulse, Kind::KeepAlive, "01e807f40309ac02");
     golden(&Goodbye { grace_ms: 5000 }, Kind::Goodbye, "018827");
     let question = Discover {
         id: 7,
@@ -403,7 +403,7 @@ proptest! {
         let _ = ReplyEnvelope::decode(envelope.clone());
         let _ = Beat::decode(envelope.clone());
         let _ = Goodbye::decode(envelope.clone());
-        let _ = Pulse::decode(envelope.clone());
+        let _ = KeepAlive::decode(envelope.clone());
         let _ = Discover::decode(envelope.clone());
         let _ = Discovered::decode(envelope.clone());
         let _ = Probe::decode(envelope.clone());

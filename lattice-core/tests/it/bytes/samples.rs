@@ -10,7 +10,7 @@ use lattice_core::{
     types::Digest,
     wire::{
         Beat, CallEnvelope, ComponentReport, Discovered, Duty, FunctionKey, Latency, LogLevel,
-        LogLine, Logs, Origin, Report, Served, Source, Tally, TraceContext, Versions,
+        LogLine, Logs, Origin, ReplicaCount, Report, Served, Source, TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
@@ -115,7 +115,7 @@ pub(crate) fn beat(components: usize) -> Beat {
                 id: component("kv"),
                 digest: Digest([0x11; 32]),
                 fence: 300,
-                tallies: vec![Tally {
+                replica_counts: vec![ReplicaCount {
                     generation: 1,
                     serving: 2,
                     kept: 2,

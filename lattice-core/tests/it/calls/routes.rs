@@ -63,7 +63,7 @@ async fn localities_are_kept() {
     .await;
     assert_eq!(go(Locality::PreferLocal, 20).await, (20, 0));
     assert_eq!(go(Locality::LocalOnly, 20).await, (20, 0));
-    let (here_calls, there_calls) = go(Locality::Spread, 64).await;
+    let (here_calls, there_calls) = go(Locality::Anywhere, 64).await;
     assert!(
         here_calls > 0 && there_calls > 0,
         "{here_calls} {there_calls}"

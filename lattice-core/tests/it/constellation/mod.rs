@@ -8,9 +8,9 @@ use crate::support::*;
 use futures_util::future::{BoxFuture, pending};
 use lattice_core::{
     Lattice,
+    agent::{Agent, AgentOptions, Prepared, Runtime, RuntimeError, WorkItem},
     app::App,
     constellation::{Explanation, Severity, Subject},
-    keeper::{Job, Keeper, KeeperOptions, Prepared, Runtime, RuntimeError},
     node::Node,
 };
 use std::{sync::Arc, time::Duration};
@@ -21,16 +21,16 @@ const IMAGE: &str = "registry.example/shop/greeter:1";
 struct Idle;
 
 impl Runtime for Idle {
-    fn prepare(&self, _: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+    fn prepare(&self, _: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
         Box::pin(pending())
     }
 }
 
 /// Has a node say that it takes work, for as long as the answer is kept: it listens for longer than a test takes, and does none.
-async fn takes_work(lattice: &Lattice, node: &Node) -> Keeper {
-    let mut options = KeeperOptions::default();
+async fn takes_work(lattice: &Lattice, node: &Node) -> Agent {
+    let mut options = AgentOptions::default();
     options.listen = Duration::from_hours(24);
-    let keeper = Keeper::start(node, Arc::new(Idle), options);
+    let keeper = Agent::start(node, Arc::new(Idle), options);
     eventually("it is heard to take work", async || {
         let view = lattice.constellation().snapshot();
         let host = view.hosts.get(node.host_id());

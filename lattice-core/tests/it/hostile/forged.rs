@@ -46,7 +46,7 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
                 id: id("callee"),
                 digest: Digest([0; 32]),
                 fence: 0,
-                tallies: Vec::new(),
+                replica_counts: Vec::new(),
             }],
         };
         let bytes = FrameWriter::message(&auth, stranger(), None, 1, &beat).expect("encodes");

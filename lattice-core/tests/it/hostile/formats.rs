@@ -24,7 +24,7 @@ impl Scene {
                 id: id("later"),
                 digest: Digest([0; 32]),
                 fence: 0,
-                tallies: Vec::new(),
+                replica_counts: Vec::new(),
             }],
         };
         let bytes = FrameWriter::message(&self.auth, stranger(), None, number, &beat);

@@ -7,8 +7,9 @@ use lattice_core::{
     store::{Expect, Op, StoreKey},
     types::Digest,
     wire::{
-        Beat, Body as _, ComponentReport, Discover, Discovered, Goodbye, LogLevel, LogLine, Logs,
-        LogsWanted, Probe, ProbeAck, Pulse, ReplyEnvelope, Report, ReportWanted, Served, Versions,
+        Beat, Body as _, ComponentReport, Discover, Discovered, Goodbye, KeepAlive, LogLevel,
+        LogLine, Logs, LogsWanted, Probe, ProbeAck, ReplyEnvelope, Report, ReportWanted, Served,
+        Versions,
     },
 };
 use std::{collections::BTreeMap, sync::Once};
@@ -136,7 +137,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
             id: id("elsewhere"),
             digest,
             fence: 0,
-            tallies: Vec::new(),
+            replica_counts: Vec::new(),
         }],
     };
     let discovered = Discovered {
@@ -150,7 +151,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         component: id("callee"),
     };
     let operator = call_envelope(Source::Operator);
-    let pulse = Pulse {
+    let pulse = KeepAlive {
         of_ms: beat.sent_ms,
         interval_ms: 1_000,
         incarnation: Incarnation(1),
@@ -175,7 +176,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         ),
         (Kind::Discover, discover.encode().expect("encodes")),
         (Kind::Discovered, discovered.encode().expect("encodes")),
-        (Kind::Pulse, pulse.encode().expect("encodes")),
+        (Kind::KeepAlive, pulse.encode().expect("encodes")),
         (Kind::Report, report().encode().expect("encodes")),
         (
             Kind::ReportWanted,

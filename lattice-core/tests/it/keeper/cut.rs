@@ -18,7 +18,7 @@ struct Apart {
     lattice: Lattice,
     bus: Arc<FaultBus>,
     store: FaultStore,
-    keeper: Keeper,
+    keeper: Agent,
     _node: Node,
 }
 
@@ -39,7 +39,7 @@ impl Apart {
             record: Record::default(),
             live: Arc::default(),
         };
-        let keeper = Keeper::start(&node, Arc::new(runtime), KeeperOptions::default());
+        let keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
         Self {
             lattice,
             bus,

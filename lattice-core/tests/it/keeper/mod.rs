@@ -13,8 +13,8 @@ use crate::{
 };
 use lattice_core::{
     Lattice,
+    agent::{Agent, AgentOptions},
     app::App,
-    keeper::{Keeper, KeeperOptions},
     name::{ComponentId, HostId},
     node::{Node, NodeOptions},
 };
@@ -37,7 +37,7 @@ struct Mesh {
 
 struct Host {
     node: Node,
-    keeper: Keeper,
+    keeper: Agent,
 }
 
 impl Mesh {
@@ -65,9 +65,9 @@ impl Mesh {
             record: self.record.clone(),
             live: self.live.clone(),
         };
-        let mut options = KeeperOptions::default();
+        let mut options = AgentOptions::default();
         options.listen = Duration::ZERO;
-        let keeper = Keeper::start(&node, Arc::new(runtime), options);
+        let keeper = Agent::start(&node, Arc::new(runtime), options);
         Host { node, keeper }
     }
 

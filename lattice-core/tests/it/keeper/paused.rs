@@ -6,9 +6,9 @@ use super::{
 };
 use futures_util::future::BoxFuture;
 use lattice_core::{
+    agent::{Prepared, Runtime, RuntimeError, WorkItem},
     auth::LatticeKey,
     call::CallError,
-    keeper::{Job, Prepared, Runtime, RuntimeError},
     serve::{Answer, Request, Service},
     server::ServeLimits,
     types::ComponentTypes,
@@ -129,7 +129,7 @@ struct Numbered {
 }
 
 impl Runtime for Numbered {
-    fn prepare(&self, _: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+    fn prepare(&self, _: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
         let start = self.starts.fetch_add(1, Ordering::SeqCst) + 1;
         let service = Arc::new(Slow(format!("{}#{start}", self.host)));
         let limits = ServeLimits::default();
@@ -177,7 +177,7 @@ async fn host_process() {
         host,
         starts: AtomicUsize::new(0),
     };
-    let _keeper = Keeper::start(&node, Arc::new(runtime), KeeperOptions::default());
+    let _keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
     for number in 0_u64.. {
         println!("begins {number}");
         let outcome = ask(&lattice).await;

@@ -10,10 +10,10 @@ use crate::{
 };
 use lattice_core::{
     Call, Lattice,
+    agent::{Agent, AgentOptions},
     app::App,
     auth::LatticeKey,
     call::CallError,
-    keeper::{Keeper, KeeperOptions},
     name::{ComponentId, HostId},
     nats::NatsOptions,
     node::{Node, NodeOptions},
@@ -39,7 +39,7 @@ const SOON: Duration = Duration::from_secs(90);
 struct Process {
     lattice: Lattice,
     node: Node,
-    keeper: Keeper,
+    keeper: Agent,
     record: Record,
 }
 
@@ -58,7 +58,7 @@ impl Process {
             record: record.clone(),
             live: Arc::new(AtomicUsize::new(0)),
         };
-        let keeper = Keeper::start(&node, Arc::new(runtime), KeeperOptions::default());
+        let keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
         Self {
             lattice,
             node,

@@ -1,7 +1,7 @@
 //! Putting, updating and deleting links.
 
 use super::*;
-use lattice_core::link::{DeleteError, Misfit};
+use lattice_core::link::{DeleteError, LinkMismatch};
 
 #[tokio::test(start_paused = true)]
 async fn a_link_is_there_when_put_returns_and_gone_when_delete_returns() {
@@ -119,10 +119,10 @@ async fn links_that_can_not_work_are_refused_with_the_reason() {
         ),
     ] {
         let error = node.links.put(link.clone()).await.expect_err(expected);
-        assert!(matches!(error, LinkError::Misfit(_)), "{error}");
+        assert!(matches!(error, LinkError::LinkMismatch(_)), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         let error = node.links.replace(link).await.expect_err(expected);
-        assert!(matches!(error, LinkError::Misfit(_)), "{error}");
+        assert!(matches!(error, LinkError::LinkMismatch(_)), "{error}");
     }
     assert_eq!(node.links.list(), []);
     // Who was never started may be linked; so may a component to itself.
@@ -151,7 +151,10 @@ async fn a_link_too_large_is_refused() {
         .expect("JSON");
     let error = node.links.put(large).await.expect_err("too large");
     assert!(
-        matches!(error, LinkError::Misfit(Misfit::TooLarge { .. })),
+        matches!(
+            error,
+            LinkError::LinkMismatch(LinkMismatch::TooLarge { .. })
+        ),
         "{error}"
     );
 }

@@ -119,7 +119,7 @@ impl From<LinkError> for Failure {
                 "there is a link {} already, to `{}`; give this one a name of its own with --name, or put it with --replace",
                 existing.key, existing.link.target
             )),
-            LinkError::Misfit(_) | LinkError::Changed { .. } => Self::Refused(text),
+            LinkError::LinkMismatch(_) | LinkError::Changed { .. } => Self::Refused(text),
             LinkError::Types(_) => Self::Unreachable(text),
             _ => Self::Failed(text),
         }

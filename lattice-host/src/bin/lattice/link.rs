@@ -157,7 +157,7 @@ impl Add {
             .locality(match self.locality {
                 LocalityOption::PreferLocal => Locality::PreferLocal,
                 LocalityOption::LocalOnly => Locality::LocalOnly,
-                LocalityOption::Spread => Locality::Spread,
+                LocalityOption::Spread => Locality::Anywhere,
             });
         let Some(config) = self.config_text()? else {
             return Ok(link);

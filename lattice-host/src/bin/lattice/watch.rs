@@ -8,7 +8,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
 use lattice_core::constellation::{
-    Change, ComponentKind, Delta, HostView, LinkState, Phase, StoreState, View,
+    ComponentKind, Delta, HostView, ItemChange, LinkState, Phase, StoreState, View,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -303,13 +303,13 @@ fn host(host: &HostView) -> String {
 }
 
 fn about<V>(
-    change: &Change<V>,
+    change: &ItemChange<V>,
     kind: &str,
     describe: impl Fn(&V) -> (String, String),
 ) -> (String, bool, String) {
     let thing: &Arc<V> = change.thing();
     let (name, detail) = describe(thing);
-    let is_there = matches!(change, Change::Is(_));
+    let is_there = matches!(change, ItemChange::Is(_));
     (format!("{kind} {name}"), is_there, detail)
 }
 

@@ -87,9 +87,8 @@ async fn a_provider_is_built_by_its_name_and_one_that_is_missing_is_told() {
     let lattice = lattice().await;
     let host = Host::builder(&lattice).builtin("peer", |config| {
         let answer = config.get("answer").cloned();
-        let answer = answer.ok_or_else(|| {
-            lattice_core::keeper::RuntimeError::new("`answer` is missing; set it")
-        })?;
+        let answer = answer
+            .ok_or_else(|| lattice_core::agent::RuntimeError::new("`answer` is missing; set it"))?;
         Ok(Native::peer(move |_| lattice_core::serve::Answer::Ready(answer_of(&answer))).serve())
     });
     let host = started(host).await;

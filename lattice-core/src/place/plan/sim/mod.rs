@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(5);
 const ONCE: &str = "once";
 
-/// What a host says that it runs: generation, serving, kept. Ordered, unlike tallies.
+/// What a host reports that it runs: generation, serving, kept. Ordered, unlike `ReplicaCount`.
 type Runs = Vec<(ComponentId, Vec<(Generation, u32, u32)>)>;
 
 /// What is under way: when it arrives, at whom, and in which order.
@@ -310,7 +310,7 @@ impl Cluster {
     fn state(&self) -> String {
         let mut lines = self.log[self.log.len().saturating_sub(60)..].to_vec();
         for (at, host) in &self.hosts {
-            let live: Vec<_> = host.members.live().map(|live| live.origin).collect();
+            let live: Vec<_> = host.members.live().map(|(origin, _)| origin).collect();
             lines.push(format!(
                 "host-{at} online {} leaves {} sees {live:?}",
                 host.online, host.leaves

@@ -197,14 +197,14 @@ impl Cluster {
                     interval: SECOND,
                     labels: Labels::new(),
                 };
-                let tally = |(generation, serving, kept)| Tally {
+                let replica_count = |(generation, serving, kept)| ReplicaCount {
                     generation,
                     serving,
                     kept,
                 };
-                let runs = runs
-                    .into_iter()
-                    .map(|(id, tallies)| (id, tallies.into_iter().map(tally).collect()));
+                let runs = runs.into_iter().map(|(id, replica_counts)| {
+                    (id, replica_counts.into_iter().map(replica_count).collect())
+                });
                 let event = Event::Beat {
                     from: from.clone(),
                     runs: runs.collect(),
@@ -261,12 +261,12 @@ impl Cluster {
         if (changes.is_empty() && !leaving_changed) || !host.members.is_settled() {
             return;
         }
-        let live = host.members.live().map(|live| Placeable {
-            host: live.origin.host.clone(),
-            labels: live.labels.clone(),
-            duty: match host.leaving.get(&live.origin.host) {
-                Some(true) => Duty::Leaving,
-                _ => Duty::Working,
+        let live = host.members.live().map(|(origin, labels)| LiveHost {
+            host: origin.host.clone(),
+            labels: labels.clone(),
+            duty: match host.leaving.get(&origin.host) {
+                Some(true) => Duty::Leaves,
+                _ => Duty::Works,
             },
         });
         let live: Vec<_> = live.collect();
@@ -290,15 +290,19 @@ impl Cluster {
         for at in self.hosts.keys().copied().collect::<Vec<_>>() {
             let host = &self.hosts[&at];
             if host.next_beat <= self.now {
-                let runs = host.reconciler.runs().into_iter().map(|(id, tallies)| {
-                    (
-                        id,
-                        tallies
-                            .iter()
-                            .map(|t| (t.generation, t.serving, t.kept))
-                            .collect(),
-                    )
-                });
+                let runs = host
+                    .reconciler
+                    .runs()
+                    .into_iter()
+                    .map(|(id, replica_counts)| {
+                        (
+                            id,
+                            replica_counts
+                                .iter()
+                                .map(|t| (t.generation, t.serving, t.kept))
+                                .collect(),
+                        )
+                    });
                 let beat = Parcel::Beat {
                     from: at,
                     leaving: host.leaves,

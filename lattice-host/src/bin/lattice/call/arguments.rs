@@ -109,10 +109,10 @@ mod tests {
 
     const GREET: &str = "func(name: string, age: u8, title: option<string>)";
 
-    fn misfit(text: &str) -> String {
+    fn mismatch(text: &str) -> String {
         let signature = Signature::parse(GREET).expect("a signature");
-        let misfit = parse(&signature, text).expect_err(text);
-        misfit.show(text, "greet", GREET)
+        let mismatch = parse(&signature, text).expect_err(text);
+        mismatch.show(text, "greet", GREET)
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_pointed_at() {
-        let shown = misfit("\"Ada\", \"old\"");
+        let shown = mismatch("\"Ada\", \"old\"");
         assert!(shown.contains("`age` is a u8"), "{shown}");
         assert!(shown.contains("at column 8:"), "{shown}");
         assert!(
@@ -140,7 +140,7 @@ mod tests {
             "{shown}"
         );
         // Columns are characters, and lines are counted.
-        let shown = misfit("\"größe\",\n \"ß\", 300");
+        let shown = mismatch("\"größe\",\n \"ß\", 300");
         assert!(
             shown.contains("at column 2:\n     \"ß\", 300\n     ^^^\n"),
             "{shown}"
@@ -162,7 +162,7 @@ mod tests {
             "\"\\u{110000}\", 1",
             &"[".repeat(200_000),
         ] {
-            assert!(misfit(text).contains("expected: "), "{text:.40}");
+            assert!(mismatch(text).contains("expected: "), "{text:.40}");
         }
     }
 }

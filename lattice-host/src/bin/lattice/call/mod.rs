@@ -85,8 +85,9 @@ impl Call {
             Failure::Failed(format!("{target} can't be called with text: {error}"))
         })?;
         let text = self.arguments.join(", ");
-        let arguments = arguments::parse(&signature, &text)
-            .map_err(|misfit| Failure::Usage(misfit.show(&text, &self.function, signature_text)))?;
+        let arguments = arguments::parse(&signature, &text).map_err(|mismatch| {
+            Failure::Usage(mismatch.show(&text, &self.function, signature_text))
+        })?;
         let call = component
             .call_bytes(
                 target.interface.as_str(),

@@ -1,4 +1,4 @@
-//! What an app is made of: names of records, and the records themselves.
+//! The resources of an app: references to records, and the records themselves.
 
 use crate::{
     desired::{ActorSpec, AppRecord, Body, Desired, NamedConfig, ProviderSpec, WormholeSpec},
@@ -13,11 +13,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::fmt;
 
-/// One thing of an app, by its name.
+/// A resource of an app, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
-pub enum Thing {
+pub enum ResourceRef {
     /// The app itself.
     App(AppName),
     /// A named configuration.
@@ -32,7 +32,7 @@ pub enum Thing {
     Wormhole(WormholeId),
 }
 
-/// One thing of an app, whole.
+/// A resource of an app, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Record {
     App(AppRecord),
@@ -43,7 +43,7 @@ pub(super) enum Record {
     Wormhole(WormholeSpec),
 }
 
-impl Thing {
+impl ResourceRef {
     /// Its key in the store.
     pub fn key(&self) -> StoreKey {
         match self {
@@ -56,7 +56,7 @@ impl Thing {
         }
     }
 
-    /// The thing that an app may own at this key.
+    /// The resource that an app may own at this key.
     pub(super) fn owned_at(key: &StoreKey) -> Option<Self> {
         match key.kind()? {
             KeyKind::Config(name) => Some(Self::Config(name)),
@@ -68,7 +68,7 @@ impl Thing {
         }
     }
 
-    /// As it stands now, and since which write.
+    /// Returns the record as it is now, and the revision of its write.
     pub(super) fn find(&self, desired: &Desired, links: &LinkTable) -> Option<(Revision, Record)> {
         Some(match self {
             Self::App(name) => {
@@ -99,7 +99,7 @@ impl Thing {
     }
 }
 
-impl fmt::Display for Thing {
+impl fmt::Display for ResourceRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App(name) => write!(f, "app `{name}`"),
@@ -113,7 +113,7 @@ impl fmt::Display for Thing {
 }
 
 impl Record {
-    /// The app that it says it is of. Links don't say.
+    /// Returns the app that the record names as its owner. Links name none.
     pub(super) fn app(&self) -> Option<&AppName> {
         match self {
             Self::Config(spec) => spec.app.as_ref(),
@@ -170,12 +170,12 @@ impl Record {
         }
     }
 
-    /// As JSON, to tell what differs.
+    /// Returns the record as JSON, for comparison.
     pub(super) fn to_json(&self) -> serde_json::Value {
         let json = match self {
             Self::App(spec) => serde_json::to_value(spec),
             Self::Config(spec) => serde_json::to_value(spec),
-            // What it was before is told by what has changed.
+            // Changes of these fields follow from the others.
             Self::Actor(spec) => serde_json::to_value(ActorSpec {
                 previous: None,
                 rejected: None,

@@ -1,11 +1,10 @@
-//! The hosts that a keeper knows, kept for the next process: see [`Members::recall`](crate::place::members::Members::recall).
+//! The hosts that an agent knows, saved for the next process: see [`Members::recall`](crate::place::members::Members::recall).
 
 use crate::{
     name::HostId,
     place::members::Labels,
-    replica::LastKnown,
     store::{
-        Entry, Incarnation, Revision, StoreKey,
+        Entry, Incarnation, LastKnown, Revision, StoreKey,
         record::{Record, Records},
     },
 };

@@ -2,35 +2,38 @@
 //!
 //! ```text
 //!  store ──► desired state ──┐
-//!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Stage ──► Runtime
+//!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Runner ──► Runtime
 //!  runtime ► what became of ─┘                                                 └──────► Leases
 //! ```
-//! There is no scheduler: every host computes the same placement from what it sees, and its [`Keeper`] starts what is its own
-//! and drains what is not. A host that hears nobody goes on with those that it knew; so does one that starts then, when its
-//! lattice keeps a snapshot (`Connect::snapshot`) and its id is the one that it had. What a host can run is its [`Runtime`]'s business; `lattice-host` brings one for WebAssembly.
+//! There is no scheduler: every host computes the same placement from what it sees, and its [`Agent`]
+//! starts its own share and drains the rest. A host that hears no other one goes on with those that it
+//! knew; so does a host that starts then, if its lattice keeps a snapshot (`Connect::snapshot`) and its
+//! id is the same as before. What a host can run is up to its [`Runtime`]; `lattice-host` has one for
+//! WebAssembly.
 
-mod job;
-mod known;
+mod hosts;
+mod known_hosts;
 pub(crate) mod leases;
+mod rejections;
+mod runner;
 mod runtime;
-mod stage;
 mod task;
+mod work;
 
-pub use job::{Job, Work};
 pub use runtime::{Prepared, Runtime, RuntimeError};
+pub use work::{Work, WorkItem};
 
 use crate::{
-    constellation::{ComponentStatus, Phase},
     name::ComponentId,
     node::Node,
     place::{
         Assignment,
         plan::{self, Generation, Status},
     },
-    wire::Duty,
+    wire::{ComponentStatus, Duty, Phase},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use task::{Command, Publish, Task};
+use task::{Command, Publishers, Task};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
@@ -40,7 +43,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// How a host takes part in placement.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct KeeperOptions {
+pub struct AgentOptions {
     /// How long a host that has just started listens before it acts, and two beats of the slowest host it hears in any case:
     /// 1.5 s by default. Nothing for a lattice inside one process.
     pub listen: Duration,
@@ -48,7 +51,7 @@ pub struct KeeperOptions {
     pub grace: Duration,
 }
 
-impl Default for KeeperOptions {
+impl Default for AgentOptions {
     fn default() -> Self {
         Self {
             listen: Duration::from_millis(1_500),
@@ -57,18 +60,18 @@ impl Default for KeeperOptions {
     }
 }
 
-/// How one component fares on this host.
+/// The state of one component on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Kept {
-    /// What the host is about with it.
+pub struct ComponentState {
+    /// What the host is doing with it, and what serves.
     pub status: Status,
     /// Why it failed last, if it did.
     pub reason: Option<String>,
 }
 
-impl Kept {
-    /// For the host's reports.
+impl ComponentState {
+    /// Returns the status for the host's reports.
     fn report(&self) -> ComponentStatus {
         let phase = match self.status.phase {
             plan::Phase::Serving => Phase::Serving,
@@ -80,7 +83,7 @@ impl Kept {
             plan::Phase::Draining | plan::Phase::Gone => Phase::Draining,
         };
         let mut status = ComponentStatus::new(phase);
-        if let Some(newest) = self.status.tallies.last() {
+        if let Some(newest) = self.status.replica_counts.last() {
             status = status.generation(newest.generation);
         }
         match &self.reason {
@@ -90,33 +93,33 @@ impl Kept {
     }
 }
 
-/// What a keeper tells of itself.
+/// The state of an agent, as it publishes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct KeeperState {
+pub struct AgentState {
     /// Every component that runs here, or should.
-    pub components: BTreeMap<ComponentId, Kept>,
+    pub components: BTreeMap<ComponentId, ComponentState>,
     /// The store is another one than before, or an older one: what runs is kept until somebody applies again.
     pub is_stale: bool,
     /// Another host has this one's id, or had, and started later: this one gets no work. Start it again, with an id of its own.
     pub is_doubled: bool,
 }
 
-/// The keeper of one host. Dropping it leaves what it started to its fate: nothing of it is served any more.
+/// Runs one host's share of the desired state. Dropping it stops serving everything that it started.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Agent {
     commands: mpsc::Sender<Command>,
-    state: watch::Receiver<Arc<KeeperState>>,
+    state: watch::Receiver<Arc<AgentState>>,
     assignment: watch::Receiver<Arc<Assignment>>,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Keeper {
-    /// Starts to keep this node's share of the desired state, as far as `runtime` can.
-    pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: KeeperOptions) -> Self {
+impl Agent {
+    /// Starts to run this node's share of the desired state, as far as `runtime` can.
+    pub fn start(node: &Node, runtime: Arc<dyn Runtime>, options: AgentOptions) -> Self {
         let (commands, inbox) = mpsc::channel(8);
         node.parts().membership.set_duty(Duty::Works);
-        let publish = Publish::default();
+        let publish = Publishers::default();
         let (state, assignment) = (publish.state.subscribe(), publish.assignment.subscribe());
         let task = Task::new(node.parts().clone(), runtime, options, publish);
         Self {
@@ -127,13 +130,13 @@ impl Keeper {
         }
     }
 
-    /// How everything fares that this host keeps.
-    pub fn state(&self) -> Arc<KeeperState> {
+    /// Returns the state of every component that runs here, or should.
+    pub fn state(&self) -> Arc<AgentState> {
         self.state.borrow().clone()
     }
 
     /// The same, whenever it changes.
-    pub fn follow(&self) -> watch::Receiver<Arc<KeeperState>> {
+    pub fn follow(&self) -> watch::Receiver<Arc<AgentState>> {
         self.state.clone()
     }
 
@@ -142,8 +145,9 @@ impl Keeper {
         self.assignment.clone()
     }
 
-    /// Hands everything over: others are told to start what runs here, and it ends when they serve it, after half of `within`
-    /// at the latest; the other half is for calls to finish. False when something was still running then.
+    /// Hands everything over: the other hosts start what runs here, and it ends here when they serve it,
+    /// after half of `within` at the latest; the other half is for calls to finish. Returns false when
+    /// something was still running after that.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing: the host goes on leaving.
@@ -163,7 +167,7 @@ impl Keeper {
     }
 }
 
-/// Which generation a keeper means, for people: the first digits.
+/// Returns the first digits of a generation, for messages.
 pub fn short(generation: Generation) -> String {
     format!("{generation:016x}")[..8].to_owned()
 }

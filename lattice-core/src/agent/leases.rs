@@ -3,7 +3,7 @@
 //! A lease is taken, renewed and taken over by a write with a term and the expected revision, so the store decides between two
 //! that want it. Its holder stops answering one second before the term of its last renewal could end, by its own clock and
 //! whether or not it can reach the store: nobody else gets the lease before that. The check is made before each call and again
-//! before its answer, so that a process which was paused answers nothing with a lease that ended meanwhile.
+//! before its result, so that a process which was paused returns nothing under a lease that ended meanwhile.
 
 #[cfg(test)]
 mod tests;
@@ -55,20 +55,20 @@ struct Holder {
 /// Until when a lease is surely held, by two clocks: the one that timers follow, and one that goes on while the machine sleeps. Whichever
 /// ends first counts.
 #[derive(Debug, Clone)]
-pub(super) struct Until {
-    start: Start,
+pub(super) struct LeaseDeadline {
+    start: ClockStart,
     ends: Arc<[AtomicU64; 2]>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Start {
+struct ClockStart {
     at: Instant,
     asleep_too: boot_time::Instant,
 }
 
 /// Milliseconds after the start, by both clocks.
 #[derive(Debug, Clone, Copy)]
-struct Moment([u64; 2]);
+struct ClockReading([u64; 2]);
 
 /// The leases that this host holds, or tries to get.
 #[derive(Debug)]
@@ -76,14 +76,14 @@ pub struct Leases {
     records: Records,
     origin: Origin,
     events: mpsc::Sender<Event>,
-    held: HashMap<ComponentId, Lease>,
+    held: HashMap<ComponentId, HeldLease>,
     /// Those that are being given back.
     ending: JoinSet<()>,
 }
 
 #[derive(Debug)]
-struct Lease {
-    until: Until,
+struct HeldLease {
+    until: LeaseDeadline,
     release: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
@@ -102,8 +102,8 @@ impl Leases {
 
     /// Tries to take a lease, and keeps it.
     pub fn acquire(&mut self, component: &ComponentId) {
-        let (until, release) = (Until::never(), CancellationToken::new());
-        let holding = Holding {
+        let (until, release) = (LeaseDeadline::expired(), CancellationToken::new());
+        let holding = LeaseTask {
             records: self.records.clone(),
             origin: self.origin.clone(),
             component: component.clone(),
@@ -111,7 +111,7 @@ impl Leases {
             until: until.clone(),
             release: release.clone(),
         };
-        let lease = Lease {
+        let lease = HeldLease {
             until,
             release,
             task: AbortOnDropHandle::new(tokio::spawn(holding.hold())),
@@ -129,7 +129,7 @@ impl Leases {
         }
     }
 
-    /// The next one is given back; nothing when none is under way.
+    /// Waits for a lease to be given back; `None` when none is under way.
     pub(super) async fn given_back(&mut self) -> Option<()> {
         self.ending.join_next().await.map(drop)
     }
@@ -154,7 +154,7 @@ impl Leases {
 #[derive(Debug)]
 pub struct Guard {
     component: ComponentId,
-    until: Until,
+    until: LeaseDeadline,
     fence: u64,
 }
 
@@ -173,9 +173,9 @@ impl Guard {
     }
 }
 
-impl Until {
-    fn never() -> Self {
-        let start = Start {
+impl LeaseDeadline {
+    fn expired() -> Self {
+        let start = ClockStart {
             at: Instant::now(),
             asleep_too: boot_time::Instant::now(),
         };
@@ -185,19 +185,19 @@ impl Until {
         }
     }
 
-    fn now(&self) -> Moment {
-        let Start { at, asleep_too } = self.start;
-        Moment([at.elapsed(), asleep_too.elapsed()].map(|elapsed| elapsed.as_millis() as u64))
+    fn now(&self) -> ClockReading {
+        let ClockStart { at, asleep_too } = self.start;
+        ClockReading([at.elapsed(), asleep_too.elapsed()].map(|elapsed| elapsed.as_millis() as u64))
     }
 
     /// It ends so long after `moment`.
-    fn set(&self, moment: Moment, after: Duration) {
+    fn set(&self, moment: ClockReading, after: Duration) {
         for (end, moment) in self.ends.iter().zip(moment.0) {
             end.store(moment + after.as_millis() as u64, Ordering::Release);
         }
     }
 
-    fn over(&self) {
+    fn expire(&self) {
         for end in &*self.ends {
             end.store(0, Ordering::Release);
         }
@@ -218,7 +218,7 @@ impl Until {
     }
 
     /// An answer, if the lease is still held.
-    fn still(&self, answer: Result<Bytes, CallError>) -> Result<Bytes, CallError> {
+    fn check(&self, answer: Result<Bytes, CallError>) -> Result<Bytes, CallError> {
         let lost = || CallError::InstanceLost {
             reason: "its lease ended before it answered".to_owned(),
         };
@@ -227,19 +227,19 @@ impl Until {
 }
 
 /// One lease, from the attempt to take it to its end.
-struct Holding {
+struct LeaseTask {
     records: Records,
     origin: Origin,
     component: ComponentId,
     events: mpsc::Sender<Event>,
-    until: Until,
+    until: LeaseDeadline,
     release: CancellationToken,
 }
 
-impl Holding {
+impl LeaseTask {
     async fn hold(self) {
         let Some(fence) = self.take(Expect::Absent).await else {
-            return self.lost().await;
+            return self.report_lost().await;
         };
         let held = Event::LeaseHeld {
             component: self.component.clone(),
@@ -258,17 +258,17 @@ impl Holding {
                 () = sleep_until(next) => {}
             }
             if Instant::now() >= end {
-                return self.lost().await;
+                return self.report_lost().await;
             }
             match timeout_at(end, self.take(Expect::At(last))).await {
                 Ok(Some(renewed)) => last = renewed,
-                // Out of reach, or somebody else's: the next look tells, until the term is over.
-                Ok(None) => match timeout_at(end, self.found()).await {
-                    Ok(Found::Ours(revision)) => last = revision,
-                    Ok(Found::Unknown) => {}
-                    Ok(Found::Gone) | Err(_) => return self.lost().await,
+                // Out of reach, or another host's: the next read shows which, until the term is over.
+                Ok(None) => match timeout_at(end, self.read_owner()).await {
+                    Ok(LeaseOwner::Ours(revision)) => last = revision,
+                    Ok(LeaseOwner::Unknown) => {}
+                    Ok(LeaseOwner::Gone) | Err(_) => return self.report_lost().await,
                 },
-                Err(_) => return self.lost().await,
+                Err(_) => return self.report_lost().await,
             }
         }
     }
@@ -297,26 +297,26 @@ impl Holding {
     }
 
     /// Whose the lease is now.
-    async fn found(&self) -> Found {
+    async fn read_owner(&self) -> LeaseOwner {
         let store = self.records.store();
         let Ok(incarnation) = store.incarnation().await else {
-            return Found::Unknown;
+            return LeaseOwner::Unknown;
         };
         let entry = match store.read(StoreKey::lease(&self.component)).await {
             Ok(Some(entry)) => entry,
-            Ok(None) => return Found::Gone,
-            Err(_) => return Found::Unknown,
+            Ok(None) => return LeaseOwner::Gone,
+            Err(_) => return LeaseOwner::Unknown,
         };
         match self.records.decode(incarnation, &entry) {
             Ok(Record::<Holder> { body, .. }) if body.origin == self.origin => {
-                Found::Ours(entry.revision)
+                LeaseOwner::Ours(entry.revision)
             }
-            _ => Found::Gone,
+            _ => LeaseOwner::Gone,
         }
     }
 
     async fn give_back(&self, last: Revision) {
-        self.until.over();
+        self.until.expire();
         let key = StoreKey::lease(&self.component);
         let op = Op::delete(key, Expect::At(last));
         if let Err(error) = self.records.store().commit(vec![op]).await {
@@ -324,8 +324,8 @@ impl Holding {
         }
     }
 
-    async fn lost(&self) {
-        self.until.over();
+    async fn report_lost(&self) {
+        self.until.expire();
         // Nobody listens when the host is gone: then there is nobody to tell.
         let _ = self
             .events
@@ -334,7 +334,7 @@ impl Holding {
     }
 }
 
-enum Found {
+enum LeaseOwner {
     Ours(Revision),
     Gone,
     Unknown,
@@ -344,7 +344,7 @@ enum Found {
 struct Leased {
     component: ComponentId,
     service: Arc<dyn Service>,
-    until: Until,
+    until: LeaseDeadline,
 }
 
 impl Service for Leased {
@@ -359,10 +359,10 @@ impl Service for Leased {
             }));
         }
         match self.service.call(request) {
-            Answer::Ready(answer) => Answer::Ready(self.until.still(answer)),
+            Answer::Ready(answer) => Answer::Ready(self.until.check(answer)),
             Answer::Later(work) => {
                 let until = self.until.clone();
-                Answer::Later(async move { until.still(work.await) }.boxed())
+                Answer::Later(async move { until.check(work.await) }.boxed())
             }
         }
     }

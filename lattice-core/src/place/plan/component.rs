@@ -1,16 +1,16 @@
-//! One component on one host.
+//! One component on one host: what runs of it, and what to do next.
 
 use super::{
-    Action, Desk, Generation, Moment, Phase, ReplicaId, Run, Status, Tally, Wanted,
+    Action, Effects, Generation, Phase, ReplicaCount, ReplicaId, Run, Status, StepContext, Wanted,
     failures::{Failures, HEALTHY, LOOP},
-    once::Lease,
+    once::LeaseState,
     roll::Others,
 };
 use crate::name::{ComponentId, HostId};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a replica may take to come up: its image may have to be fetched and compiled. Whoever starts it ends it then.
+/// How long a replica may take to come up: its image may have to be fetched and compiled. The runner ends it then.
 pub(crate) const START_WITHIN: Duration = Duration::from_mins(5);
 /// A replica of which nothing was heard by then has failed.
 const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
@@ -18,7 +18,7 @@ const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
 const PROVEN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct ComponentReconciler {
     pub(super) id: ComponentId,
     /// Nothing when it was deleted, or this host may not run it.
     pub(super) wanted: Option<Arc<Wanted>>,
@@ -31,7 +31,7 @@ pub(super) struct Part {
     pub(super) failures: Failures,
     /// Whether the wanted generation has been seen to come up here.
     proven: bool,
-    pub(super) lease: Lease,
+    pub(super) lease: LeaseState,
     /// When the next update may go on, at the earliest.
     turn: Option<Instant>,
     reported: Option<Status>,
@@ -41,18 +41,18 @@ pub(super) struct Part {
 pub(super) struct Replica {
     pub(super) id: ReplicaId,
     pub(super) generation: Generation,
-    pub(super) state: State,
+    pub(super) state: ReplicaState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ReplicaState {
     Starting { since: Instant },
     Serving { since: Instant },
     Draining,
     Stopping,
 }
 
-impl Part {
+impl ComponentReconciler {
     pub(super) fn new(id: ComponentId) -> Self {
         Self {
             id,
@@ -63,7 +63,7 @@ impl Part {
             owed: 0,
             failures: Failures::default(),
             proven: false,
-            lease: Lease::default(),
+            lease: LeaseState::default(),
             turn: None,
             reported: None,
         }
@@ -91,15 +91,15 @@ impl Part {
         };
     }
 
-    pub(super) fn heard(&mut self, from: &HostId, tallies: &[Tally]) {
+    pub(super) fn heard(&mut self, from: &HostId, replica_counts: &[ReplicaCount]) {
         let wanted = self.generation();
-        self.others.heard(from, tallies, wanted);
+        self.others.heard(from, replica_counts, wanted);
     }
 
     pub(super) fn serves(&mut self, replica: ReplicaId, now: Instant) {
         for known in &mut self.replicas {
-            if known.id == replica && matches!(known.state, State::Starting { .. }) {
-                known.state = State::Serving { since: now };
+            if known.id == replica && matches!(known.state, ReplicaState::Starting { .. }) {
+                known.state = ReplicaState::Serving { since: now };
             }
         }
     }
@@ -117,29 +117,31 @@ impl Part {
     }
 
     /// Decides what to do now.
-    pub(super) fn step(&mut self, moment: Moment, desk: &mut Desk) {
+    pub(super) fn step(&mut self, context: StepContext, effects: &mut Effects) {
         self.turn = None;
-        self.give_up_slow_starts(moment.now, desk);
+        self.give_up_slow_starts(context.now, effects);
         match self.wanted.as_ref().map(|wanted| wanted.run) {
-            Some(Run::Replicas) => self.step_replicas(moment, desk),
+            Some(Run::Replicas) => self.step_replicas(context, effects),
             // Nothing wanted: whatever runs drains, and a lease that is held goes back.
-            Some(Run::Once) | None => self.step_once(moment, desk),
+            Some(Run::Once) | None => self.step_once(context, effects),
         }
-        self.report(moment.now, desk);
+        self.report(context.now, effects);
     }
 
     /// When time alone may change something.
-    pub(super) fn wake(&self, moment: Moment) -> Option<Instant> {
+    pub(super) fn wake(&self, context: StepContext) -> Option<Instant> {
         let ages = self
             .replicas
             .iter()
             .filter_map(|replica| match replica.state {
-                State::Starting { since } => Some(since + START),
-                State::Serving { since } => Some(since + PROVEN).filter(|at| *at > moment.now),
-                State::Draining | State::Stopping => None,
+                ReplicaState::Starting { since } => Some(since + START),
+                ReplicaState::Serving { since } => {
+                    Some(since + PROVEN).filter(|at| *at > context.now)
+                }
+                ReplicaState::Draining | ReplicaState::Stopping => None,
             });
-        let again = self.failures.again(moment.now);
-        let lease = self.lease.again(moment.now);
+        let again = self.failures.again(context.now);
+        let lease = self.lease.again(context.now);
         ages.chain(again).chain(lease).chain(self.turn).min()
     }
 
@@ -164,31 +166,31 @@ impl Part {
         }
     }
 
-    fn step_replicas(&mut self, moment: Moment, desk: &mut Desk) {
-        self.lease.give_back(&self.id, desk);
+    fn step_replicas(&mut self, context: StepContext, effects: &mut Effects) {
+        self.lease.give_back(&self.id, effects);
         let Some(wanted) = &self.wanted else {
             return;
         };
         let (generation, need) = (wanted.generation, self.need());
         let taken_over = self.others.have_taken_over(wanted.placement.replicas, need);
         self.owed = self.owed.min(self.serving().saturating_sub(need));
-        if moment.leave || (taken_over && self.serving_of(generation) >= need) {
+        if context.leave || (taken_over && self.serving_of(generation) >= need) {
             self.owed = 0;
         }
-        if moment.quiet {
+        if context.quiet {
             return;
         }
-        self.stop_needless_starts(generation, desk);
-        while self.firm(generation, moment.now) > need + self.owed {
-            self.drain_one(generation, desk);
+        self.stop_needless_starts(generation, effects);
+        while self.firm(generation, context.now) > need + self.owed {
+            self.drain_one(generation, effects);
         }
-        if moment.leave || self.failures.again(moment.now).is_some() {
+        if context.leave || self.failures.again(context.now).is_some() {
             return;
         }
-        self.start_missing(generation, moment.now, desk);
+        self.start_missing(generation, context.now, effects);
     }
 
-    fn start_missing(&mut self, generation: Generation, now: Instant, desk: &mut Desk) {
+    fn start_missing(&mut self, generation: Generation, now: Instant, effects: &mut Effects) {
         let (need, starting) = (self.need(), self.starting());
         let updated = self.serving_of(generation);
         let lacking = (need + self.owed).saturating_sub(self.serving() + starting);
@@ -204,8 +206,8 @@ impl Part {
             usize::from(starting == 0 && updated < need && self.is_turn(updated, generation, now))
         };
         for _ in 0..count {
-            if !self.reject(desk, now) {
-                self.start(generation, None, now, desk);
+            if !self.reject(effects, now) {
+                self.start(generation, None, now, effects);
             }
         }
     }
@@ -219,7 +221,7 @@ impl Part {
             .replicas
             .iter()
             .filter_map(|replica| match replica.state {
-                State::Serving { since } if replica.generation == generation => Some(since),
+                ReplicaState::Serving { since } if replica.generation == generation => Some(since),
                 _ => None,
             });
         let turn = self.others.turn(slot, generation, own_ready.max(), now);
@@ -232,17 +234,17 @@ impl Part {
         generation: Generation,
         fence: Option<u64>,
         now: Instant,
-        desk: &mut Desk,
+        effects: &mut Effects,
     ) {
         self.replicas.push(Replica {
-            id: desk.start(&self.id, generation, fence),
+            id: effects.start(&self.id, generation, fence),
             generation,
-            state: State::Starting { since: now },
+            state: ReplicaState::Starting { since: now },
         });
     }
 
-    /// Instead of starting it once more, says that the wanted generation doesn't come up, when that is sure enough.
-    pub(super) fn reject(&mut self, desk: &mut Desk, now: Instant) -> bool {
+    /// Rejects the wanted generation instead of starting it once more, if it certainly doesn't come up.
+    pub(super) fn reject(&mut self, effects: &mut Effects, now: Instant) -> bool {
         let Some(wanted) = &self.wanted else {
             return false;
         };
@@ -259,11 +261,11 @@ impl Part {
         if self.failures.count() < LOOP || comes_up || wanted.fallback.is_none() {
             return false;
         }
-        desk.act(Action::Reject {
+        effects.act(Action::Reject {
             component: self.id.clone(),
             generation,
         });
-        let jitter = desk.chance();
+        let jitter = effects.chance();
         self.failures.wait(jitter, now);
         true
     }
@@ -280,48 +282,51 @@ impl Part {
     }
 
     /// One that serves too much: of another generation before the wanted one, the youngest first.
-    fn drain_one(&mut self, wanted: Generation, desk: &mut Desk) {
+    fn drain_one(&mut self, wanted: Generation, effects: &mut Effects) {
         let serving = self.replicas.iter_mut().filter(|replica| replica.serves());
         if let Some(replica) =
             serving.max_by_key(|replica| (replica.generation != wanted, replica.id))
         {
-            replica.state = State::Draining;
-            desk.act(Action::Drain(replica.id));
+            replica.state = ReplicaState::Draining;
+            effects.act(Action::Drain(replica.id));
         }
     }
 
-    fn stop_needless_starts(&mut self, wanted: Generation, desk: &mut Desk) {
+    fn stop_needless_starts(&mut self, wanted: Generation, effects: &mut Effects) {
         let mut spare = self.need().saturating_sub(self.serving_of(wanted));
         for replica in &mut self.replicas {
-            if !matches!(replica.state, State::Starting { .. }) {
+            if !matches!(replica.state, ReplicaState::Starting { .. }) {
                 continue;
             }
             if replica.generation == wanted && spare > 0 {
                 spare -= 1;
             } else {
-                replica.stop(desk);
+                replica.stop(effects);
             }
         }
     }
 
-    fn give_up_slow_starts(&mut self, now: Instant, desk: &mut Desk) {
+    fn give_up_slow_starts(&mut self, now: Instant, effects: &mut Effects) {
         for at in 0..self.replicas.len() {
             let late = |since: Instant| now.saturating_duration_since(since) >= START;
-            if matches!(self.replicas[at].state, State::Starting { since } if late(since)) {
-                let jitter = desk.chance();
+            if matches!(self.replicas[at].state, ReplicaState::Starting { since } if late(since)) {
+                let jitter = effects.chance();
                 self.blame(self.replicas[at], jitter, now);
-                self.replicas[at].stop(desk);
+                self.replicas[at].stop(effects);
             }
         }
     }
 
     /// Counts a failure, when it is one of the wanted generation.
     fn blame(&mut self, failed: Replica, jitter: f64, now: Instant) {
-        let ending = matches!(failed.state, State::Draining | State::Stopping);
+        let ending = matches!(
+            failed.state,
+            ReplicaState::Draining | ReplicaState::Stopping
+        );
         if ending || Some(failed.generation) != self.generation() {
             return;
         }
-        if let State::Serving { since } = failed.state {
+        if let ReplicaState::Serving { since } = failed.state {
             let served = now.saturating_duration_since(since);
             self.proven |= served >= PROVEN;
             if served >= HEALTHY {
@@ -346,12 +351,12 @@ impl Part {
     }
 
     fn starting(&self) -> usize {
-        let starting = |replica: &&Replica| matches!(replica.state, State::Starting { .. });
+        let starting = |replica: &&Replica| matches!(replica.state, ReplicaState::Starting { .. });
         self.replicas.iter().filter(starting).count()
     }
 
     /// What serves here, by generation, the wanted one first.
-    pub(super) fn tallies(&self) -> Vec<Tally> {
+    pub(super) fn replica_counts(&self) -> Vec<ReplicaCount> {
         let wanted = self.generation();
         let mut generations: Vec<Generation> = self
             .replicas
@@ -362,27 +367,27 @@ impl Part {
         generations.sort_unstable_by_key(|generation| (Some(*generation) != wanted, *generation));
         generations.dedup();
         let mut left = self.need();
-        let tally = |generation| {
+        let replica_count = |generation| {
             let serving = self.serving_of(generation);
             let kept = serving.min(left);
             left -= kept;
-            Tally {
+            ReplicaCount {
                 generation,
                 serving: serving as u32,
                 kept: kept as u32,
             }
         };
-        generations.into_iter().map(tally).collect()
+        generations.into_iter().map(replica_count).collect()
     }
 
-    fn report(&mut self, now: Instant, desk: &mut Desk) {
+    fn report(&mut self, now: Instant, effects: &mut Effects) {
         let status = Status {
             phase: self.phase(now),
-            tallies: self.tallies(),
+            replica_counts: self.replica_counts(),
         };
         if self.reported.as_ref() != Some(&status) {
             self.reported = Some(status.clone());
-            desk.act(Action::Report {
+            effects.act(Action::Report {
                 component: self.id.clone(),
                 status,
             });
@@ -411,28 +416,28 @@ impl Part {
 
 impl Replica {
     pub(super) fn serves(&self) -> bool {
-        matches!(self.state, State::Serving { .. })
+        matches!(self.state, ReplicaState::Serving { .. })
     }
 
     fn has_served(&self, so_long: Duration, now: Instant) -> bool {
-        matches!(self.state, State::Serving { since } if now.saturating_duration_since(since) >= so_long)
+        matches!(self.state, ReplicaState::Serving { since } if now.saturating_duration_since(since) >= so_long)
     }
 
-    pub(super) fn drain(&mut self, desk: &mut Desk) {
+    pub(super) fn drain(&mut self, effects: &mut Effects) {
         match self.state {
-            State::Serving { .. } => {
-                self.state = State::Draining;
-                desk.act(Action::Drain(self.id));
+            ReplicaState::Serving { .. } => {
+                self.state = ReplicaState::Draining;
+                effects.act(Action::Drain(self.id));
             }
-            State::Starting { .. } => self.stop(desk),
-            State::Draining | State::Stopping => {}
+            ReplicaState::Starting { .. } => self.stop(effects),
+            ReplicaState::Draining | ReplicaState::Stopping => {}
         }
     }
 
-    pub(super) fn stop(&mut self, desk: &mut Desk) {
-        if self.state != State::Stopping {
-            self.state = State::Stopping;
-            desk.act(Action::Stop(self.id));
+    pub(super) fn stop(&mut self, effects: &mut Effects) {
+        if self.state != ReplicaState::Stopping {
+            self.state = ReplicaState::Stopping;
+            effects.act(Action::Stop(self.id));
         }
     }
 }

@@ -1,20 +1,20 @@
 //! What a host can run: the seam between placement and whatever executes components.
 
-use super::Job;
+use super::WorkItem;
 use crate::{serve::Service, server::ServeLimits};
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
 
 /// Makes services of what desired state declares.
 pub trait Runtime: Send + Sync + 'static {
-    /// Makes one ready to be called. It runs nothing before its first call. The keeper gives up after a while.
+    /// Makes one ready to be called. It runs nothing before its first call. The agent gives up after a while.
     ///
     /// # Errors
     /// [`RuntimeError`]: it is tried again later, each time later.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
-    fn prepare(&self, job: Arc<Job>) -> BoxFuture<'_, Result<Prepared, RuntimeError>>;
+    fn prepare(&self, item: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>>;
 }
 
 /// A service that can be put into service.

@@ -1,13 +1,14 @@
 //! The infrastructure half: hosts, and what runs on each.
 
-use super::Fold;
+use super::Projection;
 use crate::{
     constellation::{
         Phase,
         items::{HostView, Item as _, ReplicaKey, ReplicaView},
         load::Reported,
-        view::{Change, Delta},
+        view::{Delta, ItemChange},
     },
+    liveness::RivalBoot,
     membership::{Peer, Peers},
     name::{ComponentId, HostId},
     wire::{Duty, Origin, Report},
@@ -22,15 +23,7 @@ const BOTH: u32 = 2;
 /// A second host that was not heard for this long is gone: three reports.
 pub(super) const RIVAL_GONE: Duration = Duration::from_secs(15);
 
-/// Another host of the same id.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rival {
-    epoch: u64,
-    reports: u32,
-    heard: Instant,
-}
-
-impl Fold {
+impl Projection {
     pub(super) fn peers(&mut self, peers: &Peers, out: &mut Vec<Delta>) {
         let now = peers
             .iter()
@@ -93,25 +86,17 @@ impl Fold {
         {
             return;
         }
-        let rival = self.rivals.entry(from.host.clone()).or_insert(Rival {
-            epoch: from.epoch,
-            reports: 0,
-            heard: now,
-        });
+        let watched = RivalBoot::new(from.epoch, now);
+        let rival = self.rivals.entry(from.host.clone()).or_insert(watched);
         if rival.epoch != from.epoch {
-            *rival = Rival {
-                epoch: from.epoch,
-                reports: 0,
-                heard: now,
-            };
+            *rival = watched;
         }
-        rival.reports = rival.reports.saturating_add(1);
-        rival.heard = now;
+        rival.count(now);
         self.host(&from.host, out);
     }
 
     pub(super) fn forget_rivals(&mut self, now: Instant, out: &mut Vec<Delta>) {
-        let is_gone = |rival: &Rival| now.saturating_duration_since(rival.heard) > RIVAL_GONE;
+        let is_gone = |rival: &RivalBoot| rival.is_silent(RIVAL_GONE, now);
         let gone = self.rivals.iter().filter(|(_, rival)| is_gone(rival));
         let gone: Vec<HostId> = gone.map(|(host, _)| host.clone()).collect();
         for host in gone {
@@ -125,9 +110,9 @@ impl Fold {
         let before = self.view.hosts.get(host).cloned();
         let after = self.host_view(host).map(Arc::new);
         match (before, after) {
-            (Some(before), None) => self.put(out, Delta::Host(Change::Gone(before))),
+            (Some(before), None) => self.put(out, Delta::Host(ItemChange::Gone(before))),
             (before, Some(after)) if before.as_ref() != Some(&after) => {
-                self.put(out, Delta::Host(Change::Is(after)));
+                self.put(out, Delta::Host(ItemChange::Is(after)));
             }
             _ => {}
         }
@@ -141,7 +126,7 @@ impl Fold {
                 host: host.clone(),
             };
             if let Some(gone) = self.view.replicas.get(&key).cloned() {
-                self.put(out, Delta::Replica(Change::Gone(gone)));
+                self.put(out, Delta::Replica(ItemChange::Gone(gone)));
             }
         }
         let lost_some = shown.difference(&ids).next().is_some();
@@ -155,7 +140,7 @@ impl Fold {
                 .get(&replica.key())
                 .is_none_or(|known| **known != replica)
             {
-                self.put(out, Delta::Replica(Change::Is(Arc::new(replica))));
+                self.put(out, Delta::Replica(ItemChange::Is(Arc::new(replica))));
             }
         }
         has_new || lost_some
@@ -163,7 +148,7 @@ impl Fold {
 
     fn host_view(&self, host: &HostId) -> Option<HostView> {
         let peer = self.peers.get(host)?;
-        let rival = self.rivals.get(host).filter(|rival| rival.reports >= BOTH);
+        let rival = self.rivals.get(host).filter(|rival| rival.signs >= BOTH);
         Some(HostView {
             id: host.clone(),
             epoch: peer.origin.epoch,
@@ -182,7 +167,7 @@ impl Fold {
         reported.filter(|reported| reported.origin == peer.origin)
     }
 
-    /// What a beat says is served, and what a report says of that and of the rest.
+    /// Returns what the heartbeat lists as served, with what the report adds to that.
     fn replicas_on(&self, host: &HostId) -> Vec<ReplicaView> {
         let Some(peer) = self.peers.get(host) else {
             return Vec::new();

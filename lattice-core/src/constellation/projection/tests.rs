@@ -7,7 +7,7 @@ use crate::{
         Phase,
         items::{ReplicaKey, ReplicaView},
     },
-    desired::{ActorSpec, AppRecord, DesiredEvent, Spec},
+    desired::{ActorSpec, AppRecord, Declared},
     link::{Link, LinkReports, LinkStatus, TableEvent},
     membership::presence::Presence,
     store::{Incarnation, Revision},
@@ -92,8 +92,9 @@ impl World {
         Revision(self.revision)
     }
 
-    fn desire(&mut self, event: DesiredEvent) -> Event {
-        self.desired.apply(event);
+    fn desire(&mut self, revision: Revision, change: impl FnOnce(&mut Desired)) -> Event {
+        self.desired.revision = revision;
+        change(&mut self.desired);
         Event::Desired(Arc::new(self.desired.clone()))
     }
 
@@ -111,18 +112,24 @@ impl World {
         match step {
             Step::Declare(n) => {
                 let image = "registry.example/a:1".parse().expect("an image");
-                let spec = Box::new(Spec::Actor(ActorSpec::new(image)));
-                self.desire(DesiredEvent::Put(StoreKey::actor(&id(n)), revision, spec))
+                let declared = Declared::new(revision, ActorSpec::new(image));
+                self.desire(revision, |desired| {
+                    desired.actors.insert(id(n), declared);
+                })
             }
-            Step::Delete(n) => self.desire(DesiredEvent::Gone(StoreKey::actor(&id(n)), revision)),
+            Step::Delete(n) => self.desire(revision, |desired| {
+                desired.actors.remove(&id(n));
+            }),
             Step::Own(n) => {
                 let key = link(n, 0).key();
                 let mut app = AppRecord::default();
                 let key = StoreKey::link_at(&key.source, &key.interface, &key.name);
                 app.owns.insert(key);
                 let name = AppName::new("shop").expect("valid");
-                let key = StoreKey::app(&name);
-                self.desire(DesiredEvent::Put(key, revision, Box::new(Spec::App(app))))
+                let declared = Declared::new(revision, app);
+                self.desire(revision, |desired| {
+                    desired.apps.insert(name, declared);
+                })
             }
             Step::Link(a, b) => {
                 let link = Arc::new(link(a, b));
@@ -187,7 +194,7 @@ fn beat(served: &[u8]) -> Beat {
                 id: id(n),
                 digest: Digest([n; 32]),
                 fence: 0,
-                tallies: Vec::new(),
+                replica_counts: Vec::new(),
             })
             .collect(),
     }
@@ -221,18 +228,18 @@ fn report(uptime_ms: u64, told: Vec<(u8, u8, u64)>) -> Report {
 proptest! {
     #[test]
     fn changes_lead_from_each_view_to_the_next(steps in prop::collection::vec(step(), 0..60)) {
-        let (mut world, mut fold) = (World::new(), Fold::default());
+        let (mut world, mut projection) = (World::new(), Projection::default());
         let mut followed = View::default();
         for step in steps {
-            let before = fold.view().clone();
+            let before = projection.view().clone();
             let event = world.take(step);
-            let deltas = fold.handle(event, world.now);
+            let deltas = projection.handle(event, world.now);
             for delta in deltas {
                 followed.apply(delta);
             }
-            prop_assert_eq!(&followed, &**fold.view());
+            prop_assert_eq!(&followed, &**projection.view());
             let mut jumped = View::clone(&before);
-            for delta in before.diff(fold.view()) {
+            for delta in before.diff(projection.view()) {
                 jumped.apply(delta);
             }
             prop_assert_eq!(&jumped, &followed);
@@ -242,7 +249,7 @@ proptest! {
             }
         }
         // Whoever comes late sees the same of what has no history.
-        let mut late = Fold::default();
+        let mut late = Projection::default();
         late.handle(Event::Links(Arc::new(world.links.clone())), world.now);
         late.handle(Event::Desired(Arc::new(world.desired.clone())), world.now);
         late.handle(world.peers(), world.now);
@@ -253,101 +260,110 @@ proptest! {
     }
 }
 
-fn joined() -> (World, Fold) {
-    let (mut world, mut fold) = (World::new(), Fold::default());
+fn joined() -> (World, Projection) {
+    let (mut world, mut projection) = (World::new(), Projection::default());
     let event = world.take(Step::Beat(1, 2, vec![0]));
-    fold.handle(event, world.now);
-    (world, fold)
+    projection.handle(event, world.now);
+    (world, projection)
 }
 
-fn replica(fold: &Fold, component: u8) -> Option<Arc<ReplicaView>> {
+fn replica(projection: &Projection, component: u8) -> Option<Arc<ReplicaView>> {
     let key = ReplicaKey {
         component: id(component),
         host: host(1),
     };
-    fold.view().replicas.get(&key).cloned()
+    projection.view().replicas.get(&key).cloned()
 }
 
 #[test]
 fn rates_come_of_two_reports_by_the_clock_of_their_sender() {
-    let (world, mut fold) = joined();
+    let (world, mut projection) = joined();
     let from = Origin::new(host(1), 2);
-    let load = |fold: &Fold| replica(fold, 0).expect("there").load;
-    assert_eq!(load(&fold), None);
-    fold.handle(
+    let load = |projection: &Projection| replica(projection, 0).expect("there").load;
+    assert_eq!(load(&projection), None);
+    projection.handle(
         Event::Report(from.clone(), vec![report(1_000, vec![(0, 0, 10)])]),
         world.now,
     );
-    assert_eq!(load(&fold).expect("reported").calls_per_second, None);
-    fold.handle(
+    assert_eq!(load(&projection).expect("reported").calls_per_second, None);
+    projection.handle(
         Event::Report(from.clone(), vec![report(3_000, vec![(0, 0, 50)])]),
         world.now,
     );
-    let told = load(&fold).expect("reported");
+    let told = load(&projection).expect("reported");
     assert_eq!(
         (told.calls, told.calls_per_second, told.errors_per_second),
         (50, Some(20.0), Some(10.0))
     );
     // Started anew: its counts are smaller than before.
-    fold.handle(
+    projection.handle(
         Event::Report(from, vec![report(4_000, vec![(0, 0, 1)])]),
         world.now,
     );
-    assert_eq!(load(&fold).expect("reported").calls_per_second, None);
+    assert_eq!(load(&projection).expect("reported").calls_per_second, None);
 }
 
 #[test]
 fn a_report_of_an_older_boot_is_not_of_this_one_and_two_of_them_are_a_second_host() {
-    let (world, mut fold) = joined();
+    let (world, mut projection) = joined();
     let older = Origin::new(host(1), 1);
-    let rival = |fold: &Fold| fold.view().hosts[&host(1)].rival;
-    fold.handle(Event::OlderBoot(older.clone()), world.now);
-    assert_eq!(rival(&fold), None, "one may have been on its way");
-    fold.handle(Event::OlderBoot(older), world.now);
-    assert_eq!(rival(&fold), Some(1));
-    fold.handle(Event::Tick, world.now + RIVAL_GONE);
-    assert_eq!(rival(&fold), Some(1));
-    fold.handle(
+    let rival = |projection: &Projection| projection.view().hosts[&host(1)].rival;
+    projection.handle(Event::OlderBoot(older.clone()), world.now);
+    assert_eq!(rival(&projection), None, "one may have been on its way");
+    projection.handle(Event::OlderBoot(older), world.now);
+    assert_eq!(rival(&projection), Some(1));
+    projection.handle(Event::Tick, world.now + RIVAL_GONE);
+    assert_eq!(rival(&projection), Some(1));
+    projection.handle(
         Event::Tick,
         world.now + RIVAL_GONE + Duration::from_millis(1),
     );
-    assert_eq!(rival(&fold), None);
+    assert_eq!(rival(&projection), None);
 }
 
 #[test]
 fn beats_say_what_serves_and_reports_the_rest() {
-    let (mut world, mut fold) = joined();
+    let (mut world, mut projection) = joined();
     let from = Origin::new(host(1), 2);
     let told = vec![(0, 2, 0), (1, 5, 0), (2, 0, 0)];
-    fold.handle(Event::Report(from, vec![report(1_000, told)]), world.now);
-    assert_eq!(replica(&fold, 0).expect("beats").phase, Phase::Updating);
+    projection.handle(Event::Report(from, vec![report(1_000, told)]), world.now);
+    assert_eq!(
+        replica(&projection, 0).expect("beats").phase,
+        Phase::Updating
+    );
     let failing = Phase::CrashLooping { failures: 3 };
-    assert_eq!(replica(&fold, 1).expect("told").phase, failing);
-    assert_eq!(replica(&fold, 2), None, "told to serve, and does not beat");
+    assert_eq!(replica(&projection, 1).expect("told").phase, failing);
+    assert_eq!(
+        replica(&projection, 2),
+        None,
+        "told to serve, and does not beat"
+    );
     let event = world.take(Step::Goodbye(1, 2));
-    fold.handle(event, world.now);
-    assert!(fold.view().replicas.is_empty() && fold.view().hosts.is_empty());
+    projection.handle(event, world.now);
+    assert!(projection.view().replicas.is_empty() && projection.view().hosts.is_empty());
     assert!(
-        fold.view().components.is_empty(),
+        projection.view().components.is_empty(),
         "served by hand, and gone"
     );
 }
 
 #[test]
 fn a_version_that_was_taken_back_is_told_until_another_is_declared() {
-    let (mut world, mut fold) = (World::new(), Fold::default());
+    let (mut world, mut projection) = (World::new(), Projection::default());
     let event = world.take(Step::Declare(0));
-    fold.handle(event, world.now);
-    let rolled_back = |fold: &Fold| fold.view().components[&id(0)].is_rolled_back;
-    assert!(!rolled_back(&fold));
+    projection.handle(event, world.now);
+    let rolled_back = |projection: &Projection| projection.view().components[&id(0)].is_rolled_back;
+    assert!(!rolled_back(&projection));
     let mut spec = world.desired.actors[&id(0)].spec.clone();
-    spec.rejected = Some(Job::of_actor(&world.desired, &id(0), &spec).generation);
+    spec.rejected = Some(WorkItem::of_actor(&world.desired, &id(0), &spec).generation);
     let mut declare = |world: &mut World, spec: &ActorSpec| {
-        let (key, revision) = (StoreKey::actor(&id(0)), world.next());
-        let event = DesiredEvent::Put(key, revision, Box::new(Spec::Actor(spec.clone())));
-        let event = world.desire(event);
-        fold.handle(event, world.now);
-        rolled_back(&fold)
+        let revision = world.next();
+        let declared = Declared::new(revision, spec.clone());
+        let event = world.desire(revision, |desired| {
+            desired.actors.insert(id(0), declared);
+        });
+        projection.handle(event, world.now);
+        rolled_back(&projection)
     };
     assert!(declare(&mut world, &spec));
     spec.config.insert("a".to_owned(), "b".to_owned());
@@ -356,11 +372,11 @@ fn a_version_that_was_taken_back_is_told_until_another_is_declared() {
 
 #[test]
 fn reports_of_strangers_are_bounded() {
-    let (world, mut fold) = (World::new(), Fold::default());
+    let (world, mut projection) = (World::new(), Projection::default());
     for n in 0..MAX_UNKNOWN * 2 {
         let stranger = HostId::new(&format!("s{n}")).expect("valid");
         let event = Event::Report(Origin::new(stranger, 1), vec![report(1, Vec::new())]);
-        assert!(fold.handle(event, world.now).is_empty());
+        assert!(projection.handle(event, world.now).is_empty());
     }
-    assert_eq!(fold.reported.len(), MAX_UNKNOWN);
+    assert_eq!(projection.reported.len(), MAX_UNKNOWN);
 }

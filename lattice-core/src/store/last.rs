@@ -1,6 +1,6 @@
 //! What outlives this process of what the store said.
 
-use crate::store::{Entry, Incarnation, StoreKey, WatchEvent};
+use super::{Entry, Incarnation, StoreKey, WatchEvent};
 use bytes::Bytes;
 use std::{fmt, time::SystemTime};
 

@@ -1,9 +1,9 @@
-//! What runs on this host for its keeper: replicas, and the services that stand for them.
+//! Starts and stops what the agent runs on this host: replicas, and the services behind them.
 //!
 //! Replicas of one generation of a component share a service on one host. Of two generations the one that was started last
 //! gets the calls, and the other one finishes what it has; when the last one is drained first, the other one gets them again.
 
-use super::{Job, Prepared, Runtime, RuntimeError, leases::Guard, short};
+use super::{Prepared, Runtime, RuntimeError, WorkItem, leases::Guard, short};
 use crate::{
     id::Fence,
     name::ComponentId,
@@ -21,94 +21,94 @@ use tokio::{
     time::timeout,
 };
 
-type Name = (ComponentId, Generation);
-/// What follows, and why a component did not come up: nothing when it did.
-pub(super) type Outcome = (Vec<Event>, Option<(Name, Option<String>)>);
+type GenerationKey = (ComponentId, Generation);
+/// The events that follow, and for a start its reason if it failed.
+pub(super) type TaskOutcome = (Vec<Event>, Option<(GenerationKey, Option<String>)>);
 
-/// Everything that runs, or is about to.
-pub(super) struct Stage {
+/// Everything that runs or is being started.
+pub(super) struct Runner {
     node: Arc<NodeParts>,
     grace: Duration,
-    acts: BTreeMap<Name, Act>,
-    /// How many there were.
-    counted: u64,
-    replicas: HashMap<ReplicaId, Name>,
-    work: JoinSet<Done>,
+    running: BTreeMap<GenerationKey, RunningGeneration>,
+    /// How many were started so far.
+    started: u64,
+    replicas: HashMap<ReplicaId, GenerationKey>,
+    work: JoinSet<TaskEnd>,
 }
 
 /// One generation of a component.
 #[derive(Debug)]
-struct Act {
-    /// Tells it from an earlier one of the same name.
+struct RunningGeneration {
+    /// Distinguishes it from an earlier one of the same key.
     number: u64,
-    play: Play,
+    state: GenerationState,
     replicas: BTreeSet<ReplicaId>,
 }
 
 #[derive(Debug)]
-enum Play {
-    Starts(AbortHandle),
-    Serves(ServeHandle),
+enum GenerationState {
+    Starting(AbortHandle),
+    Serving(ServeHandle),
 }
 
-impl Act {
+impl RunningGeneration {
     fn serving(&self) -> Option<&ServeHandle> {
-        match &self.play {
-            Play::Starts(_) => None,
-            Play::Serves(serving) => Some(serving),
+        match &self.state {
+            GenerationState::Starting(_) => None,
+            GenerationState::Serving(serving) => Some(serving),
         }
     }
 }
 
-/// What a task of the stage has done.
+/// How a task of the runner ended.
 #[derive(Debug)]
-pub(super) enum Done {
-    Started(Name, u64, Result<ServeHandle, RuntimeError>),
+pub(super) enum TaskEnd {
+    Started(GenerationKey, u64, Result<ServeHandle, RuntimeError>),
     /// It was not needed any more.
     Dropped,
     Ended(ReplicaId),
 }
 
-impl Stage {
+impl Runner {
     pub(super) fn new(node: Arc<NodeParts>, grace: Duration) -> Self {
         Self {
             node,
             grace,
-            acts: BTreeMap::new(),
-            counted: 0,
+            running: BTreeMap::new(),
+            started: 0,
             replicas: HashMap::new(),
             work: JoinSet::new(),
         }
     }
 
-    /// Starts a replica, under a lease if there is a guard. Answers what is known of it at once.
+    /// Starts a replica, under a lease if there is a guard. Returns the event that is known at once, if any.
     pub(super) fn start(
         &mut self,
         runtime: &Arc<dyn Runtime>,
-        job: Arc<Job>,
+        item: Arc<WorkItem>,
         replica: ReplicaId,
         guard: Option<Guard>,
     ) -> Option<Event> {
-        let name = (job.component.clone(), job.generation);
+        let name = (item.component.clone(), item.generation);
         self.replicas.insert(replica, name.clone());
-        if let Some(act) = self.acts.get_mut(&name) {
-            act.replicas.insert(replica);
-            return act.serving().map(|_| Event::Serves(replica));
+        if let Some(entry) = self.running.get_mut(&name) {
+            entry.replicas.insert(replica);
+            return entry.serving().map(|_| Event::Serves(replica));
         }
-        self.counted += 1;
-        let number = self.counted;
+        self.started += 1;
+        let number = self.started;
         let (node, runtime, named) = (self.node.clone(), runtime.clone(), name.clone());
         let starts = self.work.spawn(async move {
-            let started = timeout(START_WITHIN, start(&node, &*runtime, job, guard)).await;
+            let started = timeout(START_WITHIN, start(&node, &*runtime, item, guard)).await;
             let late = || RuntimeError::new(format!("it did not come up within {START_WITHIN:?}"));
-            Done::Started(named, number, started.unwrap_or_else(|_| Err(late())))
+            TaskEnd::Started(named, number, started.unwrap_or_else(|_| Err(late())))
         });
-        let act = Act {
+        let entry = RunningGeneration {
             number,
-            play: Play::Starts(starts),
+            state: GenerationState::Starting(starts),
             replicas: BTreeSet::from([replica]),
         };
-        self.acts.insert(name, act);
+        self.running.insert(name, entry);
         None
     }
 
@@ -118,16 +118,16 @@ impl Stage {
         let Some(name) = self.replicas.remove(&replica) else {
             return ended;
         };
-        let Some(act) = self.acts.get_mut(&name) else {
+        let Some(entry) = self.running.get_mut(&name) else {
             return ended;
         };
-        act.replicas.remove(&replica);
-        if !act.replicas.is_empty() {
+        entry.replicas.remove(&replica);
+        if !entry.replicas.is_empty() {
             return ended;
         }
-        let serving = match self.acts.remove(&name).map(|act| act.play) {
-            Some(Play::Serves(serving)) => serving,
-            Some(Play::Starts(starts)) => {
+        let serving = match self.running.remove(&name).map(|entry| entry.state) {
+            Some(GenerationState::Serving(serving)) => serving,
+            Some(GenerationState::Starting(starts)) => {
                 starts.abort();
                 return ended;
             }
@@ -142,41 +142,41 @@ impl Stage {
             if !serving.shutdown(grace).await.is_clean() {
                 tracing::warn!(component = %name.0, generation = short(name.1), "calls were cut off, because they did not end within {grace:?}");
             }
-            Done::Ended(replica)
+            TaskEnd::Ended(replica)
         });
         None
     }
 
-    /// Has the generation that was started last get the calls, of those that serve.
+    /// Routes calls to the generation that was started last among those that serve.
     fn reinstate(&self, component: &ComponentId) {
         let [first, last] = [Generation::MIN, Generation::MAX].map(|end| (component.clone(), end));
-        let acts = self.acts.range(first..=last).map(|(_, act)| act);
-        let serving = acts.filter_map(|act| Some((act.number, act.serving()?)));
+        let running = self.running.range(first..=last).map(|(_, entry)| entry);
+        let serving = running.filter_map(|entry| Some((entry.number, entry.serving()?)));
         if let Some((_, newest)) = serving.max_by_key(|(number, _)| *number) {
             newest.reinstate();
         }
     }
 
-    /// The next thing that is done; waits for ever when nothing is under way.
-    pub(super) async fn next(&mut self) -> Done {
+    /// Waits for the next task to end; never returns when there is none.
+    pub(super) async fn next(&mut self) -> TaskEnd {
         loop {
             match self.work.join_next().await {
                 Some(Ok(done)) => return done,
-                Some(Err(error)) if error.is_cancelled() => return Done::Dropped,
-                Some(Err(error)) => tracing::error!(%error, "a task of the keeper was lost"),
+                Some(Err(error)) if error.is_cancelled() => return TaskEnd::Dropped,
+                Some(Err(error)) => tracing::error!(%error, "a task of the agent was lost"),
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// What follows from what was done, and why a component did not come up.
-    pub(super) fn take(&mut self, done: Done) -> Outcome {
+    /// Returns what follows from the end of a task.
+    pub(super) fn take(&mut self, done: TaskEnd) -> TaskOutcome {
         match done {
-            Done::Ended(replica) => (vec![Event::Ended(replica)], None),
-            Done::Dropped => (Vec::new(), None),
-            Done::Started(name, number, outcome) => {
-                let current = self.acts.get_mut(&name);
-                let Some(act) = current.filter(|act| act.number == number) else {
+            TaskEnd::Ended(replica) => (vec![Event::Ended(replica)], None),
+            TaskEnd::Dropped => (Vec::new(), None),
+            TaskEnd::Started(name, number, outcome) => {
+                let current = self.running.get_mut(&name);
+                let Some(entry) = current.filter(|entry| entry.number == number) else {
                     // It had started before it was stopped, and got the calls meanwhile.
                     drop(outcome);
                     self.reinstate(&name.0);
@@ -184,8 +184,8 @@ impl Stage {
                 };
                 match outcome {
                     Ok(serving) => {
-                        act.play = Play::Serves(serving);
-                        let serves = act.replicas.iter().copied().map(Event::Serves);
+                        entry.state = GenerationState::Serving(serving);
+                        let serves = entry.replicas.iter().copied().map(Event::Serves);
                         let serves = serves.collect();
                         self.reinstate(&name.0);
                         (serves, Some((name, None)))
@@ -196,9 +196,9 @@ impl Stage {
         }
     }
 
-    fn did_not_start(&mut self, name: Name, error: &RuntimeError) -> Outcome {
+    fn did_not_start(&mut self, name: GenerationKey, error: &RuntimeError) -> TaskOutcome {
         tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component did not come up");
-        let replicas = self.acts.remove(&name).map(|act| act.replicas);
+        let replicas = self.running.remove(&name).map(|entry| entry.replicas);
         let replicas = replicas.unwrap_or_default();
         for replica in &replicas {
             self.replicas.remove(replica);
@@ -209,11 +209,11 @@ impl Stage {
 
     /// Whether nothing runs and nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.acts.is_empty() && self.work.is_empty()
+        self.running.is_empty() && self.work.is_empty()
     }
 }
 
-/// Whether what runs may finish.
+/// Whether running calls may finish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grace {
     Some,
@@ -223,11 +223,11 @@ pub(super) enum Grace {
 async fn start(
     node: &Arc<NodeParts>,
     runtime: &dyn Runtime,
-    job: Arc<Job>,
+    item: Arc<WorkItem>,
     guard: Option<Guard>,
 ) -> Result<ServeHandle, RuntimeError> {
-    let component = job.component.clone();
-    let Prepared { service, limits } = runtime.prepare(job).await?;
+    let component = item.component.clone();
+    let Prepared { service, limits } = runtime.prepare(item).await?;
     let fence = guard.as_ref().map(Guard::fence).and_then(Fence::new);
     let service = match guard {
         None => service,

@@ -1,27 +1,25 @@
-//! From what the sources say to the view, and how it changes. Pure.
+//! Projects the events of all sources onto the view. Pure.
 
 mod hosts;
 
-use hosts::Rival;
-
 use super::{
-    cut,
     items::{
         AppView, ComponentKind, ComponentView, Item, LinkView, StoreView, UnreadableView,
         WormholeView,
     },
     load::Reported,
-    view::{Change, Delta, View, differences},
+    view::{Delta, ItemChange, View, differences},
 };
 use crate::{
+    agent::WorkItem,
     desired::{ActorSpec, Desired, ProviderKind, Run},
-    keeper::Job,
     link::{LinkChange, LinkKey, LinkTable},
+    liveness::RivalBoot,
     membership::{Peer, Peers},
     name::{AppName, ComponentId, HostId},
     replica::ReplicaHealth,
     store::{KeyKind, StoreKey},
-    wire::{Origin, Report},
+    wire::{Origin, Report, cut},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -29,7 +27,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Something that a source says.
+/// An event from a source.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
     Store(ReplicaHealth),
@@ -45,7 +43,7 @@ pub(super) enum Event {
 
 /// The state machine.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
+pub(super) struct Projection {
     view: Arc<View>,
     desired: Arc<Desired>,
     links: Arc<LinkTable>,
@@ -53,12 +51,12 @@ pub(super) struct Fold {
     owners: HashMap<StoreKey, AppName>,
     peers: HashMap<HostId, Arc<Peer>>,
     reported: HashMap<HostId, Reported>,
-    rivals: HashMap<HostId, Rival>,
+    rivals: HashMap<HostId, RivalBoot>,
     /// The components of each host that are in the view.
     shown: HashMap<HostId, BTreeSet<ComponentId>>,
 }
 
-impl Fold {
+impl Projection {
     /// The constellation as it is now.
     pub(super) fn view(&self) -> &Arc<View> {
         &self.view
@@ -102,7 +100,7 @@ impl Fold {
         &mut self,
         before: impl Fn(&View) -> &BTreeMap<V::Key, Arc<V>>,
         after: impl Iterator<Item = V>,
-        delta: impl Fn(Change<V>) -> Delta,
+        delta: impl Fn(ItemChange<V>) -> Delta,
         out: &mut Vec<Delta>,
     ) {
         let after = after.map(|thing| (thing.key(), Arc::new(thing))).collect();
@@ -167,8 +165,8 @@ impl Fold {
         let entry = change.entry();
         let link = Arc::new(LinkView::of(entry, self.owner(&entry.key)));
         let change = match change {
-            LinkChange::Removed(_) => Change::Gone(link),
-            _ => Change::Is(link),
+            LinkChange::Removed(_) => ItemChange::Gone(link),
+            _ => ItemChange::Is(link),
         };
         self.put(out, Delta::Link(change));
     }
@@ -224,7 +222,7 @@ impl Fold {
 /// Whether this very version of an actor is the one that did not come up.
 fn is_rolled_back(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> bool {
     spec.rejected
-        .is_some_and(|rejected| rejected == Job::of_actor(desired, id, spec).generation)
+        .is_some_and(|rejected| rejected == WorkItem::of_actor(desired, id, spec).generation)
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ async fn a_call_that_is_overtaken_by_the_end_of_the_lease_is_not_answered() {
     let (early, late) = (begin(), begin());
     told.notify_one();
     assert_eq!(early.await, Ok(Bytes::new()));
-    lease.until.over();
+    lease.until.expire();
     told.notify_one();
     let answer = late.await;
     assert!(
@@ -73,9 +73,9 @@ async fn a_call_that_is_overtaken_by_the_end_of_the_lease_is_not_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_slept_through_the_end_of_a_lease_does_not_hold_it() {
     let slept = Duration::from_secs(5);
-    let awake = Until::never();
-    let asleep = Until {
-        start: Start {
+    let awake = LeaseDeadline::expired();
+    let asleep = LeaseDeadline {
+        start: ClockStart {
             asleep_too: boot_time::Instant::now() - slept,
             ..awake.start
         },
@@ -83,9 +83,9 @@ async fn a_machine_that_slept_through_the_end_of_a_lease_does_not_hold_it() {
     };
     for (until, holds) in [(awake, true), (asleep, false)] {
         assert!(!until.holds(), "never");
-        until.set(Moment([0, 0]), TERM.saturating_sub(MARGIN));
+        until.set(ClockReading([0, 0]), TERM.saturating_sub(MARGIN));
         assert_eq!(until.holds(), holds);
-        until.over();
+        until.expire();
         assert!(!until.holds());
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be run, out of the desired state. Pure.
+//! The work items of a desired state: what is to run. Pure.
 
 use crate::{
     desired::{
@@ -16,10 +16,10 @@ use std::{
 /// One component to run, with everything that decides what it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Job {
+pub struct WorkItem {
     /// Under which id.
     pub component: ComponentId,
-    /// Names all of this: two jobs of one generation are the same.
+    /// Names all of this: two items of one generation are the same.
     pub generation: Generation,
     /// What.
     pub work: Work,
@@ -51,31 +51,31 @@ pub enum Work {
     },
 }
 
-/// The jobs of a desired state.
+/// The items of a desired state.
 #[derive(Debug, Default)]
-pub(super) struct Jobs(HashMap<(ComponentId, Generation), Arc<Job>>);
+pub(super) struct WorkItems(HashMap<(ComponentId, Generation), Arc<WorkItem>>);
 
-impl Jobs {
-    /// What should run, and where, with the job of each generation that may be asked for.
+impl WorkItems {
+    /// What should run, and where, with the item of each generation that may be asked for.
     pub(super) fn of(desired: &Desired) -> (Self, Snapshot) {
-        let mut jobs = Self::default();
+        let mut items = Self::default();
         let mut wanted = BTreeMap::new();
         for (id, actor) in &desired.actors {
-            wanted.insert(id.clone(), Arc::new(jobs.actor(desired, id, actor)));
+            wanted.insert(id.clone(), Arc::new(items.actor(desired, id, actor)));
         }
         for (id, provider) in &desired.providers {
-            let job = jobs.provider(desired, id, &provider.spec);
-            wanted.entry(id.clone()).or_insert_with(|| Arc::new(job));
+            let item = items.provider(desired, id, &provider.spec);
+            wanted.entry(id.clone()).or_insert_with(|| Arc::new(item));
         }
         let snapshot = Snapshot {
             incarnation: desired.incarnation,
             revision: desired.revision,
             wanted: Arc::new(wanted),
         };
-        (jobs, snapshot)
+        (items, snapshot)
     }
 
-    pub(super) fn get(&self, id: &ComponentId, generation: Generation) -> Option<Arc<Job>> {
+    pub(super) fn get(&self, id: &ComponentId, generation: Generation) -> Option<Arc<WorkItem>> {
         self.0.get(&(id.clone(), generation)).cloned()
     }
 
@@ -86,9 +86,9 @@ impl Jobs {
         actor: &Declared<ActorSpec>,
     ) -> Wanted {
         let spec = &actor.spec;
-        let newest = self.add(Job::of_actor(desired, id, spec));
+        let newest = self.add(WorkItem::of_actor(desired, id, spec));
         let before = spec.previous.as_deref();
-        let before = before.map(|spec| self.add(Job::of_actor(desired, id, spec)));
+        let before = before.map(|spec| self.add(WorkItem::of_actor(desired, id, spec)));
         let (generation, fallback) = match before {
             Some(before) if spec.rejected == Some(newest) => (before, None),
             before => (newest, before),
@@ -102,7 +102,7 @@ impl Jobs {
     }
 
     fn provider(&mut self, desired: &Desired, id: &ComponentId, spec: &ProviderSpec) -> Wanted {
-        let job = Job::new(
+        let item = WorkItem::new(
             id,
             Work::Provider {
                 kind: spec.kind.clone(),
@@ -121,22 +121,22 @@ impl Jobs {
             _ => (plan::Run::Replicas, spec.placement.clone()),
         };
         Wanted {
-            generation: self.add(job),
+            generation: self.add(item),
             fallback: None,
             placement,
             run,
         }
     }
 
-    fn add(&mut self, job: Job) -> Generation {
-        let generation = job.generation;
-        let key = (job.component.clone(), generation);
-        self.0.entry(key).or_insert_with(|| Arc::new(job));
+    fn add(&mut self, item: WorkItem) -> Generation {
+        let generation = item.generation;
+        let key = (item.component.clone(), generation);
+        self.0.entry(key).or_insert_with(|| Arc::new(item));
         generation
     }
 }
 
-impl Job {
+impl WorkItem {
     /// An actor, as desired state has it.
     pub(crate) fn of_actor(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> Self {
         let work = Work::Actor {

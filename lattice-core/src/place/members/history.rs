@@ -16,36 +16,38 @@ const DEATHS: usize = 5;
 const HOSTS: usize = 4_096;
 
 #[derive(Debug, Default)]
-pub(super) struct Past {
-    hosts: HashMap<HostId, Life>,
+pub(super) struct History {
+    hosts: HashMap<HostId, HostHistory>,
 }
 
 #[derive(Debug)]
-struct Life {
+struct HostHistory {
     deaths: VecDeque<Instant>,
     left: Option<u64>,
     latest: Instant,
 }
 
-impl Past {
+impl History {
     pub(super) fn died(&mut self, host: &HostId, now: Instant) {
-        let life = self.life(host, now);
-        if life.deaths.len() == DEATHS {
-            life.deaths.pop_front();
+        let history = self.history(host, now);
+        if history.deaths.len() == DEATHS {
+            history.deaths.pop_front();
         }
-        life.deaths.push_back(now);
+        history.deaths.push_back(now);
     }
 
     pub(super) fn left(&mut self, who: &Origin, now: Instant) {
-        let life = self.life(&who.host, now);
-        life.left = life.left.max(Some(who.epoch));
+        let history = self.history(&who.host, now);
+        history.left = history.left.max(Some(who.epoch));
     }
 
     /// How often it has died lately.
     pub(super) fn deaths(&self, host: &HostId, now: Instant) -> u32 {
         let lately = |at: &&Instant| now.saturating_duration_since(**at) < REMEMBERED;
-        let life = self.hosts.get(host);
-        life.map_or(0, |life| life.deaths.iter().filter(lately).count() as u32)
+        let history = self.hosts.get(host);
+        history.map_or(0, |history| {
+            history.deaths.iter().filter(lately).count() as u32
+        })
     }
 
     /// Whether a host but this one has died lately.
@@ -56,27 +58,30 @@ impl Past {
 
     /// Whether this boot said goodbye.
     pub(super) fn has_left(&self, who: &Origin) -> bool {
-        let life = self.hosts.get(&who.host);
-        life.is_some_and(|life| life.left == Some(who.epoch))
+        let history = self.hosts.get(&who.host);
+        history.is_some_and(|history| history.left == Some(who.epoch))
     }
 
-    fn life(&mut self, host: &HostId, now: Instant) -> &mut Life {
+    fn history(&mut self, host: &HostId, now: Instant) -> &mut HostHistory {
         if self.hosts.len() >= HOSTS && !self.hosts.contains_key(host) {
             self.make_room(now);
         }
-        let life = self.hosts.entry(host.clone()).or_insert_with(|| Life {
-            deaths: VecDeque::new(),
-            left: None,
-            latest: now,
-        });
-        life.latest = now;
-        life
+        let history = self
+            .hosts
+            .entry(host.clone())
+            .or_insert_with(|| HostHistory {
+                deaths: VecDeque::new(),
+                left: None,
+                latest: now,
+            });
+        history.latest = now;
+        history
     }
 
     fn make_room(&mut self, now: Instant) {
         self.hosts
-            .retain(|_, life| now.saturating_duration_since(life.latest) < REMEMBERED);
-        let oldest = self.hosts.iter().min_by_key(|(_, life)| life.latest);
+            .retain(|_, history| now.saturating_duration_since(history.latest) < REMEMBERED);
+        let oldest = self.hosts.iter().min_by_key(|(_, history)| history.latest);
         if self.hosts.len() >= HOSTS
             && let Some(oldest) = oldest.map(|(host, _)| host.clone())
         {

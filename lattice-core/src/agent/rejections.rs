@@ -1,0 +1,93 @@
+//! Updates that did not come up, written down in the store so that every host goes back.
+
+use crate::{
+    desired::{Body, Desired},
+    name::ComponentId,
+    node::NodeParts,
+    place::plan::Generation,
+    store::{Expect, Op, StoreKey},
+    wire::cut,
+};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::task::JoinSet;
+
+/// Why components did not come up, and the writes that reject a generation.
+pub(super) struct Rejections {
+    node: Arc<NodeParts>,
+    /// The last time, and which generation that was.
+    reasons: BTreeMap<ComponentId, (Generation, String)>,
+    writes: JoinSet<()>,
+}
+
+impl Rejections {
+    pub(super) fn new(node: Arc<NodeParts>) -> Self {
+        Self {
+            node,
+            reasons: BTreeMap::new(),
+            writes: JoinSet::new(),
+        }
+    }
+
+    /// Returns why a component did not come up the last time, if it did not.
+    pub(super) fn reason(&self, component: &ComponentId) -> Option<&String> {
+        self.reasons.get(component).map(|(_, reason)| reason)
+    }
+
+    /// Records why a generation did not come up, or that it did.
+    pub(super) fn record(
+        &mut self,
+        (component, generation): (ComponentId, Generation),
+        reason: Option<String>,
+    ) {
+        match reason {
+            Some(reason) => drop(self.reasons.insert(component, (generation, cut(reason)))),
+            None => drop(self.reasons.remove(&component)),
+        }
+    }
+
+    /// Waits for a write to end; `None` when none is under way.
+    pub(super) async fn written(&mut self) -> Option<()> {
+        self.writes.join_next().await.map(drop)
+    }
+
+    /// Writes down that a generation does not come up, unless somebody has changed the actor meanwhile.
+    pub(super) fn reject(
+        &mut self,
+        desired: &Desired,
+        component: &ComponentId,
+        generation: Generation,
+    ) {
+        let Some(actor) = desired.actors.get(component) else {
+            return;
+        };
+        if actor.spec.rejected == Some(generation) || actor.spec.previous.is_none() {
+            return;
+        }
+        let mut spec = actor.spec.clone();
+        spec.rejected = Some(generation);
+        let reason = self.reasons.get(component);
+        let reason = reason.filter(|(of, _)| *of == generation);
+        spec.rejected_because = reason.map(|(_, reason)| reason.clone());
+        let connection = &self.node.connection;
+        let records = connection.records.clone();
+        let key = StoreKey::actor(component);
+        let seen = connection.replica.links().revision();
+        let number = desired.revision.0.max(seen.0);
+        let value = records.encode(desired.incarnation, &key, number, &Body(&spec));
+        let (component, expect) = (component.clone(), Expect::At(actor.revision));
+        tracing::warn!(%component, "an update did not come up and is taken back; correct it and apply again");
+        self.writes.spawn(async move {
+            let value = match value {
+                Ok(value) => value,
+                Err(error) => {
+                    return tracing::error!(%component, %error, "an update could not be taken back");
+                }
+            };
+            // Within the store's own timeout. A conflict means that somebody else was faster: with the same, or with news.
+            let op = Op::put(key, value, expect);
+            if let Err(error) = records.store().commit(vec![op]).await {
+                tracing::debug!(%component, %error, "an update was not taken back by this host");
+            }
+        });
+    }
+}

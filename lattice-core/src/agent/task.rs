@@ -1,0 +1,321 @@
+//! The task of an agent: receives events, passes them to the pure rules, and carries out the actions.
+
+use super::{
+    AgentOptions, AgentState, ComponentState, Runtime,
+    hosts::HostTable,
+    leases::Leases,
+    rejections::Rejections,
+    runner::{Grace, Runner},
+    work::WorkItems,
+};
+use crate::{
+    bus::BusState,
+    desired::Desired,
+    membership::Heard,
+    name::ComponentId,
+    node::NodeParts,
+    place::{
+        self, Assignment, members,
+        plan::{Action, Event, Generation, LiveHost, Reconciler, ReplicaId},
+    },
+    wire::{Beat, Origin},
+};
+use std::sync::Arc;
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+
+/// Events of leases that wait.
+const EVENTS: usize = 1_024;
+
+/// A command from the owner of an agent.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Hand everything over.
+    Leave {
+        by: Instant,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Where an agent publishes its state.
+#[derive(Debug, Default)]
+pub(super) struct Publishers {
+    pub(super) state: watch::Sender<Arc<AgentState>>,
+    pub(super) assignment: watch::Sender<Arc<Assignment>>,
+}
+
+pub(super) struct Task {
+    node: Arc<NodeParts>,
+    runtime: Arc<dyn Runtime>,
+    hosts: HostTable,
+    reconciler: Reconciler,
+    runner: Runner,
+    leases: Leases,
+    events: mpsc::Receiver<Event>,
+    desired: Arc<Desired>,
+    items: WorkItems,
+    rejections: Rejections,
+    publish: Publishers,
+    leaving: Option<oneshot::Sender<()>>,
+}
+
+impl Task {
+    pub(super) fn new(
+        node: Arc<NodeParts>,
+        runtime: Arc<dyn Runtime>,
+        options: AgentOptions,
+        publish: Publishers,
+    ) -> Self {
+        let origin = node.membership.origin().clone();
+        let (sender, events) = mpsc::channel(EVENTS);
+        let records = node.connection.records.clone();
+        let seed = crate::transport::id::PeerToken::of(&origin).number();
+        Self {
+            hosts: HostTable::new(node.clone(), options.listen),
+            reconciler: Reconciler::new(origin.host.clone(), seed),
+            runner: Runner::new(node.clone(), options.grace),
+            leases: Leases::new(records, origin, sender),
+            rejections: Rejections::new(node.clone()),
+            node,
+            runtime,
+            events,
+            desired: Arc::default(),
+            items: WorkItems::default(),
+            publish,
+            leaving: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let connection = self.node.connection.clone();
+        let mut heard = connection.presence.heard();
+        let mut desired = connection.replica.follow_desired();
+        let mut bus = connection.bus.state();
+        let state = *bus.borrow_and_update();
+        self.hosts.recall();
+        self.take_bus(state);
+        loop {
+            let wake = self
+                .hosts
+                .wake()
+                .into_iter()
+                .chain(self.reconciler.wake())
+                .min();
+            tokio::select! {
+                biased;
+                Some(Command::Leave { by, done }) = commands.recv() => {
+                    self.leaving = Some(done);
+                    // A host that is alone has nothing to wait for.
+                    let by = if self.hosts.leave() { Instant::now() } else { by };
+                    self.handle(Event::Leave { by });
+                }
+                changed = bus.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let state = *bus.borrow_and_update();
+                    self.take_bus(state);
+                }
+                Some(event) = self.events.recv() => self.handle(event),
+                done = self.runner.next() => {
+                    let (events, about) = self.runner.take(done);
+                    if let Some((name, reason)) = about {
+                        self.rejections.record(name, reason);
+                    }
+                    for event in events {
+                        self.handle(event);
+                    }
+                }
+                Some(()) = self.leases.given_back() => {}
+                Some(()) = self.rejections.written() => {}
+                desired = desired.next() => match desired {
+                    Some(desired) => self.take_desired(desired),
+                    None => return,
+                },
+                () = at(wake) => self.woken(),
+                // Last: of these there may be more than can be read.
+                heard = heard.recv() => match heard {
+                    Ok(heard) => self.receive(&heard),
+                    // Beats come again.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+            self.publish_state();
+        }
+    }
+
+    fn receive(&mut self, heard: &Heard) {
+        let hosts = self.hosts.receive(heard);
+        self.take_hosts(hosts);
+        if let Heard::Beat(from, beat) = heard {
+            self.handle(reconciler_event(from, beat));
+        }
+    }
+
+    fn take_bus(&mut self, state: BusState) {
+        let hosts = self.hosts.handle(members::Event::Bus(state));
+        self.take_hosts(hosts);
+        self.handle(Event::Bus(state));
+    }
+
+    fn woken(&mut self) {
+        let hosts = self.hosts.handle(members::Event::Woken);
+        self.take_hosts(hosts);
+        self.handle(Event::Woken);
+    }
+
+    fn take_hosts(&mut self, hosts: Option<Vec<LiveHost>>) {
+        if let Some(hosts) = hosts {
+            self.handle(Event::Hosts(hosts));
+        }
+    }
+
+    fn take_desired(&mut self, desired: Arc<Desired>) {
+        let (items, snapshot) = WorkItems::of(&desired);
+        self.items = items;
+        self.desired = desired;
+        self.handle(Event::Desired(snapshot));
+    }
+
+    /// Passes an event to the rules and carries out their actions, which may cause further events.
+    fn handle(&mut self, event: Event) {
+        let mut actions = self.reconciler.handle(event, Instant::now());
+        while !actions.is_empty() {
+            let mut news = Vec::new();
+            for action in actions {
+                news.extend(self.act(action));
+            }
+            actions = news
+                .into_iter()
+                .flat_map(|event| self.reconciler.handle(event, Instant::now()))
+                .collect();
+        }
+        self.node
+            .membership
+            .set_replica_counts(self.reconciler.runs());
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Start {
+                component,
+                replica,
+                generation,
+                fence,
+            } => return self.start(&component, replica, generation, fence),
+            Action::Drain(replica) => return self.runner.end(replica, Grace::Some),
+            Action::Stop(replica) => return self.runner.end(replica, Grace::None),
+            Action::AcquireLease(component) => self.leases.acquire(&component),
+            Action::ReleaseLease(component) => self.leases.release(&component),
+            Action::Reject {
+                component,
+                generation,
+            } => self
+                .rejections
+                .reject(&self.desired, &component, generation),
+            Action::Stale => {
+                tracing::warn!(
+                    "the store is another one than before, or an older one: what runs is kept until somebody applies again"
+                );
+            }
+            Action::Current => tracing::info!("the store is believed again"),
+            Action::Report { .. } => {}
+        }
+        None
+    }
+
+    fn start(
+        &mut self,
+        component: &ComponentId,
+        replica: ReplicaId,
+        generation: Generation,
+        fence: Option<u64>,
+    ) -> Option<Event> {
+        let Some(item) = self.items.get(component, generation) else {
+            // Desired state has moved on in this very moment.
+            return Some(Event::Failed(replica));
+        };
+        let guard = fence.map(|fence| self.leases.guard(component, fence));
+        if let Some(None) = guard {
+            return Some(Event::Failed(replica));
+        }
+        self.runner
+            .start(&self.runtime, item, replica, guard.flatten())
+    }
+
+    /// Updates the host's reports with what has changed since `before`.
+    fn report(&self, before: &AgentState, after: &AgentState) {
+        for (id, kept) in &after.components {
+            if before.components.get(id) != Some(kept) {
+                self.node.telemetry.set_status(id, kept.report());
+            }
+        }
+        let gone = before.components.keys();
+        for id in gone.filter(|id| !after.components.contains_key(*id)) {
+            self.node.telemetry.clear_status(id);
+        }
+    }
+
+    /// Publishes what has changed.
+    fn publish_state(&mut self) {
+        let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
+            let kept = ComponentState {
+                status: status.clone(),
+                reason: self.rejections.reason(id).cloned(),
+            };
+            (id.clone(), kept)
+        };
+        let state = AgentState {
+            components: self.reconciler.status().map(kept).collect(),
+            is_stale: self.reconciler.is_stale(),
+            is_doubled: self.hosts.is_doubled(),
+        };
+        self.report(&self.publish.state.borrow(), &state);
+        self.publish.state.send_if_modified(|published| {
+            let is_new = **published != state;
+            if is_new {
+                *published = Arc::new(state);
+            }
+            is_new
+        });
+        let assignment = self.reconciler.assignment();
+        self.publish.assignment.send_if_modified(|published| {
+            let is_new = !Arc::ptr_eq(published, assignment);
+            if is_new {
+                *published = assignment.clone();
+            }
+            is_new
+        });
+        let is_idle =
+            self.reconciler.is_idle() && self.runner.is_empty() && self.leases.are_given_back();
+        if self.leaving.is_some() && is_idle {
+            // The caller of `leave` may have gone.
+            self.leaving.take().map(|done| done.send(()));
+        }
+    }
+}
+
+/// Returns what a heartbeat reports of the share that its host runs.
+fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
+    let runs = beat
+        .components
+        .iter()
+        .filter(|served| !served.replica_counts.is_empty());
+    Event::Beat {
+        from: from.host.clone(),
+        runs: runs
+            .map(|served| (served.id.clone(), served.replica_counts.clone()))
+            .collect(),
+    }
+}
+
+/// Waits for an instant; without one, never returns.
+async fn at(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,259 @@
+//! From the replica's records to desired state.
+//!
+//! The replica keeps authenticated bodies; this reads them, once per record and replica, when somebody
+//! asks for the desired state. What can't be read is reported to the replica as refused.
+
+use super::{
+    ActorSpec, AppRecord, Declared, Desired, NamedConfig, ProviderSpec, Unreadable, WormholeSpec,
+    schema::{Fields, NotUnderstood},
+};
+use crate::{
+    replica::{RecordContent, RecordTable, Replica, StoredRecord},
+    store::{
+        KeyKind, StoreKey,
+        record::{RecordError, read_body},
+    },
+};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The last state that was read. One per replica.
+#[derive(Debug, Default)]
+pub(super) struct DesiredReader(Mutex<LastRead>);
+
+#[derive(Debug, Default)]
+struct LastRead {
+    table: Arc<RecordTable>,
+    desired: Arc<Desired>,
+}
+
+/// Why an authentic record can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+enum ReadError {
+    Record(#[from] RecordError),
+    NotUnderstood(#[from] NotUnderstood),
+}
+
+impl DesiredReader {
+    /// Returns the desired state as it is now. The same state is the same `Arc`.
+    pub(super) fn current(&self, replica: &Replica) -> Arc<Desired> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock, so that a newer state never gives way to an older one.
+        let table = replica.record_table();
+        if !Arc::ptr_eq(&last.table, &table) {
+            last.take(table, replica);
+        }
+        last.desired.clone()
+    }
+}
+
+impl LastRead {
+    fn take(&mut self, table: Arc<RecordTable>, replica: &Replica) {
+        let desired = Arc::make_mut(&mut self.desired);
+        let gone = self.table.records().map(|(key, _)| key);
+        for key in gone.filter(|key| table.get(key).is_none()) {
+            desired.remove(key);
+        }
+        for (key, record) in table.records() {
+            if self.table.get(key) == Some(record) {
+                continue;
+            }
+            desired.remove(key);
+            if let Err(error) = desired.put(key, record) {
+                replica.refuse(key, &error);
+                desired
+                    .unreadable
+                    .insert(key.clone(), error.unreadable(record));
+            }
+        }
+        desired.incarnation = table.incarnation;
+        desired.revision = table.revision;
+        self.table = table;
+    }
+}
+
+impl ReadError {
+    fn unreadable(&self, record: &StoredRecord) -> Unreadable {
+        Unreadable {
+            revision: record.revision,
+            reason: self.reason(),
+            is_newer: matches!(self, Self::NotUnderstood(_)),
+        }
+    }
+
+    /// The message, with its causes.
+    fn reason(&self) -> String {
+        let mut reason = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            reason.push_str(": ");
+            reason.push_str(&error.to_string());
+            cause = error.source();
+        }
+        reason
+    }
+}
+
+impl Desired {
+    fn put(&mut self, key: &StoreKey, record: &StoredRecord) -> Result<(), ReadError> {
+        let body = match &record.content {
+            RecordContent::Body(body) => body,
+            RecordContent::Refused { reason, is_newer } => {
+                let unreadable = Unreadable {
+                    revision: record.revision,
+                    reason: reason.to_string(),
+                    is_newer: *is_newer,
+                };
+                self.unreadable.insert(key.clone(), unreadable);
+                return Ok(());
+            }
+        };
+        let revision = record.revision;
+        match key.kind() {
+            Some(KeyKind::Actor(id)) => {
+                let spec = read::<ActorSpec>(key, body)?;
+                self.actors.insert(id, Declared::new(revision, spec));
+            }
+            Some(KeyKind::Provider(id)) => {
+                let spec = read::<ProviderSpec>(key, body)?;
+                self.providers.insert(id, Declared::new(revision, spec));
+            }
+            Some(KeyKind::Wormhole(id)) => {
+                let spec = read::<WormholeSpec>(key, body)?;
+                self.wormholes.insert(id, Declared::new(revision, spec));
+            }
+            Some(KeyKind::Config(name)) => {
+                let spec = read::<NamedConfig>(key, body)?;
+                self.configs.insert(name, Declared::new(revision, spec));
+            }
+            Some(KeyKind::App(name)) => {
+                let spec = read::<AppRecord>(key, body)?;
+                self.apps.insert(name, Declared::new(revision, spec));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &StoreKey) {
+        self.unreadable.remove(key);
+        match key.kind() {
+            Some(KeyKind::Actor(id)) => drop(self.actors.remove(&id)),
+            Some(KeyKind::Provider(id)) => drop(self.providers.remove(&id)),
+            Some(KeyKind::Wormhole(id)) => drop(self.wormholes.remove(&id)),
+            Some(KeyKind::Config(name)) => drop(self.configs.remove(&name)),
+            Some(KeyKind::App(name)) => drop(self.apps.remove(&name)),
+            _ => {}
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(key: &StoreKey, body: &Bytes) -> Result<T, ReadError> {
+    Ok(read_body::<Fields>(key, body)?.read()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::Auth,
+        name::ComponentId,
+        replica::ReplicaState,
+        store::{Expect, MemoryStore, Op, Revision, Store as _, record::Records},
+    };
+
+    struct Fixture {
+        store: MemoryStore,
+        records: Records,
+        replica: Replica,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let store = MemoryStore::new();
+            let records = Records::new(Arc::new(store.clone()), Auth::trusting());
+            let replica = Replica::follow(records.clone()).await.expect("in reach");
+            Self {
+                store,
+                records,
+                replica,
+            }
+        }
+
+        /// Puts a record, and waits until the replica has it.
+        async fn put(&self, key: &StoreKey, generation: u64, json: &str) -> Arc<Desired> {
+            let life = self.store.incarnation().await.expect("in reach");
+            let value = self.records.encode(life, key, generation, json);
+            let op = Op::put(key.clone(), value.expect("encodes"), Expect::Any);
+            let revision = self.store.commit(vec![op]).await.expect("in reach");
+            self.until(|desired| desired.revision >= revision).await
+        }
+
+        async fn until(&self, holds: impl Fn(&Desired) -> bool) -> Arc<Desired> {
+            let mut follow = self.replica.follow_desired();
+            loop {
+                let desired = follow.next().await.expect("open");
+                if holds(&desired) {
+                    return desired;
+                }
+            }
+        }
+    }
+
+    fn actor(id: &str) -> (ComponentId, StoreKey) {
+        let id = ComponentId::new(id).expect("valid");
+        let key = StoreKey::actor(&id);
+        (id, key)
+    }
+
+    const IMAGE: &str = r#"{"image":"reg.example/a:1"}"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn records_are_read_once_and_shared() {
+        let fixture = Fixture::new().await;
+        let ((a, first), (b, second)) = (actor("a"), actor("b"));
+        let before = fixture.put(&first, 0, IMAGE).await;
+        let after = fixture.put(&second, 1, IMAGE).await;
+        assert!(Arc::ptr_eq(&before.actors[&a], &after.actors[&a]));
+        assert_eq!(after.actors[&b].revision, Revision(2));
+        assert!(Arc::ptr_eq(&after, &fixture.replica.desired()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newer_record_is_still_newer_after_the_store_was_away() {
+        let fixture = Fixture::new().await;
+        let (id, key) = actor("a");
+        let needs = r#"{"image":"reg.example/a:1","needs":["gpu"]}"#;
+        let desired = fixture.put(&key, 0, needs).await;
+        assert!(desired.unreadable[&key].is_newer, "{desired:?}");
+        assert_eq!(fixture.replica.health().refused, 1);
+        fixture.store.disconnect();
+        let mut health = fixture.replica.follow_health();
+        let lost = health.wait_for(|health| health.state == ReplicaState::Lost);
+        lost.await.expect("lives");
+        fixture.store.reconnect();
+        let followed = health.wait_for(|health| health.state == ReplicaState::Following);
+        followed.await.expect("lives");
+        let desired = fixture.replica.desired();
+        assert!(desired.unreadable[&key].is_newer, "{desired:?}");
+        assert_eq!(fixture.replica.health().refused, 1, "refused once");
+        let desired = fixture.put(&key, 1, IMAGE).await;
+        assert!(desired.actors.contains_key(&id) && desired.unreadable.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_another_shape_is_refused_and_not_newer() {
+        let fixture = Fixture::new().await;
+        let (_, key) = actor("a");
+        let desired = fixture.put(&key, 0, "[]").await;
+        let found = &desired.unreadable[&key];
+        assert!(!found.is_newer, "{found:?}");
+        let reason = &found.reason;
+        assert!(reason.contains("is not what belongs there"), "{reason}");
+    }
+}

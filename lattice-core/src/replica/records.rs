@@ -1,0 +1,115 @@
+//! Records that the replica keeps for the layers above: authenticated and fresh, and not interpreted.
+
+use crate::store::{Incarnation, KeyKind, Revision, StoreKey};
+use bytes::Bytes;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The records of declared state (actors, providers, wormholes, configurations, apps) as of one
+/// moment, with their bodies as bytes. Of links it holds only the refused ones: the link table has
+/// the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordTable {
+    /// Which life of the store this is from.
+    pub incarnation: Incarnation,
+    /// The revision of the last write that changed it.
+    pub revision: Revision,
+    records: BTreeMap<StoreKey, StoredRecord>,
+}
+
+/// What the store holds at one key, and since which write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredRecord {
+    /// The revision of the write that put it.
+    pub revision: Revision,
+    /// The value.
+    pub content: RecordContent,
+}
+
+/// The value of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordContent {
+    /// Authentic and fresh: the encoded body.
+    Body(Bytes),
+    /// Not usable.
+    Refused {
+        /// Why, and what to do about it.
+        reason: Arc<str>,
+        /// Whether a newer version of Lattice wrote it, most likely.
+        is_newer: bool,
+    },
+}
+
+/// A change of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RecordEvent {
+    /// All that follows is a new whole.
+    Begin(Incarnation, Revision),
+    Put(StoreKey, StoredRecord),
+    /// The key has no value any more, or a link that can be used.
+    Gone(StoreKey, Revision),
+}
+
+impl RecordTable {
+    /// Returns every record with its key, in the order of the keys.
+    pub fn records(&self) -> impl Iterator<Item = (&StoreKey, &StoredRecord)> {
+        self.records.iter()
+    }
+
+    /// Returns the record at `key`.
+    pub fn get(&self, key: &StoreKey) -> Option<&StoredRecord> {
+        self.records.get(key)
+    }
+
+    /// Returns whether an event changes nothing: most links are kept elsewhere.
+    pub(super) fn ignores(&self, event: &RecordEvent) -> bool {
+        match event {
+            RecordEvent::Gone(key, _) => {
+                let is_link = matches!(key.kind(), Some(KeyKind::Link { .. }));
+                is_link && !self.records.contains_key(key)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn apply(&mut self, event: RecordEvent) {
+        match event {
+            RecordEvent::Begin(incarnation, revision) => {
+                // Writes of other keys don't count: only a later write of one of these changes them.
+                let revision = if incarnation == self.incarnation {
+                    revision.min(self.revision)
+                } else {
+                    Revision::default()
+                };
+                *self = Self {
+                    incarnation,
+                    revision,
+                    records: BTreeMap::new(),
+                };
+            }
+            RecordEvent::Gone(key, revision) => {
+                self.revision = self.revision.max(revision);
+                self.records.remove(&key);
+            }
+            RecordEvent::Put(key, record) => {
+                self.revision = self.revision.max(record.revision);
+                self.records.insert(key, record);
+            }
+        }
+    }
+}
+
+/// Returns whether the table keeps this kind of key, or its refused values.
+pub(super) fn is_kept(kind: &KeyKind) -> bool {
+    matches!(
+        kind,
+        KeyKind::Link { .. }
+            | KeyKind::Actor(_)
+            | KeyKind::Provider(_)
+            | KeyKind::Wormhole(_)
+            | KeyKind::Config(_)
+            | KeyKind::App(_)
+    )
+}

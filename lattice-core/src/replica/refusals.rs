@@ -1,0 +1,45 @@
+//! Counts refused values, and logs each key once.
+
+use crate::store::StoreKey;
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Most refused keys that are logged by name; the rest are only counted.
+const MAX_LOGGED: usize = 1_024;
+
+/// Shared by the intake and by the layers above, which refuse bodies that they don't understand.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    count: AtomicU64,
+    logged: Mutex<HashSet<StoreKey>>,
+}
+
+impl Refusals {
+    /// Returns how many values were refused so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, key: &StoreKey, reason: &dyn fmt::Display) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.contains(key) {
+            return;
+        }
+        if logged.len() < MAX_LOGGED {
+            logged.insert(key.clone());
+            tracing::warn!(%key, %reason, "a value in the store is refused, as if it were not there; find out who wrote it, then put it again or delete it");
+        } else if logged.len() == MAX_LOGGED {
+            logged.insert(key.clone());
+            tracing::warn!(
+                "more values in the store are refused; they are only counted from here on"
+            );
+        }
+    }
+}
