@@ -3,14 +3,14 @@
 use crate::{
     auth::Auth,
     bus::{Bus, BusError},
-    link::Links,
+    links::Links,
     membership::PresenceWatcher,
     name::LatticeName,
     replica::{FollowError, Replica},
     store::{LastKnown, Store, record::Records},
     subject::Subjects,
     transport::Medium,
-    types::Types,
+    type_store::Types,
 };
 use std::sync::Arc;
 

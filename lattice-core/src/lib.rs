@@ -100,6 +100,7 @@ pub mod entropy;
 pub mod extensions;
 mod lattice;
 pub mod link;
+pub mod links;
 #[doc(hidden)]
 pub mod liveness;
 pub mod logs;
@@ -118,11 +119,11 @@ mod sync;
 mod task_group;
 pub mod telemetry;
 mod transport;
-pub mod types;
+pub mod type_store;
 
 #[doc(hidden)]
 pub use lattice_proto::error;
-pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, value, wire};
+pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, types, value, wire};
 
 pub use drained::Drained;
 #[cfg(feature = "disk")]

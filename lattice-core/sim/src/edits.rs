@@ -11,7 +11,7 @@ use super::{
 use lattice_core::{
     app::{App, ApplyError},
     desired::{Desired, Replicas},
-    link::DeleteError,
+    links::DeleteError,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;

@@ -17,7 +17,7 @@ use crate::{
     name::{AppName, ComponentId},
     replica::OtherKey,
     store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
-    types::{ComponentTypes, TypesError},
+    types::ComponentTypes, type_store::TypesError,
 };
 use std::{collections::HashMap, sync::Arc};
 

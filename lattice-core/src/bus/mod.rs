@@ -23,8 +23,6 @@
 //! * **Trust**: none. Subjects, payloads and [`Body::NoResponders`] can be forged by anyone whom the bus lets publish.
 
 pub mod memory;
-#[cfg(feature = "nats")]
-pub mod nats;
 pub(crate) mod queue;
 
 use crate::subject::Subject;
@@ -198,7 +196,7 @@ pub enum BusError {
 }
 
 /// A queue group's name is one token of visible characters.
-fn checked_group(name: &str) -> Result<Box<str>, BusError> {
+pub(crate) fn checked_group(name: &str) -> Result<Box<str>, BusError> {
     if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(BusError::Refused(format!(
             "`{}` is no queue group; use visible characters without spaces",

@@ -5,7 +5,7 @@ use crate::connection::{self, Connection, Parts};
 #[cfg(feature = "disk")]
 use crate::store::disk::{DiskStore, Snapshot};
 #[cfg(all(feature = "nats", feature = "disk"))]
-use crate::store::nats::{LateStore, OpenError};
+use crate::nats::{LateStore, OpenError};
 use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError, memory::MemoryNetwork},
@@ -18,7 +18,7 @@ use crate::{
 #[cfg(feature = "nats")]
 use crate::{
     nats::NatsOptions,
-    store::nats::{NatsStore, NatsStoreOptions},
+    nats::{NatsStore, NatsStoreOptions},
 };
 use futures_util::future::BoxFuture;
 #[cfg(feature = "nats")]
@@ -107,7 +107,7 @@ pub enum ConnectError {
     /// The server has no usable place for the lattice's store.
     #[cfg(feature = "nats")]
     #[error(transparent)]
-    Open(#[from] crate::store::nats::OpenError),
+    Open(#[from] crate::nats::OpenError),
     /// The file of a local lattice, or of the last snapshot, can't be used.
     #[cfg(feature = "disk")]
     #[error(transparent)]

@@ -16,7 +16,7 @@ use crate::{
     client::{Caller, SameProcess},
     connection::Connection,
     extensions::Extensions,
-    link::Links,
+    links::Links,
     membership::{Announce, Peers},
     name::{ComponentId, LatticeName},
     node::{Node, NodeOptions},

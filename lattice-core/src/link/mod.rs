@@ -3,20 +3,16 @@
 //! A link says that *source* may call *target* through *interface*, under a *link name*, with *config*. Its key is source,
 //! interface (with its compatible version) and name; so a source can reach several targets through one interface by name.
 
-mod api;
 mod check;
 mod entry;
 mod status;
 mod table;
-mod write;
 
-pub use api::{DeleteError, LinkError, Links, ReportError};
 pub use check::{LinkMismatch, MAX_IDEMPOTENT, MAX_LINK};
 pub use entry::{LinkChange, LinkEntry};
 pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
 pub(crate) use table::Lacking;
 pub use table::{LinkTable, TableEvent};
-pub use write::WriteError;
 
 use crate::{
     name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError},

@@ -8,7 +8,8 @@ use super::{
     signals::{Signals, watch_state},
     tap::TapHandle,
 };
-use crate::bus::{BusError, BusState, nats::NatsBus};
+use super::bus::NatsBus;
+use crate::bus::{BusError, BusState};
 use async_nats::connection::State;
 use std::{
     fmt,

@@ -16,15 +16,21 @@
 //! # }
 //! ```
 
+mod bus;
 mod client;
 mod connection;
 mod error;
 mod options;
 mod round_trip;
 mod signals;
+mod store;
 pub(crate) mod tap;
 mod tls;
 
+pub use bus::NatsBus;
 pub use connection::NatsConnection;
 pub use error::ConnectError;
 pub use options::NatsOptions;
+#[cfg(feature = "disk")]
+pub(crate) use store::LateStore;
+pub use store::{NatsStore, NatsStoreOptions, OpenError};

@@ -217,7 +217,9 @@ mod tests {
     fn the_hosts_of_a_set_are_those_put_in() {
         for hosts in [&[][..], &[0], &[63], &[64], &[0, 1, 63, 64, 127, 129]] {
             let mut set = HostSet::empty(130);
-            hosts.iter().for_each(|host| set.insert(*host));
+            for host in hosts {
+                set.insert(*host);
+            }
             assert_eq!(set.iter().collect::<Vec<_>>(), hosts);
         }
     }

@@ -1,7 +1,7 @@
 //! Keeps the types of what this node serves published, also when the store loses them.
 
 use super::Server;
-use crate::{replica::ReplicaHealth, store::Incarnation, types::PublishError};
+use crate::{replica::ReplicaHealth, store::Incarnation, type_store::PublishError};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 

@@ -7,7 +7,7 @@ use crate::{
     id::Fence,
     name::{ComponentId, HostId, NameError},
     serve::Service,
-    types::PublishError,
+    type_store::PublishError,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;

@@ -80,7 +80,7 @@ pub fn check_ttl(ttl: Duration) -> Result<u64, InvalidCommit> {
     Ok(ttl.as_secs())
 }
 
-pub(super) fn check_value(
+pub(crate) fn check_value(
     key: &StoreKey,
     value: Option<&Bytes>,
     limit: usize,

@@ -32,8 +32,6 @@ pub(crate) mod check;
 pub mod disk;
 mod last;
 mod memory;
-#[cfg(feature = "nats")]
-pub mod nats;
 pub mod record;
 pub(crate) mod state;
 

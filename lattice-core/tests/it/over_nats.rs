@@ -169,7 +169,7 @@ async fn another_key_is_another_lattice() {
     let server = server().await;
     let ours = join(&server.url(), "prod").await;
     let (api, _serving) = serve_callee(&ours).await;
-    let theirs = Lattice::connect(&server.url(), "prod")
+    let theirs = Lattice::connect(server.url(), "prod")
         .key(LatticeKey::generate())
         .await
         .expect("it connects");
@@ -185,7 +185,7 @@ async fn another_key_is_another_lattice() {
 #[tokio::test]
 async fn a_bus_without_a_key_has_to_be_trusted_by_word() {
     let server = server().await;
-    let refused = Lattice::connect(&server.url(), "prod").await;
+    let refused = Lattice::connect(server.url(), "prod").await;
     assert!(
         matches!(refused, Err(ConnectError::NoKey { .. })),
         "{refused:?}"
@@ -196,7 +196,7 @@ async fn a_bus_without_a_key_has_to_be_trusted_by_word() {
         .with_writer(log.clone())
         .finish();
     let _while_it_lives = tracing::subscriber::set_default(subscriber);
-    Lattice::connect(&server.url(), "prod")
+    Lattice::connect(server.url(), "prod")
         .trust_bus()
         .await
         .expect("trusted by word");

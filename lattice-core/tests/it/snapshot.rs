@@ -5,7 +5,7 @@ use lattice_core::{
     ConnectError, Lattice,
     auth::LatticeKey,
     call::CallError,
-    link::{LinkError, WriteError},
+    links::{LinkError, WriteError},
     replica::ReplicaState,
     server::{ServeError, ServeHandle, ServeLimits},
     store::{StoreError, disk::OpenError},

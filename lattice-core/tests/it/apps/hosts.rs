@@ -75,7 +75,7 @@ async fn links_are_checked_against_the_types_that_are_known() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     let records = lattice_core::store::record::Records::new(Arc::new(store), auth());
-    let published = lattice_core::types::Types::new(records);
+    let published = lattice_core::type_store::Types::new(records);
     let exports = ComponentTypes {
         exports: types("func()"),
         ..ComponentTypes::default()

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 async fn apps_are_applied_followed_and_deleted_over_nats() {
     let server = nats::NatsConfig::default().jetstream().start().await;
     let connect = async || {
-        let connect = Lattice::connect(&server.url(), "prod").key(key());
+        let connect = Lattice::connect(server.url(), "prod").key(key());
         connect.await.expect("it connects")
     };
     let (here, there) = (connect().await, connect().await);

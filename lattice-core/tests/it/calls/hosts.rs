@@ -11,7 +11,7 @@ use lattice_core::{
     serve::{Answer, Request, Service},
     server::{ServeError, ServeLimits},
     store::MemoryStore,
-    types::{ComponentTypes, PublishError},
+    types::ComponentTypes, type_store::PublishError,
 };
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 

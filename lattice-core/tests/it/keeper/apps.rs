@@ -5,7 +5,7 @@ use lattice_core::{
     auth::{Auth, LatticeKey},
     bus::memory::MemoryNetwork,
     store::{MemoryStore, record::Records},
-    types::Types,
+    type_store::Types,
 };
 
 #[tokio::test(start_paused = true)]

@@ -103,9 +103,9 @@ impl Networks {
     async fn joined(&self) {
         let connection = self.to_edge().connect().await.expect("the leaf node");
         let lattice = lattice_core::name::LatticeName::new("first").expect("a name");
-        let options = lattice_core::store::nats::NatsStoreOptions::new(&lattice);
+        let options = lattice_core::nats::NatsStoreOptions::new(&lattice);
         until("the hub's JetStream answers at the edge", async || {
-            let store = lattice_core::store::nats::NatsStore::open(&connection, options.clone());
+            let store = lattice_core::nats::NatsStore::open(&connection, options.clone());
             store.await.is_ok()
         })
         .await;

@@ -3,10 +3,10 @@
 use super::*;
 use futures_util::future::join;
 use lattice_core::{
-    link::{DeleteError, ReportError, WriteError},
+    links::{DeleteError, ReportError, WriteError},
     replica::ReplicaState,
     store::StoreError,
-    types::{PublishError, TypesError},
+    type_store::{PublishError, TypesError},
 };
 use lattice_sim::fault::{FaultStore, StoreFaults};
 use tokio::time::{sleep, timeout};

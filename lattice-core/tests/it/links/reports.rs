@@ -2,7 +2,7 @@
 
 use super::*;
 use futures_util::future::join_all;
-use lattice_core::link::ReportError;
+use lattice_core::links::ReportError;
 
 #[tokio::test(start_paused = true)]
 async fn reports_of_many_hosts_on_a_link_are_kept_until_it_changes() {

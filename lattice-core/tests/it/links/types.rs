@@ -4,7 +4,7 @@ use super::*;
 use futures_util::future::join_all;
 use lattice_core::{
     store::MAX_VALUE,
-    types::{PublishError, TypesError},
+    type_store::{PublishError, TypesError},
 };
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use super::*;
 use futures_util::StreamExt as _;
 use lattice_core::{
-    link::{LinkChange, WriteError},
+    link::LinkChange, links::WriteError,
     replica::ReplicaState,
 };
 use tokio::time::timeout;

@@ -1,7 +1,8 @@
 //! Putting, updating and deleting links.
 
 use super::*;
-use lattice_core::link::{DeleteError, LinkMismatch};
+use lattice_core::link::LinkMismatch;
+use lattice_core::links::DeleteError;
 
 #[tokio::test(start_paused = true)]
 async fn a_link_is_there_when_put_returns_and_gone_when_delete_returns() {

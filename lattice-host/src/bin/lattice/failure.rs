@@ -5,7 +5,7 @@ use lattice_core::{
     app::{ApplyError, LoadError, PlanError},
     call::{CallError, Ran},
     error::chain,
-    link::{DeleteError, LinkError},
+    links::{DeleteError, LinkError},
 };
 use std::{error::Error, fmt, process::ExitCode};
 

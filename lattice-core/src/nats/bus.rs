@@ -5,13 +5,13 @@
 //! disconnected, where the client would keep the message for later.
 
 use super::{
-    Body, Bus, BusError, BusState, Message, Subscription, checked_group,
-    queue::{Inlet, Outlet, queue},
+    NatsConnection,
+    tap::{Sink, TapHandle},
 };
 use crate::{
-    nats::{
-        NatsConnection,
-        tap::{Sink, TapHandle},
+    bus::{
+        Body, Bus, BusError, BusState, Message, Subscription, checked_group,
+        queue::{Inlet, Outlet, queue},
     },
     subject::Subject,
 };

@@ -20,11 +20,15 @@ mod settle;
 pub(crate) use late::LateStore;
 pub use open::OpenError;
 
-use super::{
-    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
-    check::{check_ops, check_ttl, check_value},
+use crate::{
+    bus::BusError,
+    name::LatticeName,
+    nats::NatsConnection,
+    store::{
+        CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+        check::{check_ops, check_ttl, check_value},
+    },
 };
-use crate::{bus::BusError, name::LatticeName, nats::NatsConnection};
 use async_nats::{
     Client, Subscriber,
     jetstream::{message::StreamMessage, stream},

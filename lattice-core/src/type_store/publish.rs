@@ -1,6 +1,6 @@
 //! Publishing types, and reading what others published.
 
-use super::{ComponentTypes, Digest, cache::Cache};
+use super::cache::Cache;
 use crate::{
     name::ComponentId,
     replica::{OtherKey, Replica},
@@ -10,6 +10,7 @@ use crate::{
         record::{Record, RecordError, Records},
     },
     sync::Mutex,
+    types::{ComponentTypes, Digest},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;

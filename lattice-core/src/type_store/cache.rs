@@ -1,6 +1,6 @@
 //! Published types read before: they never change under their digest.
 
-use super::{ComponentTypes, Digest};
+use crate::types::{ComponentTypes, Digest};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Most bytes of encoded types kept; decoded they take a few times that. A component's types are some KiB.

@@ -1,17 +1,18 @@
 //! Putting, reading and deleting links.
 
 use super::{
-    Link, LinkEntry, LinkKey, LinkMismatch, LinkReports, LinkStatus, LinkTable, WriteError,
+    WriteError,
     write::{Attempt, Attempts, Slot, Writer, as_read, status_key, store_key},
 };
 use crate::{
+    link::{Link, LinkEntry, LinkKey, LinkMismatch, LinkReports, LinkStatus, LinkTable},
     name::{ComponentId, HostId},
     replica::{LinkChanges, Replica},
     store::{
         Entry, Expect, Op, Revision, StoreError, StoreKey,
         record::{RecordError, Records},
     },
-    types::{ComponentTypes, Types, TypesError},
+    types::ComponentTypes, type_store::{Types, TypesError},
 };
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Writing links: read, decide by the replica, write with the expected revision, and try again when someone was faster.
 
-use super::{LinkKey, LinkTable};
 use crate::{
+    link::{LinkKey, LinkTable},
     replica::{OtherKey, Replica},
     store::{
         CommitError, Entry, Expect, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
