@@ -15,6 +15,7 @@ use crate::{
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName},
     panic::panic_text,
+    quantity::ByteSize,
     serve::{Answer, Request, Service},
     transport::CallResult,
     types::{ComponentTypes, Digest},
@@ -47,7 +48,7 @@ pub(crate) struct RunningComponent {
     service: Arc<dyn Service>,
     queue: CallQueue,
     /// Largest result in bytes.
-    pub(super) max_result: usize,
+    pub(super) max_result: ByteSize,
     phase: AtomicU8,
     /// Ends the calls that still run when the component is taken out of service.
     end: CancellationToken,

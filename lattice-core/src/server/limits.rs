@@ -1,5 +1,6 @@
 //! How much of one component runs and waits on one host.
 
+use crate::quantity::ByteSize;
 use std::num::NonZeroUsize;
 
 /// Limits of one component on one host.
@@ -11,8 +12,8 @@ pub struct ServeLimits {
     /// Calls that may wait for one of those to end; 1,024 by default. One more fails with
     /// `Overloaded`.
     pub queued: usize,
-    /// Largest result in bytes; 16 MiB by default.
-    pub result: usize,
+    /// Largest result; 16 MiB by default.
+    pub result: ByteSize,
 }
 
 impl Default for ServeLimits {
@@ -20,7 +21,7 @@ impl Default for ServeLimits {
         Self {
             concurrent: NonZeroUsize::MIN.saturating_add(255),
             queued: 1_024,
-            result: 16 * 1024 * 1024,
+            result: ByteSize::mib(16),
         }
     }
 }
@@ -38,9 +39,9 @@ impl ServeLimits {
         self
     }
 
-    /// Sets the largest result in bytes.
-    pub fn result(mut self, bytes: usize) -> Self {
-        self.result = bytes;
+    /// Sets the largest result.
+    pub fn result(mut self, size: ByteSize) -> Self {
+        self.result = size;
         self
     }
 }

@@ -11,10 +11,10 @@ impl RunningComponent {
     /// Checks the result of a call that came over `link`.
     pub(super) fn checked(&self, result: CallResult, link: Option<&Link>) -> CallResult {
         let result = result.map_err(|error| self.as_own(error, link))?;
-        if result.len() > self.max_result {
+        if result.len() > self.max_result.as_usize() {
             return Err(CallError::TooLarge {
                 what: Part::Result,
-                limit: self.max_result as u64,
+                limit: self.max_result.as_u64(),
             });
         }
         Ok(result)

@@ -77,7 +77,7 @@ pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
     ServeLimits::default()
         .concurrent(limits.concurrent)
         .queued(limits.queued)
-        .result(limits.result.as_usize())
+        .result(limits.result)
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl ArtifactServer {
         let limits = ServeLimits::default()
             .concurrent(AT_ONCE)
             .queued(QUEUED)
-            .result(ByteSize::mib(1).as_usize());
+            .result(ByteSize::mib(1));
         let name = ComponentId::new("artifacts")?;
         node.serve_host_rpc(name, Arc::new(ExchangeService(Arc::new(server))), limits);
         Ok(())
