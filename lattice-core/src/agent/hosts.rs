@@ -2,7 +2,7 @@
 
 use super::known_hosts::{Hosts, KnownHosts};
 use crate::{
-    membership::Heard,
+    membership::MemberEvent,
     name::HostId,
     node::NodeParts,
     place::{
@@ -71,19 +71,19 @@ impl HostTable {
     }
 
     /// Takes in what was heard on the bus. Returns the hosts that placement counts, if they changed.
-    pub(super) fn receive(&mut self, heard: &Heard) -> Option<Vec<LiveHost>> {
+    pub(super) fn receive(&mut self, heard: &MemberEvent) -> Option<Vec<LiveHost>> {
         match heard {
-            Heard::Beat(from, beat) => {
+            MemberEvent::Beat(from, beat) => {
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
                 let changed = duty != Some(beat.duty);
                 self.take(membership_event(from, beat), changed)
             }
             // Frames of an older boot are refused everywhere, so it never counts again: but people should know of it.
-            Heard::OlderBeat(from, _) if !self.members.knows_newer(from) => None,
-            Heard::Alive(from, beat) | Heard::OlderBeat(from, beat) => {
+            MemberEvent::OlderBeat(from, _) if !self.members.knows_newer(from) => None,
+            MemberEvent::Alive(from, beat) | MemberEvent::OlderBeat(from, beat) => {
                 self.take(membership_event(from, beat), false)
             }
-            Heard::Goodbye(who) => {
+            MemberEvent::Goodbye(who) => {
                 self.duties.remove(&who.host);
                 self.take(members::Event::Goodbye(who.clone()), false)
             }

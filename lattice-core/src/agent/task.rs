@@ -11,7 +11,7 @@ use super::{
 use crate::{
     bus::BusState,
     desired::Desired,
-    membership::Heard,
+    membership::MemberEvent,
     name::ComponentId,
     node::NodeParts,
     place::{
@@ -90,7 +90,7 @@ impl Task {
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let connection = self.node.connection.clone();
-        let mut heard = connection.presence.heard();
+        let mut heard = connection.presence.events();
         let mut desired = connection.replica.follow_desired();
         let mut bus = connection.bus.state();
         let state = *bus.borrow_and_update();
@@ -147,10 +147,10 @@ impl Task {
         }
     }
 
-    fn receive(&mut self, heard: &Heard) {
+    fn receive(&mut self, heard: &MemberEvent) {
         let hosts = self.hosts.receive(heard);
         self.take_hosts(hosts);
-        if let Heard::Beat(from, beat) = heard {
+        if let MemberEvent::Beat(from, beat) = heard {
             self.handle(reconciler_event(from, beat));
         }
     }

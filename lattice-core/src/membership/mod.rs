@@ -11,7 +11,7 @@ pub(crate) mod watcher;
 
 pub(crate) use heartbeat::Roster;
 pub use presence::{Peer, Peers};
-pub(crate) use watcher::{Heard, PresenceWatcher};
+pub(crate) use watcher::{MemberEvent, PresenceWatcher};
 
 use crate::{
     name::ComponentId,

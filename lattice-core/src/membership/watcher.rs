@@ -39,7 +39,7 @@ const STOPPED: Duration = Duration::from_secs(1);
 
 /// What arrived from a host, also from this one.
 #[derive(Debug, Clone)]
-pub(crate) enum Heard {
+pub(crate) enum MemberEvent {
     Beat(Origin, Arc<Beat>),
     /// The sender of this last beat is alive, but a later beat was missed.
     Alive(Origin, Arc<Beat>),
@@ -60,7 +60,7 @@ struct Snapshots {
     presence: Mutex<Presence>,
     peers: ArcSwap<Peers>,
     changes: broadcast::Sender<Change>,
-    heard: broadcast::Sender<Heard>,
+    events: broadcast::Sender<MemberEvent>,
     version: watch::Sender<u64>,
 }
 
@@ -77,7 +77,7 @@ impl PresenceWatcher {
             presence: Mutex::default(),
             peers: ArcSwap::default(),
             changes: broadcast::Sender::new(CHANGES),
-            heard: broadcast::Sender::new(CHANGES),
+            events: broadcast::Sender::new(CHANGES),
             version: watch::Sender::new(0),
         });
         let reader = BeatReader::new(Receiver::new(auth, accepts));
@@ -104,8 +104,8 @@ impl PresenceWatcher {
     }
 
     /// Every beat and goodbye from now on.
-    pub(crate) fn heard(&self) -> broadcast::Receiver<Heard> {
-        self.snapshots.heard.subscribe()
+    pub(crate) fn events(&self) -> broadcast::Receiver<MemberEvent> {
+        self.snapshots.events.subscribe()
     }
 
     /// A beat of a node on this connection.
@@ -149,13 +149,13 @@ impl Snapshots {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, heard: Heard) {
+    fn publish(&self, event: MemberEvent) {
         // There may be no receiver.
-        let _ = self.heard.send(heard);
+        let _ = self.events.send(event);
     }
 
     fn beat(&self, from: &Origin, beat: Arc<Beat>, now: Instant) {
-        self.publish(Heard::Beat(from.clone(), beat.clone()));
+        self.publish(MemberEvent::Beat(from.clone(), beat.clone()));
         self.apply(|presence| presence.beat(from, Arc::unwrap_or_clone(beat), now));
     }
 
@@ -262,7 +262,7 @@ impl BeatReader {
                     let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
                     let beat = Arc::new(beat);
                     if boot == Boot::Older {
-                        snapshots.publish(Heard::OlderBeat(from.clone(), beat));
+                        snapshots.publish(MemberEvent::OlderBeat(from.clone(), beat));
                         continue;
                     }
                     let last = (from.clone(), beat.clone());
@@ -275,7 +275,7 @@ impl BeatReader {
                 }
                 Kind::Goodbye => {
                     Goodbye::decode(envelope).map_err(|error| error.to_string())?;
-                    snapshots.publish(Heard::Goodbye(from.clone()));
+                    snapshots.publish(MemberEvent::Goodbye(from.clone()));
                     snapshots.apply(|presence| presence.goodbye(from, now));
                 }
                 other => return Err(format!("a frame of kind {other} among the beats")),
@@ -295,7 +295,7 @@ impl BeatReader {
             snapshots.beat(from, Arc::new(beat), now);
         } else {
             // A beat was missed: the host is alive, and will send a whole beat again soon.
-            snapshots.publish(Heard::Alive(from.clone(), Arc::new(beat.clone())));
+            snapshots.publish(MemberEvent::Alive(from.clone(), Arc::new(beat.clone())));
             snapshots.apply(|presence| presence.beat(from, beat, now));
         }
     }
@@ -343,7 +343,7 @@ mod tests {
             presence: Mutex::default(),
             peers: ArcSwap::default(),
             changes: broadcast::Sender::new(CHANGES),
-            heard: broadcast::Sender::new(CHANGES),
+            events: broadcast::Sender::new(CHANGES),
             version: watch::Sender::new(0),
         }
     }
@@ -352,7 +352,7 @@ mod tests {
     struct Sender {
         snapshots: Snapshots,
         reader: BeatReader,
-        published: broadcast::Receiver<Heard>,
+        published: broadcast::Receiver<MemberEvent>,
         sent: u64,
     }
 
@@ -369,8 +369,8 @@ mod tests {
             let read = self.reader.read(&self.snapshots, message);
             read.expect("it is read");
             match self.published.try_recv() {
-                Ok(Heard::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
-                Ok(Heard::Alive(..)) => "alive".to_owned(),
+                Ok(MemberEvent::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
+                Ok(MemberEvent::Alive(..)) => "alive".to_owned(),
                 Ok(other) => panic!("{other:?}"),
                 Err(_) => "nothing".to_owned(),
             }
@@ -381,7 +381,7 @@ mod tests {
     fn a_pulse_is_the_last_beat_again_or_a_sign_of_life() {
         let snapshots = snapshots();
         let mut host = Sender {
-            published: snapshots.heard.subscribe(),
+            published: snapshots.events.subscribe(),
             snapshots,
             reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
             sent: 0,
