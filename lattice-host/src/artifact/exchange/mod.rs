@@ -51,7 +51,7 @@ impl Functions {
         let interface = InterfaceName::new("lattice:host/artifacts@0.1.0")?;
         let function = |name, signature| {
             let name = FunctionName::new(name)?;
-            Ok(FunctionRef::new(interface.clone(), name, signature))
+            Ok::<_, NameError>(FunctionRef::new(interface.clone(), name, signature))
         };
         Ok(Self {
             map: function("map", "func(ask: ask) -> option<range-map>")?,
