@@ -17,7 +17,8 @@ use crate::{
     name::{AppName, ComponentId},
     replica::OtherKey,
     store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
-    types::ComponentTypes, type_store::TypesError,
+    type_store::TypesError,
+    types::ComponentTypes,
 };
 use std::{collections::HashMap, sync::Arc};
 

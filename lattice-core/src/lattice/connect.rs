@@ -2,10 +2,10 @@
 
 use super::{Lattice, Shared};
 use crate::connection::{self, Connection, Parts};
-#[cfg(feature = "disk")]
-use crate::store::disk::{DiskStore, Snapshot};
 #[cfg(all(feature = "nats", feature = "disk"))]
 use crate::nats::{LateStore, OpenError};
+#[cfg(feature = "disk")]
+use crate::store::disk::{DiskStore, Snapshot};
 use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError, memory::MemoryNetwork},

@@ -12,7 +12,8 @@ use crate::{
         Entry, Expect, Op, Revision, StoreError, StoreKey,
         record::{RecordError, Records},
     },
-    types::ComponentTypes, type_store::{Types, TypesError},
+    type_store::{Types, TypesError},
+    types::ComponentTypes,
 };
 use std::sync::Arc;
 

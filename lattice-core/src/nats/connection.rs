@@ -1,5 +1,6 @@
 //! One live connection, shared by the bus and the store.
 
+use super::bus::NatsBus;
 use super::{
     ConnectError, NatsOptions,
     client::{PING_INTERVAL, client_options, servers_and_login},
@@ -8,7 +9,6 @@ use super::{
     signals::{Signals, watch_state},
     tap::TapHandle,
 };
-use super::bus::NatsBus;
 use crate::bus::{BusError, BusState};
 use async_nats::connection::State;
 use std::{

@@ -6,9 +6,8 @@ use lattice_core::{
     bus::{
         Bus,
         memory::{MemoryBus, MemoryNetwork},
-        nats::NatsBus,
     },
-    nats::{NatsConnection, NatsOptions},
+    nats::{NatsBus, NatsConnection, NatsOptions},
 };
 use lattice_sim::{
     conformance::{

@@ -11,7 +11,8 @@ use lattice_core::{
     serve::{Answer, Request, Service},
     server::{ServeError, ServeLimits},
     store::MemoryStore,
-    types::ComponentTypes, type_store::PublishError,
+    type_store::PublishError,
+    types::ComponentTypes,
 };
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 

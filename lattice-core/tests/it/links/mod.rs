@@ -12,11 +12,13 @@ use crate::chance::{Dice, Seed};
 use bytes::Bytes;
 use lattice_core::{
     auth::{Auth, LatticeKey},
-    link::{Link, LinkStatus}, links::{DeleteError, LinkError, Links, WriteError},
+    link::{Link, LinkStatus},
+    links::{DeleteError, LinkError, Links, WriteError},
     name::{ComponentId, FunctionName, HostId, InterfaceName, LatticeName},
     replica::Replica,
     store::{Expect, MemoryStore, Op, Revision, Store, StoreKey, record::Records},
-    types::{ComponentTypes, InterfaceTypes}, type_store::Types,
+    type_store::Types,
+    types::{ComponentTypes, InterfaceTypes},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;

@@ -2,10 +2,7 @@
 
 use super::*;
 use futures_util::StreamExt as _;
-use lattice_core::{
-    link::LinkChange, links::WriteError,
-    replica::ReplicaState,
-};
+use lattice_core::{link::LinkChange, links::WriteError, replica::ReplicaState};
 use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]

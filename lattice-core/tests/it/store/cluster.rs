@@ -8,11 +8,8 @@ use super::{
     snapshot, soon, value,
 };
 use lattice_core::{
-    nats::NatsOptions,
-    store::{
-        CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent,
-        nats::{NatsStore, NatsStoreOptions, OpenError},
-    },
+    nats::{NatsOptions, NatsStore, NatsStoreOptions, OpenError},
+    store::{CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent},
 };
 use lattice_sim::conformance;
 use std::{

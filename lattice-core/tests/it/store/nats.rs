@@ -5,11 +5,8 @@ use async_nats::{HeaderMap, jetstream};
 use futures_util::future::join_all;
 use lattice_core::{
     name::LatticeName,
-    nats::{NatsConnection, NatsOptions},
-    store::{
-        Expect, MAX_VALUE, Op, Store, StoreKey, WatchEvent,
-        nats::{NatsStore, NatsStoreOptions},
-    },
+    nats::{NatsConnection, NatsOptions, NatsStore, NatsStoreOptions},
+    store::{Expect, MAX_VALUE, Op, Store, StoreKey, WatchEvent},
 };
 use lattice_sim::{conformance, fault::FaultStore};
 use std::{

@@ -9,9 +9,9 @@ use super::{
     server::{NatsConfig, NatsServer},
     snapshot, soon, value,
 };
-use lattice_core::store::{
-    CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent,
+use lattice_core::{
     nats::{NatsStore, NatsStoreOptions},
+    store::{CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent},
 };
 use std::time::{Duration, Instant};
 

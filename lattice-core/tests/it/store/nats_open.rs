@@ -9,11 +9,8 @@ use super::{
 };
 use async_nats::jetstream::{kv, stream};
 use lattice_core::{
-    nats::NatsOptions,
-    store::{
-        CommitError, Expect, Store, StoreError,
-        nats::{NatsStore, NatsStoreOptions, OpenError},
-    },
+    nats::{NatsOptions, NatsStore, NatsStoreOptions, OpenError},
+    store::{CommitError, Expect, Store, StoreError},
 };
 use std::{num::NonZeroUsize, time::Duration};
 use tokio::{
