@@ -40,11 +40,11 @@
 //! let lattice = Lattice::in_memory("dev").await?;
 //! let _serving = lattice.serve("greeter".parse()?, Arc::new(Greeter), ServeLimits::default()).await?;
 //!
-//! let greeter = lattice.component("greeter");
+//! let greeter = lattice.operator().component("greeter");
 //! let greeting: String = greeter.call("example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
 //! assert_eq!(greeting, "Hello, Ada!");
 //!
-//! let nobody = lattice.component("nobody").call::<String>("example:hello/greeter@0.1.0", "greet", ("Ada",)).await;
+//! let nobody = lattice.operator().component("nobody").call::<String>("example:hello/greeter@0.1.0", "greet", ("Ada",)).await;
 //! assert_eq!(nobody.unwrap_err().ran(), Ran::No);
 //! # Ok(())
 //! # }
@@ -125,11 +125,10 @@ pub mod type_store;
 pub use lattice_proto::error;
 pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, types, value, wire};
 
+pub use client::Component;
 pub use drained::Drained;
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;
 #[cfg(feature = "nats")]
 pub use lattice::OnNats;
-pub use lattice::{
-    Backend, BytesCall, Call, Component, Connect, ConnectError, Custom, InMemory, Lattice,
-};
+pub use lattice::{Backend, Connect, ConnectError, Custom, InMemory, Lattice, Serve};

@@ -10,7 +10,7 @@
 use crate::{
     bus::BusError,
     call::{CallError, Context, FunctionRef},
-    client::{Caller, Client, SameProcess},
+    client::{Caller, Client, ClientHandle, SameProcess},
     connection::Connection,
     drained::Drained,
     entropy,
@@ -141,7 +141,7 @@ impl Node {
 
     /// Returns a handle for calls in the name of `component`, through its links.
     pub fn caller(&self, component: ComponentId) -> Caller {
-        Caller::new(self.0.parts.client.clone(), component)
+        Caller::new(ClientHandle::Ready(self.0.parts.client.clone()), component)
     }
 
     /// Handles the calls that other hosts make in their own name from now on. The source of such a

@@ -77,7 +77,7 @@
 //!     what: Trouble::Kill(hosts[1]),
 //! }]));
 //! let answer = sim.on(hosts[2], async |up| {
-//!     let clerk = up.lattice.component("clerk");
+//!     let clerk = up.lattice.operator().component("clerk");
 //!     clerk.call::<String>("example:sim/place@0.1.0", "where", ()).idempotent().await
 //! })?;
 //! assert!(["h0", "h2"].contains(&answer?.as_str()));

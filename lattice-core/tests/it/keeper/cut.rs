@@ -50,7 +50,11 @@ impl Apart {
     }
 
     async fn call(&self) -> Result<String, CallError> {
-        self.lattice.component("ledger").call(WHO, "who", ()).await
+        self.lattice
+            .operator()
+            .component("ledger")
+            .call(WHO, "who", ())
+            .await
     }
 
     /// Calls again and again from here.
@@ -60,7 +64,7 @@ impl Apart {
         let task = tokio::spawn(async move {
             loop {
                 let begun = Instant::now();
-                let call = lattice.component("ledger").call(WHO, "who", ());
+                let call = lattice.operator().component("ledger").call(WHO, "who", ());
                 let answer: Result<String, CallError> = call.await;
                 assert!(begun.elapsed() < Duration::from_secs(3), "{answer:?}");
                 if let Ok(answer) = answer {

@@ -117,7 +117,11 @@ impl Mesh {
     }
 
     async fn call(&self, component: &str) -> Result<String, lattice_core::call::CallError> {
-        self.lattice.component(component).call(WHO, "who", ()).await
+        self.lattice
+            .operator()
+            .component(component)
+            .call(WHO, "who", ())
+            .await
     }
 
     /// Calls again and again while `during` goes on; all have to be answered.

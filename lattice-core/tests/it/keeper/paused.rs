@@ -160,7 +160,11 @@ async fn join(url: &str) -> Lattice {
 }
 
 async fn ask(lattice: &Lattice) -> Result<String, CallError> {
-    lattice.component("ledger").call(WHO, "who", ()).await
+    lattice
+        .operator()
+        .component("ledger")
+        .call(WHO, "who", ())
+        .await
 }
 
 /// A process: keeps its share, and calls what runs once, all the time.
