@@ -2,7 +2,7 @@
 //!
 //! The simulator runs many hosts in one thread, with one seed and a simulated clock, and injects
 //! whatever can go wrong between hosts. Each host is a real [`Lattice`](lattice_core::Lattice) with
-//! its node, its keeper, its links and leases, in a tokio runtime whose clock the simulator
+//! its node, its agent, its links and leases, in a tokio runtime whose clock the simulator
 //! advances. Only the bus and the store below it are simulated. A crash drops the runtime with
 //! everything in it. A minute of five hosts takes some 200 ms.
 //!

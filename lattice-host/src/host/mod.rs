@@ -38,7 +38,7 @@ struct Inner {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// What desired state assigns to it; `None` when it takes no part in placement.
-    keeper: Mutex<Option<Arc<Agent>>>,
+    agent: Mutex<Option<Arc<Agent>>>,
     launcher: Launcher,
 }
 
@@ -112,8 +112,8 @@ impl Host {
 
     /// Reports on everything that desired state assigns to this host. `None` when it takes no part
     /// in placement.
-    pub fn keeper(&self) -> Option<Arc<Agent>> {
-        self.lock_keeper().clone()
+    pub fn agent(&self) -> Option<Arc<Agent>> {
+        self.lock_agent().clone()
     }
 
     /// Hands over what desired state assigned to it, leaves the lattice, takes no new calls, and
@@ -121,8 +121,8 @@ impl Host {
     /// Returns false when some calls were still running then: they are cut off.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         let begun = Instant::now();
-        if let Some(keeper) = self.keeper() {
-            keeper.leave(grace).await;
+        if let Some(agent) = self.agent() {
+            agent.leave(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
         let drained = self.0.launcher.node.shutdown(rest).await.is_clean();
@@ -134,8 +134,8 @@ impl Host {
     /// calls then.
     pub fn kill(&self) {
         self.0.launcher.node.kill();
-        let keeper = self.lock_keeper().take();
-        drop(keeper);
+        let agent = self.lock_agent().take();
+        drop(agent);
         // Outside of the lock: what is dropped may take a while.
         let serving = std::mem::take(&mut *self.serving());
         drop(serving);
@@ -159,8 +159,8 @@ impl Host {
         Ok(())
     }
 
-    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
-        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_agent(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
+        self.0.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ServeHandle>> {

@@ -40,7 +40,7 @@ const SOON: Duration = Duration::from_secs(90);
 struct Process {
     lattice: Lattice,
     node: Node,
-    keeper: Agent,
+    agent: Agent,
     record: Record,
 }
 
@@ -59,18 +59,18 @@ impl Process {
             record: record.clone(),
             live: Arc::new(AtomicUsize::new(0)),
         };
-        let keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
+        let agent = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
         Self {
             lattice,
             node,
-            keeper,
+            agent,
             record,
         }
     }
 
     /// Ends as an orderly process does.
     async fn leave(self) {
-        assert!(self.keeper.leave(Duration::from_secs(20)).await, "in time");
+        assert!(self.agent.leave(Duration::from_secs(20)).await, "in time");
         let drained = self.node.shutdown(Duration::from_secs(5)).await;
         assert!(drained.is_clean(), "in time");
     }
@@ -81,7 +81,7 @@ impl Process {
 
     /// What serves here, by this host's own account.
     fn serves(&self) -> BTreeSet<String> {
-        let state = self.keeper.state();
+        let state = self.agent.state();
         let serving = state
             .components
             .iter()

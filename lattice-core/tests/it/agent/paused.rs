@@ -65,7 +65,7 @@ impl Process {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args([
                 "--exact",
-                "keeper::paused::host_process",
+                "agent::paused::host_process",
                 "--nocapture",
                 "--ignored",
             ])
@@ -181,7 +181,7 @@ async fn host_process() {
         host,
         starts: AtomicUsize::new(0),
     };
-    let _keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
+    let _agent = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
     for number in 0_u64.. {
         println!("begins {number}");
         let outcome = ask(&lattice).await;
