@@ -124,7 +124,7 @@ async fn host(id: &str) -> Result<(), Report> {
     println!("ready");
     // Standard input ends when the process at its other end does, however that happens.
     tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
-    host.shutdown(Duration::from_secs(1)).await;
+    let _ = host.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

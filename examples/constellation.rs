@@ -109,7 +109,7 @@ async fn main() -> Result<(), Report> {
     timeout(PATIENCE, gone).await?;
     show(&lattice);
     for host in hosts.iter().chain([&yellow]) {
-        host.shutdown(Duration::from_secs(1)).await;
+        let _ = host.shutdown(Duration::from_secs(1)).await;
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ async fn main() -> Result<(), Report> {
     with_a_host_killed(&red, desk).await?;
 
     // Says goodbye and finishes what it has.
-    blue.shutdown(Duration::from_secs(1)).await;
+    let _ = blue.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     let app = EchoClient::new(lattice.caller("app")?);
     assert_eq!(app.say(Context::default(), "hello").await?, "hello");
-    assert!(host.shutdown(Duration::from_secs(1)).await);
+    assert!(host.shutdown(Duration::from_secs(1)).await.is_clean());
 
     let serving = serve(&lattice, "second", Parrot).await?;
     let operator = EchoClient::new(lattice.operator().component("second"));

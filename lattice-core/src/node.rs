@@ -260,6 +260,12 @@ impl fmt::Debug for Node {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        if self.parts.membership.is_abandoned() {
+            tracing::warn!(
+                host = %self.parts.transport.origin().host,
+                "a host was dropped while it was live: its calls are cut off, and other hosts have to detect that; call `shutdown` first"
+            );
+        }
         self.parts.vanish();
     }
 }

@@ -26,7 +26,7 @@
 //! let sum: u32 = lattice.operator().component("adder").call("example:math/sums@1.0.0", "add", (2_u32, 3_u32)).await?;
 //! assert_eq!(sum, 5);
 //!
-//! host.shutdown(Duration::from_secs(5)).await;
+//! let _ = host.shutdown(Duration::from_secs(5)).await;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())

@@ -24,6 +24,7 @@ pub use runtime::{Prepared, Runtime, RuntimeError};
 pub use work::{Work, WorkItem};
 
 use crate::{
+    drained::Drained,
     name::ComponentId,
     node::Node,
     place::{
@@ -146,12 +147,11 @@ impl Agent {
     }
 
     /// Hands everything over: the other hosts start what runs here, and it ends here when they serve it,
-    /// after half of `within` at the latest; the other half is for calls to finish. Returns false when
-    /// something was still running after that.
+    /// after half of `within` at the latest; the other half is for calls to finish.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing: the host goes on leaving.
-    pub async fn leave(&self, within: Duration) -> bool {
+    pub async fn shutdown(&self, within: Duration) -> Drained {
         let (done, finished) = oneshot::channel();
         let now = Instant::now();
         let by = now + within / 2;
@@ -161,9 +161,12 @@ impl Agent {
             .await
             .is_err()
         {
-            return true;
+            return Drained::Clean;
         }
-        timeout_at(now + within, finished).await.is_ok()
+        match timeout_at(now + within, finished).await {
+            Ok(_) => Drained::Clean,
+            Err(_) => Drained::CutOff,
+        }
     }
 }
 

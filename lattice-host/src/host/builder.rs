@@ -164,7 +164,7 @@ impl HostBuilder {
         }));
         if let Err(error) = start_all(&host, providers, actors).await {
             // Some of it may have been announced already.
-            host.shutdown(Duration::ZERO).await;
+            let _ = host.shutdown(Duration::ZERO).await;
             return Err(error);
         }
         if let Some(options) = self.placement {

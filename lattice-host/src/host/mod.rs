@@ -10,7 +10,7 @@ pub use error::HostError;
 
 use crate::actor::Actor;
 use lattice_core::{
-    Lattice,
+    Drained, Lattice,
     agent::Agent,
     name::{ComponentId, HostId},
     node::Node,
@@ -94,15 +94,15 @@ impl Host {
     }
 
     /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
-    /// Returns false when some were still running then: they are cut off.
+    /// Those that are still running then are cut off.
     ///
     /// # Errors
     /// [`HostError::NotHere`] when this host does not serve it.
-    pub async fn stop(&self, id: &str, grace: Duration) -> Result<bool, HostError> {
+    pub async fn stop(&self, id: &str, grace: Duration) -> Result<Drained, HostError> {
         let id = ComponentId::new(id)?;
         let serving = self.serving().remove(&id);
         match serving {
-            Some(serving) => Ok(serving.shutdown(grace).await.is_clean()),
+            Some(serving) => Ok(serving.shutdown(grace).await),
             None => Err(HostError::NotHere {
                 component: id,
                 host: self.id().clone(),
@@ -118,14 +118,15 @@ impl Host {
 
     /// Hands over what desired state assigned to it, leaves the lattice, takes no new calls, and
     /// finishes those that run within `grace`, half of which is for other hosts to take over.
-    /// Returns false when some calls were still running then: they are cut off.
-    pub async fn shutdown(&self, grace: Duration) -> bool {
+    /// Calls that are still running then are cut off.
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
         let begun = Instant::now();
         if let Some(agent) = self.agent() {
-            agent.leave(grace).await;
+            // What it could not hand over in time is cut off with the node.
+            let _ = agent.shutdown(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.launcher.node.shutdown(rest).await.is_clean();
+        let drained = self.0.launcher.node.shutdown(rest).await;
         self.kill();
         drained
     }

@@ -60,7 +60,13 @@ async fn a_host_that_leaves_hands_over_without_a_failed_call() {
     sleep(Duration::from_secs(3)).await;
     mesh.called_without_failure("greeter", async {
         for host in &hosts[..2] {
-            assert!(host.agent.leave(Duration::from_secs(10)).await, "in time");
+            assert!(
+                host.agent
+                    .shutdown(Duration::from_secs(10))
+                    .await
+                    .is_clean(),
+                "in time"
+            );
             let drained = host.node.shutdown(Duration::from_secs(1)).await;
             assert!(drained.is_clean());
             sleep(Duration::from_secs(5)).await;
@@ -119,7 +125,7 @@ async fn the_last_host_that_leaves_waits_for_nobody() {
     mesh.until("it serves", || mesh.serving("greeter").len() == 1)
         .await;
     let begun = tokio::time::Instant::now();
-    assert!(host.agent.leave(Duration::from_mins(2)).await);
+    assert!(host.agent.shutdown(Duration::from_mins(2)).await.is_clean());
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
 }

@@ -70,7 +70,13 @@ impl Process {
 
     /// Ends as an orderly process does.
     async fn leave(self) {
-        assert!(self.agent.leave(Duration::from_secs(20)).await, "in time");
+        assert!(
+            self.agent
+                .shutdown(Duration::from_secs(20))
+                .await
+                .is_clean(),
+            "in time"
+        );
         let drained = self.node.shutdown(Duration::from_secs(5)).await;
         assert!(drained.is_clean(), "in time");
     }

@@ -79,7 +79,7 @@ async fn a_host_without_placement_runs_nothing_of_it() {
         .expect("applied");
     until("one serves", || serving(&lattice, "mischief") == ["part"]).await;
     assert!(apart.agent().is_none());
-    assert!(part.shutdown(Duration::from_secs(1)).await);
+    assert!(part.shutdown(Duration::from_secs(1)).await.is_clean());
 }
 
 #[tokio::test]

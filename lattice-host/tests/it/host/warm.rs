@@ -31,7 +31,8 @@ async fn a_fresh_instance_remembers_nothing_and_a_warm_one_everything() {
     for _ in 0..3 {
         assert_eq!(count(&lattice).await, 1);
     }
-    assert!(fresh.stop("mischief", PATIENCE).await.expect("it is there"));
+    let drained = fresh.stop("mischief", PATIENCE).await;
+    assert!(drained.expect("it is there").is_clean());
     fresh
         .start_actor("mischief", warm(4)(actor("mischief")))
         .await
