@@ -60,7 +60,9 @@ impl KnownHosts {
             .encode(NO_STORE, &StoreKey::known_hosts(), 0, &hosts)
         {
             Ok(value) => last.note_hosts(value),
-            Err(error) => tracing::warn!(%error, "the known hosts could not be encoded, so they are not saved for the next start"),
+            Err(error) => {
+                tracing::warn!(%error, "the known hosts could not be encoded, so they are not saved for the next start")
+            }
         }
         self.kept = hosts;
     }

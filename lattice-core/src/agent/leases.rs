@@ -224,7 +224,7 @@ impl LeaseDeadline {
     /// Returns the answer if the lease is still held, and an error otherwise.
     fn check(&self, answer: Result<Bytes, CallError>) -> Result<Bytes, CallError> {
         let lost = || CallError::InstanceLost {
-            reason: "its lease ended before it answered".to_owned(),
+            reason: "its lease ended before it returned".to_owned(),
         };
         answer.and_then(|answer| self.holds().then_some(answer).ok_or_else(lost))
     }

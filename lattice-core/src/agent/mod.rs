@@ -3,7 +3,7 @@
 //! ```text
 //!  store ──► desired state ──┐
 //!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Runner ──► Runtime
-//!  runtime ► what became of ─┘                                                 └──────► Leases
+//!  runtime ► outcomes ───────┘                                                 └──────► Leases
 //! ```
 //! There is no scheduler. Every host computes the same placement from what it sees, and its
 //! [`Agent`] starts its own share and drains the rest. A host that receives nothing from other

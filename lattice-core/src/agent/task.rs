@@ -1,4 +1,5 @@
-//! The task of an agent: receives events, passes them to the pure rules, and carries out the actions.
+//! The task of an agent. It receives events, passes them to the pure rules, and carries out the
+//! actions.
 
 use super::{
     AgentOptions, AgentState, ComponentState, Runtime,
@@ -221,7 +222,7 @@ impl Task {
                     "the store was replaced or went back to an older state; what runs is kept until the apps are applied again"
                 );
             }
-            Action::Current => tracing::info!("desired state accepted"),
+            Action::Current => tracing::info!("the desired state is accepted again"),
             Action::Report { .. } => {}
         }
         None

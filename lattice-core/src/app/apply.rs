@@ -84,7 +84,9 @@ pub enum ApplyError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// Another writer changed the same key in the meantime. Nothing was written.
-    #[error("`{key}` was changed by someone else in the meantime; look at the plan again, then apply again")]
+    #[error(
+        "`{key}` was changed by someone else in the meantime; look at the plan again, then apply again"
+    )]
     Conflict {
         /// The key in the store, if the store reports it.
         key: StoreKey,

@@ -1,4 +1,5 @@
-//! Apps: actors, providers, links, configurations and wormholes that are declared, changed and deleted together.
+//! Apps: actors, providers, links, configurations and wormholes that are declared, changed and
+//! deleted together.
 //!
 //! A manifest declares what should be, in TOML, in JSON ([`AppManifest::json_schema`]) or in Rust:
 //!

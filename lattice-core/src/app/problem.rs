@@ -161,7 +161,9 @@ pub enum ProblemKind {
         app: AppName,
     },
     /// The resource exists, it differs, and no app owns it.
-    #[error("{resource} was put by hand, and differs from this; delete it first, or declare it as it is")]
+    #[error(
+        "{resource} was put by hand, and differs from this; delete it first, or declare it as it is"
+    )]
     ByHand {
         /// The resource.
         resource: ResourceRef,

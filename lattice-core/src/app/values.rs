@@ -95,7 +95,9 @@ pub(super) mod replicas {
             }
             fn visit_i64<E: de::Error>(self, count: i64) -> Result<Replicas, E> {
                 let count = u64::try_from(count);
-                self.visit_u64(count.map_err(|_| E::custom("the number of replicas must not be negative"))?)
+                self.visit_u64(
+                    count.map_err(|_| E::custom("the number of replicas must not be negative"))?,
+                )
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Replicas, E> {
                 match text {

@@ -128,7 +128,10 @@ fn what_is_wrong_says_what_to_write() {
             "example.com/a",
             "write `example.com/a:1.0` or `example.com/a@sha256:…`",
         ),
-        ("example.com/a@sha256:12", "`sha256:12` isn't a valid digest"),
+        (
+            "example.com/a@sha256:12",
+            "`sha256:12` isn't a valid digest",
+        ),
         ("example.com/a@latest", "`latest` isn't a valid digest"),
     ] {
         let error = parse(text).expect_err(text).to_string();

@@ -8,7 +8,8 @@ use super::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
-/// An artifact in a registry: `registry[:port]/repository`, with a `:tag`, an `@sha256:…`, or both. Cheap to clone.
+/// An artifact in a registry: `registry[:port]/repository`, with a `:tag`, an `@sha256:…`, or both.
+/// Cheap to clone.
 ///
 /// The registry must always be named. There is no default registry, so nothing is ever fetched from
 /// an unintended place. The version must always be named, too.

@@ -1,7 +1,7 @@
 //! Reads and follows desired state.
 //!
-//! `desired` is a layer above [`Replica`] and [`Lattice`] that a program can be built without, so the
-//! methods that return it are implemented here, on those types.
+//! `desired` is a layer above [`Replica`] and [`Lattice`] that a program can be built without, so
+//! the methods that return it are implemented here, on those types.
 
 use super::{Desired, reader::DesiredReader};
 use crate::{

@@ -114,7 +114,7 @@ fn silence_for_three_intervals_is_death_and_wakes_in_time() {
     view.second(&[]);
     view.at += 1_000;
     assert_eq!(view.beat("me", 1), [""; 0], "three intervals are not over");
-    let wake = view.members.wake().expect("somebody may die");
+    let wake = view.members.wake().expect("a host may die");
     assert!(wake <= view.begun + Duration::from_millis(view.at + 1));
     view.at += 1;
     assert_eq!(view.handle(Event::Woken), ["a left: Silence"]);
@@ -173,7 +173,7 @@ fn nobody_dies_while_the_bus_is_away_or_deaf() {
     assert_eq!(
         view.second(&[]),
         [""; 0],
-        "the first that is heard is no proof that others are silent"
+        "the first beat is no proof that other hosts are silent"
     );
     view.dies("a");
     assert_eq!(view.live(), ["me"]);
@@ -288,7 +288,11 @@ fn who_starts_without_a_bus_goes_on_with_those_it_knew() {
     assert!(view.members.counts_me());
     view.at = 600_000;
     assert_eq!(view.handle(Event::Woken), [""; 0]);
-    assert_eq!(view.live(), ["a", "me"], "nobody dies unheard");
+    assert_eq!(
+        view.live(),
+        ["a", "me"],
+        "no host dies while nothing is received"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The other hosts that hold slots of a component: whether they have taken over, and whose turn it is in an update.
+//! The other hosts that hold slots of a component: whether they have taken over, and which slot may
+//! be updated next.
 
 use super::{Generation, ReplicaCount};
 use crate::{desired::Replicas, name::HostId};

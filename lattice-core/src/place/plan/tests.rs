@@ -49,7 +49,7 @@ impl Bench {
             revision: 1,
             reports: Vec::new(),
         };
-        assert_eq!(bench.desired(), [""; 0], "nobody is known yet");
+        assert_eq!(bench.desired(), [""; 0], "no host is known yet");
         let actions = bench.hosts(hosts);
         (bench, actions)
     }
@@ -167,7 +167,7 @@ impl Bench {
                 return (self.at - before, actions);
             }
         }
-        panic!("it wakes for nothing");
+        panic!("it wakes and does nothing");
     }
 
     fn phase(&self) -> Phase {
@@ -406,7 +406,10 @@ fn what_runs_once_runs_under_its_lease() {
 fn a_lease_that_comes_too_late_goes_back() {
     let (mut bench, _) = Bench::with(&["a"], Placement::default(), Run::Once);
     assert_eq!(bench.hosts(&["b"]), NOTHING);
-    assert!(!bench.reconciler.is_idle(), "an answer is due");
+    assert!(
+        !bench.reconciler.is_idle(),
+        "the lease request is not settled yet"
+    );
     let held = Event::LeaseHeld {
         component: actor(),
         fence: 1,
@@ -444,7 +447,7 @@ fn a_store_that_is_another_or_went_back_changes_nothing_until_somebody_applies()
     assert_eq!(
         applied,
         ["current", "drain 2"],
-        "that is what somebody wants"
+        "the apps were applied again"
     );
 }
 
