@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// By the path in the manifest: the absolute path and the digest, or why the file can't be used.
+/// Files by their path in the manifest: the absolute path and the digest, or why the file can't be
+/// used.
 pub(super) type Files = BTreeMap<PathBuf, Result<(PathBuf, ImageDigest), ProblemKind>>;
 
 /// Reads every file that `app` names, on a thread that may block.
