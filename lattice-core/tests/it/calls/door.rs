@@ -71,7 +71,9 @@ async fn names_that_break_their_rule_fail_the_call_that_takes_them() {
         assert_eq!(error.ran(), Ran::No);
     }
     let operator = lattice.operator();
-    let error = operator.call::<String>("Not An Id", RELAY, "say", ("x",)).await;
+    let error = operator
+        .call::<String>("Not An Id", RELAY, "say", ("x",))
+        .await;
     assert!(matches!(error, Err(CallError::InvalidName(_))), "{error:?}");
     let refused = lattice.serve("Not An Id", Functions::new()).await;
     assert!(matches!(refused, Err(ServeError::Name(_))), "{refused:?}");
