@@ -1,13 +1,14 @@
 //! The front door: granted calls by name, the operator's bypass, and what a call inherits.
 
-use super::*;
 use lattice_core::{
     Lattice,
-    call::{Context, Ran},
+    call::{CallError, Context, Ran},
     client::Caller,
+    link::Link,
     serve::Functions,
-    server::ServeError,
+    server::{ServeError, ServeHandle},
 };
+use std::time::Duration;
 
 const RELAY: &str = "test:door/relay@0.1.0";
 const SIGNATURE: &str = "func(text: string) -> string";
