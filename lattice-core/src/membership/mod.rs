@@ -11,7 +11,9 @@ pub(crate) mod watcher;
 
 pub(crate) use heartbeat::Roster;
 pub use presence::{Peer, Peers};
-pub(crate) use watcher::{MemberEvent, PresenceWatcher};
+#[cfg(feature = "apps")]
+pub(crate) use watcher::MemberEvent;
+pub(crate) use watcher::PresenceWatcher;
 
 use crate::{
     name::ComponentId,
