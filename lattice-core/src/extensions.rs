@@ -1,6 +1,6 @@
 //! Values that upper layers attach to a handle of a lower one, by their type.
 //!
-//! A layer that is optional (desired state, views) shares one value per lattice this way, without the
+//! An optional layer (desired state, views) shares one value per lattice in this way, without the
 //! layer below knowing its type.
 
 use std::{

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::{name::HostId, store::Revision, value};
 
-    /// What stands in stores: a change here is a new schema.
+    /// The bytes in stores: a change here is a new schema.
     #[test]
     fn golden_bytes() {
         let link = Link::new("front", "a:b/c@0.2.0", "back")

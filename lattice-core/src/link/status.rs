@@ -115,7 +115,8 @@ impl LinkReports {
     }
 }
 
-/// Drops the oldest report of the verdict that most hosts share, so that the rarer verdict stays visible.
+/// Drops the oldest report of the verdict that most hosts share, so that the rarer verdict stays
+/// visible.
 fn make_room(hosts: &mut Vec<HostReport>) {
     if hosts.len() < MAX_REPORTS {
         return;

@@ -41,7 +41,9 @@ pub enum ConnectError {
     #[error("the nkey seed can't sign; give the user's seed, which begins with SU")]
     BadNkeySeed,
     /// The inbox prefix can't begin a subject.
-    #[error("`{prefix}` isn't a valid inbox prefix; use tokens joined by `.`, without spaces or wildcards")]
+    #[error(
+        "`{prefix}` isn't a valid inbox prefix; use tokens joined by `.`, without spaces or wildcards"
+    )]
     BadInboxPrefix {
         /// The prefix.
         prefix: String,

@@ -88,7 +88,8 @@ impl NatsOptions {
         self
     }
 
-    /// Logs in with a credentials file (user JWT and nkey seed), as `nsc` writes them. Replaces any other login.
+    /// Logs in with a credentials file (user JWT and nkey seed), as `nsc` writes it. Replaces any
+    /// other login.
     pub fn credentials_file(mut self, path: impl AsRef<Path>) -> Self {
         self.login = Login::CredentialsFile(path.as_ref().to_owned());
         self

@@ -152,7 +152,7 @@ pub(super) async fn watch_state(client: async_nats::Client, signals: Arc<Signals
     }
 }
 
-/// No delay in the first round over the servers, then up to [`RECONNECT_DELAY`] before each attempt.
+/// Returns no delay in the first round over the servers, then up to [`RECONNECT_DELAY`].
 fn reconnect_delay(attempt: usize, servers: usize) -> Duration {
     if attempt <= servers {
         return Duration::ZERO;

@@ -1,7 +1,8 @@
 //! The replica: this process's copy of the links and of the declared records in the store.
 //!
 //! One task per lattice connection follows the store, authenticates what it reads and publishes a
-//! [`LinkTable`] and a `RecordTable`. It interprets links only; the layers above interpret the records.
+//! [`LinkTable`] and a `RecordTable`. It interprets links only; the layers above interpret the
+//! records.
 //!
 //! ```text
 //!  Store ──watch──► Intake (authenticates, refuses, remembers generations) ──► LinkTable ──► TableRef, LinkChanges, wait_for

@@ -305,7 +305,7 @@ mod tests {
         records.encode(LIFE, &key(), 9, body).expect("encodes")
     }
 
-    /// A value in another schema, or with another body, tagged as it should be.
+    /// Returns a value with a valid tag, in another schema or with another body.
     fn tagged(records: &Records, schema: u16, body: &[u8]) -> Entry {
         let mut value = schema.to_le_bytes().to_vec();
         value.extend_from_slice(&9_u64.to_le_bytes());

@@ -213,7 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn subscriber(id: u64, pattern: &str) -> Arc<Subscriber> {
-        // Without its reader the queue would take nothing.
+        // Without its reader the queue would accept nothing.
         let (inlet, outlet) = queue(8);
         std::mem::forget(outlet);
         Arc::new(Subscriber {

@@ -209,9 +209,9 @@ impl Bucket {
             Ok(stream) => Ok(stream.cached_info().clone()),
             Err(error) => match error.kind() {
                 CreateStreamErrorKind::JetStream(error) if error.error_code() == NAME_IN_USE => {
-                    self.existing(jetstream)
-                        .await?
-                        .ok_or_else(|| OpenError::unavailable("the bucket was created and deleted meanwhile"))
+                    self.existing(jetstream).await?.ok_or_else(|| {
+                        OpenError::unavailable("the bucket was created and deleted meanwhile")
+                    })
                 }
                 CreateStreamErrorKind::JetStream(error) => Err(refusal(&error)),
                 _ => Err(OpenError::unavailable(error)),

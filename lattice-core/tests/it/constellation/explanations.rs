@@ -167,10 +167,7 @@ async fn links_missing_refused_and_to_nobody() {
 
     link(&lattice, "front", "callee").await;
     let nobody = why_link(&lattice, &key).await;
-    fault(
-        &nobody,
-        "`callee` is neither declared nor served",
-    );
+    fault(&nobody, "`callee` is neither declared nor served");
     fault(&nobody, "no host of `callee` has accepted the link");
 
     let b = host(&lattice, "b").await;
