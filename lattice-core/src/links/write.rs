@@ -191,7 +191,7 @@ impl Writer {
     }
 
     /// Waits until the replica has seen a write, so that the writer reads its own write. Returns
-    /// `false` when the store was re-created meanwhile, so that the write is lost.
+    /// `false` when the store was re-created meanwhile, so that the write has no effect.
     pub(super) async fn seen(&self, written: Written) -> Result<bool, WriteError> {
         let Written {
             incarnation,

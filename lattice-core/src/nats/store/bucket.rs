@@ -125,13 +125,16 @@ pub(super) fn problems(found: &Config, ours: &Config) -> Vec<String> {
     );
     need(
         found.max_age.is_zero(),
-        format!("its messages end after {:?} and must stay", found.max_age),
+        format!(
+            "its messages expire after {:?} and must stay",
+            found.max_age
+        ),
     );
     let largest = usize::try_from(found.max_message_size).unwrap_or(usize::MAX);
     need(
         largest == 0 || largest >= MAX_VALUE + super::HEADERS,
         format!(
-            "its messages end at {largest} bytes and values have up to {MAX_VALUE}, plus headers"
+            "its messages have at most {largest} bytes and values have up to {MAX_VALUE}, plus headers"
         ),
     );
     need(
