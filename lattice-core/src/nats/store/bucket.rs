@@ -39,7 +39,7 @@ impl Bucket {
         format!("{}{}{key}", self.entrance, self.prefix)
     }
 
-    /// Returns the key in a delivered message's subject, whoever wrote the message.
+    /// Returns the key in a delivered message's subject, which any client may have written.
     pub(super) fn key(&self, subject: &str) -> Option<StoreKey> {
         Some(StoreKey::from_store(subject.strip_prefix(&self.prefix)?))
     }
