@@ -114,7 +114,7 @@ pub(super) fn open(
 }
 
 /// Returns why a call through `via` must not run, if so: the link was deleted at `revoked`, and the
-/// host has seen it since `hears`.
+/// host has received every change since `hears`.
 pub(super) fn granted(
     via: &Via,
     revoked: Option<Duration>,
