@@ -73,7 +73,7 @@ pub(super) struct CallRecord {
 pub(super) struct Run {
     pub(super) boot: Boot,
     pub(super) at: Duration,
-    /// Its answer was made after another host had started to run the component.
+    /// It ended after another host had started to run the component.
     pub(super) is_stale: bool,
 }
 

@@ -60,7 +60,7 @@ pub enum Trouble {
     StoreCut(HostIndex),
     /// One host receives the changes of the store only afterwards.
     StoreLags(HostIndex),
-    /// This percentage of writes is done, but the answer is lost.
+    /// This percentage of writes is done, but the reply is lost.
     StoreUnsure(u8),
     /// The clock of the host runs faster or slower from now on, by this many millionths. Real
     /// clocks are off by 5,000 at most.
@@ -208,7 +208,7 @@ impl fmt::Display for Trouble {
             Self::StoreHangs => f.write_str("the store hangs"),
             Self::StoreCut(host) => write!(f, "{host} can't reach the store"),
             Self::StoreLags(host) => write!(f, "{host} receives no changes from the store"),
-            Self::StoreUnsure(percent) => write!(f, "{percent} % of the store's answers lost"),
+            Self::StoreUnsure(percent) => write!(f, "{percent} % of the store's replies lost"),
             Self::TimeOfDay(host, seconds) => {
                 write!(f, "the time of day at {host} is off by {seconds} s")
             }

@@ -28,7 +28,7 @@ const BATCH: usize = 64;
 /// A frame that takes longer delays the frames behind it: a provider computes where it should not.
 /// Well over what a busy machine adds by itself.
 const SLOW: Duration = Duration::from_millis(20);
-/// For so many frames after a slow one, every call gets a task of its own.
+/// For this many frames after a slow one, every call gets a task of its own.
 const ISOLATE: u32 = 256;
 
 /// Takes calls and probes for as long as the node lives.

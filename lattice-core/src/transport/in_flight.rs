@@ -241,8 +241,8 @@ impl InFlight {
         let mut found = Sweep::default();
         self.end_where(|waiting| {
             if waiting.deadline <= now {
-                // It may have been sent, whatever the send queue says: a frame can leave at this
-                // very moment.
+                // It may have been sent, whatever the state of the send queue: a frame can leave at
+                // this very moment.
                 return Some(CallError::DeadlineExceeded { ran: Ran::Maybe });
             }
             let oldest = found.oldest.entry(waiting.peer).or_insert(waiting.since);

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-/// To whom a frame is addressed.
+/// The audience of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// To this receiver alone.
@@ -48,7 +48,7 @@ impl Guard for ReplayGuard {
     }
 }
 
-/// Takes frames of earlier boots too, and tells them apart.
+/// Takes frames of earlier boots too, and distinguishes them.
 impl Guard for BootGuard {
     fn see(&mut self, frame: &Frame, now: Instant) -> Seen {
         self.see(frame, now)

@@ -208,8 +208,8 @@ pub enum CallError {
     CalleeFailed {
         /// The callee's message.
         reason: String,
-        },
-        /// The callee's instance was lost for a reason other than this call. May have run.
+    },
+    /// The callee's instance was lost for a reason other than this call. May have run.
     #[error("the callee's instance was lost: {reason}; the call may have run")]
     InstanceLost {
         /// Why.

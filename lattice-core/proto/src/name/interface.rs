@@ -22,7 +22,7 @@ impl InterfaceName {
     /// Parses `ns:pkg/iface@version`; the version may be left out.
     ///
     /// # Errors
-    /// A [`NameError`] that says the rule.
+    /// Fails with a [`NameError`] that states the rule.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let refuse = || NameError::new("interface", text, INTERFACE_RULE);
         let (path, version) = match text.split_once('@') {
@@ -95,7 +95,7 @@ impl FunctionName {
     /// Parses a WIT label.
     ///
     /// # Errors
-    /// A [`NameError`] that says the rule.
+    /// Fails with a [`NameError`] that states the rule.
     pub fn new(text: &str) -> Result<Self, NameError> {
         if is_wit_label(text) && text.len() <= MAX {
             Ok(Self(text.into()))
