@@ -73,9 +73,9 @@ impl fmt::Display for Ran {
 ///
 /// # In a guest
 ///
-/// If the error type of the function's `result` is `lattice:rpc/types.error` or a string, or has a
-/// case `other(string)`, `internal`, `internal-error` or `unavailable`, the guest gets the error as
-/// that value. Otherwise the call traps.
+/// The guest gets the error as a value if the error type of the function's `result` is
+/// `lattice:rpc/types.error` or a string, or has a case `other`, `internal-error`, `internal` or
+/// `unavailable` that holds a `string` or an `option<string>`. Otherwise the call traps.
 ///
 /// [`NotLinked`]: Self::NotLinked
 /// [`LinkRejected`]: Self::LinkRejected

@@ -16,8 +16,8 @@ use std::{sync::Arc, time::Duration};
 
 /// How long hosts may take to start and settle at first.
 const START: Duration = Duration::from_mins(1);
-/// How long hosts may take to settle afterwards: a host that died often needs many beats until it
-/// is placed on again.
+/// How long hosts may take to settle afterwards: a host that died often needs many beats until
+/// placement counts it again.
 const SETTLE: Duration = Duration::from_mins(4);
 /// How often it is checked whether the hosts have settled.
 const LOOK: Duration = Duration::from_millis(250);
