@@ -42,7 +42,7 @@
 //! | [`subject`] | the subjects of the bus |
 //! | [`auth`] | the lattice key and the tags made with it |
 //! | [`wire`] | frames and envelopes |
-//! | [`replay`] | which frames were seen before |
+//! | [`replay`] | detects frames that were seen before |
 //!
 //! # Features
 //!

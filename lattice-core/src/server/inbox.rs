@@ -46,7 +46,7 @@ pub(crate) async fn run(server: Arc<Server>, mut inbox: Subscription) {
     }
 }
 
-/// What the reader keeps from frame to frame.
+/// State that the reader keeps between frames.
 #[derive(Default)]
 struct InboxState {
     names: Names,
@@ -63,7 +63,7 @@ impl InboxState {
         }
     }
 
-    /// A frame was handled in that time.
+    /// Records how long a frame took.
     fn took(&mut self, time: Duration) {
         self.isolate_next = if time > SLOW {
             ISOLATE
