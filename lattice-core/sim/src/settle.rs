@@ -19,7 +19,7 @@ use std::{
 
 const COMPONENTS: [&str; 3] = [GREETER, EVERYWHERE, LEDGER];
 
-/// What one host knows of itself and of the others.
+/// What one host knows about itself and the others.
 struct View {
     assignment: Arc<Assignment>,
     /// Its own replicas of each component.
@@ -111,7 +111,7 @@ fn misplaced(views: &[(HostId, View)], component: &ComponentId, wanted: u32) -> 
     None
 }
 
-/// Returns the hosts that would answer for the component that runs once.
+/// Returns the hosts that would serve calls of the component that runs once.
 pub(super) fn holders(sim: &mut Sim) -> Vec<HostIndex> {
     let (ledger, function) = (id(LEDGER), look().key());
     let mut holders = Vec::new();
