@@ -27,7 +27,7 @@ direct() {
 python3 .ci/layers.py
 without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
 without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
-without lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'
+without_by_default lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'
 without lattice-mesh-provider-sdk 'wasmtime[a-z-]*|lattice-mesh-sim'
 # A program that only calls and serves has no manifest parser and no placement: those come with the features `apps` and
 # `view` of lattice-core. (sha2 0.10 comes with NATS's keys, ours is 0.11.)

@@ -8,9 +8,7 @@
 //! Uses the server at `NATS_URL` (with JetStream; a small bucket of the lattice stays behind there), else starts one that
 //! ends with the example: the program `NATS_SERVER`, or `nats-server`.
 
-use lattice_core::{
-    Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link, name::ComponentId,
-};
+use lattice_core::{Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link};
 use lattice_examples::{
     Report,
     desk::DeskClient,
@@ -74,7 +72,7 @@ async fn lead() -> Result<(), Report> {
     ] {
         lattice.links().put(link).await?;
     }
-    let desk = DeskClient::new(lattice.caller(ComponentId::new("visitor")?).await?);
+    let desk = DeskClient::new(lattice.caller("visitor")?);
     for _ in 0..6 {
         let begun = Instant::now();
         let words = desk.welcome(Context::default(), "Ada").await??;
@@ -126,7 +124,7 @@ async fn host(id: &str) -> Result<(), Report> {
     println!("ready");
     // Standard input ends when the process at its other end does, however that happens.
     tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
-    host.shutdown(Duration::from_secs(1)).await;
+    let _ = host.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

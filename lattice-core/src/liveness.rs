@@ -1,4 +1,5 @@
-//! How a host's signs of life are judged, for every table of live hosts.
+//! How a host's signs of life are judged: shared by routing (`membership`), placement
+//! (`place::members`) and views.
 
 use std::time::Duration;
 use tokio::time::Instant;

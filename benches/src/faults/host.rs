@@ -127,7 +127,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             other => return Err(format!("a host has no answer to `{other}`").into()),
         }
     }
-    host.shutdown(GRACE).await;
+    let _ = host.shutdown(GRACE).await;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub struct RunningHost {
     /// The host's node.
     pub node: Node,
     /// The task that keeps its share of desired state running.
-    pub keeper: Arc<Agent>,
+    pub agent: Arc<Agent>,
 }
 
 /// A host, whether it runs or not.
@@ -269,11 +269,11 @@ impl Joining {
             .node(options)
             .await
             .map_err(|error| error.to_string())?;
-        let keeper = Agent::start(&node, self.runtime.clone(), AgentOptions::default());
+        let agent = Agent::start(&node, self.runtime.clone(), AgentOptions::default());
         Ok(RunningHost {
             lattice,
             node,
-            keeper: Arc::new(keeper),
+            agent: Arc::new(agent),
         })
     }
 }

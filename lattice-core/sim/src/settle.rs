@@ -49,7 +49,7 @@ pub(super) fn unsettled(sim: &mut Sim, greeters: u32) -> Option<String> {
 
 fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
     sim.look(host, |up| {
-        let state = up.keeper.state();
+        let state = up.agent.state();
         let mut serves = BTreeMap::new();
         for (component, kept) in &state.components {
             if kept.status.phase != Phase::Serving {
@@ -71,7 +71,7 @@ fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
             )
         };
         Ok(View {
-            assignment: up.keeper.follow_assignment().borrow().clone(),
+            assignment: up.agent.follow_assignment().borrow().clone(),
             serves,
             peers: COMPONENTS.into_iter().map(serving).collect(),
         })

@@ -121,6 +121,11 @@ impl Membership {
         self.leaving.store(true, Ordering::Release);
     }
 
+    /// Whether it is a host that neither left nor was killed.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.announce == Announce::Always && !self.is_leaving()
+    }
+
     /// Whether this node has said goodbye, or vanished.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)

@@ -8,6 +8,7 @@
 use crate::{
     entropy::HashState,
     id::Fence,
+    liveness::{MAX_INTERVAL, MIN_INTERVAL, MISSED},
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Duty, Origin, Versions},
@@ -19,8 +20,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Intervals of silence after which a host counts as dead.
-const MISSED: u32 = 3;
 /// Departed hosts whose last epoch is remembered, so that a late beat doesn't bring them back.
 const TOMBSTONES: usize = 4_096;
 
@@ -335,11 +334,6 @@ impl Presence {
         }
     }
 }
-
-/// A beat may not claim to come more often than this, or the three missed ones would be noise.
-const MIN_INTERVAL: Duration = Duration::from_millis(200);
-/// Nor so seldom that a dead host is never noticed.
-const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

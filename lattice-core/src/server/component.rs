@@ -88,7 +88,7 @@ pub(crate) enum Progress {
 pub(crate) struct RunningCall {
     work: BoxFuture<'static, CallResult>,
     link: Option<Arc<Link>>,
-    deadline: Instant,
+    context: Context,
     timer: CallTimer,
     _turn: OwnedSemaphorePermit,
 }
@@ -241,8 +241,9 @@ impl RunningComponent {
     }
 
     fn start(&self, request: Request, timer: CallTimer, turn: OwnedSemaphorePermit) -> Progress {
-        let (link, deadline) = (request.link.clone(), request.context.deadline);
-        let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)));
+        let (link, context) = (request.link.clone(), request.context);
+        let call = || context.enter(|| self.service.call(request));
+        let called = std::panic::catch_unwind(AssertUnwindSafe(call));
         match called.map_err(panicked) {
             Ok(Answer::Ready(result)) => {
                 let result = self.checked(result, link.as_deref());
@@ -251,7 +252,7 @@ impl RunningComponent {
             Ok(Answer::Later(work)) => Progress::Running(RunningCall {
                 work,
                 link,
-                deadline,
+                context,
                 timer: timer.waits(),
                 _turn: turn,
             }),
@@ -269,11 +270,12 @@ impl RunningComponent {
         let RunningCall {
             work,
             link,
-            deadline,
+            context,
             _turn,
             ..
         } = call;
-        let run = timeout_at(deadline, AssertUnwindSafe(work).catch_unwind());
+        let work = AssertUnwindSafe(context.scope(work));
+        let run = timeout_at(context.deadline, work.catch_unwind());
         let result = match self.end.run_until_cancelled(run).await {
             Some(Ok(Ok(result))) => result,
             Some(Ok(Err(panic))) => return Err(panicked(panic)),

@@ -7,7 +7,7 @@ use lattice_core::{
     call::{CallError, Context, FunctionRef},
     client::Caller,
     link::Link,
-    name::{HostId, LinkName},
+    name::HostId,
     node::{Node, NodeOptions},
     serve::Service,
     server::{ServeHandle, ServeLimits},
@@ -71,9 +71,7 @@ pub async fn call(
     args: Bytes,
     context: Context,
 ) -> Outcome {
-    caller
-        .call(function, &LinkName::default(), args, context)
-        .await
+    caller.invoke(function, args, context).await
 }
 
 /// Calls `echo` with `x`.

@@ -9,7 +9,9 @@
 //! Several processes may share a folder. What was used longest ago goes first when the total is
 //! over its limit.
 
-use super::{ImageDigest, OciReference};
+use super::ImageDigest;
+#[cfg(feature = "oci")]
+use super::OciReference;
 use crate::limits::ByteSize;
 use bytes::Bytes;
 use std::{
@@ -113,23 +115,6 @@ impl Cache {
         self.sweep(&path).map_err(|error| self.failed(error))
     }
 
-    /// Digest of the manifest that the tag had when it was last seen.
-    pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
-        let text = fs::read_to_string(self.tag_path(image)).ok()?;
-        text.trim_end().parse().ok()
-    }
-
-    /// Remembers what the tag means now.
-    pub(super) fn remember(
-        &self,
-        image: &OciReference,
-        manifest: ImageDigest,
-    ) -> Result<(), CacheError> {
-        let path = self.tag_path(image);
-        self.place(&path, format!("{manifest}\n").as_bytes())
-            .map_err(|error| self.failed(error))
-    }
-
     /// So that readers see all of it or nothing.
     fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.temporary()?;
@@ -183,11 +168,6 @@ impl Cache {
         self.folder.join("sha256").join(digest.to_hex())
     }
 
-    fn tag_path(&self, image: &OciReference) -> PathBuf {
-        let name = ImageDigest::of(image.to_string().as_bytes());
-        self.folder.join("tags").join(name.to_hex())
-    }
-
     fn failed(&self, error: io::Error) -> CacheError {
         let (folder, kind) = (self.folder.clone(), error.kind());
         let source = Arc::new(error);
@@ -200,6 +180,32 @@ impl Cache {
             }
             _ => CacheError::Disk { folder, source },
         }
+    }
+}
+
+/// The tags of registries.
+#[cfg(feature = "oci")]
+impl Cache {
+    /// Digest of the manifest that the tag had when it was last seen.
+    pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
+        let text = fs::read_to_string(self.tag_path(image)).ok()?;
+        text.trim_end().parse().ok()
+    }
+
+    /// Remembers what the tag means now.
+    pub(super) fn remember(
+        &self,
+        image: &OciReference,
+        manifest: ImageDigest,
+    ) -> Result<(), CacheError> {
+        let path = self.tag_path(image);
+        self.place(&path, format!("{manifest}\n").as_bytes())
+            .map_err(|error| self.failed(error))
+    }
+
+    fn tag_path(&self, image: &OciReference) -> PathBuf {
+        let name = ImageDigest::of(image.to_string().as_bytes());
+        self.folder.join("tags").join(name.to_hex())
     }
 }
 

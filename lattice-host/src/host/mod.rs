@@ -10,7 +10,7 @@ pub use error::HostError;
 
 use crate::actor::Actor;
 use lattice_core::{
-    Lattice,
+    Drained, Lattice,
     agent::Agent,
     name::{ComponentId, HostId},
     node::Node,
@@ -38,7 +38,7 @@ struct Inner {
     /// Before the node: what is served goes first.
     serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// What desired state assigns to it; `None` when it takes no part in placement.
-    keeper: Mutex<Option<Arc<Agent>>>,
+    agent: Mutex<Option<Arc<Agent>>>,
     launcher: Launcher,
 }
 
@@ -94,15 +94,15 @@ impl Host {
     }
 
     /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
-    /// Returns false when some were still running then: they are cut off.
+    /// Those that are still running then are cut off.
     ///
     /// # Errors
     /// [`HostError::NotHere`] when this host does not serve it.
-    pub async fn stop(&self, id: &str, grace: Duration) -> Result<bool, HostError> {
+    pub async fn stop(&self, id: &str, grace: Duration) -> Result<Drained, HostError> {
         let id = ComponentId::new(id)?;
         let serving = self.serving().remove(&id);
         match serving {
-            Some(serving) => Ok(serving.shutdown(grace).await.is_clean()),
+            Some(serving) => Ok(serving.shutdown(grace).await),
             None => Err(HostError::NotHere {
                 component: id,
                 host: self.id().clone(),
@@ -112,20 +112,21 @@ impl Host {
 
     /// Reports on everything that desired state assigns to this host. `None` when it takes no part
     /// in placement.
-    pub fn keeper(&self) -> Option<Arc<Agent>> {
-        self.lock_keeper().clone()
+    pub fn agent(&self) -> Option<Arc<Agent>> {
+        self.lock_agent().clone()
     }
 
     /// Hands over what desired state assigned to it, leaves the lattice, takes no new calls, and
     /// finishes those that run within `grace`, half of which is for other hosts to take over.
-    /// Returns false when some calls were still running then: they are cut off.
-    pub async fn shutdown(&self, grace: Duration) -> bool {
+    /// Calls that are still running then are cut off.
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
         let begun = Instant::now();
-        if let Some(keeper) = self.keeper() {
-            keeper.leave(grace).await;
+        if let Some(agent) = self.agent() {
+            // What it could not hand over in time is cut off with the node.
+            let _ = agent.shutdown(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.launcher.node.shutdown(rest).await.is_clean();
+        let drained = self.0.launcher.node.shutdown(rest).await;
         self.kill();
         drained
     }
@@ -134,8 +135,8 @@ impl Host {
     /// calls then.
     pub fn kill(&self) {
         self.0.launcher.node.kill();
-        let keeper = self.lock_keeper().take();
-        drop(keeper);
+        let agent = self.lock_agent().take();
+        drop(agent);
         // Outside of the lock: what is dropped may take a while.
         let serving = std::mem::take(&mut *self.serving());
         drop(serving);
@@ -159,8 +160,8 @@ impl Host {
         Ok(())
     }
 
-    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
-        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_agent(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
+        self.0.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ServeHandle>> {

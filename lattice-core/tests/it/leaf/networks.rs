@@ -113,13 +113,13 @@ impl Networks {
 }
 
 async fn visit(lattice: &Lattice, source: &str) -> Result<bytes::Bytes, CallError> {
-    let caller = lattice.caller(id(source)).await.expect("it joins");
+    let caller = lattice.caller(source).expect("an id");
     let interface = InterfaceName::new(WHO).expect("an interface");
     let function = FunctionName::new("who").expect("a function");
     let function = FunctionRef::new(interface, function, "func() -> string");
     let (link, context) = (LinkName::default(), Context::default());
     caller
-        .call(&function, &link, bytes::Bytes::new(), context)
+        .invoke_via(&function, &link, bytes::Bytes::new(), context)
         .await
 }
 

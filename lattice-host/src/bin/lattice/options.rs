@@ -50,7 +50,7 @@ impl LatticeOptions {
             Some(StoreLocation::File(path)) => {
                 self.join(Lattice::on_disk(path, &self.lattice)).await?
             }
-            Some(StoreLocation::Nats(nats)) => self.join(self.on_nats(nats)).await?,
+            Some(StoreLocation::Nats(nats)) => self.join(self.on_nats(*nats)).await?,
             None => {
                 return Err(Failure::Usage(format!(
                     "it is not said where the lattice is; name its NATS server with --nats or {NATS}, or its file with --data"
@@ -70,7 +70,7 @@ impl LatticeOptions {
                 self.join(Lattice::on_disk(path, &self.lattice)).await
             }
             Some(StoreLocation::Nats(nats)) => {
-                let connect = self.on_nats(nats);
+                let connect = self.on_nats(*nats);
                 let connect = match snapshot {
                     Some(path) => connect.snapshot(path),
                     None => connect,
@@ -124,7 +124,9 @@ impl LatticeOptions {
                 Err(error) => return Err(Failure::Usage(format!("{NATS}: {error}"))),
             },
         };
-        Ok(Some(StoreLocation::Nats(self.nats_options(&servers))))
+        Ok(Some(StoreLocation::Nats(Box::new(
+            self.nats_options(&servers),
+        ))))
     }
 
     fn nats_options(&self, servers: &str) -> NatsOptions {
@@ -154,7 +156,7 @@ impl LatticeOptions {
 /// Where the bus and the store of a lattice are.
 enum StoreLocation {
     File(PathBuf),
-    Nats(NatsOptions),
+    Nats(Box<NatsOptions>),
 }
 
 /// Waits until the live hosts have sent their heartbeats. A process that has just joined knows none.
