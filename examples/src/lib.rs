@@ -15,10 +15,23 @@ mod visitor {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
 }
 
-/// The Rust of the README is compiled as it stands (but for the actor's, which is `guests/greeter`, shortened).
+/// The Rust of the README and of the pages below is compiled as it stands, but for the README's
+/// actor: it needs a folder of WIT.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-core/README.md")]
+struct CoreReadme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-core/docs/nats.md")]
+struct NatsPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-core/docs/leaf-nodes.md")]
+struct LeafNodesPage;
 
 pub use report::Report;
 pub use visitor::example::hello::desk;
