@@ -55,8 +55,8 @@ pub(crate) async fn run(kind: Kind) -> Result<(), Failure> {
             for component in ["callee", "silent"] {
                 timeout(START, lattice.served(&ComponentId::new(component)?)).await?;
             }
-            let echo = Arc::new(Echo::new(&lattice, "callee").await?);
-            let hold = Arc::new(Hold::new(&lattice, "silent").await?);
+            let echo = Arc::new(Echo::new(&lattice, "callee")?);
+            let hold = Arc::new(Hold::new(&lattice, "silent")?);
             obey(&echo, &hold).await
         }
         Kind::Bare => {

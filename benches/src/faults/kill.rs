@@ -32,7 +32,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let mesh = Mesh::start().await?;
     mesh.link(LINKS[0], ECHO, "callee", &[]).await?;
     mesh.link(LINKS[AGAIN], ECHO, "callee", &["echo"]).await?;
-    let echo = async |link| Ok::<_, Failure>(Arc::new(Echo::new(&mesh.lattice, link).await?));
+    let echo = async |link| Ok::<_, Failure>(Arc::new(Echo::new(&mesh.lattice, link)?));
     let ways = [echo(LINKS[0]).await?, echo(LINKS[AGAIN]).await?];
     let bare = [Arc::new(Bare::new(&mesh.server.url, SUBJECT).await?)];
     let (mut ours, mut baseline) = (Fates::default(), Fates::default());

@@ -31,7 +31,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     mesh.link("once", ECHO, "callee", &[]).await?;
     let _host = mesh.host("a", &["callee=echo"]).await?;
     mesh.served("callee", 1).await?;
-    let way = Arc::new(Echo::new(&mesh.lattice, "once").await?);
+    let way = Arc::new(Echo::new(&mesh.lattice, "once")?);
     let _responder = mesh.responder().await?;
     let bare = Arc::new(Bare::new(&mesh.server.url, SUBJECT).await?);
     let mut ours = Outage::default();

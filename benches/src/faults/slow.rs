@@ -59,8 +59,8 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
 }
 
 async fn stopped(mesh: &Mesh, length: Length) -> Result<Pair, Failure> {
-    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour").await?);
-    let other = Arc::new(Echo::new(&mesh.lattice, "stopped").await?);
+    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour")?);
+    let other = Arc::new(Echo::new(&mesh.lattice, "stopped")?);
     let host = mesh.host("b", &["stopped=echo"]).await?;
     let mut pair = Pair::default();
     for round in 1..=length.pick(4, 1) {
@@ -78,9 +78,9 @@ async fn stopped(mesh: &Mesh, length: Length) -> Result<Pair, Failure> {
 }
 
 async fn waiting(mesh: &Mesh, length: Length) -> Result<Pair, Failure> {
-    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour").await?);
-    let answering = Arc::new(Echo::new(&mesh.lattice, "answering").await?);
-    let silent = Arc::new(Hold::new(&mesh.lattice, "silent").await?);
+    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour")?);
+    let answering = Arc::new(Echo::new(&mesh.lattice, "answering")?);
+    let silent = Arc::new(Hold::new(&mesh.lattice, "silent")?);
     mesh.served("silent", 1).await?;
     let mut pair = Pair::default();
     for round in 1..=length.pick(4, 1) {
@@ -92,7 +92,7 @@ async fn waiting(mesh: &Mesh, length: Length) -> Result<Pair, Failure> {
 }
 
 async fn alone(mesh: &Mesh, length: Length) -> Result<Latencies, Failure> {
-    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour").await?);
+    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour")?);
     Ok(to_neighbour().run(&neighbour, time(length)).await)
 }
 

@@ -31,8 +31,8 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let components = ["neighbour=echo-actor", "spinner=spin-actor"];
     let _host = mesh.host("a", &components).await?;
     mesh.served("spinner", 1).await?;
-    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour").await?);
-    let spinner = [Arc::new(Spin::new(&mesh.lattice, "spinner").await?)];
+    let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour")?);
+    let spinner = [Arc::new(Spin::new(&mesh.lattice, "spinner")?)];
     let pace = Pace {
         per_second: 1_000,
         body: Bytes::from_static(&[7; 16]),

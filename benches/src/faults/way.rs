@@ -60,19 +60,19 @@ fn through(lattice: &Lattice, link: &str) -> Result<Caller, Failure> {
 }
 
 impl Echo {
-    pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
         Ok(Self(EchoClient::new(through(lattice, link)?)))
     }
 }
 
 impl Hold {
-    pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
         Ok(Self(SilenceClient::new(through(lattice, link)?)))
     }
 }
 
 impl Spin {
-    pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
         Ok(Self(SpinClient::new(through(lattice, link)?)))
     }
 }

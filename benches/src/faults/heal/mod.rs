@@ -50,7 +50,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     mesh.lattice.apply(&app(1, &["callee"], TWO)?).await?;
     until(|| serving(&mesh, "callee").len() == REPLICAS).await?;
     sleep(SETTLED).await;
-    let echo = async |link| Ok::<_, Failure>(Arc::new(Echo::new(&mesh.lattice, link).await?));
+    let echo = async |link| Ok::<_, Failure>(Arc::new(Echo::new(&mesh.lattice, link)?));
     let ways = [echo(LINKS[0]).await?, echo(LINKS[AGAIN]).await?];
     kill(&mesh, &mut hosts, &ways, options, report).await?;
     roll(&mesh, &mut hosts, &ways, options, report).await?;

@@ -56,11 +56,11 @@ pub(crate) async fn run() -> Result<(), Failure> {
     }
     let mut echo = Vec::new();
     for link in ["callee-once", "callee-again", "actor-once", "actor-again"] {
-        echo.push(Echo::new(&lattice, link).await?);
+        echo.push(Echo::new(&lattice, link)?);
     }
     let mix = Arc::new(Mix {
         echo,
-        hold: Hold::new(&lattice, "silent").await?,
+        hold: Hold::new(&lattice, "silent")?,
         tally: Mutex::default(),
     });
     let mut callers = JoinSet::new();
