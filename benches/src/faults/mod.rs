@@ -1,6 +1,8 @@
-//! The faults program: what becomes of calls when a host, the server or a component fails, in real processes.
+//! The faults program measures what happens to calls when a host, the server or a component fails,
+//! in real processes.
 //!
-//! This process calls. The hosts are further processes of this program, the server is a nats-server of its own.
+//! This process makes the calls. The hosts are further processes of this program, and the server is
+//! a nats-server that it starts.
 //!
 //! | rows | the fault | side by side with |
 //! | --- | --- | --- |
@@ -12,7 +14,8 @@
 //! | `fault.spin.*` | an actor spins | the same calls without it |
 //! | `memory.growth.unanswered` | one call in ten is never answered | requests of bare `async-nats` |
 //!
-//! `faults soak` lets all of it happen at once, for long, and looks whether anything grows.
+//! `faults soak` runs all of these faults together for a long time and checks whether anything
+//! grows.
 
 mod caller;
 mod heal;
@@ -37,7 +40,7 @@ use options::{Command, Options};
 use report::Report;
 use std::process::ExitCode;
 
-/// What the program does.
+/// Runs the program.
 pub fn main() -> ExitCode {
     work::main("faults", || {
         let command = options::parse(std::env::args().skip(1))?;

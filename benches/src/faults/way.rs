@@ -1,4 +1,4 @@
-//! Ways to call: through Lattice, and without it.
+//! Ways to make calls, through Lattice and without it.
 
 use crate::{
     Failure, bare,
@@ -13,9 +13,9 @@ use lattice_core::{
 use lattice_provider_sdk::{Context, Through};
 use std::{fmt, future::Future, time::Duration};
 
-/// Something that takes calls from many tasks.
+/// A way to make calls from many tasks.
 pub(crate) trait Way: Send + Sync + 'static {
-    /// Sends the body there and waits for an answer until the deadline.
+    /// Sends the body and waits for a reply until the deadline.
     fn call(
         &self,
         body: &Bytes,
@@ -23,7 +23,7 @@ pub(crate) trait Way: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Failed>> + Send;
 }
 
-/// Why a call had no answer: the kind of its error.
+/// Why a call failed: the kind of its error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Failed(pub(crate) String);
 
@@ -41,10 +41,10 @@ impl From<CallError> for Failed {
     }
 }
 
-/// Calls that are answered.
+/// Calls that get a reply.
 pub(crate) struct Echo(EchoClient<Through>);
 
-/// Calls that are never answered.
+/// Calls that never get a reply.
 pub(crate) struct Hold(SilenceClient<Through>);
 
 /// Calls that never end by themselves.
@@ -56,7 +56,7 @@ pub(crate) struct Bare {
     subject: &'static str,
 }
 
-/// Who calls, in all links.
+/// The source of all links.
 pub(crate) const DRIVER: &str = "driver";
 
 async fn through(lattice: &Lattice, link: &str) -> Result<Through, Failure> {
