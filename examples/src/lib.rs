@@ -1,8 +1,8 @@
-//! What the examples share: the actors that they run, a small key-value provider, a NATS server to try things on, and a
-//! load that counts what becomes of its calls.
+//! Code that the examples share: the actors that they run, a small key-value provider, a NATS
+//! server for experiments, and a load generator that counts the outcomes of its calls.
 //!
-//! The examples themselves are the files beside this crate's `Cargo.toml`; each runs with
-//! `cargo run --release -p lattice-examples --example NAME` after `make guests`.
+//! The examples themselves are the files next to this crate's `Cargo.toml`. Run one with `cargo run
+//! --release -p lattice-examples --example NAME` after `make guests`.
 
 pub mod guests;
 pub mod load;
@@ -15,7 +15,8 @@ mod visitor {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
 }
 
-/// The Rust of the README is compiled as it stands (but for the actor's, which is `guests/greeter`, shortened).
+/// Compiles the Rust code of the README. The code of the actor isn't compiled: it is a shortened
+/// `guests/greeter`.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
