@@ -10,9 +10,7 @@
 //! Without it, the example starts a server that ends with it: the program `NATS_SERVER`, or
 //! `nats-server`.
 
-use lattice_core::{
-    Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link, name::ComponentId,
-};
+use lattice_core::{Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link};
 use lattice_examples::{
     Report,
     desk::DeskClient,
@@ -77,7 +75,7 @@ async fn lead() -> Result<(), Report> {
     ] {
         lattice.links().put(link).await?;
     }
-    let desk = DeskClient::new(lattice.caller(ComponentId::new("visitor")?).await?);
+    let desk = DeskClient::new(lattice.caller("visitor")?);
     for _ in 0..6 {
         let begun = Instant::now();
         let words = desk.welcome(Context::default(), "Ada").await??;
@@ -129,7 +127,7 @@ async fn host(id: &str) -> Result<(), Report> {
     println!("ready");
     // Standard input is closed when the process at its other end ends, however that happens.
     tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
-    host.shutdown(Duration::from_secs(1)).await;
+    let _ = host.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

@@ -63,7 +63,7 @@ async fn main() -> Result<(), Report> {
         3,
         "16 visitors call without pause; a host that has work is killed",
     );
-    let desk = DeskClient::new(lattice.caller(ComponentId::new("visitor")?).await?);
+    let desk = DeskClient::new(lattice.caller("visitor")?);
     let load = Load::start(CALLERS, move |caller| {
         let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
         async move { desk.welcome(Context::default(), &name).await }
@@ -110,7 +110,7 @@ async fn main() -> Result<(), Report> {
     timeout(PATIENCE, gone).await?;
     show(&lattice);
     for host in hosts.iter().chain([&yellow]) {
-        host.shutdown(Duration::from_secs(1)).await;
+        let _ = host.shutdown(Duration::from_secs(1)).await;
     }
     Ok(())
 }

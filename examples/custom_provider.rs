@@ -6,11 +6,9 @@
 
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
-    name::{ComponentId, NameError},
+    name::NameError,
 };
-use lattice_provider_sdk::{
-    Call, Context, Lattice, Link, Provider, Refusal, Through, provider, serve,
-};
+use lattice_provider_sdk::{Call, Context, Lattice, Link, Provider, Refusal, provider, serve};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -155,8 +153,8 @@ async fn links_that_are_refused(lattice: &Lattice) -> Result<(), Box<dyn Error>>
         println!("link `{}` is {status}", entry.key.name);
     }
 
-    let shop = lattice.caller(ComponentId::new("shop")?).await?;
-    let mailer = MailerClient::new(Through::new(shop, "no-address".parse()?));
+    let shop = lattice.caller("shop")?;
+    let mailer = MailerClient::new(shop.via("no-address")?);
     let answer = mailer.send(Context::default(), &message()).await;
     let error = answer.err().ok_or("the link was refused")?;
     println!("a call over it {}: {error}", error.ran());
@@ -174,7 +172,7 @@ async fn a_link_that_is_right(lattice: &Lattice) -> Result<(), Box<dyn Error>> {
     let entry = lattice.links().put(link).await?;
     println!("link `default` is {}", status(lattice, &entry).await?);
 
-    let mailer = MailerClient::new(lattice.caller(ComponentId::new("shop")?).await?);
+    let mailer = MailerClient::new(lattice.caller("shop")?);
     for _ in 0..3 {
         match mailer.send(Context::default(), &message()).await? {
             Ok(left) => println!("shop: sent, {left} left"),

@@ -82,7 +82,7 @@ async fn main() -> Result<(), Report> {
     let drained = host.shutdown(GRACE).await;
     println!(
         "stopped, {}",
-        if drained {
+        if drained.is_clean() {
             "nothing was cut off"
         } else {
             "some calls were cut off"

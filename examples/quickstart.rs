@@ -8,7 +8,7 @@
 //! Each arrow is a call by name and interface, wherever the callee runs, and each needs a link. Set
 //! `RUST_LOG=info` to see the logs of the actors and of the mesh.
 
-use lattice_core::{Lattice, call::Context, client::Caller, link::Link, name::ComponentId};
+use lattice_core::{Lattice, call::Context, client::Caller, link::Link};
 use lattice_examples::{
     Report,
     desk::DeskClient,
@@ -17,7 +17,6 @@ use lattice_examples::{
     store::{self, MemoryStore, STORE, StoreClient},
 };
 use lattice_host::Host;
-use lattice_provider_sdk::Through;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -55,7 +54,7 @@ async fn main() -> Result<(), Report> {
     show_hosts(&[&red, &blue]);
 
     // This program takes part as the component `visitor`. The client was generated from the desk's WIT.
-    let visitor = lattice.caller(ComponentId::new("visitor")?).await?;
+    let visitor = lattice.caller("visitor")?;
     let desk = DeskClient::new(visitor.clone());
     without_links(&lattice, &desk).await?;
     with_links(&lattice, &desk).await?;
@@ -64,7 +63,7 @@ async fn main() -> Result<(), Report> {
     with_a_host_killed(&red, desk).await?;
 
     // The host leaves the lattice and finishes the calls that it has.
-    blue.shutdown(Duration::from_secs(1)).await;
+    let _ = blue.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 
@@ -125,7 +124,7 @@ async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Repo
     };
     let link = Link::new("visitor", STORE, "store")?.named("slow")?;
     lattice.links().put(link.config(&slow)?).await?;
-    let store = StoreClient::new(Through::new(visitor.clone(), "slow".parse()?));
+    let store = StoreClient::new(visitor.clone().via("slow")?);
     let context = Context::new(Duration::from_millis(50));
     let begun = Instant::now();
     let answer = store.get(context, "visits/Ada").await;

@@ -38,12 +38,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .links()
         .put(Link::new("app", INTERFACE.name(), "parrot")?)
         .await?;
-    let app = EchoClient::new(lattice.caller("app".parse()?).await?);
+    let app = EchoClient::new(lattice.caller("app")?);
     assert_eq!(app.say(Context::default(), "hello").await?, "hello");
-    assert!(host.shutdown(Duration::from_secs(1)).await);
+    assert!(host.shutdown(Duration::from_secs(1)).await.is_clean());
 
     let serving = serve(&lattice, "second", Parrot).await?;
-    let operator = EchoClient::new(lattice.component("second"));
+    let operator = EchoClient::new(lattice.operator().component("second"));
     assert_eq!(operator.say(Context::default(), "again").await?, "again");
     assert!(serving.shutdown(Duration::from_secs(1)).await.is_clean());
     Ok(())

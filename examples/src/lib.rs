@@ -15,11 +15,23 @@ mod visitor {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
 }
 
-/// Compiles the Rust code of the README. The code of the actor isn't compiled: it is a shortened
-/// `guests/greeter`.
+/// Compiles the Rust code of the README and of the pages below. The README's actor isn't compiled,
+/// because it needs a folder of WIT.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-core/README.md")]
+struct CoreReadme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-core/docs/nats.md")]
+struct NatsPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-core/docs/leaf-nodes.md")]
+struct LeafNodesPage;
 
 pub use report::Report;
 pub use visitor::example::hello::desk;

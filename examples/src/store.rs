@@ -165,7 +165,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lattice_provider_sdk::{CallError, Context, Lattice, ServeHandle, Through, serve};
+    use lattice_provider_sdk::{CallError, Caller, Context, Lattice, ServeHandle, serve};
 
     struct Scene {
         lattice: Lattice,
@@ -185,7 +185,7 @@ mod tests {
         }
 
         /// Returns a client over a new link with this name, to the map with this name.
-        async fn client(&self, link: &str, map: &str) -> StoreClient<Through> {
+        async fn client(&self, link: &str, map: &str) -> StoreClient<Caller> {
             let config = Config {
                 map: map.to_owned(),
                 delay_ms: None,
@@ -196,9 +196,8 @@ mod tests {
                 .config(&config)
                 .expect("JSON");
             self.lattice.links().put(grant).await.expect("put");
-            let caller = self.lattice.caller("app".parse().expect("an id"));
-            let name = link.parse().expect("a link name");
-            StoreClient::new(Through::new(caller.await.expect("a node"), name))
+            let caller = self.lattice.caller("app").expect("an id");
+            StoreClient::new(caller.via(link).expect("a link name"))
         }
     }
 

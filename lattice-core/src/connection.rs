@@ -26,13 +26,13 @@ pub(crate) struct Connection {
     pub(crate) links: Links,
     pub(crate) types: Types,
     pub(crate) presence: Arc<PresenceWatcher>,
-    /// What outlives this process, if anything does.
+    /// The copy of the store that outlives this process, if there is one.
     pub(crate) last: Option<Arc<dyn LastKnown>>,
-    /// Whether holders of the key may call any component.
+    /// Whether a holder of the key may call any component.
     pub(crate) operator_calls: bool,
 }
 
-/// What a connection is made of.
+/// The parts that a connection is made of.
 pub(crate) struct Parts {
     pub(crate) name: LatticeName,
     pub(crate) bus: Arc<dyn Bus>,
@@ -42,7 +42,7 @@ pub(crate) struct Parts {
     pub(crate) operator_calls: bool,
 }
 
-/// Why a connection was not opened.
+/// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectionError {
     #[error(transparent)]
@@ -89,8 +89,8 @@ impl Connection {
         })
     }
 
-    /// The same over another bus connection. The view of the store stays shared; live hosts are
-    /// watched on the new bus.
+    /// Opens the same connection over another bus. The view of the store stays shared; live hosts
+    /// are watched on the new bus.
     pub(crate) async fn over(&self, bus: Arc<dyn Bus>) -> Result<Self, BusError> {
         let medium = Medium {
             bus: bus.clone(),
@@ -111,7 +111,7 @@ impl Connection {
         })
     }
 
-    /// What endpoints on this connection need.
+    /// Returns what endpoints on this connection need.
     pub(crate) fn medium(&self) -> Medium {
         Medium {
             bus: self.bus.clone(),

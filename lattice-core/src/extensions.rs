@@ -1,6 +1,6 @@
 //! Values that upper layers attach to a handle of a lower one, by their type.
 //!
-//! A layer that is optional (desired state, views) shares one value per lattice this way, without the
+//! An optional layer (desired state, views) shares one value per lattice in this way, without the
 //! layer below knowing its type.
 
 use std::{
@@ -10,12 +10,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// At most one value of each type. Made at the first need, and kept as long as the map.
+/// At most one value of each type. A value is created when it is first needed, and kept as long as
+/// the map.
 #[derive(Default)]
 pub struct Extensions(Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
 impl Extensions {
-    /// Returns the value of type `T`, and makes it if there is none yet. `make` must not use this map.
+    /// Returns the value of type `T`, and creates it if there is none yet. `make` must not use this
+    /// map.
     pub fn get_or_init<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let value = values

@@ -5,50 +5,33 @@
 //! *interface*. It has a deadline, and ends with a value or with a typed error that says whether the callee's code ran.
 //!
 //! ```
-//! use lattice_core::{
-//!     Lattice,
-//!     call::{CallError, Ran},
-//!     server::ServeLimits,
-//!     serve::{Answer, Request, Service},
-//!     types::{ComponentTypes, InterfaceTypes},
-//!     value::{from_bytes, to_bytes},
-//! };
-//! use std::{collections::BTreeMap, sync::Arc};
+//! use lattice_core::{Lattice, link::Link, serve::Functions};
 //!
-//! // A component by hand, to show what there is. `lattice-provider-sdk` writes this part from WIT.
-//! struct Greeter;
+//! const GREETER: &str = "example:hello/greeter@0.1.0";
 //!
-//! impl Service for Greeter {
-//!     fn types(&self) -> Arc<ComponentTypes> {
-//!         let greet = ("greet".parse().unwrap(), "func(name: string) -> string".to_owned());
-//!         let functions = InterfaceTypes { functions: BTreeMap::from([greet]) };
-//!         let exports = BTreeMap::from([("example:hello/greeter@0.1.0".parse().unwrap(), functions)]);
-//!         Arc::new(ComponentTypes { exports, ..ComponentTypes::default() })
-//!     }
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Or `Lattice::connect("nats://…", "prod").key(key)`: the rest stays the same.
+//!     let lattice = Lattice::in_memory("dev").await?;
 //!
-//!     fn call(&self, request: Request) -> Answer {
-//!         let greeting = from_bytes::<(String,)>(&request.args).and_then(|(name,)| to_bytes(&format!("Hello, {name}!")));
-//!         Answer::Ready(greeting.map_err(|error| CallError::BadArguments { reason: error.to_string() }))
-//!     }
+//!     let greeter = Functions::new().export(
+//!         GREETER,
+//!         "greet",
+//!         "func(name: string) -> string",
+//!         async |(name,): (String,)| format!("Hello, {name}!"),
+//!     )?;
+//!     let _serving = lattice.serve("greeter", greeter).await?;
+//!     lattice.links().put(Link::new("web", GREETER, "greeter")?).await?;
+//!
+//!     let greeting: String = lattice.caller("web")?.call(GREETER, "greet", ("Ada",)).await?;
+//!     println!("{greeting}");
+//!     # assert_eq!(greeting, "Hello, Ada!");
+//!     Ok(())
 //! }
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run())
-//! # }
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! // Or `Lattice::connect("nats://…", "prod").key(key)`: the rest stays the same.
-//! let lattice = Lattice::in_memory("dev").await?;
-//! let _serving = lattice.serve("greeter".parse()?, Arc::new(Greeter), ServeLimits::default()).await?;
-//!
-//! let greeter = lattice.component("greeter");
-//! let greeting: String = greeter.call("example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
-//! assert_eq!(greeting, "Hello, Ada!");
-//!
-//! let nobody = lattice.component("nobody").call::<String>("example:hello/greeter@0.1.0", "greet", ("Ada",)).await;
-//! assert_eq!(nobody.unwrap_err().ran(), Ran::No);
-//! # Ok(())
-//! # }
 //! ```
+//!
+//! `lattice-provider-sdk` writes components and typed clients from WIT, `lattice-host` runs
+//! WebAssembly.
 //!
 //! # Where to look
 //!
@@ -125,11 +108,10 @@ pub mod type_store;
 pub use lattice_proto::error;
 pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, types, value, wire};
 
+pub use client::Component;
 pub use drained::Drained;
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;
 #[cfg(feature = "nats")]
 pub use lattice::OnNats;
-pub use lattice::{
-    Backend, BytesCall, Call, Component, Connect, ConnectError, Custom, InMemory, Lattice,
-};
+pub use lattice::{Backend, Connect, ConnectError, Custom, InMemory, Lattice, Serve};

@@ -1,29 +1,32 @@
-//! How a host's signs of life are judged, for every table of live hosts.
+//! How a host's signs of life are judged: shared by routing (`membership`), placement
+//! (`place::members`) and views.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Intervals of silence after which a host is taken for dead.
+/// Intervals of silence after which a host is considered dead.
 pub const MISSED: u32 = 3;
-/// A host may not claim to send more often than this, or [`MISSED`] intervals would be noise.
+/// Shortest interval that a host may announce. With a shorter one, [`MISSED`] intervals would be
+/// within the noise.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
-/// Nor so seldom that its death is never noticed.
+/// Longest interval that a host may announce. With a longer one, its death would go unnoticed for
+/// too long.
 pub const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
-/// An older boot of a host that goes on sending although a later one is there: when that lasts, two
-/// hosts have one id.
+/// An older boot of a host that keeps sending although a later one exists. When that lasts, two
+/// hosts have the same id.
 #[derive(Debug, Clone, Copy)]
 pub struct RivalBoot {
-    /// Its epoch.
+    /// Its boot epoch.
     pub epoch: u64,
     /// Signs of life that were counted.
     pub signs: u32,
-    /// When the last one came, or when it began to be watched.
+    /// When the last one came, or when the watch began.
     pub last: Instant,
 }
 
 impl RivalBoot {
-    /// Watches for signs of life of this epoch.
+    /// Starts to watch for signs of life of this epoch.
     pub fn new(epoch: u64, now: Instant) -> Self {
         Self {
             epoch,
@@ -38,7 +41,7 @@ impl RivalBoot {
         self.last = now;
     }
 
-    /// Returns whether nothing came for longer than `silence`.
+    /// Returns whether none came for longer than `silence`.
     pub fn is_silent(&self, silence: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.last) > silence
     }

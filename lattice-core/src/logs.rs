@@ -17,8 +17,9 @@
 //! # }
 //! ```
 //!
-//! Hosts send nothing without a reader. A reader asks again every few seconds, and hosts that it does
-//! not reach for longer stop sending. Lines of one host come in their order and once; those of several as they arrive. What is lost is counted.
+//! Hosts send nothing without a reader. A reader repeats its request every few seconds, and a host
+//! that gets no request for longer stops sending. The lines of one host arrive in their order and
+//! once; those of several hosts are interleaved as they arrive. Lost lines are counted.
 
 use crate::{
     Lattice,
@@ -35,11 +36,12 @@ use std::{
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// How long a host goes on without being asked again.
+/// How long a host keeps sending without another request.
 const LEASE: Duration = Duration::from_secs(10);
-/// How often hosts are asked: a request may be lost, and a host that has just joined replies soon.
+/// How often hosts are asked. A request may be lost, and a host that has just joined should reply
+/// soon.
 const ASK: Duration = Duration::from_secs(2);
-/// Messages that may wait for the reader.
+/// Most messages that are queued for the reader.
 const WAITING: usize = 1_024;
 /// Most hosts that are followed; lines of others are ignored.
 const HOSTS: usize = 4_096;
@@ -48,34 +50,36 @@ const HOSTS: usize = 4_096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogEvent {
-    /// A component said something.
+    /// A component logged a line.
     Line {
-        /// On this host.
+        /// The host that it ran on.
         host: HostId,
-        /// What.
+        /// The line.
         line: LogLine,
     },
-    /// Lines were lost on this host: there were more than it sends.
+    /// Lines were lost on this host, because there were more than it sends.
     Dropped {
-        /// Where.
+        /// The host.
         host: HostId,
-        /// How many.
+        /// The number of lines.
         lines: u64,
     },
-    /// Messages with lines of any host were lost: this reader was too slow for them.
+    /// Messages with lines of any host were lost, because this reader was too slow.
     Missed {
-        /// How many.
+        /// The number of messages.
         messages: u64,
     },
 }
 
 impl Lattice {
-    /// What components say from now on, and up to `recent` lines that each host has kept of before: all components, or one.
+    /// Returns the lines that components log from now on, of all components or of one, after up to
+    /// `recent` earlier lines that each host has kept.
     ///
-    /// The stream ends when the connection is closed. Dropping it lets hosts fall silent within ten seconds.
+    /// The stream ends when the connection is closed. After it is dropped, hosts stop sending
+    /// within ten seconds.
     ///
     /// # Errors
-    /// [`BusError`].
+    /// Fails with [`BusError`].
     pub async fn logs(
         &self,
         component: Option<ComponentId>,
@@ -99,7 +103,7 @@ struct LogReader {
     pending: VecDeque<LogEvent>,
 }
 
-/// What was received from one boot of a host, which has answered.
+/// What was received from one boot of a host that has answered.
 #[derive(Debug, Default)]
 struct HostCursor {
     /// Number of the last line.
@@ -113,7 +117,7 @@ impl LogReader {
         component: Option<ComponentId>,
         recent: u32,
     ) -> Result<Self, BusError> {
-        // Before it asks, so that no answer is lost.
+        // Subscribes before the request is sent, so that no answer is lost.
         let endpoint = Endpoint::observer(connection.medium(), |kind, _| kind == Kind::Logs);
         let subject = endpoint.subjects().logs();
         let told = endpoint.subscribe(subject, WAITING).await?;
@@ -154,20 +158,20 @@ impl LogReader {
         };
         let subject = self.endpoint.subjects().logs_wanted();
         if let Err(error) = self.endpoint.send(subject, None, None, &wanted).await {
-            tracing::debug!(%error, "hosts are not asked for logs; trying again");
+            tracing::debug!(%error, "could not request logs; trying again");
         }
     }
 
     fn receive(&mut self, message: Message) {
         if let Err(reason) = self.take(message) {
-            tracing::debug!(reason, "refused lines of a log");
+            tracing::debug!(reason, "refused a message with log lines");
         }
     }
 
     fn take(&mut self, message: Message) -> Result<(), String> {
         let frame = match self.endpoint.try_open(message) {
             Ok((frame, _)) => frame,
-            // Also an answer to another reader.
+            // This includes answers to another reader.
             Err(Refused::NoPayload | Refused::OtherReceiver) => return Ok(()),
             Err(refused) => return Err(refused.to_string()),
         };
@@ -181,12 +185,13 @@ impl LogReader {
 
     fn take_logs(&mut self, from: &Origin, is_answer: bool, logs: Logs) {
         if is_answer && !self.hosts.contains_key(from) && self.hosts.len() < HOSTS {
-            // What was lost before is not news.
+            // Lines that were lost before are not reported.
             let dropped = logs.dropped;
             self.hosts
                 .insert(from.clone(), HostCursor { last: 0, dropped });
         }
-        // Lines that a host sends to others before its reply come with the reply.
+        // Lines that a host sends to other readers before its reply to this one are part of the
+        // reply.
         let Some(cursor) = self.hosts.get_mut(from) else {
             return;
         };

@@ -10,7 +10,7 @@
 use crate::{
     bus::BusError,
     call::{CallError, Context, FunctionRef},
-    client::{Caller, Client, SameProcess},
+    client::{Caller, Client, ClientHandle, SameProcess},
     connection::Connection,
     drained::Drained,
     entropy,
@@ -141,7 +141,7 @@ impl Node {
 
     /// Returns a handle for calls in the name of `component`, through its links.
     pub fn caller(&self, component: ComponentId) -> Caller {
-        Caller::new(self.0.parts.client.clone(), component)
+        Caller::new(ClientHandle::Ready(self.0.parts.client.clone()), component)
     }
 
     /// Handles the calls that other hosts make in their own name from now on. The source of such a
@@ -260,6 +260,12 @@ impl fmt::Debug for Node {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        if self.parts.membership.is_abandoned() {
+            tracing::warn!(
+                host = %self.parts.transport.origin().host,
+                "a host was dropped while it was live: its calls are cut off, and other hosts have to detect that; call `shutdown` first"
+            );
+        }
         self.parts.vanish();
     }
 }

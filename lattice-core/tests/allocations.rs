@@ -77,7 +77,7 @@ async fn per_call(caller: &Caller, at_once: usize) -> f64 {
 async fn measured(caller: &Caller, at_once: usize) -> f64 {
     let (function, link, args) = (echo(), LinkName::default(), text("sixteen bytes .."));
     let round = || async {
-        let call = || caller.call(&function, &link, args.clone(), Context::default());
+        let call = || caller.invoke_via(&function, &link, args.clone(), Context::default());
         for answer in join_all((0..at_once).map(|_| call())).await {
             assert_eq!(answer.as_ref().map(Bytes::len), Ok(args.len()));
         }

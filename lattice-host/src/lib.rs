@@ -23,10 +23,10 @@
 //! let lattice = Lattice::in_memory("dev").await?;
 //! let host = Host::builder(&lattice).actor("adder", Actor::from_bytes(adder)).start().await?;
 //!
-//! let sum: u32 = lattice.component("adder").call("example:math/sums@1.0.0", "add", (2_u32, 3_u32)).await?;
+//! let sum: u32 = lattice.operator().component("adder").call("example:math/sums@1.0.0", "add", (2_u32, 3_u32)).await?;
 //! assert_eq!(sum, 5);
 //!
-//! host.shutdown(Duration::from_secs(5)).await;
+//! let _ = host.shutdown(Duration::from_secs(5)).await;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -53,7 +53,7 @@
 //! [`UnsupportedImport`](ActorError::UnsupportedImport).
 //!
 //! A host publishes the types and the WIT of the components that it runs. Tools get them with
-//! `lattice.component(id).types()`.
+//! `lattice.operator().component(id).types()`.
 //!
 //! # What an actor can't do
 //!

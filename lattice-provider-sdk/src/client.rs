@@ -6,23 +6,16 @@ use lattice_core::{
     Component,
     call::{CallError, Context, FunctionRef},
     client::Caller,
-    name::LinkName,
     value::{Decode, Encode, from_bytes, to_bytes},
 };
-use std::{
-    future::Future,
-    sync::{Arc, LazyLock},
-};
-
-static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
+use std::{future::Future, sync::Arc};
 
 /// A value that can make calls for a typed client:
 ///
-/// * a [`Caller`], returned by `lattice.caller(id)`, calls as a component over its link named
-///   `default`;
-/// * a [`Through`] calls as a component over a link with another name;
-/// * a [`Component`], returned by `lattice.component("greeter")`, calls that component as an
-///   operator, without a link.
+/// * a [`Caller`], returned by `lattice.caller("web")?`, calls as a component over its link named
+///   `default`, or over the one that `caller.via("slow")?` names;
+/// * a [`Component`], returned by `lattice.operator().component("greeter")`, calls that component
+///   as an operator, without a link.
 pub trait Invoke: Send + Sync {
     /// Calls `function` with encoded arguments and returns its encoded result.
     ///
@@ -76,32 +69,7 @@ impl Invoke for Caller {
         args: Bytes,
         context: Context,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
-        self.call(function, &DEFAULT_LINK, args, context)
-    }
-}
-
-/// Calls as a component over its link with a given name.
-#[derive(Debug, Clone)]
-pub struct Through {
-    caller: Caller,
-    link: LinkName,
-}
-
-impl Through {
-    /// Makes the calls of `caller` over its link named `link`.
-    pub fn new(caller: Caller, link: LinkName) -> Self {
-        Self { caller, link }
-    }
-}
-
-impl Invoke for Through {
-    fn invoke(
-        &self,
-        function: &FunctionRef,
-        args: Bytes,
-        context: Context,
-    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
-        self.caller.call(function, &self.link, args, context)
+        Self::invoke(self, function, args, context)
     }
 }
 

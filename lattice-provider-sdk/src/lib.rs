@@ -21,7 +21,7 @@
 //!     let lattice = Lattice::in_memory("dev").await?;
 //!     let _serving = serve(&lattice, "greeter", Hello).await?;
 //!     lattice.links().put(Link::new("web", "example:hello/greeter@0.1.0", "greeter")?).await?;
-//!     let greeter = GreeterClient::new(lattice.caller("web".parse()?).await?);
+//!     let greeter = GreeterClient::new(lattice.caller("web")?);
 //!     println!("{}", greeter.greet(Context::default(), "Ada").await?); // Hello, Ada!
 //!     Ok(())
 //! }
@@ -97,7 +97,7 @@
 //! let link = Link::new("app", "example:count/counter@0.1.0", "counters")?;
 //! lattice.links().put(link.config(&Config { limit: 5 })?).await?;
 //!
-//! let counter = CounterClient::new(lattice.caller("app".parse()?).await?);
+//! let counter = CounterClient::new(lattice.caller("app")?);
 //! assert_eq!(counter.add(Context::default(), 3).await?, Ok(3));
 //! assert_eq!(counter.add(Context::default(), 3).await?, Err("3 + 3 is over 5".to_owned()));
 //! # assert!(serving.shutdown(std::time::Duration::from_secs(1)).await.is_clean());
@@ -139,7 +139,7 @@
 //!     let lattice = Lattice::in_memory("test").await?;
 //!     let _serving = serve(&lattice, "parrot", Parrot).await?;
 //!     lattice.links().put(Link::new("test", "example:echo/echo@0.1.0", "parrot")?).await?;
-//!     let parrot = EchoClient::new(lattice.caller("test".parse()?).await?);
+//!     let parrot = EchoClient::new(lattice.caller("test")?);
 //!     assert_eq!(parrot.say(Context::default(), "Ada").await?, "Ada");
 //!     Ok(())
 //! }
@@ -189,7 +189,7 @@
 //! # let lattice = Lattice::in_memory("dev").await?;
 //! # let _serving = lattice_provider_sdk::serve(&lattice, "greeter", served::Hello).await?;
 //! lattice.links().put(Link::new("web", INTERFACE.name(), "greeter")?).await?;
-//! let greeter = GreeterClient::new(lattice.caller("web".parse()?).await?);
+//! let greeter = GreeterClient::new(lattice.caller("web")?);
 //! assert_eq!(greeter.greet(Context::default(), "Ada").await?, "Hello, Ada!");
 //! # Ok(())
 //! # }
@@ -213,7 +213,7 @@ pub mod value;
 pub mod world;
 
 pub use bytes::Bytes;
-pub use client::{Invoke, Through};
+pub use client::Invoke;
 pub use lattice_core::{
     Component, Drained, Lattice,
     call::{CallError, Context},

@@ -36,6 +36,6 @@ pub async fn serve_within(
     provider: impl IntoService,
     limits: ServeLimits,
 ) -> Result<ServeHandle, ServeError> {
-    let id = id.into_name()?;
-    lattice.serve(id, provider.into_service(), limits).await
+    let serving = lattice.serve(id, provider.into_service());
+    serving.limits(limits).await
 }

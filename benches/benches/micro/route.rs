@@ -131,7 +131,7 @@ impl Scene {
         for _ in 0..calls {
             let answer = self
                 .caller
-                .call(function, &link, args.clone(), Context::default())
+                .invoke_via(function, &link, args.clone(), Context::default())
                 .await;
             assert_eq!(answer.as_ref(), Ok(&args));
         }

@@ -128,7 +128,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             other => return Err(format!("a host doesn't know the question `{other}`").into()),
         }
     }
-    host.shutdown(GRACE).await;
+    let _ = host.shutdown(GRACE).await;
     Ok(())
 }
 

@@ -157,6 +157,7 @@ impl native::Echo for Ledger {
 pub(crate) async fn ask_ledger(lattice: Lattice) {
     loop {
         let call = lattice
+            .operator()
             .component(LEDGER)
             .call::<Bytes>(ECHO, "echo", (BODY,))
             .timeout(ASK_WITHIN);

@@ -5,12 +5,8 @@ use crate::{
     native::{EchoClient, SilenceClient, SpinClient},
 };
 use bytes::Bytes;
-use lattice_core::{
-    Lattice,
-    call::CallError,
-    name::{ComponentId, LinkName},
-};
-use lattice_provider_sdk::{Context, Through};
+use lattice_core::{Lattice, call::CallError};
+use lattice_provider_sdk::{Caller, Context};
 use std::{fmt, future::Future, time::Duration};
 
 /// A way to make calls from many tasks.
@@ -42,13 +38,13 @@ impl From<CallError> for Failed {
 }
 
 /// Calls that get a reply.
-pub(crate) struct Echo(EchoClient<Through>);
+pub(crate) struct Echo(EchoClient<Caller>);
 
 /// Calls that never get a reply.
-pub(crate) struct Hold(SilenceClient<Through>);
+pub(crate) struct Hold(SilenceClient<Caller>);
 
 /// Calls that never end by themselves.
-pub(crate) struct Spin(SpinClient<Through>);
+pub(crate) struct Spin(SpinClient<Caller>);
 
 /// Requests of `async-nats`.
 pub(crate) struct Bare {
@@ -59,26 +55,25 @@ pub(crate) struct Bare {
 /// The source of all links.
 pub(crate) const DRIVER: &str = "driver";
 
-async fn through(lattice: &Lattice, link: &str) -> Result<Through, Failure> {
-    let driver = lattice.caller(ComponentId::new(DRIVER)?).await?;
-    Ok(Through::new(driver, LinkName::new(link)?))
+fn through(lattice: &Lattice, link: &str) -> Result<Caller, Failure> {
+    Ok(lattice.caller(DRIVER)?.via(link)?)
 }
 
 impl Echo {
     pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
-        Ok(Self(EchoClient::new(through(lattice, link).await?)))
+        Ok(Self(EchoClient::new(through(lattice, link)?)))
     }
 }
 
 impl Hold {
     pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
-        Ok(Self(SilenceClient::new(through(lattice, link).await?)))
+        Ok(Self(SilenceClient::new(through(lattice, link)?)))
     }
 }
 
 impl Spin {
     pub(crate) async fn new(lattice: &Lattice, link: &str) -> Result<Self, Failure> {
-        Ok(Self(SpinClient::new(through(lattice, link).await?)))
+        Ok(Self(SpinClient::new(through(lattice, link)?)))
     }
 }
 

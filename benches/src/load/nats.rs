@@ -138,7 +138,7 @@ impl Ours {
             .put(Link::new("driver", ECHO, "callee")?)
             .await?;
         timeout(START, lattice.served(&ComponentId::new("callee")?)).await?;
-        let echo = EchoClient::new(lattice.caller(ComponentId::new("driver")?).await?);
+        let echo = EchoClient::new(lattice.caller("driver")?);
         Ok(Self {
             echo,
             _lattice: lattice,

@@ -1,14 +1,14 @@
-//! What decoding takes of memory, counted by the allocator of every program that links this crate.
+//! Counts the memory that decoding takes, in the allocator of every program that links this crate.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
 };
 
-/// Beside what depends on the input's length.
+/// Bytes that decoding may take in addition to what depends on the input's length.
 const SLACK: usize = 64 << 10;
 
-/// Counts what a thread holds, and the most that it has held.
+/// Counts the bytes that a thread has allocated, and their peak.
 struct Counting;
 
 thread_local! {
@@ -22,7 +22,8 @@ fn count(change: isize) {
 }
 
 #[expect(unsafe_code, reason = "an allocator can't be written otherwise")]
-// SAFETY: every call is passed on unchanged; the counters are plain thread-locals that don't allocate.
+// SAFETY: every call is passed on unchanged, and the counters are plain thread-locals that don't
+// allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
@@ -35,13 +36,14 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `dealloc`, and `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }
-    // `realloc` is left as it is: a new block, a copy, a free. The worst case, and so the one to count.
+    // The default `realloc` allocates a new block, copies, and frees the old one. That is the worst
+    // case, and so the one to count.
 }
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most that `work` holds at once beyond what was held before, with its result.
+/// Returns the result of `work`, and the most bytes that it held at once beyond those held before.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     PEAK.set(before);
@@ -52,15 +54,15 @@ pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 /// Runs `work` on an input of `length` bytes.
 ///
 /// # Panics
-/// It held more than twice the length and 64 KiB at once.
+/// Panics if it held more than twice the length and 64 KiB at once.
 pub fn bounded<T>(length: usize, work: impl FnOnce() -> T) -> T {
     bounded_as(1, length, work)
 }
 
-/// The same for a type that the decoder is told and that takes more memory than bytes: up to `size` for each of them.
+/// The same for a type that takes more memory than bytes, up to `size` for each byte.
 ///
 /// # Panics
-/// It held more than twice that size and 64 KiB at once.
+/// Panics if it held more than twice `size` for each byte and 64 KiB at once.
 pub fn bounded_as<T>(size: usize, length: usize, work: impl FnOnce() -> T) -> T {
     let (result, peak) = peak(work);
     assert!(
@@ -70,7 +72,8 @@ pub fn bounded_as<T>(size: usize, length: usize, work: impl FnOnce() -> T) -> T 
     result
 }
 
-/// What an entry of a map takes: keys and values in nodes that are half full at least, and where its key is.
+/// Returns the memory that an entry of a map takes: key and value in nodes that are at least half
+/// full, and the position of its key.
 pub const fn entry<K, V>() -> usize {
     2 * (size_of::<K>() + size_of::<V>()) + 8 + 24
 }

@@ -6,7 +6,7 @@ use lattice_core::wire::{
 };
 use std::fmt::Debug;
 
-/// Any bytes are a body: the first says of which kind.
+/// Decodes any bytes as a body. The first byte selects the kind.
 pub fn body(input: &[u8]) {
     const KINDS: [Kind; 11] = [
         Kind::Beat,

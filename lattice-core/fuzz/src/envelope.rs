@@ -2,7 +2,7 @@ use crate::allocation::bounded;
 use bytes::{Bytes, BytesMut};
 use lattice_core::wire::{CallEnvelope, ReplyEnvelope, envelope_id};
 
-/// Any bytes are the envelope of a call.
+/// Decodes any bytes as the envelope of a call.
 pub fn call(input: &[u8]) {
     let envelope = Bytes::copy_from_slice(input);
     let Ok(call) = bounded(input.len(), || CallEnvelope::decode(envelope.clone())) else {
@@ -15,7 +15,7 @@ pub fn call(input: &[u8]) {
     assert_eq!(CallEnvelope::decode(again.freeze()), Ok(call));
 }
 
-/// Any bytes are the envelope of an answer.
+/// Decodes any bytes as the envelope of a reply.
 pub fn reply(input: &[u8]) {
     let envelope = Bytes::copy_from_slice(input);
     let Ok(reply) = bounded(input.len(), || ReplyEnvelope::decode(envelope.clone())) else {

@@ -12,18 +12,19 @@ static KEYED: LazyLock<Auth> = LazyLock::new(|| {
     Auth::keyed(&LatticeName::new("prod").expect("a name"), &key)
 });
 
-/// Any bytes are a message from the bus.
+/// Opens any bytes as a message from the bus.
 pub fn frame(input: &[u8]) {
     opened(&Auth::trusting(), Bytes::copy_from_slice(input));
     let message = tagged(&Auth::trusting(), input);
     opened(&Auth::trusting(), message);
     let message = tagged(&KEYED, input);
     opened(&KEYED, message.clone());
-    // Without the key it never opens.
+    // Without the key the frame never opens.
     assert!(Frame::open(&Auth::trusting(), message).is_err());
 }
 
-/// The input with a tag that is right, as only a holder of the key can make it: what is behind the check.
+/// Returns the input with a valid tag, as only a holder of the key can make it, so that it gets
+/// past the check.
 fn tagged(auth: &Auth, input: &[u8]) -> Bytes {
     let mut message = input.to_vec();
     if let Some(suite) = message.get_mut(4..6) {

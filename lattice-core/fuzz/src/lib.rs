@@ -1,21 +1,22 @@
-//! What is done with the bytes that anybody may send: each function here takes any input, decodes it and checks what must
-//! hold of the result. It panics when something does not.
+//! Fuzzing of the decoders of untrusted bytes. Each function takes any input, decodes it, and
+//! panics if the result violates what must hold of it.
 //!
 //! | function | decodes | checks |
 //! | --- | --- | --- |
 //! | [`frame`] | frames, and their envelopes by kind | a frame that opens is what would be written |
-//! | [`call`], [`reply`] | the envelopes of calls and their answers | what was read survives being written |
+//! | [`call`], [`reply`] | the envelopes of calls and their replies | what was read is the same after it is written and read again |
 //! | [`body`] | beat, goodbye, discover, discovered, probe, probe ack, report, report wanted | the same |
-//! | [`value`] | arguments and results of many types | read exactly when `postcard` reads it and would write the same |
-//! | [`record`] | links, their status, published types, as they stand in the store | read back the same |
-//! | [`name`] | names, interfaces, functions, store keys | a name is its text, a key says what it is made of |
+//! | [`value`] | arguments and results of many types | bytes are read exactly if `postcard` reads them and would write the same |
+//! | [`record`] | links, their status, published types, as stored | the same |
+//! | [`name`] | names, interfaces, functions, store keys | a name has the text that it was parsed from, and a key its parts |
 //! | [`signature`] | canonical signatures | a text that is read is the one that would be written |
 //!
-//! Every one of them also fails an input for which a decoder holds more than twice its length and 64 KiB at once. Where the
-//! decoder is told the type ([`value`], and published types, which are maps of names), the length is what that many bytes can
-//! be in memory: eight each for a list of `u64`.
+//! All of them also panic if a decoder holds more than twice the length of its input and 64 KiB at
+//! once. For [`value`], and for published types, which are maps of names, the length is what that
+//! many bytes can become in memory: eight bytes each for a list of `u64`.
 //!
-//! The fuzz targets in `targets/` give them random bytes, `tests/replay.rs` the corpus.
+//! The fuzz targets in `targets/` call these functions with random bytes, and `tests/replay.rs`
+//! with the corpus.
 
 pub mod allocation;
 mod body;
@@ -34,14 +35,15 @@ pub use record::record;
 pub use signature::signature;
 pub use value::value;
 
-// Tests that are built with the targets are instrumented as well, and need the runtime that counts.
+// Tests that are built with the targets are instrumented too, and need the runtime of the
+// instrumentation.
 #[cfg(feature = "libfuzzer")]
 use libfuzzer_sys as _;
 
-/// A function of this crate, by name.
+/// The name and the function of a target.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them, by the names of their folders in `corpus/`.
+/// All targets, by the names of their folders in `corpus/`.
 pub const TARGETS: [Target; 8] = [
     ("frame", frame),
     ("call", call),

@@ -9,7 +9,7 @@ use lattice_core::{
     subject::Subjects,
 };
 
-/// Any text is a name, or a key in the store.
+/// Parses any text as a name, and as a key in the store.
 pub fn name(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
@@ -24,7 +24,7 @@ pub fn name(input: &[u8]) {
     }
     interface(text);
     store_key(text);
-    // A key is read from files and the environment.
+    // Lattice keys are read from files and the environment.
     if let Ok(key) = bounded(text.len(), || LatticeKey::from_hex(text)) {
         assert!(key.expose_hex().eq_ignore_ascii_case(text.trim()));
     }

@@ -15,17 +15,18 @@ use std::{any::TypeId, fmt::Debug, sync::Arc, sync::LazyLock};
 
 const LIFE: Incarnation = Incarnation(7);
 
-/// Everyone who can write is trusted, for what lies behind the check of the tag.
+/// Records without a key, so that inputs get past the check of the tag.
 static RECORDS: LazyLock<Records> =
     LazyLock::new(|| Records::new(Arc::new(MemoryStore::new()), Auth::trusting()));
 
 static KEY: LazyLock<StoreKey> =
     LazyLock::new(|| StoreKey::component(&ComponentId::new("kv").expect("a name")));
 
-/// What a byte of types may become: a function is three at least, and an entry of a map with a name in memory of its own.
+/// The memory that a byte of published types may become. A function has at least three bytes, and
+/// becomes an entry of a map with a name that is allocated separately.
 const FUNCTION: usize = (entry::<FunctionName, String>() + 24).div_ceil(3);
 
-/// Any bytes stand in the store: the first says where.
+/// Decodes any bytes as a value in the store. The first byte selects the type of record.
 pub fn record(input: &[u8]) {
     let Some((first, rest)) = input.split_first() else {
         return;
@@ -47,7 +48,7 @@ fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(
         value,
         revision: Revision(1),
     };
-    // Without a tag, or with what happens to be one.
+    // Without a tag, unless the input happens to end in one.
     let untagged = entry(Bytes::copy_from_slice(value));
     let _ = RECORDS.decode::<T>(LIFE, &untagged);
     let tagged = entry([value, &[0; TAG_LEN]].concat().into());
@@ -56,7 +57,7 @@ fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(
     let again = RECORDS
         .encode(LIFE, &KEY, record.generation, &record.body)
         .expect("what was read can be written");
-    // The entries of maps and sets come in any order, and those of sets twice, but leave in one.
+    // Maps and sets are read in any order, and sets with duplicates, but are written in one form.
     let ordered = [TypeId::of::<LinkReports>(), TypeId::of::<Digest>()];
     if record.schema == SCHEMA && ordered.contains(&TypeId::of::<T>()) {
         assert_eq!(again, tagged.value);

@@ -44,14 +44,15 @@ enum Chain {
     Next(Box<Chain>),
 }
 
-/// Any bytes are a value: the first says of which type.
+/// Decodes any bytes as a value. The first byte selects the type.
 pub fn value(input: &[u8]) {
     let Some((first, rest)) = input.split_first() else {
         return;
     };
     let bytes = Bytes::copy_from_slice(rest);
     let of_string = size_of::<String>();
-    // What one byte of each may become in memory. The least entry of these maps has two bytes, a char too.
+    // The sizes are what one byte of each type may become in memory. The smallest entry of these
+    // maps has two bytes, and so has a char.
     match first % 20 {
         0 => like_postcard::<(u8, i8, bool, u16, i16)>(1, &bytes),
         1 => like_postcard::<(u32, i32, u64, i64)>(1, &bytes),
@@ -66,12 +67,12 @@ pub fn value(input: &[u8]) {
         10 => like_postcard::<Option<Result<Vec<char>, String>>>(2, &bytes),
         11 => map::<BTreeMap<u16, Option<bool>>>(entry::<u16, Option<bool>>() / 2, &bytes),
         12 => map::<BTreeMap<String, Vec<i64>>>(entry::<String, Vec<i64>>() / 2, &bytes),
-        // Its tags take the most.
+        // Its field `tags` takes the most.
         13 => like_postcard::<Everything>(of_string, &bytes),
         14 => like_postcard::<Vec<Everything>>(of_string, &bytes),
         15 => error(&bytes),
         16 => map::<HashMap<String, u8>>(entry::<String, u64>() / 2, &bytes),
-        // Postcard has no bound on how deep values are nested.
+        // Postcard doesn't bound the depth of nested values.
         17 => written::<Tree>(size_of::<Tree>(), &bytes),
         18 => written::<Chain>(1, &bytes),
         _ => written::<Vec<Marker>>(1, &bytes),
@@ -82,14 +83,15 @@ fn decoded<T: DeserializeOwned>(size: usize, bytes: &Bytes) -> Option<T> {
     bounded_as(size, bytes.len(), || from_bytes::<T>(bytes)).ok()
 }
 
-/// What is read is what would be written.
+/// Checks that a value that is read would be written as the same bytes.
 fn written<T: Serialize + DeserializeOwned>(size: usize, bytes: &Bytes) {
     if let Some(value) = decoded::<T>(size, bytes) {
         assert_eq!(to_bytes(&value).expect("it was read"), bytes);
     }
 }
 
-/// A map is read in any order, and so has several encodings: what is read is what `postcard` reads.
+/// Checks that a map that is read is the one that `postcard` reads. Its entries are accepted in any
+/// order, so it has several encodings.
 fn map<T>(size: usize, bytes: &Bytes)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug,
@@ -102,7 +104,8 @@ where
     }
 }
 
-/// A duration with more than a second of nanoseconds is read as another one: what is read is what `postcard` reads.
+/// Checks that an error that is read is the one that `postcard` reads. A duration with more than a
+/// second of nanoseconds is normalised, so it has several encodings.
 fn error(bytes: &Bytes) {
     if let Some(error) = decoded::<CallError>(1, bytes) {
         assert_eq!(postcard::from_bytes(bytes).as_ref(), Ok(&error));
@@ -111,7 +114,7 @@ fn error(bytes: &Bytes) {
     }
 }
 
-/// Read exactly when `postcard` reads it too, and would write the same.
+/// Checks that bytes are read exactly if `postcard` reads them too and would write the same.
 fn like_postcard<T: Serialize + DeserializeOwned>(size: usize, bytes: &Bytes) {
     written::<T>(size, bytes);
     let ours = decoded::<T>(size, bytes).is_some();

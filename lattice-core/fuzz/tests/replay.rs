@@ -1,4 +1,5 @@
-//! Every input of the corpus, once: those that the fuzzer started from, and those that it once found a fault with.
+//! Runs every input of the corpus once: those that the fuzzer started from, and those for which it
+//! once found a bug.
 
 use lattice_core_fuzz::{TARGETS, allocation::peak};
 use std::{fs, path::Path};

@@ -4,8 +4,8 @@ use std::error::Error;
 
 /// Returns an error and its causes in one line, separated by colons.
 ///
-/// A cause that the text ends with already is left out: transparent errors say what their source says, and some messages
-/// repeat it.
+/// A cause is left out if the text ends with it already: transparent errors have the message of
+/// their source, and some messages repeat it.
 pub fn chain(error: &(dyn Error + '_)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,8 +1,8 @@
-//! Every key in the store, built and parsed here and nowhere else.
+//! The keys of the store. All of them are built and parsed here.
 //!
 //! ```text
 //! link.<source>.<interface>.<link name>      one link
-//! status.<source>.<interface>.<link name>    what its target said of it
+//! status.<source>.<interface>.<link name>    its status, reported by its target
 //! component.<component>                      the digest of the types that a component was last started with
 //! types.<digest>                             published types, once per digest
 //! actor.<component>                          an actor that should run
@@ -13,9 +13,10 @@
 //! app.<name>                                 an app, and the keys that it owns
 //! host.<host>                                the epoch of the last boot of a host whose id was chosen
 //! ```
-//! A part is escaped reversibly to the alphabet of a NATS KV key: letters, digits and `-` stay, every other byte becomes
-//! `=` and two hexadecimal digits. `.` separates. An interface stands with its compatible version (`0.2`, `1`). The store on
-//! NATS keeps the key `fence` to itself.
+//! Parts are separated by `.`. A part is escaped reversibly to the alphabet of a NATS KV key:
+//! letters, digits and `-` stay, and every other byte becomes `=` and two hexadecimal digits. An
+//! interface has its compatible version (`0.2`, `1`). The store on NATS reserves the key `fence`
+//! for itself.
 
 use crate::name::{AppName, ComponentId, ConfigName, HostId, InterfaceName, LinkName, WormholeId};
 use std::{
@@ -23,7 +24,7 @@ use std::{
     sync::Arc,
 };
 
-/// A key in the store. Cheap to clone; ordered as text.
+/// A key in the store. Cheap to clone, and ordered as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreKey(Arc<str>);
 
@@ -39,7 +40,7 @@ pub enum KeyKind {
         /// The link's name.
         name: LinkName,
     },
-    /// What the target of that link said of it.
+    /// The status of a link, reported by its target.
     LinkStatus {
         /// The source component.
         source: ComponentId,
@@ -60,7 +61,7 @@ pub enum KeyKind {
     Wormhole(WormholeId),
     /// Configuration values that components share.
     Config(ConfigName),
-    /// Who may run what runs once.
+    /// The lease of a component that runs once.
     Lease(ComponentId),
     /// An app.
     App(AppName),
@@ -79,12 +80,12 @@ impl StoreKey {
         Self::link_status_at(source, &interface.compat(), name)
     }
 
-    /// The key of a link whose interface already stands with its compatible version.
+    /// The key of a link whose interface already has its compatible version.
     pub fn link_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
         Self(format!("link.{source}.{}.{name}", escape(compat)).into())
     }
 
-    /// The key of a link's status, likewise.
+    /// The key of a link's status, whose interface already has its compatible version.
     pub fn link_status_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
         Self(format!("status.{source}.{}.{name}", escape(compat)).into())
     }
@@ -134,18 +135,19 @@ impl StoreKey {
         Self(format!("host.{id}").into())
     }
 
-    /// Where a host keeps on its disk which hosts it knew. No store has this key.
+    /// The key under which a host's snapshot on disk has the hosts that it knew. No store has this
+    /// key.
     pub fn known_hosts() -> Self {
         Self("hosts".into())
     }
 
-    /// A key read from a store; `None` when it is none of ours.
+    /// Parses a key that was read from a store. Returns `None` if it isn't a key of a lattice.
     pub fn parse(text: &str) -> Option<Self> {
         let key = Self(text.into());
         key.kind().map(|_| key)
     }
 
-    /// What the key names; `None` when it is none of ours.
+    /// Returns what the key names, or `None` if it isn't a key of a lattice.
     pub fn kind(&self) -> Option<KeyKind> {
         let mut parts = self.0.split('.');
         let [first, rest @ ..] = std::array::from_fn::<_, 5, _>(|_| parts.next());
@@ -193,12 +195,13 @@ impl StoreKey {
         }
     }
 
-    /// A key exactly as a store holds it, whoever wrote it.
+    /// A key exactly as a store has it, without checks.
     pub fn from_store(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// A key for the conformance suites and tests, which need no meaning. Escaped into one part after `test.`.
+    /// A key without a meaning, for conformance suites and tests. The text is escaped into one part
+    /// after `test.`.
     pub fn for_test(text: &str) -> Self {
         Self(format!("test.{}", escape(text)).into())
     }
@@ -227,14 +230,15 @@ fn escape(text: &str) -> String {
         if is_plain(byte) {
             out.push(char::from(byte));
         } else {
-            // Writing to a string does not fail.
+            // Writing to a string can't fail.
             let _ = write!(out, "={byte:02x}");
         }
     }
     out
 }
 
-/// One spelling per key: what [`escape`] would not have written is none of ours.
+/// Returns `None` for text that [`escape`] would not have written, so that each key has one
+/// spelling.
 fn unescape(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock, or spawns a task: the time is passed in where a rule needs
 //! it. So it compiles for `wasm32-unknown-unknown`, and each rule is tested without a bus.
-//! `lattice-core` re-exports these modules and adds everything that moves.
+//! `lattice-core` re-exports these modules and adds everything that does I/O.
 //!
 //! ```
 //! use lattice_proto::{
@@ -12,7 +12,7 @@
 //!     wire::{Frame, FrameWriter, Kind, Lane},
 //! };
 //!
-//! // Every message on the bus is one frame: a head, envelopes of one kind, a tag.
+//! // Every message on the bus is one frame: a head, envelopes of one kind, and a tag.
 //! let auth = Auth::trusting();
 //! let sender = Origin::new(HostId::new("edge-1")?, 1);
 //! let mut writer = FrameWriter::new(sender.clone(), None, Kind::Beat, Lane::Small);
@@ -30,19 +30,19 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`error`] | an error with its causes as one line |
+//! | [`error`] | formats an error with its causes as one line |
 //! | [`signature`] | the canonical text of a function's type |
 //! | [`name`] | names of people and things, each a type that is parsed once |
 //! | [`quantity`] | sizes and times as people write them |
-//! | [`id`] | ids and numbers: which boot of which host, who calls, which function, which write |
+//! | [`id`] | ids and numbers of boots, sources of calls, functions and writes |
 //! | [`value`] | arguments and results as bytes |
 //! | [`types`] | what a component exports and imports |
-//! | [`call`] | how calls fail |
+//! | [`call`] | errors of calls |
 //! | [`key`] | the keys of the store |
 //! | [`subject`] | the subjects of the bus |
 //! | [`auth`] | the lattice key and the tags made with it |
 //! | [`wire`] | frames and envelopes |
-//! | [`replay`] | which frames were seen before |
+//! | [`replay`] | detects frames that were seen before |
 //!
 //! # Features
 //!

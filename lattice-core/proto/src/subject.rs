@@ -1,25 +1,25 @@
-//! Every subject on the bus, built and parsed here and nowhere else.
+//! The subjects of the bus. All of them are built and parsed here.
 //!
 //! ```text
 //! lattice.<lattice>.host.<host>.<epoch>.call            frames of calls and probes for one boot of a host
 //! lattice.<lattice>.host.<host>.<epoch>.control         host-control frames, from hosts only
-//! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host: from which peer, to which frame
+//! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host, from one peer to one frame
 //! lattice.<lattice>.beat                                beats and goodbyes, to everyone
-//! lattice.<lattice>.report                              reports, to whoever looks
-//! lattice.<lattice>.report.wanted                       "report at once", to every host
-//! lattice.<lattice>.logs                                what components say, to whoever reads
-//! lattice.<lattice>.logs.wanted                         "tell it", to every host
-//! lattice.<lattice>.serves.<component>                  "who serves this?", a queue group
+//! lattice.<lattice>.report                              reports, to everyone
+//! lattice.<lattice>.report.wanted                       requests to report at once, to every host
+//! lattice.<lattice>.logs                                what components log, to everyone or to one reader
+//! lattice.<lattice>.logs.wanted                         requests for logs, to every host
+//! lattice.<lattice>.serves.<component>                  discovery questions, to a queue group
 //! ```
 
 use crate::name::{ComponentId, HostId, LatticeName};
 use std::{fmt, fmt::Write as _, sync::Arc};
 
-/// What a reply subject holds beside prefix and host, in bytes.
+/// Length of a reply subject without prefix and host, in bytes.
 const REPLY: usize = 64;
 
-/// A subject (address) on the bus, with NATS semantics: tokens joined by `.`; a subscription may end in the wildcard
-/// token `*`. Cheap to clone.
+/// A subject (address) on the bus, with NATS semantics: tokens joined by `.`; a subscription may
+/// end in the wildcard token `*`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(Arc<str>);
 
@@ -74,25 +74,25 @@ impl Subjects {
         }
     }
 
-    /// Where one boot of a host takes calls and probes.
+    /// The subject on which one boot of a host receives calls and probes.
     pub fn call(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "call")
     }
 
-    /// Where one boot of a host takes host-control frames.
+    /// The subject on which one boot of a host receives host-control frames.
     pub fn control(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "control")
     }
 
-    /// Where replies to one boot of a host arrive, whomever it had asked.
+    /// The subject on which one boot of a host receives replies from all peers.
     pub fn replies(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "reply.*.*")
     }
 
-    /// Where peer `peer` replies to frame `frame` of one boot of a host, and where the bus says that the frame reached
-    /// nobody.
+    /// The subject on which peer `peer` replies to frame `frame` of one boot of a host, and on
+    /// which the bus reports that no one received the frame.
     pub fn reply(&self, host: &HostId, epoch: u64, peer: u64, frame: u64) -> Subject {
-        // Once per frame: with room for all of it, so that it is not moved while it grows.
+        // This runs once per frame, so the text gets its full capacity at once.
         let mut text = String::with_capacity(self.prefix.len() + host.as_str().len() + REPLY);
         let prefix = &self.prefix;
         // Writing to a `String` can't fail.
@@ -103,32 +103,32 @@ impl Subjects {
         Subject(text.into())
     }
 
-    /// Where beats and goodbyes go.
+    /// The subject of beats and goodbyes.
     pub fn beat(&self) -> Subject {
         Subject(format!("{}.beat", self.prefix).into())
     }
 
-    /// Where reports go.
+    /// The subject of reports.
     pub fn report(&self) -> Subject {
         Subject(format!("{}.report", self.prefix).into())
     }
 
-    /// Where whoever looks asks for reports.
+    /// The subject of requests for reports.
     pub fn report_wanted(&self) -> Subject {
         Subject(format!("{}.report.wanted", self.prefix).into())
     }
 
-    /// Where what components say goes.
+    /// The subject of what components log.
     pub fn logs(&self) -> Subject {
         Subject(format!("{}.logs", self.prefix).into())
     }
 
-    /// Where whoever reads asks for it.
+    /// The subject of requests for logs.
     pub fn logs_wanted(&self) -> Subject {
         Subject(format!("{}.logs.wanted", self.prefix).into())
     }
 
-    /// Where the hosts that serve `component` answer for it.
+    /// The subject on which the hosts that serve `component` answer discovery questions.
     pub fn serves(&self, component: &ComponentId) -> Subject {
         Subject(format!("{}.serves.{component}", self.prefix).into())
     }
@@ -138,7 +138,7 @@ impl Subjects {
     }
 }
 
-/// Peer and frame of a reply subject made by [`Subjects::reply`].
+/// Returns peer and frame of a reply subject made by [`Subjects::reply`].
 pub fn parse_reply(subject: &Subject) -> Option<(u64, u64)> {
     let mut tokens = subject.0.rsplit('.');
     let frame = u64::from_str_radix(tokens.next()?, 16).ok()?;

@@ -1,38 +1,40 @@
-//! Published types: what a component exports and imports, as text that both ends can compare.
+//! Published types: the exports and imports of components, as text that both ends can compare.
 
 use crate::name::{FunctionName, InterfaceName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// What a component exports and imports, without the built-in interfaces that its host answers itself.
+/// The exports and imports of a component, without the built-in interfaces that its host provides.
 ///
-/// Published once in the store under its [`Digest`], so that links can be checked when they are made and a tool can call
-/// what it was never compiled with.
+/// They are published once in the store under their [`Digest`], so that links can be checked when
+/// they are made, and so that a tool can call components that it was not compiled with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ComponentTypes {
-    /// What others may call, by interface.
+    /// The interfaces that others may call.
     pub exports: BTreeMap<InterfaceName, InterfaceTypes>,
-    /// What it calls through links, by interface.
+    /// The interfaces that the component calls through links.
     pub imports: BTreeMap<InterfaceName, InterfaceTypes>,
-    /// The WIT of both, for tools: a WIT package in the component model's binary encoding, with one world, the component's.
-    /// Nothing in a call depends on it. Absent when it is too large or could not be found. The crate `lattice-wit` decodes it.
+    /// The WIT of both, for tools: a WIT package in the component model's binary encoding, with the
+    /// component's world as its only one. Calls don't depend on it. Absent if it is too large or
+    /// could not be found. The crate `lattice-wit` decodes it.
     pub wit: Option<Bytes>,
 }
 
 /// The functions of one interface, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct InterfaceTypes {
-    /// Canonical signature of each function, for example `func(name: string) -> result<u32, string>`.
+    /// The canonical signature of each function, for example `func(name: string) -> result<u32,
+    /// string>`.
     pub functions: BTreeMap<FunctionName, String>,
 }
 
-/// BLAKE3 of a component's published types.
+/// The BLAKE3 hash of a component's published types.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// 64 hexadecimal digits.
+    /// Returns the digest as 64 hexadecimal digits.
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
     }
@@ -45,18 +47,18 @@ impl fmt::Debug for Digest {
 }
 
 impl ComponentTypes {
-    /// The digest under which these types are published.
+    /// Returns the digest under which these types are published.
     pub fn digest(&self) -> Digest {
         let text = postcard::to_stdvec(self).unwrap_or_default();
         Digest(*blake3::hash(&text).as_bytes())
     }
 
-    /// The exported interface that serves `wanted`: the same one, or a compatible version.
+    /// Returns the exported interface that serves `wanted`: the same one, or a compatible version.
     pub fn export(&self, wanted: &InterfaceName) -> Option<(&InterfaceName, &InterfaceTypes)> {
         find(&self.exports, wanted)
     }
 
-    /// The imported interface that `wanted` stands for.
+    /// Returns the imported interface that `wanted` names: the same one, or a compatible version.
     pub fn import(&self, wanted: &InterfaceName) -> Option<(&InterfaceName, &InterfaceTypes)> {
         find(&self.imports, wanted)
     }
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
     use crate::value;
 
-    /// What stands in stores, and under which digest: a change here is a new schema.
+    /// These are the bytes and the digest in existing stores, so a change here is a new schema.
     #[test]
     fn golden_bytes() {
         let mut get = InterfaceTypes::default();

@@ -10,8 +10,8 @@ use std::{fmt, time::Duration};
 
 /// How long after its deadline a call may end.
 const LATE: Duration = Duration::from_millis(50);
-/// How long after the deletion of a link a host that has seen it may still run calls: those in
-/// progress.
+/// How long a host that has seen the deletion of a link may still run calls through it, because
+/// they are in progress.
 const OUTLIVES: Duration = Duration::from_secs(4);
 
 /// An invariant that a simulation checks.
@@ -27,7 +27,7 @@ pub enum Invariant {
     RunsOnce,
     /// Nothing runs without a grant.
     Granted,
-    /// A component that runs once runs on one host at a time, the holder of its lease. No answer
+    /// A component that runs once runs on one host at a time, the holder of its lease. No value
     /// comes from a former holder.
     OneHolder,
     /// Desired state that was written stays until it is changed.
@@ -91,7 +91,7 @@ pub(super) fn ended(call: &CallRecord, stopped: Option<Duration>) -> Option<(Inv
     {
         return Some((
             Invariant::OneHolder,
-            format!("{call} was answered by {run}, after another one had taken over"),
+            format!("{call} got its value from {run}, after another host had taken over"),
         ));
     }
     told_truth(call)
@@ -114,7 +114,7 @@ pub(super) fn open(
 }
 
 /// Returns why a call through `via` must not run, if so: the link was deleted at `revoked`, and the
-/// host has seen it since `hears`.
+/// host has received every change since `hears`.
 pub(super) fn granted(
     via: &Via,
     revoked: Option<Duration>,
@@ -126,9 +126,9 @@ pub(super) fn granted(
         Via::Guest => {
             let (revoked, hears) = (revoked?, hears?);
             let since = revoked.max(hears);
-            (now > since + OUTLIVES).then(|| format!("the link was taken away at {revoked:?}"))
+            (now > since + OUTLIVES).then(|| format!("the link was deleted at {revoked:?}"))
         }
-        Via::Stranger => Some("there never was such a link".to_owned()),
+        Via::Stranger => Some("there has never been such a link".to_owned()),
     }
 }
 
@@ -138,15 +138,15 @@ pub(super) fn holds(run: &Run, holder: Option<Boot>) -> Option<String> {
         Some(Boot { host, number }) => {
             format!("{run} ran it, and boot {number} of {host} had the lease")
         }
-        None => format!("{run} ran it, and nobody had the lease"),
+        None => format!("{run} ran it, and no host had the lease"),
     })
 }
 
 fn told_truth(call: &CallRecord) -> Option<(Invariant, String)> {
     let ended = call.ended.as_ref()?;
     let wrong = match &ended.outcome {
-        Ok(answer) if *answer != call.id => format!("was answered {answer}"),
-        Ok(_) if call.runs.is_empty() => "was answered, and ran nowhere".to_owned(),
+        Ok(answer) if *answer != call.id => format!("returned {answer}"),
+        Ok(_) if call.runs.is_empty() => "returned a value, and ran nowhere".to_owned(),
         Err((Ran::No, error)) if !call.runs.is_empty() => {
             format!("ran on {}, and ended with: {error}", describe(&call.runs))
         }

@@ -194,7 +194,7 @@ impl Edits {
 
     fn apply(&mut self, sim: &mut Sim, host: HostIndex, version: Version) {
         let possible = self.possible.clone();
-        // Until the answer arrives, and for good if it never does.
+        // Possible until the result of the write arrives, and for good if it never does.
         lock(&possible).versions.push(version);
         self.start(sim, host, async move |up| {
             apply(&up, version, &possible).await;

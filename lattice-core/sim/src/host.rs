@@ -40,7 +40,7 @@ pub struct RunningHost {
     /// The host's node.
     pub node: Node,
     /// The task that keeps its share of desired state running.
-    pub keeper: Arc<Agent>,
+    pub agent: Arc<Agent>,
 }
 
 /// A host, whether it runs or not.
@@ -204,7 +204,7 @@ impl Host {
         running.run(|executor| executor.spawn(work))
     }
 
-    /// Runs `look` in its runtime, by its own clock.
+    /// Runs `look` in its runtime, with its own clock.
     pub(super) fn look<T>(&mut self, look: impl FnOnce(&RunningHost) -> T) -> Option<T> {
         let up = self.up()?;
         let running = self.running.as_mut()?;
@@ -243,7 +243,7 @@ struct Joining {
 }
 
 impl Joining {
-    /// Tries until it has joined, as a supervisor of a real host would.
+    /// Tries to join until it succeeds, as the supervisor of a real host would.
     async fn join(self) {
         loop {
             match self.attempt().await {
@@ -269,11 +269,11 @@ impl Joining {
             .node(options)
             .await
             .map_err(|error| error.to_string())?;
-        let keeper = Agent::start(&node, self.runtime.clone(), AgentOptions::default());
+        let agent = Agent::start(&node, self.runtime.clone(), AgentOptions::default());
         Ok(RunningHost {
             lattice,
             node,
-            keeper: Arc::new(keeper),
+            agent: Arc::new(agent),
         })
     }
 }

@@ -1,10 +1,10 @@
 //! Tests for whole lattices: a simulator, fault injection, and conformance suites.
 //!
 //! The simulator runs many hosts in one thread, with one seed and a simulated clock, and injects
-//! whatever can go wrong between hosts. Each host is a real [`Lattice`](lattice_core::Lattice) with
-//! its node, its keeper, its links and leases, in a tokio runtime whose clock the simulator
-//! advances. Only the bus and the store below it are simulated. A crash drops the runtime with
-//! everything in it. A minute of five hosts takes some 200 ms.
+//! every fault that can happen between hosts. Each host is a real
+//! [`Lattice`](lattice_core::Lattice) with its node, its agent, its links and leases, in a tokio
+//! runtime whose clock the simulator advances. Only the bus and the store below it are simulated. A
+//! crash drops the runtime with everything in it. A minute of five hosts takes some 200 ms.
 //!
 //! | to | use |
 //! | --- | --- |
@@ -77,7 +77,7 @@
 //!     what: Trouble::Kill(hosts[1]),
 //! }]));
 //! let answer = sim.on(hosts[2], async |up| {
-//!     let clerk = up.lattice.component("clerk");
+//!     let clerk = up.lattice.operator().component("clerk");
 //!     clerk.call::<String>("example:sim/place@0.1.0", "where", ()).idempotent().await
 //! })?;
 //! assert!(["h0", "h2"].contains(&answer?.as_str()));

@@ -34,7 +34,7 @@ pub(super) enum Path {
     Open,
     /// They are lost silently.
     Drops,
-    /// The bus reports that nobody is there.
+    /// The bus reports that there is no receiver.
     NoResponders,
 }
 

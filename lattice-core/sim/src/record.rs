@@ -73,7 +73,7 @@ pub(super) struct CallRecord {
 pub(super) struct Run {
     pub(super) boot: Boot,
     pub(super) at: Duration,
-    /// Its answer was made after another host had started to run the component.
+    /// It ended after another host had started to run the component.
     pub(super) is_stale: bool,
 }
 
@@ -171,7 +171,7 @@ impl History {
         log.report(found);
     }
 
-    /// Records that a call which took time is about to be answered.
+    /// Records that a call which took time is about to return.
     pub(super) fn answers(&self, id: u64, boot: Boot) {
         let mut log = self.lock();
         let is_stale = log.last_holder.is_some_and(|last| last != boot);

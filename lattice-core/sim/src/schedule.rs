@@ -35,15 +35,15 @@ pub enum Trouble {
     PowerCut(HostIndex),
     /// The host leaves in an orderly way, and starts again afterwards.
     Leave(HostIndex),
-    /// The process of the host is stopped as by `SIGSTOP`. Its clock has jumped when it continues.
+    /// The process of the host is stopped as by `SIGSTOP`. When it continues, its clock has jumped.
     Pause(HostIndex),
     /// These hosts and the others can't reach each other: messages between them are lost silently.
     /// The store is with the others.
     Partition(Vec<HostIndex>),
-    /// The same, but each side of the bus knows that the other one is away, as a cluster of servers
-    /// does.
+    /// The same, but each side of the bus notices that the other one is away, as a cluster of
+    /// servers does.
     Split(Vec<HostIndex>),
-    /// The host loses its connection to the bus, and knows it.
+    /// The host loses its connection to the bus, and notices it.
     Unplug(HostIndex),
     /// This percentage of the messages between hosts is lost.
     Lose(u8),
@@ -60,7 +60,7 @@ pub enum Trouble {
     StoreCut(HostIndex),
     /// One host receives the changes of the store only afterwards.
     StoreLags(HostIndex),
-    /// This percentage of writes is done, but the answer is lost.
+    /// This percentage of writes is done, but the reply is lost.
     StoreUnsure(u8),
     /// The clock of the host runs faster or slower from now on, by this many millionths. Real
     /// clocks are off by 5,000 at most.
@@ -207,8 +207,8 @@ impl fmt::Display for Trouble {
             Self::StoreAway => f.write_str("the store is away"),
             Self::StoreHangs => f.write_str("the store hangs"),
             Self::StoreCut(host) => write!(f, "{host} can't reach the store"),
-            Self::StoreLags(host) => write!(f, "{host} hears nothing new from the store"),
-            Self::StoreUnsure(percent) => write!(f, "{percent} % of the store's answers lost"),
+            Self::StoreLags(host) => write!(f, "{host} receives no changes from the store"),
+            Self::StoreUnsure(percent) => write!(f, "{percent} % of the store's replies lost"),
             Self::TimeOfDay(host, seconds) => {
                 write!(f, "the time of day at {host} is off by {seconds} s")
             }

@@ -19,7 +19,7 @@ use std::{
 
 const COMPONENTS: [&str; 3] = [GREETER, EVERYWHERE, LEDGER];
 
-/// What one host knows of itself and of the others.
+/// What one host knows about itself and the others.
 struct View {
     assignment: Arc<Assignment>,
     /// Its own replicas of each component.
@@ -49,7 +49,7 @@ pub(super) fn unsettled(sim: &mut Sim, greeters: u32) -> Option<String> {
 
 fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
     sim.look(host, |up| {
-        let state = up.keeper.state();
+        let state = up.agent.state();
         let mut serves = BTreeMap::new();
         for (component, kept) in &state.components {
             if kept.status.phase != Phase::Serving {
@@ -71,7 +71,7 @@ fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
             )
         };
         Ok(View {
-            assignment: up.keeper.follow_assignment().borrow().clone(),
+            assignment: up.agent.follow_assignment().borrow().clone(),
             serves,
             peers: COMPONENTS.into_iter().map(serving).collect(),
         })
@@ -111,7 +111,7 @@ fn misplaced(views: &[(HostId, View)], component: &ComponentId, wanted: u32) -> 
     None
 }
 
-/// Returns the hosts that would answer for the component that runs once.
+/// Returns the hosts that would serve calls of the component that runs once.
 pub(super) fn holders(sim: &mut Sim) -> Vec<HostIndex> {
     let (ledger, function) = (id(LEDGER), look().key());
     let mut holders = Vec::new();

@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long a call waits for a store that hangs, as the contract of [`Store`] says.
+/// How long a call waits for a store that hangs, according to the contract of [`Store`].
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One boot of a host.

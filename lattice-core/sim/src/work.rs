@@ -220,7 +220,7 @@ impl Plan {
     pub(super) async fn make(self, up: RunningHost, call: u64) -> Result<u64, CallError> {
         let source = match &self.via {
             Via::Operator => {
-                let component = up.lattice.component(self.target);
+                let component = up.lattice.operator().component(self.target);
                 let made = component.call::<u64>(WORK, self.function, (call, self.ms));
                 let made = made.timeout(self.timeout);
                 return if self.is_repeatable() {
@@ -244,7 +244,7 @@ impl Plan {
         let function = function(self.function, WORKS);
         let context = Context::new(self.timeout);
         let caller = up.node.caller(source);
-        let result = caller.call(&function, &link, args, context).await?;
+        let result = caller.invoke_via(&function, &link, args, context).await?;
         from_bytes(&result).map_err(|error| CallError::BadResult {
             reason: error.to_string(),
         })

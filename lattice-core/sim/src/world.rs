@@ -353,7 +353,7 @@ impl Sim {
     fn leave(&mut self, host: HostIndex, within: Duration) {
         let boot = self.hosts[host.0].boot();
         let left = self.spawn(host, async |up: RunningHost| {
-            up.keeper.leave(GOODBYE / 2).await;
+            let _ = up.agent.shutdown(GOODBYE / 2).await;
             let _ = up.node.shutdown(GOODBYE / 2).await;
         });
         if left.is_ok() {

@@ -1,4 +1,5 @@
-//! Which hosts take work: what was heard of them, as placement sees it.
+//! Which hosts take work, as placement sees them: kept from the heartbeats and goodbyes that this
+//! host receives.
 
 use super::known_hosts::{Hosts, KnownHosts};
 use crate::{
@@ -20,7 +21,7 @@ pub(super) struct HostTable {
     members: Members,
     known: KnownHosts,
     duties: HashMap<HostId, Duty>,
-    /// Whether this host hands everything over.
+    /// Whether this host is handing over everything that it runs.
     leaving: bool,
 }
 
@@ -36,13 +37,13 @@ impl HostTable {
         }
     }
 
-    /// Goes on from what an earlier process knew, for when nobody can be heard.
+    /// Restores the hosts that an earlier process knew, for use while no host can be reached.
     pub(super) fn recall(&mut self) {
         let mut hosts = self.known.recall();
         let me = &self.node.membership.origin().host;
         let Some(labels) = hosts.get_mut(me) else {
             if !hosts.is_empty() {
-                tracing::warn!(host = %me, "the last snapshot does not know this host: it runs nothing while the bus is away; give it the same id at each start");
+                tracing::warn!(host = %me, "the last snapshot does not contain this host, so it runs nothing while the bus is away; give it the same id at each start");
             }
             return;
         };
@@ -52,8 +53,8 @@ impl HostTable {
         self.members.recall(hosts);
     }
 
-    /// Announces from now on that this host takes no new work. Returns whether no other host can take over
-    /// what it has.
+    /// Announces from now on that this host takes no new work. Returns true if no other host can
+    /// take over what it runs.
     pub(super) fn leave(&mut self) -> bool {
         self.leaving = true;
         self.node.membership.set_duty(Duty::Leaves);
@@ -70,7 +71,8 @@ impl HostTable {
         self.members.wake()
     }
 
-    /// Takes in what was heard on the bus. Returns the hosts that placement counts, if they changed.
+    /// Handles a membership event from the bus. Returns the hosts that placement counts, if they
+    /// have changed.
     pub(super) fn receive(&mut self, heard: &MemberEvent) -> Option<Vec<LiveHost>> {
         match heard {
             MemberEvent::Beat(from, beat) => {
@@ -78,7 +80,8 @@ impl HostTable {
                 let changed = duty != Some(beat.duty);
                 self.take(membership_event(from, beat), changed)
             }
-            // Frames of an older boot are refused everywhere, so it never counts again: but people should know of it.
+            // Every host refuses the frames of an older boot, so it never counts again. The event
+            // is still passed on, so that the duplicate id is reported.
             MemberEvent::OlderBeat(from, _) if !self.members.knows_newer(from) => None,
             MemberEvent::Alive(from, beat) | MemberEvent::OlderBeat(from, beat) => {
                 self.take(membership_event(from, beat), false)
@@ -90,7 +93,7 @@ impl HostTable {
         }
     }
 
-    /// Takes in any other event. Returns the hosts that placement counts, if they changed.
+    /// Handles any other event. Returns the hosts that placement counts, if they have changed.
     pub(super) fn handle(&mut self, event: members::Event) -> Option<Vec<LiveHost>> {
         self.take(event, false)
     }
@@ -100,13 +103,13 @@ impl HostTable {
         for change in &changes {
             match change {
                 members::MembershipChange::Left(origin, why) => {
-                    tracing::info!(host = %origin.host, ?why, "a host does not count any more");
+                    tracing::info!(host = %origin.host, ?why, "host left the placement set");
                     if !matches!(why, members::Departure::Restart) {
                         self.duties.remove(&origin.host);
                     }
                 }
                 members::MembershipChange::Doubled { counts, other } => {
-                    tracing::warn!(host = %counts.host, counts = counts.epoch, other, "two hosts have one id; give one of them another one");
+                    tracing::warn!(host = %counts.host, counts = counts.epoch, other, "two hosts have the same id; give one of them another id");
                 }
                 _ => {}
             }
@@ -119,7 +122,8 @@ impl HostTable {
         Some(hosts)
     }
 
-    /// Hosts that take no part in placement are left out, and those that have not said so yet.
+    /// Returns the hosts that take part in placement. A host whose duty is not known yet is left
+    /// out.
     fn live(&self) -> Vec<LiveHost> {
         let counts_me = self.members.counts_me();
         let me = &self.node.membership.origin().host;
@@ -134,7 +138,8 @@ impl HostTable {
         live.filter(|live| counts_me || live.host != *me).collect()
     }
 
-    /// Saves for the next process who is there. A host that leaves comes back as one that works.
+    /// Saves the live hosts for the next process. A host that is leaving now is recalled as one
+    /// that takes work.
     fn save(&mut self, hosts: &[LiveHost]) {
         let working = hosts.iter().filter(|host| host.duty == Duty::Works);
         let known: Hosts = working
@@ -146,7 +151,7 @@ impl HostTable {
     }
 }
 
-/// Returns the sign of life in a heartbeat.
+/// Returns the membership event for a heartbeat.
 fn membership_event(from: &Origin, beat: &Beat) -> members::Event {
     members::Event::Beat {
         from: from.clone(),

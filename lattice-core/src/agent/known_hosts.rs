@@ -1,4 +1,5 @@
-//! The hosts that an agent knows, saved for the next process: see [`Members::recall`](crate::place::members::Members::recall).
+//! The hosts that an agent knows, saved for the next process: see
+//! [`Members::recall`](crate::place::members::Members::recall).
 
 use crate::{
     name::HostId,
@@ -10,10 +11,10 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Those that take work, with their labels.
+/// Hosts that take work, with their labels.
 pub(super) type Hosts = BTreeMap<HostId, Labels>;
 
-/// Where they are kept, when anything outlives this process.
+/// Saves the known hosts, if this process has storage that outlives it.
 #[derive(Debug)]
 pub(super) struct KnownHosts {
     records: Records,
@@ -30,7 +31,7 @@ impl KnownHosts {
         }
     }
 
-    /// What an earlier process kept, if it had the lattice's key.
+    /// Returns the hosts that an earlier process saved, if it used the same lattice key.
     pub(super) fn recall(&self) -> Hosts {
         let Some(value) = self.last.as_ref().and_then(|last| last.hosts()) else {
             return Hosts::new();
@@ -43,13 +44,13 @@ impl KnownHosts {
         match self.records.decode(NO_STORE, &entry) {
             Ok(Record { body, .. }) => body,
             Err(error) => {
-                tracing::warn!(%error, "the last snapshot does not say which hosts there were");
+                tracing::warn!(%error, "the hosts in the last snapshot can't be read");
                 Hosts::new()
             }
         }
     }
 
-    /// Keeps these from now on.
+    /// Saves these hosts, unless they are already the ones that are saved.
     pub(super) fn keep(&mut self, hosts: Hosts) {
         let Some(last) = self.last.as_ref().filter(|_| self.kept != hosts) else {
             return;
@@ -59,13 +60,15 @@ impl KnownHosts {
             .encode(NO_STORE, &StoreKey::known_hosts(), 0, &hosts)
         {
             Ok(value) => last.note_hosts(value),
-            Err(error) => tracing::warn!(%error, "there are too many hosts to remember them"),
+            Err(error) => {
+                tracing::warn!(%error, "the known hosts could not be encoded, so they are not saved for the next start")
+            }
         }
         self.kept = hosts;
     }
 }
 
-/// They are this host's own knowledge: of no store's life.
+/// The known hosts are this host's own knowledge and belong to no incarnation of the store.
 const NO_STORE: Incarnation = Incarnation(0);
 
 #[cfg(test)]
@@ -79,7 +82,7 @@ mod tests {
     use bytes::Bytes;
     use std::{sync::Mutex, time::SystemTime};
 
-    /// Keeps what it is told in memory, and how often it was told.
+    /// Keeps every value that was saved, in order, in memory.
     #[derive(Debug, Default)]
     struct Memory(Mutex<Vec<Bytes>>);
 

@@ -1,9 +1,11 @@
 //! Leases of components that run once.
 //!
-//! A lease is taken, renewed and taken over by a write with a term and the expected revision, so the store decides between two
-//! that want it. Its holder stops answering one second before the term of its last renewal could end, by its own clock and
-//! whether or not it can reach the store: nobody else gets the lease before that. The check is made before each call and again
-//! before its result, so that a process which was paused returns nothing under a lease that ended meanwhile.
+//! A lease is taken, renewed and taken over by a write with a term and an expected revision, so the
+//! store decides between two hosts that want it. The holder stops serving one second before the
+//! term of its last renewal can end. It measures that by its own clock, whether or not it can reach
+//! the store, and no other host gets the lease before then. The holder checks the lease before each
+//! call and again before it returns the result, so a process that was paused returns nothing under
+//! a lease that has ended in the meantime.
 
 #[cfg(test)]
 mod tests;
@@ -39,21 +41,22 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// How long a lease lasts that is not renewed.
+/// How long a lease lasts without a renewal.
 pub const TERM: Duration = Duration::from_secs(5);
-/// Between two renewals.
+/// The time between two renewals.
 pub const RENEW: Duration = Duration::from_millis(1_500);
-/// A holder stops this long before its term ends: clocks run at slightly different speeds.
+/// How long before the end of its term a holder stops, because clocks run at slightly different
+/// speeds.
 pub const MARGIN: Duration = Duration::from_secs(1);
 
-/// Who holds a lease, in the store.
+/// The holder of a lease, as it is recorded in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
     origin: Origin,
 }
 
-/// Until when a lease is surely held, by two clocks: the one that timers follow, and one that goes on while the machine sleeps. Whichever
-/// ends first counts.
+/// The time until which a lease is certainly held, by two clocks: the one that timers use, and one
+/// that keeps running while the machine sleeps. The one that ends first counts.
 #[derive(Debug, Clone)]
 pub(super) struct LeaseDeadline {
     start: ClockStart,
@@ -66,18 +69,18 @@ struct ClockStart {
     asleep_too: boot_time::Instant,
 }
 
-/// Milliseconds after the start, by both clocks.
+/// Milliseconds since the start, by both clocks.
 #[derive(Debug, Clone, Copy)]
 struct ClockReading([u64; 2]);
 
-/// The leases that this host holds, or tries to get.
+/// The leases that this host holds or tries to take.
 #[derive(Debug)]
 pub struct Leases {
     records: Records,
     origin: Origin,
     events: mpsc::Sender<Event>,
     held: HashMap<ComponentId, HeldLease>,
-    /// Those that are being given back.
+    /// The leases that are being given back.
     ending: JoinSet<()>,
 }
 
@@ -89,7 +92,7 @@ struct HeldLease {
 }
 
 impl Leases {
-    /// No lease yet. What becomes of them is sent to `events`.
+    /// Holds no lease yet. Changes of leases are sent to `events`.
     pub fn new(records: Records, origin: Origin, events: mpsc::Sender<Event>) -> Self {
         Self {
             records,
@@ -100,7 +103,7 @@ impl Leases {
         }
     }
 
-    /// Tries to take a lease, and keeps it.
+    /// Starts to take a lease, and to renew it once it is held.
     pub fn acquire(&mut self, component: &ComponentId) {
         let (until, release) = (LeaseDeadline::expired(), CancellationToken::new());
         let holding = LeaseTask {
@@ -119,27 +122,28 @@ impl Leases {
         self.held.insert(component.clone(), lease);
     }
 
-    /// Gives a lease back: nothing runs under it any more.
+    /// Gives a lease back. The caller makes sure that nothing runs under it any more.
     pub(super) fn release(&mut self, component: &ComponentId) {
         if let Some(lease) = self.held.remove(component) {
             lease.release.cancel();
-            // It ends by itself, within the store's timeout; how is for nobody.
+            // The task ends by itself within the store's timeout, and its result is not needed.
             self.ending
                 .spawn(async move { drop(timeout(TERM, lease.task).await) });
         }
     }
 
-    /// Waits for a lease to be given back; `None` when none is under way.
+    /// Waits until a lease has been given back. Returns `None` if none is being given back.
     pub(super) async fn given_back(&mut self) -> Option<()> {
         self.ending.join_next().await.map(drop)
     }
 
-    /// Whether none is under way.
+    /// Returns whether no lease is being given back.
     pub(super) fn are_given_back(&self) -> bool {
         self.ending.is_empty()
     }
 
-    /// What goes around a service that runs under a lease of this fence; nothing when the lease is not held any more.
+    /// Returns the guard for a service that runs under the lease with this fence, or `None` if the
+    /// lease is not held any more.
     pub fn guard(&self, component: &ComponentId, fence: u64) -> Option<Guard> {
         let lease = self.held.get(component)?;
         Some(Guard {
@@ -150,7 +154,7 @@ impl Leases {
     }
 }
 
-/// Has a service answer only while a lease is held.
+/// Lets a service return results only while a lease is held.
 #[derive(Debug)]
 pub struct Guard {
     component: ComponentId,
@@ -190,7 +194,7 @@ impl LeaseDeadline {
         ClockReading([at.elapsed(), asleep_too.elapsed()].map(|elapsed| elapsed.as_millis() as u64))
     }
 
-    /// It ends so long after `moment`.
+    /// Sets the end to `after` past `moment`.
     fn set(&self, moment: ClockReading, after: Duration) {
         for (end, moment) in self.ends.iter().zip(moment.0) {
             end.store(moment + after.as_millis() as u64, Ordering::Release);
@@ -203,7 +207,7 @@ impl LeaseDeadline {
         }
     }
 
-    /// By the clock that timers follow.
+    /// Returns the end by the clock that timers use.
     fn end(&self) -> Instant {
         self.start.at + Duration::from_millis(self.ends[0].load(Ordering::Acquire))
     }
@@ -217,10 +221,10 @@ impl LeaseDeadline {
             .all(|(now, end)| now < end)
     }
 
-    /// An answer, if the lease is still held.
+    /// Returns the answer if the lease is still held, and an error otherwise.
     fn check(&self, answer: Result<Bytes, CallError>) -> Result<Bytes, CallError> {
         let lost = || CallError::InstanceLost {
-            reason: "its lease ended before it answered".to_owned(),
+            reason: "its lease ended before it returned".to_owned(),
         };
         answer.and_then(|answer| self.holds().then_some(answer).ok_or_else(lost))
     }
@@ -262,7 +266,8 @@ impl LeaseTask {
             }
             match timeout_at(end, self.take(Expect::At(last))).await {
                 Ok(Some(renewed)) => last = renewed,
-                // Out of reach, or another host's: the next read shows which, until the term is over.
+                // The store is out of reach, or another host has the lease. Reading shows which,
+                // until the term is over.
                 Ok(None) => match timeout_at(end, self.read_owner()).await {
                     Ok(LeaseOwner::Ours(revision)) => last = revision,
                     Ok(LeaseOwner::Unknown) => {}
@@ -273,7 +278,7 @@ impl LeaseTask {
         }
     }
 
-    /// Writes the lease; its revision, when it is surely ours for a term.
+    /// Writes the lease. Returns its revision if this host certainly holds it for a term.
     async fn take(&self, expect: Expect) -> Option<Revision> {
         let sent = self.until.now();
         let key = StoreKey::lease(&self.component);
@@ -296,7 +301,7 @@ impl LeaseTask {
         }
     }
 
-    /// Whose the lease is now.
+    /// Returns who holds the lease now.
     async fn read_owner(&self) -> LeaseOwner {
         let store = self.records.store();
         let Ok(incarnation) = store.incarnation().await else {
@@ -326,7 +331,7 @@ impl LeaseTask {
 
     async fn report_lost(&self) {
         self.until.expire();
-        // Nobody listens when the host is gone: then there is nobody to tell.
+        // Sending fails only after the agent has stopped, when the event is not needed.
         let _ = self
             .events
             .send(Event::LeaseLost(self.component.clone()))
@@ -340,7 +345,7 @@ enum LeaseOwner {
     Unknown,
 }
 
-/// A service behind a lease.
+/// A service that serves only while a lease is held.
 struct Leased {
     component: ComponentId,
     service: Arc<dyn Service>,

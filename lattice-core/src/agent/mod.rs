@@ -3,13 +3,13 @@
 //! ```text
 //!  store ──► desired state ──┐
 //!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Runner ──► Runtime
-//!  runtime ► what became of ─┘                                                 └──────► Leases
+//!  runtime ► outcomes ───────┘                                                 └──────► Leases
 //! ```
-//! There is no scheduler: every host computes the same placement from what it sees, and its [`Agent`]
-//! starts its own share and drains the rest. A host that hears no other one goes on with those that it
-//! knew; so does a host that starts then, if its lattice keeps a snapshot (`Connect::snapshot`) and its
-//! id is the same as before. What a host can run is up to its [`Runtime`]; `lattice-host` has one for
-//! WebAssembly.
+//! There is no scheduler. Every host computes the same placement from what it sees, and its
+//! [`Agent`] starts its own share and drains the rest. A host that receives nothing from other
+//! hosts continues with those that it knew. So does a host that starts in that situation, if its
+//! lattice keeps a snapshot (`Connect::snapshot`) and its id is the same as before. What a host can
+//! run depends on its [`Runtime`]; `lattice-host` has one for WebAssembly.
 
 mod hosts;
 mod known_hosts;
@@ -24,6 +24,7 @@ pub use runtime::{Prepared, Runtime, RuntimeError};
 pub use work::{Work, WorkItem};
 
 use crate::{
+    drained::Drained,
     name::ComponentId,
     node::Node,
     place::{
@@ -44,10 +45,11 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AgentOptions {
-    /// How long a host that has just started listens before it acts, and two beats of the slowest host it hears in any case:
-    /// 1.5 s by default. Nothing for a lattice inside one process.
+    /// How long a host that has just started listens before it acts: 1.5 s by default. It always
+    /// listens for at least two heartbeat intervals of the slowest host that it receives, unless
+    /// this is zero, which is for a lattice inside one process.
     pub listen: Duration,
-    /// How long what is drained may finish its calls: 10 s by default.
+    /// How long the calls of a drained replica may take to finish: 10 s by default.
     pub grace: Duration,
 }
 
@@ -64,9 +66,9 @@ impl Default for AgentOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ComponentState {
-    /// What the host is doing with it, and what serves.
+    /// What the host is doing about the component, and the replicas that serve.
     pub status: Status,
-    /// Why it failed last, if it did.
+    /// Why it failed the last time, if it did.
     pub reason: Option<String>,
 }
 
@@ -97,11 +99,13 @@ impl ComponentState {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentState {
-    /// Every component that runs here, or should.
+    /// Every component that this host runs or should run.
     pub components: BTreeMap<ComponentId, ComponentState>,
-    /// The store is another one than before, or an older one: what runs is kept until somebody applies again.
+    /// Whether the store was replaced or went back to an older state. What runs is kept until the
+    /// apps are applied again.
     pub is_stale: bool,
-    /// Another host has this one's id, or had, and started later: this one gets no work. Start it again, with an id of its own.
+    /// Whether another host has the same id and started later, so that this host gets no work.
+    /// Start this host again with an id of its own.
     pub is_doubled: bool,
 }
 
@@ -130,28 +134,28 @@ impl Agent {
         }
     }
 
-    /// Returns the state of every component that runs here, or should.
+    /// Returns the state of every component that this host runs or should run.
     pub fn state(&self) -> Arc<AgentState> {
         self.state.borrow().clone()
     }
 
-    /// The same, whenever it changes.
+    /// Returns a receiver of the same state, which is notified whenever it changes.
     pub fn follow(&self) -> watch::Receiver<Arc<AgentState>> {
         self.state.clone()
     }
 
-    /// Which host runs what, as this one sees it, whenever that changes.
+    /// Returns a receiver of the assignment of components to hosts as this host sees it, which is
+    /// notified whenever it changes.
     pub fn follow_assignment(&self) -> watch::Receiver<Arc<Assignment>> {
         self.assignment.clone()
     }
 
-    /// Hands everything over: the other hosts start what runs here, and it ends here when they serve it,
-    /// after half of `within` at the latest; the other half is for calls to finish. Returns false when
-    /// something was still running after that.
+    /// Hands everything over. Other hosts start what runs here, and it stops here when they serve
+    /// it, or after half of `within` at the latest. The other half is for calls to finish.
     ///
     /// # Cancel safety
-    /// Dropping the future changes nothing: the host goes on leaving.
-    pub async fn leave(&self, within: Duration) -> bool {
+    /// Dropping the future changes nothing: the host is still leaving.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
         let (done, finished) = oneshot::channel();
         let now = Instant::now();
         let by = now + within / 2;
@@ -161,9 +165,12 @@ impl Agent {
             .await
             .is_err()
         {
-            return true;
+            return Drained::Clean;
         }
-        timeout_at(now + within, finished).await.is_ok()
+        match timeout_at(now + within, finished).await {
+            Ok(_) => Drained::Clean,
+            Err(_) => Drained::CutOff,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Updates that did not come up, written down in the store so that every host goes back.
+//! Updates that did not come up. They are recorded in the store, so that every host rolls them
+//! back.
 
 use crate::{
     desired::{Body, Desired},
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 /// Why components did not come up, and the writes that reject a generation.
 pub(super) struct Rejections {
     node: Arc<NodeParts>,
-    /// The last time, and which generation that was.
+    /// The latest failure of each component, with its generation.
     reasons: BTreeMap<ComponentId, (Generation, String)>,
     writes: JoinSet<()>,
 }
@@ -28,7 +29,7 @@ impl Rejections {
         }
     }
 
-    /// Returns why a component did not come up the last time, if it did not.
+    /// Returns why a component did not come up the last time, if it failed then.
     pub(super) fn reason(&self, component: &ComponentId) -> Option<&String> {
         self.reasons.get(component).map(|(_, reason)| reason)
     }
@@ -45,12 +46,13 @@ impl Rejections {
         }
     }
 
-    /// Waits for a write to end; `None` when none is under way.
+    /// Waits until a write has ended. Returns `None` if no write is under way.
     pub(super) async fn written(&mut self) -> Option<()> {
         self.writes.join_next().await.map(drop)
     }
 
-    /// Writes down that a generation does not come up, unless somebody has changed the actor meanwhile.
+    /// Records in the store that a generation does not come up, unless the actor has been changed
+    /// in the meantime.
     pub(super) fn reject(
         &mut self,
         desired: &Desired,
@@ -75,18 +77,19 @@ impl Rejections {
         let number = desired.revision.0.max(seen.0);
         let value = records.encode(desired.incarnation, &key, number, &Body(&spec));
         let (component, expect) = (component.clone(), Expect::At(actor.revision));
-        tracing::warn!(%component, "an update did not come up and is taken back; correct it and apply again");
+        tracing::warn!(%component, "an update did not come up and is rolled back; correct it and apply again");
         self.writes.spawn(async move {
             let value = match value {
                 Ok(value) => value,
                 Err(error) => {
-                    return tracing::error!(%component, %error, "an update could not be taken back");
+                    return tracing::error!(%component, %error, "an update could not be rolled back");
                 }
             };
-            // Within the store's own timeout. A conflict means that somebody else was faster: with the same, or with news.
+            // This ends within the store's own timeout. A conflict means that another host has
+            // already rejected the generation, or that the actor was changed.
             let op = Op::put(key, value, expect);
             if let Err(error) = records.store().commit(vec![op]).await {
-                tracing::debug!(%component, %error, "an update was not taken back by this host");
+                tracing::debug!(%component, %error, "this host did not roll back an update");
             }
         });
     }

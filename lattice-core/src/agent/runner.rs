@@ -1,7 +1,8 @@
-//! Starts and stops what the agent runs on this host: replicas, and the services behind them.
+//! Starts and stops what the agent runs on this host: replicas, and the services that they run in.
 //!
-//! Replicas of one generation of a component share a service on one host. Of two generations the one that was started last
-//! gets the calls, and the other one finishes what it has; when the last one is drained first, the other one gets them again.
+//! On one host, replicas of one generation of a component share a service. Of two generations, the
+//! one that was started last gets the calls, and the other one finishes the calls that it has. If
+//! the last one is drained first, calls go to the other one again.
 
 use super::{Prepared, Runtime, RuntimeError, WorkItem, leases::Guard, short};
 use crate::{
@@ -22,7 +23,7 @@ use tokio::{
 };
 
 type GenerationKey = (ComponentId, Generation);
-/// The events that follow, and for a start its reason if it failed.
+/// The resulting events, and for a start the generation with the reason if it failed.
 pub(super) type TaskOutcome = (Vec<Event>, Option<(GenerationKey, Option<String>)>);
 
 /// Everything that runs or is being started.
@@ -30,7 +31,7 @@ pub(super) struct Runner {
     node: Arc<NodeParts>,
     grace: Duration,
     running: BTreeMap<GenerationKey, RunningGeneration>,
-    /// How many were started so far.
+    /// The number of generations that were started so far.
     started: u64,
     replicas: HashMap<ReplicaId, GenerationKey>,
     work: JoinSet<TaskEnd>,
@@ -39,7 +40,7 @@ pub(super) struct Runner {
 /// One generation of a component.
 #[derive(Debug)]
 struct RunningGeneration {
-    /// Distinguishes it from an earlier one of the same key.
+    /// Distinguishes this entry from an earlier one of the same key.
     number: u64,
     state: GenerationState,
     replicas: BTreeSet<ReplicaId>,
@@ -64,7 +65,7 @@ impl RunningGeneration {
 #[derive(Debug)]
 pub(super) enum TaskEnd {
     Started(GenerationKey, u64, Result<ServeHandle, RuntimeError>),
-    /// It was not needed any more.
+    /// The task was cancelled, because its result was no longer needed.
     Dropped,
     Ended(ReplicaId),
 }
@@ -81,7 +82,8 @@ impl Runner {
         }
     }
 
-    /// Starts a replica, under a lease if there is a guard. Returns the event that is known at once, if any.
+    /// Starts a replica, under a lease if there is a guard. Returns an event if one follows at
+    /// once.
     pub(super) fn start(
         &mut self,
         runtime: &Arc<dyn Runtime>,
@@ -112,7 +114,7 @@ impl Runner {
         None
     }
 
-    /// Ends a replica; its calls may finish for as long as `grace` says.
+    /// Ends a replica. Its running calls may finish within the time that `grace` allows.
     pub(super) fn end(&mut self, replica: ReplicaId, grace: Grace) -> Option<Event> {
         let ended = Some(Event::Ended(replica));
         let Some(name) = self.replicas.remove(&replica) else {
@@ -140,7 +142,7 @@ impl Runner {
         };
         self.work.spawn(async move {
             if !serving.shutdown(grace).await.is_clean() {
-                tracing::warn!(component = %name.0, generation = short(name.1), "calls were cut off, because they did not end within {grace:?}");
+                tracing::warn!(component = %name.0, generation = short(name.1), "calls were cut off because they did not end within {grace:?}");
             }
             TaskEnd::Ended(replica)
         });
@@ -157,19 +159,19 @@ impl Runner {
         }
     }
 
-    /// Waits for the next task to end; never returns when there is none.
+    /// Waits until the next task has ended. Waits without end if there is none.
     pub(super) async fn next(&mut self) -> TaskEnd {
         loop {
             match self.work.join_next().await {
                 Some(Ok(done)) => return done,
                 Some(Err(error)) if error.is_cancelled() => return TaskEnd::Dropped,
-                Some(Err(error)) => tracing::error!(%error, "a task of the agent was lost"),
+                Some(Err(error)) => tracing::error!(%error, "a task of the agent panicked"),
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Returns what follows from the end of a task.
+    /// Returns the events that follow from the end of a task.
     pub(super) fn take(&mut self, done: TaskEnd) -> TaskOutcome {
         match done {
             TaskEnd::Ended(replica) => (vec![Event::Ended(replica)], None),
@@ -177,7 +179,7 @@ impl Runner {
             TaskEnd::Started(name, number, outcome) => {
                 let current = self.running.get_mut(&name);
                 let Some(entry) = current.filter(|entry| entry.number == number) else {
-                    // It had started before it was stopped, and got the calls meanwhile.
+                    // This generation was stopped after it had started, and got calls in between.
                     drop(outcome);
                     self.reinstate(&name.0);
                     return (Vec::new(), None);
@@ -207,7 +209,7 @@ impl Runner {
         (failed, Some((name, Some(error.to_string()))))
     }
 
-    /// Whether nothing runs and nothing is under way.
+    /// Returns whether nothing runs and no task is under way.
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty() && self.work.is_empty()
     }

@@ -1,16 +1,18 @@
-//! What a host can run: the seam between placement and whatever executes components.
+//! What a host can run: the seam between placement and the code that executes components.
 
 use super::WorkItem;
 use crate::{serve::Service, server::ServeLimits};
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
 
-/// Makes services of what desired state declares.
+/// Makes services from the components of the desired state.
 pub trait Runtime: Send + Sync + 'static {
-    /// Makes one ready to be called. It runs nothing before its first call. The agent gives up after a while.
+    /// Prepares a component, so that it can be called. None of its code runs before the first call.
+    /// The agent drops the future if it takes too long.
     ///
     /// # Errors
-    /// [`RuntimeError`]: it is tried again later, each time later.
+    /// Fails with [`RuntimeError`] if the component can't be prepared. The agent tries again, after
+    /// longer and longer pauses.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -21,7 +23,7 @@ pub trait Runtime: Send + Sync + 'static {
 pub struct Prepared {
     /// The service.
     pub service: Arc<dyn Service>,
-    /// How much of it may run and wait at a time.
+    /// How many calls of it may run and wait at a time.
     pub limits: ServeLimits,
 }
 
@@ -41,14 +43,14 @@ pub struct RuntimeError {
 }
 
 impl RuntimeError {
-    /// For this reason, which should say what to do next.
+    /// Makes an error from a reason, which should state what to do next.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
         }
     }
 
-    /// An error and what caused it, in one line.
+    /// Makes an error from another error and its causes, in one line.
     pub fn of(error: &dyn std::error::Error) -> Self {
         Self::new(crate::error::chain(error))
     }

@@ -1,4 +1,5 @@
-//! The task of an agent: receives events, passes them to the pure rules, and carries out the actions.
+//! The task of an agent. It receives events, passes them to the pure rules, and carries out the
+//! actions.
 
 use super::{
     AgentOptions, AgentState, ComponentState, Runtime,
@@ -26,13 +27,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Events of leases that wait.
+/// The number of lease events that can be queued.
 const EVENTS: usize = 1_024;
 
 /// A command from the owner of an agent.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Hand everything over.
+    /// Hand over everything that this host runs.
     Leave {
         by: Instant,
         done: oneshot::Sender<()>,
@@ -107,7 +108,7 @@ impl Task {
                 biased;
                 Some(Command::Leave { by, done }) = commands.recv() => {
                     self.leaving = Some(done);
-                    // A host that is alone has nothing to wait for.
+                    // No other host can take over, so there is no reason to wait.
                     let by = if self.hosts.leave() { Instant::now() } else { by };
                     self.handle(Event::Leave { by });
                 }
@@ -135,10 +136,10 @@ impl Task {
                     None => return,
                 },
                 () = at(wake) => self.woken(),
-                // Last: of these there may be more than can be read.
+                // This comes last, because heartbeats can arrive faster than they are handled.
                 heard = heard.recv() => match heard {
                     Ok(heard) => self.receive(&heard),
-                    // Beats come again.
+                    // Heartbeats are repeated.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
                 },
@@ -218,10 +219,10 @@ impl Task {
                 .reject(&self.desired, &component, generation),
             Action::Stale => {
                 tracing::warn!(
-                    "the store is another one than before, or an older one: what runs is kept until somebody applies again"
+                    "the store was replaced or went back to an older state; what runs is kept until the apps are applied again"
                 );
             }
-            Action::Current => tracing::info!("the store is believed again"),
+            Action::Current => tracing::info!("the desired state is accepted again"),
             Action::Report { .. } => {}
         }
         None
@@ -235,7 +236,7 @@ impl Task {
         fence: Option<u64>,
     ) -> Option<Event> {
         let Some(item) = self.items.get(component, generation) else {
-            // Desired state has moved on in this very moment.
+            // The desired state has changed in the meantime.
             return Some(Event::Failed(replica));
         };
         let guard = fence.map(|fence| self.leases.guard(component, fence));
@@ -292,13 +293,13 @@ impl Task {
         let is_idle =
             self.reconciler.is_idle() && self.runner.is_empty() && self.leases.are_given_back();
         if self.leaving.is_some() && is_idle {
-            // The caller of `leave` may have gone.
+            // The receiver is gone if the future of `leave` was dropped.
             self.leaving.take().map(|done| done.send(()));
         }
     }
 }
 
-/// Returns what a heartbeat reports of the share that its host runs.
+/// Returns the reconciler event for a heartbeat: the replicas that its host reports.
 fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
     let runs = beat
         .components
@@ -312,7 +313,7 @@ fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
     }
 }
 
-/// Waits for an instant; without one, never returns.
+/// Waits until an instant. Without one, waits without end.
 async fn at(wake: Option<Instant>) {
     match wake {
         Some(wake) => sleep_until(wake).await,

@@ -1,4 +1,4 @@
-//! The work items of a desired state: what is to run. Pure.
+//! The work items of a desired state: what should run. Pure.
 
 use crate::{
     desired::{
@@ -17,36 +17,37 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkItem {
-    /// Under which id.
+    /// The component's id.
     pub component: ComponentId,
-    /// Names all of this: two items of one generation are the same.
+    /// Identifies everything else in this item: two items with the same generation are the same.
     pub generation: Generation,
-    /// What.
+    /// What kind of component to run, and from which code.
     pub work: Work,
-    /// Configuration: its own values over those of its named configurations.
+    /// Configuration: the component's own values take precedence over those of its named
+    /// configurations.
     pub config: BTreeMap<String, String>,
 }
 
-/// What kind of component.
+/// The kind of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Work {
-    /// WebAssembly.
+    /// A WebAssembly component.
     Actor {
         /// Where its code comes from.
         image: Image,
-        /// Which bytes these are.
+        /// The digest of these bytes, if it is known.
         digest: Option<ImageDigest>,
-        /// What differs from the host's limits.
+        /// The limits that differ from the host's.
         limits: LimitOverrides,
-        /// Whether instances are used again.
+        /// Whether an instance serves more than one call.
         instance: InstanceMode,
     },
-    /// Native code.
+    /// A native component.
     Provider {
-        /// Which.
+        /// Which provider.
         kind: ProviderKind,
-        /// Which bytes its image is.
+        /// The digest of its image, if it has one.
         digest: Option<ImageDigest>,
     },
 }
@@ -56,7 +57,8 @@ pub enum Work {
 pub(super) struct WorkItems(HashMap<(ComponentId, Generation), Arc<WorkItem>>);
 
 impl WorkItems {
-    /// What should run, and where, with the item of each generation that may be asked for.
+    /// Returns what should run and where, with the item of each generation that may have to be
+    /// started.
     pub(super) fn of(desired: &Desired) -> (Self, Snapshot) {
         let mut items = Self::default();
         let mut wanted = BTreeMap::new();
@@ -137,7 +139,7 @@ impl WorkItems {
 }
 
 impl WorkItem {
-    /// An actor, as desired state has it.
+    /// Makes the item of an actor in the desired state.
     pub(crate) fn of_actor(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> Self {
         let work = Work::Actor {
             image: spec.image.clone(),
@@ -158,7 +160,8 @@ impl WorkItem {
     }
 }
 
-/// A digest of everything that decides what runs. The same bytes from another place are the same.
+/// Returns a digest of everything that decides what runs. The same bytes from another location have
+/// the same generation.
 fn generation(work: &Work, config: &BTreeMap<String, String>) -> Generation {
     let mut text = blake3::Hasher::new();
     let mut add = |part: &str| {

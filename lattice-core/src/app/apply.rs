@@ -1,4 +1,4 @@
-//! Planning and applying, against the lattice.
+//! Plans and applies apps in a lattice.
 
 use super::{
     App, check,
@@ -22,26 +22,28 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// Why there is no plan. Nothing was written.
+/// Why an app can't be planned. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// Something is wrong with the manifest, by itself or with what there is: everything that was found.
+    /// The manifest has problems, in itself or with what the lattice already has. All problems that
+    /// were found are listed.
     #[error(transparent)]
     Problems(#[from] Problems),
-    /// It takes, or deleting it would take, more than one commit, and would not be atomic.
+    /// Applying the app, or deleting it later, takes more writes than one commit holds, so it would
+    /// not be atomic.
     #[error(
         "app `{app}` takes {ops} writes at once and the limit is {limit}; split it into several apps, or apply large changes in steps"
     )]
     TooLarge {
         /// The app.
         app: AppName,
-        /// What it takes.
+        /// The number of writes.
         ops: usize,
         /// The limit: [`MAX_OPS`].
         limit: usize,
     },
-    /// A record can't be written: one of it is too large.
+    /// A record is too large to be written.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The published types of linked components could not be read.
@@ -50,12 +52,12 @@ pub enum PlanError {
     /// Everything in the store was written with another key.
     #[error(transparent)]
     OtherKey(#[from] OtherKey),
-    /// There is no such app.
+    /// No app has this name.
     #[error("there is no app `{app}`; there are {}", Names(there))]
     NoSuchApp {
         /// The app.
         app: AppName,
-        /// Those that there are.
+        /// The apps that exist.
         there: Vec<AppName>,
     },
 }
@@ -78,24 +80,27 @@ impl std::fmt::Display for Names<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
-    /// There is no plan. Nothing was written.
+    /// The app could not be planned. Nothing was written.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// Someone changed the same meanwhile. Nothing was written.
-    #[error("`{key}` was changed by someone else meanwhile; look at the plan again and apply anew")]
+    /// Another writer changed the same key in the meantime. Nothing was written.
+    #[error(
+        "`{key}` was changed by someone else in the meantime; look at the plan again, then apply again"
+    )]
     Conflict {
-        /// The key in the store, where the store says which.
+        /// The key in the store, if the store reports it.
         key: StoreKey,
     },
-    /// This process follows another life of the store than the one that is there. Nothing was written.
+    /// The store was re-created, and this process still follows its previous incarnation. Nothing
+    /// was written.
     #[error("the store was re-created and this process has not seen it yet; try again")]
     Behind,
-    /// The store does not take it. Nothing was written.
+    /// The store refused the commit. Nothing was written.
     #[error("the store refused the records of app `{app}`")]
     Refused {
         /// The app.
         app: AppName,
-        /// What is wrong with them.
+        /// What is wrong with the commit.
         source: InvalidCommit,
     },
     /// The store can't be used. Nothing was written.
@@ -103,19 +108,20 @@ pub enum ApplyError {
     Store {
         /// The app.
         app: AppName,
-        /// What the store said.
+        /// The error of the store.
         source: StoreError,
     },
-    /// The answer was lost, and reading back did not tell. All of it was written, or nothing.
+    /// The result of the commit was lost, and reading back did not show it. Either all of it was
+    /// written, or nothing.
     #[error(
-        "the answer to the writes of app `{app}` was lost; all of them hold or none, apply it again when the store is back"
+        "the result of writing app `{app}` was lost: either all of it was written, or nothing; apply it again when the store is back"
     )]
     Unknown {
         /// The app.
         app: AppName,
     },
-    /// It holds; this process has not seen it yet.
-    #[error("app `{app}` was written, but this process has not seen it within {} s; nothing need be written again", SEEN_WITHIN.as_secs())]
+    /// The app was written, but this process has not seen the writes yet.
+    #[error("app `{app}` was written, but this process has not seen it within {} s; there is no need to write it again", SEEN_WITHIN.as_secs())]
     NotSeen {
         /// The app.
         app: AppName,
@@ -123,7 +129,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether the same again may succeed.
+    /// Returns whether the same call may succeed when it is made again.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
@@ -136,21 +142,22 @@ impl ApplyError {
     }
 }
 
-/// What was done.
+/// The result of applying or deleting an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
     /// The plan that was carried out.
     pub plan: Plan,
-    /// The revision of the last write; `None` when there was nothing to do.
+    /// The revision of the last write, or `None` if there was nothing to write.
     pub revision: Option<Revision>,
 }
 
 impl Lattice {
-    /// What [`apply`](Self::apply) would do now. Writes nothing.
+    /// Returns what [`apply`](Self::apply) would do now. Writes nothing.
     ///
     /// # Errors
-    /// [`PlanError`]; [`PlanError::Problems`] with everything that is wrong, each with its place.
+    /// Fails with a [`PlanError`]. [`PlanError::Problems`] lists everything that is wrong, each
+    /// problem with its place.
     pub async fn plan(&self, app: &App) -> Result<Plan, PlanError> {
         let connection = self.connection();
         let seen = Observed::now(connection);
@@ -159,14 +166,15 @@ impl Lattice {
         Ok(draft.plan)
     }
 
-    /// Makes an app what its manifest declares, in one atomic commit: what is new is created, what differs changed, what it no
-    /// longer names deleted. Applying it again does nothing.
+    /// Makes an app what its manifest declares, in one atomic commit. New resources are created,
+    /// those that differ are changed, and those that the manifest no longer names are deleted.
+    /// Applying the same manifest again changes nothing.
     ///
     /// # Errors
-    /// [`ApplyError`]; [`ApplyError::Conflict`] when another write came first.
+    /// Fails with an [`ApplyError`]: [`ApplyError::Conflict`] when another write came first.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the app applied, whole, or not.
+    /// If the future is dropped, the app is applied as a whole or not at all.
     pub async fn apply(&self, app: &App) -> Result<Applied, ApplyError> {
         let connection = self.connection();
         let seen = Observed::now(connection);
@@ -177,10 +185,10 @@ impl Lattice {
     /// Deletes an app and everything that it owns, in one atomic commit.
     ///
     /// # Errors
-    /// [`ApplyError`]; [`PlanError::NoSuchApp`] when there is none.
+    /// Fails with an [`ApplyError`]: [`PlanError::NoSuchApp`] when there is no such app.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the app deleted, whole, or not.
+    /// If the future is dropped, the app is deleted as a whole or not at all.
     pub async fn delete_app(&self, app: &AppName) -> Result<Applied, ApplyError> {
         let connection = self.connection();
         connection.replica.check_key().map_err(PlanError::from)?;
@@ -246,7 +254,7 @@ async fn draft(connection: &Connection, seen: &Observed, app: &App) -> Result<Dr
     let name = &manifest.name;
     let mut draft = Draft::of_app(name, manifest.version.as_ref(), &wants, seen.present());
     found.append(&mut draft.found);
-    // Before the store is asked for the types of all of them.
+    // This is checked before the store is read for the types of every linked component.
     fits(&draft)?;
     let mut types = TypesCache::new(connection);
     for (path, link) in &draft.links {
@@ -263,7 +271,7 @@ async fn draft(connection: &Connection, seen: &Observed, app: &App) -> Result<Dr
     Ok(draft)
 }
 
-/// The published types of the components that were asked for.
+/// The published types of the components that were looked up.
 struct TypesCache<'a> {
     connection: &'a Connection,
     types: HashMap<ComponentId, Option<Arc<ComponentTypes>>>,
@@ -290,9 +298,10 @@ impl<'a> TypesCache<'a> {
         let types = match self.connection.types.of(id).await {
             Ok(types) => types,
             Err(TypesError::Store(error)) => return Err(PlanError::Types(error)),
-            // Unusable types are checked at call time, as those of a component that was never started.
+            // Types that can't be used are checked at call time, like those of a component that was
+            // never started.
             Err(unusable) => {
-                tracing::warn!(component = %id, reason = %unusable, "an app is applied without checking this component's types");
+                tracing::warn!(component = %id, reason = %unusable, "the app is planned without checking this component's types");
                 None
             }
         };

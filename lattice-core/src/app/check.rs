@@ -1,4 +1,4 @@
-//! What is wrong with a manifest by itself. Pure.
+//! Finds what is wrong with a manifest in itself. Pure.
 
 use super::{
     AppManifest, SpreadManifest,
@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A problem and the part of the manifest that has it.
 pub(super) type Found = (ManifestPath, ProblemKind);
 
-/// Everything that is wrong with it. `also` names components that were declared, though not as they should be.
+/// Returns everything that is wrong with the manifest. `also` names components that were declared
+/// with errors, so that references to them are not reported too.
 pub(super) fn check(manifest: &AppManifest, also: &BTreeSet<ComponentId>) -> Vec<Found> {
     let declared = manifest.actors.keys().chain(manifest.providers.keys());
     let mut check = Check {
@@ -33,7 +34,7 @@ pub(super) fn check(manifest: &AppManifest, also: &BTreeSet<ComponentId>) -> Vec
 
 struct Check<'a> {
     manifest: &'a AppManifest,
-    /// Every component that may be named.
+    /// Every component that links and wormholes may refer to.
     known: BTreeSet<&'a ComponentId>,
     found: Vec<Found>,
 }
@@ -45,7 +46,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether there are as many as anyone reads.
+    /// Returns whether the limit of reported problems is reached.
     fn is_full(&self) -> bool {
         self.found.len() >= MAX_PROBLEMS
     }
@@ -97,7 +98,8 @@ impl Check<'_> {
         }
     }
 
-    /// A text with too many was refused when it was read.
+    /// Only a manifest made in Rust can have too many: in a text, they were refused when it was
+    /// read.
     fn replicas(&mut self, path: &ManifestPath, replicas: Option<Replicas>) {
         if let Some(Replicas::Exactly(count)) = replicas
             && count > Replicas::MAX
@@ -118,7 +120,7 @@ impl Check<'_> {
                 let path = path.field("exclude").field(label);
                 self.bad(
                     path,
-                    "this is required and excluded, so that no host is left; take one of them out",
+                    "this is both required and excluded, so no host is allowed; remove one of them",
                 );
             }
         }
@@ -126,19 +128,19 @@ impl Check<'_> {
         for (at, rule) in spread.iter().enumerate() {
             let path = path.field("spread").item(at);
             if rule.label.is_empty() {
-                self.bad(path.field("label"), "a label is not empty");
+                self.bad(path.field("label"), "a label must not be empty");
             }
             if !rule.weights.is_empty() && rule.weights.values().all(|weight| *weight == 0) {
                 let path = path.field("weights");
                 self.bad(
                     path,
-                    "every weight is 0, so that nothing would run; give one of them a share",
+                    "every weight is 0, so nothing would run; give one of them a share",
                 );
             }
             if !seen.insert(&rule.label) {
                 self.bad(
                     path.field("label"),
-                    "there is a rule for this label already; take one of them out",
+                    "there is already a rule for this label; remove one of them",
                 );
             }
         }
@@ -150,12 +152,12 @@ impl Check<'_> {
             let path = ManifestPath::of(["providers", id.as_str()]);
             match (&provider.builtin, &provider.image) {
                 (Some(name), None) if name.is_empty() => {
-                    self.bad(path.field("builtin"), "a name is not empty");
+                    self.bad(path.field("builtin"), "a name must not be empty");
                 }
                 (Some(_), Some(_)) => {
                     self.bad(
                         path.field("image"),
-                        "a provider is either `builtin` or an `image`; take one of them out",
+                        "a provider is either `builtin` or an `image`; remove one of them",
                     );
                 }
                 (None, None) => {
@@ -169,7 +171,7 @@ impl Check<'_> {
             if provider.run == Run::Once && provider.replicas.is_some() {
                 self.bad(
                     path.field("replicas"),
-                    "what runs once has no replicas; take this out, or `run = \"once\"`",
+                    "a provider with `run = \"once\"` has no `replicas`; remove one of them",
                 );
             }
         }
@@ -203,11 +205,11 @@ impl Check<'_> {
             if manifest.providers.contains_key(&wormhole.actor) {
                 self.bad(
                     path.field("actor"),
-                    "a wormhole leads to an actor, and this is a provider",
+                    "a wormhole must lead to an actor, and this is a provider",
                 );
             }
             if !wormhole.path.starts_with('/') {
-                self.bad(path.field("path"), "a path begins with `/`");
+                self.bad(path.field("path"), "a path must begin with `/`");
             }
         }
     }
@@ -223,7 +225,8 @@ impl Check<'_> {
     }
 }
 
-/// The configurations that components name and nobody declares, with those that there are in the lattice.
+/// Returns the configurations that components name and that neither the manifest nor the lattice
+/// (`there`) has.
 pub(super) fn check_configs<'a>(
     manifest: &'a AppManifest,
     there: impl Iterator<Item = &'a ConfigName>,

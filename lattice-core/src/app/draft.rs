@@ -1,4 +1,4 @@
-//! From what an app wants and what there is to what has to be written. Pure.
+//! Computes what has to be written from what an app wants and what the store has. Pure.
 
 use super::{
     check::Found,
@@ -24,24 +24,24 @@ use std::collections::BTreeSet;
 pub(super) struct Draft {
     pub(super) plan: Plan,
     pub(super) found: Vec<Found>,
-    /// Links that are new or other than before, whose two ends have to be looked at.
+    /// Links that are new or changed, whose two ends have to be checked against each other.
     pub(super) links: Vec<(ManifestPath, Link)>,
     puts: Vec<(StoreKey, Record, Expect)>,
     deletes: Vec<(StoreKey, Expect)>,
-    /// What targets said of links that go.
+    /// Status records of links that are deleted.
     statuses: Vec<StoreKey>,
-    /// How many things the app has in the end.
+    /// The number of records that the app has after the commit.
     size: usize,
 }
 
-/// What there is, as of one moment.
+/// What the store has, as of one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Present<'a> {
     pub(super) desired: &'a Desired,
     pub(super) links: &'a LinkTable,
 }
 
-/// What there is at the key of a thing.
+/// What the store has at the key of a resource.
 enum Standing {
     Nothing,
     Record(Expect, Box<Record>),
@@ -61,7 +61,8 @@ impl Present<'_> {
         }
     }
 
-    /// Returns everything that an app owns, by its record and by the records that name it.
+    /// Returns everything that an app owns, both by its own record and by the records that name it
+    /// as their owner.
     fn owned(self, app: &AppName) -> BTreeSet<StoreKey> {
         fn of<'a, K: 'a, T: 'a>(
             records: impl IntoIterator<Item = (&'a K, &'a T)>,
@@ -100,7 +101,7 @@ impl Present<'_> {
 }
 
 impl Draft {
-    /// What makes of an app what it wants to be.
+    /// Computes the writes that make an app what it wants to be.
     pub(super) fn of_app(
         name: &AppName,
         version: Option<&String>,
@@ -112,7 +113,7 @@ impl Draft {
         for (resource, wanted) in wants {
             draft.want(resource, wanted, present, &owned);
         }
-        // What this version does not know of stays the app's.
+        // Resources of kinds that this version doesn't know stay the app's.
         let unknown = owned
             .iter()
             .filter(|key| ResourceRef::owned_at(key).is_none());
@@ -129,7 +130,7 @@ impl Draft {
         draft
     }
 
-    /// What makes an app go. `None` when there is none.
+    /// Computes the writes that delete an app. Returns `None` if there is no such app.
     pub(super) fn without_app(name: &AppName, present: Present<'_>) -> Option<Self> {
         let mut draft = Self::empty(name);
         let resource = ResourceRef::App(name.clone());
@@ -203,9 +204,9 @@ impl Draft {
         self.puts.push((key, record.clone(), expect));
     }
 
-    /// Why a thing can't be this app's.
+    /// Returns why a resource can't belong to this app, if it can't.
     fn rival(&self, resource: &ResourceRef, present: Present<'_>) -> Option<ProblemKind> {
-        // An id is that of an actor or of a provider.
+        // An actor and a provider can't have the same id.
         let other = match resource {
             ResourceRef::Actor(id) => Some(ResourceRef::Provider(id.clone())),
             ResourceRef::Provider(id) => Some(ResourceRef::Actor(id.clone())),
@@ -231,7 +232,7 @@ impl Draft {
         None
     }
 
-    /// Over what is there already, made by hand or by an earlier version of the app.
+    /// Plans the change of a record that exists, put by hand or by an earlier version of the app.
     fn over(
         &mut self,
         resource: &ResourceRef,
@@ -254,7 +255,8 @@ impl Draft {
             self.plan.unchanged.push(resource.clone());
             return;
         }
-        // Whatever an app takes over it writes, so that of two that take it one sees the other.
+        // A record that the app takes over is always written, so that of two apps that take it over
+        // at once, one fails.
         let differences = if same {
             let app = serde_json::Value::from(self.plan.app.as_str());
             vec![Difference::new("app", None, Some(&app))]
@@ -323,7 +325,8 @@ impl Draft {
         }
     }
 
-    /// The app's own record: the last write of the commit, and in every one, so that of two that apply the app one loses.
+    /// Adds the app's own record. It is the last write of every commit, so that when two processes
+    /// apply the app at once, one of them fails.
     fn record(&mut self, resource: ResourceRef, record: AppRecord, present: Present<'_>) {
         let (key, version) = (resource.key(), record.version.clone());
         let mut after = Record::App(record);
@@ -353,7 +356,7 @@ impl Draft {
                 let tell = !of_version || (self.plan.is_empty() && after != *before);
                 if tell {
                     let mut differences = Difference::between(&before.to_json(), &after.to_json());
-                    // The plan lists the resources themselves already.
+                    // The plan already lists the resources.
                     differences.retain(|d| d.field != "owns" || self.plan.is_empty());
                     self.plan.change.insert(
                         0,
@@ -372,22 +375,25 @@ impl Draft {
         self.puts.push((key, after, expect));
     }
 
-    /// How many operations it takes, and at least as many as deleting the app will take.
+    /// Returns how many operations the commit takes, but at least as many as deleting the app will
+    /// take.
     pub(super) fn ops(&self) -> usize {
         (self.puts.len() + self.deletes.len()).max(self.size)
     }
 
-    /// The commit that carries it out, the app's own record last.
+    /// Returns the commit, with the app's own record last.
     pub(super) fn commit(
         &self,
         records: &Records,
         present: Present<'_>,
     ) -> Result<Vec<Op>, RecordError> {
         let incarnation = present.desired.incarnation;
-        // What this writer has seen: higher than at any earlier write of these keys.
+        // The state that this writer has seen, which is higher than at any earlier write of these
+        // keys.
         let generation = present.links.revision().max(present.desired.revision).0;
         let delete = |(key, expect): &(StoreKey, Expect)| Op::delete(key.clone(), *expect);
-        // Those for which there is no room stay: they speak of a revision that is gone.
+        // Status records that don't fit into the commit stay. They refer to a revision that is
+        // gone, so they do no harm.
         let room = MAX_OPS.saturating_sub(self.ops());
         let status = |key: &StoreKey| Op::delete(key.clone(), Expect::Any);
         let mut ops: Vec<Op> = self.statuses.iter().take(room).map(status).collect();

@@ -1,4 +1,4 @@
-//! The files that a manifest names: where they are and what is in them.
+//! The files that a manifest names: their paths and digests.
 
 use super::{App, problem::ProblemKind};
 use crate::desired::{Image, ImageDigest};
@@ -10,10 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// By the path in the manifest: the absolute path and the digest, or why there is neither.
+/// Files by their path in the manifest: the absolute path and the digest, or why the file can't be
+/// used.
 pub(super) type Files = BTreeMap<PathBuf, Result<(PathBuf, ImageDigest), ProblemKind>>;
 
-/// Reads every file that `app` names, on a thread where that may take its time.
+/// Reads every file that `app` names, on a thread that may block.
 pub(super) async fn read(app: &App) -> Files {
     let named: Vec<(PathBuf, PathBuf)> = app
         .images()
@@ -31,7 +32,7 @@ pub(super) async fn read(app: &App) -> Files {
     });
     match reading.await {
         Ok(files) => files,
-        // It is not cancelled and does not panic; if it ever does, so does the caller.
+        // The task is not cancelled and does not panic. If it ever panics, the caller does too.
         Err(ended) => std::panic::resume_unwind(ended.into_panic()),
     }
 }
@@ -46,12 +47,12 @@ fn read_one(path: PathBuf) -> Result<(PathBuf, ImageDigest), ProblemKind> {
 fn digest(path: &Path) -> io::Result<(PathBuf, ImageDigest)> {
     let path = path.canonicalize()?;
     if path.to_str().is_none() {
-        let reason = "its path is not UTF-8, so that hosts could not be told of it";
+        let reason = "its path is not UTF-8, so it can't be written to the store";
         return Err(io::Error::new(io::ErrorKind::InvalidFilename, reason));
     }
-    // A pipe or a device would be read for ever.
+    // Reading a pipe or a device might never end.
     if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it isn't a regular file"));
     }
     let mut file = File::open(&path)?;
     let mut hash = Sha256::new();

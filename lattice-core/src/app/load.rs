@@ -1,4 +1,4 @@
-//! Apps from files, texts and Rust.
+//! Loads apps from files, texts and Rust values.
 
 use super::{
     AppManifest,
@@ -19,10 +19,11 @@ use std::{
     sync::Arc,
 };
 
-/// Largest manifest in bytes: more than a thousand records have room in it.
+/// The largest manifest, in bytes. It has room for more than a thousand records.
 pub const MAX_MANIFEST: usize = 4 * 1024 * 1024;
 
-/// A manifest, ready to be planned and applied, that knows where it came from. Cheap to clone.
+/// A manifest that is ready to be planned and applied, and that knows where it came from. Cheap to
+/// clone.
 ///
 /// ```
 /// use lattice_core::app::App;
@@ -46,14 +47,14 @@ struct Source {
     tree: Node,
 }
 
-/// How a text is written.
+/// The format of a text.
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Toml,
     Json,
 }
 
-/// Why there is no app.
+/// Why an app could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -62,31 +63,32 @@ pub enum LoadError {
     Io {
         /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Its name doesn't say what it is.
+    /// The ending of its name is not one of a known format.
     #[error("the manifest `{}` is neither `.toml` nor `.json`; give it one of these endings", path.display())]
     Format {
         /// Its path.
         path: PathBuf,
     },
-    /// It is too large.
+    /// The file or text is too large.
     #[error("the manifest `{}` is over {MAX_MANIFEST} bytes; split the app", path.display())]
     TooLarge {
         /// Its path.
         path: PathBuf,
     },
-    /// It is no manifest.
+    /// The text isn't a valid manifest.
     #[error(transparent)]
     Problems(#[from] Problems),
 }
 
 impl App {
-    /// The app in a `.toml` or `.json` file. Its `file:` images are relative to it.
+    /// Loads the app in a `.toml` or `.json` file. Its `file:` images are relative to the file.
     ///
     /// # Errors
-    /// [`LoadError`]; [`LoadError::Problems`] with every problem that shows without the lattice.
+    /// Fails with a [`LoadError`]. [`LoadError::Problems`] lists every problem that can be found
+    /// without the lattice.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let format = match path.extension().and_then(|ending| ending.to_str()) {
@@ -105,23 +107,26 @@ impl App {
         Self::parse(path, text, format)
     }
 
-    /// The app in a TOML text. `file` is named in problems, and its `file:` images are relative to it.
+    /// Reads the app in a TOML text. `file` is named in problems, and the app's `file:` images are
+    /// relative to it.
     ///
     /// # Errors
-    /// [`LoadError::TooLarge`], [`LoadError::Problems`].
+    /// Fails with [`LoadError::TooLarge`] or [`LoadError::Problems`].
     pub fn from_toml(file: impl AsRef<Path>, text: &str) -> Result<Self, LoadError> {
         Self::parse(file.as_ref(), text.to_owned(), Format::Toml)
     }
 
-    /// The app in a JSON text, likewise.
+    /// Reads the app in a JSON text. `file` is named in problems, and the app's `file:` images are
+    /// relative to it.
     ///
     /// # Errors
-    /// [`LoadError::TooLarge`], [`LoadError::Problems`].
+    /// Fails with [`LoadError::TooLarge`] or [`LoadError::Problems`].
     pub fn from_json(file: impl AsRef<Path>, text: &str) -> Result<Self, LoadError> {
         Self::parse(file.as_ref(), text.to_owned(), Format::Json)
     }
 
-    /// An app made in Rust. Its `file:` images are relative to the working directory.
+    /// Makes an app from a manifest that was made in Rust. Its `file:` images are relative to the
+    /// working directory.
     pub fn new(manifest: AppManifest) -> Self {
         Self {
             manifest: Arc::new(manifest),
@@ -170,7 +175,8 @@ impl App {
         &self.manifest
     }
 
-    /// The artifacts that are named by a tag which may move, and are not [pinned](Self::pin).
+    /// Returns the artifacts that are named by a tag that may move, and that are not
+    /// [pinned](Self::pin).
     pub fn unpinned(&self) -> BTreeSet<OciReference> {
         self.images()
             .filter_map(|image| match image {
@@ -181,8 +187,8 @@ impl App {
             .collect()
     }
 
-    /// Sets the artifact that a tag means now, as its registry returned it. What is not pinned stays at what it was when the app
-    /// was applied before.
+    /// Sets the artifact that a tag means now, as its registry returned it. An artifact that is not
+    /// pinned stays at the digest that it had when the app was last applied.
     pub fn pin(mut self, reference: OciReference, digest: ImageDigest) -> Self {
         self.pins.insert(reference, digest);
         self
@@ -194,12 +200,12 @@ impl App {
             .or_else(|| self.pins.get(reference).copied())
     }
 
-    /// Where a file of the manifest is.
+    /// Returns the path of a file that the manifest names.
     pub(super) fn path_of(&self, file: &Path) -> PathBuf {
         self.base.join(file)
     }
 
-    /// What was found, with the places in the text.
+    /// Returns what was found, with the places in the text.
     pub(super) fn problems(&self, found: Vec<Found>) -> Option<Problems> {
         let located = found.into_iter().map(|(path, kind)| Problem {
             file: self.source.as_ref().map(|source| source.file.clone()),
@@ -213,7 +219,7 @@ impl App {
         Problems::new(located.collect())
     }
 
-    /// What was found without a manifest.
+    /// Returns what was found, for an app without a manifest.
     pub(super) fn nameless(found: Vec<Found>) -> Option<Problems> {
         let problem = |(path, kind)| Problem {
             file: None,
@@ -242,7 +248,7 @@ impl Source {
         Position::of(&self.text, self.tree.place(path, side))
     }
 
-    /// What does not fit, and what is wrong with the rest.
+    /// Returns the parts that don't have the right shape, and the problems of the rest.
     fn problems(&self, partly: Option<&AppManifest>, shaped: Shaped) -> Problems {
         let names = ["actors", "providers"];
         let declared = names
@@ -280,7 +286,8 @@ fn flawed(file: &Path, text: &str, flaws: Vec<text::Flaw>) -> Problems {
     Problems::at_least_one(flaws.into_iter().map(problem).collect())
 }
 
-/// What a provider of the manifest is made of; `check` has seen that it is one of both.
+/// Returns the kind of a provider of the manifest, or `None` unless it has exactly one of `builtin`
+/// and `image`, which `check` reports.
 pub(super) fn kind_of(provider: &super::ProviderManifest) -> Option<ProviderKind> {
     match (&provider.builtin, &provider.image) {
         (Some(name), None) => Some(ProviderKind::Builtin(name.clone())),

@@ -1,4 +1,4 @@
-//! The manifest: what a person writes.
+//! The manifest: the declaration that a person writes.
 
 use super::values;
 use crate::{
@@ -24,16 +24,17 @@ type Texts = BTreeMap<String, String>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AppManifest {
-    /// Its name: applying a manifest of the same name again changes the app.
+    /// The name of the app. Applying a manifest with the same name again changes the app.
     #[schemars(with = "String")]
     pub name: AppName,
-    /// What this version of it is called; any text.
+    /// The version of the app, which can be any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// What it is for; any text. It stays in the manifest.
+    /// What the app is for, which can be any text. It is not written to the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Components that links and wormholes name and this app does not declare: those of other apps, and native services.
+    /// Components that links and wormholes name and that this app doesn't declare: components of
+    /// other apps, and native services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub external: Vec<ComponentId>,
@@ -69,7 +70,8 @@ pub struct ActorManifest {
     /// `file:` and a path relative to the manifest, `registry/path:tag`, or `sha256:` and a digest.
     #[schemars(with = "String")]
     pub image: Image,
-    /// How many run, or `"per-host"`: one on each host that the rules allow. 1 by default.
+    /// How many replicas run, or `"per-host"` for one on each host that the rules allow. 1 by
+    /// default.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -77,20 +79,21 @@ pub struct ActorManifest {
     )]
     #[schemars(schema_with = "values::replicas_schema")]
     pub replicas: Option<Replicas>,
-    /// Labels that a host needs.
+    /// Labels that a host must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub require: Texts,
     /// Labels that a host must not have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exclude: Texts,
-    /// Labels over whose values the replicas are divided, the first rule first.
+    /// Labels over whose values the replicas are divided. The first rule is applied first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spread: Vec<SpreadManifest>,
-    /// Whether instances are used again: `"fresh"` (by default) or `"warm"`.
+    /// Whether each call gets a new instance (`"fresh"`, the default) or instances are reused
+    /// (`"warm"`).
     #[serde(default)]
     #[schemars(schema_with = "values::instance_schema")]
     pub instance: InstanceMode,
-    /// What differs from a host's default limits.
+    /// Limits that differ from a host's defaults.
     #[serde(default)]
     pub limits: LimitsManifest,
     /// Configuration values: texts, numbers and booleans.
@@ -101,28 +104,30 @@ pub struct ActorManifest {
     )]
     #[schemars(schema_with = "values::texts_schema")]
     pub config: Texts,
-    /// Names of shared configurations, the later over the earlier, `config` over all.
+    /// Names of shared configurations. A later one takes precedence over an earlier one, and
+    /// `config` over all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub configs: Vec<ConfigName>,
 }
 
-/// A provider of an app: `builtin` or `image`.
+/// A provider of an app. It has either `builtin` or `image`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProviderManifest {
-    /// The name of one that hosts bring along, such as `"keyvalue"`.
+    /// The name of a provider that is built into hosts, such as `"keyvalue"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builtin: Option<String>,
     /// Its image, as for an actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub image: Option<Image>,
-    /// `"once"` for one that has state which two would spoil: one runs in the whole lattice. `"replicated"` by default.
+    /// `"once"` for a provider that must run only once in the whole lattice, because two would
+    /// spoil its state. `"replicated"` by default.
     #[serde(default)]
     #[schemars(schema_with = "values::run_schema")]
     pub run: Run,
-    /// How many run, or `"per-host"`. 1 by default.
+    /// How many replicas run, or `"per-host"`. 1 by default.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -130,13 +135,13 @@ pub struct ProviderManifest {
     )]
     #[schemars(schema_with = "values::replicas_schema")]
     pub replicas: Option<Replicas>,
-    /// Labels that a host needs.
+    /// Labels that a host must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub require: Texts,
     /// Labels that a host must not have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exclude: Texts,
-    /// Labels over whose values the replicas are divided, the first rule first.
+    /// Labels over whose values the replicas are divided. The first rule is applied first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spread: Vec<SpreadManifest>,
     /// Configuration values: texts, numbers and booleans.
@@ -147,24 +152,26 @@ pub struct ProviderManifest {
     )]
     #[schemars(schema_with = "values::texts_schema")]
     pub config: Texts,
-    /// Names of shared configurations, the later over the earlier, `config` over all.
+    /// Names of shared configurations. A later one takes precedence over an earlier one, and
+    /// `config` over all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub configs: Vec<ConfigName>,
 }
 
-/// Replicas are divided over the values of a label.
+/// Divides replicas over the values of a label.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SpreadManifest {
     /// The label, such as `"zone"`.
     pub label: String,
-    /// The share of each value. Left out: all alike. Otherwise a value that is not named gets nothing.
+    /// The share of each value. If it is left out, all values have the same share. Otherwise, a
+    /// value that is not named gets nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub weights: BTreeMap<String, u32>,
 }
 
-/// What differs from a host's default limits.
+/// Limits that differ from a host's defaults.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LimitsManifest {
@@ -184,7 +191,7 @@ pub struct LimitsManifest {
     )]
     #[schemars(schema_with = "values::time_schema")]
     pub cpu: Option<Duration>,
-    /// Time of one call, waiting included.
+    /// The time of one call, waiting included.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -192,10 +199,10 @@ pub struct LimitsManifest {
     )]
     #[schemars(schema_with = "values::time_schema")]
     pub wall: Option<Duration>,
-    /// Calls that run at once.
+    /// How many calls may run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<NonZeroU32>,
-    /// Calls that may wait for one of those to end.
+    /// How many calls may wait for a running call to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued: Option<u32>,
     /// Largest encoded result of a call: bytes, or a text such as `"16MiB"`.
@@ -209,7 +216,7 @@ pub struct LimitsManifest {
     /// Elements of all tables of one instance together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table_elements: Option<u32>,
-    /// Calls that one instance may have under way to others.
+    /// How many calls to other components one instance may have in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgoing: Option<NonZeroU32>,
 }
@@ -218,20 +225,20 @@ pub struct LimitsManifest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LinkManifest {
-    /// Who may call.
+    /// The component that may call.
     #[schemars(with = "String")]
     pub from: ComponentId,
-    /// Who is called.
+    /// The component that may be called.
     #[schemars(with = "String")]
     pub to: ComponentId,
-    /// Through which interface: `namespace:package/interface@version`.
+    /// The interface of the calls: `namespace:package/interface@version`.
     #[schemars(with = "String")]
     pub interface: InterfaceName,
-    /// Tells several links of one source and interface apart. `"default"` by default.
+    /// Distinguishes several links of the same source and interface. `"default"` by default.
     #[serde(default)]
     #[schemars(with = "String")]
     pub name: LinkName,
-    /// Configuration for the target; whatever it takes.
+    /// Configuration for the target, in any form that the target accepts.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub config: serde_json::Value,
     /// Which replicas may be called: `"prefer-local"` (by default), `"local-only"` or `"spread"`.
@@ -251,10 +258,11 @@ pub struct WormholeManifest {
     /// The actor that it leads to.
     #[schemars(with = "String")]
     pub actor: ComponentId,
-    /// Requests for this host name. Left out: for any.
+    /// Serves only requests for this host name. If it is left out, requests for any host name are
+    /// served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Requests whose path begins with this. `"/"` by default.
+    /// Serves only requests whose path begins with this. `"/"` by default.
     #[serde(default = "root")]
     pub path: String,
     /// `"open"` (by default) or `"closed"`.
@@ -272,10 +280,10 @@ fn open() -> WormholeState {
 }
 
 impl AppManifest {
-    /// An app that declares nothing yet.
+    /// Makes an app that declares nothing yet.
     ///
     /// # Errors
-    /// A [`NameError`] that says the rule.
+    /// Fails with a [`NameError`] that states the rule if the name is not valid.
     pub fn new(name: &str) -> Result<Self, NameError> {
         Ok(Self {
             name: AppName::new(name)?,
@@ -290,7 +298,7 @@ impl AppManifest {
         })
     }
 
-    /// The JSON schema of manifests, for editors and other tools.
+    /// Returns the JSON schema of manifests, for editors and other tools.
     ///
     /// ```
     /// let schema = lattice_core::app::AppManifest::json_schema();
@@ -302,7 +310,7 @@ impl AppManifest {
 }
 
 impl ActorManifest {
-    /// One replica of this image, on any host.
+    /// Makes an actor with one replica of this image, on any host.
     pub fn new(image: Image) -> Self {
         Self {
             image,
@@ -319,7 +327,7 @@ impl ActorManifest {
 }
 
 impl ProviderManifest {
-    /// One replica of a provider that hosts bring along, on any host.
+    /// Makes a provider with one replica of a built-in provider, on any host.
     pub fn builtin(name: &str) -> Self {
         Self {
             builtin: Some(name.to_owned()),
@@ -329,10 +337,10 @@ impl ProviderManifest {
 }
 
 impl LinkManifest {
-    /// A link under the default name, without config.
+    /// Makes a link with the default name and without config.
     ///
     /// # Errors
-    /// A [`NameError`] for the first name that breaks its rule.
+    /// Fails with a [`NameError`] for the first name that is not valid.
     pub fn new(from: &str, interface: &str, to: &str) -> Result<Self, NameError> {
         Ok(Self {
             from: ComponentId::new(from)?,

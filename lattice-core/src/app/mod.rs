@@ -1,17 +1,18 @@
-//! Apps: actors, providers, links, configurations and wormholes that are declared, changed and deleted together.
+//! Apps: actors, providers, links, configurations and wormholes that are declared, changed and
+//! deleted together.
 //!
-//! A manifest says what should be, in TOML, in JSON ([`AppManifest::json_schema`]) or in Rust:
+//! A manifest declares what should be, in TOML, in JSON ([`AppManifest::json_schema`]) or in Rust:
 //!
 //! ```toml
 //! name = "shop"
 //! version = "1.2"
-//! external = ["front-desk"]                    # named in links, and not of this app
+//! external = ["front-desk"]                    # named in links, declared elsewhere
 //!
 //! [actors.greeter]
 //! image = "file:target/greeter.wasm"           # or "ghcr.io/shop/greeter:1.2", or "sha256:…"
 //! replicas = 3                                 # or "per-host"
-//! require = { zone = "eu" }                    # labels that a host needs
-//! exclude = { disk = "slow" }                  # and that it must not have
+//! require = { zone = "eu" }                    # labels that a host must have
+//! exclude = { disk = "slow" }                  # and must not have
 //! spread = [{ label = "rack", weights = { a = 2, b = 1 } }]
 //! instance = "warm"
 //! limits = { memory = "128MiB", cpu = "2s" }
@@ -43,8 +44,9 @@
 //! host = "shop.example"
 //! ```
 //!
-//! [`Lattice::plan`](crate::Lattice::plan) says what would change, [`Lattice::apply`](crate::Lattice::apply) changes it in one
-//! commit, all or nothing, and [`Lattice::delete_app`](crate::Lattice::delete_app) takes all of it away:
+//! [`Lattice::plan`](crate::Lattice::plan) returns what would change,
+//! [`Lattice::apply`](crate::Lattice::apply) changes it in one commit, all or nothing, and
+//! [`Lattice::delete_app`](crate::Lattice::delete_app) deletes all of it:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -68,10 +70,11 @@
 //! # }
 //! ```
 //!
-//! Everything is checked before anything is written, and all problems are returned at once, each with its file, line, column and
-//! what was most likely meant ([`Problems`]). An app owns what it declares: another app can't change it ([`ProblemKind::Owned`]),
-//! and what a person put by hand is taken over only when it is the same ([`ProblemKind::ByHand`]). Of two that apply the same app
-//! at once, one wins, and the other fails with ([`ApplyError::Conflict`]).
+//! Everything is checked before anything is written. All problems are returned at once, each with
+//! its file, line, column and what was most likely meant ([`Problems`]). An app owns what it
+//! declares: another app can't change it ([`ProblemKind::Owned`]), and an app takes over what a
+//! person put by hand only if it is the same ([`ProblemKind::ByHand`]). When two processes apply
+//! the same app at once, one succeeds and the other fails with [`ApplyError::Conflict`].
 
 mod apply;
 mod check;

@@ -1,4 +1,4 @@
-//! What applying an app would do.
+//! The plan of an app: what applying it would do.
 
 use super::{ResourceRef, warning::Warning};
 use crate::name::AppName;
@@ -6,32 +6,33 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 
-/// What applying an app does, or would do. Shown with one line per resource, and what changes in it.
+/// What applying an app does or would do. It is displayed with one line per resource, followed by
+/// the fields that change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
     /// The app.
     pub app: AppName,
-    /// What is new.
+    /// The resources that are created.
     pub create: Vec<ResourceRef>,
-    /// What is there already and changes.
+    /// The resources that exist and change.
     pub change: Vec<PlannedChange>,
-    /// What the app no longer names.
+    /// The resources that are deleted, because the app no longer names them.
     pub delete: Vec<ResourceRef>,
-    /// What stays as it is.
+    /// The resources that stay as they are.
     pub unchanged: Vec<ResourceRef>,
-    /// What works and may not be what was meant.
+    /// What works but may not be what was meant.
     pub warnings: Vec<Warning>,
 }
 
-/// How one thing changes.
+/// How one resource changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PlannedChange {
-    /// Which.
+    /// The resource.
     #[serde(rename = "thing")]
     pub resource: ResourceRef,
-    /// What differs in it.
+    /// The fields that differ.
     pub differences: Vec<Difference>,
 }
 
@@ -39,11 +40,11 @@ pub struct PlannedChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Which field, with those around it: `placement.replicas`.
+    /// The path of the field, such as `placement.replicas`.
     pub field: String,
-    /// As it is; `None` when it isn't there.
+    /// The present value, or `None` if the field is added.
     pub before: Option<String>,
-    /// As it will be; `None` when it goes.
+    /// The new value, or `None` if the field is removed.
     pub after: Option<String>,
 }
 
@@ -59,7 +60,7 @@ impl Plan {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.create.is_empty() && self.change.is_empty() && self.delete.is_empty()
     }
@@ -120,7 +121,7 @@ impl Difference {
         }
     }
 
-    /// The fields that differ between two records.
+    /// Returns the fields that differ between two records.
     pub(super) fn between(before: &Value, after: &Value) -> Vec<Self> {
         let mut all = Vec::new();
         compare("", Some(before), Some(after), &mut all);

@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-/// Everything that is wrong with a manifest. Never empty.
+/// Everything that is wrong with a manifest. It is never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -18,11 +18,11 @@ pub struct Problems(Vec<Problem>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct Problem {
-    /// The manifest's file, when it came from one.
+    /// The file of the manifest, if it came from one.
     pub file: Option<PathBuf>,
-    /// Where in its text, when it came from one.
+    /// The place in its text, if it came from one.
     pub place: Option<Position>,
-    /// Which part of the manifest.
+    /// The part of the manifest that has the problem.
     pub path: ManifestPath,
     /// What is wrong with it.
     pub kind: ProblemKind,
@@ -33,7 +33,7 @@ pub struct Problem {
 pub struct Position {
     /// The line, from 1.
     pub line: usize,
-    /// The character in it, from 1.
+    /// The character in the line, from 1.
     pub column: usize,
 }
 
@@ -41,7 +41,7 @@ pub struct Position {
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ManifestPath(pub(super) Vec<Step>);
 
-/// One step down.
+/// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Step {
     Field(String),
@@ -52,26 +52,26 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// The text is no TOML, or no JSON.
+    /// The text isn't valid TOML or JSON.
     #[error("{message}")]
     Syntax {
-        /// What the parser said.
+        /// The message of the parser.
         message: String,
     },
-    /// A field stands there twice.
-    #[error("`{field}` is there twice; take one of them out")]
+    /// A field is given twice.
+    #[error("`{field}` is given twice; remove one of them")]
     DuplicateField {
         /// The field.
         field: String,
     },
-    /// There is no such field.
+    /// The manifest has no such field.
     #[error("unknown field `{field}`{}", Hint(suggestion.as_deref(), known))]
     UnknownField {
         /// The field.
         field: String,
-        /// Those that there are.
+        /// The fields that exist there.
         known: Vec<String>,
-        /// The one that was most likely meant.
+        /// The field that was most likely meant.
         suggestion: Option<String>,
     },
     /// A field is missing.
@@ -80,31 +80,31 @@ pub enum ProblemKind {
         /// The field.
         field: String,
     },
-    /// A value is of another type.
-    #[error("this is {found}, and {expected} belongs here")]
+    /// A value has the wrong type.
+    #[error("this is {found}, but it must be {expected}")]
     WrongType {
-        /// What it is.
+        /// The type that was found.
         found: String,
-        /// What belongs there.
+        /// The type that is expected.
         expected: String,
     },
-    /// A value is none of those that there are.
+    /// A value is not one of those that exist.
     #[error("unknown value `{given}`{}", Hint(suggestion.as_deref(), known))]
     UnknownValue {
         /// The value.
         given: String,
-        /// Those that there are.
+        /// The values that exist.
         known: Vec<String>,
-        /// The one that was most likely meant.
+        /// The value that was most likely meant.
         suggestion: Option<String>,
     },
     /// A value breaks its rule.
     #[error("{reason}")]
     BadValue {
-        /// Which, and what to write instead.
+        /// The rule, and what to write instead.
         reason: String,
     },
-    /// No component of the app has this id.
+    /// The app has no component with this id.
     #[error(
         "the app has no component `{id}`{}; declare it, or name it in `external` when it is not of this app",
         Meant(suggestion.as_ref())
@@ -112,23 +112,23 @@ pub enum ProblemKind {
     UnknownComponent {
         /// The id.
         id: ComponentId,
-        /// The one that was most likely meant.
+        /// The component that was most likely meant.
         suggestion: Option<ComponentId>,
     },
-    /// No configuration has this name.
+    /// Neither the app nor the lattice has a configuration with this name.
     #[error("there is no configuration `{name}`{}; declare it under `configs`", Meant(suggestion.as_ref()))]
     UnknownConfig {
         /// The name.
         name: ConfigName,
-        /// The one that was most likely meant.
+        /// The configuration that was most likely meant.
         suggestion: Option<ConfigName>,
     },
-    /// One id is declared twice: as actor, provider, or external.
-    #[error("`{id}` is declared as {first} already; give one of them another id")]
+    /// An id is declared twice: as an actor, a provider or an external component.
+    #[error("`{id}` is already declared as {first}; give one of them another id")]
     DuplicateComponent {
         /// The id.
         id: ComponentId,
-        /// As what.
+        /// What it is declared as first.
         first: &'static str,
     },
     /// Two links have the same source, interface and name.
@@ -136,54 +136,56 @@ pub enum ProblemKind {
         "{first} is a link from the same component through the same interface; give this one a `name` of its own"
     )]
     DuplicateLink {
-        /// Where the other is.
+        /// The path of the other link.
         first: ManifestPath,
     },
     /// A file can't be read.
     #[error("the file `{}` can't be read ({reason}); build it, or correct the path, which is relative to the manifest", path.display())]
     File {
-        /// Where it was looked for.
+        /// The path where it was looked for.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
     /// A link can't work.
     #[error(transparent)]
     LinkMismatch(#[from] LinkMismatch),
-    /// Another app owns it.
+    /// The resource belongs to another app.
     #[error(
-        "{resource} belongs to app `{app}`; give this one another name, or take it out of that app first"
+        "{resource} belongs to app `{app}`; give this one another name, or remove it from that app first"
     )]
     Owned {
-        /// What.
+        /// The resource.
         resource: ResourceRef,
-        /// Whose it is.
+        /// The app that owns it.
         app: AppName,
     },
-    /// It is there, and no app owns it.
-    #[error("{resource} was put by hand, and differently; delete it first, or declare it as it is")]
+    /// The resource exists, it differs, and no app owns it.
+    #[error(
+        "{resource} was put by hand, and differs from this; delete it first, or declare it as it is"
+    )]
     ByHand {
-        /// What.
+        /// The resource.
         resource: ResourceRef,
     },
-    /// What stands there was written by a newer version of Lattice.
+    /// The value in the store was written by a newer version of Lattice.
     #[error("{resource} can't be changed from here: {reason}")]
     Newer {
-        /// What.
+        /// The resource.
         resource: ResourceRef,
-        /// What is wrong with it.
+        /// Why this version can't change it.
         reason: String,
     },
 }
 
-/// A suggestion, or else all that there is.
+/// A suggestion, or all known names if there is none.
 struct Hint<'a>(Option<&'a str>, &'a [String]);
 
 impl Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0, self.1) {
             (Some(meant), _) => write!(f, ", did you mean `{meant}`?"),
-            (None, []) => f.write_str("; take it out"),
+            (None, []) => f.write_str("; remove it"),
             (None, known) => write!(f, "; there are `{}`", known.join("`, `")),
         }
     }
@@ -201,7 +203,8 @@ impl<T: Display> Display for Meant<'_, T> {
     }
 }
 
-/// The known name nearest to what was given, when it is near enough to be a slip.
+/// Returns the known name that is nearest to the given one, if it is near enough to be a typing
+/// error.
 pub(super) fn nearest<T: AsRef<str>>(given: &str, known: impl IntoIterator<Item = T>) -> Option<T> {
     let most = (given.chars().count() / 3).max(1);
     known
@@ -213,18 +216,18 @@ pub(super) fn nearest<T: AsRef<str>>(given: &str, known: impl IntoIterator<Item 
 }
 
 impl Problems {
-    /// In the order of the text; `None` when there are none.
+    /// Sorts the problems in the order of the text. Returns `None` if there are none.
     pub(super) fn new(problems: Vec<Problem>) -> Option<Self> {
         (!problems.is_empty()).then(|| Self::at_least_one(problems))
     }
 
-    /// The same for those who know that there are some.
+    /// Sorts problems of which there is at least one.
     pub(super) fn at_least_one(mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| (a.place, &a.path).cmp(&(b.place, &b.path)));
         Self(problems)
     }
 
-    /// Each of them.
+    /// Returns an iterator over the problems.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
     }
@@ -270,7 +273,7 @@ impl Display for Problem {
 }
 
 impl Position {
-    /// Of a byte in a text.
+    /// Returns the position of a byte in a text.
     pub(super) fn of(text: &str, byte: usize) -> Self {
         let before = text
             .get(..text.floor_char_boundary(byte))
@@ -285,7 +288,7 @@ impl Position {
 }
 
 impl ManifestPath {
-    /// The path of a field, one step down after another.
+    /// Returns the path of a field, from the outermost field inwards.
     pub(super) fn of<const N: usize>(fields: [&str; N]) -> Self {
         Self(
             fields
@@ -295,12 +298,12 @@ impl ManifestPath {
         )
     }
 
-    /// A field of it.
+    /// Returns the path of a field of this part.
     pub(super) fn field(&self, name: impl Display) -> Self {
         self.down(Step::Field(name.to_string()))
     }
 
-    /// An item of it.
+    /// Returns the path of an item of this part.
     pub(super) fn item(&self, at: usize) -> Self {
         self.down(Step::Item(at))
     }

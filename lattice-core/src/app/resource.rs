@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::fmt;
 
-/// A resource of an app, by its name.
+/// A reference to a resource of an app, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
@@ -32,7 +32,7 @@ pub enum ResourceRef {
     Wormhole(WormholeId),
 }
 
-/// A resource of an app, whole.
+/// The record of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Record {
     App(AppRecord),
@@ -44,7 +44,7 @@ pub(super) enum Record {
 }
 
 impl ResourceRef {
-    /// Its key in the store.
+    /// Returns its key in the store.
     pub fn key(&self) -> StoreKey {
         match self {
             Self::App(name) => StoreKey::app(name),
@@ -56,7 +56,7 @@ impl ResourceRef {
         }
     }
 
-    /// The resource that an app may own at this key.
+    /// Returns the resource at this key, if it is one that an app may own.
     pub(super) fn owned_at(key: &StoreKey) -> Option<Self> {
         match key.kind()? {
             KeyKind::Config(name) => Some(Self::Config(name)),
@@ -68,7 +68,7 @@ impl ResourceRef {
         }
     }
 
-    /// Returns the record as it is now, and the revision of its write.
+    /// Returns the record as it is now, with the revision of its write.
     pub(super) fn find(&self, desired: &Desired, links: &LinkTable) -> Option<(Revision, Record)> {
         Some(match self {
             Self::App(name) => {
@@ -113,7 +113,7 @@ impl fmt::Display for ResourceRef {
 }
 
 impl Record {
-    /// Returns the app that the record names as its owner. Links name none.
+    /// Returns the app that the record names as its owner. Links never name one.
     pub(super) fn app(&self) -> Option<&AppName> {
         match self {
             Self::Config(spec) => spec.app.as_ref(),
@@ -124,7 +124,7 @@ impl Record {
         }
     }
 
-    /// The same in the name of another app, or of none.
+    /// Returns the same record with another app as its owner, or with none.
     pub(super) fn of_app(mut self, app: Option<AppName>) -> Self {
         match &mut self {
             Self::Config(spec) => spec.app = app,
@@ -136,7 +136,7 @@ impl Record {
         self
     }
 
-    /// What newer versions added to the record that this one takes the place of goes on.
+    /// Copies the fields that newer versions added to the record that this one replaces.
     pub(super) fn keep_extra(&mut self, before: &Self) {
         match (self, before) {
             (Self::App(new), Self::App(old)) => new.extra = old.extra.clone(),
@@ -151,7 +151,7 @@ impl Record {
         }
     }
 
-    /// The value for the store.
+    /// Returns the value for the store.
     pub(super) fn encode(
         &self,
         records: &Records,
@@ -175,7 +175,7 @@ impl Record {
         let json = match self {
             Self::App(spec) => serde_json::to_value(spec),
             Self::Config(spec) => serde_json::to_value(spec),
-            // Changes of these fields follow from the others.
+            // Changes of these fields follow from other changes.
             Self::Actor(spec) => serde_json::to_value(ActorSpec {
                 previous: None,
                 rejected: None,

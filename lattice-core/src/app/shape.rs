@@ -1,4 +1,5 @@
-//! From a tree to the manifest's structs, with every field that does not fit.
+//! Reads a tree into the manifest's structs, and finds every part that doesn't have the right
+//! shape.
 
 use super::{
     manifest::AppManifest,
@@ -14,10 +15,10 @@ use serde::{
 };
 use std::{collections::BTreeSet, fmt::Display};
 
-/// Most problems that are reported of one text: finding each takes a pass over it.
+/// The most problems that are reported for one text. Finding each one takes a pass over the text.
 pub(super) const MAX_PROBLEMS: usize = 64;
 
-/// One part that does not fit.
+/// A part that doesn't have the right shape.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{path}: {kind}")]
 pub(super) struct Misshapen {
@@ -26,19 +27,19 @@ pub(super) struct Misshapen {
     pub(super) kind: ProblemKind,
 }
 
-/// Deserializes a tree.
+/// The result of reading a tree.
 #[derive(Debug)]
 pub(super) struct Shaped {
-    /// The manifest without the parts that do not fit; `None` when too little is left of it.
+    /// The manifest without the parts that were taken out, or `None` if too little is left of it.
     pub(super) manifest: Option<AppManifest>,
-    /// What does not fit.
+    /// The parts that don't have the right shape.
     pub(super) found: Vec<Misshapen>,
     /// The parts that were taken out.
     cut: BTreeSet<ManifestPath>,
 }
 
 impl Shaped {
-    /// Where a part of the manifest stands in the text: items that were taken out before it count there.
+    /// Returns the path of a part in the text, where items that were taken out count as well.
     pub(super) fn in_text(&self, path: &ManifestPath) -> ManifestPath {
         let mut found = ManifestPath::default();
         for step in &path.0 {
@@ -55,10 +56,10 @@ impl Shaped {
     }
 }
 
-/// The manifest that a tree says, and everything that does not fit.
+/// Reads the manifest from a tree, and finds everything that doesn't have the right shape.
 ///
-/// The structs stop at the first field that they can't take. It is taken out and they are asked again, until they are content
-/// or something is missing for which there is no substitute.
+/// Deserialization stops at the first part that doesn't fit. That part is taken out and
+/// deserialization starts again, until it succeeds or a required part is missing.
 pub(super) fn read(mut tree: Node) -> Shaped {
     let mut found: Vec<Misshapen> = Vec::new();
     let mut cut = BTreeSet::new();
@@ -90,7 +91,7 @@ pub(super) fn read(mut tree: Node) -> Shaped {
     }
 }
 
-/// Whether it is only so because of what was cut out before.
+/// Returns whether the error is only a consequence of what was taken out before.
 fn is_consequence(error: &Misshapen, cut: &BTreeSet<ManifestPath>) -> bool {
     match &error.kind {
         ProblemKind::MissingField { field } => cut.contains(&error.path.field(field)),
@@ -214,7 +215,7 @@ impl<'de> de::Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, Misshapen> {
         match self.value {
             Value::Table(_) => self.deserialize_any(visitor),
-            // Serde would take a list for the fields in their order.
+            // For a list, serde would assign its items to the fields in order.
             _ => Err(self.wrong_type(&"a table")),
         }
     }

@@ -1,4 +1,4 @@
-//! From TOML and JSON to a tree.
+//! Reads TOML and JSON into a tree.
 
 use super::{
     problem::ProblemKind,
@@ -10,10 +10,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// Something wrong with the text itself, and where.
+/// A problem of the text itself, with its byte offset.
 pub(super) type Flaw = (usize, ProblemKind);
 
-/// The tree of a TOML text, or everything that is wrong with it.
+/// Returns the tree of a TOML text, or everything that is wrong with it.
 pub(super) fn toml(text: &str) -> Result<Node, Vec<Flaw>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let flaw = |error: toml::de::Error| {
@@ -69,9 +69,10 @@ fn toml_value(value: &Spanned<DeValue<'_>>, flaws: &mut Vec<Flaw>) -> Node {
     Node { span, value }
 }
 
-/// The tree of a JSON text, or everything that is wrong with it.
+/// Returns the tree of a JSON text, or everything that is wrong with it.
 pub(super) fn json(text: &str) -> Result<Node, Vec<Flaw>> {
-    // What it accepts is well-formed and not too deep, which the scanner relies on.
+    // A text that `serde_json` accepts is well-formed and not too deep, which the scanner relies
+    // on.
     if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
@@ -92,7 +93,7 @@ pub(super) fn json(text: &str) -> Result<Node, Vec<Flaw>> {
     }
 }
 
-/// Where a line's byte is; both count from 1.
+/// Returns the byte offset of a line and column, which both count from 1.
 fn byte_at(text: &str, line: usize, column: usize) -> usize {
     let before: usize = text
         .split_inclusive('\n')
@@ -155,7 +156,8 @@ impl Scanner<'_> {
         Value::List(items)
     }
 
-    /// Whether what is open ends here; otherwise moves to its next part.
+    /// Returns true and moves past `end` if the list or table ends here. Otherwise moves to its
+    /// next part.
     fn closes(&mut self, end: u8) -> bool {
         self.skip_space();
         if self.peek() == Some(b',') {

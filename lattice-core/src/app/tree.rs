@@ -1,4 +1,4 @@
-//! A manifest's text as a tree that knows where each part of it stands.
+//! A manifest's text as a tree in which each part knows its place in the text.
 
 use super::problem::{ManifestPath, Step};
 use std::ops::Range;
@@ -10,18 +10,19 @@ pub(super) struct Node {
     pub(super) value: Value,
 }
 
-/// What it holds.
+/// The content of a part.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Null,
-    /// An item of a list that was taken out: the others keep their index.
+    /// An item of a list that was taken out. It stays as a placeholder, so that the other items
+    /// keep their index.
     Cut,
     Bool(bool),
     Integer(i64),
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    /// In the order of the text; each key once.
+    /// The entries in the order of the text, each key once.
     Table(Vec<(Key, Node)>),
 }
 
@@ -32,7 +33,7 @@ pub(super) struct Key {
     pub(super) text: String,
 }
 
-/// Which end of a field is meant.
+/// Whether the key or the value of a field is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Key,
@@ -40,7 +41,8 @@ pub(super) enum Side {
 }
 
 impl Node {
-    /// Where the part at `path` begins; as far down as there is something.
+    /// Returns where the part at `path` begins. If the path leads to nothing, returns where the
+    /// deepest existing part of it begins.
     pub(super) fn place(&self, path: &ManifestPath, side: Side) -> usize {
         let mut place = self.span.start;
         let mut node = self;
@@ -57,7 +59,7 @@ impl Node {
         place
     }
 
-    /// Takes the part at `path` out. Whether there was one.
+    /// Takes out the part at `path`. Returns whether there was one.
     pub(super) fn cut(&mut self, path: &ManifestPath) -> bool {
         let Some((last, above)) = path.0.split_last() else {
             return false;
@@ -82,7 +84,7 @@ impl Node {
         }
     }
 
-    /// The keys of the table at a top-level field.
+    /// Returns the keys of the table at a top-level field.
     pub(super) fn keys_of(&self, field: &str) -> impl Iterator<Item = &str> {
         let entries = match self.child(&Step::Field(field.to_owned())) {
             Some((_, node)) => node.entries(),

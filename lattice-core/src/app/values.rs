@@ -1,4 +1,4 @@
-//! How a manifest writes values that are no plain texts and numbers.
+//! How a manifest writes values that are not plain texts or numbers.
 
 use crate::{
     desired::{Replicas, too_many},
@@ -47,7 +47,7 @@ pub(super) mod time {
                     .filter(|time| !time.is_zero())
                     .ok_or_else(|| {
                         E::custom(format_args!(
-                            "`{text}` is no time; write a whole number of ms, s, m or h, such as `10s`"
+                            "`{text}` isn't a valid time; write a whole number of ms, s, m or h, such as `10s`"
                         ))
                     })
             }
@@ -95,7 +95,9 @@ pub(super) mod replicas {
             }
             fn visit_i64<E: de::Error>(self, count: i64) -> Result<Replicas, E> {
                 let count = u64::try_from(count);
-                self.visit_u64(count.map_err(|_| E::custom("replicas are not negative"))?)
+                self.visit_u64(
+                    count.map_err(|_| E::custom("the number of replicas must not be negative"))?,
+                )
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Replicas, E> {
                 match text {
@@ -144,7 +146,7 @@ pub(super) mod locality {
     }
 }
 
-/// A configuration value: what people write without quotes is a text too.
+/// A configuration value. A number or a boolean without quotes counts as a text, too.
 struct Scalar(String);
 
 impl<'de> Deserialize<'de> for Scalar {

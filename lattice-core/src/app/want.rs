@@ -26,10 +26,11 @@ pub(super) struct Wanted {
     pub(super) path: ManifestPath,
 }
 
-/// All that a manifest asks for.
+/// Everything that a manifest asks for.
 pub(super) type Wants = BTreeMap<ResourceRef, Wanted>;
 
-/// What `app` asks for, with its files as they are and its tags as they were or are pinned, and what can't be had.
+/// Returns what `app` asks for and the problems that were found. Files have their present digests;
+/// tags have the digests that they are pinned to, or had before.
 pub(super) fn wants(app: &App, files: &Files, desired: &Desired) -> (Wants, Vec<Found>) {
     let manifest = app.manifest();
     let mut want = Want {
@@ -153,7 +154,8 @@ impl Want<'_> {
         }
     }
 
-    /// The image as it stands in the store, and which bytes it is. `None` when it can't be had, which is noted.
+    /// Returns the image for the store and its digest. If it can't be read, records a problem and
+    /// returns `None`.
     fn image(
         &mut self,
         path: &ManifestPath,
@@ -180,7 +182,7 @@ impl Want<'_> {
 }
 
 impl LinkManifest {
-    /// The link as it stands in the store.
+    /// Returns the link for the store.
     pub(super) fn to_link(&self) -> Link {
         Link {
             source: self.from.clone(),

@@ -1,4 +1,4 @@
-//! What works and may not be what was meant.
+//! Warnings: what works but may not be what was meant.
 
 use super::{AppManifest, ResourceRef, SpreadManifest};
 use crate::{
@@ -9,31 +9,31 @@ use crate::{
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Something in a plan that works and may not be what was meant.
+/// Something in a plan that works but may not be what was meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
 pub enum Warning {
-    /// Nobody would run it.
+    /// The lattice has no host.
     #[error("no host is in the lattice now; nothing runs until one joins")]
     NoHosts,
     /// No host carries a label that a rule names.
     #[error(
-        "{resource}: no host carries the label `{label}`; it may be misspelt, or its hosts are still to join"
+        "{resource}: no host carries the label `{label}`; it may be misspelt, or its hosts have not joined yet"
     )]
     UnknownLabel {
-        /// What the rule is of.
+        /// The resource that has the rule.
         #[serde(rename = "thing")]
         resource: ResourceRef,
         /// The label.
         label: String,
     },
-    /// Hosts carry the label, none with that value.
+    /// Hosts carry the label, but none with this value.
     #[error(
-        "{resource}: no host carries `{label}` = `{value}`; it may be misspelt, or its hosts are still to join"
+        "{resource}: no host carries `{label}` = `{value}`; it may be misspelt, or its hosts have not joined yet"
     )]
     UnknownLabelValue {
-        /// What the rule is of.
+        /// The resource that has the rule.
         #[serde(rename = "thing")]
         resource: ResourceRef,
         /// The label.
@@ -41,29 +41,29 @@ pub enum Warning {
         /// The value.
         value: String,
     },
-    /// An external component that nobody declared or serves.
+    /// An external component is neither declared nor served.
     #[error(
-        "nobody in the lattice has declared or serves the external component `{id}`; its links lead nowhere until someone does"
+        "the external component `{id}` is neither declared nor served in the lattice; its links lead nowhere until it is"
     )]
     UnknownExternal {
         /// The component.
         id: ComponentId,
     },
-    /// A tag that was not pinned.
+    /// The artifact is named by a tag that was not pinned.
     #[error(
-        "{resource}: the tag of `{reference}` may move, and nobody has said which artifact it means now; each host takes what it finds"
+        "{resource}: the tag of `{reference}` may move, and it isn't pinned to an artifact; each host runs the artifact that it finds"
     )]
     Unpinned {
-        /// What runs it.
+        /// The component that runs it.
         #[serde(rename = "thing")]
         resource: ResourceRef,
         /// The artifact.
         reference: OciReference,
     },
-    /// A value that can't be used is written over.
-    #[error("{resource}: what stands in the store can't be used and is written over ({reason})")]
+    /// A value in the store can't be used, and is overwritten.
+    #[error("{resource}: the value in the store can't be used and is overwritten ({reason})")]
     WrittenOver {
-        /// What.
+        /// The resource.
         #[serde(rename = "thing")]
         resource: ResourceRef,
         /// What is wrong with the value.
@@ -71,10 +71,10 @@ pub enum Warning {
     },
 }
 
-/// The labels that hosts carry, and their values.
+/// The labels that hosts carry, with their values.
 type Labels<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-/// What the hosts that are there make of a manifest's rules and of its external components.
+/// Checks a manifest's rules and its external components against the hosts that are live.
 pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers) -> Vec<Warning> {
     let mut warnings = BTreeSet::new();
     for id in &manifest.external {
@@ -115,7 +115,7 @@ pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers)
     warnings.into_iter().collect()
 }
 
-/// The labels of one placement that no host carries.
+/// Returns the labels of one placement that no host carries.
 fn unknown(
     resource: &ResourceRef,
     rules: [&BTreeMap<String, String>; 2],

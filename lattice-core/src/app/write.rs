@@ -1,4 +1,4 @@
-//! Making a commit, even when its result is lost.
+//! Commits an app, even when the result of a commit is lost.
 
 use super::ApplyError;
 use crate::{
@@ -11,35 +11,35 @@ use crate::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a commit whose results are lost is retried: as long as a store may take for one call.
+/// How long a commit whose result is lost is retried: as long as a store may take for one call.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the next attempt waits.
+/// The pause before the next attempt.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long this process's replica may lag behind its own write, or behind another one that won.
+/// How long to wait until this process's replica has its own write, or another write that won.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is known of a commit that holds.
+/// What is known of a commit that was written.
 enum Written {
     /// Its last write has this revision.
     At(Revision),
-    /// What it deleted is gone; its answer was lost.
+    /// What it deleted is gone. The result of the commit was lost.
     Gone,
 }
 
-/// One commit, until it is known whether it holds.
+/// One commit, until it is known whether it was written.
 pub(super) struct Writing<'a> {
     pub(super) connection: &'a Connection,
-    /// What it was decided by.
+    /// The desired state that the commit was computed from.
     pub(super) desired: &'a Desired,
-    /// What this process had seen then.
+    /// The revision that this process had seen at that time.
     pub(super) decided_at: Revision,
     pub(super) app: &'a AppName,
-    /// The app's own record last.
+    /// The operations, with the app's own record last.
     pub(super) ops: Vec<Op>,
 }
 
 impl Writing<'_> {
-    /// Makes the commit, and waits until this process has seen it.
+    /// Makes the commit, and waits until this process has seen it. Returns its revision.
     pub(super) async fn write(&self) -> Result<Revision, ApplyError> {
         let store = self.connection.records.store();
         let incarnation = store.incarnation().await.map_err(|e| self.failed(e))?;
@@ -62,7 +62,8 @@ impl Writing<'_> {
         })
     }
 
-    /// Commits, and again while the answer is lost: what was written already is not as the next attempt expects it.
+    /// Commits, and commits again while the result is lost. If a lost commit was written, the next
+    /// one conflicts with it.
     async fn commit(&self) -> Result<Written, ApplyError> {
         let deadline = Instant::now() + PATIENCE;
         let mut may_hold = false;
@@ -100,20 +101,23 @@ impl Writing<'_> {
         }
     }
 
-    /// Reads back whether the commit holds, after a result was lost.
+    /// Returns the commit if reading back shows that it was written. Only reads after a result was
+    /// lost.
     async fn holds(&self, may_hold: bool) -> Option<Written> {
         let last = self.ops.last().filter(|_| may_hold)?;
         let store = self.connection.records.store();
         let entry = store.read(last.key.clone()).await.ok()?;
         match (&last.value, entry) {
             (Some(ours), Some(entry)) if entry.value == *ours => Some(Written::At(entry.revision)),
-            // A deletion of what was expected to be there, and is not: nobody else has deleted it more than we have.
+            // The record was to be deleted and is gone. It doesn't matter whether another writer
+            // deleted it first.
             (None, None) => Some(Written::Gone),
             _ => None,
         }
     }
 
-    /// Waits until this process has seen the other write, so that another attempt at once takes it into account.
+    /// Waits until this process has seen the other write, so that a new attempt takes it into
+    /// account.
     async fn conflict(&self, key: StoreKey) -> ApplyError {
         let moved = |table: &LinkTable| table.revision() > self.decided_at;
         let until = Instant::now() + SEEN_WITHIN;

@@ -1,26 +1,32 @@
 //! The message seam: how frames leave this process.
 //!
-//! [`memory`] is a bus inside one process, [`nats`] one over NATS. The crate `lattice-sim` has a
-//! wrapper that injects faults into any of them, and a suite that checks the contract.
+//! [`memory`] is a bus inside one process, and [`nats`] is one over NATS. The crate `lattice-sim`
+//! has a wrapper that injects faults into any bus, and a suite that checks the contract.
 //!
 //! # Contract of [`Bus`]
-//! * **Delivery** is at most once, also to the publisher's own subscriptions. A message to a subject without a subscriber is
-//!   dropped; when it named a reply subject to which its publisher has subscribed, the publisher gets
-//!   [`Body::NoResponders`] there instead.
-//! * **Order**: messages of one publisher on one subject reach one subscription in the order of their `publish` calls, each
-//!   awaited before the next. Nothing is promised between publishers or between subjects.
-//! * **Subscriptions** see every message published after `subscribe` has returned, from any connection that has seen the
-//!   subscription: at once on one server, a moment later across a cluster. A queue group gives each message to one member.
-//! * **Bounds**: a payload over [`Bus::max_payload`] is refused before it is sent. A subscription holds at most its
-//!   capacity (0 counts as 1); a message that does not fit is dropped for that subscription alone, is counted in
-//!   [`Subscription::dropped`], and neither blocks nor fails the publisher.
-//! * **Disconnected**: `publish` answers [`BusError::Disconnected`] at once, nothing is queued for later (what was accepted in the
-//!   instant before the loss was seen may be lost, or arrive after it). Subscriptions stay and resume by themselves. Every
-//!   loss notifies [`Bus::state`] at least once, also one that is over before anyone looks.
-//! * **Closed**: every call answers [`BusError::Closed`], and subscriptions end.
-//! * **Cancel safety**: dropping a `publish` future leaves the message either sent whole or not at all; dropping a
-//!   `subscribe` future leaves no subscription; dropping a [`Subscription`] ends it.
-//! * **Trust**: none. Subjects, payloads and [`Body::NoResponders`] can be forged by anyone whom the bus lets publish.
+//! * **Delivery** is at most once, also to the publisher's own subscriptions. A message to a
+//!   subject without a subscriber is dropped. When it named a reply subject to which its publisher
+//!   has subscribed, the publisher gets [`Body::NoResponders`] there instead.
+//! * **Order**: messages of one publisher on one subject reach one subscription in the order of
+//!   their `publish` calls, each awaited before the next. There is no order between publishers or
+//!   between subjects.
+//! * **Subscriptions** get every message published after `subscribe` has returned, from any
+//!   connection that has seen the subscription: at once on one server, a moment later across a
+//!   cluster. A queue group gives each message to one member.
+//! * **Bounds**: a payload over [`Bus::max_payload`] is refused before it is sent. A subscription
+//!   holds at most its capacity (0 counts as 1). A message that does not fit is dropped for that
+//!   subscription alone, is counted in [`Subscription::dropped`], and neither blocks nor fails the
+//!   publisher.
+//! * **Disconnected**: `publish` fails with [`BusError::Disconnected`] at once, and nothing is
+//!   queued for later. A message that was accepted just before the loss was detected may be lost,
+//!   or may arrive after it. Subscriptions stay and resume by themselves. Every loss notifies
+//!   [`Bus::state`] at least once, even one that has ended before anyone looks.
+//! * **Closed**: every call fails with [`BusError::Closed`], and subscriptions end.
+//! * **Cancel safety**: dropping a `publish` future leaves the message either sent whole or not at
+//!   all; dropping a `subscribe` future leaves no subscription; dropping a [`Subscription`] ends
+//!   it.
+//! * **Trust**: none. Anyone whom the bus lets publish can forge subjects, payloads and
+//!   [`Body::NoResponders`].
 
 pub mod memory;
 pub(crate) mod queue;
@@ -45,7 +51,7 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// Sends one message.
     ///
     /// # Errors
-    /// [`BusError::TooLarge`], [`BusError::Disconnected`], [`BusError::Closed`].
+    /// Fails with [`BusError::TooLarge`], [`BusError::Disconnected`] or [`BusError::Closed`].
     fn publish(
         &self,
         to: Subject,
@@ -53,10 +59,11 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
         payload: Bytes,
     ) -> BoxFuture<'_, Result<(), BusError>>;
 
-    /// Receives every message to `subject`, at most `capacity` of them waiting.
+    /// Receives every message to `subject`. At most `capacity` of them are queued.
     ///
     /// # Errors
-    /// [`BusError::Disconnected`], [`BusError::Closed`], [`BusError::Refused`], [`BusError::Unconfirmed`].
+    /// Fails with [`BusError::Disconnected`], [`BusError::Closed`], [`BusError::Refused`] or
+    /// [`BusError::Unconfirmed`].
     fn subscribe(
         &self,
         subject: Subject,
@@ -66,7 +73,7 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// Receives the share of the messages to `subject` that queue group `group` gives this member.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe).
+    /// Fails as [`subscribe`](Self::subscribe) does.
     fn queue_subscribe(
         &self,
         subject: Subject,
@@ -74,16 +81,16 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
         capacity: usize,
     ) -> BoxFuture<'_, Result<Subscription, BusError>>;
 
-    /// The connection's state, now and as it changes.
+    /// Returns a receiver of the connection's state and its changes.
     fn state(&self) -> watch::Receiver<BusState>;
 
-    /// The largest payload that `publish` takes, in bytes.
+    /// Returns the largest payload that `publish` accepts, in bytes.
     fn max_payload(&self) -> usize;
 
     /// Waits until everything published so far has reached the bus (a server round trip on NATS).
     ///
     /// # Errors
-    /// [`BusError::Disconnected`], [`BusError::Closed`], [`BusError::Unconfirmed`].
+    /// Fails with [`BusError::Disconnected`], [`BusError::Closed`] or [`BusError::Unconfirmed`].
     fn flush(&self) -> BoxFuture<'_, Result<(), BusError>>;
 }
 
@@ -99,34 +106,36 @@ pub enum BusState {
     Closed,
 }
 
-/// One message as a subscription sees it.
+/// One message as a subscription receives it.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Where it was sent.
+    /// The subject that it was sent to.
     pub subject: Subject,
-    /// Where an answer is wanted.
+    /// The subject that an answer is expected on.
     pub reply: Option<Subject>,
-    /// What it carries.
+    /// The content.
     pub body: Body,
 }
 
-/// What a message carries.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// Bytes from a publisher.
     Payload(Bytes),
-    /// The bus itself says that the message which named this reply subject reached nobody.
+    /// A report from the bus itself: the message that named this reply subject reached no
+    /// subscriber.
     NoResponders,
 }
 
-/// A bounded stream of messages; ends when the bus is closed. Dropping it unsubscribes.
+/// A bounded stream of messages. It ends when the bus is closed. Dropping it unsubscribes.
 pub struct Subscription {
     messages: Pin<Box<dyn Stream<Item = Message> + Send>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Subscription {
-    /// For implementations of [`Bus`]: `dropped` counts what didn't fit.
+    /// Creates a subscription, for implementations of [`Bus`]. `dropped` counts the messages that
+    /// didn't fit.
     pub fn new(
         messages: impl Stream<Item = Message> + Send + 'static,
         dropped: Arc<AtomicU64>,
@@ -137,7 +146,7 @@ impl Subscription {
         }
     }
 
-    /// How many messages were dropped because this subscription was full.
+    /// Returns how many messages were dropped because this subscription was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -164,7 +173,7 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// Why the bus did not take a message or a subscription.
+/// Why a publish or a subscribe failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BusError {
@@ -190,16 +199,16 @@ pub enum BusError {
     /// The bus is connected but didn't confirm in time.
     #[error("the bus didn't confirm within {after:?}; it is slow or half cut off, try again")]
     Unconfirmed {
-        /// How long we waited.
+        /// How long the call waited.
         after: Duration,
     },
 }
 
-/// A queue group's name is one token of visible characters.
+/// Checks that the name of a queue group is one token of visible characters.
 pub(crate) fn checked_group(name: &str) -> Result<Box<str>, BusError> {
     if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(BusError::Refused(format!(
-            "`{}` is no queue group; use visible characters without spaces",
+            "`{}` isn't a valid queue group; use visible characters without spaces",
             name.escape_debug()
         )));
     }

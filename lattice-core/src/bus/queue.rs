@@ -1,4 +1,5 @@
-//! The bounded queue behind a subscription: writers never wait, what doesn't fit is dropped and counted.
+//! The bounded queue behind a subscription. Writers never wait: an item that doesn't fit is dropped
+//! and counted.
 
 use crate::sync::Mutex;
 use futures_util::Stream;
@@ -13,7 +14,7 @@ use std::{
 };
 use tokio::task::coop;
 
-/// A queue of at most `capacity` (at least one) waiting items.
+/// Creates a queue of at most `capacity` items (at least one).
 pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
@@ -36,17 +37,17 @@ pub struct Inlet<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The reading end; ends after what was waiting when the writers were done.
+/// The reading end. Ends after the items that were in the queue when the writers ended it.
 pub struct Outlet<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// What became of a pushed item.
+/// The result of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    /// It waits for the reader.
+    /// The item is in the queue.
     Taken,
-    /// It was dropped and counted.
+    /// The item was dropped and counted.
     Dropped,
     /// There is no reader any more, or the queue has ended.
     Nobody,
@@ -66,7 +67,7 @@ struct State<T> {
 }
 
 impl<T> Inlet<T> {
-    /// Adds an item, if there is room and someone to read it.
+    /// Adds an item, if there is room and a reader.
     pub fn push(&self, item: T) -> Pushed {
         let mut state = self.shared.state.lock();
         if state.reader_gone || state.writers_done {
@@ -86,7 +87,7 @@ impl<T> Inlet<T> {
         Pushed::Taken
     }
 
-    /// No more items will come.
+    /// Ends the queue: no more items will come.
     pub fn end(&self) {
         let mut state = self.shared.state.lock();
         state.writers_done = true;
@@ -99,7 +100,7 @@ impl<T> Inlet<T> {
 }
 
 impl<T> Outlet<T> {
-    /// Counts the items that didn't fit.
+    /// Returns the counter of the items that didn't fit.
     pub fn dropped(&self) -> Arc<AtomicU64> {
         self.shared.dropped.clone()
     }

@@ -27,7 +27,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// The start of a chain: `timeout` from now, no trace.
+    /// The start of a chain: `timeout` from now, no trace. Inside a call, use
+    /// [`within`](Self::within), which counts its hops and keeps its deadline.
     pub fn new(timeout: Duration) -> Self {
         Self {
             deadline: from_now(timeout),
@@ -44,10 +45,13 @@ impl Context {
         CURRENT.try_get().ok()
     }
 
-    /// The context for a call made now: nested in the current one, or the start of a chain with the
-    /// default deadline.
-    pub fn inherited() -> Self {
-        Self::current().map_or_else(Self::default, Self::nested)
+    /// The context for a call made now, with a deadline at most `timeout` from now: nested in the
+    /// [current](Self::current) call, or the start of a chain.
+    pub fn within(timeout: Duration) -> Self {
+        match Self::current() {
+            Some(current) => current.nested().shrunk(timeout),
+            None => Self::new(timeout),
+        }
     }
 
     /// Runs `work` as part of the call that this is the context of: [`current`](Self::current)
@@ -68,6 +72,11 @@ impl Context {
         self
     }
 
+    /// Runs a future as part of the call that this is the context of.
+    pub(crate) fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, work)
+    }
+
     /// Time left; zero when the deadline has passed.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -81,8 +90,10 @@ fn from_now(timeout: Duration) -> Instant {
     Instant::now() + timeout.min(LONGEST)
 }
 
+/// The context for a call made now: nested in the [current](Context::current) call, or the start of
+/// a chain with the default deadline of 2 s.
 impl Default for Context {
     fn default() -> Self {
-        Self::new(DEFAULT_DEADLINE)
+        Self::current().map_or_else(|| Self::new(DEFAULT_DEADLINE), Self::nested)
     }
 }

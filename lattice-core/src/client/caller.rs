@@ -1,36 +1,53 @@
-//! The handle for calls in the name of one component.
+//! Calls in the name of one component, through its links.
 
-use super::{Client, OutgoingCall};
+use super::{Call, ClientHandle, Granted, OutgoingCall, builder::Encoded};
 use crate::{
     call::{CallError, Context, FunctionRef},
-    name::{ComponentId, LinkName},
-    wire::Source,
+    id::Source,
+    link::LinkEntry,
+    name::{ComponentId, FunctionName, InterfaceName, IntoName, LinkName, NameError},
+    store::Incarnation,
+    value::{Decode, Encode},
 };
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
 
-/// Calls in the name of one component, through its links. Cheap to clone.
+/// Calls in the name of one component, through its links: no link, no call. Cheap to clone.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # use lattice_core::{Lattice, call::CallError};
+/// # let lattice = Lattice::in_memory("dev").await?;
+/// let web = lattice.caller("web")?;
+/// let refused = web.call::<String>("example:hello/greeter@0.1.0", "greet", ("Ada",)).await;
+/// assert!(matches!(refused, Err(CallError::NotLinked { .. })));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Caller {
-    client: Arc<Client>,
+    client: ClientHandle,
     source: Source,
     id: ComponentId,
+    link: LinkName,
 }
 
-impl fmt::Debug for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller")
-            .field("source", &self.source)
-            .finish_non_exhaustive()
-    }
+/// What allows a call.
+pub(super) struct Grant {
+    pub(super) entry: Arc<LinkEntry>,
+    /// The life of the store that the callee's table has to be in, if there is a revision to wait
+    /// for.
+    pub(super) incarnation: Option<Incarnation>,
 }
 
 impl Caller {
-    pub(crate) fn new(client: Arc<Client>, source: ComponentId) -> Self {
+    pub(crate) fn new(client: ClientHandle, source: ComponentId) -> Self {
         Self {
             client,
             source: Source::Component(source.clone()),
             id: source,
+            link: LinkName::default(),
         }
     }
 
@@ -39,48 +56,145 @@ impl Caller {
         &self.id
     }
 
-    /// Calls `function` through the link of that name. Arguments and result are encoded.
-    ///
-    /// `context` has the deadline. For a call made on behalf of another one, pass
-    /// [`request.context.nested()`](Context::nested).
+    /// Makes the calls over the link with this name instead of the one named `default`: for typed
+    /// clients.
     ///
     /// # Errors
-    /// A [`CallError`], by the deadline.
+    /// [`NameError`] when the name breaks its rule.
+    pub fn via(mut self, link: impl IntoName<LinkName>) -> Result<Self, NameError> {
+        self.link = link.into_name()?;
+        Ok(self)
+    }
+
+    /// Calls a function with the tuple of its arguments: `("Ada",)` for one, `()` for none. Returns
+    /// its result, which is `()` for a function without one. A WIT `result` is a Rust `Result`.
+    ///
+    /// The link says which component is called. The Rust types must be those of the function: they
+    /// are checked by what they encode to. Inside a call that this process serves, the deadline and
+    /// the hops of that call are inherited, see [`Context::current`].
+    ///
+    /// # Errors
+    /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) says otherwise.
     ///
     /// # Cancel safety
     /// Dropping the future frees everything on this side; a call that has left may still run.
-    pub async fn call(
+    pub fn call<R: Decode>(
+        &self,
+        interface: impl IntoName<InterfaceName>,
+        function: impl IntoName<FunctionName>,
+        args: impl Encode,
+    ) -> Call<R> {
+        Call::new(
+            Granted::by(self),
+            interface,
+            function,
+            super::builder::encoded(&args),
+        )
+    }
+
+    /// Calls a function with encoded arguments, and returns its encoded result.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_encoded(
+        &self,
+        interface: impl IntoName<InterfaceName>,
+        function: impl IntoName<FunctionName>,
+        args: Bytes,
+    ) -> Call<Encoded> {
+        Call::new(Granted::by(self), interface, function, Ok(args))
+    }
+
+    /// Calls a function whose type the caller was built with, as generated clients do: a callee with
+    /// another type refuses it as [`SchemaMismatch`](CallError::SchemaMismatch). Arguments and result
+    /// are encoded.
+    ///
+    /// # Errors
+    /// A [`CallError`], by the context's deadline.
+    ///
+    /// # Cancel safety
+    /// Dropping the future frees everything on this side; a call that has left may still run.
+    pub async fn invoke(
+        &self,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        self.invoke_via(function, &self.link, args, context).await
+    }
+
+    /// Calls like [`invoke`](Self::invoke), over the link with this name.
+    ///
+    /// # Errors
+    /// As [`invoke`](Self::invoke).
+    ///
+    /// # Cancel safety
+    /// As [`invoke`](Self::invoke).
+    pub async fn invoke_via(
         &self,
         function: &FunctionRef,
         link: &LinkName,
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
-        let (grant, incarnation) = {
-            let table = self.client.connection.replica.links();
-            let grant = table.resolve(&self.id, function.compat(), link).cloned();
-            // A link that the store has lost is in no revision that the callee could wait for.
-            let held = grant
-                .as_ref()
-                .is_some_and(|grant| table.is_held(&grant.key));
-            (grant, (!held).then(|| table.incarnation()))
-        };
-        let grant = grant.ok_or_else(|| CallError::NotLinked {
-            source_id: self.id.clone(),
-            interface: function.interface().to_string(),
-            link: link.clone(),
-        })?;
+        let client = self.client.client(context.deadline).await?;
+        let grant = self.grant(client, function.interface(), function.compat(), link)?;
         let call = OutgoingCall {
-            incarnation,
+            incarnation: grant.incarnation,
             source: &self.source,
-            target: &grant.link.target,
-            idempotent: grant.link.idempotent.contains(function.function()),
-            grant: Some(&grant),
+            target: &grant.entry.link.target,
+            idempotent: grant.entry.link.idempotent.contains(function.function()),
+            grant: Some(&grant.entry),
             function,
             args,
             context,
             fence: None,
         };
-        self.client.call(call).await
+        client.call(call).await
+    }
+
+    pub(super) fn handle(&self) -> &ClientHandle {
+        &self.client
+    }
+
+    pub(super) fn default_link(&self) -> &LinkName {
+        &self.link
+    }
+
+    pub(super) fn as_source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Looks up the link that allows a call.
+    pub(super) fn grant(
+        &self,
+        client: &super::Client,
+        interface: &InterfaceName,
+        compat: &str,
+        link: &LinkName,
+    ) -> Result<Grant, CallError> {
+        let table = client.connection.replica.links();
+        let Some(entry) = table.resolve(&self.id, compat, link) else {
+            return Err(CallError::NotLinked {
+                source_id: self.id.clone(),
+                interface: interface.to_string(),
+                link: link.clone(),
+            });
+        };
+        // A link that the store has lost is in no revision that the callee could wait for.
+        let held = table.is_held(&entry.key);
+        Ok(Grant {
+            entry: entry.clone(),
+            incarnation: (!held).then(|| table.incarnation()),
+        })
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("source", &self.source)
+            .field("link", &self.link)
+            .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `caller` | the public handle: checks the grant |
+//! | `caller`, `operator`, `builder`, `handle` | the public handles: calls over links, calls of operators |
 //! | `call` | one call: its attempts, until one replica has answered or none is left |
 //! | `route` | the pure rules: which replica, whether again |
 //! | `routing`, `cooldown`, `same_process` | what is known of the replicas |
@@ -11,18 +11,24 @@
 //! | `discovery` | asking which hosts serve a component, and with which types |
 //! | `host_rpc` | calls to hosts, not components |
 
+mod builder;
 pub(crate) mod call;
 mod caller;
 mod cooldown;
 mod discovery;
 mod exchange;
+mod handle;
 mod host_rpc;
+mod operator;
 mod route;
 mod routing;
 pub(crate) mod same_process;
 
+pub use builder::{Authority, Bypass, Call, CallResult, Encoded, Granted};
 pub(crate) use call::OutgoingCall;
 pub use caller::Caller;
+pub(crate) use handle::ClientHandle;
+pub use operator::{Component, Operator};
 pub(crate) use same_process::SameProcess;
 
 use crate::{

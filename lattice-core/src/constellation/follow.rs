@@ -25,14 +25,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-/// Reports that may wait: those of a thousand hosts that were all asked at once.
+/// Most reports that are queued: those of a thousand hosts that were all asked at once.
 const WAITING: usize = 4_096;
-/// Batches of changes that a slow reader may be behind before it gets a snapshot.
+/// Batches of changes that a reader may be behind before it gets a snapshot.
 const BEHIND: usize = 256;
-/// How often what time changes is looked at, and a lost subscription is tried again.
+/// How often the view is updated for the passing of time, and a lost subscription is tried again.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the task and the handles share.
+/// The state that the task and the handles share.
 #[derive(Debug)]
 pub(super) struct SharedView {
     projection: Mutex<Projection>,
@@ -42,7 +42,7 @@ pub(super) struct SharedView {
 }
 
 impl SharedView {
-    /// Everything that is known at once.
+    /// Creates the view from everything that is known already.
     pub(super) fn new(connection: &Connection) -> Self {
         let shared = Self {
             projection: Mutex::default(),
@@ -58,7 +58,7 @@ impl SharedView {
         self.lock().view().clone()
     }
 
-    /// The view, and every change after it.
+    /// Returns the view, and a receiver of every change after it.
     pub(super) fn follow(&self) -> (Arc<View>, broadcast::Receiver<Arc<[Delta]>>) {
         let projection = self.lock();
         (projection.view().clone(), self.deltas.subscribe())
@@ -68,7 +68,8 @@ impl SharedView {
         self.version.subscribe()
     }
 
-    /// Changes are sent while the view is locked: a follower sees each either in the view or as a change.
+    /// Changes are sent while the view is locked, so a follower gets each one either in the view or
+    /// as a change.
     fn handle(&self, event: Event) {
         let mut projection = self.lock();
         let deltas = projection.handle(event, Instant::now());
@@ -81,10 +82,10 @@ impl SharedView {
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Takes in what the replica knows.
+    /// Applies what the replica knows.
     fn refresh(&self, connection: &Connection) {
         let replica = &connection.replica;
-        // What is published first is read last.
+        // Read in the reverse order of publication.
         let health = replica.health();
         let links = replica.snapshot();
         self.handle(Event::Desired(replica.desired()));
@@ -99,7 +100,7 @@ impl SharedView {
     }
 }
 
-/// Keeps the view for as long as somebody holds a handle.
+/// Updates the view for as long as a handle exists.
 pub(super) async fn follow(shared: Arc<SharedView>, connection: Arc<Connection>) {
     let mut health = connection.replica.follow_health();
     let mut changes = connection.presence.changes();
@@ -130,7 +131,7 @@ pub(super) async fn follow(shared: Arc<SharedView>, connection: Arc<Connection>)
     }
 }
 
-/// Hears reports.
+/// Receives reports.
 struct Listener {
     endpoint: Endpoint<BootGuard>,
     reports: Option<Subscription>,
@@ -147,7 +148,7 @@ impl Listener {
         }
     }
 
-    /// Subscribes, if it is not, and asks every host for a report.
+    /// Subscribes, if it has not yet, and asks every host for a report.
     async fn listen(&mut self) {
         if self.reports.is_some() {
             return;
@@ -163,11 +164,11 @@ impl Listener {
         };
         match listening.await {
             Ok(reports) => self.reports = Some(reports),
-            Err(error) => tracing::debug!(%error, "reports are not heard; trying again"),
+            Err(error) => tracing::debug!(%error, "could not subscribe to reports; trying again"),
         }
     }
 
-    /// What is heard next.
+    /// Waits for the next event.
     async fn next(&mut self) -> Event {
         while let Some(reports) = &mut self.reports {
             let Some(message) = reports.next().await else {

@@ -1,4 +1,4 @@
-//! What a view is made of.
+//! The items of a view.
 
 use super::Phase;
 use crate::{
@@ -11,24 +11,24 @@ use crate::{
 use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-/// An item of a view, with its key among those of its kind.
+/// An item of a view, and its key among the items of its kind.
 pub trait Item {
     /// The type of its key.
     type Key: Ord + Clone;
 
-    /// Its key.
+    /// Returns its key.
     fn key(&self) -> Self::Key;
 }
 
-/// How this process sees the store.
+/// This process's view of the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StoreView {
     /// Whether this process is up to date with the store.
     pub state: StoreState,
-    /// Which life of the store is known.
+    /// The incarnation of the store that is known.
     pub incarnation: Incarnation,
-    /// The last write that was seen.
+    /// The last write that this process has seen.
     pub revision: Revision,
 }
 
@@ -37,28 +37,28 @@ pub struct StoreView {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StoreState {
-    /// Within moments.
+    /// It follows the store within moments.
     Following,
-    /// It is out of reach; what was known stays.
+    /// The store is out of reach; the copy stays as it was.
     #[default]
     Lost,
-    /// It was not reached yet; this is what an earlier process knew.
+    /// The store was not reached yet; the copy is one that an earlier process made.
     Snapshot,
-    /// It is, and it keeps links of another store that was there before.
+    /// It follows the store, and keeps links of another store that was there before.
     Replaced,
-    /// It is, and it keeps links that the store had before it went back.
+    /// It follows the store, and keeps links that the store had before it went back.
     WentBack,
-    /// None of it can be read: it was written with another key.
+    /// The store can't be read: it was written with another key.
     OtherKey,
-    /// It was closed; nothing new comes.
+    /// The store was closed; the copy no longer changes.
     Closed,
 }
 
-/// An actor, a provider, or what somebody serves without having declared it.
+/// An actor, a provider, or a component that is served without being declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ComponentView {
-    /// Which.
+    /// Its id.
     pub id: ComponentId,
     /// What it is.
     pub kind: ComponentKind,
@@ -66,15 +66,15 @@ pub struct ComponentView {
     pub app: Option<AppName>,
     /// Where its code comes from, or the name of a built-in provider.
     pub image: Option<String>,
-    /// How many should run, and where; `None` when nobody declared it.
+    /// How many should run, and where; `None` when it is not declared.
     pub placement: Option<Placement>,
-    /// Whether there may be several at a time.
+    /// Whether several may run at the same time.
     pub run: Run,
-    /// The write that declared it as it is.
+    /// The write of its current declaration.
     pub revision: Option<Revision>,
-    /// Its last version did not come up: hosts run the one before.
+    /// Whether its last version did not come up, so that hosts run the one before.
     pub is_rolled_back: bool,
-    /// Why, as a host said that gave it up.
+    /// Why it was rolled back, as reported by a host that gave it up.
     pub rollback_reason: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub enum ComponentKind {
     Actor,
     /// A declared provider.
     Provider,
-    /// Served by a program, and not declared.
+    /// Served by a program without being declared.
     ByHand,
 }
 
@@ -98,14 +98,14 @@ pub struct LinkView {
     /// Its key: source, interface with its compatible version, name.
     #[serde(flatten)]
     pub key: LinkKey,
-    /// Who is called.
+    /// The component that is called.
     pub target: ComponentId,
-    /// The interface with its whole version.
+    /// The interface with its full version.
     #[serde(rename = "version")]
     pub exact: InterfaceName,
     /// Which replicas may be called.
     pub locality: Locality,
-    /// What became of it.
+    /// Its state.
     pub state: LinkState,
     /// Why it was rejected.
     pub reason: Option<String>,
@@ -115,16 +115,16 @@ pub struct LinkView {
     pub revision: Revision,
 }
 
-/// What became of a link.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LinkState {
-    /// No host of its target has said anything of it.
+    /// No host of its target has reported on it.
     Pending,
-    /// A host of its target took it.
+    /// A host of its target accepted it.
     Active,
-    /// Every host of its target that spoke refused it.
+    /// Every host of its target that reported refused it.
     Rejected,
 }
 
@@ -132,15 +132,15 @@ pub enum LinkState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WormholeView {
-    /// Which.
+    /// Its id.
     pub id: WormholeId,
-    /// Where it leads.
+    /// The actor that it leads to.
     pub actor: ComponentId,
-    /// Requests for this host name; `None` for any.
+    /// The host name of the requests that it serves; `None` for any.
     pub host: Option<String>,
-    /// Requests whose path begins with this.
+    /// The prefix of the paths that it serves.
     pub path: String,
-    /// Whether it lets anyone through.
+    /// Whether it is open to the public.
     pub state: WormholeState,
     /// The app that declared it.
     pub app: Option<AppName>,
@@ -150,9 +150,9 @@ pub struct WormholeView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AppView {
-    /// Which.
+    /// Its name.
     pub name: AppName,
-    /// What its manifest calls this version of it.
+    /// The version in its manifest.
     pub version: Option<String>,
     /// The keys in the store that it owns.
     #[serde(serialize_with = "texts")]
@@ -163,10 +163,10 @@ pub struct AppView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnreadableView {
-    /// Where it stands in the store.
+    /// Its key in the store.
     #[serde(serialize_with = "text")]
     pub key: StoreKey,
-    /// What is wrong with it, with what to do.
+    /// What is wrong with it, and what to do.
     pub reason: String,
 }
 
@@ -174,43 +174,43 @@ pub struct UnreadableView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HostView {
-    /// Which.
+    /// Its id.
     pub id: HostId,
-    /// Which boot of it.
+    /// The epoch of its boot.
     pub epoch: u64,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The oldest and the newest version of frames that it reads.
     pub versions: (u8, u8),
-    /// What it reported last; `None` until it has reported.
+    /// Its last report; `None` until it has reported.
     #[serde(flatten)]
     pub load: Option<HostLoad>,
-    /// Whether it is about to leave: others take over what it has.
+    /// Whether it is leaving, so that others take over its components.
     pub is_leaving: bool,
-    /// It takes no part in placement.
+    /// Whether it takes no part in placement.
     pub is_apart: bool,
     /// The epoch of another live host with the same id.
     pub rival: Option<u64>,
 }
 
-/// What a host reports of itself.
+/// What a host reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HostLoad {
-    /// How long this boot has lived. In JSON in seconds.
+    /// How long this boot has run. In JSON in seconds.
     #[serde(rename = "uptime_s", serialize_with = "seconds")]
     pub uptime: Duration,
-    /// Calls that run or wait there for others.
+    /// Calls that run or are queued there for other hosts.
     pub in_flight: u32,
     /// Resident memory of its process in bytes, where it is known.
     pub memory: Option<u64>,
-    /// The life of the store that it sees.
+    /// The incarnation of the store that it sees.
     pub incarnation: Incarnation,
     /// The last write to the store that it has seen.
     pub revision: Revision,
     /// Whether it reaches the store.
     pub follows_store: bool,
-    /// Components of which it had no room to report.
+    /// Components that did not fit into its report.
     pub left_out: u32,
 }
 
@@ -222,18 +222,18 @@ pub struct ReplicaView {
     pub component: ComponentId,
     /// The host.
     pub host: HostId,
-    /// What it is doing there.
+    /// Its phase on this host.
     pub phase: Phase,
-    /// Which generation of it, where it has any.
+    /// Its generation, if it has one.
     pub generation: Option<u64>,
-    /// What went wrong last.
+    /// Its last error.
     pub reason: Option<String>,
-    /// What its calls cost; `None` until its host has reported.
+    /// The load of its calls; `None` until its host has reported.
     #[serde(flatten)]
     pub load: Option<ReplicaLoad>,
 }
 
-/// What the calls of a replica cost.
+/// The load of a replica's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ReplicaLoad {
@@ -243,12 +243,12 @@ pub struct ReplicaLoad {
     pub errors: u64,
     /// Calls per second between the last two reports; `None` after the first.
     pub calls_per_second: Option<f64>,
-    /// Errors per second, likewise.
+    /// Errors per second, in the same way.
     pub errors_per_second: Option<f64>,
-    /// Half of the calls lately took at most that. In JSON in microseconds.
+    /// The median latency of recent calls. In JSON in microseconds.
     #[serde(rename = "p50_us", serialize_with = "micros")]
     pub p50: Option<Duration>,
-    /// 99 of 100 did. In JSON in microseconds.
+    /// The 99th percentile of the latency of recent calls. In JSON in microseconds.
     #[serde(rename = "p99_us", serialize_with = "micros")]
     pub p99: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! What a host reported last, and how fast its counts grow. Pure.
+//! The last report of a host, and the rates of its counters. Pure.
 
 use super::items::{HostLoad, ReplicaLoad};
 use crate::{
@@ -18,7 +18,7 @@ pub(super) struct Reported {
 }
 
 impl Reported {
-    /// A report, after the one before it. `None` when it has no part.
+    /// Creates it from a report and the one before. Returns `None` when the report has no parts.
     pub(super) fn new(from: Origin, parts: Vec<Report>, before: Option<Self>) -> Option<Self> {
         let head = parts.first()?;
         let load = HostLoad {
@@ -43,7 +43,8 @@ impl Reported {
         Some(report)
     }
 
-    /// By its own clock: however long a report travels, the counts are of then.
+    /// Computes rates by the host's own clock, because its counts are as of the report's sending,
+    /// however long the report travels.
     fn compare(&mut self, mut before: Self) {
         let passed = self.load.uptime.saturating_sub(before.load.uptime);
         for (id, now) in &self.components {
@@ -58,14 +59,14 @@ impl Reported {
                     Some((calls as f64 / seconds, errors as f64 / seconds))
                 }
                 Some(_) => before.rates.remove(id),
-                // It was restarted.
+                // The component was restarted.
                 None => None,
             };
             self.rates.extend(rate.map(|rate| (id.clone(), rate)));
         }
     }
 
-    /// What the calls of one of its components cost.
+    /// Returns the load of one of its components.
     pub(super) fn load_of(&self, said: &ComponentReport) -> ReplicaLoad {
         let rate = self.rates.get(&said.id);
         let micros = |micros: u32| Duration::from_micros(micros.into());

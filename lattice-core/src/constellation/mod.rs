@@ -1,4 +1,4 @@
-//! The constellation: the lattice as a person sees it, at any moment and as it changes.
+//! The constellation: a view of the whole lattice for people, at any moment and as it changes.
 //!
 //! ```text
 //!  store ──► replica ──► links, desired state ──┐
@@ -6,8 +6,9 @@
 //!  reports: phases, rates, latencies ───────────┘
 //! ```
 //!
-//! The *logical* view is what is linked to what: actors, providers, links with their state, wormholes, apps. The *infrastructure*
-//! view is where it runs: hosts with their labels and load, and on each the replicas with phase, calls, errors and latency.
+//! The *logical* view shows what is linked to what: actors, providers, links with their state,
+//! wormholes, apps. The *infrastructure* view shows where it runs: hosts with their labels and
+//! load, and on each the replicas with phase, calls, errors and latency.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -26,7 +27,7 @@
 //! println!("{}", constellation.snapshot().to_mermaid(GraphKind::Logical));
 //!
 //! let why = lattice.explain(&Subject::Link((*key).clone())).await;
-//! assert!(why.to_string().contains("nobody serves `greeter`"), "{why}");
+//! assert!(why.to_string().contains("`greeter` is neither declared nor served"), "{why}");
 //! # Ok(())
 //! # }
 //! ```
@@ -58,9 +59,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long hosts get at least to answer: some round trips across the world.
+/// Least time that hosts get to report: some round trips across the world.
 const LISTEN: Duration = Duration::from_millis(500);
-/// How long one that beats and does not report is waited for: twice between two beats.
+/// How long to wait for a host that sends heartbeats but no report: twice the time between two
+/// heartbeats.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A live view of the lattice, from [`Lattice::constellation`]. Cheap to clone.
@@ -82,21 +84,24 @@ impl Constellation {
         }
     }
 
-    /// The constellation as it is known now. In the first moments hosts are still to be heard; see [`settled`](Self::settled).
+    /// Returns the constellation as it is known now. At first hosts may still be missing; see
+    /// [`settled`](Self::settled).
     pub fn snapshot(&self) -> Arc<View> {
         self.shared.view()
     }
 
-    /// The constellation as it is now, as [`Delta::Snapshot`], and then every change. A reader that is too slow for them gets
-    /// a snapshot instead of those that it missed. The stream keeps the view alive.
+    /// Returns a stream of changes: first the constellation as it is now, as [`Delta::Snapshot`],
+    /// then every change. A reader that is too slow gets a snapshot in place of the changes that it
+    /// missed. The stream keeps the view alive.
     pub fn changes(&self) -> impl Stream<Item = Delta> + Send + use<> {
         stream::unfold(Changes::new(self.clone()), async |mut changes| {
             changes.next().await.map(|delta| (delta, changes))
         })
     }
 
-    /// Waits until every live host has reported, or has had the time to: half a second, at most two, from the first call of
-    /// [`Lattice::constellation`]. Returns the constellation then.
+    /// Waits until every live host has reported or has had the time to, then returns the
+    /// constellation. The wait is half a second at least and two seconds at most, from the first
+    /// call of [`Lattice::constellation`].
     ///
     /// # Cancel safety
     /// Dropping the future does nothing.
@@ -115,13 +120,13 @@ impl Constellation {
                 }
             }
         };
-        // Who has not reported by then is shown as its beats say.
+        // Hosts that have not reported by then are shown as their heartbeats describe them.
         let _ = timeout_at(self.began + PATIENCE, reported).await;
         self.snapshot()
     }
 }
 
-/// What a reader of changes has before it.
+/// The changes that one reader has not read yet.
 struct Changes {
     deltas: broadcast::Receiver<Arc<[Delta]>>,
     pending: VecDeque<Delta>,
@@ -153,11 +158,11 @@ impl Changes {
 }
 
 impl Lattice {
-    /// The lattice as a person sees it. Made at the first call, from when on this connection hears every host's reports; later
-    /// calls share it.
+    /// Returns the view of the whole lattice. The first call creates it, and from then on this
+    /// connection receives every host's reports. Later calls share it.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// When called outside of a tokio runtime.
     pub fn constellation(&self) -> Constellation {
         let Shared {
             extensions,
@@ -168,8 +173,8 @@ impl Lattice {
         Constellation::clone(&made)
     }
 
-    /// Why something does not run or can't be reached, or that it does, and what to do next. The first call takes as long as
-    /// [`Constellation::settled`].
+    /// Explains whether something runs or can be reached, why not, and what to do next. The first
+    /// call takes as long as [`Constellation::settled`].
     pub async fn explain(&self, subject: &Subject) -> Explanation {
         let view = self.constellation().settled().await;
         let mismatches = explain::mismatches(self.connection(), &view, subject).await;

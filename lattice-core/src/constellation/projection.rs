@@ -36,7 +36,7 @@ pub(super) enum Event {
     Peers(Arc<Peers>),
     /// All parts of one report.
     Report(Origin, Vec<Report>),
-    /// A boot reports that a later one of the same id has taken the place of.
+    /// A report of a boot that a later boot of the same id has replaced.
     OlderBoot(Origin),
     Tick,
 }
@@ -47,7 +47,7 @@ pub(super) struct Projection {
     view: Arc<View>,
     desired: Arc<Desired>,
     links: Arc<LinkTable>,
-    /// Which app owns what.
+    /// The app that owns each key.
     owners: HashMap<StoreKey, AppName>,
     peers: HashMap<HostId, Arc<Peer>>,
     reported: HashMap<HostId, Reported>,
@@ -57,7 +57,7 @@ pub(super) struct Projection {
 }
 
 impl Projection {
-    /// The constellation as it is now.
+    /// Returns the constellation as it is now.
     pub(super) fn view(&self) -> &Arc<View> {
         &self.view
     }
@@ -95,7 +95,7 @@ impl Projection {
         out.push(delta);
     }
 
-    /// Shows these things of one kind, and no others.
+    /// Replaces the items of one kind.
     fn show<V: Item + PartialEq>(
         &mut self,
         before: impl Fn(&View) -> &BTreeMap<V::Key, Arc<V>>,
@@ -136,7 +136,7 @@ impl Projection {
         self.ownership(&desired, out);
     }
 
-    /// Who owns which link, which only apps say.
+    /// Updates the owners of links. Only the records of apps have them.
     fn ownership(&mut self, desired: &Desired, out: &mut Vec<Delta>) {
         let owned = desired.apps.iter().flat_map(|(name, app)| {
             let links = app.spec.owns.iter();
@@ -184,7 +184,7 @@ impl Projection {
             is_rolled_back: is_rolled_back(&desired, id, &declared.spec),
             rollback_reason: declared.spec.rejected_because.clone().map(cut),
         });
-        // An id that is both runs as an actor.
+        // An id that is declared as both runs as an actor.
         let providers = desired.providers.iter();
         let providers = providers.filter(|(id, _)| !desired.actors.contains_key(*id));
         let providers = providers.map(|(id, declared)| ComponentView {
@@ -219,7 +219,7 @@ impl Projection {
     }
 }
 
-/// Whether this very version of an actor is the one that did not come up.
+/// Returns whether the current version of an actor is the one that did not come up.
 fn is_rolled_back(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> bool {
     spec.rejected
         .is_some_and(|rejected| rejected == WorkItem::of_actor(desired, id, spec).generation)

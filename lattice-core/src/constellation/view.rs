@@ -1,4 +1,4 @@
-//! The constellation as of one moment, and how it changes.
+//! The constellation at one moment, and how it changes.
 
 use super::items::{
     AppView, ComponentView, HostView, Item, LinkView, ReplicaKey, ReplicaView, StoreView,
@@ -14,16 +14,16 @@ use crate::{
 use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Items of one kind by their keys. In JSON a list.
+/// Items of one kind by their keys. A list in JSON.
 type ItemsByKey<V> = BTreeMap<<V as Item>::Key, Arc<V>>;
 
-/// The constellation as of one moment. A clone shares its things.
+/// The constellation at one moment. A clone shares its items.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct View {
     /// How this process sees the store.
     pub store: StoreView,
-    /// Logical: actors, providers, and what is served without being declared.
+    /// Logical: actors, providers, and components that are served without being declared.
     #[serde(serialize_with = "list")]
     pub components: BTreeMap<ComponentId, Arc<ComponentView>>,
     /// Logical: links.
@@ -41,7 +41,7 @@ pub struct View {
     /// Infrastructure: live hosts.
     #[serde(serialize_with = "list")]
     pub hosts: BTreeMap<HostId, Arc<HostView>>,
-    /// Infrastructure: what runs, or is to run, where.
+    /// Infrastructure: what runs or should run on which host.
     #[serde(serialize_with = "list")]
     pub replicas: BTreeMap<ReplicaKey, Arc<ReplicaView>>,
 }
@@ -51,38 +51,38 @@ pub struct View {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Delta {
-    /// This is all there is: at first, and when a reader was too slow for each change.
+    /// The whole constellation: sent first, and when a reader was too slow for single changes.
     Snapshot(Arc<View>),
-    /// This process sees the store otherwise.
+    /// This process's view of the store changed.
     Store(StoreView),
-    /// A component.
+    /// A component changed.
     Component(ItemChange<ComponentView>),
-    /// A link.
+    /// A link changed.
     Link(ItemChange<LinkView>),
-    /// A wormhole.
+    /// A wormhole changed.
     Wormhole(ItemChange<WormholeView>),
-    /// An app.
+    /// An app changed.
     App(ItemChange<AppView>),
-    /// A record that can't be read.
+    /// An unreadable record changed.
     Unreadable(ItemChange<UnreadableView>),
-    /// A host.
+    /// A host changed.
     Host(ItemChange<HostView>),
-    /// A component on a host.
+    /// A component on a host changed.
     Replica(ItemChange<ReplicaView>),
 }
 
-/// How one thing changes.
+/// How one item changes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ItemChange<V> {
-    /// It is there, and like this.
+    /// It exists, in this state.
     Is(Arc<V>),
-    /// It is gone; this is how it was.
+    /// It is gone; this was its last state.
     Gone(Arc<V>),
 }
 
 impl View {
-    /// The replicas of a component, in the order of their hosts.
+    /// Returns the replicas of a component, ordered by host.
     pub fn replicas_of(
         &self,
         component: &ComponentId,
@@ -98,7 +98,7 @@ impl View {
             .map(|(_, replica)| replica)
     }
 
-    /// Which host is to run what: what each host works out for itself, out of this view.
+    /// Returns which host should run what: the placement that each host computes, from this view.
     pub fn assignment(&self) -> Assignment {
         let placements: Vec<(&ComponentId, Placement)> = self
             .components
@@ -126,7 +126,7 @@ impl View {
         place(&workloads, &candidates)
     }
 
-    /// Takes in a change.
+    /// Applies a change.
     pub fn apply(&mut self, delta: Delta) {
         match delta {
             Delta::Snapshot(view) => *self = View::clone(&view),
@@ -141,7 +141,7 @@ impl View {
         }
     }
 
-    /// What changes from this view to `newer`.
+    /// Returns the changes from this view to `newer`.
     pub fn diff(&self, newer: &Self) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if self.store != newer.store {
@@ -158,7 +158,7 @@ impl View {
     }
 }
 
-/// What holds for a component's placement: one that runs once always has one replica.
+/// Returns the effective placement of a component: one that runs once always has one replica.
 fn placement(component: &ComponentView) -> Option<Placement> {
     let mut placement = component.placement.clone()?;
     if component.run == Run::Once {
@@ -177,7 +177,7 @@ impl<V: Item> ItemChange<V> {
 }
 
 impl<V> ItemChange<V> {
-    /// The thing as it is, or as it was when it is gone.
+    /// Returns the item as it is, or as it was when it is gone.
     pub fn thing(&self) -> &Arc<V> {
         match self {
             Self::Is(thing) | Self::Gone(thing) => thing,
@@ -185,7 +185,7 @@ impl<V> ItemChange<V> {
     }
 }
 
-/// What changes from some things to others of their kind.
+/// Returns the changes from some items to others of the same kind.
 pub(super) fn differences<'a, K: Ord, V: PartialEq>(
     before: &'a BTreeMap<K, Arc<V>>,
     after: &'a BTreeMap<K, Arc<V>>,
@@ -199,7 +199,7 @@ pub(super) fn differences<'a, K: Ord, V: PartialEq>(
     gone.chain(is.map(|(_, thing)| ItemChange::Is(thing.clone())))
 }
 
-/// The host id that comes before all others.
+/// Returns the host id that sorts before all others.
 fn least_host() -> Option<HostId> {
     HostId::new("0").ok()
 }

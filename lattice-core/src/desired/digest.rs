@@ -5,31 +5,32 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 use std::{borrow::Cow, fmt, str::FromStr};
 
-/// The SHA-256 of an image, written `sha256:` and 64 hexadecimal digits: of its bytes; of its manifest when it is an artifact in a
-/// registry, as registries count.
+/// The SHA-256 digest of an image, written as `sha256:` and 64 hexadecimal digits. For a file it is
+/// the digest of its bytes. For an artifact in a registry it is the digest of its manifest, as is
+/// usual for registries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageDigest([u8; 32]);
 
-/// A text that is no digest.
+/// A text that isn't a valid digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no digest; write `sha256:` and 64 hexadecimal digits in lower case")]
+#[error("`{given}` isn't a valid digest; write `sha256:` and 64 hexadecimal digits in lower case")]
 pub struct DigestError {
     /// The text, cut to 80 characters.
     pub given: String,
 }
 
 impl ImageDigest {
-    /// The digest of these bytes.
+    /// Returns the digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Its 32 bytes.
+    /// Returns its 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The 64 hexadecimal digits alone.
+    /// Returns its 64 hexadecimal digits, without `sha256:`.
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
     }
@@ -49,7 +50,7 @@ impl FromStr for ImageDigest {
             given: text.chars().take(80).collect(),
         };
         let digits = text.strip_prefix("sha256:").ok_or_else(refuse)?;
-        // One content has one name.
+        // Upper case is refused, so that each digest has only one text.
         if digits.bytes().any(|digit| digit.is_ascii_uppercase()) {
             return Err(refuse());
         }

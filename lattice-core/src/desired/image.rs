@@ -14,82 +14,83 @@ use super::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
 
-/// Where a component's code comes from; see `desired` for its text: `file:…`, a reference of a registry, or a digest.
+/// Where a component's code comes from. Its text is `file:…`, a reference to an artifact in a
+/// registry, or a digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Image {
-    /// A file. In a manifest relative to the manifest, in the store absolute: a host that doesn't have it there looks for
-    /// the digest.
+    /// A file. Its path is relative to the manifest in a manifest, and absolute in the store. A
+    /// host that doesn't have the file at that path looks for its digest.
     File(PathBuf),
     /// An artifact in a registry.
     Oci(OciReference),
-    /// Bytes by their digest, wherever a host can get them.
+    /// Bytes with this digest, from wherever a host can get them.
     Bytes(ImageDigest),
 }
 
-/// A text that is no image; each says what to write.
+/// A text that isn't a valid image. Each error says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// Nothing is there.
+    /// The text is empty.
     #[error(
         "the image is empty: write `file:path/to/component.wasm` or `oci:registry/repository:tag`"
     )]
     Empty,
-    /// A URL, or another kind of place.
+    /// The text is a URL, or starts with another scheme.
     #[error(
-        "`{text}` starts with `{scheme}`, which is none of `file:` and `oci:`: write `{}`",
+        "`{text}` starts with `{scheme}`, which is neither `file:` nor `oci:`: write `{}`",
         without(text, scheme)
     )]
     Scheme {
         /// The whole text.
         text: String,
-        /// The part of it that can't be.
+        /// The scheme that is not supported.
         scheme: String,
     },
-    /// It looks like a path.
+    /// The text looks like a path.
     #[error("`{text}` looks like a file: write `file:{text}`")]
     BarePath {
         /// The whole text.
         text: String,
     },
-    /// `file:` without a path.
+    /// The text is `file:` without a path.
     #[error("`file:` has no path: write `file:path/to/component.wasm`")]
     NoPath,
-    /// No host comes first.
+    /// The text does not start with the host of a registry.
     #[error("`{text}` doesn't name its registry: write `oci:registry.example.com/{text}`")]
     NoRegistry {
         /// The whole text, without `oci:`.
         text: String,
     },
-    /// What comes first is no host.
+    /// The first part isn't a valid registry.
     #[error(
         "`{registry}` is not a registry: write a host name, and a port if it has one, such as `registry.example.com:5000`"
     )]
     Registry {
-        /// What comes first.
+        /// The first part.
         registry: String,
     },
-    /// What comes next is no repository.
+    /// The part after the registry isn't a valid repository.
     #[error(
         "`{repository}` is not a repository: write lower case letters, digits and single `.`, `_` or `-` between them, with `/` between parts"
     )]
     Repository {
-        /// What comes between the registry and the tag.
+        /// The part between the registry and the tag.
         repository: String,
     },
-    /// What follows `:` is no tag.
+    /// The part after `:` isn't a valid tag.
     #[error(
         "`{tag}` is not a tag: write 1 to 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`"
     )]
     Tag {
-        /// What follows the `:`.
+        /// The part after the `:`.
         tag: String,
     },
-    /// What follows `@` is no digest.
+    /// The part after `@` isn't a valid digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// It doesn't say which version.
+    /// The text has neither a tag nor a digest.
     #[error("`{text}` has neither tag nor digest: write `{text}:1.0` or `{text}@sha256:…`")]
     NoVersion {
         /// The whole text.
@@ -105,13 +106,13 @@ fn without(text: &str, scheme: &str) -> String {
     }
 }
 
-/// As much of a text as an error shows.
+/// Cuts a text to the length that an error shows.
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
 impl Image {
-    /// Whether the text alone says which bytes are meant.
+    /// Returns the digest, if the text alone determines the bytes.
     pub fn digest(&self) -> Option<ImageDigest> {
         match self {
             Self::File(_) => None,

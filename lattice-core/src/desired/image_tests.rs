@@ -67,7 +67,7 @@ fn what_is_right_is_written_as_it_was_read() {
     }
 }
 
-/// Every wrong text, and what its error tells to write instead.
+/// Texts that are refused, and what each error says to write instead.
 #[test]
 fn what_is_wrong_says_what_to_write() {
     let long = format!("example.com/a:{}", "t".repeat(129));
@@ -84,7 +84,7 @@ fn what_is_wrong_says_what_to_write() {
         ),
         ("oci://example.com/a:1", "write `oci:example.com/a:1`"),
         ("https://example.com/a:1", "write `oci:example.com/a:1`"),
-        ("s3://bucket/a", "none of `file:` and `oci:`"),
+        ("s3://bucket/a", "neither `file:` nor `oci:`"),
         ("./greeter.wasm", "write `file:./greeter.wasm`"),
         ("greeter.wasm", "write `file:greeter.wasm`"),
         ("/opt/greeter", "write `file:/opt/greeter`"),
@@ -128,8 +128,11 @@ fn what_is_wrong_says_what_to_write() {
             "example.com/a",
             "write `example.com/a:1.0` or `example.com/a@sha256:…`",
         ),
-        ("example.com/a@sha256:12", "`sha256:12` is no digest"),
-        ("example.com/a@latest", "`latest` is no digest"),
+        (
+            "example.com/a@sha256:12",
+            "`sha256:12` isn't a valid digest",
+        ),
+        ("example.com/a@latest", "`latest` isn't a valid digest"),
     ] {
         let error = parse(text).expect_err(text).to_string();
         assert!(error.contains(advice), "{text:?}: {error}");

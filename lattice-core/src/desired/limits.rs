@@ -1,9 +1,9 @@
-//! What an app says of an actor's limits.
+//! What an app declares about an actor's limits.
 
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 
-/// What differs from a host's default limits; what is `None` stays as the host has it.
+/// Limits that differ from a host's defaults. A limit that is `None` stays at the host's default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -14,13 +14,13 @@ pub struct LimitOverrides {
     /// CPU time of one call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Duration>,
-    /// Time of one call, waiting included.
+    /// The time of one call, waiting included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wall: Option<Duration>,
-    /// Calls that run at once.
+    /// How many calls may run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<NonZeroU32>,
-    /// Calls that may wait for one of those to end.
+    /// How many calls may wait for a running call to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued: Option<u32>,
     /// Largest encoded result of a call, in bytes.
@@ -29,7 +29,7 @@ pub struct LimitOverrides {
     /// Elements of all tables of one instance together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table_elements: Option<u32>,
-    /// Calls that one instance may have under way to others.
+    /// How many calls to other components one instance may have in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outgoing: Option<NonZeroU32>,
 }

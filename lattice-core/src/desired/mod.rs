@@ -1,4 +1,5 @@
-//! Desired state: what a lattice should be, as its store says. Only ever edited, never commanded.
+//! Desired state: what a lattice should be, as declared in its store. It is only ever edited; hosts
+//! are never sent commands.
 //!
 //! | key | record |
 //! | --- | --- |
@@ -9,12 +10,15 @@
 //! | `app.<name>` | [`AppRecord`]: an app and what it owns |
 //! | `link.…` | a [`Link`](crate::link::Link) |
 //!
-//! [`Desired`] is all of it as one process knows it; [`Lattice::desired`](crate::Lattice::desired) and
-//! [`follow_desired`](crate::Lattice::follow_desired) give it. Records are written by applying an [`app`](crate::app).
+//! [`Desired`] is the whole desired state as one process knows it.
+//! [`Lattice::desired`](crate::Lattice::desired) and
+//! [`follow_desired`](crate::Lattice::follow_desired) return it. Records are written by applying an
+//! [`app`](crate::app).
 //!
-//! Hosts of different versions share one store. A field that a reader doesn't know is kept ([`Extra`]) and written back; a record
-//! that can't do without something new names it in its field `needs`, and a reader that doesn't know that takes the record for
-//! unreadable. Neither that nor a spoiled value is ever taken for a deleted one: see [`Desired::unreadable`].
+//! Hosts of different versions share one store. A reader keeps the fields that it doesn't know
+//! ([`Extra`]) and writes them back. A record that depends on something new names it in its field
+//! `needs`, and a reader that doesn't know it treats the record as unreadable. Neither such a
+//! record nor a corrupt one is ever treated as deleted: see [`Desired::unreadable`].
 
 mod digest;
 mod image;

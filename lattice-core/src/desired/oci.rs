@@ -1,4 +1,4 @@
-//! Names of artifacts in registries.
+//! References to artifacts in registries.
 
 use super::{
     digest::ImageDigest,
@@ -8,10 +8,11 @@ use super::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
-/// An artifact in a registry: `registry[:port]/repository`, with a `:tag`, an `@sha256:…`, or both. Cheap to clone.
+/// An artifact in a registry: `registry[:port]/repository`, with a `:tag`, an `@sha256:…`, or both.
+/// Cheap to clone.
 ///
-/// The registry is always named: there is no default one, so that nothing is ever fetched from where nobody meant. So is the
-/// version.
+/// The registry must always be named. There is no default registry, so nothing is ever fetched from
+/// an unintended place. The version must always be named, too.
 ///
 /// ```
 /// use lattice_core::desired::OciReference;
@@ -75,27 +76,28 @@ impl FromStr for OciReference {
 }
 
 impl OciReference {
-    /// Host of the registry, and its port if one is given.
+    /// Returns the host of the registry, with its port if one is given.
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// Path of the image within the registry.
+    /// Returns the path of the image within the registry.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The tag, which may move.
+    /// Returns the tag, which may move.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest of the image's manifest, which can't change. Where it is given, the tag is only a remark.
+    /// Returns the digest of the image's manifest, which can't change. If there is a digest, the
+    /// tag is only informative.
     pub fn digest(&self) -> Option<ImageDigest> {
         self.digest
     }
 
-    /// The same, fixed to the manifest with this digest.
+    /// Returns the same reference, fixed to the manifest with this digest.
     pub fn pinned(&self, manifest: ImageDigest) -> Self {
         Self {
             digest: Some(manifest),
@@ -104,7 +106,7 @@ impl OciReference {
     }
 }
 
-/// Whether somebody who wrote this in front of a `/` meant a host.
+/// Returns whether a text in front of the first `/` is most likely meant as a host.
 fn is_host_like(text: &str) -> bool {
     text == "localhost" || text.contains(['.', ':'])
 }
@@ -139,7 +141,8 @@ fn is_repository(text: &str) -> bool {
     text.len() <= 255 && text.split('/').all(is_repository_part)
 }
 
-/// Letters and digits, with separators only between them: `.`, `_`, `__`, or any number of `-`.
+/// Returns whether a text has only letters and digits, with separators only between them: `.`, `_`,
+/// `__`, or any number of `-`.
 fn is_repository_part(part: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let separators = part.split(|char: char| char.is_ascii() && word(char as u8));
@@ -160,7 +163,7 @@ fn is_tag(text: &str) -> bool {
             .all(|(at, byte)| word(byte) || (at > 0 && matches!(byte, b'.' | b'-')))
 }
 
-/// Without `oci:`.
+/// The text without `oci:`.
 impl fmt::Display for OciReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;

@@ -1,7 +1,7 @@
-//! From the replica's records to desired state.
+//! Reads desired state from the replica's records.
 //!
-//! The replica keeps authenticated bodies; this reads them, once per record and replica, when somebody
-//! asks for the desired state. What can't be read is reported to the replica as refused.
+//! The replica keeps authenticated bodies. This module reads each record once per replica, when the
+//! desired state is requested. Records that can't be read are reported to the replica as refused.
 
 use super::{
     ActorSpec, AppRecord, Declared, Desired, NamedConfig, ProviderSpec, Unreadable, WormholeSpec,
@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The last state that was read. One per replica.
+/// The latest state that was read. Each replica has one.
 #[derive(Debug, Default)]
 pub(super) struct DesiredReader(Mutex<LastRead>);
 
@@ -40,10 +40,11 @@ enum ReadError {
 }
 
 impl DesiredReader {
-    /// Returns the desired state as it is now. The same state is the same `Arc`.
+    /// Returns the desired state as it is now. The same `Arc` is returned as long as the state is
+    /// the same.
     pub(super) fn current(&self, replica: &Replica) -> Arc<Desired> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock, so that a newer state never gives way to an older one.
+        // The table is read under the lock, so that an older state never replaces a newer one.
         let table = replica.record_table();
         if !Arc::ptr_eq(&last.table, &table) {
             last.take(table, replica);
@@ -86,7 +87,7 @@ impl ReadError {
         }
     }
 
-    /// The message, with its causes.
+    /// Returns the message, with its causes.
     fn reason(&self) -> String {
         let mut reason = self.to_string();
         let mut cause = self.source();

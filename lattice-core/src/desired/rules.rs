@@ -1,4 +1,4 @@
-//! How many of a thing run, and on which hosts.
+//! Rules for how many replicas of a component run, and on which hosts.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::collections::BTreeMap;
@@ -8,31 +8,33 @@ use std::collections::BTreeMap;
 /// The default is one replica on any host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
-    /// How many.
+    /// How many replicas run.
     pub replicas: Replicas,
-    /// A host needs each of these labels with that value.
+    /// A host must have each of these labels with this value.
     pub require: BTreeMap<String, String>,
-    /// A host with any of these labels with that value is out.
+    /// A host must not have any of these labels with this value.
     pub exclude: BTreeMap<String, String>,
-    /// Evenly over the values of a label, the first rule first.
+    /// Divides the replicas over the values of labels. The first rule is applied first.
     pub spread: Vec<SpreadRule>,
 }
 
 /// How many replicas run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Replicas {
-    /// That many in the whole lattice, on as many different hosts as there are; [`MAX`](Self::MAX) at most.
+    /// This many in the whole lattice, on as many different hosts as possible; [`MAX`](Self::MAX)
+    /// at most.
     Exactly(#[serde(deserialize_with = "count")] u32),
     /// One on each host that the rules allow.
     PerHost,
 }
 
 impl Replicas {
-    /// Most replicas of one component: a slip of a key should not make every host compute for minutes.
+    /// The most replicas of one component, so that a typing error can't keep every host busy for
+    /// minutes.
     pub const MAX: u32 = 100_000;
 }
 
-/// A record that asks for more is refused whole.
+/// Refuses a record that asks for more than [`Replicas::MAX`].
 fn count<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let count = u32::deserialize(from)?;
     let fits = (count <= Replicas::MAX).then_some(count);
@@ -50,12 +52,12 @@ impl Default for Replicas {
     }
 }
 
-/// Replicas are divided over the values of one label, such as `zone`.
+/// Divides replicas over the values of one label, such as `zone`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpreadRule {
     /// The label.
     pub label: String,
-    /// The share of each value. Empty: every value that an allowed host carries weighs 1. Otherwise a value that is not
-    /// named here gets nothing.
+    /// The share of each value. If it is empty, every value that an allowed host carries has the
+    /// weight 1. Otherwise, a value that is not named gets nothing.
     pub weights: BTreeMap<String, u32>,
 }

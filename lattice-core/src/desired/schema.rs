@@ -1,36 +1,38 @@
-//! How records of desired state stand in the store, so that older and newer versions of Lattice read each other's.
+//! The format of desired-state records in the store, which older and newer versions of Lattice can
+//! both read.
 //!
-//! The body of a record is one string: a JSON object. A field that a reader doesn't know is kept and written back with the
-//! rest ([`Extra`]), unless it is inside of another field; one that the writer didn't know has its default. So a new field may
-//! be added whenever leaving it out means what was meant before. Where it doesn't, the writer names the new thing in the field
-//! `needs`, a list of strings: a reader that doesn't know all of them takes the record for unreadable, and says that it is too
-//! old, instead of acting on half of it.
+//! The body of a record is one string: a JSON object. A field that a reader doesn't know is kept
+//! and written back with the rest ([`Extra`]), unless it is inside another field. A field that the
+//! writer didn't know has its default. So a new field may be added if leaving it out means the same
+//! as before. Otherwise, the writer names the new thing in the field `needs`, a list of strings. A
+//! reader that doesn't know all of them treats the record as unreadable and reports that the reader
+//! is too old, instead of acting on half of the record.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned, ser};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// What a reader must know and this version does. None so far.
+/// What a record may need and this version supports. Nothing so far.
 const KNOWN: [&str; 0] = [];
 
-/// Fields of a record that this version doesn't know, kept for those that do.
+/// Fields of a record that this version doesn't know. They are kept for versions that know them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Extra(Map<String, Value>);
 
 impl Extra {
-    /// Whether there are none.
+    /// Returns whether there are no such fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Their names.
+    /// Returns the names of the fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }
 
-/// The body of a record, to be written.
+/// The body of a record that is to be written.
 #[derive(Debug)]
 pub(crate) struct Body<'a, T>(pub(crate) &'a T);
 
@@ -66,7 +68,7 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl Fields {
-    /// The record that these fields are.
+    /// Reads these fields as a record.
     pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T, NotUnderstood> {
         if let Some(what) = self.unknown_need() {
             return Err(NotUnderstood::Needs { what });
@@ -76,7 +78,7 @@ impl Fields {
         })
     }
 
-    /// The first thing that a reader must know and this one doesn't.
+    /// Returns the first thing that the record needs and that this version doesn't support.
     fn unknown_need(&self) -> Option<String> {
         let needs = match self.0.get("needs")? {
             Value::Array(needs) => needs.as_slice(),

@@ -1,4 +1,4 @@
-//! The records of desired state: one per key of the store.
+//! The records of desired state. Each has one key in the store.
 
 use super::{Extra, Image, ImageDigest, LimitOverrides, Placement};
 use crate::{
@@ -15,52 +15,52 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActorSpec {
-    /// The app that declared it; `None` when a person did by hand.
+    /// The app that declared it, or `None` if it was put by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// Where its code comes from.
     pub image: Image,
-    /// Which bytes these are: what a tag or a file was when the actor was declared.
+    /// The digest that the tag or the file had when the actor was declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<ImageDigest>,
     /// How many replicas run, and where.
     #[serde(default)]
     pub placement: Placement,
-    /// What differs from the default limits.
+    /// Limits that differ from the host's defaults.
     #[serde(default)]
     pub limits: LimitOverrides,
-    /// Whether instances are used again.
+    /// Whether an instance serves more than one call.
     #[serde(default)]
     pub instance: InstanceMode,
-    /// Configuration values. They go before those of `configs`.
+    /// Configuration values. They take precedence over those of `configs`.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-    /// Named configurations, the later before the earlier.
+    /// Named configurations. A later one takes precedence over an earlier one.
     #[serde(default)]
     pub configs: Vec<ConfigName>,
-    /// What it was before, to go back to when this does not come up.
+    /// The previous version, to go back to if this one does not come up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Box<ActorSpec>>,
-    /// The generation that did not come up anywhere: hosts run the previous one instead.
+    /// The generation that came up nowhere, so that hosts run the previous one instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<u64>,
-    /// What a host said of it that gave it up.
+    /// Why the host that rejected the generation gave it up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected_because: Option<String>,
-    /// What newer versions wrote.
+    /// Fields that newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Whether an actor's instances are used again.
+/// Whether an actor's instance serves more than one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum InstanceMode {
-    /// A new instance for each call.
+    /// Each call gets a new instance.
     #[default]
     Fresh,
-    /// Instances serve many calls.
+    /// An instance serves many calls.
     Warm,
 }
 
@@ -68,51 +68,51 @@ pub enum InstanceMode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProviderSpec {
-    /// The app that declared it; `None` when a person did by hand.
+    /// The app that declared it, or `None` if it was put by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// What runs.
     pub kind: ProviderKind,
-    /// Which bytes its image is; `None` for a built-in one.
+    /// The digest of its image, or `None` if it is built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<ImageDigest>,
-    /// How many replicas run, and where. One that runs once has one.
+    /// How many replicas run, and where. A provider that runs once has one.
     #[serde(default)]
     pub placement: Placement,
-    /// Whether there may be several at a time.
+    /// Whether several may run at a time.
     #[serde(default)]
     pub run: Run,
-    /// Configuration values. They go before those of `configs`.
+    /// Configuration values. They take precedence over those of `configs`.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-    /// Named configurations, the later before the earlier.
+    /// Named configurations. A later one takes precedence over an earlier one.
     #[serde(default)]
     pub configs: Vec<ConfigName>,
-    /// What newer versions wrote.
+    /// Fields that newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a provider is made of.
+/// Where a provider's code comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ProviderKind {
-    /// One that hosts bring along, by its name there.
+    /// A provider that is built into hosts, by its name there.
     Builtin(String),
-    /// One that hosts fetch.
+    /// A provider that hosts fetch.
     Image(Image),
 }
 
-/// Whether there may be several of a provider at a time.
+/// Whether several replicas of a provider may run at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Run {
-    /// As many as its placement says.
+    /// As many replicas run as its placement declares.
     #[default]
     Replicated,
-    /// One in the whole lattice, which holds a lease: it has state that two would spoil.
+    /// One runs in the whole lattice and holds a lease, because two would spoil its state.
     Once,
 }
 
@@ -120,31 +120,31 @@ pub enum Run {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WormholeSpec {
-    /// The app that declared it; `None` when a person did by hand.
+    /// The app that declared it, or `None` if it was put by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
-    /// Requests for this host name; `None` for any.
+    /// The host name of the requests that it serves, or `None` for any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Requests whose path begins with this.
+    /// The beginning of the paths that it serves.
     pub path: String,
-    /// Who serves them.
+    /// The actor that serves the requests.
     pub actor: ComponentId,
-    /// Whether it is a grant.
+    /// Whether requests are let through.
     pub state: WormholeState,
-    /// What newer versions wrote.
+    /// Fields that newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Whether a wormhole lets anyone through.
+/// Whether a wormhole lets requests through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum WormholeState {
-    /// It does.
+    /// Requests are let through.
     Open,
-    /// It doesn't.
+    /// No request is let through.
     Closed,
 }
 
@@ -152,12 +152,12 @@ pub enum WormholeState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NamedConfig {
-    /// The app that declared it; `None` when a person did by hand.
+    /// The app that declared it, or `None` if it was put by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// The values.
     pub values: BTreeMap<String, String>,
-    /// What newer versions wrote.
+    /// Fields that newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -166,19 +166,20 @@ pub struct NamedConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AppRecord {
-    /// What its manifest calls this version of it.
+    /// The version that its manifest declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// What it declared: changed and deleted by it alone. Links are owned only here, a link itself doesn't know of apps.
+    /// The keys that it declared. Only the app changes and deletes them. A link doesn't name its
+    /// app, so links are owned only here.
     #[serde(with = "keys")]
     pub owns: BTreeSet<StoreKey>,
-    /// What newer versions wrote.
+    /// Fields that newer versions wrote.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
 impl ActorSpec {
-    /// One fresh-instance replica of this image, on any host.
+    /// Makes an actor with one replica of this image on any host, and a new instance for each call.
     pub fn new(image: Image) -> Self {
         Self {
             app: None,
@@ -196,7 +197,7 @@ impl ActorSpec {
         }
     }
 
-    /// Whether both run the same, wherever and however often.
+    /// Returns whether both run the same thing, regardless of where and in how many replicas.
     pub fn runs_as(&self, other: &Self) -> bool {
         let code = |spec: &Self| {
             (
@@ -211,7 +212,7 @@ impl ActorSpec {
             && self.configs == other.configs
     }
 
-    /// What it takes over from the record that it replaces: what to go back to.
+    /// Takes over the version to go back to from the record that this one replaces.
     pub(crate) fn follow(&mut self, before: &Self) {
         if self.runs_as(before) {
             self.previous.clone_from(&before.previous);
@@ -219,7 +220,7 @@ impl ActorSpec {
             self.rejected_because.clone_from(&before.rejected_because);
             return;
         }
-        // One that was rejected is nothing to go back to.
+        // A generation that was rejected is not a version to go back to.
         let good = match (&before.rejected, &before.previous) {
             (Some(_), Some(previous)) => Some(previous.clone()),
             (Some(_), None) => None,
@@ -235,7 +236,7 @@ impl ActorSpec {
 }
 
 impl ProviderSpec {
-    /// One replica on any host.
+    /// Makes a provider with one replica on any host.
     pub fn new(kind: ProviderKind) -> Self {
         Self {
             app: None,
@@ -254,7 +255,7 @@ impl ProviderSpec {
 }
 
 impl WormholeSpec {
-    /// An open one for every request to any host name.
+    /// Makes an open wormhole for every request to any host name.
     pub fn new(actor: ComponentId) -> Self {
         Self {
             app: None,
@@ -267,7 +268,7 @@ impl WormholeSpec {
     }
 }
 
-/// Keys as text. One that this version doesn't know stays as it is.
+/// Keys as text. A key that this version doesn't know stays as it is.
 mod keys {
     use super::*;
 

@@ -43,7 +43,7 @@ fn actor() -> ActorSpec {
     spec
 }
 
-/// What stands in stores: a change here must be one that older versions can read.
+/// The texts in existing stores. A change here must be one that older versions can read.
 #[test]
 fn golden_texts() {
     let digest = ImageDigest::of(b"x");

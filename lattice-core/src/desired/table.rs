@@ -1,4 +1,4 @@
-//! What should be, as of one moment.
+//! The desired state as of one moment.
 
 use super::{ActorSpec, AppRecord, NamedConfig, ProviderSpec, WormholeSpec};
 use crate::{
@@ -10,12 +10,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The desired state of a lattice as this process knows it. A clone shares its records.
 ///
-/// What can't be read is not here, and not forgotten either: it is in [`unreadable`](Self::unreadable), so that nobody takes a
-/// spoiled key, or one that a newer version wrote, for one that was deleted.
+/// Records that can't be read are listed in [`unreadable`](Self::unreadable). So a record that is
+/// corrupt, or that a newer version wrote, is never mistaken for one that was deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Desired {
-    /// Which life of the store this is from.
+    /// The incarnation of the store that this state is from.
     pub incarnation: Incarnation,
     /// The revision of the last write that changed it.
     pub revision: Revision,
@@ -29,41 +29,41 @@ pub struct Desired {
     pub configs: BTreeMap<ConfigName, Arc<Declared<NamedConfig>>>,
     /// The apps.
     pub apps: BTreeMap<AppName, Arc<Declared<AppRecord>>>,
-    /// Keys of desired state, links among them, whose value is refused.
+    /// The keys of desired state, including links, whose value is refused.
     pub unreadable: BTreeMap<StoreKey, Unreadable>,
 }
 
-/// A record and the write that put it.
+/// A record, with the revision of its write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Declared<T> {
-    /// The revision of the write: higher with each one.
+    /// The revision of the write. Each write has a higher one.
     pub revision: Revision,
     /// The record.
     pub spec: T,
 }
 
-/// A value that stands in the store and can't be used.
+/// A value in the store that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unreadable {
     /// The revision of the write that put it.
     pub revision: Revision,
-    /// What is wrong with it, with what to do.
+    /// What is wrong with the value, and what to do about it.
     pub reason: String,
-    /// Whether the lattice's key was used to write it, so that it is most likely from a newer version: nothing is written
-    /// over it from here.
+    /// Whether the value was written with the lattice's key, and so most likely by a newer version.
+    /// This version never overwrites it.
     pub is_newer: bool,
 }
 
 impl Desired {
-    /// The app that owns this link, if any.
+    /// Returns the app that owns this link, if any.
     pub fn link_owner(&self, link: &LinkKey) -> Option<&AppName> {
         let key = StoreKey::link_at(&link.source, &link.interface, &link.name);
         self.owner(&key)
     }
 
-    /// The app that owns what stands at this key, if any.
+    /// Returns the app that owns the record at this key, if any.
     pub fn owner(&self, key: &StoreKey) -> Option<&AppName> {
         let owns = |app: &&Arc<Declared<AppRecord>>| app.spec.owns.contains(key);
         self.apps
@@ -77,8 +77,9 @@ impl Desired {
         self.actors.contains_key(id) || self.providers.contains_key(id)
     }
 
-    /// The configuration of a component: its own values over those of its named configurations, the later over the earlier.
-    /// One that is not there adds nothing.
+    /// Returns the configuration of a component. Its own values take precedence over those of its
+    /// named configurations, and a later configuration over an earlier one. A configuration that
+    /// does not exist adds nothing.
     pub fn config(
         &self,
         own: &BTreeMap<String, String>,

@@ -1,6 +1,6 @@
-//! What is carried by serde as its text.
+//! Types that serde carries as text.
 
-/// Serializes and deserializes as `Display` and `FromStr` have it.
+/// Implements serialization by `Display` and deserialization by `FromStr`.
 macro_rules! as_text {
     ($name:ident) => {
         impl Serialize for $name {

@@ -1,7 +1,7 @@
-//! Reading and following desired state.
+//! Reads and follows desired state.
 //!
-//! `desired` is a layer above [`Replica`] and [`Lattice`] that a program can be built without, so the
-//! methods that return it are implemented here, on those types.
+//! `desired` is a layer above [`Replica`] and [`Lattice`] that a program can be built without, so
+//! the methods that return it are implemented here, on those types.
 
 use super::{Desired, reader::DesiredReader};
 use crate::{
@@ -13,27 +13,27 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 impl Lattice {
-    /// Returns what should be, as this process knows it.
+    /// Returns the desired state as this process knows it.
     pub fn desired(&self) -> Arc<Desired> {
         self.replica().desired()
     }
 
-    /// Returns what should be, now and whenever it changes.
+    /// Returns a watch of the desired state as this process knows it.
     pub fn follow_desired(&self) -> DesiredWatch {
         self.replica().follow_desired()
     }
 }
 
 impl Replica {
-    /// Returns what should be, as this process knows it.
+    /// Returns the desired state as this process knows it.
     pub fn desired(&self) -> Arc<Desired> {
         self.extensions()
             .get_or_init(DesiredReader::default)
             .current(self)
     }
 
-    /// Returns what should be, now and whenever it changes. A slow reader misses states in between,
-    /// never the last one.
+    /// Returns a watch of the desired state as this process knows it. A slow reader may miss states
+    /// in between, but never the latest one.
     pub fn follow_desired(&self) -> DesiredWatch {
         DesiredWatch {
             tables: self.follow_record_table(),
@@ -44,9 +44,9 @@ impl Replica {
     }
 }
 
-/// The desired state each time that it has changed, from
-/// [`Lattice::follow_desired`](crate::Lattice::follow_desired). Nothing piles up for a slow reader: it
-/// gets the latest.
+/// Follows the desired state; returned by
+/// [`Lattice::follow_desired`](crate::Lattice::follow_desired). States are not queued for a slow
+/// reader: it gets the latest one.
 #[derive(Debug)]
 pub struct DesiredWatch {
     tables: watch::Receiver<Arc<RecordTable>>,
@@ -56,8 +56,8 @@ pub struct DesiredWatch {
 }
 
 impl DesiredWatch {
-    /// Returns what should be: at once the first time, afterwards when it has changed. `None` when the
-    /// store was closed.
+    /// Returns the desired state: at once the first time, and then whenever it has changed. Returns
+    /// `None` when the store has been closed.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -73,7 +73,8 @@ impl DesiredWatch {
             }
             self.tables.mark_unchanged();
             let desired = self.replica.desired();
-            // What is returned may be newer than the change that was waited for, which is over then.
+            // The state may already include a change whose notification comes later. That one then
+            // brings nothing new.
             if self
                 .returned
                 .as_ref()
@@ -85,7 +86,7 @@ impl DesiredWatch {
         }
     }
 
-    /// The same as a stream.
+    /// Returns the same states as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Arc<Desired>> + Send {
         stream::unfold(self, async |mut watch| {
             watch.next().await.map(|desired| (desired, watch))

@@ -1,5 +1,5 @@
-//! Where randomness and the time of day come from: the operating system, or the simulator that
-//! stands in for it.
+//! Where randomness and the time of day come from: the operating system, or the simulator in its
+//! place.
 
 pub(crate) mod random;
 pub(crate) mod simulated;
@@ -40,12 +40,12 @@ impl BuildHasher for HashState {
     }
 }
 
-/// Returns a random number, or `None` when the operating system has no randomness to give.
+/// Returns a random number, or `None` when the operating system provides no randomness.
 pub(crate) fn number() -> Option<u64> {
     simulated::with(|stand_in| stand_in.random.next()).or_else(|| getrandom::u64().ok())
 }
 
-/// Returns the time since 1970, and zero when the clock is set to a time before that.
+/// Returns the time since 1970, or zero when the clock is set to an earlier time.
 pub(crate) fn since_1970() -> Duration {
     simulated::with(|stand_in| stand_in.time).unwrap_or_else(|| {
         SystemTime::now()
@@ -57,7 +57,7 @@ pub(crate) fn since_1970() -> Duration {
 /// Returns an id that no other host has: `host-` and 16 random hexadecimal digits.
 ///
 /// # Panics
-/// When the operating system has no randomness to give.
+/// When the operating system provides no randomness.
 pub fn host_id() -> HostId {
     HostId::from_number(number().expect("the operating system gives randomness"))
 }

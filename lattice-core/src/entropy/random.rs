@@ -28,7 +28,8 @@ impl Random {
         self.next().checked_rem(count).unwrap_or_default()
     }
 
-    /// Returns a number from 0 to 1, exclusive, of 53 bits: what an `f64` holds.
+    /// Returns a number from 0 to 1, exclusive, of 53 bits: as many as the mantissa of an `f64`
+    /// has.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }

@@ -1,4 +1,4 @@
-//! The stand-in for the operating system of a simulated host.
+//! What stands in for the operating system of a simulated host.
 
 use super::Random;
 use std::{
@@ -10,14 +10,14 @@ use std::{
 /// Replaces the randomness and the time of day of the operating system for one simulated host.
 #[derive(Debug)]
 pub struct StandIn {
-    /// Where random numbers come from.
+    /// The source of random numbers.
     pub random: Random,
     /// The time since 1970.
     pub time: Duration,
 }
 
-/// Whether this process has ever simulated a host: one that hasn't never looks at the thread local.
-/// Relaxed, as each thread only has to see its own write.
+/// Whether this process has ever simulated a host. If it hasn't, the thread local is never read.
+/// Relaxed ordering is enough, because each thread only has to see its own write.
 static USED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -38,7 +38,7 @@ pub(crate) fn is_on() -> bool {
     USED.load(Ordering::Relaxed) && CURRENT.with_borrow(Option::is_some)
 }
 
-/// Asks the stand-in, if this thread simulates a host now.
+/// Calls `ask` with the stand-in, if this thread simulates a host now.
 pub(super) fn with<T>(ask: impl FnOnce(&mut StandIn) -> T) -> Option<T> {
     if !USED.load(Ordering::Relaxed) {
         return None;

@@ -1,9 +1,7 @@
 //! The handle to a lattice: connect, call, link, serve.
 
-mod component;
 mod connect;
 
-pub use component::{BytesCall, Call, Component};
 #[cfg(feature = "disk")]
 pub use connect::OnDisk;
 #[cfg(feature = "nats")]
@@ -12,23 +10,20 @@ pub use connect::{Backend, Connect, ConnectError, Custom, InMemory};
 
 use crate::{
     bus::BusError,
-    call::{CallError, Ran},
-    client::{Caller, SameProcess},
+    client::{Caller, ClientHandle, Operator, SameProcess},
     connection::Connection,
     extensions::Extensions,
     links::Links,
     membership::{Announce, Peers},
-    name::{ComponentId, LatticeName},
+    name::{ComponentId, IntoName, LatticeName, NameError},
     node::{Node, NodeOptions},
     replica::Replica,
-    serve::Service,
+    serve::{IntoService, Service},
     server::{ServeError, ServeHandle, ServeLimits},
 };
+use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
-use tokio::{
-    sync::OnceCell,
-    time::{Instant, timeout_at},
-};
+use tokio::sync::OnceCell;
 
 /// A connection to one lattice. Cheap to clone; the last clone (and everything made from it) closes the connection.
 #[derive(Clone)]
@@ -127,15 +122,33 @@ impl Lattice {
         matches!(self.0.seat, connect::Seat::Memory(_))
     }
 
-    /// A component, by its id, for calls in the name of an operator.
+    /// Returns a handle for calls in the name of the component `id`, through its links. The process
+    /// joins the lattice with the first call, if it has not yet.
+    ///
+    /// ```no_run
+    /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), Box<dyn std::error::Error>> {
+    /// let web = lattice.caller("web")?;
+    /// let greeting: String = web.call("example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NameError`] when `id` breaks its rule.
+    pub fn caller(&self, id: impl IntoName<ComponentId>) -> Result<Caller, NameError> {
+        Ok(Caller::new(self.client(), id.into_name()?))
+    }
+
+    /// Returns a handle for calls that need no link, by the right of everyone who holds the lattice
+    /// key: for tools and tests. Hosts log such calls, and can refuse them.
     ///
     /// ```no_run
     /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), lattice_core::call::CallError> {
-    /// let greeting: String = lattice.component("greeter").call("example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
+    /// let operator = lattice.operator();
+    /// let greeting: String = operator.call("greeter", "example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
     /// # Ok(()) }
     /// ```
-    pub fn component(&self, id: &str) -> Component {
-        Component::new(self.clone(), ComponentId::new(id))
+    pub fn operator(&self) -> Operator {
+        Operator::new(self.client())
     }
 
     /// The lattice's links.
@@ -179,42 +192,27 @@ impl Lattice {
         self.join(options, Announce::Always).await
     }
 
-    /// Serves a component from this process, on a node that is made at the first need.
+    /// Serves a component from this process: `.await` what it returns. The process joins the lattice
+    /// with the first component that it serves, if it has not yet.
     ///
     /// # Errors
     /// [`ServeError`].
-    pub async fn serve(
-        &self,
-        component: ComponentId,
-        service: Arc<dyn Service>,
-        limits: ServeLimits,
-    ) -> Result<ServeHandle, ServeError> {
-        let bus = |source| ServeError::Bus {
-            component: component.clone(),
-            source,
-        };
-        self.own_node()
-            .await
-            .map_err(bus)?
-            .serve(component.clone(), service, limits)
-            .await
-    }
-
-    /// Calls in the name of a component of this process, through its links.
-    ///
-    /// # Errors
-    /// [`BusError`].
-    pub async fn caller(&self, component: ComponentId) -> Result<Caller, BusError> {
-        Ok(self.own_node().await?.caller(component))
-    }
-
-    /// The node for calls that come from no host, in time for one of them.
-    pub(crate) async fn calling_node(&self, deadline: Instant) -> Result<&Node, CallError> {
-        match timeout_at(deadline, self.own_node()).await {
-            Ok(Ok(node)) => Ok(node),
-            Ok(Err(_)) => Err(CallError::Disconnected { ran: Ran::No }),
-            Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+    pub fn serve(&self, id: impl IntoName<ComponentId>, service: impl IntoService) -> Serve {
+        Serve {
+            lattice: self.clone(),
+            id: id.into_name(),
+            service: service.into_service(),
+            limits: ServeLimits::default(),
         }
+    }
+
+    /// The client of this process's own node, which joins when it is first needed.
+    fn client(&self) -> ClientHandle {
+        let lattice = self.clone();
+        ClientHandle::on_demand(move || {
+            let lattice = lattice.clone();
+            Box::pin(async move { Ok(lattice.own_node().await?.parts().client.clone()) })
+        })
     }
 
     pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {
@@ -232,6 +230,49 @@ impl Lattice {
             &self.0.same_process,
         )
         .await
+    }
+}
+
+/// A component that is about to be served: `.await` it. Made by [`Lattice::serve`].
+#[must_use = "nothing is served until it is awaited"]
+pub struct Serve {
+    lattice: Lattice,
+    id: Result<ComponentId, NameError>,
+    service: Arc<dyn Service>,
+    limits: ServeLimits,
+}
+
+impl Serve {
+    /// Sets how many calls run and wait at once, and how large a result may be.
+    pub fn limits(mut self, limits: ServeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    async fn start(self) -> Result<ServeHandle, ServeError> {
+        let component = self.id?;
+        let node = match self.lattice.own_node().await {
+            Ok(node) => node,
+            Err(source) => return Err(ServeError::Bus { component, source }),
+        };
+        node.serve(component, self.service, self.limits).await
+    }
+}
+
+impl IntoFuture for Serve {
+    type Output = Result<ServeHandle, ServeError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve")
+            .field("id", &self.id)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether a link can work, as far as one can tell when it is made. Pure.
+//! Checks whether a link can work, as far as that is known when it is created. Pure.
 
 use super::Link;
 use crate::{
@@ -7,11 +7,11 @@ use crate::{
 };
 use std::fmt::{self, Display};
 
-/// Largest link in bytes, encoded: every host keeps every link in memory, and a session's configuration is small. What is
-/// larger belongs where the provider can fetch it.
+/// Largest encoded link in bytes. Every host keeps every link in memory, and the configuration of a
+/// session is small. Larger configuration belongs where the provider can fetch it.
 pub const MAX_LINK: usize = 64 * 1024;
-/// Most functions that a link calls idempotent: more than interfaces have, and few enough that a link takes no more memory
-/// than twice its bytes and 64 KiB.
+/// Most functions that a link declares idempotent: more than interfaces have, and few enough that a
+/// link takes at most twice its bytes and 64 KiB of memory.
 pub const MAX_IDEMPOTENT: usize = 1024;
 
 /// Why a link can't work.
@@ -23,7 +23,7 @@ pub enum LinkMismatch {
         "the link's config is not JSON ({reason}); give it something that serializes with `Link::config`"
     )]
     Config {
-        /// What the parser said.
+        /// The parser's error.
         reason: String,
     },
     /// The link is too large.
@@ -31,17 +31,17 @@ pub enum LinkMismatch {
         "the link has {bytes} bytes and the limit is {limit}; let the target fetch large configuration from elsewhere"
     )]
     TooLarge {
-        /// Its size, encoded.
+        /// Its encoded size in bytes.
         bytes: usize,
         /// The limit: [`MAX_LINK`].
         limit: usize,
     },
-    /// The link calls more functions idempotent than a link may.
+    /// The link declares more functions idempotent than allowed.
     #[error(
-        "the link calls {count} functions idempotent and the limit is {limit}; name only those that the source calls"
+        "the link declares {count} functions idempotent and the limit is {limit}; name only those that the source calls"
     )]
     TooManyIdempotent {
-        /// How many.
+        /// How many functions.
         count: usize,
         /// The limit: [`MAX_IDEMPOTENT`].
         limit: usize,
@@ -56,7 +56,7 @@ pub enum LinkMismatch {
         target: ComponentId,
         /// The link's interface.
         interface: InterfaceName,
-        /// What it does export.
+        /// The interfaces that it exports.
         exports: Vec<InterfaceName>,
     },
     /// The source calls a function that the target's version of the interface does not have.
@@ -94,9 +94,10 @@ pub enum LinkMismatch {
         /// The target's signature.
         found: String,
     },
-    /// The link calls a function idempotent that the target does not have: it would never be retried.
+    /// The link declares a function idempotent that the target does not have. Such a function would
+    /// never be retried.
     #[error(
-        "the link says that `{function}` is idempotent, and `{interface}` of component `{target}` has only {}; correct the name",
+        "the link declares `{function}` idempotent, but `{interface}` of component `{target}` has only {}; correct the name",
         Listed(exports)
     )]
     NoSuchIdempotent {
@@ -112,13 +113,14 @@ pub enum LinkMismatch {
 }
 
 impl Link {
-    /// Whether this link can work, by itself and by the types of its two ends where they are known.
+    /// Checks that this link can work: by itself, and against the types of its two ends as far as
+    /// they are known.
     ///
-    /// A component may link to itself: a call of its own export goes to another instance, and a loop ends at the limit of
-    /// hops.
+    /// A component may link to itself: a call of its own export goes to another instance, and the
+    /// hop limit ends a loop.
     ///
     /// # Errors
-    /// The first [`LinkMismatch`] found.
+    /// Fails with the first [`LinkMismatch`] found.
     pub fn check(
         &self,
         source: Option<&ComponentTypes>,
@@ -136,7 +138,7 @@ impl Link {
             });
         };
         self.check_idempotent(name, exported)?;
-        // The link serves every version that the source imports of it.
+        // The link serves every version of the interface that the source imports.
         source
             .into_iter()
             .flat_map(|source| &source.imports)
@@ -145,7 +147,7 @@ impl Link {
     }
 
     fn check_itself(&self) -> Result<(), LinkMismatch> {
-        // The config is most of a link; the rest is names, which have limits of their own.
+        // The config is most of a link. The rest is names, whose lengths are limited.
         let names: usize = self.idempotent.iter().map(|name| name.as_str().len()).sum();
         let bytes = self.config.len() + names;
         if bytes > MAX_LINK {
@@ -218,7 +220,7 @@ impl Link {
     }
 }
 
-/// Names for a message: the first few.
+/// The first few names, for a message.
 struct Listed<'a, T>(&'a [T]);
 
 impl<T: Display> Display for Listed<'_, T> {

@@ -1,22 +1,22 @@
-//! A link as the replicated table holds it, and how it changes.
+//! A link as the replicated table keeps it, and how it changes.
 
 use super::{HostReport, Link, LinkKey, LinkReports, LinkStatus};
 use crate::store::Revision;
 use std::sync::Arc;
 
-/// A link with what is known of it.
+/// A link and its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkEntry {
-    /// What tells it from other links.
+    /// The key of the link.
     pub key: Arc<LinkKey>,
     /// The link.
     pub link: Arc<Link>,
     /// The revision of the write that put it.
     pub revision: Revision,
-    /// Whether its target took this revision of it.
+    /// Whether its target accepted this revision.
     pub status: LinkStatus,
-    /// What each of the target's hosts said of this revision, the latest at the end.
+    /// The reports of the target's hosts on this revision, the latest last.
     pub reports: Vec<HostReport>,
 }
 
@@ -42,20 +42,20 @@ impl LinkEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkChange {
-    /// There is a link that was not there before.
+    /// A link was added.
     Added(Arc<LinkEntry>),
-    /// The link was put again: whoever serves it makes its session anew.
+    /// The link was put again. A provider that serves it creates its session again.
     Changed {
-        /// As it was.
+        /// The link before.
         before: Arc<LinkEntry>,
-        /// As it is.
+        /// The link now.
         after: Arc<LinkEntry>,
     },
-    /// The link is the same; what its target says of it is not.
+    /// The link is the same; the status reported by its target changed.
     Status {
-        /// As it was.
+        /// The link before.
         before: Arc<LinkEntry>,
-        /// As it is.
+        /// The link now.
         after: Arc<LinkEntry>,
     },
     /// The link is gone.
@@ -63,7 +63,7 @@ pub enum LinkChange {
 }
 
 impl LinkChange {
-    /// The link as it is, or as it was when it is gone.
+    /// Returns the link as it is, or as it was when it is gone.
     pub fn entry(&self) -> &Arc<LinkEntry> {
         match self {
             Self::Added(entry) | Self::Removed(entry) => entry,
@@ -71,7 +71,7 @@ impl LinkChange {
         }
     }
 
-    /// What became of a link that was `before` and is `after`; `None` when it is the same.
+    /// Returns the change from `before` to `after`, or `None` when they are the same.
     pub(crate) fn between(
         before: Option<&Arc<LinkEntry>>,
         after: Option<&Arc<LinkEntry>>,

@@ -1,7 +1,8 @@
 //! Links: the grants that let one component call another.
 //!
-//! A link says that *source* may call *target* through *interface*, under a *link name*, with *config*. Its key is source,
-//! interface (with its compatible version) and name; so a source can reach several targets through one interface by name.
+//! A link says that *source* may call *target* through *interface*, under a *link name*, with
+//! *config*. Its key is the source, the interface (with its compatible version) and the name, so a
+//! source can reach several targets through one interface by name.
 
 mod check;
 mod entry;
@@ -26,19 +27,20 @@ use std::{collections::BTreeSet, fmt};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Link {
-    /// Who may call.
+    /// The component that may call.
     pub source: ComponentId,
-    /// Through which interface.
+    /// The interface that it calls through.
     pub interface: InterfaceName,
-    /// Under which name.
+    /// The name of the link.
     pub name: LinkName,
-    /// Who is called.
+    /// The component that is called.
     pub target: ComponentId,
-    /// JSON text for the target, which may refuse it. `null` by default.
+    /// JSON text for the target, which may refuse it. The default is `null`.
     pub config: String,
     /// Which replicas may be called.
     pub locality: Locality,
-    /// Functions that may run twice without harm: retried after `may have run`. At most [`MAX_IDEMPOTENT`].
+    /// Functions that may run twice without harm, so that a call of them is retried even when it
+    /// may have run. At most [`MAX_IDEMPOTENT`].
     #[serde(deserialize_with = "bounded::set::<_, _, MAX_IDEMPOTENT>")]
     pub idempotent: BTreeSet<FunctionName>,
 }
@@ -47,29 +49,29 @@ pub struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Locality {
-    /// The one on this host when there is one, else any.
+    /// The replica on this host if there is one, otherwise any.
     #[default]
     PreferLocal,
-    /// Only one on this host.
+    /// Only a replica on this host.
     LocalOnly,
-    /// Any, this host's without preference.
+    /// Any replica, without preferring this host's.
     #[serde(rename = "Spread")]
     Anywhere,
 }
 
-/// What tells one link from another.
+/// What identifies a link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LinkKey {
-    /// Who may call.
+    /// The component that may call.
     pub source: ComponentId,
-    /// Interface with its compatible version: `wasi:keyvalue/store@0.2`.
+    /// The interface with its compatible version: `wasi:keyvalue/store@0.2`.
     pub interface: String,
-    /// Under which name.
+    /// The name of the link.
     pub name: LinkName,
 }
 
 impl LinkKey {
-    /// The link that a store key speaks of, be it the link's own or its status's.
+    /// Returns the link that a store key belongs to, for the key of a link or of its status.
     pub(crate) fn of(kind: KeyKind) -> Option<Self> {
         match kind {
             KeyKind::Link {
@@ -98,10 +100,10 @@ impl fmt::Display for LinkKey {
 }
 
 impl Link {
-    /// A link under the default name, without config.
+    /// Creates a link under the default name, without config.
     ///
     /// # Errors
-    /// A [`NameError`] for the first name that breaks its rule.
+    /// Fails with a [`NameError`] for the first invalid name.
     ///
     /// ```
     /// use lattice_core::link::{Link, Locality};
@@ -122,34 +124,34 @@ impl Link {
         })
     }
 
-    /// The same link under a name of its own.
+    /// Gives the link a name of its own.
     ///
     /// # Errors
-    /// A [`NameError`] that says the rule.
+    /// Fails with a [`NameError`] that states the rule.
     pub fn named(mut self, name: &str) -> Result<Self, NameError> {
         self.name = LinkName::new(name)?;
         Ok(self)
     }
 
-    /// Configuration for the target: anything that serializes to JSON.
+    /// Sets the configuration for the target: any value that serializes to JSON.
     ///
     /// # Errors
-    /// When `config` does not serialize.
+    /// Fails when `config` does not serialize.
     pub fn config<T: Serialize>(mut self, config: &T) -> Result<Self, serde_json::Error> {
         self.config = serde_json::to_string(config)?;
         Ok(self)
     }
 
-    /// Which replicas may be called.
+    /// Sets which replicas may be called.
     pub fn locality(mut self, locality: Locality) -> Self {
         self.locality = locality;
         self
     }
 
-    /// Says that these functions may run twice without harm.
+    /// Declares that these functions may run twice without harm.
     ///
     /// # Errors
-    /// A [`NameError`] for the first that is no function name.
+    /// Fails with a [`NameError`] for the first invalid function name.
     pub fn idempotent(mut self, functions: &[&str]) -> Result<Self, NameError> {
         for function in functions {
             self.idempotent.insert(FunctionName::new(function)?);
@@ -157,7 +159,7 @@ impl Link {
         Ok(self)
     }
 
-    /// What tells this link from another.
+    /// Returns the key of this link.
     pub fn key(&self) -> LinkKey {
         LinkKey {
             source: self.source.clone(),
@@ -172,7 +174,7 @@ mod tests {
     use super::*;
     use crate::{name::HostId, store::Revision, value};
 
-    /// What stands in stores: a change here is a new schema.
+    /// The bytes in stores: a change here is a new schema.
     #[test]
     fn golden_bytes() {
         let link = Link::new("front", "a:b/c@0.2.0", "back")

@@ -1,32 +1,34 @@
-//! What the target of a link said of it.
+//! The status of a link, as reported by its target.
 
 use crate::{name::HostId, store::Revision, value::bounded};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Most hosts whose report on one link is kept: enough to see a pattern, and a status stays far below the store's limit.
+/// Most hosts whose report on one link is kept: enough to see a pattern, and few enough that a
+/// status stays far below the store's limit.
 pub const MAX_REPORTS: usize = 16;
-/// Longest reason in bytes; a longer one is cut. A page of text: what a person reads of an error.
+/// Longest reason in bytes; a longer one is cut. It is about a page of text, as much of an error as
+/// a person reads.
 pub const MAX_REASON: usize = 1024;
 
-/// Whether the target took the link.
+/// Whether the target accepted the link.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LinkStatus {
-    /// No host of the target has said anything of this revision of the link.
+    /// No host of the target has reported on this revision of the link.
     #[default]
     Pending,
-    /// A host of the target took it.
+    /// A host of the target accepted it.
     Active,
-    /// Every host of the target that spoke refused it.
+    /// Every host of the target that reported refused it.
     Rejected {
-        /// What the last of them said.
+        /// The reason in the latest report.
         reason: String,
     },
 }
 
 impl LinkStatus {
-    /// A refusal, with its reason cut to [`MAX_REASON`] bytes.
+    /// Creates a refusal, with its reason cut to [`MAX_REASON`] bytes.
     pub fn rejected(reason: impl fmt::Display) -> Self {
         let mut reason = reason.to_string();
         if reason.len() > MAX_REASON {
@@ -47,7 +49,7 @@ impl fmt::Display for LinkStatus {
     }
 }
 
-/// What one host said.
+/// The report of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostReport {
     /// The host.
@@ -56,18 +58,18 @@ pub struct HostReport {
     pub status: LinkStatus,
 }
 
-/// What the target's hosts said of one revision of a link: the value of its `status.…` key.
+/// The reports of a target's hosts on one revision of a link: the value of its `status.…` key.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LinkReports {
-    /// Which revision of the link they speak of. They say nothing of any other.
+    /// The revision of the link that the reports are about. They don't apply to any other.
     pub link: Revision,
-    /// At most [`MAX_REPORTS`], the latest at the end.
+    /// At most [`MAX_REPORTS`], the latest last.
     #[serde(deserialize_with = "bounded::list::<_, _, MAX_REPORTS>")]
     pub hosts: Vec<HostReport>,
 }
 
 impl LinkReports {
-    /// The status of the link at `revision` by these reports.
+    /// Returns the status of the link at `revision` according to these reports.
     pub fn status(&self, revision: Revision) -> LinkStatus {
         if self.link != revision {
             return LinkStatus::Pending;
@@ -85,8 +87,9 @@ impl LinkReports {
             .unwrap_or_default()
     }
 
-    /// These reports with what `host` now says of the link at `revision`; `None` when that changes nothing.
-    /// [`LinkStatus::Pending`] takes back what it said before. Reports on an earlier revision are forgotten.
+    /// Returns these reports with the new one of `host` on the link at `revision`, or `None` when
+    /// it changes nothing. [`LinkStatus::Pending`] removes the host's earlier report. Reports on an
+    /// earlier revision are dropped.
     pub fn with(&self, revision: Revision, host: &HostId, status: LinkStatus) -> Option<Self> {
         let mut hosts = if self.link == revision {
             self.hosts.clone()
@@ -112,7 +115,8 @@ impl LinkReports {
     }
 }
 
-/// Drops the oldest report of the verdict that most hosts share, so that the rarer verdict stays visible.
+/// Drops the oldest report of the verdict that most hosts share, so that the rarer verdict stays
+/// visible.
 fn make_room(hosts: &mut Vec<HostReport>) {
     if hosts.len() < MAX_REPORTS {
         return;

@@ -18,8 +18,9 @@ use std::{
 
 /// All links as of one revision of the store.
 ///
-/// Pure: it is handed what the store says, in order, and answers what changed. A clone is a snapshot that shares all that
-/// did not change since, so a copy per change is cheap: one pointer per source and per target.
+/// Pure: it is given the store's events in order, and returns what changed. A clone is a snapshot
+/// that shares everything unchanged, so copying it per change is cheap: one pointer per source and
+/// per target.
 #[derive(Debug, Clone, Default)]
 pub struct LinkTable {
     incarnation: Incarnation,
@@ -29,25 +30,25 @@ pub struct LinkTable {
     held: Arc<BTreeMap<LinkKey, Held>>,
 }
 
-/// Everything keyed by one source.
+/// The links and reports of one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Source {
-    /// By interface with its compatible version. Of each there are a few link names at most.
+    /// By interface with its compatible version. Each has a few link names at most.
     links: HashMap<Box<str>, Vec<Arc<LinkEntry>>, RandomState>,
-    /// Also for links that are not there: a report may be seen before its link.
+    /// Also has reports on missing links: a report may arrive before its link.
     reports: HashMap<LinkKey, Arc<LinkReports>>,
 }
 
 type Target = BTreeMap<Arc<LinkKey>, Arc<LinkEntry>>;
 
-/// What the store says, once it was authenticated.
+/// An event of the store, already authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TableEvent {
-    /// All that is there.
+    /// All links and reports.
     Snapshot {
-        /// Which life of the store.
+        /// The incarnation of the store.
         incarnation: Incarnation,
-        /// Every write up to this one is in it.
+        /// Every write up to this one is included.
         revision: Revision,
         /// All links and reports, as [`TableEvent::Link`] and [`TableEvent::Reports`].
         records: Vec<TableEvent>,
@@ -63,26 +64,26 @@ pub enum TableEvent {
     NoLink {
         /// The revision of the write.
         revision: Revision,
-        /// Which.
+        /// The key of the link.
         key: LinkKey,
     },
-    /// A target's hosts reported on a link.
+    /// Hosts of a target reported on a link.
     Reports {
         /// The revision of the write.
         revision: Revision,
-        /// Which link.
+        /// The key of the link.
         key: LinkKey,
-        /// What they said.
+        /// The reports.
         reports: Arc<LinkReports>,
     },
     /// The reports on a link are gone.
     NoReports {
         /// The revision of the write.
         revision: Revision,
-        /// Which link.
+        /// The key of the link.
         key: LinkKey,
     },
-    /// Something was written that is none of the table's business.
+    /// Something was written that does not concern links.
     Other {
         /// The revision of the write.
         revision: Revision,
@@ -90,23 +91,24 @@ pub enum TableEvent {
 }
 
 impl LinkTable {
-    /// Which life of the store this is a copy of.
+    /// Returns the incarnation of the store that this is a copy of.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
-    /// The highest revision that was applied: every write up to it is in the table.
+    /// Returns the highest revision that was applied: every write up to it is in the table.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// Whether everything up to `revision` is in the table. A later incarnation has seen all of an earlier one.
+    /// Returns whether everything up to `revision` is in the table. A later incarnation includes
+    /// all of an earlier one.
     pub fn has_seen(&self, incarnation: Incarnation, revision: Revision) -> bool {
         (self.incarnation, self.revision) >= (incarnation, revision)
     }
 
-    /// The link of `source` for an interface (with its compatible version) under a link name. Asked on every call: it
-    /// builds nothing.
+    /// Returns the link of `source` for an interface (with its compatible version) under a link
+    /// name. Runs on every call, so it allocates nothing.
     pub fn resolve(
         &self,
         source: &ComponentId,
@@ -121,12 +123,12 @@ impl LinkTable {
             .find(|entry| entry.link.name == *name)
     }
 
-    /// The link with this key.
+    /// Returns the link with this key.
     pub fn entry(&self, key: &LinkKey) -> Option<&Arc<LinkEntry>> {
         self.resolve(&key.source, &key.interface, &key.name)
     }
 
-    /// The links to `component`, ordered by key.
+    /// Returns the links to `component`, ordered by key.
     pub fn by_target(&self, component: &ComponentId) -> impl Iterator<Item = &Arc<LinkEntry>> {
         self.targets
             .get(component)
@@ -134,7 +136,7 @@ impl LinkTable {
             .flat_map(|target| target.values())
     }
 
-    /// The links of `component`, in no order.
+    /// Returns the links of `component`, in no particular order.
     pub fn by_source(&self, component: &ComponentId) -> impl Iterator<Item = &Arc<LinkEntry>> {
         self.sources
             .get(component)
@@ -142,18 +144,19 @@ impl LinkTable {
             .flat_map(|source| source.entries())
     }
 
-    /// All links, in no order.
+    /// Returns all links, in no particular order.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<LinkEntry>> {
         self.sources.values().flat_map(|source| source.entries())
     }
 
-    /// The reports at this link's key, whether they speak of its present revision or not, and even when it is gone.
+    /// Returns the reports at this link's key, even when they are on another revision of it or the
+    /// link is gone.
     pub(crate) fn reports(&self, key: &LinkKey) -> Option<&Arc<LinkReports>> {
         self.sources.get(&key.source)?.reports.get(key)
     }
 
-    /// Takes in what the store says next, and answers how links changed. What is older than what the table has of the
-    /// same key is ignored.
+    /// Applies the store's next event and returns how links changed. Ignores an event that is older
+    /// than what the table has for the same key.
     pub fn apply(&mut self, event: TableEvent) -> Vec<LinkChange> {
         match event {
             TableEvent::Snapshot {
@@ -176,7 +179,8 @@ impl LinkTable {
         }
     }
 
-    /// How links differ in `newer`. Cheap when it is a later state of the same table.
+    /// Returns how the links of `newer` differ. Cheap when `newer` is a later state of the same
+    /// table.
     pub fn diff(&self, newer: &Self) -> Vec<LinkChange> {
         let mut changes = Vec::new();
         for (id, before) in &self.sources {
@@ -224,8 +228,9 @@ impl LinkTable {
         changes
     }
 
-    /// Takes from `older` what is the same, entry by entry and then whole, so that telling the two apart stays cheap, and
-    /// so that a link that did not change is the same `Arc` in both indexes, before and after.
+    /// Reuses the parts of `older` that are the same, first single entries and then whole sources
+    /// and targets. Comparing the two then stays cheap, and an unchanged link is the same `Arc` in
+    /// both indexes, before and after.
     fn share(&mut self, older: &Self) {
         let entries: Vec<Arc<LinkEntry>> = self.entries().cloned().collect();
         for entry in entries {
@@ -244,7 +249,8 @@ impl LinkTable {
             self.take_out(&entry);
             self.put_in(&shared);
         }
-        // Equal now means the same entries: the older whole can stand for the newer one.
+        // Sources that are equal now have the same entries, so the older one can replace the newer
+        // one.
         for (id, source) in &mut self.sources {
             if let Some(same) = older.sources.get(id).filter(|old| *old == source) {
                 *source = same.clone();
@@ -325,7 +331,7 @@ impl LinkTable {
         }
     }
 
-    /// Puts `after` where `before` was, in both indexes.
+    /// Replaces `before` with `after` in both indexes.
     fn exchange(
         &mut self,
         before: Option<&Arc<LinkEntry>>,

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 /// The links of a lattice. Cheap to clone.
 ///
-/// Reads come from this process's replica; writes go to the store, and are in the replica when they return.
+/// Reads come from this process's replica. Writes go to the store, and are in the replica when they
+/// return.
 #[derive(Debug, Clone)]
 pub struct Links {
     writer: Writer,
@@ -30,32 +31,32 @@ pub struct Links {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// It could not work.
+    /// The link could not work.
     #[error(transparent)]
     LinkMismatch(#[from] LinkMismatch),
-    /// There is another link under this key.
+    /// Another link has this key.
     #[error(
         "there is a link {} already, to `{}`; give this one a name of its own with `Link::named`, or put it with `replace`",
         existing.key, existing.link.target
     )]
     Conflict {
-        /// That link.
+        /// The other link.
         existing: Arc<LinkEntry>,
     },
     /// The link was changed since it was read.
-    #[error("the link {key} is not as it was at revision {}; read it again and decide anew", expected.0)]
+    #[error("the link {key} is not as it was at revision {}; read it again before you change it", expected.0)]
     Changed {
-        /// Which link.
+        /// The key of the link.
         key: LinkKey,
         /// The revision that was expected.
         expected: Revision,
-        /// As it is now; `None` when it is gone.
+        /// The link as it is now; `None` when it is gone.
         found: Option<Arc<LinkEntry>>,
     },
     /// The published types of its two ends could not be read.
     #[error("the types of the link's two ends could not be read; try again when the store is back")]
     Types(#[source] StoreError),
-    /// The store did not take it.
+    /// The store did not accept the write.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -64,13 +65,13 @@ pub enum LinkError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeleteError {
-    /// There is none.
-    #[error("there is no link {key}; `list` shows those that are")]
+    /// There is no such link.
+    #[error("there is no link {key}; `list` shows the existing ones")]
     NotFound {
-        /// The key asked for.
+        /// The given key.
         key: LinkKey,
     },
-    /// The store did not take it.
+    /// The store did not accept the write.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -79,20 +80,20 @@ pub enum DeleteError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// The link is gone, or was put again since: there is nothing to report on.
-    #[error("the link {key} is not at revision {} any more; report on it as it is now", revision.0)]
+    /// The link is gone or was put again since, so the report no longer applies.
+    #[error("the link {key} is no longer at revision {}; report on its current revision", revision.0)]
     Outdated {
-        /// Which link.
+        /// The key of the link.
         key: LinkKey,
-        /// The revision that the report spoke of.
+        /// The revision that the report is about.
         revision: Revision,
     },
-    /// The store did not take it.
+    /// The store did not accept the write.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-/// What a link may take the place of.
+/// Which existing link a write may replace.
 #[derive(Debug, Clone, Copy)]
 enum WriteMode {
     Create,
@@ -101,7 +102,8 @@ enum WriteMode {
 }
 
 impl Links {
-    /// The links that `replica` follows, written through `records`; `types` tells what their ends export and import.
+    /// Creates a handle to the links that `replica` follows and `records` writes. `types` has the
+    /// exports and imports of their ends.
     pub fn new(records: Records, replica: Replica, types: Types) -> Self {
         Self {
             writer: Writer { records, replica },
@@ -109,37 +111,39 @@ impl Links {
         }
     }
 
-    /// Puts a link; a link that is there already, and the same, is left as it is.
+    /// Puts a link. Leaves an existing link with the same content as it is.
     ///
-    /// What is known of its two ends is checked; a component that was never started may be linked to.
+    /// The types of its two ends are checked if they are known. A link may name a component that
+    /// was never started.
     ///
     /// # Errors
-    /// [`LinkError`]; [`LinkError::Conflict`] when another link has its key.
+    /// Fails with [`LinkError`]; with [`LinkError::Conflict`] when another link has its key.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the link put or not.
+    /// Dropping the future leaves it unknown whether the link was put.
     pub async fn put(&self, link: Link) -> Result<Arc<LinkEntry>, LinkError> {
         self.write(link, WriteMode::Create).await
     }
 
-    /// Puts a link in the place of whichever has its key, if any.
+    /// Puts a link and replaces the one with the same key, if any.
     ///
     /// # Errors
-    /// [`LinkError`].
+    /// Fails with [`LinkError`].
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the link put or not.
+    /// Dropping the future leaves it unknown whether the link was put.
     pub async fn replace(&self, link: Link) -> Result<Arc<LinkEntry>, LinkError> {
         self.write(link, WriteMode::Upsert).await
     }
 
-    /// Puts a link in the place of the one with its key that was read at `expected`, and of no other.
+    /// Replaces the link with the same key, if it is still at the revision `expected`.
     ///
     /// # Errors
-    /// [`LinkError`]; [`LinkError::Changed`] when it is not at that revision any more.
+    /// Fails with [`LinkError`]; with [`LinkError::Changed`] when the link is no longer at that
+    /// revision.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the link put or not.
+    /// Dropping the future leaves it unknown whether the link was put.
     pub async fn update(
         &self,
         link: Link,
@@ -148,30 +152,31 @@ impl Links {
         self.write(link, WriteMode::CompareAndSwap(expected)).await
     }
 
-    /// All links, ordered by key.
+    /// Returns all links, ordered by key.
     pub fn list(&self) -> Vec<Arc<LinkEntry>> {
         let mut all: Vec<_> = self.writer.replica.links().entries().cloned().collect();
         all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         all
     }
 
-    /// The link with this key.
+    /// Returns the link with this key.
     pub fn get(&self, key: &LinkKey) -> Option<Arc<LinkEntry>> {
         self.writer.replica.links().entry(key).cloned()
     }
 
-    /// The links that are there as [`Added`](super::LinkChange::Added), then every change.
+    /// Returns a stream of changes: first every present link as
+    /// [`Added`](super::LinkChange::Added), then every change.
     pub fn watch(&self) -> LinkChanges {
         self.writer.replica.changes()
     }
 
-    /// Deletes a link and what its target said of it.
+    /// Deletes a link and its status.
     ///
     /// # Errors
-    /// [`DeleteError`]; [`DeleteError::NotFound`] when there is none.
+    /// Fails with [`DeleteError`]; with [`DeleteError::NotFound`] when there is no such link.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the link deleted or not.
+    /// Dropping the future leaves it unknown whether the link was deleted.
     pub async fn delete(&self, key: &LinkKey) -> Result<(), DeleteError> {
         let mut attempts = Attempts::new();
         let deleted = self.take_away(key, &mut attempts).await;
@@ -188,7 +193,8 @@ impl Links {
             if slot.entry.is_none() && attempts.may_have_written() {
                 return Ok(());
             }
-            // A link that the store lost is deleted too, so that everyone hears of it.
+            // A link that the store lost is deleted too, so that every process receives the
+            // deletion.
             if slot.entry.is_none() && !slot.table.is_held(key) {
                 return Err(DeleteError::NotFound { key: key.clone() });
             }
@@ -207,14 +213,15 @@ impl Links {
         }
     }
 
-    /// Says, for a host of its target, what became of the link at `revision`. [`LinkStatus::Pending`] takes back what the
-    /// host said before.
+    /// Reports, for a host of its target, the status of the link at `revision`.
+    /// [`LinkStatus::Pending`] removes the host's earlier report.
     ///
     /// # Errors
-    /// [`ReportError`]; [`ReportError::Outdated`] when the link is not at that revision any more.
+    /// Fails with [`ReportError`]; with [`ReportError::Outdated`] when the link is no longer at
+    /// that revision.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the report written or not.
+    /// Dropping the future leaves it unknown whether the report was written.
     pub async fn report(
         &self,
         host: &HostId,
@@ -243,7 +250,7 @@ impl Links {
             let holds = |table: &LinkTable| table.reports(key).is_some();
             let slot = self.writer.slot(&at, attempts.deadline, holds).await?;
             if slot.table.is_held(key) {
-                // Nobody finds in the store what such a report speaks of.
+                // The store lacks the link that such a report would be about.
                 return Ok(());
             }
             let said = self.reports(&slot)?;
@@ -292,7 +299,7 @@ impl Links {
             }
             let value = self.writer.encode(&slot.table, &at, &*link)?;
             let mut ops = Vec::with_capacity(2);
-            // What was said of an earlier revision says nothing of this one.
+            // Reports on an earlier revision don't apply to this one.
             let reports = slot.table.reports(key);
             ops.extend(reports.map(|_| Op::delete(status_key(key), Expect::Any)));
             ops.push(Op::put(at.clone(), value, as_read(slot.entry.as_ref())));
@@ -312,14 +319,14 @@ impl Links {
     }
 
     async fn check(&self, link: &Link) -> Result<(), LinkError> {
-        // By itself first: that needs no store.
+        // The link by itself is checked first, which needs no store.
         link.check(None, None)?;
         let target = self.known(&link.target).await?;
         let source = self.known(&link.source).await?;
         Ok(link.check(source.as_deref(), target.as_deref())?)
     }
 
-    /// The types of a component, if it published any that can be read.
+    /// Returns the types of a component, if it published any that can be read.
     async fn known(
         &self,
         component: &ComponentId,
@@ -327,7 +334,8 @@ impl Links {
         match self.types.of(component).await {
             Ok(types) => Ok(types),
             Err(TypesError::Store(error)) => Err(LinkError::Types(error)),
-            // Unusable types are checked at call time, as those of a component that was never started.
+            // A component with unreadable types is treated as one that was never started: its types
+            // are checked at call time.
             Err(unusable) => {
                 tracing::warn!(%component, reason = %unusable, "a link is made without checking this component's types");
                 Ok(None)
@@ -335,7 +343,7 @@ impl Links {
         }
     }
 
-    /// What stands at a link's key; what was written by a newer version is left alone.
+    /// Reads the slot of a link. Fails when its value was written by a newer version.
     async fn slot(&self, key: &LinkKey, attempts: &Attempts) -> Result<Slot, WriteError> {
         self.writer.replica.check_key()?;
         let at = store_key(key);
@@ -349,7 +357,7 @@ impl Links {
         Ok(self.decode(slot)?.unwrap_or_default())
     }
 
-    /// What stands in a slot: nothing when it is empty or garbage.
+    /// Decodes the entry of a slot. Returns `None` when it is empty or garbage.
     fn decode<T: serde::de::DeserializeOwned>(&self, slot: &Slot) -> Result<Option<T>, WriteError> {
         let Some(entry) = &slot.entry else {
             return Ok(None);
@@ -370,15 +378,15 @@ impl Links {
     }
 }
 
-/// The link that makes a write needless; an error when one stands in its way.
+/// Returns the link that makes a write unnecessary. Fails when another link is in its way.
 fn present(
     slot: &Slot,
     key: &LinkKey,
     link: &Arc<Link>,
     mode: WriteMode,
 ) -> Result<Option<Arc<LinkEntry>>, LinkError> {
-    // What the store has and the table has not is garbage, which anyone may write over.
-    // So is what the store lost: it is put again.
+    // An entry that the store has and the table lacks is garbage, which anyone may overwrite. A
+    // link that the store lost may be overwritten as well: it is put again.
     let present = slot.table.stored(key);
     if let Some(same) = present.filter(|present| present.link == *link) {
         return Ok(Some(same.clone()));

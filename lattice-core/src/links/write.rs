@@ -1,4 +1,5 @@
-//! Writing links: read, decide by the replica, write with the expected revision, and try again when someone was faster.
+//! Writing links: read, decide by the replica, write with the expected revision, and retry when
+//! another writer was faster.
 
 use crate::{
     link::{LinkKey, LinkTable},
@@ -14,43 +15,47 @@ use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// How long one operation may take: as long as the store may take for one call.
+/// How long one operation may take: as long as one call to the store may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the replica may lag a write of its own process before the writer is told so.
+/// How long the replica may lag a write of its own process before the write fails with
+/// [`WriteError::NotSeen`].
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
-/// How long a read that contradicts the replica is waited on before it is made again: one of the two is moments behind.
+/// How long to wait for the replica to agree with a read before reading again: one of the two is
+/// moments behind.
 const REREAD: Duration = Duration::from_millis(100);
-/// Longest pause between two attempts, and so about how many writers of one key get through per second at worst.
+/// Longest pause between two attempts. It sets about how many writers of one key get through per
+/// second at worst.
 const MAX_PAUSE: Duration = Duration::from_millis(200);
 
-/// Why the store did not take what was to be written.
+/// Why a write to the store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The store can't be read or written. Nothing was written.
     #[error("the store could not be used; try again when it is back")]
     Store(#[from] StoreError),
-    /// The store does not take such a value or key.
-    #[error("the store refused what was to be written")]
+    /// The store does not accept such a value or key.
+    #[error("the store refused the write")]
     Refused(#[from] InvalidCommit),
-    /// Others changed the same key all the time. Nothing was written.
+    /// Other writers kept changing the same key. Nothing was written.
     #[error(
-        "others kept changing `{key}` for {} s; try again",
+        "other writers kept changing `{key}` for {} s; try again",
         PATIENCE.as_secs()
     )]
     Contended {
         /// The key in the store.
         key: StoreKey,
     },
-    /// This process's copy of the links is behind the store, so that it can't decide. Nothing was written.
+    /// This process's copy of the links is behind the store, so it can't decide. Nothing was
+    /// written.
     #[error("this process has not yet seen what the store holds at `{key}`; try again")]
     Behind {
         /// The key in the store.
         key: StoreKey,
     },
-    /// What stands at the key was written by a newer version of Lattice. Nothing was written.
+    /// The value at the key was written by a newer version of Lattice. Nothing was written.
     #[error(
-        "what stands at `{key}` can't be read here; update this process, or delete it with the version that wrote it"
+        "the value at `{key}` can't be read here; update this process, or delete it with the version that wrote it"
     )]
     Unreadable {
         /// The key in the store.
@@ -64,19 +69,20 @@ pub enum WriteError {
     /// The value can't be encoded. Nothing was written.
     #[error("the value can't be encoded for the store; report this as a bug")]
     Unencodable(#[source] RecordError),
-    /// The answer to a write was lost, and what came next did not tell. It was written or not.
+    /// The answer to a write was lost, and later attempts did not settle whether it was written.
     #[error(
-        "the answer to a write of `{key}` was lost, so that it may hold or not; read it again when the store is back"
+        "the answer to a write of `{key}` was lost, so it may or may not be written; read it again when the store is back"
     )]
     Unknown {
         /// The key in the store.
         key: StoreKey,
-        /// What came next.
+        /// The error of the later attempt.
         source: Box<WriteError>,
     },
-    /// It was written and holds; this process has not seen it yet, so what follows here may not count on it.
+    /// It was written, but this process has not seen it yet, so later operations here may not rely
+    /// on it.
     #[error(
-        "it was written as revision {}, but this process has not seen it within {} s; nothing need be written again",
+        "it was written as revision {}, but this process has not seen it within {} s; don't write it again",
         revision.0, SEEN_WITHIN.as_secs()
     )]
     NotSeen {
@@ -85,24 +91,24 @@ pub enum WriteError {
     },
 }
 
-/// What stands at a key, as both the store and the replica have it.
+/// The entry at a key, on which the store and the replica agree.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) entry: Option<Entry>,
     pub(super) table: Arc<LinkTable>,
 }
 
-/// What became of one attempt to write.
+/// The result of one attempt to write.
 #[derive(Debug)]
 pub(super) enum Attempt {
     Written(Written),
-    /// Someone was faster, or the answer was lost: read again.
+    /// Another writer was faster, or the answer was lost: read again.
     Again {
         may_have_written: bool,
     },
 }
 
-/// A write that holds.
+/// A successful write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written {
     pub(super) incarnation: Incarnation,
@@ -117,7 +123,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Reads `key` and waits until the replica has what was read. `holds` says whether the table has a value there.
+    /// Reads `key` and waits until the replica agrees with the read. `holds` returns whether the
+    /// table has a value there.
     pub(super) async fn slot(
         &self,
         key: &StoreKey,
@@ -146,21 +153,22 @@ impl Writer {
         }
     }
 
-    /// The value of a record that the replica at `table` is able to follow.
+    /// Encodes a record for the incarnation that the replica at `table` follows.
     pub(super) fn encode<T: Serialize>(
         &self,
         table: &LinkTable,
         key: &StoreKey,
         body: &T,
     ) -> Result<Bytes, WriteError> {
-        // The revision that this writer has seen: higher than at any earlier write of the key, also of one deleted since.
+        // The revision that this writer has seen: higher than at any earlier write of the key, even
+        // if the key was deleted since.
         let generation = table.revision().0;
         self.records
             .encode(table.incarnation(), key, generation, body)
             .map_err(WriteError::Unencodable)
     }
 
-    /// Commits what was decided by `table`.
+    /// Commits operations that were decided by `table`.
     pub(super) async fn commit(
         &self,
         table: &LinkTable,
@@ -182,8 +190,8 @@ impl Writer {
         }
     }
 
-    /// Waits until the replica has seen a write, so that whoever made it reads it. `false` when the store was re-created
-    /// before it was made: it is worth nothing.
+    /// Waits until the replica has seen a write, so that the writer reads its own write. Returns
+    /// `false` when the store was re-created meanwhile, so that the write has no effect.
     pub(super) async fn seen(&self, written: Written) -> Result<bool, WriteError> {
         let Written {
             incarnation,
@@ -202,7 +210,7 @@ impl Writer {
     }
 }
 
-/// Attempts at one operation: longer and longer pauses of random length, and an end.
+/// The attempts at one operation, with pauses of random and growing length, until a deadline.
 #[derive(Debug)]
 pub(super) struct Attempts {
     pub(super) deadline: Instant,
@@ -220,7 +228,7 @@ impl Attempts {
         }
     }
 
-    /// Takes note of one that came to nothing, as far as is known.
+    /// Records an attempt that failed, as far as is known.
     pub(super) fn failed(&mut self, attempt: Attempt) {
         self.may_have_written |= matches!(
             attempt,
@@ -230,12 +238,13 @@ impl Attempts {
         );
     }
 
-    /// Whether one of them may have been written although nobody said so.
+    /// Returns whether an attempt may have been written without being confirmed.
     pub(super) fn may_have_written(&self) -> bool {
         self.may_have_written
     }
 
-    /// What an error means after the attempts made: that nothing was written is only known while no answer was lost.
+    /// Corrects an error by the attempts made: while an answer is lost, it is unknown whether
+    /// something was written.
     pub(super) fn truth(&self, key: &LinkKey, error: WriteError) -> WriteError {
         match error {
             error if !self.may_have_written => error,
@@ -247,7 +256,7 @@ impl Attempts {
         }
     }
 
-    /// Pauses before the next attempt; an error when the time is up.
+    /// Pauses before the next attempt. Fails when the time is up.
     pub(super) async fn again(&mut self, key: &StoreKey) -> Result<(), WriteError> {
         if Instant::now() >= self.deadline {
             return Err(WriteError::Contended { key: key.clone() });
@@ -256,24 +265,24 @@ impl Attempts {
         let longest = Duration::from_millis(2)
             .saturating_mul(1 << self.made.min(10))
             .min(MAX_PAUSE);
-        // Without randomness every writer waits the same time, which is slower, not wrong.
+        // Without randomness every writer waits for the same time, which is slower but not wrong.
         let share = crate::entropy::number().map_or(1.0, |number| number as f64 / u64::MAX as f64);
         sleep(longest.mul_f64(share)).await;
         Ok(())
     }
 }
 
-/// The expectation that a key is as it was read.
+/// Returns the expectation that a key is as it was read.
 pub(super) fn as_read(entry: Option<&Entry>) -> Expect {
     entry.map_or(Expect::Absent, |entry| Expect::At(entry.revision))
 }
 
-/// The key in the store of the link with this key.
+/// Returns the store key of the link with this key.
 pub(super) fn store_key(key: &LinkKey) -> StoreKey {
     StoreKey::link_at(&key.source, &key.interface, &key.name)
 }
 
-/// The key in the store of what its target says of it.
+/// Returns the store key of the link's status.
 pub(super) fn status_key(key: &LinkKey) -> StoreKey {
     StoreKey::link_status_at(&key.source, &key.interface, &key.name)
 }

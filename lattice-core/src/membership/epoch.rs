@@ -35,7 +35,7 @@ enum Unknown {
     Timeout(#[from] Elapsed),
 }
 
-/// The epoch of a node that starts now.
+/// Returns the epoch of a node that starts now.
 pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
     let mut epoch = by_the_clock();
     let Some(host) = chosen else {
@@ -78,7 +78,7 @@ async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Re
     }
 }
 
-/// An epoch from the clock, a different one for each boot in this process.
+/// Returns an epoch from the clock, a different one for each boot in this process.
 fn by_the_clock() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = (entropy::since_1970().as_millis() as u64).max(1);

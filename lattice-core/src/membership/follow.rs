@@ -1,4 +1,4 @@
-//! What a node does when hosts come and go, and when the bus does.
+//! How a node reacts when hosts join or leave, and when the bus goes away or comes back.
 
 use super::{Membership, presence::Change};
 use crate::{bus::BusState, wire::Origin};

@@ -1,5 +1,5 @@
 //! A node's own beats: once a second, and soon after something changed. Among many hosts most of
-//! them are pulses.
+//! them are keep-alives.
 
 use super::{Membership, ReplicaCounts};
 use crate::{
@@ -11,12 +11,13 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
-/// How soon changes (a component more or less, a new host) may be sent after the last beat.
+/// How soon after the last beat changes may be sent: a component that was added or removed, or a
+/// new host.
 const SOONEST: Duration = Duration::from_millis(50);
 
-/// What a node has in service, for its beats.
+/// The components that a node has in service, for its beats.
 pub(crate) trait Roster: Send + Sync + 'static {
-    /// Whether there is nothing.
+    /// Whether there are none.
     fn is_empty(&self) -> bool;
     /// The components that take calls.
     fn components(&self, replica_counts: &ReplicaCounts) -> Vec<Served>;
@@ -104,11 +105,11 @@ impl Membership {
     }
 }
 
-/// What the last beats said.
+/// The last whole beat, and how often it was repeated.
 #[derive(Debug, Default)]
 struct SentBeats {
     beat: Option<Arc<Beat>>,
-    /// Pulses sent since.
+    /// Keep-alives sent since.
     pulses: u32,
 }
 
@@ -120,7 +121,7 @@ enum Shortened {
 }
 
 impl SentBeats {
-    /// Returns a pulse in place of a beat that says what the last one did. Among few hosts every
+    /// Returns a keep-alive in place of a beat that repeats the last one. Among few hosts every
     /// beat is sent whole.
     fn shortened(&mut self, beat: Beat) -> Shortened {
         let is_crowd = beat.interval() > Beat::interval_among(0);

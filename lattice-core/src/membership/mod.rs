@@ -1,7 +1,8 @@
-//! Which hosts are live, and how this node tells others that it is.
+//! Which hosts are live, and how this node announces itself to others.
 //!
-//! `presence` holds the pure rules, `watcher` feeds them with beats, `heartbeat` sends this
-//! node's own, `follow` reacts to changes, and `epoch` tells one boot of a host from the next.
+//! `presence` has the pure rules, `watcher` feeds them with beats, `heartbeat` sends this node's
+//! own beats, `follow` reacts to changes, and `epoch` gives each boot of a host a higher number
+//! than the one before.
 
 pub(crate) mod epoch;
 pub(crate) mod follow;
@@ -11,7 +12,9 @@ pub(crate) mod watcher;
 
 pub(crate) use heartbeat::Roster;
 pub use presence::{Peer, Peers};
-pub(crate) use watcher::{MemberEvent, PresenceWatcher};
+#[cfg(feature = "apps")]
+pub(crate) use watcher::MemberEvent;
+pub(crate) use watcher::PresenceWatcher;
 
 use crate::{
     name::ComponentId,
@@ -40,7 +43,7 @@ pub(crate) enum Announce {
 /// Replicas by component and generation.
 pub(crate) type ReplicaCounts = BTreeMap<ComponentId, Vec<ReplicaCount>>;
 
-/// What one node tells others of itself.
+/// How one node announces itself to others.
 #[derive(Debug)]
 pub(crate) struct Membership {
     transport: Arc<Transport>,
@@ -49,7 +52,7 @@ pub(crate) struct Membership {
     announce: Announce,
     /// Whether it takes more replicas.
     duty: AtomicU8,
-    /// What its apps run.
+    /// The replicas that its apps run.
     replica_counts: ArcSwap<ReplicaCounts>,
     /// The next beat is due soon.
     changed: Notify,
@@ -75,7 +78,7 @@ impl Membership {
         }
     }
 
-    /// Which boot of which host it is.
+    /// This boot of this host.
     pub(crate) fn origin(&self) -> &Origin {
         self.transport.origin()
     }
@@ -85,7 +88,7 @@ impl Membership {
         &self.labels
     }
 
-    /// Sets what the next beats say of the apps that run here.
+    /// Sets the replica counts in the next beats.
     pub(crate) fn set_replica_counts(&self, replica_counts: ReplicaCounts) {
         if **self.replica_counts.load() != replica_counts {
             self.replica_counts.store(Arc::new(replica_counts));
@@ -93,7 +96,7 @@ impl Membership {
         }
     }
 
-    /// Tells everyone whether this node takes replicas from now on.
+    /// Sets whether this node takes replicas from now on, and announces it.
     pub(crate) fn set_duty(&self, duty: Duty) {
         self.duty.store(duty as u8, Ordering::Release);
         self.announce_changes();
@@ -111,7 +114,7 @@ impl Membership {
         self.changed.notify_one();
     }
 
-    /// Whether this node makes itself known.
+    /// Whether this node sends beats.
     pub(crate) fn speaks(&self, roster: &impl Roster) -> bool {
         self.announce == Announce::Always || !roster.is_empty()
     }
@@ -119,6 +122,11 @@ impl Membership {
     /// Sends no beats from now on.
     pub(crate) fn stop_beats(&self) {
         self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether it is a host that neither left nor was killed.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.announce == Announce::Always && !self.is_leaving()
     }
 
     /// Whether this node has said goodbye, or vanished.

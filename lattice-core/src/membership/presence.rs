@@ -8,6 +8,7 @@
 use crate::{
     entropy::HashState,
     id::Fence,
+    liveness::{MAX_INTERVAL, MIN_INTERVAL, MISSED},
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Duty, Origin, Versions},
@@ -19,8 +20,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Intervals of silence after which a host counts as dead.
-const MISSED: u32 = 3;
 /// Departed hosts whose last epoch is remembered, so that a late beat doesn't bring them back.
 const TOMBSTONES: usize = 4_096;
 
@@ -28,17 +27,17 @@ const TOMBSTONES: usize = 4_096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peer {
-    /// Which boot of which host.
+    /// The boot of the host.
     pub origin: Origin,
-    /// What it serves, and the digest of each component's types.
+    /// The components that it serves, each with the digest of its types.
     pub components: BTreeMap<ComponentId, Digest>,
-    /// How many replicas of each serve there, of those that an app started.
+    /// How many replicas of each component serve there, counting those that an app started.
     pub replicas: BTreeMap<ComponentId, u32>,
-    /// The fences of those that it serves under a lease.
+    /// The fences of the components that it serves under a lease.
     pub fences: BTreeMap<ComponentId, Fence>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Which versions of frames it reads.
+    /// The versions of frames that it reads.
     pub versions: Versions,
     /// Whether it takes more replicas.
     pub duty: Duty,
@@ -74,19 +73,20 @@ struct Hosts {
 }
 
 impl Peers {
-    /// The hosts that serve `component` and read frames that this one writes. Of those that do so
-    /// under a lease only the one that got it last.
+    /// Returns the hosts that serve `component` and read frames that this one writes. Of hosts that
+    /// serve it under a lease, only the one that acquired the lease last is returned.
     pub fn serving(&self, component: &ComponentId) -> &[Origin] {
         self.fenced(component).0
     }
 
-    /// The same, and the fence of their lease, if they need one.
+    /// The same, with the fence of their lease, if they need one.
     pub(crate) fn fenced(&self, component: &ComponentId) -> (&[Origin], Option<Fence>) {
         let hosts = self.serving.get(component);
         hosts.map_or((&[], None), |hosts| (&hosts.origins, hosts.fence))
     }
 
-    /// How many replicas of `component` serve. A host where no app started it counts as one.
+    /// Returns how many replicas of `component` serve. A host on which no app started it counts as
+    /// one.
     pub fn replicas(&self, component: &ComponentId) -> u32 {
         let hosts = self.serving(component).iter();
         let peers = hosts.filter_map(|origin| self.hosts.get(&origin.host));
@@ -94,7 +94,7 @@ impl Peers {
         replicas.fold(0, u32::saturating_add)
     }
 
-    /// The digest of the types that some host serves `component` with.
+    /// Returns the digest of the types with which some host serves `component`.
     pub fn digest(&self, component: &ComponentId) -> Option<Digest> {
         let origin = self.serving(component).first()?;
         self.hosts
@@ -111,7 +111,7 @@ impl Peers {
             .is_some_and(|peer| peer.origin == *origin)
     }
 
-    /// Every live host, in no particular order.
+    /// Returns every live host, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
         self.hosts.values()
     }
@@ -155,9 +155,9 @@ pub(crate) enum Change {
     None,
     /// A host, or a new boot of one, that was not there before.
     Joined(Origin),
-    /// A known host serves something else than before.
+    /// A known host has changed what it serves.
     Updated,
-    /// A host said goodbye: it takes nothing new and finishes what it has.
+    /// A host said goodbye: it takes no new calls and finishes running ones.
     Leaving(Origin),
     /// These are gone.
     Left(Vec<Origin>),
@@ -222,7 +222,7 @@ impl Presence {
         change
     }
 
-    /// Another host reports that this one serves `component`. Its own beats will say the rest.
+    /// Another host reports that this one serves `component`. Its own beats will have the rest.
     pub(crate) fn found(
         &mut self,
         host: &Origin,
@@ -291,8 +291,7 @@ impl Presence {
         Change::Left(vec![who.clone()])
     }
 
-    /// Time passed. Not to be called while the bus is down: then this process is the one that hears
-    /// nothing.
+    /// Time passed. Must not be called while the bus is down, when this process receives no beats.
     pub(crate) fn tick(&mut self, now: Instant) -> Change {
         let silent: Vec<Origin> = self
             .heard
@@ -311,7 +310,7 @@ impl Presence {
         Change::Left(silent)
     }
 
-    /// The bus is back: every host gets a full interval to be heard again.
+    /// The bus is back: the silence of every host is counted from now.
     pub(crate) fn reconnected(&mut self, now: Instant) {
         for (at, _) in self.heard.values_mut() {
             *at = now;
@@ -335,11 +334,6 @@ impl Presence {
         }
     }
 }
-
-/// A beat may not claim to come more often than this, or the three missed ones would be noise.
-const MIN_INTERVAL: Duration = Duration::from_millis(200);
-/// Nor so seldom that a dead host is never noticed.
-const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
@@ -461,8 +455,8 @@ mod tests {
         p.beat(&origin("both", 1), reads(ours, ours + 1), now);
         assert_eq!(serving(&p, "x"), [origin("both", 1)]);
         assert!(p.snapshot().contains(&origin("later", 1)), "it is there");
-        // The lease is at a host that can't be called: then nobody is, least of all who had it
-        // before.
+        // The holder of the lease can't be called. Then no host is called, least of all the
+        // previous holder.
         let mut holds = reads(ours + 1, ours + 1);
         holds.components[0].fence = 9;
         p.beat(&origin("later", 1), holds, now);

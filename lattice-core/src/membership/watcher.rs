@@ -26,24 +26,24 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Beats that may wait: a thousand hosts' worth.
+/// Beats that may wait: enough for a thousand hosts.
 const WAITING: usize = 4_096;
-/// Changes that a slow follower may be behind before it has to look at everything again.
+/// How many changes a slow follower may be behind before it has to read all hosts again.
 const CHANGES: usize = 1_024;
 /// Beats kept of hosts that may be gone.
 const SPARE: usize = 64;
 /// How often silent hosts are looked for.
 const TICK: Duration = Duration::from_millis(250);
-/// When the last tick was longer ago than this, this process was stopped, or the machine was.
+/// If the last tick was longer ago than this, this process or the machine was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
 
-/// What arrived from a host, also from this one.
+/// What arrived from a host, including this one.
 #[derive(Debug, Clone)]
 pub(crate) enum MemberEvent {
     Beat(Origin, Arc<Beat>),
     /// The sender of this last beat is alive, but a later beat was missed.
     Alive(Origin, Arc<Beat>),
-    /// A beat of a boot that a later one has replaced: two hosts have one id.
+    /// A beat of a boot that a later one has replaced: two hosts may have one id.
     OlderBeat(Origin, Arc<Beat>),
     Goodbye(Origin),
 }
@@ -98,34 +98,34 @@ impl PresenceWatcher {
         self.snapshots.peers.load()
     }
 
-    /// What changes from now on.
+    /// Subscribes to all changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.snapshots.changes.subscribe()
     }
 
-    /// Every beat and goodbye from now on.
+    /// Subscribes to every beat and goodbye from now on.
     pub(crate) fn events(&self) -> broadcast::Receiver<MemberEvent> {
         self.snapshots.events.subscribe()
     }
 
-    /// A beat of a node on this connection.
+    /// Takes a beat of a node on this connection.
     pub(crate) fn beat(&self, from: &Origin, beat: Beat) {
         self.snapshots
             .apply(|presence| presence.beat(from, beat, Instant::now()));
     }
 
-    /// A goodbye of a node on this connection.
+    /// Takes a goodbye of a node on this connection.
     pub(crate) fn goodbye(&self, from: &Origin) {
         self.snapshots
             .apply(|presence| presence.goodbye(from, Instant::now()));
     }
 
-    /// A caller has lost this boot of a host.
+    /// Removes a boot of a host that a caller has lost.
     pub(crate) fn lost(&self, who: &Origin) {
         self.snapshots.apply(|presence| presence.lost(who));
     }
 
-    /// Another host reports that these serve `component`.
+    /// Adds hosts that serve `component`, as another host reports.
     pub(crate) fn found(&self, component: &ComponentId, hosts: &[(Origin, Digest)]) {
         for (origin, digest) in hosts {
             self.snapshots
@@ -207,8 +207,8 @@ async fn run(
                     reader.take(&snapshots, message);
                 }
                 reader.tidy(&snapshots.peers.load());
-                // While the bus is down, this process is the one that hears nothing. So it is after
-                // a stop: what arrived meanwhile may still be on its way through this process.
+                // While the bus is down, this process receives no beats. After a stop, beats that
+                // arrived meanwhile may still be on their way through this process.
                 let now = Instant::now();
                 let was_stopped = now.saturating_duration_since(last) > STOPPED;
                 last = now;
@@ -218,7 +218,7 @@ async fn run(
                     snapshots.apply(|presence| presence.tick(now));
                 }
             }
-            // Last: there may be more of these than can be read.
+            // Last, since there may be more messages than can be read.
             message = beats.next() => {
                 let Some(message) = message else { return };
                 reader.take(&snapshots, message);
@@ -231,7 +231,7 @@ async fn run(
 #[derive(Debug)]
 struct BeatReader {
     receiver: Receiver<BootGuard>,
-    /// The last beat of each host, which pulses stand for.
+    /// The last beat of each host, which keep-alives repeat.
     last: HashMap<HostId, (Origin, Arc<Beat>)>,
 }
 
@@ -284,7 +284,7 @@ impl BeatReader {
         Ok(())
     }
 
-    /// A host that is not known yet joins with its next beat.
+    /// Takes a keep-alive. A host that isn't known yet joins with its next beat.
     fn pulse(&self, snapshots: &Snapshots, from: &Origin, pulse: &KeepAlive, now: Instant) {
         let known = self.last.get(&from.host);
         let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {

@@ -1,8 +1,8 @@
 //! The bus over NATS: core messages on a shared [`NatsConnection`].
 //!
-//! The server does what the contract of [`Bus`] asks, except for three things done here: a subscription's own
-//! capacity and count of drops, `subscribe` and `flush` that wait for the server, and `publish` that refuses while
-//! disconnected, where the client would keep the message for later.
+//! The server meets the contract of [`Bus`], except for three things done here: the capacity of a
+//! subscription and its count of drops, `subscribe` and `flush` that wait for the server, and
+//! `publish` that fails while disconnected, where the client would queue the message for later.
 
 use super::{
     NatsConnection,
@@ -24,17 +24,18 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// A [`Bus`] over NATS. Cheap to clone; made by [`NatsConnection::bus`].
+/// A [`Bus`] over NATS. Cheap to clone; created by [`NatsConnection::bus`].
 #[derive(Debug, Clone)]
 pub struct NatsBus {
     connection: NatsConnection,
 }
 
-/// A subscription's stream: converts what the client's task has put into the queue.
+/// The stream of a subscription: converts the messages that the client's task has put into the
+/// queue.
 struct Reader {
     outlet: Outlet<async_nats::Message>,
     _tap: TapHandle,
-    /// Keeps the connection healing while someone reads.
+    /// Keeps the connection alive while the subscription is read.
     _connection: NatsConnection,
 }
 
@@ -73,7 +74,7 @@ impl NatsBus {
         });
         match poll!(send.as_mut()) {
             Poll::Ready(result) => result,
-            // The client's own queue is full: it empties, or the connection breaks.
+            // The client's own queue is full. Either it empties or the connection breaks.
             Poll::Pending => self.connection.unless_lost(send).await,
         }
     }
@@ -104,7 +105,7 @@ impl NatsBus {
         let tap = TapHandle::new(source, inlet);
         self.connection.ends_with(&tap);
         match self.confirm().await {
-            // The client tells the server of it when that is there.
+            // The client sends the subscription to the server once it is connected.
             Err(BusError::Disconnected) if patient => {}
             confirmed => confirmed?,
         }
@@ -124,11 +125,11 @@ impl NatsBus {
 }
 
 impl NatsBus {
-    /// Waits until the server has seen a subscription, and said so if it refused it.
+    /// Waits until the server has seen a subscription and has reported whether it refused it.
     async fn confirm(&self) -> Result<(), BusError> {
         self.connection.round_trip().await?;
-        // The complaint arrives before the answer to the first round trip, but is handed over by another task of the
-        // client's: a second one leaves it the time.
+        // The complaint arrives before the answer to the first round trip, but another task of the
+        // client forwards it. A second round trip leaves that task the time.
         self.connection.round_trip().await
     }
 }
@@ -176,7 +177,7 @@ impl Bus for NatsBus {
 
 impl Sink for Inlet<async_nats::Message> {
     fn message(&self, message: async_nats::Message) {
-        // What doesn't fit is counted by the queue.
+        // The queue counts messages that don't fit.
         let _ = self.push(message);
     }
 
@@ -215,7 +216,7 @@ fn subscribe_error(error: SubscribeError) -> BusError {
     }
 }
 
-/// Whether a complaint is about `subject`, which the server quotes.
+/// Returns whether a complaint is about `subject`, which the server quotes.
 fn names(complaint: &str, subject: &str) -> bool {
     complaint.split('"').any(|quoted| quoted == subject)
 }

@@ -1,4 +1,4 @@
-//! Our options, as the client wants them.
+//! Turns [`NatsOptions`] into the client's options.
 
 use super::{
     ConnectError, NatsOptions,
@@ -10,7 +10,7 @@ use async_nats::{ConnectOptions, ServerAddr};
 use std::{path::Path, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
-/// A silent server is given up after two unanswered pings, so within three of these.
+/// A silent server is given up after two unanswered pings, so within three of these intervals.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) async fn client_options(
@@ -74,7 +74,8 @@ async fn credentials(client: ConnectOptions, path: &Path) -> Result<ConnectOptio
         })
 }
 
-/// The servers' addresses without users, and the login: as told, else the first user that a URL names.
+/// Returns the servers' addresses without users, and the login: the one in the options, or else the
+/// first user that a URL names.
 pub(super) fn servers_and_login(
     options: &NatsOptions,
 ) -> Result<(Vec<ServerAddr>, Login), ConnectError> {
@@ -97,7 +98,7 @@ pub(super) fn servers_and_login(
             login = found;
         }
         let mut url = address.into_inner();
-        // Only a URL without a host can't have its user taken away.
+        // Removing the user only fails for a URL without a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
         servers.push(ServerAddr::from_url(url).map_err(bad)?);
@@ -105,7 +106,7 @@ pub(super) fn servers_and_login(
     Ok((servers, login))
 }
 
-/// NATS's custom: `user:password@`, or `token@`.
+/// Reads the login in a URL, as NATS tools do: `user:password@`, or `token@`.
 fn login_in(address: &ServerAddr) -> Option<Login> {
     let user = percent_decoded(address.username()?);
     Some(match address.password() {

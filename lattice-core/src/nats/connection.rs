@@ -20,11 +20,12 @@ use std::{
 use tokio::sync::{broadcast, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long the server may take to confirm what it is asked to; longer than it takes to give up a silent one.
+/// How long the server may take to confirm a request. Longer than it takes to give up a silent
+/// server.
 const CONFIRM: Duration = Duration::from_secs(8);
 
-/// A connection to a lattice's NATS servers. Cheap to clone; it ends when the last clone, and everything made from it, is
-/// dropped, or by [`close`](Self::close).
+/// A connection to a lattice's NATS servers. Cheap to clone. It ends when the last clone and
+/// everything created from it are dropped, or by [`close`](Self::close).
 #[derive(Clone)]
 pub struct NatsConnection {
     shared: Arc<Shared>,
@@ -42,7 +43,7 @@ struct Shared {
 /// When a connection is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
-    /// Before it is handed out.
+    /// Before `open` returns.
     Now,
     /// As soon as a server answers.
     #[cfg(feature = "disk")]
@@ -95,47 +96,51 @@ impl NatsConnection {
         })
     }
 
-    /// The bus over this connection.
+    /// Returns the bus over this connection.
     pub fn bus(&self) -> NatsBus {
         NatsBus::new(self.clone())
     }
 
-    /// The connection's state, now and as it changes. A loss that healed before anyone could look is a change too: the
-    /// value is the same, and the watch is notified.
+    /// Returns a receiver of the connection's state and its changes. A loss that healed before
+    /// anyone could look is a change too: the value is the same, and the receiver is notified.
     pub fn state(&self) -> watch::Receiver<BusState> {
         self.shared.signals.state.subscribe()
     }
 
-    /// The version of the connected server, `2.12.1` for example; of the last one while disconnected.
+    /// Returns the version of the connected server, for example `2.12.1`. While disconnected it is
+    /// that of the last one.
     pub fn server_version(&self) -> String {
         self.client().server_info().version
     }
 
-    /// Closes the connection for everyone who shares it, after the server has seen what was published. Subscriptions end.
-    /// Waits a few seconds at most, and not at all while disconnected.
+    /// Closes the connection for everyone who shares it, after the server has seen what was
+    /// published. Subscriptions end. Waits a few seconds at most, and not at all while
+    /// disconnected.
     pub async fn close(&self) {
-        // The client would hang up on what its socket doesn't take at once. A server that doesn't answer is not waited for.
+        // The client would hang up and lose what its socket doesn't accept at once. A server that
+        // doesn't answer is not waited for.
         tokio::time::timeout(PING_INTERVAL, self.round_trip())
             .await
             .ok();
         self.shared.signals.close();
-        // The command only waits when the client's queue is full, which a dead server can make last.
+        // The command only waits when the client's queue is full, which can last when the server is
+        // dead.
         tokio::time::timeout(PING_INTERVAL, self.client().drain())
             .await
             .ok();
     }
 
-    /// The client under it.
+    /// Returns the underlying client.
     pub(crate) fn client(&self) -> &async_nats::Client {
         &self.shared.client
     }
 
-    /// The `JetStream` domain that the options named.
+    /// Returns the `JetStream` domain that the options named.
     pub(crate) fn jetstream_domain(&self) -> Option<&str> {
         self.shared.jetstream_domain.as_deref()
     }
 
-    /// Whether a message handed to the client now would be sent now.
+    /// Checks that a message handed to the client now would be sent now.
     pub(crate) fn check(&self) -> Result<(), BusError> {
         if self.shared.signals.is_closed() {
             return Err(BusError::Closed);
@@ -146,12 +151,13 @@ impl NatsConnection {
         }
     }
 
-    /// Whether a subscription is good that no server knows of yet: it will when it is there.
+    /// Returns whether `subscribe` succeeds while no server is connected. The server learns of the
+    /// subscription once it is.
     pub(crate) fn keeps_subscriptions_while_away(&self) -> bool {
         self.shared.when_away != WhenAway::Refused
     }
 
-    /// Runs `work` until it is done, or too long has passed.
+    /// Runs `work` until it is done. Fails after [`CONFIRM`].
     pub(crate) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, BusError>>,
@@ -162,7 +168,7 @@ impl NatsConnection {
             .map_err(|_| late)?
     }
 
-    /// Runs `work` until it is done, the connection is lost, or too long has passed.
+    /// Runs `work` until it is done. Fails when the connection is lost, or after [`CONFIRM`].
     pub(crate) async fn unless_lost<T>(
         &self,
         work: impl Future<Output = Result<T, BusError>>,
@@ -208,12 +214,12 @@ impl NatsConnection {
         self.shared.signals.ends_with(tap);
     }
 
-    /// How often it has been made.
+    /// Returns how often the connection was made.
     pub(crate) fn connects(&self) -> u64 {
         self.client().statistics().connects.load(Ordering::Relaxed)
     }
 
-    /// Waits for the loss of the connection that was number `connects`.
+    /// Waits until the connection with number `connects` is lost.
     pub(crate) async fn lost(&self, connects: u64) -> BusError {
         let mut state = self.state();
         loop {
@@ -228,7 +234,7 @@ impl NatsConnection {
         }
     }
 
-    /// What the server complains about, as it says it: refused subjects above all.
+    /// Returns a receiver of the server's complaints, verbatim. Most are about refused subjects.
     pub(crate) fn server_errors(&self) -> broadcast::Receiver<Arc<str>> {
         self.shared.signals.errors.subscribe()
     }

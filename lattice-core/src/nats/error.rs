@@ -3,13 +3,13 @@
 use async_nats::{ConnectErrorKind, rustls};
 use std::{error::Error, io, path::PathBuf, time::Duration};
 
-/// Why [`NatsOptions::connect`](super::NatsOptions::connect) gave up.
+/// Why [`NatsOptions::connect`](super::NatsOptions::connect) failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// A server's URL can't be read.
     #[error(
-        "`{url}` is no NATS server; write it as nats://host:4222, tls://host:4222 or host:4222"
+        "`{url}` isn't a valid NATS URL; write it as nats://host:4222, tls://host:4222 or host:4222"
     )]
     BadUrl {
         /// The URL, without user and password.
@@ -22,84 +22,86 @@ pub enum ConnectError {
     UnreadableFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is there but doesn't hold what it should.
+    /// A file exists but doesn't hold what it should.
     #[error("{} holds no usable {expected}; {hint}", path.display())]
     BadFile {
         /// The file.
         path: PathBuf,
         /// What it should hold.
         expected: &'static str,
-        /// How such a file is made.
+        /// How to create such a file.
         hint: &'static str,
         /// What is wrong with it.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// The nkey seed is not one.
+    /// The nkey seed is invalid.
     #[error("the nkey seed can't sign; give the user's seed, which begins with SU")]
     BadNkeySeed,
     /// The inbox prefix can't begin a subject.
-    #[error("`{prefix}` is no inbox prefix; use tokens joined by `.`, without spaces or wildcards")]
+    #[error(
+        "`{prefix}` isn't a valid inbox prefix; use tokens joined by `.`, without spaces or wildcards"
+    )]
     BadInboxPrefix {
         /// The prefix.
         prefix: String,
-        /// What the client said.
+        /// The client's error.
         source: crate::bus::BusError,
     },
     /// No server answered.
     #[error("no NATS server answers at {servers}; check the address and that one is running")]
     Unreachable {
-        /// The servers asked, without users and passwords.
+        /// The servers that were tried, without users and passwords.
         servers: String,
-        /// What the last one's attempt ended with.
+        /// The error of the last attempt.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// Nothing answered in time.
+    /// No server answered in time.
     #[error(
         "no NATS server at {servers} answered within {limit:?}; check the address and the network, or raise the connect timeout"
     )]
     TimedOut {
-        /// The servers asked, without users and passwords.
+        /// The servers that were tried, without users and passwords.
         servers: String,
         /// The connect timeout.
         limit: Duration,
     },
-    /// The server knows us not, or wants a login.
+    /// The server does not know the login, or requires one.
     #[error(
         "the NATS server at {servers} refused the login; give the token, user, nkey or credentials file that it knows"
     )]
     LoginRefused {
-        /// The servers asked, without users and passwords.
+        /// The servers that were tried, without users and passwords.
         servers: String,
-        /// What the server said.
+        /// The server's error.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The TLS handshake failed, on our side or theirs.
+    /// The TLS handshake failed on either side.
     #[error(
         "the TLS handshake with {servers} failed; check the root certificates, the server's name, and whether it wants a client certificate"
     )]
     Tls {
-        /// The servers asked, without users and passwords.
+        /// The servers that were tried, without users and passwords.
         servers: String,
         /// What failed.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// Something answered, and hung up before it was done.
+    /// A server answered, but closed the connection before it was made.
     #[error(
         "{servers} hung up while connecting; check that it is a NATS server, and whether it wants TLS or a client certificate"
     )]
     HungUp {
-        /// The servers asked, without users and passwords.
+        /// The servers that were tried, without users and passwords.
         servers: String,
-        /// What the attempt ended with.
+        /// The error of the attempt.
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
 impl ConnectError {
-    /// Whether it may go well later, without anybody changing anything here.
+    /// Returns whether a later attempt may succeed without any change here.
     #[cfg(feature = "disk")]
     pub(crate) fn is_away(&self) -> bool {
         matches!(
@@ -108,7 +110,7 @@ impl ConnectError {
         )
     }
 
-    /// Says in our words why the client gave up.
+    /// Converts the client's error.
     pub(super) fn from_client(
         servers: String,
         limit: Duration,
@@ -136,7 +138,8 @@ impl ConnectError {
     }
 }
 
-/// Whether rustls is somewhere behind `error`. An [`io::Error`] that wraps it skips it in `source()`.
+/// Returns whether `error` was caused by rustls. An [`io::Error`] that wraps a rustls error skips
+/// it in `source()`.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         cause.is::<rustls::Error>()
@@ -147,7 +150,8 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Whether there was a connection that ended early. The client words its own end of stream without an `io::Error`.
+/// Returns whether a connection ended early. The client reports its own end of stream without an
+/// `io::Error`.
 fn is_hang_up(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         let Some(io) = cause.downcast_ref::<io::Error>() else {

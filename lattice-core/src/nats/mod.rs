@@ -1,7 +1,8 @@
 //! NATS: one connection, shared by the bus and the store.
 //!
-//! [`NatsOptions`] says where and as whom to connect; [`NatsOptions::connect`] answers with a [`NatsConnection`], a cheap
-//! handle from which the [bus](NatsConnection::bus) and the store are made.
+//! [`NatsOptions`] has the servers and the login. [`NatsOptions::connect`] returns a
+//! [`NatsConnection`], a cheap handle from which the [bus](NatsConnection::bus) and the store are
+//! created.
 //!
 //! ```no_run
 //! # async fn demo() -> Result<(), lattice_core::nats::ConnectError> {

@@ -1,4 +1,4 @@
-//! Where the servers are, who we are, how TLS is done.
+//! Settings of a connection: servers, login and TLS.
 
 use super::{ConnectError, NatsConnection, connection::When};
 use std::{
@@ -8,13 +8,13 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// How long [`NatsOptions::connect`] tries before it gives up, unless told otherwise.
+/// How long [`NatsOptions::connect`] tries by default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Settings of one NATS connection. The only needed one is a server.
+/// Settings of one NATS connection. Only a server is required.
 ///
-/// Secrets are wiped from memory when the options are dropped and never printed; a user and password inside a server's
-/// URL are taken out of it.
+/// Secrets are wiped from memory when the options are dropped, and are never printed. A user and
+/// password inside a server's URL are removed from it.
 #[derive(Clone)]
 pub struct NatsOptions {
     pub(super) servers: Vec<String>,
@@ -27,17 +27,17 @@ pub struct NatsOptions {
     pub(super) when_away: WhenAway,
 }
 
-/// What a subscription is while no server is there.
+/// What happens to a subscription while no server is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenAway {
-    /// Refused.
+    /// It is refused.
     Refused,
-    /// Made, and told to the server once it is there.
+    /// It is made, and sent to the server once one is connected.
     #[cfg(feature = "disk")]
     Kept,
 }
 
-/// As whom to connect.
+/// The login to connect with.
 #[derive(Clone)]
 pub(super) enum Login {
     /// No login; a URL may still name a user.
@@ -51,7 +51,7 @@ pub(super) enum Login {
     CredentialsFile(PathBuf),
 }
 
-/// What TLS needs beyond the system's certificates.
+/// What TLS needs in addition to the system's certificates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsOptions {
     pub(super) required: bool,
@@ -68,7 +68,7 @@ pub(super) struct ClientCertificate {
 }
 
 impl NatsOptions {
-    /// Connects to `server`: `nats://host:4222`, `tls://host:4222`, or just `host:4222`.
+    /// Connects to `server`, written as `nats://host:4222`, `tls://host:4222`, or just `host:4222`.
     pub fn new(server: impl Into<String>) -> Self {
         Self {
             servers: vec![server.into()],
@@ -82,13 +82,14 @@ impl NatsOptions {
         }
     }
 
-    /// One more server; the first one that answers is used, and another when it goes away.
+    /// Adds a server. The first one that answers is used, and another one when it goes away.
     pub fn server(mut self, server: impl Into<String>) -> Self {
         self.servers.push(server.into());
         self
     }
 
-    /// Logs in with a credentials file (user JWT and nkey seed), as `nsc` writes them. Replaces any other login.
+    /// Logs in with a credentials file (user JWT and nkey seed), as `nsc` writes it. Replaces any
+    /// other login.
     pub fn credentials_file(mut self, path: impl AsRef<Path>) -> Self {
         self.login = Login::CredentialsFile(path.as_ref().to_owned());
         self
@@ -115,27 +116,29 @@ impl NatsOptions {
         self
     }
 
-    /// Refuses servers that don't speak TLS. A `tls://` URL says the same for one server.
+    /// Refuses servers that don't speak TLS. A `tls://` URL has the same effect for one server.
     pub fn require_tls(mut self) -> Self {
         self.tls.required = true;
         self
     }
 
-    /// Does the TLS handshake before the server's first word (`handshake_first` in the server's configuration); implies
-    /// [`require_tls`](Self::require_tls).
+    /// Does the TLS handshake before the server sends anything (`handshake_first` in the server's
+    /// configuration). Implies [`require_tls`](Self::require_tls).
     pub fn tls_first(mut self) -> Self {
         self.tls.required = true;
         self.tls.first = true;
         self
     }
 
-    /// Trusts the certificate authorities in this PEM file instead of the system's. May be called again for more files.
+    /// Trusts the certificate authorities in this PEM file instead of the system's. Can be called
+    /// several times for more files.
     pub fn root_certificates(mut self, path: impl AsRef<Path>) -> Self {
         self.tls.roots.push(path.as_ref().to_owned());
         self
     }
 
-    /// Shows this certificate to the server (mutual TLS): PEM files of the chain and of its private key.
+    /// Sends this certificate to the server (mutual TLS). The arguments are PEM files of the chain
+    /// and of its private key.
     pub fn client_certificate(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.tls.client = Some(ClientCertificate {
             chain: chain.as_ref().to_owned(),
@@ -144,34 +147,37 @@ impl NatsOptions {
         self
     }
 
-    /// The `JetStream` domain that holds the store, when it is not the connected server's own.
+    /// Sets the `JetStream` domain that holds the store, when it is not the connected server's own.
     pub fn jetstream_domain(mut self, domain: impl Into<String>) -> Self {
         self.jetstream_domain = Some(domain.into());
         self
     }
 
-    /// How long [`connect`](Self::connect) may take in all, 5 s by default. Several servers share it.
+    /// Sets how long [`connect`](Self::connect) may take in all, over all servers. The default is 5
+    /// s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The connection's name as the server's monitoring shows it, `lattice` by default.
+    /// Sets the connection's name in the server's monitoring. The default is `lattice`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The prefix of the connection's private subjects, `_INBOX` by default; for accounts that allow a user no other.
+    /// Sets the prefix of the connection's private subjects, for accounts that allow a user no
+    /// other. The default is `_INBOX`.
     pub fn inbox_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.inbox_prefix = prefix.into();
         self
     }
 
-    /// Connects to the first server that answers. Later losses heal by themselves.
+    /// Connects to the first server that answers. The connection recovers from later losses by
+    /// itself.
     ///
     /// # Errors
-    /// A [`ConnectError`] that says what to do.
+    /// Fails with a [`ConnectError`] that says what to do.
     ///
     /// # Cancel safety
     /// Dropping the future leaves no connection.
@@ -205,13 +211,13 @@ impl From<&String> for NatsOptions {
 }
 
 impl NatsOptions {
-    /// Subscriptions are made also while no server is there.
+    /// Makes subscriptions even while no server is connected.
     pub(crate) fn subscribing_while_away(mut self) -> Self {
         self.when_away = WhenAway::Kept;
         self
     }
 
-    /// The connection at once, which is made in the background as soon as a server answers.
+    /// Returns a connection at once, which is made in the background as soon as a server answers.
     pub(crate) async fn connect_later(&self) -> Result<NatsConnection, ConnectError> {
         NatsConnection::open(self, When::Later).await
     }
@@ -245,7 +251,8 @@ impl fmt::Debug for Login {
     }
 }
 
-/// A server's URL without what could be a secret: everything up to the last `@` of its authority.
+/// Returns a server's URL without what could be a secret: everything up to the last `@` of its
+/// authority.
 pub(super) fn redacted(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);

@@ -1,7 +1,8 @@
-//! Round trips to the server: a message to ourselves.
+//! Round trips to the server, made by sending a message to this connection itself.
 //!
-//! The client's `flush` ends when the bytes are written, not when the server has read them. A server handles what one
-//! connection sends in order, so when our own message comes back it has seen everything before it.
+//! The client's `flush` ends when the bytes are written, not when the server has read them. A
+//! server handles the messages of one connection in order, so when this connection's own message
+//! comes back, the server has seen everything before it.
 
 use super::tap::{Sink, TapHandle};
 use crate::{bus::BusError, sync::Mutex};
@@ -15,7 +16,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// The private subject of a connection and who waits for a message on it.
+/// The private subject of a connection, and the round trips that wait for a message on it.
 pub(super) struct RoundTrips {
     inbox: String,
     waiting: Arc<Waiting>,
@@ -26,7 +27,7 @@ pub(super) struct RoundTrips {
 #[derive(Default)]
 struct Waiting(Mutex<HashMap<u64, oneshot::Sender<()>>>);
 
-/// Takes its entry away when the round trip is given up.
+/// Removes its entry when the round trip is given up.
 struct Entry<'a> {
     waiting: &'a Waiting,
     number: u64,
@@ -35,7 +36,7 @@ struct Entry<'a> {
 impl RoundTrips {
     pub(super) async fn new(client: &async_nats::Client) -> Result<Self, BusError> {
         let inbox = client.new_inbox();
-        // A wildcard would be heard by others, and answered by them.
+        // Others would receive messages to a subject with a wildcard, and could answer them.
         if inbox.contains(['*', '>']) {
             return Err(BusError::Refused("wildcards in an inbox".to_owned()));
         }
@@ -52,12 +53,12 @@ impl RoundTrips {
         })
     }
 
-    /// The subject that the server must let us use.
+    /// Returns the subject that the server must allow this connection to use.
     pub(super) fn inbox(&self) -> &str {
         &self.inbox
     }
 
-    /// Waits until a message to ourselves is back, for ever if it is lost.
+    /// Waits until a message to this connection is back. Never returns if the message is lost.
     pub(super) async fn run(&self, client: &async_nats::Client) -> Result<(), BusError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (back, wait) = oneshot::channel();
@@ -82,7 +83,7 @@ impl Sink for Arc<Waiting> {
         let number = message.payload.as_ref().try_into().map(u64::from_le_bytes);
         let back = number.ok().and_then(|number| self.0.lock().remove(&number));
         if let Some(back) = back {
-            // Who gave up has taken the entry away, or is about to.
+            // An error means that the waiter gave up, and has removed its entry or is about to.
             let _ = back.send(());
         }
     }

@@ -1,7 +1,8 @@
-//! What is known of a connection's state, and the task that watches it.
+//! The state of a connection, and the task that watches it.
 //!
-//! The client's events say *when* to look and can be lost; its connection state and its count of connections say *what*
-//! happened. A task owned by the connection reads both, at each event and at least every [`POLL`].
+//! The client's events show *when* to look and can be lost; its connection state and its count of
+//! connections show *what* happened. A task owned by the connection reads both, at each event and
+//! at least every [`POLL`].
 
 use super::tap::{Tap, TapHandle};
 use crate::{bus::BusState, sync::Mutex};
@@ -15,26 +16,29 @@ use std::{
 };
 use tokio::sync::{Notify, broadcast, watch};
 
-/// How late a change of state may be seen when its event was lost.
+/// How late a change of state may be noticed when its event was lost.
 const POLL: Duration = Duration::from_millis(25);
-/// The client sends its event just before it changes its state: look again after this.
+/// The client sends its event just before it changes its state, so the state is read again after
+/// this time.
 const SETTLE: Duration = Duration::from_millis(1);
-/// From the second round over the servers on, an attempt waits half of this and a random part of the rest.
+/// Delay of an attempt from the second round over the servers on: half of this, and a random part
+/// of the other half.
 const RECONNECT_DELAY: Duration = Duration::from_millis(100);
-/// Before the next attempt when the last one was refused the login: only a person can help, and every attempt is work for
-/// the server.
+/// Delay of an attempt after the server refused the login. Only a person can fix that, and every
+/// attempt is work for the server.
 const REFUSED_DELAY: Duration = Duration::from_secs(1);
-/// Server errors kept for a `subscribe` that waits to hear whether it was refused.
+/// Server errors that are kept for a `subscribe` that waits to learn whether it was refused.
 const ERRORS_KEPT: usize = 64;
 
-/// What the client's callbacks leave for us.
+/// What the client's callbacks record.
 pub(super) struct Signals {
     pub(super) state: watch::Sender<BusState>,
     pub(super) errors: broadcast::Sender<Arc<str>>,
     look: Notify,
     closed: AtomicBool,
     login_refused: AtomicBool,
-    /// What ends with the connection, even when the client is too busy reconnecting to end it.
+    /// The taps that end with the connection, even when the client is too busy reconnecting to end
+    /// them.
     taps: Mutex<Vec<Weak<Tap>>>,
 }
 
@@ -77,8 +81,8 @@ impl Signals {
         match event {
             Event::Closed => self.close(),
             Event::ServerError(error) => {
-                tracing::warn!(%error, "the NATS server complains");
-                // Nobody listening is fine.
+                tracing::warn!(%error, "the NATS server reported an error");
+                // An error means that there is no receiver.
                 let _ = self.errors.send(error.to_string().into());
             }
             Event::ClientError(error) => {
@@ -88,7 +92,7 @@ impl Signals {
                     .contains(&ConnectErrorKind::AuthorizationViolation.to_string());
                 if refused && !self.login_refused.swap(true, Ordering::AcqRel) {
                     tracing::error!(
-                        "the NATS server refuses the login it took before; still trying"
+                        "the NATS server refuses the login that it accepted before; still trying"
                     );
                 }
             }
@@ -100,10 +104,11 @@ impl Signals {
         }
     }
 
-    /// How long the client waits before it tries to connect.
+    /// Returns how long the client waits before it tries to connect.
     pub(super) fn reconnect_delay(&self, attempt: usize, servers: usize) -> Duration {
         if self.is_closed() {
-            // The client retries for ever, also when nobody is left to talk to: park it.
+            // The client never stops retrying, even after the connection is closed, so it is
+            // parked.
             return Duration::MAX;
         }
         if self.login_refused.load(Ordering::Acquire) {
@@ -112,7 +117,7 @@ impl Signals {
         reconnect_delay(attempt, servers)
     }
 
-    /// Tells the watchers what `now` and the count of connections so far mean, given the count before.
+    /// Publishes the state that follows from `now` and the counts of connections before and now.
     fn observe(&self, now: State, before: u64, connects: u64) {
         let next = match now {
             State::Connected => BusState::Connected,
@@ -140,14 +145,14 @@ pub(super) async fn watch_state(client: async_nats::Client, signals: Arc<Signals
             Ok(()) => SETTLE,
             Err(_) => POLL,
         };
-        // In this order, so that a connection made in between is seen as one in the next round.
+        // In this order, so that a connection made in between is noticed in the next round.
         let connects = connects();
         signals.observe(client.connection_state(), before, connects);
         before = connects;
     }
 }
 
-/// No delay in the first round over the servers, then up to [`RECONNECT_DELAY`] before each attempt.
+/// Returns no delay in the first round over the servers, then up to [`RECONNECT_DELAY`].
 fn reconnect_delay(attempt: usize, servers: usize) -> Duration {
     if attempt <= servers {
         return Duration::ZERO;

@@ -1,12 +1,14 @@
-//! Hands a client subscription's messages on where they arrive, in the client's own task.
+//! Forwards the messages of a client subscription as they arrive, in the client's own task.
 //!
-//! The client gives every subscription a channel of one size, and tells of overflow only by an event that can be lost. A
-//! subscription of ours has its own capacity and an exact count of drops, and a task in between would cost every message a
-//! wake-up. So the channel's reader is a [`Waker`] that reads: the client's `send` wakes it, and it moves the message on
-//! before `send` returns. The channel never holds more than one message.
+//! The client gives every subscription a channel of one size, and reports an overflow only by an
+//! event that can be lost. A subscription here has its own capacity and an exact count of drops,
+//! and a task in between would cost a wake-up per message. So the channel's reader is a [`Waker`]
+//! that reads: the client's `send` wakes it, and it forwards the message before `send` returns. The
+//! channel never holds more than one message.
 //!
-//! Polling inside `wake` is sound for this channel because it wakes its reader after it has let go of its own locks. The
-//! reader's lock is never waited for: one thread drains, and whoever comes meanwhile leaves it another turn.
+//! Polling inside `wake` is sound for this channel because it wakes its reader after releasing its
+//! own locks. The reader's lock is never waited for: one thread drains, and a thread that comes
+//! meanwhile leaves it another turn.
 
 use crate::sync::Mutex;
 use async_nats::{Message, Subscriber};
@@ -22,27 +24,28 @@ use std::{
 };
 use tokio::task::coop;
 
-/// Where a [`Tap`] hands on to. Called inline: it must be quick, must not wait, and must not drop the tap's [`TapHandle`].
+/// Where a [`Tap`] forwards to. Called inline: it must be quick, must not wait, and must not drop
+/// the tap's [`TapHandle`].
 pub(crate) trait Sink: Send + Sync + 'static {
-    /// The next message.
+    /// Takes the next message.
     fn message(&self, message: Message);
-    /// The client has closed the subscription.
+    /// Called when the client has closed the subscription.
     fn end(&self);
 }
 
-/// Keeps a client subscription; dropping it unsubscribes.
+/// Keeps a client subscription alive; dropping it unsubscribes.
 pub(crate) struct TapHandle(Arc<Tap>);
 
 pub(crate) struct Tap {
     source: Mutex<Option<Subscriber>>,
     sink: Box<dyn Sink>,
-    /// Wake-ups that no drain has answered yet; who takes it from 0 drains.
+    /// Wake-ups that no drain has handled yet. The thread that raises it from 0 drains.
     turns: AtomicUsize,
     released: AtomicBool,
 }
 
 impl TapHandle {
-    /// Starts to hand on what `source` has and gets to `sink`.
+    /// Starts to forward the present and future messages of `source` to `sink`.
     pub(crate) fn new(source: Subscriber, sink: impl Sink) -> Self {
         let tap = Arc::new(Tap {
             source: Mutex::new(Some(source)),
@@ -97,7 +100,7 @@ impl Tap {
             return;
         }
         while let Some(subscriber) = source.as_mut() {
-            // The budget is of the client's task, and this is not what it should be spent on.
+            // The budget belongs to the client's task and should not be spent here.
             let next = pin!(coop::unconstrained(subscriber.next()));
             match next.poll(&mut Context::from_waker(waker)) {
                 Poll::Pending => return,

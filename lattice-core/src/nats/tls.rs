@@ -1,5 +1,6 @@
-//! The TLS side of a connection, made by us so that a bad file is a typed error and no process-wide crypto provider is
-//! needed: with two providers compiled in, rustls's own choice would panic.
+//! The TLS configuration of a connection. It is created here so that a bad file is a typed error
+//! and no process-wide crypto provider is needed: with two providers compiled in, rustls's own
+//! choice would panic.
 
 use super::{ConnectError, options::ClientCertificate, options::TlsOptions};
 use async_nats::rustls::{
@@ -18,7 +19,7 @@ const KEY: &str = "private key";
 const KEY_HINT: &str =
     "it must be PEM text with one `BEGIN PRIVATE KEY` block that belongs to the client certificate";
 
-/// Reads the files; blocking.
+/// Reads the files. Blocks.
 pub(super) fn client_config(options: &TlsOptions) -> Result<ClientConfig, ConnectError> {
     let roots = roots(&options.roots)?;
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -41,7 +42,7 @@ pub(super) fn client_config(options: &TlsOptions) -> Result<ClientConfig, Connec
     }
 }
 
-/// The given authorities, or the system's when none are given.
+/// Loads the given authorities, or the system's when none are given.
 fn roots(files: &[std::path::PathBuf]) -> Result<RootCertStore, ConnectError> {
     let mut roots = RootCertStore::empty();
     if files.is_empty() {
@@ -78,7 +79,7 @@ fn pem_error(
     error: PemError,
 ) -> ConnectError {
     match error {
-        // A binary file in place of text is a wrong file, not an unreadable one.
+        // A binary file in place of text is the wrong file, not an unreadable one.
         PemError::Io(source) if source.kind() != io::ErrorKind::InvalidData => {
             ConnectError::UnreadableFile {
                 path: path.to_owned(),

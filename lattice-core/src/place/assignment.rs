@@ -7,21 +7,22 @@ use std::ops::Range;
 /// Which host runs what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assignment {
-    /// In order.
+    /// In the order of their ids.
     hosts: Vec<HostId>,
-    /// In order of the ids.
+    /// In the order of the component ids.
     by_component: Vec<(ComponentId, ReplicaShares)>,
 }
 
-/// Where the replicas of one component are.
+/// The hosts of the replicas of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReplicaShares {
-    /// Each host's number of replicas, most first: its place here is its rank.
+    /// Hosts by their index, each with its number of replicas. Hosts with more replicas come first.
+    /// The position of a host in this list is its rank.
     shares: Vec<(u32, u32)>,
     unplaced: Option<(NoHost, u32)>,
 }
 
-/// What one host runs of one component.
+/// The replicas of one component that one host runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share<'a> {
     /// The component.
@@ -38,7 +39,7 @@ impl Assignment {
         }
     }
 
-    /// What `host` runs, in order of the components.
+    /// Returns what `host` runs, in order of the components.
     pub fn of(&self, host: &HostId) -> impl Iterator<Item = Share<'_>> {
         let host = self.hosts.binary_search(host).ok().map(|at| at as u32);
         self.by_component
@@ -50,7 +51,8 @@ impl Assignment {
             })
     }
 
-    /// Where `component` runs: hosts with how many replicas each, those that hold the first slots first. Empty when it is unknown.
+    /// Returns the hosts that run `component`, each with its number of replicas. Hosts that hold
+    /// the first slots come first. Yields nothing if the component is unknown.
     pub fn hosts(&self, component: &ComponentId) -> impl Iterator<Item = (&HostId, u32)> {
         let shares = self
             .placed(component)
@@ -60,7 +62,7 @@ impl Assignment {
             .map(|(host, replicas)| (&self.hosts[*host as usize], *replicas))
     }
 
-    /// The host of each slot of `component`, from slot 0.
+    /// Returns the host of each slot of `component`, from slot 0.
     pub fn slots(&self, component: &ComponentId) -> impl Iterator<Item = &HostId> {
         let shares = self
             .placed(component)
@@ -74,13 +76,14 @@ impl Assignment {
         })
     }
 
-    /// Why `component` runs nowhere, and how many replicas of it are missing for that.
+    /// Returns why `component` runs nowhere and how many replicas are missing, if it could not be
+    /// placed.
     pub fn unplaced(&self, component: &ComponentId) -> Option<(&NoHost, u32)> {
         let (reason, missing) = self.placed(component)?.unplaced.as_ref()?;
         Some((reason, *missing))
     }
 
-    /// Every component that was placed or could not be, in order.
+    /// Returns every component that was placed or could not be placed, in order.
     pub fn components(&self) -> impl Iterator<Item = &ComponentId> {
         self.by_component.iter().map(|(component, _)| component)
     }
@@ -109,7 +112,8 @@ impl ReplicaShares {
         }
     }
 
-    /// Slots go round by round: the first replica of each host by rank, then the second of each that has two, and so on.
+    /// Returns the slots of the host with this rank. Slots are numbered round by round: the first
+    /// replica of each host by rank, then the second replica of each host that has two, and so on.
     fn slots(&self, rank: usize) -> impl Iterator<Item = u32> + '_ {
         let mut before = 0;
         let rounds: Range<u32> = 0..self.shares[rank].1;

@@ -1,13 +1,15 @@
-//! How much a host takes before what hashes to it goes on to the next.
+//! How many replicas a host takes before those that hash to it go to the next host.
 //!
-//! A tight bound balances well, but then each host that comes or goes shifts the bounds of all and pushes others around. So the
-//! bound stands where few hosts reach it: at the expected load and some standard deviations. It is rounded up or down by a
-//! hash of the host, so that a slightly different bound is a different number for few hosts at a time.
+//! A tight bound balances well, but then each host that joins or leaves shifts the bounds of all
+//! hosts and displaces replicas elsewhere. So the bound is set where few hosts reach it: at the
+//! expected load and some standard deviations. It is rounded up or down by a hash of the host, so
+//! that a slightly different bound changes the rounded number of only a few hosts at a time.
 
 use super::hash;
 
-/// Standard deviations above the expected load at which a host counts as full. Measured for a host that joins, against the
-/// least that must move, with the fullest host against the average:
+/// Standard deviations above the expected load at which a host counts as full. The table was
+/// measured for a host that joins. It shows the replicas that move, relative to the fewest that
+/// must move, and the load of the fullest host, relative to the average:
 ///
 /// | deviations | 100 hosts, 50,000 replicas | 1,000 hosts, 30,000 replicas |
 /// | --- | --- | --- |
@@ -17,7 +19,7 @@ use super::hash;
 /// | 2 | moves 1.03, fullest 1.09 | moves 1.10, fullest 1.37 |
 const DEVIATIONS: f64 = 1.5;
 
-/// What rendezvous hashing brings to a host: the mean, and the variance of it.
+/// The load that rendezvous hashing brings to a host: its mean and its variance.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Expected {
     mean: f64,
@@ -25,7 +27,8 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// `count` workloads bring `each` replicas on average: that number, rounded down or up by chance.
+    /// Adds `count` workloads that bring `each` replicas on average: that number, rounded down or
+    /// up by chance.
     pub(super) fn add(&mut self, each: f64, count: f64) {
         let chance = each.fract();
         self.mean += each * count;
@@ -33,7 +36,7 @@ impl Expected {
     }
 }
 
-/// What each host has been given so far, and its bound.
+/// How many more replicas each host takes until it reaches its bound.
 pub(super) struct Loads {
     left: Vec<i64>,
 }

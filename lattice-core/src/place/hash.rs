@@ -1,25 +1,28 @@
-//! The hashes that every host of a lattice must agree on. Changing a number here moves every replica of every lattice.
+//! The hashes that every host of a lattice must agree on. A change to a number here moves every
+//! replica of every lattice.
 //!
-//! A name becomes a 64-bit seed once; the rank of a pair is one cheap mix of its two seeds, for there are millions of pairs.
+//! A name is hashed to a 64-bit seed once. The rank of a pair is one cheap mix of its two seeds,
+//! because there are millions of pairs.
 
 use crate::name::{ComponentId, HostId};
 
-/// The seed of a host.
+/// Returns the seed of a host.
 pub(super) fn host(id: &HostId) -> u64 {
     seed(b"host", &[id.as_str()])
 }
 
-/// The seed of a component.
+/// Returns the seed of a component.
 pub(super) fn component(id: &ComponentId) -> u64 {
     seed(b"component", &[id.as_str()])
 }
 
-/// The seed of a group: the hosts that carry `value` for `label`.
+/// Returns the seed of a group: the hosts that carry `value` for `label`.
 pub(super) fn group(label: &str, value: &str) -> u64 {
     seed(b"group", &[label, value])
 }
 
-/// The rank of a pair: uniform, and independent of every other pair's. The finisher of splitmix64.
+/// Returns the rank of a pair, which is uniform and independent of every other pair's. This is the
+/// finisher of splitmix64.
 pub(super) const fn rank(a: u64, b: u64) -> u64 {
     let x = a ^ b;
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,14 +30,16 @@ pub(super) const fn rank(a: u64, b: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A number in [0, 1) out of a hash.
+/// Returns a number in [0, 1) from a hash.
 pub(super) fn fraction(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// The waiting time of a Poisson process of rate 1 out of a uniform hash: −ln of a number in (0, 1].
+/// Returns the waiting time of a Poisson process of rate 1 from a uniform hash: −ln of a number in
+/// (0, 1].
 ///
-/// Of additions and multiplications only, because what a platform's `ln` answers differs in the last bit.
+/// It uses only basic arithmetic, because the results of `ln` differ in the last bit between
+/// platforms.
 pub(super) fn waiting_time(hash: u64) -> f64 {
     let bits = (hash >> 11) + 1;
     let shift = bits.ilog2();

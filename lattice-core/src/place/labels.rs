@@ -1,4 +1,4 @@
-//! Which hosts the label rules allow, and why none when none.
+//! Which hosts the label rules allow, and why if they allow none.
 
 use super::{Candidate, Duty};
 use crate::desired::{Placement, SpreadRule};
@@ -19,7 +19,7 @@ pub enum NoHost {
         /// Its value.
         value: String,
     },
-    /// Each required label is there, and no host carries all.
+    /// Each required label is carried by some host, but no host carries all of them.
     #[error("no host has all the labels that `require` names; give them to one, or require fewer")]
     LackingTogether,
     /// The last host that `require` allows carries an excluded label.
@@ -32,7 +32,7 @@ pub enum NoHost {
         /// Its value.
         value: String,
     },
-    /// No host that is allowed so far carries a value that has a weight.
+    /// No host that the other rules allow carries a value that has a weight.
     #[error(
         "no allowed host has a value of label `{label}` that `spread` gives a weight; name one that a host has"
     )]
@@ -42,13 +42,13 @@ pub enum NoHost {
     },
 }
 
-/// Whether a host with these labels lacks a required one or carries an excluded one.
+/// Returns whether a host with these labels lacks a required label or carries an excluded one.
 pub(super) fn forbids(placement: &Placement, labels: &BTreeMap<String, String>) -> bool {
     let carried = |(label, value): (&String, &String)| labels.get(label) == Some(value);
     !placement.require.iter().all(carried) || placement.exclude.iter().any(carried)
 }
 
-/// A set of hosts, by their places in the list of all.
+/// A set of hosts, by their indices in the list of all hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostSet(Vec<u64>);
 
@@ -80,7 +80,7 @@ impl HostSet {
         self
     }
 
-    /// The hosts in it, in order.
+    /// Returns the indices of the hosts in the set, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(at, word)| {
             let some = |word: u64| (word != 0).then_some(word);
@@ -91,7 +91,7 @@ impl HostSet {
     }
 }
 
-/// Who carries which label.
+/// The hosts that carry each label.
 pub(super) struct LabelIndex<'a> {
     hosts: usize,
     working: HostSet,
@@ -122,7 +122,7 @@ impl<'a> LabelIndex<'a> {
         index
     }
 
-    /// The hosts that may run it.
+    /// Returns the hosts that the rules allow.
     pub(super) fn allowed(&self, placement: &Placement) -> Result<HostSet, NoHost> {
         let mut allowed = self.working.clone();
         if allowed.is_empty() {
@@ -164,7 +164,8 @@ impl<'a> LabelIndex<'a> {
         Ok(allowed)
     }
 
-    /// `among` divided by their values of the rule's label, each with its weight.
+    /// Divides `among` by the values of the rule's label. Returns each value with its weight and
+    /// its hosts.
     pub(super) fn divide<'b>(
         &'b self,
         among: &HostSet,
@@ -201,7 +202,7 @@ impl<'a> LabelIndex<'a> {
     }
 }
 
-/// Hosts without the label are one group with those whose value is empty.
+/// Adds the hosts without the label to the group whose value is empty.
 fn join_unlabelled(groups: &mut Vec<(&str, u32, HostSet)>, without: HostSet) {
     match groups.first_mut() {
         Some(("", _, group)) => *group = group.clone().or(&without),

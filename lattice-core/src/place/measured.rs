@@ -1,4 +1,4 @@
-//! What placement reaches: balance, movement and time, with the bars that it must hold.
+//! Measures the balance, movement and time of placement, against limits that must hold.
 
 use super::*;
 use proptest::prelude::*;
@@ -41,7 +41,8 @@ impl Fleet {
         place(&work, &hosts.collect::<Vec<_>>())
     }
 
-    /// Replicas of the fullest host, and of the emptiest, but for the first few.
+    /// Returns the replicas of the fullest host and of the emptiest one, leaving out the first few
+    /// hosts.
     fn extremes(&self, assignment: &Assignment, without: usize) -> (usize, usize) {
         let mut loads: BTreeMap<&HostId, usize> = self
             .hosts
@@ -58,7 +59,7 @@ impl Fleet {
         (loads().max().unwrap_or(0), loads().min().unwrap_or(0))
     }
 
-    /// Replicas that start somewhere between two assignments.
+    /// Returns how many replicas have to be started to get from one assignment to another.
     fn moved(&self, before: &Assignment, after: &Assignment) -> usize {
         let moved = self.work.iter().map(|(id, _)| {
             let before: BTreeMap<_, _> = before.hosts(id).collect();
@@ -74,7 +75,8 @@ impl Fleet {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// 50,000 replicas on 100 hosts: within 20 % of the average, and no more than 1.2 times what must move does.
+    /// With 50,000 replicas on 100 hosts, every load is within 20 % of the average, and at most 1.2
+    /// times as many replicas move as must.
     #[test]
     fn balanced_and_hardly_moved(seed: u64, replicas in prop::sample::select(vec![1, 2, 5, 20, 50, 100, 500])) {
         let fleet = Fleet::new(seed, 101, 50_000 / replicas as usize, replicas);
@@ -113,6 +115,6 @@ fn a_full_reconcile_of_a_thousand_hosts_is_quick() {
     });
     let best = best.min().unwrap_or(Duration::MAX);
     println!("full reconcile of 1,000 hosts and 10,000 actors: {best:?}");
-    // The bar is 50 ms of an idle core; this one may be shared.
+    // The target is 50 ms on an idle core. This core may be shared.
     assert!(best < Duration::from_millis(500), "{best:?}");
 }

@@ -1,19 +1,23 @@
 //! Placement: which host runs what, computed by every host for itself.
 //!
-//! [`place`] is a pure function of the desired state and the live hosts. Two hosts that see the same compute the same, on any
-//! machine and with any version of this crate: what it hashes with is written down in `hash.rs` and held by a golden test.
+//! [`place`] is a pure function of the desired state and the live hosts. Two hosts with the same
+//! input compute the same result, on any machine and with any version of this crate: the hashes are
+//! fixed in `hash.rs`, and a golden test checks them.
 //!
 //! # The rules
-//! 1. A host is *allowed* when it takes work, carries every required label, carries no excluded one, and carries a value with
-//!    a weight above 0 for each spread rule that has weights. (Without weights, hosts that lack the label are one group.)
+//! 1. A host is *allowed* if it takes work, carries every required label, carries no excluded one,
+//!    and carries a value with a weight above 0 for each spread rule that has weights. (Without
+//!    weights, hosts that lack the label are one group.)
 //! 2. [`Replicas::PerHost`] is one replica on each allowed host.
-//! 3. [`Replicas::Exactly`] is divided over the values of the first spread label that allowed hosts carry, then within each
-//!    over those of the second, and so on. What doesn't divide evenly goes by rendezvous hashing, to a value that has a host
-//!    to spare first. The share of a value that nobody carries goes to the others.
-//! 4. Within the last group, replicas take different hosts by rendezvous hashing; when there are more replicas than hosts,
-//!    each host gets as many as any other, or one more.
-//! 5. A host takes one and a half standard deviations more than its expected load; what hashes to it after that goes on to the
-//!    next. That is rare enough that few others move when a host comes or goes, and holds the fullest host near the average.
+//! 3. [`Replicas::Exactly`] is divided over the values of the first spread label that allowed hosts
+//!    carry, then within each value over those of the second label, and so on. The remainder is
+//!    distributed by rendezvous hashing, first to values that have a host to spare. The share of a
+//!    value that no host carries goes to the other values.
+//! 4. Within the last group, replicas go to different hosts by rendezvous hashing. If there are
+//!    more replicas than hosts, the numbers of any two hosts differ by one at most.
+//! 5. A host takes at most its expected load and one and a half standard deviations more. Replicas
+//!    that hash to it after that go to the next host. This is rare enough that few other replicas
+//!    move when a host joins or leaves, and it keeps the fullest host near the average.
 //!
 //! Replicas of a component are numbered: its *slots*, from 0. A slot's number only orders updates:
 //! when hosts come and go, running replicas are renumbered and keep running.
@@ -45,19 +49,19 @@ use labels::LabelIndex;
 use std::collections::{BTreeMap, btree_map::Entry};
 use tree::{Chosen, Tree};
 
-/// Something to place.
+/// A component that is to be placed.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload<'a> {
-    /// What it is.
+    /// The component.
     pub id: &'a ComponentId,
-    /// How many, and where.
+    /// How many replicas run, and where.
     pub placement: &'a Placement,
 }
 
 /// A live host.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
-    /// Who it is.
+    /// Its id.
     pub id: &'a HostId,
     /// Its labels.
     pub labels: &'a BTreeMap<String, String>,
@@ -65,7 +69,8 @@ pub struct Candidate<'a> {
     pub duty: Duty,
 }
 
-/// Places every workload on the hosts. The order of either doesn't matter, and only the first of several with one id counts.
+/// Places every workload on the hosts. The order of workloads and hosts doesn't matter. If several
+/// have the same id, only the first of them counts.
 ///
 /// Takes about 2 ns for each pair of a workload and an allowed host.
 pub fn place(workloads: &[Workload<'_>], hosts: &[Candidate<'_>]) -> Assignment {
@@ -104,12 +109,12 @@ pub fn place(workloads: &[Workload<'_>], hosts: &[Candidate<'_>]) -> Assignment 
     Assignment::new(hosts, by_component)
 }
 
-/// Workloads with the same rules share what is computed of the hosts.
+/// Workloads with the same rules, so that what depends only on rules and hosts is computed once.
 struct Classes {
     trees: Vec<Result<Tree, NoHost>>,
-    /// The tree of each workload.
+    /// The index of each workload's tree.
     of: Vec<usize>,
-    /// How many workloads there are of each tree and number of replicas.
+    /// The number of workloads for each tree and number of replicas.
     counts: BTreeMap<(usize, u32), u32>,
 }
 

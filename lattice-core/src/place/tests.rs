@@ -1,4 +1,4 @@
-//! The rules, for any lattice.
+//! The placement rules, for any lattice.
 
 use super::*;
 use crate::desired::SpreadRule;
@@ -39,7 +39,7 @@ fn placement(replicas: u32) -> Placement {
     }
 }
 
-/// Places `work` on hosts with those labels, all working.
+/// Places `work` on hosts with these labels, which all take work.
 fn placed(work: &[Placement], hosts: &[Labels]) -> Assignment {
     let ids: Vec<_> = (0..work.len()).map(component).collect();
     let names: Vec<_> = (0..hosts.len()).map(host).collect();
@@ -64,7 +64,7 @@ fn candidate<'a>(id: &'a HostId, labels: &'a Labels) -> Candidate<'a> {
     }
 }
 
-/// Replicas of actor 0 by the values of a label.
+/// Returns the number of replicas of actor 0 by the values of a label.
 fn by_value(assignment: &Assignment, hosts: &[Labels], label: &str) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
     for (at, replicas) in assignment.hosts(&component(0)) {
@@ -338,7 +338,7 @@ proptest! {
                 let most = counts.iter().max().copied().unwrap_or(0);
                 prop_assert!(counts.iter().all(|count| count + 1 >= most), "{counts:?}");
             }
-            // What each host computes for itself is the whole, and each slot once.
+            // The shares that each host computes for itself make up the whole, with each slot once.
             let mut own = vec![None; slots.len()];
             for at in &different {
                 let share = assignment.of(at).find(|share| *share.component == id);
@@ -371,7 +371,8 @@ proptest! {
         }
     }
 
-    /// When a host leaves, replicas that were not on it stay, but for the few that hosts at their bound pass on.
+    /// When a host leaves, replicas on other hosts stay, except for the few that hosts at their
+    /// bound pass on.
     #[test]
     fn only_what_must_move_moves(
         rules in any_placement(),

@@ -1,4 +1,5 @@
-//! The allowed hosts of a workload, divided by its spread rules, and the choice among them.
+//! The allowed hosts of a workload, divided by its spread rules, and the choice of hosts among
+//! them.
 
 use super::{
     bound::{Expected, Loads},
@@ -8,7 +9,7 @@ use super::{
 use crate::desired::SpreadRule;
 use std::cmp::Reverse;
 
-/// The allowed hosts, by the values of one label after the other.
+/// The allowed hosts, divided by the values of one label after another.
 pub(super) enum Tree {
     Hosts(Leaf),
     Groups(Vec<Group>),
@@ -26,7 +27,7 @@ pub(super) struct Group {
     tree: Tree,
 }
 
-/// The hosts chosen for one workload. Reused for the next.
+/// The hosts chosen for one workload. The buffers are reused for the next workload.
 #[derive(Default)]
 pub(super) struct Chosen {
     hosts: Vec<Choice>,
@@ -41,7 +42,8 @@ struct Choice {
 }
 
 impl Chosen {
-    /// Host and number of replicas, in the order of the slots: who has more comes first, then the higher rank.
+    /// Returns each host with its number of replicas, in the order of the slots. A host with more
+    /// replicas comes first, and among equals the one with the higher rank.
     pub(super) fn ranked(&mut self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.hosts.sort_unstable_by_key(|choice| {
             (Reverse(choice.replicas), Reverse(choice.rank), choice.host)
@@ -53,7 +55,8 @@ impl Chosen {
 }
 
 impl Tree {
-    /// Divides `allowed`, which is not empty, by the first rule, then each part by the next.
+    /// Divides `allowed`, which must not be empty, by the first rule, and each part by the next
+    /// rule.
     pub(super) fn grow(
         allowed: &HostSet,
         rules: &[SpreadRule],
@@ -75,7 +78,8 @@ impl Tree {
         Self::Groups(grown.collect())
     }
 
-    /// Adds what `count` workloads of `replicas` each bring to every host, as far as can be said without hashing.
+    /// Adds the load that `count` workloads of `replicas` each bring to every host, as far as it is
+    /// known without hashing.
     pub(super) fn expect(&self, replicas: f64, count: f64, expected: &mut [Expected]) {
         match self {
             Self::Hosts(leaf) => {
@@ -95,7 +99,7 @@ impl Tree {
         }
     }
 
-    /// Chooses hosts for that many replicas of a component.
+    /// Chooses hosts for this many replicas of a component.
     pub(super) fn choose(&self, seed: u64, replicas: u32, loads: &mut Loads, chosen: &mut Chosen) {
         if replicas == 0 {
             return;
@@ -129,7 +133,8 @@ impl Tree {
     }
 }
 
-/// The part of each group: its share rounded down, and one more for those that win the race for the rest.
+/// Returns the part of each group: its share rounded down, and one more for the groups that win the
+/// race for the remainder.
 fn divide(groups: &[Group], seed: u64, replicas: u32) -> Vec<u32> {
     let total: u64 = groups.iter().map(|group| u64::from(group.weight)).sum();
     let shares = groups
@@ -152,7 +157,7 @@ fn divide(groups: &[Group], seed: u64, replicas: u32) -> Vec<u32> {
             let arrival = if even {
                 !rank
             } else {
-                // Positive floats compare as their bits do.
+                // Positive floats have the same order as their bits.
                 (hash::waiting_time(rank) / rests[at] as f64).to_bits()
             };
             (group.hosts <= parts[at], arrival, at)
@@ -167,9 +172,9 @@ fn divide(groups: &[Group], seed: u64, replicas: u32) -> Vec<u32> {
     parts
 }
 
-/// Marks, as the highest bit of a rank, a host that is below its bound.
+/// The highest bit of a rank, which marks a host that is below its bound.
 const OPEN: u64 = 1 << 63;
-/// For so few replicas, looking at each host once beats sorting.
+/// For this few replicas, looking at each host once is faster than selecting from all ranks.
 const FEW: usize = 8;
 
 impl Leaf {
@@ -202,7 +207,8 @@ impl Leaf {
         }
     }
 
-    /// The `count` hosts with the highest ranks; those that have reached their bound come last.
+    /// Finds the `count` hosts with the highest ranks. Hosts that have reached their bound come
+    /// last.
     fn best(&self, seed: u64, count: usize, loads: &Loads, best: &mut Vec<(u64, u32)>) {
         best.clear();
         if count == 0 {

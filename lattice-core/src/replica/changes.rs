@@ -6,8 +6,9 @@ use futures_util::{Stream, stream};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 
-/// How links change, from [`Replica::changes`]. It compares the table of its last change with the present one, so a slow
-/// reader misses what came and went in between, and needs no queue.
+/// A stream of link changes, from [`Replica::changes`]. It compares the table of its last change
+/// with the present one, so a slow reader misses what came and went in between, and no queue is
+/// needed.
 #[derive(Debug)]
 pub struct LinkChanges {
     replica: Replica,
@@ -26,7 +27,7 @@ impl LinkChanges {
         }
     }
 
-    /// The next change; `None` when the store was closed.
+    /// Waits for the next change. Returns `None` when the store was closed.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -36,7 +37,7 @@ impl LinkChanges {
                 return Some(change);
             }
             let closed = self.health.borrow_and_update().state == ReplicaState::Closed;
-            // After the mark: what is published from here on wakes the wait below.
+            // Read after the mark: anything published from here on wakes the wait below.
             let now = self.replica.snapshot();
             if !Arc::ptr_eq(&self.told, &now) {
                 self.pending.extend(self.told.diff(&now));
@@ -47,7 +48,7 @@ impl LinkChanges {
         }
     }
 
-    /// The same as a stream.
+    /// Turns it into a [`Stream`].
     pub fn into_stream(self) -> impl Stream<Item = LinkChange> + Send {
         stream::unfold(self, async |mut changes| {
             changes.next().await.map(|change| (change, changes))

@@ -1,4 +1,5 @@
-//! Turns events of the store into changes of the tables: authenticated, readable and fresh, or refused.
+//! Turns events of the store into changes of the tables. Values that aren't authentic, readable and
+//! fresh are refused.
 
 use super::{
     records::{RecordContent, RecordEvent, StoredRecord, is_kept},
@@ -19,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-/// Most deleted keys whose last generation is remembered: at about 300 bytes each, 1.2 MiB.
+/// Most deleted keys whose last generation is remembered: 1.2 MiB at about 300 bytes each.
 const MAX_GONE: usize = 4_096;
 
 /// Authenticates the events of the store. Pure except for logging.
@@ -28,15 +29,16 @@ pub(super) struct Intake {
     records: Records,
     incarnation: Incarnation,
     known: HashMap<StoreKey, Known>,
-    /// Deleted keys and when they were, oldest first. The mark distinguishes one that was put again meanwhile.
+    /// Deleted keys and the marks of their deletions, oldest first. The mark tells whether a key
+    /// was put again meanwhile.
     gone: VecDeque<(StoreKey, u64)>,
     marks: u64,
     refusals: Arc<Refusals>,
-    /// Whether a value of this life of the store was found to be written with this key.
+    /// Whether a value in this incarnation of the store was found to be written with this key.
     is_ours: bool,
-    /// Keys that hold a value now that was written with another one.
+    /// Keys that now hold a value written with another key.
     of_others: HashSet<StoreKey>,
-    /// Changes of the records, until they are taken.
+    /// Changes of the records that were not taken yet.
     changes: Vec<RecordEvent>,
 }
 
@@ -61,12 +63,12 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// Whether a newer version wrote it, as far as one can tell.
+    /// Returns whether a newer version most likely wrote it.
     fn is_newer(&self) -> bool {
         matches!(self, Self::Record(RecordError::Newer { .. }))
     }
 
-    /// With its causes.
+    /// Returns this error and its causes as one line.
     fn reason(&self) -> String {
         let mut said = vec![self.to_string()];
         let mut cause = self.source();
@@ -74,7 +76,7 @@ impl Refusal {
             said.push(error.to_string());
             cause = error.source();
         }
-        // A transparent error says what its cause says.
+        // A transparent error has the text of its cause.
         said.dedup();
         said.join(": ")
     }
@@ -95,12 +97,13 @@ impl Intake {
         }
     }
 
-    /// Takes the changes of the records since the last time.
+    /// Returns the changes of the records since the last call.
     pub(super) fn take_changes(&mut self) -> std::vec::Drain<'_, RecordEvent> {
         self.changes.drain(..)
     }
 
-    /// Values in the store now that were written with another key, if none was ever seen that was written with this one.
+    /// Returns how many values in the store were written with another key, or 0 once one written
+    /// with this key was seen.
     pub(super) fn other_key(&self) -> usize {
         if self.is_ours {
             0
@@ -109,7 +112,7 @@ impl Intake {
         }
     }
 
-    /// Forgets the generations seen: the store is another one, or an older one.
+    /// Forgets the generations seen, because the store is another one or an older one.
     pub(super) fn forget(&mut self) {
         self.known.clear();
         self.gone.clear();
@@ -172,14 +175,14 @@ impl Intake {
                     };
                     self.changes.push(put(entry, content));
                 }
-                // Fail closed: what can't be read grants nothing, whatever was there before.
+                // Fail closed: an unreadable value grants nothing, whatever the key held before.
                 self.mark_gone(&entry.key);
                 absent(&entry.key, revision)
             }
         }
     }
 
-    /// Reads a value: what changes in the table of links, and in that of the records.
+    /// Reads a value. Returns the changes of the link table and of the record table.
     fn read(
         &mut self,
         entry: &Entry,
@@ -239,7 +242,7 @@ impl Intake {
         self.open(entry, |body| read_body(&entry.key, &body))
     }
 
-    /// Authenticates and reads a value that was not there before.
+    /// Authenticates and reads a value, and refuses one that is replayed.
     fn open<T>(
         &mut self,
         entry: &Entry,
@@ -313,7 +316,7 @@ fn put(entry: &Entry, content: RecordContent) -> RecordEvent {
     RecordEvent::Put(entry.key.clone(), StoredRecord { revision, content })
 }
 
-/// What it means that there is nothing at `key`.
+/// The event for a key that has no value.
 fn absent(key: &StoreKey, revision: Revision) -> TableEvent {
     let kind = key.kind();
     let is_link = matches!(kind, Some(KeyKind::Link { .. }));

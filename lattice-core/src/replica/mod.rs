@@ -1,7 +1,8 @@
 //! The replica: this process's copy of the links and of the declared records in the store.
 //!
 //! One task per lattice connection follows the store, authenticates what it reads and publishes a
-//! [`LinkTable`] and a `RecordTable`. It interprets links only; the layers above interpret the records.
+//! [`LinkTable`] and a `RecordTable`. It interprets links only; the layers above interpret the
+//! records.
 //!
 //! ```text
 //!  Store ──watch──► Intake (authenticates, refuses, remembers generations) ──► LinkTable ──► TableRef, LinkChanges, wait_for
@@ -10,22 +11,26 @@
 //!
 //! | state | left by |
 //! | --- | --- |
-//! | [`Following`](ReplicaState::Following): what the store says is here within moments | the store out of reach: `Lost`; closed: `Closed` |
-//! | [`Lost`](ReplicaState::Lost): what was known stays as it is | the store's next snapshot: `Following` |
-//! | [`Closed`](ReplicaState::Closed): what was known stays, nothing new comes | nothing |
-//! | [`Snapshot`](ReplicaState::Snapshot): what an earlier process knew, of a store that was not reached yet | the store's first snapshot |
-//! | [`StoreReplaced`](ReplicaState::StoreReplaced), [`StoreWentBack`](ReplicaState::StoreWentBack): follows a store that lost what is known here | [`accept`](Replica::accept), or each such link put or deleted: `Following` |
+//! | [`Following`](ReplicaState::Following): the copy follows the store within moments | the store out of reach: `Lost`; closed: `Closed` |
+//! | [`Lost`](ReplicaState::Lost): the copy stays as it was | the store's next snapshot: `Following` |
+//! | [`Closed`](ReplicaState::Closed): the copy stays as it was, for good | nothing |
+//! | [`Snapshot`](ReplicaState::Snapshot): the copy is an earlier process's; the store was not reached yet | the store's first snapshot |
+//! | [`StoreReplaced`](ReplicaState::StoreReplaced), [`StoreWentBack`](ReplicaState::StoreWentBack): follows a store that lost links held here | [`accept`](Replica::accept), or a put or delete of each such link: `Following` |
 //!
-//! What the replica can't authenticate or read is no grant: a link whose value is overwritten by garbage is gone until it is
-//! put again. It is counted, and logged once per key. So is a value that was there before and is played again: every value
-//! carries a *generation*, the store revision that its writer had seen, which rises with each write of a key; one that does
-//! not is refused, as long as this replica lives and remembers the key (the last 4,096 deleted ones are).
+//! A value that the replica can't authenticate or read grants nothing: a link whose value is
+//! overwritten by garbage is gone until it is put again. The replica counts each such value, and
+//! logs it once per key. It treats a replayed value in the same way. Every value carries a
+//! *generation*, the store revision that its writer had seen, which rises with each write of a key.
+//! A value whose generation does not rise is refused for as long as this replica lives and
+//! remembers the key (it remembers the last 4,096 deleted ones).
 //!
-//! A store that was re-created (a new [`Incarnation`]), or whose revisions went back, is not taken for one in which everything
-//! was deleted. What is in it counts, and what is written to it from then on, deletions too; links that it merely lacks are
-//! *held* until [`Replica::accept`]. When the store that was known before is back, what is not in it was deleted. Only links
-//! whose revision is newer than the store's current one are held; older ones were deleted deliberately.
-//! They are held by this process: one that starts later knows the store as it is then.
+//! When a store was re-created (a new [`Incarnation`]) or its revisions went back, the replica does
+//! not conclude that everything was deleted. What the store contains counts, and so does every
+//! later write to it, deletions included. Links that it merely lacks are *held* until
+//! [`Replica::accept`]. When the earlier store is back, the links that it lacks were deleted. Only
+//! links whose revision is newer than the store's current one are held; older ones were deleted
+//! deliberately. Each process holds links on its own: one that starts later sees the store as it is
+//! then.
 
 mod changes;
 mod intake;
@@ -58,12 +63,14 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long [`Replica::follow`] waits for the first snapshot: as long as a store may take for one call.
+/// How long [`Replica::follow`] waits for the first snapshot: as long as one call to a store may
+/// take.
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(5);
-/// Most events taken in before their result is published: a burst costs one copy of the table, and readers still see it
-/// grow.
+/// Most events taken in before their result is published. A burst costs one copy of the table, and
+/// readers still see it grow.
 const MAX_BATCH: usize = 256;
-/// Waits between attempts to watch a store that was never reached: doubling from the first to the last.
+/// Pauses between attempts to watch a store that was never reached. They double from the first to
+/// the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -77,11 +84,11 @@ pub struct Replica {
 #[derive(Debug)]
 struct Shared {
     table: ArcSwap<LinkTable>,
-    /// Published before the link table: a revision that is seen there has been published here.
+    /// Published before the link table: a revision that is seen there is already published here.
     records: watch::Sender<Arc<RecordTable>>,
     refusals: Arc<Refusals>,
     extensions: Extensions,
-    /// Set after the table it speaks of was published.
+    /// Set after the table that it describes is published.
     health: watch::Sender<ReplicaHealth>,
     waiters: Semaphore,
     accepted: Notify,
@@ -93,7 +100,7 @@ struct Shared {
 pub struct ReplicaHealth {
     /// Whether it follows the store.
     pub state: ReplicaState,
-    /// Which life of the store it knows.
+    /// The incarnation of the store that it last saw.
     pub incarnation: Incarnation,
     /// The last revision that it has seen.
     pub revision: Revision,
@@ -103,17 +110,18 @@ pub struct ReplicaHealth {
     pub recreated: u64,
     /// How many times the store's revisions were found to have gone back.
     pub rewound: u64,
-    /// Links that the store lost and that are kept.
+    /// Links that the store lost and that this process holds.
     pub held: usize,
-    /// Values in the store now that were written with another key; 0 once one was seen that was written with this key.
+    /// Values in the store now that were written with another key; 0 once a value written with this
+    /// key was seen.
     pub other_key: usize,
 }
 
-/// Everything in the store was written with another key: most likely this process has the wrong one. It reads such a store
-/// as if it were empty, and writes nothing over it.
+/// Everything in the store was written with another key, so this process most likely has the wrong
+/// one. It reads such a store as if it were empty, and overwrites nothing in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this process has another key than the lattice: none of the values in the store was written with it, and {values} with another one; check the key, or empty the store to begin anew"
+    "this process has another key than the lattice: none of the values in the store was written with it, and {values} with another one; check the key, or empty the store to start over"
 )]
 pub struct OtherKey {
     /// How many values there are.
@@ -124,21 +132,21 @@ pub struct OtherKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReplicaState {
-    /// The store is out of reach; what was known stays as it is.
+    /// The store is out of reach; the copy stays as it was.
     #[default]
     Lost,
     /// It follows the store within moments.
     Following,
-    /// The store was closed; nothing new comes.
+    /// The store was closed; the copy no longer changes.
     Closed,
-    /// This is what an earlier process knew; the store was not reached yet.
+    /// The copy is one that an earlier process made; the store was not reached yet.
     Snapshot {
         /// When it last changed.
         taken: SystemTime,
     },
-    /// It follows the store, and keeps links of another store that was there before.
+    /// It follows the store, and holds links of another store that was there before.
     StoreReplaced,
-    /// It follows the store, and keeps links that the store had before it went back.
+    /// It follows the store, and holds links that the store had before it went back.
     StoreWentBack,
 }
 
@@ -152,19 +160,20 @@ impl ReplicaState {
     }
 }
 
-/// Why there is no replica.
+/// Why [`Replica::follow`] failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FollowError {
     /// The store can't be watched.
     #[error("the store can't be followed; check that it is up and that this process may use it")]
     Store(#[from] StoreError),
-    /// The store accepted the watch and said nothing.
-    #[error("the store did not say what it holds within {} s; check that it is up and try again", FIRST_SNAPSHOT.as_secs())]
+    /// The store accepted the watch and sent nothing.
+    #[error("the store sent no snapshot within {} s; check that it is up and try again", FIRST_SNAPSHOT.as_secs())]
     NoSnapshot,
 }
 
-/// The table as it is now. Hold it for the length of a lookup, not across an `await`; [`Replica::snapshot`] is for longer.
+/// The table as it is now. Hold it for the length of a lookup, not across an `await`; use
+/// [`Replica::snapshot`] to keep it longer.
 #[derive(Debug)]
 pub struct TableRef(arc_swap::Guard<Arc<LinkTable>>);
 
@@ -176,18 +185,19 @@ impl Deref for TableRef {
 }
 
 impl Replica {
-    /// Starts to follow the store; ready once everything in it is here.
+    /// Starts to follow the store. Returns once everything in the store is here.
     ///
     /// # Errors
-    /// [`FollowError`].
+    /// Fails with [`FollowError`].
     ///
     /// # Cancel safety
-    /// Dropping the future ends what it started.
+    /// Dropping the future stops what it started.
     pub async fn follow(records: Records) -> Result<Self, FollowError> {
         Self::follow_from(records, None).await
     }
 
-    /// The same, and keeps `last` up to date. When the store is away, begins with what is there.
+    /// Like [`follow`](Self::follow), and keeps `last` up to date. When the store is away, it
+    /// starts from `last`.
     pub(crate) async fn follow_from(
         records: Records,
         last: Option<Arc<dyn LastKnown>>,
@@ -241,12 +251,12 @@ impl Replica {
         Ok(replica)
     }
 
-    /// The table as it is now, without a lock or a copy.
+    /// Returns the table as it is now, without a lock or a copy.
     pub fn links(&self) -> TableRef {
         TableRef(self.shared.table.load())
     }
 
-    /// The table as it is now, to keep.
+    /// Returns the table as it is now, to keep.
     pub fn snapshot(&self) -> Arc<LinkTable> {
         self.shared.table.load_full()
     }
@@ -287,10 +297,11 @@ impl Replica {
         *self.shared.health.borrow()
     }
 
-    /// Whether this process's key is that of the lattice, as far as the store shows: an empty one takes any.
+    /// Checks that this process's key is that of the lattice, as far as the store shows. An empty
+    /// store passes with any key.
     ///
     /// # Errors
-    /// [`OtherKey`].
+    /// Fails with [`OtherKey`].
     pub fn check_key(&self) -> Result<(), OtherKey> {
         match self.health().other_key {
             0 => Ok(()),
@@ -298,21 +309,22 @@ impl Replica {
         }
     }
 
-    /// Takes the store as it is, after it came back [replaced](ReplicaState::StoreReplaced) or
-    /// [as it was earlier](ReplicaState::StoreWentBack): links that it lacks are gone here a moment later. Without effect
-    /// while no link is held.
+    /// Accepts the store as it is, after it came back [replaced](ReplicaState::StoreReplaced) or
+    /// [as it was earlier](ReplicaState::StoreWentBack). The links that it lacks are removed here a
+    /// moment later. Has no effect while no link is held.
     pub fn accept(&self) {
         self.shared.accepted.notify_one();
     }
 
-    /// Returns its health, which is sent whenever anything that it knows may have changed.
+    /// Returns a receiver of its health, which is sent whenever its content may have changed.
     #[doc(hidden)]
     pub fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
         self.shared.health.subscribe()
     }
 
-    /// Everything that is there as [`Added`](crate::link::LinkChange::Added), then every change. A slow reader misses
-    /// states in between, never the last one, and nothing piles up.
+    /// Returns a stream of changes: first every present link as
+    /// [`Added`](crate::link::LinkChange::Added), then every change. A slow reader may miss states
+    /// in between but never the last one, and no queue builds up.
     pub fn changes(&self) -> LinkChanges {
         LinkChanges::new(self.clone())
     }
@@ -329,10 +341,10 @@ struct Follower {
     last: Option<Arc<dyn LastKnown>>,
 }
 
-/// Whether the store is there.
+/// Whether the store is within reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// Not since this process has started, which began with a copy of that time.
+    /// Not since this process started. It began with a copy of that time.
     Never(SystemTime),
     Lost,
     Live,
@@ -375,7 +387,7 @@ impl Follower {
         }
     }
 
-    /// Begins with what an earlier process knew.
+    /// Starts from a copy that an earlier process made.
     fn begin(&mut self, taken: SystemTime, snapshot: WatchEvent) {
         self.take_in(snapshot);
         self.reach = Reach::Never(taken);
@@ -414,7 +426,7 @@ impl Follower {
         }
     }
 
-    /// Notices a store that is not the one that was known before.
+    /// Detects a store that is not the one seen before.
     fn compare(&mut self, incarnation: Incarnation, revision: Revision) {
         let known = (self.table.incarnation(), self.table.revision());
         self.reach = Reach::Live;
@@ -471,7 +483,7 @@ impl Follower {
     }
 }
 
-/// A watch of a store that is away; `None` when it was closed.
+/// Watches a store that is away, once it can be reached; returns `None` when it was closed.
 async fn watch_at_last(records: &Records) -> Option<Watch> {
     let mut pause = FIRST_PAUSE;
     loop {

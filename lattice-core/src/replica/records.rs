@@ -1,23 +1,24 @@
-//! Records that the replica keeps for the layers above: authenticated and fresh, and not interpreted.
+//! Records that the replica keeps for the layers above. They are authentic and fresh, and their
+//! bodies are not interpreted.
 
 use crate::store::{Incarnation, KeyKind, Revision, StoreKey};
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The records of declared state (actors, providers, wormholes, configurations, apps) as of one
-/// moment, with their bodies as bytes. Of links it holds only the refused ones: the link table has
-/// the others.
+/// The records of declared state (actors, providers, wormholes, configurations, apps) at one
+/// moment, with their bodies as bytes. It also holds links that were refused; the link table holds
+/// all other links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordTable {
-    /// Which life of the store this is from.
+    /// The incarnation of the store that this is from.
     pub incarnation: Incarnation,
     /// The revision of the last write that changed it.
     pub revision: Revision,
     records: BTreeMap<StoreKey, StoredRecord>,
 }
 
-/// What the store holds at one key, and since which write.
+/// What the store holds at one key, and the write that put it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredRecord {
@@ -31,13 +32,13 @@ pub struct StoredRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordContent {
-    /// Authentic and fresh: the encoded body.
+    /// An authentic and fresh record: its encoded body.
     Body(Bytes),
-    /// Not usable.
+    /// A record that can't be used.
     Refused {
         /// Why, and what to do about it.
         reason: Arc<str>,
-        /// Whether a newer version of Lattice wrote it, most likely.
+        /// Whether a newer version of Lattice most likely wrote it.
         is_newer: bool,
     },
 }
@@ -45,10 +46,10 @@ pub enum RecordContent {
 /// A change of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RecordEvent {
-    /// All that follows is a new whole.
+    /// Starts a new table; the events that follow fill it.
     Begin(Incarnation, Revision),
     Put(StoreKey, StoredRecord),
-    /// The key has no value any more, or a link that can be used.
+    /// The key has no value any more, or holds a link that can be used.
     Gone(StoreKey, Revision),
 }
 
@@ -63,7 +64,8 @@ impl RecordTable {
         self.records.get(key)
     }
 
-    /// Returns whether an event changes nothing: most links are kept elsewhere.
+    /// Returns whether an event changes nothing here, as for most links, which the link table
+    /// keeps.
     pub(super) fn ignores(&self, event: &RecordEvent) -> bool {
         match event {
             RecordEvent::Gone(key, _) => {
@@ -77,7 +79,8 @@ impl RecordTable {
     pub(super) fn apply(&mut self, event: RecordEvent) {
         match event {
             RecordEvent::Begin(incarnation, revision) => {
-                // Writes of other keys don't count: only a later write of one of these changes them.
+                // Writes of other keys don't count: only a later write of one of these keys changes
+                // this table.
                 let revision = if incarnation == self.incarnation {
                     revision.min(self.revision)
                 } else {
@@ -101,7 +104,7 @@ impl RecordTable {
     }
 }
 
-/// Returns whether the table keeps this kind of key, or its refused values.
+/// Returns whether the table keeps keys of this kind, or their refused values.
 pub(super) fn is_kept(kind: &KeyKind) -> bool {
     matches!(
         kind,

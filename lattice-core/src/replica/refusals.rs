@@ -10,10 +10,10 @@ use std::{
     },
 };
 
-/// Most refused keys that are logged by name; the rest are only counted.
+/// Most refused keys that are logged by name. Further ones are only counted.
 const MAX_LOGGED: usize = 1_024;
 
-/// Shared by the intake and by the layers above, which refuse bodies that they don't understand.
+/// Shared by the intake and the layers above, which refuse bodies that they can't interpret.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     count: AtomicU64,

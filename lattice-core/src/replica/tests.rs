@@ -1,4 +1,4 @@
-//! The replica over a store that says what the test wants it to say.
+//! The replica over a store whose events are scripted.
 
 use super::*;
 use crate::{
@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 const BORN: Incarnation = Incarnation(7);
 
-/// A store that can only be watched, and says what it is told to.
+/// A store that can only be watched, and delivers scripted events.
 #[derive(Debug)]
 struct Scripted(Mutex<Option<mpsc::UnboundedReceiver<WatchEvent>>>);
 
@@ -208,7 +208,7 @@ async fn a_store_in_which_nothing_but_others_values_stands_has_another_key() {
     script.say(WatchEvent::Put(forged(&b, 3)));
     seen(&replica, 3).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 2 }));
-    // Noise is nobody's.
+    // Noise does not count as written with another key.
     script.say(WatchEvent::Put(entry(key_of(&b), 4, "noise")));
     seen(&replica, 4).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
@@ -218,7 +218,8 @@ async fn a_store_in_which_nothing_but_others_values_stands_has_another_key() {
     script.snapshot(BORN, 6, vec![forged(&a, 6)]);
     seen(&replica, 6).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
-    // One of ours, ever: whoever writes others has no say, until the store is another one.
+    // Once a value with this key was seen, values with another key don't count until the store is
+    // another one.
     script.say(WatchEvent::Put(script.entry(&b, 7, 6)));
     script.delete(&b, 8);
     seen(&replica, 8).await;
@@ -241,7 +242,7 @@ async fn a_link_overwritten_by_garbage_is_gone() {
     script.say(WatchEvent::Put(entry(key_of(&a), 2, "garbage")));
     seen(&replica, 2).await;
     assert!(!grants(&replica, &a));
-    // The last good value does not come back by being played again.
+    // A replay of the last good value is refused.
     script.say(WatchEvent::Put(script.entry(&a, 3, 0)));
     seen(&replica, 3).await;
     assert!(!grants(&replica, &a));
@@ -258,7 +259,7 @@ async fn an_older_value_of_the_same_key_can_not_be_played_again() {
     script.say(WatchEvent::Put(script.entry(&new, 2, 1)));
     seen(&replica, 2).await;
     assert!(grants(&replica, &new));
-    // Written over the new one, after a deletion, and while the watch was away.
+    // Replayed over the new value, after a deletion, and while the watch was away.
     script.say(WatchEvent::Put(script.entry(&old, 3, 0)));
     seen(&replica, 3).await;
     assert!(!grants(&replica, &old) && !grants(&replica, &new));
@@ -319,7 +320,7 @@ async fn what_a_store_that_went_back_lacks_is_held_until_something_is_said_of_it
         "the store has seen it, and not any more"
     );
 
-    // As far as before by other writes, and after an outage: nobody said anything of them.
+    // Other writes have raised the revision, after an outage: the held links were not deleted.
     script.say(WatchEvent::Lost);
     script.snapshot(BORN, 20, vec![script.entry(&a, 3, 2)]);
     seen(&replica, 20).await;
@@ -358,7 +359,7 @@ async fn what_a_store_made_anew_lacks_is_held_and_what_it_refuses_is_not() {
     let entries = entries.map(|(link, revision)| script.entry(link, revision, revision - 1));
     let replica = script.follow(9, entries.to_vec()).await;
     let before = replica.snapshot();
-    // In the new life revisions begin anew, and values of the old one are worth nothing.
+    // In the new incarnation revisions start again, and values of the old one are invalid.
     script.snapshot(ANEW, 1, vec![script.entry(&d, 1, 2)]);
     let health = until(&replica, |health| health.recreated == 1).await;
     assert_eq!(
@@ -379,7 +380,8 @@ async fn what_a_store_made_anew_lacks_is_held_and_what_it_refuses_is_not() {
     script.say(WatchEvent::Put(entry(key, 2, value.clone())));
     seen(&replica, 2).await;
     assert!(grants(&replica, &a) && !replica.links().is_held(&a.key()));
-    // The first store again: what it has not was deleted there; what was put meanwhile it merely lacks.
+    // The first store is back. Links that it lacks were deleted there; it does not know those that
+    // were put meanwhile.
     script.snapshot(BORN, 12, vec![script.entry(&b, 9, 8)]);
     let health = until(&replica, |health| health.recreated == 2).await;
     assert_eq!(
@@ -399,7 +401,7 @@ async fn what_a_store_made_anew_lacks_is_held_and_what_it_refuses_is_not() {
     assert_eq!(replica.links().by_target(&a.target).count(), 1);
 }
 
-/// What an earlier process left.
+/// The copy that an earlier process left.
 #[derive(Debug)]
 struct Left {
     snapshot: WatchEvent,
@@ -608,7 +610,7 @@ async fn a_slow_reader_of_changes_gets_the_last_state_of_each_link() {
     }
     script.delete(&b, 2_000);
     seen(&replica, 2_000).await;
-    // What b was in between is not told: it is not there, as before.
+    // The states of b in between are skipped: it is absent, as before.
     let change = changes.next().await.expect("a change");
     let LinkChange::Changed { before, after } = change else {
         panic!("{change:?}")
@@ -673,7 +675,7 @@ proptest! {
         at_once in any::<bool>(),
     ) {
         let script = Script::new();
-        // Untagged bytes must get past the tag to reach the decoder: without a key they do.
+        // Untagged bytes reach the decoder only without a key.
         let trusting = Records::new(script.records.store().clone(), Auth::trusting());
         for records in [script.records.clone(), trusting] {
             let mut intake = Intake::new(records, Arc::default());

@@ -8,44 +8,46 @@ use crate::{
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Longest wait for a link revision: far longer than a watch in good health is behind, short enough that a caller can still
-/// try another host.
+/// Longest wait for a link revision: far longer than a healthy watch lags, and short enough for a
+/// caller to try another host.
 pub const MAX_WAIT: Duration = Duration::from_secs(1);
-/// Most calls that wait at once: each keeps its arguments in memory meanwhile.
+/// Most calls that wait at once. Each keeps its arguments in memory meanwhile.
 pub const MAX_WAITERS: usize = 256;
 
-/// Why a revision was not waited for to the end. Whatever needed it did not run and may be tried again.
+/// Why a wait for a revision ended early. The call that needed it did not run and may be tried
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Behind {
     /// The time passed first.
     #[error("the replica has seen revision {} of the store, not yet {}; try again", seen.0, wanted.0)]
     NotYet {
-        /// What it has seen.
+        /// The revision that it has seen.
         seen: Revision,
-        /// What was asked for.
+        /// The revision that was asked for.
         wanted: Revision,
     },
-    /// The replica follows an earlier life of the store.
+    /// The replica follows an earlier incarnation of the store.
     #[error("the replica has not yet seen that the store was re-created; try again")]
     OtherIncarnation,
-    /// Too many wait already.
+    /// Too many calls wait already.
     #[error("{MAX_WAITERS} calls wait for the replica already; try again after a moment")]
     TooManyWaiters,
-    /// The store was closed: nothing new comes.
+    /// The store was closed, so the replica no longer changes.
     #[error("the store was closed; connect to the lattice again")]
     Closed,
 }
 
 impl Replica {
-    /// Waits until everything up to `revision` is in the table: at most until `deadline`, at most [`MAX_WAIT`], and with at
-    /// most [`MAX_WAITERS`] others. Doesn't wait when it is there already.
+    /// Waits until the table includes everything up to `revision`: until `deadline` or for
+    /// [`MAX_WAIT`] at most, and together with at most [`MAX_WAITERS`] others. Returns at once when
+    /// the table already includes it.
     ///
-    /// A replica that follows a later incarnation than the asked one goes ahead: it is not behind, and what it grants is
-    /// decided by its own table.
+    /// A replica that follows a later incarnation than the given one is ahead, not behind. It
+    /// returns at once, and its own table decides what it grants.
     ///
     /// # Errors
-    /// [`Behind`].
+    /// Fails with [`Behind`].
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
@@ -81,7 +83,7 @@ impl Replica {
         })
     }
 
-    /// Waits until `done` holds of the table; whether it did by `deadline`.
+    /// Waits until `done` returns true for the table. Returns whether it did so by `deadline`.
     pub(crate) async fn until(
         &self,
         deadline: Instant,
@@ -91,7 +93,7 @@ impl Replica {
         let settled = async {
             loop {
                 let closed = is_closed(&health.borrow_and_update());
-                // After the mark: what is published from here on wakes the wait below.
+                // Read after the mark: anything published from here on wakes the wait below.
                 if done(&self.links()) {
                     return true;
                 }

@@ -42,6 +42,30 @@ pub trait Service: Send + Sync + 'static {
     fn unlinked(&self, _link: &LinkKey) {}
 }
 
+/// What can be served: a [`Service`], or one behind an [`Arc`].
+pub trait IntoService {
+    /// The service.
+    fn into_service(self) -> Arc<dyn Service>;
+}
+
+impl<S: Service> IntoService for S {
+    fn into_service(self) -> Arc<dyn Service> {
+        Arc::new(self)
+    }
+}
+
+impl<S: Service> IntoService for Arc<S> {
+    fn into_service(self) -> Arc<dyn Service> {
+        self
+    }
+}
+
+impl IntoService for Arc<dyn Service> {
+    fn into_service(self) -> Self {
+        self
+    }
+}
+
 /// One call as its callee sees it. Its arguments have not been decoded yet.
 #[derive(Debug)]
 #[non_exhaustive]

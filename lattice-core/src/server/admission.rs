@@ -47,13 +47,13 @@ impl Server {
         })
     }
 
-    /// Whether this host's table has the link that the caller has used, or is past it.
+    /// Whether this host's table has the link that the caller has used, or a later revision.
     pub(super) fn has_seen_link(&self, call: &CallEnvelope) -> bool {
         let table = self.connection.replica.links();
         table.has_seen(call.incarnation, call.link_revision)
     }
 
-    /// Waits until this host's table has the link that the caller has used.
+    /// Waits until this host's table has the link that the caller has used, or a later revision.
     pub(super) async fn wait_for_link(
         &self,
         call: &CallEnvelope,

@@ -1,7 +1,7 @@
 //! One component in service on this node: its calls, and the links that lead to it.
 //!
-//! States: *serving* → *finishing* (its host leaves: it takes what calls under way still need) →
-//! *stopped* (takes nothing, finishes what it has) → cut off.
+//! States: *serving* → *finishing* (its host leaves: it takes only what running calls still need) →
+//! *stopped* (takes no calls, finishes running ones) → cut off.
 
 use super::{
     limits::ServeLimits,
@@ -69,7 +69,7 @@ pub(crate) struct Exports {
 #[repr(u8)]
 enum Phase {
     Serving,
-    /// Its host is leaving: it takes only what calls that are under way still need.
+    /// Its host is leaving: it takes only what running calls still need.
     Finishing,
     Stopped,
 }
@@ -80,7 +80,7 @@ pub(crate) enum Progress {
     Done(CallResult),
     /// The service takes time.
     Running(RunningCall),
-    /// It has to wait for its link or its turn first.
+    /// The call has to wait for its link or its turn first.
     Waiting(Request, CallTimer),
 }
 
@@ -88,7 +88,7 @@ pub(crate) enum Progress {
 pub(crate) struct RunningCall {
     work: BoxFuture<'static, CallResult>,
     link: Option<Arc<Link>>,
-    deadline: Instant,
+    context: Context,
     timer: CallTimer,
     _turn: OwnedSemaphorePermit,
 }
@@ -221,7 +221,8 @@ impl RunningComponent {
     async fn wait_and_run(&self, request: Request, timer: CallTimer) -> CallResult {
         let deadline = request.context.deadline;
         let waits = async {
-            // Before its turn: a link that its provider is slow to accept holds up no other calls.
+            // Before its turn, so that a link which its provider is slow to accept doesn't delay
+            // other calls.
             if let Some(link) = &request.link {
                 self.links.pass(link, deadline).await?;
             }
@@ -241,8 +242,9 @@ impl RunningComponent {
     }
 
     fn start(&self, request: Request, timer: CallTimer, turn: OwnedSemaphorePermit) -> Progress {
-        let (link, deadline) = (request.link.clone(), request.context.deadline);
-        let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.call(request)));
+        let (link, context) = (request.link.clone(), request.context);
+        let call = || context.enter(|| self.service.call(request));
+        let called = std::panic::catch_unwind(AssertUnwindSafe(call));
         match called.map_err(panicked) {
             Ok(Answer::Ready(result)) => {
                 let result = self.checked(result, link.as_deref());
@@ -251,7 +253,7 @@ impl RunningComponent {
             Ok(Answer::Later(work)) => Progress::Running(RunningCall {
                 work,
                 link,
-                deadline,
+                context,
                 timer: timer.waits(),
                 _turn: turn,
             }),
@@ -269,11 +271,12 @@ impl RunningComponent {
         let RunningCall {
             work,
             link,
-            deadline,
+            context,
             _turn,
             ..
         } = call;
-        let run = timeout_at(deadline, AssertUnwindSafe(work).catch_unwind());
+        let work = AssertUnwindSafe(context.scope(work));
+        let run = timeout_at(context.deadline, work.catch_unwind());
         let result = match self.end.run_until_cancelled(run).await {
             Some(Ok(Ok(result))) => result,
             Some(Ok(Err(panic))) => return Err(panicked(panic)),
@@ -303,7 +306,7 @@ impl RunningComponent {
         self.links.all()
     }
 
-    /// Tells the service that a link is gone.
+    /// Informs the service that a link is gone.
     pub(crate) fn unlink(&self, key: &LinkKey) {
         if !self.links.remove(key) {
             return;
@@ -322,7 +325,7 @@ impl RunningComponent {
         }
     }
 
-    /// The error that it takes no more calls.
+    /// Returns the error that it takes no more calls.
     pub(super) fn stopping(&self) -> CallError {
         CallError::Stopping {
             component: self.id.clone(),
@@ -334,13 +337,13 @@ impl RunningComponent {
         self.phase() == Phase::Serving
     }
 
-    /// Takes only what calls under way still need, from now on.
+    /// From now on, takes only what running calls still need.
     pub(crate) fn finish_up(&self) {
         self.phase
             .fetch_max(Phase::Finishing as u8, Ordering::SeqCst);
     }
 
-    /// Takes no new calls from now on.
+    /// From now on, takes no new calls.
     pub(crate) fn stop(&self) {
         self.phase.fetch_max(Phase::Stopped as u8, Ordering::SeqCst);
     }

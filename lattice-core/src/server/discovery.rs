@@ -1,4 +1,4 @@
-//! Answering which hosts serve a component.
+//! Answers discovery questions: which hosts serve a component.
 
 use super::Server;
 use crate::{
@@ -38,7 +38,7 @@ pub(super) async fn run(server: Arc<Server>, component: ComponentId, mut questio
 }
 
 impl Server {
-    /// The hosts that serve `component` as far as is known here, this one among them.
+    /// Returns the hosts that serve `component` as far as is known here, including this one.
     fn known_hosts(&self, component: &ComponentId) -> Vec<(Origin, Digest)> {
         let peers = self.connection.presence.peers();
         let mut hosts: Vec<_> = peers

@@ -12,9 +12,9 @@ use crate::drained::Drained;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
-/// When no call has come for this long, every caller has received the goodbye.
+/// If no call has come for this long, every caller has received the goodbye.
 const QUIET: Duration = Duration::from_millis(100);
-/// Callers that go on for longer have not received the goodbye, and never will.
+/// Callers that still send calls after this time have missed the goodbye.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 /// How long the last replies may take to be sent.
 const FLUSH: Duration = Duration::from_secs(1);

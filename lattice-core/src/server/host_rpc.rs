@@ -1,8 +1,9 @@
 //! Calls that a host makes to another host in its own name, in no component's name and over no
 //! link.
 //!
-//! They travel as calls do: with a deadline, in bounded queues, large ones in their own lane. Only
-//! live hosts that speak for themselves are served. What they may ask for is up to the service.
+//! They are sent like other calls: with a deadline, through bounded queues, and large ones in their
+//! own lane. Only live hosts that call in their own name are served. The service decides what they
+//! may ask for.
 
 use super::{ServeLimits, Server, component::RunningComponent};
 use crate::{
@@ -39,7 +40,7 @@ impl Server {
                     return Err(CallError::Unrecognised {
                         ran: Ran::No,
                         message:
-                            "a call of a host that is not known here, or in the name of another one"
+                            "a call of a host that isn't known here, or in the name of another host"
                                 .to_owned(),
                     });
                 }

@@ -28,7 +28,7 @@ const BATCH: usize = 64;
 /// A frame that takes longer delays the frames behind it: a provider computes where it should not.
 /// Well over what a busy machine adds by itself.
 const SLOW: Duration = Duration::from_millis(20);
-/// For so many frames after a slow one, every call gets a task of its own.
+/// For this many frames after a slow one, every call gets a task of its own.
 const ISOLATE: u32 = 256;
 
 /// Takes calls and probes for as long as the node lives.
@@ -46,7 +46,7 @@ pub(crate) async fn run(server: Arc<Server>, mut inbox: Subscription) {
     }
 }
 
-/// What the reader keeps from frame to frame.
+/// State that the reader keeps between frames.
 #[derive(Default)]
 struct InboxState {
     names: Names,
@@ -63,7 +63,7 @@ impl InboxState {
         }
     }
 
-    /// A frame was handled in that time.
+    /// Records how long a frame took.
     fn took(&mut self, time: Duration) {
         self.isolate_next = if time > SLOW {
             ISOLATE

@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// How long a call waits for a link to be passed to the service that the table already has.
+/// How long a call waits until a link that the table already has is passed to the service.
 const OFFER: Duration = Duration::from_secs(1);
 
 /// Whether the service accepts a link.
@@ -110,7 +110,7 @@ impl LinkAdmission {
             all.insert(address(&link), Offered { key, link, state });
         });
         self.refresh();
-        // Called at once: the service learns of a link's changes in their order.
+        // Called at once, so that the service gets the changes of a link in order.
         let called = std::panic::catch_unwind(AssertUnwindSafe(|| service.linked(link)));
         async move {
             let accepted = AssertUnwindSafe(async {
@@ -162,7 +162,7 @@ impl LinkAdmission {
     }
 
     fn refresh(&self) {
-        // One at a time, so that the last one to store has seen everything before it.
+        // One at a time, so that the last one to store has seen all earlier changes.
         let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.offered.borrow();
         let open = all

@@ -7,7 +7,7 @@ use crate::{transport::CallResult, wire::Latency};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::time::Instant;
 
-/// Of this many calls that end at once, one is timed, and stands for all of them.
+/// Of this many calls that end at once, one is timed and represents all of them.
 const SAMPLE: u32 = 8;
 /// Four buckets for each doubling of the time, up to an hour: a reported time is at most a quarter
 /// too long.
@@ -19,11 +19,11 @@ pub(crate) struct Meter {
     buckets: Box<[AtomicU32]>,
 }
 
-/// A call under way.
+/// A running call.
 #[derive(Clone, Copy)]
 pub(crate) struct CallTimer {
     began: Instant,
-    /// For how many calls its time stands.
+    /// How many calls its time represents.
     weight: u32,
 }
 
@@ -39,7 +39,7 @@ impl Meter {
         }
     }
 
-    /// A call begins; it arrived at `began`.
+    /// Records the start of a call that arrived at `began`.
     pub(crate) fn call(&self, began: Instant) -> CallTimer {
         let before = self.calls.fetch_add(1, Ordering::Relaxed);
         let weight = if before.is_multiple_of(SAMPLE.into()) {
@@ -50,13 +50,13 @@ impl Meter {
         CallTimer { began, weight }
     }
 
-    /// A call was refused before it began.
+    /// Records a call that was refused before it began.
     pub(crate) fn refused(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A call ends like this.
+    /// Records the end of a call, and returns its result.
     pub(crate) fn end(&self, call: CallTimer, outcome: CallResult) -> CallResult {
         if outcome.is_err() {
             self.errors.fetch_add(1, Ordering::Relaxed);
@@ -81,21 +81,21 @@ impl Meter {
 }
 
 impl CallTimer {
-    /// The same call, which takes time.
+    /// Marks the call as one that takes time, so that it is timed.
     pub(crate) fn waits(self) -> Self {
         Self { weight: 1, ..self }
     }
 }
 
 impl Times {
-    /// Those of no calls.
+    /// The times of no calls.
     pub(crate) fn zero() -> Self {
         Self(vec![0; BUCKETS])
     }
 
     /// How long the calls since `before` took.
     pub(crate) fn since(&self, before: &Self) -> Option<Latency> {
-        // Counts go around.
+        // Counts wrap around.
         let counts = self.0.iter().zip(&before.0);
         let counts: Vec<u64> = counts
             .map(|(now, before)| now.wrapping_sub(*before).into())
@@ -115,8 +115,8 @@ impl Times {
     }
 }
 
-/// The bucket of a time in microseconds: up to 3 as they are, then by the highest bit and the two
-/// after it.
+/// Returns the bucket of a time in microseconds: up to 3 the time itself, then by the highest bit
+/// and the two bits after it.
 fn bucket(micros: u128) -> usize {
     let micros = u32::try_from(micros).unwrap_or(u32::MAX);
     if micros < 4 {
@@ -127,7 +127,7 @@ fn bucket(micros: u128) -> usize {
     ((octave - 1) * 4 + quarter) as usize
 }
 
-/// The longest time of a bucket.
+/// Returns the longest time of a bucket.
 fn most(bucket: usize) -> u32 {
     if bucket < 4 {
         return bucket as u32;

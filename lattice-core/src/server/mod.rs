@@ -1,4 +1,5 @@
-//! Components in service on a node: who is called, whether the call is allowed, and how it runs.
+//! Components in service on a node: which one is called, whether the call is allowed, and how it
+//! runs.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -41,7 +42,7 @@ use component::RunningComponent;
 use registry::Registry;
 use std::sync::{Arc, atomic::AtomicU64};
 
-/// What one node has in service.
+/// The components that one node has in service.
 pub(crate) struct Server {
     pub(crate) transport: Arc<Transport>,
     pub(crate) membership: Arc<Membership>,
@@ -49,7 +50,7 @@ pub(crate) struct Server {
     pub(crate) registry: Registry,
     /// Handles the calls that other hosts make in their own name.
     host_rpc: ArcSwapOption<RunningComponent>,
-    /// Calls that run here for others, and what else ends with the node.
+    /// Calls that run here for others, and other tasks that end with the node.
     pub(crate) tasks: TaskGroup,
     /// Frames of calls received so far.
     frames: AtomicU64,
@@ -72,7 +73,7 @@ impl Server {
         }
     }
 
-    /// Which boot of which host it is on.
+    /// The boot of the host that it is on.
     pub(crate) fn origin(&self) -> &Origin {
         self.transport.origin()
     }

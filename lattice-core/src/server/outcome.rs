@@ -21,8 +21,8 @@ impl RunningComponent {
     }
 
     /// Returns the error of a call that the service was given. Errors from nested calls become
-    /// `CalleeFailed` unless they say that something may have run: this component did run, whatever
-    /// happened to the nested call.
+    /// `CalleeFailed`, unless they mean that something may have run: this component did run,
+    /// whatever happened to the nested call.
     fn as_own(&self, error: CallError, link: Option<&Link>) -> CallError {
         match error {
             CallError::BadArguments { .. }

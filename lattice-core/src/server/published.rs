@@ -1,11 +1,11 @@
-//! Keeps the types of what this node serves published, also when the store loses them.
+//! Keeps the types of this node's components published, even if the store loses them.
 
 use super::Server;
 use crate::{replica::ReplicaHealth, store::Incarnation, type_store::PublishError};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// After an attempt that failed.
+/// The pause after a failed attempt.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// One life of the store, as the replica counts them. A new one begins when the store goes back to

@@ -1,4 +1,4 @@
-//! The bounded queue of one component: who is in it, and whose turn it is.
+//! The bounded queue of one component: which calls are in it, and which of them may run.
 
 use super::{component::RunningComponent, limits::ServeLimits};
 use std::sync::{
@@ -40,15 +40,14 @@ impl CallQueue {
         }
     }
 
-    /// Takes a place in the queue of `component`, which may be one too many: then the flag is
-    /// false.
+    /// Takes a place in the queue of `component`. The flag is false if the queue was full.
     pub(super) fn enter(component: &Arc<RunningComponent>) -> (QueueSlot, bool) {
         let queue = component.queue();
         let before = queue.admitted.fetch_add(1, Ordering::SeqCst);
         (QueueSlot(component.clone()), before < queue.most)
     }
 
-    /// A turn, if there is one now.
+    /// Returns a turn, if one is free now.
     pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
         self.turns.clone().try_acquire_owned().ok()
     }

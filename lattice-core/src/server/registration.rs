@@ -43,7 +43,7 @@ pub enum ServeError {
     Bus {
         /// The component.
         component: ComponentId,
-        /// Why.
+        /// The error of the bus.
         source: BusError,
     },
     /// The component's types could not be published.
@@ -51,7 +51,7 @@ pub enum ServeError {
     Publish {
         /// The component.
         component: ComponentId,
-        /// Why.
+        /// The error of publishing.
         source: PublishError,
     },
 }
@@ -106,8 +106,8 @@ impl ServeHandle {
         });
     }
 
-    /// Takes no new calls, tells other hosts, and waits for the running calls for at most `grace`.
-    /// Calls that still run then are cut off.
+    /// Takes no new calls, announces that to other hosts, and waits for running calls for at most
+    /// `grace`. Calls that still run then are cut off.
     pub async fn shutdown(self, grace: Duration) -> Drained {
         self.component.stop();
         self.server.membership.announce_changes();

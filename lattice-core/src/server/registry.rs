@@ -71,7 +71,7 @@ impl Registry {
         self.components.swap(Arc::default())
     }
 
-    /// What a beat says of the components that take calls.
+    /// Returns the components that take calls, as a beat has them.
     pub(super) fn roster(&self, replica_counts: &ReplicaCounts) -> Vec<Served> {
         let all = self.components.load();
         let serving = all.values().filter(|component| component.is_serving());

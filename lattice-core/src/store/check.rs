@@ -8,17 +8,17 @@ use std::{collections::HashSet, time::Duration};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCommit {
-    /// There is nothing to do.
+    /// The commit has no operations.
     #[error("a commit needs at least one operation")]
     Empty,
-    /// More operations than one commit takes.
+    /// The commit has more operations than one commit takes.
     #[error("{count} operations are more than the {MAX_OPS} that one commit takes; split it")]
     TooManyOps {
         /// How many there were.
         count: usize,
     },
-    /// A key stands twice in one commit.
-    #[error("key `{key}` is there twice; a commit writes each key once")]
+    /// A key occurs twice in one commit.
+    #[error("key `{key}` occurs twice; a commit writes each key once")]
     DuplicateKey {
         /// The key.
         key: StoreKey,
@@ -33,15 +33,15 @@ pub enum InvalidCommit {
         /// The limit in bytes: [`MAX_VALUE`], or less where a server's `max_payload` is lower.
         limit: usize,
     },
-    /// The key can't stand in a store.
+    /// The text isn't a valid key.
     #[error(
-        "`{key}` can't be a key: use parts of visible ASCII without `*` and `>`, joined by `.`"
+        "`{key}` isn't a valid key: use parts of visible ASCII without `*` and `>`, joined by `.`"
     )]
     Key {
         /// The key.
         key: StoreKey,
     },
-    /// A lease's term is not whole seconds, none at all, or over a year.
+    /// The term of a lease is zero, is not in whole seconds, or is over a year.
     #[error("a lease takes whole seconds from 1 s to a year, and was given {ttl:?}")]
     LeaseTtl {
         /// The refused term.

@@ -1,26 +1,28 @@
-//! What outlives this process of what the store said.
+//! What this process last knew of the store, kept for the next one.
 
 use super::{Entry, Incarnation, StoreKey, WatchEvent};
 use bytes::Bytes;
 use std::{fmt, time::SystemTime};
 
-/// A copy of the store, for when it is away. Holds only what was authentic.
+/// A copy of the store for when it is away. Holds authentic values only.
 pub(crate) trait LastKnown: fmt::Debug + Send + Sync {
-    /// When it was taken, and what it says, as a snapshot; `None` when there is none.
+    /// Returns when the copy was taken, and its content as a snapshot; `None` when there is no
+    /// copy.
     fn snapshot(&self) -> Option<(SystemTime, WatchEvent)>;
 
-    /// Which life of the store it is a copy of.
+    /// Returns the incarnation of the store that it is a copy of.
     fn incarnation(&self) -> Option<Incarnation>;
 
-    /// One entry of it.
+    /// Returns one entry of the copy.
     fn entry(&self, key: &StoreKey) -> Option<Entry>;
 
-    /// Takes in what the store says.
+    /// Applies an event of the store to the copy.
     fn note(&self, event: &WatchEvent);
 
-    /// The hosts that there were, as whoever noted them wrote it down.
+    /// Returns the hosts that were live, in the encoding that [`note_hosts`](Self::note_hosts) was
+    /// given.
     fn hosts(&self) -> Option<Bytes>;
 
-    /// Takes in which hosts there are.
+    /// Records which hosts are live.
     fn note_hosts(&self, hosts: Bytes);
 }

@@ -1,6 +1,7 @@
 //! The store of a lattice that lives in one process.
 //!
-//! One lock, no task: a watch that is polled notices by itself when a lease ends, and every call notices before it answers.
+//! It has one lock and no task: a watch notices the end of a lease when it is polled, and every
+//! call does before it returns.
 
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
@@ -13,8 +14,9 @@ use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
-/// A [`Store`] in this process's memory. Cheap to clone: clones are handles to one store, shared by every host of an
-/// in-memory lattice. Its entries end with the last handle and the last watch.
+/// A [`Store`] in this process's memory. Cheap to clone: clones are handles to one store, which
+/// every host of an in-memory lattice shares. Its entries are gone once the last handle and the
+/// last watch are dropped.
 ///
 /// ```
 /// # use lattice_core::store::*;
@@ -37,7 +39,7 @@ struct Shared {
 }
 
 impl MemoryStore {
-    /// A new, empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self(Arc::new(Shared {
             state: Mutex::new(State::new()),
@@ -45,23 +47,26 @@ impl MemoryStore {
         }))
     }
 
-    /// Puts the store out of reach, for every handle and watch, until [`reconnect`](Self::reconnect): calls answer
-    /// [`StoreError::Unavailable`], watches say [`WatchEvent::Lost`](super::WatchEvent::Lost). For tests and demos of an outage.
+    /// Puts the store out of reach, for every handle and watch, until
+    /// [`reconnect`](Self::reconnect). Calls fail with [`StoreError::Unavailable`] and watches
+    /// deliver [`WatchEvent::Lost`](super::WatchEvent::Lost). For tests and demos of an outage.
     pub fn disconnect(&self) {
         self.0.change(State::disconnect);
     }
 
-    /// Ends what [`disconnect`](Self::disconnect) began; nothing is lost, watches deliver a snapshot.
+    /// Ends an outage that [`disconnect`](Self::disconnect) began. Nothing is lost, and watches
+    /// deliver a snapshot.
     pub fn reconnect(&self) {
         self.0.change(State::reconnect);
     }
 
-    /// Deletes the store and creates it again: no entries, revisions from 1, a new [`Incarnation`]. For tests and demos.
+    /// Deletes the store and creates it again: it has no entries, its revisions start at 1, and it
+    /// has a new [`Incarnation`]. For tests and demos.
     pub fn wipe(&self) {
         self.0.change(State::wipe);
     }
 
-    /// Runs `work` on the state as it is now, or says that it is out of reach.
+    /// Runs `work` on the state as it is now. Fails when the store is out of reach.
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
         let mut state = self.0.state.lock();
         if state.is_out_of_reach() {

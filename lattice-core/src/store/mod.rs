@@ -1,24 +1,30 @@
 //! The state seam: a small replicated key-value store.
 //!
 //! # Contract of [`Store`]
-//! * Every successful write (a put, a delete, an expiry) gives its key a [`Revision`] that is higher than any before it in
-//!   this store; the operations of one commit get theirs in order. Revisions only compare within one [`Incarnation`].
-//! * [`commit`](Store::commit) is atomic: all operations or none; each may name the state that it expects its key to be in.
-//!   Once it is answered, every [`read`](Store::read) sees all of it.
-//! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`], which never ends within a commit, and then delivers
-//!   changes in revision order, each key's last one surely: a watcher that is slow may miss values that were overwritten
-//!   meanwhile. After a reconnect, or when the watch fell too far behind, it delivers a new whole snapshot instead: whoever
-//!   keeps a copy diffs. What waits for a slow watcher is bounded.
-//! * [`lease`](Store::lease) puts a value that vanishes `ttl` after it was written: not before, and at most a few seconds
-//!   later. Watchers hear of it as a delete. Any later put of that key replaces the term too: a commit makes it permanent.
+//! * Every successful write (a put, a delete, an expiry) gives its key a [`Revision`] that is
+//!   higher than any before it in this store. The operations of one commit get theirs in order.
+//!   Revisions only compare within one [`Incarnation`].
+//! * [`commit`](Store::commit) is atomic: it applies all operations or none. Each operation may
+//!   name the state that it expects its key to be in. Once a commit has returned, every
+//!   [`read`](Store::read) sees all of it.
+//! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`], which never ends within a
+//!   commit, and then delivers changes in revision order. A slow watcher may miss values that were
+//!   overwritten meanwhile, but always gets the last change of each key. After a reconnect, or when
+//!   the watch fell too far behind, it delivers a new whole snapshot instead, so a watcher that
+//!   keeps a copy has to compare. The queue of a slow watcher is bounded.
+//! * [`lease`](Store::lease) puts a value that vanishes `ttl` after it was written: not before, and
+//!   at most a few seconds later. Watchers receive that as a delete. Any later put of that key
+//!   replaces the term too: a commit makes the value permanent.
 //! * A key that was deleted or has expired is [`Expect::Absent`].
-//! * **Bounds**: values of at most [`MAX_VALUE`] bytes, commits of at most [`MAX_OPS`] operations on as many different keys,
-//!   terms of leases in whole seconds; everything else is [`InvalidCommit`] and writes nothing. Every call ends within the
-//!   store's own timeout (5 s by default).
-//! * **Out of reach**: calls answer [`StoreError::Unavailable`]; a watch says [`WatchEvent::Lost`] once, and a snapshot when
-//!   the store is back.
-//! * **Cancel safety**: dropping a `commit` or `lease` future leaves it done or not done, whole, and unknown which.
-//!   Dropping a `read`, `incarnation` or `watch` future has no effect.
+//! * **Bounds**: values have at most [`MAX_VALUE`] bytes, commits have at most [`MAX_OPS`]
+//!   operations on as many different keys, and terms of leases are whole seconds. Everything else
+//!   fails with [`InvalidCommit`] and writes nothing. Every call ends within the store's own
+//!   timeout (5 s by default).
+//! * **Out of reach**: calls fail with [`StoreError::Unavailable`]. A watch delivers
+//!   [`WatchEvent::Lost`] once, and a snapshot when the store is back.
+//! * **Cancel safety**: dropping a `commit` or `lease` future leaves the whole of it done or not
+//!   done, and the caller can't know which. Dropping a `read`, `incarnation` or `watch` future has
+//!   no effect.
 //!
 //! | implementation | keeps its entries | for |
 //! | --- | --- | --- |
@@ -52,40 +58,41 @@ use std::{
     time::Duration,
 };
 
-/// Most operations in one commit: what a `JetStream` atomic batch holds.
+/// Most operations in one commit: as many as a `JetStream` atomic batch holds.
 pub const MAX_OPS: usize = 1_000;
 /// Largest value in bytes: well under NATS's default `max_payload` of 1 MiB.
 pub const MAX_VALUE: usize = 512 * 1024;
-/// How long a deleted or expired key's last revision is remembered: long enough for whoever still holds it to have been
-/// told, short enough that markers don't pile up.
+/// How long the last revision of a deleted or expired key is remembered: long enough that every
+/// process that still has the key has received the deletion, short enough that markers don't pile
+/// up.
 pub(crate) const MARKER_TTL: Duration = Duration::from_hours(24);
 
 /// A replicated key-value store; see the [module](self) for the contract.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
-    /// Which life of the store this is.
+    /// Returns the current incarnation of the store.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// Fails with [`StoreError::Unavailable`].
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>>;
 
-    /// The entry at `key`, if it has one.
+    /// Returns the entry at `key`, or `None` if the key has no value.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// Fails with [`StoreError`].
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
 
-    /// Applies all of `ops`, or none; answers the revision of the last one.
+    /// Applies all of `ops`, or none. Returns the revision of the last one.
     ///
     /// # Errors
-    /// [`CommitError`].
+    /// Fails with [`CommitError`].
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>>;
 
-    /// Writes a value that vanishes after `ttl` (whole seconds, 1 s to a year) unless it is written again. Taking a free
-    /// lease expects [`Expect::Absent`]; renewing it expects the revision of the last write; giving it back is a commit that
-    /// deletes the key and expects that revision too.
+    /// Writes a value that vanishes after `ttl` (whole seconds, 1 s to a year) unless it is written
+    /// again. To take a free lease, expect [`Expect::Absent`]; to renew it, expect the revision of
+    /// its last write; to give it back, commit a delete of the key that expects that revision.
     ///
     /// # Errors
-    /// [`CommitError`].
+    /// Fails with [`CommitError`].
     fn lease(
         &self,
         key: StoreKey,
@@ -94,17 +101,17 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         expect: Expect,
     ) -> BoxFuture<'_, Result<Revision, CommitError>>;
 
-    /// Follows every key.
+    /// Watches every key.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// Fails with [`StoreError`].
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>>;
 }
 
 /// One key's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The key, as it stands in the store: it may be none of ours.
+    /// The key as it stands in the store. It may be one that Lattice doesn't use.
     pub key: StoreKey,
     /// The value.
     pub value: Bytes,
@@ -115,11 +122,11 @@ pub struct Entry {
 /// What an operation expects of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing.
+    /// Any state.
     Any,
-    /// That it has no value: never written, deleted or expired.
+    /// The key has no value: it was never written, was deleted or has expired.
     Absent,
-    /// That its last write (a put, a delete or an expiry) had this revision.
+    /// The key's last write (a put, a delete or an expiry) had this revision.
     At(Revision),
 }
 
@@ -130,7 +137,7 @@ pub struct Op {
     pub key: StoreKey,
     /// The new value; `None` deletes.
     pub value: Option<Bytes>,
-    /// What the key must be like.
+    /// The state that the key must be in.
     pub expect: Expect,
 }
 
@@ -157,33 +164,35 @@ impl Op {
 /// What a [`Watch`] delivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// All that is there: the first event, and again after a reconnect or a gap.
+    /// All entries. This is the first event, and comes again after a reconnect or a gap.
     Snapshot {
-        /// Which life of the store.
+        /// The incarnation of the store.
         incarnation: Incarnation,
-        /// Every write up to this one is in it.
+        /// Every write up to this one is included.
         revision: Revision,
         /// All entries, ordered by key.
         entries: Vec<Entry>,
     },
     /// A key has a new value.
     Put(Entry),
-    /// A key has none any more: deleted or expired.
+    /// A key has no value any more: it was deleted or has expired.
     Delete {
         /// The key.
         key: StoreKey,
         /// The revision of the deletion.
         revision: Revision,
     },
-    /// The store is out of reach; a snapshot follows when it is back. What is known stays as it is.
+    /// The store is out of reach. A snapshot follows when it is back; until then earlier events
+    /// still hold.
     Lost,
 }
 
-/// A stream of [`WatchEvent`]s. Dropping it ends the watch. It ends only when the store is closed, and then for good.
+/// A stream of [`WatchEvent`]s. Dropping it ends the watch. The stream itself ends only when the
+/// store is closed for good.
 pub struct Watch(Pin<Box<dyn Stream<Item = WatchEvent> + Send>>);
 
 impl Watch {
-    /// For implementations of [`Store`].
+    /// Creates a watch, for implementations of [`Store`].
     pub fn new(events: impl Stream<Item = WatchEvent> + Send + 'static) -> Self {
         Self(Box::pin(events.fuse()))
     }
@@ -202,14 +211,14 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// Why a read or a watch did not work.
+/// Why a read or a watch failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The store can't be reached, or did not answer in time.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
-    /// The store's disk has no room for a write; nothing was written. Reads go on.
+    /// The store's disk has no room for a write; nothing was written. Reads still work.
     #[error("the store's disk is full: {0}; free some room and try again")]
     Full(String),
     /// The connection that the store was opened on is closed for good.
@@ -220,14 +229,15 @@ pub enum StoreError {
     Unsupported(String),
 }
 
-/// Why a commit did not happen, or may not have.
+/// Why a commit failed, or may have failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
     /// A key was not as expected; nothing was written. Read it and decide again.
     #[error("key `{key}` was changed by someone else; read it again")]
     Conflict {
-        /// The first key that differed, where the store says which; else the first of the commit.
+        /// The first key that differed, if the store reports it; otherwise the first key of the
+        /// commit.
         key: StoreKey,
     },
     /// The commit breaks a bound; nothing was written.
@@ -236,7 +246,8 @@ pub enum CommitError {
     /// Nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The answer was lost and reading back did not tell; read the keys to learn whether it happened.
+    /// The answer was lost, and reading back did not settle whether the commit happened. Read the
+    /// keys to learn that.
     #[error("the answer to the commit was lost; read its keys to learn whether it happened")]
     Unknown,
 }

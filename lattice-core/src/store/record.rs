@@ -1,4 +1,4 @@
-//! Values that say who wrote them: every value that Lattice itself puts into a store.
+//! Authenticated values: the format of every value that Lattice itself puts into a store.
 //!
 //! ```text
 //!  0        2            10                     len-16      len
@@ -8,9 +8,10 @@
 //! └────────┴────────────┴──────────────────────┴───────────┘
 //! tag over: incarnation (u64) · key · everything before the tag
 //! ```
-//! So a value that was copied to another key, or from another life of the store, is refused as a forged one is; and nothing
-//! of a value is looked at before its tag has been checked. That an *older* value of the same key is played again is for
-//! whoever follows the store to notice, by the generation.
+//! A value that was copied to another key, or from another incarnation of the store, is therefore
+//! refused as a forged one is. No part of a value is used before its tag has been checked. A
+//! replayed *older* value of the same key has a valid tag; the process that follows the store
+//! detects it by the generation.
 //!
 //! ```
 //! # use lattice_core::{auth::Auth, store::{record::*, *}};
@@ -41,7 +42,7 @@ use std::sync::Arc;
 
 /// The schema that this version writes, and the newest that it reads.
 pub const SCHEMA: u16 = 1;
-/// The oldest that there is.
+/// The oldest schema that exists.
 const FIRST_SCHEMA: u16 = 1;
 const HEAD: usize = 2 + 8;
 
@@ -58,18 +59,18 @@ pub struct Records {
 pub struct Record<T> {
     /// The schema that it was written in.
     pub schema: u16,
-    /// What its writer counts with: higher with each write of a key.
+    /// The writer's counter, higher with each write of a key.
     pub generation: u64,
-    /// What it says.
+    /// The decoded body.
     pub body: T,
 }
 
-/// Why a value is no record, or can't become one.
+/// Why a value isn't a valid record, or can't be encoded as one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// The tag is wrong: written without the lattice key or with another one, for another key or in another life of the
-    /// store, or damaged since.
+    /// The tag is wrong. The value was written without the lattice key, with another key, for
+    /// another store key or in another incarnation of the store, or was damaged since.
     #[error(
         "the value of `{key}` was not written here with this lattice's key; delete or write it again if that was you"
     )]
@@ -77,7 +78,7 @@ pub enum RecordError {
         /// The key.
         key: StoreKey,
     },
-    /// Authentic, and written by a newer version of Lattice.
+    /// Authentic, but written by a newer version of Lattice.
     #[error(
         "the value of `{key}` has schema {found} and this host reads up to {newest}; update it"
     )]
@@ -89,7 +90,7 @@ pub enum RecordError {
         /// The newest that this version reads.
         newest: u16,
     },
-    /// Authentic, and of a schema that never was: its writer has a bug.
+    /// Authentic, but of a schema that never existed: its writer has a bug.
     #[error("the value of `{key}` has schema {found}, which no version writes; write it again")]
     NoSchema {
         /// The key.
@@ -97,7 +98,7 @@ pub enum RecordError {
         /// The schema that was found.
         found: u16,
     },
-    /// Authentic, and not what belongs at this key.
+    /// Authentic, but its body can't be decoded as what belongs at this key.
     #[error("the value of `{key}` is not what belongs there; write it again")]
     Malformed {
         /// The key.
@@ -115,7 +116,7 @@ pub enum RecordError {
         #[source]
         source: ValueError,
     },
-    /// The whole value would be over [`MAX_VALUE`].
+    /// The whole value would be larger than [`MAX_VALUE`].
     #[error("the value for `{key}` has {size} bytes and the limit is {MAX_VALUE}; store less")]
     TooLarge {
         /// The key.
@@ -126,20 +127,20 @@ pub enum RecordError {
 }
 
 impl Records {
-    /// The values of `store`, authenticated by `auth`.
+    /// Reads and writes values of `store`, authenticated by `auth`.
     pub fn new(store: Arc<dyn Store>, auth: Auth) -> Self {
         Self { store, auth }
     }
 
-    /// The store itself.
+    /// Returns the store itself.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// The value for `key` in this life of the store.
+    /// Encodes the value for `key` in this incarnation of the store.
     ///
     /// # Errors
-    /// [`RecordError::Unencodable`], [`RecordError::TooLarge`].
+    /// Fails with [`RecordError::Unencodable`] or [`RecordError::TooLarge`].
     pub fn encode<T: Serialize + ?Sized>(
         &self,
         incarnation: Incarnation,
@@ -167,10 +168,11 @@ impl Records {
         Ok(out.freeze())
     }
 
-    /// What `entry`, read in this life of the store, says.
+    /// Authenticates and decodes `entry`, which was read in this incarnation of the store.
     ///
     /// # Errors
-    /// [`RecordError::Forged`], [`RecordError::NoSchema`], [`RecordError::Newer`], [`RecordError::Malformed`].
+    /// Fails with [`RecordError::Forged`], [`RecordError::NoSchema`], [`RecordError::Newer`] or
+    /// [`RecordError::Malformed`].
     pub fn decode<T: DeserializeOwned>(
         &self,
         incarnation: Incarnation,
@@ -188,10 +190,11 @@ impl Records {
         })
     }
 
-    /// Authenticates `entry`, read in this life of the store, and leaves its body encoded: see [`read_body`].
+    /// Authenticates `entry`, which was read in this incarnation of the store, and leaves its body
+    /// encoded; see [`read_body`].
     ///
     /// # Errors
-    /// [`RecordError::Forged`], [`RecordError::NoSchema`], [`RecordError::Newer`].
+    /// Fails with [`RecordError::Forged`], [`RecordError::NoSchema`] or [`RecordError::Newer`].
     pub fn open(
         &self,
         incarnation: Incarnation,
@@ -226,7 +229,7 @@ impl Records {
 /// Decodes the body of the record at `key`, as [`Records::open`] returned it.
 ///
 /// # Errors
-/// [`RecordError::Malformed`].
+/// Fails with [`RecordError::Malformed`].
 pub fn read_body<T: DeserializeOwned>(key: &StoreKey, body: &Bytes) -> Result<T, RecordError> {
     value::from_bytes(body).map_err(|source| RecordError::Malformed {
         key: key.clone(),
@@ -234,7 +237,7 @@ pub fn read_body<T: DeserializeOwned>(key: &StoreKey, body: &Bytes) -> Result<T,
     })
 }
 
-/// The value of `entry` without its tag, if that is right.
+/// Returns the value of `entry` without its tag, if the tag is valid.
 pub(crate) fn authentic(auth: &Auth, incarnation: Incarnation, entry: &Entry) -> Option<Bytes> {
     let Entry { key, value, .. } = entry;
     let size = value.len().checked_sub(TAG_LEN);
@@ -246,8 +249,8 @@ pub(crate) fn authentic(auth: &Auth, incarnation: Incarnation, entry: &Entry) ->
         .then(|| value.slice(..size))
 }
 
-/// Whether a value that is not authentic has the shape of a record: someone with another key wrote it, or it was written in
-/// another life of the store.
+/// Returns whether a value that isn't authentic has the shape of a record. Such a value was written
+/// with another key or in another incarnation of the store.
 pub(crate) fn is_of_others(value: &[u8]) -> bool {
     let schema = value
         .first_chunk()
@@ -302,7 +305,7 @@ mod tests {
         records.encode(LIFE, &key(), 9, body).expect("encodes")
     }
 
-    /// A value in another schema, or with another body, tagged as it should be.
+    /// Returns a value with a valid tag, in another schema or with another body.
     fn tagged(records: &Records, schema: u16, body: &[u8]) -> Entry {
         let mut value = schema.to_le_bytes().to_vec();
         value.extend_from_slice(&9_u64.to_le_bytes());

@@ -24,9 +24,9 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// Lines that are kept: those before a failure, and those between two batches.
+/// How many lines are kept: enough for those before a failure, and those between two batches.
 const KEPT: usize = 1_000;
-/// Bytes of their texts at most.
+/// How many bytes of text are kept at most.
 const KEPT_BYTES: usize = 512 * 1_024;
 /// Bytes of texts in one frame.
 const BATCH_BYTES: usize = 32 * 1_024;
@@ -34,11 +34,11 @@ const BATCH_BYTES: usize = 32 * 1_024;
 const GATHER: Duration = Duration::from_millis(50);
 /// Requests that may wait.
 const WAITING: usize = 64;
-/// Readers at a time; more have to wait until one is gone.
+/// Most readers at a time. Others have to wait until one is gone.
 const READERS: usize = 32;
 /// Longest lease.
 const LONGEST: Duration = Duration::from_mins(1);
-/// After a subscription that failed.
+/// The pause after a failed subscription.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Takes what the components of one node log. Cheap to clone; it does not keep the node alive.
@@ -73,8 +73,7 @@ struct Reader {
 }
 
 impl LogSink {
-    /// Logs a line: sent to the readers that there are now, and kept for a while for those that
-    /// come soon.
+    /// Logs a line. It is sent to current readers, and kept for a while for later ones.
     pub fn say(&self, component: &ComponentId, level: LogLevel, text: &str) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let said_ms = now.map_or(0, |since| since.as_millis() as u64);

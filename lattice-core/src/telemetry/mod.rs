@@ -1,4 +1,4 @@
-//! What a node tells those who watch: reports of its components, and what they log.
+//! What a node sends to watchers: reports of its components, and what they log.
 
 pub(crate) mod logs;
 pub(crate) mod report;
@@ -25,7 +25,7 @@ impl Telemetry {
         }
     }
 
-    /// Where to put what components log.
+    /// The sink for what components log.
     pub(crate) fn log_sink(&self) -> &LogSink {
         &self.logs
     }

@@ -23,17 +23,17 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Between two reports, up to [`CROWD`] hosts.
+/// The time between two reports among up to [`CROWD`] hosts.
 pub(crate) const REPORT: Duration = Duration::from_secs(5);
-/// More hosts than this report more rarely in proportion, as they beat.
+/// Beyond this many hosts, the time between reports grows in proportion, like that between beats.
 const CROWD: usize = 200;
 /// How soon changes may be sent after the last report.
 const SOONEST: Duration = Duration::from_millis(500);
-/// Envelopes of one report: with short reasons it stays below what NATS takes in a message.
+/// Most envelopes of one report. With short reasons, it stays below the largest message of NATS.
 const MAX_PARTS: usize = 16;
-/// Bytes of reasons in one report; those of components after that are left out.
+/// Most bytes of reasons in one report. Further reasons are left out.
 const MAX_REASONS: usize = 64 * 1024;
-/// Requests for a report that may wait: one is as good as many.
+/// Requests for a report that may wait. One has the same effect as many.
 const WANTED: usize = 16;
 
 /// The states of components, as set by what runs them here.
@@ -103,7 +103,8 @@ fn report_interval(hosts: usize) -> Duration {
 }
 
 impl Telemetry {
-    /// Subscribes to requests for reports. Without it, reports come in their own time.
+    /// Subscribes to requests for reports. Without a subscription, reports are sent at their
+    /// regular interval.
     async fn subscribe_to_requests(&self) -> Option<Subscription> {
         let subject = self.endpoint().subjects().report_wanted();
         match self.endpoint().subscribe(subject, WANTED).await {
@@ -255,14 +256,13 @@ fn bare(id: &ComponentId, status: Option<&ComponentStatus>, otherwise: Phase) ->
     }
 }
 
-/// What each component's times were one and two intervals ago. A report covers the calls since the
-/// latter.
+/// Each component's times one and two intervals ago. A report covers the calls since the latter.
 #[derive(Default)]
 struct Windows(HashMap<ComponentId, Window>);
 
 struct Window {
-    /// Whose times these are: a restarted component starts from zero. A stopped one is not kept
-    /// alive for this.
+    /// The component that these times belong to: a restarted component starts from zero. The
+    /// reference is weak, so that a stopped component isn't kept alive.
     of: Weak<RunningComponent>,
     older: Times,
     newer: Times,
@@ -304,7 +304,7 @@ impl Window {
     }
 }
 
-/// Resident memory of this process in bytes, where the system has a file that says so.
+/// Returns the resident memory of this process in bytes, where the system has a file with it.
 fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -32,7 +32,7 @@ pub(crate) struct Endpoint<G = ReplayGuard> {
     subjects: Subjects,
     receiver: Receiver<G>,
     sequence: AtomicU64,
-    /// Messages received and not acted on.
+    /// Messages that were received and not acted on.
     refused: AtomicU64,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum SendError {
     Bus(#[from] BusError),
 }
 
-/// What an endpoint is on: a bus, the lattice's subjects on it, and the key of its frames. Cheap to
+/// What an endpoint uses: a bus, the lattice's subjects on it, and the key of its frames. Cheap to
 /// clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Medium {
@@ -80,7 +80,7 @@ impl<G: Guard> Endpoint<G> {
         Self::new(medium, Origin::new(entropy::host_id(), 1), accepts)
     }
 
-    /// Which boot of which host it is.
+    /// The boot of the host that it is.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -112,8 +112,7 @@ impl<G: Guard> Endpoint<G> {
         self.receiver.open(Some(&self.origin), message)
     }
 
-    /// The same, for a receiver to whom refused messages are of no further interest: they are
-    /// counted and logged.
+    /// The same, but counts and logs refused messages, for a receiver that ignores them.
     pub(crate) fn open(&self, message: Message) -> Option<Frame> {
         match self.try_open(message) {
             Ok((frame, _)) => Some(frame),
@@ -138,7 +137,7 @@ impl<G: Guard> Endpoint<G> {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The next of the numbers of frames outside of send queues.
+    /// Returns the next number for a frame outside of send queues.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
     }

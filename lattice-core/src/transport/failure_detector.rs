@@ -1,8 +1,8 @@
-//! Detects that a host is gone while calls wait for it.
+//! Detects that a host is gone while calls wait for its replies.
 //!
 //! When a call has waited for [`PROBE_AFTER`], its host is probed, once per host and not per call.
 //! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. So
-//! does the notice of the bus that nobody received a probe.
+//! does a notice of the bus that no one received a probe.
 
 use super::{Events, Transport, id::ReplyAddress, peer::PeerConn};
 use crate::wire::{Body as _, Frame, Probe, ProbeAck};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 /// How long a call waits before its host is probed: well over a healthy call, well under a person's
 /// patience.
 const PROBE_AFTER: Duration = Duration::from_millis(100);
-/// Between two probes.
+/// The time between two probes.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 /// Unanswered probes after which a host counts as lost.
 const MISSES: u32 = 3;
@@ -102,7 +102,7 @@ impl Liveness {
         self.heard.store(true, Ordering::Relaxed);
     }
 
-    /// Returns what to do about calls of which the oldest waits since `oldest`.
+    /// Returns what to do about the peer's calls, the oldest of which has waited since `oldest`.
     fn step(&self, oldest: Option<Instant>, now: Instant) -> Step {
         let mut watch = self.lock();
         if self.heard.swap(false, Ordering::Relaxed) {
@@ -136,7 +136,7 @@ struct Watch {
     heard: Option<Instant>,
     probed: Option<Instant>,
     unanswered: u32,
-    /// That of the last probe, which nobody on the bus can guess.
+    /// The nonce of the last probe. No one on the bus can guess it.
     nonce: Option<u64>,
 }
 
@@ -172,7 +172,7 @@ impl Watch {
         }
         self.unanswered += 1;
         self.probed = Some(now);
-        // Without randomness the notice that nobody received a probe proves nothing.
+        // Without randomness, a notice that no one received a probe proves nothing.
         self.nonce = crate::entropy::number();
         Step::Probe(self.nonce.unwrap_or_default())
     }

@@ -1,5 +1,5 @@
-//! Flow control of bulk calls: a window on the bytes that are not answered yet, so that concurrent
-//! small calls stay fast.
+//! Flow control of bulk calls: a window on the bytes in flight, so that concurrent small calls stay
+//! fast.
 //!
 //! The window only closes while this node makes small calls, to any peer: otherwise bulk calls may
 //! fill the connection. A bulk call waits for room in its caller's own future, by that caller's
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Most unanswered bytes while there are small calls. The best of 64 to 256 KiB as measured: less
+/// Most bytes in flight while there are small calls. It measured best of 64 to 256 KiB: less
 /// starves bulk calls, more delays small ones.
 const WINDOW: usize = 128 * 1024;
 /// How long after the last small call the window stays closed.

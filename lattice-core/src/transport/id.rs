@@ -1,12 +1,11 @@
-//! The numbers by which two hosts name each other and their frames, and the reply subjects made of
-//! them.
+//! The numbers that identify a host and its frames to a peer, and the reply subjects made of them.
 
 use crate::{
     subject::{Subject, Subjects, parse_reply},
     wire::{Lane, Origin},
 };
 
-/// Names one boot of a host on both ends: a hash of its id and epoch.
+/// Identifies one boot of a host on both ends: a hash of its id and epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PeerToken(u64);
 
@@ -32,7 +31,7 @@ impl PeerToken {
     }
 }
 
-/// Names a frame to one peer: its lane, and its number in that lane.
+/// Identifies a frame to one peer: its lane, and its number in that lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameId(u64);
 
@@ -41,12 +40,12 @@ impl FrameId {
         Self(number << 8 | lane as u64)
     }
 
-    /// The number that stands for it in a reply subject.
+    /// The number that identifies it in a reply subject.
     pub(crate) fn as_number(self) -> u64 {
         self.0
     }
 
-    /// The lane that it travels in.
+    /// The lane in which it is sent.
     pub(crate) fn lane(self) -> Lane {
         if self.0 & 0xff == Lane::Bulk as u64 {
             Lane::Bulk
@@ -64,13 +63,13 @@ impl FrameId {
 /// What a reply subject of a host is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyAddress {
-    /// The answers to a discovery question, which goes to no peer in particular.
+    /// The answers to a discovery question, which isn't sent to one peer.
     Question(u64),
     /// Replies of a peer: to the frame or probe with this number, or to any frame.
     Peer(PeerToken, u64),
 }
 
-/// Stands for the peer in the reply subject of a question.
+/// Takes the place of the peer in the reply subject of a question.
 const QUESTION: u64 = 0;
 
 impl ReplyAddress {

@@ -129,14 +129,14 @@ impl Drop for ResponseFuture<'_> {
 /// What a [sweep](InFlight::sweep) found.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    /// For each peer, since when its oldest call waits.
+    /// For each peer, when its oldest call began to wait.
     pub(crate) oldest: HashMap<PeerToken, Instant>,
     /// The first deadline.
     pub(crate) next_deadline: Option<Instant>,
 }
 
 impl InFlight {
-    /// At most `limit` calls at once.
+    /// A table for at most `limit` calls at once.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             table: Mutex::default(),
@@ -236,13 +236,13 @@ impl InFlight {
         count
     }
 
-    /// Ends the calls whose deadline has passed, and returns what is left.
+    /// Ends the calls whose deadline has passed, and returns what it found of the others.
     pub(crate) fn sweep(&self, now: Instant) -> Sweep {
         let mut found = Sweep::default();
         self.end_where(|waiting| {
             if waiting.deadline <= now {
-                // It may have been sent, whatever the send queue says: a frame can leave at this
-                // very moment.
+                // It may have been sent, whatever the state of the send queue: a frame can leave at
+                // this very moment.
                 return Some(CallError::DeadlineExceeded { ran: Ran::Maybe });
             }
             let oldest = found.oldest.entry(waiting.peer).or_insert(waiting.since);

@@ -1,5 +1,5 @@
 //! Frames between this node and other hosts: authenticated, numbered, coalesced, with flow control,
-//! and with certainty about what has left.
+//! and with certainty about which frames were sent.
 //!
 //! | file | what it owns |
 //! | --- | --- |
@@ -52,11 +52,11 @@ const INBOX: usize = 65_536;
 /// Calls in flight to other hosts; one more fails with `Overloaded`.
 const IN_FLIGHT: usize = 65_536;
 
-/// What the layers above do about events of the transport.
+/// How the layers above react to events of the transport.
 pub(crate) trait Events: Send + Sync + 'static {
     /// A discovery question was answered.
     fn discovered(&self, found: Discovered);
-    /// Nobody received a discovery question.
+    /// No one received a discovery question.
     fn question_undelivered(&self, id: u64);
     /// A host is gone.
     fn host_lost(&self, host: &Origin);
@@ -81,8 +81,8 @@ pub(crate) struct Subscriptions {
     pub(crate) replies: Subscription,
 }
 
-/// Which frames a node accepts: what runs or ends calls names its receiver, only requests may go to
-/// everyone.
+/// Which frames a node accepts. Frames that run or end calls have to name their receiver; only
+/// requests may be for everyone.
 fn accepts(kind: Kind, audience: Audience) -> bool {
     audience == Audience::One
         || matches!(kind, Kind::Discover | Kind::ReportWanted | Kind::LogsWanted)
@@ -112,7 +112,7 @@ impl Transport {
         Ok((Arc::new(transport), Subscriptions { inbox, replies }))
     }
 
-    /// Which boot of which host it is.
+    /// The boot of the host that it is.
     pub(crate) fn origin(&self) -> &Origin {
         self.endpoint.origin()
     }
@@ -133,7 +133,7 @@ impl Transport {
         self.peers.get_or_open(&self.endpoint, peer, on_lost)
     }
 
-    /// The bus did not take a frame of calls.
+    /// Ends the calls in a frame that the bus did not take.
     fn frame_lost(&self, peer: PeerToken, frame: FrameId, error: &BusError) {
         let limit = self.endpoint.bus().max_payload() as u64;
         self.in_flight.fail(Some(peer), |carried_by| {
@@ -153,7 +153,7 @@ impl Transport {
         let Some(conn) = self.peers.remove(peer) else {
             return;
         };
-        // Once nothing more can leave, it is certain what has.
+        // Once nothing more can be sent, it is certain what was.
         let left = conn.withdraw(Then::Close);
         let count = self.in_flight.fail(Some(conn.token), |frame| {
             let host = peer.host.clone();
@@ -168,8 +168,8 @@ impl Transport {
         }
     }
 
-    /// Ends every call when the bus is lost. Frames still here are dropped, and their calls did not
-    /// run; those of frames handed over may have.
+    /// Ends every call when the bus is lost. Frames that were not handed over are dropped, and
+    /// their calls did not run; calls in frames that were handed over may have.
     pub(crate) fn bus_lost(&self) {
         for conn in self.peers.load().values() {
             let left = conn.withdraw(Then::GoOn);

@@ -84,7 +84,7 @@ impl PeerConn {
     }
 
     /// Queues a call of about `size` bytes, and has it sent. `admit` is called with the frame that
-    /// carries it before the frame can leave.
+    /// carries it before the frame can be sent.
     pub(crate) fn send<T>(
         &self,
         size: usize,
@@ -105,12 +105,12 @@ impl PeerConn {
         Ok(ticket)
     }
 
-    /// Drops what has not left, and returns which frames have.
+    /// Drops frames that were not handed over, and returns which were.
     pub(super) fn withdraw(&self, then: Then) -> HandedOver {
         HandedOver(ByLane::new(|lane| self.queues[lane].withdraw(then)))
     }
 
-    /// Whether nothing was sent since this was asked last, and nothing is in flight.
+    /// Whether nothing was sent since the last call of this function, and nothing is in flight.
     pub(super) fn is_unused(&self) -> bool {
         !self.used.swap(false, Ordering::Relaxed)
             && self.calls() == 0
@@ -134,7 +134,7 @@ impl PeerConn {
 pub(super) struct HandedOver(ByLane<u64>);
 
 impl HandedOver {
-    /// Whether this frame was.
+    /// Whether this frame was given to the bus.
     pub(super) fn includes(self, frame: FrameId) -> bool {
         frame.number() <= self.0[frame.lane()]
     }

@@ -1,4 +1,5 @@
-//! The peers of one node: read on every call, changed when one comes or goes.
+//! The peers of one node. They are read on every call, and changed when a connection is opened or
+//! closed.
 
 use super::{
     endpoint::Endpoint,

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-/// To whom a frame is addressed.
+/// The audience of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// To this receiver alone.
@@ -48,17 +48,17 @@ impl Guard for ReplayGuard {
     }
 }
 
-/// Takes frames of earlier boots too, and tells them apart.
+/// Takes frames of earlier boots too, and distinguishes them.
 impl Guard for BootGuard {
     fn see(&mut self, frame: &Frame, now: Instant) -> Seen {
         self.see(frame, now)
     }
 }
 
-/// Which boot of its host has sent a frame.
+/// The boot that has sent a frame, among those of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Boot {
-    /// The newest one that was heard.
+    /// The newest one from which a frame was received.
     Newest,
     /// One that a later boot has replaced: two hosts may have one id.
     Older,
@@ -89,7 +89,7 @@ impl<G: Guard> Receiver<G> {
         }
     }
 
-    /// Opens a message for `me`; a receiver without an identity gets only what is for everyone.
+    /// Opens a message for `me`. A receiver without an identity accepts only frames for everyone.
     pub(crate) fn open(
         &self,
         me: Option<&Origin>,

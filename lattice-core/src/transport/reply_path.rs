@@ -25,10 +25,10 @@ use std::{
 
 /// What a reply envelope holds in addition to the result, in bytes. Generous.
 const ENVELOPE: usize = 64;
-/// What an error takes in a reply envelope at most: its text twice, and names.
+/// Most bytes that an error takes in a reply envelope: its text twice, and names.
 const MAX_ERROR: usize = 16 * 1024;
 
-/// The way to one caller, for replies.
+/// The path of replies to one caller.
 #[derive(Debug)]
 pub(crate) struct ReplyPath {
     pub(crate) caller: Origin,
@@ -48,7 +48,7 @@ pub(crate) struct ReplyFlush {
 }
 
 impl ReplyFlush {
-    /// Sends what waits now, as far as the bus takes it at once.
+    /// Sends what is queued now, as far as the bus takes it at once.
     pub(crate) fn flush(mut self) {
         if let Some(lane) = self.lane.take() {
             self.path.queues[lane].flush();
@@ -119,7 +119,7 @@ impl ReplyPath {
         }
     }
 
-    /// Whether it was not used since this was asked last, and nothing waits or runs.
+    /// Whether it was not used since the last call of this function, and nothing is queued or runs.
     fn is_unused(&self) -> bool {
         !self.used.swap(false, Ordering::Relaxed)
             && self.running.load(Ordering::Relaxed) == 0
@@ -170,7 +170,7 @@ impl Transport {
         path
     }
 
-    /// Queues a reply. Returns what has to be flushed, if nobody else is about to.
+    /// Queues a reply. Returns what has to be flushed, unless a flush is due already.
     pub(crate) fn reply(
         &self,
         path: &Arc<ReplyPath>,
@@ -192,8 +192,8 @@ impl Transport {
         result: CallResult,
     ) -> Option<(FlushGuard<'p>, Lane)> {
         if self.is_closed() {
-            // A node that has vanished sends nothing: its calls were cut off here, and their
-            // callers find out by themselves.
+            // A node that has vanished sends nothing: its calls were cut off, and their callers
+            // detect that by themselves.
             return None;
         }
         let outcome = self.fitting(result).map_err(CallError::shortened);
@@ -216,8 +216,8 @@ impl Transport {
         })
     }
 
-    /// Returns a result, or the error that it is too large for a message: the rule for callers on
-    /// every host.
+    /// Returns a result, or the error that it is too large for a message. The limit is the same for
+    /// callers on every host.
     pub(crate) fn fitting(&self, result: CallResult) -> CallResult {
         let limit = self.endpoint.max_message();
         match result {

@@ -1,5 +1,5 @@
-//! Receiving replies: to calls, probes and discovery questions, and the notices of the bus that
-//! nobody received a frame.
+//! Receives replies to calls, probes and discovery questions, and notices of the bus that no one
+//! received a frame.
 
 use super::{
     Events, Transport,
@@ -107,9 +107,9 @@ impl Transport {
         Ok(())
     }
 
-    /// The bus reports that nobody received a frame of ours. Anyone on the bus can send such a
-    /// notice: it counts only for a frame that carries a call now, or for an unanswered probe,
-    /// whose numbers a stranger would have to read off the bus.
+    /// Takes a notice of the bus that no one received a frame of this node. Any client of the bus
+    /// can send such a notice, so it counts only for a frame that carries a call in flight, or for
+    /// an unanswered probe. A stranger would have to read their numbers off the bus.
     fn take_no_responders(&self, events: &impl Events, message: &Message) {
         let (token, frame) = match ReplyAddress::parse(&message.subject) {
             None => return,

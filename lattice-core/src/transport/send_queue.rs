@@ -1,4 +1,4 @@
-//! What waits to be sent to one destination: envelopes are encoded straight into an open frame.
+//! The queue of envelopes to one destination. They are encoded directly into an open frame.
 //!
 //! States of a frame: *open* (takes envelopes) → *full* (another envelope would not fit) → *handed
 //! over* (given to the bus; from here on its calls may have run).
@@ -29,8 +29,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Most bytes that may wait for one destination. A slow destination is told apart from a dead one
-/// long before.
+/// Most bytes that may be queued for one destination. A dead destination is detected long before.
 const MAX_WAITING: usize = 64 * 1024 * 1024;
 
 /// How often the queue's task yields to concurrent callers before it sends a frame that is less
@@ -50,21 +49,21 @@ pub(crate) struct Address {
 /// The subjects that frames carry.
 #[derive(Debug, Clone)]
 pub(crate) enum Destination {
-    /// An inbox. Each frame has a reply subject of its own, on which the bus reports that nobody
+    /// An inbox. Each frame has a reply subject of its own, on which the bus reports that no one
     /// received it.
     Inbox {
         subject: Subject,
-        /// The reply subjects, less the frame's number.
+        /// The peer in the reply subjects, to which each frame adds its number.
         replies: PeerToken,
     },
-    /// Replies: one subject, and nothing comes back.
+    /// A reply subject. The bus reports nothing about frames to it.
     Replies(Subject),
 }
 
 /// Why nothing was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotQueued {
-    /// Too much waits already.
+    /// Too much is queued already.
     Full,
     /// The queue was closed: its destination is gone.
     Closed,
@@ -77,7 +76,7 @@ pub(crate) enum NotQueued {
 pub(crate) struct FlushGuard<'q>(&'q SendQueue);
 
 impl<'q> FlushGuard<'q> {
-    /// Sends what waits now. Never waits itself: what the bus doesn't take at once is left to the
+    /// Sends what is queued now. Never waits: what the bus doesn't take at once is left to the
     /// queue's task.
     pub(crate) fn flush(self) {
         self.disarm().flush();
@@ -102,8 +101,8 @@ impl Drop for FlushGuard<'_> {
 /// higher, or the destination would take them for replayed ones.
 static QUEUES: AtomicU64 = AtomicU64::new(0);
 
-/// Where a queue starts to count: above every earlier one, and at a number that nobody on the bus
-/// can guess.
+/// Returns the first number of a queue: above those of every earlier queue, and not to be guessed
+/// by others on the bus.
 fn first_number() -> u64 {
     let queue = QUEUES.fetch_add(1, Ordering::Relaxed) + 1;
     let secret = crate::entropy::number().map_or(queue as u32, |number| number as u32) >> 2;
@@ -148,7 +147,7 @@ impl SendQueue {
     /// Queues one envelope of about `size` bytes. `admit` is called first, with the envelope's
     /// frame, before that frame can leave: if it returns `None`, nothing is queued.
     ///
-    /// Returns a guard if nobody else is about to flush the queue.
+    /// Returns a guard, unless a flush of the queue is due already.
     pub(crate) fn push<T>(
         &self,
         size: usize,
@@ -159,12 +158,12 @@ impl SendQueue {
         Ok((ticket, is_first.then(|| FlushGuard(self))))
     }
 
-    /// Has the queue's task send what waits, together with what comes until it gets its turn.
+    /// Has the queue's task send what is queued, together with what is added until the task runs.
     pub(super) fn wake(&self) {
         self.queue.wake.notify_one();
     }
 
-    /// Sends what waits now, as far as the bus takes it at once.
+    /// Sends what is queued now, as far as the bus takes it at once.
     pub(super) fn flush(&self) {
         self.queue.flush();
     }
@@ -178,7 +177,8 @@ impl SendQueue {
         frames.refused = None;
         frames.waiting = 0;
         frames.closed |= then == Then::Close;
-        // For those who wait for an empty queue, frames that were opened and dropped count as sent.
+        // For tasks that wait for an empty queue, frames that were opened and dropped count as
+        // sent.
         frames.published = frames.newest;
         let handed_over = frames.handed_over;
         drop(frames);
@@ -200,7 +200,7 @@ impl SendQueue {
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing is queued.
     pub(crate) fn is_idle(&self) -> bool {
         let frames = self.queue.lock();
         frames.open.is_none() && frames.full.is_empty() && frames.refused.is_none()
@@ -210,9 +210,9 @@ impl SendQueue {
 /// What becomes of a queue after its frames were withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// It takes more.
+    /// It takes further envelopes.
     GoOn,
-    /// It takes nothing more.
+    /// It takes no further envelopes.
     Close,
 }
 
@@ -228,7 +228,7 @@ struct Queue {
     sent: Notify,
 }
 
-/// The frames that are not sent yet, and how far the queue has come.
+/// The frames that are not sent yet, and the numbers that the queue has reached.
 #[derive(Debug, Default)]
 struct Frames {
     open: Option<Open>,
@@ -246,7 +246,7 @@ struct Frames {
     waiting: usize,
     /// A guard is held, or the task is about to flush.
     flushing: bool,
-    /// How long the last frame was: the next one will be about as long.
+    /// The length of the last frame. The next one will be about as long.
     usual: usize,
 }
 
@@ -283,7 +283,7 @@ impl Queue {
         FrameId::new(self.address.lane, number)
     }
 
-    /// Returns whether the caller has to see to it that the queue is flushed.
+    /// Returns whether the caller has to have the queue flushed.
     fn push<T>(
         &self,
         size: usize,
@@ -334,7 +334,7 @@ impl Queue {
         }
     }
 
-    /// The next frame; from here on its calls may have run. When there is none, the queue is
+    /// Returns the next frame; from here on its calls may have run. If there is none, the queue is
     /// flushed.
     fn next(&self) -> Option<Sealed> {
         let mut frames = self.lock();
@@ -386,7 +386,7 @@ impl Queue {
                 self.published(number, result);
                 continue;
             }
-            // Should it have left after all, its receiver drops the second one: they have the same
+            // If it was sent after all, its receiver drops the second one, since both have the same
             // number.
             self.lock().refused = Some(frame);
             return self.wake.notify_one();

@@ -1,15 +1,17 @@
-//! Published types read before: they never change under their digest.
+//! Published types that were read before. Types never change under their digest.
 
 use crate::types::{ComponentTypes, Digest};
 use std::{collections::VecDeque, sync::Arc};
 
-/// Most bytes of encoded types kept; decoded they take a few times that. A component's types are some KiB.
+/// Most bytes of encoded types that are kept; decoded they take a few times that. A component's
+/// types take some KiB.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// The types read last.
+/// The types that were read last.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    /// The last used at the end. Hundreds at most, looked up when a link is made and not when it is called.
+    /// The last used comes last. There are hundreds at most, and they are looked up when a link is
+    /// created, not when it is called.
     kept: VecDeque<Kept>,
     bytes: usize,
 }

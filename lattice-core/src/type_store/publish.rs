@@ -1,4 +1,4 @@
-//! Publishing types, and reading what others published.
+//! Publishes types, and reads the types that others published.
 
 use super::cache::Cache;
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-/// Most attempts to publish: hosts that start the same component at once write the same, so a second look is enough unless
-/// they start different versions of it.
+/// Most attempts to publish. Hosts that start the same component at once write the same types, so a
+/// second attempt is enough unless they start different versions of it.
 const MAX_ATTEMPTS: usize = 16;
 
 /// The published types of a lattice. Cheap to clone.
@@ -38,7 +38,7 @@ struct ComponentRecord {
     types: Digest,
 }
 
-/// Why types were not published.
+/// Why publishing types failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -61,10 +61,10 @@ pub enum PublishError {
     Store {
         /// The component.
         component: ComponentId,
-        /// What the store said.
+        /// The store's error.
         source: StoreError,
     },
-    /// The store does not take them.
+    /// The store does not accept them.
     #[error("the store refused the types of component `{component}`")]
     Refused {
         /// The component.
@@ -72,15 +72,15 @@ pub enum PublishError {
         /// What is wrong with them.
         source: InvalidCommit,
     },
-    /// Others published other types of the component all the time.
+    /// Other hosts kept publishing other types of the component.
     #[error(
-        "others keep publishing other types of component `{component}`; see that one version of it runs, then start it again"
+        "others keep publishing other types of component `{component}`; make sure that only one version of it runs, then start it again"
     )]
     Contended {
         /// The component.
         component: ComponentId,
     },
-    /// What was published before was written by a newer version of Lattice.
+    /// The existing record was written by a newer version of Lattice.
     #[error("the record of component `{component}` can't be read here; update this process")]
     Unreadable {
         /// The component.
@@ -93,7 +93,7 @@ pub enum PublishError {
     OtherKey {
         /// The component.
         component: ComponentId,
-        /// What tells.
+        /// The reason.
         source: OtherKey,
     },
     /// They can't be encoded.
@@ -113,9 +113,9 @@ pub enum TypesError {
     /// The store can't be read.
     #[error("the store could not be read; try again when it is back")]
     Store(#[from] StoreError),
-    /// What stands at the key is forged, malformed, or of a newer version.
+    /// The value at the key is forged, malformed, or of a newer version.
     #[error(
-        "what stands at `{key}` can't be used; start the component again to publish it anew, or update this process"
+        "the value at `{key}` can't be used; start the component again to publish it again, or update this process"
     )]
     Unreadable {
         /// The key in the store.
@@ -123,28 +123,28 @@ pub enum TypesError {
         /// What is wrong with it.
         source: RecordError,
     },
-    /// The types are not those that the digest says.
+    /// The types do not match their digest.
     #[error(
-        "the types at `{key}` are not those of its digest; start the component again to publish them anew"
+        "the types at `{key}` do not match their digest; start the component again to publish them again"
     )]
     OtherDigest {
         /// The key in the store.
         key: StoreKey,
     },
-    /// A component's record leads to types that are not there.
+    /// The types that a component's record names are missing.
     #[error(
-        "the types {digest:?} of component `{component}` are not in the store; start the component again to publish them anew"
+        "the types {digest:?} of component `{component}` are not in the store; start the component again to publish them again"
     )]
     Missing {
         /// The component.
         component: ComponentId,
-        /// What its record says.
+        /// The digest in its record.
         digest: Digest,
     },
 }
 
 impl Types {
-    /// The types published in this store.
+    /// Creates a handle to the types published in this store.
     pub fn new(records: Records) -> Self {
         Self {
             records,
@@ -154,26 +154,27 @@ impl Types {
         }
     }
 
-    /// Publishes nothing while `replica` says that this process's key is not that of the lattice.
+    /// Publishes nothing while `replica` finds that this process's key is not that of the lattice.
     pub(crate) fn checked_by(mut self, replica: Replica) -> Self {
         self.replica = Some(replica);
         self
     }
 
-    /// Reads from `last` while the store is away: so what was published before is served and called meanwhile.
+    /// Reads from `last` while the store is away, so that types published before can still be
+    /// served and called.
     pub(crate) fn falling_back_on(mut self, last: Option<Arc<dyn LastKnown>>) -> Self {
         self.last = last;
         self
     }
 
-    /// Publishes the types of a component: under their digest, and as those that it was last started with. Writes only what
-    /// is not there yet.
+    /// Publishes the types of a component, under their digest and as the types that it was last
+    /// started with. Writes only what is missing.
     ///
     /// # Errors
-    /// [`PublishError`].
+    /// Fails with [`PublishError`].
     ///
     /// # Cancel safety
-    /// Dropping the future leaves them published or not.
+    /// Dropping the future leaves it unknown whether they were published.
     pub async fn publish(
         &self,
         component: &ComponentId,
@@ -200,7 +201,8 @@ impl Types {
             }
             match self.records.store().commit(ops).await {
                 Ok(_) => return Ok(digest),
-                // Someone was faster or the answer was lost: the next look tells.
+                // Another host was faster or the answer was lost. The next attempt reads the keys
+                // again.
                 Err(CommitError::Conflict { .. } | CommitError::Unknown) => {}
                 Err(CommitError::Store(source)) => return Err(store_failed(source)),
                 Err(CommitError::Invalid(source)) => {
@@ -216,10 +218,11 @@ impl Types {
         })
     }
 
-    /// The types that a component was last started with; `None` when it was never started.
+    /// Returns the types that a component was last started with, or `None` when it was never
+    /// started.
     ///
     /// # Errors
-    /// [`TypesError`].
+    /// Fails with [`TypesError`].
     pub async fn of(
         &self,
         component: &ComponentId,
@@ -238,10 +241,10 @@ impl Types {
         }
     }
 
-    /// The types with this digest, if they were published. Asked again they come from memory.
+    /// Returns the types with this digest, if they were published. Repeated reads come from memory.
     ///
     /// # Errors
-    /// [`TypesError`].
+    /// Fails with [`TypesError`].
     pub async fn by_digest(
         &self,
         digest: &Digest,
@@ -261,7 +264,7 @@ impl Types {
         Ok(Some(types))
     }
 
-    /// A record and the size of its value.
+    /// Reads a record and the size of its value.
     async fn read<T: DeserializeOwned>(
         &self,
         key: StoreKey,
@@ -276,7 +279,7 @@ impl Types {
         }
     }
 
-    /// What has to be written so that the types are there.
+    /// Returns the write that publishes the types, if it is needed.
     async fn types_op(
         &self,
         incarnation: Incarnation,
@@ -289,7 +292,7 @@ impl Types {
         self.op(incarnation, component, key, types, same).await
     }
 
-    /// What has to be written so that the component's record leads to them.
+    /// Returns the write that makes the component's record name the types, if it is needed.
     async fn component_op(
         &self,
         incarnation: Incarnation,
@@ -304,7 +307,8 @@ impl Types {
         .await
     }
 
-    /// The operation that puts `body` at `key`, unless what is `same` stands there. Garbage is written over.
+    /// Returns the operation that puts `body` at `key`, unless the existing body is `same`. Garbage
+    /// is overwritten.
     async fn op<T: Serialize + DeserializeOwned>(
         &self,
         incarnation: Incarnation,
@@ -342,7 +346,7 @@ impl Types {
         Ok(Some(Op::put(key, value, expect)))
     }
 
-    /// The record that stands at a key; `None` when it is garbage.
+    /// Reads the record in an entry. Returns `None` when it is garbage.
     fn before<T: DeserializeOwned>(
         &self,
         incarnation: Incarnation,

@@ -2,21 +2,20 @@
 
 use crate::support::*;
 use lattice_core::{
-    ConnectError, Lattice, auth::LatticeKey, call::CallError, server::ServeLimits,
-    store::disk::OpenError,
+    ConnectError, Lattice, auth::LatticeKey, call::CallError, store::disk::OpenError,
 };
 use std::sync::Arc;
 
 async fn serve_callee(lattice: &Lattice) -> lattice_core::server::ServeHandle {
     let service = Arc::new(Serve(Arc::default()));
     lattice
-        .serve(id("callee"), service, ServeLimits::default())
+        .serve(id("callee"), service)
         .await
         .expect("it serves")
 }
 
 async fn say_from(lattice: &Lattice, caller: &str) -> Outcome {
-    let caller = lattice.caller(id(caller)).await.expect("it joins");
+    let caller = lattice.caller(caller).expect("an id");
     say(&caller).await
 }
 

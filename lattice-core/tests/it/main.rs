@@ -1,12 +1,12 @@
 //! The tests of the public API, in one program: what they share is compiled once.
 
+mod agent;
 mod apps;
 mod bus;
 mod bytes;
 mod calls;
 mod constellation;
 mod hostile;
-mod keeper;
 mod leaf;
 mod links;
 mod local;

@@ -62,7 +62,7 @@ async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, ServeHandle) {
     let api = Arc::new(Api::default());
     let service = Arc::new(Serve(api.clone()));
     let serving = lattice
-        .serve(id("callee"), service, ServeLimits::default())
+        .serve(id("callee"), service)
         .await
         .expect("it serves");
     (api, serving)
@@ -89,6 +89,7 @@ async fn components_in_two_connections_call_each_other() {
         );
     }
     let typed: String = here
+        .operator()
         .component("callee")
         .call(API, "echo", ("operator",))
         .await
@@ -96,6 +97,7 @@ async fn components_in_two_connections_call_each_other() {
     assert_eq!(typed, "operator");
     let large = "x".repeat(500_000);
     let typed: String = here
+        .operator()
         .component("callee")
         .call(API, "echo", (&large,))
         .await
@@ -139,12 +141,14 @@ async fn two_lattices_on_one_server_do_not_see_each_other() {
     let (_api, _serving) = serve_callee(&one).await;
     link(&one, "caller", "callee").await;
     let own: String = one
+        .operator()
         .component("callee")
         .call(API, "echo", ("own",))
         .await
         .expect("answered");
     assert_eq!(own, "own");
     let foreign: Result<String, _> = other
+        .operator()
         .component("callee")
         .call(API, "echo", ("foreign",))
         .await;
@@ -174,6 +178,7 @@ async fn another_key_is_another_lattice() {
         .await
         .expect("it connects");
     let answer: Result<String, _> = theirs
+        .operator()
         .component("callee")
         .call(API, "echo", ("x",))
         .timeout(Duration::from_millis(500))
@@ -218,6 +223,7 @@ async fn of_several_servers_the_one_that_answers_is_taken() {
     );
     let (_api, _serving) = serve_callee(&there).await;
     let answer: String = here
+        .operator()
         .component("callee")
         .call(API, "echo", ("hi",))
         .await

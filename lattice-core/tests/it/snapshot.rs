@@ -7,7 +7,7 @@ use lattice_core::{
     call::CallError,
     links::{LinkError, WriteError},
     replica::ReplicaState,
-    server::{ServeError, ServeHandle, ServeLimits},
+    server::{ServeError, ServeHandle},
     store::{StoreError, disk::OpenError},
 };
 use std::{path::Path, sync::Arc};
@@ -33,13 +33,11 @@ async fn join_plainly(url: &str) -> Lattice {
 
 async fn serve_on(lattice: &Lattice, name: &str) -> Result<ServeHandle, ServeError> {
     let service = Arc::new(Serve(Arc::default()));
-    lattice
-        .serve(id(name), service, ServeLimits::default())
-        .await
+    lattice.serve(id(name), service).await
 }
 
 async fn say_from(lattice: &Lattice, caller: &str) -> Outcome {
-    say(&lattice.caller(id(caller)).await.expect("it joins")).await
+    say(&lattice.caller(caller).expect("an id")).await
 }
 
 fn state(lattice: &Lattice) -> ReplicaState {
@@ -85,6 +83,7 @@ async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_is_bac
         .expect("it was published before");
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
     let operators: String = lattice
+        .operator()
         .component("callee")
         .call(API, "echo", ("y",))
         .await
@@ -198,7 +197,7 @@ async fn a_store_that_comes_back_empty_takes_no_link_away_until_it_is_accepted()
     // What it exports is published to the new store as well: whoever has never heard of it can call it.
     let new = join(&server.url(), &folder.path().join("new.redb")).await;
     eventually("its types are there", async || {
-        new.component("callee").types().await.is_ok()
+        new.operator().component("callee").types().await.is_ok()
     })
     .await;
     link(&new, "other", "callee").await;

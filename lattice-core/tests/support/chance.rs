@@ -1,6 +1,6 @@
-//! Chance that is the same for the same seed.
+//! Random numbers that are the same for the same seed.
 
-/// Says which seed it was when a test fails.
+/// Prints the seed when a test fails.
 pub struct Seed(pub u64);
 
 impl Drop for Seed {
@@ -24,18 +24,18 @@ impl Dice {
         (self.roll() >> 33) as usize % end
     }
 
-    /// From nothing to `most`.
+    /// Returns a number from 0 to `most`.
     pub fn share(&mut self, most: f64) -> f64 {
         most * self.below(1_000) as f64 / 1_000.0
     }
 
-    /// Bytes, as many as that or fewer.
+    /// Returns up to `most` random bytes.
     pub fn bytes(&mut self, most: usize) -> Vec<u8> {
         let count = self.below(most + 1);
         (0..count).map(|_| self.roll() as u8).collect()
     }
 
-    /// The same bytes, with some of them cut off, changed or added.
+    /// Returns the bytes with some cut off, changed or added.
     pub fn spoiled(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut spoiled = bytes.to_vec();
         match self.below(4) {

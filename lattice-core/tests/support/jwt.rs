@@ -1,4 +1,4 @@
-//! An operator, an account and a user, with the tokens that a nats-server in operator mode wants.
+//! An operator, an account and a user, with the tokens that a nats-server in operator mode needs.
 
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
@@ -12,7 +12,7 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// Everything new: nobody else's credentials fit.
+    /// Creates new keys for all three, so that no other credentials are valid.
     pub(crate) fn new() -> Self {
         let (operator, account, user) = (
             KeyPair::new_operator(),

@@ -1,4 +1,4 @@
-//! What tests of calls share: a native component, hosts that serve it, calls to it.
+//! Shared by tests of calls: a native component, hosts that serve it, and calls to it.
 
 mod scene;
 mod service;

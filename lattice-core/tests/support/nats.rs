@@ -1,4 +1,4 @@
-//! A real nats-server of a test's own: on a free port, with a private directory, gone when dropped.
+//! A real nats-server for one test: on a free port, with a private directory, killed when dropped.
 
 use std::{
     fmt::Write as _,
@@ -9,10 +9,10 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Far more than a start takes, also on a busy machine.
+/// Far more than a start takes, even on a busy machine.
 const START: Duration = Duration::from_secs(20);
 
-/// What a server is told. By default: core NATS, no login, no TLS.
+/// The configuration of a server. By default: core NATS, no login, no TLS.
 #[derive(Default)]
 pub(crate) struct NatsConfig {
     jetstream: bool,
@@ -57,7 +57,7 @@ impl NatsConfig {
         let mut config = self.text.replace("$DIR", &dir.path().display().to_string());
         if self.jetstream {
             let store = dir.path().join("jetstream").display().to_string();
-            // Synchronous writes, so that what was confirmed is there after a kill.
+            // Synchronous writes, so that confirmed writes survive a kill.
             writeln!(
                 config,
                 "jetstream {{ store_dir: {store:?}, sync_interval: always }}"
@@ -105,14 +105,15 @@ impl NatsServer {
         }
     }
 
-    /// Starts the server again, on the same port and with the same store; kills it first if it runs.
+    /// Starts the server again, on the same port and with the same store; kills it first if it
+    /// runs.
     pub(crate) async fn restart(&mut self) {
         self.kill();
         self.starts += 1;
         let ports = self.path(&format!("ports-{}", self.starts));
         fs::create_dir(&ports).expect("a directory for the ports file");
         let log = fs::File::create(self.path("nats.log")).expect("a log");
-        // -1: the server picks a free port, and says which in its ports file.
+        // -1: the server picks a free port, and writes it to its ports file.
         let port = if self.port == 0 {
             "-1".to_owned()
         } else {
@@ -165,7 +166,7 @@ impl NatsServer {
 impl Drop for NatsServer {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Already gone is as good.
+            // The process may be gone already.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -190,7 +191,7 @@ pub(crate) fn signal(pid: u32, name: &str) {
 /// Whether every thread of a process has stopped.
 fn is_stopped(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        // Without `/proc`, the state of the process as a whole.
+        // Without `/proc`, only the state of the whole process is known.
         let state = Command::new("ps")
             .args(["-o", "stat=", "-p", &pid.to_string()])
             .output()
@@ -206,7 +207,8 @@ fn is_stopped(pid: u32) -> bool {
     })
 }
 
-/// The port in the server's ports file: `{"nats":["nats://127.0.0.1:4222"], …}`, once it is written whole.
+/// The port in the server's ports file: `{"nats":["nats://127.0.0.1:4222"], …}`, once it is written
+/// whole.
 fn port_in(dir: &Path) -> Option<u16> {
     let file = fs::read_dir(dir).ok()?.next()?.ok()?.path();
     let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(file).ok()?).ok()?;
@@ -218,7 +220,7 @@ fn binary() -> PathBuf {
     std::env::var_os("NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }
 
-/// Every test crate uses a part of this; all of it is wanted.
+/// Uses everything here, since every test crate uses only a part.
 const _: fn() = || {
     let _ = (NatsConfig::jetstream, NatsConfig::text, NatsConfig::file);
     let _ = (NatsServer::start, NatsServer::url, NatsServer::address);

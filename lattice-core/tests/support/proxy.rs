@@ -1,4 +1,5 @@
-//! Between a client and a server: passes bytes on, swallows what comes back, or cuts every connection.
+//! A proxy between a client and a server: it passes bytes on, swallows those of one direction, or
+//! cuts every connection.
 
 use std::sync::{Arc, Mutex};
 use tokio::{
@@ -22,7 +23,7 @@ pub(crate) struct Proxy {
     port: u16,
     requests: watch::Sender<Flow>,
     answers: watch::Sender<Flow>,
-    /// Bytes of either direction.
+    /// How many bytes were swallowed, in both directions.
     swallowed: Arc<watch::Sender<usize>>,
     pipes: Arc<Mutex<Vec<AbortHandle>>>,
     listener: JoinHandle<()>,
@@ -82,13 +83,13 @@ impl Proxy {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// What happens from now on to what the client says.
+    /// Sets what happens to bytes from the client from now on.
     pub(crate) fn requests(&self, flow: Flow) {
         self.swallowed.send_replace(0);
         self.requests.send_replace(flow);
     }
 
-    /// What happens from now on to what the server says.
+    /// Sets what happens to bytes from the server from now on.
     pub(crate) fn answers(&self, flow: Flow) {
         self.swallowed.send_replace(0);
         self.answers.send_replace(flow);
@@ -101,7 +102,7 @@ impl Proxy {
         first.await.expect("the proxy is there");
     }
 
-    /// Closes every connection; new ones pass.
+    /// Closes every connection. New ones are accepted.
     pub(crate) fn cut(&self) {
         for pipe in self.pipes.lock().expect("not poisoned").drain(..) {
             pipe.abort();

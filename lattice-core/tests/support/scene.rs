@@ -7,7 +7,7 @@ use lattice_core::{
     call::{CallError, Context, FunctionRef},
     client::Caller,
     link::Link,
-    name::{HostId, LinkName},
+    name::HostId,
     node::{Node, NodeOptions},
     serve::Service,
     server::{ServeHandle, ServeLimits},
@@ -47,14 +47,14 @@ pub async fn serve_within(node: &Node, name: &str, limits: ServeLimits) -> (Arc<
     (api, serving)
 }
 
-/// Puts a service of the test's own into service.
+/// Puts a test's own component into service.
 pub async fn serve_as(node: &Node, name: &str, service: impl Service) -> ServeHandle {
     node.serve(id(name), Arc::new(service), ServeLimits::default())
         .await
         .expect("it serves")
 }
 
-/// `source` may call `target`.
+/// Puts a link by which `source` may call `target`.
 pub fn grant(source: &str, target: &str) -> Link {
     Link::new(source, API, target).expect("a link")
 }
@@ -64,16 +64,14 @@ pub async fn link(lattice: &Lattice, source: &str, target: &str) {
     lattice.links().put(link).await.expect("the link is put");
 }
 
-/// Calls over the default link.
+/// Makes a call through the default link.
 pub async fn call(
     caller: &Caller,
     function: &FunctionRef,
     args: Bytes,
     context: Context,
 ) -> Outcome {
-    caller
-        .call(function, &LinkName::default(), args, context)
-        .await
+    caller.invoke(function, args, context).await
 }
 
 /// Calls `echo` with `x`.
@@ -81,7 +79,7 @@ pub async fn say(caller: &Caller) -> Outcome {
     call(caller, &echo(), text("x"), Context::default()).await
 }
 
-/// Starts a call that ends when the callee is told to release it.
+/// Starts a call that ends when the callee releases it.
 pub fn begin_wait(caller: &Caller, context: Context) -> JoinHandle<Outcome> {
     let caller = caller.clone();
     tokio::spawn(async move { call(&caller, &wait(), Bytes::new(), context).await })
@@ -106,7 +104,7 @@ impl Two {
         Self::across(&lattice, &lattice).await
     }
 
-    /// Each host on a lattice connection of its own.
+    /// The same, with each host on its own connection to the lattice.
     pub async fn across(here: &Lattice, there: &Lattice) -> Self {
         let (a, b) = (host(here, "a").await, host(there, "b").await);
         let (api, serving) = serve(&b, "callee").await;
@@ -130,7 +128,7 @@ impl Two {
     }
 }
 
-/// Waits for something that must become true soon.
+/// Waits until a condition holds, and fails if that takes too long.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds().await {

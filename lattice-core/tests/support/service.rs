@@ -1,4 +1,4 @@
-//! A native component that does what it is told.
+//! A native component that tests control.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -23,8 +23,8 @@ pub const API: &str = "test:calls/api@0.1.0";
 pub const ECHO: &str = "func(text: string) -> string";
 const PLAIN: &str = "func()";
 
-/// `echo` answers its text, `wait` answers when told to, `panic` panics, `later-panic` panics after a yield, `fail`
-/// fails, `left` answers the milliseconds left.
+/// `echo` returns its text, `wait` returns once it is released, `panic` panics, `later-panic`
+/// panics after a yield, `fail` fails, and `left` returns the milliseconds left until the deadline.
 #[derive(Default)]
 pub struct Api {
     pub calls: AtomicUsize,
@@ -35,7 +35,7 @@ pub struct Api {
     pub refuse: Mutex<Option<String>>,
 }
 
-/// One more runs, until this is dropped.
+/// Counts one running call until it is dropped.
 pub struct Running<'a>(&'a AtomicUsize);
 
 impl<'a> Running<'a> {
@@ -76,7 +76,7 @@ pub fn text(value: &str) -> Bytes {
     to_bytes(&(value,)).expect("a string encodes")
 }
 
-/// Types with one interface of these functions.
+/// Returns types with one interface of these functions.
 pub fn types(functions: &[(&str, &str)]) -> ComponentTypes {
     let functions = functions
         .iter()

@@ -1,8 +1,8 @@
-//! Certificates of a test's own.
+//! Certificates for tests.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-/// An authority that signs.
+/// A certificate authority.
 pub(crate) struct Authority {
     /// Its certificate, as PEM.
     pub(crate) certificate: String,
@@ -27,7 +27,7 @@ impl Authority {
         }
     }
 
-    /// An identity for a host name or an address.
+    /// Issues an identity for a host name or an address.
     pub(crate) fn sign(&self, name: &str) -> Identity {
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         let key = KeyPair::generate().expect("a key");

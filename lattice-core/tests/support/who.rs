@@ -1,4 +1,4 @@
-//! A runtime of closures: whatever it is told to run answers with its host and its image.
+//! A runtime whose components return their host and their image.
 
 use futures_util::future::BoxFuture;
 use lattice_core::{
@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 pub const WHO: &str = "test:who/who@0.1.0";
 
-/// What the hosts of a test have run.
+/// A record of what the hosts of a test have run.
 #[derive(Debug, Default, Clone)]
 pub struct Record(Arc<Mutex<Vec<String>>>);
 
@@ -40,8 +40,8 @@ impl Record {
     }
 }
 
-/// Runs whatever it is told, unless its image has `broken` in its name; after half a minute if it has `slow`, and with one function
-/// more if it has `wider`.
+/// Runs every component, unless its image has `broken` in its name. One with `slow` takes half a
+/// minute to start, and one with `wider` exports one more function.
 pub struct Fake {
     pub host: HostId,
     pub record: Record,
@@ -56,7 +56,7 @@ impl Runtime for Fake {
                 other => format!("{other:?}"),
             };
             self.record.note(format!("{} starts {image}", self.host));
-            // As long as a small component takes to compile, or a large one to be fetched.
+            // How long a small component takes to compile, or a large one to be fetched.
             let takes = match &image {
                 slow if slow.contains("slow") => 30_000,
                 large if large.contains("large") => 240_000,
@@ -84,12 +84,12 @@ impl Runtime for Fake {
     }
 }
 
-/// One function: `who`.
+/// Returns types with one function, `who`.
 pub fn types() -> Arc<ComponentTypes> {
     exporting(&["who"])
 }
 
-/// One more.
+/// Returns types with one more function, `what`.
 fn wider() -> Arc<ComponentTypes> {
     exporting(&["who", "what"])
 }

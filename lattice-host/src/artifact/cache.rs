@@ -9,7 +9,9 @@
 //! Several processes may share a folder. When the total size is over the limit, the least recently
 //! used artifacts are deleted first.
 
-use super::{ImageDigest, OciReference};
+use super::ImageDigest;
+#[cfg(feature = "oci")]
+use super::OciReference;
 use crate::limits::ByteSize;
 use bytes::Bytes;
 use std::{
@@ -114,23 +116,6 @@ impl Cache {
         self.sweep(&path).map_err(|error| self.failed(error))
     }
 
-    /// Returns the digest of the manifest that the tag had when it was last resolved.
-    pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
-        let text = fs::read_to_string(self.tag_path(image)).ok()?;
-        text.trim_end().parse().ok()
-    }
-
-    /// Records the digest that the tag has now.
-    pub(super) fn remember(
-        &self,
-        image: &OciReference,
-        manifest: ImageDigest,
-    ) -> Result<(), CacheError> {
-        let path = self.tag_path(image);
-        self.place(&path, format!("{manifest}\n").as_bytes())
-            .map_err(|error| self.failed(error))
-    }
-
     /// Writes a file in one step, so that readers see all of it or nothing.
     fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.temporary()?;
@@ -184,11 +169,6 @@ impl Cache {
         self.folder.join("sha256").join(digest.to_hex())
     }
 
-    fn tag_path(&self, image: &OciReference) -> PathBuf {
-        let name = ImageDigest::of(image.to_string().as_bytes());
-        self.folder.join("tags").join(name.to_hex())
-    }
-
     fn failed(&self, error: io::Error) -> CacheError {
         let (folder, kind) = (self.folder.clone(), error.kind());
         let source = Arc::new(error);
@@ -201,6 +181,32 @@ impl Cache {
             }
             _ => CacheError::Disk { folder, source },
         }
+    }
+}
+
+/// The tags of registries.
+#[cfg(feature = "oci")]
+impl Cache {
+    /// Returns the digest of the manifest that the tag had when it was last resolved.
+    pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
+        let text = fs::read_to_string(self.tag_path(image)).ok()?;
+        text.trim_end().parse().ok()
+    }
+
+    /// Records the digest that the tag has now.
+    pub(super) fn remember(
+        &self,
+        image: &OciReference,
+        manifest: ImageDigest,
+    ) -> Result<(), CacheError> {
+        let path = self.tag_path(image);
+        self.place(&path, format!("{manifest}\n").as_bytes())
+            .map_err(|error| self.failed(error))
+    }
+
+    fn tag_path(&self, image: &OciReference) -> PathBuf {
+        let name = ImageDigest::of(image.to_string().as_bytes());
+        self.folder.join("tags").join(name.to_hex())
     }
 }
 

@@ -37,6 +37,7 @@
 //! Registries need the feature `oci`, which is on by default.
 
 mod cache;
+#[cfg(feature = "oci")]
 mod digest;
 mod disk;
 mod error;

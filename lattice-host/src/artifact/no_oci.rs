@@ -10,11 +10,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Oci;
 
-#[expect(
-    clippy::unused_async,
-    clippy::unused_self,
-    reason = "the same shape as with the feature"
-)]
+#[expect(clippy::unused_async, reason = "the same shape as with the feature")]
 impl Oci {
     pub(super) fn new(_: Arc<Settings>, _: Disk) -> Self {
         Self

@@ -76,6 +76,7 @@ pub enum Tags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DockerConfig {
     Ignored,
+    #[cfg(feature = "oci")]
     Used,
 }
 

@@ -159,12 +159,12 @@ impl HostBuilder {
         };
         let host = Host(Arc::new(Inner {
             serving: Mutex::default(),
-            keeper: Mutex::default(),
+            agent: Mutex::default(),
             launcher: launcher.clone(),
         }));
         if let Err(error) = start_all(&host, providers, actors).await {
             // Some components may have been announced already.
-            host.shutdown(Duration::ZERO).await;
+            let _ = host.shutdown(Duration::ZERO).await;
             return Err(error);
         }
         if let Some(options) = self.placement {
@@ -180,9 +180,9 @@ impl HostBuilder {
                 exchange,
                 builtins: self.builtins,
             };
-            let keeper = Agent::start(&node, Arc::new(runtime), options);
-            ArtifactServer::start(&node, lattice, keeper.follow_assignment(), artifacts)?;
-            *host.lock_keeper() = Some(Arc::new(keeper));
+            let agent = Agent::start(&node, Arc::new(runtime), options);
+            ArtifactServer::start(&node, lattice, agent.follow_assignment(), artifacts)?;
+            *host.lock_agent() = Some(Arc::new(agent));
         }
         Ok(host)
     }

@@ -10,7 +10,7 @@ pub use error::HostError;
 
 use crate::actor::Actor;
 use lattice_core::{
-    Lattice,
+    Drained, Lattice,
     agent::Agent,
     name::{ComponentId, HostId},
     node::Node,
@@ -38,7 +38,7 @@ struct Inner {
     /// Before the node, so that components are dropped first.
     serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// Runs what desired state assigns to this host. `None` when it takes no part in placement.
-    keeper: Mutex<Option<Arc<Agent>>>,
+    agent: Mutex<Option<Arc<Agent>>>,
     launcher: Launcher,
 }
 
@@ -94,15 +94,15 @@ impl Host {
     }
 
     /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
-    /// Returns false when some calls were still running then, and were cut off.
+    /// Calls that are still running then are cut off.
     ///
     /// # Errors
     /// Fails with [`HostError::NotHere`] when this host does not serve it.
-    pub async fn stop(&self, id: &str, grace: Duration) -> Result<bool, HostError> {
+    pub async fn stop(&self, id: &str, grace: Duration) -> Result<Drained, HostError> {
         let id = ComponentId::new(id)?;
         let serving = self.serving().remove(&id);
         match serving {
-            Some(serving) => Ok(serving.shutdown(grace).await.is_clean()),
+            Some(serving) => Ok(serving.shutdown(grace).await),
             None => Err(HostError::NotHere {
                 component: id,
                 host: self.id().clone(),
@@ -112,21 +112,21 @@ impl Host {
 
     /// Returns the agent, which reports on everything that desired state assigns to this host.
     /// `None` when the host takes no part in placement.
-    pub fn keeper(&self) -> Option<Arc<Agent>> {
-        self.lock_keeper().clone()
+    pub fn agent(&self) -> Option<Arc<Agent>> {
+        self.lock_agent().clone()
     }
 
     /// Hands over the components that desired state assigned to this host, leaves the lattice,
     /// takes no new calls, and finishes those that run. All of this takes up to `grace`, half of
-    /// which is for other hosts to take over. Returns false when some calls were still running
-    /// then, and were cut off.
-    pub async fn shutdown(&self, grace: Duration) -> bool {
+    /// which is for other hosts to take over. Calls that are still running then are cut off.
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
         let begun = Instant::now();
-        if let Some(keeper) = self.keeper() {
-            keeper.leave(grace).await;
+        if let Some(agent) = self.agent() {
+            // Components that it could not hand over in time are cut off with the node.
+            let _ = agent.shutdown(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.launcher.node.shutdown(rest).await.is_clean();
+        let drained = self.0.launcher.node.shutdown(rest).await;
         self.kill();
         drained
     }
@@ -135,8 +135,8 @@ impl Host {
     /// happens to calls then.
     pub fn kill(&self) {
         self.0.launcher.node.kill();
-        let keeper = self.lock_keeper().take();
-        drop(keeper);
+        let agent = self.lock_agent().take();
+        drop(agent);
         // Dropped outside of the lock, because it may take a while.
         let serving = std::mem::take(&mut *self.serving());
         drop(serving);
@@ -160,8 +160,8 @@ impl Host {
         Ok(())
     }
 
-    fn lock_keeper(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
-        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_agent(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
+        self.0.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ServeHandle>> {

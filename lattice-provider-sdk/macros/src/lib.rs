@@ -105,7 +105,7 @@ pub fn provider(input: TokenStream) -> TokenStream {
 /// use example::hello::greeter::GreeterClient;
 ///
 /// async fn greet(lattice: &Lattice) -> Result<String, Box<dyn std::error::Error>> {
-///     let greeter = GreeterClient::new(lattice.caller("web".parse()?).await?);
+///     let greeter = GreeterClient::new(lattice.caller("web")?);
 ///     Ok(greeter.greet(Context::default(), "Ada").await?)
 /// }
 /// # fn main() {}

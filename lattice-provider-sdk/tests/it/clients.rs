@@ -65,8 +65,7 @@ impl Greeter for Hello {
 async fn a_client_from_an_interface_calls_through_a_link() -> Result<(), CallError> {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
     let _serving = serve(&lattice, "hello", Hello).await.expect("served");
-    let caller = lattice.caller("web".parse().expect("an id")).await;
-    let client = GreeterClient::new(caller.expect("a node"));
+    let client = GreeterClient::new(lattice.caller("web").expect("an id"));
     let guest = |visits| Guest {
         name: "Ada".to_owned(),
         visits,

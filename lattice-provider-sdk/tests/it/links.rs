@@ -6,8 +6,7 @@ use lattice_core::{
     link::{LinkEntry, LinkStatus},
 };
 use lattice_provider_sdk::{
-    Call, CallError, Context, Lattice, Link, Provider, Refusal, ServeHandle, Through, TraceContext,
-    serve,
+    Call, CallError, Context, Lattice, Link, Provider, Refusal, ServeHandle, TraceContext, serve,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -148,10 +147,7 @@ impl Scene {
     async fn new() -> Self {
         let lattice = Lattice::in_memory("test").await.expect("a lattice");
         let log = Log::default();
-        let own = lattice
-            .caller("notes".parse().expect("an id"))
-            .await
-            .expect("a node");
+        let own = lattice.caller("notes").expect("an id");
         let serving = serve(
             &lattice,
             "notes",
@@ -162,10 +158,7 @@ impl Scene {
         )
         .await
         .expect("served");
-        let caller = lattice
-            .caller("app".parse().expect("an id"))
-            .await
-            .expect("a node");
+        let caller = lattice.caller("app").expect("an id");
         Self {
             lattice,
             log,
@@ -190,11 +183,8 @@ impl Scene {
         self.lattice.links().replace(link).await.expect("put")
     }
 
-    fn client(&self, name: &str) -> NotesClient<Through> {
-        NotesClient::new(Through::new(
-            self.caller.clone(),
-            name.parse().expect("a link name"),
-        ))
+    fn client(&self, name: &str) -> NotesClient<Caller> {
+        NotesClient::new(self.caller.clone().via(name).expect("a link name"))
     }
 
     fn log(&self) -> Vec<String> {
@@ -385,7 +375,7 @@ async fn a_refused_change_ends_the_binding_and_a_correction_makes_a_new_one()
 #[tokio::test]
 async fn an_operator_without_a_binding_is_denied() {
     let scene = Scene::new().await;
-    let error = NotesClient::new(scene.lattice.component("notes"))
+    let error = NotesClient::new(scene.lattice.operator().component("notes"))
         .left(Context::default())
         .await;
     assert!(matches!(error, Err(CallError::OperatorDenied)), "{error:?}");

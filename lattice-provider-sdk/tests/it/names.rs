@@ -114,7 +114,7 @@ impl All for Prelude {
 async fn names_of_the_prelude_are_only_names() -> Result<(), CallError> {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
     let _serving = serve(&lattice, "prelude", Prelude).await.expect("served");
-    let client = AllClient::new(lattice.component("prelude"));
+    let client = AllClient::new(lattice.operator().component("prelude"));
     let now = Context::default;
     let result = WitResult {
         ok: Err("e".to_owned()),

@@ -6,8 +6,7 @@
 )]
 
 use lattice_provider_sdk::{
-    Bytes, Call, CallError, Context, Lattice, Link, ServeHandle, Stateless, Through, serve,
-    value::Fixed,
+    Bytes, Call, CallError, Context, Lattice, Link, ServeHandle, Stateless, serve, value::Fixed,
 };
 use std::collections::BTreeMap;
 
@@ -209,7 +208,7 @@ async fn lattice() -> (Lattice, ServeHandle) {
 #[tokio::test]
 async fn an_operators_client_calls_every_shape() -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
-    every_shape(&ValuesClient::new(lattice.component("every"))).await
+    every_shape(&ValuesClient::new(lattice.operator().component("every"))).await
 }
 
 #[tokio::test]
@@ -221,15 +220,12 @@ async fn a_components_client_calls_every_shape_through_its_links() -> Result<(),
             .expect("valid");
         lattice.links().put(link).await.expect("put");
     }
-    let caller = lattice
-        .caller("tester".parse().expect("an id"))
-        .await
-        .expect("a node");
+    let caller = lattice.caller("tester").expect("an id");
     every_shape(&ValuesClient::new(caller.clone())).await?;
-    let other = Through::new(caller.clone(), "other".parse().expect("a link name"));
+    let other = caller.clone().via("other").expect("a link name");
     every_shape(&ValuesClient::new(other)).await?;
 
-    let none = Through::new(caller, "none".parse().expect("a link name"));
+    let none = caller.via("none").expect("a link name");
     let error = ValuesClient::new(none)
         .nothing(Context::default())
         .await
@@ -317,7 +313,7 @@ async fn every_shape<C: lattice_provider_sdk::Invoke>(
 #[tokio::test]
 async fn every_exported_interface_is_served() -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
-    let client = ModClient::new(lattice.component("every"));
+    let client = ModClient::new(lattice.operator().component("every"));
     assert_eq!(client.double(Context::default(), 21).await?, Mod { n: 42 });
     Ok(())
 }
@@ -331,7 +327,7 @@ async fn arguments_of_another_type_did_not_run() {
         ("nothing", b"x"),
         ("named", &[0xff; 64]),
     ] {
-        let call = lattice.component("every").call_bytes(
+        let call = lattice.operator().component("every").call_encoded(
             "test:every/values@0.2.3",
             function,
             Bytes::copy_from_slice(args),
@@ -358,7 +354,8 @@ mod older {
 async fn a_client_of_another_version_gets_what_fits_and_a_clear_error_for_the_rest()
 -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
-    let client = older::test::every::values::ValuesClient::new(lattice.component("every"));
+    let client =
+        older::test::every::values::ValuesClient::new(lattice.operator().component("every"));
     assert_eq!(client.r1(Context::default()).await?, Ok(7));
     let error = client
         .texts(Context::default(), "c")

@@ -59,6 +59,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     }
     let answered: bytes::Bytes = mesh
         .lattice
+        .operator()
         .component(LEDGER)
         .call(ECHO, "echo", (bytes::Bytes::from_static(b"one again"),))
         .await?;

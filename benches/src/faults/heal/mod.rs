@@ -175,6 +175,7 @@ async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(),
         timeout(PATIENCE, mesh.lattice.served(&id)).await?;
         let _: Bytes = mesh
             .lattice
+            .operator()
             .component(id.as_str())
             .call(ECHO, "echo", (BODY,))
             .await?;

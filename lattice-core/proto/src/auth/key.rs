@@ -6,9 +6,10 @@ use zeroize::{Zeroize, Zeroizing};
 /// Length of a key in bytes.
 pub(super) const LEN: usize = 32;
 
-/// The 32-byte key of a lattice. Whoever holds it is a member: hosts, providers, operators.
+/// The 32-byte key of a lattice. Every holder of it is a member: hosts, providers, operators.
 ///
-/// It is never printed, and wiped from memory when dropped. Written down it is 64 hexadecimal digits.
+/// It is never printed, and is wiped from memory when dropped. Its text form is 64 hexadecimal
+/// digits.
 ///
 /// ```
 /// use lattice_proto::auth::LatticeKey;
@@ -22,10 +23,10 @@ pub(super) const LEN: usize = 32;
 pub struct LatticeKey(pub(super) [u8; LEN]);
 
 impl LatticeKey {
-    /// A key from 64 hexadecimal digits; white space around them is ignored.
+    /// Parses a key from 64 hexadecimal digits. White space around them is ignored.
     ///
     /// # Errors
-    /// [`KeyError::NotAKey`].
+    /// Fails with [`KeyError::NotAKey`].
     pub fn from_hex(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         let mut key = Self([0; LEN]);
@@ -35,7 +36,8 @@ impl LatticeKey {
         Ok(key)
     }
 
-    /// The key in 64 hexadecimal digits, to be written down. The text is wiped from memory when dropped: do not copy it.
+    /// Returns the key as 64 hexadecimal digits, to be stored. The text is wiped from memory when
+    /// dropped: don't copy it.
     pub fn expose_hex(&self) -> Zeroizing<String> {
         Zeroizing::new(hex::encode(self.0))
     }
@@ -57,21 +59,21 @@ impl fmt::Debug for LatticeKey {
     }
 }
 
-/// Why there is no key.
+/// Why a key could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The text is no key. It is not repeated here, it may be a mistyped secret.
+    /// The text isn't a valid key. It is not repeated here, since it may be a mistyped secret.
     #[error(
         "a lattice key is 64 hexadecimal digits, this text has {length} characters; make a key with `lattice key new`"
     )]
     NotAKey {
-        /// How many characters it has.
+        /// How many characters the text has.
         length: usize,
     },
-    /// The environment variable's value is not text.
+    /// The environment variable's value isn't valid text.
     #[error(
-        "a lattice key is 64 hexadecimal digits, this value is not even text; make a key with `lattice key new`"
+        "a lattice key is 64 hexadecimal digits, this value isn't valid text; make a key with `lattice key new`"
     )]
     NotText,
     /// The environment variable is not set.
@@ -87,11 +89,11 @@ pub enum KeyError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Everybody on the machine may read or change the key file.
-    #[error("key file `{}` is open to everybody on this machine; close it with `chmod 600 {}`", path.display(), path.display())]
+    /// Every user of the machine may read or change the key file.
+    #[error("key file `{}` is open to every user of this machine; close it with `chmod 600 {}`", path.display(), path.display())]
     Exposed {
         /// The file.
         path: PathBuf,

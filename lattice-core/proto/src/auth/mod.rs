@@ -1,16 +1,17 @@
-//! Authentication: who may speak in a lattice.
+//! Authentication of frames and store values.
 //!
-//! Every frame and every store value ends in a 16-byte tag. Whoever holds the [`LatticeKey`] can make one, nobody else
-//! can, and nothing is decoded before its tag was checked.
+//! Every frame and every store value ends in a 16-byte tag. Only holders of the [`LatticeKey`] can
+//! make tags, and nothing is decoded before its tag was checked.
 //!
 //! | suite | tag |
 //! | --- | --- |
 //! | 0 | zeros: the memory bus, or a bus that was declared trusted |
 //! | 1 | first 16 bytes of BLAKE3, keyed with a subkey per lattice and [`Purpose`] |
 //!
-//! Further numbers are free for per-host keys and sealing. What a tag proves is that a key holder of this lattice made the
-//! bytes, for this purpose. It hides nothing, and it does not tell one key holder from another. A tag alone does not stop
-//! a recording from being played again: [`ReplayGuard`](crate::replay::ReplayGuard) does.
+//! Further numbers are reserved for per-host keys and sealing. A tag proves that a key holder of
+//! this lattice made the bytes, for this purpose. It doesn't encrypt the bytes, and it doesn't
+//! distinguish one key holder from another. A tag alone doesn't stop recorded frames from being
+//! replayed: [`ReplayGuard`](crate::replay::ReplayGuard) does.
 
 mod key;
 #[cfg(feature = "os")]

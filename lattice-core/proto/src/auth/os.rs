@@ -4,37 +4,38 @@ use super::{KeyError, LatticeKey, key::LEN};
 use std::{io, path::Path};
 use zeroize::Zeroizing;
 
-/// A key file holds 64 digits and perhaps a line end; whatever is larger is another file.
+/// Most bytes that are read of a key file. It holds 64 digits and perhaps a line end; a larger file
+/// isn't a key file.
 const MAX_FILE: u64 = 4096;
 
 impl LatticeKey {
-    /// A new random key.
+    /// Generates a random key.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give.
+    /// Panics if the operating system provides no randomness.
     pub fn generate() -> Self {
         let mut key = Self([0; LEN]);
         getrandom::fill(&mut key.0).expect("the operating system gives randomness");
         key
     }
 
-    /// A key from a file that holds 64 hexadecimal digits.
+    /// Reads a key from a file that holds 64 hexadecimal digits.
     ///
-    /// On Unix a file that everybody may read or write is refused; one that its group may, as mounted secrets often are, is
-    /// accepted with a warning in the log.
+    /// On Unix a file that every user may read or write is refused. A file that its group may read
+    /// or write, as mounted secrets often are, is accepted with a warning in the log.
     ///
     /// # Errors
-    /// [`KeyError::Unreadable`], [`KeyError::Exposed`], [`KeyError::NotAKey`].
+    /// Fails with [`KeyError::Unreadable`], [`KeyError::Exposed`] or [`KeyError::NotAKey`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyError> {
         let path = path.as_ref();
         let text = read_secret(path)?;
         Self::from_hex(&text)
     }
 
-    /// A key from an environment variable that holds 64 hexadecimal digits.
+    /// Reads a key from an environment variable that holds 64 hexadecimal digits.
     ///
     /// # Errors
-    /// [`KeyError::NotSet`], [`KeyError::NotAKey`].
+    /// Fails with [`KeyError::NotSet`], [`KeyError::NotText`] or [`KeyError::NotAKey`].
     pub fn from_env(variable: &str) -> Result<Self, KeyError> {
         let text = std::env::var_os(variable).ok_or_else(|| KeyError::NotSet {
             variable: variable.to_owned(),
@@ -51,9 +52,9 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
         source,
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    // Asked of the open file, so that nobody can swap it in between.
+    // Checked on the open file, so that the file can't be swapped in between.
     refuse_exposed(path, &file.metadata().map_err(unreadable)?)?;
-    // Room for all of it, so that growing leaves no copies behind.
+    // Enough capacity for all of it, so that growing leaves no copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize));
     file.take(MAX_FILE)
         .read_to_string(&mut text)
@@ -136,7 +137,8 @@ mod tests {
         }
         let error = LatticeKey::from_env(VARIABLE).expect_err("not set");
         assert!(error.to_string().contains(VARIABLE), "{error}");
-        // Changing this process's environment would be a race: a child sees it set.
+        // Changing this process's environment would be a race, so a child process gets the
+        // variable.
         let child = std::process::Command::new(std::env::current_exe().expect("this test"))
             .args([
                 "--exact",

@@ -1,18 +1,18 @@
-//! Auth suites: how a tag is made and checked.
+//! Auth suites: how tags are made and checked.
 //!
 //! ```text
 //! subkey(purpose) = BLAKE3 derive_key(context of the purpose, lattice key (32 bytes) · lattice name)
 //! tag(purpose, p1 … pn) = first 16 bytes of BLAKE3 keyed with subkey(purpose) over
 //!                         p1 · … · pn · len(p1) · … · len(pn-1)          lengths as u64, little endian
 //! ```
-//! A purpose always tags the same number of parts, so the lengths make it unambiguous where one ends and the next begins.
+//! A purpose always tags the same number of parts, so the lengths show where each part ends.
 
 use super::LatticeKey;
 use crate::name::LatticeName;
 use std::{fmt, sync::Arc};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Length of a tag in bytes: 128 bits, which nobody can search through.
+/// Length of a tag in bytes. 128 bits are too many to guess.
 pub const TAG_LEN: usize = 16;
 /// No authentication: tags are zeros.
 pub const SUITE_NONE: u8 = 0;
@@ -23,7 +23,8 @@ const FRAME_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 frame";
 const STORE_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 store value";
 const KEY_ID_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 key id";
 
-/// What is tagged. Each purpose has a subkey of its own, so that bytes tagged for one are worth nothing for another.
+/// What a tag is for. Each purpose has a subkey of its own, so that a tag made for one is invalid
+/// for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -44,7 +45,8 @@ struct Subkeys {
 }
 
 impl Auth {
-    /// Suite 1. The lattice's name goes into the subkeys: two lattices that share a key don't take each other's frames.
+    /// Suite 1. The lattice's name is part of the subkeys, so two lattices that share a key don't
+    /// accept each other's frames.
     pub fn keyed(lattice: &LatticeName, key: &LatticeKey) -> Self {
         let mut material = Zeroizing::new(Vec::with_capacity(32 + lattice.as_str().len()));
         material.extend_from_slice(key.bytes());
@@ -56,7 +58,7 @@ impl Auth {
         })))
     }
 
-    /// Suite 0: everybody on the bus and in the store is trusted.
+    /// Suite 0: every client of the bus and the store is trusted.
     pub fn trusting() -> Self {
         Self(None)
     }
@@ -69,12 +71,13 @@ impl Auth {
         }
     }
 
-    /// Tells keys apart without giving anything of them away: 1 to 255, or 0 without a key.
+    /// A number that distinguishes keys and reveals nothing about them: 1 to 255, or 0 without a
+    /// key.
     pub fn key_id(&self) -> u8 {
         self.0.as_ref().map_or(0, |keys| keys.key_id)
     }
 
-    /// The tag over `parts`.
+    /// Returns the tag over `parts`.
     pub fn tag(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; TAG_LEN] {
         let mut tag = [0; TAG_LEN];
         if let Some(keys) = &self.0 {
@@ -83,7 +86,7 @@ impl Auth {
         tag
     }
 
-    /// Whether `tag` is the tag over `parts`. Takes the same time wherever they differ.
+    /// Whether `tag` is the tag over `parts`. The comparison takes constant time.
     #[must_use]
     pub fn verify(&self, purpose: Purpose, parts: &[&[u8]], tag: &[u8]) -> bool {
         if tag.len() != TAG_LEN {

@@ -1,4 +1,4 @@
-//! What can become of a call that has no value to show.
+//! Errors of calls.
 
 use super::Limit;
 use crate::name::{ComponentId, FunctionName, HostId, InterfaceName, LinkName};
@@ -8,9 +8,9 @@ use std::fmt;
 /// Whether the callee's code ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Ran {
-    /// Surely not: trying again can't do anything twice.
+    /// It certainly did not: calling again can't do anything twice.
     No,
-    /// It may have, wholly or in part: only an idempotent call may be tried again.
+    /// It may have run, wholly or in part: only an idempotent call may be made again.
     Maybe,
     /// It did, and failed.
     Yes,
@@ -26,14 +26,79 @@ impl fmt::Display for Ran {
     }
 }
 
-/// Why a call has no value. [`ran`](Self::ran) says whether the callee's code ran, [`is_retryable`](Self::is_retryable)
-/// whether the same call may succeed later without anyone changing anything.
+/// Why a call failed.
 ///
-/// The order of the variants is the wire format: new ones go to the end.
+/// Every call ends by its deadline, with a value or with one of these. [`ran`](Self::ran) returns
+/// whether the callee's code ran, and [`is_retryable`](Self::is_retryable) whether the same call
+/// may succeed later if nothing is changed.
+///
+/// A call that certainly did not run is sent to another replica automatically, within a budget of a
+/// fifth of recent calls. A call that may have run is sent again only if it is idempotent, which a
+/// link declares: `Link::idempotent(&["get"])`.
+///
+/// # When things fail
+///
+/// | cause | error | when | did it run? | what to do |
+/// | --- | --- | --- | --- | --- |
+/// | no link grants the call | [`NotLinked`] | at once | no | put the link that the message shows |
+/// | the target's provider rejected the link's config | [`LinkRejected`] | at once | no | correct the config and put the link again |
+/// | the target's host hasn't received the link yet | [`LinkTableBehind`] | within 1 s | no | nothing: it is tried on another replica; if it still fails, call again |
+/// | no host serves the component | [`NotServed`] | at once, or after 1 s if no host replies | no | start it, or wait with `lattice.served(..)` |
+/// | caller and callee were built against different WIT | [`NotExported`], [`SchemaMismatch`] | at once | no | build both against the same WIT |
+/// | arguments or result exceed the limit | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
+/// | the component's queue is full | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
+/// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |
+/// | a host is killed, and the call had reached it | [`HostLost`] | with the next call to it, or 100 ms later | maybe | retry what is idempotent |
+/// | a host is killed, and the call had not reached it | [`HostGone`] | when the bus reports it | no | nothing: it is tried on another replica |
+/// | a host hangs, or is cut off | [`HostLost`] | 700 ms after its last message | maybe | retry what is idempotent |
+/// | the NATS server dies, and the call was handed to it | [`Disconnected`] | within 100 ms | maybe | retry what is idempotent; local calls continue |
+/// | the NATS server is away, and the call was not handed to it | [`Disconnected`] | at once | no | call again when it is back; the client reconnects by itself |
+/// | a guest traps, or a provider panics | [`CalleeFailed`] | at once | yes | read the reason; its neighbours continue |
+/// | a guest uses too much CPU, memory or stack | [`LimitExceeded`] | when it does | yes; over the wall-time limit: maybe | do less in one call, or raise the limit |
+/// | another call ended a shared instance | [`InstanceLost`] | at once | maybe | retry what is idempotent |
+/// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry what is idempotent |
+/// | links form a loop | [`TooManyHops`] | after 32 hops | no | look for the loop in the links |
+/// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |
+///
+/// Three further failures concern the store and the key:
+///
+/// * The store comes back empty, recreated or older. Links that it lacks stay in force, and
+///   `lattice.replica().health().state` shows it at once. Put the links again, or call
+///   `lattice.replica().accept()`.
+/// * This process has another key than the lattice. It sees no hosts and no links, so that its
+///   calls fail at once with [`NotLinked`] or [`NotServed`], and its writes fail with `OtherKey`.
+///   Check the key.
+/// * The store is out of reach. Links stay as they were, and new ones fail with `StoreError` within
+///   5 s. Nothing that runs stops.
+///
+/// # In a guest
+///
+/// The guest gets the error as a value if the error type of the function's `result` is
+/// `lattice:rpc/types.error` or a string, or has a case `other`, `internal-error`, `internal` or
+/// `unavailable` that holds a `string` or an `option<string>`. Otherwise the call traps.
+///
+/// [`NotLinked`]: Self::NotLinked
+/// [`LinkRejected`]: Self::LinkRejected
+/// [`LinkTableBehind`]: Self::LinkTableBehind
+/// [`NotServed`]: Self::NotServed
+/// [`NotExported`]: Self::NotExported
+/// [`SchemaMismatch`]: Self::SchemaMismatch
+/// [`TooLarge`]: Self::TooLarge
+/// [`Overloaded`]: Self::Overloaded
+/// [`Stopping`]: Self::Stopping
+/// [`HostLost`]: Self::HostLost
+/// [`HostGone`]: Self::HostGone
+/// [`Disconnected`]: Self::Disconnected
+/// [`CalleeFailed`]: Self::CalleeFailed
+/// [`LimitExceeded`]: Self::LimitExceeded
+/// [`InstanceLost`]: Self::InstanceLost
+/// [`TooManyHops`]: Self::TooManyHops
+/// [`DeadlineExceeded`]: Self::DeadlineExceeded
+// The order of the variants is the wire format: new ones go to the end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The caller has no link that grants this. Did not run.
+    /// The caller has no link that grants the call. Did not run.
     #[error(
         "component `{source_id}` has no link `{link}` for `{interface}`; add one with `lattice.links().put(Link::new(\"{source_id}\", \"{interface}\", TARGET))`"
     )]
@@ -45,7 +110,7 @@ pub enum CallError {
         /// The link name that it used.
         link: LinkName,
     },
-    /// The target refused the link: its provider did not accept the configuration. Did not run.
+    /// The target rejected the link: its provider did not accept the configuration. Did not run.
     #[error(
         "the target refused link `{link}` of `{source_id}`: {reason}; correct the link's config and put it again"
     )]
@@ -54,7 +119,7 @@ pub enum CallError {
         source_id: ComponentId,
         /// The link's name.
         link: LinkName,
-        /// What the target said.
+        /// The target's reason.
         reason: String,
     },
     /// No live host serves the component. Did not run.
@@ -99,7 +164,8 @@ pub enum CallError {
         /// The component that was called.
         component: ComponentId,
     },
-    /// Arguments or result are over a size limit. Arguments: did not run. A result: ran and failed.
+    /// Arguments or result exceed a size limit. For arguments the call did not run; for a result it
+    /// ran and failed.
     #[error("{what} is over the limit of {limit} bytes; send less, or raise the limit")]
     TooLarge {
         /// Which of them.
@@ -113,7 +179,7 @@ pub enum CallError {
     /// The deadline passed.
     #[error("the deadline passed; the call {ran}")]
     DeadlineExceeded {
-        /// `No` when it was still queued, else `Maybe`.
+        /// `No` if the call was still queued, otherwise `Maybe`.
         ran: Ran,
     },
     /// The chain of calls is longer than the limit: most likely a loop of links. Did not run.
@@ -122,13 +188,13 @@ pub enum CallError {
         /// The limit.
         limit: u8,
     },
-    /// The arguments are not of the function's type. Did not run.
+    /// The arguments don't have the function's types. Did not run.
     #[error("the arguments do not fit the function: {reason}")]
     BadArguments {
         /// What is wrong with them.
         reason: String,
     },
-    /// The answer is not of the function's type. It ran.
+    /// The result doesn't have the function's type. The call ran.
     #[error(
         "the result does not fit the function: {reason}; build both sides against the same WIT"
     )]
@@ -136,13 +202,14 @@ pub enum CallError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The callee's code failed: a trap in an actor, a panic in a provider. It ran.
+    /// The callee's code failed, for example with a trap in an actor or a panic in a provider. The
+    /// call ran.
     #[error("the callee failed: {reason}")]
     CalleeFailed {
-        /// What it said.
+        /// The callee's message.
         reason: String,
     },
-    /// The callee's instance was lost for a reason that was not this call. May have run.
+    /// The callee's instance was lost for a reason other than this call. May have run.
     #[error("the callee's instance was lost: {reason}; the call may have run")]
     InstanceLost {
         /// Why.
@@ -171,16 +238,16 @@ pub enum CallError {
     /// The bus is out of reach.
     #[error("the bus is out of reach; the call {ran}")]
     Disconnected {
-        /// `No` when the call had not left, else `Maybe`.
+        /// `No` if the call had not been sent, otherwise `Maybe`.
         ran: Ran,
     },
-    /// Calls in the name of nobody are switched off in this lattice. Did not run.
+    /// Operator calls, which need no link, are switched off in this lattice. Did not run.
     #[error("operator calls are switched off; call through a link")]
     OperatorDenied,
-    /// The store could not answer something that the call needed. Did not run.
+    /// Something that the call needs could not be read from the store. Did not run.
     #[error("the store could not be read for the call: {reason}; try again")]
     StoreUnavailable {
-        /// What it said.
+        /// The store's error.
         reason: String,
     },
     /// A name breaks its rule. Did not run.
@@ -188,16 +255,16 @@ pub enum CallError {
     InvalidName(#[from] crate::name::NameError),
     /// An error of a newer version than this one.
     #[error(
-        "the callee answered with an error that this version does not know: {message}; the call {ran}"
+        "the callee returned an error that this version doesn't know: {message}; the call {ran}"
     )]
     Unrecognised {
-        /// Whether it ran, as the other side says.
+        /// Whether the call ran, according to the other side.
         ran: Ran,
-        /// Its text there.
+        /// The error's text there.
         message: String,
     },
-    /// The callee used more than it may, and lost its instance. It ran; whether it had begun is not known when the limit
-    /// is one of [`Limit::Wall`] time.
+    /// The callee exceeded a limit and lost its instance. The call ran, except that a call which
+    /// exceeded [`Limit::Wall`] may not have begun.
     #[error(
         "the callee went over its limit of {limit}: {reason}; do less in one call, or raise the limit where it is started"
     )]
@@ -265,8 +332,9 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed later with nobody changing anything. Whether it may be *sent* again without
-    /// doing something twice is [`ran`](Self::ran): after [`Ran::Maybe`], only when it is idempotent.
+    /// Whether the same call may succeed later if nothing is changed. Whether it can be sent again
+    /// without doing something twice depends on [`ran`](Self::ran): after [`Ran::Maybe`], only if
+    /// it is idempotent.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
@@ -287,7 +355,8 @@ impl CallError {
         )
     }
 
-    /// The same with a reason of bounded length, so that a long one doesn't sink the message that carries it.
+    /// Returns this error with a reason of bounded length, so that it fits the message that carries
+    /// it.
     pub fn shortened(mut self) -> Self {
         if let Self::CalleeFailed { reason }
         | Self::BadArguments { reason }
@@ -305,7 +374,7 @@ impl CallError {
         self
     }
 
-    /// [`NotExported`](Self::NotExported) for this function.
+    /// Returns [`NotExported`](Self::NotExported) for this function.
     pub fn not_exported(
         component: &ComponentId,
         interface: &InterfaceName,

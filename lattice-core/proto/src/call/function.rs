@@ -1,4 +1,4 @@
-//! Which function a call is for.
+//! The function that a call is for.
 
 use crate::{
     id::FunctionKey,
@@ -6,7 +6,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A function of an interface with the signature that the caller was built with. Made once per import, shared by calls.
+/// A function of an interface, with the signature that the caller was built with. It is made once
+/// per import and shared by all calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionRef {
     interface: InterfaceName,
@@ -17,7 +18,8 @@ pub struct FunctionRef {
 }
 
 impl FunctionRef {
-    /// `signature` is the canonical text, for example `func(name: string) -> string`.
+    /// Returns the reference of a function. `signature` is the canonical text, for example
+    /// `func(name: string) -> string`.
     pub fn new(interface: InterfaceName, function: FunctionName, signature: &str) -> Self {
         let key = FunctionKey::new(&interface, &function, signature);
         Self {
@@ -49,7 +51,7 @@ impl FunctionRef {
         &self.signature
     }
 
-    /// What names it on the wire.
+    /// The function's key on the wire.
     pub fn key(&self) -> FunctionKey {
         self.key
     }

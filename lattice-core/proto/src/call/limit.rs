@@ -1,10 +1,10 @@
-//! What a callee may use.
+//! Limits on what a callee may use.
 
 use crate::quantity::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// Something of which a callee may use only so much, and how much that is.
+/// A limit on what a callee may use.
 ///
 /// The order of the variants is the wire format: new ones go to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ use std::{fmt, time::Duration};
 pub enum Limit {
     /// CPU time of one call.
     Cpu(Duration),
-    /// Time of one call, waiting included.
+    /// Time of one call, including time that it waits.
     Wall(Duration),
     /// Memory of one instance, in bytes.
     Memory(u64),

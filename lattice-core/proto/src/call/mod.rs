@@ -1,4 +1,4 @@
-//! How calls fail, and what names the function that they are for.
+//! Errors of calls, and references to the functions that they are for.
 
 mod error;
 mod function;

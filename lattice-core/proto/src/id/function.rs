@@ -1,15 +1,16 @@
-//! What a call names its function by.
+//! The key by which a call names its function.
 
 use crate::name::{FunctionName, InterfaceName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A function of an interface, with its type: first 8 bytes, little endian, of
+/// The key of a function of an interface, including its type: the first 8 bytes, little endian, of
 ///
 /// ```text
 /// BLAKE3(interface with compatible version · 0x00 · function · 0x00 · canonical signature)
 /// ```
-/// Neither name can contain a zero byte. Caller and callee that were built against different types have different keys.
+/// Neither name can contain a zero byte. A caller and a callee that were built against different
+/// types have different keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FunctionKey(pub u64);
 

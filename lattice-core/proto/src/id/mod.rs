@@ -1,4 +1,4 @@
-//! Ids and numbers that everything above shares: who sends, who calls, which function, which write.
+//! Ids and numbers that all higher modules share: senders, sources of calls, functions, writes.
 
 mod function;
 mod origin;

@@ -1,20 +1,21 @@
-//! One start of a host.
+//! One boot of a host.
 
 use crate::name::HostId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One start of a host: who sends a frame, and to whom. Every start has a higher epoch than those before it.
+/// One boot of a host, as the sender or the target of a frame. Every boot has a higher epoch than
+/// those before it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The host.
     pub host: HostId,
-    /// Which start of it.
+    /// The boot epoch.
     pub epoch: u64,
 }
 
 impl Origin {
-    /// Start `epoch` of `host`.
+    /// The boot of `host` with this epoch.
     pub fn new(host: HostId, epoch: u64) -> Self {
         Self { host, epoch }
     }

@@ -1,18 +1,18 @@
-//! Who a call comes from.
+//! Where a call comes from.
 
 use crate::name::{ComponentId, HostId, WormholeId};
 use std::fmt;
 
-/// Who calls.
+/// The source of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A component, over a link.
+    /// A component, through a link.
     Component(ComponentId),
-    /// A public endpoint, because it is open.
+    /// A wormhole that is open.
     Wormhole(WormholeId),
-    /// A holder of the lattice key, by the operator right.
+    /// An operator: a holder of the lattice key, without a link.
     Operator,
-    /// A host by itself.
+    /// A host in its own name.
     Host(HostId),
 }
 

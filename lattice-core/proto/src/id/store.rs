@@ -1,33 +1,34 @@
-//! Places in the life of the store.
+//! Positions in the history of the store.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, num::NonZeroU64};
 
-/// One life of a store, from its creation to its deletion: revisions of different incarnations
-/// don't compare. The creation time in nanoseconds since 1970 where the store has one.
+/// One life of a store, from its creation to its deletion. Revisions of different incarnations
+/// can't be compared. The number is the creation time in nanoseconds since 1970, where the store
+/// has one.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct Incarnation(pub u64);
 
-/// The place of a write in the order of all writes; 0 is before the first.
+/// The position of a write in the order of all writes; 0 is before the first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct Revision(pub u64);
 
 /// The revision at which a lease was acquired. A call carries the fence of its target's lease, and
-/// a holder with another fence refuses it. Zero, on the wire, stands for no lease.
+/// a holder with another fence refuses it. On the wire, zero means no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(NonZeroU64);
 
 impl Fence {
-    /// The fence with this number; `None` for zero, which stands for no lease.
+    /// Returns the fence with this number, or `None` for zero, which means no lease.
     pub fn new(number: u64) -> Option<Self> {
         NonZeroU64::new(number).map(Self)
     }
 
-    /// The number of `fence` on the wire: zero for none.
+    /// Returns the number of `fence` on the wire: zero for none.
     pub fn number(fence: Option<Self>) -> u64 {
         fence.map_or(0, |fence| fence.0.get())
     }

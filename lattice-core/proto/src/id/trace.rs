@@ -1,12 +1,13 @@
-//! Where a call stands in a distributed trace.
+//! The position of a call in a distributed trace.
 
-/// Where a call stands in a distributed trace, as the W3C `traceparent` header says it. Carried along, never interpreted.
+/// The position of a call in a distributed trace, with the fields of the W3C `traceparent` header.
+/// It is passed on and never interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceContext {
-    /// The whole trace.
+    /// The id of the trace.
     pub trace_id: [u8; 16],
-    /// The caller's span in it.
+    /// The id of the caller's span.
     pub span_id: [u8; 8],
-    /// Bit 0: sampled.
+    /// The trace flags. Bit 0: sampled.
     pub flags: u8,
 }

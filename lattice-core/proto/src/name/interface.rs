@@ -8,7 +8,8 @@ const INTERFACE_RULE: &str =
     "write it as `namespace:package/interface@version`, for example `wasi:keyvalue/store@0.2.0`";
 const FUNCTION_RULE: &str =
     "use a WIT label: words of letters and digits joined by `-`, for example `list-keys`";
-/// Longer names are no names that a person or a tool would write, and keys and subjects have a length limit.
+/// Longest name in bytes. Keys and subjects have a length limit, and no person or tool writes
+/// longer names.
 const MAX: usize = 128;
 
 /// A WIT interface: `ns:pkg/iface@version`. Equality is exact; [`compat`](Self::compat) and
@@ -21,7 +22,7 @@ impl InterfaceName {
     /// Parses `ns:pkg/iface@version`; the version may be left out.
     ///
     /// # Errors
-    /// A [`NameError`] that says the rule.
+    /// Fails with a [`NameError`] that states the rule.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let refuse = || NameError::new("interface", text, INTERFACE_RULE);
         let (path, version) = match text.split_once('@') {
@@ -52,8 +53,9 @@ impl InterfaceName {
         Version::parse(version).ok()
     }
 
-    /// The name with its compatible version, which all versions that can serve each other share:
-    /// `wasi:keyvalue/store@0.2` for `0.2.0` and `0.2.7`, `a:b/c@1` for `1.x`; a pre-release stands for itself.
+    /// Returns the name with its compatible version, which is the same for all versions that can
+    /// replace each other: `wasi:keyvalue/store@0.2` for `0.2.0` and `0.2.7`, `a:b/c@1` for `1.x`.
+    /// A pre-release is compatible only with itself.
     pub fn compat(&self) -> String {
         match self.version() {
             None => self.path().to_owned(),
@@ -78,7 +80,7 @@ impl InterfaceName {
         }
     }
 
-    /// Whether one can stand for the other by semantic versioning.
+    /// Whether one can replace the other by semantic versioning.
     pub fn is_compatible(&self, other: &Self) -> bool {
         self == other || self.compat() == other.compat()
     }
@@ -93,7 +95,7 @@ impl FunctionName {
     /// Parses a WIT label.
     ///
     /// # Errors
-    /// A [`NameError`] that says the rule.
+    /// Fails with a [`NameError`] that states the rule.
     pub fn new(text: &str) -> Result<Self, NameError> {
         if is_wit_label(text) && text.len() <= MAX {
             Ok(Self(text.into()))

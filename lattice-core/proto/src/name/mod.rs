@@ -6,7 +6,7 @@
 //! | [`InterfaceName`] | `namespace:package/interface`, then `@` and a semantic version | `wasi:keyvalue/store@0.2.0` |
 //! | [`FunctionName`] | a WIT label: words of letters and digits joined by `-` | `list-keys` |
 //!
-//! Every parser answers a [`NameError`] that says the rule.
+//! Every parser fails with a [`NameError`] that states the rule.
 
 use std::{borrow::Cow, convert::Infallible};
 
@@ -20,29 +20,29 @@ pub use label::{AppName, ComponentId, ConfigName, HostId, LatticeName, LinkName,
 /// A name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
-#[error("`{given}` is no {what}: {rule}")]
+#[error("invalid {what} `{given}`: {rule}")]
 pub struct NameError {
-    /// What the name was for: "lattice name", "host id", …
+    /// The kind of name: "lattice name", "host id", …
     pub what: Cow<'static, str>,
-    /// The text that was given, cut to 80 characters.
+    /// The given text, cut to 80 characters.
     pub given: String,
     /// The rule that it breaks.
     pub rule: Cow<'static, str>,
 }
 
-/// For names that are already parsed: they are taken as anything that parses.
+/// Lets functions that take an [`IntoName`] also take names that are parsed already.
 impl From<Infallible> for NameError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-/// A name, or a text that is parsed as one: what functions that take a name accept.
+/// A name, or text that is parsed as one. Functions that take a name accept either.
 pub trait IntoName<N> {
-    /// The name.
+    /// Returns the name.
     ///
     /// # Errors
-    /// [`NameError`] when the text breaks the rule of `N`.
+    /// Fails with a [`NameError`] if the text breaks the rule of `N`.
     fn into_name(self) -> Result<N, NameError>;
 }
 

@@ -1,6 +1,7 @@
-//! What every name does as text.
+//! The text form of every name.
 
-/// For a newtype over `Arc<str>` with a parser `new`: shown, parsed and carried by serde as its text.
+/// Implements the text form of a newtype over `Arc<str>` with a parser `new`: it is displayed,
+/// parsed and serialised as its text.
 macro_rules! text {
     ($name:ident) => {
         impl $name {

@@ -16,9 +16,9 @@ const UNITS: [(&str, u64); 4] = [
 
 /// A number of bytes.
 ///
-/// It is written as a whole number of its largest unit, and as `1000 bytes` when it is not a multiple
-/// of 1,024. It is read as a whole number of `B`, `KiB`, `MiB`, `GiB` or `bytes`, with or without
-/// spaces before the unit.
+/// It is written as a whole number of its largest unit, and as `1000 bytes` when it is not a
+/// multiple of 1,024. It is read as a whole number of `B`, `KiB`, `MiB`, `GiB` or `bytes`, with or
+/// without spaces before the unit.
 ///
 /// It is serialised as its number of bytes. In formats for people, such as TOML, it is deserialised
 /// from a number of bytes or from text with one of the first four units.
@@ -34,41 +34,41 @@ pub struct ByteSize(u64);
 
 /// Why a text isn't a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no size; write a whole number of B, KiB, MiB or GiB, such as `64MiB`")]
+#[error("invalid size `{0}`: write a whole number of B, KiB, MiB or GiB, such as `64MiB`")]
 pub struct ByteSizeError(String);
 
 impl ByteSize {
-    /// That many bytes.
+    /// A size of that many bytes.
     pub const fn bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// Units of 1,024 bytes.
+    /// A size in units of 1,024 bytes.
     pub const fn kib(kib: u64) -> Self {
         Self(kib.saturating_mul(1 << 10))
     }
 
-    /// Units of 1,024 KiB.
+    /// A size in units of 1,024 KiB.
     pub const fn mib(mib: u64) -> Self {
         Self(mib.saturating_mul(1 << 20))
     }
 
-    /// Units of 1,024 MiB.
+    /// A size in units of 1,024 MiB.
     pub const fn gib(gib: u64) -> Self {
         Self(gib.saturating_mul(1 << 30))
     }
 
-    /// As a number of bytes.
+    /// Returns the number of bytes.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// As a number of bytes in memory; the largest there is when it doesn't fit.
+    /// Returns the number of bytes as a `usize`, or the largest `usize` if it doesn't fit.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
-    /// Parses what a manifest may say, which its schema has too.
+    /// Parses the forms that a manifest may use. Its schema has the same.
     fn from_text(text: &str) -> Result<Self, ByteSizeError> {
         let bytes = with_unit(text, &UNITS);
         bytes
@@ -202,7 +202,7 @@ mod tests {
         ] {
             let error = text.parse::<ByteSize>().expect_err(text);
             let expected = format!(
-                "`{text}` is no size; write a whole number of B, KiB, MiB or GiB, such as `64MiB`"
+                "invalid size `{text}`: write a whole number of B, KiB, MiB or GiB, such as `64MiB`"
             );
             assert_eq!(error.to_string(), expected);
         }
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(read("\"512KiB\""), Ok(size));
         assert!(read("-1").is_err_and(|error| error.starts_with("a size is not negative")));
         assert!(
-            read("\"512 bytes\"").is_err_and(|error| error.starts_with("`512 bytes` is no size"))
+            read("\"512 bytes\"").is_err_and(|error| error.starts_with("invalid size `512 bytes`"))
         );
         assert!(read("true").is_err_and(|error| error.contains("a size such as \"64MiB\"")));
     }

@@ -1,30 +1,31 @@
-//! Frames of two boots of one host: a host that has started anew, or two hosts with one id.
+//! Frames of two boots of one host: a host that has restarted, or two hosts with one id.
 
 use super::ReplayGuard;
 use crate::wire::Frame;
 use std::time::Instant;
 
-/// A [`ReplayGuard`] that tells a boot which should be gone, and still speaks, from a recording.
+/// A [`ReplayGuard`] that distinguishes frames of an earlier boot that still runs from replayed
+/// frames.
 #[derive(Debug, Default)]
 pub struct BootGuard {
     newest: ReplayGuard,
-    /// Of each host the newest boot but those that `newest` knows.
+    /// For each host, the newest of the boots that are older than the one in `newest`.
     older: ReplayGuard,
 }
 
-/// What a frame is.
+/// What a [`BootGuard`] has seen of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// Of the newest boot of its host that was heard, for the first time.
+    /// A new frame, of the newest known boot of its host.
     Fresh,
-    /// For the first time, of a boot that a later one has taken the place of.
+    /// A new frame, of a boot that a later one has replaced.
     OlderBoot,
-    /// Seen before, or too old to tell.
+    /// A frame that was seen before, or that is too old to know.
     Before,
 }
 
 impl BootGuard {
-    /// What this frame is; marks it as seen.
+    /// Marks the frame as seen, and returns what it is.
     pub fn see(&mut self, frame: &Frame, now: Instant) -> Seen {
         self.newest.retire(frame.sender(), &mut self.older);
         if self.newest.fresh(frame, now) {

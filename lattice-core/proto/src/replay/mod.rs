@@ -1,7 +1,8 @@
-//! Which frames were seen before.
+//! Detects frames that were seen before.
 //!
-//! A sender numbers its frames from 1 for each (target, kind, lane). A receiver keeps, for each sender and each such
-//! series, the highest number seen and a bitmap of the [`WINDOW`] numbers up to it:
+//! A sender numbers its frames from 1 for each (target, kind, lane). A receiver keeps, for each
+//! sender and each such series, the highest number seen and a bitmap of the [`WINDOW`] numbers up
+//! to it:
 //!
 //! ```text
 //!        too old: refused       │ window: fresh once each            │ ahead: fresh, moves the window
@@ -24,36 +25,41 @@ use std::{
     time::Instant,
 };
 
-/// How far behind the newest frame of its series one may arrive. Frames of one series travel on one subject, in order,
-/// so this is for what a reconnecting bus may do to them; an outbox never has this many in flight.
+/// How far behind the newest frame of its series a frame may arrive. Frames of one series travel on
+/// one subject, in order, so only a bus that reconnects can reorder them. A send queue never has
+/// this many in flight.
 pub const WINDOW: u64 = 1024;
-/// Most senders remembered; beyond it the one that was silent for longest is forgotten. Most
-/// have a few series of 150 bytes each: some 40 MiB; one that used all kinds, lanes and targets would take 5 KiB.
+/// Most senders remembered. Beyond it, the one that was silent for longest is forgotten. Most
+/// senders have a few series of 150 bytes each, which makes some 40 MiB in all; one that used all
+/// kinds, lanes and targets would take 5 KiB.
 const MAX_SENDERS: usize = 65_536;
 const WORDS: usize = WINDOW as usize / 64;
 
-/// Tells fresh frames from replayed, duplicated and out-of-date ones, for one receiver. Pure: no I/O, no clock.
+/// Distinguishes fresh frames from replayed, duplicated and out-of-date ones, for one receiver.
+/// Pure: no I/O, no clock.
 #[derive(Debug)]
 pub struct ReplayGuard {
     senders: HashMap<HostId, Sender>,
-    /// Every sender once, by a time at which it was heard that may be out of date: put right when it comes up.
+    /// Every sender once, by the time of a frame of it. A later frame doesn't change the entry: it
+    /// is corrected when it is popped.
     silent: BinaryHeap<Reverse<(Instant, HostId)>>,
     max_senders: usize,
 }
 
-/// Kind, lane, and whether it is for everyone: the receiver is one host, so of a target nothing else is left.
+/// Kind, lane, and whether the frame is for everyone. The receiver is one host, so nothing else of
+/// the target matters.
 type Series = (Kind, Lane, bool);
 
 #[derive(Debug)]
 struct Sender {
     epoch: u64,
     heard: Instant,
-    /// One for each series met, a handful: searched faster than hashed.
+    /// One for each series seen. There are so few that a search is faster than a hash.
     windows: Vec<(Series, Box<Window>)>,
 }
 
 impl ReplayGuard {
-    /// A guard that has seen nothing.
+    /// Creates a guard that has seen nothing.
     pub fn new() -> Self {
         Self::with_capacity(MAX_SENDERS)
     }
@@ -66,16 +72,17 @@ impl ReplayGuard {
         }
     }
 
-    /// Whether this frame was not seen before; marks it as seen.
+    /// Marks the frame as seen. Returns whether it was not seen before.
     ///
-    /// A sender whose epoch is lower than one already seen from that host was replaced by its next start, and is refused.
+    /// A sender whose epoch is lower than one already seen from that host was replaced by a later
+    /// boot, and is refused.
     #[must_use]
     pub fn fresh(&mut self, frame: &Frame, now: Instant) -> bool {
         let series = (frame.kind(), frame.lane(), frame.target().is_none());
         self.fresh_in(frame.sender(), series, frame.sequence(), now)
     }
 
-    /// Moves what was seen of the host's earlier start to `other`, when `sender` is a later one.
+    /// Moves what was seen of the host's earlier boot to `other`, if `sender` is a later one.
     pub fn retire(&mut self, sender: &Origin, other: &mut Self) {
         let Some(known) = self.senders.get_mut(&sender.host) else {
             return;
@@ -99,7 +106,7 @@ impl ReplayGuard {
         }
     }
 
-    /// Whether a later start of the same host was seen.
+    /// Whether a later boot of the same host was seen.
     pub fn is_outdated(&self, sender: &Origin) -> bool {
         let known = self.senders.get(&sender.host);
         known.is_some_and(|known| known.epoch > sender.epoch)
@@ -158,7 +165,8 @@ impl Default for ReplayGuard {
     }
 }
 
-/// The numbers seen in one series: `seen` is a ring, one bit for each of the last [`WINDOW`] numbers.
+/// The numbers seen in one series. `seen` is a ring with one bit for each of the last [`WINDOW`]
+/// numbers.
 #[derive(Debug)]
 struct Window {
     top: u64,
@@ -192,7 +200,7 @@ impl Window {
 }
 
 impl Default for Window {
-    /// As if number 0, which no sender uses, had been seen.
+    /// Starts as if number 0, which no sender uses, had been seen.
     fn default() -> Self {
         let mut seen = [0; WORDS];
         seen[0] = 1;
@@ -218,7 +226,7 @@ mod tests {
 
     const CALLS: Series = (Kind::Call, Lane::Small, false);
 
-    /// Asks with everything but the sender and the number fixed.
+    /// Calls `fresh_in` with everything fixed except the sender and the number.
     fn ask(guard: &mut ReplayGuard, sender: &Origin, sequence: u64) -> bool {
         guard.fresh_in(sender, CALLS, sequence, Instant::now())
     }
@@ -231,7 +239,7 @@ mod tests {
             let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
             let (mut seen, mut top) = (HashSet::new(), 0);
             for (offset, near) in steps {
-                // Mostly around the newest, so that duplicates and late ones are common.
+                // Mostly around the newest number, so that duplicates and late numbers are common.
                 let sequence = if near { (top + 20_u64).saturating_sub(offset % 1100) } else { offset };
                 let expected = sequence != 0 && sequence + WINDOW > top && seen.insert(sequence);
                 top = top.max(sequence);

@@ -1,4 +1,4 @@
-//! Lists, sets and maps that end at a maximum: for `#[serde(deserialize_with)]`.
+//! Lists, sets and maps of bounded length, for `#[serde(deserialize_with)]`.
 
 use serde::{
     Deserialize, Deserializer,
@@ -10,7 +10,7 @@ use std::{
     marker::PhantomData,
 };
 
-/// Reads a list of at most `MAX`, whatever its count says.
+/// Reads a list of at most `MAX` elements. Fails if there are more.
 pub fn list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -19,7 +19,7 @@ where
     deserializer.deserialize_seq(AtMost::<Vec<T>, MAX>(PhantomData))
 }
 
-/// Reads a set of at most `MAX`, those that come twice counted twice.
+/// Reads a set of at most `MAX` elements. Fails if there are more; duplicates count.
 pub fn set<'de, D, T, const MAX: usize>(deserializer: D) -> Result<BTreeSet<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -28,7 +28,7 @@ where
     deserializer.deserialize_seq(AtMost::<BTreeSet<T>, MAX>(PhantomData))
 }
 
-/// Reads a map of at most `MAX`, whatever its count says.
+/// Reads a map of at most `MAX` entries. Fails if there are more.
 pub fn map<'de, D, const MAX: usize>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
 where
     D: Deserializer<'de>,
@@ -91,7 +91,7 @@ impl<'de, const MAX: usize> Visitor<'de> for AtMost<BTreeMap<String, String>, MA
     }
 }
 
-/// Whether there is room for one more than `count`.
+/// Fails if there is no room for one more than `count`.
 fn room<E: Error>(count: usize, max: usize, expected: &dyn serde::de::Expected) -> Result<(), E> {
     if count == max {
         return Err(E::invalid_length(max + 1, expected));

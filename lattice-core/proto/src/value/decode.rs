@@ -1,7 +1,8 @@
 //! Reading values: postcard's encoding, strictly.
 //!
-//! `postcard`'s own deserializer takes over-long varints, lists of any length of values without bytes, chars followed by
-//! more, keys that come twice, and nests until the stack ends. The tests hold the two against each other.
+//! `postcard`'s own deserializer accepts over-long varints, lists of any length whose elements take
+//! no bytes, chars with trailing characters and duplicate keys, and it nests until the stack
+//! overflows. The tests compare the two.
 
 use super::{
     ValueError,
@@ -10,12 +11,12 @@ use super::{
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 use std::marker::PhantomData;
 
-/// The value at the front of what `reader` has, and how many bytes follow it.
+/// Returns the value at the front of what `reader` has, and how many bytes follow it.
 pub(super) fn prefix<T: DeserializeOwned>(reader: Reader<'_>) -> Result<(T, usize), ValueError> {
     prefix_seed(PhantomData, reader)
 }
 
-/// The same for a type that the seed knows.
+/// The same, with the type given by a seed.
 pub(super) fn prefix_seed<'de, S: DeserializeSeed<'de>>(
     seed: S,
     mut reader: Reader<'de>,
@@ -166,7 +167,8 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 left: count,
                 room,
             });
-            // A type may go on after an error, and its keys are none of the map around.
+            // A type may continue after an error, so the keys are forgotten then too: they don't
+            // belong to the map around.
             reader.forget_keys(known).and(map)
         })
     }
@@ -237,7 +239,7 @@ impl<'de> de::VariantAccess<'de> for &mut Reader<'de> {
     }
 }
 
-/// Fields of a struct or tuple: as many as the type has.
+/// The fields of a struct or tuple. The type determines how many there are.
 struct Fields<'r, 'de> {
     reader: &'r mut Reader<'de>,
     left: usize,
@@ -260,7 +262,7 @@ impl<'de> de::SeqAccess<'de> for Fields<'_, 'de> {
     }
 }
 
-/// Elements of a list: as many as the bytes say.
+/// The elements of a list. The bytes determine how many there are.
 struct List<'r, 'de> {
     reader: &'r mut Reader<'de>,
     left: usize,
@@ -289,7 +291,7 @@ impl<'de> de::SeqAccess<'de> for List<'_, 'de> {
     }
 }
 
-/// Entries of a map.
+/// The entries of a map.
 struct Entries<'r, 'de> {
     reader: &'r mut Reader<'de>,
     read: usize,
@@ -306,7 +308,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
         }
         let before = self.reader.left();
         let key = self.reader.key(|reader| seed.deserialize(reader))?;
-        // Nothing would bound the count of a map whose keys take no bytes; all of them are the same one.
+        // Nothing would bound the count of a map whose keys take no bytes. All such keys are equal.
         if self.reader.left() == before && self.read > 0 {
             return Err(ValueError::DuplicateKey.into());
         }

@@ -1,4 +1,4 @@
-//! Writing values: postcard, straight into a buffer.
+//! Writing values as postcard, directly into a buffer.
 
 use super::ValueError;
 use bytes::{BufMut, BytesMut};

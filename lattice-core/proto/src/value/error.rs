@@ -1,6 +1,7 @@
 //! Why a value could not be encoded or decoded.
 
-/// Why a value could not be encoded or decoded. When decoding, the usual cause is that the two sides disagree on its type.
+/// Why a value could not be encoded or decoded. When decoding, the usual cause is that the two
+/// sides disagree on its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {
@@ -10,16 +11,16 @@ pub enum ValueError {
     /// The value ends before the bytes do.
     #[error("{count} bytes follow the value")]
     TrailingBytes {
-        /// How many are left.
+        /// How many bytes are left.
         count: usize,
     },
     /// An integer is over-long or does not fit its type.
     #[error("an integer is over-long or out of range")]
     BadInteger,
-    /// A `bool`, or the mark of an `Option`, is neither 0 nor 1.
-    #[error("a bool or the mark of an option is {found}, neither 0 nor 1")]
+    /// The byte of a `bool`, or the tag of an `Option`, is neither 0 nor 1.
+    #[error("the byte of a bool or the tag of an option is {found}, neither 0 nor 1")]
     BadBool {
-        /// What it is.
+        /// The byte.
         found: u8,
     },
     /// A string is not UTF-8.
@@ -31,14 +32,14 @@ pub enum ValueError {
     /// A list or map has more elements than bytes are left.
     #[error("a list of {count} elements does not fit into what is left")]
     BadCount {
-        /// How many it says it has.
+        /// The count in the bytes.
         count: u64,
     },
-    /// A list's elements take no bytes, so its count could be anything.
+    /// A list's elements take no bytes, so nothing bounds its count.
     #[error("a list of values that take no bytes can't be decoded; send its length as a number")]
     Weightless,
-    /// A map has one key twice.
-    #[error("a map has one key twice")]
+    /// A map has a duplicate key.
+    #[error("a map has a duplicate key")]
     DuplicateKey,
     /// A map lies beyond the first 4 GiB.
     #[error("a map beyond the first 4 GiB of a value can't be decoded; send less at once")]
@@ -49,15 +50,15 @@ pub enum ValueError {
         /// The limit.
         limit: usize,
     },
-    /// The type wants to be told by the bytes what they hold, and these bytes don't say.
+    /// The type needs a self-describing encoding, which this one isn't.
     #[error(
-        "the type asks the bytes for their type, which they don't hold; use a type without `untagged`, `flatten` or `tag`"
+        "the type needs a self-describing encoding, which this one isn't; use a type without `untagged`, `flatten` or `tag`"
     )]
     NeedsTypes,
-    /// The type refused what the bytes hold.
-    #[error("the bytes hold no valid value: {reason}")]
+    /// The type rejected the value.
+    #[error("invalid value: {reason}")]
     Invalid {
-        /// What the type said.
+        /// The type's error.
         reason: String,
     },
     /// The value can't be encoded.

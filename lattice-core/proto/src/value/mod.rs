@@ -1,7 +1,8 @@
 //! Arguments and results as bytes.
 //!
-//! The encoding is the one that `postcard` 1.x gives a serde type. The arguments of a call are the tuple of its parameters,
-//! `(a,)` for one; the result is the one value that the function returns, or nothing for `()`.
+//! The encoding of a serde type is that of `postcard` 1.x. The arguments of a call are the tuple of
+//! its parameters, `(a,)` for one; the result is the one value that the function returns, or no
+//! bytes for `()`.
 //!
 //! | type | bytes |
 //! | --- | --- |
@@ -15,21 +16,26 @@
 //! | `f32`, `f64` | little-endian bits |
 //! | `char` | as a string of one character |
 //!
-//! A value has exactly one encoding, and decoding takes no other: trailing bytes, over-long varints, invalid UTF-8, a key
-//! twice in a map, indices and characters out of range are errors. So are lists of values that take no bytes (such as
-//! `vec![(); 7]`), whose count nothing would bound, and values nested deeper than 128. What a type itself takes for the same
-//! stays so: the entries of a map in another order, an element twice in a set, a `Duration` with over a second of nanoseconds.
+//! A value has exactly one encoding, and decoding accepts no other: trailing bytes, over-long
+//! varints, invalid UTF-8, duplicate keys in a map, and indices and characters out of range are
+//! errors. So are values nested deeper than 128, and lists of values that take no bytes (such as
+//! `vec![(); 7]`), since nothing would bound their count. Decoding still accepts what a type itself
+//! considers equal: the entries of a map in another order, duplicate elements of a set, a
+//! `Duration` with more than a second of nanoseconds.
 //!
 //! # Memory
-//! What decoding holds follows what has been read, never what a count says. The type decides what a byte becomes: an empty
-//! `String` is one byte here and 24 in memory, a `u64` below 128 eight. Strings and [`Bytes`] take what they hold. A list has
-//! room for up to twice the elements that have been read, and while it moves there, for half as many more; beside that, all
-//! lists being read together have room for 256 elements, or each for 4. A map takes what its type does, and up to 24 bytes for
-//! each key that has been read, to find those that come twice. So take [`Bytes`] for bytes, and bound what a message may have
-//! when its elements are much larger in memory.
+//! Decoding takes memory for what has been read, and never for what a count claims. The type
+//! determines how much memory a byte becomes: an empty `String` is one byte here and 24 in memory,
+//! and a `u64` below 128 is one byte here and eight in memory. Strings and [`Bytes`] take their
+//! length. A list has capacity for up to twice the elements that have been read, and for half as
+//! many more while it is moved. In addition, all lists being read together have capacity for 256
+//! elements, or each of them for 4. A map takes what its type takes, and up to 24 bytes for each
+//! key that has been read, to find duplicates. So use [`Bytes`] for bytes, and bound the length of
+//! lists whose elements are much larger in memory than in bytes.
 //!
-//! What Lattice itself reads this way (bodies, errors, links, their status) holds at most twice its bytes and 64 KiB, because
-//! its lists end at a maximum. Only published types are maps of names as large as a component's interfaces.
+//! What Lattice itself decodes (bodies, errors, links, their status) takes at most twice its bytes
+//! and 64 KiB, because its lists have a maximum length. Only published types are maps of names as
+//! large as a component's interfaces.
 
 pub mod bounded;
 mod decode;
@@ -46,7 +52,8 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed},
 };
 
-/// What travels beside a value and not in its bytes: streams and handles, once they exist. Empty until then.
+/// What travels with a value but not in its bytes: streams and handles, once they exist. Empty
+/// until then.
 #[derive(Debug, Default)]
 pub struct Channels(());
 
@@ -57,21 +64,22 @@ impl Channels {
     }
 }
 
-/// What can be an argument or a result. Everything that serializes is.
+/// A type that can be an argument or a result. Every type that serializes is.
 pub trait Encode {
     /// Appends the encoded value to `buf`.
     ///
     /// # Errors
-    /// [`ValueError::Unencodable`]; `buf` may hold a part of it.
+    /// Fails with [`ValueError::Unencodable`]. `buf` may then have a part of the value.
     fn encode(&self, channels: &mut Channels, buf: &mut BytesMut) -> Result<(), ValueError>;
 }
 
-/// What can be read back from an argument or a result. Everything that deserializes without borrowing is.
+/// A type that can be decoded from an argument or a result. Every type that deserializes without
+/// borrowing is.
 pub trait Decode: Sized {
-    /// Reads the value that is all of `bytes`.
+    /// Decodes a value that is all of `bytes`.
     ///
     /// # Errors
-    /// [`ValueError`].
+    /// Fails with a [`ValueError`].
     fn decode(channels: &mut Channels, bytes: &Bytes) -> Result<Self, ValueError>;
 }
 
@@ -91,7 +99,7 @@ impl<T: DeserializeOwned> Decode for T {
     }
 }
 
-/// Room for what most calls carry, so that encoding it grows nothing.
+/// Initial capacity, enough for what most calls carry.
 const SMALL: usize = 64;
 
 /// Encodes a value that needs no channels.
@@ -116,15 +124,15 @@ pub fn to_bytes<T: Encode + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
 /// Decodes a value that needs no channels and is all of `bytes`.
 ///
 /// # Errors
-/// [`ValueError`].
+/// Fails with a [`ValueError`].
 pub fn from_bytes<T: Decode>(bytes: &Bytes) -> Result<T, ValueError> {
     T::decode(&mut Channels::none(), bytes)
 }
 
-/// Decodes a value that is all of `bytes` and whose type is known only at run time: `seed` knows it.
+/// Decodes a value that is all of `bytes` and whose type is known only at run time, from `seed`.
 ///
 /// # Errors
-/// [`ValueError`].
+/// Fails with a [`ValueError`].
 pub fn from_bytes_seed<'de, S: DeserializeSeed<'de>>(
     seed: S,
     bytes: &'de [u8],
@@ -140,7 +148,8 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, buf: &mut BytesMut) -> Resu
     encode::append(value, buf)
 }
 
-/// Reads the value at the front of `bytes`, whatever follows it. Every element of its lists takes at least `smallest` bytes.
+/// Reads the value at the front of `bytes` and ignores what follows. Every element of its lists
+/// takes at least `smallest` bytes.
 pub fn read_prefix<T: DeserializeOwned>(bytes: &[u8], smallest: usize) -> Result<T, ValueError> {
     decode::prefix(Reader::of_elements(bytes, smallest)).map(|(value, _)| value)
 }

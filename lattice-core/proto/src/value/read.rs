@@ -4,23 +4,24 @@ use super::ValueError;
 use serde::de;
 use std::fmt;
 
-/// Deepest nesting. Real types stay under 20; a recursive one nests as deep as the input says, a byte a level, and each level
-/// takes some hundred bytes of stack.
+/// Deepest nesting. Real types stay under 20. A recursive type nests as deep as the input makes it,
+/// with one byte per level, and each level takes some hundred bytes of stack.
 const MAX_DEPTH: usize = 128;
 
-/// Elements that all lists being read may be given room for before they are read: 64 KiB for those of 256 bytes.
+/// Elements for which all lists being read together may get capacity in advance: 64 KiB for
+/// elements of 256 bytes.
 const AHEAD: usize = 256;
-/// What a `Vec` makes room for by itself once it has an element.
+/// The capacity that a `Vec` takes by itself for its first element.
 const LEAST: usize = 4;
 
-/// Takes values off the front of some bytes.
+/// Reads values from the front of some bytes.
 pub(super) struct Reader<'de> {
     input: &'de [u8],
     rest: &'de [u8],
     depth: usize,
     ahead: usize,
     smallest: usize,
-    /// Where the keys of the maps being read begin and end in the input, the innermost map's last.
+    /// The start and end in the input of the keys of all maps being read, the innermost map's last.
     keys: Vec<(u32, u32)>,
 }
 
@@ -29,7 +30,7 @@ impl<'de> Reader<'de> {
         Self::of_elements(bytes, 1)
     }
 
-    /// For a value of which it is known that every element of its lists takes at least `smallest` bytes.
+    /// A reader of a value whose lists have elements of at least `smallest` bytes.
     pub(super) fn of_elements(bytes: &'de [u8], smallest: usize) -> Self {
         Self {
             input: bytes,
@@ -69,7 +70,8 @@ impl<'de> Reader<'de> {
         Ok(*taken)
     }
 
-    /// A varint of up to 64 bits in its only form: no zero byte at its end, no bits beyond `BITS`.
+    /// Reads a varint of up to 64 bits in its only valid form: no zero byte at its end, no bits
+    /// beyond `BITS`.
     #[inline]
     pub(super) fn varint<const BITS: u32>(&mut self) -> Result<u64> {
         match self.rest {
@@ -150,7 +152,8 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// How many elements a list has. Each takes a byte at least, so that a count is bounded by what is left.
+    /// Reads how many elements a list has. Each takes at least a byte, so the count is bounded by
+    /// what is left.
     pub(super) fn count(&mut self) -> Result<usize> {
         let count = self.varint::<64>()?;
         match usize::try_from(count) {
@@ -159,7 +162,8 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Reads a list or map of `count`, which `read` is to make room for only as far as it is told.
+    /// Reads a list or map of `count` elements. `read` gets the number of elements for which it may
+    /// reserve capacity.
     pub(super) fn counted<T>(
         &mut self,
         count: usize,
@@ -173,8 +177,9 @@ impl<'de> Reader<'de> {
         value
     }
 
-    /// How many of `count` elements to make room for at once. The bytes do not say how large they are in memory, so it is few;
-    /// and the count halved some times, so that a list which doubles its room ends with what it needs.
+    /// Returns for how many of `count` elements to reserve capacity at once. Few, since the bytes
+    /// don't show how large elements are in memory; and `count` halved several times, so that a
+    /// list which doubles its capacity ends with what it needs.
     fn room(&self, count: usize) -> usize {
         if self.smallest > 1 {
             return count.min(self.left() / self.smallest);
@@ -187,7 +192,7 @@ impl<'de> Reader<'de> {
         room
     }
 
-    /// Reads a key and remembers where it is.
+    /// Reads a key and remembers its position.
     pub(super) fn key<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let start = self.place()?;
         let key = read(self)?;
@@ -199,13 +204,13 @@ impl<'de> Reader<'de> {
         u32::try_from(self.input.len() - self.left()).map_err(|_| ValueError::TooLong.into())
     }
 
-    /// How many keys have been read in maps that are not at their end.
+    /// The number of keys read in maps that are still being read.
     pub(super) fn keys(&self) -> usize {
         self.keys.len()
     }
 
-    /// Forgets all keys but the first `known`, which no two of the others may be the same of. A key has one encoding, so
-    /// equal keys are equal bytes.
+    /// Forgets all keys except the first `known`. Fails if two of the forgotten keys are equal. A
+    /// key has one encoding, so equal keys have equal bytes.
     pub(super) fn forget_keys(&mut self, known: usize) -> Result<()> {
         let bytes = |(start, end): (u32, u32)| &self.input[start as usize..end as usize];
         let keys = &mut self.keys[known..];
@@ -229,14 +234,14 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// What zigzag made of a signed integer.
+/// Reverses the zigzag encoding of a signed integer.
 pub(super) fn zigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 pub(super) type Result<T, E = Refusal> = std::result::Result<T, E>;
 
-/// An error on its way out. Boxed, so that what is returned for every byte and element stays in registers.
+/// An error of the reader. Boxed, so that the result for every byte and element stays in registers.
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) Box<ValueError>);
 

@@ -1,6 +1,6 @@
-//! Questions between hosts, and their answers: who serves a component, and are you there.
+//! Discovery questions and probes between hosts, and their answers.
 //!
-//! Bodies as in `body.rs`; the fields of each struct below, in order.
+//! Bodies as in `body.rs`, with the fields of each struct below, in order.
 
 use super::{
     EnvelopeError, Kind, Origin,
@@ -9,43 +9,43 @@ use super::{
 use crate::{name::ComponentId, types::Digest, value::bounded};
 use serde::{Deserialize, Serialize};
 
-/// Most hosts in one answer: the asker picks two of them, more than this tells it nothing.
+/// Most hosts in one answer. The asker picks two of them, so more would be of no use.
 const MAX_HOSTS: usize = 1024;
 
-/// "Who serves this?"
+/// Asks which hosts serve a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discover {
-    /// What the answer will be told by; the asker picks it.
+    /// Identifies the question. The asker picks it, and the answer repeats it.
     pub id: u64,
     /// The component.
     pub component: ComponentId,
 }
 
-/// Who does, as far as the host that answers knows.
+/// The hosts that serve a component, as far as the host that answers knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discovered {
     /// The id of the question.
     pub id: u64,
     /// The component.
     pub component: ComponentId,
-    /// The hosts that serve it, each with the digest of the types that it has there.
+    /// The hosts that serve the component, each with the digest of the component's types there.
     #[serde(deserialize_with = "hosts")]
     pub hosts: Vec<(Origin, Digest)>,
 }
 
-/// "Are you there?"
+/// Asks whether a host is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// Random; the answer repeats it.
     pub nonce: u64,
 }
 
-/// "I am."
+/// Answers a [`Probe`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAck {
-    /// That of the probe.
+    /// The nonce of the probe.
     pub nonce: u64,
-    /// The epoch in which the host lives now.
+    /// The epoch of the host's current boot.
     pub epoch: u64,
 }
 
@@ -55,7 +55,7 @@ impl Body for Discover {
 
 impl Body for Discovered {
     const KIND: Kind = Kind::Discovered;
-    /// A host's id of one character, with its length, an epoch and a digest.
+    /// A host id of one character with its length, an epoch, and a digest.
     const SMALLEST_ELEMENT: usize = 2 + 1 + 32;
 
     fn check(&self) -> Result<(), EnvelopeError> {

@@ -1,4 +1,4 @@
-//! Bodies that are told to hosts of several versions at once.
+//! Bodies that hosts of several versions receive.
 //!
 //! ```text
 //!  0          1
@@ -6,8 +6,9 @@
 //! │ version │ postcard fields  │ fields of newer minor forms │
 //! └─────────┴──────────────────┴─────────────────────────────┘
 //! ```
-//! A sender doesn't know who listens, so a body grows at its end: a reader takes the fields that it knows and leaves the
-//! rest. The version changes only when that is not enough.
+//! A sender doesn't know the versions of its receivers, so new fields are added at the end: a
+//! reader reads the fields that it knows and ignores the rest. The version changes only if that
+//! isn't enough.
 
 use super::{EnvelopeError, Kind};
 use crate::value;
@@ -17,26 +18,26 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The version of every body here.
 const VERSION: u8 = 1;
 
-/// An envelope that is a struct: all kinds but calls and replies.
+/// An envelope that is a struct: all kinds except calls and replies.
 pub trait Body: Serialize + DeserializeOwned {
     /// The kind of the frames that carry it.
     const KIND: Kind;
-    /// Fewest bytes that an element of its list takes: there are never more of them than fit into what was sent, and room
-    /// is made for no more.
+    /// Fewest bytes that an element of its list takes. The list never has more elements than fit
+    /// into the envelope, and gets no larger capacity.
     const SMALLEST_ELEMENT: usize = 1;
 
-    /// Whether it is within its bounds.
+    /// Checks the bounds of its lists.
     ///
     /// # Errors
-    /// [`EnvelopeError::TooMany`].
+    /// Fails with [`EnvelopeError::TooMany`].
     fn check(&self) -> Result<(), EnvelopeError> {
         Ok(())
     }
 
-    /// The envelope.
+    /// Encodes the envelope.
     ///
     /// # Errors
-    /// [`EnvelopeError::TooMany`].
+    /// Fails with [`EnvelopeError::TooMany`].
     fn encode(&self) -> Result<Bytes, EnvelopeError> {
         self.check()?;
         let mut buf = BytesMut::new();
@@ -45,10 +46,10 @@ pub trait Body: Serialize + DeserializeOwned {
         Ok(buf.freeze())
     }
 
-    /// Reads an envelope.
+    /// Decodes an envelope.
     ///
     /// # Errors
-    /// [`EnvelopeError`].
+    /// Fails with an [`EnvelopeError`].
     fn decode(mut envelope: Bytes) -> Result<Self, EnvelopeError> {
         match envelope
             .try_get_u8()
@@ -63,7 +64,7 @@ pub trait Body: Serialize + DeserializeOwned {
     }
 }
 
-/// Refuses more than `limit` before they are sent.
+/// Fails if there are more than `limit`.
 pub(super) fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), EnvelopeError> {
     if count > limit {
         return Err(EnvelopeError::TooMany { what, count, limit });

@@ -9,8 +9,9 @@
 //! │ source kind │ source len │ target len │ link len │ source │ target │ link │ trace (25)? │ arguments to the end   │
 //! └─────────────┴────────────┴────────────┴──────────┴────────┴────────┴──────┴─────────────┴────────────────────────┘
 //! ```
-//! Little endian. Flags: bit 0 idempotent, bit 1 has a trace; the others are refused. Source kinds: 0 component,
-//! 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is `default`. Channels are 0 until streams exist.
+//! Little endian. Flags: bit 0 idempotent, bit 1 has a trace; an envelope with others is refused.
+//! Source kinds: 0 component, 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is
+//! `default`. Channels are 0 until streams exist.
 
 use super::{
     EnvelopeError, Names,
@@ -28,37 +29,38 @@ const FIXED: usize = 54;
 const IDEMPOTENT: u16 = 1 << 0;
 const TRACED: u16 = 1 << 1;
 
-/// Most calls are over it: shared, not made anew each time.
+/// Most calls use this link, so it is shared and not allocated each time.
 static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 
-/// One call, as it travels.
+/// One call on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallEnvelope {
-    /// What the reply will be told by; the caller's host picks it.
+    /// Identifies the call. The caller's host picks it, and the reply repeats it.
     pub id: u64,
-    /// Which function.
+    /// The function to call.
     pub function: FunctionKey,
-    /// How long the caller will wait from now on. In whole milliseconds on the wire, rounded down; at most 49 days.
+    /// How long the caller will still wait. In whole milliseconds on the wire, rounded down; at
+    /// most 49 days.
     pub deadline_left: Duration,
-    /// Who calls.
+    /// The source of the call.
     pub source: Source,
-    /// Who is called: a host serves many.
+    /// The component that is called: a host serves many.
     pub target: ComponentId,
-    /// Over which link.
+    /// The link through which it is called.
     pub link: LinkName,
-    /// The life of the store that `link_revision` is of.
+    /// The incarnation of the store that `link_revision` belongs to.
     pub incarnation: Incarnation,
-    /// The write that made the link, so that the target can wait for it.
+    /// The write that put the link, so that the target can wait for it.
     pub link_revision: Revision,
-    /// The acquisition of the lease that the caller believes to be current; 0 when the target holds none.
+    /// The fence of the target's lease, as far as the caller knows; 0 if the target has no lease.
     pub fence: u64,
-    /// How many calls deep this one is.
+    /// How many calls deep this one is nested.
     pub hops: u8,
-    /// 0 for the first sending, 1 for the first retry.
+    /// 0 for the first attempt, 1 for the first retry.
     pub attempt: u8,
-    /// Whether it may run twice without harm.
+    /// Whether the call may run twice without harm.
     pub idempotent: bool,
-    /// Its place in a trace.
+    /// The call's position in a trace.
     pub trace: Option<TraceContext>,
     /// The arguments, encoded as a tuple.
     pub args: Bytes,
@@ -86,18 +88,19 @@ impl CallEnvelope {
         parts.encode_into(buf);
     }
 
-    /// Reads an envelope; its arguments share the memory of `envelope`.
+    /// Decodes an envelope. Its arguments share the memory of `envelope`.
     ///
     /// # Errors
-    /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells whom to answer.
+    /// Fails with an [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still returns the id to
+    /// reply with.
     pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
         Self::decode_with(envelope, &mut Names::new())
     }
 
-    /// The same for one of many, which mostly hold the same names.
+    /// Decodes one of many envelopes, most of which have the same names.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// Fails like [`decode`](Self::decode).
     pub fn decode_with(envelope: Bytes, names: &mut Names) -> Result<Self, EnvelopeError> {
         let mut rest = envelope;
         let mut fixed = &head::<FIXED>(&mut rest)?[..];
@@ -137,34 +140,35 @@ impl CallEnvelope {
     }
 }
 
-/// A call about to travel, as its caller has it: nothing is cloned to send it.
+/// The parts of a call that is about to be sent, borrowed from the caller so that nothing is
+/// cloned.
 #[derive(Debug, Clone, Copy)]
 pub struct CallParts<'c> {
-    /// What the reply will be told by.
+    /// Identifies the call.
     pub id: u64,
-    /// Which function.
+    /// The function to call.
     pub function: FunctionKey,
-    /// How long the caller will wait from now on.
+    /// How long the caller will still wait.
     pub deadline_left: Duration,
-    /// Who calls.
+    /// The source of the call.
     pub source: &'c Source,
-    /// Who is called.
+    /// The component that is called.
     pub target: &'c ComponentId,
-    /// Over which link.
+    /// The link through which it is called.
     pub link: &'c LinkName,
-    /// The life of the store that `link_revision` is of.
+    /// The incarnation of the store that `link_revision` belongs to.
     pub incarnation: Incarnation,
-    /// The write that made the link.
+    /// The write that put the link.
     pub link_revision: Revision,
-    /// The fence of the target's lease; 0 when it holds none.
+    /// The fence of the target's lease; 0 if it has no lease.
     pub fence: u64,
-    /// How many calls deep this one is.
+    /// How many calls deep this one is nested.
     pub hops: u8,
-    /// 0 for the first sending, 1 for the first retry.
+    /// 0 for the first attempt, 1 for the first retry.
     pub attempt: u8,
-    /// Whether it may run twice without harm.
+    /// Whether the call may run twice without harm.
     pub idempotent: bool,
-    /// Its place in a trace.
+    /// The call's position in a trace.
     pub trace: Option<&'c TraceContext>,
     /// The arguments, encoded as a tuple.
     pub args: &'c [u8],
@@ -217,7 +221,7 @@ impl CallParts<'_> {
     }
 }
 
-/// How a [`Source`] travels: a kind, and a name of at most 63 bytes.
+/// The form of a [`Source`] on the wire: a kind, and a name of at most 63 bytes.
 trait SourceOnWire: Sized {
     fn kind(&self) -> u8;
     fn name(&self) -> &str;
@@ -277,7 +281,7 @@ fn known_flags(flags: u16) -> Result<u16, EnvelopeError> {
     }
 }
 
-/// Streams and handles don't exist yet.
+/// Fails if there are channels: streams and handles don't exist yet.
 pub(super) fn no_channels(count: u16) -> Result<(), EnvelopeError> {
     match count {
         0 => Ok(()),

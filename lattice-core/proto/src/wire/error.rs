@@ -1,4 +1,4 @@
-//! Why an envelope does not decode.
+//! Errors of encoding and decoding envelopes.
 
 use crate::{name::NameError, value::ValueError};
 
@@ -10,33 +10,33 @@ pub enum EnvelopeError {
     #[error("the envelope is cut short")]
     Truncated,
     /// A name in it breaks its rule.
-    #[error("the envelope holds no valid {}", .0.what)]
+    #[error("the envelope has an invalid {}", .0.what)]
     BadName(#[from] NameError),
-    /// It is marked with something that this version does not know.
+    /// It uses something that this version doesn't know.
     #[error("the envelope has unknown {what} {number:#x}; update this host")]
     Unknown {
-        /// What the number stands for.
+        /// What the number identifies.
         what: &'static str,
         /// The number.
         number: u64,
     },
-    /// It opens streams or hands over handles, which this version cannot.
+    /// It opens streams or passes handles, which this version doesn't support.
     #[error(
         "the envelope has {count} channels, which this version does not support; update this host"
     )]
     Channels {
-        /// How many.
+        /// How many there are.
         count: u16,
     },
-    /// Its body is not what it should be.
-    #[error("the envelope's body does not decode")]
+    /// Its body can't be decoded.
+    #[error("the envelope's body can't be decoded")]
     Body(#[from] ValueError),
     /// It has more of something than is allowed.
-    #[error("{count} {what} are over the limit of {limit}")]
+    #[error("{count} {what} exceed the limit of {limit}")]
     TooMany {
-        /// Of what.
+        /// The thing that is counted.
         what: &'static str,
-        /// How many.
+        /// How many there are.
         count: usize,
         /// The limit.
         limit: usize,

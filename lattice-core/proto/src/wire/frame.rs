@@ -11,8 +11,8 @@
 //! │ tag (16)                                                                                        │
 //! └─────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
-//! Little endian. Suite and key id are those of [`Auth`]; the tag covers every byte before it. A target of length 0, with
-//! epoch 0, is everyone. There is at least one envelope.
+//! Little endian. Suite and key id are those of [`Auth`]; the tag covers every byte before it. A
+//! target of length 0 with epoch 0 means everyone. There is at least one envelope.
 
 use super::{Kind, Lane, Origin};
 use crate::{
@@ -23,12 +23,13 @@ use bytes::{Buf, Bytes};
 
 /// The version of the frame format that this crate writes, and the only one that it reads.
 pub const VERSION: u8 = 1;
-/// Most bytes of envelopes that travel together; a larger envelope travels alone, in [`Lane::Bulk`]. Frames of 16 to
-/// 64 KiB measured alike; smaller ones cost messages, larger ones make small calls wait.
+/// Most bytes of envelopes in one frame; a larger envelope is sent alone, in [`Lane::Bulk`]. Frames
+/// of 16 to 64 KiB performed alike; smaller ones cost more messages, and larger ones delay small
+/// calls.
 pub const MAX_COALESCED: usize = 32 * 1024;
 
 pub(super) const MAGIC: &[u8; 3] = b"LTC";
-/// Everything before the sender's name.
+/// Length of everything before the sender's name.
 pub(super) const FIXED: usize = 36;
 
 /// A frame whose tag was checked. Its envelopes share its memory. Cheap to clone.
@@ -43,13 +44,14 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Opens a message from the bus: checks its tag, then its head and the lengths of its envelopes.
+    /// Opens a message from the bus: checks its tag, then its head and the lengths of its
+    /// envelopes.
     ///
-    /// What is left to the receiver: that the frame [is for it](Self::is_for) and
+    /// The receiver still has to check that the frame [is for it](Self::is_for) and
     /// [fresh](crate::replay::ReplayGuard::fresh), and to decode each envelope.
     ///
     /// # Errors
-    /// [`FrameError`].
+    /// Fails with a [`FrameError`].
     pub fn open(auth: &Auth, message: Bytes) -> Result<Self, FrameError> {
         if !message.starts_with(MAGIC) {
             return Err(FrameError::NotAFrame);
@@ -67,7 +69,7 @@ impl Frame {
     }
 
     fn read(mut rest: Bytes) -> Result<Self, FrameError> {
-        // The caller has seen that it is that long.
+        // The caller has checked the length.
         let mut fixed = &rest.split_to(FIXED)[..];
         fixed.advance(6);
         let (kind, lane) = (fixed.get_u8(), fixed.get_u8());
@@ -97,7 +99,7 @@ impl Frame {
         })
     }
 
-    /// What its envelopes are.
+    /// The kind of its envelopes.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -107,22 +109,23 @@ impl Frame {
         self.lane
     }
 
-    /// Its number among the frames of this sender to this target, of this kind and in this lane, from 1.
+    /// Its number, from 1, among the frames of this sender to this target, of this kind and in this
+    /// lane.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Who sent it.
+    /// The sender.
     pub fn sender(&self) -> &Origin {
         &self.sender
     }
 
-    /// For whom it is; `None` is everyone.
+    /// The target; `None` means everyone.
     pub fn target(&self) -> Option<&Origin> {
         self.target.as_ref()
     }
 
-    /// Whether it is for everyone, or for exactly this start of this host.
+    /// Whether it is for everyone, or for exactly this boot of this host.
     pub fn is_for(&self, receiver: &Origin) -> bool {
         self.target.as_ref().is_none_or(|target| target == receiver)
     }
@@ -136,7 +139,7 @@ impl Frame {
 /// The envelopes of a [`Frame`], without a copy.
 #[derive(Debug, Clone)]
 pub struct Envelopes {
-    /// Lengths were checked when the frame was opened.
+    /// The lengths were checked when the frame was opened.
     rest: Bytes,
     left: u16,
 }
@@ -157,14 +160,14 @@ impl Iterator for Envelopes {
 
 impl ExactSizeIterator for Envelopes {}
 
-/// Why a message is no frame for this lattice. None of it was acted upon.
+/// Why a message isn't a valid frame of this lattice. Nothing in it was acted on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// Someone else's message.
+    /// It isn't a frame: another program's message.
     #[error("not a frame; keep other traffic off the `lattice.` subjects")]
     NotAFrame,
-    /// It is shorter than it says.
+    /// It is shorter than its lengths require.
     #[error("the frame is cut short")]
     Truncated,
     /// It was made by another version of the format.
@@ -175,7 +178,7 @@ pub enum FrameError {
         /// Its version.
         version: u8,
     },
-    /// It is authenticated in a way that this version does not know.
+    /// It is authenticated in a way that this version doesn't know.
     #[error("auth suite {suite} is not supported; update this host")]
     UnsupportedSuite {
         /// Its suite.
@@ -199,26 +202,26 @@ pub enum FrameError {
         /// The id of ours.
         ours: u8,
     },
-    /// Its tag is not that of its bytes: damaged, forged, or of another lattice.
+    /// Its tag doesn't match its bytes: it was damaged, forged, or made for another lattice.
     #[error("the frame's tag is wrong: it was damaged, forged, or made for another lattice")]
     BadTag,
-    /// This version does not know, or does not use, this kind.
+    /// This version doesn't know, or doesn't use, this kind.
     #[error("frames of kind {kind:#04x} are not supported; update this host")]
     UnsupportedKind {
         /// The number of the kind.
         kind: u8,
     },
-    /// This version does not know this lane.
+    /// This version doesn't know this lane.
     #[error("lane {lane} is not supported; update this host")]
     UnsupportedLane {
         /// The number of the lane.
         lane: u8,
     },
     /// The sender or the target breaks the rule for host ids.
-    #[error("the frame names no valid host")]
+    #[error("the frame has an invalid host id")]
     BadHost(#[source] NameError),
-    /// The parts of it do not add up.
-    #[error("the frame's parts do not add up")]
+    /// Its fields contradict each other.
+    #[error("the frame's fields contradict each other")]
     Malformed,
 }
 
@@ -250,7 +253,7 @@ fn read_host(rest: &mut Bytes, length: u8) -> Result<HostId, FrameError> {
     Ok(host)
 }
 
-/// That `count` envelopes, at least one, fill `rest` exactly.
+/// Checks that `count` envelopes, at least one, fill `rest` exactly.
 fn check_lengths(mut rest: &[u8], count: u16) -> Result<(), FrameError> {
     if count == 0 {
         return Err(FrameError::Malformed);

@@ -1,10 +1,10 @@
-//! What a frame carries, and in which lane.
+//! Kinds and lanes of frames.
 
 use std::fmt;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)+) => {
-        /// What the envelopes of a frame are. The numbers are the wire format.
+        /// The kind of the envelopes of a frame. The numbers are the wire format.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[repr(u8)]
@@ -16,7 +16,7 @@ macro_rules! kinds {
             /// Every kind, in the order of their numbers.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// The kind with this number.
+            /// Returns the kind with this number.
             pub fn from_number(number: u8) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$name),)+
@@ -38,50 +38,50 @@ macro_rules! kinds {
 kinds! {
     /// Calls.
     Call = 0x01, "call";
-    /// Answers to calls.
+    /// Replies to calls.
     Reply = 0x02, "reply";
-    /// "Are you there?"
+    /// Asks whether a host is there.
     Probe = 0x03, "probe";
-    /// "I am."
+    /// Answers a probe.
     ProbeAck = 0x04, "probe ack";
-    /// A host's sign of life.
+    /// A host's heartbeat.
     Beat = 0x05, "beat";
-    /// A host's slow report of its components, rates and latencies.
+    /// A host's report of its components, rates and latencies, every few seconds.
     Report = 0x06, "report";
     /// A host is leaving.
     Goodbye = 0x07, "goodbye";
-    /// "Who serves this component?"
+    /// Asks which hosts serve a component.
     Discover = 0x08, "discover";
-    /// Who does.
+    /// The hosts that serve a component.
     Discovered = 0x09, "discovered";
-    /// A host tells another what to do. Reserved.
+    /// A command from one host to another. Reserved.
     HostControl = 0x0a, "host-control";
-    /// Somebody looks: hosts report at once.
+    /// Asks hosts to report at once.
     ReportWanted = 0x0b, "report wanted";
-    /// Somebody reads: hosts tell what their components say.
+    /// Asks hosts to send what their components log.
     LogsWanted = 0x0c, "logs wanted";
-    /// What components say.
+    /// What components log.
     Logs = 0x0d, "logs";
-    /// A host is alive, and as its last beat said.
+    /// A host's heartbeat when nothing has changed since its last beat.
     KeepAlive = 0x0e, "pulse";
     /// A session begins. Reserved.
     Open = 0x20, "open";
     /// A piece of a stream. Reserved.
     Chunk = 0x21, "chunk";
-    /// The reader has room for more. Reserved.
+    /// Allows the sender of a stream to send more. Reserved.
     Credit = 0x22, "credit";
     /// A stream is complete. Reserved.
     End = 0x23, "end";
-    /// A stream is given up. Reserved.
+    /// A stream is cancelled. Reserved.
     Cancel = 0x24, "cancel";
-    /// A range of an artifact is wanted. Reserved.
+    /// Asks for a range of an artifact. Reserved.
     ArtifactRequest = 0x30, "artifact request";
     /// A range of an artifact. Reserved.
     ArtifactRange = 0x31, "artifact range";
 }
 
 impl Kind {
-    /// Whether this version only keeps the number free.
+    /// Whether this version only reserves the number.
     pub fn is_reserved(self) -> bool {
         matches!(
             self,
@@ -97,11 +97,12 @@ impl Kind {
     }
 }
 
-/// Frames to one host travel in lanes, so that a small call does not wait behind a large one. Each is numbered by itself.
+/// A lane. Frames to one host are sent in lanes, so that a small call doesn't wait behind a large
+/// one. Each lane numbers its frames separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Lane {
-    /// Coalesced envelopes, and all that is small.
+    /// Small envelopes, coalesced into frames.
     Small = 0,
     /// One large envelope per frame.
     Bulk = 1,
@@ -111,7 +112,7 @@ impl Lane {
     /// Every lane, in the order of their numbers.
     pub const ALL: [Self; 2] = [Self::Small, Self::Bulk];
 
-    /// The lane with this number.
+    /// Returns the lane with this number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }

@@ -1,6 +1,6 @@
-//! Logs: what components say, told to whoever asks for as long as they ask.
+//! Logs: what components log, sent while readers ask for it.
 //!
-//! Bodies as in `body.rs`; the fields of each struct below, in order.
+//! Bodies as in `body.rs`, with the fields of each struct below, in order.
 
 use super::{
     EnvelopeError, Kind,
@@ -13,68 +13,72 @@ use std::fmt;
 /// Longest text of a line in bytes; a longer one is cut.
 pub const MAX_TEXT: usize = 2_048;
 
-/// Somebody reads: hosts tell what their components say, to everyone, until the lease ends. Asked again before, it goes on.
+/// Asks hosts to send what their components log, to everyone, until the lease ends. Asking again
+/// before the end extends the lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogsWanted {
-    /// Only what this one says.
+    /// Limits the request to this component.
     pub component: Option<ComponentId>,
-    /// How long, in milliseconds.
+    /// The length of the lease, in milliseconds.
     pub lease_ms: u32,
-    /// How many lines of before are wanted as well. They are answered once for each sender and epoch, to it alone.
+    /// How many earlier lines are wanted too. A host sends them once for each sender and epoch, to
+    /// that sender alone.
     pub recent: u32,
 }
 
-/// Lines of some components on one host, in the order in which they were said.
+/// Lines of components on one host, in the order in which they were logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logs {
-    /// How many lines this boot has lost so far, because more was said than is passed on.
+    /// How many lines this boot has dropped so far, because more was logged than is sent.
     pub dropped: u64,
     /// The lines.
     #[serde(deserialize_with = "bounded::list::<_, _, { Logs::MAX_LINES }>")]
     pub lines: Vec<LogLine>,
 }
 
-/// A line that a component said.
+/// A line that a component logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// Its number among all lines of this boot of the host, from 1.
     pub number: u64,
-    /// When it was said by the host's clock, in milliseconds since 1970. For people: clocks disagree.
+    /// When it was logged, by the host's clock, in milliseconds since 1970. For people only, since
+    /// clocks disagree.
     pub said_ms: u64,
-    /// Who said it.
+    /// The component that logged it.
     pub component: ComponentId,
-    /// How much it matters.
+    /// The level.
     pub level: LogLevel,
-    /// What was said, at most 2,048 bytes of it.
+    /// The text, cut to 2,048 bytes.
     #[serde(deserialize_with = "read_text")]
     pub text: String,
 }
 
-/// How much a line matters.
+/// The level of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "u8", from = "u8")]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum LogLevel {
-    /// For whoever traces a single call.
+    /// Details of a single call.
     Trace = 0,
-    /// For whoever looks for a mistake.
+    /// Details that help to find a bug.
     Debug = 1,
-    /// For whoever wants to know what goes on; what is written to standard output, too.
+    /// Normal events. Standard output has this level too.
     Info = 2,
-    /// Something is not as it should be; what is written to standard error, too.
+    /// Something is wrong. Standard error has this level too.
     Warn = 3,
     /// Something failed.
     Error = 4,
 }
 
 impl Logs {
-    /// Most lines in one envelope: as many as take no more than 64 KiB in memory, however short they are as bytes.
+    /// Most lines in one envelope. So many take at most 64 KiB in memory, however short they are in
+    /// bytes.
     pub const MAX_LINES: usize = 400;
 }
 
 impl LogLine {
-    /// A line; a text over 2,048 bytes is cut.
+    /// Creates a line. A text over 2,048 bytes is cut.
     pub fn new(
         number: u64,
         said_ms: u64,
@@ -93,7 +97,7 @@ impl LogLine {
 }
 
 impl LogLevel {
-    /// Every level, the least first.
+    /// Every level, the least severe first.
     pub const ALL: [Self; 5] = [
         Self::Trace,
         Self::Debug,
@@ -109,7 +113,7 @@ impl From<LogLevel> for u8 {
     }
 }
 
-/// Levels of a newer version, which come after these, count as errors.
+/// Levels of newer versions, which have higher numbers, become errors.
 impl From<u8> for LogLevel {
     fn from(number: u8) -> Self {
         let level = Self::ALL.get(usize::from(number));

@@ -1,6 +1,6 @@
-//! What travels on the bus, byte by byte.
+//! The bytes on the bus.
 //!
-//! A message is one [`Frame`]: a head, one or more envelopes of one [`Kind`], a tag.
+//! A message is one [`Frame`]: a head, one or more envelopes of one [`Kind`], and a tag.
 //!
 //! | kind | envelope | file |
 //! | --- | --- | --- |
@@ -9,10 +9,11 @@
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
 //! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
 //! | logs, logs wanted | [`Logs`], [`LogsWanted`] | `logs.rs` |
-//! | host-control, sessions, artifact ranges | numbers kept free, refused by [`Frame::open`] | `kind.rs` |
+//! | host-control, sessions, artifact ranges | reserved numbers, refused by [`Frame::open`] | `kind.rs` |
 //!
-//! Integers are little endian. Names are length-prefixed text and are checked against their rule. Decoders take bytes from
-//! anybody: they answer with a typed error, hold at most twice their input and 64 KiB, and never panic.
+//! Integers are little endian. Names are length-prefixed text and are checked against their rule.
+//! Decoders accept any bytes: they fail with a typed error, take memory for at most twice their
+//! input and 64 KiB, and never panic.
 
 mod ask;
 mod body;
@@ -45,12 +46,13 @@ pub use writer::{FrameFull, FrameWriter};
 
 pub use status::{ComponentStatus, MAX_REASON, Phase, cut};
 
-// Words of the domain, at the paths where they travel.
+// Ids of the domain, re-exported where they are encoded.
 pub use crate::id::{FunctionKey, Origin, Source, TraceContext};
 
 use bytes::Bytes;
 
-/// The id of a call or reply envelope, which is its first field: to answer even an envelope that does not decode.
+/// Returns the id of a call or reply envelope, which is its first field. So even an envelope that
+/// can't be decoded gets a reply.
 pub fn envelope_id(envelope: &Bytes) -> Option<u64> {
     let (id, _) = envelope.split_first_chunk()?;
     Some(u64::from_le_bytes(*id))

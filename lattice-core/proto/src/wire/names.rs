@@ -1,25 +1,27 @@
-//! Names met lately, so that one name is not checked and allocated for every envelope that holds it.
+//! A cache of names, so that a name is not checked and allocated again for every envelope that has
+//! it.
 
 use crate::name::ComponentId;
 use std::fmt;
 
-/// How many places there are: far more than the components that one host hears of in a moment.
+/// How many names the cache has at most: far more than one host receives in a moment.
 const PLACES: usize = 256;
 
-/// Component ids that were decoded lately, each in the one place that its text leads to. Bounded.
+/// Component ids that were decoded recently. Each has one possible place, determined by its text.
+/// Bounded.
 pub struct Names {
     places: Box<[Option<ComponentId>]>,
 }
 
 impl Names {
-    /// None met yet.
+    /// Creates an empty cache.
     pub fn new() -> Self {
         Self {
             places: vec![None; PLACES].into_boxed_slice(),
         }
     }
 
-    /// The name in `text`, if it was met; else where it belongs.
+    /// Returns the name in `text` if it is cached, otherwise the place for it.
     pub(super) fn find(&mut self, text: &[u8]) -> Result<ComponentId, &mut Option<ComponentId>> {
         let place = &mut self.places[place(text)];
         match place {
@@ -42,7 +44,7 @@ impl fmt::Debug for Names {
     }
 }
 
-/// FNV-1a: names are short. Two that share a place only cost each other the shortcut.
+/// FNV-1a, since names are short. Two names that share a place only evict each other.
 fn place(text: &[u8]) -> usize {
     let hash = text.iter().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)

@@ -1,6 +1,6 @@
-//! Beat, pulse and goodbye: what a host tells everyone about itself.
+//! Beats, keep-alives and goodbyes, which a host sends to everyone.
 //!
-//! Bodies as in `body.rs`; the fields of each struct below, in order.
+//! Bodies as in `body.rs`, with the fields of each struct below, in order.
 
 use super::{
     EnvelopeError, Kind,
@@ -15,57 +15,60 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Most components in one beat. A beat is sent every second to everyone: more than this would be a flood.
+/// Most components in one beat. A beat is sent every second to everyone, so more would load the bus
+/// too much.
 const MAX_COMPONENTS: usize = 4096;
-/// Most generations of one component on one host: the old and the new one, and some that drain.
+/// Most generations of one component on one host: the old one, the new one, and some that drain.
 const MAX_TALLIES: usize = 16;
 /// Most labels of one host.
 const MAX_LABELS: usize = 64;
 
-/// A host's sign of life. Its sender, with its epoch, is the frame's.
+/// A host's heartbeat. The host and its epoch are the sender of the frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
-    /// When it was sent by the sender's clock, in milliseconds since 1970. For people: clocks disagree.
+    /// When it was sent, by the sender's clock, in milliseconds since 1970. For people only, since
+    /// clocks disagree.
     pub sent_ms: u64,
-    /// How long until the next one, in milliseconds.
+    /// The time until the next one, in milliseconds.
     pub interval_ms: u32,
-    /// Which versions of frames it reads.
+    /// The versions of frames that the host reads.
     pub versions: Versions,
-    /// The life of the store that it sees.
+    /// The incarnation of the store that the host sees.
     pub incarnation: Incarnation,
-    /// The last write of that store that it has seen.
+    /// The last write of that store that the host has seen.
     pub revision: Revision,
-    /// What it says of itself, for placement.
+    /// The host's labels, for placement.
     #[serde(deserialize_with = "labels")]
     pub labels: BTreeMap<String, String>,
-    /// Whether it takes more replicas.
+    /// Whether the host takes more replicas.
     pub duty: Duty,
-    /// The components that it serves.
+    /// The components that the host serves.
     #[serde(deserialize_with = "components")]
     pub components: Vec<Served>,
 }
 
-/// A host's sign of life when nothing has changed, for when there are many hosts: it stands for a beat.
+/// A host's heartbeat when nothing has changed, used in place of a beat when there are many hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeepAlive {
-    /// `sent_ms` of the beat that it repeats. Who has not heard that one waits for the next.
+    /// `sent_ms` of the beat that it repeats. A receiver that has missed that beat waits for the
+    /// next one.
     pub of_ms: u64,
-    /// How long until the next one, in milliseconds.
+    /// The time until the next one, in milliseconds.
     pub interval_ms: u32,
-    /// The life of the store that it sees.
+    /// The incarnation of the store that the host sees.
     pub incarnation: Incarnation,
-    /// The last write of that store that it has seen.
+    /// The last write of that store that the host has seen.
     pub revision: Revision,
 }
 
-/// Whether a host takes replicas that desired state gives it.
+/// Whether a host takes replicas that are placed on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Duty {
-    /// It does.
+    /// It takes replicas.
     Works,
-    /// It is about to leave: others take over what it has.
+    /// It is about to leave, and others take over its replicas.
     Leaves,
-    /// It takes no part in placement: nobody here starts what desired state asks for.
+    /// It takes no part in placement: nothing on it starts what desired state asks for.
     Apart,
 }
 
@@ -74,11 +77,12 @@ pub enum Duty {
 pub struct Served {
     /// The component.
     pub id: ComponentId,
-    /// Its published types.
+    /// The digest of its published types.
     pub digest: Digest,
-    /// The fence of the lease that it is served under; 0 when it needs none.
+    /// The fence of the lease under which it is served; 0 if it needs none.
     pub fence: u64,
-    /// Replicas of it that desired state asks for, by generation; none of what a person started.
+    /// Its replicas that desired state asks for, by generation. Replicas that a person started
+    /// aren't counted.
     #[serde(deserialize_with = "replica_counts")]
     pub replica_counts: Vec<ReplicaCount>,
 }
@@ -86,15 +90,16 @@ pub struct Served {
 /// Replicas of one generation of a component on one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaCount {
-    /// Which generation.
+    /// The generation.
     pub generation: u64,
     /// Replicas that serve.
     pub serving: u32,
-    /// Those among them that the host means to keep: they are its own share. Others rely on no more than these.
+    /// How many of those the host will keep, because they are its own share. Other hosts rely only
+    /// on these.
     pub kept: u32,
 }
 
-/// Which versions of the frame format a host reads: all from `min` to `max`.
+/// The versions of the frame format that a host reads: all from `min` to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     /// The oldest.
@@ -104,41 +109,43 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// Those that this crate reads.
+    /// The versions that this crate reads.
     pub const OURS: Self = Self {
         min: super::VERSION,
         max: super::VERSION,
     };
 
-    /// The newest version that both read, if there is one.
+    /// Returns the newest version that both read, if there is one.
     pub fn common(self, other: Self) -> Option<u8> {
         let newest = self.max.min(other.max);
         (newest >= self.min && newest >= other.min).then_some(newest)
     }
 }
 
-/// Between two beats of a host.
+/// The time between two beats of a host.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Hosts beyond which each beats more slowly, so that all of them together don't beat more often.
+/// Beyond this many hosts each beats more slowly, so that the total rate of beats stays the same.
 const CROWD: usize = 200;
 
 impl Beat {
-    /// How long to wait between two beats among so many hosts: a second up to 200, then more in proportion.
+    /// Returns the time between two beats among this many hosts: a second for up to 200, then more
+    /// in proportion.
     pub fn interval_among(hosts: usize) -> Duration {
         INTERVAL.mul_f64((hosts as f64 / CROWD as f64).max(1.0))
     }
 
-    /// Time until the next beat.
+    /// Returns the time until the next beat.
     pub fn interval(&self) -> Duration {
         Duration::from_millis(u64::from(self.interval_ms))
     }
 }
 
 impl KeepAlive {
-    /// How many may stand for one beat before it is sent again.
+    /// How many keep-alives may follow one beat before the beat is sent again.
     pub const BETWEEN_BEATS: u32 = 7;
 
-    /// The sign of life of whoever sent `beat` last, when nothing of it has changed but what this one says.
+    /// Returns a keep-alive that can replace the beat `now`, after `beat` was the last one sent.
+    /// Returns `None` if anything has changed that a keep-alive doesn't have.
     pub fn repeats(beat: &Beat, now: &Beat) -> Option<Self> {
         let pulse = Self {
             of_ms: beat.sent_ms,
@@ -154,7 +161,8 @@ impl KeepAlive {
         (stands_for == now).then_some(pulse)
     }
 
-    /// The beat that it stands for, given the last one that was heard; and whether that is the one that it repeats.
+    /// Returns the beat that it replaces, given the last one received, and whether that last one is
+    /// the beat that it repeats.
     pub fn of(&self, last: &Beat) -> (Beat, bool) {
         let beat = Beat {
             interval_ms: self.interval_ms,
@@ -166,16 +174,16 @@ impl KeepAlive {
     }
 }
 
-/// A host is leaving: it takes no new calls and will not beat again under this epoch.
+/// Announces that a host leaves: it takes no new calls, and sends no more beats under this epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goodbye {
-    /// How long it still finishes what it has, in milliseconds.
+    /// How long it lets running calls finish, in milliseconds.
     pub grace_ms: u32,
 }
 
 impl Body for Beat {
     const KIND: Kind = Kind::Beat;
-    /// An id of one character, with its length, a digest, no fence and no replicas.
+    /// An id of one character with its length, a digest, no fence, and no replicas.
     const SMALLEST_ELEMENT: usize = 2 + 32 + 1 + 1;
 
     fn check(&self) -> Result<(), EnvelopeError> {

@@ -1,10 +1,10 @@
-//! Reading fields off the front of an envelope.
+//! Reading fields from the front of an envelope.
 
 use super::{EnvelopeError, Names};
 use crate::name::{ComponentId, NameError};
 use bytes::{Buf, Bytes};
 
-/// The first `length` bytes, shared.
+/// Takes the first `length` bytes, without a copy.
 pub(super) fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, EnvelopeError> {
     if rest.len() < length {
         return Err(EnvelopeError::Truncated);
@@ -12,14 +12,14 @@ pub(super) fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, EnvelopeErr
     Ok(rest.split_to(length))
 }
 
-/// The first `N` bytes, copied.
+/// Takes the first `N` bytes, copied.
 pub(super) fn head<const N: usize>(rest: &mut Bytes) -> Result<[u8; N], EnvelopeError> {
     let head = *rest.first_chunk().ok_or(EnvelopeError::Truncated)?;
     rest.advance(N);
     Ok(head)
 }
 
-/// A name of `length` bytes.
+/// Takes a name of `length` bytes.
 pub(super) fn name<T>(
     rest: &mut Bytes,
     length: u8,
@@ -27,13 +27,13 @@ pub(super) fn name<T>(
 ) -> Result<T, EnvelopeError> {
     let length = usize::from(length);
     let text = rest.get(..length).ok_or(EnvelopeError::Truncated)?;
-    // A replacement character is in no name, so bytes that are no text break the rule like any other.
+    // No name may have a replacement character, so bytes that aren't UTF-8 break the rule too.
     let parsed = parse(&String::from_utf8_lossy(text))?;
     rest.advance(length);
     Ok(parsed)
 }
 
-/// A component's id of `length` bytes, shared with the last envelope that held it.
+/// Takes a component id of `length` bytes, shared with the last envelope that had it.
 pub(super) fn component(
     rest: &mut Bytes,
     length: u8,

@@ -1,4 +1,4 @@
-//! Reply envelope: what became of a call.
+//! Reply envelope: the outcome of one call.
 //!
 //! ```text
 //!  0     8        9           11
@@ -9,8 +9,9 @@
 //! │     │        │          │     │                   │      │ end                         │
 //! └─────┴────────┴──────────┴─────┴───────────────────┴──────┴─────────────────────────────┘
 //! ```
-//! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 0 until streams exist. An error that this version does not know,
-//! or of which it thinks differently whether the call ran, becomes [`CallError::Unrecognised`] with what the other side said.
+//! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 0 until streams exist. An error that this
+//! version doesn't know, or for which its own [`CallError::ran`] differs, becomes
+//! [`CallError::Unrecognised`] with the text and the `ran` of the other side.
 
 use super::{
     EnvelopeError,
@@ -27,12 +28,12 @@ const FIXED: usize = 11;
 const OK: u8 = 0;
 const ERR: u8 = 1;
 
-/// One answer, as it travels.
+/// One reply on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyEnvelope {
     /// The id of the call.
     pub id: u64,
-    /// Its encoded result, or why it has none.
+    /// The encoded result, or the error.
     pub outcome: Result<Bytes, CallError>,
 }
 
@@ -55,10 +56,11 @@ impl ReplyEnvelope {
         }
     }
 
-    /// Reads an envelope; a result shares the memory of `envelope`.
+    /// Decodes an envelope. A result shares the memory of `envelope`.
     ///
     /// # Errors
-    /// [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still tells which call it was for.
+    /// Fails with an [`EnvelopeError`]. [`envelope_id`](super::envelope_id) still returns the id of
+    /// the call.
     pub fn decode(envelope: Bytes) -> Result<Self, EnvelopeError> {
         let mut rest = envelope;
         let mut fixed = &head::<FIXED>(&mut rest)?[..];
@@ -86,7 +88,7 @@ fn encode_error(error: &CallError, buf: &mut BytesMut) {
         Ran::Maybe => 1,
         Ran::Yes => 2,
     });
-    // Without its fields it would still be told by its text.
+    // If its fields can't be encoded, the receiver still gets its text.
     buf.put_u32_le(text.len() as u32);
     buf.put_slice(text.as_bytes());
     let before = buf.len();

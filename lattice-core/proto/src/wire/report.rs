@@ -1,7 +1,7 @@
-//! Report: what a host tells of its components' state and load, every few seconds, to whoever looks.
+//! Reports: the state and load of a host's components, sent every few seconds to those who watch.
 //!
-//! Bodies as in `body.rs`; the fields of each struct below, in order. A host with many components says the head again in
-//! each of several envelopes of one frame, with other components.
+//! Bodies as in `body.rs`, with the fields of each struct below, in order. A host with many
+//! components sends several envelopes in one frame: each repeats the head, with other components.
 
 use super::{
     EnvelopeError, Kind,
@@ -15,31 +15,31 @@ use crate::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A host's report. Its sender, with its epoch, is the frame's.
+/// A host's report. The host and its epoch are the sender of the frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// How long until the next one at the latest, in milliseconds.
+    /// The longest time until the next one, in milliseconds.
     pub interval_ms: u32,
-    /// How long this boot of the host has lived, in milliseconds.
+    /// How long this boot of the host has run, in milliseconds.
     pub uptime_ms: u64,
-    /// Calls that run or wait here for others.
+    /// Calls that run or are queued on the host.
     pub in_flight: u32,
-    /// Resident memory of the process, in bytes, where it is known.
+    /// Resident memory of the process in bytes, if known.
     pub memory: Option<u64>,
-    /// The life of the store that it sees.
+    /// The incarnation of the store that the host sees.
     pub incarnation: Incarnation,
-    /// The last write of that store that it has seen.
+    /// The last write of that store that the host has seen.
     pub revision: Revision,
-    /// Whether it reaches that store now.
+    /// Whether the host follows that store now.
     pub follows_store: bool,
-    /// Components that did not fit.
+    /// The number of components that did not fit.
     pub left_out: u32,
-    /// The components that it serves or is to serve.
+    /// The components that the host serves or should serve.
     #[serde(deserialize_with = "bounded::list::<_, _, { Report::MAX_COMPONENTS }>")]
     pub components: Vec<ComponentReport>,
 }
 
-/// What a host tells of one component.
+/// A host's report of one component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentReport {
     /// The component.
@@ -47,34 +47,36 @@ pub struct ComponentReport {
     /// What it is doing.
     #[serde(serialize_with = "write_phase", deserialize_with = "read_phase")]
     pub phase: Phase,
-    /// Which generation of it, where it has any.
+    /// Its generation, if it has one.
     pub generation: Option<u64>,
-    /// What went wrong last.
+    /// The last thing that went wrong.
     #[serde(deserialize_with = "read_reason")]
     pub reason: Option<String>,
     /// Calls since it came into service.
     pub calls: u64,
-    /// How many of them ended in an error, refused ones among them.
+    /// How many of them ended in an error, including refused ones.
     pub errors: u64,
-    /// How long they took lately; `None` when there were none.
+    /// How long recent calls took; `None` if there were none.
     pub latency: Option<Latency>,
 }
 
-/// How long calls took, in microseconds, from their arrival to their end. At most that, to within a quarter.
+/// How long calls took from their arrival to their end, in microseconds. A time is an upper bound
+/// that is at most a quarter too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
-    /// Half of them.
+    /// The median.
     pub p50_us: u32,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99_us: u32,
 }
 
-/// Somebody looks: hosts report at once.
+/// Asks hosts to report at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportWanted {}
 
 impl Report {
-    /// Most components in one envelope: as many as take no more than 64 KiB in memory, however short they are as bytes.
+    /// Most components in one envelope. So many take at most 64 KiB in memory, however short they
+    /// are in bytes.
     pub const MAX_COMPONENTS: usize = 400;
 }
 

@@ -1,25 +1,27 @@
-//! How a component fares on one host.
+//! The status of a component on one host.
 
 use serde::Serialize;
 use std::fmt;
 
-/// Longest reason in bytes; a longer one is cut. A sentence or two: reports travel every few seconds.
+/// Longest reason in bytes; a longer one is cut. That is a sentence or two, since reports are sent
+/// every few seconds.
 pub const MAX_REASON: usize = 256;
 
-/// How a component fares on one host, as whoever runs it there sees it: told with [`Node::set_status`](crate::node::Node::set_status).
+/// The status of a component on one host, as set by what runs it there with `Node::set_status` of
+/// `lattice-core`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ComponentStatus {
     /// What it is doing.
     pub phase: Phase,
-    /// Which generation of it, where it has any.
+    /// Its generation, if it has one.
     pub generation: Option<u64>,
-    /// What went wrong last. At most [`MAX_REASON`] bytes.
+    /// The last thing that went wrong. At most [`MAX_REASON`] bytes.
     pub reason: Option<String>,
 }
 
 impl ComponentStatus {
-    /// In this phase, and nothing more to say.
+    /// Creates a status with this phase alone.
     pub fn new(phase: Phase) -> Self {
         Self {
             phase,
@@ -28,13 +30,13 @@ impl ComponentStatus {
         }
     }
 
-    /// Which generation it is.
+    /// Sets the generation.
     pub fn generation(mut self, generation: u64) -> Self {
         self.generation = Some(generation);
         self
     }
 
-    /// What went wrong last, cut to [`MAX_REASON`] bytes.
+    /// Sets the last thing that went wrong, cut to [`MAX_REASON`] bytes.
     pub fn reason(mut self, reason: impl fmt::Display) -> Self {
         self.reason = Some(cut(reason.to_string()));
         self
@@ -57,16 +59,17 @@ pub enum Phase {
     HandingOver,
     /// It runs once in the lattice, and another host holds its lease.
     WaitingForLease,
-    /// It keeps failing, and is started again later and later.
+    /// It keeps failing, and is restarted with growing delays.
     CrashLooping {
         /// Failures in a row.
         failures: u32,
     },
-    /// It takes no new calls and finishes what it has.
+    /// It takes no new calls and finishes running ones.
     Draining,
-    /// This generation did not come up and is given up; the one before serves, if there was one.
+    /// This generation failed to start and was rolled back; the previous one serves, if there was
+    /// one.
     Rejected,
-    /// A phase that only newer versions know.
+    /// A phase of a newer version.
     Unknown,
 }
 
@@ -76,7 +79,7 @@ impl Phase {
         matches!(self, Self::Serving | Self::Updating | Self::HandingOver)
     }
 
-    /// Its number on the wire, and how often it has failed.
+    /// Returns its number on the wire, and how often it has failed.
     pub fn to_wire(self) -> (u8, u32) {
         match self {
             Self::Serving => (0, 0),
@@ -91,7 +94,7 @@ impl Phase {
         }
     }
 
-    /// The phase with this number on the wire.
+    /// Returns the phase with this number on the wire.
     pub fn from_wire((number, failures): (u8, u32)) -> Self {
         match number {
             0 => Self::Serving,
@@ -123,7 +126,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The text, at most [`MAX_REASON`] bytes of it.
+/// Returns the text, cut to [`MAX_REASON`] bytes.
 pub fn cut(mut reason: String) -> String {
     if reason.len() > MAX_REASON {
         reason.truncate(reason.floor_char_boundary(MAX_REASON - '…'.len_utf8()));

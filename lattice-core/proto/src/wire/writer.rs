@@ -1,4 +1,4 @@
-//! Writing a frame: envelopes go straight into the buffer that is sent.
+//! Writing frames: envelopes are encoded directly into the buffer that is sent.
 
 use super::{
     Body, EnvelopeError, Kind, Lane, Origin,
@@ -7,10 +7,10 @@ use super::{
 use crate::auth::{Auth, Purpose, TAG_LEN};
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Room for a head and one small call, so that a lone call grows its buffer at most once.
+/// Enough for a head and one small call, so that a lone call grows its buffer at most once.
 const FIRST_ALLOCATION: usize = 512;
 
-/// A frame being filled. Nothing is allocated per envelope.
+/// A frame that is being filled. Nothing is allocated per envelope.
 ///
 /// ```
 /// use lattice_proto::{auth::Auth, name::HostId, wire::{Frame, FrameWriter, Kind, Lane, Origin}};
@@ -34,12 +34,13 @@ pub struct FrameWriter {
 }
 
 impl FrameWriter {
-    /// An empty frame from `sender` to `target`, or to everyone.
+    /// Creates an empty frame from `sender` to `target`, or to everyone.
     pub fn new(sender: Origin, target: Option<Origin>, kind: Kind, lane: Lane) -> Self {
         Self::with_room(sender, target, kind, lane, 0)
     }
 
-    /// The same with room for about `size` bytes of envelopes, which are then not moved while the frame grows.
+    /// The same, with capacity for about `size` bytes of envelopes, so that they aren't moved while
+    /// the frame grows.
     pub fn with_room(
         sender: Origin,
         target: Option<Origin>,
@@ -61,10 +62,10 @@ impl FrameWriter {
         }
     }
 
-    /// The whole frame for one `body`, in [`Lane::Small`].
+    /// Returns a whole frame for one `body`, in [`Lane::Small`].
     ///
     /// # Errors
-    /// [`EnvelopeError::TooMany`].
+    /// Fails with [`EnvelopeError::TooMany`].
     pub fn message<B: Body>(
         auth: &Auth,
         sender: Origin,
@@ -84,10 +85,11 @@ impl FrameWriter {
         Ok(writer.seal(auth, sequence))
     }
 
-    /// Appends the envelope that `write` appends to the buffer. `write` must leave alone what is in the buffer already.
+    /// Appends the envelope that `write` appends to the buffer. `write` must not change what is in
+    /// the buffer already.
     ///
     /// # Errors
-    /// [`FrameFull`]; the frame is as it was before.
+    /// Fails with [`FrameFull`]. The frame is then as it was before.
     pub fn push(&mut self, write: impl FnOnce(&mut BytesMut)) -> Result<(), FrameFull> {
         let count = self.count.checked_add(1).ok_or(FrameFull)?;
         let start = self.buf.len();
@@ -107,28 +109,28 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// Bytes that the frame would have if it were sealed now.
+    /// The length in bytes that the frame would have if it were sealed now.
     pub fn len(&self) -> usize {
         self.buf.len() + TAG_LEN
     }
 
-    /// Whether it has no envelope yet. Receivers refuse such a frame.
+    /// Whether it has no envelope yet. Receivers refuse frames without envelopes.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Envelopes in it.
+    /// The number of envelopes in it.
     pub fn count(&self) -> u16 {
         self.count
     }
 
-    /// For whom it is; `None` is everyone.
+    /// The target; `None` means everyone.
     pub fn target(&self) -> Option<&Origin> {
         self.target.as_ref()
     }
 
-    /// Completes the frame. `sequence` is its number among the frames to this target, of this kind and in this lane, from
-    /// 1: no two frames of a sender may share one.
+    /// Completes the frame. `sequence` is its number, from 1, among the frames to this target, of
+    /// this kind and in this lane. Two frames of a sender must not share one.
     pub fn seal(mut self, auth: &Auth, sequence: u64) -> Bytes {
         self.write_head(auth, sequence);
         let tag = auth.tag(Purpose::Frame, &[&self.buf]);
@@ -161,7 +163,8 @@ impl FrameWriter {
     }
 }
 
-/// The frame holds as many envelopes as it can, or this one is over 4 GiB: seal it and begin another.
+/// The frame has as many envelopes as it can have, or this one is over 4 GiB. Seal it and begin
+/// another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the frame is full; seal it and begin another")]
 pub struct FrameFull;

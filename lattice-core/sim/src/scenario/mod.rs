@@ -34,7 +34,7 @@ pub enum InjectedBug {
     /// The clock of host `h0` runs at half speed, so its calls end late. Violates
     /// [`Invariant::EndsInTime`](crate::Invariant::EndsInTime).
     SlowClock,
-    /// Components run calls and then deny it. Violates
+    /// Components run calls and then report that they did not. Violates
     /// [`Invariant::SaysWhetherItRan`](crate::Invariant::SaysWhetherItRan).
     DeniesThatItRan,
     /// Components run each call twice. Violates
@@ -52,7 +52,7 @@ pub enum InjectedBug {
     /// An actor that should run on every host doesn't start on `h0`. Violates
     /// [`Invariant::Settles`](crate::Invariant::Settles).
     NeverComesUp,
-    /// A call with a deadline far in the future is never answered. Violates
+    /// A call with a deadline far in the future never returns. Violates
     /// [`Invariant::EndsIdle`](crate::Invariant::EndsIdle).
     NeverAnswers,
 }
@@ -67,10 +67,10 @@ pub struct Summary {
     pub answered: usize,
     /// How often components ran.
     pub runs: usize,
-    /// Moments, 50 ms apart, at which every host was asked whether it would answer as the holder of
-    /// the lease.
+    /// Moments, 50 ms apart, at which every host was checked for whether it would serve calls as
+    /// the holder of the lease.
     pub moments: usize,
-    /// Moments at which more than one host would have answered.
+    /// Moments at which more than one host would have served calls.
     pub double_holders: usize,
     /// How long after the last trouble everything had recovered.
     pub settled_after: Duration,
@@ -167,7 +167,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of {} calls answered; settled after {:.2} s; {} double holders in {} moments",
+            "{} of {} calls returned a value; settled after {:.2} s; {} double holders in {} moments",
             self.answered,
             self.calls,
             self.settled_after.as_secs_f64(),

@@ -16,16 +16,16 @@ use std::{sync::Arc, time::Duration};
 
 /// How long hosts may take to start and settle at first.
 const START: Duration = Duration::from_mins(1);
-/// How long they may take afterwards: a host that died often needs many beats until it counts
-/// again.
+/// How long hosts may take to settle afterwards: a host that died often needs many beats until
+/// placement counts it again.
 const SETTLE: Duration = Duration::from_mins(4);
-/// How often they are asked whether they have settled.
+/// How often it is checked whether the hosts have settled.
 const LOOK: Duration = Duration::from_millis(250);
-/// Between two calls.
+/// The time between two calls.
 const CALLS: Duration = Duration::from_millis(30);
-/// Between two checks of who would answer as the holder of a lease.
+/// The time between two checks of which hosts would serve calls as the holder of a lease.
 const HOLDERS: Duration = Duration::from_millis(50);
-/// The timeout of a call that is never answered.
+/// The timeout of a call that never returns.
 const ENDLESS: Duration = Duration::from_hours(24);
 /// The simulation, what happens in it, and its checks.
 pub(super) struct Running {
@@ -207,7 +207,7 @@ impl Running {
             };
             let outcome = self.call_and_wait(host, stranger)?;
             if outcome.is_ok() {
-                let what = format!("a stranger's call from {host} was answered");
+                let what = format!("a stranger's call from {host} returned a value");
                 return Err(self.violation(Invariant::Granted, what));
             }
         }
@@ -254,7 +254,7 @@ impl Running {
                     return Ok(());
                 };
                 if self.sim.now() >= until {
-                    let what = format!("in vain for {within:?} until {what}: {reason}");
+                    let what = format!("timed out after {within:?} waiting until {what}: {reason}");
                     return Err(self.violation(Invariant::Settles, what));
                 }
             }
@@ -282,7 +282,7 @@ impl Running {
         self.summary.moments += 1;
         if holders.len() > 1 {
             self.summary.double_holders += 1;
-            let what = format!("{holders:?} would answer at the same time");
+            let what = format!("{holders:?} would serve calls at the same time");
             self.history.report(Invariant::OneHolder, what);
         }
         if holders != self.held_by {

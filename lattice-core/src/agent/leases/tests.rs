@@ -8,7 +8,7 @@ use crate::{
 };
 use tokio::sync::Notify;
 
-/// Answers when it is told to.
+/// Returns its result when it is notified.
 struct Later(Arc<Notify>);
 
 impl Service for Later {

@@ -1,7 +1,7 @@
-//! A bus inside one process: no server, no task, and the contract of [`Bus`] all the same.
+//! A bus inside one process. It has no server and no task, and meets the contract of [`Bus`].
 //!
-//! A [`MemoryNetwork`] stands for the servers, each [`MemoryBus`] for one connection to them, so that one host can be cut
-//! off or killed while the others go on.
+//! A [`MemoryNetwork`] stands for the servers, and each [`MemoryBus`] for one connection to them.
+//! One host can therefore be cut off or killed while the others continue.
 //!
 //! ```
 //! # use lattice_core::bus::{Bus, BusState, memory::MemoryNetwork};
@@ -37,10 +37,10 @@ use std::{
 use table::Table;
 use tokio::sync::watch;
 
-/// As a NATS server's default, so that what fits here fits there.
+/// The default of a NATS server, so that a payload that fits here fits there.
 const MAX_PAYLOAD: usize = 1024 * 1024;
 
-/// What the connections of one process share. Cheap to clone.
+/// The network that the connections of one process share. Cheap to clone.
 #[derive(Clone)]
 pub struct MemoryNetwork {
     hub: Arc<Hub>,
@@ -75,7 +75,7 @@ struct Subscriber {
     inlet: Inlet<Message>,
 }
 
-/// The reader's side of it.
+/// The reader's side of a subscription.
 struct Reader {
     outlet: Outlet<Message>,
     subscriber: Arc<Subscriber>,
@@ -83,12 +83,12 @@ struct Reader {
 }
 
 impl MemoryNetwork {
-    /// An empty network that takes payloads of up to 1 MiB.
+    /// Creates an empty network that accepts payloads of up to 1 MiB.
     pub fn new() -> Self {
         Self::with_max_payload(MAX_PAYLOAD)
     }
 
-    /// An empty network that takes payloads of up to `limit` bytes.
+    /// Creates an empty network that accepts payloads of up to `limit` bytes.
     pub fn with_max_payload(limit: usize) -> Self {
         Self {
             hub: Arc::new(Hub {
@@ -99,7 +99,7 @@ impl MemoryNetwork {
         }
     }
 
-    /// A connection of its own.
+    /// Opens a new connection.
     pub fn connect(&self) -> MemoryBus {
         MemoryBus {
             connection: Arc::new(Connection {
@@ -119,19 +119,21 @@ impl Default for MemoryNetwork {
 }
 
 impl MemoryBus {
-    /// The only connection to a new network of its own; [`network`](Self::network) lets others join.
+    /// Creates a network and the only connection to it. [`network`](Self::network) lets others
+    /// join.
     pub fn new() -> Self {
         MemoryNetwork::new().connect()
     }
 
-    /// The network that this connection belongs to.
+    /// Returns the network that this connection belongs to.
     pub fn network(&self) -> MemoryNetwork {
         MemoryNetwork {
             hub: self.connection.hub.clone(),
         }
     }
 
-    /// Pulls the plug: nothing goes out or comes in until [`reconnect`](Self::reconnect). Subscriptions keep what they hold.
+    /// Cuts the connection: no message goes out or comes in until [`reconnect`](Self::reconnect).
+    /// Subscriptions keep their queued messages.
     pub fn disconnect(&self) {
         let subscriptions = self.connection.subscriptions.lock();
         if *self.connection.state.borrow() != BusState::Connected {
@@ -145,7 +147,7 @@ impl MemoryBus {
         self.connection.state.send_replace(BusState::Disconnected);
     }
 
-    /// Plugs it in again; the subscriptions resume.
+    /// Restores the connection; its subscriptions resume.
     pub fn reconnect(&self) {
         let subscriptions = self.connection.subscriptions.lock();
         if *self.connection.state.borrow() != BusState::Disconnected {
@@ -159,7 +161,7 @@ impl MemoryBus {
         self.connection.state.send_replace(BusState::Connected);
     }
 
-    /// Closes the connection for good, as the death of its process would: its subscriptions end.
+    /// Closes the connection for good, as the death of its process would. Its subscriptions end.
     pub fn close(&self) {
         let mut subscriptions = self.connection.subscriptions.lock();
         let mut table = self.connection.hub.table.write();
@@ -194,7 +196,7 @@ impl MemoryBus {
         Ok(())
     }
 
-    /// As on NATS, the word goes to the publisher's own subscriptions and to nobody else's.
+    /// Sends [`Body::NoResponders`] to the publisher's own subscriptions only, as NATS does.
     fn tell_no_responders(&self, reply: Subject) {
         let routes = self.connection.hub.table.read().routes(&reply);
         let message = Message {
@@ -298,7 +300,8 @@ impl Hub {
 }
 
 impl Subscriber {
-    /// Whether it was there to take `message`, with room for it or not.
+    /// Offers `message` to the subscriber. Returns whether it still exists, even when its queue is
+    /// full.
     fn take(&self, message: &Message) -> bool {
         self.inlet.push(message.clone()) != Pushed::Nobody
     }

@@ -1,4 +1,5 @@
-//! Who listens where. Publishers take a snapshot of the routes that match and deliver outside of the lock.
+//! The subscriptions of a network by subject. Publishers take a snapshot of the matching routes and
+//! deliver outside of the lock.
 
 use super::Subscriber;
 use crate::{bus::Message, subject::Subject};
@@ -10,24 +11,26 @@ use std::{
     },
 };
 
-/// Subscriptions by where they listen: a subject without a wildcard, and one with wildcards only at its end, are each found
-/// by a hash lookup; a pattern with `*` elsewhere is compared with every message.
+/// Subscriptions by subject. A subject without a wildcard, and a pattern with wildcards only at its
+/// end, are each found by a hash lookup. A pattern with `*` elsewhere is compared with every
+/// message.
 #[derive(Default)]
 pub(super) struct Table {
     exact: HashMap<Subject, Arc<Route>>,
-    /// By how many `.*` end it (one less, as an index) and what precedes them.
+    /// By the number of `.*` at the end (the index is one less) and the text before them.
     tails: Vec<HashMap<Box<str>, Arc<Route>>>,
     patterns: HashMap<Subject, Arc<Route>>,
 }
 
-/// Everyone who listens to one subject or pattern. Never changed while a publisher holds it: copied then.
+/// All subscriptions to one subject or pattern. Never changed while a publisher holds it; it is
+/// copied instead.
 #[derive(Default, Clone)]
 struct Route {
     each: Vec<Arc<Subscriber>>,
     groups: Vec<Group>,
 }
 
-/// A queue group; its members take turns.
+/// A queue group. Its members take turns.
 #[derive(Clone)]
 struct Group {
     name: Box<str>,
@@ -82,7 +85,7 @@ impl Table {
         let patterns = self.patterns.iter();
         Routes {
             exact: self.exact.get(subject).cloned(),
-            // Nothing is allocated while there are none.
+            // Nothing is allocated when there are none.
             others: tails
                 .filter_map(|(tails, prefix)| tails.get(prefix))
                 .chain(
@@ -97,12 +100,13 @@ impl Table {
 }
 
 impl Routes {
-    /// Hands `message` to everyone who listens and to one of each group; answers how many those are.
+    /// Delivers `message` to every subscription and to one member of each group. Returns the number
+    /// of receivers.
     pub(super) fn deliver(&self, message: &Message) -> usize {
         self.iter().map(|route| route.deliver(message)).sum()
     }
 
-    /// Hands `message` to the subscriptions of one connection.
+    /// Delivers `message` to the subscriptions of one connection.
     pub(super) fn deliver_to(&self, connection: u64, message: &Message) {
         for subscriber in self.iter().flat_map(Route::everyone) {
             if subscriber.connection == connection {
@@ -158,7 +162,7 @@ impl Route {
 }
 
 impl Group {
-    /// To the next member that is still there.
+    /// Delivers to the next member that still exists.
     fn deliver(&self, message: &Message) -> bool {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len();
         let (before, after) = self.members.split_at(turn);
@@ -182,7 +186,7 @@ fn place(subject: &Subject) -> Place<'_> {
     }
 }
 
-/// What precedes the last token.
+/// Returns the part before the last token.
 fn parent(subject: &str) -> Option<&str> {
     subject.rsplit_once('.').map(|(parent, _)| parent)
 }
@@ -209,7 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn subscriber(id: u64, pattern: &str) -> Arc<Subscriber> {
-        // Without its reader the queue would take nothing.
+        // Without its reader the queue would accept nothing.
         let (inlet, outlet) = queue(8);
         std::mem::forget(outlet);
         Arc::new(Subscriber {

@@ -1,4 +1,4 @@
-//! Why a component does not run.
+//! Explains why a component does not run.
 
 use super::{Finding, Inquiry, similar};
 use crate::{
@@ -49,14 +49,15 @@ impl Inquiry<'_> {
         }
     }
 
-    /// The hosts that serve a component.
+    /// Returns the hosts that serve a component.
     pub(super) fn serving(&self, id: &ComponentId) -> Vec<HostId> {
         let replicas = self.view.replicas_of(id);
         let serving = replicas.filter(|replica| replica.phase.is_serving());
         serving.map(|replica| replica.host.clone()).collect()
     }
 
-    /// What placement gives a declared component, and whether its hosts know.
+    /// Adds findings about a declared component's placement, and about its hosts that have not
+    /// started it.
     fn placed(&mut self, component: &ComponentView) {
         let id = &component.id;
         if component.is_rolled_back {
@@ -113,14 +114,14 @@ impl Inquiry<'_> {
         }
     }
 
-    /// What a host reads, when that is no frame of ours.
+    /// Returns the frame versions that a host reads, if it reads none that this process writes.
     fn foreign_format(&self, host: &HostId) -> Option<Versions> {
         let (min, max) = self.view.hosts.get(host)?.versions;
         let reads = Versions { min, max };
         reads.common(Versions::OURS).is_none().then_some(reads)
     }
 
-    /// Whether a host has not seen how the component was declared last.
+    /// Returns whether a host has not seen the component's latest declaration.
     fn is_behind(&self, host: &HostId, component: &ComponentView) -> bool {
         let host = self.view.hosts.get(host);
         let Some(load) = host.and_then(|host| host.load.as_ref()) else {
@@ -180,7 +181,7 @@ impl Inquiry<'_> {
                 host,
                 reason,
             },
-            // Also what a later version of this crate may add.
+            // This includes phases that a later version of this crate may add.
             _ => Finding::NotUnderstood {
                 component,
                 host,

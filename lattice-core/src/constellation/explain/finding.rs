@@ -1,4 +1,4 @@
-//! The findings of an explanation: one fact each, and what to do about it.
+//! The findings of an explanation. Each is one fact and what to do about it.
 
 use super::text::{Because, Count, DidYouMean, HeldBy, InsteadOf, Listed, store_says};
 use crate::{
@@ -11,71 +11,72 @@ use crate::{
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-/// One fact that bears on the question, shown as a sentence that ends with what to do where there is something to do.
+/// One fact relevant to the question. Displayed as a sentence that ends with what to do, if there
+/// is something to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
-    /// The store is not at hand.
+    /// This process is not up to date with the store.
     #[error("{}", store_says(*state))]
     Store {
-        /// How this process sees it.
+        /// This process's view of the store.
         state: StoreState,
     },
     /// A record can't be read.
     #[error("the record `{key}` can't be read: {reason}")]
     Unreadable {
-        /// Where it stands.
+        /// Its key in the store.
         key: StoreKey,
-        /// What is wrong with it, with what to do.
+        /// What is wrong with it, and what to do.
         reason: String,
     },
-    /// Neither declared nor served.
+    /// The component is neither declared nor served.
     #[error(
-        "nobody declared `{component}` and nobody serves `{component}`{}; declare it in an app and apply that, or serve it from a program",
+        "`{component}` is neither declared nor served{}; declare it in an app and apply that, or serve it from a program",
         DidYouMean(similar.as_ref())
     )]
     Unknown {
         /// The component.
         component: ComponentId,
-        /// One with almost that name.
+        /// A component with a similar name.
         similar: Option<ComponentId>,
     },
-    /// Served and not declared.
+    /// The component is served without being declared.
     #[error(
-        "a program serves `{component}` on {}, and nothing starts it again when that ends; declare it in an app if something should",
+        "a program serves `{component}` on {}, and it is not restarted when that program ends; declare it in an app to have it restarted",
         Listed(hosts)
     )]
     ByHand {
         /// The component.
         component: ComponentId,
-        /// Where.
+        /// The hosts that serve it.
         hosts: Vec<HostId>,
     },
-    /// It serves.
+    /// The component serves.
     #[error("`{component}` serves on {}", Listed(hosts))]
     Serves {
         /// The component.
         component: ComponentId,
-        /// Where.
+        /// The hosts that serve it.
         hosts: Vec<HostId>,
     },
-    /// None are wanted.
+    /// The component is declared with no replicas.
     #[error("`{component}` is declared with no replicas; apply it with `replicas` of at least 1")]
     NoneWanted {
         /// The component.
         component: ComponentId,
     },
-    /// No host may run it.
-    #[error("`{component}` can run nowhere: {reason}")]
+    /// No host may run the component.
+    #[error("no host can run `{component}`: {reason}")]
     NoHost {
         /// The component.
         component: ComponentId,
-        /// Why, with what to do.
+        /// Why, and what to do.
         reason: NoHost,
     },
-    /// A host that is to run it has not said anything of it.
+    /// A host that should run the component has not reported anything about it.
     #[error(
-        "host `{host}` is to run `{component}` and has not begun; ask again in some seconds, and read the log of `{host}` if it stays so"
+        "host `{host}` should run `{component}` but has not started it; ask again in some seconds, and read the log of `{host}` if nothing changes"
     )]
     NotBegun {
         /// The component.
@@ -83,9 +84,9 @@ pub enum Finding {
         /// The host.
         host: HostId,
     },
-    /// A host that is to run it doesn't know the store's current state.
+    /// A host that should run the component doesn't know the store's current state.
     #[error(
-        "host `{host}` is to run `{component}` and has not seen how it was declared last; see that `{host}` reaches the store"
+        "host `{host}` should run `{component}` but has not seen its latest declaration; check that `{host}` reaches the store"
     )]
     HostBehind {
         /// The component.
@@ -93,7 +94,7 @@ pub enum Finding {
         /// The host.
         host: HostId,
     },
-    /// It is being started.
+    /// The component is being started.
     #[error(
         "`{component}` is starting on host `{host}`{}; ask again in some seconds",
         Because(reason)
@@ -103,10 +104,10 @@ pub enum Finding {
         component: ComponentId,
         /// The host.
         host: HostId,
-        /// What went wrong before.
+        /// The error before that.
         reason: Option<String>,
     },
-    /// Its new generation is being started.
+    /// The component's new generation is being started.
     #[error(
         "the next version of `{component}` is starting on host `{host}`{}, and the one before serves; ask again in some seconds",
         Because(reason)
@@ -116,12 +117,12 @@ pub enum Finding {
         component: ComponentId,
         /// The host.
         host: HostId,
-        /// What went wrong before.
+        /// The error before that.
         reason: Option<String>,
     },
-    /// Another host takes over.
+    /// Another host takes over the component.
     #[error(
-        "host `{host}` serves `{component}` until another host has taken over{}; if that lasts, read on why the other does not start",
+        "host `{host}` serves `{component}` until another host has taken over{}; if that lasts, find out why the other host does not start it",
         Because(reason)
     )]
     HandingOver {
@@ -129,10 +130,10 @@ pub enum Finding {
         component: ComponentId,
         /// The host.
         host: HostId,
-        /// What went wrong before.
+        /// The error before that.
         reason: Option<String>,
     },
-    /// Another host runs what runs once.
+    /// Another host runs a component that runs once.
     #[error(
         "host `{host}` waits for the lease of `{component}`, which runs once{}; it starts within seconds after the holder has stopped",
         HeldBy(holders)
@@ -145,9 +146,9 @@ pub enum Finding {
         /// The hosts that serve it.
         holders: Vec<HostId>,
     },
-    /// It keeps failing.
+    /// The component keeps failing.
     #[error(
-        "`{component}` failed {failures} times in a row on host `{host}`{}; mend the cause, and it is started again by itself, or apply a version that starts",
+        "`{component}` failed {failures} times in a row on host `{host}`{}; fix the cause, and it restarts by itself, or apply a version that starts",
         Because(reason)
     )]
     CrashLooping {
@@ -157,10 +158,10 @@ pub enum Finding {
         host: HostId,
         /// Failures in a row.
         failures: u32,
-        /// What went wrong last.
+        /// The last error.
         reason: Option<String>,
     },
-    /// It takes no new calls.
+    /// The component takes no new calls.
     #[error(
         "`{component}` finishes its last calls on host `{host}` and takes no new ones; wait until it is gone"
     )]
@@ -170,7 +171,7 @@ pub enum Finding {
         /// The host.
         host: HostId,
     },
-    /// Its last version was given up.
+    /// A host gave up the component's last version.
     #[error(
         "the last version of `{component}` did not come up on host `{host}`{} and was rolled back; apply one that starts",
         Because(reason)
@@ -180,10 +181,10 @@ pub enum Finding {
         component: ComponentId,
         /// The host.
         host: HostId,
-        /// What went wrong.
+        /// The error.
         reason: Option<String>,
     },
-    /// Its last version was taken back everywhere.
+    /// The component's last version was rolled back everywhere.
     #[error(
         "the last version of `{component}` did not come up{} and was rolled back, and the one before runs; apply one that starts",
         Because(reason)
@@ -191,12 +192,12 @@ pub enum Finding {
     RolledBack {
         /// The component.
         component: ComponentId,
-        /// What went wrong.
+        /// The error.
         reason: Option<String>,
     },
-    /// A newer host reports something that is not known here.
+    /// A newer host reports a phase that this version does not know.
     #[error(
-        "host `{host}` says of `{component}` what this version does not understand{}; update this process",
+        "host `{host}` reports a phase of `{component}` that this version does not know{}; update this process",
         Because(reason)
     )]
     NotUnderstood {
@@ -207,7 +208,7 @@ pub enum Finding {
         /// The rest of its report.
         reason: Option<String>,
     },
-    /// A host serves it and reads no frame that this process writes.
+    /// A host serves the component but reads no frames that this process writes.
     #[error(
         "host `{host}` serves `{component}` and can't be called from here: it reads frames of version {min} to {max} and this process writes {ours}; run the same version of Lattice on both",
         min = reads.min,
@@ -219,7 +220,7 @@ pub enum Finding {
         component: ComponentId,
         /// The host.
         host: HostId,
-        /// What it reads.
+        /// The frame versions that it reads.
         reads: Versions,
     },
     /// Two hosts have one id.
@@ -232,11 +233,11 @@ pub enum Finding {
     },
     /// There is no such link.
     #[error(
-        "there is no link {link}{}; declare it in an app or put it, with who is to be called",
+        "there is no link {link}{}; declare it in an app or put it, with the component to call as its target",
         InsteadOf(similar)
     )]
     NoLink {
-        /// Which.
+        /// The key of the link.
         link: LinkKey,
         /// Links of the same source that may have been meant.
         similar: Vec<LinkKey>,
@@ -244,103 +245,103 @@ pub enum Finding {
     /// The link works.
     #[error("the link {link} to `{target}` is active")]
     LinkActive {
-        /// Which.
+        /// The key of the link.
         link: LinkKey,
-        /// Who is called.
+        /// The component that is called.
         target: ComponentId,
     },
-    /// Nobody took the link yet.
+    /// No host has accepted the link yet.
     #[error(
-        "no host of `{target}` has taken the link {link} yet; it is offered as soon as one serves `{target}`"
+        "no host of `{target}` has accepted the link {link} yet; it is offered as soon as one serves `{target}`"
     )]
     LinkPending {
-        /// Which.
+        /// The key of the link.
         link: LinkKey,
-        /// Who is to be called.
+        /// The component to be called.
         target: ComponentId,
     },
     /// The link was refused.
     #[error(
-        "`{target}` refuses the link {link}{}; change the link's config or what it names, and put it again",
+        "`{target}` refuses the link {link}{}; change the link's config or the names in it, and put it again",
         Because(reason)
     )]
     LinkRejected {
-        /// Which.
+        /// The key of the link.
         link: LinkKey,
-        /// Who refuses.
+        /// The component that refuses it.
         target: ComponentId,
-        /// What it said.
+        /// Its reason.
         reason: Option<String>,
     },
     /// The link's two ends don't fit together.
     #[error("the link {link} can't work: {reason}")]
     LinkMismatch {
-        /// Which.
+        /// The key of the link.
         link: LinkKey,
-        /// Why, with what to do.
+        /// Why, and what to do.
         reason: String,
     },
-    /// The link is only to replicas on the caller's host, and there are none.
+    /// The link only allows replicas on the caller's host, and there are none.
     #[error(
         "the link {link} is `local-only`, and no host serves both `{}` and `{target}`; have them run on the same hosts, or choose another locality",
         link.source
     )]
     NothingLocal {
-        /// Which.
+        /// The key of the link.
         link: LinkKey,
-        /// Who is to be called.
+        /// The component to be called.
         target: ComponentId,
     },
     /// There is no such app.
     #[error("there is no app `{app}`{}; apply its manifest", DidYouMean(similar.as_ref()))]
     NoApp {
-        /// Which.
+        /// Its name.
         app: AppName,
-        /// One with almost that name.
+        /// An app with a similar name.
         similar: Option<AppName>,
     },
-    /// An app lacks something of its own.
+    /// An app owns a record that is missing.
     #[error("app `{app}` owns `{key}`, which is not in the store; apply it again")]
     Missing {
-        /// Which app.
+        /// Its name.
         app: AppName,
-        /// What is missing.
+        /// The missing key.
         key: StoreKey,
     },
-    /// A wormhole lets nobody through.
+    /// A wormhole is closed to the public.
     #[error(
-        "wormhole `{wormhole}` is closed; open it in its app's manifest if the public should get through"
+        "wormhole `{wormhole}` is closed; open it in its app's manifest if it should be public"
     )]
     Closed {
-        /// Which.
+        /// Its id.
         wormhole: WormholeId,
     },
-    /// What an app is made of.
+    /// The size of an app.
     #[error("app `{app}` has {} and {}", Count(*components, "component"), Count(*links, "link"))]
     Holds {
-        /// Which.
+        /// Its name.
         app: AppName,
-        /// Its actors and providers.
+        /// The number of its actors and providers.
         components: usize,
-        /// Its links.
+        /// The number of its links.
         links: usize,
     },
 }
 
-/// How bad it is.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// As it should be.
+    /// All is as it should be.
     Fine,
-    /// It is on its way, and needs nobody.
+    /// Something is still in progress, and needs no action.
     Waiting,
-    /// Somebody has to do something.
+    /// Something needs action.
     Fault,
 }
 
 impl Finding {
-    /// How bad it is.
+    /// Returns how severe it is.
     pub fn severity(&self) -> Severity {
         match self {
             Self::ByHand { .. }

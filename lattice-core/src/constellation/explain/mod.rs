@@ -1,4 +1,5 @@
-//! Why something does not run or can't be reached. Pure but for [`mismatches`], which reads published types.
+//! Explains why something does not run or can't be reached. Pure except for [`mismatches`], which
+//! reads published types.
 
 mod component;
 mod finding;
@@ -21,12 +22,12 @@ use crate::{
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// Most links whose two ends are compared for one explanation: each costs a look into the store.
+/// Most links whose two ends are compared for one explanation. Each comparison reads the store.
 const MAX_COMPARED: usize = 64;
-/// A name is close to another when at least so much of it is the same.
+/// Two names are similar when at least this share of them is the same.
 const SIMILAR: f64 = 0.8;
 
-/// What is asked about.
+/// The subject of a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -39,20 +40,21 @@ pub enum Subject {
     App(AppName),
 }
 
-/// Why something does not run or can't be reached, or that it does. Shown as one line, and one more for each finding, the worst
-/// first.
+/// An explanation of whether something runs or can be reached, and why not. Displayed as one line,
+/// followed by a line for each finding, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// What was asked about.
+    /// The subject of the question.
     pub subject: Subject,
-    /// The worst of the findings.
+    /// The severity of the worst finding.
     pub severity: Severity,
-    /// What bears on it, the worst first.
+    /// The findings, the worst first.
     pub findings: Vec<Finding>,
 }
 
-/// Explains `subject` as `view` has it. `mismatches` has the reason for each link whose two ends are known not to fit together.
+/// Explains `subject` from `view`. `mismatches` has the reason for each link whose two ends are
+/// known not to fit together.
 pub fn explain(
     view: &View,
     mismatches: &BTreeMap<LinkKey, String>,
@@ -85,7 +87,7 @@ pub fn explain(
     }
 }
 
-/// One question being answered.
+/// One question in progress.
 struct Inquiry<'a> {
     view: &'a View,
     mismatches: &'a BTreeMap<LinkKey, String>,
@@ -94,7 +96,7 @@ struct Inquiry<'a> {
 }
 
 impl Inquiry<'_> {
-    /// Once: what several things share is said once.
+    /// Adds a finding, unless it is there already: several parts of the answer may share it.
     fn found(&mut self, finding: Finding) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
@@ -164,7 +166,8 @@ impl Inquiry<'_> {
         });
     }
 
-    /// Returns whether the link is only to replicas on the caller's host, both ends serve, and never on one host.
+    /// Returns whether the link only allows replicas on the caller's host, and both ends serve but
+    /// never on the same host.
     fn lacks_local(&self, link: &LinkView) -> bool {
         let (sources, targets) = (self.serving(&link.key.source), self.serving(&link.target));
         link.locality == Locality::LocalOnly
@@ -251,7 +254,7 @@ impl Inquiry<'_> {
     }
 }
 
-/// The most similar of some names, if any is close.
+/// Returns the most similar name, if any is similar enough.
 fn similar<'a, T: Clone + 'a>(
     name: &str,
     among: impl Iterator<Item = &'a T>,
@@ -264,8 +267,8 @@ fn similar<'a, T: Clone + 'a>(
         .map(|(_, other)| other.clone())
 }
 
-/// Of the links that bear on `subject`, those whose two ends don't fit together by their published types, and why. What can't be
-/// read says nothing.
+/// Returns the links relevant to `subject` whose two ends don't fit together by their published
+/// types, and the reasons. Links with unreadable types are left out.
 pub(crate) async fn mismatches(
     connection: &Connection,
     view: &View,

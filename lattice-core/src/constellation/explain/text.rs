@@ -1,27 +1,27 @@
-//! Parts of sentences.
+//! Parts of the sentences of findings.
 
 use crate::{constellation::StoreState, link::LinkKey, name::HostId};
 use std::fmt::{self, Display};
 
 pub(super) fn store_says(state: StoreState) -> &'static str {
     match state {
-        StoreState::Following => "the store says what is here",
+        StoreState::Following => "this process is up to date with the store",
         StoreState::Lost => {
-            "the store is out of reach from here, and what follows may be out of date; see that it is up and that this process reaches it"
+            "the store is out of reach from here, so the rest may be out of date; check that it is up and that this process can reach it"
         }
         StoreState::Snapshot => {
-            "the store was not reached yet, and what follows is what an earlier process knew; see that it is up and that this process reaches it"
+            "the store was not reached yet, so the rest is what an earlier process knew; check that it is up and that this process can reach it"
         }
         StoreState::Replaced => {
-            "the store is another one than before, and what it lacks is kept; apply the apps again, then accept it"
+            "the store was replaced by another one, and what that one lacks is kept; apply the apps again, then accept it"
         }
         StoreState::WentBack => {
-            "the store has gone back in time, and what it lacks is kept; apply the apps again, then accept it"
+            "the store went back to an earlier state, and what it lacks is kept; apply the apps again, then accept it"
         }
         StoreState::OtherKey => {
-            "the store was written with another key than this process has, so that it looks empty; check the key"
+            "the store was written with another key than this process has, so it looks empty; check the key"
         }
-        StoreState::Closed => "the store was closed, and nothing new is heard; connect again",
+        StoreState::Closed => "the store was closed, so the view no longer changes; connect again",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Graphviz.
+//! Draws a Graphviz digraph.
 
 use super::{Graph, Group, Shape, Tone};
 use std::fmt::{Arguments, Write as _};
@@ -58,7 +58,7 @@ fn write_group(out: &mut String, graph: &Graph, at: usize, group: &Group) {
 }
 
 fn line(out: &mut String, text: Arguments<'_>) {
-    // Writing to a string does not fail.
+    // Writing to a string never fails.
     let _ = writeln!(out, "{text}");
 }
 

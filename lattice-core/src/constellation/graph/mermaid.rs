@@ -1,4 +1,4 @@
-//! Mermaid flowcharts.
+//! Draws a Mermaid flowchart.
 
 use super::{Graph, Group, Shape, Tone};
 use std::fmt::Write as _;
@@ -61,11 +61,11 @@ fn write_group(out: &mut String, graph: &Graph, at: usize, group: &Group) {
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
+    // Writing to a string never fails.
     let _ = writeln!(out, "{text}");
 }
 
-/// Everything that Mermaid or HTML could take for its own becomes its number.
+/// Replaces every character that has a meaning in Mermaid or HTML by its number.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

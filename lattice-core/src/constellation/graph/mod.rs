@@ -1,6 +1,6 @@
 //! The constellation as a drawing: Mermaid, DOT and SVG.
 //!
-//! Nodes are numbered, and texts are only ever labels: whatever a label says, it stays text.
+//! Nodes are numbered, and texts are only used as labels: a label stays text, whatever it contains.
 
 mod dot;
 mod mermaid;
@@ -19,30 +19,30 @@ use std::collections::BTreeMap;
 /// Which of the two views is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphKind {
-    /// What is linked to what: components by app, links, wormholes.
+    /// What is linked to what: components grouped by app, links, wormholes.
     Logical,
-    /// What runs where: hosts, and what is on each.
+    /// What runs where: hosts, and the replicas on each.
     Infrastructure,
 }
 
 impl View {
-    /// As a Mermaid flowchart.
+    /// Returns the view as a Mermaid flowchart.
     pub fn to_mermaid(&self, kind: GraphKind) -> String {
         mermaid::draw(&Graph::of(self, kind))
     }
 
-    /// As a Graphviz digraph.
+    /// Returns the view as a Graphviz digraph.
     pub fn to_dot(&self, kind: GraphKind) -> String {
         dot::draw(&Graph::of(self, kind))
     }
 
-    /// As an SVG image.
+    /// Returns the view as an SVG image.
     pub fn to_svg(&self, kind: GraphKind) -> String {
         svg::draw(&Graph::of(self, kind))
     }
 }
 
-/// What is drawn.
+/// The content of a drawing.
 #[derive(Debug, Default)]
 struct Graph {
     groups: Vec<Group>,
@@ -53,7 +53,7 @@ struct Graph {
 /// Nodes that are drawn together.
 #[derive(Debug)]
 struct Group {
-    /// None for what belongs to no group.
+    /// `None` for nodes that belong to no group.
     title: Option<String>,
     nodes: Vec<usize>,
 }
@@ -78,7 +78,7 @@ struct Edge {
 enum Shape {
     Actor,
     Provider,
-    /// Served by a program, or named in a link and not there.
+    /// Served by a program, or named in a link and missing.
     Other,
     Wormhole,
 }
@@ -108,7 +108,7 @@ impl Graph {
             places.insert(id.clone(), node);
             groups.entry(component.app.clone()).or_default().push(node);
         }
-        // Ends of links that are not there, such as a program that only calls.
+        // Ends of links that are missing as components, such as a program that only calls.
         let ends = view
             .links
             .values()

@@ -1,4 +1,5 @@
-//! SVG, in a simple layout: groups below each other, their nodes in columns by their distance from components that only call.
+//! Draws an SVG image in a simple layout: groups below each other, and their nodes in columns by
+//! their distance from components that only call.
 
 use super::{Graph, Node, Shape, Tone};
 use std::fmt::{Arguments, Write as _};
@@ -8,11 +9,11 @@ const NODE: (usize, usize) = (190, 56);
 const GAP: (usize, usize) = (150, 18);
 const MARGIN: usize = 16;
 const TITLE: usize = 24;
-/// Longest text in a node, in characters: what fits.
+/// Longest text that fits in a node, in characters.
 const FITS: usize = 26;
-/// Columns of nodes that have no links.
+/// Columns used for nodes that have no links.
 const LOOSE: usize = 4;
-/// The last column: what is further away is drawn there.
+/// The last column. Nodes that are further away are drawn in it.
 const LAST: usize = 8;
 
 struct Layout {
@@ -108,7 +109,8 @@ fn layout(graph: &Graph) -> Layout {
     layout
 }
 
-/// The longest way from a node that nobody calls; a circle ends at the last column. None without links.
+/// Returns the column of each node: the length of the longest path from a node that is never
+/// called. A cycle ends at the last column. `None` for nodes without links.
 fn columns(graph: &Graph) -> Vec<Option<usize>> {
     let mut columns = vec![None; graph.nodes.len()];
     for edge in &graph.edges {
@@ -206,7 +208,7 @@ fn short(text: &str) -> String {
 }
 
 fn line(out: &mut String, text: Arguments<'_>) {
-    // Writing to a string does not fail.
+    // Writing to a string never fails.
     let _ = writeln!(out, "{text}");
 }
 

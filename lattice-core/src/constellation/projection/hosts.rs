@@ -1,4 +1,4 @@
-//! The infrastructure half: hosts, and what runs on each.
+//! The infrastructure half: hosts, and the replicas on each.
 
 use super::Projection;
 use crate::{
@@ -16,11 +16,12 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Reports of hosts whose beat was not heard yet are kept for at most so many.
+/// Most reports that are kept of hosts without a heartbeat so far.
 pub(super) const MAX_UNKNOWN: usize = 1_024;
-/// Reports of another boot, while the later one lives, that make two hosts of one id.
+/// Reports of an older boot, while the later one lives, after which two hosts count as having one
+/// id.
 const BOTH: u32 = 2;
-/// A second host that was not heard for this long is gone: three reports.
+/// Silence after which the second host of an id is considered gone: three reports.
 pub(super) const RIVAL_GONE: Duration = Duration::from_secs(15);
 
 impl Projection {
@@ -105,7 +106,8 @@ impl Projection {
         }
     }
 
-    /// Shows a host as it is known now, and what runs there. Whether that may be news of which components there are.
+    /// Updates a host and its replicas in the view. Returns whether the set of components may have
+    /// changed.
     fn host(&mut self, host: &HostId, out: &mut Vec<Delta>) -> bool {
         let before = self.view.hosts.get(host).cloned();
         let after = self.host_view(host).map(Arc::new);
@@ -161,13 +163,13 @@ impl Projection {
         })
     }
 
-    /// What this boot has reported.
+    /// Returns the last report of this boot.
     fn report_of(&self, peer: &Peer) -> Option<&Reported> {
         let reported = self.reported.get(&peer.origin.host);
         reported.filter(|reported| reported.origin == peer.origin)
     }
 
-    /// Returns what the heartbeat lists as served, with what the report adds to that.
+    /// Returns the components that the heartbeat lists as served, with the details from the report.
     fn replicas_on(&self, host: &HostId) -> Vec<ReplicaView> {
         let Some(peer) = self.peers.get(host) else {
             return Vec::new();
@@ -175,7 +177,8 @@ impl Projection {
         let report = self.report_of(peer);
         let reports = report.map(|report| &report.components);
         let told = reports.into_iter().flatten();
-        // Beats are faster: what is said to serve and does not beat has just stopped, or just begun.
+        // Heartbeats come sooner than reports. A component that only the report lists as serving
+        // has just stopped or just begun.
         let told = told.filter(|(id, said)| {
             peer.components.contains_key(*id) || !matches!(said.phase, Phase::Serving)
         });

@@ -29,7 +29,7 @@ fn link(source: u8, target: u8) -> Link {
     Link::new(id(source).as_str(), "a:b/c@0.1.0", id(target).as_str()).expect("valid")
 }
 
-/// Something that happens in a lattice of a few hosts and components.
+/// An event in a lattice of a few hosts and components.
 #[derive(Debug, Clone)]
 enum Step {
     Declare(u8),
@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The sources, as they stand.
+/// The present state of the sources.
 struct World {
     now: Instant,
     revision: u64,
@@ -248,7 +248,7 @@ proptest! {
                 prop_assert!(followed.components.contains_key(&replica.component), "of nothing");
             }
         }
-        // Whoever comes late sees the same of what has no history.
+        // A projection that starts late shows the same for everything without a history.
         let mut late = Projection::default();
         late.handle(Event::Links(Arc::new(world.links.clone())), world.now);
         late.handle(Event::Desired(Arc::new(world.desired.clone())), world.now);
@@ -295,7 +295,7 @@ fn rates_come_of_two_reports_by_the_clock_of_their_sender() {
         (told.calls, told.calls_per_second, told.errors_per_second),
         (50, Some(20.0), Some(10.0))
     );
-    // Started anew: its counts are smaller than before.
+    // The component was restarted, so its counts are smaller than before.
     projection.handle(
         Event::Report(from, vec![report(4_000, vec![(0, 0, 1)])]),
         world.now,

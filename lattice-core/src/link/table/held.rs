@@ -1,7 +1,8 @@
-//! Links that the store lost, and that are kept.
+//! Links that the store lost and that are kept.
 //!
-//! A store that was made anew, or that came back as it was earlier, lacks links that nobody deleted. They stay in the table
-//! until something is said of them: put, deleted, or let go of all together.
+//! A store that was re-created, or that came back in an earlier state, lacks links that were not
+//! deleted. They stay in the table until each is put or deleted, or all of them are released
+//! together.
 
 use super::LinkTable;
 use crate::{
@@ -13,41 +14,42 @@ use std::{
     sync::Arc,
 };
 
-/// Why a link is here that the store has not.
+/// Why the table has a link that the store lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
-    /// The life of the store that it was written in.
+    /// The incarnation of the store that the link was written in.
     written_in: Incarnation,
-    /// The one that lacks it, and never said that it was deleted.
+    /// The incarnation that lacks the link without having deleted it.
     lacked_by: Incarnation,
 }
 
-/// What the store is that lacks links which are known here.
+/// How a store came to lack links that are known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lacking {
-    /// Another one, or the same one made anew.
+    /// It is another store, or was re-created.
     Replaced,
-    /// The same one as it was earlier.
+    /// It is the same store in an earlier state.
     WentBack,
 }
 
 impl LinkTable {
-    /// The link with this key, if it is one that the store has too.
+    /// Returns the link with this key if the store has it too.
     pub(crate) fn stored(&self, key: &LinkKey) -> Option<&Arc<LinkEntry>> {
         self.entry(key).filter(|_| !self.is_held(key))
     }
 
-    /// Whether this link is kept although the store has it not: it came back replaced, or as it was earlier.
+    /// Returns whether this link is kept although the store lacks it, because the store came back
+    /// replaced or in an earlier state.
     pub fn is_held(&self, key: &LinkKey) -> bool {
         !self.held.is_empty() && self.held.contains_key(key)
     }
 
-    /// How many links are [held](Self::is_held).
+    /// Returns how many links are [held](Self::is_held).
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// What the store is, when links are held.
+    /// Returns how the store came to lack the held links, if there are any.
     pub(crate) fn lacking(&self) -> Option<Lacking> {
         let replaced = |held: &Held| held.written_in != held.lacked_by;
         if self.held.is_empty() {
@@ -59,7 +61,7 @@ impl LinkTable {
         }
     }
 
-    /// Lets go of what is held: the store is right.
+    /// Releases all held links: the store is accepted as it is.
     pub(crate) fn let_go(&mut self) -> Vec<LinkChange> {
         let held = std::mem::take(&mut self.held);
         let gone: Vec<_> = held
@@ -71,9 +73,10 @@ impl LinkTable {
             .collect()
     }
 
-    /// Keeps the links of `older` that this store does not have although nobody deleted them: in another life of the store
-    /// that is each of them, in the same life those that were written after what it has come to. What stands at a key and
-    /// was refused is no grant, as ever.
+    /// Holds the links of `older` that this store lacks although they were not deleted. In another
+    /// incarnation of the store these are all missing links; in the same incarnation, those with a
+    /// revision newer than the store's current one. A link whose value was refused still grants
+    /// nothing.
     pub(super) fn hold(&mut self, older: &Self, refused: &HashSet<LinkKey>) {
         let now = self.incarnation;
         let mut held = BTreeMap::new();
@@ -100,7 +103,8 @@ impl LinkTable {
         self.held = Arc::new(held);
     }
 
-    /// Whether something is said of a held link: then it is as the store has it.
+    /// Stops holding a link, because the store now has an event for it. Returns whether it was
+    /// held.
     pub(super) fn unhold(&mut self, key: &LinkKey) -> bool {
         self.is_held(key) && Arc::make_mut(&mut self.held).remove(key).is_some()
     }

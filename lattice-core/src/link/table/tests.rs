@@ -1,4 +1,4 @@
-//! The table against a naive model that looks through a list.
+//! Compares the table with a naive model that searches a list.
 
 use super::*;
 use crate::{
@@ -59,14 +59,14 @@ fn writes() -> impl Strategy<Value = Vec<Write>> {
     proptest::collection::vec(write, 0..60)
 }
 
-/// What the store holds: a list, searched from one end to the other.
+/// The content of the store as a list, searched from one end to the other.
 #[derive(Debug, Default)]
 struct Model {
     incarnation: u64,
     revision: u64,
     links: Vec<(LinkKey, Revision, Arc<Link>)>,
     reports: Vec<(LinkKey, Revision, Arc<LinkReports>)>,
-    /// Those of the links that a store made anew lost.
+    /// The links that a re-created store lacks and that are held.
     held: Vec<LinkKey>,
 }
 
@@ -225,7 +225,7 @@ fn link(source: u8, interface: u8, name: u8, target: u8) -> Link {
     .expect("valid")
 }
 
-/// Changes in an order of their own, since neither side promises one.
+/// Sorts changes, because neither side promises an order.
 fn ordered(mut changes: Vec<LinkChange>) -> Vec<LinkChange> {
     changes.sort_by(|a, b| a.entry().key.cmp(&b.entry().key));
     changes

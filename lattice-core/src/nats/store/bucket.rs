@@ -1,4 +1,4 @@
-//! The bucket: its names, its settings, and what is wrong with the settings of an existing one.
+//! The bucket: its names, its settings, and the check of an existing bucket's settings.
 
 use super::OpenError;
 use crate::{
@@ -8,12 +8,12 @@ use crate::{
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 use std::num::NonZeroUsize;
 
-/// What a lattice's bucket is called.
+/// The names of a lattice's bucket.
 pub(super) struct Bucket {
     pub(super) name: String,
-    /// Before a key in the subject of a delivered message.
+    /// Precedes a key in the subject of a delivered message.
     prefix: String,
-    /// Before that where messages are published: a domain's own way in.
+    /// Precedes `prefix` in a subject that is published to: the route into a domain.
     entrance: String,
     pub(super) domain: Option<String>,
 }
@@ -29,17 +29,17 @@ impl Bucket {
         })
     }
 
-    /// A key's subject as the bucket keeps it.
+    /// Returns the subject of a key as the bucket stores it.
     pub(super) fn subject(&self, key: &StoreKey) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    /// Where a key's messages are published.
+    /// Returns the subject that messages of a key are published to.
     pub(super) fn publish_subject(&self, key: &str) -> String {
         format!("{}{}{key}", self.entrance, self.prefix)
     }
 
-    /// The key in a delivered message's subject, whoever wrote it.
+    /// Returns the key in a delivered message's subject, which any client may have written.
     pub(super) fn key(&self, subject: &str) -> Option<StoreKey> {
         Some(StoreKey::from_store(subject.strip_prefix(&self.prefix)?))
     }
@@ -48,7 +48,7 @@ impl Bucket {
         format!("{}>", self.prefix)
     }
 
-    /// Where the server tells of what happens to the stream.
+    /// Returns the subject of the server's advisories about the stream.
     pub(super) fn advisories(&self) -> String {
         format!("$JS.EVENT.ADVISORY.STREAM.*.{}", self.name)
     }
@@ -67,14 +67,14 @@ impl Bucket {
             allow_direct: true,
             allow_message_ttl: true,
             allow_atomic_publish: true,
-            // Without markers an expired lease would vanish without a word to the watches.
+            // Without markers, watches would not learn that a lease has expired.
             subject_delete_marker_ttl: Some(MARKER_TTL),
             ..Config::default()
         }
     }
 }
 
-/// Which life of the bucket `info` tells of.
+/// Returns the incarnation of the bucket that `info` describes.
 pub(super) fn created(info: &Info) -> Incarnation {
     Incarnation(u64::try_from(info.created.unix_timestamp_nanos()).unwrap_or_default())
 }
@@ -89,7 +89,7 @@ fn check_domain(domain: &str) -> Result<&str, OpenError> {
     })
 }
 
-/// What in `found` would break the store's contract.
+/// Returns the settings in `found` that would break the store's contract.
 pub(super) fn problems(found: &Config, ours: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     let mut need = |holds: bool, what: String| {
@@ -125,13 +125,16 @@ pub(super) fn problems(found: &Config, ours: &Config) -> Vec<String> {
     );
     need(
         found.max_age.is_zero(),
-        format!("its messages end after {:?} and must stay", found.max_age),
+        format!(
+            "its messages expire after {:?} and must stay",
+            found.max_age
+        ),
     );
     let largest = usize::try_from(found.max_message_size).unwrap_or(usize::MAX);
     need(
         largest == 0 || largest >= MAX_VALUE + super::HEADERS,
         format!(
-            "its messages end at {largest} bytes and values have up to {MAX_VALUE}, headers beside"
+            "its messages have at most {largest} bytes and values have up to {MAX_VALUE}, plus headers"
         ),
     );
     need(

@@ -1,11 +1,12 @@
-//! Writes: one message on its own, or an atomic batch of them.
+//! Writes: a single message, or an atomic batch of them.
 //!
-//! The members of a batch go out one after the other without a wait; only the last asks for an answer, and nothing is
-//! written until it is there. A commit that is dropped, or whose connection breaks, before the last member leaves is
-//! forgotten by the server.
+//! The members of a batch are sent one after the other without waiting. Only the last one requests
+//! an answer, and nothing is written until it has arrived. When a commit is dropped, or its
+//! connection breaks, before the last member is sent, the server forgets it.
 //!
-//! The server compares each key's last sequence. A key that was deleted has one, its marker's, so [`Expect::Absent`] is
-//! sent as 0 first, and again with the marker's sequence when that was refused and a marker is what stands there.
+//! The server compares the last sequence of each key. A deleted key has one too, that of its
+//! marker. So [`Expect::Absent`] is first sent as 0, and when that is refused and the key holds a
+//! marker, again with the marker's sequence.
 
 use super::{Inner, message, unavailable};
 use crate::store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError};
@@ -24,34 +25,36 @@ use tokio::{
     time::Instant,
 };
 
-/// Conflicts of one commit that turn out to be none: markers of its absent keys may change between a look and the next try.
+/// Most false conflicts in one commit: the markers of its absent keys may change between a look and
+/// the next attempt.
 const CONFLICTS: usize = 4;
-/// Batches that one store has under way at one time. A stream takes 50 from everyone together.
+/// Most batches that one store has under way at one time. A stream accepts 50 from all its clients
+/// together.
 pub(super) const BATCHES: usize = 8;
-/// Longest wait before a batch is sent again that was one too many for the server.
+/// Longest pause before a batch is sent again after the server had too many of them.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Reads at one time, when a conflict has to be explained.
+/// Concurrent reads when a conflict has to be explained.
 const READS: usize = 32;
 
 /// One write as it is sent.
 pub(super) struct Attempt<'a> {
     pub(super) id: String,
     pub(super) ops: &'a [Op],
-    /// The sequence that each key's last message must have; `None` where anything will do.
+    /// The sequence that each key's last message must have; `None` when any will do.
     pub(super) expected: &'a [Option<u64>],
     ttl: Option<u64>,
 }
 
-/// What the server said to a write.
+/// The server's answer to a write.
 enum Answer {
     Done(Revision),
     /// A key is not as expected.
     Conflict,
-    /// Too many batches at one time, or a member got lost: nothing was written.
+    /// There were too many batches at one time, or a member was lost. Nothing was written.
     Busy,
     /// Nothing was written.
     Refused(StoreError),
-    /// Nothing was heard.
+    /// No answer came.
     Lost,
 }
 
@@ -63,7 +66,7 @@ impl Inner {
     ) -> Result<Revision, CommitError> {
         let begun = Instant::now();
         let deadline = begun + self.timeout;
-        // The rest is for reading back an answer that does not come.
+        // The rest of the time is for reading back after a lost answer.
         let answer_by = begun + self.timeout * 3 / 5;
         let _permit = self.batch_permit(ops, answer_by).await?;
         let mut expected: Vec<_> = ops.iter().map(|op| first_guess(op.expect)).collect();
@@ -91,7 +94,7 @@ impl Inner {
         Err(StoreError::Unavailable("it was too busy; nothing was written".into()).into())
     }
 
-    /// Room for a batch; a message on its own needs none.
+    /// Waits for a permit to send a batch. A single message needs none.
     async fn batch_permit(
         &self,
         ops: &[Op],
@@ -137,7 +140,8 @@ impl Inner {
         }
     }
 
-    /// What the server says against one of the keys: that the user may not publish there. Then nothing is written.
+    /// Waits for the server's complaint about one of the keys, that the user may not publish there.
+    /// Nothing is written then.
     async fn complaint(&self, ops: &[Op], complaints: &mut Receiver<Arc<str>>) -> Arc<str> {
         let is_ours = |complaint: &str| {
             ops.iter().any(|op| {
@@ -154,7 +158,7 @@ impl Inner {
         }
     }
 
-    /// Every member but the last.
+    /// Sends every member but the last.
     async fn send_members(&self, attempt: &Attempt<'_>) -> Result<(), StoreError> {
         for at in 0..attempt.ops.len() - 1 {
             let (subject, headers, value) = self.member(attempt, at);
@@ -190,7 +194,8 @@ impl Inner {
         (subject, headers, op.value.clone().unwrap_or_default())
     }
 
-    /// After a conflict: the first key that is not as its operation expects, or what to expect of each in the next round.
+    /// Explains a conflict. Fails with the first key that is not as its operation expects, or
+    /// returns what to expect of each key in the next round.
     async fn explain(&self, ops: &[Op]) -> Result<Vec<Option<u64>>, CommitError> {
         let looks: Vec<_> = ops.iter().map(|op| self.look(op)).collect();
         futures_util::stream::iter(looks)
@@ -218,7 +223,7 @@ impl Inner {
     }
 }
 
-/// A random part of the longest, so that those who were too many together don't come back together.
+/// Returns a random part of the longest pause, so that clients that collided don't retry together.
 fn pause() -> Duration {
     let part = getrandom::u32().unwrap_or(u32::MAX);
     PAUSE.mul_f64(f64::from(part) / f64::from(u32::MAX))
@@ -235,7 +240,7 @@ fn first_guess(expect: Expect) -> Option<u64> {
 fn no_answer(error: RequestError) -> Answer {
     match error.kind() {
         RequestErrorKind::NoResponders => Answer::Refused(StoreError::Unavailable(
-            "no stream takes its writes: the bucket was deleted, or has no leader now".into(),
+            "no stream accepts its writes: the bucket was deleted, or has no leader now".into(),
         )),
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
             Answer::Refused(unavailable(error))
@@ -248,7 +253,7 @@ fn read_answer(payload: &[u8]) -> Answer {
     let error = match serde_json::from_slice::<Response<PublishAck>>(payload) {
         Ok(Response::Ok(ack)) => return Answer::Done(Revision(ack.sequence)),
         Ok(Response::Err { error }) => error,
-        // Whatever it is, it does not say that nothing was written.
+        // An error of any other form doesn't show that nothing was written.
         Err(_) => return Answer::Lost,
     };
     match error.error_code() {

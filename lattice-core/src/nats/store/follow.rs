@@ -1,4 +1,4 @@
-//! A watch over the store's whole life: one session after another.
+//! A watch over the store's whole life, as one session after another.
 
 use super::{
     Inner,
@@ -8,7 +8,7 @@ use crate::store::{StoreError, Watch, WatchEvent};
 use futures_util::stream;
 use std::{sync::Arc, time::Duration};
 
-/// Waits between attempts to reach a store that is gone: doubling from the first to the last.
+/// Pauses between attempts to reach a store that is gone. They double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,7 +36,7 @@ impl Follower {
         }))
     }
 
-    /// The next event; `None` when the connection was closed for good.
+    /// Waits for the next event. Returns `None` when the connection was closed for good.
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
             if let Some(session) = &mut self.session {

@@ -1,4 +1,4 @@
-//! A bucket that is opened once the server is there.
+//! A bucket that is opened once a server is connected.
 
 use super::{NatsStore, NatsStoreOptions, out_of_reach};
 use crate::{
@@ -12,7 +12,8 @@ use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// A [`NatsStore`] that is out of reach until it can be opened, which every call tries while the server is there.
+/// A [`NatsStore`] that is out of reach until it can be opened. Every call tries that while a
+/// server is connected.
 #[derive(Debug)]
 pub(crate) struct LateStore {
     connection: NatsConnection,

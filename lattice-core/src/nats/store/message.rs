@@ -1,33 +1,34 @@
-//! The headers and subjects by which `JetStream` says what a message is.
+//! The headers and subjects in which `JetStream` describes a message.
 
 use async_nats::{HeaderMap, HeaderValue};
 
-/// Of every member of an atomic batch, and kept with it.
+/// On every member of an atomic batch, and stored with it.
 pub(super) const BATCH_ID: &str = "Nats-Batch-Id";
-/// Its place in the batch, from 1.
+/// The member's place in the batch, from 1.
 pub(super) const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
-/// On the last member.
+/// On the last member of a batch.
 pub(super) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
-/// What `Nats-Batch-Id` is for a batch, for a message on its own; ours, the server just keeps it.
+/// Identifies the write of a single message, as `Nats-Batch-Id` does for a batch. It is Lattice's
+/// own header, which the server only stores.
 pub(super) const WRITE_ID: &str = "Lattice-Write";
-/// The sequence of the key's last message, 0 for none.
+/// The expected sequence of the key's last message, 0 for none.
 pub(super) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
-/// Seconds until the message goes.
+/// Seconds until the message expires.
 pub(super) const TTL: &str = "Nats-TTL";
-/// `DEL` or `PURGE` in a marker that a client wrote.
+/// `DEL` or `PURGE`, in a marker that a client wrote.
 pub(super) const OPERATION: &str = "KV-Operation";
 /// In a marker that the server wrote.
 const MARKER_REASON: &str = "Nats-Marker-Reason";
 const ROLLUP: &str = "Nats-Rollup";
 
-/// Makes `headers` those of a purge marker as every NATS key-value tool writes it.
+/// Makes `headers` those of a purge marker, as every NATS key-value tool writes it.
 pub(super) fn make_marker(headers: &mut HeaderMap, ttl_seconds: u64) {
     headers.insert(OPERATION, "PURGE");
     headers.insert(ROLLUP, "sub");
     headers.insert(TTL, ttl_seconds.to_string());
 }
 
-/// Whether the message says that its key has no value.
+/// Returns whether the message is a marker: its key has no value.
 pub(super) fn is_marker(headers: &HeaderMap) -> bool {
     headers.get(MARKER_REASON).is_some()
         || headers
@@ -35,14 +36,14 @@ pub(super) fn is_marker(headers: &HeaderMap) -> bool {
             .is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
 }
 
-/// Whether the message threw away every other one of its stream.
+/// Returns whether the message removed every other one of its stream.
 pub(super) fn wiped_the_stream(headers: &HeaderMap) -> bool {
     headers
         .get(ROLLUP)
         .is_some_and(|rollup| rollup.as_str().eq_ignore_ascii_case("all"))
 }
 
-/// The write that put this message.
+/// Returns the id of the write that put this message.
 pub(super) fn write_id(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(BATCH_ID)
@@ -50,23 +51,23 @@ pub(super) fn write_id(headers: &HeaderMap) -> Option<&str> {
         .map(HeaderValue::as_str)
 }
 
-/// Whether the rest of its commit follows this message.
+/// Returns whether the rest of its commit follows this message.
 pub(super) fn is_within_commit(headers: &HeaderMap) -> bool {
     headers.get(BATCH_ID).is_some() && headers.get(BATCH_COMMIT).is_none()
 }
 
-/// Where a delivered message stands, from its reply subject:
+/// The position of a delivered message, from its reply subject:
 ///
 /// ```text
 /// $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
-    /// In the stream: the key's revision.
+    /// In the stream. This is the key's revision.
     pub(super) sequence: u64,
-    /// Among what this consumer was sent, from 1, without gaps.
+    /// Among the messages that this consumer was sent, from 1, without gaps.
     pub(super) delivered: u64,
-    /// How many more the consumer was still to send at that time.
+    /// How many more messages the consumer had to send at that time.
     pub(super) pending: u64,
 }
 

@@ -1,10 +1,11 @@
 //! The store of a lattice on NATS: one `JetStream` bucket per lattice.
 //!
-//! The bucket is a stream named `KV_LATTICE_<lattice>`, one message per key (the last), readable with any NATS key-value
-//! tool. It is made by hand because a bucket made by such a tool lacks what atomic commits need; [`OpenError`] says so.
+//! The bucket is a stream named `KV_LATTICE_<lattice>`, with one message per key (the last),
+//! readable with any NATS key-value tool. Lattice creates the stream itself, because a bucket
+//! created by such a tool lacks what atomic commits need; [`OpenError`] says so.
 //!
-//! What is sent, and how it can fail, is described where it is done: `commit.rs` for writes, `settle.rs` for answers that
-//! got lost, `session.rs` for the watch.
+//! What is sent, and how it can fail, is described where it is done: `commit.rs` for writes,
+//! `settle.rs` for lost answers, `session.rs` for the watch.
 
 mod bucket;
 mod commit;
@@ -49,12 +50,12 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// Longest wait for the store by default, the reading back of a lost answer included.
+/// Longest wait for the store by default, including the time to read back after a lost answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Room that a message's headers take beside its value, at most.
+/// Most bytes that a message's headers take in addition to its value.
 const HEADERS: usize = 1024;
 
-/// Which bucket a [`NatsStore`] opens, and how it is made when it does not exist.
+/// Which bucket a [`NatsStore`] opens, and how it creates one that does not exist.
 #[derive(Debug, Clone)]
 pub struct NatsStoreOptions {
     lattice: LatticeName,
@@ -63,7 +64,7 @@ pub struct NatsStoreOptions {
 }
 
 impl NatsStoreOptions {
-    /// The bucket of `lattice`: one replica, calls that end within 5 s.
+    /// The bucket of `lattice`, with one replica and calls that end within 5 s.
     pub fn new(lattice: &LatticeName) -> Self {
         Self {
             lattice: lattice.clone(),
@@ -72,13 +73,14 @@ impl NatsStoreOptions {
         }
     }
 
-    /// How many servers of the cluster keep the bucket when this creates it: 1, 3 or 5. An existing bucket keeps its own.
+    /// Sets how many servers of the cluster keep the bucket when this creates it: 1, 3 or 5. An
+    /// existing bucket is not changed.
     pub fn replicas(mut self, replicas: NonZeroUsize) -> Self {
         self.replicas = replicas;
         self
     }
 
-    /// The time within which every call ends. The default is 5 s.
+    /// Sets the time within which every call ends. The default is 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -87,8 +89,8 @@ impl NatsStoreOptions {
 
 /// A [`Store`] in a `JetStream` bucket. Cheap to clone.
 ///
-/// Never creates the bucket anew by itself once it is open: a bucket that someone deleted is out of reach until someone
-/// opens it again, and is then another [`Incarnation`].
+/// Never creates the bucket again by itself once it is open. A bucket that was deleted is out of
+/// reach until it is opened again, and is then another [`Incarnation`].
 #[derive(Clone)]
 pub struct NatsStore(Arc<Inner>);
 
@@ -106,7 +108,7 @@ impl NatsStore {
     /// Opens the bucket, or creates it, in the `JetStream` domain of the connection.
     ///
     /// # Errors
-    /// [`OpenError`], which says what to change.
+    /// Fails with [`OpenError`], which says what to change.
     ///
     /// # Cancel safety
     /// Dropping the future may leave an empty bucket.
@@ -188,14 +190,15 @@ impl Inner {
         Ok(created(&info))
     }
 
-    /// Learns how many servers keep the bucket: an operator may change that while it is open.
+    /// Records how many servers keep the bucket: an operator may change that while it is open.
     fn note(&self, info: &stream::Info) {
         let replicated = info.config.num_replicas > 1;
         self.replicated.store(replicated, Ordering::Relaxed);
     }
 
     async fn read(&self, key: StoreKey) -> Result<Option<Entry>, StoreError> {
-        // Any replica answers a direct get, and may be behind what was just confirmed: the leader is not.
+        // Any replica answers a direct get, and may lag behind a confirmed write. The leader does
+        // not.
         let last = if self.replicated.load(Ordering::Relaxed) {
             self.last_message(&key).await?
         } else {
@@ -219,12 +222,12 @@ impl Inner {
         }
     }
 
-    /// A key's last message as the stream's leader has it.
+    /// Returns a key's last message as the stream's leader has it.
     async fn last_message(&self, key: &StoreKey) -> Result<Option<StreamMessage>, StoreError> {
         self.leaders_last(&self.bucket.subject(key)).await
     }
 
-    /// The revision of the newest message that the stream's leader has.
+    /// Returns the revision of the newest message that the stream's leader has.
     async fn newest(&self) -> Result<Option<Revision>, StoreError> {
         let newest = self.leaders_last(&self.bucket.every_subject()).await?;
         Ok(newest.map(|message| Revision(message.sequence)))
@@ -240,7 +243,7 @@ impl Inner {
         }
     }
 
-    /// `work`, unless the connection is down, breaks, or the time is over.
+    /// Runs `work`. Fails when the connection is down or breaks, or when the time is over.
     async fn within<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -267,7 +270,7 @@ impl Inner {
 
     async fn subscribe(&self, subject: String) -> Result<Subscriber, StoreError> {
         let subscriber = self.client().subscribe(subject).await;
-        // It only fails when nobody takes the client's commands any more.
+        // It only fails when the client has ended.
         subscriber.map_err(|_| StoreError::Closed)
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a bucket: finding or making it on a server that can carry it.
+//! Opens a bucket: finds or creates it on a server that supports it.
 
 use super::{
     NatsStoreOptions,
@@ -16,10 +16,11 @@ use async_nats::{
 use std::num::NonZeroUsize;
 use tokio::sync::broadcast::error::RecvError;
 
-/// The first server that commits several keys at once, and the level of `JetStream`'s API that says so.
+/// The first server version that commits several keys at once, and the level of the `JetStream` API
+/// that it has.
 const NEEDED_SERVER: &str = "2.12";
 const NEEDED_LEVEL: usize = 2;
-/// The answer when two create one stream at once with different settings.
+/// The server's error when two clients create one stream at once with different settings.
 const NAME_IN_USE: ErrorCode = ErrorCode(10058);
 
 /// Why a bucket could not be opened.
@@ -31,12 +32,12 @@ pub enum OpenError {
         "the NATS server runs without JetStream, where a lattice keeps its state; start it with `-js`"
     )]
     JetStreamOff,
-    /// The server has `JetStream`, but not for this account.
+    /// The server has `JetStream`, but this account does not.
     #[error(
         "the NATS account has no JetStream, where a lattice keeps its state; enable it for the account"
     )]
     AccountWithoutJetStream,
-    /// Nothing answers for this domain.
+    /// No server answers for this domain.
     #[error(
         "no JetStream answers for domain `{domain}`; check its name, and that a leaf node connects to it"
     )]
@@ -44,18 +45,18 @@ pub enum OpenError {
         /// The domain.
         domain: String,
     },
-    /// The text can't be a domain.
-    #[error("`{given}` is no JetStream domain: use letters, digits, `-` and `_`")]
+    /// The text isn't a valid domain.
+    #[error("`{given}` isn't a valid JetStream domain: use letters, digits, `-` and `_`")]
     InvalidDomain {
-        /// What was given, cut to 80 characters.
+        /// The given text, cut to 80 characters.
         given: String,
     },
     /// The server can't commit several keys at once.
     #[error("the NATS server is {found} and Lattice needs {needed} or newer; update it")]
     ServerTooOld {
-        /// What was found.
+        /// The server's version, or the API level of the domain.
         found: String,
-        /// The first version that will do.
+        /// The first version that works.
         needed: &'static str,
     },
     /// The bucket exists with other settings.
@@ -63,19 +64,20 @@ pub enum OpenError {
     WrongConfig {
         /// The stream's name.
         stream: String,
-        /// Each setting that is wrong: what it is and what it must be.
+        /// Each wrong setting, with its value and the required one.
         problems: Vec<String>,
     },
-    /// The server refused: permissions of the user, limits of the account, or replicas without a cluster.
+    /// The server refused, because of the user's permissions, the limits of the account, or
+    /// replicas without a cluster.
     #[error("the NATS server refused the bucket: {reason}")]
     Refused {
-        /// What the server said.
+        /// The server's error.
         reason: String,
     },
     /// `JetStream` did not answer; it may be starting.
     #[error("JetStream is out of reach: {reason}")]
     Unavailable {
-        /// What was tried and what came of it.
+        /// What was tried, and its result.
         reason: String,
     },
 }
@@ -156,7 +158,8 @@ impl Bucket {
         Ok((stream.map_err(OpenError::unavailable)?, info))
     }
 
-    /// Asks before anything is created: an old server would create a bucket without what it does not know.
+    /// Checks the server before anything is created: an old server would create a bucket and ignore
+    /// the settings that it does not know.
     async fn check_server(&self, client: &Client, jetstream: &Context) -> Result<(), OpenError> {
         let account = match jetstream.query_account().await {
             Ok(account) => account,
@@ -175,7 +178,8 @@ impl Bucket {
         Err(OpenError::ServerTooOld {
             found: match &self.domain {
                 None => version,
-                // Another server may answer for a domain than the one at the other end of this connection.
+                // The server that answers for a domain may be another one than the connected
+                // server.
                 Some(domain) => format!(
                     "at level {} of JetStream's API in domain `{domain}` (the connected one is {version})",
                     account.requests.level
@@ -205,9 +209,9 @@ impl Bucket {
             Ok(stream) => Ok(stream.cached_info().clone()),
             Err(error) => match error.kind() {
                 CreateStreamErrorKind::JetStream(error) if error.error_code() == NAME_IN_USE => {
-                    self.existing(jetstream)
-                        .await?
-                        .ok_or_else(|| OpenError::unavailable("the bucket came and went"))
+                    self.existing(jetstream).await?.ok_or_else(|| {
+                        OpenError::unavailable("the bucket was created and deleted meanwhile")
+                    })
                 }
                 CreateStreamErrorKind::JetStream(error) => Err(refusal(&error)),
                 _ => Err(OpenError::unavailable(error)),

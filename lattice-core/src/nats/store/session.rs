@@ -1,12 +1,14 @@
-//! One life of a watch: a push consumer of the bucket, from its snapshot until anything looks wrong.
+//! One session of a watch: a push consumer of the bucket, from its snapshot until anything looks
+//! wrong.
 //!
 //! ```text
 //!  open ──► snapshot: every key's last message ──► live: every further one ──► Broken ──► the follower opens the next one
 //! ```
-//! A consumer that delivers each subject's last message goes on with what comes after; `pending` in each message says when
-//! the snapshot is whole. A consumer of a bucket that was deleted, or of a server that is gone, is just silent: so it sends
-//! heartbeats, and a session ends when they stay away, when the connection has been made anew, when a message is missing
-//! in the consumer's own count, or when the stream is no longer the one that was there at first.
+//! The consumer delivers the last message of each subject and then every further message; `pending`
+//! in each message shows when the snapshot is whole. A consumer of a bucket that was deleted, or of
+//! a server that is gone, is just silent. So it sends heartbeats, and a session ends when they
+//! stop, when the connection was made again, when a message is missing in the consumer's own count,
+//! or when the stream is no longer the one that was there at first.
 
 use super::{
     Inner,
@@ -23,13 +25,15 @@ use futures_util::StreamExt;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How often an idle consumer says that it is there.
+/// How often an idle consumer sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// Silence after which it is not: two heartbeats and the time for one to come.
+/// Silence after which a consumer is considered gone: two heartbeats and the time for one to
+/// arrive.
 const SILENCE: Duration = Duration::from_secs(5);
-/// How long the server keeps a consumer that nobody listens to.
+/// How long the server keeps a consumer without a subscriber.
 const FORGET: Duration = Duration::from_secs(10);
-/// Where a consumer that waits for us to catch up wants to be told.
+/// Header with the subject on which a stalled consumer expects a message once this side has caught
+/// up.
 const STALLED: &str = "Nats-Consumer-Stalled";
 const LAST_CONSUMER: &str = "Nats-Last-Consumer";
 
@@ -43,7 +47,7 @@ pub(super) struct Session {
     heard: Instant,
     /// Messages that the consumer has sent so far.
     delivered: u64,
-    /// What is still to come of the snapshot; `None` once it is whole.
+    /// The part of the snapshot that is still to come; `None` once it is whole.
     snapshot: Option<Begun>,
 }
 
@@ -53,10 +57,10 @@ struct Begun {
     revision: Revision,
 }
 
-/// Why a session is over.
+/// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// Messages are missing, or the bucket is another one: a new session will do.
+    /// Messages are missing, or the bucket is another one. A new session can be opened at once.
     Gap,
     /// The server or the bucket is out of reach.
     OutOfReach,
@@ -64,7 +68,7 @@ pub(super) enum Broken {
 
 enum Delivery {
     Change {
-        /// `None` for what nobody above needs to hear of.
+        /// `None` for a change that the layers above don't need.
         change: Option<Change>,
         revision: Revision,
         pending: u64,
@@ -106,7 +110,7 @@ impl Session {
         let info = consumer.cached_info();
         let incarnation = store.incarnation().await?;
         if before != incarnation {
-            return Err(StoreError::Unavailable("it was just created anew".into()));
+            return Err(StoreError::Unavailable("it was just re-created".into()));
         }
         Ok(Self {
             messages,
@@ -124,7 +128,7 @@ impl Session {
         })
     }
 
-    /// The snapshot, then each change.
+    /// Returns the snapshot, then each change.
     pub(super) async fn next(&mut self) -> Result<WatchEvent, Broken> {
         if let Some(begun) = self.snapshot.take() {
             return self.collect(begun).await;
@@ -173,7 +177,7 @@ impl Session {
                         && self.delivered >= begun.pending
                         && self.nothing_follows(last).await?;
                 }
-                // What was pending may have gone without a trace, as an old marker does.
+                // A pending message may have been removed without a trace, as an old marker is.
                 Delivery::Idle => whole = self.is_at_the_end().await?,
             }
         }
@@ -184,8 +188,9 @@ impl Session {
         })
     }
 
-    /// Whether nothing was written after `last`. A consumer's own `pending` does not say so: it counts a new message a
-    /// moment after that took the place of its key's old one, and the snapshot would lack the key.
+    /// Returns whether nothing was written after `last`. A consumer's own `pending` does not show
+    /// that: it counts a new message a moment after the message has replaced its key's old one, and
+    /// the snapshot would lack the key.
     async fn nothing_follows(&self, last: Revision) -> Result<bool, Broken> {
         let newest = self.store.newest().await.map_err(|_| Broken::OutOfReach)?;
         Ok(newest.is_none_or(|newest| newest <= last))
@@ -197,7 +202,7 @@ impl Session {
         Ok(info.num_pending == 0 && info.delivered.consumer_sequence == self.delivered)
     }
 
-    /// The consumer's next message, or that it has none now.
+    /// Waits for the consumer's next message, or for a heartbeat when it has none.
     async fn delivery(&mut self) -> Result<Delivery, Broken> {
         loop {
             tokio::select! {
@@ -246,7 +251,7 @@ impl Session {
         }))
     }
 
-    /// A heartbeat, or the question whether we have caught up.
+    /// Handles a heartbeat, or a request to confirm that this side has caught up.
     async fn control(&mut self, message: Message) -> Result<Option<Delivery>, Broken> {
         let header = |name: &str| message.headers.as_ref()?.get(name).map(HeaderValue::as_str);
         let ask = message.reply.as_deref().or_else(|| header(STALLED));

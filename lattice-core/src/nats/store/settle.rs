@@ -1,11 +1,12 @@
-//! A write whose answer got lost: did it happen?
+//! Finds out whether a write happened whose answer was lost.
 //!
-//! What was sent may still be on its way: in the client, on the wire, in the stream's own queue. So a marker that nobody
-//! expects anything of is written first. It takes the same way behind the lost write, and when it is answered, the write
-//! has happened or it never will; except where it was sent through a server that this connection has lost since, and that
-//! holds it back from the stream for longer than the new way takes.
+//! A lost write may still be on its way: in the client, on the wire, or in the stream's own queue.
+//! So a marker is written first, with no expectation on its key. It takes the same way behind the
+//! lost write, and when it is answered, the write has either happened or never will. The exception
+//! is a write sent through a server that this connection has lost since, when that server holds it
+//! back from the stream for longer than the new way takes.
 //!
-//! Then the keys tell: stored messages keep the id of their write.
+//! Then the keys show what happened: stored messages keep the id of their write.
 
 use super::{Inner, commit::Attempt, message};
 use crate::store::{CommitError, Revision, StoreError};
@@ -18,15 +19,15 @@ use tokio::time::Instant;
 
 /// The key of the markers. Watches skip it.
 pub(super) const FENCE: &str = "fence";
-/// Nobody reads a fence after its answer.
+/// A fence is not read any more after its answer.
 const FENCE_TTL: u64 = 1;
-/// Longest wait for one fence's answer before it is written again.
+/// Longest wait for the answer to one fence before it is written again.
 const FENCE_WAIT: Duration = Duration::from_secs(1);
-/// Wait before that, where the answer was a refusal or the connection is down.
+/// Pause before that, when the answer was a refusal or the connection is down.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Inner {
-    /// Says what became of `attempt`, or that it can't be said by `deadline`.
+    /// Returns the result of `attempt`. Fails when it is not known by `deadline`.
     pub(super) async fn settle(
         &self,
         attempt: &Attempt<'_>,
@@ -64,7 +65,7 @@ impl Inner {
         }
     }
 
-    /// The keys from the last to the first, until one of them tells.
+    /// Reads the keys from the last to the first, until one of them shows the result.
     async fn read_back(&self, attempt: &Attempt<'_>) -> Result<Revision, CommitError> {
         let count = attempt.ops.len();
         for at in (0..count).rev() {

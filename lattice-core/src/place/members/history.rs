@@ -1,4 +1,4 @@
-//! What is remembered of hosts that died or left.
+//! Recent deaths and goodbyes of hosts.
 
 use super::BEATS;
 use crate::{name::HostId, wire::Origin};
@@ -8,11 +8,11 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long a death counts, and how long the boot of a goodbye is kept from coming back by a late beat.
+/// How long a death counts, and how long a late beat can't bring back a boot that said goodbye.
 const REMEMBERED: Duration = Duration::from_mins(10);
-/// Deaths of one host that are told apart: after these it needs the most beats anyway.
+/// The most deaths that are recorded for one host. With this many, it needs the most beats anyway.
 const DEATHS: usize = 5;
-/// Hosts that are remembered.
+/// The most hosts that are recorded.
 const HOSTS: usize = 4_096;
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl History {
         history.left = history.left.max(Some(who.epoch));
     }
 
-    /// How often it has died lately.
+    /// Returns how often the host has died within the last ten minutes.
     pub(super) fn deaths(&self, host: &HostId, now: Instant) -> u32 {
         let lately = |at: &&Instant| now.saturating_duration_since(**at) < REMEMBERED;
         let history = self.hosts.get(host);
@@ -50,13 +50,13 @@ impl History {
         })
     }
 
-    /// Whether a host but this one has died lately.
+    /// Returns whether another host has died within the last ten minutes.
     pub(super) fn others_died(&self, me: &HostId, now: Instant) -> bool {
         let mut others = self.hosts.keys().filter(|host| *host != me);
         others.any(|host| self.deaths(host, now) > 0)
     }
 
-    /// Whether this boot said goodbye.
+    /// Returns whether this boot said goodbye.
     pub(super) fn has_left(&self, who: &Origin) -> bool {
         let history = self.hosts.get(&who.host);
         history.is_some_and(|history| history.left == Some(who.epoch))

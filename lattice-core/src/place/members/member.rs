@@ -1,4 +1,4 @@
-//! One boot of a host, as it beats.
+//! One boot of a host, as seen from its beats.
 
 use super::{Labels, MembershipChange};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Beats of another boot, with our own in between, after which it is no restart.
+/// Beats of an older boot, with beats of the newer one in between, after which two hosts are
+/// assumed to have the same id.
 const BOTH: u32 = 3;
 
 #[derive(Debug)]
@@ -16,9 +17,9 @@ pub(super) struct Member {
     pub(super) origin: Origin,
     pub(super) labels: Arc<Labels>,
     pub(super) interval: Duration,
-    /// Its last sign of life, or when we began to hear again.
+    /// When its last sign of life came, or when this host began to receive again.
     pub(super) heard: Instant,
-    /// Its last beat that was counted.
+    /// When a beat of it was last counted.
     counted: Instant,
     standing: Standing,
     rival: Option<Rival>,
@@ -30,7 +31,7 @@ enum Standing {
         needs: u32,
     },
     Live,
-    /// An earlier boot of this host knew it, and it was not heard since.
+    /// It is known only from an earlier boot of this host, and has sent nothing since.
     Recalled,
 }
 
@@ -38,7 +39,7 @@ enum Standing {
 #[derive(Debug)]
 struct Rival {
     boot: RivalBoot,
-    /// Its first beat since ours are there.
+    /// When its first beat came after it began to be watched.
     first: Option<Instant>,
 }
 
@@ -55,7 +56,7 @@ impl Member {
         }
     }
 
-    /// One that counts without having been heard.
+    /// Makes a member that counts although nothing has been received from it.
     pub(super) fn recalled(
         origin: Origin,
         interval: Duration,
@@ -68,7 +69,8 @@ impl Member {
         }
     }
 
-    /// It counts after that many beats, of which the one that announced it is the first.
+    /// Sets the number of beats after which the member counts. The beat that announced it is the
+    /// first.
     pub(super) fn needs(&mut self, beats: u32) -> Option<MembershipChange> {
         self.standing = Standing::Joining { needs: beats };
         self.count()
@@ -82,9 +84,9 @@ impl Member {
         matches!(self.standing, Standing::Recalled)
     }
 
-    /// When its silence becomes death.
+    /// Returns when the member counts as dead if it stays silent.
     pub(super) fn deadline(&self) -> Instant {
-        // A beat that comes exactly then is in time.
+        // A beat that comes exactly after the last of these intervals is in time.
         self.heard + self.interval * MISSED + Duration::from_millis(1)
     }
 
@@ -104,7 +106,7 @@ impl Member {
             self.standing = Standing::Live;
             return relabelled.then(|| MembershipChange::Relabelled(self.origin.clone()));
         }
-        // A burst of news is one sign of life.
+        // Several beats in quick succession, which carry changes, count as one sign of life.
         if now.saturating_duration_since(self.counted) < interval / 2 {
             return None;
         }
@@ -124,7 +126,7 @@ impl Member {
         Some(MembershipChange::Joined(self.origin.clone()))
     }
 
-    /// Looks out for beats of the boot that this one takes the place of.
+    /// Watches for beats of the boot that this one replaces.
     pub(super) fn watch(&mut self, epoch: u64, now: Instant) {
         self.rival = Some(Rival {
             boot: RivalBoot::new(epoch, now),
@@ -132,7 +134,8 @@ impl Member {
         });
     }
 
-    /// An older boot of the same id beats: either this one is about to fall silent, or there are two.
+    /// Handles a beat of an older boot of the same id. Either the host has restarted with a clock
+    /// that went back and the newer boot is about to fall silent, or two hosts have the same id.
     pub(super) fn rival_beat(&mut self, epoch: u64, now: Instant) -> Option<MembershipChange> {
         let rival = self.rival.as_ref();
         if rival.is_none_or(|rival| rival.boot.epoch != epoch) {
@@ -145,7 +148,7 @@ impl Member {
         if boot.signs > 0 && now.saturating_duration_since(boot.last) < interval / 2 {
             return None;
         }
-        // Until we beat as well, it may be a restart whose clock went back.
+        // Until the newer boot beats again, this may be a restart whose clock went back.
         if boot.signs + 1 == BOTH && heard <= first {
             boot.last = now;
             return None;
@@ -157,7 +160,7 @@ impl Member {
         })
     }
 
-    /// The epoch of another host of the same id.
+    /// Returns the epoch of another host with the same id, if there is one.
     pub(super) fn double(&self) -> Option<u64> {
         let boot = self.rival.as_ref()?.boot;
         (boot.signs >= BOTH).then_some(boot.epoch)

@@ -1,24 +1,30 @@
-//! Which hosts count for placement: the pure rules of membership, fed with heartbeats and the time.
+//! Which hosts count for placement: the pure rules of membership. They take heartbeats and the time
+//! as input.
 //!
-//! Routing wants to know at once who might serve a call, and is wrong for free. Placement moves replicas on what it is told, so
-//! it is slower to believe:
+//! Routing needs to know at once which hosts might serve a call, and a wrong guess costs little.
+//! Placement moves replicas, so it waits for more evidence:
 //!
 //! ```text
 //!              enough beats                goodbye, three silent intervals, a newer boot
 //! ── beat ──► joining ──────────► live ──────────────────────────────────────────────────► gone
 //! ```
-//! * A host counts after two beats, at least half an interval apart. Each of its deaths in the last ten minutes doubles that,
-//!   up to 64: a host that dies often waits longer. A goodbye is no death.
-//! * A host that receives nothing, not even its own beats, is deaf and decides nothing: it goes on with those that it knew, and when it
-//!   hears again everyone gets a full round to be heard.
-//! * A host that has just started believes the first beat of others, who have been there for longer than it knows, and should
-//!   act on what it believes only when it has listened for a while: [`Members::is_settled`].
-//! * A host that starts while the bus is away goes on with those that an earlier boot of it knew, itself among them, after as
-//!   long as it would have listened: [`Members::recall`]. When the bus is there, each gets a full round to be heard.
-//! * Of two boots of one host id the one with the higher epoch counts, as long as it beats. When both go on beating, two
-//!   hosts have one id, and that is [`MembershipChange::Doubled`].
+//! * A host counts after two beats, at least half an interval apart. Each of its deaths in the last
+//!   ten minutes doubles that number, up to 64, so that a host that dies often waits longer. A
+//!   goodbye does not count as a death.
+//! * A host that receives nothing, not even its own beats, is deaf and decides nothing. It
+//!   continues with the hosts that it knew. When it receives beats again, every host gets a full
+//!   round to be heard.
+//! * A host that has just started counts others after their first beat, because they may have been
+//!   running for long. It should act only after it has listened for a while:
+//!   [`Members::is_settled`].
+//! * A host that starts while the bus is away continues with the hosts that an earlier boot of it
+//!   knew, if it was one of them. It does so after as long as it would have listened:
+//!   [`Members::recall`]. When the bus is back, every host gets a full round to be heard.
+//! * Of two boots with the same host id, the one with the higher epoch counts as long as it beats.
+//!   When both continue to beat, two hosts have the same id, which is reported as
+//!   [`MembershipChange::Doubled`].
 //!
-//! All time is the caller's own; a sender's clock is never used.
+//! All times are the caller's own. A sender's clock is never used.
 
 mod history;
 mod member;
@@ -36,64 +42,66 @@ use member::Member;
 use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Beats after which a host counts that has not died lately.
+/// The number of beats after which a host counts, if it has not died lately.
 const BEATS: u32 = 2;
-/// Own beats that don't come back before a host takes itself for deaf. Below the three that make a death.
+/// A host counts itself as deaf when it has received nothing for this many of its own intervals.
+/// That is fewer than the three after which a host counts as dead.
 const DEAF: u32 = 2;
-/// However often it has died.
+/// The most beats that a host needs, however often it has died.
 const MOST_BEATS: u32 = 64;
-/// Intervals of the slowest host heard that a host listens before it acts.
+/// How long a host listens before it acts, in intervals of the slowest host that it receives.
 const LISTEN: u32 = 2;
 
-/// The epoch of a host of which only the id is known: before any boot.
+/// The epoch of a host of which only the id is known. It is lower than that of any boot.
 const NO_BOOT: u64 = 0;
 
 /// A host's labels, for placement.
 pub type Labels = BTreeMap<String, String>;
 
-/// What happened.
+/// An input of the state machine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A beat came over the bus: one's own come back too, and must be passed in.
+    /// A beat came over the bus. This includes the host's own beats, which must be passed in, too.
     Beat {
-        /// Who sent it.
+        /// The boot that sent it.
         from: Origin,
-        /// Until its next one.
+        /// The time until its next beat.
         interval: Duration,
         /// Its labels.
         labels: Labels,
     },
-    /// A host takes its leave.
+    /// A host said goodbye.
     Goodbye(Origin),
-    /// The bus came or went.
+    /// The connection to the bus changed.
     Bus(BusState),
-    /// Time passed: the instant of [`Members::wake`] has come.
+    /// The instant of [`Members::wake`] has come.
     Woken,
 }
 
-/// What changed.
+/// A change of membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MembershipChange {
     /// A host counts from now on.
     Joined(Origin),
-    /// A host that counts has other labels.
+    /// The labels of a host that counts have changed.
     Relabelled(Origin),
-    /// A host doesn't count any more.
+    /// A host does not count any more.
     Left(Origin, Departure),
-    /// Two hosts run under one id: the one of the newer epoch counts, the other gets no work. Give one of them another id.
+    /// Two hosts have the same id. The one with the higher epoch counts, and the other one gets no
+    /// work. Give one of them another id.
     Doubled {
-        /// The one that counts.
+        /// The boot that counts.
         counts: Origin,
-        /// The epoch of the other.
+        /// The epoch of the other boot.
         other: u64,
     },
-    /// The first look around is over.
+    /// The host has listened long enough to act.
     Settled,
 }
 
-/// Why a host doesn't count any more.
+/// Why a host does not count any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Departure {
@@ -101,11 +109,11 @@ pub enum Departure {
     Goodbye,
     /// It was silent for three intervals.
     Silence,
-    /// A newer boot of it is there.
+    /// A newer boot of the same host started.
     Restart,
 }
 
-/// The state machine.
+/// The state machine of membership.
 #[derive(Debug)]
 pub struct Members {
     me: Origin,
@@ -117,14 +125,14 @@ pub struct Members {
     wake: Option<Instant>,
 }
 
-/// Whether anything can be heard.
+/// Whether this host receives anything.
 #[derive(Debug)]
 enum Reception {
     /// The bus is away.
     Away,
-    /// The bus is there, and so far nothing came.
+    /// The bus is connected, but nothing has been received yet.
     Nothing,
-    /// When something came last.
+    /// When something was last received.
     Since(Instant),
 }
 
@@ -135,8 +143,9 @@ struct Listening {
 }
 
 impl Members {
-    /// Nobody, as `me` sees it, which starts now and will listen at least so long before it acts: two intervals of the slowest
-    /// host that it hears, in any case. Zero is for a host that is alone: it acts on its own first beat.
+    /// Starts without any members, as seen by `me`, which starts now. It listens for at least
+    /// `at_least` before it acts, and for at least two intervals of the slowest host that it
+    /// receives. With zero, which is for a host that is alone, it acts after its own first beat.
     pub fn new(me: Origin, at_least: Duration, now: Instant) -> Self {
         Self {
             me,
@@ -152,13 +161,14 @@ impl Members {
         }
     }
 
-    /// Those that an earlier boot of this host knew last. They count when the bus stays away, if this host is one of them: what
-    /// it ran is its own to run until it hears of others.
+    /// Sets the hosts that an earlier boot of this host knew last. They count if the bus stays away
+    /// and this host is one of them. Then this host keeps running its share until it receives beats
+    /// of others.
     pub fn recall(&mut self, hosts: BTreeMap<HostId, Labels>) {
         self.recalled = hosts;
     }
 
-    /// Handles an event, and returns what changed.
+    /// Handles an event. Returns the changes.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<MembershipChange> {
         let mut changes = Vec::new();
         match event {
@@ -185,29 +195,30 @@ impl Members {
         changes
     }
 
-    /// When to tell it that time has passed; nothing when only another event can change anything.
+    /// Returns when [`Event::Woken`] is due, or `None` if only another event can change anything.
     pub fn wake(&self) -> Option<Instant> {
         self.wake
     }
 
-    /// Whether it has listened long enough to know who is there.
+    /// Returns whether this host has listened long enough to act.
     pub fn is_settled(&self) -> bool {
         self.listening.is_none()
     }
 
-    /// Whether this very boot counts. When another one of the same id does, nothing is placed here.
+    /// Returns whether this very boot counts. If another boot with the same id counts, nothing is
+    /// placed here.
     pub fn counts_me(&self) -> bool {
         let own = self.hosts.get(&self.me.host);
         own.is_some_and(|own| own.is_live() && own.origin == self.me)
     }
 
-    /// Whether nobody else is there, and nobody was lately who may come back.
+    /// Returns whether no other host is known, and none has died lately that may come back.
     pub fn is_alone(&self, now: Instant) -> bool {
         let mut others = self.hosts.keys().filter(|host| **host != self.me.host);
         others.next().is_none() && !self.history.others_died(&self.me.host, now)
     }
 
-    /// Whether a later boot of this host is there.
+    /// Returns whether a later boot of this host is known.
     pub fn knows_newer(&self, than: &Origin) -> bool {
         let known = self.hosts.get(&than.host);
         known.is_some_and(|known| known.origin.epoch > than.epoch)
@@ -219,7 +230,8 @@ impl Members {
         live.map(|member| (&member.origin, &member.labels))
     }
 
-    /// The ids that two hosts run under: the boot that counts, and the epoch of the other.
+    /// Returns the ids that two hosts have: for each, the boot that counts and the epoch of the
+    /// other.
     pub fn doubled(&self) -> impl Iterator<Item = (&Origin, u64)> {
         let members = self.hosts.values();
         members.filter_map(|member| Some((&member.origin, member.double()?)))
@@ -232,7 +244,7 @@ impl Members {
         self.reception = Reception::Since(now);
     }
 
-    /// Everyone gets a full round to be heard again.
+    /// Gives every host a full round to be heard again.
     fn regain(&mut self, now: Instant) {
         for member in self.hosts.values_mut() {
             member.heard = now;
@@ -277,7 +289,7 @@ impl Members {
         }
     }
 
-    /// A boot that was not there before.
+    /// Adds a boot that was not known before.
     fn add_boot(
         &mut self,
         mut newcomer: Member,
@@ -286,7 +298,7 @@ impl Members {
     ) {
         let host = newcomer.origin.host.clone();
         let before = self.hosts.remove(&host);
-        // It counts already, and is there.
+        // A recalled host counts already, and this beat shows that it is live.
         let goes_on = before.as_ref().is_some_and(Member::is_recalled);
         if let Some(older) = before.filter(|_| !goes_on) {
             newcomer.watch(older.origin.epoch, now);
@@ -316,7 +328,7 @@ impl Members {
         }
     }
 
-    /// Looks at what the time alone has changed, when it is due.
+    /// Applies what has changed by the passing of time, if it is due.
     fn check_time(&mut self, now: Instant, changes: &mut Vec<MembershipChange>) {
         if self.is_deaf(now) {
             self.wake = self.settle_alone(now, changes);
@@ -349,7 +361,7 @@ impl Members {
         }
     }
 
-    /// Ends the first look around, or returns when that will be.
+    /// Ends the initial listening, or returns when it will end.
     fn settle(&mut self, now: Instant, changes: &mut Vec<MembershipChange>) -> Option<Instant> {
         let listening = self.listening.as_ref()?;
         let longest = self.hosts.values().map(|member| member.interval).max();
@@ -370,7 +382,7 @@ impl Members {
         None
     }
 
-    /// Ends the first look around without a bus, or returns when that will be.
+    /// Ends the initial listening while the bus is away, or returns when it will end.
     fn settle_alone(
         &mut self,
         now: Instant,

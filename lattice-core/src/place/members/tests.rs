@@ -1,6 +1,6 @@
 use super::*;
 
-/// One host's view, on a clock of its own, with beats in milliseconds.
+/// The view of one host, with a clock of its own and beats in milliseconds.
 struct View {
     members: Members,
     begun: Instant,
@@ -8,7 +8,7 @@ struct View {
 }
 
 impl View {
-    /// Host `me`, settled, with its own beats told every second by [`View::second`].
+    /// Makes a view of host `me`, settled. [`View::second`] feeds it its own beat every second.
     fn settled() -> Self {
         let mut view = Self::new(1_000);
         for _ in 0..3 {
@@ -42,7 +42,7 @@ impl View {
         })
     }
 
-    /// Passes a second in which our own beat comes back and these hosts beat.
+    /// Passes a second in which the own beat comes back and these hosts beat.
     fn second(&mut self, beating: &[(&str, u64)]) -> Vec<String> {
         self.at += 1_000;
         let mut changes = self.beat("me", 1);
@@ -62,7 +62,7 @@ impl View {
         live
     }
 
-    /// Seconds until `who` counts, beating once in each.
+    /// Returns after how many seconds `who` counts, with one beat in each.
     fn beats_to_join(&mut self, who: &str, epoch: u64) -> usize {
         let joined = format!("{who} joined");
         let beats = (1..200).find(|_| self.second(&[(who, epoch)]).contains(&joined));
@@ -114,7 +114,7 @@ fn silence_for_three_intervals_is_death_and_wakes_in_time() {
     view.second(&[]);
     view.at += 1_000;
     assert_eq!(view.beat("me", 1), [""; 0], "three intervals are not over");
-    let wake = view.members.wake().expect("somebody may die");
+    let wake = view.members.wake().expect("a host may die");
     assert!(wake <= view.begun + Duration::from_millis(view.at + 1));
     view.at += 1;
     assert_eq!(view.handle(Event::Woken), ["a left: Silence"]);
@@ -167,13 +167,13 @@ fn nobody_dies_while_the_bus_is_away_or_deaf() {
     assert_eq!(view.second(&[("a", 1)]), [""; 0]);
     assert_eq!(view.live(), ["a", "me"]);
 
-    // The connection looks well, and nothing comes, not even our own beats.
+    // The bus is connected, but nothing is received, not even the host's own beats.
     view.at += 60_000;
     assert_eq!(view.handle(Event::Woken), [""; 0]);
     assert_eq!(
         view.second(&[]),
         [""; 0],
-        "the first that is heard is no proof that others are silent"
+        "the first beat is no proof that other hosts are silent"
     );
     view.dies("a");
     assert_eq!(view.live(), ["me"]);
@@ -263,7 +263,7 @@ fn what_is_remembered_is_bounded() {
     assert_eq!(view.members.history.len(), 4_096);
 }
 
-/// A view that starts without a bus, and was told of these by an earlier boot.
+/// Makes a view that starts while the bus is away, and that recalls these hosts.
 fn recalling(hosts: &[&str]) -> View {
     let mut view = View::new(1_000);
     let hosts = hosts.iter().map(|host| (id(host), Labels::new()));
@@ -288,7 +288,11 @@ fn who_starts_without_a_bus_goes_on_with_those_it_knew() {
     assert!(view.members.counts_me());
     view.at = 600_000;
     assert_eq!(view.handle(Event::Woken), [""; 0]);
-    assert_eq!(view.live(), ["a", "me"], "nobody dies unheard");
+    assert_eq!(
+        view.live(),
+        ["a", "me"],
+        "no host dies while nothing is received"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One component on one host: what runs of it, and what to do next.
+//! One component on one host: which replicas of it run, and what to do next.
 
 use super::{
     Action, Effects, Generation, Phase, ReplicaCount, ReplicaId, Run, Status, StepContext, Wanted,
@@ -10,29 +10,30 @@ use crate::name::{ComponentId, HostId};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a replica may take to come up: its image may have to be fetched and compiled. The runner ends it then.
+/// How long a replica may take to come up, because its image may have to be fetched and compiled.
+/// After this time, the runner ends it.
 pub(crate) const START_WITHIN: Duration = Duration::from_mins(5);
-/// A replica of which nothing was heard by then has failed.
+/// How long after its start a replica counts as failed if the runner has reported nothing.
 const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
-/// A generation that has served so long on this host comes up: it is never rejected from here.
+/// A generation that has served this long on this host has come up, and this host never rejects it.
 const PROVEN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct ComponentReconciler {
     pub(super) id: ComponentId,
-    /// Nothing when it was deleted, or this host may not run it.
+    /// `None` if the component was deleted, or if this host may not run it.
     pub(super) wanted: Option<Arc<Wanted>>,
     /// The slots that this host holds.
     slots: Vec<u32>,
     others: Others,
     pub(super) replicas: Vec<Replica>,
-    /// Replicas beyond the own share that serve until others do.
+    /// Replicas beyond this host's share that keep serving until other hosts serve.
     owed: usize,
     pub(super) failures: Failures,
-    /// Whether the wanted generation has been seen to come up here.
+    /// Whether the wanted generation has come up here.
     proven: bool,
     pub(super) lease: LeaseState,
-    /// When the next update may go on, at the earliest.
+    /// The earliest time at which the next update may continue.
     turn: Option<Instant>,
     reported: Option<Status>,
 }
@@ -69,7 +70,8 @@ impl ComponentReconciler {
         }
     }
 
-    /// A new plan: what is wanted, if this host may run it, and who holds its slots.
+    /// Takes a new plan: what is wanted, if this host may run it, and the hosts of all slots in
+    /// order.
     pub(super) fn plan<'a>(
         &mut self,
         wanted: Option<Arc<Wanted>>,
@@ -122,13 +124,13 @@ impl ComponentReconciler {
         self.give_up_slow_starts(context.now, effects);
         match self.wanted.as_ref().map(|wanted| wanted.run) {
             Some(Run::Replicas) => self.step_replicas(context, effects),
-            // Nothing wanted: whatever runs drains, and a lease that is held goes back.
+            // If nothing is wanted, this drains whatever runs, and gives back a lease that is held.
             Some(Run::Once) | None => self.step_once(context, effects),
         }
         self.report(context.now, effects);
     }
 
-    /// When time alone may change something.
+    /// Returns when the passing of time alone may change something.
     pub(super) fn wake(&self, context: StepContext) -> Option<Instant> {
         let ages = self
             .replicas
@@ -157,7 +159,7 @@ impl ComponentReconciler {
         self.wanted.as_ref().map(|wanted| wanted.generation)
     }
 
-    /// How many replicas are this host's own share.
+    /// Returns how many replicas are this host's own share.
     pub(super) fn need(&self) -> usize {
         if self.wanted.is_some() {
             self.slots.len()
@@ -196,7 +198,7 @@ impl ComponentReconciler {
         let lacking = (need + self.owed).saturating_sub(self.serving() + starting);
         let lacking = lacking.min(need.saturating_sub(updated + starting));
         let count = if lacking > 0 {
-            // What fails is tried once at a time.
+            // After a failure, replicas are tried one at a time.
             if self.failures.count() > 0 {
                 1_usize.saturating_sub(starting)
             } else {
@@ -212,7 +214,7 @@ impl ComponentReconciler {
         }
     }
 
-    /// Whether the slot after the own updated ones may be updated.
+    /// Returns whether the slot after this host's updated ones may be updated now.
     fn is_turn(&mut self, updated: usize, generation: Generation, now: Instant) -> bool {
         let Some(slot) = self.slots.get(updated).copied() else {
             return false;
@@ -243,7 +245,9 @@ impl ComponentReconciler {
         });
     }
 
-    /// Rejects the wanted generation instead of starting it once more, if it certainly doesn't come up.
+    /// Rejects the wanted generation instead of starting it again, if it has failed too often, is
+    /// not known to come up anywhere, and there is a generation to go back to. Returns whether it
+    /// was rejected.
     pub(super) fn reject(&mut self, effects: &mut Effects, now: Instant) -> bool {
         let Some(wanted) = &self.wanted else {
             return false;
@@ -270,8 +274,8 @@ impl ComponentReconciler {
         true
     }
 
-    /// Replicas that can be counted on: one of the wanted generation only when it has been seen to come up for good, or there
-    /// is none of another that it could take the place of.
+    /// Returns how many serving replicas can be relied on. As long as replicas of another
+    /// generation serve, a replica of the wanted one counts only after it has served for `PROVEN`.
     fn firm(&self, wanted: Generation, now: Instant) -> usize {
         let serving = || self.replicas.iter().filter(|replica| replica.serves());
         let replaces = serving().any(|replica| replica.generation != wanted);
@@ -281,7 +285,8 @@ impl ComponentReconciler {
         serving().filter(counts).count()
     }
 
-    /// One that serves too much: of another generation before the wanted one, the youngest first.
+    /// Drains one replica. One of another generation is drained before one of the wanted
+    /// generation, and the youngest one first.
     fn drain_one(&mut self, wanted: Generation, effects: &mut Effects) {
         let serving = self.replicas.iter_mut().filter(|replica| replica.serves());
         if let Some(replica) =
@@ -317,7 +322,7 @@ impl ComponentReconciler {
         }
     }
 
-    /// Counts a failure, when it is one of the wanted generation.
+    /// Counts a failure, if it is one of the wanted generation.
     fn blame(&mut self, failed: Replica, jitter: f64, now: Instant) {
         let ending = matches!(
             failed.state,
@@ -355,7 +360,7 @@ impl ComponentReconciler {
         self.replicas.iter().filter(starting).count()
     }
 
-    /// What serves here, by generation, the wanted one first.
+    /// Returns the number of serving replicas by generation, the wanted one first.
     pub(super) fn replica_counts(&self) -> Vec<ReplicaCount> {
         let wanted = self.generation();
         let mut generations: Vec<Generation> = self

@@ -9,38 +9,38 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Something that should run.
+/// A component that should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Which one: not a rejected one, but the one before it.
+    /// The generation that should run. If the latest one was rejected, this is the one before it.
     pub generation: Generation,
-    /// What ran before and is gone back to when this one is rejected.
+    /// The generation that ran before. If this one is rejected, hosts go back to it.
     pub fallback: Option<Generation>,
-    /// How many, and where.
+    /// How many replicas run, and where.
     pub placement: Placement,
-    /// Whether there may be several at a time.
+    /// Whether several replicas may run at a time.
     pub run: Run,
 }
 
-/// Whether there may be several of a component at a time.
+/// Whether several replicas of a component may run at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
-    /// As many as its placement asks for.
+    /// As many replicas run as its placement asks for.
     Replicas,
-    /// One in the whole lattice, under a lease. Its placement says one.
+    /// One runs in the whole lattice, under a lease. Its placement asks for one.
     Once,
 }
 
-/// All that should run, as a store has it.
+/// Everything that should run, as the store has it.
 ///
-/// When the store is another one than before, or its desired state is older, a host believes neither that nothing nor that
-/// something old is desired. It goes on with what it had until the desired state of *that* store is written again, or the one
-/// that it had is back.
+/// When the store was replaced, or its desired state is older than before, a host accepts neither
+/// an empty nor an outdated desired state. It keeps what it had until the desired state of *that*
+/// store is written again, or until the state that it had is back.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Which life of the store.
+    /// The incarnation of the store.
     pub incarnation: Incarnation,
-    /// The latest write of desired state in it.
+    /// The revision of the latest write of desired state in it.
     pub revision: Revision,
     /// The components that should run.
     pub wanted: Arc<BTreeMap<ComponentId, Arc<Wanted>>>,
@@ -55,17 +55,17 @@ impl Wanted {
     }
 }
 
-/// What was accepted, and what is not believed yet.
+/// The desired state that was accepted, and the one that is not accepted yet.
 #[derive(Debug, Default)]
 pub(super) struct Accepted {
     current: Option<Snapshot>,
-    /// What the store had when it was first seen to be another or older.
+    /// The incarnation and revision of the store when it was first seen to be replaced or older.
     doubted: Option<(Incarnation, Revision)>,
     nothing: Arc<BTreeMap<ComponentId, Arc<Wanted>>>,
 }
 
 impl Accepted {
-    /// Accepts a snapshot, or doubts it and returns `false`.
+    /// Accepts a snapshot and returns `true`, or doubts it and returns `false`.
     pub(super) fn offer(&mut self, snapshot: Snapshot) -> bool {
         let seen = (snapshot.incarnation, snapshot.revision);
         let follows = self.current.as_ref().is_none_or(|current| {

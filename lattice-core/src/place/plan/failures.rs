@@ -1,15 +1,16 @@
-//! What has failed is tried again, later each time.
+//! Backoff: what has failed is tried again, after longer and longer pauses.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After the first failure, at most; twice as long after each further one.
+/// The longest pause after the first failure. It doubles with each further failure.
 const FIRST: Duration = Duration::from_millis(250);
-/// But never longer.
+/// The longest pause after any failure.
 const LONGEST: Duration = Duration::from_mins(1);
-/// Failures in a row that are a crash loop.
+/// How many failures in a row count as a crash loop.
 pub(super) const LOOP: u32 = 3;
-/// A replica that served so long has not failed at its start: its failures are forgotten.
+/// A replica that has served this long did not fail at its start, so earlier failures are
+/// forgotten.
 pub(super) const HEALTHY: Duration = Duration::from_mins(1);
 
 /// Failures in a row of one generation.
@@ -20,7 +21,8 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// One more. `jitter` is in [0, 1): hosts on which the same fails at the same time don't come back together.
+    /// Counts a failure. `jitter` is in [0, 1), so that hosts on which the same thing fails at the
+    /// same time don't retry together.
     pub(super) fn add(&mut self, jitter: f64, now: Instant) {
         self.count = self.count.saturating_add(1);
         self.wait(jitter, now);
@@ -43,7 +45,7 @@ impl Failures {
         self.count >= LOOP
     }
 
-    /// When the next try is, unless it is already.
+    /// Returns when the next try is due, or `None` if it is due already.
     pub(super) fn again(&self, now: Instant) -> Option<Instant> {
         self.again.filter(|again| *again > now)
     }

@@ -1,4 +1,5 @@
-//! Decides what one host does about its share: a pure state machine that takes events and the time, and returns actions.
+//! Decides what one host does about its share. It is a pure state machine that takes events and the
+//! time, and returns actions.
 //!
 //! ```text
 //!            Start                 serves               Drain                ended
@@ -6,19 +7,24 @@
 //!     ▲                 │ failed                  │ crashed
 //!     └──── backoff ◄───┴─────────────────────────┘
 //! ```
-//! * **Make before break.** A host that loses slots goes on serving them until every host that holds slots of the component has
-//!   said in two beats that it serves as many replicas of the wanted generation as it holds, and means to keep them. Deletion, and
-//!   losing a required label, drain at once.
-//! * **Updates** go slot by slot: a replica of the new generation starts beside the old one when all slots before it have served
-//!   for five seconds, and the old one drains when the new one has served as long.
-//! * **What fails** is started again, later each time. A new generation that fails three times, has never served here and that
-//!   nobody else serves is rejected, when there is one to go back to.
-//! * **What runs once** starts when its lease is held and stops when it is lost. It moves break before make: the lease is given
-//!   back when nothing runs any more.
-//! * **A store that is another one, or went back**, changes nothing until somebody applies again: see [`Snapshot`].
-//! * **The bus coming back** changes nothing for a random moment, so that not all hosts move at once.
+//! * **Make before break.** A host that loses slots continues to serve them until every other host
+//!   that holds slots of the component has reported in two consecutive beats that it serves, and
+//!   will keep, as many replicas of the wanted generation as it holds slots. If a component is
+//!   deleted, or the host loses a required label, it drains at once.
+//! * **Updates** go slot by slot. A replica of the new generation starts in addition to the old one
+//!   when all slots before it have served the new generation for five seconds, and the old one
+//!   drains when the new one has served as long.
+//! * **What fails** is started again, after longer and longer pauses. A new generation is rejected
+//!   if it fails three times, has not come up here, is served by no other host, and there is a
+//!   generation to go back to.
+//! * **What runs once** starts when its lease is held and stops when the lease is lost. It moves
+//!   break before make: the lease is given back when nothing runs under it any more.
+//! * **A store that was replaced or went back** changes nothing until the apps are applied again:
+//!   see [`Snapshot`].
+//! * **The return of the bus** changes nothing for a random time, so that not all hosts move at
+//!   once.
 //!
-//! Replicas have ids of their own: a slot's number may change while its replica runs.
+//! Replicas have ids of their own, because a slot's number may change while its replica runs.
 
 mod component;
 mod desired;
@@ -50,21 +56,22 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// What runs, apart from how many and where: an id for image, configuration and limits together, whose change means that
-/// replicas are replaced. A change of the placement alone must leave it as it is. Only compared for being the same.
+/// Identifies what runs, apart from how many and where: image, configuration and limits together.
+/// When it changes, replicas are replaced. A change of only the placement must not change it.
+/// Generations are only compared for equality.
 pub type Generation = u64;
 
-/// Most that a host waits before it changes anything when the bus is back.
+/// The longest time that a host waits before it changes anything after the bus is back.
 const RETURN: Duration = Duration::from_millis(1_500);
 
-/// One replica that this host started, for as long as the host runs.
+/// The id of one replica that this host started. It is unique for as long as the host runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaId(u64);
 
 /// A live host, as placement sees it.
 #[derive(Debug, Clone)]
 pub struct LiveHost {
-    /// Who.
+    /// Its id.
     pub host: HostId,
     /// Its labels.
     pub labels: Arc<Labels>,
@@ -72,91 +79,95 @@ pub struct LiveHost {
     pub duty: Duty,
 }
 
-/// What happened.
+/// An input of the state machine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
     /// The desired state, as the store has it now.
     Desired(Snapshot),
-    /// The hosts that count, this one among them. Not sent before membership has settled.
+    /// The hosts that count, including this one. It is not sent before membership has settled.
     Hosts(Vec<LiveHost>),
-    /// A host has said what it runs.
+    /// A host has reported what it runs.
     Beat {
-        /// Who.
+        /// The host that sent the beat.
         from: HostId,
-        /// What it runs, without what it doesn't.
+        /// What it runs. Components that it doesn't run are left out.
         runs: BTreeMap<ComponentId, Vec<ReplicaCount>>,
     },
-    /// A replica that was starting serves.
+    /// A replica that was starting serves now.
     Serves(ReplicaId),
-    /// A replica did not come up, or has crashed: it is gone.
+    /// A replica did not come up, or it crashed. It is gone.
     Failed(ReplicaId),
     /// A replica that was drained or stopped is gone.
     Ended(ReplicaId),
-    /// The lease of a component is ours.
+    /// This host holds the lease of a component.
     LeaseHeld {
-        /// Whose.
+        /// The component.
         component: ComponentId,
-        /// What calls carry as proof of it.
+        /// The fence of the lease, which calls carry as proof of it.
         fence: u64,
     },
-    /// The lease is not ours: it was refused, it ran out, or somebody else has it. It is not renewed any more.
+    /// This host does not hold the lease: it was refused, it ran out, or another host has it. It is
+    /// not renewed any more.
     LeaseLost(ComponentId),
-    /// The bus came or went.
+    /// The connection to the bus changed.
     Bus(BusState),
-    /// The host shuts down: others take over, until then.
+    /// The host shuts down. Until `by`, it waits for other hosts to take over.
     Leave {
-        /// When it drains whatever nobody took over.
+        /// When the host drains what no other host has taken over.
         by: Instant,
     },
-    /// Time passed: the instant of [`Reconciler::wake`] has come.
+    /// The instant of [`Reconciler::wake`] has come.
     Woken,
 }
 
-/// What to do.
+/// An output of the state machine: what the agent should do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Start a replica. Answered by `Serves` or `Failed`.
+    /// Start a replica. `Serves` or `Failed` follows.
     Start {
-        /// Of what.
+        /// The component.
         component: ComponentId,
         /// The replica's id from now on.
         replica: ReplicaId,
-        /// Which one.
+        /// The generation to run.
         generation: Generation,
-        /// The fence of the lease, for what runs once.
+        /// The fence of the lease, if the component runs once.
         fence: Option<u64>,
     },
-    /// Let a replica take nothing new and finish what it has. Answered by `Ended`, within a bound of the runtime's.
+    /// Stop new calls to a replica and let it finish those that it has. `Ended` follows within a
+    /// time that the runtime limits.
     Drain(ReplicaId),
-    /// End a replica at once. Answered by `Ended`.
+    /// End a replica at once. `Ended` follows.
     Stop(ReplicaId),
-    /// Take the lease of a component, and renew it from then on. Answered by `LeaseHeld` or `LeaseLost`.
+    /// Take the lease of a component, and renew it from then on. `LeaseHeld` or `LeaseLost`
+    /// follows.
     AcquireLease(ComponentId),
-    /// Give the lease back: nothing runs under it.
+    /// Give the lease of a component back. Nothing runs under it any more.
     ReleaseLease(ComponentId),
-    /// Record that a generation does not come up. Asked again until the desired state is another.
+    /// Record that a generation does not come up. This is repeated until the desired state has
+    /// changed.
     Reject {
-        /// Of what.
+        /// The component.
         component: ComponentId,
-        /// Which.
+        /// The generation.
         generation: Generation,
     },
-    /// What this host runs of a component has changed: for its beats, and for people.
+    /// What this host runs of a component has changed. This is for its beats and for observers.
     Report {
-        /// Of what.
+        /// The component.
         component: ComponentId,
-        /// How it is.
+        /// Its new status.
         status: Status,
     },
-    /// The store was replaced or went back: what runs is kept until the next apply.
+    /// The store was replaced or went back. What runs is kept until the apps are applied again.
     Stale,
     /// The desired state is accepted again.
     Current,
 }
 
-/// The state machine.
+/// The state machine of one host's share.
 #[derive(Debug)]
 pub struct Reconciler {
     me: HostId,
@@ -182,7 +193,7 @@ struct Effects {
 }
 
 impl Effects {
-    /// A number in [0, 1): the same sequence for the same seed.
+    /// Returns a number in [0, 1). The same seed gives the same sequence.
     fn chance(&mut self) -> f64 {
         self.drawn += 1;
         hash::fraction(hash::rank(
@@ -213,18 +224,19 @@ impl Effects {
     }
 }
 
-/// What holds for every component in one step.
+/// The conditions of one step, which are the same for every component.
 #[derive(Debug, Clone, Copy)]
 struct StepContext {
     now: Instant,
-    /// Nothing is to be changed yet.
+    /// Nothing may be changed yet.
     quiet: bool,
-    /// It is too late to wait for others.
+    /// The time to wait for other hosts is over.
     leave: bool,
 }
 
 impl Reconciler {
-    /// Host `me`, which runs nothing. The seed spreads retries in time: a different one on each host.
+    /// Starts as host `me`, which runs nothing. The seed spreads retries in time and should differ
+    /// between hosts.
     pub fn new(me: HostId, seed: u64) -> Self {
         Self {
             me,
@@ -246,7 +258,7 @@ impl Reconciler {
         }
     }
 
-    /// Handles an event, and returns what to do.
+    /// Handles an event. Returns the actions to carry out.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Desired(snapshot) => self.take_desired(snapshot),
@@ -290,12 +302,12 @@ impl Reconciler {
         std::mem::take(&mut self.effects.actions)
     }
 
-    /// When to tell it that time has passed; nothing when only another event can change anything.
+    /// Returns when [`Event::Woken`] is due, or `None` if only another event can change anything.
     pub fn wake(&self) -> Option<Instant> {
         self.wake
     }
 
-    /// Which host runs what, as this host sees it.
+    /// Returns the assignment of components to hosts, as this host sees it.
     pub fn assignment(&self) -> &Arc<Assignment> {
         &self.assignment
     }
@@ -311,19 +323,20 @@ impl Reconciler {
             .collect()
     }
 
-    /// How each component is that this host runs, or should.
+    /// Returns the status of each component that this host runs or should run.
     pub fn status(&self) -> impl Iterator<Item = (&ComponentId, &Status)> {
         self.components
             .iter()
             .filter_map(|(id, entry)| Some((id, entry.reported()?)))
     }
 
-    /// Whether nothing runs here and no lease is held: a host that leaves can say goodbye.
+    /// Returns whether nothing runs here and no lease is held, so that a host that leaves can say
+    /// goodbye.
     pub fn is_idle(&self) -> bool {
         self.components.is_empty()
     }
 
-    /// Whether the store went back or is another one, so that what runs is kept.
+    /// Returns whether the store was replaced or went back, so that what runs is kept.
     pub fn is_stale(&self) -> bool {
         self.desired.is_stale()
     }
@@ -355,7 +368,7 @@ impl Reconciler {
         self.bus = state;
     }
 
-    /// Recomputes the share.
+    /// Recomputes this host's share.
     fn replan(&mut self) {
         let Some(hosts) = &self.hosts else { return };
         let wanted = self.desired.wanted();

@@ -1,4 +1,4 @@
-//! Components that run once: never without the lease, and never two at a time.
+//! Components that run once. They never run without the lease, and never in two replicas at a time.
 
 use super::{
     Action, Effects, StepContext,
@@ -8,20 +8,20 @@ use crate::name::ComponentId;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long after the lease was refused or lost it is asked for again, at most.
+/// The longest pause before a host asks again for a lease that was refused or lost.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Where a host is with the lease of a component.
+/// The state of a component's lease on this host.
 #[derive(Debug, Default)]
 pub(super) enum LeaseState {
-    /// It has none and asks for none.
+    /// The host does not hold the lease and has not asked for it.
     #[default]
     None,
-    /// It was refused, and asks again then.
+    /// The lease was refused or lost. The host asks again at this time.
     Later(Instant),
-    /// It has asked.
+    /// The host has asked for the lease.
     Asked,
-    /// It has it.
+    /// The host holds the lease.
     Held { fence: u64 },
 }
 

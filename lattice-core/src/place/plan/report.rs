@@ -1,15 +1,15 @@
-//! What a host reports of what it runs.
+//! What a host reports about what it runs.
 
 use crate::wire::ReplicaCount;
 use tokio::time::Instant;
 
-/// What a host runs of one component.
+/// The status of one component on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// What the host is doing.
+    /// What the host is doing about the component.
     pub phase: Phase,
-    /// What serves, by generation.
+    /// The serving replicas, by generation.
     pub replica_counts: Vec<ReplicaCount>,
 }
 
@@ -17,25 +17,25 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Its whole share serves.
+    /// All replicas of its share serve.
     Serving,
-    /// Some of its share is on its way.
+    /// Some replicas of its share don't serve yet.
     Starting,
-    /// The old generation serves until it is its turn.
+    /// Replicas of the old generation serve until it is their turn to be updated.
     Updating,
-    /// It serves more than its share, until the hosts that should do.
+    /// It serves more than its share until the new owners serve.
     HandingOver,
     /// It waits for the lease.
     WaitingForLease,
-    /// What it starts fails again and again.
+    /// Its replicas fail again and again.
     CrashLooping {
-        /// How often in a row.
+        /// How many failures there were in a row.
         failures: u32,
-        /// When it is tried again.
+        /// When the next try is due.
         again: Instant,
     },
-    /// It finishes what it has.
+    /// Its replicas finish the calls that they have.
     Draining,
-    /// It runs nothing of it any more.
+    /// It runs no replica any more.
     Gone,
 }

@@ -1,13 +1,14 @@
-//! The other hosts that hold slots of a component: whether they have taken over, and whose turn it is in an update.
+//! The other hosts that hold slots of a component: whether they have taken over, and which slot may
+//! be updated next.
 
 use super::{Generation, ReplicaCount};
 use crate::{desired::Replicas, name::HostId};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// Beats in which a new owner must say that it serves.
+/// The number of beats in a row in which a new owner must report that it serves.
 const BEATS: u32 = 2;
-/// How long the slots before one must have served.
+/// How long all earlier slots must have served before a slot is updated.
 const PACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
@@ -20,11 +21,11 @@ pub(super) struct Others {
 struct Holder {
     slots: Vec<u32>,
     replica_counts: Vec<ReplicaCount>,
-    /// Beats in a row in which it served its share of the wanted generation.
+    /// The number of beats in a row in which the host served its share of the wanted generation.
     confirmed: u32,
 }
 
-/// The slots before `slot` have all served since then.
+/// Since when all slots before `slot` have served.
 #[derive(Debug)]
 struct Turn {
     slot: u32,
@@ -57,7 +58,8 @@ impl Others {
         own
     }
 
-    /// Another generation is wanted: what was confirmed or waited for is worth nothing.
+    /// Starts again for another wanted generation. Earlier confirmations and waiting times don't
+    /// count for it.
     pub(super) fn begin(&mut self) {
         self.turn = None;
         self.holders
@@ -85,7 +87,7 @@ impl Others {
         };
     }
 
-    /// Whether every slot has a host and every other host serves its whole share.
+    /// Returns whether every slot has a host and every other host serves its whole share.
     pub(super) fn have_taken_over(&self, slots: Replicas, own: usize) -> bool {
         let nobody = self.holders.is_empty() && own == 0;
         if nobody && slots != Replicas::Exactly(0) {
@@ -96,7 +98,7 @@ impl Others {
             .all(|holder| holder.confirmed >= BEATS)
     }
 
-    /// Whether another host serves that generation.
+    /// Returns whether another host serves that generation.
     pub(super) fn serve(&self, generation: Generation) -> bool {
         let replica_counts = self
             .holders
@@ -107,8 +109,8 @@ impl Others {
             .any(|replica_count| replica_count.serving > 0)
     }
 
-    /// Returns when `slot` may be updated, if that is known. `own_ready` is since when the own slots
-    /// before it have served.
+    /// Returns when `slot` may be updated, or `None` if that isn't known yet. `own_ready` is the
+    /// time since which this host's own slots before it have served.
     pub(super) fn turn(
         &mut self,
         slot: u32,

@@ -1,4 +1,4 @@
-//! One host's decisions, one by one.
+//! The decisions of one host, one by one.
 
 use super::*;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     store::{Incarnation, Revision},
 };
 
-/// Host `a`, with others that beat as they are told.
+/// Host `a`, with other hosts whose beats the test sends.
 struct Bench {
     reconciler: Reconciler,
     begun: Instant,
@@ -25,7 +25,7 @@ fn actor() -> ComponentId {
 }
 
 impl Bench {
-    /// On these hosts, so many replicas of generation 1.
+    /// Starts with these hosts and this many replicas of generation 1.
     fn new(hosts: &[&str], replicas: Replicas) -> (Self, Vec<String>) {
         let placement = Placement {
             replicas,
@@ -49,7 +49,7 @@ impl Bench {
             revision: 1,
             reports: Vec::new(),
         };
-        assert_eq!(bench.desired(), [""; 0], "nobody is known yet");
+        assert_eq!(bench.desired(), [""; 0], "no host is known yet");
         let actions = bench.hosts(hosts);
         (bench, actions)
     }
@@ -154,19 +154,20 @@ impl Bench {
         self.handle(Event::Woken)
     }
 
-    /// Waits as long as it says it has nothing to do, and answers what it does then.
+    /// Waits until the reconciler's next wake-up that leads to actions. Returns the time waited and
+    /// the actions.
     fn wake(&mut self) -> (u64, Vec<String>) {
         let before = self.at;
         for _ in 0..20 {
             let wake = self.reconciler.wake().expect("something to wait for");
-            // An instant between two milliseconds is past at the next.
+            // The wake-up may be between two milliseconds, so it is past at the next one.
             self.at = (wake - self.begun).as_millis() as u64 + 1;
             let actions = self.handle(Event::Woken);
             if !actions.is_empty() {
                 return (self.at - before, actions);
             }
         }
-        panic!("it wakes for nothing");
+        panic!("it wakes and does nothing");
     }
 
     fn phase(&self) -> Phase {
@@ -216,7 +217,8 @@ fn what_does_not_come_up_in_time_has_failed() {
     assert_eq!(bench.ends(1), NOTHING);
 }
 
-/// A host that had all of a component and gets company.
+/// Makes a host that has all replicas of a component, and lets other hosts join. Returns how many
+/// replicas are still its share.
 fn after_company(replicas: u32) -> (Bench, usize) {
     let (mut bench, actions) = Bench::new(&["a"], Replicas::Exactly(replicas));
     for replica in 1..=actions.len() as u64 {
@@ -248,7 +250,8 @@ fn a_lost_slot_is_served_until_the_new_owners_have_said_twice_that_they_serve() 
         .map(String::as_str)
         .filter(|at| *at != "a")
         .collect();
-    // They don't come up, want to be rid of it themselves, serve another generation.
+    // Hosts that run nothing of it, that will not keep what they serve, or that serve another
+    // generation.
     let useless = [vec![], vec![(1, 1, 0)], vec![(9, 1, 1)]];
     for replica_counts in useless {
         for owner in owners.iter().cycle().take(3 * owners.len()) {
@@ -403,7 +406,10 @@ fn what_runs_once_runs_under_its_lease() {
 fn a_lease_that_comes_too_late_goes_back() {
     let (mut bench, _) = Bench::with(&["a"], Placement::default(), Run::Once);
     assert_eq!(bench.hosts(&["b"]), NOTHING);
-    assert!(!bench.reconciler.is_idle(), "an answer is due");
+    assert!(
+        !bench.reconciler.is_idle(),
+        "the lease request is not settled yet"
+    );
     let held = Event::LeaseHeld {
         component: actor(),
         fence: 1,
@@ -441,7 +447,7 @@ fn a_store_that_is_another_or_went_back_changes_nothing_until_somebody_applies()
     assert_eq!(
         applied,
         ["current", "drain 2"],
-        "that is what somebody wants"
+        "the apps were applied again"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Why a file can't be used, and what to do about it.
+//! Errors of a store on disk, each with what to do about it.
 
 use crate::{name::LatticeName, store::StoreError};
 use redb::{DatabaseError, StorageError};
@@ -12,7 +12,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has it open, or another handle of this one that is not a clone.
+    /// Another process has it open, or this process does through a handle that is not a clone.
     #[error(
         "`{}` is open already; stop the other process that uses it, or give this one a file of its own",
         path.display()
@@ -23,14 +23,14 @@ pub enum OpenError {
     },
     /// The file is something else.
     #[error(
-        "`{}` is no store of a lattice, so it is left as it is; give the path of another file, or of none to have it made",
+        "`{}` isn't a lattice store, so it was left unchanged; give the path of another file, or one where no file exists to create a store there",
         path.display()
     )]
     NotAStore {
         /// The file.
         path: PathBuf,
     },
-    /// The file keeps another lattice.
+    /// The file belongs to another lattice.
     #[error(
         "`{}` keeps lattice `{found}`, not `{wanted}`; use that name, or another file",
         path.display()
@@ -53,10 +53,10 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// The one that this version reads.
+        /// The format that this version reads.
         known: u64,
     },
-    /// The file is not as it was written.
+    /// The file is not what was written.
     #[error(
         "`{}` is damaged; put a copy of it back, or move it away to begin with an empty store",
         path.display()
@@ -67,39 +67,39 @@ pub enum OpenError {
         /// What is wrong with it.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// There is no room for it.
+    /// The disk is full.
     #[error("there is no room on the disk of `{}`; free some and try again", path.display())]
     Full {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system refuses to make, read or write it.
+    /// The system refused to create, read or write the file.
     #[error(
-        "`{}` can't be made, read or written; check that its folder exists and that this user may write there",
+        "`{}` can't be created, read or written; check that its folder exists and that this user may write there",
         path.display()
     )]
     Refused {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Why a journal did not take a commit, or can't be read.
+/// Why a journal did not accept a commit, or can't be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum JournalError {
     #[error("the disk is full; free some room ({0})")]
     Full(io::Error),
     #[error("{0}")]
     Io(io::Error),
-    #[error("what it holds is not what was written: {0}")]
+    #[error("its contents are not what was written: {0}")]
     Damaged(Box<dyn Error + Send + Sync>),
     #[error("it is open already")]
     AlreadyOpen,
-    #[error("it is no store")]
+    #[error("it isn't a lattice store")]
     NotAStore,
 }
 
@@ -135,7 +135,7 @@ impl From<io::Error> for JournalError {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 Self::Full(error)
             }
-            // What the database says of a file that does not begin as its own do.
+            // The database's error for a file that does not begin with its own header.
             ErrorKind::InvalidData => Self::NotAStore,
             ErrorKind::UnexpectedEof => Self::Damaged(Box::new(error)),
             _ => Self::Io(error),
@@ -163,7 +163,7 @@ impl From<redb::Error> for JournalError {
     }
 }
 
-/// The database has an error type per operation; one conversion for each, to its sum.
+/// The database has an error type per operation. Each is converted to this sum of them.
 macro_rules! from_each {
     ($($error:ty),*) => {$(
         impl From<$error> for JournalError {

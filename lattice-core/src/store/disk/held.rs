@@ -1,4 +1,4 @@
-//! What a store on disk has in memory, and how that and the file stand to each other. Pure: no I/O.
+//! What a store on disk keeps in memory, and how it relates to the file. Pure: no I/O.
 
 use super::{
     RETRY,
@@ -11,27 +11,28 @@ use tokio::time::Instant;
 
 pub(super) struct Held {
     pub(super) state: State,
-    /// Keys that time has changed since the file was last written.
+    /// Keys that expired or were forgotten since the file was last written.
     pub(super) aged: BTreeSet<StoreKey>,
     pub(super) phase: Phase,
 }
 
-/// How the memory and the file stand to each other.
+/// How the memory relates to the file.
 pub(super) enum Phase {
-    /// The file holds what the memory does.
+    /// The file contains what the memory does.
     Live,
-    /// A commit is on its way to the disk: time stands still meanwhile, so that it gets the revisions that were written.
+    /// A commit is on its way to the disk. Nothing expires meanwhile, so that the commit gets the
+    /// revisions that were written.
     Writing,
-    /// Nobody knows whether a commit is in the file.
+    /// It is unknown whether a commit is in the file.
     InDoubt {
         commit: Commit,
         reason: String,
-        /// Not to be tried before.
+        /// The earliest time of the next attempt.
         next: Instant,
     },
 }
 
-/// A commit that was found possible, and what the file takes in for it.
+/// A commit that passed its checks, and what the file stores for it.
 pub(super) struct Commit {
     ops: Vec<Op>,
     ttl: Option<Duration>,
@@ -40,14 +41,14 @@ pub(super) struct Commit {
 }
 
 impl Held {
-    /// What time brings, unless a commit is under way.
+    /// Ends what has expired, unless a commit is under way.
     pub(super) fn age(&mut self) {
         if let Phase::Live = self.phase {
             self.aged.extend(self.state.expire(Instant::now()));
         }
     }
 
-    /// Prepares a commit, if it is possible.
+    /// Prepares a commit, if its keys are as it expects.
     pub(super) fn begin(
         &mut self,
         ops: Vec<Op>,
@@ -70,7 +71,7 @@ impl Held {
             let slot = slot::encode(revision(nth + 1), op.value.as_ref(), term);
             (op.key.clone(), Some(slot))
         });
-        // What is written now comes after what time did to the same key.
+        // The writes of this commit come after the expiry of the same key.
         let batch = Batch {
             changes: aged.chain(written).collect(),
             revision: revision(ops.len()),
@@ -85,7 +86,7 @@ impl Held {
         })
     }
 
-    /// The file has it: so does the memory.
+    /// Applies a commit that the file contains.
     pub(super) fn take_in(&mut self, commit: Commit) {
         self.phase = Phase::Live;
         self.aged.clear();
@@ -108,7 +109,7 @@ impl Held {
         }
     }
 
-    /// The file is there again, and its last commit has this revision.
+    /// The file is open again, and its last commit has this revision.
     pub(super) fn resolve(&mut self, last: Revision) {
         if let Phase::InDoubt { commit, .. } = std::mem::replace(&mut self.phase, Phase::Live) {
             self.state.reconnect();
@@ -119,8 +120,9 @@ impl Held {
     }
 }
 
-/// What no revision goes over that is given away before the next commit, once `ops` more operations are done: every one of
-/// them may end by itself, as whatever does already.
+/// Returns an upper bound for every revision given out before the next commit, once `ops` more
+/// operations are done. Each of them may end by itself, and so may every entry that already has an
+/// end.
 pub(super) fn ceiling(state: &State, ops: usize) -> Revision {
     Revision(state.revision().0 + 2 * ops as u64 + state.ending() as u64)
 }

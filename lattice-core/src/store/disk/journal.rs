@@ -1,4 +1,5 @@
-//! The file: a `redb` database with one row per key, written as a whole per commit. Everything here blocks.
+//! The file: a `redb` database with one row per key. Each commit is written as a whole. Everything
+//! here blocks.
 //!
 //! ```text
 //! numbers    format · incarnation · revision (of the last commit) · ceiling (above every revision given away) · opened (how often)
@@ -6,7 +7,8 @@
 //! texts      lattice · kind
 //! slots      key ──► its last write, see `slot`
 //! ```
-//! A new file is written under another name and then linked to its own, so that it is there whole or not at all.
+//! A new file is written under another name and then linked to its own, so that it exists whole or
+//! not at all.
 
 use super::{
     error::{JournalError, OpenError},
@@ -31,7 +33,8 @@ use std::{
 
 /// The format that this version writes, and the only one that it reads.
 pub(super) const FORMAT: u64 = 1;
-/// Memory for the pages of the database. Everything is in the store's own memory; the file is read once.
+/// Memory for the pages of the database. It is small because all entries are in the store's own
+/// memory and the file is read once.
 const CACHE: usize = 4 * 1024 * 1024;
 
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
@@ -45,36 +48,36 @@ pub(super) struct Journal(Database);
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It is the store.
+    /// The file is the store.
     Store,
-    /// It is a copy of one that is elsewhere.
+    /// The file is a copy of a store that is elsewhere.
     Copy,
 }
 
-/// What a file says of itself.
+/// What a file records about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks {
     pub(super) incarnation: Incarnation,
     /// Of the last commit.
     pub(super) revision: Revision,
-    /// Every revision that was given away is at most this.
+    /// Every revision that was given out is at most this.
     pub(super) ceiling: Revision,
     /// How many times the file was opened.
     pub(super) opened: u64,
-    /// When a copy was taken, in milliseconds since 1970; 0 before it was.
+    /// When a copy was taken, in milliseconds since 1970; 0 if none was taken yet.
     pub(super) taken: u64,
 }
 
 /// What one commit writes.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Each key's write, encoded; `None` forgets the key.
+    /// The encoded write of each key; `None` forgets the key.
     pub(super) changes: Vec<(StoreKey, Option<Bytes>)>,
     pub(super) revision: Revision,
     pub(super) ceiling: Revision,
 }
 
-/// What becomes of the keys that a write does not name.
+/// What happens to the keys that a write does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     Stays,
@@ -91,7 +94,7 @@ impl Kind {
 }
 
 impl Journal {
-    /// Opens the file of `lattice`, or makes it.
+    /// Opens the file of `lattice`, or creates it.
     pub(super) fn open(
         path: &Path,
         lattice: &LatticeName,
@@ -107,7 +110,7 @@ impl Journal {
         }
     }
 
-    /// Opens the file of `lattice`, which must be there.
+    /// Opens the file of `lattice`, which must exist.
     pub(super) fn existing(
         path: &Path,
         lattice: &LatticeName,
@@ -116,7 +119,7 @@ impl Journal {
         let open = || -> Result<Self, JournalError> {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             if file.metadata()?.len() == 0 {
-                // The database would make itself at home in it.
+                // The database would initialize an empty file as its own.
                 return Err(JournalError::NotAStore);
             }
             database(file).map(Self)
@@ -146,7 +149,7 @@ impl Journal {
         Ok((journal, marks))
     }
 
-    /// Every key's last write.
+    /// Reads the last write of every key.
     pub(super) fn slots(&self, now: Now) -> Result<BTreeMap<StoreKey, Slot>, JournalError> {
         let mut slots = BTreeMap::new();
         for row in self.0.begin_read()?.open_table(SLOTS)?.iter()? {
@@ -161,8 +164,8 @@ impl Journal {
         Ok(slots)
     }
 
-    /// Writes a commit: all of it is on the disk when this returns, or nothing. After an error nobody knows which, and the
-    /// journal is good for nothing more.
+    /// Writes a commit: either all of it is on the disk when this returns, or nothing. After an
+    /// error it is unknown which, and the journal can't be used any more.
     pub(super) fn append(&self, batch: &Batch) -> Result<(), JournalError> {
         self.write(Rest::Stays, &batch.changes, |set| {
             set("revision", batch.revision.0)?;
@@ -170,8 +173,8 @@ impl Journal {
         })
     }
 
-    /// Takes note that a process begins to use the file: `ceiling` is above every revision that it gives away before its
-    /// first commit. The keys of `forgotten` go.
+    /// Records that a process begins to use the file. `ceiling` is above every revision that the
+    /// process gives out before its first commit. Removes the keys in `forgotten`.
     pub(super) fn begin(
         &self,
         marks: Marks,
@@ -185,7 +188,7 @@ impl Journal {
         })
     }
 
-    /// Writes what changed of a copy, or all of it: as for [`append`](Self::append).
+    /// Writes what changed in a copy, or all of it. Errors are as for [`append`](Self::append).
     pub(super) fn copy(
         &self,
         rest: Rest,
@@ -256,12 +259,12 @@ fn database(file: File) -> Result<Database, JournalError> {
     let backend = FileBackend::new(file)?;
     Ok(Builder::new()
         .set_cache_size(CACHE)
-        // A file that was altered is an error then, and not a surprise later.
+        // An altered file then fails to open, rather than surprising later.
         .set_check_integrity_on_open(true)
         .create_with_backend(backend)?)
 }
 
-/// Makes the file, unless somebody else is faster.
+/// Creates the file, unless another process creates it first.
 fn create(path: &Path, lattice: &LatticeName, kind: Kind) -> Result<(), JournalError> {
     let draft = Draft::beside(path);
     {
@@ -294,7 +297,7 @@ fn create(path: &Path, lattice: &LatticeName, kind: Kind) -> Result<(), JournalE
     Ok(())
 }
 
-/// A file that is gone when this is dropped.
+/// A file that is removed when this is dropped.
 struct Draft(PathBuf);
 
 impl Draft {
@@ -308,12 +311,12 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // It may never have been made.
+        // The file may never have been created.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// What is in the file grants calls: nobody else has to write or read it.
+/// The file's contents grant calls, so only its owner may read or write it.
 #[cfg(unix)]
 fn owner_only(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -323,7 +326,7 @@ fn owner_only(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 fn owner_only(_: &mut OpenOptions) {}
 
-/// Makes a new name durable.
+/// Makes a new file name durable.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));

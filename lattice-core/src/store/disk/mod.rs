@@ -1,15 +1,18 @@
-//! The store of a lattice that lives in one process and outlives it: a file.
+//! A store in a file, for a lattice that lives in one process and outlives it.
 //!
-//! Everything is in memory, as in a [`MemoryStore`](super::MemoryStore), and every commit is on the disk, whole, before it is
-//! answered or seen by anyone. The file belongs to one process at a time. Its [`Incarnation`] and the order of its revisions
-//! last as long as the file; revisions skip some at a restart.
+//! All entries are in memory, as in a [`MemoryStore`](super::MemoryStore). Every commit is on the
+//! disk, whole, before it returns and before anyone sees it. The file belongs to one process at a
+//! time. Its [`Incarnation`] and the order of its revisions last as long as the file; a restart
+//! skips some revisions.
 //!
-//! **Leases** end by this process's own clock while it lives, and by the wall clock across a restart: when their time has
-//! passed, they are gone; a clock that was set back makes them last for their whole term again, at most. A clock that was set
-//! forward ends them early, which harms nobody: whoever held one was in the process that is gone.
+//! **Leases** end by this process's own clock while it lives, and by the wall clock across a
+//! restart: when their time has passed, they are gone. A clock that was set back makes them last
+//! for another whole term at most. A clock that was set forward ends them early, which is safe:
+//! their holders were in the process that ended.
 //!
-//! **Trust**: values are authenticated as in any store, see [`record`](super::record). The file is made so that only its owner
-//! can read and write it. Whoever else can write it can take it back to an earlier state of itself.
+//! **Trust**: values are authenticated as in any store, see [`record`](super::record). The file is
+//! created so that only its owner can read and write it. Anyone else who can write it can put an
+//! earlier state of it back.
 //!
 //! ```text
 //!          ┌── the disk fails, and the file opens again: the commit is known to be in it, or not ──┐
@@ -52,19 +55,19 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// Longest wait for the disk.
+/// Longest wait for the disk in one call.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Most writes that wait for their turn.
+/// Most writes that wait for their turn at once.
 const QUEUE: usize = 1_024;
-/// How long a file that is open already is waited for: its last user may be about to end.
+/// How long to wait for a file that is already open: its last user may be about to end.
 const HANDOVER: Duration = Duration::from_secs(2);
-/// Wait between two attempts to open a file.
+/// Pause between two attempts to open a file.
 const AGAIN: Duration = Duration::from_millis(20);
-/// Wait between two attempts to reach a disk that has failed.
+/// Pause between two attempts to reach a disk that has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A [`Store`] in a file; see the [module](self). Cheap to clone: clones are handles to one store. The last handle and the
-/// last watch close the file, which takes some milliseconds.
+/// A [`Store`] in a file; see the [module](self). Cheap to clone: clones are handles to one store.
+/// Dropping the last handle and the last watch closes the file, which takes some milliseconds.
 ///
 /// ```
 /// # use lattice_core::{name::LatticeName, store::{disk::DiskStore, *}};
@@ -91,28 +94,29 @@ struct Shared {
     marks: Marks,
     held: Mutex<Held>,
     changed: watch::Sender<()>,
-    /// Used by whoever has the turn, on a thread that may block; `None` after a failure.
+    /// Used by the holder of the turn, on a thread that may block. `None` after a failure.
     journal: Mutex<Option<Journal>>,
-    /// One write at a time, first come first served.
+    /// One write at a time, in the order of arrival.
     turn: Arc<Semaphore>,
     queue: Semaphore,
 }
 
 impl DiskStore {
-    /// Opens the file at `path`, or makes it, in a folder that is there. A file that is open already is waited for, 2 s at most.
+    /// Opens the file at `path`, or creates it in an existing folder. Waits for a file that is
+    /// already open, for 2 s at most.
     ///
     /// # Errors
-    /// [`OpenError`], which says what to do.
+    /// Fails with [`OpenError`], which says what to do.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave a new, empty store.
+    /// Dropping the future may leave a new, empty store behind.
     pub async fn open(path: impl AsRef<Path>, lattice: &LatticeName) -> Result<Self, OpenError> {
         let lattice = lattice.clone();
         let open = move |path: &Path| Shared::open(path, &lattice);
         Ok(Self(Arc::new(open_patiently(path.as_ref(), open).await?)))
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
@@ -127,7 +131,7 @@ impl DiskStore {
         let turn = self.0.turn(deadline).await?;
         let shared = Arc::clone(&self.0);
         let work = spawn_blocking(move || {
-            // Given back when it is done, also when nobody waits for that any more.
+            // Released when the write is done, even when its caller has stopped waiting.
             let _turn = turn;
             shared.write(ops, ttl)
         });
@@ -226,13 +230,13 @@ impl Followed for Shared {
                 let mut journal = self.journal.lock();
                 self.settle(&mut journal)
             });
-            // What came of it is in the phase.
+            // The result is in the phase.
             let _ = timeout_at(deadline, work).await;
         })
     }
 }
 
-/// Opens a file, and waits a little for one that is open already.
+/// Opens a file, and waits a little for one that is already open.
 async fn open_patiently<T: Send + 'static>(
     path: &Path,
     open: impl Fn(&Path) -> Result<T, OpenError> + Clone + Send + 'static,
@@ -246,7 +250,7 @@ async fn open_patiently<T: Send + 'static>(
                 sleep(AGAIN).await;
             }
             Ok(opened) => return opened,
-            // The database met something that it takes for impossible.
+            // The database panicked: it met a state that it considers impossible.
             Err(error) => {
                 let source = JournalError::Damaged(Box::new(error));
                 return Err(OpenError::from_journal(&path, source));
@@ -255,7 +259,7 @@ async fn open_patiently<T: Send + 'static>(
     }
 }
 
-/// What blocks: on a thread for that, one at a time.
+/// The blocking part. It runs on a thread that may block, one call at a time.
 impl Shared {
     fn open(path: &Path, lattice: &LatticeName) -> Result<Self, OpenError> {
         let (journal, mut marks) = Journal::open(path, lattice, Kind::Store)?;
@@ -305,14 +309,15 @@ impl Shared {
         };
         let revision = commit.batch.revision;
         let appended = catch_unwind(AssertUnwindSafe(|| journal.append(&commit.batch)));
-        // A panic: the database met something that it takes for impossible.
+        // A panic: the database met a state that it considers impossible.
         let impossible = |_| Err(JournalError::Damaged("the database gave up".into()));
         let Err(error) = appended.unwrap_or_else(impossible) else {
             self.end(|held| held.take_in(commit));
             return Ok(revision);
         };
         tracing::error!(path = %self.path.display(), %error, "a commit could not be written");
-        // The database refuses everything after an error: only opening it again tells what is in it.
+        // After an error the database refuses everything; only opening it again shows what it
+        // contains.
         *place = None;
         self.end(|held| held.doubt(commit, error.to_string(), Instant::now()));
         self.settle(&mut place).map_err(|_| CommitError::Unknown)?;
@@ -323,7 +328,8 @@ impl Shared {
         }
     }
 
-    /// Opens the file again after a failure, and takes in the commit that was in doubt when it turns out to be there.
+    /// Opens the file again after a failure. Applies the commit that was in doubt when the file
+    /// turns out to contain it.
     fn settle(&self, place: &mut Option<Journal>) -> Result<(), StoreError> {
         if place.is_some() {
             return Ok(());
@@ -358,11 +364,11 @@ impl Shared {
 }
 
 impl Shared {
-    /// The right to use the journal.
+    /// Waits for the right to use the journal.
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
         let turn = timeout_at(deadline, Arc::clone(&self.turn).acquire_owned()).await;
         let slow = |_| StoreError::Unavailable("the disk does not keep up with the writes".into());
-        // It is never closed.
+        // The semaphore is never closed.
         turn.map_err(slow)?.map_err(|_| StoreError::Closed)
     }
 

@@ -8,8 +8,8 @@
 //! └──────┴──────────┴─────────┴─────────┴───────┘
 //! kind: 0 a value (ends and term are 0) · 1 a lease · 2 a marker of what was deleted or has expired (no value)
 //! ```
-//! What ends by itself does so by the wall clock across a restart: `ends` says when. A clock that was set back meanwhile
-//! can't make it last longer than its whole `term` from now on.
+//! A write that ends by itself ends by the wall clock across a restart: `ends` is that time. A
+//! clock that was set back meanwhile can't make it last longer than its whole `term` from now on.
 
 use crate::store::{Revision, state::Slot};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 const HEAD: usize = 1 + 3 * 8;
 
-/// One moment by both clocks.
+/// One moment on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub(super) wall: SystemTime,
@@ -33,7 +33,7 @@ enum Kind {
     Marker = 2,
 }
 
-/// When a write ends, and how long it was to last.
+/// When a write ends, and its whole length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Term {
     ends: u64,
@@ -48,7 +48,7 @@ impl Now {
         }
     }
 
-    /// A term of this length from now on.
+    /// Returns a term of this length that starts now.
     pub(super) fn term(self, length: Duration) -> Term {
         Term {
             ends: millis(self.since_1970() + length),
@@ -56,7 +56,7 @@ impl Now {
         }
     }
 
-    /// What is left until `ends`, as a term.
+    /// Returns the time left until `ends`, as a term.
     pub(super) fn until(self, ends: Instant) -> Term {
         self.term(ends.saturating_duration_since(self.instant))
     }
@@ -73,7 +73,7 @@ impl Now {
     }
 }
 
-/// The bytes of a write.
+/// Encodes a write.
 pub(super) fn encode(revision: Revision, value: Option<&Bytes>, term: Option<Term>) -> Bytes {
     let kind = match (value, term) {
         (Some(_), None) => Kind::Value,
@@ -91,7 +91,7 @@ pub(super) fn encode(revision: Revision, value: Option<&Bytes>, term: Option<Ter
     out.freeze()
 }
 
-/// What the bytes of a write say; `None` when they are none.
+/// Decodes a write. Returns `None` when the bytes are malformed.
 pub(super) fn decode(mut bytes: &[u8], now: Now) -> Option<Slot> {
     if bytes.len() < HEAD {
         return None;

@@ -1,10 +1,11 @@
-//! The last snapshot on disk of a store that is elsewhere: what a host starts from when that is away.
+//! The last snapshot of a remote store, on disk. A host starts from it when the store is away.
 //!
-//! A copy in memory takes in what the store says. A task writes what changed of it into a file, [`PAUSE`] after the first change,
-//! whole per write: the file is always one state of the store, and at most that much older than the copy. What was not authentic
-//! is not in it, and whoever starts from it authenticates each value again.
+//! A copy in memory applies the store's events. A task writes its changes to a file, [`PAUSE`]
+//! after the first change and whole per write: the file is always one state of the store, at most
+//! that much older than the copy. It contains authentic values only, and a process that starts from
+//! it authenticates each value again.
 //!
-//! Beside the copy stands which hosts there were: [`StoreKey::known_hosts`].
+//! In addition to the copy, the file holds the hosts that were live: [`StoreKey::known_hosts`].
 
 use super::{
     OpenError,
@@ -30,12 +31,13 @@ use std::{
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-/// From a change to the write of it: one write for a burst.
+/// Delay from a change to its write, so that a burst costs one write.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Wait before a write that failed is tried again.
+/// Pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The file and the copy that it is made of. Dropping it writes what is not written yet, which takes some milliseconds.
+/// The file and the copy that it is made from. Dropping it writes what is not written yet, which
+/// takes some milliseconds.
 pub(crate) struct Snapshot {
     shared: Arc<Shared>,
     task: AbortOnDropHandle<()>,
@@ -54,19 +56,19 @@ struct Shared {
 struct Copy {
     marks: Marks,
     entries: BTreeMap<StoreKey, Entry>,
-    /// Whoever reads it authenticates it.
+    /// Not authenticated here; its reader does that.
     hosts: Option<Bytes>,
     unwritten: Unwritten,
 }
 
-/// What the file lacks of the copy.
+/// The changes of the copy that the file lacks.
 enum Unwritten {
     Keys(BTreeSet<StoreKey>),
     All,
 }
 
 impl Snapshot {
-    /// Opens the file at `path`, or makes it.
+    /// Opens the file at `path`, or creates it.
     pub(crate) async fn open(
         path: &Path,
         lattice: &LatticeName,
@@ -147,7 +149,7 @@ async fn write_changes(shared: Arc<Shared>) {
 async fn write(shared: &Arc<Shared>) -> bool {
     let shared = shared.clone();
     let written = spawn_blocking(move || shared.write_or_say()).await;
-    // It fails when the database panicked, or at the end of the runtime.
+    // The write fails when the database panicked, or at the end of the runtime.
     written.unwrap_or(false)
 }
 
@@ -173,7 +175,7 @@ impl Shared {
             copy.put(entry, auth);
         }
         if copy.entries.is_empty() && found > 0 {
-            tracing::warn!(path = %path.display(), "the last snapshot was not made with this lattice's key: it is not used");
+            tracing::warn!(path = %path.display(), "ignoring the last snapshot: it was not made with this lattice's key");
             copy.marks.taken = 0;
         }
         Ok(Self {
@@ -186,11 +188,11 @@ impl Shared {
         })
     }
 
-    /// Whether everything is written. Blocks.
+    /// Writes the file and logs a failure. Returns whether everything is written. Blocks.
     fn write_or_say(&self) -> bool {
         let written = self.write();
         if let Err(error) = &written {
-            tracing::warn!(path = %self.path.display(), %error, "the last snapshot can't be written; it stays as it is until that works again");
+            tracing::warn!(path = %self.path.display(), %error, "the last snapshot can't be written; the old one stays in place until writing works again");
         }
         written.is_ok()
     }
@@ -209,7 +211,8 @@ impl Shared {
             }
         };
         let (rest, changes, marks) = self.copy.lock().take_unwritten();
-        // An error leaves the journal good for nothing, and nobody knows what is in the file: next time it is written whole.
+        // After an error the journal can't be used and the state of the file is unknown, so the
+        // next write is a whole one.
         match journal.copy(rest, &changes, marks) {
             Ok(()) => *place = Some(journal),
             Err(error) => {
@@ -264,7 +267,7 @@ impl Copy {
         }
     }
 
-    /// What was at `key` is not there any more.
+    /// Removes the entry at `key`.
     fn change(&mut self, key: &StoreKey) {
         self.entries.remove(key);
         if let Unwritten::Keys(keys) = &mut self.unwritten {
@@ -279,7 +282,7 @@ impl Copy {
             return;
         };
         let own = Entry {
-            // A part of a larger buffer would keep all of that in memory.
+            // A slice of a larger buffer would keep all of that buffer in memory.
             value: Bytes::copy_from_slice(&entry.value),
             ..entry
         };

@@ -1,4 +1,4 @@
-//! Files that somebody else wrote, and a database that fails.
+//! Files that another program wrote, and a database that fails.
 
 use super::*;
 use redb::{Database, TableDefinition};
@@ -15,7 +15,7 @@ fn put(name: &str, value: &str) -> Vec<Op> {
     )]
 }
 
-/// A store's file, after `change` was made to its database.
+/// Returns a store's file after `change` was made to its database.
 async fn changed(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
     drop(
         DiskStore::open(path, &lattice())
@@ -79,7 +79,7 @@ async fn another_programs_database_is_left_alone() {
         let mut table = transaction.open_table(theirs).expect("a table");
         table.insert("a", 1).expect("written");
     });
-    // A table of the same name, and another type.
+    // A table of the same name and of another type.
     let similar = folder.path().join("similar");
     write(&similar, |transaction| {
         let numbers = TableDefinition::<u64, u64>::new("numbers");
@@ -93,7 +93,7 @@ async fn another_programs_database_is_left_alone() {
     }
 }
 
-/// As after an error of the disk: the journal is gone, the file is not.
+/// The state after an error of the disk: the journal is gone but the file is not.
 #[tokio::test]
 async fn after_a_failure_the_file_tells_whether_a_commit_in_doubt_is_in_it() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -137,7 +137,7 @@ async fn after_a_failure_the_file_tells_whether_a_commit_in_doubt_is_in_it() {
     assert_eq!(entry.expect("written").value, "1");
 }
 
-/// A watch brings a store back that nobody writes to.
+/// A watch reopens a store to which nothing is written.
 #[tokio::test]
 async fn a_store_whose_file_was_taken_meanwhile_says_so() {
     use futures_util::StreamExt as _;
@@ -289,7 +289,7 @@ mod last_known {
         snapshot.note(&all(BORN, 2, vec![entry("a", BORN, 2)]));
         let deadline = Instant::now() + Duration::from_secs(20);
         let written = async || {
-            // As after a kill: a copy of the file as it is now.
+            // As after a kill: a copy of the file in its present state.
             let copy = folder.path().join("copy");
             let _ = std::fs::remove_file(&copy);
             std::fs::copy(&path, &copy).expect("copied");

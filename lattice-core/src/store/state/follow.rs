@@ -1,4 +1,4 @@
-//! A watch of a store in this process: it reads the log, and notices by itself when a lease ends.
+//! A watch of a store in this process. It reads the log, and notices by itself when a lease ends.
 
 use super::Cursor;
 use crate::store::{Watch, WatchEvent};
@@ -6,29 +6,29 @@ use futures_util::{future::BoxFuture, stream};
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
 
-/// What such a watch reads.
+/// The store that such a watch reads.
 pub(in crate::store) trait Followed: Send + Sync + 'static {
-    /// Hears of every change. Its sender lives as long as this.
+    /// Returns a receiver that is notified of every change. Its sender lives as long as this store.
     fn changed(&self) -> watch::Receiver<()>;
 
-    /// What the watch at `cursor` has to hear next.
+    /// Returns the next event for the watch at `cursor`.
     fn look(&self, cursor: &mut Cursor) -> Look;
 
-    /// What is done when the time of [`Look::Wait`] has come, before the next look.
+    /// Runs when the time of [`Look::Wait`] has come, before the next look.
     fn wake(self: Arc<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
 }
 
-/// What a watch finds when it looks.
+/// The result of a look.
 pub(in crate::store) enum Look {
     /// The next event.
     Event(WatchEvent),
-    /// Nothing before the next change, or before this time.
+    /// Nothing until the next change, or until this time.
     Wait(Option<Instant>),
 }
 
-/// Follows `store` from a snapshot on.
+/// Watches `store`, starting with a snapshot.
 pub(in crate::store) fn follow<S: Followed>(store: Arc<S>) -> Watch {
     let follower = Follower {
         changed: store.changed(),
@@ -41,7 +41,7 @@ pub(in crate::store) fn follow<S: Followed>(store: Arc<S>) -> Watch {
     }))
 }
 
-/// One watch: where it stands in the log of changes.
+/// One watch and its position in the log of changes.
 struct Follower<S> {
     store: Arc<S>,
     changed: watch::Receiver<()>,

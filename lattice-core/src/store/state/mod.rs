@@ -1,4 +1,5 @@
-//! What a store in this process's memory holds, and the log that its watches read. Pure: handed the time, owns no task.
+//! What a store in this process's memory holds, and the log that its watches read. Pure: it gets
+//! the time as an argument and owns no task.
 
 mod follow;
 #[cfg(feature = "disk")]
@@ -16,10 +17,11 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Changes that a slow watcher can still catch up with. Past that it gets a snapshot, which costs a copy of every entry:
-/// a little more than the largest commit, so that one commit never makes a watcher fall behind.
+/// Changes that a slow watcher can still catch up with. A watcher that is further behind gets a
+/// snapshot, which costs a copy of every entry. The number is a little more than the largest
+/// commit, so that one commit never makes a watcher fall behind.
 const LOG_CHANGES: usize = 1_500;
-/// Bytes of values that the log keeps alive at most, however many changes that is.
+/// Most bytes of values that the log keeps alive, however many changes it has.
 const LOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// Every entry, and the changes that led to it.
@@ -27,19 +29,19 @@ pub struct State {
     incarnation: Incarnation,
     revision: Revision,
     slots: BTreeMap<StoreKey, Slot>,
-    /// Every slot that ends by itself, by when.
+    /// Every slot that ends by itself, ordered by its end.
     expiries: BTreeSet<(Instant, StoreKey)>,
     log: VecDeque<WatchEvent>,
     log_bytes: usize,
     out_of_reach: bool,
-    /// Counts what makes every watch start over: outages and wipes.
+    /// Counts the outages and wipes, each of which makes every watch start over.
     epoch: u64,
 }
 
 /// A key's last write.
 pub(super) struct Slot {
     pub(super) revision: Revision,
-    /// `None` in a marker: deleted or expired.
+    /// `None` in a marker: the key was deleted or has expired.
     pub(super) value: Option<Bytes>,
     pub(super) ends: Option<Instant>,
 }
@@ -47,7 +49,7 @@ pub(super) struct Slot {
 /// How far one watch has read.
 #[derive(Default)]
 pub struct Cursor {
-    /// The epoch whose snapshot it has got, if it has one, and the last revision that it knows.
+    /// The epoch of the snapshot that it was given, if any, and the last revision that it has seen.
     position: Option<(u64, Revision)>,
     told_lost: bool,
 }
@@ -59,7 +61,7 @@ impl Default for State {
 }
 
 impl State {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self {
             incarnation: born_after(Incarnation::default()),
@@ -73,7 +75,7 @@ impl State {
         }
     }
 
-    /// Which life of the store this is.
+    /// Returns the incarnation of the store.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
@@ -100,7 +102,7 @@ impl State {
         };
     }
 
-    /// The entry at a key.
+    /// Returns the entry at a key.
     pub fn read(&self, key: &StoreKey) -> Option<Entry> {
         entry(key, self.slots.get(key)?)
     }
@@ -116,7 +118,7 @@ impl State {
         Ok(self.apply(ops, ttl, now))
     }
 
-    /// Whether every key is as its operation expects.
+    /// Checks that every key is as its operation expects.
     pub(super) fn check(&self, ops: &[Op]) -> Result<(), CommitError> {
         match ops.iter().find(|op| !self.holds(op)) {
             Some(op) => Err(CommitError::Conflict {
@@ -126,7 +128,8 @@ impl State {
         }
     }
 
-    /// Does what [`check`](Self::check) found possible, and answers the revision of the last operation: each takes the next one.
+    /// Applies operations that passed [`check`](Self::check), each with the next revision. Returns
+    /// the revision of the last one.
     pub(super) fn apply(&mut self, ops: Vec<Op>, ttl: Option<Duration>, now: Instant) -> Revision {
         for op in ops {
             let ttl = Self::term(&op, ttl);
@@ -135,7 +138,7 @@ impl State {
         self.revision
     }
 
-    /// How long what `op` writes lasts: for good when `None`.
+    /// Returns how long a write by `op` lasts; `None` means for good.
     pub(super) fn term(op: &Op, ttl: Option<Duration>) -> Option<Duration> {
         if op.value.is_some() {
             ttl
@@ -144,7 +147,7 @@ impl State {
         }
     }
 
-    /// Ends every lease whose time has come, and forgets old markers; returns the keys of both.
+    /// Ends every lease whose time has come and forgets old markers. Returns the keys of both.
     pub fn expire(&mut self, now: Instant) -> Vec<StoreKey> {
         let mut aged = Vec::new();
         while self.next_expiry().is_some_and(|at| at <= now) {
@@ -164,7 +167,7 @@ impl State {
         self.expiries.first().map(|(at, _)| *at)
     }
 
-    /// What the watch at `cursor` has to hear next; `None` when it knows everything.
+    /// Returns the next event for the watch at `cursor`, or `None` when it is up to date.
     pub fn next(&self, cursor: &mut Cursor) -> Option<WatchEvent> {
         if self.out_of_reach {
             cursor.position = None;
@@ -261,7 +264,8 @@ fn size(change: &WatchEvent) -> usize {
     }
 }
 
-/// The time in nanoseconds since 1970, or a little more where the clock did not move since `before`.
+/// Returns the time in nanoseconds since 1970, or a little more if the clock did not move since
+/// `before`.
 fn born_after(before: Incarnation) -> Incarnation {
     let now = crate::entropy::since_1970().as_nanos() as u64;
     Incarnation(now.max(before.0 + 1))

@@ -1,11 +1,11 @@
-//! What a store on disk needs of the state beside what one in memory does.
+//! What a store on disk needs of the state in addition to what a store in memory needs.
 
 use super::{Slot, State};
 use crate::store::{Incarnation, Revision, StoreKey};
 use std::collections::BTreeMap;
 
 impl State {
-    /// The state that an earlier process has left.
+    /// Returns the state that an earlier process left.
     pub(in crate::store) fn restored(
         incarnation: Incarnation,
         revision: Revision,
@@ -21,17 +21,18 @@ impl State {
         }
     }
 
-    /// The revision of the last write.
+    /// Returns the revision of the last write.
     pub(in crate::store) fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// A key's last write.
+    /// Returns the last write of a key.
     pub(in crate::store) fn slot(&self, key: &StoreKey) -> Option<&Slot> {
         self.slots.get(key)
     }
 
-    /// How many slots end by themselves: at most as many revisions are taken without a commit.
+    /// Returns how many slots end by themselves. Their ends take at most as many revisions outside
+    /// of commits.
     pub(in crate::store) fn ending(&self) -> usize {
         self.expiries.len()
     }

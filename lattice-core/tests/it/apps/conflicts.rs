@@ -25,7 +25,7 @@ async fn two_apps_can_not_own_the_same_link_or_component() {
         let problems = objections(&lattice, &linking("two", to)).await;
         assert_eq!(
             problems.to_string(),
-            "app.toml:3:1: links[0]: link front -> a:b/c@0.2 (default) belongs to app `one`; give this one another name, or take it out of that app first"
+            "app.toml:3:1: links[0]: link front -> a:b/c@0.2 (default) belongs to app `one`; give this one another name, or remove it from that app first"
         );
     }
     lattice

@@ -101,15 +101,15 @@ interface = "wasi:keyvalue/store@0.2.0"
         "app.toml:5:1: actors.greeter.replica: unknown field `replica`, did you mean `replicas`?",
         "app.toml:6:12: actors.greeter.instance: unknown value `wram`, did you mean `warm`?",
         "app.toml:7:12: actors.greeter.limits.memroy: unknown field `memroy`, did you mean `memory`?",
-        "app.toml:7:36: actors.greeter.limits.cpu: `2 weeks` is no time; write a whole number of ms, s, m or h, such as `10s`",
+        "app.toml:7:36: actors.greeter.limits.cpu: `2 weeks` isn't a valid time; write a whole number of ms, s, m or h, such as `10s`",
         "app.toml:7:56: actors.greeter.limits.memory: a size is not negative",
         "app.toml:8:12: actors.greeter.replicas: unknown value `per-hots`, did you mean `per-host`?",
-        "app.toml:9:9: actors.Cart: `Cart` is no component id: use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or a digit",
+        "app.toml:9:9: actors.Cart: invalid component id `Cart`: use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or a digit",
         "app.toml:11:1: actors.till: the field `image` is missing; add it",
-        "app.toml:12:16: actors.till.config.a: this is a list, and a text, a number or a boolean belongs here",
-        "app.toml:15:9: providers.kv.image: a provider is either `builtin` or an `image`; take one of them out",
+        "app.toml:12:16: actors.till.config.a: this is a list, but it must be a text, a number or a boolean",
+        "app.toml:15:9: providers.kv.image: a provider is either `builtin` or an `image`; remove one of them",
         "app.toml:16:12: providers.kv.replicas: 1000000 replicas are too many; write 0 to 100000, or `per-host`",
-        "app.toml:20:13: links[0].interface: `wasi:keyvalue` is no interface: write it as `namespace:package/interface@version`, for example `wasi:keyvalue/store@0.2.0`",
+        "app.toml:20:13: links[0].interface: invalid interface `wasi:keyvalue`: write it as `namespace:package/interface@version`, for example `wasi:keyvalue/store@0.2.0`",
         "app.toml:22:8: links[1].from: the app has no component `greter`, did you mean `greeter`?; declare it, or name it in `external` when it is not of this app",
     ];
     assert_eq!(said, expected);
@@ -132,7 +132,7 @@ fn json_has_places_too() {
         App::from_json("shop.json", "{\"name\": \"a\",\n \"name\": \"b\"}").expect_err("twice");
     assert_eq!(
         error.to_string(),
-        "shop.json:2:2: `name` is there twice; take one of them out"
+        "shop.json:2:2: `name` is given twice; remove one of them"
     );
     for (text, place) in [
         ("{\n \"name\": }", "shop.json:2:10: "),
@@ -163,7 +163,7 @@ fn rules_that_contradict_each_other_are_refused() {
     for (rule, says) in [
         (
             "require = { a = \"x\" }\nexclude = { a = \"x\" }",
-            "no host is left",
+            "no host is allowed",
         ),
         (
             "spread = [{ label = \"z\", weights = { a = 0 } }]",
@@ -171,16 +171,16 @@ fn rules_that_contradict_each_other_are_refused() {
         ),
         (
             "spread = [{ label = \"z\" }, { label = \"z\" }]",
-            "a rule for this label already",
+            "already a rule for this label",
         ),
-        ("spread = [{ label = \"\" }]", "a label is not empty"),
+        ("spread = [{ label = \"\" }]", "a label must not be empty"),
         (
             "spread = [{ weights = {} }]",
             "the field `label` is missing",
         ),
         (
             "image = \"greeter.wasm\"",
-            "`image` is there twice|duplicate key",
+            "`image` is given twice|duplicate key",
         ),
         ("configs = [\"A\"]", "is no config name"),
     ] {
@@ -194,12 +194,12 @@ fn rules_that_contradict_each_other_are_refused() {
     for (rule, says) in [
         (
             "[providers.a]\nbuiltin = \"x\"",
-            "`a` is declared as an actor already",
+            "`a` is already declared as an actor",
         ),
         ("[providers.b]", "needs `builtin` or `image`"),
         (
             "[providers.b]\nbuiltin = \"x\"\nrun = \"once\"\nreplicas = 2",
-            "what runs once has no replicas",
+            "has no `replicas`",
         ),
         (
             "[wormholes.w]\nactor = \"b\"",
@@ -207,11 +207,11 @@ fn rules_that_contradict_each_other_are_refused() {
         ),
         (
             "[wormholes.w]\nactor = \"a\"\npath = \"x\"",
-            "a path begins with `/`",
+            "a path must begin with `/`",
         ),
         (
             "[wormholes.w]\nactor = \"p\"\n[providers.p]\nbuiltin = \"x\"",
-            "leads to an actor",
+            "must lead to an actor",
         ),
         (
             "[[links]]\nfrom = \"a\"\nto = \"a\"\ninterface = \"a:b/c@0.2.0\"\n[[links]]\nfrom = \"a\"\nto = \"a\"\ninterface = \"a:b/c@0.2.9\"",
@@ -264,7 +264,7 @@ async fn a_file_is_looked_for_beside_the_manifest_when_it_is_planned() {
     let file = dir.path().join("built/a.wasm");
     std::fs::write(&file, "one").expect("written");
     let said = objections(&lattice, &app).await.to_string();
-    assert!(said.ends_with("(it is no regular file); build it, or correct the path, which is relative to the manifest"), "{said}");
+    assert!(said.ends_with("(it isn't a regular file); build it, or correct the path, which is relative to the manifest"), "{said}");
     assert!(lattice.desired().apps.is_empty(), "nothing was written");
 
     std::fs::write(

@@ -147,8 +147,8 @@ async fn a_plan_reads_as_text() {
          \u{20} ~ actor `a`\n\
          \u{20}     placement.replicas.Exactly: 1 -> 5\n\
          \u{20} - actor `b`\n\
-         \u{20} ! actor `a`: the tag of `registry.example/shop/greeter:1` may move, and nobody has said which artifact it means now; each host takes what it finds\n\
-         \u{20} ! actor `c`: the tag of `registry.example/shop/greeter:1` may move, and nobody has said which artifact it means now; each host takes what it finds\n\
+         \u{20} ! actor `a`: the tag of `registry.example/shop/greeter:1` may move, and it isn't pinned to an artifact; each host runs the artifact that it finds\n\
+         \u{20} ! actor `c`: the tag of `registry.example/shop/greeter:1` may move, and it isn't pinned to an artifact; each host runs the artifact that it finds\n\
          \u{20} ! no host is in the lattice now; nothing runs until one joins\n"
     );
 }

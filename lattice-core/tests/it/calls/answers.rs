@@ -31,17 +31,17 @@ async fn a_linked_component_answers_on_one_host_and_across_two() {
 #[tokio::test]
 async fn an_operator_calls_typed_and_untyped() {
     let two = two().await;
-    let component = two.lattice.component("callee");
+    let component = two.lattice.operator().component("callee");
     let typed: String = component
         .call(API, "echo", ("typed",))
         .await
         .expect("answered");
     assert_eq!(typed, "typed");
     let raw = component
-        .call_bytes(API, "echo", text("raw"))
+        .call_encoded(API, "echo", text("raw"))
         .await
         .expect("answered");
-    assert_eq!(raw, Bytes::from_static(b"\x03raw"));
+    assert_eq!(raw.0, Bytes::from_static(b"\x03raw"));
     let wrong: Result<u64, _> = component.call(API, "echo", ("typed",)).await;
     assert!(
         matches!(wrong, Err(CallError::BadResult { .. })),
@@ -59,7 +59,7 @@ async fn an_operator_calls_typed_and_untyped() {
     );
     let wrong: Result<String, _> = component.call("no interface", "echo", ()).await;
     assert!(matches!(wrong, Err(CallError::InvalidName(_))), "{wrong:?}");
-    let nobody = two.lattice.component("nobody");
+    let nobody = two.lattice.operator().component("nobody");
     let wrong: Result<String, _> = nobody.call(API, "echo", ("x",)).await;
     assert!(
         matches!(wrong, Err(CallError::NotServed { .. })),
@@ -75,7 +75,11 @@ async fn operator_calls_can_be_switched_off_at_the_callee() {
         .expect("it opens");
     let node = host(&lattice, "a").await;
     let (api, _serving) = serve(&node, "callee").await;
-    let answer: Result<String, _> = lattice.component("callee").call(API, "echo", ("x",)).await;
+    let answer: Result<String, _> = lattice
+        .operator()
+        .component("callee")
+        .call(API, "echo", ("x",))
+        .await;
     assert_eq!(answer, Err(CallError::OperatorDenied));
     assert_eq!(api.calls.load(Ordering::SeqCst), 0);
 }

@@ -97,6 +97,7 @@ async fn endless_timeouts_and_queues_are_no_panic() {
     let node = host(&lattice, "a").await;
     let (_api, _serving) = serve(&node, "callee").await;
     let endless: String = lattice
+        .operator()
         .component("callee")
         .call(API, "echo", ("x",))
         .timeout(Duration::MAX)

@@ -27,7 +27,7 @@ async fn no_grant_no_call() {
     let other = LinkName::new("other").expect("a name");
     let answer = two
         .caller
-        .call(&echo(), &other, text("x"), Context::default())
+        .invoke_via(&echo(), &other, text("x"), Context::default())
         .await;
     assert!(
         matches!(answer, Err(CallError::NotLinked { .. })),
@@ -74,7 +74,7 @@ async fn several_targets_for_one_interface_by_link_name() {
     let second = LinkName::new("second").expect("a name");
     let caller = node.caller(id("caller"));
     caller
-        .call(&echo(), &second, text("x"), Context::default())
+        .invoke_via(&echo(), &second, text("x"), Context::default())
         .await
         .expect("answered");
     assert_eq!(two.calls.load(Ordering::SeqCst), 1);

@@ -5,6 +5,7 @@ mod boot;
 mod bounds;
 mod chains;
 mod deadlines;
+mod door;
 mod failures;
 mod grants;
 mod hosts;

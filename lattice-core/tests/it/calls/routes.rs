@@ -171,7 +171,7 @@ async fn what_ends_on_ones_own_host_is_called_elsewhere() {
     let running = begin_wait(&caller, Context::default());
     api.started.notified().await;
     let ending = tokio::spawn(serving.shutdown(Duration::from_secs(10)));
-    let outside = two.lattice.component("callee");
+    let outside = two.lattice.operator().component("callee");
     eventually("it takes nothing new", async || {
         api.calls.store(0, Ordering::SeqCst);
         say(&caller).await.expect("answered");

@@ -41,13 +41,13 @@ async fn from_not_declared_to_serving() {
     let lattice = lattice().await;
     fault(
         &why(&lattice, "greeter").await,
-        "component `greeter` needs attention\n- nobody declared `greeter` and nobody serves `greeter`; declare it in an app",
+        "component `greeter` needs attention\n- `greeter` is neither declared nor served; declare it in an app",
     );
     apply(&lattice, &greeter("require = { zone = \"eu\" }\n")).await;
     fault(&why(&lattice, "greter").await, "did you mean `greeter`?");
     fault(
         &why(&lattice, "greeter").await,
-        "`greeter` can run nowhere: no host takes work; start one",
+        "no host can run `greeter`: no host takes work; start one",
     );
     let us = NodeOptions::default()
         .host(host_id("us"))
@@ -60,7 +60,7 @@ async fn from_not_declared_to_serving() {
     .await;
     fault(
         &why(&lattice, "greeter").await,
-        "`greeter` can run nowhere: no host has label `zone=eu`; give it to one, or change `require`",
+        "no host can run `greeter`: no host has label `zone=eu`; give it to one, or change `require`",
     );
     let eu = NodeOptions::default()
         .host(host_id("eu"))
@@ -119,7 +119,7 @@ async fn each_phase_has_its_sentence() {
     let golden = [
         (
             Phase::CrashLooping { failures: 3 },
-            "`greeter` failed 3 times in a row on host `a` (out of memory); mend the cause, and it is started again by itself, or apply a version that starts",
+            "`greeter` failed 3 times in a row on host `a` (out of memory); fix the cause, and it restarts by itself, or apply a version that starts",
         ),
         (
             Phase::Rejected,
@@ -131,7 +131,7 @@ async fn each_phase_has_its_sentence() {
         ),
         (
             Phase::HandingOver,
-            "host `a` serves `greeter` until another host has taken over (out of memory); if that lasts, read on why the other does not start",
+            "host `a` serves `greeter` until another host has taken over (out of memory); if that lasts, find out why the other host does not start it",
         ),
         (
             Phase::WaitingForLease,
@@ -167,11 +167,8 @@ async fn links_missing_refused_and_to_nobody() {
 
     link(&lattice, "front", "callee").await;
     let nobody = why_link(&lattice, &key).await;
-    fault(
-        &nobody,
-        "nobody declared `callee` and nobody serves `callee`",
-    );
-    fault(&nobody, "no host of `callee` has taken the link");
+    fault(&nobody, "`callee` is neither declared nor served");
+    fault(&nobody, "no host of `callee` has accepted the link");
 
     let b = host(&lattice, "b").await;
     let (api, serving) = serve(&b, "callee").await;

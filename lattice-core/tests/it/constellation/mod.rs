@@ -30,14 +30,14 @@ impl Runtime for Idle {
 async fn takes_work(lattice: &Lattice, node: &Node) -> Agent {
     let mut options = AgentOptions::default();
     options.listen = Duration::from_hours(24);
-    let keeper = Agent::start(node, Arc::new(Idle), options);
+    let agent = Agent::start(node, Arc::new(Idle), options);
     eventually("it is heard to take work", async || {
         let view = lattice.constellation().snapshot();
         let host = view.hosts.get(node.host_id());
         host.is_some_and(|host| !host.is_apart)
     })
     .await;
-    keeper
+    agent
 }
 
 /// Applies the app that this TOML says.

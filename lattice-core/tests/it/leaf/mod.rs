@@ -9,11 +9,12 @@ use crate::{
     who::{Fake, Record, WHO},
 };
 use lattice_core::{
-    Call, Lattice,
+    Lattice,
     agent::{Agent, AgentOptions},
     app::App,
     auth::LatticeKey,
     call::CallError,
+    client::{Bypass, Call},
     name::{ComponentId, HostId},
     nats::NatsOptions,
     node::{Node, NodeOptions},
@@ -39,7 +40,7 @@ const SOON: Duration = Duration::from_secs(90);
 struct Process {
     lattice: Lattice,
     node: Node,
-    keeper: Agent,
+    agent: Agent,
     record: Record,
 }
 
@@ -58,18 +59,24 @@ impl Process {
             record: record.clone(),
             live: Arc::new(AtomicUsize::new(0)),
         };
-        let keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
+        let agent = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
         Self {
             lattice,
             node,
-            keeper,
+            agent,
             record,
         }
     }
 
     /// Ends as an orderly process does.
     async fn leave(self) {
-        assert!(self.keeper.leave(Duration::from_secs(20)).await, "in time");
+        assert!(
+            self.agent
+                .shutdown(Duration::from_secs(20))
+                .await
+                .is_clean(),
+            "in time"
+        );
         let drained = self.node.shutdown(Duration::from_secs(5)).await;
         assert!(drained.is_clean(), "in time");
     }
@@ -80,7 +87,7 @@ impl Process {
 
     /// What serves here, by this host's own account.
     fn serves(&self) -> BTreeSet<String> {
-        let state = self.keeper.state();
+        let state = self.agent.state();
         let serving = state
             .components
             .iter()
@@ -113,7 +120,11 @@ async fn apply(lattice: &Lattice, text: &str) {
 
 /// Who answers, as this process sees it.
 async fn call(lattice: &Lattice, component: &str) -> Result<String, CallError> {
-    lattice.component(component).call(WHO, "who", ()).await
+    lattice
+        .operator()
+        .component(component)
+        .call(WHO, "who", ())
+        .await
 }
 
 /// The hosts that serve a component, as this process sees it.
@@ -145,18 +156,18 @@ struct Calls {
 impl Calls {
     async fn of(lattice: &Lattice, component: &'static str) -> Self {
         let lattice = lattice.clone();
-        Self::begin(move || lattice.component(component).call(WHO, "who", ())).await
+        Self::begin(move || lattice.operator().component(component).call(WHO, "who", ())).await
     }
 
     /// Those that may run twice: the line can be cut with one of them on it, and nobody knows then whether it ran.
     async fn across(lattice: &Lattice, component: &'static str) -> Self {
         let lattice = lattice.clone();
-        let call = move || lattice.component(component).call(WHO, "who", ());
+        let call = move || lattice.operator().component(component).call(WHO, "who", ());
         Self::begin(move || call().idempotent()).await
     }
 
     /// From the first answer on: whoever has never called it has to read its types from the store.
-    async fn begin(call: impl Fn() -> Call<String> + Send + 'static) -> Self {
+    async fn begin(call: impl Fn() -> Call<String, Bypass> + Send + 'static) -> Self {
         call().await.expect("the first answer");
         let end = CancellationToken::new();
         let ends = end.clone();

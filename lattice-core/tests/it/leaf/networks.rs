@@ -11,7 +11,7 @@ use lattice_core::{
 };
 use std::net::TcpListener;
 
-/// The configuration of the hub's server, as the README shows it.
+/// The configuration of the hub's server, as `docs/leaf-nodes.md` shows it.
 const HUB: &str = r#"server_name: hub
 jetstream { store_dir: "/var/lib/nats", domain: hub }
 leafnodes { listen: "0.0.0.0:7422" }
@@ -113,13 +113,13 @@ impl Networks {
 }
 
 async fn visit(lattice: &Lattice, source: &str) -> Result<bytes::Bytes, CallError> {
-    let caller = lattice.caller(id(source)).await.expect("it joins");
+    let caller = lattice.caller(source).expect("an id");
     let interface = InterfaceName::new(WHO).expect("an interface");
     let function = FunctionName::new("who").expect("a function");
     let function = FunctionRef::new(interface, function, "func() -> string");
     let (link, context) = (LinkName::default(), Context::default());
     caller
-        .call(&function, &link, bytes::Bytes::new(), context)
+        .invoke_via(&function, &link, bytes::Bytes::new(), context)
         .await
 }
 
@@ -222,10 +222,9 @@ async fn networks_are_one_lattice_and_each_goes_on_without_the_other() {
 }
 
 #[test]
-fn the_readme_shows_these_configurations() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    let readme = std::fs::read_to_string(path).expect("the README");
+fn the_docs_show_these_configurations() {
+    let docs = include_str!("../../../docs/leaf-nodes.md");
     for config in [HUB, EDGE] {
-        assert!(readme.contains(config), "the README lacks:\n{config}");
+        assert!(docs.contains(config), "the page lacks:\n{config}");
     }
 }

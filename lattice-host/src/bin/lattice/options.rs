@@ -51,7 +51,7 @@ impl LatticeOptions {
             Some(StoreLocation::File(path)) => {
                 self.join(Lattice::on_disk(path, &self.lattice)).await?
             }
-            Some(StoreLocation::Nats(nats)) => self.join(self.on_nats(nats)).await?,
+            Some(StoreLocation::Nats(nats)) => self.join(self.on_nats(*nats)).await?,
             None => {
                 return Err(Failure::Usage(format!(
                     "the lattice's location is missing; give its NATS server with --nats or {NATS}, or its file with --data"
@@ -71,7 +71,7 @@ impl LatticeOptions {
                 self.join(Lattice::on_disk(path, &self.lattice)).await
             }
             Some(StoreLocation::Nats(nats)) => {
-                let connect = self.on_nats(nats);
+                let connect = self.on_nats(*nats);
                 let connect = match snapshot {
                     Some(path) => connect.snapshot(path),
                     None => connect,
@@ -125,7 +125,9 @@ impl LatticeOptions {
                 Err(error) => return Err(Failure::Usage(format!("{NATS}: {error}"))),
             },
         };
-        Ok(Some(StoreLocation::Nats(self.nats_options(&servers))))
+        Ok(Some(StoreLocation::Nats(Box::new(
+            self.nats_options(&servers),
+        ))))
     }
 
     fn nats_options(&self, servers: &str) -> NatsOptions {
@@ -155,7 +157,7 @@ impl LatticeOptions {
 /// Where the bus and the store of a lattice are.
 enum StoreLocation {
     File(PathBuf),
-    Nats(NatsOptions),
+    Nats(Box<NatsOptions>),
 }
 
 /// Waits until the live hosts have sent their heartbeats. A process that has just joined knows none.

@@ -2,7 +2,7 @@
 
 use crate::{app::apply, failure::Failure, options::LatticeOptions, registry::Registries};
 use clap::Args;
-use lattice_core::app::App;
+use lattice_core::{Drained, app::App};
 use lattice_host::Host;
 use std::{io, path::PathBuf, time::Duration};
 
@@ -67,10 +67,10 @@ impl Up {
             drained = host.shutdown(Duration::from_secs(self.grace.into())) => drained,
             () = stop.asked() => {
                 host.kill();
-                false
+                Drained::CutOff
             }
         };
-        if !drained {
+        if drained == Drained::CutOff {
             tracing::warn!(host = %host.id(), "some calls were cut off");
         }
         applied

@@ -64,7 +64,7 @@ impl OutgoingCall {
     ) -> Result<Bytes, CallError> {
         self.actor
             .caller
-            .call(function, &self.link, arguments, self.context)
+            .invoke_via(function, &self.link, arguments, self.context)
             .await
     }
 }

@@ -63,7 +63,7 @@ fn serves(lattice: &Lattice, host: &str) -> bool {
 
 /// Why `big` does not run on this host.
 fn reason(host: &Host) -> Option<String> {
-    let state = host.keeper().expect("it takes part").state();
+    let state = host.agent().expect("it takes part").state();
     let kept = state.components.values().next()?;
     kept.reason.clone()
 }

@@ -149,7 +149,7 @@ async fn a_nested_call_inherits_deadline_hops_source_and_trace() {
                 ("mischief", ACTS, "call-async", 2, mischief()),
             ] {
                 let at = format!("{component}.{function}, {instances:?}, same host: {same}");
-                let component = here.component(component);
+                let component = here.operator().component(component);
                 let call = component.call(interface, function, (Bytes::new(),));
                 let back: Result<Bytes, RpcError> =
                     call.on_behalf_of(&context).await.expect("answered");
@@ -174,7 +174,7 @@ async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
     for function in ["spin", "sleep-ms", "call-out", "call-async"] {
-        let mischief = lattice.component("mischief");
+        let mischief = lattice.operator().component("mischief");
         let started = std::time::Instant::now();
         let timeout = Duration::from_millis(300);
         let error = match function {
@@ -221,10 +221,11 @@ async fn arguments_that_are_none_are_refused_before_anything_runs() {
         b"\x00\x00",
         b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
     ] {
-        let call =
-            lattice
-                .component("mischief")
-                .call_bytes(ACTS, "echo", Bytes::from_static(garbage));
+        let call = lattice.operator().component("mischief").call_encoded(
+            ACTS,
+            "echo",
+            Bytes::from_static(garbage),
+        );
         let error = call.await.expect_err("no list of bytes");
         assert!(matches!(error, CallError::BadArguments { .. }), "{error}");
         assert_eq!(error.ran(), Ran::No);

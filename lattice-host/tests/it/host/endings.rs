@@ -250,9 +250,11 @@ async fn a_full_queue_answers_at_once_and_a_late_call_in_it_never_runs() {
     let sleep = |ms| {
         let lattice = lattice.clone();
         tokio::spawn(async move {
-            let call = lattice
-                .component("mischief")
-                .call::<()>(ACTS, "sleep-ms", (60_000_u32,));
+            let call = lattice.operator().component("mischief").call::<()>(
+                ACTS,
+                "sleep-ms",
+                (60_000_u32,),
+            );
             call.timeout(Duration::from_millis(ms)).await
         })
     };
@@ -261,6 +263,7 @@ async fn a_full_queue_answers_at_once_and_a_late_call_in_it_never_runs() {
     let overloaded = async {
         loop {
             match lattice
+                .operator()
                 .component("mischief")
                 .call::<u32>(ACTS, "count", ())
                 .timeout(Duration::from_millis(5))

@@ -118,7 +118,7 @@ async fn a_full_pool_answers_overloaded() {
             .actor("mischief", actor("mischief")),
     )
     .await;
-    let mischief = lattice.component("mischief");
+    let mischief = lattice.operator().component("mischief");
     let sleeping = tokio::spawn(async move {
         loop {
             let sleep = mischief.call::<()>(ACTS, "sleep-ms", (60_000_u32,));

@@ -15,7 +15,7 @@ async fn two_connections() -> (NatsServer, Lattice, Lattice) {
     let server = NatsConfig::default().jetstream().start().await;
     let key = LatticeKey::generate();
     let connect = || {
-        let lattice = Lattice::connect(&server.url(), "test").key(key.clone());
+        let lattice = Lattice::connect(server.url(), "test").key(key.clone());
         async move { lattice.await.expect("connected") }
     };
     let (one, two) = (connect().await, connect().await);

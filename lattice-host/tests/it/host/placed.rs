@@ -78,8 +78,8 @@ async fn a_host_without_placement_runs_nothing_of_it() {
         .await
         .expect("applied");
     until("one serves", || serving(&lattice, "mischief") == ["part"]).await;
-    assert!(apart.keeper().is_none());
-    assert!(part.shutdown(Duration::from_secs(1)).await);
+    assert!(apart.agent().is_none());
+    assert!(part.shutdown(Duration::from_secs(1)).await.is_clean());
 }
 
 #[tokio::test]
@@ -102,9 +102,9 @@ async fn a_provider_is_built_by_its_name_and_one_that_is_missing_is_told() {
         serving(&lattice, "good").len() == 1
     })
     .await;
-    let keeper = host.keeper().expect("it takes part");
+    let agent = host.agent().expect("it takes part");
     let reason = |id: &str| {
-        let state = keeper.state();
+        let state = agent.state();
         state
             .components
             .get(&ComponentId::new(id).expect("an id"))?

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wit_parser::{WorldItem, WorldKey};
 
 async fn types(lattice: &Lattice, component: &str) -> ComponentTypes {
-    let types = lattice.component(component).types().await;
+    let types = lattice.operator().component(component).types().await;
     ComponentTypes::clone(&types.expect("published"))
 }
 

@@ -134,7 +134,12 @@ impl Scene {
             started(Host::builder(&here).actor("shapes", shapes)).await,
             started(Host::builder(&there)).await,
         ];
-        let types = here.component("shapes").types().await.expect("its types");
+        let types = here
+            .operator()
+            .component("shapes")
+            .types()
+            .await
+            .expect("its types");
         let called = Called::default();
         hosts[usize::from(!same)]
             .start_provider("echo", echoing_all(&types, &called).serve())

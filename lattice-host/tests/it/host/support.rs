@@ -105,6 +105,7 @@ pub(crate) async fn call<R: Decode + 'static>(
     args: impl Encode,
 ) -> Result<R, CallError> {
     lattice
+        .operator()
         .component(component)
         .call(interface, function, args)
         .timeout(PATIENCE)

@@ -31,7 +31,8 @@ async fn a_fresh_instance_remembers_nothing_and_a_warm_one_everything() {
     for _ in 0..3 {
         assert_eq!(count(&lattice).await, 1);
     }
-    assert!(fresh.stop("mischief", PATIENCE).await.expect("it is there"));
+    let drained = fresh.stop("mischief", PATIENCE).await;
+    assert!(drained.expect("it is there").is_clean());
     fresh
         .start_actor("mischief", warm(4)(actor("mischief")))
         .await
@@ -49,6 +50,7 @@ async fn a_warm_instance_that_failed_is_not_used_again() {
     reason(act::<()>(&lattice, "trap", ()).await);
     assert_eq!(count(&lattice).await, 1);
     let late = lattice
+        .operator()
         .component("mischief")
         .call::<()>(ACTS, "sleep-ms", (60_000_u32,));
     late.timeout(Duration::from_millis(50))
@@ -158,7 +160,7 @@ async fn overlapping_calls_keep_their_own_deadlines() {
     link(&lattice, "mischief", PEER, "peer").await;
     let call = async |body: &'static str, seconds| {
         let args = (Bytes::from(body),);
-        let mischief = lattice.component("mischief");
+        let mischief = lattice.operator().component("mischief");
         let call = mischief.call::<Result<Bytes, RpcError>>(ACTS, "call-async", args);
         call.timeout(Duration::from_secs(seconds)).await
     };
@@ -199,6 +201,7 @@ async fn a_call_given_up_retires_the_instance_and_its_siblings_finish() {
         })
     };
     let short = lattice
+        .operator()
         .component("mischief")
         .call::<Result<Bytes, RpcError>>(ACTS, "call-async", (Bytes::from("late"),));
     let sibling = call("sibling");

@@ -55,7 +55,8 @@ pub(super) async fn subscriptions_resume(test: &TestBus) {
     expect(&mut inbox, "before").await;
     publish(&test.one, &shared, "unread").await;
     expect(&mut member, "unread").await;
-    // The inbox also holds the unread message, once its connection has heard from the server again.
+    // The inbox also has the unread message, once its connection has received from the server
+    // again.
     flush(&test.two).await;
     for round in 0..2 {
         test.control.disconnect().await;

@@ -6,7 +6,7 @@ use lattice_core::store::{CommitError, Expect, InvalidCommit, Revision, Store, W
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How late a lease may end.
+/// How much later than its term a lease may end.
 const SLACK: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(make: &impl AsyncFn() -> Pair) {

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 /// Two handles to one new, empty store, of different connections where the store has such.
 pub type Pair = (Arc<dyn Store>, Arc<dyn Store>);
 
-/// Far more than any step takes. A suite that hangs says where.
+/// Far more than any step takes. A suite that hangs fails by this, and names the step.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the whole suite; `make` returns a new pair for each part.
@@ -94,7 +94,7 @@ async fn next(watch: &mut Watch) -> WatchEvent {
         .expect("a watch does not end while its store lives")
 }
 
-/// What a follower of a watch knows.
+/// What a follower of a watch has received.
 #[derive(Debug, Default)]
 struct Copy {
     entries: BTreeMap<StoreKey, (Bytes, Revision)>,

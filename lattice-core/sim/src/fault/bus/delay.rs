@@ -1,5 +1,5 @@
-//! Messages that are held back: a queue that keeps their order, and some that others may pass. It
-//! does no I/O, and is handed the time.
+//! Messages that are held back: some in a queue that keeps their order, and some that others may
+//! pass. Pure: it does no I/O, and the time is passed in.
 
 use bytes::Bytes;
 use lattice_core::subject::Subject;

@@ -1,4 +1,4 @@
-//! A store that fails, delays, loses answers, breaks watches and is out of reach, the same way for
+//! A store that fails, delays, loses replies, breaks watches and is out of reach, the same way for
 //! the same seed.
 //!
 //! Every call and every event draws the same number of random numbers regardless of the faults, so
@@ -254,7 +254,7 @@ impl Shared {
         Ok(fate)
     }
 
-    /// Applies faults to the answer of a write. A lost answer hides a refusal too.
+    /// Applies faults to the reply of a write. A lost reply hides a refusal too.
     fn answer(
         &self,
         fate: Fate,

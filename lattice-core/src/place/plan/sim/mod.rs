@@ -1,5 +1,6 @@
-//! A small simulated cluster: membership and reconcilers of several hosts, a bus with delays, a runtime that takes its time
-//! and a correct lease oracle, under joins, deaths, crashes, updates, partitions and departures.
+//! A small simulated cluster: membership and reconcilers of several hosts, a bus with delays, a
+//! runtime with delays, and a correct lease oracle. It goes through joins, deaths, crashes,
+//! updates, partitions and departures.
 
 mod world;
 
@@ -21,7 +22,7 @@ const ONCE: &str = "once";
 /// What a host reports that it runs: generation, serving, kept. Ordered, unlike `ReplicaCount`.
 type Runs = Vec<(ComponentId, Vec<(Generation, u32, u32)>)>;
 
-/// What is under way: when it arrives, at whom, and in which order.
+/// Messages under way: when each arrives, at which host, and in which order.
 type Mail = BinaryHeap<Reverse<(Instant, u64, usize, Parcel)>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +64,7 @@ struct Lease {
     holder: usize,
     until: Instant,
     fence: u64,
-    /// The holder has been told that it lost it, and renews no more.
+    /// The holder knows that it lost the lease, and does not renew it any more.
     given_up: bool,
 }
 
@@ -80,11 +81,12 @@ struct Cluster {
     broken: Vec<Generation>,
     leases: BTreeMap<ComponentId, Lease>,
     fences: u64,
-    /// Replicas that must serve: what was desired, less what was lost since it was last reached.
+    /// The number of replicas that must serve: the desired number, less those that were lost since
+    /// it was last reached.
     floor: BTreeMap<ComponentId, usize>,
     begun: Instant,
     joined: usize,
-    /// What happened, for whoever has to find out why it went wrong.
+    /// What happened, for finding out why a run failed.
     log: Vec<String>,
 }
 
@@ -328,7 +330,8 @@ impl Cluster {
         (0..seconds * 10).for_each(|_| self.step());
     }
 
-    /// Every host agrees on who runs it, and just that runs.
+    /// Returns whether every host agrees on the hosts that run the component, and exactly those run
+    /// it.
     fn is_settled(&self, id: &ComponentId) -> bool {
         let mut views = self.hosts.values().map(|host| host.reconciler.assignment());
         let Some(first) = views.next() else {
@@ -346,7 +349,7 @@ impl Cluster {
             })
     }
 
-    /// Everything as it should be, and nothing else.
+    /// Returns whether everything that should run does, and nothing else.
     fn is_converged(&self) -> bool {
         self.wanted.iter().all(|(id, wanted)| {
             let running = self.hosts.values().flat_map(|host| host.running.values());

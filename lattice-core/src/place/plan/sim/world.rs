@@ -1,4 +1,5 @@
-//! How the simulated world goes: what is sent arrives later, what is started takes its time, leases go to one at a time.
+//! The mechanics of the simulated world: messages and starts take time, and a lease has one holder
+//! at a time.
 
 use super::*;
 
@@ -94,7 +95,7 @@ impl Cluster {
                 self.send(at, takes, Parcel::Ended(replica));
             }
             Action::Stop(replica) => {
-                // A stopped guest does nothing any more, however long the cleaning up takes.
+                // A guest that was stopped does nothing any more, however long the cleanup takes.
                 self.hosts
                     .get_mut(&at)
                     .expect("acts")
@@ -154,7 +155,8 @@ impl Cluster {
         self.send(by, delay, parcel);
     }
 
-    /// Those that are alive and connected renew; those that can't are told a second before it would be anybody's.
+    /// Renews the leases of holders that are live and connected. Other holders lose their lease a
+    /// second before another host could take it.
     pub(super) fn renew(&mut self) {
         let now = self.now;
         let mut lost = Vec::new();
@@ -253,7 +255,8 @@ impl Cluster {
         self.tell(at, event);
     }
 
-    /// Feeds membership, and tells the reconciler of who counts when that has changed.
+    /// Passes an event to membership, and passes the live hosts to the reconciler if they have
+    /// changed.
     pub(super) fn sign(&mut self, at: usize, sign: Sign, leaving_changed: bool) {
         let now = self.now;
         let host = self.hosts.get_mut(&at).expect("is there");

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use lattice_core::{
     Lattice,
     call::CallError,
+    client::Encoded,
     name::{ComponentId, FunctionName, InterfaceName, NameError},
     types::ComponentTypes,
 };
@@ -73,7 +74,7 @@ impl Call {
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         let target = Target::new(&self.component, &self.function)?;
         let lattice = options.open().await?;
-        let component = lattice.component(target.component.as_str());
+        let component = lattice.operator().component(target.component.as_str());
         let published = match component.types().await {
             Ok(types) => types,
             Err(error @ CallError::NotServed { .. }) => {
@@ -90,20 +91,18 @@ impl Call {
             Failure::Usage(mismatch.show(&text, &self.function, signature_text))
         })?;
         let call = component
-            .call_bytes(
+            .call_encoded(
                 target.interface.as_str(),
                 target.function.as_str(),
                 arguments,
             )
-            .with(|call| {
-                let call = call.timeout(self.timeout);
-                if self.idempotent {
-                    call.idempotent()
-                } else {
-                    call
-                }
-            });
-        let result = call.await?;
+            .timeout(self.timeout);
+        let call = if self.idempotent {
+            call.idempotent()
+        } else {
+            call
+        };
+        let Encoded(result) = call.await?;
         answer(signature.result.as_ref(), &result, self.output)
     }
 }

@@ -65,7 +65,7 @@ impl Process {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args([
                 "--exact",
-                "keeper::paused::host_process",
+                "agent::paused::host_process",
                 "--nocapture",
                 "--ignored",
             ])
@@ -160,7 +160,11 @@ async fn join(url: &str) -> Lattice {
 }
 
 async fn ask(lattice: &Lattice) -> Result<String, CallError> {
-    lattice.component("ledger").call(WHO, "who", ()).await
+    lattice
+        .operator()
+        .component("ledger")
+        .call(WHO, "who", ())
+        .await
 }
 
 /// A process: keeps its share, and calls what runs once, all the time.
@@ -177,7 +181,7 @@ async fn host_process() {
         host,
         starts: AtomicUsize::new(0),
     };
-    let _keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
+    let _agent = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
     for number in 0_u64.. {
         println!("begins {number}");
         let outcome = ask(&lattice).await;

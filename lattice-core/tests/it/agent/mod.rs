@@ -37,7 +37,7 @@ struct Mesh {
 
 struct Host {
     node: Node,
-    keeper: Agent,
+    agent: Agent,
 }
 
 impl Mesh {
@@ -67,8 +67,8 @@ impl Mesh {
         };
         let mut options = AgentOptions::default();
         options.listen = Duration::ZERO;
-        let keeper = Agent::start(&node, Arc::new(runtime), options);
-        Host { node, keeper }
+        let agent = Agent::start(&node, Arc::new(runtime), options);
+        Host { node, agent }
     }
 
     async fn hosts<const N: usize>(&self) -> [Host; N] {
@@ -117,7 +117,11 @@ impl Mesh {
     }
 
     async fn call(&self, component: &str) -> Result<String, lattice_core::call::CallError> {
-        self.lattice.component(component).call(WHO, "who", ()).await
+        self.lattice
+            .operator()
+            .component(component)
+            .call(WHO, "who", ())
+            .await
     }
 
     /// Calls again and again while `during` goes on; all have to be answered.

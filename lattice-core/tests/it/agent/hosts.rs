@@ -60,7 +60,13 @@ async fn a_host_that_leaves_hands_over_without_a_failed_call() {
     sleep(Duration::from_secs(3)).await;
     mesh.called_without_failure("greeter", async {
         for host in &hosts[..2] {
-            assert!(host.keeper.leave(Duration::from_secs(10)).await, "in time");
+            assert!(
+                host.agent
+                    .shutdown(Duration::from_secs(10))
+                    .await
+                    .is_clean(),
+                "in time"
+            );
             let drained = host.node.shutdown(Duration::from_secs(1)).await;
             assert!(drained.is_clean());
             sleep(Duration::from_secs(5)).await;
@@ -96,21 +102,18 @@ async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_say_so() {
     mesh.until("it serves", || mesh.serving("greeter").len() == 1)
         .await;
     let newer = mesh.host("twin").await;
-    mesh.until("the older one says so", || older.keeper.state().is_doubled)
+    mesh.until("the older one says so", || older.agent.state().is_doubled)
         .await;
     mesh.until("the newer one has its work", || {
-        let kept = newer.keeper.state();
+        let kept = newer.agent.state();
         kept.components.keys().any(|id| id.as_str() == "greeter")
     })
     .await;
-    assert!(
-        !newer.keeper.state().is_doubled,
-        "it is the one that counts"
-    );
+    assert!(!newer.agent.state().is_doubled, "it is the one that counts");
     let _ = newer.node.shutdown(Duration::from_secs(1)).await;
     drop(newer);
     sleep(Duration::from_secs(30)).await;
-    let state = older.keeper.state();
+    let state = older.agent.state();
     assert!(state.is_doubled, "it has to be started again: {state:?}");
 }
 
@@ -122,7 +125,7 @@ async fn the_last_host_that_leaves_waits_for_nobody() {
     mesh.until("it serves", || mesh.serving("greeter").len() == 1)
         .await;
     let begun = tokio::time::Instant::now();
-    assert!(host.keeper.leave(Duration::from_mins(2)).await);
+    assert!(host.agent.shutdown(Duration::from_mins(2)).await.is_clean());
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
 }

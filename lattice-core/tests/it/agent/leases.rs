@@ -60,7 +60,7 @@ impl Contender {
         self.services.push(guard.around(Arc::new(Ready)));
     }
 
-    /// Asks for it whenever it has none, as a keeper does.
+    /// Asks for it whenever it has none, as an agent does.
     fn goes_on(&mut self) {
         let now = Instant::now();
         if self.asks_at.is_some_and(|at| at <= now) {

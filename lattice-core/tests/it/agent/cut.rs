@@ -18,7 +18,7 @@ struct Apart {
     lattice: Lattice,
     bus: Arc<FaultBus>,
     store: FaultStore,
-    keeper: Agent,
+    agent: Agent,
     _node: Node,
 }
 
@@ -39,18 +39,22 @@ impl Apart {
             record: Record::default(),
             live: Arc::default(),
         };
-        let keeper = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
+        let agent = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
         Self {
             lattice,
             bus,
             store,
-            keeper,
+            agent,
             _node: node,
         }
     }
 
     async fn call(&self) -> Result<String, CallError> {
-        self.lattice.component("ledger").call(WHO, "who", ()).await
+        self.lattice
+            .operator()
+            .component("ledger")
+            .call(WHO, "who", ())
+            .await
     }
 
     /// Calls again and again from here.
@@ -60,7 +64,7 @@ impl Apart {
         let task = tokio::spawn(async move {
             loop {
                 let begun = Instant::now();
-                let call = lattice.component("ledger").call(WHO, "who", ());
+                let call = lattice.operator().component("ledger").call(WHO, "who", ());
                 let answer: Result<String, CallError> = call.await;
                 assert!(begun.elapsed() < Duration::from_secs(3), "{answer:?}");
                 if let Ok(answer) = answer {
@@ -151,7 +155,7 @@ async fn a_holder_that_loses_only_the_store_stops_and_goes_on_when_it_is_back() 
         let refused = host.call().await.expect_err("nobody may answer");
         assert_eq!(refused.ran(), Ran::No, "{refused:?}");
     }
-    let kept = holder.keeper.state();
+    let kept = holder.agent.state();
     let id = ComponentId::new("ledger").expect("valid");
     let phase = kept.components[&id].status.phase;
     assert_eq!(phase, lattice_core::place::plan::Phase::WaitingForLease);

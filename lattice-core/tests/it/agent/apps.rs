@@ -148,7 +148,7 @@ async fn an_update_that_does_not_come_up_is_taken_back() {
     mesh.called_without_failure("greeter", async {
         mesh.apply(&greeter("broken:2", 2)).await;
         mesh.until("it is told why", || {
-            let kept = |host: &Host| host.keeper.state().components.get(&id)?.reason.clone();
+            let kept = |host: &Host| host.agent.state().components.get(&id)?.reason.clone();
             hosts
                 .iter()
                 .filter_map(kept)
@@ -240,7 +240,7 @@ async fn what_never_came_up_is_tried_again_later_each_time() {
     sleep(Duration::from_secs(60)).await;
     let tries = mesh.record.all().len();
     assert!((3..30).contains(&tries), "{tries}");
-    let state = host.keeper.state();
+    let state = host.agent.state();
     let kept = &state.components[&ComponentId::new("greeter").expect("valid")];
     assert_eq!(kept.reason.as_deref(), Some("it is broken; mend it"));
     assert!(

@@ -55,7 +55,13 @@ async fn it_moves_when_its_host_leaves() {
         .iter()
         .find(|host| host.node.host_id().as_str() == first);
     let host = host.expect("it is one of ours");
-    assert!(host.keeper.leave(Duration::from_secs(10)).await, "in time");
+    assert!(
+        host.agent
+            .shutdown(Duration::from_secs(10))
+            .await
+            .is_clean(),
+        "in time"
+    );
     assert!(host.node.shutdown(Duration::from_secs(1)).await.is_clean());
     mesh.until("the other one serves", || {
         let serving = mesh.serving("ledger");

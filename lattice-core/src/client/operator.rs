@@ -1,0 +1,135 @@
+//! Calls in the name of an operator: tools, tests, services that belong to no component.
+
+use super::{
+    Call, ClientHandle, OutgoingCall,
+    builder::{Bypass, Encoded, encoded},
+};
+use crate::{
+    call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef},
+    id::Source,
+    name::{ComponentId, FunctionName, InterfaceName, IntoName, NameError},
+    types::ComponentTypes,
+    value::{Decode, Encode},
+};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Calls any component without a link, by the right of everyone who holds the lattice key. Hosts log
+/// such calls and can refuse them, see
+/// [`deny_operator_calls`](crate::Connect::deny_operator_calls). Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    client: ClientHandle,
+}
+
+/// One component that an [`Operator`] calls. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Component {
+    client: ClientHandle,
+    id: Result<ComponentId, NameError>,
+}
+
+impl Operator {
+    pub(crate) fn new(client: ClientHandle) -> Self {
+        Self { client }
+    }
+
+    /// Calls a function of `component`, see [`Component::call`].
+    ///
+    /// # Errors
+    /// As [`Component::call`].
+    pub fn call<R: Decode>(
+        &self,
+        component: impl IntoName<ComponentId>,
+        interface: impl IntoName<InterfaceName>,
+        function: impl IntoName<FunctionName>,
+        args: impl Encode,
+    ) -> Call<R, Bypass> {
+        self.component(component).call(interface, function, args)
+    }
+
+    /// Returns a handle for several calls to one component. An invalid id fails the calls.
+    pub fn component(&self, id: impl IntoName<ComponentId>) -> Component {
+        Component {
+            client: self.client.clone(),
+            id: id.into_name(),
+        }
+    }
+}
+
+impl Component {
+    /// Calls a function with the tuple of its arguments: `("Ada",)` for one, `()` for none. Returns
+    /// its result, which is `()` for a function without one. A WIT `result` is a Rust `Result`.
+    ///
+    /// The Rust types must be those of the function: they are checked by what they encode to.
+    ///
+    /// # Errors
+    /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) says otherwise.
+    ///
+    /// # Cancel safety
+    /// Dropping the future frees everything on this side; a call that has left may still run.
+    pub fn call<R: Decode>(
+        &self,
+        interface: impl IntoName<InterfaceName>,
+        function: impl IntoName<FunctionName>,
+        args: impl Encode,
+    ) -> Call<R, Bypass> {
+        Call::new(Bypass::to(self), interface, function, encoded(&args))
+    }
+
+    /// Calls a function with encoded arguments, and returns its encoded result.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_encoded(
+        &self,
+        interface: impl IntoName<InterfaceName>,
+        function: impl IntoName<FunctionName>,
+        args: Bytes,
+    ) -> Call<Encoded, Bypass> {
+        Call::new(Bypass::to(self), interface, function, Ok(args))
+    }
+
+    /// Calls a function whose type the caller was built with, as generated clients do: a callee with
+    /// another type refuses it as [`SchemaMismatch`](CallError::SchemaMismatch).
+    ///
+    /// # Errors
+    /// A [`CallError`], by the context's deadline.
+    ///
+    /// # Cancel safety
+    /// As for [`call`](Self::call).
+    pub async fn invoke(
+        &self,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        let target = self.id.as_ref().map_err(Clone::clone)?;
+        let client = self.client.client(context.deadline).await?;
+        let call = OutgoingCall::ungranted(&Source::Operator, target, function, args, context);
+        client.call(call).await
+    }
+
+    /// Returns what the component exports and imports, as its hosts published it: for tools that
+    /// call what they were never compiled with.
+    ///
+    /// # Errors
+    /// [`CallError::NotServed`] when it does not run now, and [`CallError::StoreUnavailable`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future does nothing.
+    pub async fn types(&self) -> Result<Arc<ComponentTypes>, CallError> {
+        let target = self.id.as_ref().map_err(Clone::clone)?;
+        let deadline = Context::new(DEFAULT_DEADLINE).deadline;
+        let client = self.client.client(deadline).await?;
+        client.types_of(target, deadline).await
+    }
+
+    pub(super) fn handle(&self) -> &ClientHandle {
+        &self.client
+    }
+
+    pub(super) fn id(&self) -> &Result<ComponentId, NameError> {
+        &self.id
+    }
+}

@@ -1,0 +1,141 @@
+//! The front door: granted calls by name, the operator's bypass, and what a call inherits.
+
+use lattice_core::{
+    Lattice,
+    call::{CallError, Context, Ran},
+    client::Caller,
+    link::Link,
+    serve::Functions,
+    server::{ServeError, ServeHandle},
+};
+use std::time::Duration;
+
+const RELAY: &str = "test:door/relay@0.1.0";
+const SIGNATURE: &str = "func(text: string) -> string";
+
+/// A component `shout` and the link that lets `web` call it.
+async fn served() -> (Lattice, ServeHandle) {
+    let lattice = Lattice::in_memory("dev").await.expect("a lattice");
+    let shout = Functions::new()
+        .export(RELAY, "say", SIGNATURE, async |(text,): (String,)| {
+            text.to_uppercase()
+        })
+        .expect("valid names");
+    let serving = lattice.serve("shout", shout).await.expect("it serves");
+    (lattice, serving)
+}
+
+async fn link(lattice: &Lattice, source: &str, name: &str) {
+    let link = Link::new(source, RELAY, "shout").and_then(|link| link.named(name));
+    let link = link.expect("valid");
+    lattice.links().put(link).await.expect("it is put");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_granted_call_takes_names_as_texts_and_needs_its_link() {
+    let (lattice, _serving) = served().await;
+    let web = lattice.caller("web").expect("an id");
+    let refused = web.call::<String>(RELAY, "say", ("x",)).await;
+    assert!(
+        matches!(refused, Err(CallError::NotLinked { .. })),
+        "{refused:?}"
+    );
+
+    link(&lattice, "web", "slow").await;
+    let refused = web.call::<String>(RELAY, "say", ("x",)).await;
+    assert!(refused.is_err(), "the link has another name");
+    let said: String = web
+        .call(RELAY, "say", ("x",))
+        .via("slow")
+        .await
+        .expect("it is linked");
+    assert_eq!(said, "X");
+    let slow = web.via("slow").expect("a link name");
+    let said: String = slow.call(RELAY, "say", ("y",)).await.expect("linked");
+    assert_eq!(said, "Y");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_break_their_rule_fail_the_call_that_takes_them() {
+    let (lattice, _serving) = served().await;
+    link(&lattice, "web", "default").await;
+    assert!(lattice.caller("Not An Id").is_err());
+    let web = lattice.caller("web").expect("an id");
+    let calls = [
+        web.call::<String>("no interface", "say", ("x",)),
+        web.call(RELAY, "no function!", ("x",)),
+        web.call(RELAY, "say", ("x",)).via("Not A Link"),
+    ];
+    for call in calls {
+        let error = call.await.expect_err("an invalid name");
+        assert!(matches!(error, CallError::InvalidName(_)), "{error:?}");
+        assert_eq!(error.ran(), Ran::No);
+    }
+    let operator = lattice.operator();
+    let error = operator
+        .call::<String>("Not An Id", RELAY, "say", ("x",))
+        .await;
+    assert!(matches!(error, Err(CallError::InvalidName(_))), "{error:?}");
+    let refused = lattice.serve("Not An Id", Functions::new()).await;
+    assert!(matches!(refused, Err(ServeError::Name(_))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_needs_no_link() {
+    let (lattice, _serving) = served().await;
+    let said: String = lattice
+        .operator()
+        .call("shout", RELAY, "say", ("x",))
+        .await
+        .expect("operators may");
+    assert_eq!(said, "X");
+}
+
+/// Serves `relay`, which returns the hops and the milliseconds that are left of the call that it
+/// makes to itself, as its own last call sees them.
+async fn relay(lattice: &Lattice) -> ServeHandle {
+    let own: Caller = lattice.caller("relay").expect("an id");
+    let relay = Functions::new()
+        .export(
+            RELAY,
+            "nest",
+            "func(depth: u32) -> tuple<u32, u64>",
+            move |(depth,): (u32,)| {
+                let own = own.clone();
+                async move {
+                    if depth > 0 {
+                        // Nothing is passed on by hand.
+                        let nested = own.call::<(u32, u64)>(RELAY, "nest", (depth - 1,));
+                        return nested.await.expect("it is linked");
+                    }
+                    let context = Context::current().expect("inside of a call");
+                    (context.hops.into(), context.left().as_millis() as u64)
+                }
+            },
+        )
+        .expect("valid names");
+    let serving = lattice.serve("relay", relay).await.expect("it serves");
+    for source in ["web", "relay"] {
+        let link = Link::new(source, RELAY, "relay").expect("valid");
+        lattice.links().put(link).await.expect("it is put");
+    }
+    serving
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_inside_of_a_call_inherits_its_deadline_and_its_hops() {
+    let lattice = Lattice::in_memory("dev").await.expect("a lattice");
+    let _serving = relay(&lattice).await;
+    assert!(Context::current().is_none(), "outside of any call");
+    let web = lattice.caller("web").expect("an id");
+    let (hops, left): (u32, u64) = web
+        .call(RELAY, "nest", (3_u32,))
+        .timeout(Duration::from_secs(40))
+        .await
+        .expect("answered");
+    assert_eq!(hops, 3);
+    assert_eq!(left, 40_000, "not a deadline of its own");
+
+    let endless = web.call::<(u32, u64)>(RELAY, "nest", (1_000_u32,)).await;
+    assert!(endless.is_err(), "a chain that is too long ends");
+}
