@@ -39,7 +39,7 @@ without lattice-mesh-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
 # The fuzz targets of lattice-host compile the transcoder again.
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats lattice-core
-# The pure part compiles where there is no operating system.
+# The pure part compiles without an operating system.
 pure() {
     RUSTC=$1 cargo check --release --quiet --package lattice-mesh-proto --target wasm32-unknown-unknown
 }

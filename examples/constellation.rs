@@ -42,7 +42,7 @@ async fn main() -> Result<(), Report> {
     all_count(&lattice).await?;
     show(&lattice);
 
-    heading(2, "shop.toml says what should run");
+    heading(2, "shop.toml declares what should run");
     let app = App::load(MANIFEST)?;
     let begun = Instant::now();
     let applied = lattice.apply(&app).await?;

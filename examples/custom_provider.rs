@@ -81,7 +81,7 @@ impl Provider for Mailer {
     async fn link(&self, link: &Link, config: Config) -> Result<Binding, Refusal> {
         if !config.sender.contains('@') {
             return Err(Refusal::new(format!(
-                "`sender` is `{}`, which is no address; write it as `name@host`",
+                "`sender` is `{}`, which isn't an address; write it as `name@host`",
                 config.sender
             )));
         }

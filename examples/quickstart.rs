@@ -53,7 +53,8 @@ async fn main() -> Result<(), Report> {
     heading(1, "two hosts in this process, on a lattice in memory");
     show_hosts(&[&red, &blue]);
 
-    // This program takes part as the component `visitor`. The client was generated from the desk's WIT.
+    // This program takes part as the component `visitor`. The client is generated from the desk's
+    // WIT.
     let visitor = lattice.caller("visitor")?;
     let desk = DeskClient::new(visitor.clone());
     without_links(&lattice, &desk).await?;
@@ -72,7 +73,7 @@ async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(
     heading(2, "a missing link: visitor -> front-desk (red) -> greeter");
     let answer = desk.welcome(Context::default(), "Ada").await;
     let refusal = answer.err().ok_or("there is no link yet")?;
-    println!("   visitor is told:     {refusal}");
+    println!("   visitor gets:     {refusal}");
 
     // The greeter's function returns a `result` with room for it, so the front desk receives the
     // failed call as a value.
@@ -80,7 +81,7 @@ async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(
     lattice.links().put(link).await?;
     let answer = desk.welcome(Context::default(), "Ada").await?;
     let refusal = answer.err().ok_or("there is no link yet")?;
-    println!("   front-desk is told:  {refusal}");
+    println!("   front-desk gets:  {refusal}");
     Ok(())
 }
 

@@ -2,8 +2,9 @@
 //!
 //! `make bench` runs all of it:
 //!
-//! * `benches/`: criterion benches of the parts. `codec` (frames, envelopes, values, tags), `transcode` (values between a
-//!   guest's memory and bytes), `route` (from a call to its callee on the same host), `instantiate` (fresh and warm).
+//! * `benches/`: criterion benches of the parts: `codec` (frames, envelopes, values, tags),
+//!   `transcode` (values between a guest's memory and bytes), `route` (from a call to its callee on
+//!   the same host), `instantiate` (fresh and warm).
 //! * [`load`]: the load program. It makes the same calls in turns through Lattice and through the
 //!   usual alternative, prints both side by side and writes `target/bench/summary.json`.
 //!

@@ -91,7 +91,7 @@ impl Program {
         let output = self.output.as_mut().ok_or("its output is not read")?;
         let line = timeout(patience, output.next_line()).await??;
         Ok(line
-            .ok_or("a process ended before it answered; its output above says why")?
+            .ok_or("a process ended before it replied; its output above says why")?
             .trim()
             .to_owned())
     }

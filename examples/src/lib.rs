@@ -1,8 +1,8 @@
 //! Code that the examples share: the actors that they run, a small key-value provider, a NATS
 //! server for experiments, and a load generator that counts the outcomes of its calls.
 //!
-//! The examples themselves are the files next to this crate's `Cargo.toml`. Run one with `cargo run
-//! --release -p lattice-examples --example NAME` after `make guests`.
+//! The examples themselves are the files next to this crate's `Cargo.toml`. Run one with
+//! `cargo run --release -p lattice-examples --example NAME` after `make guests`.
 
 pub mod guests;
 pub mod load;
@@ -10,7 +10,8 @@ mod report;
 pub mod server;
 pub mod store;
 
-/// Clients for the interfaces of `guests/wit`, generated from the same text as the actors: [`DeskClient`](desk::DeskClient).
+/// Clients for the interfaces of `guests/wit`, generated from the same text as the actors:
+/// [`DeskClient`](desk::DeskClient).
 mod visitor {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
 }
@@ -24,6 +25,10 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../lattice-core/README.md")]
 struct CoreReadme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-host/README.md")]
+struct HostReadme;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../lattice-core/docs/nats.md")]

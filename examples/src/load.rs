@@ -124,7 +124,7 @@ impl fmt::Display for Tally {
             writeln!(f, "      {count:>5} that {ran}: {reason}")?;
         }
         let gap = self.longest_gap.as_micros();
-        write!(f, "   longest gap  {gap:>7} µs without any answer")
+        write!(f, "   longest gap  {gap:>7} µs without a successful call")
     }
 }
 

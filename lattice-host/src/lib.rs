@@ -68,14 +68,14 @@
 //!
 //! | module | is about |
 //! | --- | --- |
-//! | `limits` | sizes, and what one actor may use |
+//! | `limits` | sizes, and the limits of one actor |
 //! | `engine` | Wasmtime's settings, compiled code, and the clock that interrupts guests |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
-//! | `guest` | what an instance's store holds, and running calls in fresh, warm and shared instances; also the calls that guests make |
-//! | `capability` | what a host gives to every actor by itself, without a link |
+//! | `guest` | the state in an instance's store, calls in fresh and warm instances, and the calls that guests make |
+//! | `capability` | what a host provides to every actor without a link |
 //! | `actor` | from a component's bytes to code that can be instantiated: loading, planning, linking |
 //! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
-//! | `host` | the public face: starting and stopping things |
+//! | `host` | the public API for starting and stopping components |
 
 mod actor;
 pub mod artifact;

@@ -6,13 +6,13 @@
 //!
 //! | rows | the fault | side by side with |
 //! | --- | --- | --- |
-//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted, updated, and cut off | none: nothing else does it |
-//! | `scale.*` | none: what a thousand hosts cost each other | none |
+//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted, updated, and cut off | none, because there is no alternative |
+//! | `scale.*` | none; the cost that a thousand hosts cause each other | none |
 //! | `fault.kill.*` | one of two hosts is killed | responders of bare `async-nats` in a queue group |
-//! | `fault.nats.*` | the server is killed, and is back half a second later | requests of bare `async-nats` |
-//! | `fault.slow.*` | a host is stopped, or a component answers nothing | the same calls without it |
+//! | `fault.nats.*` | the server is killed, and restarted half a second later | requests of bare `async-nats` |
+//! | `fault.slow.*` | a host is stopped, or a component never replies | the same calls without it |
 //! | `fault.spin.*` | an actor spins | the same calls without it |
-//! | `memory.growth.unanswered` | one call in ten is never answered | requests of bare `async-nats` |
+//! | `memory.growth.unanswered` | one call in ten never gets a reply | requests of bare `async-nats` |
 //!
 //! `faults soak` runs all of these faults together for a long time and checks whether anything
 //! grows.

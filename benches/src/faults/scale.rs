@@ -43,7 +43,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<(), Fail
     took.sort_unstable();
     let median = took[took.len() / 2];
     note(&format!(
-        "scale: one host looks at everything anew in {:.1} to {:.1} ms",
+        "scale: one host recomputes everything in {:.1} to {:.1} ms",
         took[0].as_secs_f64() * 1e3,
         took[took.len() - 1].as_secs_f64() * 1e3
     ));

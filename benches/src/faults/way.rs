@@ -90,7 +90,7 @@ impl Way for Echo {
         if answer == body {
             Ok(())
         } else {
-            Err(Failed("another answer".to_owned()))
+            Err(Failed("another reply".to_owned()))
         }
     }
 }

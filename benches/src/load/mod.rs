@@ -3,11 +3,11 @@
 //! | path | ours | baseline |
 //! | --- | --- | --- |
 //! | `local.provider` | a warm actor's import, served by a provider in the host's process | the same actor on bare Wasmtime, its import a typed host function |
-//! | `local.actor.warm` | the import is served by another warm actor of the host | the host function hands the call to the other actor's task, by a channel, and awaits the answer |
-//! | `local.actor.fresh` | a fresh instance per call | the host function makes a store and an instance and calls its typed export |
+//! | `local.actor.warm` | the import is served by another warm actor of the host | the host function sends the call to the other actor's task through a channel, and awaits the reply |
+//! | `local.actor.fresh` | a fresh instance per call | the host function creates a store and an instance and calls its typed export |
 //! | `memory` | from one node to another of one process, over the memory bus | a channel to another task, and back |
 //! | `nats` | over NATS, callee in another process, keyed | `async_nats::Client::request`, responder in another process |
-//! | `nats.small_beside_bulk` | the same for one caller of 16 B, beside 32 callers of 64 KiB | the same |
+//! | `nats.small_beside_bulk` | the same for one caller of 16 B, next to 32 callers of 64 KiB | the same |
 //!
 //! *One in flight* on the local paths is a loop inside the calling actor, so that the figure is
 //! that of the import call alone: one sample is the mean of a loop that takes about half a

@@ -48,7 +48,7 @@ pub enum FetchError {
     },
     /// The content doesn't match its digest.
     #[error(
-        "{image} should be {expected} but is {found}: it was changed or damaged; apply again to take what is there now"
+        "{image} should be {expected} but is {found}: it was changed or damaged; apply again to use its current content"
     )]
     Mismatch {
         /// The image that was requested.

@@ -12,7 +12,7 @@
 //!     .credentials("registry.example.com", Credentials::basic("me", "secret"))
 //!     .build();
 //!
-//! // A tag may move: resolve it once, and fetch what it meant then.
+//! // A tag may move: resolve it once, and fetch that image.
 //! let tag: Image = "oci:registry.example.com/greeter:1.0".parse()?;
 //! let resolved = artifacts.resolve(&tag).await?;
 //! let artifact = artifacts.fetch(&resolved.image, resolved.digest).await?;

@@ -6,9 +6,9 @@
 //! | file | interfaces | what the actor gets |
 //! | --- | --- | --- |
 //! | `wasi` | `wasi:cli`, `wasi:clocks`, `wasi:io`, `wasi:random` 0.2 | clocks, random numbers, configured environment and arguments, exit; output goes to `tracing` |
-//! | | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, every network use is denied. They are there because a language's standard library imports them |
-//! | `logging` | `wasi:logging/logging` | messages, to `tracing` |
-//! | `config` | `wasi:config/store` | the settings that the actor was given |
+//! | | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, and every use of the network is denied. They exist because languages' standard libraries import them |
+//! | `logging` | `wasi:logging/logging` | messages go to `tracing` |
+//! | `config` | `wasi:config/store` | the actor's settings |
 //! | `rpc` | `lattice:rpc/links` | choosing among links for the call being served |
 
 mod config;

@@ -49,7 +49,7 @@ mod shape;
 #[expect(
     clippy::unwrap_used,
     clippy::format_collect,
-    reason = "a failed unwrap is a failed test, and nobody waits for its text"
+    reason = "a failed unwrap is a failed test, which needs no message"
 )]
 mod tests;
 mod validate;

@@ -51,7 +51,9 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let (mut failed, mut grown) = (0, 0);
     for host in &mut hosts {
         let told = host.ask(TOLD, PATIENCE).await?;
-        note(&format!("no server: answered, failed, KiB more: {told}"));
+        note(&format!(
+            "no server: calls that succeeded, that failed, growth in KiB: {told}"
+        ));
         let numbers: Vec<u64> = told
             .split(' ')
             .map_while(|word| word.parse().ok())

@@ -71,7 +71,9 @@ async fn kill(
 ) -> Result<(), Failure> {
     let (mut fates, mut longest) = (Fates::default(), Duration::ZERO);
     for round in 1..=options.length.pick(3, 1) {
-        let victim = serving(mesh, "callee").pop_first().ok_or("nobody serves")?;
+        let victim = serving(mesh, "callee")
+            .pop_first()
+            .ok_or("no host serves it")?;
         let traffic = Traffic::start(ways, IN_FLIGHT, &BODY, DEADLINE);
         sleep(Duration::from_millis(500)).await;
         let killed = Instant::now();
@@ -184,7 +186,7 @@ async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(),
     took.sort_unstable();
     let median = took.get(took.len() / 2).copied().unwrap_or_default();
     note(&format!(
-        "cold: from {:.0} to {:.0} ms from the apply to the first answer",
+        "cold: from {:.0} to {:.0} ms from the apply to the first reply",
         took.first().copied().unwrap_or_default().as_secs_f64() * 1e3,
         took.last().copied().unwrap_or_default().as_secs_f64() * 1e3
     ));

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! client (a host that needs it)                      server (a host that may have it)
-//!   "map of D for component C" ────────────────────►  is C, made of D, assigned to that host?  has this one D?
+//!   "map of D for component C" ────────────────────►  is C, made of D, assigned to that host?  does this one have D?
 //!   checks the map, uses several hosts  ◄───────────  digests of D's ranges
-//!   "range n of D for C" ──────────────────────────►  the same questions
+//!   "range n of D for C" ──────────────────────────►  the same checks
 //!   checks the range; at last the whole ◄───────────  256 KiB
 //! ```
 //! A request is always for the digest that desired state has, so nothing else can be delivered. For

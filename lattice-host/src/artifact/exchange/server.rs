@@ -31,7 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How long an artifact stays in memory after a request for it.
 const KEPT_FOR: Duration = Duration::from_secs(10);
-/// Ranges that may be read at once, and those that may wait.
+/// Ranges that may be read concurrently, and ranges that may wait.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).expect("eight");
 const QUEUED: usize = 256;
 

@@ -353,7 +353,8 @@ impl Registries {
     }
 }
 
-/// Returns the description of a component, without names if they can't be read. `None` for a module.
+/// Returns the description of a component, without names if they can't be read. `None` for a
+/// module.
 fn names(bytes: &[u8], kind: WasmKind) -> Option<Component> {
     match kind {
         WasmKind::Module => None,
