@@ -1,11 +1,11 @@
-# The commands: `make demo`, `make test`, `make bench`, `make faults`, `make soak`,
-# `make fuzz`. Each fetches or builds what it needs.
-# One profile, one target folder and one selection of packages (all of them, never `-p`) for each, so that features are
-# the same everywhere and wasmtime is compiled once.
+# The commands: `make demo`, `make test`, `make bench`, `make faults`, `make soak`, `make fuzz`.
+# Each fetches or builds what it needs. Every command uses one profile, one target folder and one
+# selection of packages (all of them, never `-p`), so that features are the same everywhere and
+# wasmtime is compiled once.
 
 CARGO ?= cargo
 GUESTS := target/guests/wasm32-wasip2/release
-# Our own crates check their arithmetic and their debug assertions.
+# Our own crates are compiled with overflow checks and debug assertions.
 CHECKED := --config .ci/checked.toml
 
 .PHONY: demo test bench faults soak fuzz guests fmt lint docs deny package clean
@@ -14,7 +14,7 @@ demo: guests
 	$(CARGO) run --release --quiet --example quickstart
 	$(CARGO) run --release --quiet --example constellation
 
-## Doc tests first: the runner's own summary is the last thing printed.
+## Runs the doc tests first, so that the test runner's summary is printed last.
 test: guests
 	$(CARGO) test $(CHECKED) --release --workspace --doc --quiet
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
@@ -22,21 +22,24 @@ test: guests
 bench: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench.sh
 
-## What becomes of calls when hosts, the server and components fail; prints a table, and adds to the bench's summary.
+## Measures what happens to calls when hosts, the server and components fail. Prints a table, and
+## adds its rows to the bench's summary.
 faults: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/faults.sh
 
-## Ten minutes of mixed calls with kills and restarts: fails when a call hangs or anything grows.
+## Makes mixed calls for ten minutes with kills and restarts. Fails when a call hangs or a process
+## grows.
 soak: SECONDS ?= 600
 soak: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/faults.sh soak --seconds $(SECONDS)
 
-## Random bytes for every decoder and the transcoder, SECONDS for each target. Needs a C++ compiler.
+## Feeds random bytes to every decoder and the transcoder, SECONDS for each target. Needs a C++
+## compiler.
 fuzz: SECONDS ?= 60
 fuzz:
 	sh .ci/fuzz.sh $(SECONDS)
 
-## The WebAssembly components of the examples, tests and benches, compiled from source.
+## Compiles the WebAssembly components of the examples, tests and benches.
 guests:
 	sh .ci/guests.sh
 
@@ -47,7 +50,7 @@ fmt:
 lint:
 	$(CARGO) clippy $(CHECKED) --release --workspace --all-targets --quiet -- -D warnings
 
-## With the examples, so that dependencies have the features that they have for clippy, and are not
+## Includes the examples, so that dependencies have the same features as for clippy and are not
 ## checked again.
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CHECKED) --release --workspace --no-deps \

@@ -9,5 +9,5 @@ cargo deny --all-features check --hide-inclusion-graph bans licenses sources
 if cargo deny fetch db >/dev/null 2>&1; then
     cargo deny --all-features check --hide-inclusion-graph advisories
 else
-    echo "advisories: not checked, their database can't be fetched from here"
+    echo "advisories: not checked, because their database can't be fetched from here"
 fi

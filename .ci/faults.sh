@@ -1,6 +1,6 @@
 #!/bin/sh
 # usage: faults.sh [ARGS for the faults program…]
-# Builds the faults program, as its test does, so that nothing is built twice, and runs it.
+# Builds the faults program the same way as its test, so that nothing is built twice, and runs it.
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --release --quiet --workspace --test fault_program

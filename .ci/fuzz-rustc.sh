@@ -1,9 +1,9 @@
 #!/bin/sh
 # usage: RUSTC_WORKSPACE_WRAPPER=.ci/fuzz-rustc.sh cargo build …
 #
-# Compiles this workspace's own crates for libFuzzer: branches and comparisons are counted, arithmetic and debug assertions
-# are checked. What runs inside of the compiler (macros with the crate that they use, build scripts) and what is not ours is
-# compiled as ever.
+# Compiles this workspace's own crates for libFuzzer: branches and comparisons are counted, and
+# overflow checks and debug assertions are on. Code that runs inside the compiler (macros with the
+# crate that they use, build scripts) and dependencies are compiled as usual.
 case " $* " in
     *" proc-macro "* | *" build_script_build "* | *" lattice_wit "* | *" --print"* | *" -vV "*) exec "$@" ;;
 esac

@@ -1,9 +1,10 @@
 #!/bin/sh
 # usage: fuzz.sh SECONDS [TARGET…]
 #
-# Gives each fuzz target random bytes for that long, starting from its corpus, and prints how many inputs each took. What is
-# found grows a corpus under target/fuzz/corpus; an input that does harm is left in target/fuzz/ and fails the run: mend the
-# fault and add the input to the corpus in the tree, which `make test` replays. Needs a C++ compiler.
+# Runs each fuzz target with random bytes for SECONDS, starting from its corpus, and prints how many
+# inputs each processed. New inputs are added to a corpus under target/fuzz/corpus. An input that
+# makes a target fail is saved in target/fuzz/ and fails the run: fix the bug and add the input to
+# the corpus in the tree, which `make test` replays. Needs a C++ compiler.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=$1
@@ -24,7 +25,8 @@ main() {
     [ -z "$failed" ]
 }
 
-# Of the whole workspace, so that dependencies have the features that they have in the tests, and are not built again.
+# Selects the whole workspace, so that dependencies have the same features as in the tests and are
+# not built again.
 build() {
     features=$(for crate in $crates; do printf '%s-fuzz/libfuzzer ' "${crate%/fuzz}"; done)
     bins=$(ls -d lattice-*/fuzz/targets/*.rs | sed 's|.*/\(.*\)\.rs|--bin fuzz_\1|')
@@ -44,7 +46,7 @@ run() {
     printf '| %-6s | %12s | %9s | %6s |\n' "$1" "$inputs" "$rate" "$found"
     [ "$found" = ok ] && return
     grep -A 6 -E 'panicked at|ERROR:' "$log" | head -20 >&2
-    echo "the input is in $(ls -t "$work/$1-"* | head -1); what was said is in $log" >&2
+    echo "the input is in $(ls -t "$work/$1-"* | head -1); the output is in $log" >&2
     return 1
 }
 

@@ -1,17 +1,17 @@
 #!/bin/sh
 # usage: .ci/guests.sh
 #
-# Builds every guest actor, of the examples, the benches and the host's tests,
-# and leaves the components in target/guests/wasm32-wasip2/release/NAME.wasm. Run
-# again, it takes a second when nothing changed. Prints what it left.
+# Builds the guest actors of the examples, the benches and the host's tests into
+# target/guests/wasm32-wasip2/release/NAME.wasm, and prints the files. Takes a second when nothing
+# changed.
 #
-# The compiler is the first of these that can build for wasm32-wasip2:
-#   1. $LATTICE_GUEST_RUSTC, a path, if it is set (then no other is tried);
+# Uses the first of these compilers that can build for wasm32-wasip2:
+#   1. $LATTICE_GUEST_RUSTC, a path, if it is set (no other is tried then);
 #   2. the active Rust toolchain, if it has the target;
 #   3. what an earlier run unpacked for (5);
 #   4. the active toolchain after `rustup target add wasm32-wasip2`;
-#   5. Debian's, unpacked into target/guest-toolchain by
-#      install-guest-toolchain.sh: for a machine whose rustup can't download.
+#   5. Debian's, unpacked into target/guest-toolchain by install-guest-toolchain.sh, for a machine
+#      whose rustup can't download.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,7 +25,7 @@ main() {
     mkdir -p "$root/target"
     cd "$root"
     choose_compiler
-    # Flags for the machine's own code are no flags for WebAssembly.
+    # Flags for native code don't apply to WebAssembly.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
     for manifest in */guests/Cargo.toml */tests/guests/Cargo.toml; do
         (cd "${manifest%/*}" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")
@@ -52,7 +52,7 @@ run \`rustup target add $target\`, or set LATTICE_GUEST_RUSTC to a rustc that ha
     fi
 }
 
-# A compiler builds guests when it runs and has the target's standard library.
+# Succeeds when the compiler runs and has the target's standard library.
 builds_guests() {
     libraries=$("$1" --print target-libdir --target "$target" 2>/dev/null) || return 1
     for library in "$libraries"/libstd-*.rlib; do
@@ -64,7 +64,7 @@ builds_guests() {
 use() {
     RUSTC=$1
     export RUSTC
-    # A wrapper (a cache, say) may not know this compiler.
+    # A wrapper, such as a compiler cache, may not support this compiler.
     unset RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
 }
 
@@ -79,7 +79,7 @@ unpack_toolchain() {
     "$root/.ci/install-guest-toolchain.sh" "$fallback" >>"$log" 2>&1
 }
 
-# Some systems have no `timeout`; there, rustup's own limits must do.
+# Some systems have no `timeout`. There, only rustup's own limits apply.
 limited() {
     if command -v timeout >/dev/null; then
         timeout "$seconds_for_rustup" "$@"

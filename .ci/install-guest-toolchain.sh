@@ -1,10 +1,9 @@
 #!/bin/sh
 # usage: .ci/install-guest-toolchain.sh PREFIX
 #
-# For a machine whose rustup cannot download (elsewhere, `rustup target add
-# wasm32-wasip2` is all that is needed): unpacks Debian's rustc, its standard
-# library for wasm32-wasip2 and wasm32-unknown-unknown, and the C library they
-# run on into PREFIX, and installs nothing. Then build guests with
+# For a machine whose rustup can't download. Elsewhere, `rustup target add wasm32-wasip2` is enough.
+# Unpacks Debian's rustc, its standard library for wasm32-wasip2 and wasm32-unknown-unknown, and the
+# C library that they need into PREFIX, and installs nothing. Then build guests with
 #
 #     RUSTC=PREFIX/bin/rustc cargo build --target wasm32-wasip2
 #
@@ -21,8 +20,8 @@ tools=$(rustc --print sysroot)/lib/rustlib/x86_64-unknown-linux-gnu/bin
 mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 '/debian/$') ||
     { echo "no Debian mirror among apt's sources" >&2; exit 1; }
 
-# An apt of our own: the machine's settings, but one source, an empty package
-# database, none of its hooks, and every file it writes under PREFIX.part.
+# A private apt configuration: the machine's settings, but one source, an empty package database, no
+# hooks, and all files that it writes under PREFIX.part.
 part=$prefix.part apt=$prefix.part/apt
 rm -rf "$part"
 mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$part/bin"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Fails when a module imports from a module above it.
 
-The order stands in ARCHITECTURE.md, in fenced blocks that begin with ```layers FOLDER. Each line of
+The order is in ARCHITECTURE.md, in fenced blocks that start with ```layers FOLDER. Each line of
 a block is a layer, the lowest first: modules of one line are independent of each other, and each may
-import from the lines before it. Code under #[cfg(test)] is not looked at.
+import from the lines before it. Code under #[cfg(test)] is ignored.
 """
 
 import pathlib
@@ -21,7 +21,7 @@ def main():
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:
-        sys.exit(f"{len(faults)} imports run upwards; move what is shared to a lower module")
+        sys.exit(f"{len(faults)} imports run upwards; move shared code to a lower module")
     print("modules import only from below:", ", ".join(folder for folder, _ in blocks))
 
 

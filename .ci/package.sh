@@ -1,7 +1,7 @@
 #!/bin/sh
 # Packages every crate that is published, then compiles an outside consumer against the packages
-# alone. A file or a dependency that a package lacks fails here; that the consumer runs is a test of
-# the examples.
+# alone. This fails when a package lacks a file or a dependency. A test of the examples checks that
+# the consumer runs.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -19,7 +19,8 @@ cp .ci/consumer/main.rs "$work/src/main.rs"
 {
     cat .ci/consumer/Cargo.toml
     echo
-    # The workspace's profiles: what `make lint` has checked is not checked again.
+    # Uses the workspace's profiles, so that crates that `make lint` has checked are not checked
+    # again.
     sed -n '/^\[profile/,/^$/p' Cargo.toml
     echo '[patch.crates-io]'
     for crate in $crates; do
@@ -27,7 +28,7 @@ cp .ci/consumer/main.rs "$work/src/main.rs"
         echo "$crate = { path = \"packages/$(basename "$work/packages/$crate-"*)\" }"
     done
 } > "$work/Cargo.toml"
-# The same versions and the same target folder, for the same reason.
+# For the same reason, uses the same versions and the same target folder.
 cp Cargo.lock "$work/Cargo.lock"
 CARGO_TARGET_DIR=$target cargo check --release --quiet --manifest-path "$work/Cargo.toml"
 echo "the outside consumer compiles from the packages"

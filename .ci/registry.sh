@@ -1,11 +1,12 @@
 #!/bin/sh
 # usage: OCI_REGISTRY=$(.ci/registry.sh)
 #
-# Prints the path of an OCI registry to test with (CNCF distribution, 2.7 or newer), the first of these:
-#   1. $OCI_REGISTRY, if it is set (then no other is tried);
+# Prints the path of an OCI registry for tests (CNCF distribution, 2.7 or newer). Uses the first of
+# these:
+#   1. $OCI_REGISTRY, if it is set (no other is tried then);
 #   2. docker-registry or registry, on the PATH;
-#   3. target/docker-registry, which the first run takes from the Debian package docker-registry. Needs apt-get and
-#      dpkg-deb, and no rights: nothing is installed.
+#   3. target/docker-registry, which the first run takes from the Debian package docker-registry.
+#      This needs apt-get and dpkg-deb but no privileges, because nothing is installed.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,7 +28,7 @@ main() {
     fi
 }
 
-# Whether $1 runs and says `registry github.com/…/distribution v2.…` or 3.
+# Succeeds when $1 runs and prints `registry github.com/…/distribution v2.…` or v3.
 usable() {
     version=$("$1" --version 2>/dev/null) || return 1
     case $version in
@@ -40,8 +41,8 @@ usable() {
     esac
 }
 
-# The package's program needs nothing else of the package. It moves into place in one step, so that two runs at once
-# can't see half of it.
+# The program needs no other file of the package. It is moved into place in one step, so that a
+# concurrent run can't see a part of it.
 fetch() {
     mkdir -p "$root/target"
     unpacked=$(mktemp -d "$root/target/docker-registry.XXXXXX")
@@ -52,7 +53,7 @@ fetch() {
         usable "$fetched"
 }
 
-# With the system's package lists; or, where there are none, with lists of its own.
+# Uses the system's package lists or, where there are none, fetches private ones.
 download() {
     apt-get -qq download "$package" 2>/dev/null && return
     mkdir -p lists/partial cache/archives/partial

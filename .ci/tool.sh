@@ -1,10 +1,10 @@
 #!/bin/sh
 # usage: PATH=$(.ci/tool.sh NAME VERSION [FLAG…]):$PATH
 #
-# Prints the folder of cargo's subcommand NAME (`nextest` or `deny`), the first of these:
-#   1. the one that cargo finds already;
+# Prints the folder of cargo's subcommand NAME (`nextest` or `deny`). Uses the first of these:
+#   1. the one that cargo already finds;
 #   2. target/tools/bin, into which the first run puts the program of the Python package
-#      astral-dev-toolchain-cargo-NAME, if it can: that needs python3 with venv;
+#      astral-dev-toolchain-cargo-NAME if it can, which needs python3 with venv;
 #   3. the same folder, compiled by `cargo install` with these FLAGs.
 set -eu
 
@@ -28,7 +28,7 @@ main() {
 
 usable() { [ -n "$1" ] && "$1" "$name" --version >/dev/null 2>&1; }
 
-# The program moves into place in one step, so that two runs at once can't see half of it.
+# The program is moved into place in one step, so that a concurrent run can't see a part of it.
 fetch() {
     mkdir -p "$tools/bin"
     venv=$(mktemp -d "$tools/$name.XXXXXX")

@@ -1,12 +1,14 @@
-//! The actors of the quickstart, on hosts in processes of their own, over NATS. One of the processes is killed half-way.
+//! The actors of the quickstart, on hosts in separate processes, over NATS. One of the processes is
+//! killed halfway through.
 //!
 //! ```text
 //! this process: visitor, store        process `one`: front-desk, greeter        process `two`: front-desk, greeter
 //!         └──────────────────────────────── NATS ───────┴─────────────────────────────┘
 //! ```
 //!
-//! Uses the server at `NATS_URL` (with JetStream; a small bucket of the lattice stays behind there), else starts one that
-//! ends with the example: the program `NATS_SERVER`, or `nats-server`.
+//! Uses the server at `NATS_URL`, which needs JetStream and keeps a small bucket of the lattice.
+//! Without it, the example starts a server that ends with it: the program `NATS_SERVER`, or
+//! `nats-server`.
 
 use lattice_core::{Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link};
 use lattice_examples::{
@@ -31,9 +33,9 @@ use tokio::{
 };
 
 const CALLERS: usize = 16;
-/// How long there are calls before the kill, and after.
+/// How long calls are made before the kill, and after it.
 const HALF: Duration = Duration::from_millis(1_500);
-/// How long a host may take to start: it compiles its actors, once.
+/// How long a host may take to start. The first one compiles its actors.
 const START: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -50,10 +52,11 @@ async fn main() -> Result<(), Report> {
     }
 }
 
-/// The first process: starts the others, serves the store, calls the front desk.
+/// The first process: it starts the others, serves the store and calls the front desk.
 async fn lead() -> Result<(), Report> {
     let server = NatsServer::find_or_start().await?;
-    // Whoever has the key is a member. Everyone else on that server can neither call nor be believed.
+    // Every process with the key is a member. Other clients of the server can neither make calls
+    // nor forge messages.
     let mesh = Mesh {
         server: server.url().to_owned(),
         lattice: format!("example-{}", std::process::id()),
@@ -80,7 +83,7 @@ async fn lead() -> Result<(), Report> {
     }
     kill_under_load(one, desk.clone()).await?;
 
-    // Hosts are cattle: a new one joins, and has its share of the calls.
+    // Hosts are replaceable: a new one joins and takes its share of the calls.
     let three = mesh.spawn("three").await?;
     let words = timeout(START, from_host(&desk, "three")).await??;
     println!("recovered: {words}");
@@ -98,7 +101,7 @@ async fn kill_under_load(mut host: Child, desk: DeskClient<Caller>) -> Result<()
     });
     sleep(HALF).await;
     let before = load.tally();
-    // SIGKILL: the process has no chance to say anything.
+    // SIGKILL leaves the process no chance to announce that it leaves.
     host.kill().await?;
     sleep(HALF).await;
     let tally = load.stop().await;
@@ -107,12 +110,12 @@ async fn kill_under_load(mut host: Child, desk: DeskClient<Caller>) -> Result<()
     println!("   answered by `two`      {after:>6}");
     println!("{tally}");
     if after == 0 {
-        return Err("nobody took over".into());
+        return Err("no other host took over".into());
     }
     Ok(())
 }
 
-/// The other processes: a host with both actors, until the first process ends.
+/// The other processes: each runs a host with both actors until the first process ends.
 async fn host(id: &str) -> Result<(), Report> {
     let lattice = Mesh::from_env()?.join().await?;
     let host = Host::builder(&lattice)
@@ -122,13 +125,14 @@ async fn host(id: &str) -> Result<(), Report> {
         .start()
         .await?;
     println!("ready");
-    // Standard input ends when the process at its other end does, however that happens.
+    // Standard input is closed when the process at its other end ends, however that happens.
     tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
     let _ = host.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 
-/// What a process must know to join: handed on in the environment, because others on the machine can read arguments.
+/// What a process needs to join. It is passed in the environment, because other users of the
+/// machine can read arguments.
 struct Mesh {
     server: String,
     lattice: String,
@@ -151,7 +155,7 @@ impl Mesh {
             .await?)
     }
 
-    /// Starts this program again as host `id`, and waits until its actors can be called.
+    /// Starts this program as host `id`, and waits until its actors can be called.
     async fn spawn(&self, id: &str) -> Result<Child, Report> {
         let mut child = Command::new(env::current_exe()?)
             .args(["host", id])
@@ -170,12 +174,12 @@ impl Mesh {
                 println!("process {pid} runs host `{id}` with both actors");
                 Ok(child)
             }
-            _ => Err(format!("host `{id}` did not start; what it says above is why").into()),
+            _ => Err(format!("host `{id}` did not start; its output above says why").into()),
         }
     }
 }
 
-/// Calls until that host was the one that answered.
+/// Makes calls until host `id` has served one.
 async fn from_host(desk: &DeskClient<Caller>, id: &str) -> Result<String, Report> {
     let received = format!("received on {id}");
     loop {

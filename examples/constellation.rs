@@ -1,8 +1,9 @@
-//! Three hosts in one process keep what a manifest declares, one of them dies, and the rest take over. `make demo` runs it
-//! after the quickstart.
+//! Three hosts in one process run what a manifest declares. One of them dies, and the others take
+//! over. `make demo` runs this example after the quickstart.
 //!
-//! Nobody says where anything runs: each host works out its own share of `shop.toml` from what it sees, starts it, keeps it,
-//! and hands over what is not its own any more.
+//! Nothing specifies where components run. Each host computes its own share of `shop.toml` from
+//! what it sees, starts it, keeps it running, and hands over components that are no longer assigned
+//! to it.
 
 use lattice_core::{Lattice, app::App, call::Context, name::ComponentId};
 use lattice_examples::{Report, desk::DeskClient, load::Load, store::MemoryStore};
@@ -15,12 +16,12 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/shop.toml");
-/// The actors that it declares, with two replicas each.
+/// The actors that the manifest declares, with two replicas each.
 const ACTORS: [&str; 2] = ["front-desk", "greeter"];
 const REPLICAS: usize = 2;
-/// Callers that call all the time.
+/// Callers that make calls continuously.
 const CALLERS: usize = 16;
-/// Far more than anything here takes.
+/// Far longer than any step here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -31,7 +32,7 @@ async fn main() -> Result<(), Report> {
         .init();
 
     let lattice = Lattice::in_memory("demo").await?;
-    // A provider of this program's own, which no app has a say in.
+    // A provider that this program serves itself. No app manages it.
     let _store = serve(&lattice, "store", MemoryStore::default()).await?;
     let mut hosts = Vec::new();
     for id in ["red", "blue", "green"] {
@@ -41,7 +42,7 @@ async fn main() -> Result<(), Report> {
     all_count(&lattice).await?;
     show(&lattice);
 
-    heading(2, "shop.toml says what should run");
+    heading(2, "shop.toml declares what should run");
     let app = App::load(MANIFEST)?;
     let begun = Instant::now();
     let applied = lattice.apply(&app).await?;
@@ -71,10 +72,10 @@ async fn main() -> Result<(), Report> {
     let before = load.tally().answered;
     let victim = hosts_of(&lattice, ACTORS[0])
         .pop_first()
-        .ok_or("nobody serves it")?;
+        .ok_or("no host serves it")?;
     let dies = hosts.iter().position(|host| host.id().as_str() == victim);
-    let host = hosts.swap_remove(dies.ok_or("it is none of ours")?);
-    // As if it had lost power: it says no goodbye.
+    let host = hosts.swap_remove(dies.ok_or("it isn't one of our hosts")?);
+    // This is like a power failure: the host does not announce that it leaves.
     host.kill();
     let begun = Instant::now();
     println!("   {victim} is dead");
@@ -138,7 +139,8 @@ async fn until_complete(lattice: &Lattice, dead: Option<&str>) -> Result<(), Rep
     Ok(timeout(PATIENCE, complete).await?)
 }
 
-/// A host counts for placement after two of its beats, which come once a second.
+/// Waits until all hosts take part in placement. That takes two heartbeats of each host, which are
+/// sent once a second.
 async fn all_count(lattice: &Lattice) -> Result<(), Report> {
     let heard = async {
         while lattice.peers().iter().count() < 3 {
@@ -150,7 +152,8 @@ async fn all_count(lattice: &Lattice) -> Result<(), Report> {
     Ok(())
 }
 
-/// Waits until no more than the replicas that are wanted serve: whoever hands over goes on until the other one serves.
+/// Waits until only the declared number of replicas serve. A host that hands over a replica
+/// continues to serve until the new one does.
 async fn settled(lattice: &Lattice) {
     let moved = async {
         while ACTORS
@@ -160,7 +163,7 @@ async fn settled(lattice: &Lattice) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    // That nothing moved is fine too.
+    // It is also fine when nothing moved.
     let _ = timeout(Duration::from_secs(10), moved).await;
 }
 

@@ -1,8 +1,8 @@
-//! A provider of one's own: an interface in WIT, a Rust type that serves it, links whose config is checked when they are
-//! made, and a binding for each of them.
+//! A custom provider: an interface in WIT, a Rust type that serves it, links whose config is
+//! checked when they are created, and a binding for each link.
 //!
-//! Here the provider runs in this process, and any Rust program serves one the same way. Beside actors, in a host, it is
-//! `Host::builder(&lattice).provider("mailer", Mailer)`.
+//! Here the provider runs in this process. Any Rust program can serve a provider the same way. To
+//! run it in a host next to actors, write `Host::builder(&lattice).provider("mailer", Mailer)`.
 
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
@@ -22,8 +22,8 @@ use std::{
 };
 use tokio::time::timeout;
 
-// 1. The interface. A larger one would be in a folder: `provider!({ path: "wit" })`. What a world exports becomes a trait
-//    to implement, what it imports becomes a client.
+// 1. The interface. A larger one would be in a folder: `provider!({ path: "wit" })`. Each export of
+//    a world becomes a trait to implement, and each import becomes a client.
 provider!({
     inline: "
         package example:mail@0.1.0;
@@ -40,7 +40,7 @@ provider!({
                 over-limit,
             }
 
-            /// Sends a message, and answers how many more may be sent.
+            /// Sends a message, and returns how many more may be sent.
             send: func(message: message) -> result<u32, error>;
         }
 
@@ -57,7 +57,7 @@ use example::mail::mailer::{
 /// 2. The provider. This one has no state of its own: all of it belongs to links.
 struct Mailer;
 
-/// 3. What a link to it must say. What serde refuses, the link is refused for.
+/// 3. The config of a link to it. A link whose config can't be deserialized is refused.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -65,7 +65,7 @@ struct Config {
     limit: NonZeroU32,
 }
 
-/// 4. What is kept for a link while it exists. Every call over the link has it at hand.
+/// 4. The state of a link while it exists. Every call over the link has access to it.
 struct Binding {
     sender: String,
     left: AtomicU32,
@@ -76,11 +76,12 @@ impl Provider for Mailer {
     type Config = Config;
     type Binding = Binding;
 
-    /// A link has come: the place for checks that a type can't make, and to connect to a backend.
+    /// Called for each new link. This is the place for checks that a type can't make, and to
+    /// connect to a backend.
     async fn link(&self, link: &Link, config: Config) -> Result<Binding, Refusal> {
         if !config.sender.contains('@') {
             return Err(Refusal::new(format!(
-                "`sender` is `{}`, which is no address; write it as `name@host`",
+                "`sender` is `{}`, which isn't an address; write it as `name@host`",
                 config.sender
             )));
         }
@@ -94,7 +95,7 @@ impl Provider for Mailer {
         })
     }
 
-    /// The link has gone, or was changed.
+    /// Called when the link was deleted or changed.
     fn unlink(&self, link: &Link, _: &Binding) {
         println!(
             "mailer: the link from {} called `{}` is gone",
@@ -103,7 +104,7 @@ impl Provider for Mailer {
     }
 }
 
-/// 5. The functions. `Err` is the function's own error; a panic would end this call and no other.
+/// 5. The functions. `Err` is the function's own error. A panic would end only this call.
 impl Serves for Mailer {
     async fn send(&self, call: &Call<Self>, message: Message) -> Result<u32, MailError> {
         if !message.to.contains('@') {
@@ -134,7 +135,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Each for its own reason, which stays on the link for whoever looks at it, and is told to whoever calls over it.
+/// Creates links that are refused, each for a different reason. The reason is stored on the link
+/// and reported to calls over it.
 async fn links_that_are_refused(lattice: &Lattice) -> Result<(), Box<dyn Error>> {
     let mistyped = BTreeMap::from([("sendr", "shop@acme.example")]);
     let no_address = Config {
@@ -159,7 +161,8 @@ async fn links_that_are_refused(lattice: &Lattice) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
-/// Its limit is the link's own: another link to the same provider has another one.
+/// Creates a valid link. The limit belongs to the link, so another link to the same provider has
+/// another limit.
 async fn a_link_that_is_right(lattice: &Lattice) -> Result<(), Box<dyn Error>> {
     let config = Config {
         sender: "shop@acme.example".to_owned(),
@@ -180,7 +183,8 @@ async fn a_link_that_is_right(lattice: &Lattice) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A link from the component `shop`, which is this program. The interface's name is as the macro read it.
+/// Returns a link from the component `shop`, which is this program. The macro provides the
+/// interface's name.
 fn link(name: &str) -> Result<Link, NameError> {
     Link::new("shop", INTERFACE.name(), "mailer")?.named(name)
 }
@@ -193,7 +197,7 @@ fn message() -> Message {
     }
 }
 
-/// What the link's target said of it, as soon as it has said something.
+/// Returns the status that the link's target reported, as soon as there is one.
 async fn status(lattice: &Lattice, entry: &Arc<LinkEntry>) -> Result<LinkStatus, Box<dyn Error>> {
     let mut changes = lattice.links().watch();
     let spoken = async {

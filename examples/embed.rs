@@ -1,11 +1,11 @@
-//! A host inside an existing axum service: one of its routes is answered by an actor.
+//! A host inside an existing axum service: an actor serves one of its routes.
 //!
 //! ```text
 //! GET /welcome/Ada ──► web (this service) ──► front-desk ──► greeter ──► store
 //! ```
 //!
-//! Listens on `ADDRESS`, a free port of this machine by default, and says which. Ends on Ctrl-C or SIGTERM, when every
-//! request that it had is answered.
+//! Listens on `ADDRESS`, by default a free port of this machine, and prints the address. Ends on
+//! Ctrl-C or SIGTERM, after it has responded to every request.
 
 use axum::{
     Json, Router,
@@ -31,7 +31,7 @@ use lattice_host::{Host, Instances};
 use std::{env, time::Duration};
 use tokio::net::TcpListener;
 
-/// How long calls may go on after the last request was answered.
+/// How long calls may continue after the last response was sent.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
@@ -41,8 +41,8 @@ async fn main() -> Result<(), Report> {
         .with_writer(std::io::stderr)
         .init();
 
-    // What is new in this service: a lattice with a host in it. With `Lattice::connect` the actors may as well run elsewhere,
-    // and nothing below changes.
+    // The new part of this service: a lattice with a host in it. With `Lattice::connect`, the
+    // actors could also run elsewhere, and nothing below would change.
     let lattice = Lattice::in_memory("web").await?;
     let host = Host::builder(&lattice)
         .actor(
@@ -63,10 +63,10 @@ async fn main() -> Result<(), Report> {
     ] {
         lattice.links().put(link).await?;
     }
-    // By way of the host's own node, so that a call to an actor on it never leaves it.
+    // The caller uses the host's own node, so that a call to an actor on this host never leaves it.
     let desk = DeskClient::new(host.node().caller(ComponentId::new("web")?));
 
-    // What was there before: routes, a listener, an orderly end.
+    // The existing part: routes, a listener and an orderly shutdown.
     let app = Router::new()
         .route("/health", get(|| async { "ok" }))
         .route("/welcome/{name}", get(welcome))
@@ -78,7 +78,7 @@ async fn main() -> Result<(), Report> {
         .with_graceful_shutdown(asked_to_stop())
         .await?;
 
-    // No request is under way any more; the host says goodbye.
+    // No request is in flight any more, so the host can leave the lattice.
     let drained = host.shutdown(GRACE).await;
     println!(
         "stopped, {}",
@@ -91,7 +91,7 @@ async fn main() -> Result<(), Report> {
     Ok(())
 }
 
-/// Welcomes whoever the path names. A header says how long the client is ready to wait.
+/// Welcomes the person in the path. A header sets how long the client is willing to wait.
 async fn welcome(
     State(desk): State<DeskClient<Caller>>,
     Path(name): Path<String>,
@@ -111,11 +111,11 @@ async fn welcome(
     desk.welcome(context, &name).await?.map_err(Failure::Desk)
 }
 
-/// What becomes of a request that has no welcome to show.
+/// Why a request failed.
 enum Failure {
-    /// The header is no number.
+    /// The header isn't a number.
     BadHeader,
-    /// The desk answered, and it was no.
+    /// The desk returned an error.
     Desk(String),
     /// The call to the desk failed.
     Call(CallError),
@@ -147,7 +147,8 @@ impl IntoResponse for Failure {
             "ran": error.ran().to_string(),
             "retryable": error.is_retryable(),
         }));
-        // Whoever asks again when the call surely did not run does nothing twice.
+        // When the call certainly did not run, the client can repeat the request without doing
+        // anything twice.
         if error.is_retryable() && error.ran() == Ran::No {
             (status(&error), [(RETRY_AFTER, "1")], body).into_response()
         } else {
@@ -156,16 +157,16 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Whose fault it is, in HTTP's words.
+/// Returns the HTTP status for an error, by the party at fault.
 fn status(error: &CallError) -> StatusCode {
     match error {
         CallError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
         CallError::TooLarge { .. } if error.ran() == Ran::No => StatusCode::PAYLOAD_TOO_LARGE,
-        // The actor's, or that of the host that had the call.
+        // The fault of the actor, or of the host that had the call.
         _ if error.ran() != Ran::No => StatusCode::BAD_GATEWAY,
-        // Nobody's: full queues, hosts that come and go.
+        // Temporary conditions: full queues, hosts that join and leave.
         _ if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
-        // Ours: a link that is missing, an interface that does not fit.
+        // The fault of this service: a missing link, an interface that doesn't match.
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -173,7 +174,7 @@ fn status(error: &CallError) -> StatusCode {
 #[cfg(unix)]
 async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
-    // When it can't listen for it, the default stays: the process ends at once.
+    // When listening for the signal fails, the default stays: the process ends immediately.
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;
     };

@@ -5,8 +5,8 @@
 //! "visitor"        actor          actor       key-value provider
 //! ```
 //!
-//! Each arrow is a call by name and interface, to wherever the callee runs, and each needs a link. Set `RUST_LOG=info` to
-//! hear what the actors and the mesh have to say meanwhile.
+//! Each arrow is a call by name and interface, wherever the callee runs, and each needs a link. Set
+//! `RUST_LOG=info` to see the logs of the actors and of the mesh.
 
 use lattice_core::{Lattice, call::Context, client::Caller, link::Link};
 use lattice_examples::{
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 /// Calls that are timed one after another.
 const TIMED: usize = 200;
-/// Callers that call all the time while a host dies.
+/// Callers that make calls continuously while a host dies.
 const CALLERS: usize = 16;
 /// How long they do so before it dies, and after.
 const HALF: Duration = Duration::from_secs(1);
@@ -34,7 +34,8 @@ async fn main() -> Result<(), Report> {
         .with_writer(std::io::stderr)
         .init();
 
-    // A lattice inside this process: no server. `Lattice::connect("nats://…", "prod").key(key)` is the same across machines.
+    // A lattice inside this process, without a server. Across machines, use
+    // `Lattice::connect("nats://…", "prod").key(key)`; nothing else changes.
     let lattice = Lattice::in_memory("demo").await?;
 
     // Two hosts join it. Actors are WebAssembly components, providers are Rust types.
@@ -52,7 +53,8 @@ async fn main() -> Result<(), Report> {
     heading(1, "two hosts in this process, on a lattice in memory");
     show_hosts(&[&red, &blue]);
 
-    // This program takes part as the component `visitor`. The client was generated from the desk's WIT.
+    // This program takes part as the component `visitor`. The client is generated from the desk's
+    // WIT.
     let visitor = lattice.caller("visitor")?;
     let desk = DeskClient::new(visitor.clone());
     without_links(&lattice, &desk).await?;
@@ -61,28 +63,30 @@ async fn main() -> Result<(), Report> {
     with_a_deadline(&lattice, &visitor).await?;
     with_a_host_killed(&red, desk).await?;
 
-    // Says goodbye and finishes what it has.
+    // The host leaves the lattice and finishes the calls that it has.
     let _ = blue.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 
-/// Nothing may call anything until a link says so.
+/// No component may call another without a link.
 async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Report> {
     heading(2, "a missing link: visitor -> front-desk (red) -> greeter");
     let answer = desk.welcome(Context::default(), "Ada").await;
     let refusal = answer.err().ok_or("there is no link yet")?;
-    println!("   visitor is told:     {refusal}");
+    println!("   visitor gets:     {refusal}");
 
-    // The front desk's function returns `result<string, string>`, so it hears of its failed call as a value.
+    // The greeter's function returns a `result` with room for it, so the front desk receives the
+    // failed call as a value.
     let link = Link::new("visitor", DESK, "front-desk")?;
     lattice.links().put(link).await?;
     let answer = desk.welcome(Context::default(), "Ada").await?;
     let refusal = answer.err().ok_or("there is no link yet")?;
-    println!("   front-desk is told:  {refusal}");
+    println!("   front-desk gets:  {refusal}");
     Ok(())
 }
 
-/// The same call with its links: it goes from host to host, and nobody had to say where anything runs.
+/// The same call with its links. It goes from host to host, without any configuration of where
+/// components run.
 async fn with_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Report> {
     heading(
         3,
@@ -109,7 +113,7 @@ async fn with_replicas(red: &Host, blue: &Host, desk: &DeskClient<Caller>) -> Re
     show_calls(desk).await
 }
 
-/// Every call has a deadline: 2 s if nobody says otherwise.
+/// Every call has a deadline, 2 s by default.
 async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Report> {
     heading(
         5,
@@ -132,7 +136,8 @@ async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Repo
     Ok(())
 }
 
-/// Any host may die at any moment. What it was working on is lost and its callers are told so; the next call goes elsewhere.
+/// Any host may die at any moment. The calls that it was running are lost, and their callers get an
+/// error. The next call goes to another host.
 async fn with_a_host_killed(red: &Host, desk: DeskClient<Caller>) -> Result<(), Report> {
     heading(
         6,
@@ -144,7 +149,7 @@ async fn with_a_host_killed(red: &Host, desk: DeskClient<Caller>) -> Result<(), 
     });
     sleep(HALF).await;
     let before = load.tally();
-    // As if it had lost power: it says no goodbye.
+    // This is like a power failure: the host does not announce that it leaves.
     red.kill();
     sleep(HALF).await;
     let tally = load.stop().await;
@@ -153,12 +158,12 @@ async fn with_a_host_killed(red: &Host, desk: DeskClient<Caller>) -> Result<(), 
     println!("   answered by blue alone {after:>6}");
     println!("{tally}");
     if after == 0 {
-        return Err("nobody took over".into());
+        return Err("no other host took over".into());
     }
     Ok(())
 }
 
-/// One call in words, then many in numbers.
+/// Shows the result of one call, then the times of many.
 async fn show_calls(desk: &DeskClient<Caller>) -> Result<(), Report> {
     let begun = Instant::now();
     let words = desk.welcome(Context::default(), "Ada").await??;

@@ -1,6 +1,7 @@
-//! Someone else's program: a provider of its own, a call to it over a link, and a host, from the packages alone.
+//! An outside program that uses only the packages: its own provider, a call to it over a link, and a
+//! host.
 
-// For actors only; here it is enough that it builds from its package.
+// This crate is only for actors. Here it only has to build from its package.
 use lattice_actor_sdk as _;
 use lattice_host::Host;
 use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, provider, serve};
@@ -49,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In the workspace it is a test of the examples, where everything that it needs is built already.
+/// In the workspace, this is a test of the examples, where everything that it needs is already built.
 #[test]
 fn it_runs() -> Result<(), Box<dyn Error>> {
     main()

@@ -1,16 +1,16 @@
-//! The baseline of calls over NATS: a client and a responder of `async-nats` alone.
+//! The baseline for calls over NATS: a client and a responder that use only `async-nats`.
 
 use crate::Failure;
 use async_nats::{Client, Subscriber};
 use futures_util::StreamExt;
 
-/// A request whose first byte is this is not answered.
+/// A request whose first byte is this gets no reply.
 pub const UNANSWERED: u8 = 0xff;
 
-/// A connection whose subscriptions have room for all that is in flight.
+/// Connects to the server. Subscriptions have room for everything in flight.
 ///
 /// # Errors
-/// The server is not there.
+/// Fails when the server can't be reached.
 pub async fn connect(url: &str) -> Result<Client, Failure> {
     Ok(async_nats::ConnectOptions::new()
         .subscription_capacity(1 << 16)
@@ -18,7 +18,7 @@ pub async fn connect(url: &str) -> Result<Client, Failure> {
         .await?)
 }
 
-/// Answers requests with what they hold: no task per message, no flush.
+/// Replies to each request with its own payload, without a task per message and without flushing.
 #[derive(Debug)]
 pub struct Responder {
     client: Client,
@@ -26,10 +26,11 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Subscribes, as one of a queue group when there is one. When this returns, requests can come.
+    /// Subscribes, as a member of `group` if one is given. When this returns, requests are
+    /// received.
     ///
     /// # Errors
-    /// The server is not there.
+    /// Fails when the server can't be reached.
     pub async fn start(url: &str, subject: &str, group: Option<&str>) -> Result<Self, Failure> {
         let client = connect(url).await?;
         let subject = subject.to_owned();
@@ -41,10 +42,10 @@ impl Responder {
         Ok(Self { client, requests })
     }
 
-    /// Until the connection is closed.
+    /// Responds until the connection is closed.
     ///
     /// # Errors
-    /// An answer can't be sent.
+    /// Fails when a reply can't be sent.
     pub async fn respond(mut self) -> Result<(), Failure> {
         while let Some(request) = self.requests.next().await {
             if request.payload.first() == Some(&UNANSWERED) {

@@ -1,9 +1,10 @@
-//! The baseline of calls between components on one host: the same actors on bare Wasmtime, with typed bindings generated
-//! from the same WIT.
+//! The baseline for calls between components on one host: the same actors on bare Wasmtime, with
+//! typed bindings generated from the same WIT.
 //!
-//! Each actor lives in a task of its own, which takes calls from a channel and answers by a oneshot; so does a program
-//! that shares an instance between its tasks. There are as many as a warm actor of a host has instances, and a caller has a
-//! callee to itself: no lock, no queue, no lookup. The engine is configured as a host's is.
+//! Each actor runs in its own task, which receives calls from a channel and replies through a
+//! oneshot channel, as a program would that shares an instance between tasks. There are as many
+//! actors as a host's warm actor has instances, and each caller has its own callee, so there is no
+//! lock, no queue and no lookup. The engine is configured like a host's.
 
 mod callee;
 mod caller;

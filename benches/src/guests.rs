@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-/// One of them.
+/// One of these actors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest {
-    /// Calls `echo` when it is told to.
+    /// Calls `echo` when it is told to do so.
     Caller,
     /// Serves `echo`.
     Callee,
@@ -13,7 +13,7 @@ pub enum Guest {
     Spinner,
 }
 
-/// It has not been built.
+/// The guest has not been built.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no guest at {}; build it with `make guests`", path.display())]
 pub struct NotBuilt {
@@ -21,10 +21,10 @@ pub struct NotBuilt {
 }
 
 impl Guest {
-    /// The file that `make guests` leaves.
+    /// Returns the path of the file that `make guests` creates.
     ///
     /// # Errors
-    /// [`NotBuilt`].
+    /// Fails with [`NotBuilt`] when there is no such file.
     pub fn path(self) -> Result<PathBuf, NotBuilt> {
         let name = match self {
             Self::Caller => "bench_caller.wasm",

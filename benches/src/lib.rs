@@ -1,18 +1,21 @@
-//! Benchmarks of Lattice, side by side with their baselines.
+//! Benchmarks of Lattice, each next to its baseline.
 //!
 //! `make bench` runs all of it:
 //!
-//! * `benches/`: criterion benches of the parts. `codec` (frames, envelopes, values, tags), `transcode` (values between a
-//!   guest's memory and bytes), `route` (from a call to its callee on the same host), `instantiate` (fresh and warm).
-//! * [`load`]: the load program. It makes the same calls through Lattice and through the thing that one would use
-//!   without it, in turns, prints both side by side and writes `target/bench/summary.json`.
+//! * `benches/`: criterion benches of the parts: `codec` (frames, envelopes, values, tags),
+//!   `transcode` (values between a guest's memory and bytes), `route` (from a call to its callee on
+//!   the same host), `instantiate` (fresh and warm).
+//! * [`load`]: the load program. It makes the same calls in turns through Lattice and through the
+//!   usual alternative, prints both side by side and writes `target/bench/summary.json`.
 //!
-//! `make faults` and `make soak` run [`faults`]: hosts and servers are killed, stopped and kept busy while calls are
-//! in flight, and it is measured what becomes of the calls. Its rows go to the same summary.
+//! `make faults` and `make soak` run [`faults`]: hosts and servers are killed, stopped and kept
+//! busy while calls are in flight, and the outcomes of the calls are measured. Its rows go to the
+//! same summary.
 //!
-//! Here is what they share: the actors and the native components that are called ([`scene`], [`native`]), the
-//! [`baseline`] that runs the same actors on bare Wasmtime, the processes around them ([`program`], [`server`], [`proxy`], [`bare`],
-//! [`process`]), how they [`work`], and the [`summary`]. All of them speak the interfaces of `guests/wit`.
+//! The programs share the actors and native components that are called ([`scene`], [`native`]), the
+//! [`baseline`] that runs the same actors on bare Wasmtime, the processes around them ([`program`],
+//! [`server`], [`proxy`], [`bare`], [`process`]), their `main` ([`work`]), and the [`summary`]. All
+//! of them use the interfaces of `guests/wit`.
 
 pub mod bare;
 pub mod baseline;
@@ -28,5 +31,5 @@ pub mod server;
 pub mod summary;
 pub mod work;
 
-/// Whatever ends a benchmark: it is printed with its causes, and nothing goes on.
+/// An error that ends a benchmark. It is printed with its causes.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,4 +1,5 @@
-//! Native code that speaks the interfaces of the benches: a provider of `echo`, and clients of everything.
+//! Native code for the interfaces of the benches: a provider of `echo`, and clients of every
+//! interface.
 
 use lattice_provider_sdk::{Bytes, Call, Stateless};
 
@@ -19,17 +20,17 @@ pub use generated::lattice_bench::calls::{
 };
 pub use silent::lattice_bench::calls::silence::Silence;
 
-/// The interface that calls end at.
+/// The interface of the callee.
 pub const ECHO: &str = "lattice-bench:calls/echo@0.1.0";
-/// The interface that makes an actor call.
+/// The interface that tells an actor to make calls.
 pub const DRIVE: &str = "lattice-bench:calls/drive@0.1.0";
 
-/// The interface that calls are lost in.
+/// The interface whose calls never get a reply.
 pub const SILENCE: &str = "lattice-bench:calls/silence@0.1.0";
 /// The interface that keeps a CPU busy.
 pub const SPIN: &str = "lattice-bench:calls/spin@0.1.0";
 
-/// Gives back what it gets.
+/// Returns the bytes that it receives.
 #[derive(Debug)]
 pub struct EchoProvider;
 
@@ -47,7 +48,7 @@ impl Echo for EchoProvider {
     }
 }
 
-/// Takes calls and answers none.
+/// Takes calls and never replies.
 #[derive(Debug)]
 pub struct SilentProvider;
 
@@ -61,7 +62,7 @@ impl Silence for SilentProvider {
     }
 }
 
-/// `count` readings with a bit of everything in each.
+/// Returns `count` readings, each with a value of every kind.
 pub fn readings(count: u32) -> Vec<Reading> {
     let reading = |number: u32| Reading {
         sensor: format!("boiler-{number}"),

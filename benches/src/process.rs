@@ -1,32 +1,33 @@
-//! What a process takes of the machine, as Linux tells it.
+//! Resources that a process uses, as reported by Linux.
 
 use crate::Failure;
 use std::path::PathBuf;
 
-/// Resident memory in bytes.
+/// Returns the resident memory in bytes.
 ///
 /// # Errors
-/// It does not run, or this is no Linux.
+/// Fails when the process does not run, or the system isn't Linux.
 pub fn resident(pid: u32) -> Result<u64, Failure> {
     let file = of(pid, "status");
     let status = std::fs::read_to_string(&file)
         .map_err(|error| format!("memory can't be read ({}: {error})", file.display()))?;
-    let kib = kib_resident(&status).ok_or("the system does not tell resident memory")?;
+    let kib = kib_resident(&status).ok_or("the system does not report resident memory")?;
     Ok(kib << 10)
 }
 
-/// Open file descriptors.
+/// Returns the number of open file descriptors.
 ///
 /// # Errors
-/// It does not run, or this is no Linux.
+/// Fails when the process does not run, or the system isn't Linux.
 pub fn descriptors(pid: u32) -> Result<usize, Failure> {
     Ok(std::fs::read_dir(of(pid, "fd"))?.count())
 }
 
-/// Whether every thread of it has stopped. `SIGSTOP` takes effect a moment after it is sent.
+/// Returns whether every thread of the process has stopped. `SIGSTOP` takes effect a moment after
+/// it is sent.
 ///
 /// # Errors
-/// It does not run, or this is no Linux.
+/// Fails when the process does not run, or the system isn't Linux.
 pub fn is_stopped(pid: u32) -> Result<bool, Failure> {
     for thread in std::fs::read_dir(of(pid, "task"))? {
         // `<id> (<name>) <state> …`. A thread that has ended meanwhile has no file.

@@ -1,4 +1,4 @@
-//! Other processes: they end with this one.
+//! Other processes, which end with this one.
 
 use crate::Failure;
 use std::{process::Stdio, time::Duration};
@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Far more than a start takes, also on a busy machine.
+/// Far longer than a start takes, also on a busy machine.
 pub const START: Duration = Duration::from_secs(20);
 
 /// A running process. Killed when dropped.
@@ -20,10 +20,10 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it. What it prints can be read when the command's standard output is piped.
+    /// Starts the process. Its output can be read when the command's standard output is piped.
     ///
     /// # Errors
-    /// It is not there, or may not be run.
+    /// Fails when the program doesn't exist, or may not be run.
     pub fn start(command: &mut Command) -> std::io::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
         let output = child.stdout.take();
@@ -34,28 +34,28 @@ impl Program {
         })
     }
 
-    /// Its process id.
+    /// Returns the process id.
     ///
     /// # Errors
-    /// It has ended.
+    /// Fails when the process has ended.
     pub fn id(&self) -> Result<u32, Failure> {
         self.child
             .id()
             .ok_or_else(|| "a process that is measured has ended".into())
     }
 
-    /// Waits for the first line that it prints.
+    /// Waits for the first line that the process prints.
     ///
     /// # Errors
-    /// It ends, or takes longer than [`START`].
+    /// Fails when the process ends, or takes longer than [`START`].
     pub async fn first_line(&mut self) -> Result<String, Failure> {
         self.line(START).await
     }
 
-    /// Says `question` on its standard input and waits for the line that answers it.
+    /// Writes `question` to its standard input and waits for a line in reply.
     ///
     /// # Errors
-    /// It ends, or takes longer than `patience`.
+    /// Fails when the process ends, or takes longer than `patience`.
     pub async fn ask(&mut self, question: &str, patience: Duration) -> Result<String, Failure> {
         let input = self
             .input
@@ -65,25 +65,25 @@ impl Program {
         self.line(patience).await
     }
 
-    /// Ends it as `kill -9` does, and waits until it is gone.
+    /// Kills the process as `kill -9` does, and waits until it is gone.
     ///
     /// # Errors
-    /// The system refuses.
+    /// Fails when the system refuses.
     pub async fn kill(&mut self) -> Result<(), Failure> {
         Ok(self.child.kill().await?)
     }
 
-    /// Closes its standard input, upon which it ends by itself, and waits until it is gone.
+    /// Closes its standard input, which ends the process, and waits until it is gone.
     ///
     /// # Errors
-    /// It takes longer than `patience`, or does not end well.
+    /// Fails when the process takes longer than `patience`, or ends with a failure.
     pub async fn finish(&mut self, patience: Duration) -> Result<(), Failure> {
         self.input = None;
         let status = timeout(patience, self.child.wait()).await??;
         if status.success() {
             Ok(())
         } else {
-            Err(format!("a process ended with {status}; it says why above").into())
+            Err(format!("a process ended with {status}; its output above says why").into())
         }
     }
 
@@ -91,7 +91,7 @@ impl Program {
         let output = self.output.as_mut().ok_or("its output is not read")?;
         let line = timeout(patience, output.next_line()).await??;
         Ok(line
-            .ok_or("a process ended before it answered; it says why above")?
+            .ok_or("a process ended before it replied; its output above says why")?
             .trim()
             .to_owned())
     }

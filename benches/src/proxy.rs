@@ -1,4 +1,5 @@
-//! Between a client and its server: passes bytes on, until it is told to cut them off from each other.
+//! A proxy between a client and its server, which forwards bytes until it is told to cut the
+//! connection.
 
 use crate::Failure;
 use std::sync::Arc;
@@ -10,20 +11,20 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// A way to a server that can be cut. Dropping it cuts it for good.
+/// A connection to a server that can be cut. Dropping it cuts it permanently.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Where clients connect, as `nats://127.0.0.1:4222`.
+    /// Where clients connect, such as `nats://127.0.0.1:4222`.
     pub url: String,
     open: Arc<watch::Sender<bool>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Proxy {
-    /// To the server at this `nats://` address.
+    /// Starts a proxy to the server at this `nats://` address.
     ///
     /// # Errors
-    /// No port is free.
+    /// Fails when no port is free.
     pub async fn before(server: &str) -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("nats://{}", listener.local_addr()?);
@@ -37,12 +38,12 @@ impl Proxy {
         })
     }
 
-    /// Hangs up on everyone, and on whoever comes.
+    /// Closes all connections, and new ones as they come.
     pub fn cut(&self) {
         self.open.send_replace(false);
     }
 
-    /// Lets everyone through again.
+    /// Accepts connections again.
     pub fn heal(&self) {
         self.open.send_replace(true);
     }
@@ -63,7 +64,7 @@ async fn pipe(mut client: TcpStream, server: String, mut open: watch::Receiver<b
         return;
     };
     tokio::select! {
-        // How a connection ends is for its two ends to say.
+        // The two ends handle errors of the connection.
         _ = copy_bidirectional(&mut client, &mut server) => {}
         _ = open.wait_for(|open| !open) => {}
     }

@@ -1,4 +1,4 @@
-//! One host on an in-memory lattice with a calling actor and somebody to call.
+//! One host on an in-memory lattice, with a calling actor and a callee.
 
 use crate::{
     Failure,
@@ -8,7 +8,7 @@ use crate::{
 use lattice_core::{Lattice, client::Caller, link::Link, name::ComponentId};
 use lattice_host::{Actor, Host, Instances};
 
-/// Who serves `echo`.
+/// What serves `echo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Callee {
     /// A native provider, in the host's process.
@@ -17,7 +17,8 @@ pub enum Callee {
     Actor(Instances),
 }
 
-/// A host with a `caller`, a warm actor that calls `echo`, which is linked to the [`Callee`]. Dropped, all of it is gone.
+/// A host with a `caller`, a warm actor that calls `echo`, which is linked to the [`Callee`].
+/// Dropping this ends everything.
 #[derive(Debug)]
 pub struct Scene {
     drive: DriveClient<Caller>,
@@ -27,10 +28,10 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts everything and links it.
+    /// Starts all components and links them.
     ///
     /// # Errors
-    /// A guest is not built, or something does not start.
+    /// Fails when a guest has not been built, or a component does not start.
     pub async fn start(callee: Callee) -> Result<Self, Failure> {
         let lattice = Lattice::in_memory("bench").await?;
         let caller = Actor::from_file(Guest::Caller.path()?).instances(Instances::warm());
@@ -61,12 +62,12 @@ impl Scene {
         })
     }
 
-    /// Native code on the same host, which tells the actor to call.
+    /// Returns a client with which native code on the same host tells the actor to call.
     pub fn drive(&self) -> &DriveClient<Caller> {
         &self.drive
     }
 
-    /// Native code on the same host, which calls the callee itself.
+    /// Returns a client with which native code on the same host calls the callee directly.
     pub fn echo(&self) -> &EchoClient<Caller> {
         &self.echo
     }

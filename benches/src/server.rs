@@ -1,4 +1,4 @@
-//! A nats-server of this run's own: on a free port, with a private directory, gone when dropped.
+//! A private nats-server on a free port, with its own directory. Dropping it ends it.
 
 use crate::{
     Failure,
@@ -17,20 +17,20 @@ use tokio::{
     process::Command,
 };
 
-/// How often is looked whether it has started.
+/// Interval between two checks whether the server has started.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// It runs.
+/// A running server.
 #[derive(Debug)]
 pub struct Server {
     /// The process.
     pub program: Program,
-    /// Where it listens, as `nats://127.0.0.1:4222`.
+    /// Where it listens, such as `nats://127.0.0.1:4222`.
     pub url: String,
     directory: TempDir,
 }
 
-/// There is none to run.
+/// There is no server to run.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` can't be started; run it through make, which fetches a nats-server, or set NATS_SERVER to one", program.display())]
 struct NoServer {
@@ -39,10 +39,10 @@ struct NoServer {
 }
 
 impl Server {
-    /// Starts one and waits until it listens.
+    /// Starts a server and waits until it listens.
     ///
     /// # Errors
-    /// There is none, or it does not start.
+    /// Fails when there is no server, or it does not start.
     pub async fn start() -> Result<Self, Failure> {
         let directory = tempfile::tempdir()?;
         let store = directory.path().join("jetstream");
@@ -50,7 +50,7 @@ impl Server {
             config(directory.path()),
             format!("jetstream {{ store_dir: \"{}\" }}\n", store.display()),
         )?;
-        // -1: the server picks a free port, and says which in its ports file.
+        // With -1, the server picks a free port and writes it to its ports file.
         let program = run(directory.path(), "-1")?;
         let url = listening(directory.path()).await?;
         Ok(Self {
@@ -60,18 +60,19 @@ impl Server {
         })
     }
 
-    /// Ends it as `kill -9` does.
+    /// Kills the server as `kill -9` does.
     ///
     /// # Errors
-    /// The system refuses.
+    /// Fails when the system refuses.
     pub async fn kill(&mut self) -> Result<(), Failure> {
         self.program.kill().await
     }
 
-    /// Starts it again where it was, with what it had stored, and waits until it takes connections.
+    /// Restarts the server at the same address with its stored data, and waits until it accepts
+    /// connections.
     ///
     /// # Errors
-    /// It does not start.
+    /// Fails when the server does not start.
     pub async fn restart(&mut self) -> Result<(), Failure> {
         let port = self.url.rsplit(':').next().unwrap_or_default();
         self.program = run(self.directory.path(), port)?;
@@ -85,10 +86,11 @@ impl Server {
         Err("the nats-server did not start again in time".into())
     }
 
-    /// A connection that the server has greeted, and on which nothing is said: it is closed when the server's others are.
+    /// Opens a connection and reads the server's greeting, but sends nothing. It is closed when the
+    /// server's other connections are.
     ///
     /// # Errors
-    /// Nobody takes it, or says hello.
+    /// Fails when the connection isn't accepted, or there is no greeting.
     pub async fn connection(&self) -> Result<TcpStream, Failure> {
         let address = self.url.trim_start_matches("nats://");
         let mut stream = TcpStream::connect(address).await?;
@@ -97,7 +99,7 @@ impl Server {
         if hello.starts_with("INFO ") {
             Ok(stream)
         } else {
-            Err("the nats-server did not say hello".into())
+            Err("the nats-server did not send its greeting".into())
         }
     }
 }
@@ -131,7 +133,8 @@ async fn listening(directory: &Path) -> Result<String, Failure> {
     Err("the nats-server did not start in time".into())
 }
 
-/// The address in the server's ports file, `{"nats":["nats://127.0.0.1:4222"], …}`, once it is written whole.
+/// Returns the address in the server's ports file, `{"nats":["nats://127.0.0.1:4222"], …}`, once
+/// the file is complete.
 fn url_in(directory: &Path) -> Option<String> {
     let mut files = std::fs::read_dir(directory)
         .ok()?

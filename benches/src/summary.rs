@@ -1,4 +1,4 @@
-//! `target/bench/summary.json`: what was measured, as a list of rows that several programs write.
+//! `target/bench/summary.json`: all measurements, as a list of rows that several programs write.
 
 use crate::Failure;
 use serde::Serialize;
@@ -8,23 +8,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One row. The ratio is ours over the baseline's; both are missing where there is nothing to compare with.
+/// One row. The ratio is ours over the baseline's. Ratio and baseline are missing when there is no
+/// baseline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// Its name.
     pub row: String,
-    /// What Lattice does.
+    /// The figure of Lattice.
     pub ours: f64,
-    /// What one would have without it.
+    /// The figure of the alternative.
     pub baseline: Option<f64>,
     /// Ours over the baseline.
     pub ratio: Option<f64>,
-    /// Of both figures.
+    /// Unit of both figures.
     pub unit: &'static str,
 }
 
 impl Row {
-    /// A row whose ratio is what it should be: none when there is nothing to divide by.
+    /// Creates a row and computes its ratio, which is `None` when it can't be computed.
     pub fn new(row: &str, ours: f64, baseline: Option<f64>, unit: &'static str) -> Self {
         Self {
             row: row.to_owned(),
@@ -38,15 +39,15 @@ impl Row {
     }
 }
 
-/// Where it is, unless somebody says otherwise.
+/// Returns the default path of the summary.
 pub fn default_path() -> PathBuf {
     concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/summary.json").into()
 }
 
-/// Writes `rows` in place of those that have their names, and keeps all others.
+/// Writes `rows`, which replace existing rows of the same names. Keeps all others.
 ///
 /// # Errors
-/// The file can't be written, or is there and is no summary.
+/// Fails when the file can't be written, or exists and isn't a summary.
 pub fn merge(file: &Path, rows: &[impl Serialize]) -> Result<(), Failure> {
     let rows = rows
         .iter()
@@ -66,7 +67,7 @@ pub fn merge(file: &Path, rows: &[impl Serialize]) -> Result<(), Failure> {
 }
 
 fn no_summary(file: &Path, error: serde_json::Error) -> Error {
-    let what = format!("{} is no summary: {error}; delete it", file.display());
+    let what = format!("{} isn't a summary: {error}; delete it", file.display());
     Error::new(ErrorKind::InvalidData, what)
 }
 
@@ -86,7 +87,7 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!(all[0], serde_json::to_value(one).expect("a value"));
         assert_eq!(all[1]["ours"], 3.0);
-        assert!(all[1]["ratio"].is_null(), "nothing is no measure");
+        assert!(all[1]["ratio"].is_null(), "no baseline, no ratio");
         std::fs::write(&file, "not a list").expect("written");
         let error = merge(&file, &[Row::new("c", 1.0, None, "ms")]).expect_err("refused");
         assert!(error.to_string().contains("delete it"), "{error}");

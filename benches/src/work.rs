@@ -1,12 +1,13 @@
-//! What the `main` of a program does.
+//! The `main` of the programs.
 
 use crate::Failure;
 use std::process::ExitCode;
 
-/// In every process: two cores are what the figures in the README were measured on.
+/// Threads in every process. The figures in the README were measured on two cores.
 const THREADS: usize = 2;
 
-/// What a program's `main` does: makes its work of its arguments, runs it, and prints a failure with its causes.
+/// Runs a program: creates its work from the arguments, runs it, and prints a failure with its
+/// causes.
 pub fn main<W>(name: &str, work: impl FnOnce() -> Result<W, Failure>) -> ExitCode
 where
     W: Future<Output = Result<(), Failure>> + Send + 'static,
@@ -30,7 +31,8 @@ fn run(work: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Resu
         .worker_threads(THREADS)
         .enable_all()
         .build()?;
-    // In a task, because the thread that blocks on a runtime is none of its workers.
+    // The work runs in a task, because the thread that blocks on a runtime isn't one of its
+    // workers.
     let work = runtime.spawn(work);
     runtime.block_on(work)?
 }

@@ -102,7 +102,10 @@ fn what_is_mistyped_is_said() {
     for (args, answer) in [
         (&["--fast"][..], "there is no option `--fast`"),
         (&["--only", "fault.flood"], "names are like `fault.kill`"),
-        (&["soak", "--hours", "2"], "soaking has no option `--hours`"),
+        (
+            &["soak", "--hours", "2"],
+            "`faults soak` has no option `--hours`",
+        ),
     ] {
         let mut command = faults(args);
         command.current_dir(directory.path());

@@ -1,20 +1,20 @@
-//! The actors of the examples, as `make guests` left them.
+//! The actors of the examples, as built by `make guests`.
 
 use lattice_host::Actor;
 use std::path::{Path, PathBuf};
 
-/// The front desk's interface and the greeter's.
+/// The interface of the front desk. See also [`GREETER`].
 pub const DESK: &str = "example:hello/desk@0.1.0";
-/// See [`DESK`].
+/// The interface of the greeter. See also [`DESK`].
 pub const GREETER: &str = "example:hello/greeter@0.1.0";
 
-/// Where the components lie.
+/// The folder with the components.
 const FOLDER: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../target/guests/wasm32-wasip2/release"
 );
 
-/// The actor was not built yet.
+/// The actor has not been built yet.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no `{}`; run `make guests`", path.display())]
 pub struct Missing {
@@ -22,18 +22,20 @@ pub struct Missing {
     pub path: PathBuf,
 }
 
-/// The actor that welcomes people. It is told the name of its host, to have something to show.
+/// Returns the actor that welcomes people. It gets the name of its host, so that the examples can
+/// show it.
 ///
 /// # Errors
-/// [`Missing`].
+/// Fails with [`Missing`] when the actor has not been built.
 pub fn front_desk(host: &str) -> Result<Actor, Missing> {
     component("front_desk").map(|actor| actor.env("HOST", host))
 }
 
-/// The actor that the front desk gets its words from. It counts visits with `lattice:keyvalue/store`.
+/// Returns the actor that the front desk gets its greetings from. It counts visits with
+/// `lattice:keyvalue/store`.
 ///
 /// # Errors
-/// [`Missing`].
+/// Fails with [`Missing`] when the actor has not been built.
 pub fn greeter(host: &str) -> Result<Actor, Missing> {
     component("greeter").map(|actor| actor.env("HOST", host))
 }

@@ -1,7 +1,7 @@
-//! What the examples share: the actors that they run, a small key-value provider, a NATS server to try things on, and a
-//! load that counts what becomes of its calls.
+//! Code that the examples share: the actors that they run, a small key-value provider, a NATS
+//! server for experiments, and a load generator that counts the outcomes of its calls.
 //!
-//! The examples themselves are the files beside this crate's `Cargo.toml`; each runs with
+//! The examples themselves are the files next to this crate's `Cargo.toml`. Run one with
 //! `cargo run --release -p lattice-examples --example NAME` after `make guests`.
 
 pub mod guests;
@@ -10,13 +10,14 @@ mod report;
 pub mod server;
 pub mod store;
 
-/// Clients for the interfaces of `guests/wit`, generated from the same text as the actors: [`DeskClient`](desk::DeskClient).
+/// Clients for the interfaces of `guests/wit`, generated from the same text as the actors:
+/// [`DeskClient`](desk::DeskClient).
 mod visitor {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "visitor" });
 }
 
-/// The Rust of the README and of the pages below is compiled as it stands, but for the README's
-/// actor: it needs a folder of WIT.
+/// Compiles the Rust code of the README and of the pages below. The README's actor isn't compiled,
+/// because it needs a folder of WIT.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
@@ -24,6 +25,10 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../lattice-core/README.md")]
 struct CoreReadme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-host/README.md")]
+struct HostReadme;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../lattice-core/docs/nats.md")]

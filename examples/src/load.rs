@@ -1,4 +1,4 @@
-//! Calls without pause, and what becomes of them.
+//! Makes calls without pause, and counts their outcomes.
 
 use lattice_core::call::{CallError, Ran};
 use std::{
@@ -10,21 +10,22 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// Many callers, each of which makes its next call when the last one has ended. Dropping it stops them.
+/// Many callers, each of which makes its next call when the last one has ended. Dropping this stops
+/// them.
 #[derive(Debug)]
 pub struct Load {
     tally: Arc<Mutex<Tally>>,
     callers: JoinSet<()>,
 }
 
-/// How many calls ended how.
+/// How many calls ended in each way.
 #[derive(Debug, Clone)]
 pub struct Tally {
-    /// Calls that were answered.
+    /// Calls that succeeded.
     pub answered: u64,
-    /// The others, by what the error says.
+    /// Calls that failed, by the message of the error.
     pub failed: BTreeMap<String, Failed>,
-    /// Longest time in which no call at all was answered.
+    /// The longest time in which no call succeeded.
     pub longest_gap: Duration,
     last_answer: Instant,
 }
@@ -39,7 +40,7 @@ pub struct Failed {
 }
 
 impl Load {
-    /// Starts `callers` of them; each call is one of `call(caller)`.
+    /// Starts this many callers. Each call is a future of `call(caller)`.
     pub fn start<A>(callers: usize, call: impl Fn(usize) -> A + Clone + Send + 'static) -> Self
     where
         A: Future<Output = Answer> + Send,
@@ -52,7 +53,7 @@ impl Load {
                 loop {
                     let answer = call(caller).await;
                     lock(&tally).count(&answer);
-                    // So that stopping works even when every call ends at once.
+                    // Yields, so that stopping works even when every call ends immediately.
                     tokio::task::yield_now().await;
                 }
             });
@@ -63,12 +64,12 @@ impl Load {
         }
     }
 
-    /// The count up to now.
+    /// Returns the counts up to now.
     pub fn tally(&self) -> Tally {
         lock(&self.tally).clone()
     }
 
-    /// Stops: calls that are under way are given up and not counted.
+    /// Stops the callers. Calls that are in flight are abandoned and not counted.
     pub async fn stop(mut self) -> Tally {
         self.callers.shutdown().await;
         let mut tally = lock(&self.tally).clone();
@@ -77,7 +78,7 @@ impl Load {
     }
 }
 
-/// What a call gave: words, or an error of the function's own, or one of the mesh.
+/// The result of a call: a text, an error of the function itself, or an error of the mesh.
 pub type Answer = Result<Result<String, String>, CallError>;
 
 impl Tally {
@@ -90,7 +91,7 @@ impl Tally {
         }
     }
 
-    /// All calls that failed.
+    /// Returns the number of failed calls.
     pub fn failures(&self) -> u64 {
         self.failed.values().map(|failed| failed.count).sum()
     }
@@ -123,11 +124,11 @@ impl fmt::Display for Tally {
             writeln!(f, "      {count:>5} that {ran}: {reason}")?;
         }
         let gap = self.longest_gap.as_micros();
-        write!(f, "   longest gap  {gap:>7} µs without any answer")
+        write!(f, "   longest gap  {gap:>7} µs without a successful call")
     }
 }
 
-/// A panic while it was held leaves a count that is off by one at most.
+/// Locks the tally. After a panic of a holder, the count is off by one at most.
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,9 @@
-//! Errors that `main` returns, in words.
+//! Errors that `main` returns, printed as text.
 
 use std::{error::Error, fmt};
 
-/// Any error. When `main` returns it, it is printed as its message and its causes; a boxed error would be printed as code.
+/// Any error. When `main` returns it, its message and its causes are printed. A boxed error would
+/// be printed in its `Debug` form.
 pub struct Report(Box<dyn Error + Send + Sync>);
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Report {

@@ -1,4 +1,4 @@
-//! A NATS server: the one that `NATS_URL` names, or one of our own that ends with the example.
+//! A NATS server: the one that `NATS_URL` names, or one that the example starts and ends.
 
 use std::{
     env,
@@ -11,12 +11,12 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Far more than a start takes, also on a busy machine.
+/// Far longer than a start takes, also on a busy machine.
 const START: Duration = Duration::from_secs(20);
-/// Where `.ci/nats-server.sh` leaves one.
+/// Where `.ci/nats-server.sh` puts a server.
 const FETCHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/nats-server");
 
-/// A server that can be used. One of our own is killed when this is dropped.
+/// A running server. One that the example started is killed when this is dropped.
 #[derive(Debug)]
 pub struct NatsServer {
     url: String,
@@ -27,7 +27,7 @@ pub struct NatsServer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoServer {
-    /// None was named and none was found.
+    /// No server was named, and none was found.
     #[error(
         "no nats-server could be started as `{}`; set NATS_SERVER to the program (`NATS_SERVER=$(sh .ci/nats-server.sh)` fetches one), or NATS_URL to a running server with JetStream",
         program.display()
@@ -38,23 +38,23 @@ pub enum NoServer {
         /// Why it did not start.
         source: io::Error,
     },
-    /// It ended, or did not say its port in time.
+    /// The server ended, or did not report its port in time.
     #[error("the nats-server did not start: {log}")]
     NotUp {
         /// The end of what it logged.
         log: String,
     },
-    /// Its folder could not be made.
+    /// Its folder could not be created.
     #[error("there is no room for a nats-server's files")]
     Files(#[from] io::Error),
 }
 
 impl NatsServer {
-    /// The server at `NATS_URL`; else starts the program `NATS_SERVER`, or the one that `make test` fetched, or the one on
-    /// the `PATH`, on a free port.
+    /// Returns the server at `NATS_URL`. Without it, starts the program `NATS_SERVER`, or the one
+    /// that `make test` fetched, or the one on the `PATH`, on a free port.
     ///
     /// # Errors
-    /// [`NoServer`].
+    /// Fails with [`NoServer`] when there is no server, or it does not start.
     pub async fn find_or_start() -> Result<Self, NoServer> {
         match env::var("NATS_URL") {
             Ok(url) => Ok(Self { url, _own: None }),
@@ -62,7 +62,7 @@ impl NatsServer {
         }
     }
 
-    /// `nats://host:port`.
+    /// Returns the URL, `nats://host:port`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -72,7 +72,7 @@ impl NatsServer {
         let (log, ports) = (folder.path().join("log"), folder.path().join("ports"));
         fs::create_dir(&ports)?;
         let mut child = Command::new(&program)
-            // Port -1: a free one, which it then says in a file.
+            // With port -1, the server picks a free port and writes it to a file.
             .args(["--addr", "127.0.0.1", "--port", "-1", "--jetstream"])
             .arg("--store_dir")
             .arg(folder.path())
@@ -114,7 +114,8 @@ fn program() -> PathBuf {
     }
 }
 
-/// The first URL in the ports file, `{"nats":["nats://127.0.0.1:4222"], …}`, once it is there.
+/// Returns the first URL in the ports file, `{"nats":["nats://127.0.0.1:4222"], …}`, once the file
+/// exists.
 fn said_in(ports: &Path) -> Option<String> {
     let file = fs::read_dir(ports).ok()?.next()?.ok()?.path();
     let text = fs::read_to_string(file).ok()?;

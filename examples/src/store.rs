@@ -1,4 +1,5 @@
-//! A key-value provider in memory: `lattice:keyvalue/store` for anyone who is linked to it.
+//! A key-value provider in memory, which serves `lattice:keyvalue/store` to components that are
+//! linked to it.
 
 use lattice_provider_sdk::{Bytes, Call, Link, Provider, Refusal, provider};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-// The interface is one of those that the SDK ships, so naming it is enough.
+// The SDK ships this interface, so its name is enough.
 provider!({
     inline: "
         package example:memory@0.1.0;
@@ -25,30 +26,30 @@ pub use lattice::keyvalue::store::{Error, KeyPage, Store, StoreClient};
 /// The interface that it serves.
 pub const STORE: &str = "lattice:keyvalue/store@0.1.0";
 
-/// Longest key in bytes: as most key-value services have it.
+/// Longest key in bytes, a limit that most key-value services have.
 const MAX_KEY: usize = 1_024;
 /// Largest value in bytes.
 const MAX_VALUE: usize = 1 << 20;
 /// Keys on a page.
 const PAGE: usize = 100;
 
-/// The provider. Its maps live as long as it does.
+/// The provider. Its maps exist as long as it does.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     maps: Mutex<HashMap<String, Map>>,
 }
 
-/// What a link to it may say. Nothing is needed.
+/// The config of a link to the provider. Every field is optional.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Which map: links that name the same one share it.
+    /// The map to use. Links that name the same map share it.
     pub map: String,
-    /// To try out slow providers: how long each call takes.
+    /// How long each call takes, to try out slow providers.
     pub delay_ms: Option<u64>,
 }
 
-/// What is kept for a link.
+/// The state of a link.
 #[derive(Debug)]
 pub struct Binding {
     map: Map,
@@ -113,7 +114,7 @@ impl Store for MemoryStore {
         prefix: String,
         cursor: Option<String>,
     ) -> Result<KeyPage, Error> {
-        // A cursor is the last key of the page before.
+        // A cursor is the last key of the previous page.
         if cursor
             .as_ref()
             .is_some_and(|last| !last.starts_with(&prefix))
@@ -136,7 +137,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// The map of the call's link, when `key` is one that it takes.
+/// Returns the map of the call's link. Fails when `key` is invalid.
 async fn entries<'c>(
     call: &'c Call<MemoryStore>,
     key: &str,
@@ -156,7 +157,7 @@ fn counter(value: &Bytes) -> Result<i64, Error> {
     text.parse().map_err(|_| Error::NotACounter)
 }
 
-/// A panic while it was held leaves a map whole: every change is one step.
+/// Locks the map. A panic of a holder leaves it consistent, because every change is a single step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -183,7 +184,7 @@ mod tests {
             }
         }
 
-        /// A client over a link of that name to the map of that name.
+        /// Returns a client over a new link with this name, to the map with this name.
         async fn client(&self, link: &str, map: &str) -> StoreClient<Caller> {
             let config = Config {
                 map: map.to_owned(),

@@ -168,7 +168,7 @@ fn custom_provider() {
     );
     has(
         &text,
-        "link `no-address` is rejected: `sender` is `shop`, which is no address",
+        "link `no-address` is rejected: `sender` is `shop`, which isn't an address",
     );
     has(
         &text,

@@ -1,10 +1,10 @@
 //! Runs WebAssembly components as actors of a lattice, embedded in any Rust process.
 //!
 //! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and
-//! *providers*, which are native code in this process. They call each other, and everything else in
-//! the lattice, by name and WIT interface: an actor's import leads wherever a link says, on this
-//! host or another, and the host needs to know nothing of the interface but the types in the
-//! component.
+//! *providers*, which are native code in this process. They call each other, and all other
+//! components of the lattice, by name and WIT interface. A link determines which component serves
+//! an actor's import, on this host or another. The host only needs the types in the component; it
+//! needs no other knowledge of the interface.
 //!
 //! ```
 //! use lattice_core::Lattice;
@@ -34,33 +34,33 @@
 //!
 //! # What an actor gets
 //!
-//! * **Its imports**, through links. A call that fails is a value where the function's own error
-//!   type has room for it (`lattice:rpc/types.error`, a bare `string`, or a case named `other`,
-//!   `internal`, `internal-error` or `unavailable` that holds a text), and traps the actor
-//!   otherwise.
-//! * **WASI 0.2**: clocks, random numbers, the environment and arguments it was
-//!   [given](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. No
-//!   files and no network. WASI 0.3 is behind the feature `p3`.
-//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, by which it chooses
+//! * **Its imports**, through links. A failed call is returned as a value if the function's own
+//!   error type can hold it (`lattice:rpc/types.error`, a bare `string`, or a case named `other`,
+//!   `internal`, `internal-error` or `unavailable` that holds a text). Otherwise it traps the
+//!   actor.
+//! * **WASI 0.2**: clocks, random numbers, the environment and arguments that were
+//!   [set](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. There
+//!   are no files and no network. WASI 0.3 needs the feature `p3`.
+//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, with which it chooses
 //!   among several links for one interface.
 //!
 //! # What of an actor can be called
 //!
-//! The functions of every WIT interface that it exports. Links and calls name an interface, so what
-//! a world exports outside of one (`export run: func();`) can't be called: the actor starts, and a
-//! warning in the log names the export. An import outside of any interface could never be served:
-//! such a component is refused when it is started, as
+//! All functions of the WIT interfaces that it exports can be called. Links and calls name an
+//! interface, so an export of a world outside of any interface (`export run: func();`) can't be
+//! called: the actor starts, and a warning in the log names the export. An import outside of any
+//! interface could never be served, so such a component fails to start with
 //! [`UnsupportedImport`](ActorError::UnsupportedImport).
 //!
-//! A host publishes the types of what it runs, and its WIT: a tool finds them with
+//! A host publishes the types and the WIT of the components that it runs. Tools get them with
 //! `lattice.operator().component(id).types()`.
 //!
 //! # What an actor can't do
 //!
 //! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of
-//! all kinds. An actor that spins, recurses, floods or takes all memory loses its own instance, and
-//! no other: a guest gives up the thread every 5 ms, and what a call leaves behind in a
-//! [fresh](Instances::Fresh) instance is gone with it.
+//! all kinds. An actor that spins, recurses, floods or uses up its memory loses only its own
+//! instance. A guest yields its thread every 5 ms, and a [fresh](Instances::Fresh) instance is
+//! dropped after its call, with everything in it.
 //!
 //! # How it is done
 //!
@@ -68,14 +68,14 @@
 //!
 //! | module | is about |
 //! | --- | --- |
-//! | `limits` | sizes, and what one actor may use |
+//! | `limits` | sizes, and the limits of one actor |
 //! | `engine` | Wasmtime's settings, compiled code, and the clock that interrupts guests |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
-//! | `guest` | what an instance's store holds, and running calls in fresh, warm and shared instances; also the calls that guests make |
-//! | `capability` | what a host gives to every actor by itself, without a link |
+//! | `guest` | the state in an instance's store, calls in fresh and warm instances, and the calls that guests make |
+//! | `capability` | what a host provides to every actor without a link |
 //! | `actor` | from a component's bytes to code that can be instantiated: loading, planning, linking |
 //! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
-//! | `host` | the public face: starting and stopping things |
+//! | `host` | the public API for starting and stopping components |
 
 mod actor;
 pub mod artifact;

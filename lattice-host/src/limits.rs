@@ -1,13 +1,13 @@
-//! What one actor may use on one host.
+//! Limits of one actor on one host.
 
 pub use lattice_core::quantity::ByteSize;
 
 use std::{num::NonZeroUsize, time::Duration};
 
-/// What one actor may use on one host. Everything is limited from the start; raise what an actor
-/// needs.
+/// Limits of one actor on one host. Everything is limited by default; raise the limits that an
+/// actor needs.
 ///
-/// A call that goes over a limit loses its own instance, and no other.
+/// A call that exceeds a limit loses only its own instance.
 ///
 /// ```
 /// use lattice_host::{ByteSize, Limits};
@@ -19,27 +19,27 @@ use std::{num::NonZeroUsize, time::Duration};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// All linear memories of one instance together; 64 MiB by default. More than fits a slot of
-    /// the engine's pool means that instances are made on demand, which takes about twice as long.
+    /// All linear memories of one instance together, 64 MiB by default. If this is more than a slot
+    /// of the engine's pool has, instances are created on demand, which takes about twice as long.
     pub memory: ByteSize,
-    /// CPU time of one call, in steps of 5 ms in which it was seen running; 1 s by default. Time
-    /// spent waiting is free.
+    /// CPU time of one call, counted in steps of 5 ms in which it was seen running, 1 s by default.
+    /// Time spent waiting is free.
     pub cpu: Option<Duration>,
-    /// Time of one call, waiting included; 30 s by default, though a caller's deadline is usually
-    /// sooner.
+    /// Time of one call, including waiting, 30 s by default. A caller's deadline is usually
+    /// earlier.
     pub wall: Option<Duration>,
-    /// Calls that run at once; 256 by default.
+    /// Calls that may run concurrently, 256 by default.
     pub concurrent: NonZeroUsize,
-    /// Calls that may wait for one of those to end; 1,024 by default. One more fails with
+    /// Calls that may wait for one of those to end, 1,024 by default. One more fails with
     /// `Overloaded`.
     pub queued: usize,
-    /// Largest encoded result of a call, and the most that the guest may hand to the host at once,
-    /// as arguments of a call that it makes; 16 MiB by default. More is `TooLarge`.
+    /// Largest encoded result of a call, and largest encoded arguments of a call that the guest
+    /// makes, 16 MiB by default. More fails with `TooLarge`.
     pub result: ByteSize,
-    /// Elements of all tables of one instance together; 20,000 by default: large programs in debug
+    /// Elements of all tables of one instance together, 20,000 by default. Large programs in debug
     /// builds need 10,000.
     pub table_elements: usize,
-    /// Calls that one instance may have under way to others; 1,024 by default. One more fails as
+    /// Calls to others that one instance may have in flight, 1,024 by default. One more fails with
     /// `Overloaded`.
     pub outgoing: NonZeroUsize,
 }
@@ -61,49 +61,50 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// All linear memories of one instance together.
+    /// Sets the limit on all linear memories of one instance together.
     pub fn memory(mut self, memory: ByteSize) -> Self {
         self.memory = memory;
         self
     }
 
-    /// CPU time of one call.
+    /// Sets the CPU time of one call.
     pub fn cpu(mut self, cpu: impl Into<Option<Duration>>) -> Self {
         self.cpu = cpu.into();
         self
     }
 
-    /// Time of one call, waiting included.
+    /// Sets the time of one call, including waiting.
     pub fn wall(mut self, wall: impl Into<Option<Duration>>) -> Self {
         self.wall = wall.into();
         self
     }
 
-    /// Calls that run at once.
+    /// Sets the number of calls that may run concurrently.
     pub fn concurrent(mut self, calls: NonZeroUsize) -> Self {
         self.concurrent = calls;
         self
     }
 
-    /// Calls that may wait.
+    /// Sets the number of calls that may wait.
     pub fn queued(mut self, calls: usize) -> Self {
         self.queued = calls;
         self
     }
 
-    /// Largest encoded result, and the most that the guest may hand to the host at once.
+    /// Sets the size of the largest encoded result of a call, and of the largest arguments of a
+    /// call that the guest makes.
     pub fn result(mut self, size: ByteSize) -> Self {
         self.result = size;
         self
     }
 
-    /// Elements of all tables of one instance together.
+    /// Sets the limit on the elements of all tables of one instance together.
     pub fn table_elements(mut self, elements: usize) -> Self {
         self.table_elements = elements;
         self
     }
 
-    /// Calls that one instance may have under way to others.
+    /// Sets the number of calls to others that one instance may have in flight.
     pub fn outgoing(mut self, calls: NonZeroUsize) -> Self {
         self.outgoing = calls;
         self

@@ -1,4 +1,4 @@
-//! Values, envelopes, frames and their tags: what a call's bytes cost.
+//! The cost of a call's bytes: values, envelopes, frames and their tags.
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
@@ -102,7 +102,7 @@ fn envelopes(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A frame as it leaves and as it arrives, authenticated.
+/// Writes and seals a frame, then opens and reads it.
 fn frames(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec/frame");
     let auth = keyed();

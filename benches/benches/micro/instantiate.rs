@@ -1,4 +1,4 @@
-//! A call from native code to an actor of the same host: in an instance made for it, and in one that is there.
+//! Calls from native code to an actor on the same host, in a fresh and in a warm instance.
 
 use criterion::{Criterion, criterion_group};
 use lattice_benches::scene::{Callee, Scene};

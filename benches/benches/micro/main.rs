@@ -1,7 +1,7 @@
 //! The criterion benches of the parts.
 //!
-//! A bench starts its own scene: the test runner runs each bench in a process of its own, and lists
-//! them in one more.
+//! Each bench starts its own scene, because the test runner runs each bench in a separate process
+//! and lists them in another.
 
 mod codec;
 mod instantiate;

@@ -1,4 +1,5 @@
-//! From a call to its callee on the same host: the grant, the replica, the queue. The callee answers at once.
+//! The path from a call to its callee on the same host: grant, replica and queue. The callee
+//! returns immediately.
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group};
@@ -85,7 +86,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// One node that serves the callee and calls it, among so many links.
+    /// Starts one node that serves the callee and calls it, in a lattice with `links` links.
     async fn start(links: usize, service: Arc<dyn Service>) -> Result<Self, Failure> {
         let lattice = Lattice::in_memory("bench").await?;
         let node = lattice.node(NodeOptions::default()).await?;

@@ -1,7 +1,8 @@
-//! Values between a guest's memory and bytes: calls between a warm actor and native code of its host, in both directions.
+//! Moving values between a guest's memory and wire bytes: calls in both directions between a warm
+//! actor and native code of its host.
 //!
-//! What is measured is the call, so that the figure of 16 bytes is what everything but the values costs, and what the others
-//! take more is theirs.
+//! Whole calls are measured. The figure for 16 bytes is therefore the cost of everything but the
+//! values, and the difference to it is the cost of larger values.
 
 use criterion::{Criterion, Throughput, criterion_group};
 use lattice_benches::{
@@ -16,7 +17,7 @@ use std::{
 };
 use tokio::runtime::Runtime;
 
-/// Calls that a guest makes in a row: few enough to stay within its deadline.
+/// Calls that a guest makes one after the other: few enough to stay within its deadline.
 const IN_A_ROW: u64 = 512;
 
 criterion_group! {

@@ -1,4 +1,4 @@
-//! Who answers `echo`.
+//! The callees of `echo`.
 
 use super::{INSTANCES, engine::Code};
 use crate::Failure;
@@ -12,25 +12,25 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-/// Who answers the calls that the calling actors make.
+/// What serves the calls of the calling actors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answers {
     /// The host function itself.
     HostFunction,
-    /// An actor, in an instance that is there.
+    /// An actor, in an existing instance.
     Warm,
-    /// An actor, in an instance that is made for the call.
+    /// An actor, in an instance made for the call.
     Fresh,
 }
 
-/// One calling actor's callee.
+/// The callee of one calling actor.
 pub(super) enum Callee {
     HostFunction,
     Warm(Warm),
     Fresh(Code),
 }
 
-/// An instance in a task of its own.
+/// An instance in its own task.
 pub(super) struct Warm {
     calls: mpsc::Sender<Call>,
     _task: AbortOnDropHandle<()>,
@@ -75,7 +75,7 @@ impl Warm {
             let echo = actor.lattice_bench_calls_echo();
             while let Some(call) = waiting.recv().await {
                 let answer = echo.call_echo(&mut store, &call.body).await;
-                // Who doesn't wait any more needs no answer.
+                // The receiver is gone when the caller no longer waits.
                 let _ = call.answer.send(answer);
             }
         });

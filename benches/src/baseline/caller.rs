@@ -1,4 +1,4 @@
-//! Who calls `echo`.
+//! The callers of `echo`.
 
 use super::{Answers, callee::Callee, engine::Code};
 use crate::Failure;
@@ -17,10 +17,10 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-/// How many instances there are: as many as `Instances::warm()` allows.
+/// Number of instances: as many as `Instances::warm()` allows.
 pub const INSTANCES: usize = 16;
 
-/// The calling actors, each in a task of its own with a callee of its own. Dropped, all of them are gone.
+/// The calling actors, each in its own task with its own callee. Dropping this ends all of them.
 pub struct Callers(Vec<Caller>);
 
 struct Caller {
@@ -28,7 +28,7 @@ struct Caller {
     _task: AbortOnDropHandle<()>,
 }
 
-/// What an actor is told to do.
+/// A command for an actor.
 enum Order {
     Run {
         calls: u32,
@@ -60,10 +60,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
 }
 
 impl Callers {
-    /// Starts all of them.
+    /// Starts all callers.
     ///
     /// # Errors
-    /// Wasmtime's, when one of them can't be instantiated.
+    /// Fails with Wasmtime's error when an actor can't be instantiated.
     pub async fn start(code: &Code, answers: Answers) -> Result<Self, Failure> {
         let mut callers = Vec::with_capacity(INSTANCES);
         for _ in 0..INSTANCES {
@@ -73,18 +73,19 @@ impl Callers {
         Ok(Self(callers))
     }
 
-    /// The first of them calls `echo` that many times with that many bytes; answers the sum of what came back.
+    /// Lets the first actor call `echo` `calls` times with `size` bytes. Returns the total number
+    /// of bytes that came back.
     ///
     /// # Errors
-    /// Wasmtime's.
+    /// Fails with Wasmtime's error.
     pub async fn run(&self, calls: u32, size: u32) -> Result<u64, Failure> {
         self.order(0, |done| Order::Run { calls, size, done }).await
     }
 
-    /// One of them calls `echo` once: always the same for the same number.
+    /// Lets one actor call `echo` once. The same number always selects the same actor.
     ///
     /// # Errors
-    /// Wasmtime's.
+    /// Fails with Wasmtime's error.
     pub async fn relay(&self, number: usize, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
         self.order(number, |done| Order::Relay { body, done }).await
     }
@@ -121,7 +122,7 @@ impl Caller {
 async fn follow(mut store: Store<State>, actor: CallerActor, mut orders: mpsc::Receiver<Order>) {
     let drive = actor.lattice_bench_calls_drive();
     while let Some(order) = orders.recv().await {
-        // Who doesn't wait any more needs no answer.
+        // Sending fails when the caller no longer waits, which is harmless.
         match order {
             Order::Run { calls, size, done } => {
                 let _ = done.send(drive.call_run(&mut store, calls, size).await);

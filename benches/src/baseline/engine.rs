@@ -19,10 +19,10 @@ pub struct Code {
 }
 
 impl Code {
-    /// Compiles them.
+    /// Compiles and links both actors.
     ///
     /// # Errors
-    /// A guest is not built, or is not what the bindings are for.
+    /// Fails when a guest has not been built, or doesn't match the bindings.
     pub fn new() -> Result<Self, Failure> {
         let engine = Engine::new(&config())?;
         let component = Component::from_file(&engine, Guest::Caller.path()?)?;
@@ -46,7 +46,7 @@ impl Code {
     }
 }
 
-/// What the standard library imports beside is never called.
+/// Links an actor. Other imports, which come from the standard library, are never called.
 fn linked<T: 'static>(
     mut linker: Linker<T>,
     component: &Component,
@@ -55,7 +55,7 @@ fn linked<T: 'static>(
     linker.instantiate_pre(component)
 }
 
-/// As a host has it: interruptible code, and instances in slots that are set aside.
+/// The same configuration as a host's: interruptible code, and pooled instances.
 fn config() -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(512)

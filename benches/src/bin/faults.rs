@@ -1,5 +1,5 @@
-//! The faults program, [`lattice_benches::faults`]. It is part of the library so that its tests don't need
-//! a program of their own.
+//! The faults program. Its code is in [`lattice_benches::faults`], so that tests don't need a
+//! separate program.
 
 fn main() -> std::process::ExitCode {
     lattice_benches::faults::main()

@@ -1,5 +1,5 @@
-//! The load program, [`lattice_benches::load`]. It is part of the library so that its tests don't need
-//! a program of their own.
+//! The load program. Its code is in [`lattice_benches::load`], so that tests don't need a separate
+//! program.
 
 fn main() -> std::process::ExitCode {
     lattice_benches::load::main()

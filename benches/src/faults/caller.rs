@@ -1,4 +1,4 @@
-//! A process that only calls, so that what it takes of the machine is what calling takes.
+//! A process that only makes calls, so that the resources that it uses are those that calling uses.
 
 use crate::faults::{
     host::{READY, SUBJECT, TASKS, URL, connect, questions},
@@ -18,20 +18,20 @@ use std::{
 };
 use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 
-/// Calls at once.
+/// Concurrent calls.
 const IN_FLIGHT: usize = 256;
-/// Every so many calls, one is not answered.
+/// One call in this many gets no reply.
 const ONE_IN: u64 = 10;
-/// Of every call: those that are answered are long before.
+/// Deadline of every call. Replies arrive long before it.
 const DEADLINE: Duration = Duration::from_millis(20);
 const ANSWERED: Duration = Duration::from_secs(10);
 
-/// How it calls.
+/// How the process makes calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Lattice,
     Bare,
-    /// A mix of all sorts, until told to end.
+    /// A mix of all kinds, until the process is told to end.
     Soak,
 }
 
@@ -67,7 +67,8 @@ pub(crate) async fn run(kind: Kind) -> Result<(), Failure> {
     }
 }
 
-/// Makes as many calls as each line says, and tells how many failed that should have been answered.
+/// Makes the number of calls that each input line names, and prints how many failed that should
+/// have succeeded.
 async fn obey<A: Way, B: Way>(answered: &Arc<A>, unanswered: &Arc<B>) -> Result<(), Failure> {
     let mut questions = questions();
     println!("{READY}");

@@ -1,4 +1,5 @@
-//! The other processes: they serve until their standard input ends, which is when the first one ends.
+//! The other processes. They serve until their standard input is closed, which happens when the
+//! first process ends.
 
 use crate::faults::local::{Answers, LEDGER, Ledger, LocalCalls, ask_ledger};
 use crate::{
@@ -12,29 +13,29 @@ use std::{io::BufRead, str::FromStr, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Where the server is.
+/// Variable with the URL of the server.
 pub(crate) const URL: &str = "LATTICE_FAULTS_URL";
-/// The lattice key.
+/// Variable with the lattice key.
 pub(crate) const KEY: &str = "LATTICE_FAULTS_KEY";
-/// The lattice of all of them.
+/// The lattice that all processes join.
 pub(crate) const LATTICE: &str = "faults";
-/// What is printed when calls can come.
+/// Printed when the process is ready for calls.
 pub(crate) const READY: &str = "ready";
-/// The subject of bare responders, and their queue group.
+/// Subject and queue group of the bare responders.
 pub(crate) const SUBJECT: &str = "faults.echo";
-/// What a process is asked to know how many of its tasks are alive.
+/// Asks a process for the number of its live tasks.
 pub(crate) const TASKS: &str = "tasks";
-/// A host is asked how many components it serves.
+/// Asks a host how many components it serves.
 pub(crate) const COMPONENTS: &str = "components";
-/// A host is told to call what it runs itself, until it is asked how that went.
+/// Tells a host to call its own components until it is asked for the results.
 pub(crate) const LOCAL: &str = "local";
 pub(crate) const TOLD: &str = "told";
-/// A host is told to ask again and again for what runs once.
+/// Tells a host to call the single-instance component repeatedly.
 pub(crate) const POLL: &str = "poll";
-/// A host is asked when it answered such questions.
+/// Asks a host when it served such calls.
 pub(crate) const HELD: &str = "held";
 
-/// How long a host that ends may hand over and finish.
+/// How long a host that shuts down may take to hand over and finish.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// A component that a host serves: `callee=echo`.
@@ -47,13 +48,13 @@ pub(crate) struct Component {
 /// What a component does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Serves {
-    /// A provider that answers.
+    /// A provider that replies.
     Echo,
-    /// A provider that does not.
+    /// A provider that never replies.
     Silence,
-    /// An actor that answers.
+    /// An actor that replies.
     EchoActor,
-    /// An actor that takes all the CPU time that it is given.
+    /// An actor that uses all the CPU time that it is given.
     SpinActor,
 }
 
@@ -78,7 +79,7 @@ impl FromStr for Component {
     }
 }
 
-/// A host of the lattice.
+/// Runs a host of the lattice.
 pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failure> {
     let lattice = connect().await?;
     let answers = Answers::default();
@@ -124,14 +125,14 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
                 println!("{READY}");
             }
             HELD => println!("{}", answers.told()),
-            other => return Err(format!("a host has no answer to `{other}`").into()),
+            other => return Err(format!("a host doesn't know the question `{other}`").into()),
         }
     }
     let _ = host.shutdown(GRACE).await;
     Ok(())
 }
 
-/// The lattice that the first process says.
+/// Joins the lattice that the first process names.
 pub(crate) async fn connect() -> Result<Lattice, Failure> {
     let url = std::env::var(URL)?;
     Ok(Lattice::connect(&url, LATTICE)
@@ -139,7 +140,7 @@ pub(crate) async fn connect() -> Result<Lattice, Failure> {
         .await?)
 }
 
-/// A responder without Lattice, one of a queue group.
+/// Runs a responder without Lattice, as a member of a queue group.
 pub(crate) async fn respond_bare() -> Result<(), Failure> {
     let responder = bare::Responder::start(&std::env::var(URL)?, SUBJECT, Some(SUBJECT)).await?;
     let mut questions = questions();
@@ -150,10 +151,11 @@ pub(crate) async fn respond_bare() -> Result<(), Failure> {
     }
 }
 
-/// The lines that the first process says, until it ends.
+/// Returns the lines that the first process writes, until it ends.
 pub(crate) fn questions() -> mpsc::UnboundedReceiver<String> {
     let (sender, questions) = mpsc::unbounded_channel();
-    // A thread of its own: reading standard input can't be cancelled, and a runtime waits for its blocking tasks.
+    // This needs a thread, because reading standard input can't be cancelled and a runtime waits
+    // for its blocking tasks.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { return };

@@ -1,4 +1,4 @@
-//! One of two hosts is killed under 64 calls in flight.
+//! One of two hosts is killed with 64 calls in flight.
 
 use crate::faults::{
     host::SUBJECT,
@@ -19,12 +19,12 @@ use tokio::time::sleep;
 
 const IN_FLIGHT: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Who is not answered this long after the death hangs.
+/// A call without a reply this long after the kill counts as hung.
 const HUNG: Duration = Duration::from_secs(1);
-/// Calls go on this long before the death, and after it.
+/// How long calls are made before and after the kill.
 const BEFORE: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_secs(2);
-/// Half of the calls may run twice.
+/// The links that calls use. Calls over `again`, half of them, may run twice.
 const LINKS: [&str; 2] = ["once", "again"];
 const AGAIN: usize = 1;
 
@@ -46,7 +46,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
         note(&format!("kill, round {round}: {fates}"));
         ours.worst_of(fates);
         let responders = [mesh.responder().await?, mesh.responder().await?];
-        // Without Lattice nobody tries again, so every call counts as one that should not fail.
+        // Nothing retries without Lattice, so every call counts as one that should not fail.
         let fates = kill(responders, &bare, 0).await?;
         note(&format!("kill, round {round}, async-nats: {fates}"));
         baseline.worst_of(fates);
@@ -85,20 +85,20 @@ async fn kill<W: crate::faults::way::Way>(
     victim.kill().await?;
     sleep(AFTER).await;
     let stopped = Instant::now();
-    // Longer than it takes to tell who hangs.
+    // Longer than it takes to classify a call as hung.
     let records = traffic.stop(HUNG + Duration::from_millis(100)).await?;
     Ok(Fates::of(&records, idempotent, killed, stopped))
 }
 
-/// What became of the calls.
+/// The outcomes of the calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fates {
     in_flight: usize,
     hung: usize,
     pub(crate) idempotent_failed: usize,
-    /// The longest time without an answer.
+    /// The longest time without a reply.
     silence: Duration,
-    /// From the death to the end of the last call that was in flight.
+    /// Time from the kill to the end of the last call that was in flight.
     pub(crate) last: Duration,
     kinds: Kinds,
 }
@@ -138,7 +138,7 @@ impl Fates {
     }
 }
 
-/// The longest time between two answers, from one moment to another.
+/// The longest time between two replies, from `from` to `to`.
 fn silence(records: &[Record], from: Instant, to: Instant) -> Duration {
     let within = |at: &Instant| (from..to).contains(at);
     let mut answers: Vec<_> = records

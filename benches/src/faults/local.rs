@@ -1,5 +1,5 @@
-//! What a host process does and counts by itself, for questions of the first one: calls that never leave it, and a provider that
-//! runs once and remembers when it answered.
+//! What a host process does on request of the first process: calls that never leave the process,
+//! and a single-instance provider that records when it replied.
 
 use crate::faults::way::{Echo, Failed, Way};
 use crate::{
@@ -20,19 +20,20 @@ use std::{
 };
 use tokio::{task::JoinSet, time::sleep};
 
-/// The link by which a host calls what it runs itself.
+/// The link over which a host calls its own components.
 pub(crate) const LINK: &str = "local";
-/// What runs once, as a manifest asks for it.
+/// Name of the single-instance provider in a manifest.
 pub(crate) const LEDGER: &str = "ledger";
 
 const CALLERS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(1);
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Of a call to what runs once, wherever it runs: who is cut off waits no longer.
+/// Deadline of a call to the single-instance provider, which limits the wait of a host that is cut
+/// off.
 const ASK_WITHIN: Duration = Duration::from_millis(50);
 const BODY: Bytes = Bytes::from_static(&[7; 16]);
 
-/// Calls within this process, until it is dropped.
+/// Makes calls within this process until it is dropped.
 pub(crate) struct LocalCalls {
     counts: Arc<Counts>,
     resident: u64,
@@ -60,7 +61,8 @@ impl LocalCalls {
         })
     }
 
-    /// Calls answered, calls failed, KiB that the process has grown by, and how they failed.
+    /// Returns, as text, the calls that succeeded, those that failed, the growth of the process in
+    /// KiB, and the errors.
     pub(crate) fn told(&self) -> Result<String, Failure> {
         let failed = self
             .counts
@@ -91,7 +93,8 @@ async fn call_again(way: Arc<Echo>, counts: Arc<Counts>) {
     }
 }
 
-/// When each instance of what runs once answered first, and last: microseconds since 1970.
+/// When each instance of the single-instance provider replied first and last, in microseconds since
+/// 1970.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answers(Arc<Mutex<Vec<(u64, u64)>>>);
 
@@ -106,7 +109,7 @@ impl Answers {
     }
 }
 
-/// Runs once, and remembers when it answered.
+/// The single-instance provider, which records when it replied.
 pub(crate) struct Ledger {
     answers: Answers,
     at: usize,
@@ -150,7 +153,7 @@ impl native::Echo for Ledger {
     }
 }
 
-/// Asks what runs once again and again, wherever it is.
+/// Calls the single-instance provider repeatedly, wherever it runs.
 pub(crate) async fn ask_ledger(lattice: Lattice) {
     loop {
         let call = lattice
@@ -158,7 +161,7 @@ pub(crate) async fn ask_ledger(lattice: Lattice) {
             .component(LEDGER)
             .call::<Bytes>(ECHO, "echo", (BODY,))
             .timeout(ASK_WITHIN);
-        // Who is cut off gets no answer; whoever answers notes it.
+        // The result doesn't matter: the provider itself records its replies.
         drop(call.await);
         sleep(PAUSE).await;
     }

@@ -1,4 +1,4 @@
-//! One call in ten is never answered: does anything stay behind?
+//! One call in ten never gets a reply. Checks that no memory is leaked.
 
 use crate::faults::{
     mesh::Mesh,
@@ -14,9 +14,9 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// Calls before memory is looked at first.
+/// Calls made before the first measurement of memory.
 const WARM_UP: u64 = 10_000;
-/// Half an hour for a million.
+/// Enough for a million calls.
 const PATIENCE: Duration = Duration::from_mins(30);
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {
@@ -50,7 +50,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     Ok(())
 }
 
-/// What each process takes more at the end, in MiB.
+/// How much more memory each process uses at the end, in MiB.
 struct Growth {
     caller: f64,
     callee: f64,

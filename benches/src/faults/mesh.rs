@@ -1,4 +1,4 @@
-//! The processes of a scenario: a server, hosts, and this one, which calls.
+//! The processes of a scenario: a server, hosts, and this process, which makes the calls.
 
 use crate::faults::{
     host::{KEY, LATTICE, READY, URL},
@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How often is looked whether something is there.
+/// Interval between two checks of a condition.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A server and a lattice on it.
@@ -45,7 +45,7 @@ impl Mesh {
         })
     }
 
-    /// Lets the driver call `target` through `interface` by the link of that name, wherever it runs.
+    /// Puts a link of this name from the driver to `target` through `interface`.
     pub(crate) async fn link(
         &self,
         name: &str,
@@ -61,28 +61,28 @@ impl Mesh {
         Ok(())
     }
 
-    /// A host process that serves `components`, as in `callee=echo`.
+    /// Starts a host process that serves `components`, written as `callee=echo`.
     pub(crate) async fn host(&self, id: &str, components: &[&str]) -> Result<Program, Failure> {
         self.process(&[&["host", id], components].concat(), &self.server.url)
             .await
     }
 
-    /// A host process that gets to the server by that address.
+    /// Starts a host process that connects to the server at `url`.
     pub(crate) async fn host_by(&self, id: &str, url: &str) -> Result<Program, Failure> {
         self.process(&["host", id], url).await
     }
 
-    /// A process that answers requests without Lattice.
+    /// Starts a process that replies to requests without Lattice.
     pub(crate) async fn responder(&self) -> Result<Program, Failure> {
         self.process(&["responder"], &self.server.url).await
     }
 
-    /// A process that calls.
+    /// Starts a process that makes calls.
     pub(crate) async fn caller(&self, kind: &str) -> Result<Program, Failure> {
         self.process(&["caller", kind], &self.server.url).await
     }
 
-    /// Waits until that many hosts are known to serve `component`.
+    /// Waits until this process knows of `hosts` hosts that serve `component`.
     pub(crate) async fn served(&self, component: &str, hosts: usize) -> Result<(), Failure> {
         let id = ComponentId::new(component)?;
         let deadline = Instant::now() + START;
@@ -104,7 +104,7 @@ impl Mesh {
         let mut program = Program::start(command.stdout(Stdio::piped()))?;
         match program.first_line().await?.as_str() {
             READY => Ok(program),
-            other => Err(format!("a process said `{other}` when it started").into()),
+            other => Err(format!("a process printed `{other}` when it started").into()),
         }
     }
 }

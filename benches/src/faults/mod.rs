@@ -1,18 +1,21 @@
-//! The faults program: what becomes of calls when a host, the server or a component fails, in real processes.
+//! The faults program measures what happens to calls when a host, the server or a component fails,
+//! in real processes.
 //!
-//! This process calls. The hosts are further processes of this program, the server is a nats-server of its own.
+//! This process makes the calls. The hosts are further processes of this program, and the server is
+//! a nats-server that it starts.
 //!
 //! | rows | the fault | side by side with |
 //! | --- | --- | --- |
-//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted, updated, and cut off | none: nothing else does it |
-//! | `scale.*` | none: what a thousand hosts cost each other | none |
+//! | `heal.*`, `cold.apply_ms` | hosts that keep an app are killed, restarted, updated, and cut off | none, because there is no alternative |
+//! | `scale.*` | none; the cost that a thousand hosts cause each other | none |
 //! | `fault.kill.*` | one of two hosts is killed | responders of bare `async-nats` in a queue group |
-//! | `fault.nats.*` | the server is killed, and is back half a second later | requests of bare `async-nats` |
-//! | `fault.slow.*` | a host is stopped, or a component answers nothing | the same calls without it |
+//! | `fault.nats.*` | the server is killed, and restarted half a second later | requests of bare `async-nats` |
+//! | `fault.slow.*` | a host is stopped, or a component never replies | the same calls without it |
 //! | `fault.spin.*` | an actor spins | the same calls without it |
-//! | `memory.growth.unanswered` | one call in ten is never answered | requests of bare `async-nats` |
+//! | `memory.growth.unanswered` | one call in ten never gets a reply | requests of bare `async-nats` |
 //!
-//! `faults soak` lets all of it happen at once, for long, and looks whether anything grows.
+//! `faults soak` runs all of these faults together for a long time and checks whether anything
+//! grows.
 
 mod caller;
 mod heal;
@@ -37,7 +40,7 @@ use options::{Command, Options};
 use report::Report;
 use std::process::ExitCode;
 
-/// What the program does.
+/// Runs the program.
 pub fn main() -> ExitCode {
     work::main("faults", || {
         let command = options::parse(std::env::args().skip(1))?;

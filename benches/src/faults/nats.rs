@@ -1,4 +1,4 @@
-//! The server is killed under 64 calls in flight, and is back half a second later.
+//! The server is killed with 64 calls in flight and restarted half a second later.
 
 use crate::faults::{
     host::SUBJECT,
@@ -19,11 +19,12 @@ use tokio::{io::AsyncReadExt, time::sleep};
 
 const IN_FLIGHT: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Calls go on this long before the death, and after the return.
+/// How long calls are made before the kill and after the restart.
 const BEFORE: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_secs(2);
 const DOWN: Duration = Duration::from_millis(500);
-/// Calls that are made beside those in flight, which may all be stuck: the first that succeeds tells the return.
+/// Interval of additional calls. Those in flight may all be stuck, so the first additional call
+/// that succeeds marks the recovery.
 const ASK: Duration = Duration::from_millis(5);
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {
@@ -41,7 +42,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
         note(&format!("nats, round {round}: {outage}"));
         ours.worst_of(outage);
         mesh.served("callee", 1).await?;
-        // A round of these takes as long as their calls hang.
+        // Each of these rounds takes as long as its calls hang.
         if options.length.pick(round <= 2, false) {
             let outage = restart(&mut mesh.server, &bare).await?;
             note(&format!("nats, round {round}, async-nats: {outage}"));
@@ -71,7 +72,7 @@ async fn restart<W: Way>(server: &mut Server, way: &Arc<W>) -> Result<Outage, Fa
     sleep(BEFORE).await;
     let mut idle = server.connection().await?;
     let closed = tokio::spawn(async move {
-        // Until the server's side is closed, cleanly or not.
+        // Waits until the server's side is closed, cleanly or not.
         while idle.read(&mut [0; 256]).await.is_ok_and(|read| read > 0) {}
         Instant::now()
     });
@@ -86,13 +87,13 @@ async fn restart<W: Way>(server: &mut Server, way: &Arc<W>) -> Result<Outage, Fa
     Ok(Outage::of(&records, closed, returned, stopped))
 }
 
-/// What became of the calls.
+/// The outcomes of the calls.
 #[derive(Debug, Clone, Default)]
 struct Outage {
     in_flight: usize,
-    /// From the closing of the sockets to the end of the last call that was in flight.
+    /// Time from the closing of the sockets to the end of the last call that was in flight.
     typed: Duration,
-    /// From the return to the first success.
+    /// Time from the restart to the first success.
     back: Duration,
     kinds: Kinds,
     meanwhile: Kinds,

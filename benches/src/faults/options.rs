@@ -1,4 +1,4 @@
-//! What was said on the command line.
+//! Parses the command line.
 
 use crate::faults::{caller::Kind, host::Component};
 use crate::{Failure, summary};
@@ -10,23 +10,23 @@ usage: faults [--short] [--only TEXT]… [--summary FILE]
 
   --short         one round of each, without the baselines that take long: under two minutes
   --only TEXT     only scenarios whose name begins with TEXT: `fault.kill`, `fault.nats`, `fault.slow`, `fault.spin`,
-                  `heal`, `scale`, `memory.growth`; may be said again
+                  `heal`, `scale`, `memory.growth`; may be repeated
   --summary FILE  where to write the rows as JSON (target/bench/summary.json)
   --seconds N     how long to soak (600)";
 
-/// What the program is to do.
+/// What the program does.
 pub(crate) enum Command {
     Faults(Options),
-    /// Let everything happen, for that long.
+    /// Run all faults together for this long.
     Soak(Duration),
-    /// Be a host.
+    /// Run a host.
     Host {
         id: String,
         components: Vec<Component>,
     },
-    /// Be a responder without Lattice.
+    /// Run a responder without Lattice.
     Responder,
-    /// Be a process that only calls.
+    /// Run a process that only makes calls.
     Caller(Kind),
     Help,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     pub(crate) summary: PathBuf,
 }
 
-/// How much time it may take.
+/// How long a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
     Full,
@@ -47,7 +47,7 @@ pub(crate) enum Length {
 }
 
 impl Length {
-    /// One of two.
+    /// Returns the value for this length.
     pub(crate) fn pick<T>(self, full: T, short: T) -> T {
         match self {
             Self::Full => full,
@@ -57,7 +57,7 @@ impl Length {
 }
 
 impl Options {
-    /// Whether rows that begin like this are asked for.
+    /// Returns whether rows that start with `scenario` were requested.
     pub(crate) fn wants(&self, scenario: &str) -> bool {
         let meant = |only: &String| only.starts_with(scenario) || scenario.starts_with(&**only);
         self.only.is_empty() || self.only.iter().any(meant)
@@ -89,7 +89,7 @@ fn soaking(mut args: impl Iterator<Item = String>) -> Result<Command, Failure> {
     while let Some(arg) = args.next() {
         match (arg.as_str(), args.next()) {
             ("--seconds", Some(value)) => seconds = value.parse()?,
-            _ => return Err(format!("soaking has no option `{arg}`\n{HELP}").into()),
+            _ => return Err(format!("`faults soak` has no option `{arg}`\n{HELP}").into()),
         }
     }
     Ok(Command::Soak(Duration::from_secs(seconds)))

@@ -1,4 +1,4 @@
-//! So many calls a second, however long each takes.
+//! Makes calls at a fixed rate, however long each takes.
 
 use crate::faults::way::Way;
 use bytes::Bytes;
@@ -8,7 +8,8 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// What the timer may be late by itself. A call counts from when it was due, for whoever delays the caller delays its calls.
+/// How late the timer may be by itself. The time of a call starts when it was due, because a delay
+/// of the caller delays its calls.
 const TIMER: Duration = Duration::from_millis(2);
 
 /// A stream of calls.
@@ -19,16 +20,16 @@ pub(crate) struct Pace {
     pub(crate) deadline: Duration,
 }
 
-/// What became of them.
+/// The outcomes of a stream of calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Latencies {
-    /// One that failed took as long as it might have.
+    /// A failed call counts with its full deadline.
     all: Vec<Duration>,
     pub(crate) failed: usize,
 }
 
 impl Pace {
-    /// Calls for that long, and waits for the last answer.
+    /// Makes calls for this long, then waits for the last reply.
     pub(crate) async fn run<W: Way>(&self, way: &Arc<W>, time: Duration) -> Latencies {
         let period = Duration::from_secs(1) / self.per_second;
         let mut ticks = tokio::time::interval(period);
@@ -62,7 +63,7 @@ impl Latencies {
         self.failed += other.failed;
     }
 
-    /// Milliseconds that 99 of 100 calls did not exceed.
+    /// Returns the 99th percentile in milliseconds.
     pub(crate) fn p99(&self) -> f64 {
         let mut all = self.all.clone();
         all.sort_unstable();

@@ -1,4 +1,4 @@
-//! The table: each row with its bar, and whether it clears it.
+//! The table: each row with its bar, and whether it meets it.
 
 use crate::faults::options::Options;
 use crate::{
@@ -7,20 +7,20 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// What a row has to reach.
+/// The bar that a row has to meet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Bar {
     /// Ours is at most this.
     AtMost(f64),
     /// The ratio is at most this.
     Ratio(f64),
-    /// The ratio is at most this, or ours is at most that much over the baseline.
+    /// The ratio is at most the first value, or ours exceeds the baseline by at most the second.
     RatioOrMore(f64, f64),
-    /// None: it explains another row.
+    /// No bar: the row explains another one.
     None,
 }
 
-/// Prints what was measured as it comes, and keeps it for the summary.
+/// Prints measurements as they come, and keeps them for the summary.
 pub(crate) struct Report {
     rows: Vec<(Row, Bar)>,
     summary: PathBuf,
@@ -42,7 +42,7 @@ impl Report {
     /// Prints the table and writes the summary.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         if self.rows.is_empty() {
-            return Err("no scenario is called that; names are like `fault.kill`".into());
+            return Err("no scenario has this name; names are like `fault.kill`".into());
         }
         println!(
             "\n| {:28} | {:>10} | {:>10} | {:>7} | {:5} | {:>18} |        |",
@@ -70,7 +70,7 @@ impl Report {
     }
 }
 
-/// A line that says what happened.
+/// Prints a line about what happened.
 pub(crate) fn note(what: &str) {
     println!("{what}");
 }

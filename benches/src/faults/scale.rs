@@ -1,4 +1,5 @@
-//! A thousand hosts and ten thousand actors: what placement costs one of them, without the processes.
+//! The cost of placement for one host among a thousand hosts and ten thousand actors, without the
+//! processes.
 
 use crate::faults::{
     options::Options,
@@ -27,7 +28,7 @@ use std::{
 const HOSTS: usize = 1_000;
 const ACTORS: u64 = 10_000;
 
-/// The hosts, and what each of them would run.
+/// The hosts, and what each would run.
 struct Fleet {
     hosts: Vec<LiveHost>,
     desired: Snapshot,
@@ -42,7 +43,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<(), Fail
     took.sort_unstable();
     let median = took[took.len() / 2];
     note(&format!(
-        "scale: one host looks at everything anew in {:.1} to {:.1} ms",
+        "scale: one host recomputes everything in {:.1} to {:.1} ms",
         took[0].as_secs_f64() * 1e3,
         took[took.len() - 1].as_secs_f64() * 1e3
     ));
@@ -91,7 +92,7 @@ impl Fleet {
         })
     }
 
-    /// How long the last host takes to see what is its own when that one has died.
+    /// Returns how long the last host takes to compute its share when host `dead` has died.
     fn reconcile_without(&self, dead: usize) -> Result<Duration, Failure> {
         let me = self.hosts.last().ok_or("there are hosts")?.host.clone();
         let mut reconciler = Reconciler::new(me, 1);
@@ -108,8 +109,8 @@ impl Fleet {
         Ok(took)
     }
 
-    /// Bytes of beats and pulses that each host hears in a second: those of all. Reports go to those who look at the constellation
-    /// only.
+    /// Returns the bytes of heartbeats and pulses of all hosts that each host receives per second.
+    /// Reports are sent only to processes that view the constellation.
     fn beats(&self) -> Result<f64, Failure> {
         let me = self.hosts[0].host.clone();
         let mut reconciler = Reconciler::new(me, 1);
@@ -179,7 +180,7 @@ fn micros() -> u64 {
     now.as_micros() as u64
 }
 
-/// A number that looks like a digest.
+/// Returns a number that looks like a digest.
 fn mixed(number: u64) -> u64 {
     (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

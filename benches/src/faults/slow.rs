@@ -1,8 +1,9 @@
-//! A consumer stalls: what do calls to other components notice of it?
+//! A consumer stalls. Measures the effect on calls to other components.
 //!
-//! Two kinds of stall. *Stopped*: another host's process does not run at all (`SIGSTOP`), and what is sent to it piles up.
-//! *Waiting*: a component on the same host takes calls and answers none. Without the stall the same calls go to it and are
-//! answered. What calls are like when there are no others is measured as well.
+//! There are two kinds of stall. *Stopped*: another host's process does not run at all (`SIGSTOP`),
+//! and what is sent to it piles up. *Waiting*: a component on the same host takes calls and never
+//! replies. The comparison makes the same calls without the stall, and they get replies. Calls
+//! without any other load are measured as well.
 
 use crate::faults::{
     mesh::Mesh,
@@ -23,12 +24,12 @@ use tokio::{process::Command, time::sleep};
 
 /// Calls to the component that is measured.
 const NEIGHBOUR: u32 = 1_000;
-/// What a stopped host is sent: 8 MiB a second.
+/// Load on the stopped host: 8 MiB per second.
 const TO_STOPPED: (u32, usize) = (500, 16 << 10);
-/// What a component that does not answer is sent: more than may wait in its queue.
+/// Load on the component that never replies: more than its queue may hold.
 const TO_SILENT: (u32, usize) = (2_000, 16);
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Of calls into the stall.
+/// Deadline of calls to the stalled component.
 const STALLED: Duration = Duration::from_secs(1);
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {
@@ -96,7 +97,7 @@ async fn alone(mesh: &Mesh, length: Length) -> Result<Latencies, Failure> {
     Ok(to_neighbour().run(&neighbour, time(length)).await)
 }
 
-/// Latencies of the neighbour while `other` gets its calls too.
+/// Measures latencies of the neighbour while `other` gets its calls too.
 async fn beside<N: Way, O: Way>(
     neighbour: &Arc<N>,
     other: &Arc<O>,
@@ -137,7 +138,7 @@ async fn signal(pid: u32, name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Latencies with and without the trouble.
+/// Latencies with and without the stall.
 #[derive(Debug, Default)]
 pub(crate) struct Pair {
     with: Latencies,
@@ -145,7 +146,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Adds what one round measured.
+    /// Adds the measurements of one round.
     pub(crate) fn add(&mut self, what: &str, with: Latencies, without: Latencies) {
         note(&format!(
             "{what}: p99 {:.2} ms with ({} failed), {:.2} ms without ({} failed)",

@@ -1,4 +1,4 @@
-//! An actor spins: what do calls to another actor on its host notice of it?
+//! An actor spins. Measures the effect on calls to another actor on its host.
 
 use crate::faults::{
     mesh::Mesh,
@@ -17,11 +17,12 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// One call of the spinning actor at a time: it has its limit of CPU time, 1 s, and is called again.
+/// Calls of the spinning actor at a time. Each ends at its CPU limit of 1 s, and then the actor is
+/// called again.
 const SPINNING: usize = 1;
-/// Of the spinning call: past its limit.
+/// Deadline of the spinning call, which is past its CPU limit.
 const LONG: Duration = Duration::from_secs(10);
-/// Until it surely spins.
+/// Time after which the actor certainly spins.
 const SETTLED: Duration = Duration::from_millis(100);
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {

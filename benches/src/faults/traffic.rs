@@ -1,4 +1,4 @@
-//! Calls that are kept in flight while something happens to them, each with its fate.
+//! Keeps calls in flight while a fault happens, and records the outcome of each.
 
 use crate::Failure;
 use crate::faults::way::{Failed, Way};
@@ -12,21 +12,21 @@ use std::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// After a call that failed: what fails at once would be tried again without end.
+/// Pause after a failed call, so that calls that fail immediately don't become a busy loop.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// One call, as it went.
+/// The record of one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
-    /// Which of the ways it took.
+    /// Which of the ways the call used.
     pub(crate) way: usize,
     pub(crate) began: Instant,
-    /// How it ended; `None` when it had not, until nobody waited for it any more.
+    /// How the call ended. `None` when it was abandoned before it ended.
     pub(crate) end: Option<(Instant, Result<(), Failed>)>,
 }
 
 impl Record {
-    /// When it was answered.
+    /// Returns when the call succeeded.
     pub(crate) fn answered(&self) -> Option<Instant> {
         match &self.end {
             Some((at, Ok(()))) => Some(*at),
@@ -34,12 +34,12 @@ impl Record {
         }
     }
 
-    /// Whether it was under way at that moment.
+    /// Returns whether the call was in flight at `moment`.
     pub(crate) fn in_flight_at(&self, moment: Instant) -> bool {
         self.began <= moment && self.end.as_ref().is_none_or(|(end, _)| *end > moment)
     }
 
-    /// Whether it ended after that moment without an answer, or never did.
+    /// Returns whether the call failed after `moment`, or never ended.
     pub(crate) fn failed_after(&self, moment: Instant) -> bool {
         match &self.end {
             Some((end, outcome)) => *end > moment && outcome.is_err(),
@@ -48,12 +48,12 @@ impl Record {
     }
 }
 
-/// A number of calls in flight, each replaced when it ends, by those ways in turn.
+/// A fixed number of calls in flight over several ways in turn. Each is replaced when it ends.
 pub(crate) struct Traffic {
     tasks: JoinSet<Vec<Record>>,
-    /// No new calls.
+    /// Stops new calls.
     finish: CancellationToken,
-    /// Nobody waits for the others any more.
+    /// Abandons the calls that are still in flight.
     abandon: CancellationToken,
 }
 
@@ -83,7 +83,7 @@ impl Traffic {
         traffic
     }
 
-    /// One more call every so often, whatever became of those before it.
+    /// Makes an additional call at a fixed interval, whatever happened to those before it.
     pub(crate) fn and_every<W: Way>(
         mut self,
         period: Duration,
@@ -102,7 +102,8 @@ impl Traffic {
         self
     }
 
-    /// Makes no new calls, waits for those in flight as long as `patience` says, and tells the fate of all.
+    /// Stops making calls, waits up to `patience` for those in flight, and returns the records of
+    /// all.
     pub(crate) async fn stop(mut self, patience: Duration) -> Result<Vec<Record>, Failure> {
         self.finish.cancel();
         let mut records = Vec::new();
@@ -171,12 +172,12 @@ impl<W: Way> Caller<W> {
     }
 }
 
-/// How many calls ended in which way.
+/// How many calls ended in each way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Kinds(BTreeMap<String, usize>);
 
 impl Kinds {
-    /// Of these calls.
+    /// Counts these calls.
     pub(crate) fn of<'r>(records: impl IntoIterator<Item = &'r Record>) -> Self {
         let mut kinds = BTreeMap::new();
         for record in records {

@@ -1,4 +1,4 @@
-//! Ways to call: through Lattice, and without it.
+//! Ways to make calls, through Lattice and without it.
 
 use crate::{
     Failure, bare,
@@ -9,9 +9,9 @@ use lattice_core::{Lattice, call::CallError};
 use lattice_provider_sdk::{Caller, Context};
 use std::{fmt, future::Future, time::Duration};
 
-/// Something that takes calls from many tasks.
+/// A way to make calls from many tasks.
 pub(crate) trait Way: Send + Sync + 'static {
-    /// Sends the body there and waits for an answer until the deadline.
+    /// Sends the body and waits for a reply until the deadline.
     fn call(
         &self,
         body: &Bytes,
@@ -19,7 +19,7 @@ pub(crate) trait Way: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Failed>> + Send;
 }
 
-/// Why a call had no answer: the kind of its error.
+/// Why a call failed: the kind of its error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Failed(pub(crate) String);
 
@@ -37,10 +37,10 @@ impl From<CallError> for Failed {
     }
 }
 
-/// Calls that are answered.
+/// Calls that get a reply.
 pub(crate) struct Echo(EchoClient<Caller>);
 
-/// Calls that are never answered.
+/// Calls that never get a reply.
 pub(crate) struct Hold(SilenceClient<Caller>);
 
 /// Calls that never end by themselves.
@@ -52,7 +52,7 @@ pub(crate) struct Bare {
     subject: &'static str,
 }
 
-/// Who calls, in all links.
+/// The source of all links.
 pub(crate) const DRIVER: &str = "driver";
 
 fn through(lattice: &Lattice, link: &str) -> Result<Caller, Failure> {
@@ -90,7 +90,7 @@ impl Way for Echo {
         if answer == body {
             Ok(())
         } else {
-            Err(Failed("another answer".to_owned()))
+            Err(Failed("another reply".to_owned()))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What is measured: paths, and how many calls of which size are in flight.
+//! The cells of the table: a path, the number of calls in flight, and their size.
 
 use std::fmt;
 
-/// Who calls whom, over what.
+/// What calls what, and over which transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
     Provider,
@@ -10,12 +10,12 @@ pub(crate) enum Path {
     ActorFresh,
     Memory,
     Nats,
-    /// One small caller over NATS, while others send bulk.
+    /// One small caller over NATS while others send large calls.
     BesideBulk,
 }
 
 impl Path {
-    /// As in the names of rows.
+    /// Returns the name that rows have for this path.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Provider => "local.provider",
@@ -27,7 +27,7 @@ impl Path {
         }
     }
 
-    /// Its cells, the small ones first.
+    /// Returns the cells of this path, the small ones first.
     pub(crate) fn cells(self) -> impl Iterator<Item = Cell> {
         let (counts, sizes): (&[usize], &[usize]) = match self {
             Self::BesideBulk => (&[1], &[16]),
@@ -49,13 +49,13 @@ impl Path {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) path: Path,
-    /// Calls at once.
+    /// Concurrent calls.
     pub(crate) in_flight: usize,
-    /// Bytes that go there and come back.
+    /// Bytes that are sent, and returned.
     pub(crate) size: usize,
 }
 
-/// A number of bytes as people write it.
+/// A number of bytes, displayed with a unit.
 pub(crate) struct Size(pub(crate) usize);
 
 impl fmt::Display for Cell {
@@ -65,7 +65,7 @@ impl fmt::Display for Cell {
 }
 
 impl Cell {
-    /// Calls in flight and size: `64x16B`.
+    /// Returns the number of calls in flight and their size, as `64x16B`.
     pub(crate) fn load(&self) -> String {
         format!("{}x{}", self.in_flight, Size(self.size)).replace(' ', "")
     }

@@ -1,4 +1,4 @@
-//! Calls from one node to another of one process, beside a channel to another task.
+//! Calls from one node to another in one process, compared with a channel to another task.
 
 use crate::load::{
     cell::Path,
@@ -85,7 +85,7 @@ impl Baseline {
         let (calls, mut waiting) = mpsc::channel::<(Bytes, oneshot::Sender<Bytes>)>(1_024);
         let task = tokio::spawn(async move {
             while let Some((body, answer)) = waiting.recv().await {
-                // Who doesn't wait any more needs no answer.
+                // The receiver is gone when the caller no longer waits.
                 let _ = answer.send(body);
             }
         });

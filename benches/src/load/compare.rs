@@ -1,4 +1,4 @@
-//! Both sides of a cell, in turns.
+//! Measures both sides of a cell in turns.
 
 use crate::Failure;
 use crate::load::{
@@ -9,10 +9,10 @@ use crate::load::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Share of a round's time that the warm-up before it takes.
+/// The warm-up before a round takes the round's time divided by this.
 const WARM_UP: u32 = 4;
 
-/// What one side measured in all of its rounds.
+/// The figures of one side over all of its rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Figures {
     /// Calls per second.
@@ -25,7 +25,7 @@ pub(crate) struct Figures {
     pub(crate) cpu: f64,
 }
 
-/// Both, of one cell.
+/// The figures of both sides of one cell.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pair {
     pub(crate) cell: Cell,
@@ -40,7 +40,7 @@ pub(crate) struct Side<S> {
 }
 
 impl<S> Side<S> {
-    /// All in this process.
+    /// A side that runs entirely in this process.
     pub(crate) fn here(calls: S) -> Self {
         Self {
             calls: Arc::new(calls),
@@ -69,7 +69,7 @@ pub(crate) async fn by_calls<A: Calls, B: Calls>(
     Ok(())
 }
 
-/// Measures a cell by loops inside of an actor.
+/// Measures a cell by loops inside an actor.
 pub(crate) async fn by_loops<A: Loops, B: Loops>(
     report: &mut Report,
     cell: Cell,
@@ -125,7 +125,7 @@ fn during(cell: Cell, failure: Failure) -> Failure {
     Box::new(Aborted { cell, failure })
 }
 
-/// A call failed, so there is nothing to compare.
+/// A call failed, so the sides can't be compared.
 #[derive(Debug, thiserror::Error)]
 #[error("a call failed while `{cell}` was measured")]
 struct Aborted {
@@ -148,7 +148,7 @@ impl Figures {
     }
 }
 
-/// The lower one of the two in the middle, when there are two.
+/// Returns the median: the lower of the two middle values when there are two.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

@@ -3,26 +3,26 @@
 use crate::Failure;
 use std::time::Duration;
 
-/// The kernel counts in hundredths of a second for programs, on every architecture.
+/// The kernel reports times to programs in hundredths of a second on every architecture.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Processes whose time is counted together.
+/// Processes whose CPU time is added up.
 #[derive(Debug, Clone)]
 pub(crate) struct Processes(Vec<u32>);
 
 impl Processes {
-    /// This one.
+    /// This process.
     pub(crate) fn own() -> Self {
         Self(vec![std::process::id()])
     }
 
-    /// One more.
+    /// Adds a process.
     pub(crate) fn and(mut self, pid: u32) -> Self {
         self.0.push(pid);
         self
     }
 
-    /// What they have used since they began, in user and system mode.
+    /// Returns the CPU time used since the processes started, in user and system mode.
     pub(crate) fn used(&self) -> Result<Duration, Failure> {
         self.0.iter().map(|pid| used_by(*pid)).sum()
     }
@@ -39,7 +39,8 @@ fn used_by(pid: u32) -> Result<Duration, Failure> {
     Ok(TICK * ticks)
 }
 
-/// The program's name, the second field, is in brackets and may contain anything; fields 14 and 15 are the times.
+/// Returns the sum of fields 14 and 15, which are the times. The second field, the program's name, is
+/// in brackets and may contain anything.
 fn ticks_in(stat: &str) -> Option<u32> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_whitespace().skip(11);

@@ -10,13 +10,14 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// How long one loop inside of an actor is to take: long enough to hide that it was told to run, short enough for a round to
-/// have many of them.
+/// Target duration of one loop inside an actor: long enough to hide the cost of starting it, short
+/// enough for a round to have many loops.
 const LOOP: Duration = Duration::from_micros(500);
 
-/// Something that can be called from many tasks.
+/// A side that can be called from many tasks.
 pub(crate) trait Calls: Send + Sync + 'static {
-    /// Sends the body there and back; answers the length of what came. `task` is the number of the calling task.
+    /// Sends the body, and returns the length of the reply. `task` is the number of the calling
+    /// task.
     fn call(
         &self,
         task: usize,
@@ -24,13 +25,14 @@ pub(crate) trait Calls: Send + Sync + 'static {
     ) -> impl Future<Output = Result<usize, Failure>> + Send;
 }
 
-/// An actor that makes calls by itself.
+/// An actor that makes calls in a loop.
 pub(crate) trait Loops: Send + Sync {
-    /// Makes that many calls with that many bytes, one after the other; answers the sum of the lengths of what came.
+    /// Makes `calls` calls with `size` bytes one after the other, and returns the total length of
+    /// the replies.
     fn run(&self, calls: u32, size: u32) -> impl Future<Output = Result<u64, Failure>> + Send;
 }
 
-/// What was measured.
+/// The measurements of one round.
 #[derive(Debug, Clone)]
 pub(crate) struct Round {
     pub(crate) calls: u64,
@@ -45,7 +47,7 @@ impl Round {
         self.calls as f64 / self.wall.as_secs_f64()
     }
 
-    /// The latency that this share of the calls did not exceed.
+    /// Returns the latency that this share of the calls did not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let last = self.latencies.len().saturating_sub(1);
         self.latencies
@@ -55,7 +57,7 @@ impl Round {
     }
 }
 
-/// As many tasks as calls in flight.
+/// Measures calls from as many tasks as there are calls in flight.
 pub(crate) async fn calls<C: Calls>(
     side: &Arc<C>,
     in_flight: usize,
@@ -103,7 +105,7 @@ async fn call_until<C: Calls>(
     }
 }
 
-/// Loops inside of an actor, one after the other.
+/// Measures loops inside an actor, one after the other.
 pub(crate) async fn loops<L: Loops>(
     side: &L,
     size: usize,
@@ -133,7 +135,7 @@ pub(crate) async fn loops<L: Loops>(
     })
 }
 
-/// The fastest of some tries tells what a call takes.
+/// Returns how many calls make a loop of [`LOOP`], estimated from the fastest of a few attempts.
 async fn calls_per_loop<L: Loops>(side: &L, size: u32) -> Result<u32, Failure> {
     const TRY: u32 = 16;
     let mut fastest = Duration::MAX;

@@ -21,7 +21,7 @@ use lattice_provider_sdk::Context;
 use std::{process::Stdio, sync::Arc};
 use tokio::{process::Command, task::JoinSet, time::timeout};
 
-/// Callers of bulk beside a small one, and what each sends.
+/// Callers that send large calls in addition to the small one.
 const BULK_CALLERS: usize = 32;
 const BULK: usize = 64 << 10;
 
@@ -57,7 +57,7 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Measures small calls while others of the same process send bulk.
+/// Measures small calls while other callers of the same process send large ones.
 async fn beside_bulk<A: Calls, B: Calls>(
     report: &mut Report,
     cell: Cell,
@@ -81,7 +81,7 @@ async fn beside_bulk<A: Calls, B: Calls>(
     Ok(())
 }
 
-/// Callers that send bulk for as long as the answer is kept.
+/// Starts callers that send large calls until the returned set is dropped.
 fn send_bulk<C: Calls>(calls: &Arc<C>) -> JoinSet<Failure> {
     let mut callers = JoinSet::new();
     for task in 0..BULK_CALLERS {
@@ -98,7 +98,7 @@ fn send_bulk<C: Calls>(calls: &Arc<C>) -> JoinSet<Failure> {
     callers
 }
 
-/// None of them may have failed meanwhile.
+/// Stops the callers. Fails when one of them has failed.
 async fn end(mut callers: JoinSet<Failure>) -> Result<(), Failure> {
     if let Some(failed) = callers.try_join_next() {
         return Err(failed?);
@@ -107,7 +107,7 @@ async fn end(mut callers: JoinSet<Failure>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts this program again as the other process.
+/// Starts this program as the other process.
 async fn other(kind: Responder, server: &Server, key: &LatticeKey) -> Result<Program, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -118,7 +118,7 @@ async fn other(kind: Responder, server: &Server, key: &LatticeKey) -> Result<Pro
     match program.first_line().await?.as_str() {
         READY => Ok(program),
         _ => Err(format!(
-            "the {} responder did not start; it says why above",
+            "the {} responder did not start; its output above says why",
             kind.name()
         )
         .into()),

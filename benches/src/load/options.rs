@@ -1,4 +1,4 @@
-//! What was said on the command line.
+//! Parses the command line.
 
 use crate::Failure;
 use std::{path::PathBuf, time::Duration};
@@ -6,20 +6,20 @@ use std::{path::PathBuf, time::Duration};
 pub(crate) const HELP: &str = "\
 usage: load [--quick] [--only TEXT]… [--rounds N] [--seconds S] [--summary FILE]
 
-  --quick         one short round of a few cells: shows that it works, and measures nothing
-  --only TEXT     only cells whose name has TEXT in it, such as `nats.64x16B`; may be said again
+  --quick         one short round of a few cells: checks that it works; the figures mean nothing
+  --only TEXT     only cells whose name has TEXT in it, such as `nats.64x16B`; may be repeated
   --rounds N      rounds per cell (3)
   --seconds S     seconds per round and side (0.4)
   --summary FILE  where to write the rows as JSON (target/bench/summary.json)";
 
-/// What the program is to do.
+/// What the program does.
 pub(crate) enum Command {
     Load(Options),
     Respond(Responder),
     Help,
 }
 
-/// What this program is when it runs as the other process.
+/// What this program runs when it is the other process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Responder {
     Lattice,
@@ -27,7 +27,7 @@ pub(crate) enum Responder {
 }
 
 impl Responder {
-    /// What it is called on the command line.
+    /// Returns its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lattice => "lattice",
@@ -36,12 +36,12 @@ impl Responder {
     }
 }
 
-/// How to measure what.
+/// What to measure, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) cells: Cells,
     pub(crate) rounds: usize,
-    /// Of one round of one side.
+    /// Time of one round of one side.
     pub(crate) time: Duration,
     pub(crate) summary: PathBuf,
 }
@@ -50,9 +50,9 @@ pub(crate) struct Options {
 #[derive(Debug, Clone)]
 pub(crate) enum Cells {
     All,
-    /// One of each path.
+    /// One cell of each path.
     Smoke,
-    /// Those with one of these texts in their name.
+    /// The cells with one of these texts in their names.
     Only(Vec<String>),
 }
 

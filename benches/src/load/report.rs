@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 const SMALL: usize = 16;
 const LARGE: usize = 64 << 10;
 
-/// Prints what is measured as it comes, and keeps it for the summary.
+/// Prints measurements as they come, and keeps them for the summary.
 pub(crate) struct Report {
     options: Options,
     pairs: Vec<Pair>,
@@ -33,7 +33,7 @@ struct Row {
 }
 
 impl Report {
-    /// Nothing is printed before the first figures.
+    /// Creates a report. Nothing is printed before the first figures.
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             options: options.clone(),
@@ -49,7 +49,7 @@ impl Report {
         self.options.time
     }
 
-    /// The cells of a path that are asked for.
+    /// Returns the cells of a path that were requested.
     pub(crate) fn wanted(&self, path: Path) -> Vec<Cell> {
         let wanted = |cell: &Cell| match &self.options.cells {
             Cells::All => true,
@@ -96,7 +96,7 @@ impl Report {
     /// Writes the summary.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         if self.pairs.is_empty() {
-            return Err("no cell has that in its name; names are like `nats.64x16B`".into());
+            return Err("no cell has this in its name; names are like `nats.64x16B`".into());
         }
         let file: PathBuf = self.options.summary;
         summary::merge(&file, &rows(&self.pairs))?;
@@ -151,7 +151,7 @@ fn rows_of(pair: &Pair) -> [Row; 4] {
     ]
 }
 
-/// The names under which some figures have bars to clear.
+/// Returns the name under which a figure has a bar to meet, if it has one.
 fn headline(cell: Cell, metric: &str) -> Option<String> {
     if (cell.in_flight, cell.size) != (1, SMALL) {
         return None;
@@ -166,7 +166,7 @@ fn headline(cell: Cell, metric: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// What 64 KiB take more than 16 B, between warm actors.
+/// Returns the additional time of 64 KiB compared with 16 B, between warm actors.
 fn added_by_size(large: &Pair, pairs: &[Pair]) -> Option<Row> {
     let is = |pair: &Pair, size| {
         pair.cell

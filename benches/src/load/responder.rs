@@ -1,4 +1,5 @@
-//! The other process: it answers calls until its standard input ends, which is when the first one ends.
+//! The other process. It serves calls until its standard input is closed, which happens when the
+//! first process ends.
 
 use crate::load::options::Responder;
 use crate::{Failure, bare, native::EchoProvider};
@@ -6,15 +7,15 @@ use lattice_core::{Lattice, auth::LatticeKey};
 use lattice_provider_sdk::serve;
 use std::{io::Read, time::Duration};
 
-/// Where the server is.
+/// Variable with the URL of the server.
 pub(crate) const URL: &str = "LATTICE_BENCH_URL";
-/// The lattice key.
+/// Variable with the lattice key.
 pub(crate) const KEY: &str = "LATTICE_BENCH_KEY";
 /// The subject of the bare responder.
 pub(crate) const SUBJECT: &str = "bench.echo";
-/// The lattice of the other.
+/// The lattice of the other responder.
 pub(crate) const LATTICE: &str = "bench";
-/// What is printed when calls can come.
+/// Printed when the process is ready for calls.
 pub(crate) const READY: &str = "ready";
 
 pub(crate) async fn respond(kind: Responder) -> Result<(), Failure> {

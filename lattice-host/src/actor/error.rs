@@ -1,10 +1,10 @@
-//! Why a component can't be run.
+//! Errors of components that can't be run.
 
 use crate::limits::ByteSize;
 use lattice_core::name::NameError;
 use std::{fmt, io, path::PathBuf};
 
-/// Why a component can't be an actor. Found when it is started, before anyone can call it.
+/// Why a component can't be an actor. This is detected when it is started, before it can be called.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActorError {
@@ -22,16 +22,15 @@ pub enum ActorError {
         /// What they are instead.
         found: Found,
     },
-    /// It looks like a component, but it is not a valid one, or needs a feature that is not
-    /// switched on.
+    /// It looks like a component, but it isn't valid, or needs a feature that isn't enabled.
     #[error("the component is not valid: {reason}; build it again with a current toolchain")]
     Invalid {
         /// What is wrong with it.
         reason: String,
     },
-    /// It imports something that no link can serve: only functions of interfaces can be linked.
+    /// It imports something that no link can serve. Only functions of interfaces can be linked.
     #[error(
-        "the component imports {what} `{import}`, which no host or link can give it; import functions of a WIT interface instead"
+        "the component imports {what} `{import}`, which no host or link can serve; import functions of a WIT interface instead"
     )]
     UnsupportedImport {
         /// The import's name.
@@ -47,7 +46,7 @@ pub enum ActorError {
         /// What to do.
         advice: &'static str,
     },
-    /// A function has a type that does not travel between components yet.
+    /// A function has a type that isn't supported between components yet.
     #[error("{reason}")]
     UnsupportedType {
         /// The interface.
@@ -71,14 +70,14 @@ pub enum ActorError {
         /// The host's signature.
         found: String,
     },
-    /// It starts with more memory than it may have.
+    /// Its initial memory is over the limit.
     #[error(
         "the component starts with {needs} of memory, but may have {limit}; raise it with `Limits::memory`"
     )]
     TooMuchMemory {
-        /// What it starts with.
+        /// Its initial memory.
         needs: ByteSize,
-        /// What it may have.
+        /// The limit.
         limit: ByteSize,
     },
     /// A name in it breaks its rule.
@@ -86,7 +85,7 @@ pub enum ActorError {
     Name(#[from] NameError),
 }
 
-/// What bytes are that aren't a component.
+/// What bytes that aren't a component contain instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
@@ -124,7 +123,7 @@ impl fmt::Display for Found {
 }
 
 impl ActorError {
-    /// The error for bytes that did not compile.
+    /// Returns the error for bytes that did not compile.
     pub(crate) fn invalid(bytes: &[u8], error: &wasmtime::Error) -> Self {
         match not_a_component(bytes) {
             Some(found) => Self::NotAComponent { found },
@@ -138,7 +137,7 @@ impl ActorError {
 fn not_a_component(bytes: &[u8]) -> Option<Found> {
     match bytes {
         [] => Some(Found::Nothing),
-        // Magic, version, and the layer: 0 for modules, 1 for components.
+        // Magic, version and layer. The layer is 0 for modules and 1 for components.
         [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => None,
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Some(Found::CoreModule),
         _ if bytes.trim_ascii_start().starts_with(b"(") => Some(Found::Text),

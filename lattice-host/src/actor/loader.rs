@@ -1,4 +1,4 @@
-//! From a component's bytes to code that can be instantiated.
+//! Turns a component's bytes into code that can be instantiated.
 
 use super::{ActorError, link::link};
 use crate::{
@@ -14,7 +14,7 @@ use std::{
 };
 use wasmtime::component::Linker;
 
-/// Compiles and links components on one engine, and remembers those that are in use. Cheap to
+/// Compiles and links components on one engine, and shares the code of those in use. Cheap to
 /// clone.
 #[derive(Clone)]
 pub(crate) struct Loader(Arc<Inner>);
@@ -22,9 +22,9 @@ pub(crate) struct Loader(Arc<Inner>);
 struct Inner {
     engine: Engine,
     capabilities: Capabilities,
-    /// What every guest may import, for each class that the engine has.
+    /// The native imports of every guest, for each class that the engine has.
     linkers: HashMap<SlotClass, Linker<Guest>>,
-    /// What is in use now, so that hosts that run the same component share its code.
+    /// Code in use, so that hosts that run the same component share it.
     codes: Mutex<HashMap<CodeKey, Weak<Code>>>,
 }
 
@@ -32,10 +32,10 @@ struct Inner {
 type CodeKey = ([u8; 32], SlotClass);
 
 impl Loader {
-    /// The loader that all hosts on an engine share.
+    /// Returns the loader that all hosts on an engine share.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`].
+    /// Fails with [`EngineError::Unsupported`].
     pub(crate) fn shared(engine: &Engine) -> Result<Self, EngineError> {
         static SHARED: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,16 +65,16 @@ impl Loader {
         })))
     }
 
-    /// The engine that code is compiled for.
+    /// Returns the engine that code is compiled for.
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
-    /// Compiles and links a component whose instances may have this much memory, or returns it from
-    /// memory or from the cache on disk. Works off the async runtime.
+    /// Compiles and links a component whose instances may have `memory`, or returns its code from
+    /// memory or from the cache on disk. The work is done on a blocking thread.
     ///
     /// # Errors
-    /// [`ActorError`] when it can't be run.
+    /// Fails with an [`ActorError`] when the component can't be run.
     pub(crate) async fn load(
         &self,
         bytes: Bytes,

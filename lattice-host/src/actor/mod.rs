@@ -1,4 +1,4 @@
-//! Actors: from a component to code that can be instantiated.
+//! Actors: components, and loading them as code that can be instantiated.
 
 mod error;
 mod link;
@@ -14,7 +14,7 @@ use crate::{
 use bytes::Bytes;
 use std::path::PathBuf;
 
-/// A WebAssembly component and how to run it: give it to a host under an id. Cheap to clone.
+/// A WebAssembly component and how to run it. A host runs it under an id. Cheap to clone.
 ///
 /// ```no_run
 /// use lattice_host::{Actor, Instances};
@@ -35,12 +35,12 @@ enum Source {
 }
 
 impl Actor {
-    /// A component as it is in its file.
+    /// Creates an actor from the bytes of a component.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         Self::new(Source::Bytes(bytes.into()))
     }
 
-    /// A component in a file, which is read when the actor is started.
+    /// Creates an actor from a component in a file, which is read when the actor is started.
     pub fn from_file(path: impl Into<PathBuf>) -> Self {
         Self::new(Source::File(path.into()))
     }
@@ -53,26 +53,26 @@ impl Actor {
         }
     }
 
-    /// How calls share instances; a fresh one for each by default.
+    /// Sets how calls share instances. By default, each call gets a fresh instance.
     pub fn instances(mut self, instances: Instances) -> Self {
         self.settings.instances = instances;
         self
     }
 
-    /// What it may use; the host's own limits by default.
+    /// Sets what the actor may use. By default, the host's limits apply.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// Adds an environment variable. The actor sees none of the process's own. One that desired
-    /// state assigned to a host finds that host's id in `LATTICE_HOST`.
+    /// Adds an environment variable. The actor sees no variables of the process. An actor that
+    /// desired state assigned to a host finds that host's id in `LATTICE_HOST`.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.env.insert(name.into(), value.into());
         self
     }
 
-    /// Adds a program argument. The first is by convention the program's name.
+    /// Adds a program argument. By convention, the first one is the program's name.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.settings.args.push(arg.into());
         self

@@ -1,13 +1,13 @@
 //! Artifacts on disk, each under its digest.
 //!
 //! ```text
-//! folder/sha256/<64 hex>   a component or a manifest, checked against its name on every load
+//! folder/sha256/<64 hex>   a component or a manifest, checked against its name on each load
 //! folder/tags/<64 hex>     the digest that a tag had last, under the digest of the tag's name
 //! folder/tmp/<16 hex>      being written; moves into place in one step
 //! ```
 //!
-//! Several processes may share a folder. What was used longest ago goes first when the total is
-//! over its limit.
+//! Several processes may share a folder. When the total size is over the limit, the least recently
+//! used artifacts are deleted first.
 
 use super::ImageDigest;
 #[cfg(feature = "oci")]
@@ -22,24 +22,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// No write takes that long: older files were left behind by a process that was killed.
+/// No write takes this long, so older files were left behind by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
-/// What a small file takes on most disks.
+/// The space that a small file takes on most disks.
 const BLOCK: u64 = 4_096;
 
-/// A folder of artifacts. Everything here waits for the disk.
+/// A folder of artifacts. Its functions block on the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     folder: PathBuf,
     limit: ByteSize,
 }
 
-/// Why something can't be kept on disk. It is served from memory all the same.
+/// Why an artifact can't be kept on disk. It is still served from memory.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// No room on the disk.
+    /// The disk is full.
     #[error("the disk of the artifact cache `{}` is full: free some space, or name another folder", folder.display())]
     Full {
         /// The cache's folder.
@@ -55,7 +55,7 @@ pub enum CacheError {
         /// The error of the system.
         source: Arc<io::Error>,
     },
-    /// Larger than everything in the cache together may be.
+    /// The artifact is larger than the limit of the whole cache.
     #[error("{} bytes don't fit the artifact cache's limit of {limit}: raise it", size.as_u64())]
     TooLarge {
         /// Size of the artifact.
@@ -78,29 +78,30 @@ impl Cache {
         Self { folder, limit }
     }
 
-    /// What has this digest, if it is here and whole. What is damaged is dropped.
+    /// Returns the bytes with this digest, if they are in the cache and intact. Damaged ones are
+    /// deleted.
     pub(super) fn read(&self, digest: ImageDigest, max: ByteSize) -> Option<Bytes> {
         let path = self.path(digest);
         let bytes = match read_whole(&path, max) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "an artifact can't be read from the cache; it is fetched anew");
+                tracing::warn!(path = %path.display(), %error, "an artifact can't be read from the cache; it is fetched again");
                 return None;
             }
         };
         if ImageDigest::of(&bytes) == digest {
             return Some(bytes);
         }
-        tracing::warn!(path = %path.display(), "an artifact in the cache is damaged; it is dropped and fetched anew");
+        tracing::warn!(path = %path.display(), "an artifact in the cache is damaged; it is deleted and fetched again");
         if let Err(error) = fs::remove_file(&path) {
             tracing::warn!(path = %path.display(), %error, "the damaged artifact can't be removed");
         }
         None
     }
 
-    /// Keeps these bytes, which have this digest, and drops what was used longest ago when they
-    /// don't fit.
+    /// Keeps these bytes, which have this digest. Deletes the least recently used artifacts if the
+    /// total is over the limit.
     pub(super) fn write(&self, digest: ImageDigest, bytes: &[u8]) -> Result<(), CacheError> {
         let size = ByteSize::bytes(bytes.len() as u64);
         if size > self.limit {
@@ -115,7 +116,7 @@ impl Cache {
         self.sweep(&path).map_err(|error| self.failed(error))
     }
 
-    /// So that readers see all of it or nothing.
+    /// Writes a file in one step, so that readers see all of it or nothing.
     fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.temporary()?;
         for folder in [path, &temporary]
@@ -139,7 +140,7 @@ impl Cache {
         Ok(self.folder.join("tmp").join(format!("{name:016x}")))
     }
 
-    /// Brings the total under the limit, `keep` aside.
+    /// Deletes files until the total is under the limit, but never `keep`.
     fn sweep(&self, keep: &Path) -> io::Result<()> {
         let mut kept = files(&self.folder.join("sha256"))?;
         kept.extend(files(&self.folder.join("tags"))?);
@@ -186,13 +187,13 @@ impl Cache {
 /// The tags of registries.
 #[cfg(feature = "oci")]
 impl Cache {
-    /// Digest of the manifest that the tag had when it was last seen.
+    /// Returns the digest of the manifest that the tag had when it was last resolved.
     pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
         let text = fs::read_to_string(self.tag_path(image)).ok()?;
         text.trim_end().parse().ok()
     }
 
-    /// Remembers what the tag means now.
+    /// Records the digest that the tag has now.
     pub(super) fn remember(
         &self,
         image: &OciReference,
@@ -209,15 +210,15 @@ impl Cache {
     }
 }
 
-/// The file's bytes, which now count as used; at most one more than `max`, which can't have the
-/// right digest.
+/// Reads a file and marks it as used. Reads at most one byte more than `max`; such a result can't
+/// have the right digest.
 fn read_whole(path: &Path, max: ByteSize) -> io::Result<Bytes> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
     (&file)
         .take(max.as_u64().saturating_add(1))
         .read_to_end(&mut bytes)?;
-    // In a folder of another user this fails, and the file is removed earlier.
+    // This fails in a folder of another user. Then the file is deleted earlier.
     let _ = file.set_modified(SystemTime::now());
     Ok(bytes.into())
 }
@@ -228,7 +229,7 @@ struct Kept {
     used: SystemTime,
 }
 
-/// The files of a folder. What another process removes meanwhile is not among them.
+/// Returns the files of a folder, without those that another process deletes meanwhile.
 fn files(folder: &Path) -> io::Result<Vec<Kept>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

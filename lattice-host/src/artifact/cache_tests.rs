@@ -15,7 +15,7 @@ fn put(cache: &Cache, bytes: &[u8]) -> ImageDigest {
     digest
 }
 
-/// As if it had been used that long ago.
+/// Makes an artifact appear to have been used this long ago.
 fn age(cache: &Cache, digest: ImageDigest, seconds: u64) {
     let file = File::options()
         .write(true)
@@ -49,7 +49,7 @@ fn what_is_damaged_is_dropped() {
 
 #[test]
 fn what_was_used_longest_ago_goes_first() {
-    // Three files of a block each fit.
+    // Three files of one block each fit.
     let (_folder, cache) = cache(ByteSize::bytes(3 * BLOCK));
     let [first, second, third] = [b"1", b"2", b"3"].map(|bytes| put(&cache, bytes));
     for (digest, seconds) in [(first, 30), (second, 20), (third, 10)] {

@@ -1,4 +1,4 @@
-//! Digests of what arrives piece by piece.
+//! Digests of bytes that arrive in pieces.
 
 use lattice_core::desired::ImageDigest;
 use sha2::{Digest as _, Sha256};

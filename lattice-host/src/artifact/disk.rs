@@ -1,4 +1,4 @@
-//! The cache, off the async runtime.
+//! The cache, used from async code.
 
 #[cfg(feature = "oci")]
 use super::OciReference;
@@ -7,7 +7,7 @@ use crate::limits::ByteSize;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-/// The cache, if there is one, for tasks.
+/// An optional cache. Its blocking operations run on blocking threads.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     cache: Option<Cache>,
@@ -26,7 +26,7 @@ impl Disk {
             .flatten()
     }
 
-    /// Keeps it. That it can't be kept is logged here, once for each artifact.
+    /// Keeps the artifact. If it can't be kept, this logs a warning, once for each artifact.
     pub(super) async fn write(&self, digest: ImageDigest, bytes: &Bytes) -> Result<(), CacheError> {
         let shared = bytes.clone();
         let written = self
@@ -34,7 +34,7 @@ impl Disk {
             .await;
         let written = written.unwrap_or(Ok(()));
         if let Err(error) = &written {
-            tracing::warn!(%digest, %error, "an artifact is served from memory: it can't be kept in the cache");
+            tracing::warn!(%digest, %error, "an artifact can't be kept in the cache; it is served from memory");
         }
         written
     }
@@ -54,11 +54,11 @@ impl Disk {
             .blocking(move |cache| cache.remember(&image, manifest))
             .await;
         if let Some(Err(error)) = remembered {
-            tracing::debug!(%error, "a tag can't be remembered");
+            tracing::debug!(%error, "a tag can't be recorded in the cache");
         }
     }
 
-    /// `None` without a cache, and when the runtime shuts down.
+    /// Returns `None` without a cache, and when the runtime shuts down.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(Cache) -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! Errors of fetching and pushing, and what to do about them.
+//! Errors of fetching and pushing.
 
 use super::ImageDigest;
 use crate::limits::ByteSize;
@@ -19,7 +19,8 @@ pub enum FetchError {
         /// The error of the system.
         source: Arc<io::Error>,
     },
-    /// Only a cache or another host could have it.
+    /// The image has no place to fetch it from but a cache or another host, and it isn't in the
+    /// cache.
     #[error("{image} is not in the cache of this host: name a file or a registry to get it from")]
     NotHere {
         /// The image that was requested.
@@ -32,10 +33,10 @@ pub enum FetchError {
         image: String,
         /// Its size, or as much of it as was seen.
         size: ByteSize,
-        /// The largest that is taken.
+        /// The limit.
         limit: ByteSize,
     },
-    /// It holds something else than one WebAssembly binary.
+    /// The image isn't a single WebAssembly binary.
     #[error(
         "{image} is not a WebAssembly component but {found}: build one for `wasm32-wasip2`, and name that, or push it there"
     )]
@@ -47,7 +48,7 @@ pub enum FetchError {
     },
     /// The content doesn't match its digest.
     #[error(
-        "{image} should be {expected} but is {found}: it was changed or damaged; apply again to take what is there now"
+        "{image} should be {expected} but is {found}: it was changed or damaged; apply again to use its current content"
     )]
     Mismatch {
         /// The image that was requested.
@@ -65,27 +66,27 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An index of several images, of which none is clearly the one.
+    /// It is an index of several images, and no entry is clearly the right one.
     #[error(
         "{image} is an index of images for {found} and none is for wasm: name one of them by its digest"
     )]
     Platforms {
         /// The image that was requested.
         image: String,
-        /// The platforms it has images for.
+        /// The platforms that it has images for.
         found: String,
     },
     /// The registry failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// It took too long, all attempts together.
+    /// All attempts together took too long.
     #[error(
-        "{image} was not there within {after:?}: look at the network, or raise the deadline with `within`"
+        "{image} was not fetched within {after:?}: check the network, or raise the deadline with `within`"
     )]
     Deadline {
         /// The image that was requested.
         image: String,
-        /// How long it was waited for.
+        /// How long the host waited.
         after: Duration,
     },
     /// A part of the work ended without a result.
@@ -96,13 +97,13 @@ pub enum FetchError {
     },
 }
 
-/// What goes wrong between this process and a registry.
+/// Why a request to a registry failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// The registry can't be reached.
     #[error(
-        "registry {registry} can't be reached: check its name and the network; one that speaks plain HTTP has to be named with `plain_http`"
+        "registry {registry} can't be reached: check its name and the network, and name it with `plain_http` if it speaks plain HTTP"
     )]
     Unreachable {
         /// Host of the registry.
@@ -120,17 +121,17 @@ pub enum RegistryError {
         /// What is wrong with the certificate.
         source: Cause,
     },
-    /// It was reached, and then sent nothing.
-    #[error("registry {registry} said nothing for {after:?}: look at its log")]
+    /// It accepted the connection, and then sent nothing.
+    #[error("registry {registry} sent nothing for {after:?}: check its log")]
     Silent {
         /// Host of the registry.
         registry: String,
-        /// How long it was waited for.
+        /// How long the host waited.
         after: Duration,
     },
     /// It requires credentials.
     #[error(
-        "registry {registry} asks for credentials for {repository}: give them with `credentials(\"{registry}\", …)`, or log in with docker and use `docker_config`"
+        "registry {registry} requires credentials for {repository}: give them with `credentials(\"{registry}\", …)`, or log in with docker and use `docker_config`"
     )]
     CredentialsNeeded {
         /// Host of the registry.
@@ -138,21 +139,21 @@ pub enum RegistryError {
         /// The image that was requested.
         repository: String,
     },
-    /// It refuses the credentials.
+    /// It rejected the credentials.
     #[error(
-        "registry {registry} refuses the credentials of {user} for {repository}: check them, and that they allow it"
+        "registry {registry} rejects the credentials of {user} for {repository}: check them, and that they permit this"
     )]
     CredentialsRefused {
         /// Host of the registry.
         registry: String,
         /// The image that was requested.
         repository: String,
-        /// Whose credentials they are; for a token, that it is one.
+        /// The user of the credentials, or the fact that they are a token.
         user: String,
     },
-    /// Credentials can't be had from docker's configuration.
+    /// Docker's configuration could not provide credentials.
     #[error(
-        "docker's configuration gives no credentials for {registry}: repair it, or give them with `credentials(\"{registry}\", …)`"
+        "docker's configuration can't provide credentials for {registry}: repair it, or give them with `credentials(\"{registry}\", …)`"
     )]
     DockerConfig {
         /// Host of the registry.
@@ -166,8 +167,8 @@ pub enum RegistryError {
         /// The image that was requested.
         image: String,
     },
-    /// The registry is in trouble, and stayed so through all attempts.
-    #[error("registry {registry} failed with status {status}: {message}; look at its log")]
+    /// The registry failed in all attempts.
+    #[error("registry {registry} failed with status {status}: {message}; check its log")]
     Failing {
         /// Host of the registry.
         registry: String,
@@ -184,7 +185,7 @@ pub enum RegistryError {
         /// The message of the registry.
         message: String,
     },
-    /// The connection broke, and did so in all attempts.
+    /// The connection broke in all attempts.
     #[error(
         "the connection to registry {registry} broke after {received} bytes of {image}: try again"
     )]
@@ -193,14 +194,14 @@ pub enum RegistryError {
         registry: String,
         /// The image that was requested.
         image: String,
-        /// What had arrived by then.
+        /// Bytes received until then.
         received: u64,
         /// What failed.
         source: Cause,
     },
-    /// It sends more bytes than the manifest declares.
+    /// It sent more bytes than the manifest declares.
     #[error(
-        "registry {registry} sends more than the {declared} bytes that the manifest of {image} says: push the image again"
+        "registry {registry} sends more than the {declared} bytes that the manifest of {image} declares: push the image again"
     )]
     Oversized {
         /// Host of the registry.
@@ -210,9 +211,9 @@ pub enum RegistryError {
         /// The size in the manifest.
         declared: u64,
     },
-    /// What it sends doesn't match its digest.
+    /// The bytes that it sent don't match their digest.
     #[error(
-        "registry {registry} sends {found} as {expected}, for {image}: what it holds is damaged; push the image again"
+        "registry {registry} sends {found} instead of {expected} for {image}: its copy is damaged; push the image again"
     )]
     Damaged {
         /// Host of the registry.
@@ -236,19 +237,21 @@ pub enum RegistryError {
     },
     /// This program was built without the feature `oci`.
     #[error(
-        "{image} is in a registry, and this program was built without the feature `oci`: use `file:`, or turn the feature on"
+        "{image} is in a registry, and this program was built without the feature `oci`: use `file:`, or enable the feature"
     )]
     Off {
         /// The image that was requested.
         image: String,
     },
-    /// HTTPS isn't possible in this process.
+    /// This host has no certificate authorities, so HTTPS isn't possible.
     #[error(
         "no certificate authorities on this host: install `ca-certificates`, or name a bundle in the variable SSL_CERT_FILE"
     )]
     NoRoots,
     /// A given certificate can't be read.
-    #[error("the HTTP client can't be made: check the certificates given with `root_certificate`")]
+    #[error(
+        "the HTTP client can't be created: check the certificates given with `root_certificate`"
+    )]
     Client {
         /// What failed.
         source: Cause,
@@ -256,7 +259,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether the same request may well succeed a little later.
+    /// Returns whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -272,13 +275,13 @@ impl RegistryError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PushError {
-    /// The image doesn't name a place in a registry.
+    /// The image isn't the name of a place in a registry.
     #[error("`{image}` is not in a registry: write `oci:registry/repository:tag`")]
     NotARegistry {
         /// Where it should have gone.
         image: String,
     },
-    /// The image names a digest, which only the push determines.
+    /// The image has no tag, or has a digest, which only the push determines.
     #[error("{image} has no tag to push to, or names a digest: write `:tag` and no digest")]
     NoTag {
         /// Where it should have gone.
@@ -297,20 +300,20 @@ pub enum PushError {
     TooLarge {
         /// Its size.
         size: ByteSize,
-        /// The largest that is taken.
+        /// The limit.
         limit: ByteSize,
     },
     /// The registry failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// It took too long, all attempts together.
+    /// All attempts together took too long.
     #[error(
-        "{image} was not pushed within {after:?}: look at the network, or raise the deadline with `within`"
+        "{image} was not pushed within {after:?}: check the network, or raise the deadline with `within`"
     )]
     Deadline {
         /// Where it should have gone.
         image: String,
-        /// How long it was tried.
+        /// How long the host tried.
         after: Duration,
     },
     /// A part of the work ended without a result.
@@ -319,9 +322,9 @@ pub enum PushError {
         /// Where it should have gone.
         image: String,
     },
-    /// What was pushed is in the registry, and not as it was sent.
+    /// After the push, the registry has another manifest.
     #[error(
-        "the registry says that {image} is {found} now, and {expected} was pushed: somebody else pushed at the same time, or the registry is broken"
+        "the registry reports {found} for {image} after {expected} was pushed: another push happened at the same time, or the registry is faulty; push again"
     )]
     Changed {
         /// Where it went.

@@ -1,7 +1,7 @@
-//! Where the bytes of components come from: files, OCI registries, and a cache on disk.
+//! Fetches the bytes of components from files, OCI registries and a cache on disk.
 //!
-//! [`Artifacts`] fetches an [`Image`] and returns an [`Artifact`], whose bytes match its digest:
-//! they are checked whenever they are loaded, also from the cache.
+//! [`Artifacts`] fetches an [`Image`] and returns an [`Artifact`]. Its bytes match its digest,
+//! because they are checked on every load, also from the cache.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,7 +12,7 @@
 //!     .credentials("registry.example.com", Credentials::basic("me", "secret"))
 //!     .build();
 //!
-//! // A tag may move: resolve it once, and fetch what it meant then.
+//! // A tag may move: resolve it once, and fetch that image.
 //! let tag: Image = "oci:registry.example.com/greeter:1.0".parse()?;
 //! let resolved = artifacts.resolve(&tag).await?;
 //! let artifact = artifacts.fetch(&resolved.image, resolved.digest).await?;
@@ -29,10 +29,10 @@
 //!
 //! # When something fails
 //!
-//! What may pass (no connection, silence, half an answer, a server's error) is tried again, with
-//! growing pauses, and a broken download goes on where it broke. Everything ends within a deadline.
-//! A disk that is full or may not be written to costs the cache, not the artifact: see
-//! [`Artifact::not_kept`].
+//! Transient failures (no connection, silence, an incomplete response, an error of the server) are
+//! retried with growing pauses, and a broken download continues where it broke. Everything ends
+//! within a deadline. If the cache's disk is full or read-only, the artifact is returned but not
+//! cached: see [`Artifact::not_kept`].
 //!
 //! Registries need the feature `oci`, which is on by default.
 

@@ -1,4 +1,4 @@
-//! In place of registries, without the feature `oci`.
+//! Replaces registries when the feature `oci` is off.
 
 use super::{
     Artifact, FetchError, ImageDigest, OciReference, Progress, PushError, RegistryError, Resolved,
@@ -46,7 +46,7 @@ impl Oci {
     }
 }
 
-/// Nothing: manifests are for registries.
+/// Returns `None`, because only registries have manifests.
 pub(super) fn named_by(_: &[u8]) -> Option<ImageDigest> {
     None
 }

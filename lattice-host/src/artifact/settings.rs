@@ -19,7 +19,7 @@ pub struct ArtifactsBuilder {
     pub(super) settings: Settings,
 }
 
-/// What all parts look up.
+/// Settings that all parts use.
 #[derive(Debug, Clone)]
 #[cfg_attr(
     not(feature = "oci"),
@@ -44,30 +44,31 @@ pub(super) struct Settings {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// Not at all.
+    /// No credentials.
     Anonymous,
-    /// By name and password. Also for a registry that wants to see a token: these get it one.
+    /// User and password. They also work for a registry that requires a token, which is requested
+    /// with them.
     Basic {
         /// Name of the user.
         user: String,
         /// Password of the user, or a token that stands for it.
         password: String,
     },
-    /// By a token that the registry itself understands.
+    /// A token that the registry itself accepts.
     Bearer {
         /// The token.
         token: String,
     },
 }
 
-/// What to do about a tag when its registry can't be reached to resolve it.
+/// What to do when a tag can't be resolved because its registry can't be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Tags {
-    /// Fail: it might have moved.
+    /// Fail, because the tag may have moved.
     #[default]
     AskRegistry,
-    /// Take what it meant when it was last seen, if that is in the cache.
+    /// Use the image that the tag had when it was last resolved, if that is in the cache.
     LastKnownWhenDown,
 }
 
@@ -103,26 +104,28 @@ impl Default for ArtifactsBuilder {
 }
 
 impl ArtifactsBuilder {
-    /// Keeps what is fetched in this folder, which is created when needed. Several processes may
-    /// share it. Without one, everything is fetched whenever it is requested.
+    /// Caches images in this folder, which is created when needed. Several processes may share it.
+    /// Without a cache, images are fetched whenever they are requested.
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Some(folder.into());
         self
     }
 
-    /// Most that the cache takes on disk; 2 GiB by default. What was used longest ago goes first.
+    /// Sets the most space that the cache uses on disk, 2 GiB by default. The least recently used
+    /// images are deleted first.
     pub fn cache_size(mut self, size: ByteSize) -> Self {
         self.cache_size = size;
         self
     }
 
-    /// Largest image that is taken; 256 MiB by default.
+    /// Sets the size of the largest image that is accepted, 256 MiB by default.
     pub fn max_size(mut self, size: ByteSize) -> Self {
         self.settings.max_size = size;
         self
     }
 
-    /// Longest time for one fetch or push, all attempts and waiting included; 5 minutes by default.
+    /// Sets the longest time for one fetch or push, including all attempts and waiting, 5 minutes
+    /// by default.
     pub fn within(mut self, time: Duration) -> Self {
         self.settings.whole = time;
         self
@@ -133,7 +136,7 @@ impl ArtifactsBuilder {
         Some(Cache::new(folder, self.cache_size))
     }
 
-    /// Builds it. This contacts no registry yet.
+    /// Builds the [`Artifacts`]. This contacts no registry yet.
     pub fn build(self) -> Artifacts {
         Artifacts::new(self)
     }
@@ -141,7 +144,7 @@ impl ArtifactsBuilder {
 
 #[cfg(feature = "oci")]
 impl ArtifactsBuilder {
-    /// Credentials for one registry, named as in the images (`registry.example.com`,
+    /// Sets the credentials for one registry, named as in the images (`registry.example.com`,
     /// `localhost:5000`).
     pub fn credentials(mut self, registry: impl Into<String>, credentials: Credentials) -> Self {
         self.settings
@@ -157,7 +160,7 @@ impl ArtifactsBuilder {
         self
     }
 
-    /// Speaks plain HTTP with this registry, named as in the images. Digests are still checked, but
+    /// Uses plain HTTP for this registry, named as in the images. Digests are still checked, but
     /// credentials and contents can be read on the way.
     pub fn plain_http(mut self, registry: impl Into<String>) -> Self {
         self.settings.plain_http.insert(registry.into());
@@ -171,34 +174,33 @@ impl ArtifactsBuilder {
         self
     }
 
-    /// What to do about a tag while its registry is down; by default, to fail.
+    /// Sets what to do with a tag while its registry is down. By default, resolving it fails.
     pub fn tags(mut self, tags: Tags) -> Self {
         self.settings.tags = tags;
         self
     }
 
-    /// Longest time until a connection stands; 10 seconds by default.
+    /// Sets the longest time to open a connection, 10 seconds by default.
     pub fn connect_within(mut self, time: Duration) -> Self {
         self.settings.connect = time;
         self
     }
 
-    /// Longest silence of a registry before it is given up, for each attempt; 15 seconds by
-    /// default.
+    /// Sets the longest silence of a registry before an attempt is given up, 15 seconds by default.
     pub fn silent_for(mut self, time: Duration) -> Self {
         self.settings.silence = time;
         self
     }
 
-    /// How often a request is tried in all, when what fails may pass; 5 by default, which takes
+    /// Sets the number of attempts for a request that fails transiently, 5 by default, which takes
     /// about 5 seconds.
     pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
         self.settings.attempts = attempts;
         self
     }
 
-    /// Transfers at once; 4 by default. Each may hold an image of the [largest
-    /// size](Self::max_size) in memory.
+    /// Sets the number of concurrent transfers, 4 by default. Each may hold an image of the
+    /// [largest size](Self::max_size) in memory.
     pub fn transfers(mut self, transfers: NonZeroUsize) -> Self {
         self.settings.transfers = transfers;
         self
@@ -206,7 +208,7 @@ impl ArtifactsBuilder {
 }
 
 impl Credentials {
-    /// A user and a password.
+    /// Creates credentials from a user and a password.
     pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self::Basic {
             user: user.into(),
@@ -214,7 +216,7 @@ impl Credentials {
         }
     }
 
-    /// A token.
+    /// Creates credentials from a token.
     pub fn bearer(token: impl Into<String>) -> Self {
         Self::Bearer {
             token: token.into(),
@@ -222,7 +224,7 @@ impl Credentials {
     }
 }
 
-/// Without the secrets.
+/// Omits the secrets.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! The handle to fetch, resolve and push with.
+//! The handle for fetching, resolving and pushing.
 
 use super::{
     Artifact, ArtifactSource, ArtifactsBuilder, FetchError, Image, ImageDigest, Inspection, Names,
@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// Fetches images, from files, registries and the cache. Cheap to clone: all clones share their
+/// Fetches images from files, registries and the cache. Cheap to clone. All clones share their
 /// downloads.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
@@ -29,7 +29,7 @@ struct Inner {
 }
 
 impl Artifacts {
-    /// Starts to build one.
+    /// Returns a builder.
     pub fn builder() -> ArtifactsBuilder {
         ArtifactsBuilder::default()
     }
@@ -47,16 +47,17 @@ impl Artifacts {
         }
     }
 
-    /// Fetches the component that this image is. With the `expected` digest of its bytes, no
-    /// registry is contacted while they are in the cache, and no other bytes are ever returned.
+    /// Fetches the component of this image. With the `expected` digest of its bytes, no registry is
+    /// contacted while they are in the cache, and no other bytes are ever returned.
     ///
     /// # Errors
     ///
-    /// See [`FetchError`]. A full or read-only cache is not an error: see [`Artifact::not_kept`].
+    /// Fails with a [`FetchError`]. A full or read-only cache is not an error: see
+    /// [`Artifact::not_kept`].
     ///
     /// # Cancel safety
     ///
-    /// A download goes on while a caller waits for it, and ends with the last one.
+    /// A download continues while any caller waits for it, and is cancelled with the last one.
     pub async fn fetch(
         &self,
         image: &Image,
@@ -92,9 +93,9 @@ impl Artifacts {
         .await
     }
 
-    /// Resolves what this image means now. The image that is returned always fetches the same
-    /// bytes, and from the cache when its registry is down; for a file, together with the digest
-    /// that is returned.
+    /// Resolves this image to its current content. Fetching the returned image always returns the
+    /// same bytes, from the cache when its registry is down. For a file, this needs the returned
+    /// digest too.
     pub async fn resolve(&self, image: &Image) -> Result<Resolved, FetchError> {
         self.in_time(image, async {
             match image {
@@ -116,7 +117,7 @@ impl Artifacts {
         .await
     }
 
-    /// What this image is made of. Fetches it.
+    /// Fetches this image and returns what it contains.
     pub async fn inspect(&self, image: &Image) -> Result<Inspection, FetchError> {
         let (resolved, media_type) = match image {
             Image::Oci(reference) => {
@@ -141,12 +142,13 @@ impl Artifacts {
         })
     }
 
-    /// Puts a component into a registry, under a tag, and returns what it is there. The same bytes
+    /// Pushes a component to a registry under a tag, and returns the resolved image. The same bytes
     /// always make the same image.
     ///
     /// # Errors
     ///
-    /// See [`PushError`]. After one, the tag may or may not have moved; pushing again is safe.
+    /// Fails with a [`PushError`]. After that, the tag may or may not have moved. Pushing again is
+    /// safe.
     pub async fn push(
         &self,
         bytes: impl Into<Bytes>,
@@ -174,7 +176,7 @@ impl Artifacts {
             })?
     }
 
-    /// Returns what has this digest, if it is in the cache. Contacts no registry.
+    /// Returns the artifact with this digest if it is in the cache. Contacts no registry.
     pub async fn cached(&self, digest: ImageDigest) -> Option<Artifact> {
         let bytes = self.inner.disk.read(digest).await?;
         Some(Artifact {
@@ -185,8 +187,7 @@ impl Artifacts {
         })
     }
 
-    /// Puts bytes that came another way into the cache: given by the program, or got from another
-    /// host.
+    /// Adds bytes from elsewhere to the cache: from the program, or from another host.
     pub async fn keep(&self, bytes: impl Into<Bytes>) -> Artifact {
         let bytes = bytes.into();
         let digest = digest_of(&bytes).await;
@@ -199,7 +200,7 @@ impl Artifacts {
         }
     }
 
-    /// The largest that is taken.
+    /// Returns the size of the largest image that is accepted.
     pub(crate) fn max_size(&self) -> ByteSize {
         self.inner.settings.max_size
     }
@@ -282,7 +283,7 @@ fn not_wasm(image: &Image, found: &str) -> FetchError {
     }
 }
 
-/// At most one byte more than the limit, by which it is seen to be larger.
+/// Reads at most one byte more than the limit, which shows that the file is larger.
 fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
     let file = File::open(path)?;
     // Reading a pipe or a device might never end.
@@ -295,12 +296,12 @@ fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Off the threads that serve calls: 100 MiB take a tenth of a second.
+/// Computes the digest on a blocking thread, because 100 MiB take a tenth of a second.
 async fn digest_of(bytes: &Bytes) -> ImageDigest {
     let shared = bytes.clone();
     match spawn_blocking(move || ImageDigest::of(&shared)).await {
         Ok(digest) => digest,
-        // The runtime shuts down: callers that still wait get their result.
+        // The runtime shuts down. Callers that still wait get their result.
         Err(_) => ImageDigest::of(bytes),
     }
 }

@@ -1,4 +1,4 @@
-//! What is fetched, and what is known of it.
+//! Fetched artifacts, and information about them.
 
 use super::{CacheError, Image, ImageDigest, Names, WasmKind};
 use crate::limits::ByteSize;
@@ -13,9 +13,9 @@ pub struct Artifact {
     pub bytes: Bytes,
     /// Digest of the bytes.
     pub digest: ImageDigest,
-    /// Where they came from, this time.
+    /// Where the bytes came from this time.
     pub origin: ArtifactSource,
-    /// Why they are not in the cache, if they should be. They are valid all the same.
+    /// Why the bytes could not be cached. They are valid nevertheless.
     pub not_kept: Option<CacheError>,
 }
 
@@ -29,15 +29,15 @@ pub enum ArtifactSource {
     File,
     /// From a registry.
     Registry,
-    /// From the caller, who had the bytes.
+    /// From the caller, which had the bytes.
     Given,
 }
 
-/// An image pinned to what it means now.
+/// An image pinned to its current content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resolved {
-    /// The image; one in a registry names the digest of its manifest.
+    /// The image. In a registry, it names the digest of its manifest.
     pub image: Image,
     /// Digest of the component's bytes.
     pub digest: ImageDigest,
@@ -45,27 +45,27 @@ pub struct Resolved {
     pub size: ByteSize,
 }
 
-/// What an image is made of.
+/// What an image contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// What it is and where.
+    /// The resolved image.
     pub resolved: Resolved,
-    /// A component or a module.
+    /// Whether it is a component or a module.
     pub kind: WasmKind,
-    /// Its imports and exports; `None` if the binary can't be read to the end.
+    /// Its imports and exports. `None` if the binary can't be read to the end.
     pub names: Option<Names>,
-    /// What its registry calls the bytes; `None` for a file.
+    /// The media type that the registry has for the bytes. `None` for a file.
     pub media_type: Option<String>,
 }
 
-/// How far a download is.
+/// The progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes that are here.
+    /// Bytes received.
     pub received: u64,
-    /// Bytes there will be, once that is known.
+    /// Total number of bytes, once it is known.
     pub size: Option<u64>,
 }
 

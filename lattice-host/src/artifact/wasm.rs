@@ -1,4 +1,4 @@
-//! What is known of a WebAssembly binary without compiling it.
+//! Information about a WebAssembly binary, without compiling it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{Encoding, KnownCustom, Parser, Payload};
@@ -7,13 +7,13 @@ const MAGIC: &[u8] = b"\0asm";
 /// Version and layer, which follow the magic number in a component.
 const COMPONENT: &[u8] = &[0x0d, 0x00, 0x01, 0x00];
 
-/// What a binary is.
+/// The kind of a binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WasmKind {
     /// A component, which can be an actor.
     Component,
-    /// A core module, out of which a component can be made.
+    /// A core module, which can be turned into a component.
     Module,
 }
 
@@ -21,17 +21,17 @@ pub enum WasmKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Names {
-    /// What it wants.
+    /// Names of its imports.
     pub imports: Vec<String>,
-    /// What it offers.
+    /// Names of its exports.
     pub exports: Vec<String>,
 }
 
 impl WasmKind {
-    /// Of these bytes, by how they begin; or what they look like instead.
+    /// Returns the kind of these bytes, by their first bytes.
     ///
     /// # Errors
-    /// What they look like, as words that follow "is".
+    /// Fails with what the bytes look like instead, in words that can follow "is".
     pub fn of(bytes: &[u8]) -> Result<Self, &'static str> {
         match bytes.strip_prefix(MAGIC) {
             Some(rest) if rest.starts_with(COMPONENT) => Ok(Self::Component),
@@ -47,10 +47,11 @@ impl WasmKind {
 }
 
 impl Names {
-    /// Of the component in these bytes; `None` if they can't be read to the end.
+    /// Returns the names in the component. `None` if the bytes can't be read to the end.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let mut names = Self::default();
-        // Components and modules nest; only the outermost ones' names are its own.
+        // Components and modules nest. Only the names at the outermost level are the component's
+        // own.
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
             match payload.ok()? {
@@ -77,12 +78,14 @@ impl Names {
     }
 }
 
-/// Longest name or version of a tool in bytes, and most of them: a binary may have anything there.
+/// Longest name or version of a tool in bytes, and the most tools, because a binary may contain
+/// anything there.
 const MAX_TOOL: usize = 128;
 const MAX_TOOLS: usize = 64;
 
-/// What made a binary and everything in it: by field (`language`, `processed-by`, …), tools with
-/// their versions. Empty when it has no such section, or can't be read to the end.
+/// Returns the tools and languages that produced a binary and everything in it, with their
+/// versions, by field (`language`, `processed-by`, …). Empty when the binary has no such section,
+/// or can't be read to the end.
 pub fn producers(bytes: &[u8]) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for payload in Parser::new(0).parse_all(bytes) {

@@ -1,4 +1,4 @@
-//! `wasi:config/store`: the settings that the actor was given.
+//! `wasi:config/store`: the actor's settings.
 
 use super::{
     HostCapability, Support,

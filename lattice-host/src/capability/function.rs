@@ -1,4 +1,4 @@
-//! Functions that the host serves from wire bytes, with the same encoding as any other call.
+//! Functions that the host serves from wire bytes, in the same encoding as all other calls.
 
 use super::HostCapability;
 use crate::{
@@ -17,20 +17,20 @@ pub(crate) struct HostFunction {
     pub(super) serve: fn(&mut Guest, &Bytes) -> wasmtime::Result<Bytes>,
 }
 
-/// A component was built against another version of a host's interface.
+/// The component was built against another version of a host's interface.
 #[derive(Debug)]
 pub(crate) struct Mismatch {
-    /// What the host has instead.
+    /// The signature that the host has instead.
     pub(crate) found: &'static str,
 }
 
 impl dyn HostCapability + '_ {
-    /// Returns what serves an imported function of a [transcoded](super::Support::Transcoded)
+    /// Returns the handler of an imported function of a [transcoded](super::Support::Transcoded)
     /// interface.
     ///
     /// # Errors
-    /// When the component was built against another signature, or imports a function that doesn't
-    /// exist.
+    /// Fails when the component was built against another signature, or imports a function that
+    /// doesn't exist.
     pub(crate) fn handler(
         &self,
         plan: &FunctionPlan,

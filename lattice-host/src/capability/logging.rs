@@ -1,4 +1,4 @@
-//! `wasi:logging/logging`: messages, to `tracing` and the lattice's logs.
+//! `wasi:logging/logging`: messages go to `tracing` and to the lattice's logs.
 
 use super::{
     HostCapability, Support,

@@ -1,13 +1,14 @@
-//! What a host gives to every actor by itself, without a link: WASI, and three small interfaces.
+//! Capabilities that a host provides to every actor without a link: WASI, and three small
+//! interfaces.
 //!
-//! Each is a [`HostCapability`] in a file of its own.
+//! Each is a [`HostCapability`] in its own file.
 //!
 //! | file | interfaces | what the actor gets |
 //! | --- | --- | --- |
 //! | `wasi` | `wasi:cli`, `wasi:clocks`, `wasi:io`, `wasi:random` 0.2 | clocks, random numbers, configured environment and arguments, exit; output goes to `tracing` |
-//! | | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, every network use is denied. They are there because a language's standard library imports them |
-//! | `logging` | `wasi:logging/logging` | messages, to `tracing` |
-//! | `config` | `wasi:config/store` | the settings that the actor was given |
+//! | | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, and every use of the network is denied. They exist because languages' standard libraries import them |
+//! | `logging` | `wasi:logging/logging` | messages go to `tracing` |
+//! | `config` | `wasi:config/store` | the actor's settings |
 //! | `rpc` | `lattice:rpc/links` | choosing among links for the call being served |
 
 mod config;
@@ -22,24 +23,24 @@ use crate::guest::Guest;
 use lattice_core::name::InterfaceName;
 use wasmtime::{Engine, Result, component::Linker};
 
-/// Something that a host gives to guests by itself.
+/// A capability that a host provides to guests without a link.
 ///
-/// What it keeps for one instance is a [`CapabilityState`](crate::guest::CapabilityState) in that
-/// instance's store, which it gets with [`Guest::capability`].
+/// Its state for one instance is a [`CapabilityState`](crate::guest::CapabilityState) in that
+/// instance's store. [`Guest::capability`] returns it.
 pub(crate) trait HostCapability: Send + Sync {
-    /// How it serves the import of this name, `ns:pkg/iface@version`. `None` when the import is not
-    /// one of its own.
+    /// Returns how the capability serves the import with this name, `ns:pkg/iface@version`. `None`
+    /// when the import belongs to something else.
     fn support(&self, import: &str) -> Option<Support>;
 
-    /// Defines its [native](Support::Native) interfaces.
+    /// Defines the capability's [native](Support::Native) interfaces.
     ///
     /// # Errors
-    /// When another capability has defined one of them.
+    /// Fails when another capability has defined one of them.
     fn add_to_linker(&self, _: &mut Linker<Guest>) -> Result<()> {
         Ok(())
     }
 
-    /// The functions of its [transcoded](Support::Transcoded) interface.
+    /// Returns the functions of the capability's [transcoded](Support::Transcoded) interface.
     fn functions(&self) -> &'static [HostFunction] {
         &[]
     }
@@ -48,11 +49,11 @@ pub(crate) trait HostCapability: Send + Sync {
 /// How a capability serves an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Support {
-    /// With Wasmtime's own bindings: it is in the linker from the start.
+    /// With Wasmtime's own bindings, which are in the linker from the start.
     Native,
     /// Function by function, from wire bytes, as if by a link.
     Transcoded,
-    /// Not at all: another build of the host would.
+    /// Not at all. Another build of the host would serve it.
     Missing {
         /// What to do about it.
         advice: &'static str,
@@ -63,7 +64,7 @@ pub(crate) enum Support {
 pub(crate) struct Capabilities(Vec<Box<dyn HostCapability>>);
 
 impl Capabilities {
-    /// Those that every host has.
+    /// Returns the capabilities that every host has.
     pub(crate) fn standard() -> Self {
         Self(vec![
             Box::new(wasi::Wasi),
@@ -76,7 +77,7 @@ impl Capabilities {
     /// Returns a linker in which all native interfaces are defined.
     ///
     /// # Errors
-    /// When two capabilities define the same interface.
+    /// Fails when two capabilities define the same interface.
     pub(crate) fn linker(&self, engine: &Engine) -> Result<Linker<Guest>> {
         let mut linker = Linker::new(engine);
         for capability in &self.0 {
@@ -85,14 +86,13 @@ impl Capabilities {
         Ok(linker)
     }
 
-    /// Returns the capability that an import is one of, and how it serves that. `None` when only a
-    /// link can serve it.
+    /// Returns the capability that serves an import, and how. `None` when only a link can serve it.
     pub(crate) fn find(&self, import: &str) -> Option<(&dyn HostCapability, Support)> {
         let mut all = self.0.iter().map(|capability| &**capability);
         all.find_map(|capability| Some((capability, capability.support(import)?)))
     }
 
-    /// Whether the host serves an import without a link.
+    /// Returns whether the host serves an import without a link.
     pub(crate) fn serve(&self, import: &str) -> bool {
         matches!(
             self.find(import),
@@ -109,7 +109,7 @@ pub enum Import {
     BuiltIn,
     /// The target of a link.
     Linked,
-    /// Nothing: only a host could serve it, and this build of the host does not.
+    /// Nothing. Only a host could serve it, and this build of the host does not.
     Missing {
         /// What to do about it.
         advice: &'static str,
@@ -117,7 +117,7 @@ pub enum Import {
 }
 
 impl Import {
-    /// Of the interface with this name, `ns:pkg/iface@version`.
+    /// Returns what serves the interface with this name, `ns:pkg/iface@version`.
     pub fn of(interface: &str) -> Self {
         match Capabilities::standard().find(interface) {
             Some((_, Support::Native | Support::Transcoded)) => Self::BuiltIn,
@@ -127,7 +127,8 @@ impl Import {
     }
 }
 
-/// How the one interface of a transcoded capability is served; `served` has a compatible version.
+/// Returns how a transcoded capability, whose only interface is `served`, serves an import. The
+/// import's version has to be compatible.
 fn transcoded(served: &str, import: &str) -> Option<Support> {
     let name = InterfaceName::new(import).ok()?;
     (name.compat() == served).then_some(Support::Transcoded)

@@ -1,4 +1,4 @@
-//! `lattice:rpc/links`: choosing among several links for one interface, for the call being served.
+//! `lattice:rpc/links`: chooses among several links for one interface, for the call being served.
 
 use super::{
     HostCapability, Support,

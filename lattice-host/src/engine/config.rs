@@ -1,4 +1,4 @@
-//! How guests are compiled and where their memory comes from.
+//! The configuration of Wasmtime: how guests are compiled, and where their memory comes from.
 
 use super::machine::available_memory;
 use crate::limits::ByteSize;
@@ -7,29 +7,29 @@ use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-/// Stack of a guest's own functions: a recursion some 10,000 frames deep.
+/// Stack for a guest's own functions, enough for a recursion of some 10,000 frames.
 pub(crate) const WASM_STACK: usize = 512 << 10;
-/// A guest's whole stack, with room for what the host does on it while it serves an import: finding
-/// the callee, and entering it when it is an actor, which then has a stack of its own.
+/// A guest's whole stack, with room for the host's work while it serves an import: finding the
+/// callee, and entering it when it is an actor, which then has its own stack.
 const STACK: usize = 2 << 20;
-/// Core instances, memories and tables of one component that still fit a slot. Components made from
-/// one program have up to four core instances (the program, its adapters and their glue); composed
-/// ones have that several times.
+/// The most core instances, memories and tables of a component that fits a slot. A component made
+/// from one program has up to four core instances (the program, its adapters and their glue). A
+/// composed component has several times as many.
 const PARTS: u32 = 32;
-/// Memory given back to the system when an instance ends: all but this, which is cleared instead,
-/// because that is faster for the first few pages that every program touches.
+/// Memory that is not given back to the system when an instance ends. It is cleared instead, which
+/// is faster for the first few pages that every program touches.
 const KEEP: usize = 128 << 10;
 
-/// Instances that the pool has slots for, by the memory there is: an instance that uses all of its
-/// slot is rare, so there are eight times as many slots as fit if all did.
+/// Returns the number of the pool's slots for the available memory. An instance that uses all of
+/// its slot is rare, so there are eight times as many slots as would fit if all did.
 pub(super) fn default_instances(slot: ByteSize) -> NonZeroU32 {
     let fit = available_memory().as_u64().saturating_mul(8) / slot.as_u64().max(1);
     let instances = u32::try_from(fit).unwrap_or(u32::MAX).clamp(64, 2_048);
     NonZeroU32::new(instances).unwrap_or(NonZeroU32::MIN)
 }
 
-/// The configuration that decides what compiled code looks like: the same whatever the memory comes
-/// from.
+/// Returns the configuration that determines the compiled code. It doesn't depend on where memory
+/// comes from.
 pub(super) fn code(cache: Option<&Cache>) -> Config {
     let mut config = Config::new();
     config
@@ -43,8 +43,8 @@ pub(super) fn code(cache: Option<&Cache>) -> Config {
     config
 }
 
-/// An engine whose instances come from slots set aside. Fewer and fewer slots are tried when the
-/// system refuses the address space; `None` when it refuses even a few.
+/// Creates an engine with a pool of slots for instances. When the system refuses the address space,
+/// this tries fewer and fewer slots. Returns `None` when it refuses even a few.
 pub(super) fn pooled(
     cache: Option<&Cache>,
     slot: ByteSize,
@@ -60,14 +60,14 @@ pub(super) fn pooled(
                 tracing::debug!(
                     count,
                     error = format!("{error:#}"),
-                    "a pool of instances was refused; trying a smaller one"
+                    "the system refused a pool of instances; trying a smaller one"
                 );
                 count /= 4;
             }
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
-                    "no pool of instances; each is made on demand, which is slower"
+                    "the system refused every pool of instances; instances are created on demand, which is slower"
                 );
                 return None;
             }
@@ -91,8 +91,8 @@ fn pool(slot: ByteSize, instances: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// The cache of compiled code in `directory`, or in the user's own. A cache that can't be used is
-/// done without.
+/// Opens the cache of compiled code in `directory`, or the user's own. Returns `None` when the
+/// cache can't be used.
 pub(super) fn open_cache(directory: Option<&Path>) -> Option<Cache> {
     let mut config = CacheConfig::new();
     if let Some(directory) = directory {
@@ -103,7 +103,7 @@ pub(super) fn open_cache(directory: Option<&Path>) -> Option<Cache> {
         Err(error) => {
             tracing::warn!(
                 error = format!("{error:#}"),
-                "compiled code can't be kept on disk; every start compiles anew"
+                "compiled code can't be kept on disk; every start compiles it again"
             );
             None
         }

@@ -3,11 +3,11 @@
 use crate::limits::ByteSize;
 use std::fs;
 
-/// Assumed where the machine doesn't report it.
+/// Memory that is assumed when the machine doesn't report it.
 const UNKNOWN: ByteSize = ByteSize::gib(4);
 
-/// Memory that this process may use without pushing others out: what the system says is available,
-/// or what its control group leaves when that is less.
+/// Returns the memory that this process can use without evicting others: what the system reports as
+/// available, or what its control group leaves if that is less.
 pub(super) fn available_memory() -> ByteSize {
     let system = fs::read_to_string("/proc/meminfo")
         .ok()

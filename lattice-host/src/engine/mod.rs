@@ -1,13 +1,13 @@
-//! The engine: Wasmtime's settings, compiled code, the memory that instances live in, and the clock
-//! that interrupts guests.
+//! The engine: Wasmtime's settings, compiled code, the memory of instances, and the clock that
+//! interrupts guests.
 //!
-//! It is two engines of Wasmtime with one configuration for code. Instances of the *pooled* one
-//! come from slots that are set aside when it starts, which takes half the time; a component that
-//! doesn't fit a slot, or is allowed more memory than one has, gets the *on-demand* one.
-//! [`Engine::compile`] decides which.
+//! It consists of two engines of Wasmtime with the same configuration for code. Instances of the
+//! *pooled* one use slots that are reserved when it starts, which makes creating one twice as fast.
+//! A component that doesn't fit a slot, or may use more memory than a slot has, uses the
+//! *on-demand* one. [`Engine::compile`] decides which.
 //!
-//! Nothing here knows what a component is run for: actors and the state of guests are above this
-//! module.
+//! This module doesn't know what a component is used for. Actors and the state of guests are in
+//! modules above.
 
 mod config;
 mod machine;
@@ -26,10 +26,10 @@ use std::{
 use ticker::Ticker;
 use wasmtime::component::Component;
 
-/// Compiles components and runs their instances. Cheap to clone; the last clone frees its memory
-/// and ends its thread.
+/// Compiles components and runs their instances. Cheap to clone. Dropping the last clone frees its
+/// memory and ends its thread.
 ///
-/// Most programs never make one: all hosts of a process use [`Engine::shared`].
+/// Most programs never create one, because all hosts of a process use [`Engine::shared`].
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
@@ -37,7 +37,7 @@ struct Inner {
     pooled: Option<wasmtime::Engine>,
     on_demand: wasmtime::Engine,
     slot: ByteSize,
-    /// Last, so that it ticks for as long as there is anything to interrupt.
+    /// The last field, so that it ticks as long as there is anything to interrupt.
     ticker: Ticker,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum SlotClass {
     OnDemand,
 }
 
-/// Why an engine could not be made.
+/// Why an engine could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -75,7 +75,7 @@ impl EngineError {
     }
 }
 
-/// Makes an [`Engine`] that differs from the shared one.
+/// Builds an [`Engine`] that differs from the shared one.
 #[derive(Debug, Clone)]
 #[must_use = "an engine is made by `build`"]
 pub struct EngineBuilder {
@@ -92,11 +92,11 @@ enum CacheLocation {
 }
 
 impl Engine {
-    /// The engine that all hosts of this process share, unless they are given another. It is made
-    /// when it is first needed, and freed when its last user is gone.
+    /// Returns the engine that all hosts of this process share, unless they are given another. It
+    /// is created when it is first needed, and freed when its last user is gone.
     ///
     /// # Errors
-    /// [`EngineError`].
+    /// Fails with an [`EngineError`] when the engine can't be created.
     pub fn shared() -> Result<Self, EngineError> {
         static SHARED: Mutex<Weak<Inner>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +108,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Starts to build an engine of your own.
+    /// Returns a builder for a separate engine.
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
             cache: CacheLocation::User,
@@ -121,7 +121,7 @@ impl Engine {
         self.0.ticker.ticks()
     }
 
-    /// The class for instances that may have this much memory.
+    /// Returns the class for instances that may use this much memory.
     pub(crate) fn class_for(&self, memory: ByteSize) -> SlotClass {
         if memory > self.0.slot {
             SlotClass::OnDemand
@@ -130,7 +130,7 @@ impl Engine {
         }
     }
 
-    /// Wasmtime's engine for a class. `None` when there is no pool.
+    /// Returns Wasmtime's engine for a class. `None` when there is no pool.
     pub(crate) fn wasmtime(&self, class: SlotClass) -> Option<&wasmtime::Engine> {
         match class {
             SlotClass::Pooled => self.0.pooled.as_ref(),
@@ -139,15 +139,15 @@ impl Engine {
     }
 
     /// Compiles a component, or loads it from the cache on disk, and returns the class that it was
-    /// compiled for: the one asked for, or [`SlotClass::OnDemand`] when it doesn't fit a slot.
-    /// Blocks the thread.
+    /// compiled for: the requested one, or [`SlotClass::OnDemand`] when the component doesn't fit a
+    /// slot. Blocks the thread.
     pub(crate) fn compile(
         &self,
         bytes: &[u8],
         class: SlotClass,
     ) -> wasmtime::Result<(Component, SlotClass)> {
-        // Whether a component fits a slot is only known by trying; the second attempt reports what
-        // else is wrong with it.
+        // Only an attempt shows whether a component fits a slot. The second attempt reports all
+        // other errors.
         let pooled = self
             .0
             .pooled
@@ -160,7 +160,7 @@ impl Engine {
         Ok((component, SlotClass::OnDemand))
     }
 
-    /// Whether both handles are to the same engine.
+    /// Returns whether both are handles to the same engine.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -177,9 +177,9 @@ impl fmt::Debug for Engine {
 
 impl EngineBuilder {
     /// Keeps compiled code in `directory`, an absolute path, instead of the user's own cache. Make
-    /// sure that no other user can write there: what is in it is run.
+    /// sure that no other user can write there, because the code in it is run.
     ///
-    /// When the directory can't be used, a warning is logged and nothing is kept.
+    /// When the directory can't be used, the engine logs a warning and keeps nothing.
     pub fn cache_in(mut self, directory: impl Into<PathBuf>) -> Self {
         self.cache = CacheLocation::Directory(directory.into());
         self
@@ -191,23 +191,25 @@ impl EngineBuilder {
         self
     }
 
-    /// Memory that one slot of the pool has room for; 64 MiB by default.
+    /// Sets the memory of one slot of the pool, 64 MiB by default.
     pub fn slot(mut self, memory: ByteSize) -> Self {
         self.slot = memory;
         self
     }
 
-    /// Instances that the pool has slots for. By default as many as eight times the available
-    /// memory has room for, and 64 to 2,048. A call that finds no slot fails with `Overloaded`.
+    /// Sets the number of the pool's slots. By default, it is the number that fits into eight times
+    /// the available memory, between 64 and 2,048. A call that finds no free slot fails with
+    /// `Overloaded`.
     pub fn instances(mut self, instances: NonZeroU32) -> Self {
         self.instances = Some(instances);
         self
     }
 
-    /// Makes the engine.
+    /// Builds the engine.
     ///
     /// # Errors
-    /// [`EngineError`]. A cache or a pool that can't be made is not an error.
+    /// Fails with an Fails with an [`EngineError`] when the engine can't be created. A cache or a
+    /// pool that can't be created is not an error.
     pub fn build(self) -> Result<Engine, EngineError> {
         let cache = match &self.cache {
             CacheLocation::User => config::open_cache(None),

@@ -1,7 +1,7 @@
 //! The clock that interrupts guests.
 //!
-//! A thread of its own, because a runtime whose threads are all busy in guests would not tick, and
-//! then nothing would interrupt those guests.
+//! It needs its own thread. A runtime whose threads are all busy in guests would not tick, and then
+//! nothing would interrupt those guests.
 
 use std::{
     io,
@@ -13,12 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time between two ticks: how long a guest may keep a thread to itself. Short enough for its
-/// neighbours not to notice, and long enough for the interruption itself (a microsecond or so) not
-/// to matter.
+/// Time between two ticks, for which a guest may keep a thread to itself. It is short enough not to
+/// affect its neighbours, and long enough for the cost of the interruption (about a microsecond)
+/// not to matter.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
-/// How many ticks there have been. Cheap to clone.
+/// The number of ticks so far. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ticks(Arc<AtomicU64>);
 
@@ -33,7 +33,7 @@ impl Ticks {
     }
 }
 
-/// Ticks until it is dropped.
+/// A clock that ticks until it is dropped.
 #[derive(Debug)]
 pub(super) struct Ticker {
     ticks: Ticks,
@@ -42,7 +42,7 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    /// Starts the thread, which does `on_tick` each time.
+    /// Starts the thread, which calls `on_tick` at each tick.
     pub(super) fn start(on_tick: impl Fn() + Send + 'static) -> io::Result<Self> {
         let ticks = Ticks::default();
         let stop = Arc::new(AtomicBool::new(false));
@@ -57,7 +57,7 @@ impl Ticker {
                 }
                 counter.0.fetch_add(1, Ordering::Relaxed);
                 on_tick();
-                // After the machine slept, one tick and not a burst of them.
+                // After the machine slept, there is one tick and not a burst.
                 due = (due + TICK).max(now);
             }
         };
@@ -81,7 +81,7 @@ impl Drop for Ticker {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It is awake now and has nothing left to do but to end.
+            // The thread is awake now, and ends.
             let _ = thread.join();
         }
     }

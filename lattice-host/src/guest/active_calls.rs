@@ -1,4 +1,4 @@
-//! Which calls an instance is serving.
+//! Tracks the calls that an instance is serving.
 
 use lattice_core::{
     call::{Context, FunctionRef},
@@ -7,7 +7,7 @@ use lattice_core::{
 use std::collections::HashMap;
 use wasmtime::component::GuestTaskId;
 
-/// The calls that an instance is serving. The calls that it makes are made on behalf of those.
+/// The calls that an instance is serving. Its own calls are made on behalf of these.
 pub(super) enum ActiveCalls {
     /// One.
     Single(SingleCall),
@@ -18,27 +18,27 @@ pub(super) enum ActiveCalls {
 /// The one call of an instance.
 pub(super) struct SingleCall {
     pub(super) context: Context,
-    /// Ticks that it was seen running.
+    /// Ticks for which it was seen running.
     pub(super) spent: u32,
     /// The links chosen for it, by interface with its compatible version.
     links: Vec<(String, LinkName)>,
 }
 
-/// Calls that one instance serves at once, told apart by their tasks.
+/// Calls that one instance serves concurrently, distinguished by their tasks.
 #[derive(Default)]
 pub(super) struct ConcurrentCalls {
     running: HashMap<GuestTaskId, ConcurrentCall>,
-    /// Ticks spent for none of the calls: on what a task does after its call has ended. There are
-    /// at most as many as tasks, because their ids are reused.
+    /// Ticks that belong to no call, because a task continues after its call has ended. There are
+    /// at most as many entries as tasks, because task ids are reused.
     leftover: HashMap<Option<GuestTaskId>, u32>,
 }
 
-/// One of several calls.
+/// One of several concurrent calls.
 pub(super) struct ConcurrentCall {
     /// Identifies it to its caller.
     pub(super) id: u64,
     pub(super) context: Context,
-    /// Ticks that it was seen running.
+    /// Ticks for which it was seen running.
     spent: u32,
 }
 
@@ -57,7 +57,7 @@ impl ActiveCalls {
 }
 
 impl SingleCall {
-    /// Chooses the link for an interface, for as long as this call runs.
+    /// Chooses the link for an interface, until this call ends.
     pub(super) fn choose_link(&mut self, interface: &InterfaceName, name: LinkName) {
         let compat = interface.compat();
         self.links.retain(|(chosen, _)| *chosen != compat);
@@ -86,13 +86,13 @@ impl ConcurrentCalls {
         self.running.remove(&task);
     }
 
-    /// Returns the call that `tasks` serve, the youngest first.
+    /// Returns the call that `tasks` serve. The tasks are ordered from the newest to the oldest.
     pub(super) fn served_by(&self, tasks: &[GuestTaskId]) -> Option<&ConcurrentCall> {
         tasks.iter().find_map(|task| self.running.get(task))
     }
 
-    /// Returns the ticks of the call that `tasks` serve, the youngest first, or those of the oldest
-    /// task when they serve none.
+    /// Returns the ticks of the call that `tasks` serve, or those of the oldest task when they
+    /// serve none. The tasks are ordered from the newest to the oldest.
     pub(super) fn spent(&mut self, tasks: &[GuestTaskId]) -> &mut u32 {
         let serves = tasks.iter().find(|task| self.running.contains_key(task));
         match serves.and_then(|task| self.running.get_mut(task)) {

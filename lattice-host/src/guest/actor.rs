@@ -1,11 +1,11 @@
-//! What all instances of one actor share.
+//! The context that all instances of one actor share.
 
 use super::{log::ActorLog, settings::Settings};
 use crate::limits::Limits;
 use lattice_core::{client::Caller, name::ComponentId, types::ComponentTypes};
 use std::sync::Arc;
 
-/// What all instances of one actor share, and what host capabilities may use of it.
+/// The context that all instances of one actor share. Host capabilities may use it.
 pub(crate) struct ActorContext {
     pub(crate) id: ComponentId,
     pub(crate) limits: Limits,

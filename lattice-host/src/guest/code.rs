@@ -1,4 +1,4 @@
-//! A component, compiled and linked: everything that is known of it before the first call.
+//! A compiled and linked component: everything that is known about it before the first call.
 
 use super::state::Guest;
 use crate::{limits::ByteSize, transcode::ExportFunction};
@@ -10,19 +10,20 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 pub(crate) struct Code {
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) types: Arc<ComponentTypes>,
-    /// The functions of all transcoded exports.
+    /// The functions of all transcoded exports, by key.
     pub(crate) functions: HashMap<FunctionKey, Arc<ExportedFunction>>,
-    /// What the component exports, by name.
+    /// The component's exports, by name.
     exports: Vec<(String, Export)>,
-    /// Memory that every instance starts with.
+    /// The initial memory of every instance.
     pub(crate) initial_memory: ByteSize,
 }
 
-/// What a component exports under one name, by how it is called.
+/// An export of a component, by how it is called.
 pub(crate) enum Export {
-    /// An interface of plain values: its functions are called with wire bytes.
+    /// An interface of plain values, whose functions are called with wire bytes.
     Transcoded(Vec<(FunctionKey, Arc<ExportedFunction>)>),
-    /// Nothing can call it: it is outside of any interface, and interfaces are what links are for.
+    /// An export that can't be called, because it is outside of any interface and links are for
+    /// interfaces.
     Unreachable,
 }
 
@@ -52,7 +53,7 @@ impl Code {
         }
     }
 
-    /// Names of the exports that nothing can call.
+    /// Returns the names of the exports that can't be called.
     pub(crate) fn unreachable(&self) -> impl Iterator<Item = &str> {
         self.exports.iter().filter_map(|export| match export {
             (name, Export::Unreachable) => Some(name.as_str()),

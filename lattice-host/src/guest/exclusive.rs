@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub(super) struct ExclusivePool {
     actor: Arc<HostedActor>,
     idle: Arc<Mutex<Vec<IdleInstance>>>,
-    /// One for each instance that there may be. Its holder may take or make an instance.
+    /// One permit for each instance that there may be. Its holder may take or create an instance.
     permits: Semaphore,
     _sweeper: AbortOnDropHandle<()>,
 }
@@ -29,7 +29,7 @@ struct IdleInstance {
     since: Instant,
 }
 
-/// An instance, with the functions that were called in it before.
+/// An instance, with the functions that have been called in it.
 struct WarmInstance {
     instance: Instance,
     functions: HashMap<FunctionKey, BoundExport<Guest>>,
@@ -47,7 +47,8 @@ impl ExclusivePool {
         })
     }
 
-    /// Takes the instance used last: its memory is the most likely to be in a cache.
+    /// Takes the most recently used instance, because its memory is the most likely to be in a
+    /// cache.
     fn take(&self) -> Option<WarmInstance> {
         lock(&self.idle).pop().map(|idle| idle.instance)
     }

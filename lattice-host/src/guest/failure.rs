@@ -1,4 +1,4 @@
-//! Why a guest ended, as the error of a call.
+//! Converts the end of a guest to the error of a call.
 
 use super::{import::CallFailed, state::Guest, usage::CpuOverrun};
 use crate::{engine::WASM_STACK, transcode::LiftError};
@@ -8,10 +8,11 @@ use std::fmt::Write as _;
 use wasmtime::{Error, FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-/// Frames of a trap that are reported: enough to find the place, and one line of a log.
+/// Frames of a trap that are reported: enough to find the place, and few enough for one line of a
+/// log.
 const FRAMES: usize = 4;
 
-/// The error of the call that ended an instance with `error`.
+/// Returns the error of the call that ended an instance with `error`.
 pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
     if error.is::<PoolConcurrencyLimitError>() {
         return CallError::Overloaded {
@@ -31,7 +32,7 @@ pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
     }
 }
 
-/// The reason for the calls that were in an instance which another call ended with `error`.
+/// Returns the reason for the other calls in an instance that one call ended with `error`.
 pub(super) fn loss(error: &CallError) -> String {
     match error {
         CallError::LimitExceeded { limit, reason } => {
@@ -42,8 +43,8 @@ pub(super) fn loss(error: &CallError) -> String {
     }
 }
 
-/// The limit that the guest ran into. Memory that it did not get is most likely why it ended,
-/// unless it is known to have ended for another reason.
+/// Returns the limit that the guest hit. Memory that it was denied is the most likely reason for
+/// its end, unless another reason is known.
 fn limit(error: &Error, guest: &Guest) -> Option<Limit> {
     if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
         return Some(Limit::Cpu(overrun.budget));
@@ -76,15 +77,15 @@ fn reason(error: &Error) -> String {
     reason
 }
 
-/// The text of an error of the host's own, without the backtrace that comes first when it went
-/// through the guest.
+/// Returns the text of one of the host's errors, without the backtrace that comes first when the
+/// error went through the guest.
 fn text(error: &Error) -> String {
     let skip = usize::from(error.downcast_ref::<WasmBacktrace>().is_some());
     let texts: Vec<String> = error.chain().skip(skip).map(ToString::to_string).collect();
     texts.join(": ")
 }
 
-/// The functions that have a name, innermost first.
+/// Appends the functions that have a name, innermost first.
 fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
     let frames = backtrace.frames().iter();
     let mut separator = ", in ";
@@ -95,7 +96,7 @@ fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
     }
 }
 
-/// The error of a call whose instance could not be made.
+/// Returns the error of a call whose instance could not be created.
 pub(super) fn start_error(error: &Error, guest: &Guest) -> CallError {
     let mut error = call_error(error, guest);
     if let CallError::CalleeFailed { reason } | CallError::LimitExceeded { reason, .. } = &mut error

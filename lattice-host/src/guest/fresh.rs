@@ -7,7 +7,7 @@ use super::{
 use std::sync::Arc;
 
 /// # Cancel safety
-/// Dropping the future frees the instance at once, wherever it is.
+/// Dropping the future frees the instance immediately, at any point of the call.
 pub(super) async fn call(
     actor: Arc<HostedActor>,
     exported: Arc<ExportedFunction>,

@@ -1,4 +1,4 @@
-//! One instance of an actor, in a store of its own.
+//! One instance of an actor, in its own store.
 
 use super::{
     CallResult, HostedActor,
@@ -14,7 +14,7 @@ use lattice_core::call::{CallError, Context};
 use std::sync::Arc;
 use wasmtime::{AsContextMut, Error, Result, Store, component};
 
-/// Handles that one instance may hold: streams, timers and the like. A guest has a dozen.
+/// Handles that one instance may hold, such as streams and timers. A typical guest has a dozen.
 const MAX_HANDLES: usize = 10_000;
 
 pub(super) struct Instance {
@@ -24,7 +24,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Makes an instance, and runs its start functions.
+    /// Creates an instance, and runs its start functions.
     pub(super) async fn start(actor: &HostedActor, calls: ActiveCalls) -> Result<Self, CallError> {
         let usage = InstanceUsage::new(actor.engine.ticks(), actor.context.limits.cpu);
         let usage = Arc::new(usage);
@@ -45,12 +45,12 @@ impl Instance {
         }
     }
 
-    /// Makes it ready to serve another call, with a full budget.
+    /// Prepares the instance for another call, with a full budget.
     pub(super) fn serve_next(&mut self, context: Context) {
         self.serve(ActiveCalls::single(context));
     }
 
-    /// Makes it ready to serve calls that overlap, each with a full budget.
+    /// Prepares the instance for overlapping calls, each with a full budget.
     pub(super) fn serve_many(&mut self) {
         self.serve(ActiveCalls::concurrent());
     }
@@ -62,7 +62,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
     }
 
-    /// Whether it should not be reused.
+    /// Returns whether the instance has too much memory to be reused.
     pub(super) fn is_bloated(&self) -> bool {
         self.store.data().limiter.is_bloated()
     }
@@ -75,10 +75,10 @@ impl Instance {
         exported.function.bind(&self.store, function)
     }
 
-    /// Calls an exported function. After an error the instance can't be used any more.
+    /// Calls an exported function. After an error, the instance can no longer be used.
     ///
     /// # Cancel safety
-    /// None: drop the instance too.
+    /// Not cancel safe: after dropping the future, drop the instance too.
     pub(super) async fn call(
         &mut self,
         function: &BoundExport<Guest>,
@@ -98,7 +98,7 @@ impl Instance {
         failure::call_error(error, self.store.data())
     }
 
-    /// Returns the id of the call whose task was running last, in an instance that serves several.
+    /// Returns the id of the call whose task ran last, in an instance that serves several calls.
     pub(super) fn running_call(&mut self) -> Option<u64> {
         state::running_call(&mut self.store.as_context_mut()).map(|call| call.id)
     }

@@ -1,16 +1,16 @@
-//! Limits on memory and tables of one instance.
+//! Limits the memory and tables of one instance.
 
 use crate::limits::Limits;
 use lattice_core::call::Limit;
 use wasmtime::{Error, ResourceLimiter, Result};
 
-/// What an instance has of memory and tables, and what it may have of them.
+/// The memory and tables that an instance uses, and the limits on them.
 #[derive(Debug)]
 pub(crate) struct InstanceLimiter {
     memory: Quota,
     tables: Quota,
-    /// The limit that a request was denied for, if any: most likely why the guest failed soon
-    /// after.
+    /// The limit for which a request was denied, if any. It is the most likely reason when the
+    /// guest fails soon after.
     denied: Option<Limit>,
 }
 
@@ -18,7 +18,8 @@ pub(crate) struct InstanceLimiter {
 struct Quota {
     used: usize,
     limit: usize,
-    /// The growth that was allowed last, given back when it failed for another reason.
+    /// The last growth that was allowed. It is given back when the growth failed for another
+    /// reason.
     last: usize,
 }
 
@@ -35,18 +36,18 @@ impl InstanceLimiter {
         }
     }
 
-    /// The limit that a request was denied for, since the call began.
+    /// Returns the limit for which a request was denied since the call began.
     pub(crate) fn denied(&self) -> Option<Limit> {
         self.denied
     }
 
-    /// Forgets what was denied. Call it between calls: a denial in one is not why another fails.
+    /// Forgets the denial. Call this between calls, because a denial in one call is not the reason
+    /// why another fails.
     pub(crate) fn forget_denied(&mut self) {
         self.denied = None;
     }
 
-    /// Whether the instance has so much memory that it should not be reused: guests rarely give any
-    /// back.
+    /// Returns whether the instance has too much memory to be reused. Guests rarely give any back.
     pub(crate) fn is_bloated(&self) -> bool {
         self.memory.used > self.memory.limit / 4 * 3
     }

@@ -12,7 +12,8 @@ use std::{
 };
 use tracing::Level;
 
-/// Longest line or message, in bytes; more is cut off, or goes to the next line.
+/// Longest line or message, in bytes. Longer messages are cut off, and longer lines continue on the
+/// next line.
 pub(crate) const MAX_LINE: usize = 8 << 10;
 
 /// The log of one actor on one host. Its lines go to readers of the lattice's logs, and to
@@ -26,7 +27,7 @@ pub(crate) struct ActorLog {
     limit: Mutex<LogLimit>,
 }
 
-/// Emits an event whose level is known only at run time.
+/// Emits an event with a level that is known only at run time.
 macro_rules! emit {
     ($level:expr, $($event:tt)*) => {
         match $level {
@@ -70,7 +71,7 @@ impl ActorLog {
         }
     }
 
-    /// Whether one more line may be written now.
+    /// Returns whether one more line may be written now.
     fn admits(&self) -> bool {
         let verdict = self
             .limit
@@ -83,10 +84,10 @@ impl ActorLog {
                 component = %self.component,
                 host = %self.host,
                 dropped,
-                "messages were dropped: the actor says more than the log takes"
+                "messages were dropped: the actor logs more than its limit"
             );
             let text =
-                format!("{dropped} messages were dropped: the actor says more than the log takes");
+                format!("{dropped} messages were dropped: the actor logs more than its limit");
             self.sink.say(&self.component, LogLevel::Warn, &text);
         }
         verdict != Verdict::Drop
@@ -103,7 +104,7 @@ fn level_of(level: Level) -> LogLevel {
     }
 }
 
-/// The start of a text, up to the longest that is written.
+/// Returns the start of a text, up to the longest that is written.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LINE)]
 }

@@ -1,11 +1,10 @@
-//! Keeps one actor from filling the log.
+//! Limits how much one actor writes to the log.
 
 use std::time::{Duration, Instant};
 
-/// Messages that may come at once.
+/// Messages that may arrive in a burst.
 const BURST: u32 = 1_000;
-/// Messages per second after that: what a person may still want to read through, and cheap to
-/// write.
+/// Messages per second after that: a rate that is still readable, and cheap to write.
 const PER_SECOND: u32 = 1_000;
 
 /// A token bucket for messages.
@@ -21,7 +20,7 @@ pub(super) struct LogLimit {
 pub(super) enum Verdict {
     /// Pass it on.
     Pass,
-    /// Pass it on, and report that so many before it were dropped.
+    /// Pass it on, and report the number of messages that were dropped before it.
     PassAfter(u64),
     /// Drop it.
     Drop,
@@ -59,7 +58,7 @@ impl LogLimit {
             .left
             .saturating_add(u32::try_from(earned).unwrap_or(u32::MAX))
             .min(BURST);
-        // What was earned but not counted yet stays earned.
+        // Time that has not been counted yet is not lost.
         self.filled = if since > Duration::from_mins(1) {
             now
         } else {

@@ -1,18 +1,18 @@
-//! Guests: what the store of an instance holds, how instances are limited, and how calls share
+//! Guests: the state in the store of an instance, the limits of instances, and how calls share
 //! them.
 //!
-//! * *Fresh*: the call's own future makes an instance, calls it and drops it. Nothing is kept, and
-//!   no task is spawned except inside [another guest](nesting).
-//! * *Warm*, plain `func`: the call takes an idle instance, or makes one, and puts it back after a
-//!   success.
-//! * *Warm*, `async func`: the call is sent to an instance that a task of its own drives, together
+//! * *Fresh*: the call's own future creates an instance, calls it and drops it. Nothing is kept,
+//!   and no task is spawned except inside [another guest](nesting).
+//! * *Warm*, plain `func`: the call takes an idle instance, or creates one, and puts it back after
+//!   a success.
+//! * *Warm*, `async func`: the call is sent to an instance that is driven by its own task, together
 //!   with other calls.
 //!
-//! In all three, dropping a call also drops its instance: at once, or after the other calls in it
-//! have had a second.
+//! In all three modes, dropping a call also drops its instance, either immediately or after the
+//! other calls in it have had a second to finish.
 //!
-//! The calls that guests make to other components are in [`import`]. What a host gives to guests by
-//! itself is one module above, and keeps its state here as a [`CapabilityState`].
+//! The calls that guests make to other components are in [`import`]. The capabilities of a host are
+//! one module above, and keep their state here as a [`CapabilityState`].
 
 mod active_calls;
 mod actor;
@@ -57,11 +57,11 @@ type CallResult = Result<Bytes, CallError>;
 pub(crate) struct HostedActor {
     pub(crate) context: Arc<ActorContext>,
     pub(crate) code: Arc<Code>,
-    /// Held for as long as there are instances, so that it ticks.
+    /// Held as long as there are instances, so that it ticks.
     pub(crate) engine: Engine,
 }
 
-/// One call, with arguments that are what the function takes.
+/// One call, with validated arguments.
 #[derive(Clone)]
 struct Call {
     function: FunctionKey,

@@ -1,9 +1,8 @@
-//! Guests inside guests.
+//! Calls of guests from inside other guests.
 //!
-//! A guest's pending async imports are polled from within its store's event loop, and Wasmtime
-//! can't enter another guest from there. Most such imports lead to providers and to other hosts,
-//! where that doesn't matter. A call that reaches an actor on this host this way runs in a task of
-//! its own.
+//! A guest's pending async imports are polled inside its store's event loop, and Wasmtime can't
+//! enter another guest from there. Most such imports lead to providers and to other hosts, where
+//! that doesn't matter. A call that reaches an actor on this host this way runs in its own task.
 
 use super::CallResult;
 use lattice_core::call::CallError;
@@ -14,7 +13,7 @@ thread_local! {
     static IN_IMPORT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks this thread for as long as an import is polled.
+/// Marks this thread while an import is polled.
 struct ImportScope(bool);
 
 impl ImportScope {
@@ -39,8 +38,7 @@ pub(crate) async fn import<F: Future>(serve: F) -> F::Output {
     .await
 }
 
-/// Runs a call that enters a guest: here, or in a task of its own when this is inside another
-/// guest.
+/// Runs a call that enters a guest, in its own task if this is inside another guest.
 pub(super) async fn enter(call: impl Future<Output = CallResult> + Send + 'static) -> CallResult {
     if !IN_IMPORT.get() {
         return call.await;
@@ -59,7 +57,7 @@ mod tests {
     use bytes::Bytes;
     use std::task::Poll;
 
-    /// Returns the id of the task that runs it.
+    /// Returns a call that returns the id of the task that runs it.
     fn task() -> impl Future<Output = CallResult> {
         let id = || tokio::task::try_id().map_or_else(String::new, |id| id.to_string());
         std::future::poll_fn(move |_| Poll::Ready(Ok(Bytes::from(id()))))
@@ -71,7 +69,7 @@ mod tests {
         assert_eq!(enter(task()).await, here);
         assert_ne!(import(enter(task())).await, here);
         assert_eq!(enter(task()).await, here, "the mark is gone");
-        // Also when the import panicked.
+        // The mark is also gone when the import panicked.
         let panicking = tokio::spawn(import(async { panic!("on purpose") }));
         panicking.await.expect_err("it panicked");
         assert_eq!(enter(task()).await, here);

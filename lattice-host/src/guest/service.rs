@@ -29,7 +29,7 @@ struct WarmPools {
 }
 
 impl ActorService {
-    /// Must be called in a Tokio runtime.
+    /// Creates the service. Must be called in a Tokio runtime.
     pub(crate) fn new(actor: Arc<HostedActor>) -> Self {
         let warm = match actor.context.settings.instances {
             Instances::Fresh => None,
@@ -67,7 +67,7 @@ impl Service for ActorService {
         };
         let (takes, limit) = (arguments.guest_bytes(), actor.context.limits.memory);
         if takes > limit {
-            let reason = format!("they take {takes} of the guest's memory, which may have {limit}");
+            let reason = format!("they need {takes} of the guest's memory, whose limit is {limit}");
             return Answer::Ready(Err(CallError::BadArguments { reason }));
         }
         let call = Call {
@@ -96,7 +96,7 @@ impl Service for ActorService {
         let late = move |_| {
             Err(CallError::LimitExceeded {
                 limit: Limit::Wall(wall),
-                reason: "it had not answered by then".to_owned(),
+                reason: "it had not returned by then".to_owned(),
             })
         };
         Answer::Later(

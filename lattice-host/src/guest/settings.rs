@@ -1,8 +1,8 @@
-//! How an actor is run.
+//! Settings of an actor.
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
-/// How an actor is run, apart from its limits.
+/// The settings of an actor, without its limits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) instances: Instances,
@@ -15,25 +15,25 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Instances {
-    /// A new instance for each call. Nothing that one call leaves behind reaches another.
+    /// A new instance for each call. No state of one call reaches another.
     #[default]
     Fresh,
     /// Instances are reused. Calls of a plain `func` have an instance to themselves while they run;
     /// calls of an `async func` share one and overlap in it.
     Warm {
-        /// Instances kept at most, of each of the two kinds.
+        /// The most instances that are kept, of each of the two kinds.
         most: NonZeroUsize,
-        /// An instance that is not used for this long is dropped.
+        /// Time after which an unused instance is dropped.
         idle: Duration,
     },
 }
 
 impl Instances {
-    /// Idle times below this are rounded up to it: looking at instances more often costs more than
-    /// making new ones.
+    /// Shorter idle times are rounded up to this, because checking instances more often costs more
+    /// than creating new ones.
     pub(crate) const SHORTEST_IDLE: Duration = Duration::from_millis(100);
 
-    /// Warm with up to 16 instances, each dropped after a minute without a call.
+    /// Returns warm instances, up to 16, each of which is dropped after a minute without a call.
     pub fn warm() -> Self {
         Self::Warm {
             most: NonZeroUsize::MIN.saturating_add(15),

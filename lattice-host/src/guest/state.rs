@@ -21,7 +21,7 @@ use wasmtime::{
 pub(crate) struct Guest {
     pub(crate) actor: Arc<ActorContext>,
     extensions: Extensions,
-    /// Resources that host capabilities gave to the guest.
+    /// Resources that host capabilities have given to the guest.
     table: ResourceTable,
     pub(super) limiter: InstanceLimiter,
     pub(super) usage: Arc<InstanceUsage>,
@@ -44,7 +44,7 @@ impl Guest {
         }
     }
 
-    /// Returns what a host capability keeps in this store, and the table of its resources.
+    /// Returns the state of a host capability in this store, and the table of its resources.
     pub(crate) fn capability<S: CapabilityState>(&mut self) -> (&mut S, &mut ResourceTable) {
         let state = self.extensions.get_or_new(&self.actor);
         (state, &mut self.table)
@@ -68,7 +68,8 @@ impl Guest {
     /// Chooses the link for an interface, for the call being served.
     ///
     /// # Errors
-    /// When the component does not import the interface, or the instance serves several calls.
+    /// Fails when the component does not import the interface, or the instance serves several
+    /// calls.
     pub(crate) fn choose_link(
         &mut self,
         interface: &InterfaceName,
@@ -86,7 +87,7 @@ impl Guest {
     }
 }
 
-/// Returns the call that the running task serves, in an instance that serves several.
+/// Returns the call that the running task serves, in an instance that serves several calls.
 pub(super) fn running_call<'s>(
     store: &'s mut StoreContextMut<'_, Guest>,
 ) -> Option<&'s ConcurrentCall> {
@@ -97,7 +98,7 @@ pub(super) fn running_call<'s>(
     }
 }
 
-/// Charges the call that the guest is serving for the tick that it has met.
+/// Charges the current tick to the call that the guest is serving.
 pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDeadline, CpuOverrun> {
     let usage = store.data().usage.clone();
     if !usage.was_running() {
@@ -110,7 +111,7 @@ pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDea
     })
 }
 
-/// Returns the running task and those that wait for it, the youngest first.
+/// Returns the running task and those that wait for it, from the newest to the oldest.
 fn tasks(store: &mut StoreContextMut<'_, Guest>) -> Vec<GuestTaskId> {
     let stack = store.async_call_stack();
     stack.map(Iterator::collect).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! CPU time and calls in flight of one instance.
+//! Measures CPU time and calls in flight of one instance.
 
 use crate::engine::{TICK, Ticks};
 use std::{
@@ -14,9 +14,9 @@ use wasmtime::UpdateDeadline;
 
 /// Measures the CPU time of one instance in ticks, and counts its calls in flight.
 ///
-/// A tick is charged to the call that the guest is serving when the guest meets it while it is
-/// being polled. Ticks that pass while the guest waits for others are free, and any number of them
-/// that passed while something else had the processor is charged as one.
+/// A tick that passes while the guest is being polled is charged to the call that it is serving.
+/// Ticks that pass while the guest waits are free. Any number of ticks that passed while something
+/// else had the processor are charged as one.
 #[derive(Debug)]
 pub(crate) struct InstanceUsage {
     ticks: Ticks,
@@ -26,14 +26,14 @@ pub(crate) struct InstanceUsage {
     outgoing: AtomicUsize,
 }
 
-/// A guest used more CPU time than it may.
+/// A guest exceeded its CPU time.
 #[derive(Debug, thiserror::Error)]
 #[error("it was still running")]
 pub(crate) struct CpuOverrun {
     pub(super) budget: Duration,
 }
 
-/// A permit for one call to another component, held while that is in flight.
+/// A permit for one call to another component, held while the call is in flight.
 #[derive(Debug)]
 pub(crate) struct OutgoingPermit(Arc<InstanceUsage>);
 
@@ -58,13 +58,13 @@ impl InstanceUsage {
         .await
     }
 
-    /// Whether the guest was running when the last tick passed. If not, it waited, and has only
-    /// just been given the processor again.
+    /// Returns whether the guest was running when the last tick passed. If not, it was waiting, and
+    /// has only just been given the processor again.
     pub(super) fn was_running(&self) -> bool {
         self.ticks.now() != self.polled_at.load(Ordering::Relaxed)
     }
 
-    /// Charges a tick to the call that `spent` is of. The guest then yields, or is ended when the
+    /// Charges a tick to the call that `spent` belongs to. Then the guest yields, or ends if the
     /// call is over its budget.
     pub(super) fn charge(&self, spent: &mut u32) -> Result<UpdateDeadline, CpuOverrun> {
         *spent = spent.saturating_add(1);
@@ -72,8 +72,8 @@ impl InstanceUsage {
             Some(budget) if *spent > budget => Err(CpuOverrun {
                 budget: TICK * budget,
             }),
-            // The runtime's own way to yield: waking oneself would not let a current-thread runtime
-            // see to its timers.
+            // This uses the runtime's own yield, because with a plain wake-up, a current-thread
+            // runtime would not run its timers.
             _ => Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(tokio::task::yield_now()),
@@ -111,7 +111,7 @@ mod tests {
                 ticks.advance();
                 assert!(usage.was_running());
                 tokio::task::yield_now().await;
-                // Any number of ticks may pass while it waits.
+                // Any number of ticks may pass while the guest waits.
                 for _ in 0..100 {
                     ticks.advance();
                 }

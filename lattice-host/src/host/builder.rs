@@ -1,4 +1,4 @@
-//! Making a host.
+//! Builds a host.
 
 use super::{
     Host, HostError, Inner,
@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-/// Makes a [`Host`]. Names are checked by [`start`](Self::start).
+/// Builds a [`Host`]. [`start`](Self::start) checks the names.
 #[must_use = "a host does nothing until it is started"]
 pub struct HostBuilder {
     lattice: Lattice,
@@ -64,13 +64,13 @@ impl HostBuilder {
         }
     }
 
-    /// Adds an actor to run from the start.
+    /// Adds an actor that runs from the start.
     pub fn actor(mut self, id: &str, actor: Actor) -> Self {
         self.actors.push((id.to_owned(), actor));
         self
     }
 
-    /// Adds a provider to run from the start, in this process: anything that implements the
+    /// Adds a provider that runs in this process from the start: a type that implements the
     /// provider SDK's `Provider`, or an `Arc<dyn Service>`.
     pub fn provider(mut self, id: &str, provider: impl IntoService) -> Self {
         self.providers
@@ -79,7 +79,7 @@ impl HostBuilder {
     }
 
     /// Adds a provider that desired state can name, as `builtin = "name"` in a manifest. `make`
-    /// gets the provider's configuration, and fails with what is wrong with it.
+    /// creates it from its configuration, and fails with what is wrong with that.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,
@@ -90,8 +90,8 @@ impl HostBuilder {
         self
     }
 
-    /// Sets where the images that desired state names are fetched from, with which credentials, and
-    /// where they are kept. By default files and public registries, and nothing is kept.
+    /// Sets how the images that desired state names are fetched and cached, and with which
+    /// credentials. By default, the host uses files and public registries, and caches nothing.
     pub fn artifacts(mut self, artifacts: Artifacts) -> Self {
         self.artifacts = Some(artifacts);
         self
@@ -103,14 +103,14 @@ impl HostBuilder {
         self
     }
 
-    /// Takes no part in placement: the host runs what it is given here, and nothing that desired
-    /// state declares.
+    /// Excludes the host from placement. It runs only the components that are added to it directly,
+    /// and nothing that desired state declares.
     pub fn without_placement(mut self) -> Self {
         self.placement = None;
         self
     }
 
-    /// Sets the host's id; a random one by default.
+    /// Sets the host's id. By default, it is random.
     pub fn id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
         self
@@ -122,8 +122,8 @@ impl HostBuilder {
         self
     }
 
-    /// Sets the limits of actors that have none of their own, and how many calls of a provider may
-    /// run at once.
+    /// Sets the limits of actors without limits of their own, and how many calls of a provider may
+    /// run concurrently.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -135,10 +135,10 @@ impl HostBuilder {
         self
     }
 
-    /// Joins the lattice and starts everything. When this returns, all of it can be called.
+    /// Joins the lattice and starts all components. When this returns, all of them can be called.
     ///
     /// # Errors
-    /// [`HostError`] for the first thing that does not start; nothing runs then.
+    /// Fails with a [`HostError`] for the first component that does not start. Nothing runs then.
     pub async fn start(self) -> Result<Host, HostError> {
         let mut options = NodeOptions::default();
         if let Some(id) = &self.id {
@@ -163,7 +163,7 @@ impl HostBuilder {
             launcher: launcher.clone(),
         }));
         if let Err(error) = start_all(&host, providers, actors).await {
-            // Some of it may have been announced already.
+            // Some components may have been announced already.
             let _ = host.shutdown(Duration::ZERO).await;
             return Err(error);
         }
@@ -207,8 +207,8 @@ async fn start_all(
     Ok(())
 }
 
-/// Returns the loader for the engine given, or for the shared one. That sets aside the memory of a
-/// pool when it is the first, which may take a moment.
+/// Returns the loader for the given engine, or for the shared one. The first use of the shared
+/// engine reserves the memory of its pool, which may take a moment.
 async fn loader(engine: Option<Engine>) -> Result<Loader, HostError> {
     let load = move || {
         let engine = engine.map_or_else(Engine::shared, Ok)?;

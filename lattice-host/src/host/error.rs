@@ -1,4 +1,4 @@
-//! Why a host, or something on it, does not start.
+//! Errors of hosts.
 
 use crate::{actor::ActorError, engine::EngineError};
 use lattice_core::{
@@ -7,24 +7,24 @@ use lattice_core::{
     server::ServeError,
 };
 
-/// Why a host, or something on it, does not start or stop.
+/// Why a host, or a component on it, does not start or stop.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
     /// An id breaks its rule.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Two components have one id.
-    #[error("two components of the host are called `{component}`; give each an id of its own")]
+    /// Two components have the same id.
+    #[error("two components of the host have the id `{component}`; give each its own id")]
     Twice {
         /// The id.
         component: ComponentId,
     },
-    /// The engine to run actors on could not be made.
-    #[error("the host has no engine to run actors on")]
+    /// The engine that runs actors could not be created.
+    #[error("the engine that runs actors could not be created")]
     Engine(#[from] EngineError),
     /// The lattice could not be joined.
-    #[error("the lattice could not be joined; check that its bus is there")]
+    #[error("the lattice could not be joined; check that its bus can be reached")]
     Join(#[from] BusError),
     /// A component can't be an actor.
     #[error("actor `{component}` can't be started")]
@@ -37,8 +37,8 @@ pub enum HostError {
     /// A component could not be put into service.
     #[error("a component could not be put into service")]
     Serve(#[from] ServeError),
-    /// The component is not one that this host serves.
-    #[error("host `{host}` does not serve `{component}`; `components()` lists what it does")]
+    /// This host does not serve the component.
+    #[error("host `{host}` does not serve `{component}`; `components()` lists what it serves")]
     NotHere {
         /// The component.
         component: ComponentId,

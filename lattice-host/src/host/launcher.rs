@@ -1,4 +1,4 @@
-//! From an actor to a service that can be called.
+//! Turns actors into services that can be called.
 
 use super::HostError;
 use crate::{
@@ -9,12 +9,12 @@ use crate::{
 use lattice_core::{name::ComponentId, node::Node, serve::Service, server::ServeLimits};
 use std::sync::Arc;
 
-/// What a host makes services of actors with. Cheap to clone.
+/// Turns a host's actors into services. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Launcher {
     pub(super) node: Node,
     pub(super) loader: Loader,
-    /// Limits of actors that have none of their own.
+    /// Limits of actors without limits of their own.
     pub(super) limits: Limits,
 }
 
@@ -40,7 +40,7 @@ impl Launcher {
         let code = self.loader.load(bytes, limits.memory).await;
         let code = code.map_err(failed)?;
         for export in code.unreachable() {
-            tracing::warn!(component = %id, export, "an export can't be called, because it is in no interface; export it from a WIT interface");
+            tracing::warn!(component = %id, export, "an export can't be called, because it isn't in an interface; export it from a WIT interface");
         }
         let log = ActorLog::new(
             id.clone(),
@@ -65,14 +65,14 @@ impl Launcher {
 }
 
 impl PreparedActor {
-    /// The service, and how much of it may run at once.
+    /// Returns the service, and limits on its calls.
     pub(super) fn into_service(self) -> (Arc<dyn Service>, ServeLimits) {
         let limits = serve_limits(&self.actor.context.limits);
         (Arc::new(ActorService::new(Arc::new(self.actor))), limits)
     }
 }
 
-/// What of an actor's limits is the node's to keep.
+/// Returns those of an actor's limits that the node enforces.
 pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
     ServeLimits::default()
         .concurrent(limits.concurrent)
@@ -86,7 +86,7 @@ mod tests {
     use crate::{engine::Engine, guest::Code, host::Host};
     use lattice_core::Lattice;
 
-    /// The code of an actor that has so much text in it.
+    /// Returns the code of an actor that contains `text`.
     async fn code(host: &Host, text: &str) -> Arc<Code> {
         let text = format!("(component {text})");
         let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));

@@ -1,4 +1,4 @@
-//! Hosts: what runs components.
+//! Hosts, which run components.
 
 mod builder;
 mod error;
@@ -28,37 +28,37 @@ use std::{
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
 ///
-/// A host whose last handle is dropped stops at once, as if it had lost power: nothing of it is
-/// left in this process, and other hosts have to detect its failure. Use
-/// [`shutdown`](Self::shutdown) to stop it in order.
+/// When the last handle is dropped, the host stops immediately, as in a power failure: nothing of
+/// it is left in this process, and other hosts have to detect its failure. Use
+/// [`shutdown`](Self::shutdown) to stop it in an orderly way.
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
 
 struct Inner {
-    /// Before the node: what is served goes first.
+    /// Before the node, so that components are dropped first.
     serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
-    /// What desired state assigns to it; `None` when it takes no part in placement.
+    /// Runs what desired state assigns to this host. `None` when it takes no part in placement.
     agent: Mutex<Option<Arc<Agent>>>,
     launcher: Launcher,
 }
 
 impl Host {
-    /// Starts to build a host of this lattice.
+    /// Returns a builder for a host of this lattice.
     pub fn builder(lattice: &Lattice) -> HostBuilder {
         HostBuilder::new(lattice.clone())
     }
 
-    /// Its id.
+    /// Returns the host's id.
     pub fn id(&self) -> &HostId {
         self.0.launcher.node.host_id()
     }
 
-    /// The node that it is in the lattice.
+    /// Returns the host's node in the lattice.
     pub fn node(&self) -> &Node {
         &self.0.launcher.node
     }
 
-    /// What it serves now.
+    /// Returns the components that the host serves now.
     pub fn components(&self) -> Vec<ComponentId> {
         self.serving().keys().cloned().collect()
     }
@@ -66,7 +66,7 @@ impl Host {
     /// Starts an actor. When this returns, it can be called.
     ///
     /// # Errors
-    /// [`HostError`]; nothing was started then.
+    /// Fails with a [`HostError`]. Nothing was started then.
     pub async fn start_actor(&self, id: &str, actor: Actor) -> Result<(), HostError> {
         let prepared = self
             .0
@@ -79,7 +79,7 @@ impl Host {
     /// Starts a provider in this process. When this returns, it can be called.
     ///
     /// # Errors
-    /// [`HostError`]; nothing was started then.
+    /// Fails with a [`HostError`]. Nothing was started then.
     pub async fn start_provider(
         &self,
         id: &str,
@@ -94,10 +94,10 @@ impl Host {
     }
 
     /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
-    /// Those that are still running then are cut off.
+    /// Calls that are still running then are cut off.
     ///
     /// # Errors
-    /// [`HostError::NotHere`] when this host does not serve it.
+    /// Fails with [`HostError::NotHere`] when this host does not serve it.
     pub async fn stop(&self, id: &str, grace: Duration) -> Result<Drained, HostError> {
         let id = ComponentId::new(id)?;
         let serving = self.serving().remove(&id);
@@ -110,19 +110,19 @@ impl Host {
         }
     }
 
-    /// Reports on everything that desired state assigns to this host. `None` when it takes no part
-    /// in placement.
+    /// Returns the agent, which reports on everything that desired state assigns to this host.
+    /// `None` when the host takes no part in placement.
     pub fn agent(&self) -> Option<Arc<Agent>> {
         self.lock_agent().clone()
     }
 
-    /// Hands over what desired state assigned to it, leaves the lattice, takes no new calls, and
-    /// finishes those that run within `grace`, half of which is for other hosts to take over.
-    /// Calls that are still running then are cut off.
+    /// Hands over the components that desired state assigned to this host, leaves the lattice,
+    /// takes no new calls, and finishes those that run. All of this takes up to `grace`, half of
+    /// which is for other hosts to take over. Calls that are still running then are cut off.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         let begun = Instant::now();
         if let Some(agent) = self.agent() {
-            // What it could not hand over in time is cut off with the node.
+            // Components that it could not hand over in time are cut off with the node.
             let _ = agent.shutdown(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
@@ -131,13 +131,13 @@ impl Host {
         drained
     }
 
-    /// Stops at once, without leaving the lattice: for tests and demonstrations of what happens to
-    /// calls then.
+    /// Stops immediately, without leaving the lattice. This is for tests and demonstrations of what
+    /// happens to calls then.
     pub fn kill(&self) {
         self.0.launcher.node.kill();
         let agent = self.lock_agent().take();
         drop(agent);
-        // Outside of the lock: what is dropped may take a while.
+        // Dropped outside of the lock, because it may take a while.
         let serving = std::mem::take(&mut *self.serving());
         drop(serving);
     }

@@ -27,18 +27,18 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// When fetching an image takes longer than this, it is requested from other hosts too.
+/// When fetching an image takes longer than this, the host also requests it from other hosts.
 const SLOW: Duration = Duration::from_secs(3);
 
-/// Makes a provider from its configuration.
+/// Creates a provider from its configuration.
 pub(super) type ProviderFactory =
     Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> + Send + Sync>;
 
-/// Makes services from what desired state declares.
+/// Creates the services that desired state declares.
 pub(super) struct HostRuntime {
     pub(super) launcher: Launcher,
     pub(super) artifacts: Artifacts,
-    /// Gets images from other hosts.
+    /// Fetches images from other hosts.
     pub(super) exchange: ExchangeClient,
     /// Providers that desired state can name.
     pub(super) builtins: BTreeMap<String, ProviderFactory>,
@@ -67,7 +67,7 @@ impl HostRuntime {
             instance,
         } = &job.work
         else {
-            return Err(RuntimeError::new("it is no actor"));
+            return Err(RuntimeError::new("it isn't an actor"));
         };
         let bytes = self.bytes(&job.component, image, *digest).await?;
         let host = self.launcher.node.host_id().as_str();
@@ -93,7 +93,7 @@ impl HostRuntime {
             ProviderKind::Builtin(name) => name,
             ProviderKind::Image(image) => {
                 return Err(RuntimeError::new(format!(
-                    "a host can't run a provider from an image such as `{image}`; build it into a host with `HostBuilder::builtin`, or let it serve the lattice from a process of its own"
+                    "a host can't run a provider from an image such as `{image}`; build it into a host with `HostBuilder::builtin`, or let it serve the lattice from its own process"
                 )));
             }
             _ => {
@@ -128,7 +128,7 @@ impl HostRuntime {
     ) -> Result<Bytes, RuntimeError> {
         let named = digest.or_else(|| image.digest());
         let (image, expected) = match (image, named) {
-            // The digest in desired state is that of the manifest, as registries count.
+            // Desired state has the digest of the manifest, as registries do.
             (Image::Oci(reference), Some(manifest)) => {
                 (Image::Oci(reference.pinned(manifest)), None)
             }
@@ -145,7 +145,7 @@ impl HostRuntime {
         }
     }
 
-    /// Waits for `fetched`, or gets the image from another host when that fails or takes long.
+    /// Waits for `fetched`, or fetches the image from another host when that fails or takes long.
     async fn fetched_or_exchanged(
         &self,
         component: &ComponentId,
@@ -170,7 +170,7 @@ impl HostRuntime {
         second.map_err(|other| RuntimeError::new(format!("{first}; {other}")))
     }
 
-    /// Gets the image from another host, and keeps it in the cache.
+    /// Fetches the image from another host, and keeps it in the cache.
     async fn get_elsewhere(
         &self,
         component: &ComponentId,
@@ -180,12 +180,12 @@ impl HostRuntime {
         for bytes in self.exchange.component(component, image).await? {
             last = self.artifacts.keep(bytes).await.bytes;
         }
-        tracing::info!(%component, %image, "its code came from another host");
+        tracing::info!(%component, %image, "fetched a component from another host");
         Ok(last)
     }
 }
 
-/// The host's limits with the app's overrides.
+/// Returns the host's limits with the app's overrides.
 fn with(host: Limits, app: &LimitOverrides) -> Limits {
     let count = |count: NonZeroU32| NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX);
     Limits {

@@ -11,10 +11,10 @@ use super::plan::{Asyncness, FunctionPlan};
 use super::raw::{FlatArguments, FlatReturn, SPILLED};
 use super::validate::Arguments;
 
-/// A call on its way: resolves to the wire bytes of the result.
+/// A call in progress. Resolves to the wire bytes of the result.
 pub(crate) type ResultFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
 
-/// An exported function of a component, ready to be found in any instance of it.
+/// An exported function of a component, prepared to be bound in any instance of it.
 pub(crate) struct ExportFunction<T: 'static> {
     plan: Arc<FunctionPlan>,
     bind: fn(Func, &Store<T>) -> Result<Callee<T>>,
@@ -24,7 +24,7 @@ impl<T: Send + 'static> ExportFunction<T> {
     /// Prepares the function of `plan`.
     pub(crate) fn new(plan: Arc<FunctionPlan>) -> Self {
         let bind = match (plan.asyncness(), plan.result_flat()) {
-            // A sync function returns one core value; whatever needs more is in memory.
+            // A sync function returns one core value. Results that need more are in memory.
             (Asyncness::Sync, 0) => bind_sync::<T, 0>,
             (Asyncness::Sync, 1) => bind_sync::<T, 1>,
             (Asyncness::Sync, _) => bind_sync::<T, SPILLED>,
@@ -34,7 +34,7 @@ impl<T: Send + 'static> ExportFunction<T> {
         Self { plan, bind }
     }
 
-    /// The function's plan.
+    /// Returns the function's plan.
     pub(crate) fn plan(&self) -> &Arc<FunctionPlan> {
         &self.plan
     }
@@ -42,10 +42,10 @@ impl<T: Send + 'static> ExportFunction<T> {
     /// Binds `func`, which is this function in an instance of `store`.
     ///
     /// # Errors
-    /// When `func` is another function.
+    /// Fails when `func` is another function.
     ///
     /// # Panics
-    /// When `func` isn't of `store`.
+    /// Panics when `func` doesn't belong to `store`.
     pub(crate) fn bind(&self, store: &Store<T>, func: Func) -> Result<BoundExport<T>> {
         Ok(BoundExport {
             callee: (self.bind)(func, store)?,
@@ -62,11 +62,10 @@ impl<T: Send + 'static> BoundExport<T> {
     /// Calls the function with the whole store to itself, and returns the wire bytes of the result.
     ///
     /// # Errors
-    /// When the guest traps. The store is then of no more use. A result over the store's hostcall
-    /// fuel is a [`LiftError::ResultTooLarge`](super::LiftError::ResultTooLarge).
+    /// Fails when the guest traps, after which the store can no longer be used. A result over the
+    /// store's hostcall fuel is a [`LiftError::ResultTooLarge`](super::LiftError::ResultTooLarge).
     ///
-    /// A guest that waits for what never comes is not an error but waits: put a deadline around the
-    /// call.
+    /// A guest that waits indefinitely is not an error, so put a deadline around the call.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
@@ -86,15 +85,15 @@ impl<T: Send + 'static> BoundExport<T> {
     /// it. Calls of an `async func` overlap; a plain `func` holds the instance until it returns.
     /// The guest runs when the store's event loop next does.
     ///
-    /// The future resolves to the wire bytes of the result. A trap of any call in the store, this
-    /// one's too, isn't reported there but ends `run_concurrent`, and the future is then never
-    /// resolved: the store's owner has to notify those that wait for it.
+    /// The future resolves to the wire bytes of the result. A trap of any call in the store,
+    /// including this one, isn't reported through the future but ends `run_concurrent`, and then
+    /// the future never resolves. The store's owner has to notify those that wait for it.
     ///
     /// # Errors
-    /// When the guest can't be called at all.
+    /// Fails when the guest can't be called at all.
     ///
     /// # Cancel safety
-    /// The call runs on in the guest when the future is dropped; its result is lost.
+    /// The call continues in the guest when the future is dropped. Its result is lost.
     pub(crate) fn start<'a>(
         &self,
         accessor: &'a Accessor<T>,
@@ -131,8 +130,8 @@ trait Start<T>: Send + Sync {
     ) -> Result<(GuestTaskId, ResultFuture<'a>)>;
 }
 
-/// Apart from [`Start`], so that its code is compiled for the three carriers of sync functions
-/// only.
+/// Separate from [`Start`], so that its code is compiled only for the three carriers of sync
+/// functions.
 trait CallSync<T>: Start<T> {
     fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> ResultFuture<'a>;
 }

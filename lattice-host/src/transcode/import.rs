@@ -17,13 +17,13 @@ pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>
 
 /// Serves an import.
 pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
-    /// Takes the wire bytes of a call's arguments, which are always valid for the plan. What the
-    /// store knows has to be taken from it at once; the reply may come later. A reply that is ready
-    /// when first polled costs no switch of stacks and no task.
+    /// Takes the wire bytes of a call's arguments, which are always valid for the plan. Data from
+    /// the store has to be read before this returns; the reply may come later. A reply that is
+    /// ready when first polled needs neither a switch of stacks nor a task.
     fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> ReplyFuture;
 
-    /// Replies to a call whose arguments are over the size limit, and dropped. By default it is a
-    /// trap.
+    /// Replies to a call whose arguments are over the size limit and have been dropped. By default,
+    /// the guest traps.
     fn too_large(&self, _: StoreContextMut<'_, T>) -> ReplyFuture {
         Box::pin(ready(Err(Error::new(LiftError::TooLarge))))
     }
@@ -38,13 +38,13 @@ where
     }
 }
 
-/// Why an import that was called traps its guest, apart from what its handler reports.
+/// Why a call of an import traps its guest, apart from errors of its handler.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ImportError {
     /// The handler's bytes aren't a result of the function. Both ends agree on the signature, so
-    /// one of them has an encoding fault.
-    #[error("`{function}` of `{interface}` was answered with bytes that are not its result")]
+    /// one of them has an encoding bug.
+    #[error("`{function}` of `{interface}` returned bytes that are not a valid result")]
     BadResult {
         /// Interface of the import.
         interface: Box<str>,
@@ -57,16 +57,16 @@ pub(crate) enum ImportError {
 
 /// Defines the function of `plan` in `linker`, which is for the plan's interface.
 ///
-/// A plain `func` blocks its instance until the reply is there; calls of an `async func` overlap.
+/// A plain `func` blocks its instance until the reply arrives. Calls of an `async func` overlap.
 ///
 /// # Errors
-/// When the name is already defined, or the engine lacks what async functions need.
+/// Fails when the name is already defined, or the engine doesn't support async functions.
 pub(crate) fn link_import<T: Send + 'static>(
     linker: &mut LinkerInstance<'_, T>,
     plan: Arc<FunctionPlan>,
     handler: Arc<dyn ImportHandler<T>>,
 ) -> Result<()> {
-    // Parameters that spill take no core values of their own.
+    // Parameters that are in memory take no core values.
     let params = match plan.params_flat() {
         flat @ 0..=16 => flat,
         _ => 0,
@@ -78,8 +78,8 @@ pub(crate) fn link_import<T: Send + 'static>(
     }
 }
 
-/// As thin as can be: this is compiled once for every number of core values, with all of wasmtime's
-/// code below it.
+/// This is as small as possible, because it is compiled for every number of core values, with all
+/// of wasmtime's code below it.
 fn link<T: Send + 'static, const P: usize, const R: usize>(
     linker: &mut LinkerInstance<'_, T>,
     plan: Arc<FunctionPlan>,

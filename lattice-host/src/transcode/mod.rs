@@ -2,30 +2,30 @@
 //! only at run time.
 //!
 //! A [`FunctionPlan`] is compiled once per function when an actor is linked. It refuses types that
-//! have no wire form, knows the function's [signature], and checks wire bytes without building
-//! anything. With it, [`link_import`] serves an import of a guest from wire bytes, and an
-//! [`ExportFunction`] calls an export of a guest with them. No value is ever built in between:
-//! bytes go from guest memory to the wire and back in one pass.
+//! have no wire form, contains the function's [signature], and checks wire bytes without building
+//! values. With it, [`link_import`] serves an import of a guest from wire bytes, and an
+//! [`ExportFunction`] calls an export of a guest with them. No value is built in between: bytes go
+//! from guest memory to the wire and back in one pass.
 //!
 //! ```text
 //!  guest memory ──lift──► wire bytes ──► handler ──► wire bytes ──validate──► lower ──► guest memory     (an import)
 //!  wire bytes ──validate──► lower ──► guest memory … guest memory ──lift──► wire bytes                   (an export)
 //! ```
 //!
-//! What can go wrong, and what it does:
+//! Errors, and their effects:
 //!
-//! * Wire bytes that aren't a value of the type: [`ValueError`](wire::ValueError) before any guest
-//!   sees them.
-//! * A guest that passes an invalid value, or too much of it: [`LiftError`], a trap in that guest.
-//!   Find it in a `wasmtime::Error` with `downcast_ref`. Arguments that are too large are reported
-//!   to the import first, which may reply with a value instead. The limit on what one call lifts is
-//!   the store's hostcall fuel (`Store::set_hostcall_fuel`), counted here in wire bytes.
-//! * A handler that replies with invalid bytes: [`ImportError`](import::ImportError), a trap in the
-//!   guest that called, naming the import.
+//! * Wire bytes that aren't a value of the type: a [`ValueError`](wire::ValueError), before any
+//!   guest sees them.
+//! * A guest that passes an invalid or too large value: a [`LiftError`], which is a trap in that
+//!   guest. Get it from a `wasmtime::Error` with `downcast_ref`. Arguments that are too large are
+//!   reported to the import first, which may reply with a value instead. The limit on what one call
+//!   lifts is the store's hostcall fuel (`Store::set_hostcall_fuel`), counted here in wire bytes.
+//! * A handler that replies with invalid bytes: an [`ImportError`](import::ImportError), which is a
+//!   trap in the calling guest and names the import.
 //!
 //! [signature]: FunctionPlan::signature
 
-/// Makes the core value count `$flat` (0 to 16), known at run time, the constant `$N` in `$body`.
+/// Turns the run-time count of core values `$flat` (0 to 16) into the constant `$N` in `$body`.
 macro_rules! for_flat_count {
     ($flat:expr, $N:ident => $body:expr) => {
         for_flat_count!(
@@ -49,7 +49,7 @@ mod shape;
 #[expect(
     clippy::unwrap_used,
     clippy::format_collect,
-    reason = "a failed unwrap is a failed test, and nobody waits for its text"
+    reason = "a failed unwrap is a failed test, which needs no message"
 )]
 mod tests;
 mod validate;

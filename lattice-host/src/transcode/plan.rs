@@ -1,21 +1,20 @@
-//! What the host knows about one function: compiled once, when an actor is linked, from the types
-//! in its component.
+//! The plan of a function, compiled from the types in its component when an actor is linked.
 
 use lattice_wit::signature::{self, Case, Field, MAX_DEPTH};
 use wasmtime::component::types::{ComponentFunc, Type};
 
 use super::shape::{Layout, NodeId, Shape, Tree};
 
-/// Most nodes, fields and cases of a function's types, written out without sharing. Far beyond any
-/// interface that a person writes; without a bound, a few dozen nested tuples of pairs stand for
-/// more nodes than fit in memory.
+/// Most nodes, fields and cases of a function's types, counted without sharing. This is far more
+/// than any hand-written interface has. Without a bound, a few dozen nested tuples of pairs would
+/// expand to more nodes than fit in memory.
 const MAX_NODES: usize = 10_000;
 
 /// Most bytes of guest memory for one value, without what it points to. Only a fixed-length list
-/// gets near it.
+/// can come close to it.
 const MAX_SIZE: u64 = 1 << 28;
 
-/// How values of one function move between guests and the wire, and what its signature is.
+/// How values of one function move between guests and the wire, and its signature.
 #[derive(Debug)]
 pub(crate) struct FunctionPlan {
     interface: Box<str>,
@@ -32,7 +31,7 @@ pub(crate) struct FunctionPlan {
 /// Whether a function is an `async func` in WIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asyncness {
-    /// `func`: its caller's instance waits for it.
+    /// `func`: the caller's instance waits for it.
     Sync,
     /// `async func`: calls overlap.
     Async,
@@ -42,7 +41,7 @@ impl FunctionPlan {
     /// Compiles the type of function `name` of `interface`.
     ///
     /// # Errors
-    /// When a type isn't supported, or is larger than any sensible interface has it.
+    /// Fails when a type isn't supported, or is over a limit.
     pub(crate) fn new(interface: &str, name: &str, ty: &ComponentFunc) -> Result<Self, PlanError> {
         let asyncness = if ty.async_() {
             Asyncness::Async
@@ -82,44 +81,44 @@ impl FunctionPlan {
         })
     }
 
-    /// The interface the function belongs to, as given to [`new`](Self::new).
+    /// Returns the interface of the function, as given to [`new`](Self::new).
     pub(crate) fn interface(&self) -> &str {
         &self.interface
     }
 
-    /// The function's own name.
+    /// Returns the function's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether calls of it overlap.
+    /// Returns whether calls of the function overlap.
     pub(crate) fn asyncness(&self) -> Asyncness {
         self.asyncness
     }
 
-    /// The canonical text of the signature; its grammar is in [`lattice_wit::signature`].
+    /// Returns the canonical text of the signature. Its grammar is in [`lattice_wit::signature`].
     pub(crate) fn signature(&self) -> &str {
         &self.signature
     }
 
-    /// The first 8 bytes of the BLAKE3 hash of [`signature`](Self::signature).
+    /// Returns the first 8 bytes of the BLAKE3 hash of [`signature`](Self::signature).
     #[cfg(test)]
     pub(crate) fn signature_hash(&self) -> [u8; 8] {
         hash(&self.signature)
     }
 
-    /// Core values that the parameters take when passed flat; more than 16 is 17.
+    /// Returns the number of core values of the parameters when passed flat. More than 16 is 17.
     pub(super) fn params_flat(&self) -> u32 {
         self.params_flat
     }
 
-    /// Core values that the result takes when passed flat; more than 16 is 17.
+    /// Returns the number of core values of the result when passed flat. More than 16 is 17.
     pub(super) fn result_flat(&self) -> u32 {
         self.result_flat
     }
 }
 
-/// Why a function can't be planned. Found when an actor is linked, so the call is never made.
+/// Why a function can't be planned. This is detected when an actor is linked, before any call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum PlanError {
@@ -133,7 +132,7 @@ pub(crate) enum PlanError {
         interface: String,
         /// The function.
         function: String,
-        /// Where in it: `parameter.field[].case`, or `result` for the first step.
+        /// The place in its type: `parameter.field[].case`, or `result` for the first step.
         path: String,
         /// The type, as WIT names it.
         kind: &'static str,
@@ -147,7 +146,7 @@ pub(crate) enum PlanError {
         interface: String,
         /// The function.
         function: String,
-        /// Where in it.
+        /// The place in its type.
         path: String,
         /// Deepest nesting allowed.
         limit: usize,
@@ -173,7 +172,7 @@ pub(crate) enum PlanError {
         interface: String,
         /// The function.
         function: String,
-        /// Where in it.
+        /// The place in its type.
         path: String,
         /// Bytes the value takes in guest memory.
         size: u64,
@@ -182,19 +181,19 @@ pub(crate) enum PlanError {
     },
 }
 
-/// Compiles types for the walks over values, and names them for the signature, in one walk.
+/// Compiles types for the walks over values and for the signature, in one walk.
 struct Builder<'n> {
     interface: &'n str,
     function: &'n str,
     tree: Tree,
-    /// How many members have been named, a measure of the work done.
+    /// The number of members that have been named, as a measure of the work done.
     names: usize,
-    /// Where the walk is, for errors.
+    /// The current place of the walk, for errors.
     path: String,
     depth: usize,
 }
 
-/// A type as it is walked, and as the signature has it.
+/// A type in the form for walks, and in the form of the signature.
 type Compiled = (NodeId, signature::Type);
 
 impl<'n> Builder<'n> {
@@ -209,7 +208,7 @@ impl<'n> Builder<'n> {
         }
     }
 
-    /// Compiles `ty`, which is reached by `step` from where the walk is.
+    /// Compiles `ty`, which is reached by `step` from the current place.
     fn value(&mut self, step: &str, ty: &Type) -> Result<Compiled, PlanError> {
         let end = self.path.len();
         if end > 0 && !step.starts_with('[') {
@@ -277,7 +276,7 @@ impl<'n> Builder<'n> {
         Ok((self.tree.push(shape), named))
     }
 
-    /// The types that WIT writes with angle brackets.
+    /// Compiles the types that WIT writes with angle brackets.
     fn generic(&mut self, ty: &Type) -> Result<Compiled, PlanError> {
         use signature::Type as Named;
         match ty {
@@ -334,7 +333,7 @@ impl<'n> Builder<'n> {
         Ok((id, signature::Type::Record(fields)))
     }
 
-    /// A field of a record, or a parameter.
+    /// Compiles a field of a record, or a parameter.
     fn field(&mut self, name: &str, ty: &Type) -> Result<(NodeId, Field), PlanError> {
         let name = self.name(name);
         let (id, ty) = self.value(&name, ty)?;
@@ -357,7 +356,7 @@ impl<'n> Builder<'n> {
     }
 
     fn result(&mut self, ok: Option<Type>, err: Option<Type>) -> Result<Compiled, PlanError> {
-        // An absent `ok` before an `err` is written as `_`, which counts as a name.
+        // A missing `ok` before an `err` is written as `_`, which counts as a name.
         if ok.is_none() && err.is_some() {
             self.names += 1;
         }

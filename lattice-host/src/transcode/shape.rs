@@ -1,14 +1,14 @@
-//! The compact type tree of a plan: what a walk over wire bytes needs to know, and nothing else.
+//! The compact type tree of a plan, with only the data that a walk over wire bytes needs.
 //!
-//! Names are gone (they are in the signature's text), nodes sit in one array and refer to each
-//! other by index, children always before their parents. So a walk touches little memory, allocates
-//! nothing and always ends.
+//! It has no names, which are in the signature's text. Nodes are in one array and refer to each
+//! other by index, with children always before their parents. A walk therefore uses little memory,
+//! allocates nothing and always ends.
 
 use std::ops::Range;
 
 use super::wire::Keys;
 
-/// Flat core values that a parameter or result list takes before it moves to memory (canonical
+/// The most flat core values of a parameter or result list. Larger lists move to memory (canonical
 /// ABI).
 pub(super) const MAX_FLAT: u32 = 16;
 
@@ -66,15 +66,15 @@ pub(super) enum Shape {
     },
 }
 
-/// What a value takes: in 32-bit guest memory by the canonical ABI, and on the wire.
+/// The size of a value in 32-bit guest memory, by the canonical ABI, and on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Bytes in guest memory, without what it points to.
     pub(super) size: u64,
     pub(super) align: u64,
-    /// Core values when passed flat; anything above [`MAX_FLAT`] is [`MAX_FLAT`] + 1.
+    /// Number of core values when passed flat. Anything above [`MAX_FLAT`] is [`MAX_FLAT`] + 1.
     pub(super) flat: u32,
-    /// Fewest bytes on the wire.
+    /// The smallest size on the wire, in bytes.
     pub(super) smallest: u64,
 }
 
@@ -87,7 +87,8 @@ pub(super) struct Tree {
 }
 
 impl Shape {
-    /// How values of this type are written as keys of a map, which they rarely can be.
+    /// Returns how values of this type are written as keys of a map. `None` for the many types that
+    /// can't be keys.
     pub(super) fn as_keys(&self) -> Option<Keys> {
         match self {
             Self::Bool | Self::Byte => Some(Keys::Byte),
@@ -175,7 +176,7 @@ impl Layout {
         }
     }
 
-    /// One after the other.
+    /// Returns the layout of fields one after the other.
     pub(super) fn sequence(fields: impl Iterator<Item = Self>) -> Self {
         let mut all = Self {
             size: 0,
@@ -193,7 +194,7 @@ impl Layout {
         all
     }
 
-    /// A discriminant, then one of the payloads.
+    /// Returns the layout of a discriminant followed by one of the payloads.
     fn choice(payloads: impl ExactSizeIterator<Item = Option<Self>>) -> Self {
         let tag = discriminant_size(payloads.len());
         let mut payload = Self {

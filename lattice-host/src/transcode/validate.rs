@@ -1,7 +1,7 @@
-//! Walks wire bytes by a plan and builds nothing.
+//! Checks wire bytes against a plan, without building values.
 //!
-//! Bytes are checked before they are lowered because an error inside a lowering is a trap, and a
-//! trap ends the whole store with every call in it. Here it is an error like any other.
+//! Bytes are checked before they are lowered, because an error inside a lowering is a trap, and a
+//! trap ends the whole store with every call in it. Here it is an ordinary error.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use super::plan::FunctionPlan;
 use super::shape::{NodeId, Shape, Tree};
 use super::wire::{Keys, Reader, ValueError};
 
-/// The arguments of a call, known to be what the function takes.
+/// The validated arguments of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Arguments {
     pub(super) wire: Bytes,
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// What they will take of the guest's memory.
+    /// Returns the size of the arguments in the guest's memory.
     pub(crate) fn guest_bytes(&self) -> ByteSize {
         ByteSize::bytes(self.guest_bytes.0)
     }
@@ -27,14 +27,14 @@ impl Arguments {
 
 /// Bytes that lists and strings of a value will take in the guest's memory.
 ///
-/// A few wire bytes can stand for much memory, when a list's elements are variants with one large
-/// case. With the guest's memory limit, such a value can be refused before the guest runs out of
-/// memory over it.
+/// A few wire bytes can take much memory, when a list's elements are variants with one large case.
+/// With the guest's memory limit, such a value can be refused before it makes the guest run out of
+/// memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GuestBytes(pub(crate) u64);
 
 impl FunctionPlan {
-    /// Checks the wire bytes of all parameters and keeps them for a call.
+    /// Checks the wire bytes of all parameters, and returns them as arguments of a call.
     pub(crate) fn arguments(&self, wire: Bytes) -> Result<Arguments, ValueError> {
         let guest_bytes = self.validate_params(&wire)?;
         Ok(Arguments { wire, guest_bytes })
@@ -45,7 +45,7 @@ impl FunctionPlan {
         validate(&self.tree, &self.params, wire)
     }
 
-    /// Checks the wire bytes of the result; there are none if the function returns nothing.
+    /// Checks the wire bytes of the result. There are none if the function returns nothing.
     pub(crate) fn validate_results(&self, wire: &[u8]) -> Result<GuestBytes, ValueError> {
         validate(&self.tree, self.result.as_slice(), wire)
     }
@@ -71,15 +71,15 @@ struct Walk<'p, 'w> {
     wire: &'w [u8],
     reader: Reader<'w>,
     guest_bytes: u64,
-    /// What the entries that are still to come of the maps around a value will take at least: no
-    /// map in it can have those bytes, so that all of them together never remember more keys than
-    /// fit into the input.
+    /// The fewest bytes that the remaining entries of the enclosing maps take. No map inside this
+    /// value can use those bytes, so that all maps together never record more keys than fit into
+    /// the input.
     owed: u64,
 }
 
 impl Walk<'_, '_> {
-    /// Recursion ends because children come before their parents in the tree, and is at most as
-    /// deep as a plan allows.
+    /// Checks a value. The recursion ends because children come before their parents in the tree,
+    /// and is at most as deep as a plan allows.
     fn value(&mut self, id: NodeId) -> Result<(), ValueError> {
         match &self.tree.node(id).shape {
             Shape::Bool => self.reader.bool().map(drop),
@@ -130,7 +130,7 @@ impl Walk<'_, '_> {
         let (of_key, of_value) = (self.tree.layout(key), self.tree.layout(value));
         let smallest = of_key.smallest.saturating_add(of_value.smallest);
         let length = self.reader.length_before(smallest, self.owed)?;
-        // An entry is a tuple; its padding is not worth computing for an upper estimate.
+        // An entry is a tuple. Its padding isn't computed, because this is only an upper bound.
         let entry = of_key.size + of_value.size + of_key.align.max(of_value.align);
         self.allocate(length, entry);
         let mut places = Vec::with_capacity(length);

@@ -1,4 +1,5 @@
-//! Wire bytes, one value at a time: what `postcard` gives the equivalent serde type, read strictly.
+//! Reads wire bytes one value at a time. The encoding is the one that `postcard` has for the
+//! equivalent serde type, and is read strictly.
 //!
 //! ```text
 //! uN, N > 8    varint: 7 bits a byte, least significant first, high bit = more follow; shortest form only
@@ -11,7 +12,7 @@
 
 use std::str;
 
-/// Why wire bytes are not a value of the expected type. `at` counts from the first byte of the
+/// Why wire bytes aren't a value of the expected type. `at` counts from the first byte of the
 /// input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -39,7 +40,7 @@ pub(crate) enum ValueError {
     /// An integer doesn't fit its type.
     #[error("integer before byte {at} doesn't fit {bits} bits")]
     Integer {
-        /// Just after the byte that is too much.
+        /// Just after the byte that exceeds it.
         at: usize,
         /// Width of the expected type.
         bits: u32,
@@ -49,7 +50,7 @@ pub(crate) enum ValueError {
     Bool {
         /// Just after the bool.
         at: usize,
-        /// What was there.
+        /// The byte.
         byte: u8,
     },
     /// A string isn't UTF-8.
@@ -82,12 +83,12 @@ pub(crate) enum ValueError {
         /// How many labels there are.
         labels: u32,
     },
-    /// A length promises more than the rest of the input can hold.
+    /// A length is more than the rest of the input can hold.
     #[error("length {length} before byte {at} is more than the {left} bytes that follow can hold")]
     Length {
         /// Just after the length.
         at: usize,
-        /// Elements (or bytes of a string) promised.
+        /// The length, in elements or bytes of a string.
         length: u64,
         /// Bytes that follow.
         left: usize,
@@ -101,7 +102,7 @@ pub(crate) enum ValueError {
     /// A map reaches beyond the first 4 GiB.
     #[error("map before byte {at} reaches beyond the first 4 GiB; send less at once")]
     TooLong {
-        /// Where it does.
+        /// Where that happens.
         at: usize,
     },
 }
@@ -122,7 +123,7 @@ impl<'w> Reader<'w> {
         self.at
     }
 
-    /// The same for something that is remembered for each entry of a map.
+    /// Returns the current place in the 32 bits that are kept for each entry of a map.
     pub(super) fn place(&self) -> Result<u32, ValueError> {
         u32::try_from(self.at).map_err(|_| ValueError::TooLong { at: self.at })
     }
@@ -175,7 +176,7 @@ impl<'w> Reader<'w> {
         }
     }
 
-    /// An unsigned integer of `bits` (at most 64).
+    /// Reads an unsigned integer of `bits` (at most 64).
     #[inline]
     pub(super) fn uint(&mut self, bits: u32) -> Result<u64, ValueError> {
         let first = self.byte()?;
@@ -191,7 +192,7 @@ impl<'w> Reader<'w> {
         loop {
             let byte = self.byte()?;
             let digit = u64::from(byte & 0x7f);
-            // The number of bits that still fit here; fewer than 7 in the last byte only.
+            // The number of bits that still fit. It is less than 7 only for the last byte.
             let room = bits.saturating_sub(shift);
             if room == 0 || (room < 7 && digit >> room != 0) {
                 return Err(ValueError::Integer { at: self.at, bits });
@@ -207,13 +208,13 @@ impl<'w> Reader<'w> {
         }
     }
 
-    /// A signed integer of `bits` (at most 64).
+    /// Reads a signed integer of `bits` (at most 64).
     pub(super) fn sint(&mut self, bits: u32) -> Result<i64, ValueError> {
         let zigzag = self.uint(bits)?;
         Ok((zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed()))
     }
 
-    /// The index of one of `cases`.
+    /// Reads the index of one of `cases`.
     pub(super) fn case(&mut self, cases: u32) -> Result<u32, ValueError> {
         let case = self.uint(32)? as u32;
         if case >= cases {
@@ -226,13 +227,14 @@ impl<'w> Reader<'w> {
         Ok(case)
     }
 
-    /// A number of elements that take at least `smallest` bytes each, so that a length is never
-    /// trusted further than the input reaches.
+    /// Reads a number of elements that take at least `smallest` bytes each. Fails when they can't
+    /// fit into the rest of the input.
     pub(super) fn length(&mut self, smallest: u64) -> Result<usize, ValueError> {
         self.length_before(smallest, 0)
     }
 
-    /// The same when at least `after` bytes have to follow all of them.
+    /// Reads a number of elements like [`length`](Self::length), when at least `after` bytes have
+    /// to follow them.
     pub(super) fn length_before(&mut self, smallest: u64, after: u64) -> Result<usize, ValueError> {
         let length = self.uint(64)?;
         let left = self.left();
@@ -261,7 +263,7 @@ impl<'w> Reader<'w> {
         }
     }
 
-    /// Up to 32 flags: a byte for 8 labels or fewer, else a varint.
+    /// Reads up to 32 flags: a byte for 8 labels or fewer, and a varint otherwise.
     pub(super) fn flags(&mut self, labels: u32) -> Result<u32, ValueError> {
         let bits = match labels {
             0..=8 => self.byte()?.into(),
@@ -278,7 +280,7 @@ impl<'w> Reader<'w> {
     }
 }
 
-/// How the keys of a map are written; there are no others in WIT.
+/// How the keys of a map are written. WIT has no other keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keys {
     /// `bool`, `u8`, `s8`.
@@ -290,11 +292,11 @@ pub(super) enum Keys {
 }
 
 impl Keys {
-    /// Whether the keys that start at `places` in `wire` are all different. Costs little when they
-    /// are in order already: numbers as they are written, text by its bytes.
+    /// Returns whether the keys that start at `places` in `wire` are all different. This is fast
+    /// when they are already in order: numbers as they are written, text by its bytes.
     ///
-    /// A place is 4 bytes and an entry of a map no less than 2, so that a map's places never take
-    /// more than twice its bytes.
+    /// A place takes 4 bytes and an entry of a map at least 2, so a map's places never take more
+    /// than twice its bytes.
     pub(super) fn differ(self, wire: &[u8], places: &mut [u32]) -> bool {
         let key = |place: &u32| self.key(wire.get(*place as usize..).unwrap_or_default());
         if places.is_sorted_by(|one, next| key(one) < key(next)) {
@@ -304,7 +306,7 @@ impl Keys {
         places.windows(2).all(|pair| key(&pair[0]) != key(&pair[1]))
     }
 
-    /// The key in front of `wire`, where there is one.
+    /// Returns the key at the front of `wire`, which has one.
     fn key(self, wire: &[u8]) -> (u64, &[u8]) {
         let mut reader = Reader::new(wire);
         match self {
@@ -318,7 +320,7 @@ impl Keys {
     }
 }
 
-/// The bits that stand for one of `labels`.
+/// Returns the bits of all `labels`.
 pub(super) fn label_mask(labels: u32) -> u32 {
     u32::MAX
         .checked_shr(32_u32.saturating_sub(labels))

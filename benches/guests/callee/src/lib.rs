@@ -1,4 +1,4 @@
-//! Gives back what it gets.
+//! Returns the bytes that it receives.
 
 lattice_actor_sdk::actor!({ world: "callee-actor", path: "../wit", export: Callee });
 

@@ -1,4 +1,4 @@
-//! Calls `echo`, which a link or the baseline leads to whoever is measured.
+//! Calls `echo`, which a link or the baseline connects to the callee that is measured.
 
 lattice_actor_sdk::actor!({ world: "caller-actor", path: "../wit", export: Caller });
 

@@ -1,4 +1,4 @@
-//! Takes all the CPU time that it is given.
+//! Uses all the CPU time that it is given.
 
 lattice_actor_sdk::actor!({ world: "spinner-actor", path: "../wit", export: Spinner });
 

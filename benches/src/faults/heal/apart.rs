@@ -1,4 +1,4 @@
-//! Hosts are cut off from each other: what runs once never runs twice.
+//! Hosts are cut off from each other. A component that may run only once never runs twice.
 
 use super::{SETTLED, until};
 use crate::faults::{
@@ -42,17 +42,17 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         host.program.ask(POLL, PATIENCE).await?;
     }
     for _ in 0..options.length.pick(3, 1) {
-        let before = holder(&mesh).ok_or("nobody holds the lease")?;
-        // The holder, and another one with it, on the side without the server.
+        let before = holder(&mesh).ok_or("no host holds the lease")?;
+        // The holder and one other host are on the side without the server.
         let other = HOSTS.iter().find(|id| **id != before).copied();
         let cut = [Some(before.as_str()), other];
         for id in cut.into_iter().flatten() {
-            hosts.get(id).ok_or("it is none of ours")?.way.cut();
+            hosts.get(id).ok_or("it isn't one of our hosts")?.way.cut();
         }
         until(|| holder(&mesh).is_some_and(|now| now != before)).await?;
         sleep(APART).await;
         for id in cut.into_iter().flatten() {
-            hosts.get(id).ok_or("it is none of ours")?.way.heal();
+            hosts.get(id).ok_or("it isn't one of our hosts")?.way.heal();
         }
         until(|| mesh.lattice.peers().iter().count() >= HOSTS.len()).await?;
         sleep(SETTLED).await;
@@ -64,7 +64,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         .call(ECHO, "echo", (bytes::Bytes::from_static(b"one again"),))
         .await?;
     if answered != "one again" {
-        return Err("what runs once answered something else".into());
+        return Err("the single-instance component returned something else".into());
     }
     let mut held = Vec::new();
     for (id, host) in &mut hosts {
@@ -81,12 +81,12 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     });
     let twice = twice.count();
     note(&format!(
-        "apart: it was held {} times, by {:?}",
+        "apart: the lease was held {} times, by {:?}",
         held.len(),
         held.iter().map(|(id, ..)| id.as_str()).collect::<Vec<_>>()
     ));
     if held.len() < 2 {
-        return Err("the lease never moved, so that nothing was shown".into());
+        return Err("the lease never moved, so nothing was tested".into());
     }
     report.add(
         Row::new(

@@ -1,4 +1,4 @@
-//! The server is away for a while: every host goes on with what it has.
+//! The server is down for a while. Every host continues with the state that it has.
 
 use super::{SETTLED, app, until};
 use crate::faults::{
@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
-/// For a question to a host.
+/// How long to wait for a host's reply to a question.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// More than that is no noise of the allocator.
+/// Growth above this can't be explained by the allocator.
 const FLAT_KIB: u64 = 4 << 10;
 
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {
@@ -51,13 +51,15 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let (mut failed, mut grown) = (0, 0);
     for host in &mut hosts {
         let told = host.ask(TOLD, PATIENCE).await?;
-        note(&format!("no server: answered, failed, KiB more: {told}"));
+        note(&format!(
+            "no server: calls that succeeded, that failed, growth in KiB: {told}"
+        ));
         let numbers: Vec<u64> = told
             .split(' ')
             .map_while(|word| word.parse().ok())
             .collect();
         let [answered, without, more] = numbers[..] else {
-            return Err(format!("a host said `{told}`").into());
+            return Err(format!("a host replied `{told}`").into());
         };
         if answered == 0 {
             return Err("a host made no local calls, so that none could fail".into());
@@ -69,7 +71,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     mesh.server.restart().await?;
     let begun = Instant::now();
     until(|| mesh.lattice.peers().iter().count() >= HOSTS.len()).await?;
-    // Everyone acts on what is declared now: then all of it is one again.
+    // When every host acts on the new declaration, the lattice has recovered.
     let app = app(1, &["callee", "after"], everywhere)?;
     while let Err(error) = mesh.lattice.apply(&app).await {
         tracing(&error, begun)?;
@@ -98,7 +100,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     Ok(())
 }
 
-/// The store may take a moment to be back; not much longer.
+/// The store may take a moment to return. Fails when it takes much longer.
 fn tracing(error: &dyn std::error::Error, begun: Instant) -> Result<(), Failure> {
     if begun.elapsed() < PATIENCE {
         return Ok(());

@@ -1,5 +1,6 @@
-//! Hosts keep an app: one of three is killed, all are restarted and the app is updated, under 64 calls in flight; then the server
-//! is away, and hosts are cut off from each other.
+//! Hosts keep an app running. With 64 calls in flight, one of three hosts is killed, all hosts are
+//! restarted and the app is updated. Then the server goes down, and hosts are cut off from each
+//! other.
 
 mod apart;
 mod away;
@@ -29,12 +30,12 @@ const BODY: Bytes = Bytes::from_static(&[7; 16]);
 const REPLICAS: usize = 2;
 const TWO: &str = "replicas = 2";
 const HOSTS: [&str; 3] = ["a", "b", "c"];
-/// Half of the calls may run twice.
+/// The links that calls use. Calls over `again`, half of them, may run twice.
 const LINKS: [&str; 2] = ["once", "again"];
 const AGAIN: usize = 1;
-/// Far more than anything here takes.
+/// Far longer than any step here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Until every host counts, and nothing moves any more.
+/// Time until every host takes part in placement and nothing moves any more.
 const SETTLED: Duration = Duration::from_secs(6);
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -60,7 +61,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     apart::measure(options, report).await
 }
 
-/// Kills one of the hosts that serve, and brings it back.
+/// Kills one of the serving hosts and restarts it.
 async fn kill(
     mesh: &Mesh,
     hosts: &mut BTreeMap<String, Program>,
@@ -70,13 +71,15 @@ async fn kill(
 ) -> Result<(), Failure> {
     let (mut fates, mut longest) = (Fates::default(), Duration::ZERO);
     for round in 1..=options.length.pick(3, 1) {
-        let victim = serving(mesh, "callee").pop_first().ok_or("nobody serves")?;
+        let victim = serving(mesh, "callee")
+            .pop_first()
+            .ok_or("no host serves it")?;
         let traffic = Traffic::start(ways, IN_FLIGHT, &BODY, DEADLINE);
         sleep(Duration::from_millis(500)).await;
         let killed = Instant::now();
         hosts
             .get_mut(&victim)
-            .ok_or("it is none of ours")?
+            .ok_or("it isn't one of our hosts")?
             .kill()
             .await?;
         until(|| {
@@ -127,14 +130,14 @@ async fn roll(
     let begun = Instant::now();
     let restarted = options.length.pick(HOSTS.len(), 1);
     for id in &HOSTS[..restarted] {
-        let host = hosts.get_mut(*id).ok_or("it is none of ours")?;
+        let host = hosts.get_mut(*id).ok_or("it isn't one of our hosts")?;
         host.finish(PATIENCE).await?;
         hosts.insert((*id).to_owned(), mesh.host(id, &[]).await?);
         until(|| serving(mesh, "callee").len() >= REPLICAS).await?;
         sleep(SETTLED).await;
     }
     mesh.lattice.apply(&app(2, &["callee"], TWO)?).await?;
-    // Two replicas, each of which has to serve for 5 s before the old one goes.
+    // There are two replicas, and each new one has to serve for 5 s before the old one is stopped.
     sleep(Duration::from_secs(options.length.pick(20, 2))).await;
     let records = traffic.stop(Duration::from_secs(2)).await?;
     let failed = records
@@ -158,7 +161,8 @@ async fn roll(
     Ok(())
 }
 
-/// Applies one actor more, whose component the hosts have already, and calls it.
+/// Applies an app with one more actor, whose component the hosts already have, and calls that
+/// actor.
 async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(), Failure> {
     let mut took = Vec::new();
     let mut actors = vec!["callee".to_owned()];
@@ -182,7 +186,7 @@ async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(),
     took.sort_unstable();
     let median = took.get(took.len() / 2).copied().unwrap_or_default();
     note(&format!(
-        "cold: from {:.0} to {:.0} ms from the apply to the first answer",
+        "cold: from {:.0} to {:.0} ms from the apply to the first reply",
         took.first().copied().unwrap_or_default().as_secs_f64() * 1e3,
         took.last().copied().unwrap_or_default().as_secs_f64() * 1e3
     ));
@@ -193,7 +197,7 @@ async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(),
     Ok(())
 }
 
-/// An app of echo actors; another version is another generation.
+/// An app of echo actors. Each version is a new generation.
 fn app(version: u32, actors: &[&str], replicas: &str) -> Result<App, Failure> {
     let image = Guest::Callee.path()?;
     let mut text = "name = \"heal\"\n".to_owned();
@@ -225,5 +229,5 @@ async fn until(mut holds: impl FnMut() -> bool) -> Result<(), Failure> {
     };
     Ok(timeout(PATIENCE, waited)
         .await
-        .map_err(|_| "the hosts did not get there in time")?)
+        .map_err(|_| "the hosts did not reach the expected state in time")?)
 }

@@ -1,4 +1,4 @@
-//! The process that calls: mixed calls without end, and what became of them.
+//! The calling process: it makes mixed calls until it is told to end, and counts their outcomes.
 
 use crate::faults::{
     host::{READY, TASKS, connect, questions},
@@ -20,31 +20,32 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// What the process is asked to tell its tally.
+/// Asks the process for its tally.
 pub(crate) const REPORT: &str = "report";
 
 const CALLERS: u64 = 32;
-/// Between two calls of one caller, at most: what is soaked is the mix, not the processor.
+/// Longest pause between two calls of one caller, in microseconds. The test is about the mix, not
+/// about saturating the processor.
 const PAUSE: u64 = 6_000;
-/// Every so many calls, one goes to who does not answer.
+/// One call in this many goes to a component that never replies.
 const ONE_IN: u64 = 10;
 const UNANSWERED: Duration = Duration::from_millis(20);
 const ANSWERED: Duration = Duration::from_secs(2);
-/// A call ends by its deadline and this.
+/// How long after its deadline a call may end.
 const GRACE: Duration = Duration::from_millis(50);
-/// One that takes this much longer hangs.
+/// A call that exceeds its deadline by this much counts as hung.
 const HUNG: Duration = Duration::from_secs(1);
-/// Small calls are common, large ones are not.
+/// Sizes of calls: small ones are common, large ones are rare.
 const SIZES: [usize; 8] = [16, 16, 16, 16, 1 << 10, 1 << 10, 16 << 10, 64 << 10];
 
-/// What became of the calls.
+/// The outcomes of the calls.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) calls: u64,
     pub(crate) hung: u64,
-    /// Ended, but later than the deadline and [`GRACE`].
+    /// Calls that ended later than the deadline plus [`GRACE`].
     late: u64,
-    /// The most that a call took beyond its deadline.
+    /// The longest that a call took beyond its deadline.
     worst_ms: u64,
     ends: BTreeMap<String, u64>,
 }
@@ -73,7 +74,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
         match question.as_str() {
             TASKS => println!("{}", Handle::current().metrics().num_alive_tasks()),
             REPORT => println!("{}", serde_json::to_string(&mix.tally())?),
-            other => return Err(format!("a caller has no answer to `{other}`").into()),
+            other => return Err(format!("a caller doesn't know the question `{other}`").into()),
         }
     }
     Ok(())
@@ -145,7 +146,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Splitmix64: the same mix in every run.
+/// Splitmix64, so that every run has the same mix.
 struct Dice(u64);
 
 impl Dice {

@@ -1,7 +1,9 @@
-//! Mixed calls for long, while hosts and the server are killed every few seconds: does a call hang, does anything grow?
+//! Makes mixed calls for a long time while hosts and the server are killed every few seconds.
+//! Checks that no call hangs and that nothing grows.
 //!
-//! One host and the caller live through all of it. What they take of the machine is looked at every second: memory, file
-//! descriptors, tasks. The last third of the time is compared with the second; the first is the warm-up.
+//! One host and the caller stay alive for the whole run. Their memory, file descriptors and tasks
+//! are sampled every second. The last third of the time is compared with the second third; the
+//! first third is the warm-up.
 
 mod caller;
 mod sample;
@@ -19,13 +21,13 @@ use sample::{Grown, Sample};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// Between two looks at the processes.
+/// Interval between two samples.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looks between two faults.
+/// Samples between two faults.
 const LOOKS: usize = 4;
-/// The server stays away this long.
+/// How long the server stays down.
 const DOWN: Duration = Duration::from_millis(500);
-/// Between two lines that say how far it is.
+/// Interval between two lines of progress.
 const TELL: Duration = Duration::from_mins(1);
 /// What every host serves.
 const COMPONENTS: [&str; 3] = ["callee=echo", "actor=echo-actor", "silent=silence"];
@@ -48,7 +50,7 @@ pub(crate) async fn run(time: Duration) -> Result<(), Failure> {
     if tally.hung > 0 {
         Err(format!("{} calls hung", tally.hung).into())
     } else if !flat {
-        Err("something grows; see the table".into())
+        Err("some figure grows; see the table".into())
     } else {
         Ok(())
     }
@@ -56,9 +58,9 @@ pub(crate) async fn run(time: Duration) -> Result<(), Failure> {
 
 struct Soak {
     mesh: Mesh,
-    /// Lives through all of it.
+    /// Stays alive for the whole run.
     steady: Program,
-    /// Are killed in turns.
+    /// Killed in turns.
     mortals: [Program; 2],
     caller: Program,
     faults: usize,

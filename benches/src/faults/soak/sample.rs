@@ -1,4 +1,4 @@
-//! What the processes that live take of the machine, and whether it grows.
+//! Resources that the surviving processes use, and whether their use grows.
 
 use crate::faults::host::TASKS;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::fmt;
 
-/// Of one process.
+/// Resources of one process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Taken {
     resident: u64,
@@ -15,7 +15,7 @@ struct Taken {
     tasks: u64,
 }
 
-/// Of both.
+/// Resources of both processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sample {
     caller: Taken,
@@ -61,19 +61,20 @@ impl fmt::Display for Taken {
     }
 }
 
-/// How one figure of one process went: its median in the second third of the time, and in the last.
+/// The growth of one figure of one process: its median in the second third of the time, and in the
+/// last.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Grown {
     what: &'static str,
     unit: &'static str,
     middle: f64,
     last: f64,
-    /// The most that it may grow: noise of the allocator, of calls that are under way, of a reconnection.
+    /// The growth that is allowed for, caused by the allocator, calls in flight and a reconnection.
     bar: f64,
 }
 
 impl Grown {
-    /// Every figure.
+    /// Returns every figure.
     pub(super) fn table(samples: &[Sample]) -> Vec<Self> {
         let third = samples.len() / 3;
         let (middle, last) = (&samples[third..2 * third], &samples[2 * third..]);

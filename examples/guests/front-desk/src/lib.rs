@@ -1,4 +1,5 @@
-//! Welcomes guests with the words of another actor, the greeter. Which greeter, and where it runs, a link says.
+//! Welcomes guests with the greeting of another actor, the greeter. A link determines which greeter
+//! that is, wherever it runs.
 
 lattice_actor_sdk::actor!({ world: "front-desk-actor", path: "../wit", export: FrontDesk });
 

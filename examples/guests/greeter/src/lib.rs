@@ -1,4 +1,4 @@
-//! Greets people, and counts in a key-value store how often.
+//! Greets people, and counts the greetings in a key-value store.
 
 lattice_actor_sdk::actor!({ world: "greeter-actor", path: "../wit", export: Greeter });
 
@@ -19,7 +19,8 @@ impl Guest for Greeter {
         Ok(Greeting {
             text: format!("Hello, {name}!"),
             visits,
-            // An actor sees no machine. Whoever starts this one may say where that is, so that an example can show it.
+            // An actor doesn't know its machine. A program that starts this one can pass a name for
+            // it, so that the examples can show it.
             host: std::env::var("HOST")
                 .or_else(|_| std::env::var("LATTICE_HOST"))
                 .unwrap_or_else(|_| "a host".to_owned()),

@@ -17,7 +17,7 @@ use wasmtime::component::{
 #[derive(Default)]
 pub(super) struct Exports {
     pub(super) by_name: Vec<(String, Export)>,
-    /// The types of those that can be called.
+    /// The types of the interfaces that can be called.
     pub(super) types: BTreeMap<InterfaceName, InterfaceTypes>,
 }
 

@@ -17,17 +17,17 @@ use wasmtime::component::{
     types::{ComponentInstance, ComponentItem},
 };
 
-/// The imports of a component, connected to what serves them.
+/// The imports of a component, connected to the host or to links.
 pub(super) struct Imports<'c> {
     component: &'c Component,
     pub(super) linker: Linker<Guest>,
-    /// The types of those that links serve.
+    /// The types of the interfaces that links serve.
     pub(super) types: BTreeMap<InterfaceName, InterfaceTypes>,
 }
 
 impl<'c> Imports<'c> {
-    /// Connects each import to the host when that has it, else to whatever a link leads to at run
-    /// time.
+    /// Connects each import to the host if it has a capability for it, and otherwise to the target
+    /// of a link, which is resolved at run time.
     pub(super) fn link(
         component: &'c Component,
         linker: Linker<Guest>,
@@ -58,7 +58,8 @@ impl<'c> Imports<'c> {
         Ok(imports)
     }
 
-    /// Connects the functions of an interface, to the host when it has a capability for them.
+    /// Connects the functions of an interface to the host if it has a capability for them, and to a
+    /// link otherwise.
     fn functions(
         &mut self,
         name: &str,
@@ -91,7 +92,7 @@ impl<'c> Imports<'c> {
     }
 }
 
-/// Returns the interface that an import is of; `None` for what is only a type.
+/// Returns the interface of an import. `None` for one that is only a type.
 fn interface<'i>(
     name: &str,
     item: &'i ComponentItem,

@@ -24,7 +24,7 @@ use wasmtime::component::{Component, Linker, types::ComponentItem};
 /// Bytes in a page of linear memory.
 const PAGE: u64 = 64 << 10;
 
-/// Links `component`, which is compiled from `bytes`. The native capabilities are in `linker`.
+/// Links `component`, which was compiled from `bytes`. The native capabilities are in `linker`.
 pub(super) fn link(
     component: &Component,
     bytes: &[u8],
@@ -48,18 +48,18 @@ pub(super) fn link(
     Ok(Code::new(pre, types, exports.by_name, initial_memory))
 }
 
-/// Encodes the component's WIT, for tools. The component runs without that too.
+/// Encodes the component's WIT for tools. If that fails, the component runs without it.
 fn wit(component: &[u8], capabilities: &Capabilities) -> Option<Bytes> {
     match binary::of_component(component, |import| !capabilities.serve(import)) {
         Ok(bytes) => Some(bytes.into()),
         Err(error) => {
-            tracing::warn!(%error, "a component's WIT is not published: tools can't show it, nor call it with arguments as text");
+            tracing::warn!(%error, "the component's WIT is not published; tools can neither show it nor call the component with arguments as text");
             None
         }
     }
 }
 
-/// Plans a function of an interface. `None` for what is only a type.
+/// Plans a function of an interface. `None` for an item that is only a type.
 fn plan(
     interface: &InterfaceName,
     name: &str,

@@ -20,14 +20,14 @@ use lattice_core::{
 };
 use std::time::{Duration, Instant};
 
-/// Hosts that the map is requested from at once.
+/// Hosts that the map is requested from concurrently.
 const HOSTS: usize = 8;
-/// How long each has for its map: it may have to read and digest the artifact first.
+/// How long each host has for its map. It may have to read and digest the artifact first.
 const MAP_WITHIN: Duration = Duration::from_secs(5);
-/// How long one has for a range.
+/// How long a host has for a range.
 const RANGE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Gets artifacts from other hosts.
+/// Fetches artifacts from other hosts.
 pub(crate) struct ExchangeClient {
     node: Node,
     lattice: Lattice,
@@ -40,23 +40,23 @@ pub(crate) struct ExchangeClient {
 #[non_exhaustive]
 pub(crate) enum ExchangeError {
     /// No other host has it.
-    #[error("none of the {asked} other hosts asked gave {digest}")]
+    #[error("none of the {asked} other hosts that received a request sent {digest}")]
     NoHost {
         /// What was requested.
         digest: ImageDigest,
-        /// Number of hosts that it was requested from.
+        /// Number of hosts that received the request.
         asked: usize,
     },
-    /// The hosts that had it went away, or sent something else.
-    #[error("other hosts gave only a part of {digest}, or something else: {reason}")]
+    /// The hosts that had it stopped responding, or sent other bytes.
+    #[error("other hosts sent only a part of {digest}, or other bytes: {reason}")]
     Broken {
         /// What was requested.
         digest: ImageDigest,
         /// What was wrong with it.
         reason: String,
     },
-    /// It arrived complete, and isn't a component.
-    #[error("{digest} is no WebAssembly component")]
+    /// It arrived complete, but isn't a component.
+    #[error("{digest} isn't a WebAssembly component")]
     NotWasm {
         /// What was requested.
         digest: ImageDigest,
@@ -76,8 +76,8 @@ impl ExchangeClient {
         })
     }
 
-    /// The bytes of a component, by the digest that desired state has of its image, and every
-    /// document on the way to them.
+    /// Fetches the bytes of a component, given the digest that desired state has for its image, and
+    /// every document that leads to them.
     pub(crate) async fn component(
         &self,
         component: &ComponentId,
@@ -118,14 +118,14 @@ impl ExchangeClient {
             }
         }
         self.fill(&mut assembly, component, digest).await?;
-        // Off the threads that serve calls.
+        // Digests on a blocking thread, because the runtime's threads serve calls.
         let finished = tokio::task::spawn_blocking(|| assembly.finish()).await;
         let finished: Result<Bytes, AssemblyError<Origin>> =
             finished.map_err(|lost| broken(lost.to_string()))?;
         finished.map_err(|error| broken(error.to_string()))
     }
 
-    /// Requests ranges until all are there, or no host is left.
+    /// Requests ranges until all have arrived, or no host is left.
     async fn fill(
         &self,
         assembly: &mut Assembly<Origin>,
@@ -133,7 +133,7 @@ impl ExchangeClient {
         digest: ImageDigest,
     ) -> Result<(), ExchangeError> {
         let mut in_flight: FuturesUnordered<BoxFuture<'_, RangeReply>> = FuturesUnordered::new();
-        let mut last = "nobody is left to ask".to_owned();
+        let mut last = "no host is left to send requests to".to_owned();
         loop {
             for request in assembly.requests(Instant::now()) {
                 in_flight.push(
@@ -162,7 +162,7 @@ impl ExchangeClient {
                 }
             };
             if let Err(reason) = taken {
-                tracing::debug!(host = %host.host, range, reason, "a range of an artifact was not given");
+                tracing::debug!(host = %host.host, range, reason, "a host did not send a range of an artifact");
                 last = reason;
             }
         }
@@ -179,8 +179,8 @@ impl ExchangeClient {
         let mut maps = Vec::new();
         while let Some(answer) = asking.next().await {
             maps.extend(answer);
-            // The others may be slow: one is enough to begin with, and ranges come from the hosts
-            // that have replied by now.
+            // The others may be slow. One map is enough to start, and ranges are requested from the
+            // hosts that have replied by now.
             if !maps.is_empty() {
                 while let Some(Some(answer)) = asking.next().now_or_never() {
                     maps.extend(answer);
@@ -235,7 +235,7 @@ impl ExchangeClient {
         })
     }
 
-    /// The hosts to send requests to: those that run the component first.
+    /// Returns the hosts to send requests to, those that run the component first.
     fn others(&self, component: &ComponentId) -> Vec<Origin> {
         let peers = self.lattice.peers();
         let mut others: Vec<Origin> = peers.serving(component).to_vec();

@@ -1,16 +1,16 @@
-//! Transfers artifacts from one host to another, for when the place that an image names is out of
-//! reach.
+//! Transfers artifacts from one host to another when the place that an image names can't be
+//! reached.
 //!
 //! ```text
 //! client (a host that needs it)                      server (a host that may have it)
-//!   "map of D for component C" ────────────────────►  is C, made of D, assigned to that host?  has this one D?
+//!   "map of D for component C" ────────────────────►  is C, made of D, assigned to that host?  does this one have D?
 //!   checks the map, uses several hosts  ◄───────────  digests of D's ranges
-//!   "range n of D for C" ──────────────────────────►  the same questions
+//!   "range n of D for C" ──────────────────────────►  the same checks
 //!   checks the range; at last the whole ◄───────────  256 KiB
 //! ```
 //! A request is always for the digest that desired state has, so nothing else can be delivered. For
-//! an image in a registry that is the digest of its manifest, which names the component's bytes by
-//! a digest of their own.
+//! an image in a registry, this is the digest of its manifest, which names the component's bytes by
+//! their digest.
 
 mod client;
 mod server;
@@ -33,13 +33,13 @@ const MAX_DOCUMENTS: usize = 2;
 struct ExchangeRequest {
     /// The component that is assigned to the requesting host.
     component: ComponentId,
-    /// What of that component.
+    /// The part of that component.
     digest: ImageDigest,
     /// Number of a range of its map; `None` for the map.
     range: Option<u32>,
 }
 
-/// The functions of hosts.
+/// The functions that hosts serve to each other.
 #[derive(Debug)]
 struct Functions {
     map: FunctionRef,
@@ -53,8 +53,9 @@ impl Functions {
             let name = FunctionName::new(name)?;
             Ok::<_, NameError>(FunctionRef::new(interface.clone(), name, signature))
         };
-        // These texts are not in the grammar of `lattice_wit::signature`, which knows no names of types.
-        // Calls between hosts carry their hash, so hosts of different releases have to keep them.
+        // These texts are not in the grammar of `lattice_wit::signature`, which has no names of
+        // types. Calls between hosts carry the hash of these texts, so they must stay the same in
+        // all releases.
         Ok(Self {
             map: function("map", "func(ask: ask) -> option<range-map>")?,
             range: function("range", "func(ask: ask) -> option<list<u8>>")?,
@@ -62,7 +63,8 @@ impl Functions {
     }
 }
 
-/// What a document of a registry names: the component's bytes, or a further document.
+/// Returns the digest that a registry's document names: that of the component's bytes, or of
+/// another document.
 fn named_by(document: &[u8]) -> Option<ImageDigest> {
     oci::named_by(document)
 }

@@ -31,11 +31,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How long an artifact stays in memory after a request for it.
 const KEPT_FOR: Duration = Duration::from_secs(10);
-/// Ranges that may be read at once, and those that may wait.
+/// Ranges that may be read concurrently, and ranges that may wait.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).expect("eight");
 const QUEUED: usize = 256;
 
-/// Delivers artifacts to hosts that are assigned what is made of them.
+/// Delivers artifacts to hosts that are assigned a component made of them.
 pub(crate) struct ArtifactServer {
     lattice: Lattice,
     assignment: watch::Receiver<Arc<Assignment>>,
@@ -85,7 +85,7 @@ impl ArtifactServer {
     ) -> Option<(Arc<RangeMap>, Bytes)> {
         let slots = self.assignment.borrow().clone();
         if !slots.slots(&request.component).any(|host| host == from) {
-            tracing::debug!(host = %from, component = %request.component, "an artifact was not given: it asks for what is not assigned to it");
+            tracing::debug!(host = %from, component = %request.component, "an artifact was not sent: the component is not assigned to the requesting host");
             return None;
         }
         let desired = self.lattice.desired();
@@ -98,7 +98,7 @@ impl ArtifactServer {
         None
     }
 
-    /// Returns what has this digest, if the actor is made of it.
+    /// Returns the bytes with this digest, if the actor is made of them.
     async fn made_of(
         &self,
         spec: &ActorSpec,
@@ -115,7 +115,8 @@ impl ArtifactServer {
         None
     }
 
-    /// Loads it, and keeps it in memory for a while: more of its ranges will be requested.
+    /// Loads the artifact and keeps it in memory for a while, because more of its ranges will be
+    /// requested.
     async fn load(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<(Arc<RangeMap>, Bytes)> {
         self.expire_later();
         if let Some(recent) = &*self.recent.lock().unwrap_or_else(PoisonError::into_inner)
@@ -137,7 +138,7 @@ impl ArtifactServer {
         Some((map, bytes))
     }
 
-    /// A host that has the file may keep it nowhere else.
+    /// Reads the artifact from its file, because a host may have it only there.
     async fn read_file(&self, image: &Image, digest: ImageDigest) -> Option<Bytes> {
         let Image::File(path) = image else {
             return None;

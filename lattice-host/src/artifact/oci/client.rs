@@ -21,13 +21,13 @@ use rustls::pki_types::{CertificateDer, pem, pem::PemObject as _};
 use std::{io, sync::Arc};
 use tokio::time::timeout;
 
-/// Speaks with registries.
+/// An HTTP client for registries.
 pub(super) struct Client {
     protocol: Protocol,
     settings: Arc<Settings>,
 }
 
-/// What of a layer is here.
+/// The received part of a layer.
 #[derive(Default)]
 pub(super) struct Received {
     bytes: Vec<u8>,
@@ -35,11 +35,11 @@ pub(super) struct Received {
 }
 
 impl Client {
-    /// Reads this host's certificates, for a few milliseconds.
+    /// Creates a client. Reads this host's certificates, which takes a few milliseconds.
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, RegistryError> {
-        // Fails when the program has chosen another one, which is kept.
+        // This fails when the program has chosen another provider, which is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // Without any the HTTP client would panic.
+        // The HTTP client would panic without certificates.
         if rustls_native_certs::load_native_certs().certs.is_empty() {
             return Err(RegistryError::NoRoots);
         }
@@ -60,7 +60,7 @@ impl Client {
         Ok(Self { protocol, settings })
     }
 
-    /// The document that this image leads to, and its digest, which is the image's if that names
+    /// Fetches the document that this image names, and its digest, which is the image's if it has
     /// one.
     pub(super) async fn manifest(
         &self,
@@ -79,7 +79,7 @@ impl Client {
         }
     }
 
-    /// Adds to what is received of this layer until it is whole.
+    /// Downloads this layer until it is complete, starting after the received part.
     pub(super) async fn layer(
         &self,
         image: &OciReference,
@@ -100,7 +100,7 @@ impl Client {
                 Some(Ok(bytes)) => received
                     .take(&bytes, layer)
                     .ok_or_else(|| request.oversized(layer))?,
-                // The digest decides whether it is right, however the connection ends.
+                // The digest decides whether the bytes are right, however the connection ends.
                 None | Some(Err(_)) if received.is_whole(layer) => return Ok(()),
                 Some(Err(error)) => return Err(request.broken(received.size(), error)),
                 None => {
@@ -113,7 +113,7 @@ impl Client {
         }
     }
 
-    /// The rest of a layer; or all of it, when the registry gives nothing less.
+    /// Requests the rest of a layer, or all of it when the registry doesn't support ranges.
     async fn open(
         &self,
         request: &Request<'_>,
@@ -133,7 +133,7 @@ impl Client {
                     *received = Received::default();
                     return Ok(all.boxed());
                 }
-                // A registry that can't continue may still begin.
+                // A registry that can't continue a download may still start it over.
                 Err(
                     Failure::ServerError { code: 400..500, .. } | Failure::RegistryError { .. },
                 ) => {
@@ -149,7 +149,7 @@ impl Client {
             .boxed())
     }
 
-    /// Puts a component and what describes it into the registry.
+    /// Pushes a component and its documents to the registry.
     pub(super) async fn push(
         &self,
         image: &OciReference,
@@ -158,8 +158,8 @@ impl Client {
     ) -> Result<(), RegistryError> {
         let request = self.request(image).await?;
         let auth = request.auth();
-        // Requests the right to push before anything large is sent, and detects a registry that
-        // doesn't respond.
+        // Requests the right to push before anything large is sent. This also detects a registry
+        // that doesn't respond.
         let allowed = self
             .protocol
             .auth(&request.reference, &auth, RegistryOperation::Push);
@@ -234,7 +234,7 @@ impl Client {
     }
 }
 
-/// Those in a PEM file, of which there has to be one at least.
+/// Parses the certificates in a PEM file. Fails when there are none.
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let read = match read {
@@ -252,7 +252,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
 }
 
 impl Received {
-    /// `None` when it is more than the layer has.
+    /// Adds bytes to the layer. Returns `None` when they are more than the layer has.
     fn take(&mut self, bytes: &[u8], layer: &Layer) -> Option<()> {
         let total = self.size() + bytes.len() as u64;
         if total > layer.size.as_u64() {

@@ -1,4 +1,4 @@
-//! The logins of docker.
+//! Docker's logins.
 
 use crate::artifact::{Credentials, RegistryError, error::Cause};
 use docker_credential::{
@@ -14,27 +14,27 @@ use std::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// What a helper prints when it knows no login for a registry. Nothing else distinguishes that from
-/// a failure.
+/// What a credential helper prints when it has no login for a registry. Nothing else distinguishes
+/// that from a failure.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
-/// One of docker's programs that keep credentials failed. What it printed isn't shown: it may hold
-/// a secret.
+/// One of docker's credential helpers failed. Its output isn't shown, because it may contain a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 #[error("`{helper} get` failed: run it by hand, with the registry's name as its input, to see why")]
 struct HelperFailed {
     helper: String,
 }
 
-/// Where Docker keeps it: in `DOCKER_CONFIG`, else in `.docker` of the user's home.
+/// Returns the folder of docker's configuration: `DOCKER_CONFIG`, or `.docker` in the user's home.
 fn config() -> Option<PathBuf> {
     let own = var_os("DOCKER_CONFIG").map(PathBuf::from);
     let folder = own.or_else(|| Some(PathBuf::from(var_os("HOME")?).join(".docker")));
     Some(folder?.join("config.json"))
 }
 
-/// Without a file there are no credentials. Docker's helpers are programs: they get as much time as
-/// a registry.
+/// Returns docker's credentials for a registry. There are none without a configuration file.
+/// Docker's helpers are programs, and get as much time as a registry.
 pub(super) async fn credentials(
     registry: &str,
     silence: Duration,

@@ -1,34 +1,34 @@
-//! The documents in which a registry names the parts of an image. They are untrusted.
+//! The documents in which a registry describes the parts of an image. They are untrusted.
 
 use crate::{artifact::ImageDigest, limits::ByteSize};
 use serde::{Deserialize, Serialize};
 
-/// Larger than any honest manifest; registries themselves take no more.
+/// Larger than any real manifest. Registries accept no larger ones.
 pub(super) const MAX_MANIFEST: usize = 4 << 20;
 
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-/// What is asked for.
+/// The media types that are requested.
 pub(super) const ACCEPTED: &[&str] = &[MANIFEST, DOCKER_MANIFEST, INDEX, DOCKER_INDEX];
 
 const WASM: &str = "application/wasm";
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
-/// What older tools call a component or a module.
+/// Media types that older tools use for a component or a module.
 const OLD_WASM: [&str; 3] = [
     "application/vnd.wasm.content.layer.v1+wasm",
     "application/vnd.module.wasm.content.layer.v1+wasm",
     "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
 ];
-/// What some older tools call any bytes. Only where they are the only layer, and their content is
-/// looked at.
+/// Media types that some older tools use for any bytes. They are accepted only for the only layer,
+/// and then the content is checked.
 const ANY_BYTES: [&str; 2] = [
     "application/octet-stream",
     "application/vnd.oci.image.layer.v1.tar",
 ];
 
-/// A manifest or an index, as far as it is of use here.
+/// The fields of a manifest or an index that are used here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -60,12 +60,12 @@ struct Platform {
     os: String,
 }
 
-/// What a document leads to.
+/// What a document describes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// To the bytes of a component.
+    /// The bytes of a component.
     Image(Layer),
-    /// To another manifest.
+    /// Another manifest.
     Index(ImageDigest),
 }
 
@@ -77,14 +77,14 @@ pub(super) struct Layer {
     pub(super) media_type: String,
 }
 
-/// Why a document leads nowhere.
+/// Why a document can't be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LayoutError {
-    /// It isn't a valid manifest, for this reason.
+    /// The document isn't a valid manifest, for this reason.
     Malformed(String),
-    /// It holds something else: what.
+    /// The content is something else, as named here.
     NotWasm(String),
-    /// It is for other platforms: which.
+    /// The index is for these other platforms.
     Platforms(String),
 }
 
@@ -143,7 +143,7 @@ fn wasm_layer(layers: Vec<Descriptor>) -> Result<Layer, LayoutError> {
     let digest = layer
         .digest
         .parse()
-        .map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&layer.digest))))?;
+        .map_err(|_| malformed(format!("`{}` isn't a sha256 digest", brief(&layer.digest))))?;
     Ok(Layer {
         digest,
         size: ByteSize::bytes(layer.size),
@@ -151,7 +151,7 @@ fn wasm_layer(layers: Vec<Descriptor>) -> Result<Layer, LayoutError> {
     })
 }
 
-/// The only entry for wasm; or the only one there is.
+/// Returns the only entry for wasm, or the only entry.
 fn wasm_entry(entries: &[Entry]) -> Result<ImageDigest, LayoutError> {
     let is_wasm = |entry: &&Entry| {
         entry
@@ -167,7 +167,7 @@ fn wasm_entry(entries: &[Entry]) -> Result<ImageDigest, LayoutError> {
     entry
         .digest
         .parse()
-        .map_err(|_| malformed(format!("`{}` is no sha256 digest", brief(&entry.digest))))
+        .map_err(|_| malformed(format!("`{}` isn't a sha256 digest", brief(&entry.digest))))
 }
 
 fn types_of(layers: &[Descriptor]) -> String {
@@ -185,7 +185,7 @@ fn platforms_of(entries: &[Entry]) -> String {
     }))
 }
 
-/// The first few, so that a message stays one.
+/// Returns the first few texts, so that a message stays short.
 fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 4;
     let more = all.len().saturating_sub(SHOWN);
@@ -197,7 +197,7 @@ fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
     }
 }
 
-/// Makes untrusted text fit for a message and a terminal.
+/// Shortens untrusted text, and makes it safe for a message and a terminal.
 pub(super) fn brief(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut chars = text
@@ -210,8 +210,8 @@ pub(super) fn brief(text: &str) -> String {
     brief.trim().to_owned()
 }
 
-/// What a push makes of a component. Nothing of the time or place is in it: the same bytes make the
-/// same image.
+/// The documents that a push creates for a component. They contain nothing about the time or the
+/// host, so the same bytes make the same image.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) manifest: Vec<u8>,
@@ -230,7 +230,7 @@ struct Config<'a> {
     component: Option<Component>,
 }
 
-/// Names in a component, for those who only read the config.
+/// Names in a component, for tools that only read the config.
 #[derive(Serialize)]
 pub(super) struct Component {
     pub(super) imports: Vec<String>,
@@ -246,7 +246,8 @@ struct Manifest<'a> {
     layers: [Descriptor; 1],
 }
 
-/// The documents for this component, in the layout that other tools for wasm in registries use.
+/// Creates the documents for this component, in the layout that other tools for wasm in registries
+/// use.
 pub(super) fn write(
     bytes_digest: ImageDigest,
     size: u64,

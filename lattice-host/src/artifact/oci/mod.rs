@@ -31,7 +31,7 @@ pub(super) struct Oci {
     downloads: SingleFlight<ImageDigest, Result<Artifact, FetchError>>,
 }
 
-/// What downloads and pushes share.
+/// State that downloads and pushes share.
 struct Registries {
     settings: Arc<Settings>,
     disk: Disk,
@@ -45,7 +45,7 @@ struct Located {
     layer: Layer,
 }
 
-/// The digest that a manifest or an index names.
+/// Returns the digest that a manifest or an index names.
 pub(super) fn named_by(document: &[u8]) -> Option<ImageDigest> {
     match Layout::read(document).ok()? {
         Layout::Image(layer) => Some(layer.digest),
@@ -109,7 +109,7 @@ impl Oci {
 
     async fn locate(&self, image: &OciReference) -> Result<Located, FetchError> {
         let (connection, wanted) = (Arc::clone(&self.connection), image.clone());
-        // What a registry sends is read in a task of its own, so that a panic over it stays there.
+        // The registry's data is parsed in a separate task, so that a panic stays there.
         let task = AbortOnDropHandle::new(tokio::spawn(
             async move { connection.locate(&wanted).await },
         ));
@@ -129,7 +129,7 @@ impl Oci {
         Ok(located)
     }
 
-    /// Downloads the layer, once for all callers that want it now.
+    /// Downloads the layer, once for all callers that request it at the same time.
     async fn download(
         &self,
         image: &OciReference,
@@ -140,8 +140,8 @@ impl Oci {
             (Arc::clone(&self.connection), image.clone(), layer.digest);
         let start = |progress| {
             let name = image.to_string();
-            // A task of its own, so that it proceeds although one of its callers is slow, and a
-            // panic stays in it.
+            // The download runs in a separate task, so that it proceeds even if one of its callers
+            // is slow, and a panic stays in the task.
             let task = async move { connection.load(&image, &layer, &progress).await };
             let task = AbortOnDropHandle::new(tokio::spawn(task));
             async move { task.await.unwrap_or(Err(FetchError::Ended { image: name })) }.boxed()
@@ -213,7 +213,8 @@ impl Registries {
         })
     }
 
-    /// A manifest or an index: from the cache if its digest is known, else from the registry.
+    /// Returns a manifest or an index, from the cache if its digest is known, and from the registry
+    /// otherwise.
     async fn document(&self, image: &OciReference) -> Result<(ImageDigest, Bytes), FetchError> {
         if let Some(digest) = image.digest() {
             return match self.disk.read(digest).await {
@@ -230,7 +231,7 @@ impl Registries {
                 let Some(known) = self.last_known(image).await else {
                     return Err(error.into());
                 };
-                tracing::warn!(%image, %error, manifest = %known.0, "a tag can't be resolved; it is taken as last seen");
+                tracing::warn!(%image, %error, manifest = %known.0, "a tag can't be resolved; its last known digest is used");
                 Ok(known)
             }
             Err(error) => Err(error.into()),
@@ -255,7 +256,7 @@ impl Registries {
             }
         };
         if bytes.len() <= manifest::MAX_MANIFEST {
-            // A warning was logged, and without it nothing is wrong with the image.
+            // A failure was logged, and the image is usable without the cache.
             let _ = self.disk.write(digest, &bytes).await;
         }
         Ok((digest, bytes))
@@ -298,7 +299,7 @@ impl Registries {
         layer: &Layer,
         progress: &watch::Sender<Progress>,
     ) -> Result<Bytes, RegistryError> {
-        // It is never closed, and every caller has a deadline.
+        // The semaphore is never closed, and every caller has a deadline.
         let _turn = self.transfers.acquire().await;
         let client = self.client().await?;
         let size = Some(layer.size.as_u64());
@@ -352,7 +353,8 @@ impl Registries {
     }
 }
 
-/// For a component; without its names if they can't be read.
+/// Returns the description of a component, without names if they can't be read. `None` for a
+/// module.
 fn names(bytes: &[u8], kind: WasmKind) -> Option<Component> {
     match kind {
         WasmKind::Module => None,

@@ -1,4 +1,4 @@
-//! What the failure of a request means.
+//! Classifies the failures of requests.
 
 use super::manifest::{Layer, brief};
 use crate::artifact::{Credentials, ImageDigest, OciReference, RegistryError};
@@ -9,7 +9,7 @@ use oci_client::{
 };
 use std::{error::Error, io, sync::Arc, time::Duration};
 
-/// A request to a registry: what is requested, and with which credentials. Errors name both.
+/// A request to a registry: the image and the credentials. Errors name both.
 pub(super) struct Request<'a> {
     pub(super) image: &'a OciReference,
     pub(super) reference: Reference,
@@ -166,7 +166,8 @@ impl Request<'_> {
         }
     }
 
-    /// By the code in the body: the library doesn't report the status of such a response.
+    /// Classifies a response by the code in its body, because the library doesn't report its
+    /// status.
     fn refused(&self, code: &OciErrorCode, message: &str) -> RegistryError {
         match code {
             OciErrorCode::Unauthorized | OciErrorCode::Denied => self.unauthorized(),
@@ -184,9 +185,9 @@ impl Request<'_> {
     }
 }
 
-/// Whether it all came from a certificate that isn't believed.
+/// Returns whether the cause is a certificate that isn't trusted.
 fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
-    // What an I/O error holds is not among its sources, only the sources of that are.
+    // The inner error of an I/O error is not among its sources; only the inner error's sources are.
     if let Some(held) = error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)

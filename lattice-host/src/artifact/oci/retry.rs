@@ -1,14 +1,14 @@
-//! Again, a little later.
+//! Retries with growing pauses.
 
 use crate::artifact::RegistryError;
 use std::{num::NonZeroU32, time::Duration};
 
-/// Pause after the first failure; doubles with each.
+/// Pause after the first failure. It doubles with each further one.
 const FIRST: Duration = Duration::from_millis(250);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// What is left of the attempts at one thing.
+/// The attempts that are left for a request.
 pub(super) struct Attempts {
     failures: u32,
     most: NonZeroU32,
@@ -27,14 +27,14 @@ impl Attempts {
             return Err(error);
         }
         let pause = pause(self.failures);
-        tracing::warn!(%error, ?pause, "a registry failed; it is asked again");
+        tracing::warn!(%error, ?pause, "a registry failed; the request is retried");
         tokio::time::sleep(pause).await;
         Ok(())
     }
 }
 
-/// Between half and all of a time that doubles: hosts that failed together don't come back
-/// together.
+/// Returns between half and all of a time that doubles, so that hosts that failed at the same time
+/// don't retry at the same time.
 fn pause(failures: u32) -> Duration {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let half = doubled.min(LONGEST) / 2;

@@ -33,9 +33,9 @@ impl<K, T: Clone> Default for SingleFlight<K, T> {
 }
 
 impl<K: Eq + Hash, T: Clone + 'static> SingleFlight<K, T> {
-    /// Returns the result of the work for `key`: joins it if it is in flight, and starts it
-    /// otherwise. Calls `seen` with how far it is, as often as the caller's task runs and once at
-    /// the end.
+    /// Returns the result of the work for `key`. Joins the work if it is in flight, and starts it
+    /// otherwise. Calls `seen` with the progress whenever the caller's task runs, and once at the
+    /// end.
     pub(super) async fn join(
         &self,
         key: K,
@@ -47,7 +47,7 @@ impl<K: Eq + Hash, T: Clone + 'static> SingleFlight<K, T> {
             tokio::select! {
                 biased;
                 result = &mut work => {
-                    // How far it was in the end: it may not have been looked at since.
+                    // The final progress may not have been reported yet.
                     if progress.borrow().received > 0 {
                         seen(*progress.borrow_and_update());
                     }
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(
             single_flight.join(1, start, nothing).await,
             1,
-            "what has ended is done anew"
+            "work that has ended is started again"
         );
     }
 

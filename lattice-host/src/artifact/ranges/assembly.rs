@@ -7,19 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ranges that are requested from one host at once: enough for 20 MB/s over a round trip of 50 ms.
+/// Ranges in flight from one host: enough for 20 MB/s over a round trip of 50 ms.
 const MAX_IN_FLIGHT: usize = 4;
-/// Hosts that are used. More make it no faster, and each costs a little.
+/// Hosts that are used at most. More don't make it faster, and each has a small cost.
 const HOSTS: usize = 16;
-/// A range takes a hundredth of that, even over a slow connection.
+/// Far longer than needed: a range takes a hundredth of this, even over a slow connection.
 const RANGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Overdue ranges of a host before it is no longer used.
+/// Overdue ranges after which a host is no longer used.
 const MAX_OVERDUE: u32 = 3;
 
-/// An artifact that comes together out of ranges from several hosts, in any order.
+/// An artifact that is assembled from ranges of several hosts, in any order.
 ///
 /// A range is *missing*, then *requested* from one host until it is overdue, then *here*. The
-/// memory is that of the artifact.
+/// memory use is the size of the artifact.
 #[derive(Debug)]
 pub struct Assembly<H> {
     map: RangeMap,
@@ -53,7 +53,7 @@ pub struct RangeRequest<H> {
     pub range: u32,
 }
 
-/// The outcome of a range that was right.
+/// The outcome of a valid range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Received {
@@ -69,7 +69,7 @@ pub enum Received {
 pub enum RangeError<H: Debug> {
     /// Its bytes don't match the map. The host is no longer used.
     #[error(
-        "host {from:?} sent wrong bytes for range {range}: it is asked no more; look at its disk"
+        "host {from:?} sent wrong bytes for range {range}: it is no longer used; check its disk"
     )]
     Wrong {
         /// Who sent it.
@@ -78,15 +78,17 @@ pub enum RangeError<H: Debug> {
         range: u32,
     },
     /// There is no range of this number. The host is no longer used.
-    #[error("host {from:?} sent range {range}, which the artifact has not: it is asked no more")]
+    #[error(
+        "host {from:?} sent range {range}, which the artifact doesn't have: it is no longer used"
+    )]
     NoSuchRange {
         /// Who sent it.
         from: H,
         /// Number of the range.
         range: u32,
     },
-    /// It came from a host that isn't used: it was never added, or has been removed.
-    #[error("host {from:?} sent range {range} and is not asked for any")]
+    /// It came from a host that isn't used, because it was never added or has been removed.
+    #[error("host {from:?} sent range {range}, but isn't used for this artifact")]
     Uninvited {
         /// Who sent it.
         from: H,
@@ -101,7 +103,7 @@ pub enum RangeError<H: Debug> {
 pub enum AssemblyError<H: Debug> {
     /// Ranges are missing.
     #[error(
-        "{missing} ranges of {digest} are missing: ask for them, or fetch it from its registry"
+        "{missing} ranges of {digest} are missing: request them, or fetch it from its registry"
     )]
     Incomplete {
         /// The artifact.
@@ -109,14 +111,14 @@ pub enum AssemblyError<H: Debug> {
         /// How many.
         missing: usize,
     },
-    /// All ranges match the map, and the whole is not what was wanted: the map was wrong.
+    /// All ranges match the map, but the whole doesn't match the digest, so the map was wrong.
     #[error(
-        "the map of {expected} that host {mapper:?} sent is of {found}: take nothing of this host, and start again with another"
+        "the map of {expected} that host {mapper:?} sent is of {found}: don't use this host, and start again with another"
     )]
     WrongMap {
         /// The artifact that was wanted.
         expected: ImageDigest,
-        /// What came together.
+        /// The digest of the assembled bytes.
         found: ImageDigest,
         /// Who sent the map.
         mapper: H,
@@ -124,8 +126,9 @@ pub enum AssemblyError<H: Debug> {
 }
 
 impl<H: Clone + Ord + Debug> Assembly<H> {
-    /// Of the artifact with this digest, by a map from this host, who is the first to be asked.
-    /// Refuses a map that is of something else, malformed, or of more than `limit` bytes.
+    /// Starts to assemble the artifact with this digest, using a map from `mapper`, which is also
+    /// the first host to use. Fails when the map is of another artifact, malformed, or of more than
+    /// `limit` bytes.
     pub fn new(
         wanted: ImageDigest,
         map: RangeMap,
@@ -152,7 +155,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         }
     }
 
-    /// Removes a host that can't be used any more. Its ranges are requested from others.
+    /// Removes a host that can no longer be used. Its ranges are requested from others.
     pub fn remove(&mut self, host: &H) {
         self.hosts.remove(host);
         for range in &mut self.ranges {
@@ -162,18 +165,18 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         }
     }
 
-    /// The hosts that are used. When there is none, and the artifact is not complete, more have to
-    /// be added.
+    /// Returns the number of hosts that are used. When there are none and the artifact isn't
+    /// complete, more have to be added.
     pub fn hosts(&self) -> usize {
         self.hosts.len()
     }
 
-    /// Whether every range is here.
+    /// Returns whether every range has been received.
     pub fn is_complete(&self) -> bool {
         self.here == self.ranges.len()
     }
 
-    /// Returns the requests to send now, so that every host has enough to do. Each range is
+    /// Returns the requests to send now, so that every host has enough work. Each range is
     /// requested once, until it is overdue.
     pub fn requests(&mut self, now: Instant) -> Vec<RangeRequest<H>> {
         self.expire(now);
@@ -184,7 +187,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
             .enumerate()
             .filter(|(_, state)| **state == RangeState::Missing);
         for (range, state) in missing {
-            // Who has least to do, and owes least.
+            // The host with the fewest requests in flight and the fewest overdue ranges.
             let free = self
                 .hosts
                 .iter_mut()
@@ -205,7 +208,8 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         asks
     }
 
-    /// When to [`requests`](Self::requests) again at the latest, though nothing has come.
+    /// Returns when to call [`requests`](Self::requests) again at the latest, even if no range
+    /// arrives.
     pub fn next(&self) -> Option<Instant> {
         let until = self.ranges.iter().filter_map(|range| match range {
             RangeState::Asked { until, .. } => Some(*until),
@@ -214,7 +218,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         until.min()
     }
 
-    /// Overdue ranges are missing again, and hosts that were late too often are no longer used.
+    /// Marks overdue ranges as missing, and stops using hosts that were late too often.
     fn expire(&mut self, now: Instant) {
         for range in &mut self.ranges {
             if let RangeState::Asked { of, until } = range
@@ -238,12 +242,12 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         }
     }
 
-    /// Takes a range that a host sent. A right one is accepted from any host that is used, however
-    /// late.
+    /// Takes a range that a host sent. A valid one is accepted from any host in use, however late
+    /// it is.
     ///
     /// # Errors
     ///
-    /// Each names the host. Its ranges are requested from others.
+    /// Each error names the host, whose ranges are then requested from others.
     pub fn receive(
         &mut self,
         from: &H,
@@ -287,7 +291,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
         Ok(Received::New)
     }
 
-    /// The artifact, checked against the digest that was wanted.
+    /// Returns the artifact, checked against the expected digest.
     pub fn finish(self) -> Result<Bytes, AssemblyError<H>> {
         let expected = self.map.digest;
         if !self.is_complete() {

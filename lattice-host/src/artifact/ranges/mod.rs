@@ -1,11 +1,11 @@
-//! An artifact in ranges, by which one host gets it from others.
+//! Splits an artifact into ranges, so that one host can fetch it from others.
 //!
-//! A registry names an artifact by the digest of all its bytes, which can't verify a part. So the
-//! serving host sends a [`RangeMap`] first: a digest for each range. The receiving host requests
-//! ranges from several hosts, checks each as it arrives, and the whole against the digest that it
-//! wanted in the first place. A wrong range is detected at once, and a wrong map at the end.
+//! A registry names an artifact by the digest of all its bytes, which can't verify a part. The
+//! serving host therefore sends a [`RangeMap`] first, with a digest for each range. The receiving
+//! host requests ranges from several hosts, checks each as it arrives, and checks the whole against
+//! the digest that it requested. A wrong range is detected immediately, and a wrong map at the end.
 //!
-//! It is pure: the caller does the transfers, and passes the time in.
+//! This module does no I/O: the caller does the transfers, and passes in the time.
 //!
 //! ```
 //! use lattice_host::{ByteSize, artifact::{ImageDigest, ranges::{Assembly, RangeMap}}};
@@ -36,15 +36,15 @@ use crate::limits::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Bytes of a range. With its frame around it well under the 1 MiB that a bus carries by default,
-/// and 32 KiB of digests for an artifact of 256 MiB.
+/// Bytes of a range. With its frame, a range is well under the 1 MiB that a bus carries by default.
+/// An artifact of 256 MiB has 32 KiB of digests.
 pub const RANGE_BYTES: u32 = 256 << 10;
 
-/// Smallest and largest ranges that another host may choose: a map is at most a 128th of its
+/// Smallest and largest ranges that another host may choose. A map is at most a 128th of its
 /// artifact.
 const ACCEPTED: std::ops::RangeInclusive<u32> = 4 << 10..=768 << 10;
 
-/// The digests of an artifact's ranges. One from another host is untrusted.
+/// The digests of an artifact's ranges. A map from another host is untrusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeMap {
     /// Of all bytes.
@@ -61,25 +61,25 @@ pub struct RangeMap {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RangeMapError {
-    /// It is of another artifact.
-    #[error("the map of ranges is of {found}, and {expected} was asked for: ask another host")]
+    /// The map is of another artifact.
+    #[error("the map of ranges is of {found}, but {expected} was requested: use another host")]
     OtherArtifact {
         /// The artifact that was requested.
         expected: ImageDigest,
-        /// The artifact it is of.
+        /// The artifact of the map.
         found: ImageDigest,
     },
-    /// The artifact is larger than one may be.
+    /// The artifact is over the size limit.
     #[error("the artifact has {} bytes and the limit is {limit}: raise it with `max_size`", size.as_u64())]
     TooLarge {
         /// Its size.
         size: ByteSize,
-        /// The largest that is taken.
+        /// The limit.
         limit: ByteSize,
     },
     /// Its numbers contradict each other, or its ranges don't fit a message.
     #[error(
-        "the map has {digests} digests for {size} bytes in ranges of {range}: ask another host"
+        "the map has {digests} digests for {size} bytes in ranges of {range}: use another host"
     )]
     Malformed {
         /// Size of the artifact.
@@ -92,7 +92,8 @@ pub enum RangeMapError {
 }
 
 impl RangeMap {
-    /// Of this artifact. Reads it twice, which takes a quarter of a second for 100 MiB.
+    /// Creates the map of this artifact. Reads it twice, which takes a quarter of a second for 100
+    /// MiB.
     pub fn of(artifact: &[u8]) -> Self {
         let ranges = artifact.chunks(RANGE_BYTES as usize);
         Self {

@@ -110,8 +110,8 @@ fn several_hosts_share_the_work() {
         assert_eq!(asks.iter().filter(|request| request.of == host).count(), 4);
     }
     let ranges: BTreeSet<_> = asks.iter().map(|request| request.range).collect();
-    assert_eq!(ranges.len(), 12, "each is asked of one host");
-    assert_eq!(assembly.requests(now), [], "nobody has time");
+    assert_eq!(ranges.len(), 12, "each is requested from one host");
+    assert_eq!(assembly.requests(now), [], "no host has capacity");
     assert_eq!(
         assembly.receive(&asks[0].of, asks[0].range, range(&bytes, asks[0].range)),
         Ok(Received::New)
@@ -156,7 +156,7 @@ fn a_wrong_range_names_its_sender_and_others_are_asked() {
         assert_eq!(
             assembly.receive(&1, 0, range(&bytes, 0)),
             Err(RangeError::Uninvited { from: 1, range: 0 }),
-            "nothing more is taken of it"
+            "nothing more is accepted from it"
         );
         let asks = assembly.requests(now);
         assert!(
@@ -263,7 +263,7 @@ fn a_wrong_map_is_found_out_and_names_its_maker() {
             from: "honest",
             range: 0
         }),
-        "for now the map is believed"
+        "the map is trusted for now"
     );
     for request in assembly.requests(Instant::now()) {
         assembly
@@ -286,7 +286,7 @@ fn what_is_incomplete_is_no_artifact() {
     ));
 }
 
-/// What one host does with one question.
+/// What a host does with a request.
 #[derive(Debug, Clone, Copy)]
 enum Does {
     Answers,
@@ -301,7 +301,8 @@ fn deeds() -> impl Strategy<Value = Vec<Does>> {
 }
 
 proptest! {
-    /// Whatever all hosts but an honest one do, in whatever order: the artifact comes together, and only as it should be.
+    /// Whatever all hosts except one honest host do, in any order, the artifact is assembled, and
+    /// is right.
     #[test]
     fn it_comes_together_whoever_misbehaves(size in 1_usize..1_500_000, deeds in deeds(), backwards in any::<bool>()) {
         const HONEST: u8 = 0;
@@ -318,7 +319,7 @@ proptest! {
             for RangeRequest { of, range: number } in asks {
                 let does = if of == HONEST { Does::Answers } else { deeds.next().unwrap_or(Does::Answers) };
                 match does {
-                    // It may have been found out since it was asked.
+                    // The host may have been excluded since the request was sent.
                     Does::Answers => drop(assembly.receive(&of, number, range(&bytes, number))),
                     Does::Lies => prop_assert!(assembly.receive(&of, number, b"lie").is_err()),
                     Does::Nothing => {}

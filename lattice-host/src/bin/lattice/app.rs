@@ -50,7 +50,7 @@ impl Plan {
             registries,
             output,
         } = self.manifest;
-        // What can be checked without the lattice comes first.
+        // Everything that can be checked without the lattice is checked first.
         let app = App::load(&file)?;
         let lattice = options.open().await?;
         let app = pinned(app, &registries.artifacts(None)?).await?;
@@ -82,7 +82,7 @@ impl Delete {
     }
 }
 
-/// Applies an app, with every tag at what it means now.
+/// Applies an app, with every tag resolved to its current image.
 pub(crate) async fn apply(
     lattice: &Lattice,
     app: App,
@@ -100,7 +100,7 @@ async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
         spinner.finish_and_clear();
         let resolved =
             resolved.map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
-        // Desired state counts as registries do: by the digest of the manifest.
+        // Desired state has the digest of the manifest, as registries do.
         if let Image::Oci(pinned) = &resolved.image
             && let Some(manifest) = pinned.digest()
         {

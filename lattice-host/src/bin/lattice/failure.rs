@@ -1,4 +1,4 @@
-//! Why a command failed, and what a script gets to know of it.
+//! Why a command failed, and the exit code that scripts see.
 
 use lattice_core::{
     ConnectError,
@@ -12,20 +12,20 @@ use std::{error::Error, fmt, process::ExitCode};
 /// Why a command failed, by exit code.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// It was tried and did not succeed.
+    /// The command was tried and did not succeed.
     #[error("{0}")]
     Failed(String),
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// What was asked for is refused. Nothing was changed.
+    /// The request was refused. Nothing was changed.
     #[error("{0}")]
     Refused(String),
     /// The lattice can't be reached.
     #[error("{0}")]
     Unreachable(String),
-    /// The function that was called answered `err(...)`, which has been printed.
-    #[error("the function answered with an error")]
+    /// The function returned `err(...)`, which has been printed.
+    #[error("the function returned an error")]
     AnsweredErr,
     /// A call failed, and the function did not run.
     #[error("{0}")]
@@ -39,7 +39,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// A failure of `what`, because of `error`.
+    /// Creates a failure of `what` with the cause `error`.
     pub(crate) fn failed(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
         Self::Failed(format!("{what}: {}", chain(error)))
     }
@@ -68,7 +68,7 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::Name(_) => Self::Usage(text),
             ConnectError::NoKey { lattice } => Self::Usage(format!(
-                "lattice `{lattice}` is on NATS and has no key; give it one with --key-file or LATTICE_KEY, or say --trust-bus if everyone who reaches the server may call anything"
+                "lattice `{lattice}` is on NATS and has no key; give it one with --key-file or LATTICE_KEY, or use --trust-bus if every client of the server may call anything"
             )),
             ConnectError::Nats(_)
             | ConnectError::Open(_)
@@ -116,7 +116,7 @@ impl From<LinkError> for Failure {
         let text = chain(&error);
         match error {
             LinkError::Conflict { existing } => Self::Refused(format!(
-                "there is a link {} already, to `{}`; give this one a name of its own with --name, or put it with --replace",
+                "link {} already exists and leads to `{}`; give this one another name with --name, or replace that one with --replace",
                 existing.key, existing.link.target
             )),
             LinkError::LinkMismatch(_) | LinkError::Changed { .. } => Self::Refused(text),
@@ -141,7 +141,7 @@ impl From<DeleteError> for Failure {
     fn from(error: DeleteError) -> Self {
         match error {
             DeleteError::NotFound { key } => Self::Failed(format!(
-                "there is no link {key}; `lattice link list` shows those that are"
+                "there is no link {key}; `lattice link list` shows all links"
             )),
             other => Self::Failed(chain(&other)),
         }

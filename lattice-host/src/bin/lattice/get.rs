@@ -207,7 +207,7 @@ mod tests {
         let host = lattice_core::name::HostId::new("h1").expect("an id");
         let options = NodeOptions::default().host(host).label("zone", "a");
         let _node = lattice.node(options).await.expect("joins");
-        // The node's first word may be on its way still.
+        // The first heartbeat of the node may not have arrived yet.
         let heard = async {
             while hosts(&lattice).1.is_empty() {
                 tokio::task::yield_now().await;

@@ -37,7 +37,7 @@ pub(crate) struct Inspect {
     login: Login,
 }
 
-/// What is printed of a component.
+/// The description of a component that is printed.
 struct Inspected {
     image: Image,
     digest: String,
@@ -47,10 +47,10 @@ struct Inspected {
     imports: Vec<Interface>,
 }
 
-/// Something that is exported or imported.
+/// An export or an import.
 struct Interface {
     name: String,
-    /// `None` for what is outside of any interface.
+    /// `None` for an item outside of any interface.
     wit: Option<String>,
 }
 
@@ -80,7 +80,8 @@ impl Inspect {
     }
 }
 
-/// A file when there is one of this name or it looks like one, else an image in a registry.
+/// Returns a file if there is one of this name or the text looks like a file, and an image in a
+/// registry otherwise.
 fn image(text: &str) -> Result<Image, Failure> {
     let path = Path::new(text);
     if path.exists() {
@@ -89,7 +90,7 @@ fn image(text: &str) -> Result<Image, Failure> {
     text.parse().or_else(|error| match error {
         lattice_host::artifact::ImageError::BarePath { .. } => Ok(Image::File(path.to_owned())),
         error => Err(Failure::Usage(format!(
-            "there is no file `{text}`, and it is no image in a registry: {error}"
+            "there is no file `{text}`, and it isn't an image in a registry: {error}"
         ))),
     })
 }
@@ -101,7 +102,7 @@ impl Inspected {
             Ok(WasmKind::Component) => {}
             Ok(_) => {
                 return Err(Failure::Refused(format!(
-                    "{image} is a core module and no component; build it for `wasm32-wasip2`, or make one of it with `wasm-tools component new`"
+                    "{image} is a core module, not a component; build it for `wasm32-wasip2`, or turn it into a component with `wasm-tools component new`"
                 )));
             }
             Err(found) => {
@@ -137,7 +138,7 @@ impl Inspected {
     fn text(&self) -> String {
         let mut out = String::new();
         let mut line = |name: &str, value: &str| {
-            // Writing to a text never fails.
+            // Writing to a string never fails.
             let _ = writeln!(out, "{name:<10} {}", on_one_line(value));
         };
         line("image", &self.image.to_string());
@@ -160,7 +161,7 @@ impl Inspected {
         section(&mut out, "exports", callable);
         section(
             &mut out,
-            "exports that nobody can call: they are in no interface",
+            "exports that can't be called, because they are in no interface",
             outside,
         );
         section(
@@ -168,16 +169,12 @@ impl Inspected {
             "imports that need a link",
             needs(is_linked).collect(),
         );
-        names(
-            &mut out,
-            "imports that its host answers",
-            needs(is_built_in),
-        );
+        names(&mut out, "imports that its host serves", needs(is_built_in));
         for import in &self.imports {
             if let Import::Missing { advice } = Import::of(&import.name) {
                 let _ = writeln!(
                     out,
-                    "\nimport that nobody answers: {}; {advice}",
+                    "\nimport that can't be served: {}; {advice}",
                     on_one_line(&import.name)
                 );
             }

@@ -6,7 +6,7 @@ use lattice_core::auth::LatticeKey;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
-    /// Prints a new key: keep it in a file that only its owner can read
+    /// Prints a new key. Keep it in a file that only its owner can read
     New,
 }
 

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub(crate) enum LinkCommand {
     /// Lets one component call another through an interface
     Add(Add),
-    /// Takes a link away
+    /// Removes a link
     #[command(visible_alias = "remove")]
     Rm(Rm),
     /// Lists all links
@@ -29,14 +29,14 @@ pub(crate) enum LinkCommand {
     },
 }
 
-/// What tells one link from another.
+/// The key of a link.
 #[derive(Debug, Args)]
 pub(crate) struct LinkSelector {
     /// The component that calls
     source: String,
-    /// The interface, as `example:hello/greeter@0.1.0`
+    /// The interface, such as `example:hello/greeter@0.1.0`
     interface: String,
-    /// The link's name, for a source with several targets for one interface
+    /// The link's name, if the source has several targets for one interface
     #[arg(long, default_value = "default")]
     name: String,
 }
@@ -45,7 +45,7 @@ pub(crate) struct LinkSelector {
 pub(crate) struct Rm {
     #[command(flatten)]
     which: LinkSelector,
-    /// Also when an app owns it, which then lacks it until it is applied again
+    /// Removes the link even if an app owns it. The app lacks it until it is applied again
     #[arg(long)]
     force: bool,
 }
@@ -54,34 +54,34 @@ pub(crate) struct Rm {
 pub(crate) struct Add {
     #[command(flatten)]
     which: LinkSelector,
-    /// The component that is called
+    /// The component to call
     target: String,
     /// Configuration for the target, as JSON
     #[arg(long, value_name = "JSON", conflicts_with = "config_file")]
     config: Option<String>,
-    /// The same in a file, for what is secret
+    /// File with the configuration, which keeps secrets off the command line
     #[arg(long, value_name = "FILE")]
     config_file: Option<PathBuf>,
-    /// Which replicas are called
+    /// Which replicas may be called
     #[arg(long, value_enum, default_value_t)]
     locality: LocalityOption,
-    /// A function that may run twice without harm; once for each
+    /// A function that may run twice without harm. May be repeated
     #[arg(long, value_name = "FUNCTION")]
     idempotent: Vec<String>,
-    /// Takes the place of the link that is there
+    /// Replaces an existing link
     #[arg(long)]
     replace: bool,
-    /// Also when an app owns it, which makes it its own again when it is applied
+    /// Changes the link even if an app owns it. Applying the app undoes the change
     #[arg(long)]
     force: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum LocalityOption {
-    /// The one on the caller's host when there is one, else any
+    /// A replica on the caller's host if there is one, otherwise any
     #[default]
     PreferLocal,
-    /// Only one on the caller's host
+    /// Only replicas on the caller's host
     LocalOnly,
     /// Any
     Spread,
@@ -116,15 +116,16 @@ impl Rm {
         let lattice = options.open().await?;
         refuse_owned(&lattice, &key, self.force)?;
         lattice.links().delete(&key).await?;
-        print(&format!("link {key} is gone\n"))
+        print(&format!("link {key} is removed\n"))
     }
 }
 
-/// What an app owns is changed in its manifest, or the next one who applies it undoes the change.
+/// Fails when an app owns the link. It has to be changed in the app's manifest, or the next apply
+/// undoes the change.
 fn refuse_owned(lattice: &Lattice, key: &LinkKey, force: bool) -> Result<(), Failure> {
     match lattice.desired().link_owner(key) {
         Some(app) if !force => Err(Failure::Refused(format!(
-            "app `{app}` owns link {key}; change its manifest and apply that, or say --force"
+            "app `{app}` owns link {key}; change its manifest and apply it, or use --force"
         ))),
         _ => Ok(()),
     }
@@ -162,8 +163,9 @@ impl Add {
         let Some(config) = self.config_text()? else {
             return Ok(link);
         };
-        let config: serde_json::Value = serde_json::from_str(&config)
-            .map_err(|error| Failure::Usage(format!("the configuration is no JSON: {error}")))?;
+        let config: serde_json::Value = serde_json::from_str(&config).map_err(|error| {
+            Failure::Usage(format!("the configuration isn't valid JSON: {error}"))
+        })?;
         link.config(&config)
             .map_err(|error| Failure::failed("the configuration can't be written", &error))
     }

@@ -19,31 +19,31 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const EXAMPLES: &str = "Examples:
-  lattice logs                      # what each host has kept, of all actors
-  lattice logs greeter --follow     # and what comes, until ctrl-c
+  lattice logs                      # recent lines of all actors, from each host
+  lattice logs greeter --follow     # recent and new lines, until ctrl-c
   lattice logs greeter --follow --for 1m --level warn -o json
 
-Actors speak by their standard output and error, and by `wasi:logging`. Each host keeps its last thousand lines, and
-passes lines on only while somebody reads.";
+Actors log to their standard output and error, and through `wasi:logging`. Each host keeps its last
+thousand lines, and sends lines only while there are readers.";
 
-/// How long hosts have to respond: some round trips across the world.
+/// How long hosts have to respond: a few round trips around the world.
 const ANSWERS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Logs {
-    /// Only of this component
+    /// Shows only lines of this component
     component: Option<String>,
-    /// Goes on with what comes, until ctrl-c
+    /// Continues with new lines, until ctrl-c
     #[arg(short, long)]
     follow: bool,
-    /// Ends after this time, as `10s`
+    /// Ends after this time, such as `10s`
     #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "follow")]
     time: Option<Duration>,
-    /// How many lines of before are wanted of each host
+    /// How many recent lines to show from each host
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 1_000)]
     recent: u32,
-    /// Only lines that matter as much
+    /// Shows only lines of at least this level
     #[arg(long, value_enum, default_value_t)]
     level: Level,
     /// How to print lines
@@ -66,7 +66,7 @@ enum LineFormat {
     /// For people
     #[default]
     Lines,
-    /// A JSON object on a line of its own for each line
+    /// One JSON object for each line, on a line of its own
     Json,
 }
 
@@ -99,7 +99,7 @@ impl Logs {
                 },
                 () = &mut end => return Ok(()),
                 heard = tokio::signal::ctrl_c() => {
-                    return heard.map_err(|error| Failure::failed("ctrl-c can't be heard", &error));
+                    return heard.map_err(|error| Failure::failed("can't listen for ctrl-c", &error));
                 }
             }
         }
@@ -111,10 +111,10 @@ impl Logs {
                 self.line(host, line)
             }
             LogEvent::Dropped { host, lines } => note(&format!(
-                "{lines} lines of {host} were lost: components there say more than is passed on"
+                "{lines} lines of {host} were lost: its components log faster than it sends lines"
             )),
             LogEvent::Missed { messages } => note(&format!(
-                "{messages} messages with lines were lost: they come faster than they are read"
+                "{messages} messages with lines were lost: they arrive faster than they are read"
             )),
             _ => Ok(()),
         }

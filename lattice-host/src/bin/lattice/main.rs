@@ -1,4 +1,4 @@
-//! The `lattice` command: hosts, apps and links of a lattice from a terminal.
+//! The `lattice` command manages the hosts, apps and links of a lattice from a terminal.
 
 mod app;
 mod call;
@@ -25,21 +25,21 @@ use options::LatticeOptions;
 use std::{io, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
-/// How `--help` ends.
+/// The end of the text of `--help`.
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed
   2  the command line is wrong
-  3  refused: the manifest has problems, or what is asked for conflicts with what there is
+  3  refused: the manifest has problems, or the request conflicts with the current state
   4  the lattice can't be reached
-  5  `call`: the function answered `err(...)`
+  5  `call`: the function returned `err(...)`
   6  `call`: the call failed, and the function did not run
   7  `call`: the call failed, and the function may have run
   8  `call`: the function ran, and failed
 
-Results go to stdout, everything else to stderr. RUST_LOG sets what is logged.";
+Results go to stdout, everything else to stderr. RUST_LOG sets the log level.";
 
-/// Runs, declares and shows what is in a lattice.
+/// Runs hosts, and declares and shows the contents of a lattice.
 #[derive(Debug, Parser)]
 #[command(name = "lattice", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -53,35 +53,35 @@ struct Cli {
 enum Command {
     /// Runs a host until it is told to stop
     Up(up::Up),
-    /// Makes keys
+    /// Creates keys
     #[command(subcommand)]
     Key(key::Key),
     /// Shows what applying a manifest would do
     Plan(app::Plan),
-    /// Makes of an app what its manifest says
+    /// Applies an app's manifest
     Apply(app::Apply),
     /// Deletes an app and everything that it declared
     Delete(app::Delete),
-    /// Lists what there is
+    /// Lists hosts, actors, providers, links or apps
     Get(get::Get),
     /// Adds, removes and lists links
     #[command(subcommand)]
     Link(link::LinkCommand),
     /// Calls a function of a component
     Call(call::Call),
-    /// Shows what a component is made of, and what it needs
+    /// Shows the exports and imports of a component
     Inspect(inspect::Inspect),
-    /// Puts a component into a registry
+    /// Pushes a component to a registry
     Push(push::Push),
-    /// Fetches a component from a registry
+    /// Pulls a component from a registry
     Pull(pull::Pull),
-    /// Tells every change of the constellation
+    /// Prints every change of the constellation
     Watch(watch::Watch),
-    /// Shows what actors say
+    /// Shows the logs of actors
     Logs(logs::Logs),
     /// Draws the constellation
     Graph(see::Graph),
-    /// Says why something runs or does not, and what to do next
+    /// Explains why something runs or does not, and what to do next
     #[command(subcommand)]
     Explain(see::Explain),
     /// Prints completions for a shell
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // There is no other place to report that this can't be written.
+            // If stderr can't be written to, the failure can't be reported.
             let _ =
                 io::Write::write_all(&mut io::stderr(), format!("error: {failure}\n").as_bytes());
             failure.exit_code()

@@ -1,4 +1,4 @@
-//! Which lattice a command speaks of, and how it gets there.
+//! The options that select a lattice and say how to connect to it.
 
 use crate::{failure::Failure, output::note};
 use clap::Args;
@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-/// Where the key is when no file is named.
+/// Variable with the key, used when no file is given.
 const KEY: &str = "LATTICE_KEY";
-/// Where the servers are when none are named.
+/// Variable with the servers, used when none are given.
 const NATS: &str = "LATTICE_NATS";
 
 /// Common options.
@@ -23,22 +23,23 @@ pub(crate) struct LatticeOptions {
     /// The lattice's name
     #[arg(long, global = true, default_value = "default", value_name = "NAME")]
     pub(crate) lattice: String,
-    /// NATS servers it is on, joined by commas [env: `LATTICE_NATS`]
+    /// NATS servers of the lattice, separated by commas [env: `LATTICE_NATS`]
     #[arg(long, global = true, value_name = "URL")]
     nats: Option<String>,
     /// Credentials file for the NATS server
     #[arg(long, global = true, value_name = "FILE")]
     creds: Option<PathBuf>,
-    /// `JetStream` domain that holds the lattice's store, when it is not that of the server: a hub's, beyond a leaf node
+    /// `JetStream` domain with the lattice's store, if it isn't the server's own: that of the hub
+    /// of a leaf node
     #[arg(long, global = true, value_name = "NAME")]
     jetstream_domain: Option<String>,
-    /// File of a lattice on this machine alone, which belongs to one process at a time
+    /// File of a lattice on this machine only. One process can open it at a time
     #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["nats", "creds", "jetstream_domain"])]
     data: Option<PathBuf>,
     /// File with the lattice's key [env: `LATTICE_KEY`, which holds the key itself]
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Does without a key: whoever reaches the server may call anything
+    /// Uses no key: every client of the server may call anything
     #[arg(long, global = true, conflicts_with = "key_file")]
     trust_bus: bool,
 }
@@ -53,7 +54,7 @@ impl LatticeOptions {
             Some(StoreLocation::Nats(nats)) => self.join(self.on_nats(*nats)).await?,
             None => {
                 return Err(Failure::Usage(format!(
-                    "it is not said where the lattice is; name its NATS server with --nats or {NATS}, or its file with --data"
+                    "the lattice's location is missing; give its NATS server with --nats or {NATS}, or its file with --data"
                 )));
             }
         };
@@ -61,8 +62,8 @@ impl LatticeOptions {
         Ok(lattice)
     }
 
-    /// The same for a host, which brings along a lattice in memory when no other is named, and may keep the last snapshot
-    /// of the store in a file.
+    /// Joins the lattice for a host. Without a location, this is a lattice in memory. The last
+    /// snapshot of the store can be kept in a file.
     pub(crate) async fn open_for_host(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
         match self.location()? {
             None => self.join(Lattice::in_memory(&self.lattice)).await,
@@ -89,7 +90,7 @@ impl LatticeOptions {
         }
     }
 
-    /// Without the lattice's key it would look empty.
+    /// Joins the lattice and checks its key. With another key, the lattice would look empty.
     async fn join<B: Backend>(&self, connect: Connect<B>) -> Result<Lattice, Failure> {
         let connect = match self.key()? {
             Some(key) => connect.key(key),
@@ -101,12 +102,12 @@ impl LatticeOptions {
         Ok(lattice)
     }
 
-    /// What is refused is as if it were not there.
+    /// Prints a warning when values in the store are refused, because they are ignored.
     fn tell_of_refused(&self, lattice: &Lattice) -> Result<(), Failure> {
         match lattice.replica().health().refused {
             0 => Ok(()),
             refused => note(&format!(
-                "warning: {refused} of the values in the store of lattice `{}` are refused, as if they were not there; see which with RUST_LOG=warn",
+                "warning: {refused} of the values in the store of lattice `{}` are refused and ignored; RUST_LOG=warn shows which",
                 self.lattice
             )),
         }
@@ -141,7 +142,7 @@ impl LatticeOptions {
         }
     }
 
-    /// The lattice's key, when one is given and it isn't done without.
+    /// Returns the lattice's key. `None` when there is none, or with `--trust-bus`.
     fn key(&self) -> Result<Option<LatticeKey>, Failure> {
         let key = match &self.key_file {
             _ if self.trust_bus => return Ok(None),
@@ -173,7 +174,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .parse::<u32>()
         .ok()
         .and_then(|_| lattice_core::quantity::parse_duration(text))
-        .ok_or_else(|| format!("`{text}` is no time; write it as `500ms`, `2s`, `1m` or `1h`"))
+        .ok_or_else(|| {
+            format!("`{text}` isn't a valid time; write it as `500ms`, `2s`, `1m` or `1h`")
+        })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What goes to stdout.
+//! Prints to stdout.
 
 use crate::failure::Failure;
 use clap::ValueEnum;
@@ -17,7 +17,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Prints a text. A reader that has gone away, as `head` does, has what it wanted.
+/// Prints a text. It isn't a failure when the reader has closed its end, as `head` does.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -47,7 +47,7 @@ pub(crate) enum Colour {
     Yellow,
 }
 
-/// Whether lines have colours.
+/// Whether lines are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paint {
     Coloured,
@@ -55,7 +55,7 @@ pub(crate) enum Paint {
 }
 
 impl Paint {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// Returns colours if stdout is a terminal, unless `NO_COLOR` is set.
     pub(crate) fn for_stdout() -> Self {
         let is_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if io::stdout().is_terminal() && !is_unwanted {
@@ -111,7 +111,7 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text.collect()
 }
 
-/// A cell of a table.
+/// Returns a text as a cell of a table.
 fn cell(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
@@ -119,7 +119,7 @@ fn cell(text: &str) -> String {
     on_one_line(text)
 }
 
-/// Others wrote these texts: nothing in them may move the cursor.
+/// Returns an untrusted text on one line, without characters that move the cursor.
 pub(crate) fn on_one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -21,12 +21,12 @@ Prints the reference with its digest: what to write as `image` in a manifest.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Pull {
-    /// The image, as `registry.example.com/greeter:1.0`
+    /// The image, such as `registry.example.com/greeter:1.0`
     image: String,
-    /// The file that is written; by default the last part of the image's name with `.wasm`
+    /// The file to write, by default the last part of the image's name with `.wasm`
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Writes over a file that is there
+    /// Overwrites an existing file
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -65,12 +65,12 @@ impl Pull {
 
 fn there_is_one(file: &Path) -> Failure {
     Failure::Refused(format!(
-        "`{}` is there already; name another with -o, or write over it with --force",
+        "`{}` already exists; name another file with -o, or overwrite it with --force",
         file.display()
     ))
 }
 
-/// All of it, or nothing: a part of a component under its name would be taken for one.
+/// Writes the whole file or nothing, because a part of a component could be mistaken for all of it.
 fn write(file: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
     let mut part = file.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
@@ -83,12 +83,12 @@ fn write(file: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
         if force {
             fs::rename(&part, file)
         } else {
-            // Unlike a rename it does not take the place of what came meanwhile.
+            // Unlike a rename, this does not replace a file that was created meanwhile.
             fs::hard_link(&part, file).and_then(|()| fs::remove_file(&part))
         }
     });
     if moved.is_err() {
-        // What is left of it is useless; the first error is the one to report.
+        // The rest of the file is useless, and the first error is the one to report.
         let _ = fs::remove_file(&part);
     }
     moved

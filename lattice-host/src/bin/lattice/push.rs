@@ -19,15 +19,15 @@ Prints the reference with its digest, which always means these bytes: what to wr
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Push {
-    /// The component
+    /// The component's file
     file: PathBuf,
-    /// Where it goes, as `registry.example.com/greeter:1.0`
+    /// The image to push, such as `registry.example.com/greeter:1.0`
     image: String,
     #[command(flatten)]
     registries: Registries,
     #[command(flatten)]
     login: Login,
-    /// How to print what was pushed
+    /// How to print the result
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }

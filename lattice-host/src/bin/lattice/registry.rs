@@ -1,4 +1,4 @@
-//! How commands reach registries, and show what takes long.
+//! How commands reach registries, and how they show progress.
 
 use crate::failure::Failure;
 use clap::Args;
@@ -9,19 +9,20 @@ use lattice_host::artifact::{
 };
 use std::{env, path::PathBuf, time::Duration};
 
-/// Where the password is when no file is named.
+/// Variable with the password, used when no file is given.
 const PASSWORD: &str = "LATTICE_REGISTRY_PASSWORD";
-/// Between two pictures of a bar that does not move by itself.
+/// Interval between two updates of a spinner.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How registries are reached.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct Registries {
-    /// A registry that speaks plain HTTP, as `localhost:5000`; once for each
+    /// A registry that speaks plain HTTP, such as `localhost:5000`. May be repeated
     #[arg(long, value_name = "HOST:PORT")]
     plain_http: Vec<String>,
-    /// File with certificates (PEM) of an authority to trust, beside those that this machine trusts
+    /// File with certificates (PEM) of an authority to trust, in addition to those that this
+    /// machine trusts
     #[arg(long, value_name = "FILE")]
     registry_ca: Option<PathBuf>,
 }
@@ -30,7 +31,7 @@ pub(crate) struct Registries {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct Login {
-    /// User for the registry; by default whoever `docker login` has logged in
+    /// User for the registry, by default the one that `docker login` logged in
     #[arg(long)]
     user: Option<String>,
     /// File with the user's password [env: `LATTICE_REGISTRY_PASSWORD`, which holds the password itself]
@@ -39,7 +40,8 @@ pub(crate) struct Login {
 }
 
 impl Registries {
-    /// With the credentials that `docker login` left, and a cache if there is a folder for one.
+    /// Returns artifacts that use the credentials of `docker login`, and a cache if `cache` names a
+    /// folder.
     pub(crate) fn artifacts(&self, cache: Option<PathBuf>) -> Result<Artifacts, Failure> {
         let builder = self.builder()?;
         Ok(match cache {
@@ -48,7 +50,7 @@ impl Registries {
         })
     }
 
-    /// For one image, with these credentials.
+    /// Returns artifacts for one image, with these credentials.
     pub(crate) fn artifacts_for(&self, image: &Image, login: &Login) -> Result<Artifacts, Failure> {
         let builder = self.builder()?;
         Ok(match (image, login.credentials()?) {
@@ -85,7 +87,7 @@ impl Login {
                 .map_err(|error| Failure::failed(file.display(), &error))?,
             None => env::var(PASSWORD).map_err(|_| {
                 Failure::Usage(format!(
-                    "there is no password for `{user}`; put it in {PASSWORD}, or name a file with --password-file"
+                    "there is no password for `{user}`; set {PASSWORD}, or name a file with --password-file"
                 ))
             })?,
         };
@@ -94,7 +96,7 @@ impl Login {
     }
 }
 
-/// An image in a registry.
+/// Parses the name of an image in a registry.
 pub(crate) fn oci(text: &str) -> Result<(OciReference, Image), Failure> {
     let image: Image = text
         .parse()
@@ -102,12 +104,12 @@ pub(crate) fn oci(text: &str) -> Result<(OciReference, Image), Failure> {
     match &image {
         Image::Oci(reference) => Ok((reference.clone(), image)),
         _ => Err(Failure::Usage(format!(
-            "`{text}` is in no registry; name an image in a registry, as `registry.example.com/greeter:1.0`"
+            "`{text}` isn't in a registry; name an image in a registry, such as `registry.example.com/greeter:1.0`"
         ))),
     }
 }
 
-/// A bar for bytes that come, seen only on a terminal.
+/// Returns a progress bar for received bytes. It is shown only on a terminal.
 pub(crate) fn bar(what: &str) -> ProgressBar {
     let bar = ProgressBar::no_length().with_message(what.to_owned());
     let style = ProgressStyle::with_template(
@@ -120,14 +122,14 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
     bar
 }
 
-/// Something turns while this lasts, seen only on a terminal.
+/// Returns a spinner. It is shown only on a terminal.
 pub(crate) fn spinner(what: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
     spinner.enable_steady_tick(TICK);
     spinner
 }
 
-/// Shows how far a download is.
+/// Shows the progress of a download.
 pub(crate) fn show(bar: &ProgressBar, progress: Progress) {
     if let Some(size) = progress.size {
         bar.set_length(size);

@@ -13,17 +13,17 @@ pub(crate) struct Graph {
     /// What to draw
     #[arg(value_enum, default_value_t)]
     view: GraphView,
-    /// In which language
+    /// The output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Language,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum GraphView {
-    /// What is linked to what
+    /// Components and their links
     #[default]
     Logical,
-    /// What runs where
+    /// Hosts and what they run
     Infrastructure,
 }
 
@@ -34,7 +34,7 @@ enum Language {
     Mermaid,
     /// For Graphviz
     Dot,
-    /// A picture
+    /// An image
     Svg,
 }
 
@@ -68,9 +68,9 @@ pub(crate) enum Explain {
     },
     /// Why calls over a link arrive, or do not
     Link {
-        /// Who calls
+        /// The component that calls
         from: String,
-        /// Through which interface, as `wasi:keyvalue/store@0.2.0`
+        /// The interface, such as `wasi:keyvalue/store@0.2.0`
         interface: String,
         /// The link's name
         #[arg(long, default_value = "default")]
@@ -96,7 +96,7 @@ impl Explain {
                 interface,
                 name,
             } => {
-                // Its target is not part of its key.
+                // The target is not part of a link's key.
                 let link = Link::new(from, interface, from).map_err(wrong)?;
                 Subject::Link(link.named(name).map_err(wrong)?.key())
             }

@@ -1,11 +1,12 @@
 //! Suggestions for names that don't exist.
 
-/// Names that are less similar are not suggested.
+/// Lowest similarity of a name that is suggested.
 const ALIKE: f64 = 0.75;
-/// More are not read.
+/// The most names that are listed.
 const MOST: usize = 20;
 
-/// Ends a message about a name that is not there: the one that was meant, perhaps, and what there is.
+/// Returns the end of a message about a name that doesn't exist: a suggestion if a name is similar,
+/// and the names that exist.
 pub(crate) fn hint<'n>(
     what: &str,
     given: &str,

@@ -8,22 +8,22 @@ use std::{io, path::PathBuf, time::Duration};
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// The host's id; a random one by default
+    /// The host's id, random by default
     #[arg(long)]
     id: Option<String>,
-    /// A label of the host, for placement; once for each
+    /// A label of the host, for placement. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
-    /// A manifest to apply once the host is there
+    /// A manifest to apply after the host has started
     #[arg(long, value_name = "FILE")]
     app: Option<PathBuf>,
-    /// Folder in which fetched components are kept
+    /// Folder for fetched components
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
-    /// File for the last snapshot of the store: the host starts from it while the server is away
+    /// File for the last snapshot of the store. The host starts from it while the server is down
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     snapshot: Option<PathBuf>,
-    /// How long calls may finish in when the host is told to stop, in seconds
+    /// How long calls may take to finish when the host is told to stop, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
     #[command(flatten)]
@@ -31,12 +31,13 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    /// Without a NATS server or a file, the lattice is in memory and ends with the process.
+    /// Runs a host. Without a NATS server or a file, the lattice is in memory and ends with the
+    /// process.
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         let app = self.app.map(App::load).transpose()?;
-        // Before anything is there that would have to be stopped.
+        // Listens before anything is started that would have to be stopped.
         let mut stop = StopSignal::listen()
-            .map_err(|error| Failure::failed("signals can't be listened for", &error))?;
+            .map_err(|error| Failure::failed("can't listen for signals", &error))?;
         let artifacts = self.registries.artifacts(self.cache)?;
         let lattice = options.open_for_host(self.snapshot.as_deref()).await?;
         let mut builder = Host::builder(&lattice).artifacts(artifacts.clone());
@@ -61,7 +62,7 @@ impl Up {
         if applied.is_ok() && !stop.was_asked {
             stop.asked().await;
         }
-        tracing::info!(host = %host.id(), "the host hands over and stops; once more to stop at once");
+        tracing::info!(host = %host.id(), "the host hands over and stops; signal again to stop immediately");
         let drained = tokio::select! {
             drained = host.shutdown(Duration::from_secs(self.grace.into())) => drained,
             () = stop.asked() => {
@@ -96,7 +97,7 @@ impl StopSignal {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -114,7 +115,7 @@ impl StopSignal {
 
     async fn asked(&mut self) {
         if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::warn!(%error, "ctrl-c can't be heard");
+            tracing::warn!(%error, "can't listen for ctrl-c");
             return std::future::pending().await;
         }
         self.was_asked = true;

@@ -18,19 +18,21 @@ const EXAMPLES: &str = "Examples:
   lattice watch -o json | jq 'select(.link)'
   lattice apply shop.toml && lattice watch --until settled --for 2m
 
-Lines begin with `+` for what is new, `~` for what changed and `-` for what is gone. As JSON, the first object is a
-snapshot of all, and each one after it a change.";
+Lines start with `+` for new things, `~` for changed ones and `-` for removed ones. As JSON, the first
+object is a snapshot of everything, and each later one is a change.";
 
-/// Between two looks at whether it has settled, at the most: views change with each report.
+/// Longest interval between two checks whether the lattice has settled, because views change with
+/// each report.
 const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Watch {
-    /// For how long, as `10s`; by default until ctrl-c. With --until it is how long that may take
+    /// How long to watch, such as `10s`, by default until ctrl-c. With --until, the longest time to
+    /// wait
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Ends when this is so; fails when it is not in time
+    /// Ends when this is the case. Fails when it isn't in time
     #[arg(long, value_enum)]
     until: Option<Until>,
     /// How to print changes
@@ -40,7 +42,7 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Until {
-    /// Everything that is declared serves where it should, as declared last, and nowhere else
+    /// Every component serves where it should, as last declared, and nowhere else
     Settled,
 }
 
@@ -49,7 +51,7 @@ enum ChangeFormat {
     /// A line for each change, for people
     #[default]
     Lines,
-    /// A JSON object on a line of its own for each change, load included
+    /// One JSON object for each change, on a line of its own, including load
     Json,
 }
 
@@ -79,7 +81,7 @@ impl Watch {
         let mut time_is_up = std::pin::pin!(time_is_up);
         loop {
             tokio::select! {
-                // Changes that are known are printed before it ends.
+                // Known changes are printed before the command ends.
                 biased;
                 change = changes.next() => match change {
                     Some(change) => printer.print(change)?,
@@ -88,23 +90,23 @@ impl Watch {
                 () = &mut settled => return Ok(()),
                 () = &mut time_is_up => break,
                 heard = tokio::signal::ctrl_c() => {
-                    return heard.map_err(|error| Failure::failed("ctrl-c can't be heard", &error));
+                    return heard.map_err(|error| Failure::failed("can't listen for ctrl-c", &error));
                 }
             }
         }
         match (self.until, unsettled(&constellation.snapshot())) {
             (Some(Until::Settled), Some(why)) => Err(Failure::Failed(format!(
-                "it has not settled in time: {why}; `lattice explain component` says why"
+                "the lattice has not settled in time: {why}; `lattice explain component` explains why"
             ))),
             _ => Ok(()),
         }
     }
 }
 
-/// What is not as it should be, if anything.
+/// Returns why the lattice has not settled, or `None` if it has.
 fn unsettled(view: &View) -> Option<String> {
     if view.store.state != StoreState::Following {
-        return Some("the store is out of reach".to_owned());
+        return Some("the store can't be reached".to_owned());
     }
     if let Some(record) = view.unreadable.values().next() {
         return Some(format!("`{}` can't be read", record.key));
@@ -140,7 +142,7 @@ fn unsettled(view: &View) -> Option<String> {
                 .map(|revision| (view.store.incarnation, revision));
             if seen < declared {
                 return Some(format!(
-                    "`{host}` has not seen how `{id}` was declared last"
+                    "`{host}` has not seen the last declaration of `{id}`"
                 ));
             }
         }
@@ -155,9 +157,9 @@ fn unsettled(view: &View) -> Option<String> {
 struct Printer {
     format: ChangeFormat,
     paint: Paint,
-    /// What the lines were made of, to find what a new snapshot changes.
+    /// The current view, to find what a new snapshot changes.
     view: View,
-    /// The last line for each thing: load changes all the time and is on none.
+    /// The last line for each thing. Load changes constantly, so no line has it.
     lines: HashMap<String, String>,
 }
 
@@ -209,7 +211,7 @@ impl Printer {
     }
 }
 
-/// Which thing, whether it is there, and what a person cares for.
+/// Returns which thing changed, whether it exists, and the details that are shown.
 fn describe(delta: &Delta) -> (String, bool, String) {
     match delta {
         Delta::Store(store) => (
@@ -267,7 +269,7 @@ fn describe(delta: &Delta) -> (String, bool, String) {
                 format!("{}{}", it.phase, reason.collect::<String>()),
             )
         }),
-        // A newer version's; its JSON shows it.
+        // A kind of a newer version. The JSON output shows it.
         _ => ("something".to_owned(), true, "changed".to_owned()),
     }
 }
@@ -275,7 +277,7 @@ fn describe(delta: &Delta) -> (String, bool, String) {
 fn store_state(state: StoreState) -> &'static str {
     match state {
         StoreState::Following => "is followed",
-        StoreState::Lost => "is out of reach",
+        StoreState::Lost => "can't be reached",
         StoreState::Snapshot => "is known from an earlier process",
         StoreState::Replaced => "came back as another one",
         StoreState::WentBack => "came back as an older one",

@@ -1,4 +1,4 @@
-//! WASI: the part of it that an actor gets.
+//! The parts of WASI that an actor gets.
 
 mod output;
 
@@ -11,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 /// WASI 0.2, and 0.3 behind the feature `p3`.
 pub(super) struct Wasi;
 
-/// Packages that are served.
+/// The packages that are served.
 const PACKAGES: [&str; 6] = [
     "wasi:cli",
     "wasi:clocks",
@@ -54,7 +54,7 @@ fn support(import: &str, p3: bool) -> Option<Support> {
     Some(Support::Missing { advice })
 }
 
-/// WASI's part of an instance's state.
+/// WASI's state of an instance.
 struct WasiState(WasiCtx);
 
 impl CapabilityState for WasiState {

@@ -17,7 +17,7 @@ use wasmtime_wasi::{
 /// Bytes that a guest may write at once.
 const PERMIT: usize = 64 << 10;
 
-/// One of the two streams of one instance. All handles to it share its unfinished line.
+/// One of the two streams of one instance. All handles to a stream share its unfinished line.
 #[derive(Clone)]
 pub(super) struct Output(Arc<Mutex<Lines>>);
 
@@ -25,7 +25,7 @@ struct Lines {
     log: Arc<ActorLog>,
     stream: &'static str,
     level: Level,
-    /// What came after the last end of a line.
+    /// The bytes after the last end of a line.
     unfinished: Vec<u8>,
 }
 

@@ -1,7 +1,7 @@
 //! The task that drives one instance with many calls in it.
 //!
-//! Everything that waits for time is outside of `run_concurrent`: inside, nothing is polled while
-//! the guest blocks its store.
+//! Everything that waits for time is outside of `run_concurrent`, because nothing inside it is
+//! polled while the guest blocks its store.
 
 use super::handle::{CallReply, End, InstanceHandle, InstanceState, QueuedCall};
 use crate::{
@@ -22,19 +22,19 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Accessor;
 
-/// How long the calls of a retired instance may still take.
+/// How long the calls of a retired instance may continue.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Starts an instance. Its first call may be sent at once.
+/// Starts an instance. Its first call may be sent immediately.
 pub(super) fn start(actor: Arc<HostedActor>, idle: Duration) -> Arc<InstanceHandle> {
-    // Whatever an actor may run at once may go to one instance.
+    // All concurrent calls of an actor may go to one instance.
     let (queue, inbox) = mpsc::channel(actor.context.limits.concurrent.get());
     let state = Arc::new(InstanceState::new());
     let driver = tokio::spawn(drive(actor, inbox, state.clone(), idle));
     InstanceHandle::new(queue, state, AbortOnDropHandle::new(driver))
 }
 
-/// Records that the instance ended, whatever ends the task.
+/// Records that the instance ended, however the task ends.
 struct EndGuard<'s>(&'s InstanceState, &'s HostedActor);
 
 impl Drop for EndGuard<'_> {
@@ -114,8 +114,8 @@ fn bind_all(
     Ok(functions)
 }
 
-/// Retires the instance when it has been idle, and ends it when it has been retired for long
-/// enough.
+/// Retires the instance when it has been idle for `idle`, and ends it when it has been retired for
+/// [`DRAIN`].
 async fn retire(state: &InstanceState, idle: Duration) {
     let idle = idle.max(Instances::SHORTEST_IDLE);
     loop {
@@ -134,7 +134,7 @@ async fn retire(state: &InstanceState, idle: Duration) {
     tokio::time::sleep(DRAIN).await;
 }
 
-/// Starts calls as they come and replies as they end, until the instance is retired and empty.
+/// Starts calls as they arrive and replies as they end, until the instance is retired and empty.
 async fn serve(
     accessor: &Accessor<Guest>,
     functions: &HashMap<FunctionKey, BoundExport<Guest>>,
@@ -158,13 +158,13 @@ async fn serve(
     }
     inbox.close();
     while let Ok(queued) = inbox.try_recv() {
-        // Its caller may have gone.
+        // The caller may be gone.
         let _ = queued.reply.send(CallReply::NotTaken);
     }
     while running.next().await.is_some() {}
 }
 
-/// Starts one call. The future sends its reply.
+/// Starts one call. The returned future sends its reply.
 fn begin<'a>(
     accessor: &'a Accessor<Guest>,
     functions: &HashMap<FunctionKey, BoundExport<Guest>>,
@@ -188,7 +188,7 @@ fn begin<'a>(
         Ok(started) => started,
         Err(error) => {
             let reason = format!("the call could not be started: {error:#}");
-            // Its caller may have gone.
+            // The caller may be gone.
             let _ = reply.send(CallReply::Done(Err(CallError::CalleeFailed { reason })));
             return None;
         }
@@ -208,7 +208,7 @@ fn begin<'a>(
                 .map(Into::into)
                 .map_err(|error| failure::call_error(&error, guest))
         });
-        // Its caller may have gone.
+        // The caller may be gone.
         let _ = reply.send(CallReply::Done(outcome));
     })
 }

@@ -1,4 +1,4 @@
-//! Between the callers and the task that drives an instance.
+//! Connects callers with the task that drives an instance.
 
 use super::super::{Call, CallResult};
 use lattice_core::{call::CallError, name::ComponentId};
@@ -29,12 +29,12 @@ pub(super) struct InstanceState {
 /// How an instance ended.
 #[derive(Debug, Clone)]
 pub(super) enum End {
-    /// It could not be made.
+    /// It could not be created.
     NotStarted(CallError),
-    /// It was made, and ended with calls in it.
+    /// It was created, and ended with calls in it.
     Failed {
         component: ComponentId,
-        /// Reported to all calls but the culprit.
+        /// Reported to all calls except the culprit.
         reason: String,
         /// The call that caused it, when that is known, and its error.
         culprit: Option<(u64, CallError)>,
@@ -55,7 +55,7 @@ pub(super) enum CallReply {
     NotTaken,
 }
 
-/// A caller's slot in an instance. Dropping it while its call runs retires the instance.
+/// A caller's slot in an instance. Dropping the slot while its call runs retires the instance.
 pub(super) struct CallSlot {
     handle: Arc<InstanceHandle>,
     id: u64,
@@ -100,7 +100,7 @@ impl InstanceState {
         self.load.load(Ordering::Acquire)
     }
 
-    /// Number of calls that have ever held a slot.
+    /// Returns the number of calls that have ever held a slot.
     pub(super) fn started(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
@@ -118,14 +118,14 @@ impl InstanceState {
     /// Records how the instance ended. Only the first time counts.
     pub(super) fn ended(&self, end: End) {
         self.retire();
-        // Only fails when it is recorded already.
+        // This fails only when an end is already recorded.
         let _ = self.end.set(end);
     }
 }
 
 impl CallSlot {
-    /// Call this with the list of handles locked, so that the load that the choice was made by is
-    /// the load that counts.
+    /// Takes a slot. Call this with the list of handles locked, so that the load on which the
+    /// choice was based is the current one.
     pub(super) fn new(handle: Arc<InstanceHandle>) -> Self {
         handle.state.load.fetch_add(1, Ordering::AcqRel);
         let id = handle.state.next.fetch_add(1, Ordering::Relaxed);
@@ -159,7 +159,7 @@ impl CallSlot {
         reply
     }
 
-    /// Whether the guest has, or may have, run any of it.
+    /// Returns whether the guest has run any of the call, or may have.
     pub(super) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
     }
@@ -172,7 +172,7 @@ impl CallSlot {
 
 impl Drop for CallSlot {
     fn drop(&mut self) {
-        // The receiver is gone by now, so a job that has not begun never will.
+        // The receiver is gone by now, so a call that has not begun never will.
         if !self.replied && self.has_begun() {
             self.handle.state.retire();
         }

@@ -1,9 +1,9 @@
 //! Warm instances in which many calls of `async func`s overlap.
 //!
-//! Each is driven by a task of its own. It is *open* → *retired* (takes no new call, and its calls
-//! have a second left) → *ended*. A call that its caller gives up retires the instance, because
-//! nothing can take the call out of it. A trap or an overrun of the CPU budget ends the instance
-//! with every call in it, and so does dropping the last handle.
+//! Each is driven by its own task. Its states are *open* → *retired* (it takes no new calls, and
+//! its calls have a second left) → *ended*. A call that its caller abandons retires the instance,
+//! because the call can't be removed from it. A trap or an overrun of the CPU budget ends the
+//! instance with every call in it. So does dropping the last handle.
 
 mod driver;
 mod handle;
@@ -17,9 +17,9 @@ use std::{
     time::Duration,
 };
 
-/// Calls in one instance before another one is made, when there may be more.
+/// Calls in one instance above which another one is created, if the limit allows it.
 const CALLS_BEFORE_ANOTHER: usize = 64;
-/// Instances that one call is sent to at most, when each ends before it begins the call.
+/// The most instances that one call is sent to, when each ends before it begins the call.
 const ATTEMPTS: usize = 3;
 
 /// The instances of one actor.
@@ -62,7 +62,7 @@ impl ConcurrentPool {
 }
 
 /// # Cancel safety
-/// Dropping the future retires the instance, when the call has begun.
+/// Dropping the future retires the instance if the call has begun.
 pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResult {
     let mut last = None;
     for _ in 0..ATTEMPTS {
@@ -77,7 +77,7 @@ pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResu
         };
         return Err(end.error(slot.id()));
     }
-    // The instances end as fast as they are made: most likely they can't be started at all.
+    // The instances end as fast as they are created. Most likely they can't be started at all.
     match last {
         Some(slot) => Err(slot.end().await.for_calls_not_begun()),
         None => Err(CallError::Stopping {
@@ -87,7 +87,7 @@ pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResu
 }
 
 impl End {
-    /// The error of a call that had begun.
+    /// Returns the error of a call that had begun.
     fn error(&self, call: u64) -> CallError {
         match self {
             Self::NotStarted(error) => error.clone(),

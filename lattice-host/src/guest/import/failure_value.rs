@@ -1,8 +1,8 @@
-//! A failed call as a value of the function's own result type.
+//! Reports a failed call as a value of the function's own result type.
 //!
-//! Only where that type has honest room for it: `lattice:rpc/types.error`, a bare `string`, or a
-//! case named `other`, `internal-error`, `internal` or `unavailable` that holds a `string` or an
-//! `option<string>`. No other case is ever borrowed: `not-found` would be a lie.
+//! This is done only if that type has a fitting error: `lattice:rpc/types.error`, a bare `string`,
+//! or a case named `other`, `internal-error`, `internal` or `unavailable` that holds a `string` or
+//! an `option<string>`. No other case is used, because for example `not-found` would be wrong.
 
 use bytes::Bytes;
 use lattice_core::{
@@ -15,21 +15,22 @@ use wasmtime::component::{
     types::{ComponentItem, Record, Variant},
 };
 
-/// Cases that can hold a failure, the most fitting first.
+/// Cases that can hold a failure, the best match first.
 const CASES: [&str; 4] = ["other", "internal-error", "internal", "unavailable"];
 
-/// How a function's result reports that the call failed. Found once, when the actor is linked.
+/// How a function's result reports that the call failed. This is determined once, when the actor is
+/// linked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FailureValue {
     /// `result<_, string>`.
     Text,
-    /// A case with a text.
+    /// A case that holds a text.
     Case { index: u32, payload: Payload },
     /// `lattice:rpc/types.error`.
     Error(Box<ErrorRecord>),
 }
 
-/// What such a case holds.
+/// The type of such a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Payload {
     Text,
@@ -40,13 +41,13 @@ pub(super) enum Payload {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ErrorRecord {
     kinds: Vec<String>,
-    /// Where `other` is.
+    /// The index of `other`.
     other: u32,
     ran: [u32; 3],
 }
 
 impl FailureValue {
-    /// Looks for room in the result type of a function.
+    /// Returns how a function's result can report a failure, if it can.
     pub(super) fn of(item: &ComponentItem) -> Option<Self> {
         let ComponentItem::ComponentFunc(function) = item else {
             return None;
@@ -67,7 +68,7 @@ impl FailureValue {
     /// Encodes the result that reports `error`.
     ///
     /// # Errors
-    /// None that are known: everything in it has an encoding.
+    /// None are known, because every part of the value has an encoding.
     pub(super) fn encode(&self, error: &CallError) -> Result<Bytes, ValueError> {
         let text = &error.to_string();
         match self {
@@ -85,12 +86,12 @@ impl FailureValue {
     }
 }
 
-/// The error of a function's result.
+/// Returns `error` as a function's result.
 fn failed<E: Serialize>(error: E) -> Result<(), E> {
     Err(error)
 }
 
-/// A case of a variant that is known only at run time, and what it holds.
+/// A case of a variant that is known only at run time, with its payload.
 struct Case<P>(u32, P);
 
 impl<P: Serialize> Serialize for Case<P> {
@@ -157,7 +158,7 @@ impl ErrorRecord {
         })
     }
 
-    /// The record's fields, with enums as the indices that they are encoded as.
+    /// Returns the record's fields. Enums are the indices that they are encoded as.
     fn fields<'t>(&self, error: &CallError, text: &'t str) -> (u32, u32, bool, &'t str) {
         let kind = kind(error);
         let index = self
@@ -175,7 +176,7 @@ impl ErrorRecord {
     }
 }
 
-/// The name in `lattice:rpc/types.kind`.
+/// Returns the name of the error in `lattice:rpc/types.kind`.
 fn kind(error: &CallError) -> &'static str {
     match error {
         CallError::NotLinked { .. } => "not-linked",
@@ -207,7 +208,7 @@ mod tests {
     use serde::Deserialize;
     use wasmtime::{Config, Engine, component::Component};
 
-    /// The failure value of a function with this result type.
+    /// Returns the failure value of a function with this result type.
     fn room(types: &str, err: &str) -> Option<FailureValue> {
         let wat = format!(
             r#"(component (import "a:b/c" (instance $i {types} (export "f" (func (result (result (error {err}))))))))"#
@@ -223,7 +224,7 @@ mod tests {
         FailureValue::of(&instance.get_export(&engine, "f").expect("a function").ty)
     }
 
-    /// The same for a named type, as WIT has it.
+    /// Returns the failure value for a named type, written as in WIT.
     fn named(ty: &str) -> Option<FailureValue> {
         room(
             &format!(r#"(type $t' {ty}) (export "t" (type $t (eq $t')))"#),

@@ -1,4 +1,4 @@
-//! Calls that guests make to other components, wherever those run.
+//! Calls that guests make to other components, wherever these run.
 
 mod failure_value;
 mod outgoing;
@@ -15,20 +15,21 @@ use outgoing::OutgoingCall;
 use std::{future::ready, sync::Arc};
 use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
 
-/// An imported function of an interface of which the host knows only the types.
+/// An imported function of an interface whose types are all that the host knows about it.
 pub(crate) struct RemoteFunction {
     function: Arc<FunctionRef>,
     failure: Option<Arc<FailureValue>>,
     asyncness: Asyncness,
 }
 
-/// A call that a guest made failed, and the function's type has no room for that: the guest traps.
+/// A call that a guest made failed, and the function's type can't report that, so the guest traps.
 #[derive(Debug, thiserror::Error)]
 #[error("a call of `{interface}#{function}` failed: {error}")]
 pub(super) struct CallFailed {
     interface: InterfaceName,
     function: FunctionName,
-    // Not a source: the message has it already, and a printed chain of errors should not repeat it.
+    // This isn't a source, because the message contains it and a printed chain of errors should not
+    // repeat it.
     error: CallError,
 }
 
@@ -87,8 +88,8 @@ async fn reply(
     result.or_else(|error| failed(error, &function, failure.as_deref()))
 }
 
-/// Reports a failed call: as a value of the function's result where that has room for it, else as a
-/// trap.
+/// Reports a failed call as a value of the function's result if its type can hold it, and as a trap
+/// otherwise.
 fn failed(
     error: CallError,
     function: &FunctionRef,

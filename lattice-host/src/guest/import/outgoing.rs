@@ -14,7 +14,7 @@ use lattice_core::{
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
 
-/// A call that a guest is about to make: everything that is taken from its store for it.
+/// A call that a guest is about to make, with everything that it needs from the guest's store.
 pub(super) struct OutgoingCall {
     actor: Arc<ActorContext>,
     link: LinkName,
@@ -23,10 +23,11 @@ pub(super) struct OutgoingCall {
 }
 
 impl OutgoingCall {
-    /// For a call of `function` by the guest that runs now.
+    /// Prepares a call of `function` by the running guest.
     ///
     /// # Errors
-    /// [`CallError::Overloaded`] when the instance has as many calls in flight as it may.
+    /// Fails with [`CallError::Overloaded`] when the instance has as many calls in flight as it may
+    /// have.
     pub(super) fn new(
         mut store: StoreContextMut<'_, Guest>,
         function: &FunctionRef,
@@ -34,8 +35,8 @@ impl OutgoingCall {
         let (context, link) = match &store.data().calls {
             ActiveCalls::Single(call) => (call.context, call.link_for(function)),
             ActiveCalls::Concurrent(_) => {
-                // After its call has ended a guest calls on behalf of no call, with the default
-                // deadline.
+                // After its call has ended, a guest makes calls on behalf of no call, with the
+                // default deadline.
                 let context = running_call(&mut store);
                 let context = context.map_or_else(Context::default, |call| call.context);
                 (context, LinkName::default())

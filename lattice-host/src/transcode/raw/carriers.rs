@@ -1,4 +1,4 @@
-//! The types that wasmtime moves: wire bytes that lift and lower themselves.
+//! The types that wasmtime moves: wire bytes that implement lifting and lowering.
 //!
 //! | carrier           | is                | moved by | core values `N`                                            |
 //! | ----------------- | ----------------- | -------- | ---------------------------------------------------------- |
@@ -7,10 +7,11 @@
 //! | [`FlatArguments`] | export parameters | lower    | always 16, the ones not used are zero                      |
 //! | [`FlatReturn`]    | export result     | lift     | as many as the type has flat; [`SPILLED`] when in memory   |
 //!
-//! Wasmtime decides by `N` and by the type whether values are flat or in memory, and gives exactly
-//! that many slots where it has them from the guest, so `N` can't be rounded up there. Parameters
-//! and results that are in memory declare a size of 0, because the real one is known at run time
-//! only: the slice that wasmtime then passes is empty, but it starts where the values do.
+//! Wasmtime decides by `N` and by the type whether values are flat or in memory. It provides
+//! exactly that many slots where they come from the guest, so `N` can't be rounded up there.
+//! Parameters and results that are in memory declare a size of 0, because the real size is known
+//! only at run time. The slice that wasmtime then passes is empty, but it starts where the values
+//! do.
 #![expect(
     unsafe_code,
     reason = "the only module that implements wasmtime's lifting and lowering"
@@ -32,7 +33,7 @@ use super::types::{MAX_FLAT, MAX_FLAT_RESULTS};
 /// `N` of a [`FlatReturn`] whose values are in memory.
 pub(crate) const SPILLED: usize = MAX_FLAT + 1;
 
-/// The size that a carrier declares for its place in memory.
+/// The layout that a carrier declares for its place in memory.
 const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
     size32: 0,
     align32: 1,
@@ -41,7 +42,7 @@ const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
     flat_count: None,
 };
 
-/// Parameters that a guest passed to an import, as wire bytes; `None` when those are over the size
+/// Parameters that a guest passed to an import, as wire bytes. `None` when they are over the size
 /// limit.
 pub(crate) struct FlatParams<const N: usize>(pub(crate) Option<Vec<u8>>);
 
@@ -186,8 +187,8 @@ unsafe impl<const N: usize> Lower for FlatResult<N> {
         ty: InterfaceType,
         at: usize,
     ) -> Result<()> {
-        // An import that is lowered async and returns nothing comes here as well; then nothing is
-        // written.
+        // This is also called for an import that is lowered async and returns nothing. Then nothing
+        // is written.
         lower::to_memory(cx, ty, &self.0, at)
     }
 }
@@ -204,9 +205,9 @@ unsafe impl Lower for FlatArguments {
         if cx.types.canonical_abi(&ty).flat_count(MAX_FLAT).is_some() {
             return lower::to_flat(cx, ty, &self.0, slots);
         }
-        // Wasmtime would allocate the size that the carrier declares. So the carrier stays flat for
-        // wasmtime, allocates the real size itself, which is also what the guest will free, and
-        // passes the pointer as the first value.
+        // Wasmtime would allocate the size that the carrier declares. The carrier therefore stays
+        // flat for wasmtime, allocates the real size itself, which is also the size that the guest
+        // will free, and passes the pointer as the first value.
         slots.fill(MaybeUninit::new(ValRaw::u64(0)));
         let at = lower::to_heap(cx, ty, &self.0)?;
         slots[0].write(ValRaw::u64(at as u64));
@@ -223,7 +224,7 @@ unsafe impl Lower for FlatArguments {
     }
 }
 
-/// Writes text to a guest whose strings aren't UTF-8, which wasmtime knows how to.
+/// Writes text to a guest whose strings aren't UTF-8, using wasmtime's conversion.
 pub(super) fn lower_text<T>(cx: &mut LowerContext<'_, T>, text: &str) -> Result<(u32, u32)> {
     let mut pair = MaybeUninit::uninit();
     <str as Lower>::linear_lower_to_flat(text, cx, InterfaceType::String, &mut pair)?;
@@ -238,7 +239,7 @@ fn as_slots<const N: usize>(slots: &mut MaybeUninit<[ValRaw; N]>) -> &mut [Maybe
     unsafe { &mut *std::ptr::from_mut(slots).cast::<[MaybeUninit<ValRaw>; N]>() }
 }
 
-/// Where in the guest's memory `place` starts, which is a part of it.
+/// Returns the offset of `place`, which is a part of the guest's memory.
 fn offset(cx: &LiftContext<'_>, place: &[u8]) -> usize {
     place
         .as_ptr()
@@ -246,7 +247,7 @@ fn offset(cx: &LiftContext<'_>, place: &[u8]) -> usize {
         .saturating_sub(cx.memory().as_ptr().addr())
 }
 
-/// Core values of the tuple `ty`, or `None` if there are more than 16.
+/// Returns the number of core values of the tuple `ty`, or `None` if there are more than 16.
 fn flat_count(ty: InterfaceType, types: &InstanceType<'_>) -> Result<Option<usize>> {
     let InterfaceType::Tuple(tuple) = ty else {
         bail!("expected the tuple of all parameters or results")

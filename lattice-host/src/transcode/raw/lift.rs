@@ -1,12 +1,12 @@
-//! Guest memory to wire bytes.
+//! Converts guest memory to wire bytes.
 //!
-//! Everything a guest says is checked here, because wasmtime was told nothing about the type:
+//! Everything from a guest is checked here, because wasmtime knows nothing about the type:
 //! pointers, lengths, alignment, discriminants, characters and text.
 //!
-//! What is written is paid for with the store's hostcall fuel, a byte each and before it is
-//! written, so that a guest can't make the host hold more than a few times its limit: the buffer
-//! may have up to twice that reserved, and is copied when it grows; and where keys of maps begin is
-//! remembered, 4 bytes for each entry, which pays for 2 at least.
+//! Each written byte costs one unit of the store's hostcall fuel, paid before it is written, so
+//! that a guest can't make the host hold more than a few times its limit. The buffer may reserve up
+//! to twice its length, and is copied when it grows. In addition, 4 bytes are kept for each entry
+//! of a map, to record where its key begins. An entry pays for at least 2 bytes.
 
 use std::{slice, str};
 
@@ -20,18 +20,18 @@ use super::types::{Cases, Kind, Places, Scalar, flags_size};
 /// Set in the length of a latin1+utf16 string that is in UTF-16.
 const UTF16_TAG: u32 = 1 << 31;
 
-/// Unpaid bytes that small values may add up to before they are paid for.
+/// Bytes that small values may accumulate before they are paid for.
 const UNPAID: usize = 1024;
 
-/// What is wrong with a value that a guest passed. It is a trap in that guest, unless an import has
-/// a value for arguments that are too large.
+/// What is wrong with a value that a guest passed. This is a trap in that guest, unless an import
+/// returns a value for arguments that are too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LiftError {
     /// Arguments take more wire bytes than the store's hostcall fuel allows.
     #[error("the guest passed arguments over the size limit; pass less at once")]
     TooLarge,
-    /// A result does.
+    /// A result takes more wire bytes than the store's hostcall fuel allows.
     #[error("the guest returned a result over the size limit; return less at once")]
     ResultTooLarge,
     /// A pointer or length reaches outside of the guest's memory.
@@ -47,7 +47,7 @@ pub(crate) enum LiftError {
     #[error("the guest passed a string that is not valid in its encoding")]
     Text,
     /// A number isn't a character.
-    #[error("the guest passed {0:#x} as a char, which is no Unicode scalar value")]
+    #[error("the guest passed {0:#x} as a char, which isn't a Unicode scalar value")]
     Char(u32),
     /// A discriminant names no case.
     #[error("the guest passed case {case} of a type that has {cases}")]
@@ -66,7 +66,7 @@ pub(crate) enum LiftError {
 }
 
 impl LiftError {
-    /// The same for a result.
+    /// Returns the error for a result instead of arguments.
     pub(super) fn of_result(self) -> Self {
         match self {
             Self::TooLarge => Self::ResultTooLarge,
@@ -99,8 +99,8 @@ pub(super) fn from_memory(
     lifter.finish()
 }
 
-/// Keeps apart what is too large, `None`, from what is wrong: an import may have a better answer to
-/// that than a trap.
+/// Returns `None` for arguments that are too large, and other errors unchanged, because an import
+/// may have a better reply to the former than a trap.
 pub(super) fn unless_too_large(
     lifted: Result<Vec<u8>, LiftError>,
 ) -> Result<Option<Vec<u8>>, LiftError> {
@@ -116,7 +116,7 @@ struct Lifter<'c, 'a> {
     memory: &'a [u8],
     encoding: StringEncoding,
     wire: Vec<u8>,
-    /// Wire bytes paid for; never more than the whole value has.
+    /// Wire bytes paid for, never more than the whole value has.
     paid: usize,
 }
 
@@ -139,7 +139,7 @@ impl<'c, 'a> Lifter<'c, 'a> {
         Ok(self.wire)
     }
 
-    /// Pays for all that has been written and for `more` bytes that surely will be.
+    /// Pays for everything written so far, and for `more` bytes that certainly will be written.
     fn pay_for(&mut self, more: usize) -> Result<(), LiftError> {
         let due = (self.wire.len() + more).saturating_sub(self.paid);
         self.cx.consume_fuel(due).map_err(|_| LiftError::TooLarge)?;
@@ -196,8 +196,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
         }
     }
 
-    /// A discriminant, then as many values as the largest case has. Cases that share a slot need no
-    /// conversion: a narrower value is in the low bits of a wider slot.
+    /// Lifts a discriminant, then as many values as the largest case has. Cases that share a slot
+    /// need no conversion, because a narrower value is in the low bits of a wider slot.
     fn flat_case(
         &mut self,
         cases: Cases<'_>,
@@ -383,8 +383,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
         self.decoded(char::decode_utf16(units).map(Result::ok))
     }
 
-    /// Writes text decoded on the fly: once to know its length, which comes first, and once to
-    /// write it.
+    /// Writes decoded text. It is decoded twice: once to get its length, which comes first, and
+    /// once to write it.
     fn decoded(
         &mut self,
         chars: impl Iterator<Item = Option<char>> + Clone,
@@ -403,7 +403,7 @@ impl<'c, 'a> Lifter<'c, 'a> {
         Ok(())
     }
 
-    /// What a guest's pointer and length stand for.
+    /// Returns the memory that a guest's pointer and length refer to.
     fn block(&self, at: usize, size: usize, align: u32) -> Result<&'a [u8], LiftError> {
         let align = align as usize;
         if !at.is_multiple_of(align) {
@@ -427,7 +427,7 @@ impl<'c, 'a> Lifter<'c, 'a> {
     }
 }
 
-/// How values of this kind are written as keys of a map.
+/// Returns how values of this kind are written as keys of a map.
 fn keys(kind: &Kind<'_>) -> Option<Keys> {
     match kind {
         Kind::Scalar(Scalar::Bool | Scalar::S8 | Scalar::U8) => Some(Keys::Byte),
@@ -439,8 +439,7 @@ fn keys(kind: &Kind<'_>) -> Option<Keys> {
 }
 
 fn next<'v>(values: &mut slice::Iter<'v, ValRaw>) -> Result<&'v ValRaw, LiftError> {
-    // More values than the type has can't be asked for; if so, the type isn't the one that was
-    // planned.
+    // No walk requests more values than the type has. If one does, the type isn't the planned one.
     values.next().ok_or(LiftError::Unsupported)
 }
 
@@ -448,7 +447,7 @@ fn size_of_all(length: usize, size: usize) -> Result<usize, LiftError> {
     length.checked_mul(size).ok_or(LiftError::OutOfBounds)
 }
 
-/// Up to 8 bytes as a number.
+/// Returns up to 8 bytes as a number.
 #[inline]
 fn little_endian(bytes: &[u8]) -> u64 {
     match *bytes {

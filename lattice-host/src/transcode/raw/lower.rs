@@ -1,8 +1,8 @@
-//! Wire bytes to guest memory.
+//! Converts wire bytes to guest memory.
 //!
-//! The bytes have been validated by a plan. They are checked again as they are read, because the
-//! type that is walked here is the component's own: should the two ever differ, the call traps and
-//! nothing worse.
+//! A plan has validated the bytes. They are checked again as they are read, because the type that
+//! is walked here is the component's own. If the two ever differ, the only effect is that the call
+//! traps.
 
 use std::mem::MaybeUninit;
 
@@ -14,8 +14,8 @@ use super::super::wire::Reader;
 use super::carriers::lower_text;
 use super::types::{Cases, Kind, Places, Scalar, flags_size};
 
-/// Why validated bytes can't be lowered. Each means that a component isn't what it was planned as,
-/// or has a broken allocator, and is a trap in that guest.
+/// Why validated bytes can't be lowered: a component doesn't match its plan, or has a broken
+/// allocator. Each error is a trap in that guest.
 #[derive(Debug, thiserror::Error)]
 enum LowerError {
     #[error("the guest's allocator returned memory that the value doesn't fit in")]
@@ -26,8 +26,7 @@ enum LowerError {
     Unsupported,
 }
 
-/// Lowers a parameter or result tuple to core values. Slots that the type has no use for are
-/// zeroed.
+/// Lowers a parameter or result tuple to core values. Slots that the type doesn't use are zeroed.
 pub(super) fn to_flat<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
@@ -41,7 +40,7 @@ pub(super) fn to_flat<T>(
     Ok(lowerer.reader.finish()?)
 }
 
-/// Lowers a parameter or result tuple to memory at `at`, which the guest has set aside for it.
+/// Lowers a parameter or result tuple to memory at `at`, which the guest has reserved for it.
 pub(super) fn to_memory<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
@@ -53,7 +52,7 @@ pub(super) fn to_memory<T>(
     Ok(lowerer.reader.finish()?)
 }
 
-/// Lowers a parameter tuple to memory that the guest is asked for, and returns where that is.
+/// Lowers a parameter tuple to memory from the guest's allocator, and returns its address.
 pub(super) fn to_heap<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
@@ -65,14 +64,12 @@ pub(super) fn to_heap<T>(
     Ok(at)
 }
 
-/// The guest that is lowered into, without the type of its store, so that the walk is compiled
-/// once.
+/// The guest to lower into, without the type of its store, so that the walk is compiled once.
 trait Guest {
     fn utf8(&self) -> bool;
     fn memory(&mut self) -> &mut [u8];
     fn allocate(&mut self, align: u32, size: usize) -> Result<usize>;
-    /// Allocates and writes text in whatever encoding the guest has. Returns its pointer and
-    /// length.
+    /// Allocates and writes text in the guest's encoding. Returns its pointer and length.
     fn text(&mut self, text: &str) -> Result<(u32, u32)>;
 }
 
@@ -143,8 +140,8 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
         }
     }
 
-    /// A discriminant, then as many values as the largest case has. A narrower value in a wider
-    /// slot is zero-extended, which every `ValRaw` here is.
+    /// Lowers a discriminant, then as many values as the largest case has. A narrower value in a
+    /// wider slot is zero-extended, as every `ValRaw` here is.
     fn flat_case(&mut self, cases: Cases<'_>, slots: &mut Slots<'_>) -> Result<()> {
         let end = slots.used + cases.flat().ok_or(LowerError::FlatCount)?;
         let case = self.reader.case(cases.count())?;
@@ -273,7 +270,7 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
     }
 }
 
-/// Core values on their way to a function.
+/// The core values to pass to a function.
 struct Slots<'s> {
     slots: &'s mut [MaybeUninit<ValRaw>],
     used: usize,
@@ -321,7 +318,7 @@ fn scalar_bits(reader: &mut Reader<'_>, scalar: Scalar) -> Result<u64> {
     })
 }
 
-/// A signed number of up to 32 bits as the `i32` it becomes.
+/// Returns a signed number of up to 32 bits as the `i32` it becomes.
 fn signed(value: i64) -> u64 {
     (value as i32).cast_unsigned().into()
 }
@@ -341,7 +338,7 @@ fn slice(memory: &mut [u8], at: usize, size: usize) -> Result<&mut [u8]> {
     Ok(memory.get_mut(at..end).ok_or(LowerError::OutOfBounds)?)
 }
 
-/// Writes the low bytes of a number; places are 1, 2, 4 or 8 bytes.
+/// Writes the low bytes of a number to a place of 1, 2, 4 or 8 bytes.
 #[inline]
 fn put_little_endian(place: &mut [u8], bits: u64) {
     match place {

@@ -1,13 +1,13 @@
-//! Wire bytes to and from the canonical ABI, without a value in between.
+//! Converts wire bytes to and from the canonical ABI, without a value in between.
 //!
 //! Wasmtime moves Rust types that implement its `Lift` and `Lower`. The types in [`carriers`]
-//! implement them for "the bytes of whatever this function takes": they walk the component's own
-//! types while they lift or lower. Those traits are public but hidden and bound to no promise, so
-//! wasmtime is pinned to one minor version, everything that touches them is in this folder, and all
-//! `unsafe` of it is in [`carriers`].
+//! implement them for the bytes of any function's values: they walk the component's own types while
+//! they lift or lower. Those traits are public but hidden, without a promise of stability. Wasmtime
+//! is therefore pinned to one minor version, all code that uses the traits is in this folder, and
+//! all of its `unsafe` is in [`carriers`].
 //!
-//! What the walks rely on is checked by themselves: bounds, alignment, discriminants, characters
-//! and UTF-8 on the way out of a guest; bounds and the wire bytes on the way in. Neither holds a
+//! The walks check everything that they rely on: bounds, alignment, discriminants, characters and
+//! UTF-8 on the way out of a guest, and bounds and the wire bytes on the way in. Neither holds a
 //! slice of guest memory while the guest runs.
 
 mod carriers;

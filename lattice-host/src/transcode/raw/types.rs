@@ -1,4 +1,4 @@
-//! Wasmtime's description of a component's types, as the walks see it.
+//! Wasmtime's description of a component's types, in the form that the walks use.
 
 use wasmtime::component::__internal::wasmtime_environ::component as environ;
 use wasmtime::component::__internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
@@ -7,10 +7,10 @@ use environ::{
     TypeEnum, TypeMap, TypeOption, TypeRecord, TypeResult, TypeTuple, TypeVariant, VariantInfo,
 };
 
-/// Flat core values before parameters or results move to memory.
+/// The most flat core values of parameters or results. More move to memory.
 pub(super) const MAX_FLAT: usize = environ::MAX_FLAT_PARAMS;
 
-/// Flat core values before the result of a sync lift or any lower moves to memory.
+/// The most flat core values of the result of a sync lift or any lower. More move to memory.
 pub(super) const MAX_FLAT_RESULTS: usize = environ::MAX_FLAT_RESULTS;
 
 /// One type, by how it is walked.
@@ -28,7 +28,7 @@ pub(super) enum Kind<'t> {
     Flags {
         labels: u32,
     },
-    /// Refused by every plan.
+    /// A type that every plan refuses.
     Unsupported,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum Fields<'t> {
     Tuple(&'t TypeTuple),
 }
 
-/// A variant, or what is walked like one.
+/// A variant, or a type that is walked like one.
 #[derive(Clone, Copy)]
 pub(super) enum Cases<'t> {
     Variant(&'t TypeVariant),
@@ -109,7 +109,7 @@ impl<'t> Kind<'t> {
 }
 
 impl Scalar {
-    /// Bytes in memory.
+    /// Returns the size in memory, in bytes.
     pub(super) fn size(self) -> usize {
         match self {
             Self::Bool | Self::S8 | Self::U8 => 1,
@@ -153,7 +153,7 @@ impl<'t> Cases<'t> {
         }
     }
 
-    /// Core values in the flat form; `None` when there is no flat form.
+    /// Returns the number of core values of the flat form. `None` when there is no flat form.
     pub(super) fn flat(self) -> Option<usize> {
         self.abi().flat_count(MAX_FLAT)
     }
@@ -185,7 +185,7 @@ impl<'t> Cases<'t> {
     }
 }
 
-/// Bytes in memory of flags with up to 32 labels.
+/// Returns the size in memory, in bytes, of flags with up to 32 labels.
 pub(super) fn flags_size(labels: u32) -> usize {
     match labels {
         0..=8 => 1,
@@ -194,7 +194,7 @@ pub(super) fn flags_size(labels: u32) -> usize {
     }
 }
 
-/// Hands out the places of fields one after the other.
+/// Returns the places of fields one after the other.
 pub(super) struct Places<'t> {
     types: &'t ComponentTypes,
     next: usize,

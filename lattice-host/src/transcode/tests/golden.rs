@@ -1,4 +1,5 @@
-//! The wire format is what `postcard` gives serde types: written by serde, read by a guest, and the same on its way back.
+//! The wire format is that of `postcard` for serde types: serde writes it, a guest reads it, and it
+//! is the same on its way back.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! Guests for any type, as text: what a call does to a value is all in the canonical ABI, so each only hands on what it
-//! was given.
+//! Guests for any type, as text. Everything that a call does to a value is in the canonical ABI, so
+//! each guest only passes on the values that it gets.
 
 use super::types::{Core, Names, Ty, core_list, flat_all};
 
-/// Where guests have results written to; what they allocate comes after.
+/// Where results for guests are written. Memory that they allocate comes after it.
 const RESULT: u32 = 65536;
 
 /// How a guest writes its strings.
@@ -68,7 +68,8 @@ fn libc(data: &str) -> String {
     )
 }
 
-/// Exports `f`, which calls the import `f` of the same type with what it was given, both by the sync ABI.
+/// Exports `f`, which calls the import `f` of the same type with its own arguments, both by the
+/// sync ABI.
 pub(super) fn forward(function: &Function, strings: Strings) -> String {
     let mut names = Names::default();
     let signature = function.write(&mut names);
@@ -103,7 +104,8 @@ pub(super) fn forward(function: &Function, strings: Strings) -> String {
     )
 }
 
-/// Exports `f: async func(a: T) -> T` by the async ABI: parameters of an export and of `task.return` are laid out alike.
+/// Exports `f: async func(a: T) -> T` by the async ABI. Parameters of an export and of
+/// `task.return` have the same layout.
 pub(super) fn echo_async(ty: &Ty, strings: Strings) -> String {
     let mut names = Names::default();
     let ty_text = names.write(ty);
@@ -130,8 +132,9 @@ pub(super) fn echo_async(ty: &Ty, strings: Strings) -> String {
     )
 }
 
-/// Exports `f`, which calls the import `f: async func(a: T) -> T` by the async ABI and waits for it. The value comes
-/// in a list of one when the import takes it in memory, and always leaves in one.
+/// Exports `f`, which calls the import `f: async func(a: T) -> T` by the async ABI and waits for
+/// it. The value arrives in a list of one when the import takes it in memory, and always leaves in
+/// a list of one.
 pub(super) fn call_async(ty: &Ty, strings: Strings) -> String {
     let mut names = Names::default();
     let ty_text = names.write(ty);
@@ -191,15 +194,15 @@ pub(super) fn call_async(ty: &Ty, strings: Strings) -> String {
     )
 }
 
-/// The ABI that a guest calls an import by.
+/// The ABI that a guest uses to call an import.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Lowered {
     Sync,
     Async,
 }
 
-/// Exports `f`, which passes the core values `values` (at most 4) to the import `f: func(p0: T)`. Its memory starts with
-/// `data`.
+/// Exports `f`, which passes the core values `values` (at most 4) to the import `f: func(p0: T)`.
+/// Its memory starts with `data`.
 pub(super) fn pass(
     ty: &Ty,
     strings: Strings,
@@ -284,8 +287,8 @@ pub(super) fn give_async(ty: &Ty, strings: Strings, data: &str, values: &[String
     )
 }
 
-/// Exports `f: async func(p0: u32) -> u32`, which awaits the import of the same type and returns what it returned,
-/// leaving its instance to other calls meanwhile; but traps when that is 13.
+/// Exports `f: async func(p0: u32) -> u32`, which awaits the import of the same type and returns
+/// its result, and lets other calls use its instance meanwhile. Traps when the result is 13.
 pub(super) fn relay() -> String {
     let libc = libc("");
     format!(

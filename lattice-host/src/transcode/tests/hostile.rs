@@ -1,5 +1,6 @@
-//! Guests that lie: core code passes what no toolchain would, as an argument of an import and as a result of an export,
-//! flat and in memory, by the sync and the async ABI. All must be refused alike, and as wasmtime itself does.
+//! Malicious guests: core code passes values that no toolchain would, as an argument of an import
+//! and as a result of an export, flat and in memory, by the sync and the async ABI. All of these
+//! must be refused in the same way, as wasmtime itself does.
 
 use bytes::Bytes;
 use wasmtime::component::Val;
@@ -10,7 +11,8 @@ use super::guests::{Function, Lowered, Strings, give, give_async, pass};
 use super::types::{Ty, list, option};
 use super::{Guest, Import, When, block_on, func, seen};
 
-/// Memory that every guest here starts with: text that is neither UTF-8 nor UTF-16, then a map with the key 1 twice.
+/// The initial memory of every guest here: text that is neither UTF-8 nor UTF-16, then a map with
+/// the key 1 twice.
 const DATA: [u8; 8] = [0xff, 0xdf, 0xfd, 0xdc, 1, 5, 1, 6];
 
 /// Where a result in memory is.
@@ -26,7 +28,7 @@ struct Case {
     flat: Vec<u32>,
     /// The form in memory, for types that aren't returned flat.
     memory: Vec<u8>,
-    /// Wire bytes, or why there are none.
+    /// The expected wire bytes or error.
     expected: Result<Vec<u8>, LiftError>,
 }
 
@@ -126,7 +128,7 @@ fn cases() -> Vec<Case> {
             2,
             OutOfBounds,
         ),
-        // Bits that mean nothing are ignored.
+        // Unused bits are ignored.
         tagged(
             Ty::Tuple(vec![Ty::Bool, Ty::U8]),
             [2, 0xff],
@@ -201,7 +203,7 @@ fn pointers_to_results_are_checked() {
         let async_lift = give_async(&many, Strings::Utf8, "", &[i32_const(at)]);
         for text in [sync_lift, async_lift] {
             let raw = block_on(give_raw(&Guest::new(&text)));
-            // The end of memory is refused by wasmtime before this module is asked.
+            // Wasmtime refuses the end of memory before it calls this module.
             let refused = raw.map(drop).expect_err("a bad pointer");
             if at < END {
                 assert_eq!(refused.downcast_ref(), Some(&error), "{at:#x}: {refused:?}");
@@ -210,7 +212,7 @@ fn pointers_to_results_are_checked() {
     }
 }
 
-/// Wasmtime's dynamic values keep both; the wire format has no map with a key twice.
+/// Wasmtime's dynamic values keep both entries. The wire format has no map with the same key twice.
 #[test]
 fn maps_that_repeat_a_key_are_refused() {
     let map = Ty::Map(Box::new(Ty::U8), Box::new(Ty::U8));
@@ -234,7 +236,7 @@ fn check_result(case: &Case, text: &str) {
     );
 }
 
-/// What the import of the guest received.
+/// Returns what the guest's import received.
 async fn pass_raw(guest: &Guest) -> Result<Vec<u8>> {
     let (mut store, instance) = guest
         .instance(Import::Raw, Bytes::new(), When::AtOnce)

@@ -1,4 +1,4 @@
-//! Size limits, bad answers, and calls that share a store.
+//! Size limits, bad replies, and calls that share a store.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,8 @@ use super::{ENGINE, Guest, Import, Seen, When, block_on, encode_all, seen};
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The limit is on wire bytes, and exact: for any type, a value of as many bytes passes and one byte less is too few.
+    /// The limit counts wire bytes exactly: for any type, a value of as many bytes passes, and a
+    /// limit of one byte less is too small.
     #[test]
     fn the_limit_counts_wire_bytes(ty in any_type(), seed: u64, strings in 0..3_usize) {
         let strings = [Strings::Utf8, Strings::Utf16, Strings::Latin1OrUtf16][strings];
@@ -130,7 +131,7 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
     }
 }
 
-/// Remembers its calls, and answers nothing to them nor to those that are too large.
+/// Records its calls, and replies with no bytes to them and to those that are too large.
 struct Patient;
 
 impl ImportHandler<Seen> for Patient {
@@ -144,7 +145,7 @@ impl ImportHandler<Seen> for Patient {
     }
 }
 
-/// Arguments as core values, and in memory.
+/// Checks arguments as core values, and in memory.
 #[test]
 fn an_import_may_answer_to_arguments_that_are_too_large() {
     for params in [vec![list(Ty::U8)], vec![list(Ty::U8); 9]] {
@@ -214,7 +215,7 @@ async fn instance_with(
     Ok((store, instance))
 }
 
-/// The import answers when as many calls as `together` have reached it.
+/// Returns an import that replies when `together` calls have reached it.
 fn gate(together: usize) -> Arc<dyn ImportHandler<Seen>> {
     let barrier = Arc::new(Barrier::new(together));
     Arc::new(
@@ -248,7 +249,7 @@ async fn together(numbers: &[u8]) -> (Result<()>, Vec<(u8, Result<Vec<u8>>)>, St
     (ended, done.into_inner().unwrap(), store)
 }
 
-/// Each waits for all others, so they end only if all are in the guest at once.
+/// Each call waits for all others, so they end only if all are in the guest at the same time.
 #[test]
 fn async_calls_overlap_in_one_instance() {
     timed(async {
@@ -264,7 +265,8 @@ fn async_calls_overlap_in_one_instance() {
     });
 }
 
-/// What the owner of a shared instance has to know: a trap ends the store, and the other calls never hear of it.
+/// The owner of a shared instance has to know that a trap ends the store, and that the other calls
+/// aren't notified.
 #[test]
 fn a_trap_ends_the_store_and_not_the_other_calls() {
     timed(async {

@@ -1,4 +1,5 @@
-//! Wire bytes that are no value of their type: each is refused for its reason, before a guest could see it.
+//! Wire bytes that aren't a value of their type. Each is refused for its own reason, before a guest
+//! sees it.
 
 use super::super::{GuestBytes, ValueError};
 use super::Guest;
@@ -171,7 +172,7 @@ fn lists_and_maps_refuse_what_they_are_not() {
             &[2, 1, b'k', 0, 1, b'k', 1],
             DuplicateKey { at: 7 },
         ),
-        // What is still to come of the outer map leaves no room for that many in the inner one.
+        // The remaining entries of the outer map leave no room for that many in the inner one.
         (
             map(Ty::U8, map(Ty::U8, Ty::U8)),
             &[3, 1, 2, 9, 9, 8, 8, 2],
@@ -186,7 +187,7 @@ fn lists_and_maps_refuse_what_they_are_not() {
     ]);
 }
 
-/// Among many keys of every form, in any order: that all are different, and that one comes again.
+/// Checks many keys of every form, in any order: when all are different, and when one repeats.
 #[test]
 fn a_key_comes_once() {
     let keys: Vec<u8> = (0..=255).rev().collect();
@@ -272,7 +273,7 @@ fn memory_that_a_value_will_take_is_known_before() {
         validate(&list(Ty::String), &words),
         Ok(GuestBytes(2 * 8 + 3))
     );
-    // A map's entries are tuples; what is reported is never less than they take.
+    // A map's entries are tuples. The reported size is never less than they take.
     let entries = validate(&map(Ty::U8, Ty::U64), &[2, 1, 0, 2, 0]);
     assert!(entries.is_ok_and(|bytes| bytes >= GuestBytes(2 * 16)));
 }

@@ -1,4 +1,5 @@
-//! Calls real components both by this module and by wasmtime's dynamic values, and compares.
+//! Calls real components both through this module and through wasmtime's dynamic values, and
+//! compares the results.
 
 mod golden;
 mod guests;
@@ -35,7 +36,7 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     Engine::new(&config).expect("this host can run wasmtime")
 });
 
-/// A component with its parts of interest.
+/// A component with the parts that the tests use.
 struct Guest {
     component: Component,
     import: Option<Arc<FunctionPlan>>,
@@ -49,7 +50,7 @@ enum Route {
     Val,
 }
 
-/// When an import answers.
+/// When an import replies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum When {
     AtOnce,
@@ -76,7 +77,7 @@ impl Guest {
         }
     }
 
-    /// An instance whose import answers `reply`.
+    /// Returns an instance whose import replies with `reply`.
     async fn instance(
         &self,
         route: Import,
@@ -140,7 +141,7 @@ impl Guest {
     }
 }
 
-/// Like [`Route`], with what the route needs.
+/// Like [`Route`], with the data that the route needs.
 enum Import {
     Raw,
     Val(Function),
@@ -237,7 +238,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-/// Takes what the import of the store's guest has seen.
+/// Takes the calls that the import of the store's guest has received.
 fn seen(store: &Store<Seen>) -> Vec<Vec<u8>> {
     std::mem::take(&mut *store.data().lock().expect("no panic"))
 }

@@ -1,4 +1,5 @@
-//! Any type, any value, every call shape: the same bytes as wasmtime's dynamic values give, both ways.
+//! For any type, any value and every shape of call, the bytes are those of wasmtime's dynamic
+//! values, in both directions.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -40,26 +41,27 @@ fn cases() -> ProptestConfig {
 proptest! {
     #![proptest_config(cases())]
 
-    /// Sync lift and lower, of `func` and `async func`: the routes agree on every byte that crosses.
+    /// Sync lift and lower, of `func` and `async func`: both routes agree on every byte that
+    /// crosses.
     #[test]
     fn forwarded_calls_agree(function in function(), strings in strings(), seed: u64) {
         block_on(forwarded(&function, strings, seed)).unwrap();
     }
 
-    /// Async lift: arguments come back as they went in.
+    /// Async lift: arguments come back unchanged.
     #[test]
     fn async_exports_echo(ty in any_type(), strings in strings(), seed: u64) {
         let guest = Guest::new(&echo_async(&ty, strings));
         block_on(echoed(&guest, &ty, seed)).unwrap();
     }
 
-    /// Async lower, answered at once and later: arguments arrive, and the answer comes back, as they were sent.
+    /// Async lower, with an immediate and a later reply: arguments and reply arrive unchanged.
     #[test]
     fn async_imports_echo(ty in any_type(), strings in strings(), seed: u64) {
         block_on(imported(&ty, strings, seed)).unwrap();
     }
 
-    /// Whatever validates is what it means: lowered and lifted it gives the very same bytes. Nothing panics on the rest.
+    /// Valid bytes are the same after lowering and lifting. Invalid bytes cause no panic.
     #[test]
     fn valid_bytes_come_back(ty in any_type(), seed: u64) {
         let guest = Guest::new(&echo_async(&ty, Strings::Utf8));
@@ -67,7 +69,8 @@ proptest! {
     }
 }
 
-/// Every carrier there is: each count of core values, for parameters and results, by each ABI, and one beyond.
+/// Tests every carrier: each count of core values, for parameters and results, by each ABI, and one
+/// more.
 #[test]
 fn every_count_of_core_values_is_carried() {
     for count in 0..=18 {
@@ -162,7 +165,7 @@ async fn imported(ty: &Ty, strings: Strings, seed: u64) -> Result<()> {
     let mut random = Random(seed);
     let params = encode_all(std::slice::from_ref(ty), &[random.value(ty)]);
     let reply = encode_all(std::slice::from_ref(ty), &[random.value(ty)]);
-    // In a list of one where the guest needs it in memory.
+    // The value is in a list of one where the guest needs it in memory.
     let one = |wire: &[u8]| [&[1], wire].concat();
     let sent = if ty.flat().len() > 4 {
         one(&params)

@@ -1,4 +1,4 @@
-//! Signatures, and what plans refuse.
+//! Signatures, and types that plans refuse.
 
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -6,7 +6,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use super::super::{Asyncness, FunctionPlan, PlanError};
 use super::ENGINE;
 
-/// The function `f` of an instance type, written as it is in a component's text.
+/// Returns the function `f` of an instance type, written as in a component's text.
 fn function(instance: &str) -> ComponentFunc {
     let text = format!(r#"(component (import "a:b/c@1.2.3" (instance {instance})))"#);
     let bytes = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -140,7 +140,7 @@ fn types_without_a_wire_form_are_refused_by_name_and_place() {
     }
 }
 
-/// A few types can stand for more parts than fit in memory when each is used twice by the next.
+/// A few types can expand to more parts than fit in memory, when each is used twice by the next.
 #[test]
 fn types_that_explode_are_refused() {
     let mut types = String::from("(type $t0 (tuple u8 u8))");

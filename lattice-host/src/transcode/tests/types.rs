@@ -1,4 +1,5 @@
-//! A model of WIT types that can be generated, written as WAT, and flattened as the canonical ABI says.
+//! A model of WIT types that can be generated, written as WAT, and flattened by the rules of the
+//! canonical ABI.
 
 use std::fmt::Write as _;
 
@@ -94,7 +95,8 @@ pub(super) fn any_type() -> impl Strategy<Value = Ty> {
     })
 }
 
-/// Types as they are written in a component: those that must have a name get one in an instance that is imported.
+/// Types as they are written in a component. Those that must have a name get one in an imported
+/// instance.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     definitions: String,
@@ -103,12 +105,12 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Definitions, for inside of the imported instance.
+    /// Returns the definitions, for use inside the imported instance.
     pub(super) fn definitions(&self) -> &str {
         &self.definitions
     }
 
-    /// Aliases of the definitions, for after the import.
+    /// Returns the aliases of the definitions, for use after the import.
     pub(super) fn aliases(&self) -> &str {
         &self.aliases
     }
@@ -192,7 +194,7 @@ fn quoted(letter: char, count: u32) -> String {
 }
 
 impl Ty {
-    /// The core values of the flat form.
+    /// Returns the core types of the flat form.
     pub(super) fn flat(&self) -> Vec<Core> {
         match self {
             Self::S64 | Self::U64 => vec![Core::I64],
@@ -235,7 +237,7 @@ fn join(a: Core, b: Core) -> Core {
     }
 }
 
-/// Core types as a parameter or result list has them.
+/// Returns core types in the form of a parameter or result list.
 pub(super) fn core_list(types: &[Core]) -> String {
     let words = types.iter().map(|core| match core {
         Core::I32 => "i32",

@@ -1,4 +1,5 @@
-//! Random values, and the oracle: wasmtime's dynamic values to and from bytes that `postcard` itself makes.
+//! Random values, and the oracle: wasmtime's dynamic values to and from bytes that `postcard`
+//! itself encodes.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,7 +7,7 @@ use wasmtime::component::Val;
 
 use super::types::Ty;
 
-/// A small generator (splitmix64) whose values lean towards the edges of types.
+/// A small generator (splitmix64) that prefers values at the edges of types.
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
 
@@ -22,7 +23,7 @@ impl Random {
         (self.next() % bound as u64) as usize
     }
 
-    /// All ones, a small number, zero, a lone high bit, or anything.
+    /// Returns all ones, a small number, zero, a single high bit, or any bits.
     fn bits(&mut self) -> u64 {
         match self.below(6) {
             0 => u64::MAX,
@@ -52,7 +53,7 @@ impl Random {
     }
 
     fn text(&mut self) -> String {
-        // Latin-1 alone takes another way in guests that have it.
+        // Text that is only Latin-1 takes another path in guests that have it.
         let latin = self.below(3) == 0;
         let length = if self.below(20) == 0 {
             300
@@ -153,7 +154,7 @@ impl Random {
     }
 }
 
-/// The wire bytes of a value.
+/// Encodes a value as wire bytes.
 pub(super) fn encode(ty: &Ty, value: &Val, wire: &mut Vec<u8>) {
     match (ty, value) {
         (_, Val::Bool(value)) => put(wire, value),
@@ -230,7 +231,7 @@ pub(super) fn encode(ty: &Ty, value: &Val, wire: &mut Vec<u8>) {
     }
 }
 
-/// The value of wire bytes, which are taken from the front of `wire`.
+/// Decodes a value from the front of `wire`, and removes its bytes.
 pub(super) fn decode(ty: &Ty, wire: &mut &[u8]) -> Val {
     match ty {
         Ty::Bool => Val::Bool(take(wire)),
@@ -310,7 +311,7 @@ fn encode_case(case: u32, ty: Option<&Ty>, payload: Option<&Val>, wire: &mut Vec
     }
 }
 
-/// The number in a name like `c12`.
+/// Returns the number in a name like `c12`.
 fn position(name: &str) -> u32 {
     name[1..].parse().expect("names are a letter and a number")
 }

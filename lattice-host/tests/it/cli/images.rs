@@ -78,7 +78,7 @@ async fn what_a_component_is_made_of_is_told() {
         "\nexports\n  example:hello/greeter@0.1.0\n    interface greeter {\n",
         "greet: func(name: string) -> result<greeting, error>;",
         "\nimports that need a link\n  lattice:keyvalue/store@0.1.0\n",
-        "\nimports that its host answers\n",
+        "\nimports that its host serves\n",
         "  wasi:logging/logging@0.1.0-draft\n",
         "rustc",
     ] {

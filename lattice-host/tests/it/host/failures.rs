@@ -160,7 +160,7 @@ async fn a_provider_that_panics_or_fails_is_told_apart_from_its_own_errors() {
             act::<Result<Bytes, RpcError>>(&lattice, function, (Bytes::from("garbage"),)).await,
         );
         assert!(
-            said.contains("bytes that are not its result"),
+            said.contains("bytes that are not a valid result"),
             "{function}: {said}"
         );
         let fine: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::from("x"),))

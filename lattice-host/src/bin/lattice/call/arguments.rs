@@ -9,19 +9,20 @@ use wasm_wave::{
     value::{Type as WaveType, Value},
 };
 
-/// What the text is put between, so that it reads as a call. The line break ends a comment at its end.
+/// The text is put between these, so that it can be parsed as a call. The line break ends a comment
+/// at the end of the text.
 const OPEN: &str = "f(";
 const CLOSE: &str = "\n)";
 
-/// Why a text is not the arguments of a function: where, and what was expected.
+/// Why a text can't be parsed as the arguments of a function: where, and what was expected.
 #[derive(Debug)]
 pub(crate) struct ArgumentError {
-    /// Bytes of the text.
+    /// Range in bytes of the text.
     span: Range<usize>,
     reason: String,
 }
 
-/// Reads arguments: WAVE values, joined by commas.
+/// Parses arguments: WAVE values, separated by commas.
 pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, ArgumentError> {
     let source = format!("{OPEN}{text}{CLOSE}");
     let inside = |span: Range<usize>| {
@@ -55,7 +56,7 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Argument
     })
 }
 
-/// The parameter whose argument holds these bytes.
+/// Returns the parameter whose argument contains these bytes.
 fn param_at<'p>(
     call: &UntypedFuncCall<'_>,
     params: &'p [Param],
@@ -79,7 +80,7 @@ fn reason(error: &ParserError) -> String {
 }
 
 impl ArgumentError {
-    /// What is wrong, under the place in the text where it is.
+    /// Returns a message that shows the place in the text and what is wrong there.
     pub(crate) fn show(&self, text: &str, function: &str, signature: &str) -> String {
         let before = text.get(..self.span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -88,8 +89,8 @@ impl ArgumentError {
         let column = before[line_start..].chars().count();
         let covered = text.get(self.span.clone()).unwrap_or_default();
         let width = covered.lines().next().unwrap_or_default().chars().count();
-        let mut shown = format!("the arguments do not fit: {}\n", self.reason);
-        // Writing to a text never fails.
+        let mut shown = format!("the arguments don't match the function: {}\n", self.reason);
+        // Writing to a string never fails.
         let _ = writeln!(shown, "  at column {}:", column + 1);
         let _ = writeln!(shown, "    {line}");
         let _ = writeln!(

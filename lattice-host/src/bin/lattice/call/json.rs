@@ -5,8 +5,9 @@ use lattice_wit::signature::Type;
 use serde_json::{Number, Value as Json, json};
 use wasm_wave::{value::Value, wasm::WasmValue as _};
 
-/// A value as JSON: records are objects, variants with a payload and results objects of one field, options the value or
-/// `null`, flags lists of names, maps lists of pairs. What JSON has no number for is a text: `"nan"`, `"inf"`, `"-inf"`.
+/// Returns a value as JSON: records are objects, variants with a payload and results are objects
+/// with one field, options are the value or `null`, flags are lists of names, and maps are lists of
+/// pairs. Floats that JSON has no number for are strings: `"nan"`, `"inf"`, `"-inf"`.
 pub(crate) fn json(ty: &Type, value: &Value) -> Json {
     match ty {
         Type::Bool => value.unwrap_bool().into(),
@@ -62,7 +63,7 @@ pub(crate) fn json(ty: &Type, value: &Value) -> Json {
             let payload = ty.as_ref().zip(payload);
             json!({ name: payload.map(|(ty, payload)| json(ty, &payload)) })
         }
-        // There are no values of these.
+        // These types have no values.
         Type::Own(_) | Type::Borrow(_) | Type::Stream(_) | Type::Future(_) | Type::ErrorContext => {
             Json::Null
         }

@@ -24,28 +24,29 @@ const EXAMPLES: &str = r#"Examples:
   lattice call sums example:math/sums@1.0.0#add 2 3
   lattice call store example:shop/orders@1.0.0#put '{id: 7, tags: ["new"], state: open}, some(3)'
 
-Arguments are WAVE, the text form of WebAssembly values: one text with all of them, joined by commas, or a word for
-each. They are checked against the types that the component published. The result is printed as WAVE too. Whatever
-begins with a dash and is no number, as `-inf`, comes after `--`.
+Arguments are WAVE, the text form of WebAssembly values: either one text with all of them, separated
+by commas, or one word for each. They are checked against the types that the component published.
+The result is printed as WAVE too. Write `--` before arguments that start with a dash but aren't
+numbers, such as `-inf`.
 
-Exit codes beside the usual ones: 5 the function answered `err(...)`, 6 the call failed and did not run, 7 it may have
-run, 8 it ran and failed."#;
+In addition to the usual exit codes: 5 the function returned `err(...)`, 6 the call failed and did not
+run, 7 it may have run, 8 it ran and failed."#;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Call {
-    /// The component that is called
+    /// The component to call
     component: String,
-    /// What is called, as `example:hello/greeter@0.1.0#greet`
+    /// The function to call, such as `example:hello/greeter@0.1.0#greet`
     #[arg(value_name = "INTERFACE#FUNCTION")]
     function: String,
     /// Arguments in WAVE
     #[arg(value_name = "WAVE", allow_negative_numbers = true)]
     arguments: Vec<String>,
-    /// When the call is given up, as `500ms`, `2s` or `1m`
+    /// Deadline of the call, such as `500ms`, `2s` or `1m`
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::options::duration)]
     timeout: Duration,
-    /// Says that it may run twice without harm: it is tried again also after it may have run
+    /// The function may run twice without harm, so the call is retried even if it may have run
     #[arg(long)]
     idempotent: bool,
     /// How to print the result
@@ -55,14 +56,14 @@ pub(crate) struct Call {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum ValueFormat {
-    /// As arguments are written
+    /// The form that arguments have
     #[default]
     Wave,
     /// For programs
     Json,
 }
 
-/// What is called, with its names read.
+/// The function to call, with its names parsed.
 struct Target {
     component: ComponentId,
     interface: InterfaceName,
@@ -111,7 +112,7 @@ impl Target {
         let wrong = |error: NameError| Failure::Usage(error.to_string());
         let Some((interface, name)) = function.split_once('#') else {
             return Err(Failure::Usage(format!(
-                "`{function}` names no function; write it as `namespace:package/interface@version#function`"
+                "`{function}` doesn't name a function; write it as `namespace:package/interface@version#function`"
             )));
         };
         Ok(Self {
@@ -121,7 +122,7 @@ impl Target {
         })
     }
 
-    /// The published signature of the function, or what there is instead.
+    /// Returns the published signature of the function. Fails with the names that exist instead.
     fn signature<'t>(&self, published: &'t ComponentTypes) -> Result<&'t str, Failure> {
         let Self {
             component,
@@ -154,7 +155,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// The failure for a component that isn't served, with those that are.
+/// Returns the failure for a component that isn't served, with those that are.
 async fn not_served(lattice: &Lattice, component: &ComponentId, error: &CallError) -> Failure {
     let view = lattice.constellation().settled().await;
     let there = view.components.keys().map(ComponentId::as_str);
@@ -162,7 +163,7 @@ async fn not_served(lattice: &Lattice, component: &ComponentId, error: &CallErro
     Failure::NotRun(format!("{error}{hint}"))
 }
 
-/// Prints the result. A function that answered `err` has its own exit code.
+/// Prints the result. A function that returned `err` has its own exit code.
 fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Failure> {
     let Some(ty) = ty else {
         return Ok(());
@@ -174,7 +175,7 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
     })?;
     let text = match format {
         ValueFormat::Wave => wasm_wave::to_string(&value)
-            .map_err(|error| Failure::failed("the result has no text", &error))?,
+            .map_err(|error| Failure::failed("the result can't be written as text", &error))?,
         ValueFormat::Json => format!("{:#}", json::json(&ty.wit, &value)),
     };
     output::print(&format!("{text}\n"))?;

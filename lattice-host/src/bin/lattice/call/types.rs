@@ -1,12 +1,12 @@
 //! Types of arguments and results, read from a function's published signature.
 //!
-//! The signature is the text that caller and callee compare, so what is read here is exactly what the
-//! callee checks.
+//! The caller and the callee compare the text of the signature, so these types are exactly those
+//! that the callee checks.
 
 use lattice_wit::signature::{self, SignatureError, Type as WitType};
 use wasm_wave::value::Type as WaveType;
 
-/// Most labels of flags that travel.
+/// The most labels that flags may have on the wire.
 const MAX_FLAGS: usize = 32;
 
 /// A function's type.
@@ -22,7 +22,7 @@ pub(crate) struct Param {
     pub(crate) ty: Type,
 }
 
-/// A type, and what text of it looks like.
+/// A type and its text form.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Type {
     pub(crate) wit: WitType,
@@ -32,10 +32,10 @@ pub(crate) struct Type {
 /// Why a function can't be called with text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TypesError {
-    /// Text has no form for it.
-    #[error("it has `{0}` in its type, of which there is no text; call it from a program")]
+    /// The type has no text form.
+    #[error("its type contains `{0}`, which has no text form; call it from a program")]
     Unsupported(String),
-    /// Its signature isn't one.
+    /// Its signature can't be parsed.
     #[error(
         "its published type can't be read at byte {}; update this program, or the host that serves it", .0.at()
     )]
@@ -44,7 +44,7 @@ pub(crate) enum TypesError {
 
 impl Signature {
     pub(crate) fn parse(text: &str) -> Result<Self, TypesError> {
-        // Whether it is async makes no difference to a caller.
+        // It makes no difference to a caller whether the function is async.
         let function: signature::Function = text.parse()?;
         let params = function.params.into_iter().map(|field| {
             let ty = Type::new(field.ty)?;
@@ -65,7 +65,7 @@ impl Type {
     }
 }
 
-/// How values of this type are written.
+/// Returns the text form of values of this type.
 fn wave_type(ty: &WitType) -> Result<WaveType, TypesError> {
     let (made, what) = match ty {
         WitType::Bool => return Ok(WaveType::BOOL),
@@ -107,7 +107,7 @@ fn wave_type(ty: &WitType) -> Result<WaveType, TypesError> {
             (WaveType::tuple(types), "tuple<>")
         }
         WitType::FixedList(_, 0) => return Err(unsupported("list of length 0")),
-        // It is written like any other list.
+        // A list of fixed length is written like any other list.
         WitType::List(element) | WitType::FixedList(element, _) => {
             return Ok(WaveType::list(wave_type(element)?));
         }

@@ -1,4 +1,4 @@
-//! Values of types known only at run time, as wire bytes.
+//! Converts values of types known only at run time to and from wire bytes.
 
 use super::types::{Param, Type};
 use bytes::Bytes;
@@ -15,12 +15,12 @@ use wasm_wave::{
     wasm::{WasmType as _, WasmValue as _},
 };
 
-/// The arguments of a call.
+/// Encodes the arguments of a call.
 pub(crate) fn encode(params: &[Param], values: &[Value]) -> Result<Bytes, ValueError> {
     to_bytes(&Arguments(params, values))
 }
 
-/// The result of a call.
+/// Decodes the result of a call.
 pub(crate) fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, ValueError> {
     let wave = ty.wave.clone();
     from_bytes_seed(&Read { wit: &ty.wit, wave }, bytes)
@@ -38,7 +38,7 @@ impl Serialize for Arguments<'_> {
     }
 }
 
-/// A value of this type.
+/// A value together with its type.
 struct Typed<'v>(&'v WitType, &'v Value);
 
 impl Serialize for Typed<'_> {
@@ -173,7 +173,7 @@ fn flags<S: Serializer>(labels: &[String], value: &Value, to: S) -> Result<S::Ok
     }
 }
 
-/// The fields of a record, or of a tuple.
+/// Returns the fields of a record or of a tuple.
 pub(crate) fn fields_of<'v>(
     ty: &WitType,
     value: &'v Value,
@@ -192,14 +192,14 @@ macro_rules! simple {
     };
 }
 
-/// Reads a value of this type, which text has in a form of its own.
+/// Reads a value of this type. The text form has a type of its own.
 struct Read<'t> {
     wit: &'t WitType,
     wave: WaveType,
 }
 
 impl<'t> Read<'t> {
-    /// Of a part, when the text form has it too: it always does.
+    /// Returns the reader of a part. The text form always has the same part.
     fn part<E: serde::de::Error>(wit: &'t WitType, wave: Option<WaveType>) -> Result<Self, E> {
         let wave = wave.ok_or_else(|| E::custom(format!("{wit} has no text form")))?;
         Ok(Self { wit, wave })
@@ -298,14 +298,14 @@ impl<'de> Visitor<'de> for &Read<'_> {
                 }
                 Value::make_list(&self.wave, values)
             }
-            _ => return Err(A::Error::custom("this is no list")),
+            _ => return Err(A::Error::custom("this isn't a list")),
         };
         made.map_err(A::Error::custom)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let WitType::Map(key, value) = self.wit else {
-            return Err(A::Error::custom("this is no map"));
+            return Err(A::Error::custom("this isn't a map"));
         };
         let (key_wave, value_wave) = self.wave.map_key_value_types().unzip();
         let key = Read::part(key, key_wave)?;
@@ -323,7 +323,7 @@ impl<'de> Visitor<'de> for &Read<'_> {
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
         let WitType::Option(some) = self.wit else {
-            return Err(D::Error::custom("this is no option"));
+            return Err(D::Error::custom("this isn't an option"));
         };
         let some = Read::part(some, self.wave.option_some_type())?;
         let value = some.deserialize(from)?;
