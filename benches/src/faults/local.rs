@@ -47,7 +47,7 @@ struct Counts {
 }
 
 impl LocalCalls {
-    pub(crate) async fn start(lattice: &Lattice) -> Result<Self, Failure> {
+    pub(crate) fn start(lattice: &Lattice) -> Result<Self, Failure> {
         let way = Arc::new(Echo::new(lattice, LINK)?);
         let counts = Arc::new(Counts::default());
         let mut tasks = JoinSet::new();
