@@ -1,6 +1,6 @@
 //! The message seam: how frames leave this process.
 //!
-//! [`memory`] is a bus inside one process, and [`nats`] is one over NATS. The crate `lattice-sim`
+//! [`memory`] is a bus inside one process, and [`nats`](crate::nats) is one over NATS. The crate `lattice-sim`
 //! has a wrapper that injects faults into any bus, and a suite that checks the contract.
 //!
 //! # Contract of [`Bus`]

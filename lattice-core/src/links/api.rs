@@ -165,7 +165,7 @@ impl Links {
     }
 
     /// Returns a stream of changes: first every present link as
-    /// [`Added`](super::LinkChange::Added), then every change.
+    /// [`Added`](crate::link::LinkChange::Added), then every change.
     pub fn watch(&self) -> LinkChanges {
         self.writer.replica.changes()
     }
