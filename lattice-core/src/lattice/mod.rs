@@ -1,12 +1,14 @@
 //! The handle to a lattice: connect, call, link, serve.
 
+mod backend;
 mod connect;
 
 #[cfg(feature = "disk")]
-pub use connect::OnDisk;
+pub use backend::OnDisk;
 #[cfg(feature = "nats")]
-pub use connect::OnNats;
-pub use connect::{Backend, Connect, ConnectError, Custom, InMemory};
+pub use backend::OnNats;
+pub use backend::{Backend, Custom, InMemory};
+pub use connect::{Connect, ConnectError};
 
 use crate::{
     bus::BusError,
@@ -36,7 +38,7 @@ pub(crate) struct Shared {
     /// For calls and services of this process that belong to no host.
     node: OnceCell<Node>,
     same_process: SameProcess,
-    seat: connect::Seat,
+    seat: backend::Seat,
 }
 
 impl Lattice {
@@ -119,7 +121,7 @@ impl Lattice {
 
     /// Whether all of it is in this process, so that there is nobody else to wait for.
     pub fn is_in_process(&self) -> bool {
-        matches!(self.0.seat, connect::Seat::Memory(_))
+        matches!(self.0.seat, backend::Seat::Memory(_))
     }
 
     /// Returns a handle for calls in the name of the component `id`, through its links. The process
