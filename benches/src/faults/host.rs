@@ -111,7 +111,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
                 println!("{}", mine.next().map_or(0, |peer| peer.components.len()));
             }
             LOCAL => {
-                calls = Some(LocalCalls::start(&lattice)?);
+                calls = Some(LocalCalls::start(&lattice).await?);
                 println!("{READY}");
             }
             TOLD => match calls.take() {

@@ -47,8 +47,12 @@ struct Counts {
 }
 
 impl LocalCalls {
-    pub(crate) fn start(lattice: &Lattice) -> Result<Self, Failure> {
+    pub(crate) async fn start(lattice: &Lattice) -> Result<Self, Failure> {
         let way = Arc::new(Echo::new(lattice, LINK)?);
+        // The process joins the lattice with its first call, for which it needs the server.
+        if let Err(Failed(kind)) = way.call(&BODY, DEADLINE).await {
+            return Err(format!("the first local call failed: {kind}").into());
+        }
         let counts = Arc::new(Counts::default());
         let mut tasks = JoinSet::new();
         for _ in 0..CALLERS {

@@ -182,7 +182,7 @@ fn rules_that_contradict_each_other_are_refused() {
             "image = \"greeter.wasm\"",
             "`image` is given twice|duplicate key",
         ),
-        ("configs = [\"A\"]", "is no config name"),
+        ("configs = [\"A\"]", "invalid config name"),
     ] {
         let text = format!("name = \"shop\"\n[actors.a]\nimage = \"{IMAGE}\"\n{rule}\n");
         let said = refused(&text).to_string();
