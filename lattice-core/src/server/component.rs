@@ -360,8 +360,9 @@ impl RunningComponent {
     }
 }
 
+/// The error of a call whose callee panicked. Shortened, because a chain of calls in which each
+/// callee panics with the error of the next would make a reason that doubles with each hop.
 fn panicked(panic: Box<dyn Any + Send>) -> CallError {
-    CallError::CalleeFailed {
-        reason: format!("it panicked: {}", panic_text(&*panic)),
-    }
+    let reason = format!("it panicked: {}", panic_text(&*panic));
+    CallError::CalleeFailed { reason }.shortened()
 }

@@ -91,6 +91,9 @@ async fn an_operator_needs_no_link() {
     assert_eq!(said, "X");
 }
 
+/// What `relay` returns: hops, and milliseconds left.
+type Nested = Result<(u32, u64), String>;
+
 /// Serves `relay`, which returns the hops and the milliseconds that are left of the call that it
 /// makes to itself, as its own last call sees them.
 async fn relay(lattice: &Lattice) -> ServeHandle {
@@ -99,17 +102,17 @@ async fn relay(lattice: &Lattice) -> ServeHandle {
         .export(
             RELAY,
             "nest",
-            "func(depth: u32) -> tuple<u32, u64>",
+            "func(depth: u32) -> result<tuple<u32, u64>, string>",
             move |(depth,): (u32,)| {
                 let own = own.clone();
                 async move {
                     if depth > 0 {
                         // Nothing is passed on by hand.
-                        let nested = own.call::<(u32, u64)>(RELAY, "nest", (depth - 1,));
-                        return nested.await.expect("it is linked");
+                        let nested = own.call::<Nested>(RELAY, "nest", (depth - 1,));
+                        return nested.await.unwrap_or_else(|error| Err(error.to_string()));
                     }
-                    let context = Context::current().expect("inside of a call");
-                    (context.hops.into(), context.left().as_millis() as u64)
+                    let context = Context::current().ok_or("outside of any call")?;
+                    Ok((context.hops.into(), context.left().as_millis() as u64))
                 }
             },
         )
@@ -128,14 +131,17 @@ async fn a_call_inside_of_a_call_inherits_its_deadline_and_its_hops() {
     let _serving = relay(&lattice).await;
     assert!(Context::current().is_none(), "outside of any call");
     let web = lattice.caller("web").expect("an id");
-    let (hops, left): (u32, u64) = web
+    let nested: Nested = web
         .call(RELAY, "nest", (3_u32,))
         .timeout(Duration::from_secs(40))
         .await
         .expect("answered");
-    assert_eq!(hops, 3);
-    assert_eq!(left, 40_000, "not a deadline of its own");
+    assert_eq!(nested, Ok((3, 40_000)), "not a deadline of its own");
 
-    let endless = web.call::<(u32, u64)>(RELAY, "nest", (1_000_u32,)).await;
-    assert!(endless.is_err(), "a chain that is too long ends");
+    let endless: Nested = web
+        .call(RELAY, "nest", (1_000_u32,))
+        .await
+        .expect("answered");
+    let error = endless.expect_err("a chain that is too long ends");
+    assert!(error.contains("32"), "{error}");
 }
