@@ -186,7 +186,6 @@ impl NatsOptions {
     }
 }
 
-#[cfg(feature = "disk")]
 /// Servers joined by commas.
 impl From<&str> for NatsOptions {
     fn from(servers: &str) -> Self {
@@ -210,6 +209,7 @@ impl From<&String> for NatsOptions {
     }
 }
 
+#[cfg(feature = "disk")]
 impl NatsOptions {
     /// Makes subscriptions even while no server is connected.
     pub(crate) fn subscribing_while_away(mut self) -> Self {
