@@ -20,7 +20,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What carries a lattice: its bus and its store. Implemented by the kinds of [`Connect`] alone.
+/// What carries a lattice: its bus and its store. Implemented by the kinds of [`Connect`](super::Connect) alone.
 pub trait Backend: sealed::Open {}
 
 /// A bus and a store inside this process.
