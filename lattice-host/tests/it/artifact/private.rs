@@ -119,7 +119,7 @@ async fn logins_of_docker_are_used() {
         let ran = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "private::with_the_logins_of_docker",
+                "artifact::private::with_the_logins_of_docker",
                 "--ignored",
                 "--nocapture",
             ])
