@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_replace_their_namesakes_and_leave_the_others() {
+    fn rows_replace_only_rows_of_the_same_name() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("new/summary.json");
         let one = Row::new("a.one", 1.0, Some(4.0), "ms");

@@ -49,7 +49,7 @@ impl Rows {
 }
 
 #[test]
-fn no_call_hangs_and_none_that_may_run_twice_fails() {
+fn no_call_hangs_and_no_idempotent_call_fails() {
     let directory = tempfile::tempdir().expect("a directory");
     let summary = directory.path().join("summary.json");
     let mut command = faults(&["--short", "--summary"]);
@@ -89,14 +89,14 @@ fn no_call_hangs_and_none_that_may_run_twice_fails() {
 }
 
 #[test]
-fn nothing_grows_and_no_call_hangs_while_hosts_and_server_are_killed() {
+fn memory_stays_flat_and_no_call_hangs_while_hosts_and_server_are_killed() {
     let table = said(faults(&["soak", "--seconds", "20"]));
     assert!(table.contains(" 0 hung"), "{table}");
     assert_eq!(table.matches("| flat |").count(), 6, "{table}");
 }
 
 #[test]
-fn what_is_mistyped_is_said() {
+fn mistyped_options_are_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let summary = directory.path().join("summary.json");
     for (args, answer) in [

@@ -83,7 +83,7 @@ fn a_quick_run_measures_one_cell_of_each_path() {
 }
 
 #[test]
-fn cells_are_chosen_by_name() {
+fn cells_are_selected_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let summary = directory.path().join("summary.json");
     let output = load(&["--only", "memory.64x1KiB"], &summary);
@@ -109,7 +109,7 @@ fn cells_are_chosen_by_name() {
 }
 
 #[test]
-fn what_is_missing_or_mistyped_is_said() {
+fn missing_and_mistyped_options_are_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let summary = directory.path().join("summary.json");
     let said = |output: Output| {

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tally_says_what_became_of_every_call() {
+    fn a_summary_counts_every_outcome() {
         let mut tally = Tally::new();
         let lost = || CallError::HostLost {
             host: "red".parse().expect("an id"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn callers_go_on_until_they_are_stopped() {
+    async fn callers_run_until_they_are_stopped() {
         let load = Load::start(2, |caller| async move {
             tokio::time::sleep(Duration::from_millis(10)).await;
             if caller == 0 {

@@ -31,7 +31,7 @@ mod tests {
     use std::io;
 
     #[test]
-    fn it_is_told_with_its_causes() {
+    fn an_error_is_printed_with_its_causes() {
         let report = Report::from(NoServer::Files(io::Error::other("disk full")));
         let text = "there is no room for a nats-server's files: disk full";
         assert_eq!(format!("{report:?}"), text);

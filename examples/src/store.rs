@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn values_come_and_go() -> Result<(), CallError> {
+    async fn values_are_set_and_deleted() -> Result<(), CallError> {
         let scene = Scene::new().await;
         let store = scene.client("default", "").await;
         assert_eq!(store.get(now(), "a").await?, Ok(None));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn counters_count_and_what_is_none_is_left_alone() -> Result<(), CallError> {
+    async fn counters_increment_and_other_values_are_not_changed() -> Result<(), CallError> {
         let scene = Scene::new().await;
         let store = scene.client("default", "").await;
         assert_eq!(store.increment(now(), "n", 2).await?, Ok(2));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_says_which_map() -> Result<(), CallError> {
+    async fn a_link_selects_the_map() -> Result<(), CallError> {
         let scene = Scene::new().await;
         let (one, same) = (
             scene.client("one", "m").await,
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_large_is_refused() -> Result<(), CallError> {
+    async fn oversized_values_are_rejected() -> Result<(), CallError> {
         let scene = Scene::new().await;
         let store = scene.client("default", "").await;
         let key = "k".repeat(MAX_KEY + 1);

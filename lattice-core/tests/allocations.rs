@@ -91,7 +91,7 @@ async fn measured(caller: &Caller, at_once: usize) -> f64 {
 }
 
 #[tokio::test]
-async fn a_local_call_takes_no_memory() {
+async fn a_local_call_does_not_allocate() {
     let lattice = lattice().await;
     let host = host(&lattice, "a").await;
     let _serving = serve_as(&host, "callee", Mirror).await;
@@ -102,7 +102,7 @@ async fn a_local_call_takes_no_memory() {
 }
 
 #[tokio::test]
-async fn a_call_to_another_host_shares_what_its_frame_takes() {
+async fn calls_in_one_frame_share_its_allocations() {
     let lattice = lattice().await;
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let _serving = serve_as(&b, "callee", Mirror).await;

@@ -72,7 +72,7 @@ async fn make_calls(two: &Two, count: usize) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_leave_nothing_behind() {
+async fn calls_leak_no_memory() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let bus = Arc::new(FaultBus::new(Arc::new(network.connect()), 7));
     let here = Lattice::on(Arc::new(network.connect()), store.clone(), "test").trust_bus();

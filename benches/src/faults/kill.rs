@@ -177,7 +177,7 @@ mod tests {
     use crate::faults::way::Failed;
 
     #[test]
-    fn fates_are_told_apart() {
+    fn call_outcomes_are_distinguished() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let record = |way, began, end: Option<(u64, bool)>| Record {

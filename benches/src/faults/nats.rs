@@ -148,7 +148,7 @@ mod tests {
     use crate::faults::way::Failed;
 
     #[test]
-    fn an_outage_is_measured_from_its_two_ends() {
+    fn an_outage_is_measured_between_its_two_ends() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let record = |began, end: u64, ok| Record {

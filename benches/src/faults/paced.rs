@@ -79,7 +79,7 @@ mod tests {
     use crate::faults::way::Failed;
 
     #[test]
-    fn the_slowest_hundredth_is_left_out() {
+    fn the_slowest_percent_is_excluded() {
         let all = (1..=201).rev().map(Duration::from_millis).collect();
         let latencies = Latencies { all, failed: 0 };
         assert!((latencies.p99() - 199.0).abs() < 1e-9);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_call_counts_as_long_as_it_might_have_taken() {
+    async fn a_failed_call_counts_with_its_longest_possible_duration() {
         let pace = Pace {
             per_second: 1_000,
             body: Bytes::new(),

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_are_cleared_or_missed() {
+    fn thresholds_are_met_or_missed() {
         let row = |ours, baseline| Row::new("r", ours, baseline, "ms");
         for (bar, row, verdict) in [
             (Bar::AtMost(0.0), row(0.0, Some(9.0)), "pass"),

@@ -54,14 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_the_fields_14_and_15_whatever_the_name() {
+    fn cpu_times_are_fields_14_and_15_for_any_process_name() {
         let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 1 1 1";
         assert_eq!(ticks_in(stat), Some(300));
         assert_eq!(ticks_in("7 (short) R 1 7"), None);
     }
 
     #[test]
-    fn a_process_that_is_not_there_is_an_error() {
+    fn a_missing_process_is_an_error() {
         assert!(Processes::own().used().is_ok());
         assert!(Processes::own().and(u32::MAX).used().is_err());
     }

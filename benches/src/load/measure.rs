@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_of_the_sorted_calls() {
+    fn quantiles_are_computed_from_the_sorted_calls() {
         let latencies = (1..=100).map(Duration::from_micros).collect();
         let round = Round {
             calls: 100,
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_cut_short_ends_the_run() {
+    async fn a_truncated_reply_ends_the_run() {
         let time = Duration::from_secs(60);
         let failure = calls(&Arc::new(Short), 2, 16, time, &Processes::own())
             .await

@@ -5,7 +5,7 @@ use lattice_core_fuzz::{TARGETS, allocation::peak};
 use std::{fs, path::Path};
 
 #[test]
-fn the_corpus_does_no_harm() {
+fn every_input_of_the_corpus_passes() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (name, target) in TARGETS {
         let folder = corpus.join(name);
@@ -22,7 +22,7 @@ fn the_corpus_does_no_harm() {
 }
 
 #[test]
-fn what_is_held_is_counted() {
+fn held_memory_is_counted() {
     assert_eq!(peak(|| Vec::<u8>::with_capacity(1_000)).1, 1_000);
     assert_eq!(peak(|| drop(std::hint::black_box(vec![1_u8; 500]))).1, 500);
 }

@@ -33,7 +33,7 @@ mod tests {
     struct Transparent(Outer);
 
     #[test]
-    fn causes_follow_and_are_not_repeated() {
+    fn causes_are_appended_without_repetition() {
         let error = Transparent(Outer(std::io::Error::other("timed out")));
         assert_eq!(chain(&error), "no connection to `db`: timed out");
     }

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_keys_are_refused() {
+    fn keys_of_other_formats_are_rejected() {
         for bad in [
             "",
             "link",

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_are_what_the_page_says() {
+    fn subjects_match_their_documentation() {
         let s = Subjects::new(&LatticeName::new("prod").expect("valid"));
         let host = HostId::new("h1").expect("valid");
         assert_eq!(

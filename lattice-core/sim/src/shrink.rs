@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failure_does_not_need_is_left_out() {
+    fn a_schedule_is_shrunk_to_the_events_that_cause_the_failure() {
         let kills = (0..9).map(|host| event(Trouble::Kill(HostIndex(host))));
         let whole = Schedule(kills.collect());
         let needs = [

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_process_knows_them_when_it_has_the_key() {
+    fn known_hosts_are_restored_with_the_same_key() {
         let memory = Arc::new(Memory::default());
         let mut ours = known(&memory, 1);
         assert_eq!(ours.recall(), Hosts::new());

@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_told_from_another_word() {
+    fn a_typo_is_distinguished_from_a_different_word() {
         let known = ["replicas", "require", "image"];
         assert_eq!(nearest("replica", known), Some("replicas"));
         assert_eq!(nearest("relpicas", known), Some("replicas"));
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn places_count_characters_from_one() {
+    fn positions_count_characters_from_one() {
         let text = "a\né b\n";
         for (byte, line, column) in [(0, 1, 1), (2, 2, 1), (5, 2, 3), (99, 3, 1)] {
             assert_eq!(

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_as_serde_json_reads_it_and_knows_its_places() {
+    fn json_is_read_as_by_serde_json_and_has_positions() {
         let text = "{ \"a\" : [1, -2.5e3, \"x\\\"}\\u00e9\", true, null, {}, []],\n \"é\": {\"b\": \"\"} }";
         let node = json(text).expect("well-formed");
         let expected: serde_json::Value = serde_json::from_str(text).expect("well-formed");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_there_twice_is_told_by_both() {
+    fn a_duplicate_key_is_reported_at_both_positions() {
         let flaws = json(r#"{"a": 1, "b": {"c": 1, "c": 2}, "a": 2}"#).expect_err("twice");
         let places: Vec<usize> = flaws.iter().map(|(at, _)| *at).collect();
         assert_eq!(places, [23, 32]);
@@ -290,13 +290,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_read_whole(value in any_json(), pretty: bool) {
+        fn any_json_is_read_completely(value in any_json(), pretty: bool) {
             let text = if pretty { format!("{value:#}") } else { value.to_string() };
             prop_assert_eq!(plain(&json(&text).expect("well-formed")), value);
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in "[ -~\\n]{0,60}") {
+        fn any_text_is_parsed_or_rejected(text in "[ -~\\n]{0,60}") {
             let _ = (toml(&text), json(&text));
         }
     }

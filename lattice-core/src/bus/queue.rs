@@ -143,7 +143,7 @@ mod tests {
     use futures_util::{FutureExt, StreamExt};
 
     #[test]
-    fn holds_what_fits_and_counts_the_rest() {
+    fn a_full_queue_drops_and_counts_items() {
         let (inlet, mut outlet) = queue(2);
         assert_eq!(inlet.push(1), Pushed::Taken);
         assert_eq!(inlet.push(2), Pushed::Taken);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_after_what_was_waiting() {
+    fn a_closed_queue_ends_after_its_queued_items() {
         let (inlet, mut outlet) = queue(0);
         assert_eq!(inlet.push(1), Pushed::Taken);
         inlet.end();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_when_nobody_reads() {
+    fn push_reports_a_missing_reader() {
         let (inlet, outlet) = queue(8);
         let item = Arc::new(());
         assert_eq!(inlet.push(item.clone()), Pushed::Taken);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiting_reader_is_woken() {
+    async fn a_push_wakes_the_waiting_reader() {
         let (inlet, mut outlet) = queue(1);
         let reader = tokio::spawn(async move {
             let mut sum = 0;

@@ -45,7 +45,7 @@ mod tests {
     use crate::{client::route::COOLDOWN, name::HostId};
 
     #[test]
-    fn lookups_are_cheap_again_when_the_last_cooldown_is_over() {
+    fn lookups_skip_the_lock_when_the_last_cooldown_is_over() {
         let host = Origin::new(HostId::new("h1").expect("valid"), 1);
         let component = ComponentId::new("a").expect("valid");
         let (cooldowns, now) = (Cooldowns::default(), Instant::now());

@@ -81,7 +81,7 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn digests_read_as_they_are_written() {
+    fn digests_round_trip() {
         let digest = ImageDigest::of(b"");
         assert_eq!(digest.to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(digest));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_digests_are_rejected() {
         for given in [
             String::new(),
             "sha256:".into(),

@@ -27,7 +27,7 @@ fn files() {
 }
 
 #[test]
-fn images_of_a_registry() {
+fn registry_images_are_parsed() {
     let greeter = oci("oci:registry.example.com:5000/team/greeter:1.0");
     assert_eq!(greeter.registry(), "registry.example.com:5000");
     assert_eq!(greeter.repository(), "team/greeter");
@@ -46,7 +46,7 @@ fn images_of_a_registry() {
 }
 
 #[test]
-fn what_is_right_is_written_as_it_was_read() {
+fn valid_images_round_trip() {
     for text in [
         "oci:localhost:5000/a:latest",
         "oci:127.0.0.1:5000/a-b/c.d/e_f/g__h/i---j:V1.0_x-y",
@@ -69,7 +69,7 @@ fn what_is_right_is_written_as_it_was_read() {
 
 /// Texts that are refused, and what each error says to write instead.
 #[test]
-fn what_is_wrong_says_what_to_write() {
+fn invalid_images_return_an_error_with_a_correction() {
     let long = format!("example.com/a:{}", "t".repeat(129));
     for (text, advice) in [
         (
@@ -140,7 +140,7 @@ fn what_is_wrong_says_what_to_write() {
 }
 
 #[test]
-fn bytes_by_their_digest() {
+fn images_can_be_named_by_digest() {
     assert_eq!(parse(DIGEST), Ok(Image::Bytes(ImageDigest::of(b""))));
     assert_eq!(parse(DIGEST).expect("right").to_string(), DIGEST);
     let error = parse("sha256:12").expect_err("too short").to_string();
@@ -149,12 +149,12 @@ fn bytes_by_their_digest() {
 
 proptest! {
     #[test]
-    fn nothing_makes_the_parser_panic(text in "\\PC*") {
+    fn the_parser_never_panics(text in "\\PC*") {
         let _ = parse(&text);
     }
 
     #[test]
-    fn nearly_right_texts_neither(text in "(oci:|file:)?[a-zé.:/@_\\[\\]-]{0,40}") {
+    fn the_parser_never_panics_for_nearly_valid_text(text in "(oci:|file:)?[a-zé.:/@_\\[\\]-]{0,40}") {
         if let Ok(image) = parse(&text) {
             prop_assert_eq!(parse(&image.to_string()), Ok(image));
         }

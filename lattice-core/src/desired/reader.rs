@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_newer_record_is_still_newer_after_the_store_was_away() {
+    async fn a_newer_record_is_still_reported_after_an_outage() {
         let fixture = Fixture::new().await;
         let (id, key) = actor("a");
         let needs = r#"{"image":"reg.example/a:1","needs":["gpu"]}"#;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_of_another_shape_is_refused_and_not_newer() {
+    async fn a_body_with_wrong_fields_is_rejected_and_not_reported_as_newer() {
         let fixture = Fixture::new().await;
         let (_, key) = actor("a");
         let desired = fixture.put(&key, 0, "[]").await;

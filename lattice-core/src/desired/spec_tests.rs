@@ -96,7 +96,7 @@ fn golden_texts() {
 }
 
 #[test]
-fn an_older_reader_keeps_what_a_newer_writer_added() {
+fn an_older_reader_keeps_the_fields_of_a_newer_writer() {
     let mut text: serde_json::Value = serde_json::from_str(&written(&actor())).expect("JSON");
     text["affinity"] = serde_json::json!({"near": "kv"});
     let spec: ActorSpec = read(&text.to_string()).expect("readable");
@@ -106,14 +106,14 @@ fn an_older_reader_keeps_what_a_newer_writer_added() {
 }
 
 #[test]
-fn a_newer_reader_fills_in_what_an_older_writer_left_out() {
+fn a_newer_reader_uses_defaults_for_missing_fields() {
     let spec: ActorSpec = read(r#"{"image":"ghcr.io/shop/greeter:1"}"#).expect("readable");
     let image = "ghcr.io/shop/greeter:1".parse().expect("an image");
     assert_eq!(spec, ActorSpec::new(image));
 }
 
 #[test]
-fn what_must_be_known_and_is_not_is_told() {
+fn unknown_required_fields_are_reported() {
     let mut text: serde_json::Value = serde_json::from_str(&written(&actor())).expect("JSON");
     text["needs"] = serde_json::json!([]);
     assert!(read::<ActorSpec>(&text.to_string()).is_ok());
@@ -127,7 +127,7 @@ fn what_must_be_known_and_is_not_is_told() {
 }
 
 #[test]
-fn more_replicas_than_anyone_means_are_refused() {
+fn an_excessive_number_of_replicas_is_rejected() {
     let read = |count: u32| {
         let replicas = format!(
             r#"{{"replicas":{{"Exactly":{count}}},"require":{{}},"exclude":{{}},"spread":[]}}"#
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn any_body_is_read_or_refused(bytes: Vec<u8>, text in ".{0,60}") {
+    fn any_body_is_decoded_or_rejected(bytes: Vec<u8>, text in ".{0,60}") {
         for bytes in [bytes::Bytes::from(bytes), value::to_bytes(&text).expect("encodes")] {
             if let Ok(fields) = value::from_bytes::<Fields>(&bytes) {
                 let _ = fields.read::<ActorSpec>();

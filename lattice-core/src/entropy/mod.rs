@@ -83,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_hosts_differ() {
+    fn host_ids_differ() {
         assert_ne!(host_id(), host_id());
     }
 
     #[test]
-    fn maps_have_the_same_order_in_simulations_only() {
+    fn maps_have_a_fixed_order_only_in_simulations() {
         let simulated = on(&mut Some(stand_in(1)), order);
         assert_eq!(on(&mut Some(stand_in(2)), order), simulated);
         assert!((0..10).any(|_| order() != simulated));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stand_in_replaces_randomness_and_time_while_its_host_runs() {
+    fn a_simulated_source_replaces_randomness_and_time_while_its_host_runs() {
         let drawn = |seed| {
             on(&mut Some(stand_in(seed)), || {
                 (number(), since_1970(), host_id())

@@ -50,14 +50,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_those_of_the_published_algorithm() {
+    fn numbers_match_the_published_algorithm() {
         let mut random = Random::new(1_234_567);
         assert_eq!(random.next(), 6_457_827_717_110_365_317);
         assert_eq!(random.next(), 3_203_168_211_198_807_973);
     }
 
     #[test]
-    fn chances_are_kept() {
+    fn chances_match_their_probability() {
         let mut random = Random::new(7);
         let hits = (0..10_000).filter(|_| random.chance(0.25)).count();
         assert!((2_300..2_700).contains(&hits), "{hits}");

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_checked_against_what_is_known() {
+    fn a_link_is_checked_against_the_known_types() {
         let target = types(&[("a:b/c@0.2.5", &[("get", "func()"), ("put", "func(a: u8)")])]);
         let same = importing(&[("a:b/c@0.2.1", &[("get", "func()")])]);
         let differs = importing(&[("a:b/c@0.2.1", &[("put", "func(a: u16)")])]);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_exported_is_refused_with_those_that_are() {
+    fn an_interface_that_is_not_exported_is_rejected_with_a_list_of_the_exported_ones() {
         for (target, listed) in [
             (types(&[("a:b/c@0.3.0", &[])]), "only `a:b/c@0.3.0`;"),
             (types(&[]), "only nothing;"),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_idempotent_function_is_refused_when_the_target_is_known() {
+    fn a_misspelt_idempotent_function_is_rejected_when_the_target_is_known() {
         let target = types(&[("a:b/c@0.2.0", &[("get", "func()")])]);
         let link = link().idempotent(&["gte"]).expect("a name");
         assert_eq!(link.check(None, None), Ok(()));
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn config_is_json_and_bounded() {
+    fn config_must_be_json_within_its_size_limit() {
         for bad in ["", "{", "{} x", "nope", &"[".repeat(10_000)] {
             let link = Link {
                 config: bad.to_owned(),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn idempotent_functions_are_as_many_as_are_read_back() {
+    fn as_many_idempotent_functions_can_be_written_as_can_be_read() {
         for (count, fits) in [(MAX_IDEMPOTENT, true), (MAX_IDEMPOTENT + 1, false)] {
             let names: Vec<_> = (0..count).map(|n| format!("f{n}")).collect();
             let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_that_serves_is_enough_and_the_last_refusal_is_told() {
+    fn one_serving_host_is_enough_and_the_last_refusal_is_reported() {
         let (no, nope) = (LinkStatus::rejected("no"), LinkStatus::rejected("nope"));
         for (reports, status) in [
             (said(&[]), LinkStatus::Pending),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn saying_the_same_again_changes_nothing_and_a_new_revision_starts_anew() {
+    fn a_repeated_report_changes_nothing_and_a_new_revision_resets_the_status() {
         let one = said(&[(1, LinkStatus::Active)]);
         assert_eq!(one.with(R1, &host(1), LinkStatus::Active), None);
         assert_eq!(one.with(R1, &host(2), LinkStatus::Pending), None);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn many_hosts_are_bounded_and_the_rare_verdict_stays() {
+    fn reports_are_bounded_and_the_rarer_verdict_is_kept() {
         let mut reports = said(&[(0, LinkStatus::Active)]);
         for n in 1..100 {
             reports = reports
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn long_reasons_are_cut_at_a_character() {
+    fn long_reasons_are_cut_at_a_character_boundary() {
         let LinkStatus::Rejected { reason } = LinkStatus::rejected("é".repeat(MAX_REASON)) else {
             panic!("a refusal")
         };

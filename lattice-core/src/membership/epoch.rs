@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_whose_clock_went_back_starts_after_its_last_boot() {
+    async fn a_host_with_an_earlier_clock_starts_after_its_last_epoch() {
         let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
         let first = epoch(&records, Some(&host())).await;
         let ahead = first + 3_600_000;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn garbage_is_written_over() {
+    async fn an_unreadable_record_is_overwritten() {
         let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
         put(&records, bytes::Bytes::from_static(b"garbage")).await;
         let first = epoch(&records, Some(&host())).await;
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_hosts_with_one_id_that_start_at_once_each_has_its_own_epoch() {
+    async fn hosts_with_one_id_that_start_together_have_different_epochs() {
         let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
         let host = host();
         let epochs =

@@ -147,7 +147,7 @@ mod tests {
     use crate::wire::Duty;
 
     #[test]
-    fn a_crowd_beats_slower() {
+    fn many_hosts_send_beats_less_often() {
         let second = Duration::from_secs(1);
         assert_eq!(Beat::interval_among(0), second);
         assert_eq!(Beat::interval_among(200), second);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_unchanged_beats_are_shortened_and_now_and_then_sent_whole() {
+    fn with_many_hosts_unchanged_beats_are_shortened_and_sometimes_sent_in_full() {
         let (mut sent, slow) = (SentBeats::default(), Duration::from_secs(5));
         let mut send = |revision, labels: &[_]| match sent.shortened(beat(slow, revision, labels)) {
             Shortened::Beat(_) => "beat",

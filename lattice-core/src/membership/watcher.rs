@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pulse_is_the_last_beat_again_or_a_sign_of_life() {
+    fn a_keep_alive_repeats_the_last_beat_or_only_shows_that_the_host_lives() {
         let snapshots = snapshots();
         let mut host = Sender {
             published: snapshots.events.subscribe(),

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_login_in_a_url_is_taken_out_of_it() {
+    fn credentials_are_removed_from_a_url() {
         let options = NatsOptions::new("nats://joe:p%40ss@h:1").server("nats://h2:2");
         let (servers, login) = servers_and_login(&options).expect("valid");
         assert_eq!(servers[0].as_url_str(), "nats://h:1");

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redacted_url_keeps_what_helps() {
+    fn a_redacted_url_keeps_scheme_host_and_port() {
         assert_eq!(redacted("nats://joe:pw@h:1"), "nats://h:1");
         assert_eq!(redacted("nats://joe:p@w@h:1"), "nats://h:1");
         assert_eq!(redacted("h:1"), "h:1");

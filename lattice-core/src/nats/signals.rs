@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reconnects_are_quick_and_spread() {
+    fn reconnects_are_fast_and_jittered() {
         assert_eq!(reconnect_delay(2, 2), Duration::ZERO);
         let delays: Vec<_> = (0..64).map(|_| reconnect_delay(9, 2)).collect();
         assert!(
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_healed_is_a_change() {
+    fn a_loss_and_reconnect_is_a_change() {
         let signals = Signals::new();
         let mut state = signals.state.subscribe();
         signals.observe(State::Connected, 1, 1);

@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hosts_of_a_set_are_those_put_in() {
+    fn the_hosts_of_a_set_are_the_inserted_ones() {
         for hosts in [&[][..], &[0], &[63], &[64], &[0, 1, 63, 64, 127, 129]] {
             let mut set = HostSet::empty(130);
             for host in hosts {

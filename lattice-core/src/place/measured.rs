@@ -78,7 +78,7 @@ proptest! {
     /// With 50,000 replicas on 100 hosts, every load is within 20 % of the average, and at most 1.2
     /// times as many replicas move as must.
     #[test]
-    fn balanced_and_hardly_moved(seed: u64, replicas in prop::sample::select(vec![1, 2, 5, 20, 50, 100, 500])) {
+    fn placement_is_balanced_and_moves_few_replicas(seed: u64, replicas in prop::sample::select(vec![1, 2, 5, 20, 50, 100, 500])) {
         let fleet = Fleet::new(seed, 101, 50_000 / replicas as usize, replicas);
         let (more, fewer) = (fleet.place(0), fleet.place(1));
         let mean = 50_000 / 101;
@@ -96,7 +96,7 @@ proptest! {
 }
 
 #[test]
-fn a_thousand_hosts_hardly_move() {
+fn few_replicas_move_among_a_thousand_hosts() {
     let fleets = (0..4).map(|seed| Fleet::new(seed, 1_001, 10_000, 3));
     let moved = fleets.map(|fleet| fleet.moved(&fleet.place(1), &fleet.place(0)));
     let (moved, must) = (moved.sum::<usize>(), 4 * 30_000 / 1_001);
@@ -104,7 +104,7 @@ fn a_thousand_hosts_hardly_move() {
 }
 
 #[test]
-fn a_full_reconcile_of_a_thousand_hosts_is_quick() {
+fn a_full_reconcile_of_a_thousand_hosts_is_fast() {
     let fleet = Fleet::new(1, 1_000, 10_000, 3);
     let best = (0..5).map(|without| {
         let begun = Instant::now();

@@ -83,7 +83,7 @@ fn zones(of: &[(&str, usize)]) -> Vec<Labels> {
 }
 
 #[test]
-fn the_same_for_ever() {
+fn placement_is_stable_across_versions() {
     let mut rules = vec![placement(1), placement(2), placement(7)];
     rules[1].spread = vec![spread("zone", &[("a", 2), ("b", 1)])];
     let hosts = zones(&[("a", 2), ("b", 3)]);
@@ -136,7 +136,7 @@ fn a_weighted_spread_is_divided_by_its_weights() {
 }
 
 #[test]
-fn spread_rules_nest_the_first_one_first() {
+fn spread_rules_nest_in_order() {
     let pairs = [
         ("a", "1"),
         ("a", "1"),
@@ -160,7 +160,7 @@ fn spread_rules_nest_the_first_one_first() {
 }
 
 #[test]
-fn hosts_without_the_label_are_a_group_unless_there_are_weights() {
+fn hosts_without_the_label_form_a_group_unless_the_rule_has_weights() {
     let hosts = [
         labels(&[("zone", "a")]),
         labels(&[]),
@@ -185,7 +185,7 @@ fn hosts_without_the_label_are_a_group_unless_there_are_weights() {
 }
 
 #[test]
-fn what_can_not_be_placed_says_why() {
+fn an_unplaced_component_has_a_reason() {
     let hosts = [
         labels(&[("zone", "a"), ("disk", "ssd")]),
         labels(&[("zone", "b")]),
@@ -374,7 +374,7 @@ proptest! {
     /// When a host leaves, replicas on other hosts stay, except for the few that hosts at their
     /// bound pass on.
     #[test]
-    fn only_what_must_move_moves(
+    fn a_change_moves_the_fewest_replicas(
         rules in any_placement(),
         hosts in prop::collection::vec(any_labels(), 2..12),
     ) {

@@ -139,7 +139,7 @@ fn grants(replica: &Replica, link: &Link) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_holds_and_then_says_is_in_the_table() {
+async fn the_table_contains_the_snapshot_and_later_changes() {
     let script = Script::new();
     let (a, b) = (link("a", "x"), link("b", "x"));
     let replica = script.follow(4, vec![script.entry(&a, 2, 1)]).await;
@@ -153,7 +153,7 @@ async fn what_the_store_holds_and_then_says_is_in_the_table() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forged_garbled_and_copied_values_grant_nothing_and_are_counted() {
+async fn forged_malformed_and_copied_values_grant_nothing_and_are_counted() {
     let script = Script::new();
     let (a, b) = (link("a", "x"), link("b", "x"));
     let good = script.entry(&a, 1, 0);
@@ -194,7 +194,7 @@ async fn forged_garbled_and_copied_values_grant_nothing_and_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_in_which_nothing_but_others_values_stands_has_another_key() {
+async fn a_store_with_only_foreign_values_is_reported_as_having_another_key() {
     let script = Script::new();
     let (a, b) = (link("a", "x"), link("b", "x"));
     let theirs = Records::new(script.records.store().clone(), keyed("theirs"));
@@ -235,7 +235,7 @@ async fn a_store_in_which_nothing_but_others_values_stands_has_another_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_overwritten_by_garbage_is_gone() {
+async fn a_link_overwritten_by_malformed_bytes_is_removed() {
     let script = Script::new();
     let a = link("a", "x");
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
@@ -252,7 +252,7 @@ async fn a_link_overwritten_by_garbage_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_older_value_of_the_same_key_can_not_be_played_again() {
+async fn an_older_value_of_the_same_key_cannot_be_replayed() {
     let script = Script::new();
     let (old, new) = (link("a", "x"), link("a", "y"));
     let replica = script.follow(1, vec![script.entry(&old, 1, 0)]).await;
@@ -275,7 +275,7 @@ async fn an_older_value_of_the_same_key_can_not_be_played_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_that_a_snapshot_brings_again_is_no_replay() {
+async fn a_link_repeated_by_a_snapshot_is_not_a_replay() {
     let script = Script::new();
     let a = link("a", "x");
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
@@ -297,7 +297,7 @@ async fn a_link_that_a_snapshot_brings_again_is_no_replay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_store_that_went_back_lacks_is_held_until_something_is_said_of_it() {
+async fn links_missing_from_a_rolled_back_store_are_held_until_they_are_written_or_deleted() {
     let script = Script::new();
     let (a, b, c, d) = (
         link("a", "x"),
@@ -346,7 +346,7 @@ async fn what_a_store_that_went_back_lacks_is_held_until_something_is_said_of_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_store_made_anew_lacks_is_held_and_what_it_refuses_is_not() {
+async fn links_missing_from_a_recreated_store_are_held_unless_their_keys_contain_other_values() {
     const ANEW: Incarnation = Incarnation(8);
     let script = Script::new();
     let (a, b, c, d) = (
@@ -428,7 +428,7 @@ impl LastKnown for Left {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_at_the_start_is_followed_when_it_is_back() {
+async fn a_store_that_is_unavailable_at_start_is_followed_when_it_returns() {
     let store = MemoryStore::new();
     let life = store.incarnation().await.expect("in reach");
     let records = Records::new(Arc::new(store.clone()), keyed("ours"));
@@ -497,7 +497,7 @@ async fn until(replica: &Replica, holds: impl Fn(&ReplicaHealth) -> bool) -> Rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_when_the_revision_comes_and_not_later_than_its_bounds() {
+async fn a_wait_ends_when_the_revision_arrives_or_at_its_deadline() {
     let script = Script::new();
     let replica = script.follow(1, vec![]).await;
     let start = Instant::now();
@@ -530,7 +530,7 @@ async fn a_wait_ends_when_the_revision_comes_and_not_later_than_its_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_are_bounded_and_those_that_are_dropped_make_room() {
+async fn waiters_are_bounded_and_dropped_waiters_free_their_slots() {
     let script = Script::new();
     let replica = script.follow(1, vec![]).await;
     let hour = Instant::now() + Duration::from_hours(1);
@@ -554,7 +554,7 @@ async fn waiters_are_bounded_and_those_that_are_dropped_make_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_store_leaves_what_is_known_and_ends_waits_and_changes() {
+async fn a_closed_store_keeps_known_links_and_ends_waits_and_changes() {
     let script = Script::new();
     let a = link("a", "x");
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
@@ -574,7 +574,7 @@ async fn a_closed_store_leaves_what_is_known_and_ends_waits_and_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_store_is_an_error_and_the_last_handle_ends_the_task() {
+async fn a_silent_store_returns_an_error_and_dropping_the_last_handle_ends_the_task() {
     let script = Script::new();
     let start = Instant::now();
     let error = Replica::follow(script.records.clone())
@@ -594,7 +594,7 @@ async fn a_silent_store_is_an_error_and_the_last_handle_ends_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_of_changes_gets_the_last_state_of_each_link() {
+async fn a_slow_reader_of_changes_receives_the_last_state_of_each_link() {
     let script = Script::new();
     let (a, b) = (link("a", "x"), link("b", "x"));
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
@@ -623,7 +623,7 @@ async fn a_slow_reader_of_changes_gets_the_last_state_of_each_link() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_counts_for_the_revision_that_it_speaks_of() {
+async fn a_report_counts_only_for_its_own_revision() {
     let script = Script::new();
     let a = link("a", "x");
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
@@ -670,7 +670,7 @@ fn any_key() -> impl Strategy<Value = StoreKey> {
 
 proptest! {
     #[test]
-    fn no_bytes_in_any_key_harm(
+    fn arbitrary_bytes_in_any_key_do_no_harm(
         entries in proptest::collection::vec((any_key(), proptest::collection::vec(any::<u8>(), 0..200)), 0..20),
         at_once in any::<bool>(),
     ) {
@@ -706,7 +706,7 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_closes_right_after_a_change_is_closed_with_it() {
+async fn a_change_right_before_the_close_of_a_store_is_delivered() {
     let script = Script::new();
     let (a, b) = (link("a", "x"), link("b", "x"));
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_errors_and_times_are_counted() {
+    async fn calls_errors_and_durations_are_counted() {
         let meter = Meter::new();
         let fails = || Err(CallError::DeadlineExceeded { ran: Ran::No });
         for number in 1..=100 {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_calls_that_end_at_once_some_stand_for_all() {
+    async fn short_calls_are_sampled() {
         let meter = Meter::new();
         for _ in 0..u64::from(SAMPLE) * 3 {
             let call = meter.call(Instant::now());

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_queue_has_as_many_places_as_its_limits_say_and_is_idle_when_all_are_free() {
+    async fn a_queue_has_the_configured_capacity_and_is_idle_when_empty() {
         let limits = ServeLimits::default()
             .concurrent(NonZeroUsize::MIN)
             .queued(1);

@@ -115,7 +115,7 @@ mod tests {
     use crate::store::Expect;
 
     #[test]
-    fn a_term_is_whole_seconds() {
+    fn a_term_has_whole_seconds() {
         assert_eq!(check_ttl(Duration::from_secs(3)), Ok(3));
         for bad in [0, 1, 999, 1_500, u64::MAX, 366 * 24 * 60 * 60 * 1_000] {
             assert!(check_ttl(Duration::from_millis(bad)).is_err(), "{bad}");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_no_subject_can_carry_is_refused() {
+    fn a_key_that_is_not_a_valid_subject_is_rejected() {
         for bad in ["", ".", "a.", ".a", "a..b", "a b", "a\n", "a.*", "a.>", "é"] {
             let op = Op::delete(StoreKey::from_store(bad), Expect::Any);
             assert!(

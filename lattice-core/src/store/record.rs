@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_of_one_key_place_and_life() {
+    fn a_value_is_authentic_only_for_its_key_position_and_incarnation() {
         let ours = records(7);
         let good = entry(encoded(&ours, &body()));
         assert_eq!(
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_newer_says_so_and_what_is_not_ours_too() {
+    fn newer_and_foreign_values_return_their_own_errors() {
         let ours = records(7);
         let newer = ours.decode::<Body>(LIFE, &tagged(&ours, SCHEMA + 4, b"whatever it is"));
         let error = newer.expect_err("a schema of the future");
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_no_store_takes_is_refused() {
+    fn an_oversized_value_is_rejected() {
         let fits = "x".repeat(MAX_VALUE - HEAD - 3 - TAG_LEN);
         let ours = records(7);
         let value = ours.encode(LIFE, &key(), 0, &fits).expect("just fits");
@@ -436,7 +436,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_an_error_and_no_more(value: Vec<u8>, body: Vec<u8>) {
+        fn any_bytes_return_an_error_without_a_panic(value: Vec<u8>, body: Vec<u8>) {
             let ours = records(7);
             prop_assert!(ours.decode::<Body>(LIFE, &entry(value.clone())).is_err());
             let trusting = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_while_nobody_asks_and_the_last_lines_are_kept() {
+    fn without_a_reader_nothing_is_sent_and_the_last_lines_are_kept() {
         let (mut lines, now) = (Lines::default(), Instant::now());
         for at in 0..KEPT + 10 {
             assert!(!lines.say(&id("a"), LogLevel::Info, &at.to_string(), 0));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_somebody_wants_is_told_until_its_lease_ends() {
+    fn only_requested_lines_are_sent_until_the_request_expires() {
         let (mut lines, now) = (Lines::default(), Instant::now());
         lines.say(&id("a"), LogLevel::Info, "1", 0);
         lines.say(&id("b"), LogLevel::Info, "2", 0);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_too_fast_is_counted_and_memory_is_bounded() {
+    fn lines_over_the_rate_are_counted_and_memory_is_bounded() {
         let (mut lines, now) = (Lines::default(), Instant::now());
         lines.request(&who(1), wanted(Some("a"), 0), now);
         let long = "é".repeat(10_000);

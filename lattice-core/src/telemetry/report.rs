@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crowd_reports_slower() {
+    fn many_hosts_report_less_often() {
         assert_eq!(report_interval(0), REPORT);
         assert_eq!(report_interval(1_000), REPORT * 5);
     }

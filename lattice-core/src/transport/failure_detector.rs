@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_asked_three_times_and_then_lost() {
+    fn a_silent_peer_is_probed_three_times_and_then_lost() {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let since = Some(start);
         assert_eq!(watch.step(since, start + ms(99)), Step::Nothing);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_starts_the_patience_over() {
+    fn a_reply_resets_the_probe_timeout() {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let since = Some(start);
         for round in 0..20 {

@@ -106,7 +106,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     #[tokio::test(start_paused = true)]
-    async fn bulk_alone_is_not_held_up() {
+    async fn bulk_frames_alone_are_not_delayed() {
         let flow = FlowControl::new(SmallCallCount::default());
         let mut permits = Vec::new();
         for _ in 0..32 {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn beside_small_calls_bulk_waits_for_answers_in_order() {
+    async fn with_small_calls_in_flight_bulk_frames_wait_for_acknowledgements_in_order() {
         let small = SmallCallCount::default();
         let flow = FlowControl::new(small.clone());
         small.count();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_window_opens_when_no_small_call_came_for_a_while() {
+    async fn the_window_opens_after_some_time_without_small_calls() {
         let small = SmallCallCount::default();
         let flow = FlowControl::new(small.clone());
         small.count();

@@ -103,7 +103,7 @@ mod tests {
     use crate::name::{HostId, LatticeName};
 
     #[test]
-    fn a_frame_id_holds_lane_and_number() {
+    fn a_frame_id_contains_lane_and_number() {
         for lane in Lane::ALL {
             let id = FrameId::new(lane, 7 << 32 | 3);
             assert_eq!((id.lane(), id.number()), (lane, 7 << 32 | 3));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_address_survives_its_subject() {
+    fn a_reply_address_round_trips_through_its_subject() {
         let subjects = Subjects::new(&LatticeName::new("prod").expect("valid"));
         let host = Origin::new(HostId::new("h1").expect("valid"), 1);
         for address in [

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_ends_its_own_call_only() {
+    fn a_reply_completes_only_its_own_call() {
         let in_flight = InFlight::new(8);
         let (mut a, mut b) = (open(&in_flight, 1, 1), open(&in_flight, 2, 1));
         complete(&in_flight, a.id, 2, OK);
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_caller_frees_its_slot_and_a_late_reply_finds_nobody() {
+    fn a_dropped_caller_frees_its_slot_and_a_late_reply_is_ignored() {
         let in_flight = InFlight::new(1);
         let answer = open(&in_flight, 1, 1);
         assert!(try_open(&in_flight, 1, 2).is_none(), "bounded");
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_peer_ends_its_calls_frame_by_frame() {
+    fn a_lost_peer_fails_its_calls_frame_by_frame() {
         let in_flight = InFlight::new(8);
         let (mut a, mut b) = (open(&in_flight, 1, 1), open(&in_flight, 1, 2));
         let _other = open(&in_flight, 2, 2);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_the_first_look_wakes_whoever_opened_it() {
+    fn a_reply_before_the_first_poll_is_returned_by_it() {
         struct Count(std::sync::atomic::AtomicUsize);
         impl std::task::Wake for Count {
             fn wake(self: std::sync::Arc<Self>) {
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_ends_what_is_late_and_tells_who_waits_since_when() {
+    fn a_sweep_ends_late_calls_and_returns_the_oldest_pending_call_of_each_peer() {
         let in_flight = InFlight::new(8);
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let open = |since, within| {

@@ -117,7 +117,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn there_is_one_connection_to_a_peer_until_it_is_unused() {
+    async fn a_peer_has_one_connection_until_it_is_unused() {
         let host = |id| Origin::new(HostId::new(id).expect("a host"), 1);
         let medium = Medium {
             bus: Arc::new(MemoryNetwork::new().connect()),

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_acceptable_frames_are_opened_and_each_once() {
+    fn each_acceptable_frame_is_opened_once() {
         let (me, other) = (origin("me", 1), origin("other", 1));
         let receiver = Receiver::<ReplayGuard>::new(Auth::trusting(), |kind, audience| {
             kind == Kind::Goodbye || audience == Audience::One
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_guard_tells_an_earlier_boot_apart() {
+    fn a_boot_guard_recognizes_an_earlier_boot() {
         let receiver = Receiver::<BootGuard>::new(Auth::trusting(), |_, _| true);
         let open = |epoch, sequence| {
             let message = goodbye(&origin("h", epoch), None, sequence);

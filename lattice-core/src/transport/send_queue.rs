@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_push_is_obliged_to_flush_and_takes_the_others_along() {
+    async fn the_first_push_returns_the_guard_that_flushes_all_of_them() {
         let (queue, mut arriving) = queue().await;
         let guard = push(&queue).expect("nobody else flushes");
         assert!(push(&queue).is_none(), "the first one does");
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn withdrawn_frames_never_leave_and_a_closed_queue_takes_nothing() {
+    async fn withdrawn_frames_are_never_sent_and_a_closed_queue_accepts_nothing() {
         let (queue, mut arriving) = queue().await;
         let guard = push(&queue);
         let newest = queue.withdraw(Then::Close);

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_used_last_stays_within_the_bound() {
+    fn the_cache_keeps_the_most_recently_used_entries() {
         let mut cache = Cache::default();
         let types = Arc::new(ComponentTypes::default());
         let digest = |n: usize| Digest([n as u8; 32]);

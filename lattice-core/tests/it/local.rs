@@ -20,7 +20,7 @@ async fn say_from(lattice: &Lattice, caller: &str) -> Outcome {
 }
 
 #[tokio::test]
-async fn links_are_there_after_a_restart_and_grant_calls() {
+async fn links_survive_a_restart_and_grant_calls() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lattice.redb");
     for key in [None, Some(LatticeKey::generate())] {
@@ -61,7 +61,7 @@ async fn links_are_there_after_a_restart_and_grant_calls() {
 }
 
 #[tokio::test]
-async fn nothing_is_believed_that_was_written_with_another_key() {
+async fn records_written_with_another_key_are_ignored() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lattice.redb");
     let ours = LatticeKey::generate();
@@ -81,7 +81,7 @@ async fn nothing_is_believed_that_was_written_with_another_key() {
 }
 
 #[tokio::test]
-async fn a_file_that_can_not_be_used_says_so() {
+async fn an_unusable_file_returns_an_error_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lattice.redb");
     drop(Lattice::on_disk(&path, "dev").await.expect("it opens"));

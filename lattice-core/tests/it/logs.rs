@@ -44,7 +44,7 @@ async fn line(logs: &mut Logs) -> String {
 }
 
 #[tokio::test]
-async fn lines_come_once_and_in_order_whoever_else_reads() {
+async fn lines_arrive_once_and_in_order_with_several_readers() {
     let lattice = Lattice::in_memory("dev").await.expect("in memory");
     let one = host(&lattice, "one").await;
     say(&one, "a", "1");
@@ -75,7 +75,7 @@ async fn lines_come_once_and_in_order_whoever_else_reads() {
 }
 
 #[tokio::test]
-async fn without_lines_of_before_only_new_ones_come() {
+async fn without_earlier_lines_only_new_ones_arrive() {
     let lattice = Lattice::in_memory("dev").await.expect("in memory");
     let one = host(&lattice, "one").await;
     say(&one, "a", "old");
@@ -98,7 +98,7 @@ async fn without_lines_of_before_only_new_ones_come() {
 }
 
 #[tokio::test]
-async fn a_flood_is_told_in_part_and_the_rest_is_counted() {
+async fn a_flood_of_lines_is_sent_in_part_and_the_rest_is_counted() {
     let lattice = Lattice::in_memory("dev").await.expect("in memory");
     let one = host(&lattice, "one").await;
     say(&one, "a", "0");

@@ -107,7 +107,7 @@ async fn components_in_two_connections_call_each_other() {
 }
 
 #[tokio::test]
-async fn many_calls_at_once_all_end() {
+async fn many_concurrent_calls_all_end() {
     let server = server().await;
     let (here, there) = (
         join(&server.url(), "prod").await,
@@ -132,7 +132,7 @@ async fn many_calls_at_once_all_end() {
 }
 
 #[tokio::test]
-async fn two_lattices_on_one_server_do_not_see_each_other() {
+async fn two_lattices_on_one_server_are_isolated() {
     let server = server().await;
     let (one, other) = (
         join(&server.url(), "one").await,
@@ -188,7 +188,7 @@ async fn another_key_is_another_lattice() {
 }
 
 #[tokio::test]
-async fn a_bus_without_a_key_has_to_be_trusted_by_word() {
+async fn a_bus_without_a_key_must_be_trusted_explicitly() {
     let server = server().await;
     let refused = Lattice::connect(server.url(), "prod").await;
     assert!(
@@ -213,7 +213,7 @@ async fn a_bus_without_a_key_has_to_be_trusted_by_word() {
 }
 
 #[tokio::test]
-async fn of_several_servers_the_one_that_answers_is_taken() {
+async fn the_reachable_one_of_several_servers_is_used() {
     let server = server().await;
     // Nobody listens on the first one's port.
     let servers = format!("nats://127.0.0.1:1, {}", server.url());
@@ -232,7 +232,7 @@ async fn of_several_servers_the_one_that_answers_is_taken() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_ends_every_call_and_all_is_well_when_it_is_back() {
+async fn a_lost_server_ends_every_call_and_calls_work_when_it_returns() {
     let mut server = server().await;
     let (here, there) = (
         join(&server.url(), "prod").await,

@@ -60,7 +60,7 @@ async fn earlier_process(url: &str, path: &Path) {
 }
 
 #[tokio::test]
-async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_is_back() {
+async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_returns() {
     let mut server = server().await;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("last.redb");
@@ -146,7 +146,7 @@ async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_is_bac
 }
 
 #[tokio::test]
-async fn a_component_comes_back_into_service_during_an_outage() {
+async fn a_component_can_be_served_again_during_an_outage() {
     let mut server = server().await;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("last.redb");
@@ -167,7 +167,7 @@ async fn a_component_comes_back_into_service_during_an_outage() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_back_empty_takes_no_link_away_until_it_is_accepted() {
+async fn a_store_that_returns_empty_removes_no_links_until_it_is_accepted() {
     let mut server = server().await;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("last.redb");
@@ -222,7 +222,7 @@ async fn a_store_that_comes_back_empty_takes_no_link_away_until_it_is_accepted()
 }
 
 #[tokio::test]
-async fn without_a_snapshot_of_its_own_a_process_does_not_start() {
+async fn a_process_without_its_own_snapshot_does_not_start() {
     let mut server = server().await;
     let url = server.url();
     let folder = tempfile::tempdir().expect("a folder");

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_is_seen_and_a_warm_up_is_not() {
+    fn a_leak_is_detected_and_a_warm_up_is_not() {
         let warm_up = samples(|second| 10 + second.min(20));
         assert!(Grown::table(&warm_up).iter().all(Grown::is_flat));
         let leak = Grown::table(&samples(|second| 10 + second / 5));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_not_flat() {
+    fn no_samples_are_not_flat() {
         assert!(Grown::table(&[]).iter().all(|grown| !grown.is_flat()));
     }
 }

@@ -107,14 +107,14 @@ mod tests {
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     #[test]
-    fn hex_round_trips_and_is_never_printed() {
+    fn a_key_round_trips_through_hex_and_is_never_printed() {
         let key = LatticeKey::from_hex(&format!(" {HEX}\n")).expect("a key");
         assert_eq!(*key.expose_hex(), HEX);
         assert_eq!(format!("{key:?} {key:#?}"), "LatticeKey(…) LatticeKey(…)");
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_repeating_it() {
+    fn an_invalid_key_is_rejected_without_printing_it() {
         let odd = &HEX[1..];
         let long = format!("{HEX}00");
         let wrong = HEX.replace('f', "g");

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_with_care() {
+    fn key_files_are_checked_before_use() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("key");
         let missing = LatticeKey::from_file(&path).expect_err("no file");
@@ -116,7 +116,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_open_to_everybody_is_refused() {
+    fn a_world_readable_key_file_is_rejected() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("key");
         std::fs::write(&path, HEX).expect("written");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_read() {
+    fn a_key_is_read_from_the_environment() {
         const VARIABLE: &str = "LATTICE_CORE_TEST_KEY";
         if std::env::var_os(VARIABLE).is_some() {
             let key = LatticeKey::from_env(VARIABLE).expect("a key");
@@ -142,7 +142,7 @@ mod tests {
         let child = std::process::Command::new(std::env::current_exe().expect("this test"))
             .args([
                 "--exact",
-                "auth::os::tests::the_environment_is_read",
+                "auth::os::tests::a_key_is_read_from_the_environment",
                 "--nocapture",
             ])
             .env(VARIABLE, HEX)

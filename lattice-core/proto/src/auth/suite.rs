@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_of_one_lattice_key_purpose_and_split() {
+    fn a_tag_depends_on_lattice_key_purpose_and_boundaries() {
         let parts: &[&[u8]] = &[b"ab", b"c"];
         let tag = auth("prod", 7).tag(Purpose::Store, parts);
         assert!(auth("prod", 7).verify(Purpose::Store, parts, &tag));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_of_a_tag_counts() {
+    fn every_bit_of_a_tag_is_checked() {
         let auth = auth("prod", 7);
         let tag = auth.tag(Purpose::Frame, &[b"x"]);
         for bit in 0..TAG_LEN * 8 {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_is_printed_or_has_id_zero() {
+    fn keys_are_never_printed_and_never_have_id_zero() {
         let text = format!("{:?}", auth("prod", 7));
         assert!(text.len() < 32 && !text.contains("0707"), "{text}");
         for key in 0..=255 {

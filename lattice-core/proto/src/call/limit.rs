@@ -68,7 +68,7 @@ mod tests {
     ];
 
     #[test]
-    fn golden_bytes_and_words() {
+    fn golden_bytes_and_texts() {
         for (limit, golden, words) in ALL {
             assert_eq!(
                 value::to_bytes(&limit).expect("encodes"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_limit_of_wall_time_may_have_stopped_a_call_that_had_not_begun() {
+    fn only_a_wall_time_limit_can_stop_a_call_before_it_begins() {
         for (limit, ..) in ALL {
             let error = CallError::LimitExceeded {
                 limit,

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn compatible_versions_share_keys_and_nothing_else_does() {
+    fn only_compatible_versions_share_a_key() {
         let one = key("a:b/c@0.2.0", "get", "func()");
         assert_eq!(one, key("a:b/c@0.2.9", "get", "func()"));
         assert_ne!(one, key("a:b/c@0.3.0", "get", "func()"));

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read_as_people_write_them() {
+    fn sizes_are_read_in_common_notations() {
         for (size, text) in [
             (ByteSize::bytes(0), "0 bytes"),
             (ByteSize::bytes(1_000), "1000 bytes"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_whole_numbers_of_a_known_unit() {
+    fn sizes_are_whole_numbers_with_a_known_unit() {
         for (text, size) in [
             ("0B", ByteSize::bytes(0)),
             ("7B", ByteSize::bytes(7)),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_those_of_a_number() {
+    fn a_plain_number_is_a_size_in_bytes() {
         let size = ByteSize::kib(512);
         let golden = postcard::to_stdvec(&size).expect("encodes");
         assert_eq!(golden, b"\x80\x80\x20");

@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_numbers_of_known_units_are_durations() {
+    fn durations_are_whole_numbers_with_a_known_unit() {
         for (text, millis) in [
             ("500ms", 500),
             ("2s", 2_000),

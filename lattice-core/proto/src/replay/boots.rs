@@ -48,7 +48,7 @@ mod tests {
     };
 
     #[test]
-    fn a_boot_that_goes_on_is_told_from_a_recording() {
+    fn a_running_boot_is_distinguished_from_a_recording() {
         let auth = Auth::trusting();
         let frame = |epoch, sequence| {
             let sender = Origin::new(HostId::new("h").expect("a host"), epoch);

@@ -233,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_is_what_a_set_of_all_numbers_would_say(
+        fn a_window_matches_a_set_of_all_numbers(
             steps in prop::collection::vec((0_u64..3000, prop::bool::weighted(0.9)), 1..400),
         ) {
             let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
@@ -248,7 +248,7 @@ mod tests {
         }
 
         #[test]
-        fn any_numbers_are_taken_once(numbers in prop::collection::vec(any::<u64>(), 1..50)) {
+        fn each_number_is_accepted_once(numbers in prop::collection::vec(any::<u64>(), 1..50)) {
             let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
             for number in numbers {
                 ask(&mut guard, &sender, number);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edges_of_the_window() {
+    fn numbers_at_the_edges_of_the_window_are_handled() {
         let (mut guard, sender) = (ReplayGuard::new(), origin("h", 1));
         assert!(!ask(&mut guard, &sender, 0));
         assert!(ask(&mut guard, &sender, 5000));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_start_of_a_host_is_refused() {
+    fn an_older_boot_of_a_host_is_rejected() {
         let mut guard = ReplayGuard::new();
         assert!(ask(&mut guard, &origin("h", 2), 1));
         assert!(!ask(&mut guard, &origin("h", 1), 9));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_lanes_and_targets_are_numbered_apart() {
+    fn kinds_lanes_and_targets_have_separate_numbers() {
         let auth = Auth::trusting();
         let (sender, me) = (origin("h", 1), origin("me", 1));
         let frame = |target: Option<&Origin>, kind, lane| {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sender_silent_for_longest_is_forgotten() {
+    fn the_least_recently_seen_sender_is_forgotten() {
         let mut guard = ReplayGuard::with_capacity(3);
         let start = Instant::now();
         let mut fresh = |host: &str, sequence, second| {

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_found_again_and_never_mistaken_for_another() {
+    fn a_cached_name_is_found_and_never_confused_with_another() {
         let mut names = Names::new();
         for round in 0..3 {
             for n in 0..PLACES * 4 {

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn long_reasons_are_cut_at_a_character() {
+    fn long_reasons_are_cut_at_a_character_boundary() {
         let status = ComponentStatus::new(Phase::Rejected).reason("é".repeat(MAX_REASON));
         let reason = status.reason.expect("there is one");
         assert!(reason.len() <= MAX_REASON && reason.ends_with("é…"));

@@ -29,7 +29,7 @@ fn partitions() -> Schedule {
 }
 
 #[test]
-fn a_call_that_ends_late() {
+fn late_calls_are_found() {
     assert_eq!(
         seen(InjectedBug::SlowClock, &partitions()),
         Invariant::EndsInTime
@@ -37,7 +37,7 @@ fn a_call_that_ends_late() {
 }
 
 #[test]
-fn a_call_that_ran_though_it_is_said_not_to() {
+fn calls_that_ran_despite_their_error_are_found() {
     assert_eq!(
         seen(InjectedBug::DeniesThatItRan, &peace()),
         Invariant::SaysWhetherItRan
@@ -45,12 +45,12 @@ fn a_call_that_ran_though_it_is_said_not_to() {
 }
 
 #[test]
-fn a_call_that_runs_twice() {
+fn calls_that_run_twice_are_found() {
     assert_eq!(seen(InjectedBug::RunsTwice, &peace()), Invariant::RunsOnce);
 }
 
 #[test]
-fn a_call_that_nobody_has_granted() {
+fn calls_without_a_grant_are_found() {
     assert_eq!(
         seen(InjectedBug::LinksStrangers, &peace()),
         Invariant::Granted
@@ -58,7 +58,7 @@ fn a_call_that_nobody_has_granted() {
 }
 
 #[test]
-fn a_lease_with_two_holders() {
+fn leases_with_two_holders_are_found() {
     assert_eq!(
         seen(InjectedBug::GrantsAllLeases, &partitions()),
         Invariant::OneHolder
@@ -66,7 +66,7 @@ fn a_lease_with_two_holders() {
 }
 
 #[test]
-fn desired_state_that_is_lost() {
+fn lost_desired_state_is_found() {
     assert_eq!(
         seen(InjectedBug::LosesRecords, &peace()),
         Invariant::KeepsDesired
@@ -74,7 +74,7 @@ fn desired_state_that_is_lost() {
 }
 
 #[test]
-fn a_lattice_that_does_not_come_right() {
+fn a_lattice_that_does_not_converge_is_found() {
     assert_eq!(
         seen(InjectedBug::NeverComesUp, &peace()),
         Invariant::Settles
@@ -82,7 +82,7 @@ fn a_lattice_that_does_not_come_right() {
 }
 
 #[test]
-fn a_call_that_is_left_behind() {
+fn leaked_calls_are_found() {
     assert_eq!(
         seen(InjectedBug::NeverAnswers, &peace()),
         Invariant::EndsIdle
@@ -91,7 +91,7 @@ fn a_call_that_is_left_behind() {
 
 /// The message of a failure is short, and enough to reproduce it.
 #[test]
-fn a_failure_says_its_seed_and_the_shortest_schedule() {
+fn a_failure_prints_its_seed_and_the_shortest_schedule() {
     let scenario = Scenario::new(3)
         .trouble(Duration::from_secs(8))
         .inject(InjectedBug::RunsTwice);

@@ -3,7 +3,7 @@
 use lattice_sim::Scenario;
 
 #[test]
-fn a_seed_always_gives_the_same_run() {
+fn the_same_seed_gives_the_same_run() {
     let (mut lines, mut different) = (0, Vec::new());
     for seed in 0..100 {
         let scenario = Scenario::new(3 + (seed % 4) as usize);

@@ -58,7 +58,7 @@ seeds! {
 
 /// During and after a partition of five hosts, only the holder of the lease answers at any moment.
 #[test]
-fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
+fn a_partition_of_five_hosts_never_has_two_lease_holders() {
     let mut moments = 0;
     for (seed, cut) in (1000..).zip([1, 2, 3, 4]) {
         let side: Vec<HostIndex> = (0..cut).map(HostIndex).collect();
@@ -81,7 +81,7 @@ fn a_partition_of_five_hosts_has_one_holder_at_each_moment() {
 /// A host whose time of day is an hour off, and that started with it, works as any other. So does
 /// its next start at the right time.
 #[test]
-fn a_host_with_a_clock_an_hour_off_takes_part() {
+fn a_host_whose_clock_is_off_by_an_hour_takes_part() {
     let host = HostIndex(1);
     let event = |at, lasts, what| Event {
         at: Duration::from_secs(at),
@@ -104,7 +104,7 @@ fn a_host_with_a_clock_an_hour_off_takes_part() {
 /// Found by random trouble: a component that runs once was stopped while it started, and started
 /// again under a new lease. It was served with the old one, and never answered.
 #[test]
-fn a_start_that_is_given_up_leaves_nothing_to_the_next_one() {
+fn an_abandoned_start_does_not_affect_the_next_one() {
     let event = |at, lasts, what| Event {
         at: Duration::from_millis(at),
         lasts: Duration::from_millis(lasts),

@@ -42,7 +42,7 @@ fn request() -> Request {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_overtaken_by_the_end_of_the_lease_is_not_answered() {
+async fn a_call_that_outlives_the_lease_does_not_return_a_result() {
     let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
     let origin = Origin::new(HostId::new("holder").expect("a host"), 1);
     let (sender, mut events) = mpsc::channel(8);
@@ -71,7 +71,7 @@ async fn a_call_that_is_overtaken_by_the_end_of_the_lease_is_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_slept_through_the_end_of_a_lease_does_not_hold_it() {
+async fn a_lease_that_ended_while_the_machine_slept_is_not_held() {
     let slept = Duration::from_secs(5);
     let awake = LeaseDeadline::expired();
     let asleep = LeaseDeadline {

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_at_the_end_are_looked_up() {
+    fn trailing_wildcards_match() {
         for (pattern, stars) in [("a.b.reply.*", 1), ("a.b.reply.*.*", 2)] {
             let subject = Subject::from_wire(pattern);
             let Place::Tail {
@@ -257,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_whom_the_patterns_match(
+        fn lookup_returns_the_matching_subscribers(
             patterns in prop::collection::vec("(a|b|\\*)(\\.(a|b|\\*)){0,3}", 0..12),
             subject in "(a|b)(\\.(a|b)){0,3}",
             removed in any::<prop::sample::Index>(),

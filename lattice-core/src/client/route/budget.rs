@@ -55,7 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn when_every_call_fails_a_fifth_of_them_is_tried_again() {
+    fn when_every_call_fails_one_in_five_is_retried() {
         let (mut budget, now) = (RetryBudget::default(), Instant::now());
         let retries = (0..100_000_u64)
             .filter(|calls| budget.take(*calls, now))
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_seldom_can_retry_too() {
+    fn a_caller_with_few_calls_can_retry() {
         let (mut budget, start) = (RetryBudget::default(), Instant::now());
         while budget.take(0, start) {}
         assert!(!budget.take(0, start + Duration::from_millis(50)));
@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_was_earned_and_saved(
+        fn retries_never_exceed_the_earned_budget(
             steps in proptest::collection::vec((0..50_u64, 0..200_u64), 1..300),
         ) {
             let start = Instant::now();

@@ -123,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_call_goes_where_its_policy_lets_it_and_nowhere_else(
+        fn a_call_goes_only_where_its_locality_allows(
             locality in locality(),
             random in any::<u64>(),
             here in proptest::option::of(0..100_usize),
@@ -144,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn of_several_the_busiest_is_never_chosen(
+        fn the_busiest_of_several_hosts_is_never_chosen(
             random in any::<u64>(),
             loads in proptest::collection::hash_set(0..1_000_usize, 2..8),
         ) {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_are_chosen_equally() {
+    fn equally_busy_hosts_are_chosen_equally_often() {
         let there = [There {
             load: 0,
             usable: true,

@@ -47,7 +47,7 @@ mod tests {
     use crate::name::HostId;
 
     #[test]
-    fn a_host_rests_from_one_component_for_a_moment() {
+    fn a_cooldown_ends_and_applies_to_one_component_of_a_host() {
         let host = |n: usize| Origin::new(HostId::new(&format!("h{n}")).expect("valid"), 1);
         let component = |id| ComponentId::new(id).expect("valid");
         let (mut cooling, now) = (Cooling::default(), Instant::now());

@@ -58,7 +58,7 @@ mod tests {
     use crate::name::{ComponentId, HostId};
 
     #[test]
-    fn only_what_did_not_run_or_may_run_twice_goes_elsewhere() {
+    fn only_calls_that_did_not_run_or_are_idempotent_are_retried_elsewhere() {
         let host = HostId::new("h1").expect("valid");
         let component = ComponentId::new("c").expect("valid");
         let lost = CallError::HostLost { host: host.clone() };

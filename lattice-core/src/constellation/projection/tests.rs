@@ -227,7 +227,7 @@ fn report(uptime_ms: u64, told: Vec<(u8, u8, u64)>) -> Report {
 
 proptest! {
     #[test]
-    fn changes_lead_from_each_view_to_the_next(steps in prop::collection::vec(step(), 0..60)) {
+    fn applying_changes_to_a_view_gives_the_next_view(steps in prop::collection::vec(step(), 0..60)) {
         let (mut world, mut projection) = (World::new(), Projection::default());
         let mut followed = View::default();
         for step in steps {
@@ -276,7 +276,7 @@ fn replica(projection: &Projection, component: u8) -> Option<Arc<ReplicaView>> {
 }
 
 #[test]
-fn rates_come_of_two_reports_by_the_clock_of_their_sender() {
+fn rates_are_computed_from_two_reports_and_their_senders_clock() {
     let (world, mut projection) = joined();
     let from = Origin::new(host(1), 2);
     let load = |projection: &Projection| replica(projection, 0).expect("there").load;
@@ -304,7 +304,7 @@ fn rates_come_of_two_reports_by_the_clock_of_their_sender() {
 }
 
 #[test]
-fn a_report_of_an_older_boot_is_not_of_this_one_and_two_of_them_are_a_second_host() {
+fn reports_of_an_older_boot_are_ignored_and_a_second_one_reveals_a_duplicate_host() {
     let (world, mut projection) = joined();
     let older = Origin::new(host(1), 1);
     let rival = |projection: &Projection| projection.view().hosts[&host(1)].rival;
@@ -322,7 +322,7 @@ fn a_report_of_an_older_boot_is_not_of_this_one_and_two_of_them_are_a_second_hos
 }
 
 #[test]
-fn beats_say_what_serves_and_reports_the_rest() {
+fn beats_list_serving_components_and_reports_list_the_others() {
     let (mut world, mut projection) = joined();
     let from = Origin::new(host(1), 2);
     let told = vec![(0, 2, 0), (1, 5, 0), (2, 0, 0)];
@@ -348,7 +348,7 @@ fn beats_say_what_serves_and_reports_the_rest() {
 }
 
 #[test]
-fn a_version_that_was_taken_back_is_told_until_another_is_declared() {
+fn a_rolled_back_version_is_reported_until_another_is_declared() {
     let (mut world, mut projection) = (World::new(), Projection::default());
     let event = world.take(Step::Declare(0));
     projection.handle(event, world.now);
@@ -371,7 +371,7 @@ fn a_version_that_was_taken_back_is_told_until_another_is_declared() {
 }
 
 #[test]
-fn reports_of_strangers_are_bounded() {
+fn reports_of_unknown_hosts_are_bounded() {
     let (world, mut projection) = (World::new(), Projection::default());
     for n in 0..MAX_UNKNOWN * 2 {
         let stranger = HostId::new(&format!("s{n}")).expect("valid");

@@ -233,7 +233,7 @@ fn ordered(mut changes: Vec<LinkChange>) -> Vec<LinkChange> {
 
 proptest! {
     #[test]
-    fn the_table_holds_what_the_model_holds(writes in writes()) {
+    fn the_table_matches_the_model(writes in writes()) {
         let (mut model, mut table) = (Model::default(), LinkTable::default());
         let mut told: BTreeMap<Arc<LinkKey>, Arc<LinkEntry>> = BTreeMap::new();
         for write in writes {
@@ -265,7 +265,7 @@ proptest! {
 }
 
 #[test]
-fn a_link_is_found_by_any_compatible_version_and_no_other() {
+fn a_link_is_found_only_by_compatible_versions() {
     let mut table = LinkTable::default();
     let link = Arc::new(link(0, 0, 0, 0));
     table.apply(TableEvent::Link {
@@ -319,7 +319,7 @@ fn an_older_write_of_the_same_link_is_ignored() {
 }
 
 #[test]
-fn a_snapshot_of_the_same_changes_nothing_and_shares_everything() {
+fn an_equal_snapshot_changes_nothing_and_shares_all_entries() {
     let mut table = LinkTable::default();
     let link = Arc::new(link(0, 0, 0, 1));
     table.apply(TableEvent::Link {

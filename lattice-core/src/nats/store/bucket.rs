@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_as_we_make_it_has_no_problems_and_every_other_says_which() {
+    fn a_bucket_created_by_us_has_no_problems_and_each_other_configuration_is_reported() {
         let ours = bucket(None).config(NonZeroUsize::MIN);
         assert_eq!(problems(&ours, &ours), Vec::<String>::new());
         let bare = Config {

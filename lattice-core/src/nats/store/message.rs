@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_come_in_two_shapes() {
+    fn positions_have_two_formats() {
         let expected = Some(Position {
             sequence: 17,
             delivered: 3,
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn markers_of_every_kind() {
+    fn every_kind_of_marker_is_read() {
         let with = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value);

@@ -96,7 +96,7 @@ fn text(change: &MembershipChange) -> String {
 }
 
 #[test]
-fn a_host_counts_after_two_beats_and_a_burst_is_one() {
+fn a_host_joins_after_two_beats_and_a_burst_counts_as_one() {
     let mut view = View::settled();
     assert_eq!(view.beat("a", 1), [""; 0]);
     view.at += 50;
@@ -107,7 +107,7 @@ fn a_host_counts_after_two_beats_and_a_burst_is_one() {
 }
 
 #[test]
-fn silence_for_three_intervals_is_death_and_wakes_in_time() {
+fn a_host_that_is_silent_for_three_intervals_is_dead_and_the_timer_wakes_in_time() {
     let mut view = View::settled();
     view.beats_to_join("a", 1);
     view.second(&[]);
@@ -121,7 +121,7 @@ fn silence_for_three_intervals_is_death_and_wakes_in_time() {
 }
 
 #[test]
-fn each_death_doubles_the_beats_for_ten_minutes() {
+fn each_death_doubles_the_required_beats_for_ten_minutes() {
     let mut view = View::settled();
     for beats in [2, 4, 8, 16, 32, 64, 64] {
         assert_eq!(view.beats_to_join("a", 1), beats);
@@ -134,7 +134,7 @@ fn each_death_doubles_the_beats_for_ten_minutes() {
 }
 
 #[test]
-fn a_crash_that_restarts_at_once_is_a_death_and_a_goodbye_is_none() {
+fn an_immediate_restart_counts_as_a_death_and_a_goodbye_does_not() {
     let mut view = View::settled();
     view.beats_to_join("a", 1);
     view.at += 500;
@@ -155,7 +155,7 @@ fn a_crash_that_restarts_at_once_is_a_death_and_a_goodbye_is_none() {
 }
 
 #[test]
-fn nobody_dies_while_the_bus_is_away_or_deaf() {
+fn no_host_is_declared_dead_while_the_bus_is_disconnected_or_silent() {
     let mut view = View::settled();
     view.beats_to_join("a", 1);
     view.handle(Event::Bus(BusState::Disconnected));
@@ -180,7 +180,7 @@ fn nobody_dies_while_the_bus_is_away_or_deaf() {
 }
 
 #[test]
-fn two_hosts_with_one_id_are_told_and_do_not_flap() {
+fn two_hosts_with_one_id_are_reported_and_do_not_flap() {
     let mut view = View::settled();
     view.beats_to_join("a", 5);
     let mut changes = Vec::new();
@@ -207,7 +207,7 @@ fn two_hosts_with_one_id_are_told_and_do_not_flap() {
 }
 
 #[test]
-fn a_restart_whose_clock_went_back_is_a_death_and_a_return() {
+fn a_restart_with_an_earlier_clock_is_a_death_and_a_return() {
     let mut view = View::settled();
     view.beats_to_join("a", 9);
     let mut changes = Vec::new();
@@ -218,7 +218,7 @@ fn a_restart_whose_clock_went_back_is_a_death_and_a_return() {
 }
 
 #[test]
-fn whoever_starts_believes_the_first_beat_and_listens() {
+fn a_new_process_accepts_first_beats_and_listens_before_it_decides() {
     let mut view = View::new(1_000);
     assert_eq!(view.beat("a", 1), ["a joined"]);
     assert_eq!(view.beat("me", 1), ["me joined"]);
@@ -240,7 +240,7 @@ fn whoever_starts_believes_the_first_beat_and_listens() {
 }
 
 #[test]
-fn new_labels_are_told() {
+fn changed_labels_are_reported() {
     let mut view = View::settled();
     view.beats_to_join("a", 1);
     let labels: Labels = [("zone".to_owned(), "x".to_owned())].into();
@@ -255,7 +255,7 @@ fn new_labels_are_told() {
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_history_is_bounded() {
     let mut view = View::settled();
     for n in 0..5_000 {
         view.handle(Event::Goodbye(origin(&format!("h{n}"), 1)));
@@ -273,7 +273,7 @@ fn recalling(hosts: &[&str]) -> View {
 }
 
 #[test]
-fn who_starts_without_a_bus_goes_on_with_those_it_knew() {
+fn a_process_without_a_bus_starts_with_the_hosts_it_knew() {
     let mut view = recalling(&["a", "me"]);
     assert_eq!(
         view.members.wake(),
@@ -296,7 +296,7 @@ fn who_starts_without_a_bus_goes_on_with_those_it_knew() {
 }
 
 #[test]
-fn when_the_bus_comes_those_that_beat_go_on_counting() {
+fn known_hosts_that_send_beats_remain_members_when_the_bus_connects() {
     let mut view = recalling(&["a", "b", "me"]);
     view.at = 2_000;
     assert_eq!(view.handle(Event::Woken), ["settled"]);
@@ -314,7 +314,7 @@ fn when_the_bus_comes_those_that_beat_go_on_counting() {
 }
 
 #[test]
-fn what_was_known_is_forgotten_when_others_can_be_heard() {
+fn known_hosts_without_beats_are_forgotten_when_other_hosts_send_beats() {
     let mut view = recalling(&["a", "me"]);
     view.at = 1_000;
     view.handle(Event::Bus(BusState::Connected));
@@ -328,7 +328,7 @@ fn what_was_known_is_forgotten_when_others_can_be_heard() {
 }
 
 #[test]
-fn whoever_was_not_among_them_decides_nothing() {
+fn a_host_that_was_not_a_known_member_decides_nothing() {
     let mut view = recalling(&["a", "b"]);
     assert_eq!(view.members.wake(), None);
     view.at = 60_000;

@@ -178,7 +178,7 @@ impl Bench {
 const NOTHING: [&str; 0] = [];
 
 #[test]
-fn a_share_starts_and_a_crash_starts_again_later_each_time() {
+fn a_crashed_replica_restarts_with_growing_backoff() {
     let (mut bench, actions) = Bench::new(&["a"], Replicas::Exactly(2));
     assert_eq!(actions, ["start 1 of 1", "start 2 of 1"]);
     assert_eq!((bench.serves(1), bench.phase()), (vec![], Phase::Starting));
@@ -208,7 +208,7 @@ fn a_share_starts_and_a_crash_starts_again_later_each_time() {
 }
 
 #[test]
-fn what_does_not_come_up_in_time_has_failed() {
+fn a_start_that_times_out_has_failed() {
     let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
     assert_eq!(bench.wait(304_999), NOTHING);
     assert_eq!(bench.wait(1), ["stop 1"]);
@@ -235,7 +235,7 @@ fn after_company(replicas: u32) -> (Bench, usize) {
 }
 
 #[test]
-fn a_lost_slot_is_served_until_the_new_owners_have_said_twice_that_they_serve() {
+fn a_lost_slot_is_served_until_the_new_owners_have_reported_serving_twice() {
     let (mut bench, left) = after_company(2);
     assert!(left < 2);
     assert_eq!(bench.phase(), Phase::HandingOver);
@@ -273,7 +273,7 @@ fn a_lost_slot_is_served_until_the_new_owners_have_said_twice_that_they_serve() 
 }
 
 #[test]
-fn a_deleted_component_drains_at_once_and_so_does_one_that_may_not_run_here() {
+fn a_component_that_is_deleted_or_not_allowed_here_drains_at_once() {
     let (mut bench, _) = Bench::new(&["a", "b"], Replicas::PerHost);
     bench.serves(1);
     bench.wanted.clear();
@@ -293,7 +293,7 @@ fn a_deleted_component_drains_at_once_and_so_does_one_that_may_not_run_here() {
 }
 
 #[test]
-fn an_update_goes_slot_by_slot_beside_the_old() {
+fn an_update_replaces_the_old_generation_slot_by_slot() {
     let (mut bench, _) = Bench::new(&["a", "b"], Replicas::Exactly(4));
     let slots: Vec<bool> = bench
         .reconciler
@@ -325,7 +325,7 @@ fn an_update_goes_slot_by_slot_beside_the_old() {
 }
 
 #[test]
-fn an_update_that_does_not_come_up_is_rejected_and_the_old_one_serves_on() {
+fn an_update_that_fails_to_start_is_rejected_and_the_old_generation_keeps_serving() {
     let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
     bench.serves(1);
     assert_eq!(bench.update(2, Some(1)), ["start 2 of 2"]);
@@ -347,7 +347,7 @@ fn an_update_that_does_not_come_up_is_rejected_and_the_old_one_serves_on() {
 }
 
 #[test]
-fn an_update_that_comes_up_elsewhere_or_once_here_is_not_rejected() {
+fn an_update_that_has_started_on_any_host_is_not_rejected() {
     let (mut bench, _) = Bench::new(&["a", "b"], Replicas::PerHost);
     bench.serves(1);
     bench.update(2, Some(1));
@@ -369,7 +369,7 @@ fn an_update_that_comes_up_elsewhere_or_once_here_is_not_rejected() {
 }
 
 #[test]
-fn what_runs_once_runs_under_its_lease() {
+fn a_component_that_runs_once_runs_under_its_lease() {
     let (mut bench, actions) = Bench::with(&["a"], Placement::default(), Run::Once);
     assert_eq!(
         (actions, bench.phase()),
@@ -403,7 +403,7 @@ fn what_runs_once_runs_under_its_lease() {
 }
 
 #[test]
-fn a_lease_that_comes_too_late_goes_back() {
+fn a_lease_that_arrives_too_late_is_released() {
     let (mut bench, _) = Bench::with(&["a"], Placement::default(), Run::Once);
     assert_eq!(bench.hosts(&["b"]), NOTHING);
     assert!(
@@ -420,7 +420,7 @@ fn a_lease_that_comes_too_late_goes_back() {
 }
 
 #[test]
-fn a_store_that_is_another_or_went_back_changes_nothing_until_somebody_applies() {
+fn a_replaced_or_rolled_back_store_changes_nothing_until_the_next_apply() {
     let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
     bench.serves(1);
     bench.revision = 10;
@@ -452,7 +452,7 @@ fn a_store_that_is_another_or_went_back_changes_nothing_until_somebody_applies()
 }
 
 #[test]
-fn the_bus_coming_back_moves_nothing_for_a_moment() {
+fn a_reconnected_bus_moves_nothing_during_the_grace_period() {
     let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
     bench.serves(1);
     bench.handle(Event::Bus(BusState::Disconnected));
@@ -464,7 +464,7 @@ fn the_bus_coming_back_moves_nothing_for_a_moment() {
 }
 
 #[test]
-fn who_leaves_waits_for_others_until_then() {
+fn a_leaving_host_waits_for_its_successors_until_its_deadline() {
     let (mut bench, _) = Bench::new(&["a", "b"], Replicas::PerHost);
     bench.serves(1);
     let by = bench.begun + Duration::from_secs(20);

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_does_so_by_the_wall_clock_and_never_lasts_longer_than_its_term() {
+    fn a_lease_ends_by_the_wall_clock_and_never_outlasts_its_term() {
         let instant = Instant::now();
         let lease = encode(
             Revision(1),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused() {
+    fn malformed_bytes_are_rejected() {
         let now = at(1, Instant::now());
         let good = encode(Revision(7), Some(&value()), None);
         assert!(decode(&good, now).is_some_and(|slot| slot.value == Some(value())));
@@ -201,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_write_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn any_bytes_decode_or_are_rejected(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let now = at(1, Instant::now());
             if let Some(slot) = decode(&bytes, now) {
                 prop_assert!(slot.revision > Revision(0));

@@ -33,7 +33,7 @@ fn write(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
 }
 
 #[tokio::test]
-async fn a_file_of_another_format_says_so() {
+async fn a_file_of_another_format_returns_its_own_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     changed(&path, |transaction| {
@@ -52,7 +52,7 @@ async fn a_file_of_another_format_says_so() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_none_is_damage() {
+async fn an_invalid_entry_is_reported_as_damage() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     changed(&path, |transaction| {
@@ -71,7 +71,7 @@ async fn an_entry_that_is_none_is_damage() {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_left_alone() {
+async fn another_programs_database_is_not_changed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("theirs");
     let theirs = TableDefinition::<&str, u64>::new("theirs");
@@ -95,7 +95,7 @@ async fn another_programs_database_is_left_alone() {
 
 /// The state after an error of the disk: the journal is gone but the file is not.
 #[tokio::test]
-async fn after_a_failure_the_file_tells_whether_a_commit_in_doubt_is_in_it() {
+async fn after_a_failure_the_file_shows_whether_an_uncertain_commit_was_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let store = DiskStore::open(&path, &lattice()).await.expect("opened");
@@ -139,7 +139,7 @@ async fn after_a_failure_the_file_tells_whether_a_commit_in_doubt_is_in_it() {
 
 /// A watch reopens a store to which nothing is written.
 #[tokio::test]
-async fn a_store_whose_file_was_taken_meanwhile_says_so() {
+async fn a_store_whose_file_was_opened_by_another_process_returns_an_error() {
     use futures_util::StreamExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
@@ -221,7 +221,7 @@ mod last_known {
     }
 
     #[tokio::test]
-    async fn what_was_noted_last_is_found_by_the_next_process() {
+    async fn the_next_process_reads_the_last_snapshot() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("last");
         let snapshot = open(&path, 1).await;
@@ -260,7 +260,7 @@ mod last_known {
     }
 
     #[tokio::test]
-    async fn which_hosts_there_were_is_kept_beside_it() {
+    async fn the_known_hosts_are_stored_with_the_snapshot() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("last");
         let snapshot = open(&path, 1).await;
@@ -282,7 +282,7 @@ mod last_known {
     }
 
     #[tokio::test]
-    async fn it_is_written_soon_without_being_asked() {
+    async fn the_snapshot_is_written_in_the_background() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("last");
         let snapshot = open(&path, 1).await;
@@ -303,7 +303,7 @@ mod last_known {
     }
 
     #[tokio::test]
-    async fn a_file_of_another_key_or_use_is_not_believed() {
+    async fn a_file_of_another_key_or_purpose_is_rejected() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("last");
         let snapshot = open(&path, 1).await;

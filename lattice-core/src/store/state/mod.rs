@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_reads_the_log_and_gets_a_snapshot_when_the_log_is_past_it() {
+    fn a_watch_reads_the_log_and_receives_a_snapshot_when_it_lags_behind_the_log() {
         let mut state = State::new();
         let mut cursor = Cursor::default();
         put(&mut state, "a", 1);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_bounded_in_bytes_too() {
+    fn the_log_is_also_bounded_in_bytes() {
         let mut state = State::new();
         for _ in 0..100 {
             put(&mut state, "a", 512 * 1024);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn markers_and_terms_leave_nothing_behind() {
+    fn expired_markers_and_leases_free_their_memory() {
         let mut state = State::new();
         let now = Instant::now();
         let ttl = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use lattice_core::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn what_is_declared_runs_and_what_is_not_does_not() {
+async fn exactly_the_declared_components_run() {
     let mesh = Mesh::new().await;
     let _hosts = mesh.hosts::<3>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;
@@ -39,7 +39,7 @@ async fn more_replicas_than_hosts_share_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn labels_are_obeyed() {
+async fn components_run_only_on_hosts_with_matching_labels() {
     let mesh = Mesh::new().await;
     let _eu = mesh.labelled("eu", &[("zone", "eu")]).await;
     let _us = mesh.labelled("us", &[("zone", "us")]).await;
@@ -89,7 +89,7 @@ async fn an_update_rolls_without_a_failed_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_an_update_overtakes_changes_nothing_when_it_would_be_done() {
+async fn a_start_overtaken_by_an_update_has_no_effect_when_it_completes() {
     let mesh = Mesh::new().await;
     let _host = mesh.hosts::<1>().await;
     mesh.apply(&greeter("slow:1", 1)).await;
@@ -106,7 +106,7 @@ async fn a_start_that_an_update_overtakes_changes_nothing_when_it_would_be_done(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_minutes_to_fetch_comes_up_at_the_first_try() {
+async fn a_component_that_takes_minutes_to_fetch_starts_at_the_first_attempt() {
     let mesh = Mesh::new().await;
     let _hosts = mesh.hosts::<1>().await;
     mesh.apply(&greeter("large:1", 1)).await;
@@ -117,7 +117,7 @@ async fn what_takes_minutes_to_fetch_comes_up_at_the_first_try() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_is_taken_back_for_its_own_reason_and_not_for_that_of_another() {
+async fn a_version_is_rolled_back_only_for_its_own_failure() {
     let mesh = Mesh::new().await;
     let _hosts = mesh.hosts::<1>().await;
     let because = |part: &'static str| {
@@ -138,7 +138,7 @@ async fn a_version_is_taken_back_for_its_own_reason_and_not_for_that_of_another(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_that_does_not_come_up_is_taken_back() {
+async fn an_update_that_fails_to_start_is_rolled_back() {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<2>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;
@@ -190,7 +190,7 @@ async fn an_update_that_does_not_come_up_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_gone_back_to_while_it_still_serves_is_published_again() {
+async fn a_restored_version_that_still_serves_publishes_its_types_again() {
     let (name, key) = ("dev".parse().expect("valid"), LatticeKey::generate());
     let (bus, store) = (MemoryNetwork::new().connect(), MemoryStore::new());
     let records = Records::new(Arc::new(store.clone()), Auth::keyed(&name, &key));
@@ -233,7 +233,7 @@ async fn what_is_gone_back_to_while_it_still_serves_is_published_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_came_up_is_tried_again_later_each_time() {
+async fn a_component_that_never_started_is_retried_with_growing_backoff() {
     let mesh = Mesh::new().await;
     let [host] = mesh.hosts::<1>().await;
     mesh.apply(&greeter("broken:1", 1)).await;

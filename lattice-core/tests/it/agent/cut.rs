@@ -109,7 +109,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_is_cut_off_stops_before_another_one_answers() {
+async fn a_partitioned_lease_holder_stops_before_its_successor_replies() {
     let [holder, other] = two().await;
     let name = holder.call().await.expect("answered");
     let (here, _calls) = holder.calls();
@@ -141,7 +141,7 @@ async fn a_holder_that_is_cut_off_stops_before_another_one_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_loses_only_the_store_stops_and_goes_on_when_it_is_back() {
+async fn a_lease_holder_stops_when_it_loses_the_store_and_resumes_when_the_store_returns() {
     let [holder, other] = two().await;
     holder.store.partition();
     let cut = Instant::now();

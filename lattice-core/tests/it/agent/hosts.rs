@@ -33,7 +33,7 @@ async fn a_dead_host_is_replaced_within_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_joins_takes_its_share_without_a_failed_call() {
+async fn a_joining_host_takes_its_share_without_a_failed_call() {
     let mesh = Mesh::new().await;
     let _one = mesh.hosts::<1>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;
@@ -51,7 +51,7 @@ async fn a_host_that_joins_takes_its_share_without_a_failed_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_leaves_hands_over_without_a_failed_call() {
+async fn a_leaving_host_hands_over_without_a_failed_call() {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<3>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;
@@ -77,7 +77,7 @@ async fn a_host_that_leaves_hands_over_without_a_failed_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_takes_no_part_in_placement_is_given_nothing() {
+async fn a_host_outside_placement_is_assigned_nothing() {
     let mesh = Mesh::new().await;
     let apart = NodeOptions::default().host(HostId::new("apart").expect("valid"));
     let _apart = mesh.lattice.node(apart).await.expect("it joins");
@@ -95,7 +95,7 @@ async fn whoever_takes_no_part_in_placement_is_given_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_say_so() {
+async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_report_it() {
     let mesh = Mesh::new().await;
     let older = mesh.host("twin").await;
     mesh.apply(&greeter("greeter:1", 1)).await;
@@ -118,7 +118,7 @@ async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_say_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_host_that_leaves_waits_for_nobody() {
+async fn the_last_leaving_host_does_not_wait() {
     let mesh = Mesh::new().await;
     let [host] = mesh.hosts::<1>().await;
     mesh.apply(&greeter("greeter:1", 1)).await;

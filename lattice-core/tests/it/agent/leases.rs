@@ -120,7 +120,7 @@ fn answers(service: &Arc<dyn Service>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_without_the_store_stops_a_second_before_its_last_renewal_could_end() {
+async fn a_holder_without_the_store_stops_a_second_before_its_lease_could_end() {
     let store = MemoryStore::new();
     let begun = Instant::now();
     let mut holder = Contender::holder(&store).await;
@@ -140,7 +140,7 @@ async fn a_holder_without_the_store_stops_a_second_before_its_last_renewal_could
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer() {
+async fn a_lease_term_starts_at_the_request_and_not_at_the_response() {
     let store = MemoryStore::new();
     let mut holder = Contender::new(&store, "holder", 3);
     let slow = StoreFaults::none().delaying(1.0, Duration::from_millis(1_800));
@@ -157,7 +157,7 @@ async fn a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_becomes_of_the_store_two_never_answer() {
+async fn under_any_store_faults_two_holders_never_reply() {
     // In steps of 10 ms: longer than a lease lasts.
     const TURN: u64 = 700;
     for seed in 0..30 {

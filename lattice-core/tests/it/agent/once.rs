@@ -5,7 +5,7 @@ use super::*;
 const APP: &str = "name = \"shop\"\n[providers.ledger]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
 
 #[tokio::test(start_paused = true)]
-async fn there_is_never_more_than_one_and_another_takes_over() {
+async fn one_replica_runs_at_a_time_and_another_host_takes_over() {
     let mesh = Mesh::new().await;
     let mut hosts = Vec::from(mesh.hosts::<3>().await);
     mesh.apply(APP).await;
@@ -44,7 +44,7 @@ async fn there_is_never_more_than_one_and_another_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_moves_when_its_host_leaves() {
+async fn a_singleton_moves_when_its_host_leaves() {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<2>().await;
     mesh.apply(APP).await;

@@ -254,7 +254,7 @@ async fn pause(lattice: &Lattice, processes: &mut [Process; 2]) -> Option<Result
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_holder_that_was_paused_is_not_heard_after_its_successor() {
+async fn results_of_a_paused_lease_holder_are_ignored_after_its_successor_replied() {
     let server = NatsConfig::default().jetstream().start().await;
     let lattice = join(&server.url()).await;
     let mut processes = [Process::start("a", &server), Process::start("b", &server)];

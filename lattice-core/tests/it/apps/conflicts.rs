@@ -14,7 +14,7 @@ fn linking(name: &str, to: &str) -> App {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_apps_can_not_own_the_same_link_or_component() {
+async fn two_apps_cannot_own_the_same_link_or_component() {
     let lattice = join(&MemoryStore::new()).await;
     lattice
         .apply(&linking("one", "back"))
@@ -51,7 +51,7 @@ async fn two_apps_can_not_own_the_same_link_or_component() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_person_put_is_taken_over_only_when_it_is_the_same() {
+async fn a_resource_put_by_a_person_is_adopted_only_when_it_is_equal() {
     let lattice = join(&MemoryStore::new()).await;
     let link = Link::new("front", "a:b/c@0.2.0", "back").expect("valid");
     lattice.links().put(link).await.expect("put");
@@ -88,7 +88,7 @@ async fn what_a_person_put_is_taken_over_only_when_it_is_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_that_apply_at_once_one_wins_and_the_others_may_try_again() {
+async fn of_many_concurrent_applies_one_wins_and_the_others_can_retry() {
     let store = MemoryStore::new();
     let lattices = join_all((0..6).map(|_| join(&store))).await;
     for round in 0..10 {
@@ -130,7 +130,7 @@ async fn of_many_that_apply_at_once_one_wins_and_the_others_may_try_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_apps_that_take_over_the_same_link_at_once_do_not_both_own_it() {
+async fn two_apps_that_adopt_a_link_concurrently_do_not_both_own_it() {
     for _ in 0..20 {
         let store = MemoryStore::new();
         let (one, two) = (join(&store).await, join(&store).await);

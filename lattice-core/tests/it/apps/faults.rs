@@ -81,7 +81,7 @@ impl Store for Fated {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_is_read_back_and_nothing_is_written_twice() {
+async fn a_lost_response_is_resolved_by_a_read_and_nothing_is_written_twice() {
     use Fate::*;
     for (fates, commits) in [
         (&[AnswerLost][..], 1),
@@ -112,7 +112,7 @@ async fn a_lost_answer_is_read_back_and_nothing_is_written_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_overtaken_is_told_so_even_when_the_answer_was_lost() {
+async fn an_overtaken_writer_receives_a_conflict_even_when_the_response_was_lost() {
     let store = Fated::new(&[Fate::Overtaken]);
     let lattice = over(store.clone()).await;
     let error = lattice
@@ -127,7 +127,7 @@ async fn who_was_overtaken_is_told_so_even_when_the_answer_was_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_ends_in_time() {
+async fn operations_on_a_silent_store_end_in_time() {
     let store = Fated::new(&[Fate::RequestLost; 1_000]);
     let lattice = over(store.clone()).await;
     let begin = tokio::time::Instant::now();
@@ -147,7 +147,7 @@ async fn a_store_that_never_answers_ends_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_changes_nothing_and_what_was_known_stays() {
+async fn an_unavailable_store_changes_nothing_and_known_state_stays() {
     let store = Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), 1));
     let lattice = over(store.clone()).await;
     lattice

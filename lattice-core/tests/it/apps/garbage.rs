@@ -88,7 +88,7 @@ fn only(desired: &Desired, key: &StoreKey) -> Unreadable {
 }
 
 #[tokio::test(start_paused = true)]
-async fn garbage_by_hand_is_kept_apart_with_its_reason_and_written_over() {
+async fn malformed_records_are_set_aside_with_a_reason_and_overwritten() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     let shop = actors("shop", &["a", "b"]);
@@ -134,7 +134,7 @@ async fn garbage_by_hand_is_kept_apart_with_its_reason_and_written_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spoiled_link_of_an_app_is_written_over_and_a_deleted_one_is_forgotten() {
+async fn a_malformed_link_of_an_app_is_overwritten_and_a_deleted_one_is_forgotten() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     let text = "name = \"shop\"\nexternal = [\"front\", \"back\"]\n[[links]]\nfrom = \"front\"\nto = \"back\"\ninterface = \"a:b/c@0.2.0\"\n";
@@ -155,7 +155,7 @@ async fn a_spoiled_link_of_an_app_is_written_over_and_a_deleted_one_is_forgotten
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_is_copied_or_played_again_is_refused() {
+async fn a_copied_or_replayed_record_is_rejected() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     lattice
@@ -182,7 +182,7 @@ async fn a_record_that_is_copied_or_played_again_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn authentic_nonsense_is_refused_by_what_it_is() {
+async fn authentic_but_malformed_records_are_rejected_with_their_reason() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     let key = StoreKey::actor(&id("a"));

@@ -17,7 +17,7 @@ async fn host(lattice: &Lattice, label: &str, value: &str) -> Node {
 }
 
 #[tokio::test(start_paused = true)]
-async fn labels_that_no_host_carries_are_a_warning_and_no_error() {
+async fn labels_without_a_matching_host_are_a_warning() {
     let lattice = Lattice::in_memory("dev").await.expect("it opens");
     let rules = app(&format!(
         "name = \"shop\"\nexternal = [\"nobody\"]\n[actors.a]\nimage = \"{IMAGE}\"\nrequire = {{ zone = \"eu\", zoen = \"eu\" }}\nspread = [{{ label = \"zone\", weights = {{ eu = 1, mars = 1 }} }}, {{ label = \"rack\" }}]\n"
@@ -71,7 +71,7 @@ fn types(function: &str) -> BTreeMap<lattice_core::name::InterfaceName, Interfac
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_are_checked_against_the_types_that_are_known() {
+async fn links_are_checked_against_the_known_types() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     let records = lattice_core::store::record::Records::new(Arc::new(store), auth());
@@ -133,7 +133,7 @@ async fn links_are_checked_against_the_types_that_are_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_may_be_of_another_app_and_a_misspelt_one_is_told() {
+async fn a_configuration_may_belong_to_another_app_and_a_misspelt_one_is_reported() {
     let lattice = join(&MemoryStore::new()).await;
     lattice
         .apply(&app("name = \"base\"\n[configs.common]\na = 1\n"))

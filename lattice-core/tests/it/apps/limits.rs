@@ -17,7 +17,7 @@ fn many(count: usize) -> App {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_of_one_commit_fits_and_one_more_is_refused_whole() {
+async fn an_app_that_fills_one_commit_fits_and_a_larger_one_is_rejected_completely() {
     let lattice = join(&MemoryStore::new()).await;
     let error = lattice
         .plan(&many(MAX_OPS))
@@ -47,7 +47,7 @@ async fn an_app_of_one_commit_fits_and_one_more_is_refused_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_replicas_are_refused_also_without_a_manifest() {
+async fn too_many_replicas_are_rejected_without_a_manifest_too() {
     let lattice = join(&MemoryStore::new()).await;
     let mut manifest = AppManifest::new("wide").expect("valid");
     let mut actor = ActorManifest::new(IMAGE.parse().expect("an image"));
@@ -59,7 +59,7 @@ async fn too_many_replicas_are_refused_also_without_a_manifest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_too_large_is_refused() {
+async fn an_oversized_record_is_rejected() {
     let lattice = join(&MemoryStore::new()).await;
     let mut manifest = AppManifest::new("large").expect("valid");
     let mut actor = ActorManifest::new(IMAGE.parse().expect("an image"));

@@ -67,7 +67,7 @@ fn a_whole_manifest_is_the_same_in_toml_json_and_rust() {
 }
 
 #[test]
-fn every_slip_is_told_at_once_with_its_place_and_what_was_meant() {
+fn all_mistakes_are_reported_together_with_positions_and_suggestions() {
     let problems = refused(
         r#"name = "shop"
 verison = "1"
@@ -120,7 +120,7 @@ interface = "wasi:keyvalue/store@0.2.0"
 }
 
 #[test]
-fn json_has_places_too() {
+fn json_problems_have_positions() {
     let text = "{\n  \"name\": \"shop\",\n  \"actors\": { \"greeter\": {\n    \"imgae\": 1, \"image\": \"r.example/a:1\" } },\n  \"links\": [ {\"from\": \"a\", \"to\": \"greeter\", \"interface\": \"a:b/c\"} ]\n}";
     let error = App::from_json("shop.json", text).expect_err("two slips");
     assert_eq!(
@@ -147,7 +147,7 @@ fn json_has_places_too() {
 }
 
 #[test]
-fn what_is_no_toml_is_told_with_its_places() {
+fn toml_syntax_errors_are_reported_with_positions() {
     let problems = refused("name = \"shop\nactors = [\n");
     assert!(problems.iter().all(|problem| problem.place.is_some()));
     assert!(matches!(kinds(&problems)[0], ProblemKind::Syntax { .. }));
@@ -159,7 +159,7 @@ fn what_is_no_toml_is_told_with_its_places() {
 }
 
 #[test]
-fn rules_that_contradict_each_other_are_refused() {
+fn contradicting_rules_are_rejected() {
     for (rule, says) in [
         (
             "require = { a = \"x\" }\nexclude = { a = \"x\" }",
@@ -225,7 +225,7 @@ fn rules_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn files_that_are_no_manifests_are_refused() {
+fn files_that_are_not_manifests_are_rejected() {
     let dir = tempfile::tempdir().expect("a directory");
     let missing = App::load(dir.path().join("no.toml")).expect_err("missing");
     assert!(matches!(missing, LoadError::Io { .. }), "{missing}");
@@ -241,7 +241,7 @@ fn files_that_are_no_manifests_are_refused() {
 }
 
 #[tokio::test]
-async fn a_file_is_looked_for_beside_the_manifest_when_it_is_planned() {
+async fn relative_files_are_resolved_next_to_the_manifest_when_planning() {
     let dir = tempfile::tempdir().expect("a directory");
     let manifest = dir.path().join("app.toml");
     let text = "name = \"shop\"\n[actors.a]\nimage = \"file:built/a.wasm\"\n[actors.b]\nimage = \"file:built\"\n";
@@ -296,7 +296,7 @@ async fn a_file_is_looked_for_beside_the_manifest_when_it_is_planned() {
 }
 
 #[test]
-fn the_json_schema_names_every_field_and_takes_what_we_take() {
+fn the_json_schema_has_every_field_and_accepts_the_same_manifests() {
     let schema = AppManifest::json_schema();
     let manifest = App::from_toml("shop.toml", WHOLE).expect("a manifest");
     let json = serde_json::to_value(manifest.manifest()).expect("JSON");

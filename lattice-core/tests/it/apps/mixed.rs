@@ -54,7 +54,7 @@ async fn seen(lattice: &Lattice, revision: Revision) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_older_process_reads_a_newer_record_and_keeps_what_it_does_not_know() {
+async fn an_older_process_reads_a_newer_record_and_keeps_unknown_fields() {
     let store = MemoryStore::new();
     let (lattice, newer) = (join(&store).await, OtherVersion::of(&store));
     lattice
@@ -85,7 +85,7 @@ async fn an_older_process_reads_a_newer_record_and_keeps_what_it_does_not_know()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_older_process_writes_over_a_newer_record_keeps_its_fields() {
+async fn an_older_process_that_overwrites_a_newer_record_keeps_its_fields() {
     let store = MemoryStore::new();
     let newer = OtherVersion::of(&store);
     let lattice = join(&store).await;
@@ -111,7 +111,7 @@ async fn what_an_older_process_writes_over_a_newer_record_keeps_its_fields() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newer_process_reads_what_an_older_one_left_out() {
+async fn a_newer_process_uses_defaults_for_fields_missing_in_older_records() {
     let store = MemoryStore::new();
     let (lattice, older) = (join(&store).await, OtherVersion::of(&store));
     for (key, fields) in [

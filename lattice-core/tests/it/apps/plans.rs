@@ -119,7 +119,7 @@ async fn applying_creates_changes_deletes_and_then_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_app_names_is_left_alone() {
+async fn resources_outside_of_the_app_are_not_changed() {
     let lattice = join(&MemoryStore::new()).await;
     let by_hand = Link::new("hand", "a:b/c@1.0.0", "made").expect("valid");
     lattice.links().put(by_hand.clone()).await.expect("put");
@@ -130,7 +130,7 @@ async fn what_no_app_names_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_reads_as_text() {
+async fn a_plan_is_displayed_as_text() {
     let lattice = join(&MemoryStore::new()).await;
     lattice
         .apply(&actors("shop", &["a", "b"]))
@@ -154,7 +154,7 @@ async fn a_plan_reads_as_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tag_stays_at_what_it_was_until_it_is_pinned_anew() {
+async fn a_tag_keeps_its_digest_until_it_is_pinned_again() {
     let lattice = join(&MemoryStore::new()).await;
     let plain = actors("shop", &["a"]);
     let reference = plain.unpinned().into_iter().next().expect("a tag");
@@ -173,7 +173,7 @@ async fn a_tag_stays_at_what_it_was_until_it_is_pinned_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_is_one_revision_range_and_is_seen_when_apply_returns() {
+async fn a_commit_has_one_revision_range_and_is_visible_when_apply_returns() {
     let lattice = join(&MemoryStore::new()).await;
     let applied = lattice
         .apply(&actors("shop", &["a", "b"]))

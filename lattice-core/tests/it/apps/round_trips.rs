@@ -82,7 +82,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_manifest_survives_json_and_is_applied_once(manifest in manifest()) {
+    fn a_manifest_round_trips_through_json_and_is_applied_once(manifest in manifest()) {
         let json = serde_json::to_string(&manifest).expect("JSON");
         let app = App::from_json("app.json", &json).expect("a manifest");
         prop_assert_eq!(app.manifest(), &manifest);
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_more_than_a_problem(text in "[ -~\\n]{0,200}", cut in 0..400_usize) {
+    fn any_text_is_read_or_returns_problems(text in "[ -~\\n]{0,200}", cut in 0..400_usize) {
         let _ = (App::from_toml("a.toml", &text), App::from_json("a.json", &text));
         let manifest = format!("name = \"shop\"\n[actors.a]\nimage = \"{IMAGE}\"\nreplicas = 3\nrequire = {{ a = \"b\" }}\n[[links]]\nfrom = \"a\"\n{text}");
         let end = manifest.floor_char_boundary(cut);

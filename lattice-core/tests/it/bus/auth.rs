@@ -18,7 +18,7 @@ async fn refused(options: &NatsOptions) {
 }
 
 #[tokio::test]
-async fn by_token() {
+async fn login_with_a_token() {
     let server = NatsConfig::default()
         .text("authorization { token: s3cret }")
         .start()
@@ -34,7 +34,7 @@ async fn by_token() {
 }
 
 #[tokio::test]
-async fn by_user_and_password() {
+async fn login_with_user_and_password() {
     let server = NatsConfig::default()
         .text("authorization { user: joe, password: \"s3cret@:/\" }")
         .start()
@@ -55,7 +55,7 @@ async fn by_user_and_password() {
 }
 
 #[tokio::test]
-async fn by_nkey() {
+async fn login_with_an_nkey() {
     let (known, unknown) = (KeyPair::new_user(), KeyPair::new_user());
     let server = NatsConfig::default()
         .text(&format!(
@@ -72,7 +72,7 @@ async fn by_nkey() {
 }
 
 #[tokio::test]
-async fn by_credentials_file() {
+async fn login_with_a_credentials_file() {
     let (ours, theirs) = (Operator::new(), Operator::new());
     let server = NatsConfig::default()
         .text(&ours.config)
@@ -98,7 +98,7 @@ async fn by_credentials_file() {
 }
 
 #[tokio::test]
-async fn a_subject_that_a_user_may_not_hear_is_refused() {
+async fn a_subscription_without_permission_is_rejected() {
     let server = NatsConfig::default()
         .text("authorization { users: [ { user: joe, password: pw, permissions: { subscribe: { deny: \"lattice.prod.serves.*\" } } } ] }")
         .start()
@@ -120,7 +120,7 @@ async fn a_subject_that_a_user_may_not_hear_is_refused() {
 }
 
 #[tokio::test]
-async fn a_user_without_the_inbox_is_told_so() {
+async fn a_user_without_permission_for_its_inbox_receives_an_error() {
     let server = NatsConfig::default()
         .text("authorization { users: [ { user: joe, password: pw, permissions: { publish: [\"lattice.>\", \"_PRIVATE.>\"], subscribe: [\"lattice.>\", \"_PRIVATE.>\"] } } ] }")
         .start()

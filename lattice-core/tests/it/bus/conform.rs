@@ -110,7 +110,7 @@ async fn nats_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_fault_bus_without_faults_keeps_it_over_nats_too() {
+async fn a_fault_bus_without_faults_keeps_the_contract_over_nats() {
     over_nats(|bus| Arc::new(FaultBus::new(Arc::new(bus), 1))).await;
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 #[tokio::test]
-async fn a_bad_url_is_named() {
+async fn an_invalid_url_is_named_in_the_error() {
     for url in [
         "",
         "nats://",
@@ -27,7 +27,7 @@ async fn a_bad_url_is_named() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable() {
+async fn a_port_without_a_server_is_unreachable() {
     let mut server = NatsServer::start().await;
     server.kill();
     let error = fails(&NatsOptions::new(server.url())).await;
@@ -46,7 +46,7 @@ async fn nobody_there_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_bad_inbox_prefix_is_named() {
+async fn an_invalid_inbox_prefix_is_named_in_the_error() {
     let server = NatsServer::start().await;
     for prefix in ["", "two words", "a..b", "a.*", ">", ".a"] {
         let error = fails(&NatsOptions::new(server.url()).inbox_prefix(prefix)).await;
@@ -59,7 +59,7 @@ async fn a_bad_inbox_prefix_is_named() {
 }
 
 #[tokio::test]
-async fn one_of_several_is_enough() {
+async fn one_reachable_server_of_several_is_enough() {
     let (mut dead, alive) = (NatsServer::start().await, NatsServer::start().await);
     dead.kill();
     for _ in 0..5 {
@@ -82,7 +82,7 @@ async fn impostor(greeting: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn something_else_there_hangs_up() {
+async fn a_server_of_another_protocol_is_not_accepted() {
     for greeting in [
         "",
         "HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -98,7 +98,7 @@ async fn something_else_there_hangs_up() {
 }
 
 #[tokio::test]
-async fn silence_ends_by_the_connect_timeout() {
+async fn a_silent_server_ends_with_the_connect_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let limit = Duration::from_millis(300);

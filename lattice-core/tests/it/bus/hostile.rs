@@ -61,7 +61,7 @@ async fn until_heard(bus: &dyn Bus, to: &Subject, inbox: &mut Subscription) {
 }
 
 #[tokio::test]
-async fn garbage_is_survived() {
+async fn a_connection_survives_malformed_protocol_lines() {
     let server = NatsServer::start().await;
     let connection = NatsOptions::new(server.url())
         .connect()
@@ -117,7 +117,7 @@ async fn garbage_is_survived() {
 }
 
 #[tokio::test]
-async fn a_forged_status_is_no_more_than_the_contract_says() {
+async fn a_forged_status_message_stays_within_the_contract() {
     let server = NatsServer::start().await;
     let connection = NatsOptions::new(server.url())
         .connect()

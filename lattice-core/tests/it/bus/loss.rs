@@ -13,7 +13,7 @@ use lattice_core::{
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn a_kill_is_seen_at_once_and_a_return_soon() {
+async fn a_killed_server_is_noticed_at_once_and_its_return_soon() {
     let mut server = NatsServer::start().await;
     let connection = NatsOptions::new(server.url())
         .connect()
@@ -41,7 +41,7 @@ async fn a_kill_is_seen_at_once_and_a_return_soon() {
 }
 
 #[tokio::test]
-async fn another_server_takes_over() {
+async fn the_connection_moves_to_another_server() {
     let (mut first, mut second) = (NatsServer::start().await, NatsServer::start().await);
     let connection = NatsOptions::new(first.url())
         .server(second.url())
@@ -72,7 +72,7 @@ async fn another_server_takes_over() {
 }
 
 #[tokio::test]
-async fn a_frozen_server_holds_nobody_up() {
+async fn a_frozen_server_blocks_no_caller() {
     let server = NatsServer::start().await;
     let connection = NatsOptions::new(server.url())
         .connect()
@@ -106,7 +106,7 @@ async fn a_frozen_server_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_login_refused_meanwhile_is_tried_again() {
+async fn a_rejected_login_is_retried() {
     let mut server = NatsConfig::default()
         .text("authorization { token: before }")
         .start()
@@ -136,7 +136,7 @@ async fn a_login_refused_meanwhile_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_was_published_before_a_close_arrives() {
+async fn messages_published_before_a_close_arrive() {
     let server = NatsServer::start().await;
     let options = NatsOptions::new(server.url());
     let reader = options.connect().await.expect("connects");

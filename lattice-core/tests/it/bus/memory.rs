@@ -18,7 +18,7 @@ fn send(bus: &MemoryBus, to: &Subject, reply: Option<&Subject>, text: &'static s
 }
 
 #[tokio::test]
-async fn one_host_can_be_cut_off_alone() {
+async fn one_host_can_be_partitioned_from_the_others() {
     let network = MemoryNetwork::new();
     let (host, other, caller) = (network.connect(), network.connect(), network.connect());
     let (to, beat) = (
@@ -54,7 +54,7 @@ async fn one_host_can_be_cut_off_alone() {
 }
 
 #[tokio::test]
-async fn a_killed_host_takes_its_subscriptions_along() {
+async fn killing_a_host_ends_its_subscriptions() {
     let network = MemoryNetwork::new();
     let (host, caller) = (network.connect(), network.connect());
     let to = subjects().beat();
@@ -79,7 +79,7 @@ async fn a_killed_host_takes_its_subscriptions_along() {
 }
 
 #[tokio::test]
-async fn networks_are_apart_and_have_their_own_limit() {
+async fn networks_are_isolated_and_have_their_own_limits() {
     let (one, two) = (
         MemoryBus::new(),
         MemoryNetwork::with_max_payload(4).connect(),
@@ -98,7 +98,7 @@ async fn networks_are_apart_and_have_their_own_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_who_stays_misses_nothing_while_others_come_and_go() {
+async fn a_subscriber_misses_nothing_while_others_subscribe_and_unsubscribe() {
     const MESSAGES: u32 = 20_000;
     let network = MemoryNetwork::new();
     let beat = subjects().beat();

@@ -15,7 +15,7 @@ fn number(message: &Message) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_flood_arrives_whole_and_in_order() {
+async fn a_burst_arrives_completely_and_in_order() {
     const MESSAGES: u64 = 100_000;
     let server = NatsServer::start().await;
     let options = NatsOptions::new(server.url());
@@ -48,7 +48,7 @@ async fn a_flood_arrives_whole_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_dropped_and_what_is_read_are_all_there_was() {
+async fn dropped_and_read_messages_add_up_to_all_messages() {
     const MESSAGES: u64 = 50_000;
     let server = NatsServer::start().await;
     let connection = NatsOptions::new(server.url())

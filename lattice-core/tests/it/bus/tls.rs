@@ -33,7 +33,7 @@ async fn fails_in_tls(options: &NatsOptions) {
 }
 
 #[tokio::test]
-async fn the_servers_certificate_must_fit() {
+async fn the_server_certificate_must_match() {
     let authority = Authority::new();
     let server = server(&authority, "", NatsConfig::default()).await;
     let url = format!("tls://{}", server.address());
@@ -62,7 +62,7 @@ async fn the_servers_certificate_must_fit() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_refused_when_it_is_required() {
+async fn a_server_without_tls_is_rejected_when_tls_is_required() {
     let server = NatsServer::start().await;
     let url = format!("tls://{}", server.address());
     for options in [
@@ -94,7 +94,7 @@ async fn the_handshake_can_come_first() {
 }
 
 #[tokio::test]
-async fn the_clients_certificate_must_fit() {
+async fn the_client_certificate_must_match() {
     let authority = Authority::new();
     let files = with_identity(NatsConfig::default(), "client", &authority.sign("client"));
     let files = with_identity(files, "stranger", &Authority::new().sign("client"));
@@ -135,7 +135,7 @@ async fn the_clients_certificate_must_fit() {
 }
 
 #[tokio::test]
-async fn files_are_checked_before_anything_is_sent() {
+async fn tls_files_are_checked_before_connecting() {
     let server = NatsConfig::default()
         .file("empty.pem", "no certificate in here\n")
         .file(

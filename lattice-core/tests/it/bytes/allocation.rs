@@ -112,7 +112,7 @@ fn bounded_as<T>(
 }
 
 #[test]
-fn the_counter_counts() {
+fn the_allocation_counter_counts() {
     assert_eq!(peak(|| Vec::<u8>::with_capacity(1000)), 1000);
     assert_eq!(peak(|| drop(vec![0_u8; 500])), 500);
     assert!(peak(|| vec![0_u8; 10].into_iter().chain(0..90).collect::<Vec<_>>()) >= 100);
@@ -269,7 +269,7 @@ struct Tree(#[expect(dead_code, reason = "only ever decoded")] Vec<Tree>);
 
 /// 145 bytes once held 79 KB: at each level a list that was said to fill what is left.
 #[test]
-fn lists_within_lists_share_what_they_may_hold_before_it_is_read() {
+fn nested_lists_share_one_limit_for_preallocation() {
     for levels in [1, 30, 62, 100] {
         for count in [10, 70, 100_u8] {
             let mut input = vec![count; levels];
@@ -287,7 +287,7 @@ fn lists_within_lists_share_what_they_may_hold_before_it_is_read() {
 
 /// What is large in memory and refused at once, however many are said to follow.
 #[test]
-fn a_count_is_not_believed() {
+fn a_count_alone_does_not_allocate() {
     type Large = [u64; 32];
     let mut input = postcard::to_stdvec(&1_000_000).expect("encodes");
     input.resize(1_000_000 + input.len(), 0xff);

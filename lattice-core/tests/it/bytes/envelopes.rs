@@ -152,7 +152,7 @@ fn golden_bodies() {
 }
 
 #[test]
-fn every_error_keeps_its_number_and_round_trips() {
+fn every_error_has_a_fixed_number_and_round_trips() {
     for (number, error) in call_errors().into_iter().enumerate() {
         let envelope = encode_reply(3, Err(error.clone()));
         let text = error.to_string();
@@ -163,7 +163,7 @@ fn every_error_keeps_its_number_and_round_trips() {
 }
 
 #[test]
-fn an_unknown_error_keeps_whether_it_ran_and_what_it_said() {
+fn an_unknown_error_keeps_its_ran_value_and_message() {
     for (mark, ran) in [(0, Ran::No), (1, Ran::Maybe), (2, Ran::Yes)] {
         for fields in ["", "7f", "7f0102", "ffffffff7f", "05", "0501ff", "05016200"] {
             let envelope = format!("0300000000000000010000{mark:02x}040000006e657721{fields}");
@@ -175,7 +175,7 @@ fn an_unknown_error_keeps_whether_it_ran_and_what_it_said() {
 }
 
 #[test]
-fn who_disagrees_about_having_run_is_believed() {
+fn the_ran_value_sent_by_the_peer_is_used() {
     // `Overloaded` did not run; the other side says that its one did.
     let envelope = bytes("030000000000000001000002020000006f6b050162");
     let reply = ReplyEnvelope::decode(envelope).expect("a reply");
@@ -185,7 +185,7 @@ fn who_disagrees_about_having_run_is_believed() {
 }
 
 #[test]
-fn a_damaged_envelope_never_panics_and_a_cut_one_is_no_other() {
+fn a_damaged_envelope_never_panics_and_a_truncated_one_is_never_another() {
     for whole in [encode_call(&full_call()), encode_call(&least_call())] {
         let args = CallEnvelope::decode(whole.clone()).expect("a call").args;
         damage(&whole, |part| {
@@ -204,7 +204,7 @@ fn a_damaged_envelope_never_panics_and_a_cut_one_is_no_other() {
 }
 
 #[test]
-fn a_damaged_body_never_panics_and_a_cut_one_is_refused() {
+fn a_damaged_body_never_panics_and_a_truncated_one_is_rejected() {
     fn check<B: Body + Debug>(body: &B) {
         let whole = body.encode().expect("in bounds");
         damage(&whole, |part| {
@@ -230,7 +230,7 @@ fn a_damaged_body_never_panics_and_a_cut_one_is_refused() {
 }
 
 #[test]
-fn bodies_grow_at_their_end() {
+fn bodies_accept_new_fields_at_their_end() {
     let mut grown = beat(2).encode().expect("in bounds").to_vec();
     grown.extend(b"a field of a later version");
     assert_eq!(Beat::decode(grown.into()), Ok(beat(2)));
@@ -251,7 +251,7 @@ fn a_phase_of_a_newer_version_leaves_the_rest_of_a_report_readable() {
 }
 
 #[test]
-fn a_reason_of_any_length_is_cut() {
+fn a_long_reason_is_truncated() {
     let mut long = report(1);
     long.components[0].reason = Some("é".repeat(MAX_REASON));
     let read = Report::decode(long.encode().expect("in bounds")).expect("a report");
@@ -260,7 +260,7 @@ fn a_reason_of_any_length_is_cut() {
 }
 
 #[test]
-fn a_line_of_any_length_is_cut_and_a_level_of_a_newer_version_is_an_error() {
+fn a_long_line_is_truncated_and_an_unknown_level_is_an_error() {
     let mut long = logs(1);
     long.lines[0].text = "é".repeat(5_000);
     let read = Logs::decode(long.encode().expect("in bounds")).expect("lines");
@@ -274,7 +274,7 @@ fn a_line_of_any_length_is_cut_and_a_level_of_a_newer_version_is_an_error() {
 }
 
 #[test]
-fn bodies_are_bounded_both_ways() {
+fn bodies_are_bounded_when_encoding_and_decoding() {
     let most = beat(4096).encode().expect("in bounds");
     assert_eq!(Beat::decode(most), Ok(beat(4096)));
     let too_many = beat(4097).encode().expect_err("too many");
@@ -371,7 +371,7 @@ fn deadlines_are_whole_milliseconds_and_saturate() {
 }
 
 #[test]
-fn versions_meet_where_both_read() {
+fn version_ranges_select_a_common_version() {
     let versions = |min, max| Versions { min, max };
     assert_eq!(Versions::OURS.common(Versions::OURS), Some(1));
     assert_eq!(versions(1, 3).common(versions(2, 5)), Some(3));
@@ -398,7 +398,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(envelope in any_bytes()) {
+    fn any_bytes_are_decoded_or_rejected(envelope in any_bytes()) {
         let _ = CallEnvelope::decode(envelope.clone());
         let _ = ReplyEnvelope::decode(envelope.clone());
         let _ = Beat::decode(envelope.clone());

@@ -55,7 +55,7 @@ fn golden_frames_open() {
 }
 
 #[test]
-fn envelopes_share_the_memory_of_the_message() {
+fn envelopes_share_the_memory_of_their_message() {
     let message = bytes(KEYED);
     let range = message.as_ptr_range();
     let frame = Frame::open(&auth("prod", 7), message.clone()).expect("a frame");
@@ -78,7 +78,7 @@ fn a_damaged_frame_never_opens() {
 }
 
 #[test]
-fn every_truncation_is_an_error_without_a_key_too() {
+fn every_truncation_is_an_error_without_a_key() {
     for length in 0..bytes(OPEN).len() {
         let cut = Frame::open(&Auth::trusting(), bytes(OPEN).slice(..length));
         assert!(cut.is_err(), "{length}");
@@ -86,7 +86,7 @@ fn every_truncation_is_an_error_without_a_key_too() {
 }
 
 #[test]
-fn a_forged_frame_is_refused_and_says_why() {
+fn a_forged_frame_is_rejected_with_the_reason() {
     let ours = auth("prod", 7);
     let from = |auth: &Auth| frame(auth, None, (Kind::Call, Lane::Small, 1), &[b"x"]);
     let refused = |by: &Auth, message| Frame::open(by, message).expect_err("forged");
@@ -138,7 +138,7 @@ fn each_field_is_checked() {
 }
 
 #[test]
-fn reserved_and_unknown_kinds_are_told() {
+fn reserved_and_unknown_kinds_are_reported() {
     for number in 0..=u8::MAX {
         let mut message = bytes(OPEN).to_vec();
         message[6] = number;
@@ -182,7 +182,7 @@ fn a_writer_counts_and_is_bounded() {
 }
 
 #[test]
-fn an_envelope_that_eats_the_buffer_is_undone() {
+fn an_envelope_that_shortens_the_buffer_is_undone() {
     let mut writer = FrameWriter::new(origin("h1", 3), None, Kind::Call, Lane::Small);
     writer.push(bytes::BytesMut::clear).expect_err("eaten");
     assert!(writer.is_empty());
@@ -193,7 +193,7 @@ fn an_envelope_that_eats_the_buffer_is_undone() {
 }
 
 #[test]
-fn a_message_of_one_body() {
+fn a_message_with_one_body_round_trips() {
     let auth = auth("prod", 7);
     let probe = Probe { nonce: 9 };
     let target = Some(origin("h2", 4));
@@ -224,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn anything_after_a_head_is_read_or_refused(
+    fn any_bytes_after_a_header_are_decoded_or_rejected(
         head in prop::sample::select(&[0_usize, 3, 6, 36, 38][..]),
         rest in prop::collection::vec(any::<u8>(), 0..300),
     ) {

@@ -110,7 +110,7 @@ fn golden_values() {
 }
 
 #[test]
-fn the_bits_of_a_nan_are_kept() {
+fn the_bits_of_a_nan_are_preserved() {
     for bits in [0x7fc0_0001, 0xffc0_1234, 0x7f80_0001_u32] {
         let bytes = to_bytes(&f32::from_bits(bits)).expect("encodes");
         assert_eq!(from_bytes::<f32>(&bytes).expect("a float").to_bits(), bits);
@@ -156,7 +156,7 @@ fn a_value_has_one_encoding() {
 }
 
 #[test]
-fn what_is_cut_short_is_told() {
+fn truncated_values_return_an_error() {
     use ValueError::*;
     assert_eq!(refused::<u8>(""), Truncated);
     assert_eq!(refused::<u32>("80"), Truncated);
@@ -190,7 +190,7 @@ fn counts_are_bounded_by_the_bytes() {
 
 /// It is made room for step by step, and has little to spare at its end.
 #[test]
-fn a_list_ends_with_the_room_that_it_needs() {
+fn a_decoded_list_has_no_spare_capacity() {
     for length in [0, 1, 5, 256, 257, 1_000, 65_537, 1_200_000_usize] {
         let bytes = to_bytes(&vec![7_u8; length]).expect("encodes");
         let list = from_bytes::<Vec<u8>>(&bytes).expect("decodes");
@@ -201,7 +201,7 @@ fn a_list_ends_with_the_room_that_it_needs() {
 }
 
 #[test]
-fn a_key_comes_once() {
+fn duplicate_map_keys_are_rejected() {
     assert_eq!(
         refused::<BTreeMap<u8, u8>>("0201010102"),
         ValueError::DuplicateKey
@@ -275,13 +275,13 @@ enum Untagged {
 }
 
 #[test]
-fn types_that_ask_the_bytes_are_refused() {
+fn self_describing_types_are_rejected() {
     assert_eq!(refused::<Untagged>("01"), ValueError::NeedsTypes);
     assert_eq!(refused::<serde_json::Value>("01"), ValueError::NeedsTypes);
 }
 
 #[test]
-fn what_does_not_encode_is_told() {
+fn unencodable_values_return_an_error() {
     let unsized_list = std::iter::repeat_n(1_u8, 3).filter(|n| *n > 0);
     struct Lazy<I>(std::cell::RefCell<I>);
     impl<I: Iterator<Item = u8>> Serialize for Lazy<I> {
@@ -306,21 +306,21 @@ fn compare<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
 
 proptest! {
     #[test]
-    fn values_are_what_postcard_makes_of_them(record in any_record()) {
+    fn values_have_the_encoding_of_postcard(record in any_record()) {
         let bytes = to_bytes(&record).expect("encodes");
         prop_assert_eq!(&bytes, &postcard::to_stdvec(&record).expect("encodes"));
         prop_assert_eq!(from_bytes::<Record>(&bytes), Ok(record));
     }
 
     #[test]
-    fn a_cut_value_is_refused(record in any_record(), at in any::<prop::sample::Index>()) {
+    fn a_truncated_value_is_rejected(record in any_record(), at in any::<prop::sample::Index>()) {
         let bytes = to_bytes(&record).expect("encodes");
         let cut = bytes.slice(..at.index(bytes.len()));
         prop_assert!(from_bytes::<Record>(&cut).is_err());
     }
 
     #[test]
-    fn a_damaged_value_is_refused_or_another(
+    fn a_damaged_value_is_rejected_or_decodes_to_another_value(
         record in any_record(),
         at in any::<prop::sample::Index>(),
         bit in 0..8_u32,
@@ -334,7 +334,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_as_postcard_would_or_refused(
+    fn any_bytes_decode_as_by_postcard_or_are_rejected(
         bytes in prop::collection::vec(prop_oneof![0..4_u8, any::<u8>(), 0x7e..0x82_u8], 0..24),
     ) {
         compare::<u16>(&bytes);

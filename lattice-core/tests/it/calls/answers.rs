@@ -10,7 +10,7 @@ use lattice_core::{
 use std::sync::atomic::Ordering;
 
 #[tokio::test]
-async fn a_linked_component_answers_on_one_host_and_across_two() {
+async fn a_linked_component_can_be_called_on_one_host_and_across_two() {
     let two = two().await;
     for node in [&two.a, &two.b] {
         let answer = call(
@@ -68,7 +68,7 @@ async fn an_operator_calls_typed_and_untyped() {
 }
 
 #[tokio::test]
-async fn operator_calls_can_be_switched_off_at_the_callee() {
+async fn operator_calls_can_be_disabled_at_the_callee() {
     let lattice = Lattice::in_memory("test")
         .deny_operator_calls()
         .await
@@ -85,7 +85,7 @@ async fn operator_calls_can_be_switched_off_at_the_callee() {
 }
 
 #[tokio::test]
-async fn a_missing_function_and_another_signature_are_told_apart() {
+async fn a_missing_function_and_a_signature_mismatch_return_different_errors() {
     let two = two().await;
     let missing = function("missing", "func()");
     let answer = two.call(&missing, Bytes::new(), Context::default()).await;

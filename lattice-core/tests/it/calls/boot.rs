@@ -26,7 +26,7 @@ async fn at(records: &Records, epoch: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_or_hangs_does_not_keep_a_host_from_starting() {
+async fn a_host_starts_while_the_store_is_unavailable_or_hangs() {
     let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
     let records = Records::new(Arc::new(store.clone()), Auth::trusting());
     store.partition();
@@ -39,7 +39,7 @@ async fn a_store_that_is_away_or_hangs_does_not_keep_a_host_from_starting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_counts_also_when_nothing_can_be_written() {
+async fn a_read_epoch_is_used_when_the_write_fails() {
     let store = FaultStore::new(Arc::new(MemoryStore::new()), 1);
     let records = Records::new(Arc::new(store.clone()), Auth::trusting());
     let ahead = boot_epoch(&records, None).await + 3_600_000;

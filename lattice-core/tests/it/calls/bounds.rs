@@ -18,7 +18,7 @@ use std::{
 };
 
 #[tokio::test]
-async fn a_full_queue_answers_overloaded_at_once() {
+async fn a_full_queue_returns_overloaded_at_once() {
     let lattice = lattice().await;
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let limits = ServeLimits::default()
@@ -60,7 +60,7 @@ async fn a_full_queue_answers_overloaded_at_once() {
 const LIMIT: u64 = (1 << 20) - (1 << 10);
 
 #[tokio::test]
-async fn arguments_and_results_over_the_limit_are_refused() {
+async fn arguments_and_results_over_the_limit_are_rejected() {
     let two = two().await;
     let big = function("big", "func(n: u32) -> list<u8>");
     for (at, node) in [&two.a, &two.b].into_iter().enumerate() {
@@ -106,7 +106,7 @@ impl Drop for Held {
 }
 
 #[tokio::test]
-async fn dropping_a_call_frees_all_that_its_caller_held_for_it() {
+async fn dropping_a_call_frees_its_resources() {
     let two = two().await;
     let held = Arc::new(AtomicUsize::new(0));
     // More than a host takes at once, and in sum far more than the window of the large ones.
@@ -148,7 +148,7 @@ async fn dropping_a_call_frees_all_that_its_caller_held_for_it() {
 }
 
 #[tokio::test]
-async fn a_late_reply_to_nobody_does_no_harm() {
+async fn a_late_reply_to_a_dropped_call_is_ignored() {
     let two = two().await;
     let waiting = wait();
     let answer = two.call(&waiting, Bytes::new(), Context::default());

@@ -105,7 +105,7 @@ impl Chain {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_call_has_what_is_left_of_the_deadline() {
+async fn a_nested_call_has_the_remaining_time_of_its_caller() {
     for hosts in [["a", "a", "a"], ["a", "b", "c"]] {
         let chain = Chain::over(hosts).await;
         let context = Context::new(Duration::from_millis(700));
@@ -118,7 +118,7 @@ async fn a_nested_call_has_what_is_left_of_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_passes_during_a_nested_call_ends_all_of_them() {
+async fn a_deadline_that_passes_during_a_nested_call_ends_the_whole_chain() {
     for hosts in [["a", "a", "a"], ["a", "b", "c"]] {
         let chain = Chain::over(hosts).await;
         let start = Instant::now();
@@ -142,7 +142,7 @@ async fn a_deadline_that_passes_during_a_nested_call_ends_all_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loop_of_links_ends_after_the_longest_chain() {
+async fn a_loop_of_links_ends_at_the_hop_limit() {
     for hosts in [["a", "a"], ["b", "c"]] {
         let lattice = lattice().await;
         let one = host(&lattice, hosts[0]).await;

@@ -53,7 +53,7 @@ async fn a_deadline_passes_while_running_and_while_queued() {
 }
 
 #[tokio::test]
-async fn a_passed_deadline_sends_nothing() {
+async fn a_call_past_its_deadline_sends_nothing() {
     let two = two().await;
     let context = Context::new(Duration::ZERO);
     assert_eq!(
@@ -64,7 +64,7 @@ async fn a_passed_deadline_sends_nothing() {
 }
 
 #[tokio::test]
-async fn deadlines_travel_and_shrink() {
+async fn deadlines_are_sent_along_and_shrink() {
     let two = two().await;
     let left = function("left", "func() -> u64");
     let context = Context::new(Duration::from_millis(700)).shrunk(Duration::from_secs(9));
@@ -78,7 +78,7 @@ async fn deadlines_travel_and_shrink() {
 }
 
 #[tokio::test]
-async fn a_chain_that_is_too_long_is_refused() {
+async fn a_chain_that_is_too_long_is_rejected() {
     let two = two().await;
     let mut context = Context::default();
     for _ in 0..MAX_HOPS {
@@ -92,7 +92,7 @@ async fn a_chain_that_is_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn endless_timeouts_and_queues_are_no_panic() {
+async fn unlimited_timeouts_and_queues_do_not_panic() {
     let lattice = lattice().await;
     let node = host(&lattice, "a").await;
     let (_api, _serving) = serve(&node, "callee").await;

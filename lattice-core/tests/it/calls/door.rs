@@ -32,7 +32,7 @@ async fn link(lattice: &Lattice, source: &str, name: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_granted_call_takes_names_as_texts_and_needs_its_link() {
+async fn a_granted_call_takes_names_as_text_and_needs_its_link() {
     let (lattice, _serving) = served().await;
     let web = lattice.caller("web").expect("an id");
     let refused = web.call::<String>(RELAY, "say", ("x",)).await;
@@ -56,7 +56,7 @@ async fn a_granted_call_takes_names_as_texts_and_needs_its_link() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_that_break_their_rule_fail_the_call_that_takes_them() {
+async fn a_call_with_an_invalid_name_fails() {
     let (lattice, _serving) = served().await;
     link(&lattice, "web", "default").await;
     assert!(lattice.caller("Not An Id").is_err());
@@ -126,7 +126,7 @@ async fn relay(lattice: &Lattice) -> ServeHandle {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_inside_of_a_call_inherits_its_deadline_and_its_hops() {
+async fn a_nested_call_inherits_its_deadline_and_hops() {
     let lattice = Lattice::in_memory("dev").await.expect("a lattice");
     let _serving = relay(&lattice).await;
     assert!(Context::current().is_none(), "outside of any call");

@@ -10,7 +10,7 @@ use lattice_core::{
 use std::sync::Arc;
 
 #[tokio::test]
-async fn a_panic_ends_its_own_call_and_nothing_else() {
+async fn a_panic_ends_only_its_own_call() {
     let two = two().await;
     for name in ["panic", "later-panic"] {
         for node in [&two.a, &two.b] {
@@ -27,7 +27,7 @@ async fn a_panic_ends_its_own_call_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_callees_own_failure_comes_through() {
+async fn an_error_of_the_callee_is_returned_to_the_caller() {
     let two = two().await;
     let fail = function("fail", "func()");
     let answer = two.call(&fail, Bytes::new(), Context::default()).await;
@@ -57,7 +57,7 @@ impl Service for Nested {
 }
 
 #[tokio::test]
-async fn the_error_of_a_nested_call_does_not_say_that_the_outer_one_did_not_run() {
+async fn the_error_of_a_nested_call_does_not_claim_that_the_outer_call_did_not_run() {
     let lattice = lattice().await;
     let node = host(&lattice, "a").await;
     let _serving = serve_as(&node, "callee", Nested).await;

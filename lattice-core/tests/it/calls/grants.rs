@@ -16,7 +16,7 @@ use std::{
 };
 
 #[tokio::test]
-async fn no_grant_no_call() {
+async fn a_call_without_a_grant_does_not_run() {
     let two = two().await;
     let error = say(&two.a.caller(id("stranger")))
         .await
@@ -62,7 +62,7 @@ async fn a_deleted_link_stops_calls_while_others_run() {
 }
 
 #[tokio::test]
-async fn several_targets_for_one_interface_by_link_name() {
+async fn link_names_select_among_several_targets_of_one_interface() {
     let lattice = lattice().await;
     let node = host(&lattice, "a").await;
     let (one, _one) = serve(&node, "one").await;
@@ -85,7 +85,7 @@ async fn several_targets_for_one_interface_by_link_name() {
 }
 
 #[tokio::test]
-async fn a_refused_link_keeps_the_reason_and_fails_its_calls() {
+async fn a_rejected_link_keeps_its_reason_and_fails_its_calls() {
     let lattice = lattice().await;
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let (api, _serving) = serve(&b, "callee").await;
@@ -142,7 +142,7 @@ impl Service for Slow {
 }
 
 #[tokio::test]
-async fn a_link_that_takes_long_to_accept_holds_up_nobody_else() {
+async fn a_link_that_is_slow_to_accept_does_not_delay_others() {
     let lattice = lattice().await;
     let node = host(&lattice, "a").await;
     let api = Arc::new(Api::default());

@@ -17,7 +17,7 @@ use lattice_core::{
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 #[tokio::test]
-async fn a_killed_host_is_noticed_and_its_calls_end() {
+async fn calls_to_a_killed_host_end() {
     let two = two().await;
     two.say().await.expect("answered");
     let running = begin_wait(&two.caller, Context::new(Duration::from_secs(10)));
@@ -63,7 +63,7 @@ async fn another_replica_takes_over_from_a_killed_host() {
 }
 
 #[tokio::test]
-async fn a_call_that_may_run_twice_goes_to_another_replica_and_others_do_not() {
+async fn only_idempotent_calls_are_retried_at_another_replica() {
     let lattice = lattice().await;
     let a = host(&lattice, "a").await;
     let (b, c) = (host(&lattice, "b").await, host(&lattice, "c").await);
@@ -87,7 +87,7 @@ async fn a_call_that_may_run_twice_goes_to_another_replica_and_others_do_not() {
 }
 
 #[tokio::test]
-async fn another_attempt_that_did_not_run_undoes_nothing_of_the_first() {
+async fn a_retry_that_did_not_run_keeps_the_certainty_of_the_first_attempt() {
     let lattice = lattice().await;
     let a = host(&lattice, "a").await;
     let (b, c) = (host(&lattice, "b").await, host(&lattice, "c").await);
@@ -124,7 +124,7 @@ async fn another_attempt_that_did_not_run_undoes_nothing_of_the_first() {
 }
 
 #[tokio::test]
-async fn a_host_that_leaves_finishes_what_it_has() {
+async fn a_leaving_host_finishes_its_calls() {
     let two = two().await;
     let running = begin_wait(&two.caller, Context::default());
     two.api.started.notified().await;
@@ -151,7 +151,7 @@ async fn a_host_that_leaves_finishes_what_it_has() {
 }
 
 #[tokio::test]
-async fn with_another_key_nothing_is_served() {
+async fn a_host_with_another_key_is_not_found() {
     let store = Arc::new(MemoryStore::new());
     let join = async |key: &str| {
         let bus = Arc::new(MemoryNetwork::new().connect());
@@ -198,7 +198,7 @@ impl Service for Relay {
 }
 
 #[tokio::test]
-async fn a_leaving_host_serves_what_its_last_calls_need() {
+async fn a_leaving_host_serves_the_nested_calls_of_its_last_calls() {
     let lattice = lattice().await;
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let (_api, _callee) = serve(&b, "callee").await;

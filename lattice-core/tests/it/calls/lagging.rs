@@ -58,7 +58,7 @@ impl Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_never_sees_the_link_says_so_and_runs_nothing() {
+async fn a_target_that_never_sees_the_link_returns_an_error_and_runs_nothing() {
     let scene = Scene::set().await;
     let start = Instant::now();
     let context = Context::new(Duration::from_secs(5));
@@ -106,7 +106,7 @@ async fn a_deadline_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_so_many_calls_wait_and_the_others_are_told_at_once() {
+async fn waiting_calls_are_bounded_and_others_fail_at_once() {
     const MORE: usize = 50;
     let scene = Scene::set().await;
     let start = Instant::now();

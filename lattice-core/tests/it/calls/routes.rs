@@ -17,7 +17,7 @@ use std::{
 };
 
 #[tokio::test]
-async fn a_link_to_what_does_not_run_is_not_served() {
+async fn a_call_to_a_component_that_does_not_run_returns_not_served() {
     let lattice = lattice().await;
     let node = host(&lattice, "a").await;
     link(&lattice, "caller", "callee").await;
@@ -37,7 +37,7 @@ async fn a_link_to_what_does_not_run_is_not_served() {
 }
 
 #[tokio::test]
-async fn localities_are_kept() {
+async fn localities_are_respected() {
     let lattice = lattice().await;
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let (here, _here) = serve(&a, "callee").await;
@@ -79,7 +79,7 @@ async fn localities_are_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ways_that_were_idle_for_long_work_again() {
+async fn an_idle_connection_works_again() {
     let two = two().await;
     for _ in 0..4 {
         for _ in 0..3 {
@@ -93,7 +93,7 @@ async fn ways_that_were_idle_for_long_work_again() {
 }
 
 #[tokio::test]
-async fn a_host_that_was_cut_off_and_is_back_is_called_again() {
+async fn a_host_is_called_again_after_its_partition_heals() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let plug = network.connect();
     let on = async |bus: MemoryBus| {
@@ -123,7 +123,7 @@ async fn a_host_that_was_cut_off_and_is_back_is_called_again() {
 const MANY: usize = 3_000;
 
 #[tokio::test]
-async fn a_host_that_serves_no_longer_draws_no_calls_while_nobody_is_told() {
+async fn a_host_that_stopped_serving_gets_no_calls_before_its_next_beat() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let mute = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
     let on = async |bus: Arc<dyn Bus>| {
@@ -164,7 +164,7 @@ async fn a_host_that_serves_no_longer_draws_no_calls_while_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn what_ends_on_ones_own_host_is_called_elsewhere() {
+async fn calls_move_to_other_hosts_when_the_local_component_stops() {
     let two = two().await;
     let (api, serving) = serve(&two.a, "callee").await;
     let caller = two.a.caller(id("caller"));
@@ -199,7 +199,7 @@ async fn what_ends_on_ones_own_host_is_called_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_says_that_nobody_is_there_is_not_believed() {
+async fn a_forged_no_responders_message_is_ignored() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let lattice = Lattice::on(Arc::new(network.connect()), store, "test")
         .trust_bus()

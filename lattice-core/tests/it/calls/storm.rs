@@ -195,7 +195,7 @@ async fn ask(caller: &Caller, id: u64, patience: Duration) -> Option<Ended> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_bus_does_calls_end_in_time_and_tell_the_truth() {
+async fn under_any_bus_faults_calls_end_in_time_with_true_errors() {
     let (mut answered, mut failed) = (0, HashMap::new());
     for seed in 0..SEEDS {
         let _seed = Seed(seed);

@@ -64,7 +64,7 @@ async fn dot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn svg_is_well_formed_and_shows_every_thing() {
+async fn svg_is_well_formed_and_shows_every_resource() {
     let view = scene().await;
     let logical = view.to_svg(GraphKind::Logical);
     let infrastructure = view.to_svg(GraphKind::Infrastructure);
@@ -110,7 +110,7 @@ fn well_formed(xml: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_in_a_circle_are_drawn() {
+async fn cyclic_links_are_drawn() {
     let lattice = lattice().await;
     for (from, to) in [("a", "b"), ("b", "c"), ("c", "a"), ("d", "d")] {
         link(&lattice, from, to).await;

@@ -37,7 +37,7 @@ async fn say(lattice: &Lattice, host: &Node, component: &str, status: ComponentS
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_not_declared_to_serving() {
+async fn explanations_cover_every_step_from_undeclared_to_serving() {
     let lattice = lattice().await;
     fault(
         &why(&lattice, "greeter").await,
@@ -110,7 +110,7 @@ async fn from_not_declared_to_serving() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_phase_has_its_sentence() {
+async fn each_phase_has_its_own_explanation() {
     let lattice = lattice().await;
     let a = host(&lattice, "a").await;
     let b = host(&lattice, "b").await;
@@ -151,7 +151,7 @@ async fn each_phase_has_its_sentence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_missing_refused_and_to_nobody() {
+async fn missing_rejected_and_unserved_links_are_explained() {
     let lattice = lattice().await;
     let key = grant("front", "callee").key();
     fault(
@@ -192,7 +192,7 @@ async fn links_missing_refused_and_to_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_link_says_why() {
+async fn a_rejected_link_is_explained_with_its_reason() {
     let lattice = lattice().await;
     let b = host(&lattice, "b").await;
     let (api, _serving) = serve(&b, "callee").await;
@@ -207,7 +207,7 @@ async fn a_refused_link_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_local_link_between_hosts_is_told() {
+async fn a_local_link_between_hosts_is_explained() {
     let lattice = lattice().await;
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let (_front, _serving_front) = serve(&a, "front").await;
@@ -225,7 +225,7 @@ async fn a_local_link_between_hosts_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_is_the_sum_of_its_parts() {
+async fn an_app_is_explained_by_its_parts() {
     let lattice = lattice().await;
     fault(
         &why_app(&lattice, "shop").await,
@@ -265,7 +265,7 @@ async fn an_app_is_the_sum_of_its_parts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spoiled_record_and_a_lost_store_are_told() {
+async fn a_malformed_record_and_a_lost_store_are_explained() {
     let memory = MemoryStore::new();
     let faults = FaultStore::new(Arc::new(memory.clone()), 1);
     let faults = Arc::new(faults);
@@ -294,7 +294,7 @@ async fn a_spoiled_record_and_a_lost_store_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_question_waits_for_the_hosts_and_not_for_long() {
+async fn the_first_explanation_waits_briefly_for_the_hosts() {
     let lattice = lattice().await;
     let _hosts: Vec<Node> = {
         let mut hosts = Vec::new();

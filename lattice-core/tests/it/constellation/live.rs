@@ -26,7 +26,7 @@ async fn until(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_sees_hosts_services_links_and_apps_come_and_go() {
+async fn a_follower_sees_hosts_services_links_and_apps_appear_and_disappear() {
     let lattice = lattice().await;
     let constellation = lattice.constellation();
     let mut changes = pin!(constellation.changes());
@@ -80,7 +80,7 @@ async fn a_follower_sees_hosts_services_links_and_apps_come_and_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_vanishes_is_gone_with_all_that_ran_there() {
+async fn a_vanished_host_is_removed_with_its_components() {
     let two = two().await;
     let constellation = two.lattice.constellation();
     let view = constellation.settled().await;
@@ -95,7 +95,7 @@ async fn a_host_that_vanishes_is_gone_with_all_that_ran_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_calls_cost_is_counted_and_told() {
+async fn call_costs_are_counted_and_reported() {
     let two = two().await;
     let constellation = two.lattice.constellation();
     constellation.settled().await;
@@ -133,7 +133,7 @@ async fn what_calls_cost_is_counted_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_is_told_at_once_and_taken_back() {
+async fn a_status_is_reported_at_once_and_cleared() {
     let lattice = lattice().await;
     let a = host(&lattice, "a").await;
     let constellation = lattice.constellation();
@@ -167,7 +167,7 @@ async fn a_status_is_told_at_once_and_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_with_more_components_than_fit_an_envelope_tells_of_all() {
+async fn a_host_with_more_components_than_fit_an_envelope_reports_all() {
     let lattice = lattice().await;
     let a = host(&lattice, "a").await;
     for n in 0..1_000 {
@@ -181,7 +181,7 @@ async fn a_host_with_more_components_than_fit_an_envelope_tells_of_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_gets_a_snapshot_instead_of_silence() {
+async fn a_slow_reader_receives_a_snapshot() {
     let lattice = lattice().await;
     let a = host(&lattice, "a").await;
     let constellation = lattice.constellation();
@@ -206,7 +206,7 @@ async fn a_slow_reader_gets_a_snapshot_instead_of_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hosts_with_one_id_are_told() {
+async fn two_hosts_with_one_id_are_reported() {
     let lattice = lattice().await;
     let (one, two) = (host(&lattice, "a").await, host(&lattice, "a").await);
     let _works = takes_work(&lattice, &two).await;
@@ -230,7 +230,7 @@ async fn two_hosts_with_one_id_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_view_is_json() {
+async fn a_view_serializes_to_json() {
     let two = two().await;
     let view = two.lattice.constellation().settled().await;
     let json = serde_json::to_value(&*view).expect("JSON");

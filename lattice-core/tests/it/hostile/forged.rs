@@ -31,7 +31,7 @@ async fn a_call_forged_without_the_key_does_not_run() {
 }
 
 #[tokio::test]
-async fn a_beat_forged_without_the_key_is_not_heard() {
+async fn a_beat_forged_without_the_key_is_ignored() {
     let scene = Scene::set().await;
     for auth in scene.other_keys() {
         let beat = Beat {
@@ -59,7 +59,7 @@ async fn a_beat_forged_without_the_key_is_not_heard() {
 }
 
 #[tokio::test]
-async fn logs_forged_without_the_key_are_neither_given_nor_read() {
+async fn log_requests_and_lines_forged_without_the_key_are_ignored() {
     let scene = Scene::set().await;
     let (b, callee) = (&scene.two.b, id("callee"));
     let before = b.refused();
@@ -111,7 +111,7 @@ async fn logs_forged_without_the_key_are_neither_given_nor_read() {
 }
 
 #[tokio::test]
-async fn a_reply_forged_without_the_key_is_not_believed() {
+async fn a_reply_forged_without_the_key_is_ignored() {
     let scene = Scene::set().await;
     let Two { a, b, .. } = &scene.two;
     let mut tap = scene.tap(scene.inbox_of_b()).await;
@@ -169,7 +169,7 @@ async fn a_link_forged_without_the_key_grants_nothing() {
 }
 
 #[tokio::test]
-async fn the_target_checks_the_grant_from_its_own_table() {
+async fn the_target_checks_the_grant_in_its_own_table() {
     // The caller's host believes in a link that the target's host has never seen: a key holder that lies, or a bug.
     let network = MemoryNetwork::new();
     let hex = LatticeKey::generate().expose_hex();
@@ -195,7 +195,7 @@ async fn the_target_checks_the_grant_from_its_own_table() {
 }
 
 #[tokio::test]
-async fn a_chain_that_is_too_long_is_refused_by_the_target_too() {
+async fn a_chain_that_is_too_long_is_rejected_by_the_target() {
     let scene = Scene::set().await;
     let b = scene.two.b.origin();
     let ask = async |hops| {

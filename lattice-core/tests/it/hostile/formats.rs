@@ -34,7 +34,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_host_that_reads_no_frame_of_ours_is_not_called_and_told() {
+async fn a_host_that_reads_none_of_our_frame_versions_is_reported_and_not_called() {
     let scene = Scene::set().await;
     let (lattice, ours) = (&scene.two.lattice, Versions::OURS.max);
     let mut inbox = scene.tap(scene.inbox(&stranger())).await;

@@ -88,7 +88,7 @@ impl Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn garbage_on_every_subject_harms_nothing() {
+async fn malformed_messages_on_every_subject_do_no_harm() {
     count_panics();
     let scene = Scene::set().await;
     let onlooker = Onlooker::of(&scene).await;
@@ -251,7 +251,7 @@ impl Scene {
 
 /// A key holder with a bug: what comes of it is authentic, and garbage.
 #[tokio::test(start_paused = true)]
-async fn authentic_garbage_on_every_subject_harms_nothing() {
+async fn authentic_malformed_messages_on_every_subject_do_no_harm() {
     count_panics();
     for seed in 0..6 {
         let _seed = Seed(seed);
@@ -285,7 +285,7 @@ async fn authentic_garbage_on_every_subject_harms_nothing() {
 
 /// Where nobody has a key every bit counts: heads, names and lengths are not what they seem.
 #[tokio::test(start_paused = true)]
-async fn spoiled_frames_without_a_key_harm_nothing() {
+async fn malformed_frames_without_a_key_do_no_harm() {
     count_panics();
     for seed in 0..6 {
         let _seed = Seed(seed);
@@ -309,7 +309,7 @@ async fn spoiled_frames_without_a_key_harm_nothing() {
 }
 
 #[tokio::test]
-async fn garbage_in_store_keys_harms_nothing() {
+async fn malformed_values_in_store_keys_do_no_harm() {
     let scene = Scene::set().await;
     let put = async |key: StoreKey, bytes: &[u8]| {
         let op = Op::put(key, bytes.to_vec(), Expect::Any);

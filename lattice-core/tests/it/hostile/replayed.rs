@@ -25,7 +25,7 @@ async fn a_replayed_frame_runs_once() {
 }
 
 #[tokio::test]
-async fn a_frame_for_another_boot_is_refused() {
+async fn a_frame_for_another_boot_is_rejected() {
     let scene = Scene::set().await;
     let a = &scene.two.a;
     let mut tap = scene.tap(scene.inbox_of_b()).await;
@@ -39,7 +39,7 @@ async fn a_frame_for_another_boot_is_refused() {
 }
 
 #[tokio::test]
-async fn a_replayed_reply_ends_no_other_call() {
+async fn a_replayed_reply_completes_no_other_call() {
     let scene = Scene::set().await;
     let Two { a, api, .. } = &scene.two;
     let replies = scene.subjects.replies(a.host_id(), a.origin().epoch);
@@ -93,7 +93,7 @@ async fn play_beats(scene: &Scene, lattice: &Lattice, beats: Vec<Bytes>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replayed_beat_does_not_bring_back_a_host_that_died() {
+async fn a_replayed_beat_does_not_revive_a_dead_host() {
     let scene = Scene::set().await;
     let Two { lattice, b, .. } = &scene.two;
     let mut tap = scene.tap(scene.subjects.beat()).await;
@@ -111,7 +111,7 @@ async fn a_replayed_beat_does_not_bring_back_a_host_that_died() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_beat_that_was_kept_back_does_not_undo_the_goodbye() {
+async fn a_delayed_beat_does_not_undo_a_goodbye() {
     let scene = Scene::set().await;
     let Two { b, lattice, .. } = &scene.two;
     // Somebody who has not heard the beats that were recorded: to him they are new.

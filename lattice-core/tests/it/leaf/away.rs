@@ -22,7 +22,7 @@ fn all() -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_starts_without_a_server_runs_its_share_and_goes_on_with_it() {
+async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later() {
     let mut server = server().await;
     let folder = tempfile::tempdir().expect("a folder");
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));

@@ -146,7 +146,7 @@ async fn is_one(lattices: [&Lattice; 4]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn networks_are_one_lattice_and_each_goes_on_without_the_other() {
+async fn two_networks_form_one_lattice_and_each_works_without_the_other() {
     let networks = Networks::start().await;
     networks.joined().await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -222,7 +222,7 @@ async fn networks_are_one_lattice_and_each_goes_on_without_the_other() {
 }
 
 #[test]
-fn the_docs_show_these_configurations() {
+fn the_docs_contain_the_tested_configurations() {
     let docs = include_str!("../../../docs/leaf-nodes.md");
     for config in [HUB, EDGE] {
         assert!(docs.contains(config), "the page lacks:\n{config}");

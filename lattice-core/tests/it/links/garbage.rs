@@ -4,7 +4,7 @@ use super::*;
 use lattice_core::{auth::Purpose, value};
 
 #[tokio::test(start_paused = true)]
-async fn garbage_and_forgeries_are_no_links_and_can_be_written_over_or_deleted() {
+async fn malformed_and_forged_records_are_not_links_and_can_be_overwritten_or_deleted() {
     let store = MemoryStore::new();
     let node = Node::join(&store).await;
     node.links.put(link("good", "back")).await.expect("put");
@@ -38,7 +38,7 @@ async fn forged(store: &MemoryStore, link: &Link) -> Bytes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_another_key_nothing_of_a_lattice_is_written_over_or_deleted() {
+async fn with_another_key_no_record_is_overwritten_or_deleted() {
     let store = MemoryStore::new();
     let node = Node::join(&store).await;
     let there = link("front", "back");
@@ -73,7 +73,7 @@ async fn with_another_key_nothing_of_a_lattice_is_written_over_or_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_copied_to_another_key_or_played_again_is_no_grant() {
+async fn a_copied_or_replayed_link_grants_nothing() {
     let node = Node::join(&MemoryStore::new()).await;
     let (a, b) = (link("front", "back"), link("other", "back"));
     node.links.put(a.clone()).await.expect("put");
@@ -98,7 +98,7 @@ async fn a_link_copied_to_another_key_or_played_again_is_no_grant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spoiled_records_are_refused_one_by_one_and_harm_no_other() {
+async fn malformed_records_are_rejected_one_by_one_and_affect_no_others() {
     let (node, mut dice) = (Node::join(&MemoryStore::new()).await, Dice(1));
     let (good, victim) = (link("good", "back"), link("victim", "back"));
     let kept = node.links.put(good).await.expect("put");
@@ -132,7 +132,7 @@ async fn spoiled_records_are_refused_one_by_one_and_harm_no_other() {
 
 /// A key holder with a bug: the tag is right, and what it is over is not.
 #[tokio::test(start_paused = true)]
-async fn authentic_records_that_say_nothing_are_refused_too() {
+async fn authentic_but_empty_records_are_rejected() {
     let (node, mut dice) = (Node::join(&MemoryStore::new()).await, Dice(2));
     let victim = link("victim", "back");
     let kept = node.links.put(link("good", "back")).await.expect("put");

@@ -33,7 +33,7 @@ fn is_out_of_reach(error: &LinkError) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_and_what_is_known_stays() {
+async fn an_outage_is_reported_and_known_links_stay() {
     let store = MemoryStore::new();
     let ((node, way), other) = (faulty(&store, 1).await, Node::join(&store).await);
     let put = node.links.put(link("front", "back")).await.expect("put");
@@ -200,7 +200,7 @@ fn wrote_nothing(error: &WriteError) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_a_bad_store_errors_are_true_and_everyone_ends_up_with_the_same_links() {
+async fn with_a_faulty_store_errors_are_true_and_all_replicas_converge() {
     for seed in 0..40 {
         let _seed = Seed(seed);
         let store = MemoryStore::new();

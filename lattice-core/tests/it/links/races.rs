@@ -7,7 +7,7 @@ use lattice_core::store::{CommitError, Entry, Incarnation, StoreError, Watch};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[tokio::test(start_paused = true)]
-async fn of_two_that_put_different_links_one_is_told_of_the_other() {
+async fn of_two_concurrent_puts_one_receives_a_conflict() {
     let store = MemoryStore::new();
     let (one, other) = (Node::join(&store).await, Node::join(&store).await);
     for round in 0..20 {
@@ -28,7 +28,7 @@ async fn of_two_that_put_different_links_one_is_told_of_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_that_replace_one_link_all_succeed_in_turn() {
+async fn concurrent_replaces_of_one_link_all_succeed_in_turn() {
     let store = MemoryStore::new();
     let nodes = join_all((0..8).map(|_| Node::join(&store))).await;
     let put = nodes
@@ -93,7 +93,7 @@ impl Store for Lossy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_is_looked_up_and_nothing_is_written_twice() {
+async fn a_lost_response_is_looked_up_and_nothing_is_written_twice() {
     let store = MemoryStore::new();
     let lossy = Arc::new(Lossy {
         store: store.clone(),

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use lattice_core::links::ReportError;
 
 #[tokio::test(start_paused = true)]
-async fn reports_of_many_hosts_on_a_link_are_kept_until_it_changes() {
+async fn reports_of_many_hosts_are_kept_until_the_link_changes() {
     let store = MemoryStore::new();
     let nodes = join_all((0..4).map(|_| Node::join(&store))).await;
     let links = &nodes[0].links;
@@ -77,7 +77,7 @@ async fn reports_of_many_hosts_on_a_link_are_kept_until_it_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_is_written_over_garbage() {
+async fn a_report_overwrites_a_malformed_one() {
     let node = Node::join(&MemoryStore::new()).await;
     let put = node.links.put(link("front", "back")).await.expect("put");
     node.scribble(status_key(&put.link), "garbage").await;

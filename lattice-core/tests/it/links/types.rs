@@ -8,7 +8,7 @@ use lattice_core::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn types_are_published_once_and_read_by_everyone() {
+async fn types_are_published_once_and_read_by_all_processes() {
     let store = MemoryStore::new();
     let (one, other) = (Node::join(&store).await, Node::join(&store).await);
     let types = exporting("get", "func()");
@@ -74,7 +74,7 @@ async fn types_are_published_once_and_read_by_everyone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hosts_that_start_the_same_component_at_once_publish_it_once() {
+async fn hosts_that_start_a_component_concurrently_publish_it_once() {
     let store = MemoryStore::new();
     let nodes = join_all((0..8).map(|_| Node::join(&store))).await;
     let types = exporting("get", "func()");
@@ -91,7 +91,7 @@ async fn hosts_that_start_the_same_component_at_once_publish_it_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unusable_types_are_an_error_for_readers_and_no_obstacle_for_links_and_publishers() {
+async fn unusable_types_fail_readers_but_not_links_or_publishers() {
     let node = Node::join(&MemoryStore::new()).await;
     let types = exporting("get", "func()");
     let digest = node
@@ -132,7 +132,7 @@ async fn unusable_types_are_an_error_for_readers_and_no_obstacle_for_links_and_p
 }
 
 #[tokio::test(start_paused = true)]
-async fn types_too_large_for_the_store_are_refused() {
+async fn types_too_large_for_the_store_are_rejected() {
     let node = Node::join(&MemoryStore::new()).await;
     let mut types = exporting("get", "func()");
     types.wit = Some(vec![7; MAX_VALUE].into());

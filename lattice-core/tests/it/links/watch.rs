@@ -6,7 +6,7 @@ use lattice_core::{link::LinkChange, links::WriteError, replica::ReplicaState};
 use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]
-async fn watching_starts_with_what_is_there_and_survives_falling_behind_and_outages() {
+async fn a_watch_starts_with_the_existing_links_and_survives_lag_and_outages() {
     let store = MemoryStore::new();
     let (node, writer) = (Node::join(&store).await, Node::join(&store).await);
     writer.links.put(link("front", "a")).await.expect("put");
@@ -75,7 +75,7 @@ async fn watching_starts_with_what_is_there_and_survives_falling_behind_and_outa
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_that_a_store_made_anew_lacks_are_kept_until_someone_says_otherwise() {
+async fn links_missing_from_a_recreated_store_are_kept_until_they_are_deleted() {
     let store = MemoryStore::new();
     let (node, other) = (Node::join(&store).await, Node::join(&store).await);
     let put = node.links.put(link("front", "back")).await.expect("put");

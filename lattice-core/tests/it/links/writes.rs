@@ -5,7 +5,7 @@ use lattice_core::link::LinkMismatch;
 use lattice_core::links::DeleteError;
 
 #[tokio::test(start_paused = true)]
-async fn a_link_is_there_when_put_returns_and_gone_when_delete_returns() {
+async fn a_link_is_visible_when_put_returns_and_removed_when_delete_returns() {
     let store = MemoryStore::new();
     let (one, other) = (Node::join(&store).await, Node::join(&store).await);
     let link = link("front", "back")
@@ -26,7 +26,7 @@ async fn a_link_is_there_when_put_returns_and_gone_when_delete_returns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_link_again_changes_nothing_and_another_is_a_conflict() {
+async fn putting_an_equal_link_changes_nothing_and_a_different_one_conflicts() {
     let node = Node::join(&MemoryStore::new()).await;
     let first = node.links.put(link("front", "back")).await.expect("put");
     let again = node
@@ -66,7 +66,7 @@ async fn the_same_link_again_changes_nothing_and_another_is_a_conflict() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_takes_the_place_of_the_revision_that_was_read_and_no_other() {
+async fn an_update_replaces_only_the_revision_that_was_read() {
     let node = Node::join(&MemoryStore::new()).await;
     let first = node.links.put(link("front", "a")).await.expect("put");
     let second = node
@@ -96,7 +96,7 @@ async fn an_update_takes_the_place_of_the_revision_that_was_read_and_no_other() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_that_can_not_work_are_refused_with_the_reason() {
+async fn links_that_cannot_work_are_rejected_with_a_reason() {
     let node = Node::join(&MemoryStore::new()).await;
     node.types
         .publish(&id("back"), &exporting("get", "func()"))
@@ -145,7 +145,7 @@ async fn links_that_can_not_work_are_refused_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_too_large_is_refused() {
+async fn an_oversized_link_is_rejected() {
     let node = Node::join(&MemoryStore::new()).await;
     let large = link("front", "back")
         .config(&"x".repeat(100_000))

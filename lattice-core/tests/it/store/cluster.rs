@@ -97,7 +97,7 @@ async fn keeps_the_contract() {
 
 /// Each server dies once while commits go on: what is answered is true, and a watch ends up right.
 #[tokio::test]
-async fn any_server_may_die_in_mid_commit() {
+async fn a_commit_survives_the_death_of_any_server() {
     let mut servers = cluster().await;
     let writer = open(&servers, 0, "prod").await;
     let reader = open(&servers, 1, "prod").await;

@@ -60,7 +60,7 @@ async fn keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart() {
+async fn writes_survive_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let store = open(&path).await;
@@ -99,7 +99,7 @@ async fn what_was_written_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn leases_hold_over_a_restart_and_end_in_time() {
+async fn leases_survive_a_restart_and_end_in_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let store = open(&path).await;
@@ -205,7 +205,7 @@ impl Drop for Writer {
 }
 
 #[tokio::test]
-async fn a_killed_process_leaves_every_answered_commit_and_no_half_one() {
+async fn a_killed_process_leaves_every_confirmed_commit_and_no_partial_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let mut last = (None, 0);
@@ -245,7 +245,7 @@ async fn a_killed_process_leaves_every_answered_commit_and_no_half_one() {
 }
 
 #[tokio::test]
-async fn a_file_has_one_process() {
+async fn a_file_is_used_by_one_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let mut writer = Writer::start(&path);

@@ -18,7 +18,7 @@ async fn refused(path: &Path) -> OpenError {
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_left_as_it_is() {
+async fn a_file_that_is_not_a_store_is_not_changed() {
     let folder = tempfile::tempdir().expect("a folder");
     for content in [&b""[..], b"a letter to somebody", &[0; 10_000]] {
         let path = folder.path().join(content.len().to_string());
@@ -30,7 +30,7 @@ async fn what_is_no_store_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_keeps_one_lattice() {
+async fn a_file_belongs_to_one_lattice() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     drop(open(&path).await);
@@ -44,7 +44,7 @@ async fn a_file_keeps_one_lattice() {
 }
 
 #[tokio::test]
-async fn a_place_where_nothing_can_be_written_says_so() {
+async fn an_unwritable_path_returns_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let missing = folder.path().join("no/such/folder/store");
     let a_folder = folder.path().to_owned();
@@ -89,7 +89,7 @@ fn forbid_writing(_: &Path) {}
 
 #[cfg(unix)]
 #[tokio::test]
-async fn only_its_owner_can_read_and_write_it() {
+async fn the_file_is_readable_and_writable_only_by_its_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
@@ -100,7 +100,7 @@ async fn only_its_owner_can_read_and_write_it() {
 
 /// Bytes changed, cut off and added at random: an error that names the file, or everything as it was.
 #[tokio::test]
-async fn a_damaged_file_is_an_error_and_never_wrong_content() {
+async fn a_damaged_file_returns_an_error_and_never_wrong_content() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let store = open(&path).await;
@@ -191,7 +191,7 @@ async fn confined() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_may_not_grow_is_a_full_disk() {
+async fn a_file_at_its_size_limit_reports_a_full_disk() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let child = child("store::disk_faults::confined", &path);
@@ -241,7 +241,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
+async fn a_full_disk_fails_writes_until_space_is_freed() {
     let Some(disk) = SmallDisk::mount() else {
         return;
     };

@@ -35,7 +35,7 @@ async fn keeps_the_contract_when_it_is_only_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_call_did_nothing_and_a_lost_answer_was_done() {
+async fn a_failed_call_had_no_effect_and_a_lost_response_had_one() {
     let (memory, fault) = pair(3);
     fault.set(StoreFaults::none().failing(1.0));
     let failed = fault.commit(put("a", "1", Expect::Any)).await;
@@ -75,7 +75,7 @@ async fn a_partition_cuts_one_side_and_heals_with_a_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_watch_says_so_and_starts_over() {
+async fn a_broken_watch_reports_it_and_restarts() {
     let (memory, fault) = pair(5);
     let mut watch = fault.watch().await.expect("whole");
     snapshot(&mut watch).await;
@@ -92,7 +92,7 @@ async fn a_broken_watch_says_so_and_starts_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_brings_the_same_faults() {
+async fn the_same_seed_gives_the_same_store_faults() {
     async fn run(seed: u64) -> (Vec<String>, StoreFaultCounts, Duration) {
         let (_, fault) = pair(seed);
         let faults = StoreFaults::none().failing(0.3).losing_answers(0.3);

@@ -16,7 +16,7 @@ async fn keeps_the_contract() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn out_of_reach_says_so_and_comes_back_whole() {
+async fn an_unreachable_store_reports_the_outage_and_returns_complete() {
     let store = MemoryStore::new();
     store
         .commit(put("a", "1", Expect::Any))
@@ -54,7 +54,7 @@ async fn out_of_reach_says_so_and_comes_back_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_ends_during_an_outage_too() {
+async fn a_lease_ends_during_an_outage() {
     let store = MemoryStore::new();
     let ttl = Duration::from_secs(3);
     let taken = store.lease(key("job"), "A".into(), ttl, Expect::Absent);

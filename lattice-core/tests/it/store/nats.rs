@@ -54,7 +54,7 @@ async fn keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_fault_store_without_faults_keeps_it_too() {
+async fn a_fault_store_without_faults_keeps_the_contract() {
     let server = NatsConfig::default().jetstream().start().await;
     let names = AtomicU64::new(0);
     conformance::store::run(async || {
@@ -87,7 +87,7 @@ async fn keeps_the_contract_in_a_domain() {
 }
 
 #[tokio::test]
-async fn lattices_do_not_see_each_other_and_many_may_open_at_once() {
+async fn lattices_are_isolated_and_can_be_opened_concurrently() {
     let server = NatsConfig::default().jetstream().start().await;
     let url = server.url();
     let stores = join_all((0..6).map(|i| open(&url, ["blue", "red"][i % 2]))).await;
@@ -104,7 +104,7 @@ async fn lattices_do_not_see_each_other_and_many_may_open_at_once() {
 }
 
 #[tokio::test]
-async fn garbage_in_the_bucket_is_delivered_as_it_stands() {
+async fn malformed_values_in_the_bucket_are_delivered_unchanged() {
     let server = NatsConfig::default().jetstream().start().await;
     let store = open(&server.url(), "prod").await;
     let mut watch = store.watch().await.expect("in reach");
@@ -170,7 +170,7 @@ async fn garbage_in_the_bucket_is_delivered_as_it_stands() {
 }
 
 #[tokio::test]
-async fn a_stream_emptied_by_one_message_is_noticed() {
+async fn a_purge_of_the_stream_is_noticed() {
     let server = NatsConfig::default().jetstream().start().await;
     let store = open(&server.url(), "prod").await;
     for name in ["a", "b", "c"] {
@@ -228,7 +228,7 @@ async fn expired_and_deleted_keys_leave_markers_with_a_term() {
 }
 
 #[tokio::test]
-async fn large_snapshots_arrive_whole() {
+async fn large_snapshots_arrive_completely() {
     let server = NatsConfig::default().jetstream().start().await;
     // More bytes, then more messages, than the server and the client hold for a watch that has not caught up.
     for (name, commits, ops, size) in [("bytes", 20, 4, MAX_VALUE), ("keys", 80, 1_000, 20)] {
@@ -250,7 +250,7 @@ async fn large_snapshots_arrive_whole() {
 }
 
 #[tokio::test]
-async fn more_commits_at_once_than_a_stream_takes() {
+async fn more_concurrent_commits_than_a_stream_accepts_succeed() {
     const WRITERS: usize = 10;
     const EACH: usize = 10;
     let server = NatsConfig::default().jetstream().start().await;

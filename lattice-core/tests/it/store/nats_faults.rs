@@ -95,7 +95,7 @@ async fn a_server_that_freezes() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_made_anew() {
+async fn a_recreated_bucket() {
     let server = server().await;
     let store = open(&server.url(), "prod").await;
     for round in 0..5 {
@@ -130,7 +130,7 @@ async fn a_bucket_that_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_made_anew_between_two_looks() {
+async fn a_bucket_recreated_between_two_checks() {
     let server = server().await;
     let store = open(&server.url(), "prod").await;
     commit_until_done(&store, "a", "1").await;
@@ -190,7 +190,7 @@ async fn a_server_that_restarts_in_mid_commit() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_read_back() {
+async fn a_lost_response_is_resolved_by_a_read() {
     let server = server().await;
     let direct = open(&server.url(), "prod").await;
     let proxy = Proxy::before(server.address()).await;
@@ -229,7 +229,7 @@ async fn a_lost_answer_is_read_back() {
 }
 
 #[tokio::test]
-async fn a_lost_request_was_not_done() {
+async fn a_lost_request_had_no_effect() {
     let server = server().await;
     let direct = open(&server.url(), "prod").await;
     let first = commit_until_done(&direct, "a", "1").await;
@@ -258,7 +258,7 @@ async fn a_lost_request_was_not_done() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nothing_tells_is_unknown() {
+async fn an_unresolvable_response_is_unknown() {
     let server = server().await;
     let direct = open(&server.url(), "prod").await;
     let proxy = Proxy::before(server.address()).await;

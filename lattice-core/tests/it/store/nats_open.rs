@@ -59,7 +59,7 @@ async fn in_an_account_without_jetstream() {
 }
 
 #[tokio::test]
-async fn in_a_domain_that_is_none() {
+async fn in_an_unknown_domain() {
     let server = NatsConfig::default().jetstream().start().await;
     for (domain, wanted) in [("nowhere", "domain `nowhere`"), ("no where", "`no where`")] {
         let options = NatsOptions::new(server.url()).jetstream_domain(domain);
@@ -72,7 +72,7 @@ async fn in_a_domain_that_is_none() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_was_made_by_a_tool() {
+async fn a_bucket_created_by_a_tool() {
     let server = NatsConfig::default().jetstream().start().await;
     let (_, context) = stranger(&server.url()).await;
     let bucket = kv::Config {
@@ -93,7 +93,7 @@ async fn a_bucket_that_was_made_by_a_tool() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_an_operator_grew_is_taken() {
+async fn a_bucket_enlarged_by_an_operator_is_accepted() {
     let server = NatsConfig::default().jetstream().start().await;
     drop(open(&server.url(), "prod").await);
     let (_, context) = stranger(&server.url()).await;

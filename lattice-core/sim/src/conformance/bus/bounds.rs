@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) async fn what_is_too_large_is_refused(test: &TestBus) {
+pub(super) async fn oversized_values_are_rejected(test: &TestBus) {
     let to = subject("large");
     let mut inbox = subscribe(&test.two, &to).await;
     let most = test.one.max_payload();

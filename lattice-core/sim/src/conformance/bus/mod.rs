@@ -92,7 +92,7 @@ pub async fn run<F: AsyncFn() -> TestBus>(make: F) {
         subscriptions::a_bad_group_is_refused,
         subscriptions::a_dropped_subscribe_leaves_nothing,
         subscriptions::a_dropped_publish_is_whole_or_nothing,
-        bounds::what_is_too_large_is_refused,
+        bounds::oversized_values_are_rejected,
         bounds::a_full_subscription_drops_and_counts,
         bounds::a_full_subscription_is_alone_with_it,
         bounds::no_capacity_is_one,

@@ -61,7 +61,7 @@ async fn the_same_seed_gives_the_same_faults() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn none_leaves_everything_as_it_was() {
+async fn without_faults_every_message_is_unchanged() {
     let (seen, counts) = run(1, Faults::none()).await;
     assert_eq!(seen, (0..MESSAGES).collect::<Vec<_>>());
     assert_eq!(counts.published, u64::from(MESSAGES));
@@ -75,7 +75,7 @@ async fn none_leaves_everything_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lost_are_missing_and_the_doubled_come_twice() {
+async fn lost_messages_are_missing_and_duplicated_messages_arrive_twice() {
     let (seen, counts) = run(2, Faults::none().losing(0.2)).await;
     assert_eq!(seen.len() as u64, u64::from(MESSAGES) - counts.lost);
     let (seen, counts) = run(2, Faults::none().doubling(0.2)).await;
@@ -98,7 +98,7 @@ async fn delay_keeps_the_order_and_reordering_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_is_silence_both_ways_until_it_heals() {
+async fn a_partition_drops_messages_both_ways_until_it_heals() {
     let network = MemoryNetwork::new();
     let other = network.connect();
     let bus = FaultBus::new(Arc::new(network.connect()), 4);
@@ -136,7 +136,7 @@ async fn a_partition_is_silence_both_ways_until_it_heals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_held_back_are_lost_and_counted() {
+async fn delayed_messages_over_the_bound_are_dropped_and_counted() {
     let bus = FaultBus::new(Arc::new(MemoryNetwork::new().connect()), 5);
     bus.set(Faults::none().delaying(1.0, Duration::from_hours(1)));
     for _ in 0..70_000 {
