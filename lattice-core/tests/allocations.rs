@@ -1,4 +1,5 @@
-//! How often a call takes memory from the allocator, at most: what is added to the path of a call shows here.
+//! Bounds on the allocations of a call. An allocation that is added to the path of a call fails
+//! these tests.
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 #[path = "support/mod.rs"]
@@ -21,12 +22,12 @@ use std::{
 };
 use support::*;
 
-/// Calls that are counted together.
+/// The number of calls in one measurement.
 const CALLS: usize = 4_800;
-/// As many as can be awaited together without an allocation for each.
+/// The most futures that can be awaited together without an allocation for each of them.
 const AT_ONCE: usize = 24;
 
-/// Counts what this thread asks for.
+/// Counts the allocations of this thread.
 struct Counting;
 
 thread_local! {
@@ -34,7 +35,8 @@ thread_local! {
 }
 
 #[expect(unsafe_code, reason = "an allocator can't be written otherwise")]
-// SAFETY: every call is passed on unchanged; the counter is a plain thread-local that doesn't allocate.
+// SAFETY: every call is passed on unchanged; the counter is a plain thread-local that doesn't
+// allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ASKED.set(ASKED.get() + 1);
@@ -51,7 +53,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Answers with its arguments, at once.
+/// Returns its arguments at once.
 struct Mirror;
 
 impl Service for Mirror {
@@ -64,8 +66,9 @@ impl Service for Mirror {
     }
 }
 
-/// Allocations per call, with `at_once` calls in flight from one thread. The best of a few: a machine that is busy with
-/// something else makes frames look slow, and calls are taken with more care then.
+/// Returns the allocations per call, with `at_once` calls in flight from one thread. Takes the
+/// lowest of several measurements: on a busy machine frames look slow, and calls then take a path
+/// that allocates more.
 async fn per_call(caller: &Caller, at_once: usize) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..8 {
@@ -97,7 +100,7 @@ async fn a_local_call_does_not_allocate() {
     let _serving = serve_as(&host, "callee", Mirror).await;
     link(&lattice, "caller", "callee").await;
     let asked = per_call(&host.caller(id("caller")), AT_ONCE).await;
-    // What is left are the lists of futures and answers of this test itself.
+    // The remaining allocations are the lists of futures and results of this test.
     assert!(asked < 0.2, "{asked} allocations per local call");
 }
 

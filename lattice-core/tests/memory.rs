@@ -1,4 +1,4 @@
-//! Memory grows with what runs now, not with the calls made, answered or not.
+//! Memory grows with the running calls, not with the number of calls made, successful or not.
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 #[path = "support/mod.rs"]
@@ -18,12 +18,12 @@ use tokio::{task::JoinSet, time::sleep};
 
 const CALLS: usize = 20_000;
 const AT_ONCE: usize = 64;
-/// Longer than a way to a host is kept that nobody uses.
+/// Longer than an unused connection to a host is kept.
 const QUIET: Duration = Duration::from_secs(180);
 /// Less than a byte per call.
 const SLACK: isize = 16 * 1024;
 
-/// Counts what this thread holds.
+/// Counts the memory that this thread holds.
 struct Counting;
 
 thread_local! {
@@ -31,7 +31,8 @@ thread_local! {
 }
 
 #[expect(unsafe_code, reason = "an allocator can't be written otherwise")]
-// SAFETY: every call is passed on unchanged; the counter is a plain thread-local that doesn't allocate.
+// SAFETY: every call is passed on unchanged; the counter is a plain thread-local that doesn't
+// allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD.set(HELD.get() + layout.size().cast_signed());
@@ -49,7 +50,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Of every twenty calls one is never answered, and about one in twenty replies is lost.
+/// One of every twenty calls never returns, and about one in twenty replies is lost.
 async fn make_calls(two: &Two, count: usize) -> usize {
     let mut calls = JoinSet::new();
     let mut answered = 0;
@@ -96,7 +97,7 @@ async fn calls_leak_no_memory() {
     let unanswered = CALLS - answered;
     assert!(
         (CALLS / 20..CALLS / 4).contains(&unanswered),
-        "{unanswered} of {CALLS} were not answered"
+        "{unanswered} of {CALLS} got no result"
     );
     assert!(more < SLACK, "{more} bytes more after {CALLS} calls");
     two.say().await.expect("it still works");

@@ -114,21 +114,21 @@ pub(super) fn open(
 }
 
 /// Returns why a call through `via` must not run, if so: the link was deleted at `revoked`, and the
-/// host has received every change since `hears`.
+/// host has received every change since `current_since`.
 pub(super) fn granted(
     via: &Via,
     revoked: Option<Duration>,
-    hears: Option<Duration>,
+    current_since: Option<Duration>,
     now: Duration,
 ) -> Option<String> {
     match via {
         Via::Operator | Via::Link(_) => None,
         Via::Guest => {
-            let (revoked, hears) = (revoked?, hears?);
-            let since = revoked.max(hears);
+            let (revoked, current_since) = (revoked?, current_since?);
+            let since = revoked.max(current_since);
             (now > since + OUTLIVES).then(|| format!("the link was deleted at {revoked:?}"))
         }
-        Via::Stranger => Some("there has never been such a link".to_owned()),
+        Via::Unlinked => Some("this link has never existed".to_owned()),
     }
 }
 

@@ -110,7 +110,7 @@ impl Edits {
         self.start(sim, host, async move |up| {
             let mut all = links();
             all.push(guest());
-            if bug == Some(InjectedBug::LinksStrangers) {
+            if bug == Some(InjectedBug::UndeclaredLink) {
                 all.push(stranger());
             }
             for link in all {

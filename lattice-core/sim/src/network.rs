@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 /// The default of a NATS server.
 const MAX_PAYLOAD: usize = 1024 * 1024;
-/// How long the subscriptions of a host stay after its machine has lost power.
+/// How long the subscriptions of a host remain after its machine has lost power.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// What happens to messages from one host to another.

@@ -51,7 +51,7 @@ pub(super) enum Via {
     /// A link that comes and goes.
     Guest,
     /// Nothing.
-    Stranger,
+    Unlinked,
 }
 
 /// One call.

@@ -24,7 +24,7 @@ pub fn shortest<T>(
             }
             let fewer = best.0.without(from, size);
             match fails(&fewer) {
-                Some(said) => best = (fewer, said),
+                Some(reason) => best = (fewer, reason),
                 None => from += size,
             }
         }
@@ -58,8 +58,8 @@ mod tests {
             let fails = needs.iter().all(|event| schedule.0.contains(event));
             fails.then_some("both")
         };
-        let (left, said) = shortest(&whole, Duration::from_secs(60), fails).expect("it fails");
-        assert_eq!((left.0.as_slice(), said), (&needs[..], "both"));
+        let (left, reason) = shortest(&whole, Duration::from_secs(60), fails).expect("it fails");
+        assert_eq!((left.0.as_slice(), reason), (&needs[..], "both"));
         assert_eq!(
             shortest(&whole, Duration::ZERO, fails).expect("it fails").0,
             whole

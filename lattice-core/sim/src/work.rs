@@ -40,7 +40,7 @@ const FRONT: &str = "front";
 /// The source of a link that comes and goes.
 const GUEST: &str = "guest";
 /// A source without links.
-const STRANGER: &str = "stranger";
+const UNLINKED: &str = "stranger";
 
 /// How long a component takes to come up.
 const COMES_UP: Duration = Duration::from_millis(120);
@@ -77,7 +77,7 @@ pub(super) fn guest() -> Link {
 
 /// A link that isn't declared anywhere.
 pub(super) fn stranger() -> Link {
-    Link::new(STRANGER, WORK, GREETER).expect("names of this file")
+    Link::new(UNLINKED, WORK, GREETER).expect("names of this file")
 }
 
 /// The runtime of one boot of a host.
@@ -99,7 +99,7 @@ impl Runtime for Native {
                 && self.boot.host == HostIndex(0)
                 && job.component.as_str() == EVERYWHERE;
             if image.contains("broken") || is_stuck {
-                return Err(RuntimeError::new("it is broken; mend it"));
+                return Err(RuntimeError::new("it is broken; fix it"));
             }
             let once = job.component.as_str() == LEDGER;
             let service = Worker {
@@ -213,7 +213,7 @@ impl Plan {
     }
 
     pub(super) fn is_repeatable(&self) -> bool {
-        self.function == AGAIN && !matches!(self.via, Via::Guest | Via::Stranger)
+        self.function == AGAIN && !matches!(self.via, Via::Guest | Via::Unlinked)
     }
 
     /// Makes the call from a host.
@@ -231,7 +231,7 @@ impl Plan {
             }
             Via::Link(source) => source.clone(),
             Via::Guest => id(GUEST),
-            Via::Stranger => id(STRANGER),
+            Via::Unlinked => id(UNLINKED),
         };
         let link = match self.via {
             Via::Link(_) => LinkName::new(self.target)?,

@@ -1,4 +1,4 @@
-//! A lattice in one process whose declarations outlive it.
+//! A lattice in one process whose declarations outlive the process.
 
 use crate::support::*;
 use lattice_core::{

@@ -1,4 +1,4 @@
-//! What components say reaches whoever reads, once and in order, and nobody else.
+//! Log lines of components reach each reader once and in order, and are sent to no other process.
 
 use futures_util::{Stream, StreamExt as _};
 use lattice_core::{
@@ -34,10 +34,10 @@ async fn read(lattice: &Lattice, component: Option<&str>, recent: u32) -> Logs {
     Box::pin(logs.expect("reads"))
 }
 
-/// The next line, as `host component text`.
+/// Returns the next line, as `host component text`.
 async fn line(logs: &mut Logs) -> String {
     let event = timeout(PATIENCE, logs.next()).await.expect("in time");
-    match event.expect("goes on") {
+    match event.expect("not closed") {
         LogEvent::Line { host, line } => format!("{host} {} {}", line.component, line.text),
         other => panic!("{other:?}"),
     }
@@ -65,7 +65,7 @@ async fn lines_arrive_once_and_in_order_with_several_readers() {
         assert_eq!(line(&mut all).await, expected);
     }
 
-    // A host that comes later is asked soon, and tells what it has said by then.
+    // A host that joins later receives a request soon, and sends its earlier lines.
     let two = host(&lattice, "two").await;
     say(&two, "a", "first");
     assert_eq!(line(&mut all).await, "two a first");
@@ -81,7 +81,7 @@ async fn without_earlier_lines_only_new_ones_arrive() {
     say(&one, "a", "old");
     let mut probe = read(&lattice, None, 1).await;
     let mut new = read(&lattice, None, 0).await;
-    // Both have been heard once this comes: requests are answered in their order.
+    // When this line arrives, both requests have been received: hosts handle requests in order.
     assert_eq!(line(&mut probe).await, "one a old");
     let heard = async {
         let mut said = 0;
@@ -110,7 +110,7 @@ async fn a_flood_of_lines_is_sent_in_part_and_the_rest_is_counted() {
     let (mut lines, mut dropped) = (0, 0);
     while lines + dropped < 5_000 {
         let event = timeout(PATIENCE, logs.next()).await.expect("in time");
-        match event.expect("goes on") {
+        match event.expect("not closed") {
             LogEvent::Line { .. } => lines += 1,
             LogEvent::Dropped { lines, .. } => dropped += lines,
             other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! The tests of the public API, in one program: what they share is compiled once.
+//! The tests of the public API, in one program, so that shared code is compiled once.
 
 mod agent;
 mod apps;

@@ -1,4 +1,4 @@
-//! The same calls over a real NATS server.
+//! Calls over a real NATS server.
 
 use crate::{nats, support::*};
 use lattice_core::{
@@ -30,7 +30,7 @@ async fn server() -> nats::NatsServer {
     nats::NatsConfig::default().jetstream().start().await
 }
 
-/// What is logged while a test listens.
+/// The log output while a test captures it.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -93,7 +93,7 @@ async fn components_in_two_connections_call_each_other() {
         .component("callee")
         .call(API, "echo", ("operator",))
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(typed, "operator");
     let large = "x".repeat(500_000);
     let typed: String = here
@@ -101,7 +101,7 @@ async fn components_in_two_connections_call_each_other() {
         .component("callee")
         .call(API, "echo", (&large,))
         .await
-        .expect("answered");
+        .expect("a result");
     assert!(typed == large);
     assert_eq!(api.calls.load(Ordering::SeqCst), 102);
 }
@@ -126,7 +126,7 @@ async fn many_concurrent_calls_all_end() {
         });
     }
     while let Some(ended) = calls.join_next().await {
-        ended.expect("answered");
+        ended.expect("a result");
     }
     assert_eq!(node.in_flight(), 0);
 }
@@ -145,7 +145,7 @@ async fn two_lattices_on_one_server_are_isolated() {
         .component("callee")
         .call(API, "echo", ("own",))
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(own, "own");
     let foreign: Result<String, _> = other
         .operator()
@@ -204,7 +204,7 @@ async fn a_bus_without_a_key_must_be_trusted_explicitly() {
     Lattice::connect(server.url(), "prod")
         .trust_bus()
         .await
-        .expect("trusted by word");
+        .expect("trusted explicitly");
     let said = log.text();
     let warned = said.lines().any(|line| {
         line.contains("WARN") && line.contains("no key") && line.contains("lattice=prod")
@@ -215,7 +215,7 @@ async fn a_bus_without_a_key_must_be_trusted_explicitly() {
 #[tokio::test]
 async fn the_reachable_one_of_several_servers_is_used() {
     let server = server().await;
-    // Nobody listens on the first one's port.
+    // There is no listener on the first port.
     let servers = format!("nats://127.0.0.1:1, {}", server.url());
     let (here, there) = (
         join(&servers, "prod").await,
@@ -227,7 +227,7 @@ async fn the_reachable_one_of_several_servers_is_used() {
         .component("callee")
         .call(API, "echo", ("hi",))
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(answer, "hi");
 }
 

@@ -1,4 +1,5 @@
-//! The last snapshot on disk: what a process knows while the server is away, and what becomes of it when it is back.
+//! The last snapshot on disk: the state of a process while the server is unavailable, and after its
+//! return.
 
 use crate::{nats, support::*};
 use lattice_core::{
@@ -20,7 +21,7 @@ async fn server() -> nats::NatsServer {
     nats::NatsConfig::default().jetstream().start().await
 }
 
-/// A connection that keeps its last snapshot.
+/// Opens a connection that keeps its last snapshot.
 async fn join(url: &str, path: &Path) -> Lattice {
     let connect = Lattice::connect(url, "prod").key(key()).snapshot(path);
     connect.await.expect("it connects")
@@ -49,7 +50,7 @@ async fn follows(lattice: &Lattice) {
     eventually("the store is followed", following).await;
 }
 
-/// A process that served `callee`, linked from `caller` and from `gone`, and is no more.
+/// Runs and ends a process that served `callee`, with links from `caller` and from `gone`.
 async fn earlier_process(url: &str, path: &Path) {
     let lattice = join(url, path).await;
     assert_eq!(state(&lattice), ReplicaState::Following);
@@ -65,7 +66,7 @@ async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_return
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("last.redb");
     earlier_process(&server.url(), &path).await;
-    // Deleted while no process is there that keeps the snapshot.
+    // Deleted while no process runs that keeps the snapshot.
     let operator = join_plainly(&server.url()).await;
     let gone = grant("gone", "callee").key();
     operator.links().delete(&gone).await.expect("deleted");
@@ -87,9 +88,9 @@ async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_return
         .component("callee")
         .call(API, "echo", ("y",))
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(operators, "y");
-    let refused = say_from(&lattice, "nobody").await;
+    let refused = say_from(&lattice, "unlinked").await;
     assert!(
         matches!(refused, Err(CallError::NotLinked { .. })),
         "{refused:?}"
@@ -123,10 +124,10 @@ async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_return
         .put(grant("new", "callee"))
         .await
         .expect("put");
-    // What was subscribed to while nobody was there is heard now.
+    // Subscriptions that were made without a server receive messages now.
     let other = join_plainly(&server.url()).await;
     let answered = async || say_from(&other, "caller").await == Ok(text("x"));
-    eventually("others call it", answered).await;
+    eventually("other processes can call it", answered).await;
     let now = Lattice::links(&lattice).list();
     drop((serving, other, lattice));
 
@@ -141,7 +142,7 @@ async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_return
     assert_eq!(
         links(&known),
         links(&now),
-        "the deleted one is not in it any more"
+        "the deleted link is not in it any more"
     );
 }
 
@@ -157,7 +158,7 @@ async fn a_component_can_be_served_again_during_an_outage() {
     let lost = async || state(&lattice) == ReplicaState::Lost;
     eventually("the loss is seen", lost).await;
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
-    // A component comes back into service during the outage.
+    // A component is served again during the outage.
     drop(serving);
     let _serving = serve_on(&lattice, "callee").await.expect("it serves again");
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
@@ -175,7 +176,7 @@ async fn a_store_that_returns_empty_removes_no_links_until_it_is_accepted() {
     server.kill();
     let lattice = join(&server.url(), &path).await;
     let serving = serve_on(&lattice, "callee").await.expect("it serves");
-    // The server's disk was lost with everything on it.
+    // The server's disk was lost with all its data.
     std::fs::remove_dir_all(server.path("jetstream")).expect("there");
     server.restart().await;
     let replaced = async || state(&lattice) == ReplicaState::StoreReplaced;
@@ -183,7 +184,8 @@ async fn a_store_that_returns_empty_removes_no_links_until_it_is_accepted() {
     assert_eq!(lattice.replica().health().held, 2);
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
 
-    // An operator deletes one of the links that only this process knows, and puts the other again.
+    // An operator deletes one of the links that only this process has, and puts the other one
+    // again.
     let gone = grant("gone", "callee").key();
     lattice.links().delete(&gone).await.expect("deleted");
     let refused = say_from(&lattice, "gone").await;
@@ -194,9 +196,9 @@ async fn a_store_that_returns_empty_removes_no_links_until_it_is_accepted() {
     link(&lattice, "caller", "callee").await;
     assert_eq!(state(&lattice), ReplicaState::Following);
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
-    // What it exports is published to the new store as well: whoever has never heard of it can call it.
+    // Its types are published to the new store as well, so that new processes can call it.
     let new = join(&server.url(), &folder.path().join("new.redb")).await;
-    eventually("its types are there", async || {
+    eventually("its types are published", async || {
         new.operator().component("callee").types().await.is_ok()
     })
     .await;

@@ -56,7 +56,7 @@ impl Runtime for Fake {
                 other => format!("{other:?}"),
             };
             self.record.note(format!("{} starts {image}", self.host));
-            // How long a small component takes to compile, or a large one to be fetched.
+            // The time to compile a small component, or to fetch a large one.
             let takes = match &image {
                 slow if slow.contains("slow") => 30_000,
                 large if large.contains("large") => 240_000,
@@ -65,7 +65,7 @@ impl Runtime for Fake {
             };
             sleep(Duration::from_millis(takes)).await;
             if image.contains("broken") {
-                return Err(RuntimeError::new("it is broken; mend it"));
+                return Err(RuntimeError::new("it is broken; fix it"));
             }
             self.live.fetch_add(1, Ordering::SeqCst);
             Ok(Prepared {

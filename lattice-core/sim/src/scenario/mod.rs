@@ -42,7 +42,7 @@ pub enum InjectedBug {
     RunsTwice,
     /// A link exists that was not declared. Violates
     /// [`Invariant::Granted`](crate::Invariant::Granted).
-    LinksStrangers,
+    UndeclaredLink,
     /// The store grants each lease to every host. Violates
     /// [`Invariant::OneHolder`](crate::Invariant::OneHolder).
     GrantsAllLeases,

@@ -202,12 +202,12 @@ impl Running {
                 }
             }
             let stranger = Plan {
-                via: Via::Stranger,
+                via: Via::Unlinked,
                 ..Plan::simple(GREETER)
             };
             let outcome = self.call_and_wait(host, stranger)?;
             if outcome.is_ok() {
-                let what = format!("a stranger's call from {host} returned a value");
+                let what = format!("a call without a link from {host} returned a value");
                 return Err(self.violation(Invariant::Granted, what));
             }
         }
@@ -329,10 +329,10 @@ impl Running {
             0..4 => Via::Operator,
             4..8 => Plan::linked(target).via,
             8 => Via::Guest,
-            _ => Via::Stranger,
+            _ => Via::Unlinked,
         };
         let target = match via {
-            Via::Guest | Via::Stranger => GREETER,
+            Via::Guest | Via::Unlinked => GREETER,
             _ => target,
         };
         (

@@ -6,7 +6,7 @@ use std::time::Duration;
 fn seen(bug: InjectedBug, schedule: &Schedule) -> Invariant {
     let scenario = Scenario::new(3).trouble(Duration::from_secs(12));
     if let Err(violation) = scenario.replay(1, schedule) {
-        panic!("without the bug nothing is wrong: {violation}");
+        panic!("a violation without the bug: {violation}");
     }
     match scenario.inject(bug).replay(1, schedule) {
         Ok(summary) => panic!("{bug:?} was not noticed: {summary}"),
@@ -52,7 +52,7 @@ fn calls_that_run_twice_are_found() {
 #[test]
 fn calls_without_a_grant_are_found() {
     assert_eq!(
-        seen(InjectedBug::LinksStrangers, &peace()),
+        seen(InjectedBug::UndeclaredLink, &peace()),
         Invariant::Granted
     );
 }
@@ -97,7 +97,11 @@ fn a_failure_prints_its_seed_and_the_shortest_schedule() {
         .inject(InjectedBug::RunsTwice);
     let failure = scenario.run(3).expect_err("it is broken");
     assert_eq!(failure.seed, 3);
-    assert_eq!(failure.schedule, Schedule::default(), "it takes no trouble");
+    assert_eq!(
+        failure.schedule,
+        Schedule::default(),
+        "it fails without any trouble"
+    );
     let again = scenario.replay(failure.seed, &failure.schedule);
     assert_eq!(again.expect_err("again"), failure.violation);
     let text = failure.to_string();

@@ -56,7 +56,7 @@ seeds! {
     seeds_450_to_499: 450..500;
 }
 
-/// During and after a partition of five hosts, only the holder of the lease answers at any moment.
+/// During and after a partition of five hosts, only the holder of the lease replies at any moment.
 #[test]
 fn a_partition_of_five_hosts_never_has_two_lease_holders() {
     let mut moments = 0;
@@ -102,7 +102,7 @@ fn a_host_whose_clock_is_off_by_an_hour_takes_part() {
 }
 
 /// Found by random trouble: a component that runs once was stopped while it started, and started
-/// again under a new lease. It was served with the old one, and never answered.
+/// again under a new lease. It was served with the old one, and never replied.
 #[test]
 fn an_abandoned_start_does_not_affect_the_next_one() {
     let event = |at, lasts, what| Event {

@@ -1,4 +1,4 @@
-//! Apps come, change and go.
+//! Apps are applied, changed and deleted.
 
 use super::*;
 use lattice_core::{
@@ -18,15 +18,17 @@ async fn exactly_the_declared_components_run() {
     assert!(
         mesh.call("greeter")
             .await
-            .expect("answered")
+            .expect("a result")
             .ends_with("greeter:1")
     );
 
     mesh.apply("name = \"shop\"\n").await;
-    mesh.until("nobody serves", || mesh.serving("greeter").is_empty())
+    mesh.until("no host serves", || mesh.serving("greeter").is_empty())
         .await;
-    mesh.until("all are gone", || mesh.live.load(Ordering::SeqCst) == 0)
-        .await;
+    mesh.until("all replicas have stopped", || {
+        mesh.live.load(Ordering::SeqCst) == 0
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,10 +81,10 @@ async fn an_update_rolls_without_a_failed_call() {
     })
     .await;
     for _ in 0..20 {
-        let answer = mesh.call("greeter").await.expect("answered");
+        let answer = mesh.call("greeter").await.expect("a result");
         assert!(answer.ends_with("greeter:2"), "{answer}");
     }
-    mesh.until("the old ones are gone", || {
+    mesh.until("the old replicas have stopped", || {
         mesh.live.load(Ordering::SeqCst) == 2
     })
     .await;
@@ -100,9 +102,13 @@ async fn a_start_overtaken_by_an_update_has_no_effect_when_it_completes() {
         .await;
     mesh.called_without_failure("greeter", sleep(Duration::from_secs(60)))
         .await;
-    let answer = mesh.call("greeter").await.expect("answered");
+    let answer = mesh.call("greeter").await.expect("a result");
     assert!(answer.ends_with("greeter:2"), "{answer}");
-    assert_eq!(mesh.live.load(Ordering::SeqCst), 1, "nothing else came up");
+    assert_eq!(
+        mesh.live.load(Ordering::SeqCst),
+        1,
+        "no other replica started"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +136,7 @@ async fn a_version_is_rolled_back_only_for_its_own_failure() {
     mesh.until("it serves", || mesh.serving("greeter").len() == 1)
         .await;
     mesh.apply(&greeter("broken:2", 1)).await;
-    mesh.until("it is rejected", || because("mend it")).await;
+    mesh.until("it is rejected", || because("fix it")).await;
     mesh.apply(&greeter("endless:3", 1)).await;
     sleep(Duration::from_mins(15)).await;
     mesh.until("it is rejected too", || because("did not come up within"))
@@ -147,12 +153,12 @@ async fn an_update_that_fails_to_start_is_rolled_back() {
     let id = ComponentId::new("greeter").expect("valid");
     mesh.called_without_failure("greeter", async {
         mesh.apply(&greeter("broken:2", 2)).await;
-        mesh.until("it is told why", || {
+        mesh.until("the reason is reported", || {
             let kept = |host: &Host| host.agent.state().components.get(&id)?.reason.clone();
             hosts
                 .iter()
                 .filter_map(kept)
-                .any(|reason| reason.contains("mend it"))
+                .any(|reason| reason.contains("fix it"))
         })
         .await;
         mesh.until("it is rejected", || {
@@ -162,7 +168,7 @@ async fn an_update_that_fails_to_start_is_rolled_back() {
         let subject = lattice_core::constellation::Subject::Component(id.clone());
         let why = mesh.lattice.explain(&subject).await.to_string();
         assert!(
-            why.contains("(it is broken; mend it) and was rolled back"),
+            why.contains("(it is broken; fix it) and was rolled back"),
             "{why}"
         );
         sleep(Duration::from_secs(60)).await;
@@ -170,21 +176,25 @@ async fn an_update_that_fails_to_start_is_rolled_back() {
     .await;
     let starts = mesh.record.all().len();
     sleep(Duration::from_secs(120)).await;
-    assert_eq!(mesh.record.all().len(), starts, "it is not tried for ever");
+    assert_eq!(
+        mesh.record.all().len(),
+        starts,
+        "no further attempt is made"
+    );
     assert!(
         mesh.call("greeter")
             .await
-            .expect("answered")
+            .expect("a result")
             .ends_with("greeter:1")
     );
 
-    // A third one that is good takes its place.
+    // A third version that starts replaces it.
     mesh.apply(&greeter("greeter:3", 2)).await;
     sleep(Duration::from_secs(40)).await;
     assert!(
         mesh.call("greeter")
             .await
-            .expect("answered")
+            .expect("a result")
             .ends_with("greeter:3")
     );
 }
@@ -222,14 +232,14 @@ async fn a_restored_version_that_still_serves_publishes_its_types_again() {
     mesh.called_without_failure("greeter", async {
         mesh.apply(&greeter("wider:2", 1)).await;
         functions(2).await;
-        // The first one still runs, and is not started again.
+        // The first version still runs, and isn't started again.
         mesh.apply(&greeter("greeter:1", 1)).await;
         functions(1).await;
     })
     .await;
-    let answer = mesh.call("greeter").await.expect("answered");
+    let answer = mesh.call("greeter").await.expect("a result");
     assert!(answer.ends_with("greeter:1"), "{answer}");
-    assert_eq!(mesh.record.all().len(), 2, "each was started once");
+    assert_eq!(mesh.record.all().len(), 2, "each version was started once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +252,7 @@ async fn a_component_that_never_started_is_retried_with_growing_backoff() {
     assert!((3..30).contains(&tries), "{tries}");
     let state = host.agent.state();
     let kept = &state.components[&ComponentId::new("greeter").expect("valid")];
-    assert_eq!(kept.reason.as_deref(), Some("it is broken; mend it"));
+    assert_eq!(kept.reason.as_deref(), Some("it is broken; fix it"));
     assert!(
         matches!(kept.status.phase, lattice_core::place::plan::Phase::CrashLooping { failures, .. } if failures >= 3),
         "{kept:?}"

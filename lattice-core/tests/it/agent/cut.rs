@@ -1,4 +1,4 @@
-//! A holder that is cut off: it stops by itself, before another one answers.
+//! A lease holder that is partitioned from the others stops by itself, before another host replies.
 
 use super::*;
 use lattice_core::{
@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 const APP: &str = "name = \"shop\"\n[providers.ledger]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
 
-/// A host with a way of its own to the bus and to the store.
+/// A host with its own connections to the bus and to the store.
 struct Apart {
     lattice: Lattice,
     bus: Arc<FaultBus>,
@@ -22,7 +22,7 @@ struct Apart {
     _node: Node,
 }
 
-/// When a call was answered, and by which host.
+/// The times of successful calls, and the host that replied.
 type Answers = Arc<Mutex<Vec<(Instant, String)>>>;
 
 impl Apart {
@@ -57,7 +57,7 @@ impl Apart {
             .await
     }
 
-    /// Calls again and again from here.
+    /// Calls continuously from this host.
     fn calls(&self) -> (Answers, AbortOnDropHandle<()>) {
         let answers = Answers::default();
         let (lattice, noted) = (self.lattice.clone(), answers.clone());
@@ -78,20 +78,20 @@ impl Apart {
     }
 }
 
-/// Two hosts of which the first holds the lease, and answers.
+/// Starts two hosts. The first one holds the lease and replies.
 async fn two() -> [Apart; 2] {
     let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
     let one = Apart::join("one", &network, &store).await;
     let two = Apart::join("two", &network, &store).await;
     let app = App::from_toml("app.toml", APP).expect("a manifest");
     one.lattice.apply(&app).await.expect("applied");
-    until("both reach it", async || {
+    until("both hosts reach it", async || {
         one.call().await.is_ok() && two.call().await.is_ok()
     })
     .await;
-    // A few renewals, and everyone is known for long.
+    // Waits for a few renewals, so that all hosts are well known.
     sleep(Duration::from_secs(10)).await;
-    let answer = one.call().await.expect("answered");
+    let answer = one.call().await.expect("a result");
     if answer.starts_with("one ") {
         [one, two]
     } else {
@@ -105,20 +105,20 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             sleep(Duration::from_millis(10)).await;
         }
     });
-    assert!(waited.await.is_ok(), "in vain until {what}");
+    assert!(waited.await.is_ok(), "timed out waiting until {what}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_partitioned_lease_holder_stops_before_its_successor_replies() {
     let [holder, other] = two().await;
-    let name = holder.call().await.expect("answered");
+    let name = holder.call().await.expect("a result");
     let (here, _calls) = holder.calls();
     let (there, _others) = other.calls();
     sleep(Duration::from_secs(1)).await;
     let cut = Instant::now();
     holder.bus.partition(|_| true);
     holder.store.partition();
-    until("the other one has answered for a while", async || {
+    until("the other host has replied for a while", async || {
         let there = there.lock().expect("not poisoned");
         there.iter().filter(|(_, answer)| *answer != name).count() > 500
     })
@@ -131,13 +131,16 @@ async fn a_partitioned_lease_holder_stops_before_its_successor_replies() {
         all.iter()
             .filter(move |(_, answer)| (answer == name) == own)
     };
-    let last = of(true).map(|(at, _)| *at).max().expect("it answered");
-    let first = of(false).map(|(at, _)| *at).min().expect("it answered");
-    assert!(last > cut, "it goes on at first, as its lease stands");
+    let last = of(true).map(|(at, _)| *at).max().expect("it replied");
+    let first = of(false).map(|(at, _)| *at).min().expect("it replied");
+    assert!(
+        last > cut,
+        "it continues at first, while its lease is valid"
+    );
     let gap = first.saturating_duration_since(last);
     assert!(gap >= Duration::from_millis(990), "only {gap:?} apart");
     assert!(first - cut < Duration::from_secs(10), "{:?}", first - cut);
-    holder.call().await.expect_err("it reaches nobody");
+    holder.call().await.expect_err("it reaches no host");
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +155,7 @@ async fn a_lease_holder_stops_when_it_loses_the_store_and_resumes_when_the_store
         cut.elapsed()
     );
     for host in [&holder, &other] {
-        let refused = host.call().await.expect_err("nobody may answer");
+        let refused = host.call().await.expect_err("no host may reply");
         assert_eq!(refused.ran(), Ran::No, "{refused:?}");
     }
     let kept = holder.agent.state();
@@ -160,7 +163,7 @@ async fn a_lease_holder_stops_when_it_loses_the_store_and_resumes_when_the_store
     let phase = kept.components[&id].status.phase;
     assert_eq!(phase, lattice_core::place::plan::Phase::WaitingForLease);
     holder.store.heal();
-    until("it answers again", async || {
+    until("it replies again", async || {
         holder.call().await.is_ok() && other.call().await.is_ok()
     })
     .await;

@@ -1,4 +1,4 @@
-//! Hosts come and go.
+//! Hosts join and leave.
 
 use super::*;
 
@@ -18,7 +18,7 @@ async fn a_dead_host_is_replaced_within_five_seconds() {
     let dead = hosts
         .iter()
         .find(|host| host.node.host_id().as_str() == dies);
-    dead.expect("it is one of ours").node.kill();
+    dead.expect("it is one of the two hosts").node.kill();
     let begun = tokio::time::Instant::now();
     mesh.until("two serve again", || {
         let serving = mesh.serving("greeter");
@@ -45,7 +45,7 @@ async fn a_joining_host_takes_its_share_without_a_failed_call() {
             .await;
         sleep(Duration::from_secs(20)).await;
         assert_eq!(mesh.serving("greeter").len(), 2);
-        // And when it is gone again, it is as before.
+        // When it has left, everything is as before.
     })
     .await;
 }
@@ -88,7 +88,7 @@ async fn a_host_outside_placement_is_assigned_nothing() {
         .collect();
     mesh.apply(&format!("name = \"shop\"\n{}", ids.concat()))
         .await;
-    mesh.until("all of it serves", || {
+    mesh.until("all components serve", || {
         (0..16).all(|n| mesh.serving(&format!("a{n}")).contains_key("one"))
     })
     .await;
@@ -102,19 +102,24 @@ async fn of_two_hosts_with_one_id_the_newer_one_works_and_both_report_it() {
     mesh.until("it serves", || mesh.serving("greeter").len() == 1)
         .await;
     let newer = mesh.host("twin").await;
-    mesh.until("the older one says so", || older.agent.state().is_doubled)
-        .await;
-    mesh.until("the newer one has its work", || {
+    mesh.until("the older one reports it", || {
+        older.agent.state().is_doubled
+    })
+    .await;
+    mesh.until("the newer one has the work", || {
         let kept = newer.agent.state();
         kept.components.keys().any(|id| id.as_str() == "greeter")
     })
     .await;
-    assert!(!newer.agent.state().is_doubled, "it is the one that counts");
+    assert!(
+        !newer.agent.state().is_doubled,
+        "only the older one is marked"
+    );
     let _ = newer.node.shutdown(Duration::from_secs(1)).await;
     drop(newer);
     sleep(Duration::from_secs(30)).await;
     let state = older.agent.state();
-    assert!(state.is_doubled, "it has to be started again: {state:?}");
+    assert!(state.is_doubled, "it must be restarted: {state:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! Leases over stores that are cut off, slow or unsure: two hosts never hold one at the same time.
+//! Leases over stores that are unreachable, slow or uncertain: two hosts never hold one at the same
+//! time.
 
 use bytes::Bytes;
 use lattice_core::{
@@ -19,7 +20,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// A host that wants the lease, its way to the store, and what it has run under it.
+/// A host that wants the lease, its connection to the store, and the services that it has run under
+/// the lease.
 struct Contender {
     leases: Leases,
     events: mpsc::Receiver<Event>,
@@ -43,7 +45,7 @@ impl Contender {
         }
     }
 
-    /// One that holds it.
+    /// Creates a host that holds the lease.
     async fn holder(store: &MemoryStore) -> Self {
         let mut holder = Self::new(store, "holder", 1);
         holder.leases.acquire(&once());
@@ -60,7 +62,7 @@ impl Contender {
         self.services.push(guard.around(Arc::new(Ready)));
     }
 
-    /// Asks for it whenever it has none, as an agent does.
+    /// Requests the lease whenever it has none, as an agent does.
     fn goes_on(&mut self) {
         let now = Instant::now();
         if self.asks_at.is_some_and(|at| at <= now) {
@@ -79,11 +81,11 @@ impl Contender {
         }
     }
 
-    /// How many of its services answer, of those that it has long stopped too.
-    fn answering(&self) -> usize {
+    /// Returns how many of its services reply, including those that it stopped long ago.
+    fn replying(&self) -> usize {
         self.services
             .iter()
-            .filter(|service| answers(service))
+            .filter(|service| replies(service))
             .count()
     }
 }
@@ -110,12 +112,12 @@ fn request() -> Request {
     operator_request(once(), function, Context::default())
 }
 
-fn answers(service: &Arc<dyn Service>) -> bool {
+fn replies(service: &Arc<dyn Service>) -> bool {
     match service.call(request()) {
         Answer::Ready(Ok(_)) => true,
         Answer::Ready(Err(CallError::Stopping { component })) if component == once() => false,
         Answer::Ready(Err(error)) => panic!("{error:?}"),
-        Answer::Later(_) => panic!("it answers at once"),
+        Answer::Later(_) => panic!("it replies at once"),
     }
 }
 
@@ -128,15 +130,15 @@ async fn a_holder_without_the_store_stops_a_second_before_its_lease_could_end() 
     holder.way.partition();
     let end = begun + RENEW + TERM - MARGIN;
     sleep_until(end - Duration::from_millis(1)).await;
-    assert_eq!(holder.answering(), 1);
+    assert_eq!(holder.replying(), 1);
     sleep_until(end).await;
-    assert_eq!(holder.answering(), 0);
+    assert_eq!(holder.replying(), 0);
     let lost = holder.events.recv().await;
     assert!(matches!(lost, Some(Event::LeaseLost(_))), "{lost:?}");
-    assert_eq!(Instant::now(), end, "and says so then");
+    assert_eq!(Instant::now(), end, "and it reports the end then");
     holder.way.heal();
     sleep(TERM).await;
-    assert_eq!(holder.answering(), 0, "it never answers again");
+    assert_eq!(holder.replying(), 0, "it never replies again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,20 +147,23 @@ async fn a_lease_term_starts_at_the_request_and_not_at_the_response() {
     let mut holder = Contender::new(&store, "holder", 3);
     let slow = StoreFaults::none().delaying(1.0, Duration::from_millis(1_800));
     holder.way.set(slow);
-    let asked = Instant::now();
+    let requested = Instant::now();
     holder.leases.acquire(&once());
     holder.held().await;
     holder.way.partition();
-    assert!(asked.elapsed() > Duration::from_millis(500), "slow enough");
-    sleep_until(asked + TERM - MARGIN - Duration::from_millis(1)).await;
-    assert_eq!(holder.answering(), 1);
-    sleep_until(asked + TERM - MARGIN).await;
-    assert_eq!(holder.answering(), 0);
+    assert!(
+        requested.elapsed() > Duration::from_millis(500),
+        "slow enough"
+    );
+    sleep_until(requested + TERM - MARGIN - Duration::from_millis(1)).await;
+    assert_eq!(holder.replying(), 1);
+    sleep_until(requested + TERM - MARGIN).await;
+    assert_eq!(holder.replying(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn under_any_store_faults_two_holders_never_reply() {
-    // In steps of 10 ms: longer than a lease lasts.
+    // In steps of 10 ms, for longer than the term of a lease.
     const TURN: u64 = 700;
     for seed in 0..30 {
         let store = MemoryStore::new();
@@ -175,7 +180,7 @@ async fn under_any_store_faults_two_holders_never_reply() {
                     .losing_answers(0.3)
                     .delaying(0.5, Duration::from_secs(2));
                 for (at, contender) in contenders.iter().enumerate() {
-                    // Another mix of whole, bad and cut at each turn.
+                    // A different mix of working, faulty and unreachable stores at each step.
                     match (seed + tick / TURN * (at as u64 + 2)) % 4 {
                         0 => contender.way.partition(),
                         1 => contender.way.set(bad),
@@ -189,12 +194,12 @@ async fn under_any_store_faults_two_holders_never_reply() {
             for contender in &mut contenders {
                 contender.goes_on();
             }
-            let answering = [0, 1].map(|at: usize| contenders[at].answering());
+            let replying = [0, 1].map(|at: usize| contenders[at].replying());
             assert!(
-                answering.iter().sum::<usize>() <= 1,
-                "seed {seed}, tick {tick}: {answering:?}"
+                replying.iter().sum::<usize>() <= 1,
+                "seed {seed}, tick {tick}: {replying:?}"
             );
-            let holder = answering.iter().position(|count| *count == 1);
+            let holder = replying.iter().position(|count| *count == 1);
             changes += u32::from(holder.is_some() && holder != last);
             last = holder.or(last);
             sleep(Duration::from_millis(10)).await;

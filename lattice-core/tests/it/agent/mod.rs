@@ -1,4 +1,5 @@
-//! Hosts that keep their share of desired state running: in one process, with a simulated clock and a runtime of closures.
+//! Hosts that keep their share of desired state running, in one process, with a simulated clock and
+//! a runtime of closures.
 
 mod apps;
 mod cut;
@@ -28,7 +29,7 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 
-/// A lattice in this process, and its hosts.
+/// A lattice in this process and its hosts.
 struct Mesh {
     lattice: Lattice,
     record: Record,
@@ -80,9 +81,9 @@ impl Mesh {
         hosts.try_into().map_err(|_| "as many").expect("as many")
     }
 
-    /// Waits until so many hosts are there, and count.
+    /// Waits until `count` hosts are live and take part in placement.
     async fn counted(&self, hosts: usize) {
-        self.until("the hosts are heard", || {
+        self.until("the hosts are known", || {
             self.lattice.peers().iter().count() == hosts
         })
         .await;
@@ -94,7 +95,7 @@ impl Mesh {
         self.lattice.apply(&app).await.expect("applied");
     }
 
-    /// On which hosts a component serves, and how many replicas.
+    /// Returns the hosts on which a component serves, with their numbers of replicas.
     fn serving(&self, component: &str) -> BTreeMap<String, u32> {
         let id = ComponentId::new(component).expect("valid");
         let peers = self.lattice.peers();
@@ -113,7 +114,11 @@ impl Mesh {
             }
         });
         let held = waited.await.is_ok();
-        assert!(held, "in vain until {what}: {:?}", self.record.all());
+        assert!(
+            held,
+            "timed out waiting until {what}: {:?}",
+            self.record.all()
+        );
     }
 
     async fn call(&self, component: &str) -> Result<String, lattice_core::call::CallError> {
@@ -124,7 +129,7 @@ impl Mesh {
             .await
     }
 
-    /// Calls again and again while `during` goes on; all have to be answered.
+    /// Calls continuously while `during` runs. All calls must succeed.
     async fn called_without_failure<T>(
         &self,
         component: &str,

@@ -1,4 +1,4 @@
-//! What runs once: a lease decides who.
+//! Components that run once: a lease decides which host runs them.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn one_replica_runs_at_a_time_and_another_host_takes_over() {
     for left in (0..3).rev() {
         mesh.until("one serves", || mesh.serving("ledger").len() == 1)
             .await;
-        mesh.call("ledger").await.expect("answered");
+        mesh.call("ledger").await.expect("a result");
         sleep(Duration::from_secs(5)).await;
         if left == 0 {
             break;
@@ -31,7 +31,7 @@ async fn one_replica_runs_at_a_time_and_another_host_takes_over() {
         let at = hosts
             .iter()
             .position(|host| host.node.host_id().as_str() == holder);
-        let dead = hosts.remove(at.expect("it is one of ours"));
+        let dead = hosts.remove(at.expect("it is one of the hosts"));
         dead.node.kill();
         drop(dead);
         mesh.until("the dead one is forgotten", || {
@@ -54,7 +54,7 @@ async fn a_singleton_moves_when_its_host_leaves() {
     let host = hosts
         .iter()
         .find(|host| host.node.host_id().as_str() == first);
-    let host = host.expect("it is one of ours");
+    let host = host.expect("it is one of the hosts");
     assert!(
         host.agent
             .shutdown(Duration::from_secs(10))
@@ -63,10 +63,10 @@ async fn a_singleton_moves_when_its_host_leaves() {
         "in time"
     );
     assert!(host.node.shutdown(Duration::from_secs(1)).await.is_clean());
-    mesh.until("the other one serves", || {
+    mesh.until("the other host serves", || {
         let serving = mesh.serving("ledger");
         serving.len() == 1 && !serving.contains_key(&first)
     })
     .await;
-    mesh.call("ledger").await.expect("answered");
+    mesh.call("ledger").await.expect("a result");
 }

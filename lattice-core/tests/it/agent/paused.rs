@@ -1,4 +1,5 @@
-//! A holder whose whole process is paused: hosts in processes of their own, over a real nats-server.
+//! A lease holder whose whole process is paused. Each host runs in its own process, over a real
+//! nats-server.
 
 use super::{
     nats::{NatsConfig, NatsServer},
@@ -22,22 +23,22 @@ use std::{
 use tokio::{sync::mpsc, time::Instant};
 
 const APP: &str = "name = \"shop\"\n[providers.ledger]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
-/// Tells a child its server and its host id.
+/// The variables that contain a child's server and host id.
 const URL: &str = "LATTICE_TEST_URL";
 const HOST: &str = "LATTICE_TEST_HOST";
-/// How long a call takes: enough to be paused in the middle of one.
+/// How long a call takes: long enough to pause the process during one.
 const WORK: Duration = Duration::from_millis(400);
-/// Far more than anything here takes, also on a busy machine.
+/// Much longer than anything here takes, even on a busy machine.
 const SOON: Duration = Duration::from_secs(90);
 
-/// What a child says of a call that it made: when it ended, and how.
+/// A child's report of a call that it made: when and how the call ended.
 #[derive(Debug, Clone)]
-enum Said {
+enum Report {
     Begins(u64),
     Ends(u64, SystemTime, Result<String, String>),
 }
 
-impl Said {
+impl Report {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.splitn(5, ' ');
         match (words.next()?, words.next()?.parse().ok()?) {
@@ -54,10 +55,10 @@ impl Said {
     }
 }
 
-/// A host in a process of its own. Killed when dropped.
+/// A host in its own process, which is killed on drop.
 struct Process {
     child: Child,
-    said: mpsc::UnboundedReceiver<Said>,
+    reports: mpsc::UnboundedReceiver<Report>,
 }
 
 impl Process {
@@ -76,33 +77,33 @@ impl Process {
             .spawn()
             .expect("a process");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (sender, said) = mpsc::unbounded_channel();
+        let (sender, reports) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
-            for said in lines
+            for report in lines
                 .map_while(Result::ok)
-                .filter_map(|line| Said::parse(&line))
+                .filter_map(|line| Report::parse(&line))
             {
-                if sender.send(said).is_err() {
+                if sender.send(report).is_err() {
                     return;
                 }
             }
         });
-        Self { child, said }
+        Self { child, reports }
     }
 
-    async fn next(&mut self) -> Said {
-        let said = timeout(SOON, self.said.recv()).await;
-        said.expect("it says something").expect("it lives")
+    async fn next(&mut self) -> Report {
+        let report = timeout(SOON, self.reports.recv()).await;
+        report.expect("it prints a line").expect("it lives")
     }
 
-    /// The number of a call that has just begun, when the one before was answered so.
+    /// Returns the number of a call that has just begun, once the one before it ended as expected.
     async fn begins_after(&mut self, answer: &str) -> u64 {
-        // What it said until now is long over.
-        while self.said.try_recv().is_ok() {}
+        // The lines printed until now are outdated.
+        while self.reports.try_recv().is_ok() {}
         loop {
-            if let Said::Ends(_, _, Ok(last)) = self.next().await
+            if let Report::Ends(_, _, Ok(last)) = self.next().await
                 && last == answer
-                && let Said::Begins(number) = self.next().await
+                && let Report::Begins(number) = self.next().await
             {
                 return number;
             }
@@ -116,13 +117,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already gone is as good.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Each start of it is told apart from the next.
+/// Distinguishes each start from the next.
 struct Numbered {
     host: String,
     starts: AtomicUsize,
@@ -159,7 +160,7 @@ async fn join(url: &str) -> Lattice {
     lattice.expect("it connects")
 }
 
-async fn ask(lattice: &Lattice) -> Result<String, CallError> {
+async fn call(lattice: &Lattice) -> Result<String, CallError> {
     lattice
         .operator()
         .component("ledger")
@@ -167,9 +168,9 @@ async fn ask(lattice: &Lattice) -> Result<String, CallError> {
         .await
 }
 
-/// A process: keeps its share, and calls what runs once, all the time.
+/// The child process. It keeps its share running, and calls the singleton continuously.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "run by another test, in a process of its own"]
+#[ignore = "run by another test, in its own process"]
 async fn host_process() {
     let (Ok(url), Ok(host)) = (std::env::var(URL), std::env::var(HOST)) else {
         return;
@@ -184,7 +185,7 @@ async fn host_process() {
     let _agent = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
     for number in 0_u64.. {
         println!("begins {number}");
-        let outcome = ask(&lattice).await;
+        let outcome = call(&lattice).await;
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let at = at.expect("after 1970").as_micros();
         match outcome {
@@ -195,59 +196,60 @@ async fn host_process() {
     }
 }
 
-/// Calls from outside until `is_it` likes the answer; answers when that was.
-async fn ask_until(lattice: &Lattice, is_it: impl Fn(&str) -> bool) -> (SystemTime, String) {
+/// Calls from outside until `is_it` accepts the reply, and returns the time of that reply.
+async fn call_until(lattice: &Lattice, is_it: impl Fn(&str) -> bool) -> (SystemTime, String) {
     let deadline = Instant::now() + SOON;
     loop {
         let begun = Instant::now();
-        let outcome = ask(lattice).await;
+        let outcome = call(lattice).await;
         assert!(begun.elapsed() < Duration::from_secs(5), "{outcome:?}");
         match outcome {
             Ok(answer) if is_it(&answer) => return (SystemTime::now(), answer),
-            last => assert!(Instant::now() < deadline, "in vain: {last:?}"),
+            last => assert!(Instant::now() < deadline, "timed out: {last:?}"),
         }
         sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Whoever answers ten times in a row: while hosts join, it may still move.
+/// Returns the host that replies ten times in a row. While hosts join, the singleton may still
+/// move.
 async fn settled(lattice: &Lattice) -> String {
-    let (_, mut holder) = ask_until(lattice, |_| true).await;
+    let (_, mut holder) = call_until(lattice, |_| true).await;
     let mut streak = 0;
     while streak < 10 {
-        let (_, answer) = ask_until(lattice, |_| true).await;
+        let (_, answer) = call_until(lattice, |_| true).await;
         streak = if answer == holder { streak + 1 } else { 0 };
         holder = answer;
     }
     holder
 }
 
-/// Pauses whoever holds the lease in the middle of a call until another one holds it. How that call ended; none when it was over
-/// before.
+/// Pauses the lease holder during a call until another host holds the lease. Returns how that call
+/// ended, or `None` if it had ended before the pause.
 async fn pause(lattice: &Lattice, processes: &mut [Process; 2]) -> Option<Result<String, String>> {
     let holder = settled(lattice).await;
     let paused = &mut processes[usize::from(holder.starts_with('b'))];
     let number = timeout(SOON, paused.begins_after(&holder)).await;
-    let number = number.expect("its own calls run too");
+    let number = number.expect("its own calls run as well");
     paused.signal("STOP");
     let stopped = SystemTime::now();
-    let (taken_over, successor) = ask_until(lattice, |answer| answer != holder).await;
+    let (taken_over, successor) = call_until(lattice, |answer| answer != holder).await;
     assert_ne!(successor[..1], holder[..1], "another host");
     paused.signal("CONT");
 
     let (mut ended, mut in_flight) = (0, None);
     while ended < 20 {
-        let Said::Ends(call, at, outcome) = paused.next().await else {
+        let Report::Ends(call, at, outcome) = paused.next().await else {
             continue;
         };
         ended += 1;
         let late = at > taken_over && outcome.as_ref() == Ok(&holder);
-        assert!(!late, "call {call} was answered by the one that was paused");
+        assert!(!late, "call {call} got its result from the paused host");
         if call == number && at > stopped {
             in_flight = Some(outcome);
         }
-        // From outside as well.
-        let answer = ask(lattice).await;
+        // Calls from outside see the same.
+        let answer = call(lattice).await;
         assert!(answer.as_ref() != Ok(&holder), "{answer:?}");
     }
     in_flight
@@ -265,7 +267,7 @@ async fn results_of_a_paused_lease_holder_are_ignored_after_its_successor_replie
         let Some(in_flight) = pause(&lattice, &mut processes).await else {
             continue;
         };
-        let error = in_flight.expect_err("it was answered without the lease");
+        let error = in_flight.expect_err("it succeeded without the lease");
         assert!(
             error.starts_with("InstanceLost") || error.starts_with("DeadlineExceeded"),
             "{error}"

@@ -1,4 +1,4 @@
-//! Several apps, and people, that want the same.
+//! Several apps and people that write the same resources.
 
 use super::*;
 use futures_util::future::join_all;
@@ -20,7 +20,7 @@ async fn two_apps_cannot_own_the_same_link_or_component() {
         .apply(&linking("one", "back"))
         .await
         .expect("applied");
-    // Not even the very same link.
+    // This includes an equal link.
     for to in ["back", "other"] {
         let problems = objections(&lattice, &linking("two", to)).await;
         assert_eq!(
@@ -35,7 +35,7 @@ async fn two_apps_cannot_own_the_same_link_or_component() {
     let problems = objections(&lattice, &actors("four", &["a", "b"])).await;
     let owned = |kind: &ProblemKind| matches!(kind, ProblemKind::Owned { app, resource: ResourceRef::Actor(_) } if *app == name("three"));
     assert!(kinds(&problems).into_iter().all(owned), "{problems}");
-    // An id is that of one component, whatever its kind.
+    // An id names one component of any kind.
     let provider = app("name = \"five\"\n[providers.a]\nbuiltin = \"x\"\n");
     let problems = objections(&lattice, &provider).await;
     assert!(kinds(&problems).into_iter().all(owned), "{problems}");
@@ -76,7 +76,7 @@ async fn a_resource_put_by_a_person_is_adopted_only_when_it_is_equal() {
         matches!(kinds(&problems)[0], ProblemKind::Owned { .. }),
         "{problems}"
     );
-    // An app may change its own.
+    // An app may change its own resources.
     let applied = lattice
         .apply(&linking("one", "other"))
         .await
@@ -116,10 +116,10 @@ async fn of_many_concurrent_applies_one_wins_and_the_others_can_retry() {
             assert_eq!(
                 actors,
                 [id(&format!("a{n}")), id(&format!("r{round}"))],
-                "one whole manifest"
+                "one complete manifest"
             );
         }
-        // Everyone has seen the last one before the next round.
+        // All processes have seen the last one before the next round.
         let revisions = lattices.iter().map(|lattice| lattice.desired().revision);
         let last = revisions.max().expect("several");
         for lattice in &lattices {

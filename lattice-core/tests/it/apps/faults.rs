@@ -1,4 +1,4 @@
-//! Stores that lose answers, and stores that are away.
+//! Stores that lose responses, and stores that are unavailable.
 
 use super::*;
 use bytes::Bytes;
@@ -12,18 +12,18 @@ use std::{
     time::Duration,
 };
 
-/// What becomes of the next commit.
+/// What happens to the next commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It is made, and nobody says so.
+    /// It is written, and the response is lost.
     AnswerLost,
-    /// It is not made, and nobody says so.
+    /// It isn't written, and the response is lost.
     RequestLost,
-    /// Someone else applies the app first, and nobody says so.
+    /// Another process applies the app first, and the response is lost.
     Overtaken,
 }
 
-/// Deals these fates to the first commits, and then does what it is asked to.
+/// Applies these faults to the first commits, and then works normally.
 #[derive(Debug)]
 struct Fated {
     store: MemoryStore,

@@ -1,4 +1,4 @@
-//! What stands in the store and is no record.
+//! Values in the store that aren't valid records.
 
 use super::*;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use lattice_core::{
     store::{Expect, Op, StoreKey},
 };
 
-/// Writes bytes, as anyone who reaches the store may, and waits until `lattice` has refused them.
+/// Writes bytes, as any client of the store can, and waits until `lattice` has rejected them.
 async fn scribble(
     store: &MemoryStore,
     lattice: &Lattice,
@@ -28,7 +28,7 @@ async fn scribble(
     }
 }
 
-/// A value with the right tag over any body.
+/// Returns a value with a valid tag over any body.
 async fn tagged(
     store: &MemoryStore,
     key: &StoreKey,
@@ -107,7 +107,7 @@ async fn malformed_records_are_set_aside_with_a_reason_and_overwritten() {
     assert_eq!(
         desired.owner(&key),
         Some(&name("shop")),
-        "spoiled is not deleted"
+        "a malformed record is not deleted"
     );
 
     let plan = lattice.plan(&shop).await.expect("planned");
@@ -125,7 +125,7 @@ async fn malformed_records_are_set_aside_with_a_reason_and_overwritten() {
     let desired = lattice.desired();
     assert_eq!((desired.actors.len(), desired.unreadable.len()), (2, 0));
 
-    // The app's own record, and a link's.
+    // The record of the app, and that of a link.
     let record = StoreKey::app(&name("shop"));
     scribble(&store, &lattice, &record, "garbage").await;
     lattice.apply(&shop).await.expect("applied");
@@ -221,7 +221,7 @@ async fn authentic_but_malformed_records_are_rejected_with_their_reason() {
             found.reason.contains(says) && found.is_newer == is_newer,
             "{says}: {found:?}"
         );
-        // What may be of use to a newer version is not destroyed.
+        // A record that a newer version may understand isn't destroyed.
         let plan = lattice.plan(&actors("shop", &["a"])).await;
         match plan {
             Ok(plan) => assert!(!is_newer && plan.create.len() == 2, "{says}: {plan}"),

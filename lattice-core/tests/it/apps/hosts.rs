@@ -1,4 +1,4 @@
-//! What a plan says of the hosts that are there, and of what they serve.
+//! Warnings and problems of a plan that depend on the live hosts and on what they serve.
 
 use super::*;
 use lattice_core::{
@@ -36,7 +36,7 @@ async fn labels_without_a_matching_host_are_a_warning() {
     let deadline = Duration::from_secs(60);
     tokio::time::timeout(deadline, both_are_there)
         .await
-        .expect("they are heard");
+        .expect("they are known");
     let plan = lattice.apply(&rules).await.expect("applied").plan;
     let resource = ResourceRef::Actor(id("a"));
     let label = |label: &str| Warning::UnknownLabel {

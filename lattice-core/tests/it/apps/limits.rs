@@ -34,7 +34,7 @@ async fn an_app_that_fills_one_commit_fits_and_a_larger_one_is_rejected_complete
     let error = lattice
         .plan(&many(MAX_OPS))
         .await
-        .expect_err("could not be deleted");
+        .expect_err("it could not be deleted");
     assert!(
         matches!(error, PlanError::TooLarge { ops: 1_001, .. }),
         "{error}"
@@ -42,7 +42,7 @@ async fn an_app_that_fills_one_commit_fits_and_a_larger_one_is_rejected_complete
     lattice
         .delete_app(&name("many"))
         .await
-        .expect("deleted whole");
+        .expect("deleted completely");
     assert!(lattice.desired().actors.is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! Manifests that are not as they should be.
+//! Manifests with mistakes.
 
 use super::*;
 use lattice_core::app::{AppManifest, MAX_MANIFEST};
@@ -122,7 +122,7 @@ interface = "wasi:keyvalue/store@0.2.0"
 #[test]
 fn json_problems_have_positions() {
     let text = "{\n  \"name\": \"shop\",\n  \"actors\": { \"greeter\": {\n    \"imgae\": 1, \"image\": \"r.example/a:1\" } },\n  \"links\": [ {\"from\": \"a\", \"to\": \"greeter\", \"interface\": \"a:b/c\"} ]\n}";
-    let error = App::from_json("shop.json", text).expect_err("two slips");
+    let error = App::from_json("shop.json", text).expect_err("two mistakes");
     assert_eq!(
         error.to_string(),
         "shop.json:4:5: actors.greeter.imgae: unknown field `imgae`, did you mean `image`?\n\
@@ -283,7 +283,7 @@ async fn relative_files_are_resolved_next_to_the_manifest_when_planning() {
         actor.digest,
         Some(lattice_core::desired::ImageDigest::of(b"one"))
     );
-    // Another content is another version.
+    // Different content is a different version.
     std::fs::write(&file, "two").expect("written");
     let plan = lattice.plan(&app).await.expect("planned");
     let fields: Vec<_> = plan

@@ -7,7 +7,7 @@ use lattice_core::{
 };
 use serde_json::{Value, json};
 
-/// Another version of Lattice: it writes and reads the same records, with other fields in them.
+/// Another version of Lattice, which writes and reads the same records with other fields.
 struct OtherVersion {
     store: MemoryStore,
     records: Records,
@@ -76,7 +76,7 @@ async fn an_older_process_reads_a_newer_record_and_keeps_unknown_fields() {
     assert_eq!(spec.extra.names().collect::<Vec<_>>(), ["affinity"]);
     assert_eq!(spec.image, IMAGE.parse::<Image>().expect("an image"));
 
-    // To this version nothing has changed.
+    // For this version nothing has changed.
     let again = lattice
         .apply(&actors("shop", &["a"]))
         .await

@@ -24,12 +24,12 @@ use std::sync::Arc;
 
 const IMAGE: &str = "registry.example/shop/greeter:1";
 
-/// One process of a lattice on this store.
+/// Opens a process of a lattice on this store.
 async fn join(store: &MemoryStore) -> Lattice {
     over(Arc::new(store.clone())).await
 }
 
-/// One that reaches its store in its own way.
+/// Opens a process that reaches its store through `way`.
 async fn over(store: Arc<dyn Store>) -> Lattice {
     let bus = Arc::new(MemoryNetwork::new().connect());
     Lattice::on(bus, store, "dev")
@@ -54,19 +54,19 @@ fn name(text: &str) -> AppName {
     AppName::new(text).expect("valid")
 }
 
-/// The app that this TOML says.
+/// Parses an app from TOML.
 fn app(text: &str) -> App {
     App::from_toml("app.toml", text).expect("a manifest")
 }
 
-/// An app with these actors and nothing else.
+/// Creates an app with only these actors.
 fn actors(name: &str, actors: &[&str]) -> App {
     let actor = |id: &&str| format!("[actors.{id}]\nimage = \"{IMAGE}\"\n");
     let actors: String = actors.iter().map(actor).collect();
     app(&format!("name = \"{name}\"\n{actors}"))
 }
 
-/// What is wrong with this TOML.
+/// Returns the problems of this TOML.
 fn refused(text: &str) -> Problems {
     match App::from_toml("app.toml", text) {
         Err(LoadError::Problems(problems)) => problems,
@@ -74,7 +74,7 @@ fn refused(text: &str) -> Problems {
     }
 }
 
-/// What a lattice has against an app.
+/// Returns the problems that a lattice finds in an app.
 async fn objections(lattice: &Lattice, app: &App) -> Problems {
     match lattice.plan(app).await {
         Err(PlanError::Problems(problems)) => problems,
@@ -86,7 +86,7 @@ fn kinds(problems: &Problems) -> Vec<&ProblemKind> {
     problems.iter().map(|problem| &problem.kind).collect()
 }
 
-/// Applies, and again when someone was faster.
+/// Applies the app, and retries when another process was faster.
 async fn in_the_end(lattice: &Lattice, app: &App) {
     for _ in 0..20 {
         match lattice.apply(app).await {
@@ -95,5 +95,5 @@ async fn in_the_end(lattice: &Lattice, app: &App) {
             Err(error) => panic!("{error}"),
         }
     }
-    panic!("others were faster 20 times");
+    panic!("other processes were faster 20 times");
 }

@@ -1,4 +1,4 @@
-//! The same over a real NATS server.
+//! Apps over a real NATS server.
 
 use super::*;
 use futures_util::future::join_all;

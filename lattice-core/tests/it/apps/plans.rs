@@ -1,4 +1,4 @@
-//! What applying does, and does not do twice.
+//! The effects of applying an app, and of applying it again.
 
 use super::*;
 use lattice_core::{
@@ -76,7 +76,7 @@ async fn applying_creates_changes_deletes_and_then_does_nothing() {
     assert_eq!(links.len(), 2);
     assert_eq!(desired.link_owner(&links[0].key), Some(&name("shop")));
 
-    // From any process, as often as one likes.
+    // From any process, any number of times.
     let mut follow = other.follow_desired();
     while follow.next().await.expect("open").apps.is_empty() {}
     for lattice in [&lattice, &other] {

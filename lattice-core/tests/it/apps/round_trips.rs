@@ -1,4 +1,4 @@
-//! Any manifest, written and read again.
+//! Round trips of random manifests.
 
 use super::*;
 use lattice_core::{

@@ -1,4 +1,4 @@
-//! Every way to log in, right and wrong, and what a user may not do.
+//! Every login method with right and wrong credentials, and missing permissions.
 
 use super::{chain, error_of, fails, goes_round, jwt::Operator, nats::NatsConfig, subjects, works};
 use lattice_core::{

@@ -1,4 +1,4 @@
-//! One suite, every implementation.
+//! The conformance suite against every implementation.
 
 use super::nats::{NatsConfig, NatsServer};
 use futures_util::future::BoxFuture;

@@ -1,4 +1,4 @@
-//! What can be wrong with where we connect to.
+//! Servers that can't be connected to.
 
 use super::{chain, fails, nats::NatsServer, works};
 use lattice_core::nats::{ConnectError, NatsOptions};
@@ -67,13 +67,13 @@ async fn one_reachable_server_of_several_is_enough() {
     }
 }
 
-/// A listener that says `greeting` to whoever comes, and then hangs up.
+/// Starts a listener that sends `greeting` to each client, and then closes the connection.
 async fn impostor(greeting: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            // The client may be gone already.
+            // The client may have disconnected already.
             let _ = stream.write_all(greeting.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
@@ -108,7 +108,7 @@ async fn a_silent_server_ends_with_the_connect_timeout() {
         .connect_timeout(limit);
     let error = fails(&options).await;
     assert!(
-        matches!(error, ConnectError::TimedOut { limit: said, .. } if said == limit),
+        matches!(error, ConnectError::TimedOut { limit: found, .. } if found == limit),
         "{error:?}"
     );
     assert!(start.elapsed() < limit * 5, "{:?}", start.elapsed());

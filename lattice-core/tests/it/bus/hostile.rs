@@ -1,4 +1,5 @@
-//! A client that speaks the server's protocol and means harm. It may cost a connection, which heals; never more.
+//! A client that sends hostile protocol lines. It may cost a connection, which is restored, but
+//! never more.
 
 use super::{nats::NatsServer, subjects, within};
 use futures_util::StreamExt;
@@ -15,7 +16,7 @@ use tokio::{
 };
 
 /// Sends raw protocol, and waits until the server has seen it.
-async fn say(server: &NatsServer, protocol: &[u8]) {
+async fn send_raw(server: &NatsServer, protocol: &[u8]) {
     let mut stream = TcpStream::connect(server.address())
         .await
         .expect("connects");
@@ -23,11 +24,11 @@ async fn say(server: &NatsServer, protocol: &[u8]) {
     stream.write_all(hello).await.expect("writes");
     stream.write_all(protocol).await.expect("writes");
     stream.write_all(b"PING\r\n").await.expect("writes");
-    let mut heard = Vec::new();
-    within("the server's answer", async {
-        // It may also hang up on us, which is fine.
-        while !heard.ends_with(b"PONG\r\n") {
-            if stream.read_buf(&mut heard).await.unwrap_or(0) == 0 {
+    let mut received = Vec::new();
+    within("the server's response", async {
+        // It may also close the connection.
+        while !received.ends_with(b"PONG\r\n") {
+            if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
                 break;
             }
         }
@@ -42,11 +43,11 @@ fn header_message(subject: &str, headers: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Publishes until something arrives: the connection may be on its way back.
-async fn until_heard(bus: &dyn Bus, to: &Subject, inbox: &mut Subscription) {
+/// Publishes until a message arrives, since the connection may still be reconnecting.
+async fn until_received(bus: &dyn Bus, to: &Subject, inbox: &mut Subscription) {
     within("a healthy message", async {
         loop {
-            // Disconnected is what is being waited out.
+            // This loop waits until the bus is connected.
             let _ = bus.publish(to.clone(), None, "healthy".into()).await;
             let next = tokio::time::timeout(Duration::from_millis(20), inbox.next()).await;
             if let Ok(message) = next {
@@ -111,8 +112,8 @@ async fn a_connection_survives_malformed_protocol_lines() {
     }
     attacks.push(format!("PUB {prefix}{} 1\r\nx\r\n", "a".repeat(4000)).into_bytes());
     for attack in attacks {
-        say(&server, &attack).await;
-        until_heard(&bus, &reply, &mut inbox).await;
+        send_raw(&server, &attack).await;
+        until_received(&bus, &reply, &mut inbox).await;
     }
 }
 
@@ -125,18 +126,22 @@ async fn a_forged_status_message_stays_within_the_contract() {
         .expect("connects");
     let (bus, beat) = (connection.bus(), subjects().beat());
     let mut inbox = bus.subscribe(beat.clone(), 8).await.expect("subscribes");
-    say(
+    send_raw(
         &server,
         &header_message(beat.as_str(), b"NATS/1.0 503\r\n\r\n"),
     )
     .await;
-    say(
+    send_raw(
         &server,
         &header_message(beat.as_str(), b"NATS/1.0 404\r\n\r\n"),
     )
     .await;
-    let forged = within("the forged one", inbox.next()).await.expect("open");
+    let forged = within("the forged message", inbox.next())
+        .await
+        .expect("open");
     assert_eq!(forged.body, Body::NoResponders);
-    let other = within("the other one", inbox.next()).await.expect("open");
+    let other = within("the other message", inbox.next())
+        .await
+        .expect("open");
     assert_eq!(other.body, Body::Payload(bytes::Bytes::new()));
 }

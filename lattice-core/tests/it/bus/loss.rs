@@ -1,4 +1,4 @@
-//! Servers that die, come back, freeze, or are replaced by another.
+//! Servers that die, return, freeze, or are replaced by another one.
 
 use super::{
     error_of, goes_round,
@@ -53,7 +53,8 @@ async fn the_connection_moves_to_another_server() {
     let mut state = connection.state();
     for round in 0..4 {
         state.borrow_and_update();
-        // Only one of the two runs at any time: after the first round, kill the one that it went to.
+        // Only one of the two servers runs at any time. After the first round, kill the one that is
+        // in use.
         if round % 2 == 0 {
             first.kill();
             second.restart().await;
@@ -82,7 +83,8 @@ async fn a_frozen_server_blocks_no_caller() {
     server.signal("STOP");
     let start = Instant::now();
     let large = bytes::Bytes::from(vec![0; 256 * 1024]);
-    // Fills the socket and the client's queue: then a publish can only wait, until the server is given up.
+    // Fills the socket and the client's queue. After that a publish waits until the server is given
+    // up.
     let lost = within("the loss", async {
         loop {
             if let Err(error) = bus.publish(beat.clone(), None, large.clone()).await {
@@ -203,10 +205,14 @@ async fn a_subscription_outlives_its_bus_and_ends_the_connection_with_it() {
 
     let reply = subjects().serves(&"asker".parse().expect("valid"));
     let mut replies = other.subscribe(reply.clone(), 8).await.expect("subscribes");
-    within("nobody there any more", async {
+    within("no client is connected", async {
         loop {
             other
-                .publish(beat.clone(), Some(reply.clone()), "anyone?".into())
+                .publish(
+                    beat.clone(),
+                    Some(reply.clone()),
+                    "is there a receiver?".into(),
+                )
                 .await
                 .expect("publishes");
             let answer = tokio::time::timeout(Duration::from_millis(50), replies.next()).await;

@@ -1,4 +1,5 @@
-//! What only the memory bus can do: cut off or kill one host of several, and deliver within the call.
+//! Features of the memory bus only: partitioning or killing one host of several, and delivery
+//! within the call.
 
 use super::{error_of, subjects, within};
 use futures_util::{FutureExt, StreamExt};
@@ -38,9 +39,9 @@ async fn one_host_can_be_partitioned_from_the_others() {
     assert_eq!(*host.state().borrow(), BusState::Disconnected);
     assert_eq!(*other.state().borrow(), BusState::Connected);
     send(&caller, &to, Some(&reply), "lost");
-    let told = within("the word", replies.next()).await.expect("open");
-    assert_eq!(told.body, Body::NoResponders);
-    send(&caller, &beat, None, "the others go on");
+    let bounced = within("the reply", replies.next()).await.expect("open");
+    assert_eq!(bounced.body, Body::NoResponders);
+    send(&caller, &beat, None, "the others continue");
     assert!(beats.next().now_or_never().is_some());
     let error = error_of(host.publish(beat, None, "x".into()).await);
     assert!(matches!(error, BusError::Disconnected), "{error:?}");
@@ -71,9 +72,9 @@ async fn killing_a_host_ends_its_subscriptions() {
     host.close();
     assert!(within("the end", calls.next()).await.is_none());
     assert!(within("the end", shared.next()).await.is_none());
-    send(&caller, &to, Some(&reply), "anyone?");
-    let told = within("the word", replies.next()).await.expect("open");
-    assert_eq!(told.body, Body::NoResponders);
+    send(&caller, &to, Some(&reply), "is there a receiver?");
+    let bounced = within("the reply", replies.next()).await.expect("open");
+    assert_eq!(bounced.body, Body::NoResponders);
     host.reconnect();
     assert_eq!(*host.state().borrow(), BusState::Closed);
 }

@@ -30,7 +30,7 @@ fn subjects() -> Subjects {
     Subjects::new(&LatticeName::new("prod").expect("valid"))
 }
 
-/// Connects and has a message go round.
+/// Connects, publishes a message and receives it.
 async fn works(options: &NatsOptions) -> NatsConnection {
     let connection = within("connect", options.connect())
         .await
@@ -66,7 +66,7 @@ async fn until_state(connection: &NatsConnection, state: BusState) {
     .expect("the connection lives");
 }
 
-/// An error with its causes, as a person would see it.
+/// Returns the text of an error with its causes.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -77,7 +77,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Not `Result::expect_err`, which wants to print what it got.
+/// `Result::expect_err` can't be used, since it prints the value.
 fn error_of<T>(result: Result<T, BusError>) -> BusError {
     match result {
         Ok(_) => panic!("worked"),

@@ -1,4 +1,4 @@
-//! The inline hand-over under load: nothing lost, nothing out of order, nothing left behind.
+//! The inline delivery under load: no message is lost, out of order, or left behind.
 
 use super::{nats::NatsServer, subjects, within};
 use futures_util::StreamExt;
@@ -78,7 +78,7 @@ async fn dropped_and_read_messages_add_up_to_all_messages() {
                 last = Some(number);
                 read += 1;
             }
-            // The last ones may have been dropped: look again.
+            // The last messages may have been dropped, so check again.
             () = tokio::time::sleep(std::time::Duration::from_millis(1)) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! TLS and mutual TLS, right and wrong.
+//! TLS and mutual TLS, with right and wrong certificates.
 
 use super::{
     certificates::{Authority, Identity},
@@ -16,7 +16,7 @@ fn with_identity(config: NatsConfig, name: &str, identity: &Identity) -> NatsCon
         .file(&format!("{name}.key"), &identity.key)
 }
 
-/// A server with a certificate for 127.0.0.1, and more lines in its TLS block.
+/// Starts a server with a certificate for 127.0.0.1, and more lines in its TLS block.
 async fn server(authority: &Authority, more: &str, files: NatsConfig) -> NatsServer {
     with_identity(files, "server", &authority.sign("127.0.0.1"))
         .file("root.pem", &authority.certificate)
@@ -45,9 +45,9 @@ async fn the_server_certificate_must_match() {
             .require_tls(),
     )
     .await;
-    // The server says that it wants TLS; the URL needn't.
+    // The server requires TLS, so the URL need not mention it.
     works(&NatsOptions::new(server.url()).root_certificates(&root)).await;
-    // Two files are two authorities.
+    // Two files contain two authorities.
     works(
         &NatsOptions::new(&url)
             .root_certificates(server.path("other-root.pem"))
@@ -97,7 +97,7 @@ async fn the_handshake_can_come_first() {
 async fn the_client_certificate_must_match() {
     let authority = Authority::new();
     let files = with_identity(NatsConfig::default(), "client", &authority.sign("client"));
-    let files = with_identity(files, "stranger", &Authority::new().sign("client"));
+    let files = with_identity(files, "unknown", &Authority::new().sign("client"));
     let server = server(
         &authority,
         ", ca_file: \"$DIR/root.pem\", verify: true",
@@ -111,7 +111,7 @@ async fn the_client_certificate_must_match() {
             .client_certificate(server.path(chain), server.path(key))
     };
     works(&with("client.pem", "client.key")).await;
-    for options in [plain.clone(), with("stranger.pem", "stranger.key")] {
+    for options in [plain.clone(), with("unknown.pem", "unknown.key")] {
         let error = fails(&options).await;
         assert!(
             matches!(
@@ -122,7 +122,7 @@ async fn the_client_certificate_must_match() {
         );
     }
     for (chain, key, bad) in [
-        ("client.pem", "stranger.key", "stranger.key"),
+        ("client.pem", "unknown.key", "unknown.key"),
         ("client.pem", "client.pem", "client.pem"),
         ("empty.pem", "client.key", "empty.pem"),
     ] {

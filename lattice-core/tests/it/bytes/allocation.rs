@@ -1,4 +1,4 @@
-//! Decoding takes memory in proportion to its input, whatever the input says.
+//! Decoding takes memory in proportion to the length of its input, for any input.
 
 use super::samples::{auth, beat, discovered, logs, report};
 use bytes::{Bytes, BytesMut};
@@ -22,7 +22,7 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-/// Counts what this thread holds, and the most that it has held.
+/// Counts the memory that this thread holds, and its peak.
 struct Counting;
 
 thread_local! {
@@ -36,7 +36,8 @@ fn count(change: isize) {
 }
 
 #[expect(unsafe_code, reason = "an allocator can't be written otherwise")]
-// SAFETY: every call is passed on unchanged; the counters are plain thread-locals that don't allocate.
+// SAFETY: every call is passed on unchanged; the counters are plain thread-locals that don't
+// allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
@@ -49,13 +50,14 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `dealloc`, and `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }
-    // `realloc` is left as it is: a new block, a copy, a free. The worst case, and so the one to count.
+    // `realloc` keeps its default: allocate, copy, free. That is the worst case, and so the one to
+    // count.
 }
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most that `work` holds at once beyond what was held before, with its result.
+/// Returns the peak memory of `work` beyond the memory held before it, and its result.
 fn peak<T>(work: impl FnOnce() -> T) -> usize {
     let before = HELD.get();
     PEAK.set(before);
@@ -67,7 +69,8 @@ fn peak<T>(work: impl FnOnce() -> T) -> usize {
 
 const SLACK: usize = 64 * 1024;
 
-/// Inputs of many sizes: floods of one byte, counts of every size before them, and what a template makes of them.
+/// Returns inputs of many sizes: floods of one byte, counts of every size before them, and variants
+/// of a template.
 fn hostile(template: &[u8]) -> impl Iterator<Item = Bytes> {
     let sizes = [16, 1024, 5_000, 40_000, 70_000, 200_000];
     let fills = [0_u8, 1, 2, b'a', 0x80, 0xff];
@@ -87,12 +90,12 @@ fn hostile(template: &[u8]) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// Decodes each input with at most twice its length and 64 KiB.
+/// Checks that decoding each input takes at most twice its length and 64 KiB.
 fn bounded<T>(what: &str, inputs: impl IntoIterator<Item = Bytes>, decode: impl Fn(Bytes) -> T) {
     bounded_as(1, what, inputs, decode);
 }
 
-/// The same for a type that takes up to `size` in memory for a byte of input.
+/// The same check for a type that takes up to `size` in memory for a byte of input.
 fn bounded_as<T>(
     size: usize,
     what: &str,
@@ -124,7 +127,7 @@ fn frames() {
     template.extend([1; 24]);
     template.extend([2, 2, 1, 0]);
     template.extend(b"h1h2");
-    // Most of these would fall at the tag: let it be right.
+    // Most of these would fail at the tag, so the tag is made valid.
     let inputs = || {
         hostile(&template).map(|input| {
             let mut whole = input.to_vec();
@@ -160,7 +163,7 @@ fn calls_and_replies() {
                 outcome: Err(error),
             }
             .encode_into(&mut buf);
-            // Whole, and damaged near the end of its fields, when most of them have been read.
+            // Complete, and damaged near the end, when most fields have been read.
             let last = buf.len() - share;
             if share > 0 {
                 buf[last] = 0xff;
@@ -196,7 +199,8 @@ fn bodies() {
     });
 }
 
-/// Components with the shortest names, of which a beat has as many as it says, or half.
+/// Beats of components with the shortest names. The beats contain all components of their count, or
+/// half of them.
 #[test]
 fn floods_of_beats() {
     let whole = beat(0).encode().expect("in bounds");
@@ -208,14 +212,14 @@ fn floods_of_beats() {
                 flood.extend(b"\x01a");
                 flood.extend([0; 32]);
             }
-            // So that the count passes.
+            // This makes the count valid.
             flood.resize(flood.len() + components - components / share, 0xff);
             bounded("beat", [flood.into()], Beat::decode);
         }
     }
 }
 
-/// Components with the shortest names, of which a report has as many as it says.
+/// Reports of as many components with the shortest names as their count states.
 #[test]
 fn floods_of_reports() {
     let whole = report(0).encode().expect("in bounds");
@@ -229,7 +233,7 @@ fn floods_of_reports() {
     }
 }
 
-/// Lines of the shortest names and no text, of which there are as many as it says.
+/// As many lines with the shortest names and no text as the count states.
 #[test]
 fn floods_of_lines() {
     let whole = logs(0).encode().expect("in bounds");
@@ -258,7 +262,7 @@ fn values() {
     check::<Vec<Vec<u8>>>(24);
     check::<Vec<Vec<Vec<u8>>>>(24);
     check::<Vec<String>>(24);
-    // A node of eleven entries is half full at least; and a key is remembered.
+    // A node of eleven entries is at least half full, and the last key is kept.
     check::<BTreeMap<u64, u64>>((2 * 16 + 8 + 24) / 2);
     check::<BTreeMap<u8, bool>>((2 * 2 + 8 + 24) / 2);
     check::<HashMap<(), u64>>(1);
@@ -267,7 +271,8 @@ fn values() {
 #[derive(Deserialize)]
 struct Tree(#[expect(dead_code, reason = "only ever decoded")] Vec<Tree>);
 
-/// 145 bytes once held 79 KB: at each level a list that was said to fill what is left.
+/// An input of 145 bytes once took 79 KB: at each level it contained a list whose count filled the
+/// remaining input.
 #[test]
 fn nested_lists_share_one_limit_for_preallocation() {
     for levels in [1, 30, 62, 100] {
@@ -285,7 +290,7 @@ fn nested_lists_share_one_limit_for_preallocation() {
     }
 }
 
-/// What is large in memory and refused at once, however many are said to follow.
+/// A type that is large in memory and fails at its first element, for any count of elements.
 #[test]
 fn a_count_alone_does_not_allocate() {
     type Large = [u64; 32];
@@ -320,13 +325,13 @@ fn names_and_keys() {
     }
 }
 
-/// A short name, another one for each number.
+/// Returns a short name, a different one for each number.
 fn letters(n: usize) -> String {
     let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
     [n / 676, n / 26, n].into_iter().map(letter).collect()
 }
 
-/// As many of everything as fit, and the counts that nothing follows.
+/// As many elements as fit, and counts without any elements.
 #[test]
 fn records() {
     let link = Link::new("a", "a:b/c", "d").expect("valid");
@@ -358,7 +363,8 @@ fn records() {
     }
 }
 
-/// Published types are maps of names: a function with its signature takes three bytes at least, and 136 in memory.
+/// Published types are maps of names. A function with its signature takes at least three bytes of
+/// input, and 136 bytes in memory.
 #[test]
 fn types() {
     const FUNCTION: usize = (2 * (16 + 24) + 8 + 24 + 24) / 3 + 1;

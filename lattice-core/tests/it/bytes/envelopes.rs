@@ -176,7 +176,7 @@ fn an_unknown_error_keeps_its_ran_value_and_message() {
 
 #[test]
 fn the_ran_value_sent_by_the_peer_is_used() {
-    // `Overloaded` did not run; the other side says that its one did.
+    // `Overloaded` did not run, but the peer sends that this one did.
     let envelope = bytes("030000000000000001000002020000006f6b050162");
     let reply = ReplyEnvelope::decode(envelope).expect("a reply");
     let message = "ok".to_owned();
@@ -190,7 +190,8 @@ fn a_damaged_envelope_never_panics_and_a_truncated_one_is_never_another() {
         let args = CallEnvelope::decode(whole.clone()).expect("a call").args;
         damage(&whole, |part| {
             if let Ok(call) = CallEnvelope::decode(part.clone()) {
-                // What is cut off can only be arguments: the frame says how long an envelope is.
+                // Only arguments can be cut off, since the frame contains the length of the
+                // envelope.
                 assert!(part.len() + args.len() >= whole.len());
                 assert_eq!(call.id, envelope_id(&part).expect("an id"));
             }
@@ -298,7 +299,7 @@ fn bodies_are_bounded_when_encoding_and_decoding() {
     };
     labelled.encode().expect_err("too many");
 
-    // A sender that ignores the bounds: one more host than its count may say.
+    // A sender that ignores the bounds sends one more host than allowed.
     let head = "0107026b76";
     let one = format!("02683103{}", "22".repeat(32));
     let flood = format!("{head}8108{}", one.repeat(1025));
@@ -307,7 +308,7 @@ fn bodies_are_bounded_when_encoding_and_decoding() {
     assert_eq!(Discovered::decode(bytes(&fits)), Ok(discovered(1024)));
 }
 
-/// The error of the full call after `change`.
+/// Returns the error of decoding the full call after `change`.
 fn changed(change: impl FnOnce(&mut Vec<u8>)) -> EnvelopeError {
     let mut envelope = bytes(FULL_CALL).to_vec();
     change(&mut envelope);

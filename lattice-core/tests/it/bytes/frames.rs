@@ -69,7 +69,7 @@ fn a_damaged_frame_never_opens() {
         let error = Frame::open(&auth("prod", 7), message).expect_err("damaged");
         assert!(!error.to_string().is_empty());
     });
-    // Without a key flipped bits may well make another frame; none may panic or hang.
+    // Without a key flipped bits may result in another valid frame, but never in a panic or a hang.
     damage(&bytes(OPEN), |message| {
         if let Ok(frame) = Frame::open(&Auth::trusting(), message) {
             assert_eq!(frame.envelopes().count(), frame.envelopes().len());
@@ -100,13 +100,13 @@ fn a_forged_frame_is_rejected_with_the_reason() {
     let needs_key = refused(&Auth::trusting(), from(&ours));
     assert_eq!(needs_key, FrameError::KeyNeeded);
 
-    // A forger knows the key id, but not the key.
+    // An attacker knows the key id, but not the key.
     let mut claimed = from(&auth("prod", 8)).to_vec();
     claimed[5] = 0x22;
     assert_eq!(refused(&ours, claimed.into()), FrameError::BadTag);
 }
 
-/// The bytes of a frame without a key, after `change`.
+/// Returns the bytes of a frame without a key, after `change`.
 fn changed(change: impl FnOnce(&mut Vec<u8>)) -> FrameError {
     let mut message = bytes(OPEN).to_vec();
     change(&mut message);

@@ -1,4 +1,4 @@
-//! What travels, byte by byte: golden bytes, round trips, malformed input, memory.
+//! The wire formats: golden bytes, round trips, malformed input, memory.
 
 mod allocation;
 mod envelopes;

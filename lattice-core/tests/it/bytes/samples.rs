@@ -1,4 +1,4 @@
-//! Values to send, and generators of them.
+//! Sample values and generators of values.
 
 use bytes::Bytes;
 use lattice_core::{
@@ -37,7 +37,7 @@ pub(crate) fn bytes(hex: &str) -> Bytes {
     hex::decode(hex).expect("hex").into()
 }
 
-/// Every variant of [`CallError`], in the order of its declaration, with the number that it has on the wire.
+/// Every variant of [`CallError`] in the order of declaration, with its number on the wire.
 pub(crate) fn call_errors() -> Vec<CallError> {
     let text = || "because".to_owned();
     let link = || LinkName::new("main").expect("a link");
@@ -230,7 +230,7 @@ pub(crate) fn any_call() -> impl Strategy<Value = CallEnvelope> {
     )
 }
 
-/// Calls `check` with every shorter piece of `whole`, and with each bit of it flipped.
+/// Calls `check` with every truncation of `whole`, and with each bit of it flipped.
 pub(crate) fn damage(whole: &Bytes, mut check: impl FnMut(Bytes)) {
     for length in 0..whole.len() {
         check(whole.slice(..length));

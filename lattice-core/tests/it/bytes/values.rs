@@ -1,4 +1,4 @@
-//! Values: the encoding, and what decoding refuses.
+//! Values: the encoding, and the inputs that decoding rejects.
 
 use bytes::Bytes;
 use lattice_core::value::{ValueError, from_bytes, to_bytes};
@@ -176,7 +176,7 @@ fn counts_are_bounded_by_the_bytes() {
     );
     let error = refused::<BTreeMap<u8, u8>>("ffffffffffffffffff0101");
     assert_eq!(error, ValueError::BadCount { count });
-    // A list of nothings would be as long as anybody says.
+    // A list of units has no bytes that would bound its count.
     assert_eq!(
         refused::<Vec<()>>("0a00000000000000000000"),
         ValueError::Weightless
@@ -188,7 +188,7 @@ fn counts_are_bounded_by_the_bytes() {
     golden(&Vec::<()>::new(), "00");
 }
 
-/// It is made room for step by step, and has little to spare at its end.
+/// The capacity of a list grows step by step, and little of it is unused at the end.
 #[test]
 fn a_decoded_list_has_no_spare_capacity() {
     for length in [0, 1, 5, 256, 257, 1_000, 65_537, 1_200_000_usize] {
@@ -208,7 +208,7 @@ fn duplicate_map_keys_are_rejected() {
     );
     let error = refused::<HashMap<String, u8>>("03016101016202016103");
     assert_eq!(error, ValueError::DuplicateKey);
-    // Among many in any order, and beside a map within that has the same keys.
+    // Among many keys in any order, and next to a nested map with the same keys.
     let of = |keys: Vec<u16>| {
         let entries: Vec<_> = keys.iter().map(|key| (key, [(key, key)])).collect();
         let entries = entries
@@ -228,7 +228,7 @@ fn duplicate_map_keys_are_rejected() {
         refused::<BTreeMap<u8, BTreeMap<u8, u8>>>("020102010101020200"),
         ValueError::DuplicateKey
     );
-    // Keys without bytes are all the same one, and no count would bound them.
+    // Keys without bytes are all equal, and no count would bound them.
     assert_eq!(
         refused::<BTreeMap<(), u8>>("020000"),
         ValueError::DuplicateKey
@@ -293,13 +293,14 @@ fn unencodable_values_return_an_error() {
     assert!(matches!(error, ValueError::Unencodable { .. }), "{error}");
 }
 
-/// Decoded by both, or refused by ours at least: ours is postcard without its second spellings.
+/// Checks that both decode the bytes, or that ours rejects them: ours is postcard without
+/// alternative encodings of a value.
 fn compare<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
     let ours = from_bytes::<T>(&Bytes::copy_from_slice(bytes));
     if let Ok(value) = &ours {
         let theirs = postcard::from_bytes::<T>(bytes).expect("postcard reads it too");
         assert_eq!(value, &theirs);
-        // Only one spelling: what was read is what would be written.
+        // A value has one encoding, so the decoded value encodes to the same bytes.
         assert_eq!(to_bytes(value).expect("encodes"), bytes);
     }
 }

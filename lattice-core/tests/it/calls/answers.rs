@@ -1,4 +1,4 @@
-//! Calls that are answered, and functions that are not there.
+//! Calls that succeed, and calls of missing functions.
 
 use super::*;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ async fn a_linked_component_can_be_called_on_one_host_and_across_two() {
         )
         .await;
         assert_eq!(
-            from_bytes::<String>(&answer.expect("answered")).expect("a string"),
+            from_bytes::<String>(&answer.expect("a result")).expect("a string"),
             "hello"
         );
     }
@@ -35,12 +35,12 @@ async fn an_operator_calls_typed_and_untyped() {
     let typed: String = component
         .call(API, "echo", ("typed",))
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(typed, "typed");
     let raw = component
         .call_encoded(API, "echo", text("raw"))
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(raw.0, Bytes::from_static(b"\x03raw"));
     let wrong: Result<u64, _> = component.call(API, "echo", ("typed",)).await;
     assert!(
@@ -59,8 +59,8 @@ async fn an_operator_calls_typed_and_untyped() {
     );
     let wrong: Result<String, _> = component.call("no interface", "echo", ()).await;
     assert!(matches!(wrong, Err(CallError::InvalidName(_))), "{wrong:?}");
-    let nobody = two.lattice.operator().component("nobody");
-    let wrong: Result<String, _> = nobody.call(API, "echo", ("x",)).await;
+    let missing = two.lattice.operator().component("missing");
+    let wrong: Result<String, _> = missing.call(API, "echo", ("x",)).await;
     assert!(
         matches!(wrong, Err(CallError::NotServed { .. })),
         "{wrong:?}"

@@ -10,7 +10,7 @@ use lattice_sim::fault::{FaultStore, StoreFaults};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a host waits for its store.
+/// The time that a host waits for its store.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn host() -> HostId {

@@ -1,4 +1,4 @@
-//! Queues and sizes have limits, and say so.
+//! The limits of queues and sizes, and their errors.
 
 use super::*;
 use bytes::Bytes;
@@ -56,7 +56,7 @@ async fn a_full_queue_returns_overloaded_at_once() {
     }
 }
 
-/// A mebibyte on the bus, less the room for what a frame has beside.
+/// A mebibyte on the bus, minus the overhead of a frame.
 const LIMIT: u64 = (1 << 20) - (1 << 10);
 
 #[tokio::test]
@@ -90,7 +90,7 @@ fn parts(error: &CallError) -> (Part, u64) {
     }
 }
 
-/// Bytes that are counted while anybody holds them.
+/// Bytes that are counted until the last reference is dropped.
 struct Held(Vec<u8>, Arc<AtomicUsize>);
 
 impl AsRef<[u8]> for Held {
@@ -109,7 +109,7 @@ impl Drop for Held {
 async fn dropping_a_call_frees_its_resources() {
     let two = two().await;
     let held = Arc::new(AtomicUsize::new(0));
-    // More than a host takes at once, and in sum far more than the window of the large ones.
+    // More calls than a host runs at once, with more bytes than the window for large calls.
     for (node, size) in [(&two.a, 0), (&two.a, 200 << 10), (&two.b, 200 << 10)] {
         let caller = node.caller(id("caller"));
         for _ in 0..500 {
@@ -118,27 +118,30 @@ async fn dropping_a_call_frees_its_resources() {
             let context = Context::new(Duration::from_millis(100));
             let function = wait();
             let begun = call(&caller, &function, args, context).now_or_never();
-            assert_eq!(begun, None, "it waits until it is told");
+            assert_eq!(begun, None, "it waits until it is released");
         }
         assert_eq!(node.in_flight(), 0);
-        eventually("nobody holds the arguments", async || {
+        eventually("the arguments are dropped", async || {
             held.load(Ordering::SeqCst) == 0
         })
         .await;
         let large = text(&"x".repeat(200 << 10));
         let answer = call(&caller, &echo(), large, Context::default()).await;
-        answer.expect("there is room for another");
+        answer.expect("there is room for another call");
     }
-    // On its own host the call ends with the future.
+    // On the same host the call ends with the future.
     let caller = two.b.caller(id("caller"));
-    eventually("the far calls ended", async || two.serving.in_flight() == 0).await;
+    eventually("the remote calls ended", async || {
+        two.serving.in_flight() == 0
+    })
+    .await;
     let running = two.api.running.load(Ordering::SeqCst);
-    // What one of those before it said.
+    // The reply to one of the earlier calls.
     let _ = two.api.started.notified().now_or_never();
     let (function, args) = (wait(), Bytes::new());
     let mut waiting = Box::pin(call(&caller, &function, args, Context::default()));
     tokio::select! {
-        answer = &mut waiting => panic!("answered: {answer:?}"),
+        answer = &mut waiting => panic!("it ended: {answer:?}"),
         () = two.api.started.notified() => {}
     }
     assert_eq!(two.serving.in_flight(), 1);
@@ -153,12 +156,12 @@ async fn a_late_reply_to_a_dropped_call_is_ignored() {
     let waiting = wait();
     let answer = two.call(&waiting, Bytes::new(), Context::default());
     tokio::select! {
-        answer = answer => panic!("answered: {answer:?}"),
+        answer = answer => panic!("it ended: {answer:?}"),
         () = two.api.started.notified() => {}
     }
     assert_eq!(two.a.in_flight(), 0);
     two.api.release.notify_one();
-    two.say().await.expect("answered");
+    two.say().await.expect("a result");
 }
 
 #[tokio::test]
@@ -181,5 +184,5 @@ async fn one_id_is_served_once_per_host() {
             .await
             .is_clean()
     );
-    serve_again().await.expect("free again");
+    serve_again().await.expect("the id is free again");
 }

@@ -1,4 +1,4 @@
-//! Calls made on behalf of calls: the deadline shrinks from hop to hop, and a chain has an end.
+//! Nested calls: the deadline shrinks from hop to hop, and the length of a chain is bounded.
 
 use super::*;
 use bytes::Bytes;
@@ -20,21 +20,21 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long a relay keeps a call before it passes it on.
+/// How long a relay holds a call before it forwards it.
 const KEPT: Duration = Duration::from_millis(100);
 
 fn left() -> FunctionRef {
     function("left", "func() -> u64")
 }
 
-/// Passes calls on through its own link, and remembers what became of them.
+/// Forwards calls through its own link, and records their results.
 struct Relay {
     caller: Caller,
-    heard: Arc<Heard>,
+    record: Arc<Record>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct Record {
     running: AtomicUsize,
     answers: Mutex<Vec<Outcome>>,
 }
@@ -45,37 +45,37 @@ impl Service for Relay {
     }
 
     fn call(&self, request: Request) -> Answer {
-        let (caller, heard) = (self.caller.clone(), self.heard.clone());
+        let (caller, record) = (self.caller.clone(), self.record.clone());
         let function = if request.function == left().key() {
             left()
         } else {
             wait()
         };
         Answer::Later(Box::pin(async move {
-            let _running = Running::enter(&heard.running);
+            let _running = Running::enter(&record.running);
             sleep(KEPT).await;
             let answer = call(&caller, &function, request.args, request.context.nested()).await;
-            let mut answers = heard.answers.lock().expect("not poisoned");
+            let mut answers = record.answers.lock().expect("not poisoned");
             answers.push(answer.clone());
             answer
         }))
     }
 }
 
-async fn serve_relay(node: &Node, name: &str) -> (Arc<Heard>, ServeHandle) {
-    let heard = Arc::<Heard>::default();
+async fn serve_relay(node: &Node, name: &str) -> (Arc<Record>, ServeHandle) {
+    let record = Arc::<Record>::default();
     let relay = Relay {
         caller: node.caller(id(name)),
-        heard: heard.clone(),
+        record: record.clone(),
     };
-    (heard, serve_as(node, name, relay).await)
+    (record, serve_as(node, name, relay).await)
 }
 
-/// `caller` calls `relay`, which calls `callee`: on one host each, or all on the same.
+/// `caller` calls `relay`, which calls `callee`. Each is on its own host, or all are on the same.
 struct Chain {
     nodes: [Node; 3],
     caller: Caller,
-    relay: Arc<Heard>,
+    relay: Arc<Record>,
     api: Arc<Api>,
     serving: [ServeHandle; 2],
 }
@@ -110,8 +110,8 @@ async fn a_nested_call_has_the_remaining_time_of_its_caller() {
         let chain = Chain::over(hosts).await;
         let context = Context::new(Duration::from_millis(700));
         let answer = call(&chain.caller, &left(), Bytes::new(), context).await;
-        let left: u64 = from_bytes(&answer.expect("answered")).expect("a number");
-        // Whole milliseconds travel: one may be lost at each hop.
+        let left: u64 = from_bytes(&answer.expect("a result")).expect("a number");
+        // Deadlines are sent in whole milliseconds, so each hop may lose one.
         assert!((597..=600).contains(&left), "{hosts:?}: {left}");
         assert!(context.left() <= Duration::from_millis(600));
     }
@@ -131,7 +131,7 @@ async fn a_deadline_that_passes_during_a_nested_call_ends_the_whole_chain() {
         );
         let took = start.elapsed().as_millis();
         assert!((398..=450).contains(&took), "{hosts:?}: {took} ms");
-        eventually("nobody works for it any more", async || {
+        eventually("no callee works on it any more", async || {
             let running = &[&chain.api.running, &chain.relay.running];
             running.iter().all(|one| one.load(Ordering::SeqCst) == 0)
                 && chain.serving.iter().all(|one| one.in_flight() == 0)
@@ -162,15 +162,19 @@ async fn a_loop_of_links_ends_at_the_hop_limit() {
             .await
             .expect_err("endless");
         assert!(error.to_string().contains("longer than 32 hops"), "{error}");
-        assert_eq!(error.ran(), Ran::Yes, "the first of the chain did run");
-        let answers = [ping, pong].map(|heard| {
-            let answers = heard.answers.lock().expect("not poisoned");
+        assert_eq!(
+            error.ran(),
+            Ran::Yes,
+            "the first callee of the chain did run"
+        );
+        let answers = [ping, pong].map(|record| {
+            let answers = record.answers.lock().expect("not poisoned");
             answers.clone()
         });
         let answers = answers.concat();
         assert_eq!(answers.len(), usize::from(MAX_HOPS) + 1, "{hosts:?}");
         let too_many = Err(CallError::TooManyHops { limit: MAX_HOPS });
         let refused = answers.iter().filter(|answer| **answer == too_many);
-        assert_eq!(refused.count(), 1, "the last one alone is told");
+        assert_eq!(refused.count(), 1, "only the last caller receives it");
     }
 }

@@ -1,4 +1,4 @@
-//! Every call ends by its deadline, which travels with it.
+//! Every call ends by its deadline, which is sent with it.
 
 use super::*;
 use bytes::Bytes;
@@ -38,15 +38,16 @@ async fn a_deadline_passes_while_running_and_while_queued() {
         assert_eq!(
             api.calls.load(Ordering::SeqCst),
             before,
-            "what waited past its deadline never runs"
+            "a call that was queued past its deadline never runs"
         );
         assert_eq!(
             running.await.expect("joined"),
             Err(CallError::DeadlineExceeded { ran: Ran::Maybe })
         );
-        eventually("the callee stops working for nobody", async || {
-            api.running.load(Ordering::SeqCst) == 0
-        })
+        eventually(
+            "the callee stops working on the abandoned call",
+            async || api.running.load(Ordering::SeqCst) == 0,
+        )
         .await;
     }
     assert_eq!(a.in_flight(), 0);
@@ -71,7 +72,7 @@ async fn deadlines_are_sent_along_and_shrink() {
     let answer = two
         .call(&left, Bytes::new(), context.nested())
         .await
-        .expect("answered");
+        .expect("a result");
     let left: u64 = from_bytes(&answer).expect("a number");
     assert!((1..=700).contains(&left), "{left}");
     assert_eq!(context.nested().hops, 1);
@@ -86,7 +87,7 @@ async fn a_chain_that_is_too_long_is_rejected() {
     }
     two.call(&echo(), text("x"), context)
         .await
-        .expect("the last hop that is allowed");
+        .expect("the last allowed hop");
     let answer = two.call(&echo(), text("x"), context.nested()).await;
     assert_eq!(answer, Err(CallError::TooManyHops { limit: MAX_HOPS }));
 }
@@ -102,6 +103,6 @@ async fn unlimited_timeouts_and_queues_do_not_panic() {
         .call(API, "echo", ("x",))
         .timeout(Duration::MAX)
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(endless, "x");
 }

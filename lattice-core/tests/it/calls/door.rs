@@ -1,4 +1,5 @@
-//! The front door: granted calls by name, the operator's bypass, and what a call inherits.
+//! The calling API: granted calls by name, operator calls, and the context that a nested call
+//! inherits.
 
 use lattice_core::{
     Lattice,
@@ -13,7 +14,7 @@ use std::time::Duration;
 const RELAY: &str = "test:door/relay@0.1.0";
 const SIGNATURE: &str = "func(text: string) -> string";
 
-/// A component `shout` and the link that lets `web` call it.
+/// Serves a component `shout`, with a link that allows `web` to call it.
 async fn served() -> (Lattice, ServeHandle) {
     let lattice = Lattice::in_memory("dev").await.expect("a lattice");
     let shout = Functions::new()
@@ -28,7 +29,7 @@ async fn served() -> (Lattice, ServeHandle) {
 async fn link(lattice: &Lattice, source: &str, name: &str) {
     let link = Link::new(source, RELAY, "shout").and_then(|link| link.named(name));
     let link = link.expect("valid");
-    lattice.links().put(link).await.expect("it is put");
+    lattice.links().put(link).await.expect("the link is put");
 }
 
 #[tokio::test(start_paused = true)]
@@ -44,15 +45,15 @@ async fn a_granted_call_takes_names_as_text_and_needs_its_link() {
     link(&lattice, "web", "slow").await;
     let refused = web.call::<String>(RELAY, "say", ("x",)).await;
     assert!(refused.is_err(), "the link has another name");
-    let said: String = web
+    let reply: String = web
         .call(RELAY, "say", ("x",))
         .via("slow")
         .await
         .expect("it is linked");
-    assert_eq!(said, "X");
+    assert_eq!(reply, "X");
     let slow = web.via("slow").expect("a link name");
-    let said: String = slow.call(RELAY, "say", ("y",)).await.expect("linked");
-    assert_eq!(said, "Y");
+    let reply: String = slow.call(RELAY, "say", ("y",)).await.expect("linked");
+    assert_eq!(reply, "Y");
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,19 +84,19 @@ async fn a_call_with_an_invalid_name_fails() {
 #[tokio::test(start_paused = true)]
 async fn an_operator_needs_no_link() {
     let (lattice, _serving) = served().await;
-    let said: String = lattice
+    let reply: String = lattice
         .operator()
         .call("shout", RELAY, "say", ("x",))
         .await
         .expect("operators may");
-    assert_eq!(said, "X");
+    assert_eq!(reply, "X");
 }
 
-/// What `relay` returns: hops, and milliseconds left.
+/// The result of `relay`: hops and remaining milliseconds.
 type Nested = Result<(u32, u64), String>;
 
-/// Serves `relay`, which returns the hops and the milliseconds that are left of the call that it
-/// makes to itself, as its own last call sees them.
+/// Serves `relay`, which calls itself and returns the hops and the remaining milliseconds of its
+/// last call.
 async fn relay(lattice: &Lattice) -> ServeHandle {
     let own: Caller = lattice.caller("relay").expect("an id");
     let relay = Functions::new()
@@ -107,7 +108,7 @@ async fn relay(lattice: &Lattice) -> ServeHandle {
                 let own = own.clone();
                 async move {
                     if depth > 0 {
-                        // Nothing is passed on by hand.
+                        // The context is inherited implicitly.
                         let nested = own.call::<Nested>(RELAY, "nest", (depth - 1,));
                         return nested.await.unwrap_or_else(|error| Err(error.to_string()));
                     }
@@ -120,7 +121,7 @@ async fn relay(lattice: &Lattice) -> ServeHandle {
     let serving = lattice.serve("relay", relay).await.expect("it serves");
     for source in ["web", "relay"] {
         let link = Link::new(source, RELAY, "relay").expect("valid");
-        lattice.links().put(link).await.expect("it is put");
+        lattice.links().put(link).await.expect("the link is put");
     }
     serving
 }
@@ -135,13 +136,13 @@ async fn a_nested_call_inherits_its_deadline_and_hops() {
         .call(RELAY, "nest", (3_u32,))
         .timeout(Duration::from_secs(40))
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(nested, Ok((3, 40_000)), "not a deadline of its own");
 
     let endless: Nested = web
         .call(RELAY, "nest", (1_000_u32,))
         .await
-        .expect("answered");
+        .expect("a result");
     let error = endless.expect_err("a chain that is too long ends");
     assert!(error.contains("32"), "{error}");
 }

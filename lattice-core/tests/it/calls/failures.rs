@@ -1,4 +1,4 @@
-//! Callees that fail, and what the error says.
+//! Callees that fail, and the resulting errors.
 
 use super::*;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! No grant, no call: links that are missing, deleted, refused or slow to be accepted.
+//! Calls need a grant: links that are missing, deleted, rejected, or slow to be accepted.
 
 use super::*;
 use futures_util::future::BoxFuture;
@@ -18,7 +18,7 @@ use std::{
 #[tokio::test]
 async fn a_call_without_a_grant_does_not_run() {
     let two = two().await;
-    let error = say(&two.a.caller(id("stranger")))
+    let error = say(&two.a.caller(id("unlinked")))
         .await
         .expect_err("refused");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error:?}");
@@ -52,9 +52,9 @@ async fn a_deleted_link_stops_calls_while_others_run() {
     assert_eq!(
         running.await.expect("joined"),
         Ok(bytes::Bytes::new()),
-        "what was admitted finishes"
+        "admitted calls finish"
     );
-    eventually("the provider is told", async || {
+    eventually("the provider is notified", async || {
         let links = two.api.links.lock().expect("not poisoned");
         links.last().is_some_and(|last| last == "-caller")
     })
@@ -76,7 +76,7 @@ async fn link_names_select_among_several_targets_of_one_interface() {
     caller
         .invoke_via(&echo(), &second, text("x"), Context::default())
         .await
-        .expect("answered");
+        .expect("a result");
     assert_eq!(two.calls.load(Ordering::SeqCst), 1);
     assert_eq!(
         one.calls.load(Ordering::SeqCst) + other.calls.load(Ordering::SeqCst),
@@ -106,7 +106,7 @@ async fn a_rejected_link_keeps_its_reason_and_fails_its_calls() {
     *api.refuse.lock().expect("not poisoned") = None;
     let better = grant("caller", "callee").config(&"better").expect("json");
     lattice.links().replace(better).await.expect("put");
-    say(&caller).await.expect("answered");
+    say(&caller).await.expect("a result");
     eventually("the link is active", async || {
         status().await == Some(LinkStatus::Active)
     })
@@ -117,7 +117,7 @@ async fn a_rejected_link_keeps_its_reason_and_fails_its_calls() {
     );
 }
 
-/// Takes a link only when told to.
+/// Accepts a link only when it is released.
 struct Slow(Arc<Api>);
 
 impl Service for Slow {
@@ -161,10 +161,10 @@ async fn a_link_that_is_slow_to_accept_does_not_delay_others() {
         async move { say(&caller).await }
     });
     api.started.notified().await;
-    say(&node.caller(id("quick"))).await.expect("not held up");
+    say(&node.caller(id("quick"))).await.expect("not delayed");
     api.release.notify_one();
     waiting
         .await
         .expect("joined")
-        .expect("answered once its link was taken");
+        .expect("a result once its link was accepted");
 }

@@ -1,4 +1,4 @@
-//! Hosts that die and hosts that leave, with calls under way.
+//! Hosts that die and hosts that leave, with calls in flight.
 
 use super::*;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 #[tokio::test]
 async fn calls_to_a_killed_host_end() {
     let two = two().await;
-    two.say().await.expect("answered");
+    two.say().await.expect("a result");
     let running = begin_wait(&two.caller, Context::new(Duration::from_secs(10)));
     two.api.started.notified().await;
     let start = std::time::Instant::now();
@@ -32,7 +32,7 @@ async fn calls_to_a_killed_host_end() {
         "{:?}",
         start.elapsed()
     );
-    let next = two.say().await.expect_err("nobody serves it");
+    let next = two.say().await.expect_err("no host serves it");
     assert_eq!(next.ran(), Ran::No, "{next:?}");
     drop(two.serving);
 }
@@ -51,9 +51,9 @@ async fn another_replica_takes_over_from_a_killed_host() {
     for _ in 0..32 {
         match two.say().await {
             Ok(_) => {}
-            // What was on its way to it in the moment of its death.
+            // These calls were in flight when the host was killed.
             Err(CallError::HostLost { host }) if host == host_id("b") => lost += 1,
-            Err(other) => panic!("the other replica answers: {other}"),
+            Err(other) => panic!("the other replica should reply: {other}"),
         }
     }
     assert!(
@@ -109,7 +109,7 @@ async fn a_retry_that_did_not_run_keeps_the_certainty_of_the_first_attempt() {
         () = one.started.notified() => &b,
         () = two.started.notified() => &c,
     };
-    // Fills the other one, so that it can only say `Overloaded`.
+    // Fills the other replica, so that it returns `Overloaded`.
     let filling = begin_wait(&caller, Context::new(Duration::from_secs(10)));
     tokio::select! {
         () = one.started.notified() => {}
@@ -161,7 +161,10 @@ async fn a_host_with_another_key_is_not_found() {
     };
     let (ours, theirs) = (join("01").await, join("02").await);
     link(&ours, "caller", "callee").await;
-    eventually("it is seen", async || theirs.replica().check_key().is_err()).await;
+    eventually("its records are seen", async || {
+        theirs.replica().check_key().is_err()
+    })
+    .await;
     let service = Arc::new(Serve(Arc::default()));
     let refused = host(&theirs, "b")
         .await
@@ -179,7 +182,7 @@ async fn a_host_with_another_key_is_not_found() {
     );
 }
 
-/// Calls `callee` through its own link, on the same host, when told to.
+/// Calls `callee` on the same host through its own link, once it is released.
 struct Relay(Caller, Arc<Api>);
 
 impl Service for Relay {
@@ -222,7 +225,7 @@ async fn a_leaving_host_serves_the_nested_calls_of_its_last_calls() {
     assert_eq!(
         running.await.expect("joined"),
         Ok(text("x")),
-        "the relay still reaches the callee beside it"
+        "the relay still reaches the callee on its host"
     );
     assert!(leaving.await.expect("joined").is_clean(), "it drained");
 }

@@ -1,4 +1,5 @@
-//! A target whose copy of the links is behind the caller's waits for it, not for long, and then says so.
+//! A target whose link table is behind the caller's waits briefly for the link, and then returns an
+//! error.
 
 use super::*;
 use lattice_core::{
@@ -19,10 +20,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// What an answer may take on its way.
+/// The allowance for the transport of a reply.
 const WAY: Duration = Duration::from_millis(50);
 
-/// A link of `late` that only the caller's host has seen.
+/// Puts a link of `late` that only the caller's host has seen.
 struct Scene {
     two: Two,
     late: Caller,
@@ -41,7 +42,7 @@ impl Scene {
             there.await.expect("it opens"),
         );
         let two = Two::across(&here, &there).await;
-        two.say().await.expect("answered");
+        two.say().await.expect("a result");
         slow.partition();
         link(&here, "late", "callee").await;
         Self {
@@ -51,7 +52,7 @@ impl Scene {
         }
     }
 
-    /// How often the callee was called by `late`.
+    /// Returns how often `late` has called the callee.
     fn ran(&self) -> usize {
         self.two.api.calls.load(Ordering::SeqCst) - 1
     }
@@ -69,10 +70,21 @@ async fn a_target_that_never_sees_the_link_returns_an_error_and_runs_nothing() {
     assert_eq!((error.ran(), error.is_retryable()), (Ran::No, true));
     let took = start.elapsed();
     assert!((MAX_WAIT..=MAX_WAIT + WAY).contains(&took), "{took:?}");
-    scene.two.say().await.expect("what it has seen it serves");
+    scene
+        .two
+        .say()
+        .await
+        .expect("it serves over the links that it has seen");
     scene.store.heal();
-    eventually("it has caught up", async || say(&scene.late).await.is_ok()).await;
-    assert_eq!(scene.ran(), 2, "one of each, and the refused one never");
+    eventually("the table has caught up", async || {
+        say(&scene.late).await.is_ok()
+    })
+    .await;
+    assert_eq!(
+        scene.ran(),
+        2,
+        "one call of each, and the rejected call never"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,5 +140,8 @@ async fn waiting_calls_are_bounded_and_others_fail_at_once() {
     assert_eq!(at_once, MORE);
     assert_eq!(scene.ran(), 0);
     scene.store.heal();
-    eventually("it has caught up", async || say(&scene.late).await.is_ok()).await;
+    eventually("the table has caught up", async || {
+        say(&scene.late).await.is_ok()
+    })
+    .await;
 }

@@ -1,4 +1,4 @@
-//! What stays on one host stays off the bus.
+//! Local calls never use the bus.
 
 use super::*;
 use bytes::Bytes;
@@ -24,16 +24,16 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Counts what is asked of the bus below.
+/// Counts the operations on the inner bus.
 #[derive(Debug)]
 struct Counting {
     below: MemoryBus,
-    asked: AtomicUsize,
+    operations: AtomicUsize,
 }
 
 impl Counting {
     fn count(&self) -> &MemoryBus {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.operations.fetch_add(1, Ordering::SeqCst);
         &self.below
     }
 }
@@ -73,7 +73,7 @@ impl Bus for Counting {
     }
 }
 
-/// Asks `back` through its own link.
+/// Calls `back` through its own link.
 struct Front(Caller);
 
 impl Service for Front {
@@ -95,7 +95,7 @@ async fn calls_on_one_host_never_touch_the_bus() {
     let network = MemoryNetwork::new();
     let bus = Arc::new(Counting {
         below: network.connect(),
-        asked: AtomicUsize::new(0),
+        operations: AtomicUsize::new(0),
     });
     let lattice = Lattice::on(bus.clone(), Arc::new(MemoryStore::new()), "test")
         .trust_bus()
@@ -107,22 +107,22 @@ async fn calls_on_one_host_never_touch_the_bus() {
     link(&lattice, "caller", "front").await;
     link(&lattice, "front", "back").await;
     let (here, there) = (a.caller(id("caller")), b.caller(id("caller")));
-    say(&there).await.expect("answered");
-    // Whatever a start has to say has been said; and no beat is due while the clock stands still.
+    say(&there).await.expect("a result");
+    // The start has sent all of its messages, and no beat is due while the clock stands still.
     tokio::time::sleep(Duration::from_millis(10_500)).await;
 
-    let before = bus.asked.load(Ordering::SeqCst);
+    let before = bus.operations.load(Ordering::SeqCst);
     let clock = tokio::time::Instant::now();
     for _ in 0..1_000 {
         assert_eq!(say(&here).await, Ok(text("x")));
     }
-    assert_eq!(bus.asked.load(Ordering::SeqCst), before);
-    assert_eq!(clock.elapsed(), Duration::ZERO, "nothing was waited for");
+    assert_eq!(bus.operations.load(Ordering::SeqCst), before);
+    assert_eq!(clock.elapsed(), Duration::ZERO, "no call waited");
     assert_eq!(back.calls.load(Ordering::SeqCst), 1_001);
 
-    say(&there).await.expect("answered");
+    say(&there).await.expect("a result");
     assert!(
-        bus.asked.load(Ordering::SeqCst) > before,
-        "a call to another host does"
+        bus.operations.load(Ordering::SeqCst) > before,
+        "a call to another host uses the bus"
     );
 }

@@ -1,4 +1,5 @@
-//! Calls between native components: on one node, between nodes over the bus, and every way they can fail.
+//! Calls between native components, on one node and between nodes over the bus, and every way in
+//! which they can fail.
 
 mod answers;
 mod boot;

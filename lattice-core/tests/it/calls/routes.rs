@@ -1,4 +1,4 @@
-//! Which replica is called, and ways to it that were taken down and are needed again.
+//! The choice of a replica, and connections that were closed and are needed again.
 
 use super::*;
 use bytes::Bytes;
@@ -50,7 +50,7 @@ async fn localities_are_respected() {
     let go = async |locality: Locality, times: usize| {
         change(locality).await;
         for _ in 0..times {
-            say(&caller).await.expect("answered");
+            say(&caller).await.expect("a result");
         }
         (
             here.calls.swap(0, Ordering::SeqCst),
@@ -83,9 +83,9 @@ async fn an_idle_connection_works_again() {
     let two = two().await;
     for _ in 0..4 {
         for _ in 0..3 {
-            two.say().await.expect("answered");
+            two.say().await.expect("a result");
         }
-        // Longer than an unused way is kept, at either end.
+        // Longer than either end keeps an unused connection.
         tokio::time::sleep(Duration::from_secs(300)).await;
     }
     let refused = two.a.refused() + two.b.refused();
@@ -95,31 +95,31 @@ async fn an_idle_connection_works_again() {
 #[tokio::test]
 async fn a_host_is_called_again_after_its_partition_heals() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let plug = network.connect();
+    let connection = network.connect();
     let on = async |bus: MemoryBus| {
         Lattice::on(Arc::new(bus), store.clone(), "test")
             .trust_bus()
             .await
             .expect("it opens")
     };
-    let (there, here) = (on(plug.clone()).await, on(network.connect()).await);
+    let (there, here) = (on(connection.clone()).await, on(network.connect()).await);
     let two = Two::across(&here, &there).await;
     for _ in 0..50 {
-        two.say().await.expect("answered");
+        two.say().await.expect("a result");
     }
-    plug.disconnect();
+    connection.disconnect();
     let lost = two.call(&wait(), Bytes::new(), Context::default()).await;
     assert!(lost.is_err(), "{lost:?}");
-    plug.reconnect();
+    connection.reconnect();
     eventually("it is called again", async || two.say().await.is_ok()).await;
     let before = two.api.calls.load(Ordering::SeqCst);
     for _ in 0..50 {
-        two.say().await.expect("answered");
+        two.say().await.expect("a result");
     }
     assert_eq!(two.api.calls.load(Ordering::SeqCst), before + 50);
 }
 
-/// More than may be tried again.
+/// More calls than the retry budget allows to be retried.
 const MANY: usize = 3_000;
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_host_that_stopped_serving_gets_no_calls_before_its_next_beat() {
     assert_eq!(
         here.peers().serving(&id("callee")).len(),
         2,
-        "it was not told"
+        "no beat has reported it"
     );
 }
 
@@ -172,9 +172,9 @@ async fn calls_move_to_other_hosts_when_the_local_component_stops() {
     api.started.notified().await;
     let ending = tokio::spawn(serving.shutdown(Duration::from_secs(10)));
     let outside = two.lattice.operator().component("callee");
-    eventually("it takes nothing new", async || {
+    eventually("it takes no new calls", async || {
         api.calls.store(0, Ordering::SeqCst);
-        say(&caller).await.expect("answered");
+        say(&caller).await.expect("a result");
         api.calls.load(Ordering::SeqCst) == 0
     })
     .await;
@@ -183,15 +183,15 @@ async fn calls_move_to_other_hosts_when_the_local_component_stops() {
         let answer: Result<String, _> = outside.call(API, "echo", ("x",)).await;
         assert_eq!(answer.as_deref(), Ok("x"), "call {call}");
     }
-    assert!(!ending.is_finished(), "it waits for the call that runs");
-    // Where there is no other, it says so itself.
+    assert!(!ending.is_finished(), "it waits for the running call");
+    // Without another replica, the host itself returns the error.
     assert!(
         two.serving
             .shutdown(Duration::from_secs(1))
             .await
             .is_clean()
     );
-    let refused = say(&caller).await.expect_err("nobody serves it");
+    let refused = say(&caller).await.expect_err("no host serves it");
     assert!(matches!(refused, CallError::Stopping { .. }), "{refused:?}");
     api.release.notify_one();
     assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
@@ -206,16 +206,17 @@ async fn a_forged_no_responders_message_is_ignored() {
         .await
         .expect("it opens");
     let two = Two::on(lattice).await;
-    two.say().await.expect("answered");
+    two.say().await.expect("a result");
     let running = begin_wait(&two.caller, Context::default());
     two.api.started.notified().await;
-    // A question to nobody, whose "no responders" is sent to where `a` hears of its own: any frame number but the right one.
+    // A message without a receiver, whose "no responders" goes to the subject on which `a` waits
+    // for its own. It has every frame number but the right one.
     let subjects = Subjects::new(two.lattice.name());
-    let (stranger, nowhere) = (network.connect(), subjects.serves(&id("nobody")));
+    let (attacker, nowhere) = (network.connect(), subjects.serves(&id("missing")));
     for frame in 0..64 {
         for peer in [0, 1, u64::MAX] {
             let reply = subjects.reply(two.a.host_id(), two.a.origin().epoch, peer, frame);
-            stranger
+            attacker
                 .publish(nowhere.clone(), Some(reply), Bytes::new())
                 .await
                 .expect("sent");

@@ -1,5 +1,5 @@
-//! Calls over a bus that loses, doubles, delays, reorders and cuts: each ends in time with the truth, and what may not run
-//! twice does not.
+//! Calls over a bus that drops, duplicates, delays, reorders and partitions: each call ends in time
+//! with a true result, and no call that may not run twice does.
 
 use super::*;
 use lattice_core::{
@@ -27,13 +27,13 @@ use tokio::{
 
 const SEEDS: u64 = 150;
 const CALLS: u64 = 250;
-/// Over which the calls begin.
+/// The period in which the calls begin.
 const LENGTH: Duration = Duration::from_secs(6);
-/// What a call may end after its deadline.
+/// How late after its deadline a call may end.
 const GRACE: Duration = Duration::from_millis(50);
 const SIGNATURE: &str = "func(id: u64) -> u64";
 
-/// How often each call ran, by the id in its arguments.
+/// The number of runs of each call, by the id in its arguments.
 #[derive(Clone, Default)]
 struct Tally(Arc<Mutex<HashMap<u64, u32>>>);
 
@@ -44,7 +44,8 @@ impl Tally {
     }
 }
 
-/// `once` may not run twice, `twice` may; both answer the id that they were given, some at once and some later.
+/// `once` may not run twice, and `twice` may. Both return the id in their arguments, some at once
+/// and some later.
 impl Service for Tally {
     fn types(&self) -> Arc<ComponentTypes> {
         Arc::new(types(&[("once", SIGNATURE), ("twice", SIGNATURE)]))
@@ -64,18 +65,18 @@ impl Service for Tally {
     }
 }
 
-/// A host and all that can happen to its way to the others.
+/// A host, and the faults of its connection to the others.
 struct Seat {
     node: Node,
     lattice: Lattice,
     bus: Arc<FaultBus>,
-    plug: MemoryBus,
+    connection: MemoryBus,
 }
 
 impl Seat {
     async fn take(network: &MemoryNetwork, store: &MemoryStore, name: &str, seed: u64) -> Self {
-        let plug = network.connect();
-        let bus = Arc::new(FaultBus::new(Arc::new(plug.clone()), seed));
+        let connection = network.connect();
+        let bus = Arc::new(FaultBus::new(Arc::new(connection.clone()), seed));
         let lattice = Lattice::on(bus.clone(), Arc::new(store.clone()), "test")
             .trust_bus()
             .await
@@ -84,11 +85,11 @@ impl Seat {
             node: host(&lattice, name).await,
             lattice,
             bus,
-            plug,
+            connection,
         }
     }
 
-    /// Something happens, or ends.
+    /// Starts or ends a fault.
     fn befall(&self, what: usize) {
         match what {
             0 => self.bus.partition(|_| true),
@@ -96,14 +97,14 @@ impl Seat {
             2 => self
                 .bus
                 .partition(|to| to.as_str().rsplit('.').next() == Some("call")),
-            3 => self.plug.disconnect(),
+            3 => self.connection.disconnect(),
             _ => self.clear(),
         }
     }
 
     fn clear(&self) {
         self.bus.heal();
-        self.plug.reconnect();
+        self.connection.reconnect();
     }
 }
 
@@ -140,7 +141,8 @@ impl Scene {
         }
     }
 
-    /// Makes calls while faults come and go; answers what became of each: nothing, if it did not end in time.
+    /// Makes calls while faults start and end. Returns the result of each call, or `None` if it
+    /// didn't end in time.
     async fn rage(&self, dice: &mut Dice) -> Vec<(u64, Option<Ended>)> {
         let faults = Faults::none()
             .losing(dice.share(0.15))
@@ -169,7 +171,7 @@ impl Scene {
             seat.bus.set(Faults::none());
             seat.clear();
         }
-        // Longer than any message is held back, and than any call runs.
+        // Longer than any message is delayed, and than any call runs.
         sleep(Duration::from_secs(5)).await;
         ended
     }
@@ -181,7 +183,7 @@ fn named(name: &str) -> FunctionRef {
     function(name, SIGNATURE)
 }
 
-/// Odd ones may run twice.
+/// Calls with odd ids may run twice.
 fn may_run_twice(id: u64) -> bool {
     id % 2 == 1
 }
@@ -206,8 +208,8 @@ async fn under_any_bus_faults_calls_end_in_time_with_true_errors() {
             assert!(runs <= 1 || may_run_twice(id), "{id} ran {runs} times");
             match ended {
                 Ok(value) => {
-                    assert_eq!(value, id, "the answer of another call");
-                    assert!(runs >= 1, "{id} was answered and did not run");
+                    assert_eq!(value, id, "the result of another call");
+                    assert!(runs >= 1, "{id} succeeded and did not run");
                     answered += 1;
                 }
                 Err(error) => {
@@ -233,6 +235,6 @@ async fn under_any_bus_faults_calls_end_in_time_with_true_errors() {
         let running = scene.serving.iter().map(ServeHandle::in_flight);
         assert_eq!(in_flight.chain(running).sum::<usize>(), 0);
     }
-    assert!(answered > SEEDS * CALLS / 4, "{answered} were answered");
-    assert!(failed.len() >= 3, "hardly a storm: {failed:?}");
+    assert!(answered > SEEDS * CALLS / 4, "{answered} succeeded");
+    assert!(failed.len() >= 3, "too few kinds of faults: {failed:?}");
 }

@@ -1,4 +1,4 @@
-//! The constellation as text that others draw, and as an image.
+//! The constellation as a graph description and as an image.
 
 use super::*;
 use lattice_core::{
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 const HOSTILE: &str = "\"]<script>&\\n--> x;`|}";
 
-/// A host with a label that would break out of every one of these formats.
+/// A host with a label that breaks every one of these formats unless it is escaped.
 async fn scene() -> Arc<View> {
     let lattice = lattice().await;
     let options = NodeOptions::default()
@@ -21,7 +21,7 @@ async fn scene() -> Arc<View> {
     let status = ComponentStatus::new(Phase::CrashLooping { failures: 2 }).reason("no");
     a.set_status(&id("greeter"), status);
     let constellation = lattice.constellation();
-    eventually("all is seen", async || {
+    eventually("all resources are seen", async || {
         let view = constellation.snapshot();
         let link_is_taken = view
             .links
@@ -84,7 +84,8 @@ async fn svg_is_well_formed_and_shows_every_resource() {
     }
 }
 
-/// Every element is closed in order, every attribute quoted, and nothing is left of what was to be escaped.
+/// Checks that every element is closed in order, every attribute is quoted, and all text is
+/// escaped.
 fn well_formed(xml: &str) {
     let (mut open, mut rest) = (Vec::new(), xml);
     while let Some((text, more)) = rest.split_once('<') {

@@ -1,4 +1,4 @@
-//! Why something does not run, or can't be reached, and what to do.
+//! Explanations of why a component doesn't run or can't be reached, and what to do.
 
 use super::*;
 use lattice_core::{
@@ -27,7 +27,7 @@ async fn why_app(lattice: &Lattice, name: &str) -> Explanation {
 async fn say(lattice: &Lattice, host: &Node, component: &str, status: ComponentStatus) {
     host.set_status(&id(component), status.clone());
     let constellation = lattice.constellation();
-    eventually("the status is told", async || {
+    eventually("the status is reported", async || {
         let view = constellation.snapshot();
         let component = id(component);
         let mut replicas = view.replicas_of(&component);
@@ -172,7 +172,7 @@ async fn missing_rejected_and_unserved_links_are_explained() {
 
     let b = host(&lattice, "b").await;
     let (api, serving) = serve(&b, "callee").await;
-    eventually("it is taken", async || {
+    eventually("it is accepted", async || {
         why_link(&lattice, &key).await.severity == Severity::Fine
     })
     .await;
@@ -183,7 +183,7 @@ async fn missing_rejected_and_unserved_links_are_explained() {
         .links()
         .put(other.clone())
         .await
-        .expect("nothing is known of it yet");
+        .expect("its types are not known yet");
     let (_api, _serving) = serve(&b, "late").await;
     fault(
         &why_link(&lattice, &other.key()).await,
@@ -199,7 +199,7 @@ async fn a_rejected_link_is_explained_with_its_reason() {
     *api.refuse.lock().expect("not poisoned") = Some("no such bucket".to_owned());
     link(&lattice, "front", "callee").await;
     let key = grant("front", "callee").key();
-    eventually("it is refused", async || {
+    eventually("it is rejected", async || {
         let text = why_link(&lattice, &key).await.to_string();
         text.contains("`callee` refuses the link front -> test:calls/api@0.1 (default) (no such bucket); change the link's config")
     })
@@ -257,7 +257,7 @@ async fn an_app_is_explained_by_its_parts() {
     fault(&why_app(&lattice, "shap").await, "did you mean `shop`?");
     let link = lattice.links().list()[0].key.clone();
     lattice.links().delete(&link).await.expect("deleted");
-    eventually("the link is missed", async || {
+    eventually("the missing link is reported", async || {
         let text = why_app(&lattice, "shop").await.to_string();
         text.contains("app `shop` owns `link.greeter.test=3acalls=2fapi=400=2e1.default`, which is not in the store; apply it again")
     })
@@ -277,7 +277,7 @@ async fn a_malformed_record_and_a_lost_store_are_explained() {
         .expect("it joins");
     let op = Op::put(StoreKey::actor(&id("greeter")), "garbage", Expect::Any);
     memory.commit(vec![op]).await.expect("written");
-    eventually("it is found", async || {
+    eventually("it is reported", async || {
         !lattice.constellation().snapshot().unreadable.is_empty()
     })
     .await;
@@ -286,7 +286,7 @@ async fn a_malformed_record_and_a_lost_store_are_explained() {
         "the record `actor.greeter` can't be read: ",
     );
     faults.partition();
-    eventually("its loss is told", async || {
+    eventually("its loss is reported", async || {
         let text = why(&lattice, "greeter").await.to_string();
         text.contains("the store is out of reach from here")
     })

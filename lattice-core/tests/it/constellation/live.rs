@@ -1,4 +1,4 @@
-//! Views that follow what happens.
+//! Views that follow the changes of a lattice.
 
 use super::*;
 use futures_util::{Stream, StreamExt as _};
@@ -9,7 +9,7 @@ use lattice_core::{
 };
 use std::{pin::pin, time::Duration};
 
-/// Follows the changes until the view is as it should be.
+/// Applies changes until the view satisfies a condition.
 async fn until(
     changes: &mut (impl Stream<Item = Delta> + Unpin),
     view: &mut View,
@@ -51,7 +51,7 @@ async fn a_follower_sees_hosts_services_links_and_apps_appear_and_disappear() {
     *api.refuse.lock().expect("not poisoned") = Some("no such bucket".to_owned());
     link(&lattice, "front", "callee").await;
     let key = grant("front", "callee").key();
-    until(&mut changes, &mut view, "the link is refused", |view| {
+    until(&mut changes, &mut view, "the link is rejected", |view| {
         let link = view.links.get(&key);
         link.is_some_and(|link| {
             link.state == LinkState::Rejected && link.reason.as_deref() == Some("no such bucket")
@@ -75,7 +75,7 @@ async fn a_follower_sees_hosts_services_links_and_apps_appear_and_disappear() {
         view.hosts.is_empty() && view.links.is_empty() && !by_hand
     })
     .await;
-    assert_eq!(view.components.len(), 1, "what is declared stays");
+    assert_eq!(view.components.len(), 1, "declared components stay");
     assert_eq!(*constellation.snapshot(), view);
 }
 
@@ -87,7 +87,7 @@ async fn a_vanished_host_is_removed_with_its_components() {
     assert_eq!(view.hosts.len(), 2);
     assert_eq!(view.replicas_of(&id("callee")).count(), 1);
     two.b.kill();
-    eventually("the view has lost it", async || {
+    eventually("it is removed from the view", async || {
         let view = constellation.snapshot();
         !view.hosts.contains_key(&host_id("b")) && view.replicas.is_empty()
     })
@@ -100,7 +100,7 @@ async fn call_costs_are_counted_and_reported() {
     let constellation = two.lattice.constellation();
     constellation.settled().await;
     for _ in 0..40 {
-        two.say().await.expect("answered");
+        two.say().await.expect("a result");
     }
     let failing = function("fail", "func()");
     for _ in 0..10 {
@@ -119,7 +119,7 @@ async fn call_costs_are_counted_and_reported() {
             .get(&key)
             .and_then(|replica| replica.load)
     };
-    eventually("the calls are told", async || {
+    eventually("the calls are reported", async || {
         load().is_some_and(|load| load.calls == 50)
     })
     .await;
@@ -150,7 +150,7 @@ async fn a_status_is_reported_at_once_and_cleared() {
             .next()
             .cloned()
     };
-    eventually("it is told", async || replica().is_some()).await;
+    eventually("it is reported", async || replica().is_some()).await;
     assert!(
         began.elapsed() < Duration::from_secs(1),
         "{:?}",
@@ -163,7 +163,7 @@ async fn a_status_is_reported_at_once_and_cleared() {
     );
     assert_eq!(told.reason.as_deref(), Some("no memory"));
     a.clear_status(&id("greeter"));
-    eventually("it is taken back", async || replica().is_none()).await;
+    eventually("it is cleared", async || replica().is_none()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,8 +212,8 @@ async fn two_hosts_with_one_id_are_reported() {
     let _works = takes_work(&lattice, &two).await;
     let constellation = lattice.constellation();
     let mut reports = 0;
-    eventually("both were heard", async || {
-        // The first of them has something to tell every now and then.
+    eventually("both are known", async || {
+        // The first host has changes to report regularly.
         reports += 1;
         let status = ComponentStatus::new(Phase::Starting).reason(reports);
         one.set_status(&id("busy"), status);

@@ -1,4 +1,4 @@
-//! The constellation as a program sees it: live views, explanations, drawings.
+//! The public API of the constellation: live views, explanations, drawings.
 
 mod drawings;
 mod explanations;
@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 const IMAGE: &str = "registry.example/shop/greeter:1";
 
-/// A host's runtime that never gets anything done.
+/// A runtime whose operations never complete.
 struct Idle;
 
 impl Runtime for Idle {
@@ -26,12 +26,13 @@ impl Runtime for Idle {
     }
 }
 
-/// Has a node say that it takes work, for as long as the answer is kept: it listens for longer than a test takes, and does none.
+/// Has a node announce that it takes work while the returned agent is kept. The agent listens for
+/// longer than a test takes, and starts nothing.
 async fn takes_work(lattice: &Lattice, node: &Node) -> Agent {
     let mut options = AgentOptions::default();
     options.listen = Duration::from_hours(24);
     let agent = Agent::start(node, Arc::new(Idle), options);
-    eventually("it is heard to take work", async || {
+    eventually("it is known to take work", async || {
         let view = lattice.constellation().snapshot();
         let host = view.hosts.get(node.host_id());
         host.is_some_and(|host| !host.is_apart)
@@ -40,7 +41,7 @@ async fn takes_work(lattice: &Lattice, node: &Node) -> Agent {
     agent
 }
 
-/// Applies the app that this TOML says.
+/// Parses an app from TOML and applies it.
 async fn apply(lattice: &Lattice, text: &str) {
     let app = App::from_toml("app.toml", text).expect("a manifest");
     lattice.apply(&app).await.expect("applied");
@@ -50,7 +51,7 @@ async fn why(lattice: &Lattice, component: &str) -> Explanation {
     lattice.explain(&Subject::Component(id(component))).await
 }
 
-/// What it says, and that it needs attention.
+/// Checks that the explanation contains the text and needs attention.
 #[track_caller]
 fn fault(explanation: &Explanation, says: &str) {
     assert_eq!(explanation.severity, Severity::Fault, "{explanation}");

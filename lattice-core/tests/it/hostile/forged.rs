@@ -1,4 +1,4 @@
-//! Calls, replies, beats and links made without the key, or by a key holder that lies.
+//! Calls, replies, beats and links that are forged without the key, or by a malicious key holder.
 
 use super::*;
 use lattice_core::{
@@ -100,7 +100,7 @@ async fn log_requests_and_lines_forged_without_the_key_are_ignored() {
         panic!("{heard:?}");
     };
     assert_eq!((&host, &*line.text), (b.host_id(), "a secret"));
-    // What a host told first was told to the one who has the key.
+    // The host has sent its first lines to the reader that has the key.
     loop {
         let (_, bytes) = next(&mut tap).await;
         if let Ok(frame) = Frame::open(&scene.auth, bytes) {
@@ -135,7 +135,7 @@ async fn a_reply_forged_without_the_key_is_ignored() {
     assert_eq!(
         running.await.expect("joined"),
         Ok(Bytes::new()),
-        "the true reply"
+        "the authentic reply"
     );
 }
 
@@ -155,8 +155,8 @@ async fn a_link_forged_without_the_key_grants_nothing() {
             .store
             .commit(vec![Op::put(key, value, Expect::Any)])
             .await
-            .expect("the store itself takes anything");
-        // A link put after it has been seen, so the forged one has been too.
+            .expect("the store itself accepts any value");
+        // A link that was put later has been seen, so the forged one has been seen as well.
         let marker = grant(&format!("marker-{n}"), "callee");
         lattice.links().put(marker).await.expect("put");
         let answer = say(&scene.two.a.caller(link.source)).await;
@@ -170,7 +170,8 @@ async fn a_link_forged_without_the_key_grants_nothing() {
 
 #[tokio::test]
 async fn the_target_checks_the_grant_in_its_own_table() {
-    // The caller's host believes in a link that the target's host has never seen: a key holder that lies, or a bug.
+    // The caller's host uses a link that the target's host has never seen, because of a malicious
+    // key holder or a bug.
     let network = MemoryNetwork::new();
     let hex = LatticeKey::generate().expose_hex();
     let lattice = async || {

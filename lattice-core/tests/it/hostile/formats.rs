@@ -10,7 +10,7 @@ use lattice_core::{
 use std::collections::BTreeMap;
 
 impl Scene {
-    /// A host serves `later`, and reads frames of these versions.
+    /// Sends beats of a host that serves `later` and reads frames of these versions.
     async fn beats(&self, number: u64, versions: Versions) {
         let beat = Beat {
             duty: Duty::Apart,
@@ -44,7 +44,7 @@ async fn a_host_that_reads_none_of_our_frame_versions_is_reported_and_not_called
 
     let (min, max) = (ours + 1, ours + 2);
     scene.beats(1, Versions { min, max }).await;
-    eventually("it is heard", async || {
+    eventually("its beat is received", async || {
         lattice.peers().contains(&stranger())
     })
     .await;
@@ -60,9 +60,9 @@ async fn a_host_that_reads_none_of_our_frame_versions_is_reported_and_not_called
         "{says}"
     );
 
-    // The next version of it reads both.
+    // The next version of the host reads both.
     scene.beats(2, Versions { min: ours, max }).await;
-    eventually("it is heard", async || {
+    eventually("its beat is received", async || {
         !lattice.peers().serving(&id("later")).is_empty()
     })
     .await;

@@ -1,4 +1,4 @@
-//! Bytes that mean nothing, on every subject and in store keys.
+//! Malformed bytes on every subject and in store keys.
 
 use super::{onlooker::Onlooker, *};
 use lattice_core::{
@@ -15,12 +15,12 @@ use lattice_core::{
 use std::{collections::BTreeMap, sync::Once};
 use tokio::time::sleep;
 
-/// Virtual time in which whoever reads a little at a time reads what waits.
+/// The virtual time in which slow readers read all queued messages.
 const BREATH: Duration = Duration::from_secs(10);
-/// Frames that come within it.
+/// The number of frames that arrive in this time.
 const GUST: u64 = 100;
 
-/// Panics in this process: a task that panics is seen by nobody else.
+/// The number of panics in this process. A panic of a task is not visible otherwise.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 fn count_panics() {
@@ -35,7 +35,7 @@ fn count_panics() {
 }
 
 impl Scene {
-    /// Subjects that someone listens on, or may.
+    /// The subjects that have or may have subscribers.
     fn subjects(&self) -> Vec<Subject> {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         vec![
@@ -54,7 +54,7 @@ impl Scene {
         ]
     }
 
-    /// Whoever listened before still does, on every subject.
+    /// Checks that all earlier subscribers still work, on every subject.
     async fn all_listen(&self, onlooker: &Onlooker) {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         // Inboxes, discovery, the replies to `a`, the beats.
@@ -70,17 +70,17 @@ impl Scene {
         let serves = self.subjects.serves(&id("callee"));
         let reply = self.ask(serves, None, Kind::Discover, write).await;
         assert_eq!(reply.kind(), Kind::Discovered);
-        eventually("the callee answers", async || self.two.say().await.is_ok()).await;
+        eventually("the callee replies", async || self.two.say().await.is_ok()).await;
         let fresh = host(&self.two.lattice, "fresh").await;
-        eventually("the beat of a new host is heard", async || {
+        eventually("the beat of a new host is received", async || {
             self.two.lattice.peers().contains(fresh.origin())
         })
         .await;
-        // The replies to `b`, and calls to a host that came after.
+        // The replies to `b`, and calls to a host that joined later.
         let (_api, _serving) = serve(&fresh, "newcomer").await;
         link(&self.two.lattice, "callee", "newcomer").await;
         let caller = self.two.b.caller(id("callee"));
-        eventually("a newcomer is called", async || say(&caller).await.is_ok()).await;
+        eventually("a new host is called", async || say(&caller).await.is_ok()).await;
         // Reports and logs, and the requests for them.
         self.onlookers_hear(onlooker).await;
         assert_eq!(PANICS.load(Ordering::SeqCst), 0);
@@ -113,7 +113,8 @@ async fn malformed_messages_on_every_subject_do_no_harm() {
     scene.all_listen(&onlooker).await;
 }
 
-/// One good envelope of each kind, none of which speaks of the hosts or the link of the scene.
+/// Returns one valid envelope of each kind. None of them refers to the hosts or the link of the
+/// scene.
 fn envelopes() -> Vec<(Kind, Bytes)> {
     let encode = |write: &dyn Fn(&mut BytesMut)| {
         let mut buf = BytesMut::new();
@@ -225,8 +226,8 @@ fn logs() -> Logs {
 }
 
 impl Scene {
-    /// A frame of `kind` from one of many strangers with these envelopes, made with the lattice's own key, for everyone, one
-    /// of the hosts, or `reader`.
+    /// Returns a frame of `kind` with these envelopes, from one of many unknown hosts. It is sealed
+    /// with the lattice's own key, and addressed to all hosts, one of them, or `reader`.
     fn sealed(
         &self,
         reader: &Origin,
@@ -249,7 +250,7 @@ impl Scene {
     }
 }
 
-/// A key holder with a bug: what comes of it is authentic, and garbage.
+/// A key holder with a bug sends authentic but malformed frames.
 #[tokio::test(start_paused = true)]
 async fn authentic_malformed_messages_on_every_subject_do_no_harm() {
     count_panics();
@@ -283,7 +284,7 @@ async fn authentic_malformed_messages_on_every_subject_do_no_harm() {
     }
 }
 
-/// Where nobody has a key every bit counts: heads, names and lengths are not what they seem.
+/// Without a key any bit of a frame can be damaged: heads, names and lengths.
 #[tokio::test(start_paused = true)]
 async fn malformed_frames_without_a_key_do_no_harm() {
     count_panics();
@@ -335,6 +336,6 @@ async fn malformed_values_in_store_keys_do_no_harm() {
     links
         .replace(link)
         .await
-        .expect("a good link replaces the garbage");
-    say(&victim).await.expect("and grants");
+        .expect("a valid link replaces the malformed one");
+    say(&victim).await.expect("and it grants the call");
 }

@@ -1,4 +1,5 @@
-//! What an attacker on the bus, a broken peer and a broken store can do: nothing but be refused.
+//! An attacker on the bus, a broken peer and a broken store can do no harm: their messages are
+//! rejected.
 
 mod forged;
 mod formats;
@@ -32,24 +33,25 @@ use std::{
     time::Duration,
 };
 
-/// A lattice with a callee on host `b`, a caller on host `a`, and an attacker on the same bus and store.
+/// A lattice with a callee on host `b`, a caller on host `a`, and an attacker on the same bus and
+/// store.
 struct Scene {
     two: Two,
     attacker: MemoryBus,
     store: Arc<dyn Store>,
     subjects: Subjects,
-    /// What the lattice's own frames are made with.
+    /// The authentication of the lattice's own frames.
     auth: Auth,
     strangers: AtomicU64,
 }
 
 impl Scene {
-    /// A lattice with a key.
+    /// Opens a lattice with a key.
     async fn set() -> Self {
         Self::with(Some(key())).await
     }
 
-    /// A lattice that trusts everyone on the bus.
+    /// Opens a lattice that trusts every client of the bus.
     async fn trusting() -> Self {
         Self::with(None).await
     }
@@ -75,7 +77,7 @@ impl Scene {
         }
     }
 
-    /// Everything still works, and the callee ran just once for it.
+    /// Checks that calls still work, and that the callee ran once for this check.
     async fn still_works(&self) {
         let before = self.two.api.calls.load(Ordering::SeqCst);
         assert_eq!(self.two.say().await, Ok(text("x")));
@@ -87,7 +89,7 @@ impl Scene {
         tokio::task::yield_now().await;
     }
 
-    /// Listens in.
+    /// Subscribes as the attacker.
     async fn tap(&self, subject: Subject) -> Subscription {
         self.attacker
             .subscribe(subject, 1_024)
@@ -95,7 +97,8 @@ impl Scene {
             .expect("subscribed")
     }
 
-    /// Sends a frame, made with the lattice's own key by a host that nobody has heard of, and answers the reply to it.
+    /// Sends a frame of an unknown host, sealed with the lattice's own key, and returns the reply
+    /// to it.
     async fn ask(
         &self,
         subject: Subject,
@@ -114,7 +117,7 @@ impl Scene {
         Frame::open(&self.auth, reply).expect("a frame")
     }
 
-    /// Where calls to a host go.
+    /// Returns the subject of calls to a host.
     fn inbox(&self, of: &Origin) -> Subject {
         self.subjects.call(&of.host, of.epoch)
     }
@@ -131,7 +134,7 @@ impl Scene {
     }
 }
 
-/// What the lattice has and its attackers have not.
+/// The key of the lattice, which its attackers don't have.
 fn key() -> LatticeKey {
     LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
 }
@@ -140,7 +143,7 @@ fn stranger() -> Origin {
     Origin::new(host_id("stranger"), 7)
 }
 
-/// A call of `echo` in the name of `source`.
+/// Returns a call of `echo` in the name of `source`.
 fn call_envelope(source: Source) -> CallEnvelope {
     CallEnvelope {
         id: 1,
@@ -172,7 +175,7 @@ fn frame(
     writer.seal(auth, 1)
 }
 
-/// The next frame that was listened in on, and where its answer is to go.
+/// Returns the next observed frame and its reply subject.
 async fn next(tap: &mut Subscription) -> (Option<Subject>, Bytes) {
     let message = tokio::time::timeout(Duration::from_secs(5), tap.next())
         .await

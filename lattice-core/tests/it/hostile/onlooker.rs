@@ -1,4 +1,4 @@
-//! Who looks on: somebody hears what hosts report, and reads what components say.
+//! An observer that receives the reports of hosts and the log lines of components.
 
 use super::*;
 use lattice_core::{
@@ -9,14 +9,14 @@ use lattice_core::{
 use std::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// Longer than the longest lease of a reader: nothing comes any more of what was asked before.
+/// Longer than the longest lease of a reader: earlier requests have no effect any more.
 const CALM: Duration = Duration::from_mins(2);
-/// Soon: reports come every five seconds by themselves.
+/// A short time, since hosts send reports every five seconds without a request.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Onlooker {
     constellation: Constellation,
-    /// Under which name it asks for what components say.
+    /// The identity with which it requests log lines.
     pub(crate) reader: Origin,
     lines: Arc<Mutex<Vec<(String, String)>>>,
 }
@@ -44,7 +44,7 @@ impl Onlooker {
         }
     }
 
-    /// What both hosts say and report from now on reaches it.
+    /// Checks that the observer receives the lines and reports of both hosts from now on.
     pub(crate) async fn hears(&self, scene: &Scene, news: &str) {
         let hosts = [&scene.two.a, &scene.two.b];
         for host in hosts {
@@ -52,13 +52,13 @@ impl Onlooker {
             sink.say(&id("speaker"), LogLevel::Info, news);
             host.set_status(&id(news), ComponentStatus::new(Phase::Starting));
         }
-        eventually("what is said is read", async || {
+        eventually("the lines are received", async || {
             let lines = self.lines.lock().expect("not poisoned");
             let said = |host: &str| lines.contains(&(host.to_owned(), news.to_owned()));
             said("a") && said("b")
         })
         .await;
-        eventually("what is reported is seen", async || {
+        eventually("the reports are received", async || {
             let view = self.constellation.snapshot();
             view.replicas_of(&id(news)).count() == hosts.len()
         })
@@ -67,11 +67,12 @@ impl Onlooker {
 }
 
 impl Scene {
-    /// Both hosts report to whoever asks, tell a new reader what is said, and are heard by those who listened before.
+    /// Checks that both hosts send reports on request and lines to a new reader, and that earlier
+    /// readers still receive them.
     pub(crate) async fn onlookers_hear(&self, before: &Onlooker) {
         sleep(CALM).await;
         let mut reports = self.tap(self.subjects.report()).await;
-        // The second time none is due.
+        // At the second request no report is due.
         for number in 1..=2 {
             let asker = Origin::new(host_id("asker-for-reports"), 1);
             let wanted = FrameWriter::message(&self.auth, asker, None, number, &ReportWanted {});

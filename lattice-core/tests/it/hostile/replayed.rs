@@ -1,4 +1,4 @@
-//! What was recorded and is played again.
+//! Recorded messages that are replayed.
 
 use super::*;
 use lattice_core::{
@@ -63,7 +63,7 @@ async fn a_replayed_reply_completes_no_other_call() {
     scene.still_works().await;
 }
 
-/// The beats of `host` that serve something, as they were heard on the bus until now.
+/// Returns the beats of `host` with components that were observed on the bus until now.
 fn beats_of(host: &Origin, auth: &Auth, tap: &mut Subscription) -> Vec<Bytes> {
     let mut beats = Vec::new();
     while let Some(Some(message)) = futures_util::FutureExt::now_or_never(tap.next()) {
@@ -79,14 +79,14 @@ fn beats_of(host: &Origin, auth: &Auth, tap: &mut Subscription) -> Vec<Bytes> {
     beats
 }
 
-/// Plays beats again, and waits until whoever listens on `lattice` has heard them.
+/// Replays beats, and waits until the subscribers of `lattice` have received them.
 async fn play_beats(scene: &Scene, lattice: &Lattice, beats: Vec<Bytes>) {
     for beat in beats {
         scene.send(scene.subjects.beat(), beat).await;
     }
-    // Heard after all of them.
+    // It is received after all of them.
     let marker = host(&scene.two.lattice, "marker").await;
-    eventually("the beat of a new host is heard", async || {
+    eventually("the beat of a new host is received", async || {
         lattice.peers().contains(marker.origin())
     })
     .await;
@@ -101,7 +101,7 @@ async fn a_replayed_beat_does_not_revive_a_dead_host() {
     let beats = beats_of(b.origin(), &scene.auth, &mut tap);
     assert!(beats.len() >= 2, "{}", beats.len());
     b.kill();
-    eventually("it is missed", async || {
+    eventually("its silence is noticed", async || {
         !lattice.peers().contains(b.origin())
     })
     .await;
@@ -114,7 +114,7 @@ async fn a_replayed_beat_does_not_revive_a_dead_host() {
 async fn a_delayed_beat_does_not_undo_a_goodbye() {
     let scene = Scene::set().await;
     let Two { b, lattice, .. } = &scene.two;
-    // Somebody who has not heard the beats that were recorded: to him they are new.
+    // A process that hasn't received the recorded beats: for it they are new.
     let bus = Arc::new(FaultBus::new(
         Arc::new(scene.attacker.network().connect()),
         1,
@@ -134,7 +134,7 @@ async fn a_delayed_beat_does_not_undo_a_goodbye() {
     assert!(!beats.is_empty());
     bus.heal();
     assert!(b.shutdown(Duration::from_secs(1)).await.is_clean());
-    eventually("the goodbye is heard", async || {
+    eventually("the goodbye is received", async || {
         !listener.peers().contains(b.origin())
     })
     .await;

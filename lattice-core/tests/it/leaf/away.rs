@@ -1,11 +1,11 @@
-//! A host that starts while its server is away, from what the process before it knew.
+//! A host that starts while its server is unavailable, from the state of its previous process.
 
 use super::{
     nats::{NatsConfig, NatsServer},
     *,
 };
 
-/// Enough that either of two hosts has a share.
+/// Enough replicas that each of two hosts has a share.
 const ACTORS: usize = 12;
 
 async fn server() -> NatsServer {
@@ -29,7 +29,7 @@ async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later()
     let nats = NatsOptions::new(server.url());
     let a = Process::start("a", "x", nats.clone(), Some(&one)).await;
     let b = Process::start("b", "x", nats.clone(), Some(&two)).await;
-    until("both are there", async || {
+    until("both hosts are known", async || {
         [&a, &b]
             .iter()
             .all(|host| host.lattice.peers().iter().count() == 2)
@@ -43,14 +43,14 @@ async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later()
     until("each has its share", shared).await;
     let (of_a, of_b) = (a.serves(), b.serves());
     assert!(!of_a.is_empty() && !of_b.is_empty(), "{of_a:?} {of_b:?}");
-    // The power goes, everywhere.
+    // A power failure stops all hosts.
     server.kill();
     drop((a, b));
 
     let a = Process::start("a", "x", nats.clone(), Some(&one)).await;
     let from = a.state();
     assert!(matches!(from, ReplicaState::Snapshot { .. }), "{from:?}");
-    until("it runs what it ran", async || a.serves() == of_a).await;
+    until("it runs its earlier share", async || a.serves() == of_a).await;
     let mut calls = Vec::new();
     for component in &of_a {
         let name: &'static str = component.clone().leak();
@@ -59,9 +59,13 @@ async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later()
     let absent = of_b.first().expect("one");
     call(&a.lattice, absent).await.expect_err("it is not here");
     let b = Process::start("b", "x", nats, Some(&two)).await;
-    until("so does the other one", async || b.serves() == of_b).await;
-    assert_eq!(a.serves(), of_a, "nobody took anything over");
-    assert_eq!(a.record.all().len(), of_a.len(), "each was started once");
+    until("so does the other host", async || b.serves() == of_b).await;
+    assert_eq!(a.serves(), of_a, "no host took over a component");
+    assert_eq!(
+        a.record.all().len(),
+        of_a.len(),
+        "each component was started once"
+    );
 
     server.restart().await;
     until("both follow the store", async || {
@@ -81,7 +85,7 @@ async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later()
     assert_eq!((a.serves(), b.serves()), (of_a.clone(), of_b.clone()));
     call(&a.lattice, absent)
         .await
-        .expect("answered by the other");
+        .expect("a reply of the other host");
     for calls in calls {
         calls.all_answered().await;
     }
@@ -94,5 +98,9 @@ async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later()
             .count()
             > 1
     });
-    assert_eq!(again.count(), 0, "nothing that ran was stopped: {starts:?}");
+    assert_eq!(
+        again.count(),
+        0,
+        "no running component was stopped: {starts:?}"
+    );
 }

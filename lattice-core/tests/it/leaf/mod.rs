@@ -1,5 +1,5 @@
-//! Hosts that go on while what joins them is away: networks joined by a leaf node, and hosts that start without any bus. Real
-//! servers, real time.
+//! Hosts that continue while their connection is unavailable: networks joined by a leaf node, and
+//! hosts that start without any bus. These tests use real servers and real time.
 
 mod away;
 mod networks;
@@ -33,7 +33,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Far more than anything here takes, also on a busy machine.
+/// Much longer than anything here takes, even on a busy machine.
 const SOON: Duration = Duration::from_secs(90);
 
 /// A process with one host.
@@ -68,7 +68,7 @@ impl Process {
         }
     }
 
-    /// Ends as an orderly process does.
+    /// Leaves and ends in order.
     async fn leave(self) {
         assert!(
             self.agent
@@ -85,7 +85,7 @@ impl Process {
         self.lattice.replica().health().state
     }
 
-    /// What serves here, by this host's own account.
+    /// Returns the components that serve here, according to this host itself.
     fn serves(&self) -> BTreeSet<String> {
         let state = self.agent.state();
         let serving = state
@@ -118,7 +118,7 @@ async fn apply(lattice: &Lattice, text: &str) {
     lattice.apply(&app).await.expect("applied");
 }
 
-/// Who answers, as this process sees it.
+/// Returns the host that replies to a call of this process.
 async fn call(lattice: &Lattice, component: &str) -> Result<String, CallError> {
     lattice
         .operator()
@@ -127,7 +127,7 @@ async fn call(lattice: &Lattice, component: &str) -> Result<String, CallError> {
         .await
 }
 
-/// The hosts that serve a component, as this process sees it.
+/// Returns the hosts that serve a component, as this process sees them.
 fn serving(lattice: &Lattice, component: &str) -> BTreeSet<String> {
     let peers = lattice.peers();
     let hosts = peers.serving(&id(component)).iter();
@@ -138,16 +138,16 @@ fn hosts(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Waits for something that must become true.
+/// Waits until a condition holds.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !holds().await {
-        assert!(Instant::now() < deadline, "in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Calls that go on until they are told to end.
+/// Calls that continue until they are stopped.
 struct Calls {
     end: CancellationToken,
     task: JoinHandle<(usize, Vec<CallError>)>,
@@ -159,44 +159,46 @@ impl Calls {
         Self::begin(move || lattice.operator().component(component).call(WHO, "who", ())).await
     }
 
-    /// Those that may run twice: the line can be cut with one of them on it, and nobody knows then whether it ran.
+    /// Makes idempotent calls: when the connection is cut during a call, it is unknown whether the
+    /// call ran.
     async fn across(lattice: &Lattice, component: &'static str) -> Self {
         let lattice = lattice.clone();
         let call = move || lattice.operator().component(component).call(WHO, "who", ());
         Self::begin(move || call().idempotent()).await
     }
 
-    /// From the first answer on: whoever has never called it has to read its types from the store.
+    /// Starts with a call that succeeds: a process without an earlier call must read the types from
+    /// the store.
     async fn begin(call: impl Fn() -> Call<String, Bypass> + Send + 'static) -> Self {
-        call().await.expect("the first answer");
+        call().await.expect("the first result");
         let end = CancellationToken::new();
         let ends = end.clone();
         let task = tokio::spawn(async move {
-            let (mut answered, mut failed) = (0, Vec::new());
+            let (mut succeeded, mut failed) = (0, Vec::new());
             while !ends.is_cancelled() {
                 match call().await {
-                    Ok(_) => answered += 1,
+                    Ok(_) => succeeded += 1,
                     Err(error) => failed.push(error),
                 }
                 sleep(Duration::from_millis(5)).await;
             }
-            (answered, failed)
+            (succeeded, failed)
         });
         Self { end, task }
     }
 
-    /// All of them were answered.
-    async fn all_answered(self) {
+    /// Checks that all calls succeeded.
+    async fn all_succeeded(self) {
         self.end.cancel();
-        let (answered, failed) = self.task.await.expect("it ends");
+        let (succeeded, failed) = self.task.await.expect("it ends");
         let first = failed.first();
         assert_eq!(
             first,
             None,
             "{} of {}",
             failed.len(),
-            failed.len() + answered
+            failed.len() + succeeded
         );
-        assert!(answered > 100, "{answered}");
+        assert!(succeeded > 100, "{succeeded}");
     }
 }

@@ -1,4 +1,4 @@
-//! A hub, and an edge with a JetStream of its own behind a leaf node: one lattice over both.
+//! One lattice over a hub and an edge with its own JetStream behind a leaf node.
 
 use super::{
     nats::{NatsConfig, NatsServer},
@@ -17,7 +17,7 @@ jetstream { store_dir: "/var/lib/nats", domain: hub }
 leafnodes { listen: "0.0.0.0:7422" }
 "#;
 
-/// And that of the leaf node.
+/// The configuration of the leaf node.
 const EDGE: &str = r#"server_name: edge
 jetstream { store_dir: "/var/lib/nats", domain: edge }
 leafnodes { remotes: [{ url: "nats://hub.example:7422" }] }
@@ -47,7 +47,7 @@ to = "till"
 interface = "test:who/who@0.1.0"
 "#;
 
-/// What the hub adds while the edge can't hear of it.
+/// An actor that the hub adds while the edge is disconnected.
 const SIGN: &str = r#"
 [actors.sign]
 image = "reg.example/sign:1"
@@ -55,7 +55,7 @@ replicas = 2
 require = { site = "edge" }
 "#;
 
-/// Both servers, and the line between them.
+/// Both servers and the connection between them.
 struct Networks {
     hub: NatsServer,
     edge: NatsServer,
@@ -67,7 +67,7 @@ impl Networks {
         let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");
         let leaves = reserved.local_addr().expect("bound").to_string();
         drop(reserved);
-        // A hub tells its leaf nodes its own address, and they would find a way around the line.
+        // A hub sends its own address to its leaf nodes, which would then bypass the proxy.
         let only = format!("{leaves}\", no_advertise: true");
         let hub = HUB.replace("0.0.0.0:7422\"", &only);
         let hub = hub.replace("/var/lib/nats", "$DIR/js");
@@ -87,27 +87,30 @@ impl Networks {
         NatsOptions::new(self.edge.url()).jetstream_domain("hub")
     }
 
-    /// Nothing comes through the line any more.
+    /// Cuts the connection: no bytes pass any more.
     fn cut(&self) {
         self.line.cut();
         self.line.requests(Flow::Swallow);
         self.line.answers(Flow::Swallow);
     }
 
-    /// New connections come through.
+    /// Restores the connection: new connections work.
     fn mend(&self) {
         self.line.cut();
     }
 
-    /// Until the leaf node has found the hub, nobody answers for its domain.
+    /// Until the leaf node has found the hub, requests to its domain have no responders.
     async fn joined(&self) {
         let connection = self.to_edge().connect().await.expect("the leaf node");
         let lattice = lattice_core::name::LatticeName::new("first").expect("a name");
         let options = lattice_core::nats::NatsStoreOptions::new(&lattice);
-        until("the hub's JetStream answers at the edge", async || {
-            let store = lattice_core::nats::NatsStore::open(&connection, options.clone());
-            store.await.is_ok()
-        })
+        until(
+            "the hub's JetStream is reachable from the edge",
+            async || {
+                let store = lattice_core::nats::NatsStore::open(&connection, options.clone());
+                store.await.is_ok()
+            },
+        )
         .await;
     }
 }
@@ -123,10 +126,10 @@ async fn visit(lattice: &Lattice, source: &str) -> Result<bytes::Bytes, CallErro
         .await
 }
 
-/// As many hosts on either side as there should be, from everyone's point of view.
+/// Waits until all processes see all hosts on both sides.
 async fn is_one(lattices: [&Lattice; 4]) {
     for lattice in lattices {
-        until("all see all hosts", async || {
+        until("all processes see all hosts", async || {
             lattice.peers().iter().count() == 4
         })
         .await;
@@ -138,9 +141,9 @@ async fn is_one(lattices: [&Lattice; 4]) {
                 && (shelf.len(), sites.len()) == (2, 2)
         })
         .await;
-        let answer = call(lattice, "till").await.expect("answered");
+        let answer = call(lattice, "till").await.expect("a result");
         assert!(answer.starts_with('e'), "{answer}");
-        let answer = call(lattice, "office").await.expect("answered");
+        let answer = call(lattice, "office").await.expect("a result");
         assert!(answer.starts_with('h'), "{answer}");
     }
 }
@@ -158,7 +161,7 @@ async fn two_networks_form_one_lattice_and_each_works_without_the_other() {
     apply(&h1.lattice, SHOP).await;
     is_one([&h1.lattice, &h2.lattice, &e1.lattice, &e2.lattice]).await;
     visit(&h1.lattice, "visitor").await.expect("granted");
-    // Somebody calls on either side all the time, from outside of the hosts.
+    // Processes outside of the hosts call continuously on both sides.
     let at_hub = join(networks.to_hub(), None).await;
     let at_edge = join(networks.to_edge(), None).await;
     let calls = [
@@ -179,12 +182,14 @@ async fn two_networks_form_one_lattice_and_each_works_without_the_other() {
     .await;
     assert!(call(&h1.lattice, "office").await.is_ok());
     assert!(call(&e2.lattice, "till").await.is_ok());
-    call(&e2.lattice, "office").await.expect_err("it is there");
+    call(&e2.lattice, "office")
+        .await
+        .expect_err("it runs only in the hub");
     apply(&h1.lattice, &format!("{SHOP}{SIGN}")).await;
 
     let before = e1.node.origin().clone();
     e1.leave().await;
-    until("the other one sees it go", async || {
+    until("the other host sees it leave", async || {
         !e2.lattice.peers().contains(&before)
     })
     .await;
@@ -195,15 +200,15 @@ async fn two_networks_form_one_lattice_and_each_works_without_the_other() {
         e1.serves().contains("till") && serving(&e2.lattice, "till") == hosts(&["e1", "e2"])
     })
     .await;
-    let answer = call(&e1.lattice, "till").await.expect("answered");
+    let answer = call(&e1.lattice, "till").await.expect("a result");
     assert!(answer.starts_with("e1 "), "a host's own replica: {answer}");
     visit(&e1.lattice, "visitor").await.expect("granted");
-    let refused = visit(&e1.lattice, "nobody").await;
+    let refused = visit(&e1.lattice, "unlinked").await;
     assert!(
         matches!(refused, Err(CallError::NotLinked { .. })),
         "{refused:?}"
     );
-    assert_eq!(e1.state(), from, "all of it without the store");
+    assert_eq!(e1.state(), from, "all of this happened without the store");
 
     networks.mend();
     until("the edge has the store", async || {
@@ -211,11 +216,11 @@ async fn two_networks_form_one_lattice_and_each_works_without_the_other() {
     })
     .await;
     is_one([&h1.lattice, &h2.lattice, &e1.lattice, &e2.lattice]).await;
-    until("what was applied meanwhile runs", async || {
+    until("the app that was applied meanwhile runs", async || {
         serving(&h1.lattice, "sign") == hosts(&["e1", "e2"])
     })
     .await;
-    call(&h2.lattice, "sign").await.expect("answered");
+    call(&h2.lattice, "sign").await.expect("a result");
     for calls in calls {
         calls.all_answered().await;
     }

@@ -1,4 +1,4 @@
-//! What stands in a link's key and is no link.
+//! Values at the key of a link that aren't valid links.
 
 use super::*;
 use lattice_core::{auth::Purpose, value};
@@ -12,12 +12,15 @@ async fn malformed_and_forged_records_are_not_links_and_can_be_overwritten_or_de
     node.links.put(a.clone()).await.expect("put");
     node.scribble(store_key(&a), "garbage").await;
     assert_eq!(node.links.get(&a.key()), None);
-    node.links.put(a.clone()).await.expect("put over garbage");
+    node.links
+        .put(a.clone())
+        .await
+        .expect("overwrites the malformed value");
     node.scribble(store_key(&a), "more").await;
     node.links
         .delete(&a.key())
         .await
-        .expect("garbage is deleted");
+        .expect("the malformed value is deleted");
     assert_eq!(store.read(store_key(&a)).await.expect("read"), None);
 
     let evil = link("evil", "back");
@@ -29,7 +32,7 @@ async fn malformed_and_forged_records_are_not_links_and_can_be_overwritten_or_de
     node.links.put(evil).await.expect("ours");
 }
 
-/// A link as someone with another key writes it.
+/// Returns the value of a link that is written with another key.
 async fn forged(store: &MemoryStore, link: &Link) -> Bytes {
     let incarnation = store.incarnation().await.expect("there");
     Records::new(Arc::new(store.clone()), auth(2))
@@ -45,12 +48,12 @@ async fn with_another_key_no_record_is_overwritten_or_deleted() {
     node.links.put(there.clone()).await.expect("put");
     let before = store.read(store_key(&there)).await.expect("read");
 
-    let stranger = Node::with_key(&store, 2).await;
-    assert_eq!(stranger.links.list(), []);
-    let told = stranger.replica.check_key().expect_err("it is another key");
-    assert_eq!(told.values, 1);
+    let other = Node::with_key(&store, 2).await;
+    assert_eq!(other.links.list(), []);
+    let refused = other.replica.check_key().expect_err("it is another key");
+    assert_eq!(refused.values, 1);
     for link in [there.clone(), link("new", "back")] {
-        let put = stranger.links.replace(link).await;
+        let put = other.links.replace(link).await;
         let put = put.expect_err("nothing is put");
         assert!(
             matches!(put, LinkError::Write(WriteError::OtherKey(_))),
@@ -58,18 +61,18 @@ async fn with_another_key_no_record_is_overwritten_or_deleted() {
         );
         assert!(put.to_string().contains("check the key"), "{put}");
     }
-    let deleted = stranger.links.delete(&there.key()).await;
+    let deleted = other.links.delete(&there.key()).await;
     assert!(
         matches!(deleted, Err(DeleteError::Write(WriteError::OtherKey(_)))),
         "{deleted:?}"
     );
     assert_eq!(store.read(store_key(&there)).await.expect("read"), before);
 
-    // Emptied, it is anyone's.
+    // A store without records can be used with any key.
     node.links.delete(&there.key()).await.expect("deleted");
     let revision = store.commit(vec![Op::delete(store_key(&there), Expect::Any)]);
-    stranger.sees(revision.await.expect("written")).await;
-    stranger.links.put(there).await.expect("put");
+    other.sees(revision.await.expect("written")).await;
+    other.links.put(there).await.expect("put");
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +97,10 @@ async fn a_copied_or_replayed_link_grants_nothing() {
     node.sees(node.store.commit(vec![replay]).await.expect("written"))
         .await;
     assert_eq!(node.links.get(&a.key()), None);
-    node.links.put(a).await.expect("put over the replay");
+    node.links
+        .put(a)
+        .await
+        .expect("overwrites the replayed value");
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,12 +131,15 @@ async fn malformed_records_are_rejected_one_by_one_and_affect_no_others() {
             assert_eq!(node.replica.health().refused, refused);
         }
     }
-    assert_eq!(node.links.list(), [kept], "it alone is left");
-    node.links.put(victim).await.expect("put over garbage");
+    assert_eq!(node.links.list(), [kept], "only this link is left");
+    node.links
+        .put(victim)
+        .await
+        .expect("overwrites the malformed value");
     assert_eq!(node.links.list().len(), 2);
 }
 
-/// A key holder with a bug: the tag is right, and what it is over is not.
+/// Writes values of a key holder with a bug: the tag is valid, and the body isn't.
 #[tokio::test(start_paused = true)]
 async fn authentic_but_empty_records_are_rejected() {
     let (node, mut dice) = (Node::join(&MemoryStore::new()).await, Dice(2));
@@ -144,7 +153,7 @@ async fn authentic_but_empty_records_are_rejected() {
             0 => store_key(&victim),
             _ => status_key(&victim),
         };
-        // The schema, a generation that rises, and a body that is cut short or never was one.
+        // The schema, a rising generation, and a body that is truncated or invalid.
         let mut value = vec![1, 0];
         value.extend((n + 10).to_le_bytes());
         match dice.below(3) {
@@ -162,11 +171,14 @@ async fn authentic_but_empty_records_are_rejected() {
         node.scribble(key, value).await;
         refused += 1;
         let health = node.replica.health();
-        // Random bytes are a report now and then, most likely one of nobody.
+        // Random bytes are sometimes a valid report, most likely of an unknown host.
         assert!(health.refused <= refused, "{health:?}");
         refused = health.refused;
         assert_eq!(node.links.list(), std::slice::from_ref(&kept));
     }
     assert!(refused > 900, "{refused}");
-    node.links.put(victim).await.expect("put over garbage");
+    node.links
+        .put(victim)
+        .await
+        .expect("overwrites the malformed value");
 }

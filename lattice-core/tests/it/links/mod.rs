@@ -1,4 +1,4 @@
-//! Links and published types as a program uses them, over the memory store.
+//! The public API of links and published types, over the memory store.
 
 mod garbage;
 mod outage;
@@ -23,7 +23,7 @@ use lattice_core::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// One process of a lattice.
+/// A process of a lattice.
 struct Node {
     store: MemoryStore,
     replica: Replica,
@@ -40,7 +40,7 @@ impl Node {
         Self::over(store, Arc::new(store.clone()), key).await
     }
 
-    /// A node that reaches `store` through `way`.
+    /// Creates a node that reaches `store` through `way`.
     async fn over(store: &MemoryStore, way: Arc<dyn Store>, key: u8) -> Self {
         let records = Records::new(way, auth(key));
         let replica = Replica::follow(records.clone()).await.expect("follows");
@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    /// Writes bytes where a link stands, as anyone who reaches the store may.
+    /// Writes bytes at the key of a link, as any client of the store can.
     async fn scribble(&self, key: StoreKey, bytes: impl Into<Bytes>) {
         let revision = self
             .store
@@ -97,7 +97,7 @@ fn host(text: &str) -> HostId {
     HostId::new(text).expect("valid")
 }
 
-/// Types that export, or import, `a:b/c@0.2.0` with one function.
+/// Returns types that export or import `a:b/c@0.2.0` with one function.
 fn interface(function: &str, signature: &str) -> BTreeMap<InterfaceName, InterfaceTypes> {
     let mut types = InterfaceTypes::default();
     types.functions.insert(

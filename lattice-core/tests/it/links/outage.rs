@@ -1,4 +1,4 @@
-//! A store that is out of reach, or only works now and then: every operation ends with the truth.
+//! A store that is unreachable, or works only sometimes: every operation ends with a true result.
 
 use super::*;
 use futures_util::future::join;
@@ -11,10 +11,11 @@ use lattice_core::{
 use lattice_sim::fault::{FaultStore, StoreFaults};
 use tokio::time::{sleep, timeout};
 
-/// Longer than any operation may take: five seconds of attempts, one to see what was written, and a call to the store.
+/// Longer than any operation may take: five seconds of attempts, one second until the write is
+/// visible, and a call to the store.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// A node that reaches the store through faults.
+/// Creates a node that reaches the store through injected faults.
 async fn faulty(store: &MemoryStore, seed: u64) -> (Node, FaultStore) {
     let way = FaultStore::new(Arc::new(store.clone()), seed);
     (Node::over(store, Arc::new(way.clone()), 1).await, way)
@@ -76,7 +77,7 @@ async fn an_outage_is_reported_and_known_links_stay() {
     assert_eq!(node.replica.health().state, ReplicaState::Lost);
     assert_eq!(node.links.list(), known);
 
-    // Meanwhile the others go on.
+    // Meanwhile the others continue.
     let theirs = other.links.replace(link("front", "elsewhere")).await;
     let theirs = theirs.expect("replaced");
     assert_eq!(node.links.list(), known);
@@ -85,7 +86,7 @@ async fn an_outage_is_reported_and_known_links_stay() {
     assert_eq!(node.links.list(), other.links.list());
     assert_eq!(node.replica.health().state, ReplicaState::Following);
     let error = node.links.put(link("front", "back")).await;
-    let error = error.expect_err("theirs is there");
+    let error = error.expect_err("their link exists");
     assert!(
         matches!(&error, LinkError::Conflict { existing } if *existing == theirs),
         "{error:?}"
@@ -93,7 +94,7 @@ async fn an_outage_is_reported_and_known_links_stay() {
     node.links.put(link("new", "back")).await.expect("put");
 }
 
-/// A link that only one node writes.
+/// Returns a link that only one node writes.
 struct Own<'n> {
     node: &'n Node,
     link: Link,
@@ -101,7 +102,7 @@ struct Own<'n> {
 }
 
 impl Own<'_> {
-    /// What the store itself says.
+    /// Reads the target of a link from the store itself.
     async fn found(&self) -> Option<ComponentId> {
         let store = Arc::new(self.node.store.clone());
         let incarnation = store.incarnation().await.expect("there");
@@ -135,13 +136,16 @@ impl Own<'_> {
         self.check(ended.is_ok(), wrote_nothing, None).await;
     }
 
-    /// That the store holds what an operation said that it does.
+    /// Checks that the store contains the result that an operation returned.
     async fn check(&mut self, ok: bool, wrote_nothing: bool, new: Option<ComponentId>) {
         let found = self.found().await;
         if ok {
             assert_eq!(found, new);
         } else if wrote_nothing {
-            assert_eq!(found, self.target, "nothing was written, it said");
+            assert_eq!(
+                found, self.target,
+                "the operation returned that nothing was written"
+            );
         } else {
             assert!(found == new || found == self.target, "{found:?}");
         }
@@ -149,7 +153,7 @@ impl Own<'_> {
     }
 }
 
-/// Writes at random, to a link of its own and to one that all write.
+/// Makes random writes, to a private link and to one that all nodes write.
 async fn scrawl(node: &Node, name: &str, mut dice: Dice) {
     let mut own = Own {
         node,
@@ -162,7 +166,7 @@ async fn scrawl(node: &Node, name: &str, mut dice: Dice) {
         let ended = in_time(node.links.replace(shared.clone())).await;
         let _ = ended.inspect_err(is_honest);
         if dice.below(3) == 0 {
-            // Someone else may have put it again, or deleted it.
+            // Another node may have put it again, or deleted it.
             match in_time(node.links.delete(&shared.key())).await {
                 Ok(()) | Err(DeleteError::NotFound { .. }) => {}
                 Err(DeleteError::Write(error)) => is_store_trouble(&error),
@@ -191,7 +195,7 @@ fn is_store_trouble(error: &WriteError) {
     assert!(expected, "{error:?}");
 }
 
-/// What the error says of itself.
+/// Returns the outcome that the error states.
 fn wrote_nothing(error: &WriteError) -> bool {
     matches!(
         error,

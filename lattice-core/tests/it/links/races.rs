@@ -1,4 +1,4 @@
-//! Several writers of one link, and writes whose answer is lost.
+//! Concurrent writers of one link, and writes whose response is lost.
 
 use super::*;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ async fn of_two_concurrent_puts_one_receives_a_conflict() {
         );
         let (won, lost) = match (a, b) {
             (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
-            both => panic!("one of them: {both:?}"),
+            both => panic!("one of them should succeed: {both:?}"),
         };
         assert!(
             matches!(&lost, LinkError::Conflict { existing } if existing.link == won.link),
@@ -50,7 +50,7 @@ async fn concurrent_replaces_of_one_link_all_succeed_in_turn() {
     }
 }
 
-/// Does what it is asked to, and loses every other answer to a commit.
+/// Loses every other response to a commit, and works normally otherwise.
 #[derive(Debug)]
 struct Lossy {
     store: MemoryStore,

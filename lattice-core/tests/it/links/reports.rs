@@ -1,4 +1,4 @@
-//! What the hosts of a link's target say of it.
+//! The reports of a target's hosts on a link.
 
 use super::*;
 use futures_util::future::join_all;

@@ -42,7 +42,7 @@ async fn types_are_published_once_and_read_by_all_processes() {
         .await
         .expect("the same");
     assert_eq!(revisions().await, first);
-    // The same types of another component are there already.
+    // The same types of another component exist already.
     one.types
         .publish(&id("twin"), &types)
         .await
@@ -99,7 +99,7 @@ async fn unusable_types_fail_readers_but_not_links_or_publishers() {
         .publish(&id("back"), &types)
         .await
         .expect("published");
-    // Nobody reads from its memory here: a reader of its own.
+    // A separate reader, which has nothing in its cache.
     let reader = Node::join(&node.store).await;
     node.scribble(StoreKey::types(&digest.to_hex()), "garbage")
         .await;
@@ -114,7 +114,7 @@ async fn unusable_types_fail_readers_but_not_links_or_publishers() {
         .types
         .publish(&id("back"), &types)
         .await
-        .expect("written over");
+        .expect("overwritten");
     assert_eq!(
         reader.types.of(&id("back")).await.expect("read").as_deref(),
         Some(&types)

@@ -1,4 +1,4 @@
-//! Following links, over outages and lives of the store.
+//! Watches of links, over outages and over several incarnations of the store.
 
 use super::*;
 use futures_util::StreamExt as _;
@@ -17,7 +17,7 @@ async fn a_watch_starts_with_the_existing_links_and_survives_lag_and_outages() {
         "{added:?}"
     );
 
-    // More than the store keeps for a slow watcher, while it is out of reach.
+    // More changes than the store keeps for a slow watcher, while the store is unreachable.
     store.disconnect();
     let error = writer
         .links
@@ -33,7 +33,7 @@ async fn a_watch_starts_with_the_existing_links_and_survives_lag_and_outages() {
     );
     assert!(
         node.links.get(&added.entry().key).is_some(),
-        "what is known stays"
+        "known links stay"
     );
     store.reconnect();
     for n in 0..2_000 {
@@ -92,13 +92,13 @@ async fn links_missing_from_a_recreated_store_are_kept_until_they_are_deleted() 
         assert_eq!((health.recreated, health.held), (1, 3));
         assert_eq!(health.state, ReplicaState::StoreReplaced);
     }
-    // A caller that still knows the old life is not waited for.
+    // A call from a host that still has the old incarnation doesn't wait.
     let now = Instant::now();
     node.replica
         .wait_for(old, put.revision, now)
         .await
-        .expect("the store is a later one");
-    // Nobody is told what became of a link that nobody finds.
+        .expect("the store has a later incarnation");
+    // Reports on a link that no process finds are ignored.
     node.links
         .report(&host("h"), &put.key, put.revision, LinkStatus::Active)
         .await
@@ -117,7 +117,10 @@ async fn links_missing_from_a_recreated_store_are_kept_until_they_are_deleted() 
         .await
         .expect("put again");
     assert_ne!(again.revision, put.revision);
-    node.links.delete(&gone.key).await.expect("deleted for all");
+    node.links
+        .delete(&gone.key)
+        .await
+        .expect("deleted for all processes");
     let last = node
         .links
         .replace(link("kept2", "back"))

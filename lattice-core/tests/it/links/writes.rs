@@ -46,7 +46,7 @@ async fn putting_an_equal_link_changes_nothing_and_a_different_one_conflicts() {
         error.to_string(),
         "there is a link front -> a:b/c@0.2 (default) already, to `back`; give this one a name of its own with `Link::named`, or put it with `replace`"
     );
-    // A compatible version is the same key; a name of its own is not.
+    // A compatible version has the same key, and another name has another key.
     let compatible = Link::new("front", "a:b/c@0.2.9", "back").expect("valid");
     let error = node.links.put(compatible).await.expect_err("conflict");
     assert!(matches!(error, LinkError::Conflict { .. }), "{error}");
@@ -126,7 +126,7 @@ async fn links_that_cannot_work_are_rejected_with_a_reason() {
         assert!(matches!(error, LinkError::LinkMismatch(_)), "{error}");
     }
     assert_eq!(node.links.list(), []);
-    // Who was never started may be linked; so may a component to itself.
+    // A component that was never started can be linked, and so can a component to itself.
     node.links
         .put(link("later", "back"))
         .await
@@ -136,12 +136,12 @@ async fn links_that_cannot_work_are_rejected_with_a_reason() {
         .await
         .expect("an unknown target");
     node.links.put(link("back", "back")).await.expect("itself");
-    // A new version of the source fits.
+    // A new version of the source matches.
     node.types
         .publish(&id("front"), &importing("get", "func()"))
         .await
         .expect("published");
-    node.links.replace(differs).await.expect("fits now");
+    node.links.replace(differs).await.expect("it matches now");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ use std::{
 };
 
 const SERVERS: usize = 3;
-/// Longest that an election takes on a busy machine.
+/// The longest time that an election takes on a busy machine.
 const ELECTION: Duration = Duration::from_secs(45);
 
 async fn cluster() -> Vec<NatsServer> {
@@ -95,7 +95,7 @@ async fn keeps_the_contract() {
     .await;
 }
 
-/// Each server dies once while commits go on: what is answered is true, and a watch ends up right.
+/// Each server dies once while commits continue. Their results are true, and a watch converges.
 #[tokio::test]
 async fn a_commit_survives_the_death_of_any_server() {
     let mut servers = cluster().await;
@@ -121,11 +121,14 @@ async fn a_commit_survives_the_death_of_any_server() {
             for i in 0..5 {
                 there += usize::from(value_until_read(&writer, &name(i)).await.is_some());
             }
-            assert!(there == 0 || there == 5, "half a commit: {there} of 5");
+            assert!(there == 0 || there == 5, "a partial commit: {there} of 5");
             match answer {
-                Ok(_) => assert_eq!(there, 5, "answered, and lost"),
+                Ok(_) => assert_eq!(there, 5, "confirmed, and lost"),
                 Err(CommitError::Store(StoreError::Unavailable(_))) => {
-                    assert_eq!(there, 0, "\"nothing was written\", and it was");
+                    assert_eq!(
+                        there, 0,
+                        "the error is \"nothing was written\", and it was written"
+                    );
                 }
                 Err(CommitError::Unknown) => {}
                 Err(other) => panic!("{other:?}"),

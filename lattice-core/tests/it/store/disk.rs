@@ -1,4 +1,4 @@
-//! A store in a file: the contract, and what outlives a process, however it ends.
+//! A store in a file: the contract, and the data that outlives a process, in whatever way it ends.
 
 use super::{key, next, put, snapshot, soon, value};
 use lattice_core::{
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// Tells a child which file is its.
+/// The variable that contains the path of a child's file.
 const FILE: &str = "LATTICE_TEST_STORE";
 
 pub(crate) fn lattice() -> LatticeName {
@@ -31,7 +31,7 @@ pub(crate) async fn open(path: &Path) -> DiskStore {
     }
 }
 
-/// Runs a test of this module in a process of its own, with its file.
+/// Runs a test of this module in its own process, with its file.
 pub(crate) fn child(test: &str, path: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command
@@ -42,7 +42,7 @@ pub(crate) fn child(test: &str, path: &Path) -> Command {
     command
 }
 
-/// The file of a child; `None` when this is none.
+/// Returns the file of a child, or `None` if this process isn't a child.
 pub(crate) fn file() -> Option<std::path::PathBuf> {
     std::env::var_os(FILE).map(Into::into)
 }
@@ -78,7 +78,7 @@ async fn writes_survive_a_restart() {
         let store = open(&path).await;
         assert_eq!(store.incarnation().await.expect("in reach"), life);
         let after = snapshot(&mut store.watch().await.expect("in reach")).await;
-        assert!(after.1 >= before.1, "revisions never go back");
+        assert!(after.1 >= before.1, "revisions never decrease");
         assert_eq!(
             after.2, before.2,
             "values and revisions stay as they were written"
@@ -111,7 +111,7 @@ async fn leases_survive_a_restart_and_end_in_time() {
     let long = lease(&store, "long", 600, Expect::Absent)
         .await
         .expect("free");
-    // Long enough for a slow machine to open the file again.
+    // Long enough that even a slow machine opens the file again within it.
     lease(&store, "short", 6, Expect::Absent)
         .await
         .expect("free");
@@ -126,21 +126,21 @@ async fn leases_survive_a_restart_and_end_in_time() {
         "a restart within the term changes nothing"
     );
     let WatchEvent::Delete { key: gone, .. } = next(&mut watch).await else {
-        panic!("the short one ends");
+        panic!("the short lease ends");
     };
     assert_eq!(gone, key("short"));
     drop((store, watch));
 
     let store = open(&path).await;
-    assert_eq!(value(&store, "short").await, None, "it stays gone");
+    assert_eq!(value(&store, "short").await, None, "it stays deleted");
     lease(&store, "long", 600, Expect::Absent)
         .await
         .expect_err("still held");
     let renewed = lease(&store, "long", 600, Expect::At(long)).await;
-    assert!(renewed.expect("by whoever knows its revision") > revision);
+    assert!(renewed.expect("renewed with its revision") > revision);
 }
 
-/// Not a test: what the child of the tests below does, until it is killed.
+/// Not a test: the program of the child of the tests below, until it is killed.
 #[tokio::test]
 #[ignore = "the child of another test"]
 async fn writer() {
@@ -154,7 +154,7 @@ async fn writer() {
         let mut ops: Vec<Op> = (0..20)
             .map(|n| Op::put(key(&format!("k{n}")), round.to_string(), Expect::Any))
             .collect();
-        // Rows come and go, so that pages of the file are used again.
+        // Rows are written and deleted, so that pages of the file are reused.
         let filler = key(&format!("filler{}", round % 10));
         ops.push(if round % 3 == 0 {
             Op::delete(filler, Expect::Any)
@@ -163,11 +163,11 @@ async fn writer() {
         });
         store.commit(ops).await.expect("written");
         println!("round {round}");
-        std::io::stdout().flush().expect("the parent listens");
+        std::io::stdout().flush().expect("the parent reads");
     }
 }
 
-/// A child that writes, killed when the test ends, whatever way.
+/// A child that writes. It is killed when the test ends in any way.
 struct Writer {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -180,11 +180,12 @@ impl Writer {
         Self { child, lines }
     }
 
-    /// The number in the next line that begins with `word`; `None` when it ended.
-    fn hear(&mut self, word: &str) -> Option<usize> {
+    /// Returns the number in the next line that begins with `word`, or `None` when the child has
+    /// ended.
+    fn next_number(&mut self, word: &str) -> Option<usize> {
         loop {
             let line = self.lines.next()?.ok()?;
-            // The test runner's own words may stand before ours.
+            // Output of the test runner may precede ours.
             if let Some((_, number)) = line.split_once(&format!("{word} ")) {
                 return number.trim().parse().ok();
             }
@@ -192,7 +193,7 @@ impl Writer {
     }
 
     fn kill(&mut self) {
-        // Already gone is as good.
+        // It may have ended already.
         let _ = self.child.kill();
         self.child.wait().expect("its end");
     }
@@ -211,15 +212,20 @@ async fn a_killed_process_leaves_every_confirmed_commit_and_no_partial_one() {
     let mut last = (None, 0);
     for life in 0..8 {
         let mut writer = Writer::start(&path);
-        assert_eq!(writer.hear("open"), Some(last.1), "what the test saw too");
-        let mut answered = last.1;
-        // Another number of commits in each life; where in the next one it is hit is for chance.
+        assert_eq!(
+            writer.next_number("open"),
+            Some(last.1),
+            "the same as the test saw"
+        );
+        let mut confirmed = last.1;
+        // A different number of commits in each process. The moment of the kill within the next
+        // commit is random.
         for _ in 0..life * 3 {
-            answered = writer.hear("round").expect("it writes");
+            confirmed = writer.next_number("round").expect("it writes");
         }
         writer.kill();
-        while let Some(round) = writer.hear("round") {
-            answered = round;
+        while let Some(round) = writer.next_number("round") {
+            confirmed = round;
         }
 
         let store = open(&path).await;
@@ -231,11 +237,11 @@ async fn a_killed_process_leaves_every_confirmed_commit_and_no_partial_one() {
         let found: usize = rounds[0];
         assert!(
             rounds.iter().all(|round| *round == found),
-            "half a commit: {rounds:?}"
+            "a partial commit: {rounds:?}"
         );
         assert!(
-            (answered..=answered + 1).contains(&found),
-            "answered {answered}, found {found}"
+            (confirmed..=confirmed + 1).contains(&found),
+            "confirmed {confirmed}, found {found}"
         );
         let incarnation = store.incarnation().await.expect("in reach");
         assert!(last.0.is_none_or(|before| before == incarnation));
@@ -249,7 +255,7 @@ async fn a_file_is_used_by_one_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let mut writer = Writer::start(&path);
-    writer.hear("round").expect("it writes");
+    writer.next_number("round").expect("it writes");
     let refused = soon("opening", DiskStore::open(&path, &lattice())).await;
     let error = refused.expect_err("the child has it");
     assert!(
@@ -258,7 +264,7 @@ async fn a_file_is_used_by_one_process() {
     );
     assert!(error.to_string().contains(&path.display().to_string()));
 
-    // And one handle with its clones.
+    // A process has one handle with its clones.
     writer.kill();
     let store = open(&path).await;
     let clone = store.clone();

@@ -1,4 +1,4 @@
-//! Files that are damaged, and disks that refuse.
+//! Damaged files and failing disks.
 
 use super::{
     disk::{child, file, lattice, open},
@@ -20,7 +20,7 @@ async fn refused(path: &Path) -> OpenError {
 #[tokio::test]
 async fn a_file_that_is_not_a_store_is_not_changed() {
     let folder = tempfile::tempdir().expect("a folder");
-    for content in [&b""[..], b"a letter to somebody", &[0; 10_000]] {
+    for content in [&b""[..], b"a letter to a friend", &[0; 10_000]] {
         let path = folder.path().join(content.len().to_string());
         fs::write(&path, content).expect("written");
         let error = refused(&path).await;
@@ -35,7 +35,9 @@ async fn a_file_belongs_to_one_lattice() {
     let path = folder.path().join("store");
     drop(open(&path).await);
     let other = lattice_core::name::LatticeName::new("prod").expect("a name");
-    let error = DiskStore::open(&path, &other).await.expect_err("not its");
+    let error = DiskStore::open(&path, &other)
+        .await
+        .expect_err("a file of another lattice");
     assert!(
         matches!(&error, OpenError::OtherLattice { found, .. } if found == "dev"),
         "{error:?}"
@@ -57,9 +59,9 @@ async fn an_unwritable_path_returns_an_error() {
     if fs::write(read_only.join("probe"), "").is_err() {
         places.push(read_only.join("store"));
     } else {
-        // Nothing is forbidden to root, but not even root makes files here.
+        // Root may write anywhere, but not even root can create files here.
         eprintln!(
-            "runs as root, to whom no folder is read-only: tried with the kernel's own instead"
+            "runs as root, for whom no folder is read-only: uses a folder of the kernel instead"
         );
         places.push("/sys/lattice-store".into());
     }
@@ -72,10 +74,7 @@ async fn an_unwritable_path_returns_an_error() {
         );
     }
     let left = fs::read_dir(folder.path()).expect("a folder").count();
-    assert_eq!(
-        left, 2,
-        "nothing is left behind but what the test made itself"
-    );
+    assert_eq!(left, 2, "only the files of the test itself are left");
 }
 
 #[cfg(unix)]
@@ -98,7 +97,8 @@ async fn the_file_is_readable_and_writable_only_by_its_owner() {
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
 }
 
-/// Bytes changed, cut off and added at random: an error that names the file, or everything as it was.
+/// After random changes of its bytes and length, a file either returns an error that names it, or
+/// has all of its contents.
 #[tokio::test]
 async fn a_damaged_file_returns_an_error_and_never_wrong_content() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -123,7 +123,7 @@ async fn a_damaged_file_returns_an_error_and_never_wrong_content() {
                 bytes[at..end].fill(dice.roll() as u8);
             }
             2 => {
-                // The beginning says where everything is.
+                // The beginning of the file contains the positions of all contents.
                 let at = dice.below(512);
                 bytes[at] ^= 1 << dice.below(8);
             }
@@ -157,7 +157,7 @@ fn is_full<T>(result: &Result<T, CommitError>) -> bool {
     matches!(result, Err(CommitError::Store(StoreError::Full(_))))
 }
 
-/// Not a test: what the child of the next one does, whose files can't be larger than a megabyte.
+/// Not a test: the program of the child of the next test, whose files can't exceed a megabyte.
 #[tokio::test]
 #[ignore = "the child of another test"]
 async fn confined() {
@@ -180,12 +180,12 @@ async fn confined() {
     assert_eq!(
         value(&store, "a").await.as_deref(),
         Some("1"),
-        "reads go on"
+        "reads continue"
     );
     store
         .commit(put("a", "2", Expect::Any))
         .await
-        .expect("so little fits");
+        .expect("a small write fits");
     println!("confined: done");
 }
 
@@ -195,7 +195,7 @@ async fn a_file_at_its_size_limit_reports_a_full_disk() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let child = child("store::disk_faults::confined", &path);
-    // The signal that goes with the error is ignored, as in most long-running programs.
+    // The signal that accompanies the error is ignored, as in most long-running programs.
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 2048 && exec \"$0\" \"$@\""])
         .arg(child.get_program())
@@ -207,13 +207,13 @@ async fn a_file_at_its_size_limit_reports_a_full_disk() {
         )
         .output()
         .expect("a shell");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("confined: done"), "{said}\n{complained}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stdout.contains("confined: done"), "{stdout}\n{stderr}");
     assert_eq!(value(&open(&path).await, "a").await.as_deref(), Some("2"));
 }
 
-/// A file system of two megabytes, gone when this is dropped.
+/// A file system of two megabytes, which is removed on drop.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -235,7 +235,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a test that fails may still have the file open.
+        // A lazy unmount, since a failed test may still have the file open.
         let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
@@ -251,7 +251,7 @@ async fn a_full_disk_fails_writes_until_space_is_freed() {
         .commit(put("a", "1", Expect::Any))
         .await
         .expect("there is room");
-    // Ends with an error when the disk is full, as it should be.
+    // Ends with an error when the disk is full, as expected.
     let _ = fs::write(&filler, vec![1; 4 * 1024 * 1024]);
     let large = || vec![Op::put(key("large"), vec![1_u8; MAX_VALUE], Expect::Absent)];
     for _ in 0..3 {
@@ -260,7 +260,7 @@ async fn a_full_disk_fails_writes_until_space_is_freed() {
         assert_eq!(
             value(&store, "a").await.as_deref(),
             Some("1"),
-            "reads go on"
+            "reads continue"
         );
     }
     let nowhere = refused(&disk.0.path().join("other")).await;

@@ -1,4 +1,4 @@
-//! The store that misbehaves: what it says it does, and only that.
+//! The fault store injects the faults that it is configured for, and no others.
 
 use super::{key, next, put, snapshot, value};
 use lattice_core::store::{CommitError, Expect, MemoryStore, Store, StoreError, WatchEvent};

@@ -1,4 +1,4 @@
-//! What only the memory store can show.
+//! Features of the memory store only.
 
 use super::{key, next, put, snapshot, value};
 use futures_util::StreamExt;
@@ -34,7 +34,7 @@ async fn an_unreachable_store_reports_the_outage_and_returns_complete() {
     assert!(store.commit(put("a", "2", Expect::Any)).await.is_err());
     assert!(store.watch().await.is_err());
     let silence = tokio::time::timeout(Duration::from_mins(1), watch.next()).await;
-    assert!(silence.is_err(), "lost is said once: {silence:?}");
+    assert!(silence.is_err(), "a loss is reported once: {silence:?}");
 
     store.reconnect();
     let (incarnation, revision, entries) = snapshot(&mut watch).await;

@@ -16,7 +16,7 @@ use lattice_core::store::{
 };
 use std::time::Duration;
 
-/// Far more than any step takes: a test that hangs says where.
+/// Much longer than any step takes, so that a test that hangs fails with the name of the step.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -32,7 +32,7 @@ async fn next(watch: &mut Watch) -> WatchEvent {
         .expect("the watch goes on")
 }
 
-/// The next snapshot, whatever comes before it.
+/// Returns the next snapshot, and ignores earlier events.
 async fn snapshot(watch: &mut Watch) -> (Incarnation, Revision, Vec<Entry>) {
     loop {
         if let WatchEvent::Snapshot {

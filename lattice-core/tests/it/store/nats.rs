@@ -1,4 +1,4 @@
-//! What only the store on NATS can show, on a server that is well.
+//! Features of the NATS store only, on a working server.
 
 use super::{key, next, put, server::NatsConfig, snapshot, soon, value};
 use async_nats::{HeaderMap, jetstream};
@@ -34,8 +34,8 @@ pub(crate) async fn open(url: &str, name: &str) -> NatsStore {
         .expect("a bucket")
 }
 
-/// `JetStream` as someone else on the bus uses it.
-pub(crate) async fn stranger(url: &str) -> (async_nats::Client, jetstream::Context) {
+/// `JetStream` as used by another client.
+pub(crate) async fn raw_client(url: &str) -> (async_nats::Client, jetstream::Context) {
     let client = async_nats::connect(url).await.expect("a server");
     (client.clone(), jetstream::new(client))
 }
@@ -94,7 +94,7 @@ async fn lattices_are_isolated_and_can_be_opened_concurrently() {
     let written = stores[0].commit(put("a", "blue", Expect::Absent)).await;
     written.expect("absent");
     let written = stores[1].commit(put("a", "red", Expect::Absent)).await;
-    written.expect("absent in the other lattice too");
+    written.expect("absent in the other lattice as well");
     assert_eq!(value(&stores[4], "a").await.as_deref(), Some("blue"));
     assert_eq!(value(&stores[5], "a").await.as_deref(), Some("red"));
     let lives = join_all(stores.iter().map(Store::incarnation)).await;
@@ -109,7 +109,7 @@ async fn malformed_values_in_the_bucket_are_delivered_unchanged() {
     let store = open(&server.url(), "prod").await;
     let mut watch = store.watch().await.expect("in reach");
     snapshot(&mut watch).await;
-    let (client, context) = stranger(&server.url()).await;
+    let (client, context) = raw_client(&server.url()).await;
     let noise: Vec<u8> = (0..=255).rev().collect();
     let garbage = |subject: &str| format!("$KV.LATTICE_prod.{subject}");
     let mut seen = Vec::new();
@@ -140,7 +140,7 @@ async fn malformed_values_in_the_bucket_are_delivered_unchanged() {
         headers.insert(name, content);
         let subject = garbage("x");
         let stored = client.request_with_headers(subject, headers, "odd".into());
-        soon("the server's word on it", stored)
+        soon("the server's response", stored)
             .await
             .expect("an answer");
     }
@@ -180,7 +180,7 @@ async fn a_purge_of_the_stream_is_noticed() {
     let mut watch = store.watch().await.expect("in reach");
     let (.., entries) = snapshot(&mut watch).await;
     assert_eq!(entries.len(), 3);
-    let (client, _) = stranger(&server.url()).await;
+    let (client, _) = raw_client(&server.url()).await;
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Rollup", "all");
     let stored = client.request_with_headers("$KV.LATTICE_prod.boom", headers, "x".into());
@@ -214,7 +214,7 @@ async fn expired_and_deleted_keys_leave_markers_with_a_term() {
             break;
         }
     }
-    let (_, context) = stranger(&server.url()).await;
+    let (_, context) = raw_client(&server.url()).await;
     let stream = context.get_stream("KV_LATTICE_prod").await.expect("there");
     for (name, term) in [("a", "86400"), ("job", "24h0m0s")] {
         let subject = format!("$KV.LATTICE_prod.{}", key(name));
@@ -230,7 +230,8 @@ async fn expired_and_deleted_keys_leave_markers_with_a_term() {
 #[tokio::test]
 async fn large_snapshots_arrive_completely() {
     let server = NatsConfig::default().jetstream().start().await;
-    // More bytes, then more messages, than the server and the client hold for a watch that has not caught up.
+    // First more bytes, then more messages than the server and the client keep for a watch that is
+    // behind.
     for (name, commits, ops, size) in [("bytes", 20, 4, MAX_VALUE), ("keys", 80, 1_000, 20)] {
         let store = open(&server.url(), name).await;
         for round in 0..commits {
@@ -264,7 +265,7 @@ async fn more_concurrent_commits_than_a_stream_accepts_succeed() {
         )
     });
     for result in join_all(commits).await {
-        result.expect("room for everyone in the end");
+        result.expect("every commit succeeds eventually");
     }
     let (.., entries) = snapshot(&mut stores[0].watch().await.expect("in reach")).await;
     assert_eq!(entries.len(), WRITERS * EACH * 5);

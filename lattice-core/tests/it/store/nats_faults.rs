@@ -1,8 +1,8 @@
-//! Servers that die, freeze and come back, buckets that are made anew, answers that get lost.
+//! Servers that die, freeze and return, recreated buckets, and lost responses.
 
 use super::{
     key,
-    nats::{connect, lattice, open, stranger},
+    nats::{connect, lattice, open, raw_client},
     next,
     proxy::{Flow, Proxy},
     put,
@@ -19,7 +19,7 @@ async fn server() -> NatsServer {
     NatsConfig::default().jetstream().start().await
 }
 
-/// Longest that a call may take: its timeout, and what a busy machine adds.
+/// The longest time that a call may take: its timeout, and an allowance for a busy machine.
 const CALL: Duration = Duration::from_secs(7);
 
 async fn ends<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -104,7 +104,7 @@ async fn a_recreated_bucket() {
     let mut watch = store.watch().await.expect("in reach");
     let (first_life, ..) = snapshot(&mut watch).await;
 
-    let (_, context) = stranger(&server.url()).await;
+    let (_, context) = raw_client(&server.url()).await;
     let deleted = context.delete_stream("KV_LATTICE_prod").await;
     deleted.expect("deleted");
     assert_eq!(next(&mut watch).await, WatchEvent::Lost);
@@ -136,7 +136,7 @@ async fn a_bucket_recreated_between_two_checks() {
     commit_until_done(&store, "a", "1").await;
     let mut watch = store.watch().await.expect("in reach");
     let (first_life, ..) = snapshot(&mut watch).await;
-    let (_, context) = stranger(&server.url()).await;
+    let (_, context) = raw_client(&server.url()).await;
     let deleted = context.delete_stream("KV_LATTICE_prod").await;
     deleted.expect("deleted");
     let other = open(&server.url(), "prod").await;
@@ -147,7 +147,8 @@ async fn a_bucket_recreated_between_two_checks() {
     assert_eq!(entries[0].key, key("b"));
 }
 
-/// Many rounds of commits of ten keys each, while the server is killed and comes back: what is answered is true.
+/// Many rounds of commits of ten keys each, while the server is killed and restarted. Their results
+/// are true.
 #[tokio::test]
 async fn a_server_that_restarts_in_mid_commit() {
     const ROUNDS: usize = 12;
@@ -162,7 +163,7 @@ async fn a_server_that_restarts_in_mid_commit() {
             .collect();
         let work = ends("a commit", store.commit(ops));
         let kill = async {
-            // At another moment of the commit in each round.
+            // At a different moment of the commit in each round.
             tokio::time::sleep(Duration::from_micros(300 * round as u64)).await;
             server.kill();
             server.restart().await;
@@ -173,20 +174,20 @@ async fn a_server_that_restarts_in_mid_commit() {
         for name in &names {
             there += usize::from(value(&store, name).await.is_some());
         }
-        assert!(there == 0 || there == 10, "half a commit: {there} of 10");
+        assert!(there == 0 || there == 10, "a partial commit: {there} of 10");
         match answer {
-            Ok(_) => assert_eq!(there, 10, "round {round}: answered, and lost"),
+            Ok(_) => assert_eq!(there, 10, "round {round}: confirmed, and lost"),
             Err(CommitError::Unknown) => unknown += 1,
             Err(CommitError::Store(StoreError::Unavailable(_))) => {
                 assert_eq!(
                     there, 0,
-                    "round {round}: \"nothing was written\", and it was"
+                    "round {round}: the error is \"nothing was written\", and it was written"
                 );
             }
             Err(other) => panic!("round {round}: {other:?}"),
         }
     }
-    assert!(unknown < ROUNDS, "some answers are known");
+    assert!(unknown < ROUNDS, "some results are known");
 }
 
 #[tokio::test]
@@ -198,7 +199,8 @@ async fn a_lost_response_is_resolved_by_a_read() {
     let mut watch = direct.watch().await.expect("in reach");
     snapshot(&mut watch).await;
 
-    // A batch, then a message on its own; each with every key overwritten meanwhile but the first.
+    // A batch, then a single message. In each case every key but the first is overwritten
+    // meanwhile.
     for names in [&["a", "b", "c"][..], &["d"][..]] {
         proxy.answers(Flow::Swallow);
         let ops = names.iter().map(|name| put(name, "1", Expect::Absent));
@@ -219,8 +221,8 @@ async fn a_lost_response_is_resolved_by_a_read() {
             last
         };
         let (answer, last) = futures_util::join!(work, meanwhile);
-        assert_eq!(answer.expect("it was done"), last);
-        // The fence of the reading back is nobody's business.
+        assert_eq!(answer.expect("it was written"), last);
+        // The fence key of the read isn't visible to callers.
         let after = commit_until_done(&direct, "after", "x").await;
         assert!(matches!(next(&mut watch).await, WatchEvent::Put(e) if e.revision == after));
     }
@@ -241,7 +243,8 @@ async fn a_lost_request_had_no_effect() {
         ops.extend(put("beside", "2", Expect::Any));
         let work = ends("a commit", store.commit(ops));
         let cut = async {
-            // Cut before it is sent, it would be sent over the next connection.
+            // If the connection were cut before the request is sent, it would be sent over the next
+            // one.
             soon("a request", proxy.swallows()).await;
             tokio::time::sleep(Duration::from_millis(300)).await;
             proxy.cut();
@@ -268,7 +271,7 @@ async fn an_unresolvable_response_is_unknown() {
     let mut watch = direct.watch().await.expect("in reach");
     snapshot(&mut watch).await;
 
-    // The store stays out of reach.
+    // The store stays unreachable.
     proxy.answers(Flow::Swallow);
     let begun = Instant::now();
     let answer = soon("a commit", store.commit(put("a", "1", Expect::Absent))).await;
@@ -280,7 +283,7 @@ async fn an_unresolvable_response_is_unknown() {
     assert_eq!(value(&direct, "a").await.as_deref(), Some("1"));
     proxy.cut();
 
-    // Everything that it wrote has been overwritten.
+    // Everything that the commit wrote has been overwritten.
     let options = NatsStoreOptions::new(&lattice("prod"));
     let connection = connect(&proxy.url()).await;
     let store = NatsStore::open(&connection, options).await.expect("opens");

@@ -1,8 +1,8 @@
-//! Opening a bucket: what can be wrong with a server or a bucket, and what is said of it.
+//! Opening a bucket: problems of a server or a bucket, and the resulting errors.
 
 use super::{
     key,
-    nats::{connect, lattice, open, stranger},
+    nats::{connect, lattice, open, raw_client},
     put,
     server::NatsConfig,
     soon,
@@ -74,7 +74,7 @@ async fn in_an_unknown_domain() {
 #[tokio::test]
 async fn a_bucket_created_by_a_tool() {
     let server = NatsConfig::default().jetstream().start().await;
-    let (_, context) = stranger(&server.url()).await;
+    let (_, context) = raw_client(&server.url()).await;
     let bucket = kv::Config {
         bucket: "LATTICE_prod".to_owned(),
         ..kv::Config::default()
@@ -85,18 +85,18 @@ async fn a_bucket_created_by_a_tool() {
         panic!("{refused:?}");
     };
     assert_eq!(stream, "KV_LATTICE_prod");
-    let said = problems.join("; ");
+    let problems = problems.join("; ");
     for word in ["allow_atomic", "allow_msg_ttl", "subject_delete_marker_ttl"] {
-        assert!(said.contains(word), "{word}: {said}");
+        assert!(problems.contains(word), "{word}: {problems}");
     }
-    assert!(!said.contains("allow_direct"), "{said}");
+    assert!(!problems.contains("allow_direct"), "{problems}");
 }
 
 #[tokio::test]
 async fn a_bucket_enlarged_by_an_operator_is_accepted() {
     let server = NatsConfig::default().jetstream().start().await;
     drop(open(&server.url(), "prod").await);
-    let (_, context) = stranger(&server.url()).await;
+    let (_, context) = raw_client(&server.url()).await;
     let there = context.get_stream("KV_LATTICE_prod").await.expect("there");
     let larger = stream::Config {
         max_bytes: 1 << 30,
@@ -169,7 +169,7 @@ async fn a_server_from_before_atomic_commits() {
     old.abort();
 }
 
-/// Enough of nats-server 2.11 to be asked about its account, as it answers: with level 1 of the API.
+/// Imitates enough of nats-server 2.11 for the account request: it replies with level 1 of the API.
 async fn old_server(listener: TcpListener) {
     let account = r#"{"type":"io.nats.jetstream.api.v1.account_info_response","memory":0,"storage":0,"reserved_memory":0,"reserved_storage":0,"streams":0,"consumers":0,"limits":{"max_memory":-1,"max_storage":-1,"max_streams":-1,"max_consumers":-1,"max_ack_pending":-1,"memory_max_stream_bytes":-1,"storage_max_stream_bytes":-1,"max_bytes_required":false},"api":{"level":1,"total":1,"errors":0}}"#;
     let info = r#"INFO {"server_id":"OLD","server_name":"old","version":"2.11.9","proto":1,"headers":true,"jetstream":true,"max_payload":1048576,"client_id":1}"#;

@@ -18,7 +18,7 @@ pub(super) async fn oversized_values_are_rejected(test: &TestBus) {
     let message = next(&mut inbox).await;
     assert!(
         message.body == Body::Payload(fits),
-        "the largest payload arrives whole, and alone"
+        "the largest payload arrives complete, and as the only message"
     );
 }
 

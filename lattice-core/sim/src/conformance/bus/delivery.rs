@@ -70,10 +70,19 @@ pub(super) async fn the_asker_is_told_that_nobody_answers(test: &TestBus) {
     ask(&test.one, &to, &reply, "anyone?").await;
     let message = next(&mut replies).await;
     assert_eq!(message.body, Body::NoResponders);
-    assert_eq!(message.subject, reply, "it says which question it is about");
+    assert_eq!(
+        message.subject, reply,
+        "it names the subject of the request"
+    );
 
     let mut responder = subscribe(&test.two, &to).await;
-    ask(&test.one, &to, &subject("lonely.reply.8"), "anyone now?").await;
+    ask(
+        &test.one,
+        &to,
+        &subject("lonely.reply.8"),
+        "is there a receiver now?",
+    )
+    .await;
     let question = next(&mut responder).await;
     let reply = question.reply.clone().unwrap_or(question.subject);
     publish(&test.two, &reply, "yes").await;
@@ -110,11 +119,11 @@ pub(super) async fn one_publisher_keeps_its_order(test: &TestBus) {
         for _ in 0..2000 {
             let text = next_text(&mut inbox).await;
             let Some((_, number)) = due.iter_mut().find(|(name, _)| text.starts_with(name)) else {
-                panic!("{text} comes from nobody")
+                panic!("{text} has no known sender")
             };
             assert!(
                 text.ends_with(&format!(" {number}")),
-                "{text} came when {number} was due"
+                "{text} arrived instead of {number}"
             );
             *number += 1;
         }

@@ -111,6 +111,6 @@ pub(super) async fn closed_is_for_good(test: &TestBus) {
         assert!(matches!(error, BusError::Closed), "{error:?}");
     }
     let mut other = subscribe(&test.two, &to).await;
-    publish(&test.two, &to, "the other goes on").await;
-    expect(&mut other, "the other goes on").await;
+    publish(&test.two, &to, "the other continues").await;
+    expect(&mut other, "the other continues").await;
 }

@@ -21,7 +21,7 @@ pub(super) async fn dropping_one_ends_it(test: &TestBus) {
     drop(join(&test.two, &to, "g").await);
     drop(other);
     flush(&test.two).await;
-    ask(&test.one, &to, &reply, "anyone left?").await;
+    ask(&test.one, &to, &reply, "is there a receiver left?").await;
     assert_eq!(next(&mut replies).await.body, Body::NoResponders);
 }
 
@@ -57,7 +57,10 @@ pub(super) async fn a_group_gives_each_message_to_one(test: &TestBus) {
         "the members' shares are {shares:?}"
     );
     for member in &mut members {
-        assert!(member.next().now_or_never().is_none(), "some came twice");
+        assert!(
+            member.next().now_or_never().is_none(),
+            "some messages arrived twice"
+        );
     }
 }
 
@@ -109,7 +112,7 @@ pub(super) async fn a_dropped_subscribe_leaves_nothing(test: &TestBus) {
         }
         drop(future);
         flush(&test.two).await;
-        ask(&test.one, &to, &reply, "anyone left?").await;
+        ask(&test.one, &to, &reply, "is there a receiver left?").await;
         assert_eq!(next(&mut replies).await.body, Body::NoResponders);
     }
 }

@@ -67,8 +67,14 @@ async fn a_lease_ends_and_is_heard_of((one, two): Pair) {
     let ended = end(&mut watch, "job").await;
     let took = begun.elapsed();
     assert!(ended > taken, "an expiry is a write");
-    assert!(took >= Duration::from_secs(2), "not before: {took:?}");
-    assert!(took < Duration::from_secs(2) + SLACK, "in time: {took:?}");
+    assert!(
+        took >= Duration::from_secs(2),
+        "it ended too early, after {took:?}"
+    );
+    assert!(
+        took < Duration::from_secs(2) + SLACK,
+        "it ended too late, after {took:?}"
+    );
     assert_eq!(read(&one, "job").await, None);
     let WatchEvent::Snapshot { entries, .. } = next(&mut open(&one).await).await else {
         panic!("the first event is a snapshot");
@@ -92,7 +98,9 @@ async fn a_renewed_lease_stands((one, two): Pair) {
         tokio::time::sleep_until(begun + Duration::from_secs(round)).await;
         held = take(&one, "job", "A", 3, Expect::At(held)).await;
     }
-    let entry = read(&two, "job").await.expect("past its first term");
+    let entry = read(&two, "job")
+        .await
+        .expect("it exists past its first term");
     assert_eq!(entry.revision, held);
     end(&mut watch, "job").await;
     assert!(begun.elapsed() >= Duration::from_secs(4 + 3));
@@ -101,13 +109,13 @@ async fn a_renewed_lease_stands((one, two): Pair) {
 async fn a_lease_has_one_holder((one, two): Pair) {
     let taken = take(&one, "job", "A", 600, Expect::Absent).await;
     let second = lease(&two, "job", "B", 600, Expect::Absent).await;
-    assert_conflict(second, "job", "another takes what is held");
+    assert_conflict(second, "job", "another holder takes a held lease");
     let renewed = take(&one, "job", "A", 600, Expect::At(taken)).await;
     let stale = lease(&one, "job", "A", 600, Expect::At(taken)).await;
-    assert_conflict(stale, "job", "a renewal of what was renewed");
+    assert_conflict(stale, "job", "a renewal with an outdated revision");
     take(&two, "job", "B", 600, Expect::At(renewed)).await;
     let lost = lease(&one, "job", "A", 600, Expect::At(renewed)).await;
-    assert_conflict(lost, "job", "a renewal of what was taken over");
+    assert_conflict(lost, "job", "a renewal after a takeover");
     assert_eq!(read(&one, "job").await.expect("held").value, "B");
 }
 

@@ -18,7 +18,7 @@ async fn a_snapshot_comes_first((one, two): Pair) {
         ..
     } = next(&mut open(&one).await).await
     else {
-        panic!("a watch of an empty store begins with a snapshot too");
+        panic!("a watch of an empty store also begins with a snapshot");
     };
     assert_eq!(Ok(incarnation), one.incarnation().await.map_err(drop));
     assert_eq!(entries, []);
@@ -36,7 +36,11 @@ async fn a_snapshot_comes_first((one, two): Pair) {
     };
     assert_eq!(revision, last, "every write so far is in it");
     let names: Vec<_> = entries.iter().map(|e| e.key.clone()).collect();
-    assert_eq!(names, [key("a"), key("b")], "by key, without the deleted");
+    assert_eq!(
+        names,
+        [key("a"), key("b")],
+        "ordered by key, without deleted keys"
+    );
     assert_eq!((&entries[1].value[..], entries[1].revision), (&b"2"[..], b));
 }
 
@@ -101,7 +105,7 @@ async fn a_snapshot_and_what_follows_miss_nothing((one, two): Pair) {
             let whole: Vec<_> = (0..10).map(|i| copy.value(&format!("k{i}"))).collect();
             assert!(
                 whole.windows(2).all(|pair| pair[0] == pair[1]),
-                "a snapshot holds commits whole: {whole:?}"
+                "a snapshot contains only complete commits: {whole:?}"
             );
             watches.push((watch, copy));
         }

@@ -39,7 +39,7 @@ async fn revisions_grow_and_reads_see_the_last_write((one, two): Pair) {
     assert_eq!(
         value(&two, "empty").await.as_deref(),
         Some(&b""[..]),
-        "an empty value is one"
+        "an empty value is a value"
     );
     let every_byte: Vec<u8> = (0..=255).collect();
     let op = Op::put(key("bytes"), every_byte.clone(), Expect::Any);
@@ -62,7 +62,10 @@ async fn a_commit_is_all_or_nothing((one, two): Pair) {
         revisions.push(read(&two, name).await.expect("in the commit").revision);
     }
     assert!(revisions.is_sorted(), "in order: {revisions:?}");
-    assert_eq!(revisions[2], last, "the answer is the last one's revision");
+    assert_eq!(
+        revisions[2], last,
+        "the result is the revision of the last operation"
+    );
 
     for wrong in 0..3 {
         let mut bad = ops(&["a", "b", "c"], "2", Expect::Any);
@@ -104,7 +107,7 @@ async fn expectations((one, two): Pair) {
     assert!(read(&one, "a").await.expect("written").revision > second);
     assert_eq!(value(&two, "nothing").await, None);
     let delete_stale = commit(&one, vec![Op::delete(key("a"), Expect::At(second))]).await;
-    assert_conflict(delete_stale, "a", "a delete expects too");
+    assert_conflict(delete_stale, "a", "a delete has expectations as well");
     assert_eq!(value(&two, "a").await.as_deref(), Some(&b"3"[..]));
 }
 
@@ -124,7 +127,7 @@ async fn a_deleted_key_is_absent((one, two): Pair) {
         Op::put(key("a"), "2", Expect::Absent),
     ];
     let again = commit(&one, again).await.expect("a deleted key is absent");
-    assert!(again > deleted_at, "its revisions go on");
+    assert!(again > deleted_at, "its revisions continue");
     assert_eq!(value(&two, "a").await.as_deref(), Some(&b"2"[..]));
 
     let deleted_at = delete(&one, "a", Expect::Any).await;
@@ -171,7 +174,11 @@ async fn bounds((one, two): Pair) {
         } if size == MAX_VALUE + 1
     ));
     for name in ["k0", "k1"] {
-        assert_eq!(read(&two, name).await, None, "a refusal writes nothing");
+        assert_eq!(
+            read(&two, name).await,
+            None,
+            "a rejected commit writes nothing"
+        );
     }
 
     heavy[1].value = Some(Bytes::from(vec![7; MAX_VALUE]));
@@ -221,8 +228,7 @@ async fn a_dropped_commit_is_whole_or_nothing((one, two): Pair) {
             .map(|i| Op::put(key(&name(i)), "v", Expect::Absent))
             .collect();
         poll_times(&one, ops, round % 4).await;
-        // A later write through the same handle comes after everything that the dropped one still
-        // does.
+        // A later write through the same handle is ordered after all effects of the dropped commit.
         put(&one, "after", "v", Expect::Any).await;
         let mut there = 0;
         for i in 0..10 {

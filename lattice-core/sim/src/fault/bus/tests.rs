@@ -123,7 +123,7 @@ async fn a_partition_drops_messages_both_ways_until_it_heals() {
     assert!(inside.next().now_or_never().is_none());
     assert!(
         replies.next().now_or_never().is_none(),
-        "nobody says that nobody answers"
+        "no `NoResponders` is sent"
     );
     assert_eq!(bus.counts().cut, 2);
 
