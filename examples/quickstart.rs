@@ -105,7 +105,7 @@ async fn with_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), 
 async fn with_replicas(red: &Host, blue: &Host, desk: &DeskClient<Caller>) -> Result<(), Report> {
     heading(
         4,
-        "both actors on both hosts: the desk asks the greeter next door",
+        "both actors on both hosts: the desk calls the greeter on its own host",
     );
     red.start_actor("greeter", greeter("red")?).await?;
     blue.start_actor("front-desk", front_desk("blue")?).await?;

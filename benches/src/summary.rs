@@ -87,7 +87,10 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!(all[0], serde_json::to_value(one).expect("a value"));
         assert_eq!(all[1]["ours"], 3.0);
-        assert!(all[1]["ratio"].is_null(), "no baseline, no ratio");
+        assert!(
+            all[1]["ratio"].is_null(),
+            "without a baseline there is no ratio"
+        );
         std::fs::write(&file, "not a list").expect("written");
         let error = merge(&file, &[Row::new("c", 1.0, None, "ms")]).expect_err("refused");
         assert!(error.to_string().contains("delete it"), "{error}");

@@ -1,6 +1,6 @@
 //! The faults program, in its short form. Needs the guests and a nats-server.
 //!
-//! What must not happen at all must not happen here either; what has a time to be done in has four times as much of it.
+//! Counts of failures must be zero, and times may be four times as long as the program's own bars.
 
 use serde_json::Value;
 use std::{path::Path, process::Command};
@@ -11,8 +11,8 @@ fn faults(args: &[&str]) -> Command {
     command
 }
 
-/// Runs it, and answers what it printed.
-fn said(mut command: Command) -> String {
+/// Runs the program and returns its output.
+fn output_of(mut command: Command) -> String {
     let output = command.output().expect("the program starts");
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),
@@ -39,7 +39,7 @@ impl Rows {
         self.row(name)["ours"].as_f64().expect("a number")
     }
 
-    /// With the fault, and without.
+    /// Returns the figures with and without the fault.
     fn pair(&self, name: &str) -> (f64, f64) {
         (
             self.ours(name),
@@ -54,7 +54,7 @@ fn no_call_hangs_and_no_idempotent_call_fails() {
     let summary = directory.path().join("summary.json");
     let mut command = faults(&["--short", "--summary"]);
     command.arg(&summary);
-    let table = said(command);
+    let table = output_of(command);
     let rows = Rows::read(&summary);
     for name in [
         "fault.kill.hung",
@@ -82,7 +82,7 @@ fn no_call_hangs_and_no_idempotent_call_fails() {
     }
     for name in ["fault.slow.neighbour_p99", "fault.spin.neighbour_p99"] {
         let (with, without) = rows.pair(name);
-        // One time slice of a guest, or of the kernel, is no failure.
+        // A delay by one time slice of a guest or of the kernel isn't a failure.
         let most = (4.0 * 1.5 * without).max(without + 4.0 * 2.0);
         assert!(with <= most, "{name}\n{table}");
     }
@@ -90,7 +90,7 @@ fn no_call_hangs_and_no_idempotent_call_fails() {
 
 #[test]
 fn memory_stays_flat_and_no_call_hangs_while_hosts_and_server_are_killed() {
-    let table = said(faults(&["soak", "--seconds", "20"]));
+    let table = output_of(faults(&["soak", "--seconds", "20"]));
     assert!(table.contains(" 0 hung"), "{table}");
     assert_eq!(table.matches("| flat |").count(), 6, "{table}");
 }
@@ -99,7 +99,7 @@ fn memory_stays_flat_and_no_call_hangs_while_hosts_and_server_are_killed() {
 fn mistyped_options_are_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let summary = directory.path().join("summary.json");
-    for (args, answer) in [
+    for (args, message) in [
         (&["--fast"][..], "there is no option `--fast`"),
         (&["--only", "fault.flood"], "names are like `fault.kill`"),
         (
@@ -112,7 +112,7 @@ fn mistyped_options_are_reported() {
         let output = command.output().expect("the program starts");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(
-            !output.status.success() && error.contains(answer),
+            !output.status.success() && error.contains(message),
             "{error}"
         );
     }

@@ -1,4 +1,5 @@
-//! The load program, in its quick form: that it runs, and what it writes. Needs the guests and a nats-server.
+//! The load program, in its quick form: it runs, and writes the expected rows. Needs the guests and
+//! a nats-server.
 
 use serde_json::Value;
 use std::{
@@ -54,7 +55,7 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         };
         assert!(row["row"].is_string() && row["unit"].is_string(), "{row}");
         assert_eq!(row.as_object().map(serde_json::Map::len), Some(5), "{row}");
-        // Of so short a run the kernel may count no CPU time at all.
+        // The kernel may count no CPU time at all for such a short run.
         if row["unit"] != "µs/call" {
             assert!(number("ours") > 0.0 && number("baseline") > 0.0, "{row}");
             assert!(
@@ -112,20 +113,22 @@ fn cells_are_selected_by_name() {
 fn missing_and_mistyped_options_are_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let summary = directory.path().join("summary.json");
-    let said = |output: Output| {
+    let error_of = |output: Output| {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     assert!(
-        said(load(&["--only", "no such cell"], &summary)).contains("names are like `nats.64x16B`")
+        error_of(load(&["--only", "no such cell"], &summary))
+            .contains("names are like `nats.64x16B`")
     );
-    assert!(said(load(&["--fast"], &summary)).contains("there is no option `--fast`"));
+    assert!(error_of(load(&["--fast"], &summary)).contains("there is no option `--fast`"));
     let mut without_server = Command::new(env!("CARGO_BIN_EXE_load"));
     without_server
         .args(["--quick", "--only", "nats.1x16B"])
         .env("NATS_SERVER", directory.path().join("none"));
     assert!(
-        said(without_server.output().expect("the program starts")).contains("run it through make")
+        error_of(without_server.output().expect("the program starts"))
+            .contains("run it through make")
     );
     assert!(!summary.exists());
 }

@@ -1,4 +1,4 @@
-//! Runs each example as a person would, and reads what it printed.
+//! Runs each example as a person would, and checks its output.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Far more than any of them takes, also on a busy machine.
+/// Much longer than any example takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The program of an example: `cargo test` builds it beside this one.
+/// Returns the program of an example. `cargo test` builds it into a folder next to this program.
 fn example(name: &str) -> Command {
     let this = std::env::current_exe().expect("this program has a path");
-    let folder = this.ancestors().nth(2).expect("it lies in `deps`");
+    let folder = this.ancestors().nth(2).expect("it is in `deps`");
     let program: PathBuf = folder.join("examples").join(name);
     assert!(
         program.exists(),
@@ -27,7 +27,7 @@ fn example(name: &str) -> Command {
     command
 }
 
-/// Runs it to its end, which must be a good one, and answers with what it printed.
+/// Runs an example until it ends successfully, and returns its output.
 fn run(name: &str) -> String {
     let mut child = Running(
         example(name)
@@ -50,11 +50,11 @@ fn run(name: &str) -> String {
     text
 }
 
-/// A program that does not outlive the test.
+/// A running program, which is killed on drop.
 struct Running(Child);
 
 impl Running {
-    /// What it says until it ends, by the deadline.
+    /// Returns its output, once it has ended by the deadline.
     fn output(&mut self) -> Output {
         let stdout = read_all(self.0.stdout.take());
         let stderr = read_all(self.0.stderr.take());
@@ -96,7 +96,7 @@ fn read_all(from: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<
     })
 }
 
-/// The number in the line that starts with `label`.
+/// Returns the number in the line that starts with `label`.
 fn number(text: &str, label: &str) -> u64 {
     let mut lines = text.lines().map(str::trim_start);
     let rest = lines
@@ -115,12 +115,12 @@ fn has(text: &str, what: &str) {
     assert!(text.contains(what), "`{what}` is not in\n{text}");
 }
 
-/// What must hold when a host dies under load of 16 callers.
+/// Checks the output of an example in which a host dies while 16 callers make calls.
 fn survived(text: &str, dead: &str, before: &str, after: &str) {
     assert!(number(text, before) > 0, "{text}");
     assert!(number(text, after) > 0, "{text}");
     let failed = number(text, "failed");
-    // Each caller has one call under way, and at most that one was at the dead host.
+    // Each caller has one call in flight, so at most that one was at the dead host.
     assert!(failed <= 16, "{text}");
     if failed > 0 {
         has(text, &format!("that may have run: host `{dead}` was lost"));
@@ -205,7 +205,7 @@ fn embed() {
     let address = line
         .trim_end()
         .strip_prefix("listening on http://")
-        .unwrap_or_else(|| panic!("it said `{line}`"));
+        .unwrap_or_else(|| panic!("it printed `{line}`"));
 
     has(&get(address, "/health", ""), "ok");
     let welcome = get(address, "/welcome/Ada", "");
@@ -222,19 +222,19 @@ fn embed() {
         &get(address, "/welcome/Ada", "x-deadline-ms: soon\r\n"),
         "HTTP/1.1 400",
     );
-    // The late one was not counted: it did not run.
+    // The late request was not counted, because its call did not run.
     has(&get(address, "/welcome/Ada", ""), "(visit 2, ");
 
     let pid = service.0.id().to_string();
-    let asked = Command::new("kill").args(["-TERM", &pid]).status();
-    assert!(asked.expect("the kill command").success());
+    let killed = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(killed.expect("the kill command").success());
     assert!(service.ended().success());
     let mut rest = String::new();
     output.read_to_string(&mut rest).expect("text");
     has(&rest, "stopped, nothing was cut off");
 }
 
-/// One request, and everything that comes back.
+/// Makes a request and returns the whole response.
 fn get(address: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
@@ -243,7 +243,7 @@ fn get(address: &str, path: &str, headers: &str) -> String {
         "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n"
     )
     .expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    response
 }

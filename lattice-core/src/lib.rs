@@ -1,8 +1,10 @@
-//! The heart of Lattice: names, wire, bus, store, links and calls of a self-healing compute mesh.
+//! The core of Lattice: names, wire, bus, store, links and calls of a self-healing compute mesh.
 //!
-//! A **lattice** is one named mesh on a bus. Components join it, native providers and WebAssembly actors alike, and call each other by id
-//! and WIT interface, in this process or on any host. A call needs a grant: a **link** says that a *source* may call a *target* through an
-//! *interface*. It has a deadline, and ends with a value or with a typed error that says whether the callee's code ran.
+//! A **lattice** is one named mesh on a bus. Components join it, native providers and WebAssembly
+//! actors alike, and call each other by id and WIT interface, in this process or on any host. A
+//! call needs a grant: a **link** says that a *source* may call a *target* through an *interface*.
+//! It has a deadline, and ends with a value or with a typed error that says whether the callee's
+//! code ran.
 //!
 //! ```
 //! use lattice_core::{Lattice, link::Link, serve::Functions};
@@ -38,26 +40,27 @@
 //! | for | look at |
 //! | --- | --- |
 //! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`] |
-//! | what can go wrong with a call | [`call::CallError`] |
-//! | what should run: manifests, plans, records | [`app`], [`desired`] |
-//! | the whole as a person sees it: views, changes, explanations, drawings | [`constellation`] |
-//! | what components say | [`logs`] |
+//! | the errors of a call | [`call::CallError`] |
+//! | desired state: manifests, plans, records | [`app`], [`desired`] |
+//! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
+//! | the log lines of components | [`logs`] |
 //! | serving and calling | [`serve::Service`], [`node`], [`server`], [`client`] |
 //! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
-//! | a bus or store of your own | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
+//! | implementing a bus or a store | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
-//! | the bytes | [`wire`], [`value`] |
+//! | the encodings | [`wire`], [`value`] |
 //!
 //! # Features
 //!
-//! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share of it running.
-//! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of one that is elsewhere, for [`Connect::snapshot`].
+//! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share running.
+//! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of a remote
+//!   store, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
 //! * `view`: the constellation. Implies `apps`.
 
 #![forbid(unsafe_code)]
-// Without the upper layers nothing uses what the node, the replica and the handle offer them.
+// Without the upper layers, their interfaces in the node, the replica and the handle are unused.
 #![cfg_attr(
     not(feature = "view"),
     expect(dead_code, reason = "the seams of the optional layers")

@@ -96,7 +96,7 @@ struct LogReader {
     endpoint: Endpoint,
     component: Option<ComponentId>,
     recent: u32,
-    told: Subscription,
+    lines: Subscription,
     ask: Interval,
     missed: u64,
     hosts: HashMap<Origin, HostCursor>,
@@ -120,14 +120,14 @@ impl LogReader {
         // Subscribes before the request is sent, so that no answer is lost.
         let endpoint = Endpoint::observer(connection.medium(), |kind, _| kind == Kind::Logs);
         let subject = endpoint.subjects().logs();
-        let told = endpoint.subscribe(subject, WAITING).await?;
+        let lines = endpoint.subscribe(subject, WAITING).await?;
         let mut ask = interval(ASK);
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             endpoint,
             component,
             recent,
-            told,
+            lines,
             ask,
             missed: 0,
             hosts: HashMap::new(),
@@ -141,7 +141,7 @@ impl LogReader {
                 return Some(event);
             }
             tokio::select! {
-                message = self.told.next() => {
+                message = self.lines.next() => {
                     self.receive(message?);
                     self.count_missed();
                 }
@@ -220,7 +220,7 @@ impl LogReader {
     }
 
     fn count_missed(&mut self) {
-        let missed = self.told.dropped();
+        let missed = self.lines.dropped();
         let new = missed.saturating_sub(self.missed);
         if new > 0 {
             self.missed = missed;

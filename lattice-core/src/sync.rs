@@ -1,7 +1,7 @@
 //! Locks that a panic does not poison.
 //!
-//! A panic while one of them is held is a bug of its holder, and ends that task. Poisoning would spread
-//! it to every other task that needs the lock.
+//! A panic while one of them is held is a bug of its holder, and ends that task. Poisoning would
+//! spread it to every other task that needs the lock.
 
 use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 

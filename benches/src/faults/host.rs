@@ -116,7 +116,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             }
             TOLD => match calls.take() {
                 Some(calls) => println!("{}", calls.told()?),
-                None => return Err("a host was not told to call".into()),
+                None => return Err("a host did not receive a request to call".into()),
             },
             POLL => {
                 polls.push(AbortOnDropHandle::new(tokio::spawn(ask_ledger(

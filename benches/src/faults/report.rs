@@ -28,7 +28,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Self {
-        println!("what happened in each round; the table is at the end\n");
+        println!("the result of each round; the table is at the end\n");
         Self {
             rows: Vec::new(),
             summary: options.summary.clone(),
@@ -70,7 +70,7 @@ impl Report {
     }
 }
 
-/// Prints a line about what happened.
+/// Prints a line about a round.
 pub(crate) fn note(what: &str) {
     println!("{what}");
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thresholds_are_met_or_missed() {
+    fn bars_are_met_or_missed() {
         let row = |ours, baseline| Row::new("r", ours, baseline, "ms");
         for (bar, row, verdict) in [
             (Bar::AtMost(0.0), row(0.0, Some(9.0)), "pass"),

@@ -109,8 +109,8 @@ impl Fleet {
         Ok(took)
     }
 
-    /// Returns the bytes of heartbeats and pulses of all hosts that each host receives per second.
-    /// Reports are sent only to processes that view the constellation.
+    /// Returns the bytes of heartbeats and keep-alives of all hosts that each host receives per
+    /// second. Reports are sent only to processes that view the constellation.
     fn beats(&self) -> Result<f64, Failure> {
         let me = self.hosts[0].host.clone();
         let mut reconciler = Reconciler::new(me, 1);
@@ -119,12 +119,12 @@ impl Fleet {
         reconciler.handle(Event::Hosts(self.hosts.clone()), now);
         let auth = Auth::keyed(&LatticeName::new("scale")?, &LatticeKey::generate());
         let interval = Beat::interval_among(HOSTS);
-        let (mut beats, mut pulses) = (0, 0);
+        let (mut beats, mut keep_alives) = (0, 0);
         for host in &self.hosts {
             let shares = reconciler.assignment().of(&host.host);
             let beat = beat(host, shares.map(|share| share.component), interval);
             let origin = Origin::new(host.host.clone(), micros());
-            let pulse = KeepAlive::repeats(&beat, &beat).ok_or("a beat repeats itself")?;
+            let keep_alive = KeepAlive::repeats(&beat, &beat).ok_or("a beat repeats itself")?;
             let size = |frame: Result<Bytes, _>| frame.map(|frame| frame.len());
             beats += size(FrameWriter::message(
                 &auth,
@@ -133,17 +133,23 @@ impl Fleet {
                 86_400,
                 &beat,
             ))?;
-            pulses += size(FrameWriter::message(&auth, origin, None, 86_400, &pulse))?;
+            keep_alives += size(FrameWriter::message(
+                &auth,
+                origin,
+                None,
+                86_400,
+                &keep_alive,
+            ))?;
         }
         note(&format!(
-            "scale: a beat has {} bytes, a pulse {}; one of them every {} s, and a beat after {} pulses",
+            "scale: a beat has {} bytes, a keep-alive {}; one of them every {} s, and a beat after {} keep-alives",
             beats / HOSTS,
-            pulses / HOSTS,
+            keep_alives / HOSTS,
             interval.as_secs_f64(),
             KeepAlive::BETWEEN_BEATS
         ));
         let between = f64::from(KeepAlive::BETWEEN_BEATS);
-        let mean = (beats as f64 + between * pulses as f64) / (1.0 + between);
+        let mean = (beats as f64 + between * keep_alives as f64) / (1.0 + between);
         Ok(mean / interval.as_secs_f64())
     }
 }

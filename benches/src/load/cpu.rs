@@ -39,8 +39,8 @@ fn used_by(pid: u32) -> Result<Duration, Failure> {
     Ok(TICK * ticks)
 }
 
-/// Returns the sum of fields 14 and 15, which are the times. The second field, the program's name, is
-/// in brackets and may contain anything.
+/// Returns the sum of fields 14 and 15, which are the times. The second field, the program's name,
+/// is in brackets and may contain anything.
 fn ticks_in(stat: &str) -> Option<u32> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_whitespace().skip(11);

@@ -187,7 +187,7 @@ mod tests {
         let time = Duration::from_secs(60);
         let failure = calls(&Arc::new(Short), 2, 16, time, &Processes::own())
             .await
-            .expect_err("15 are not 16");
+            .expect_err("15 bytes instead of 16");
         assert_eq!(failure.to_string(), "15 bytes came back of 16");
     }
 }

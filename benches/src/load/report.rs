@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_the_names_of_the_thresholds() {
+    fn rows_have_the_names_of_their_bars() {
         let pairs = [
             pair(Path::Provider, 1, SMALL, 1.0),
             pair(Path::ActorWarm, 1, SMALL, 4.0),

@@ -71,7 +71,7 @@ pub(super) fn ran(call: &CallRecord) -> Option<(Invariant, String)> {
             format!("{call} is not idempotent and ran on {runs}"),
         ));
     }
-    told_truth(call)
+    is_truthful(call)
 }
 
 /// Checks a call that has ended.
@@ -94,7 +94,7 @@ pub(super) fn ended(call: &CallRecord, stopped: Option<Duration>) -> Option<(Inv
             format!("{call} got its value from {run}, after another host had taken over"),
         ));
     }
-    told_truth(call)
+    is_truthful(call)
 }
 
 /// Checks a call that has not ended, of a host that runs.
@@ -142,7 +142,7 @@ pub(super) fn holds(run: &Run, holder: Option<Boot>) -> Option<String> {
     })
 }
 
-fn told_truth(call: &CallRecord) -> Option<(Invariant, String)> {
+fn is_truthful(call: &CallRecord) -> Option<(Invariant, String)> {
     let ended = call.ended.as_ref()?;
     let wrong = match &ended.outcome {
         Ok(answer) if *answer != call.id => format!("returned {answer}"),

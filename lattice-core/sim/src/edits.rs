@@ -5,7 +5,7 @@ use super::{
     record::History,
     scenario::InjectedBug,
     schedule::HostIndex,
-    work::{EVERYWHERE, GREETER, LEDGER, guest, id, links, stranger},
+    work::{EVERYWHERE, GREETER, LEDGER, guest, id, links, undeclared},
     world::Sim,
 };
 use lattice_core::{
@@ -111,7 +111,7 @@ impl Edits {
             let mut all = links();
             all.push(guest());
             if bug == Some(InjectedBug::UndeclaredLink) {
-                all.push(stranger());
+                all.push(undeclared());
             }
             for link in all {
                 if let Err(error) = up.lattice.links().put(link).await {

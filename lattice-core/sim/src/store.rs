@@ -321,7 +321,7 @@ impl Store for StoreConnection {
                 store: self.store.clone(),
                 host: self.boot.host,
                 cursor: Cursor::default(),
-                told_lost: false,
+                reported_lost: false,
                 number: None,
             };
             let events = stream::poll_fn(move |cx| watching.poll(cx.waker()).map(Some));
@@ -335,7 +335,7 @@ struct Watching {
     store: SimStore,
     host: HostIndex,
     cursor: Cursor,
-    told_lost: bool,
+    reported_lost: bool,
     number: Option<u64>,
 }
 
@@ -344,11 +344,11 @@ impl Watching {
         let mut shared = self.store.lock();
         if shared.away(self.host, &self.store.network).is_some() {
             self.cursor = Cursor::default();
-            if !std::mem::replace(&mut self.told_lost, true) {
+            if !std::mem::replace(&mut self.reported_lost, true) {
                 return Poll::Ready(WatchEvent::Lost);
             }
         } else if !shared.lags(self.host) {
-            self.told_lost = false;
+            self.reported_lost = false;
             if let Some(event) = shared.state.next(&mut self.cursor) {
                 return Poll::Ready(event);
             }

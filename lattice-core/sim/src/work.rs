@@ -40,7 +40,7 @@ const FRONT: &str = "front";
 /// The source of a link that comes and goes.
 const GUEST: &str = "guest";
 /// A source without links.
-const UNLINKED: &str = "stranger";
+const UNLINKED: &str = "unlinked";
 
 /// How long a component takes to come up.
 const COMES_UP: Duration = Duration::from_millis(120);
@@ -76,7 +76,7 @@ pub(super) fn guest() -> Link {
 }
 
 /// A link that isn't declared anywhere.
-pub(super) fn stranger() -> Link {
+pub(super) fn undeclared() -> Link {
     Link::new(UNLINKED, WORK, GREETER).expect("names of this file")
 }
 

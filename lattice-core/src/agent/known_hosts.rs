@@ -129,8 +129,8 @@ mod tests {
         ours.keep(first);
         ours.keep(second.clone());
         ours.keep(second.clone());
-        let told = memory.0.lock().expect("not poisoned").len();
-        assert_eq!(told, 2, "the same is not written again");
+        let saved = memory.0.lock().expect("not poisoned").len();
+        assert_eq!(saved, 2, "the same is not written again");
         assert_eq!(known(&memory, 1).recall(), second);
         assert_eq!(known(&memory, 2).recall(), Hosts::new());
         memory.note_hosts(Bytes::from_static(b"anything"));

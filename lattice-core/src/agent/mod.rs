@@ -109,7 +109,8 @@ pub struct AgentState {
     pub is_doubled: bool,
 }
 
-/// Runs one host's share of the desired state. Dropping it stops serving everything that it started.
+/// Runs one host's share of the desired state. Dropping it stops serving everything that it
+/// started.
 #[derive(Debug)]
 pub struct Agent {
     commands: mpsc::Sender<Command>,

@@ -146,7 +146,7 @@ impl App {
         };
         let tree = match tree {
             Ok(tree) => tree,
-            Err(flaws) => return Err(flawed(file, &text, flaws).into()),
+            Err(problems) => return Err(text_problems(file, &text, problems).into()),
         };
         let source = Source {
             file: file.into(),
@@ -276,14 +276,14 @@ impl Source {
     }
 }
 
-fn flawed(file: &Path, text: &str, flaws: Vec<text::Flaw>) -> Problems {
+fn text_problems(file: &Path, text: &str, problems: Vec<text::TextProblem>) -> Problems {
     let problem = |(at, kind)| Problem {
         file: Some(file.into()),
         place: Some(Position::of(text, at)),
         path: super::ManifestPath::default(),
         kind,
     };
-    Problems::at_least_one(flaws.into_iter().map(problem).collect())
+    Problems::at_least_one(problems.into_iter().map(problem).collect())
 }
 
 /// Returns the kind of a provider of the manifest, or `None` unless it has exactly one of `builtin`

@@ -11,32 +11,32 @@ use toml::{
 };
 
 /// A problem of the text itself, with its byte offset.
-pub(super) type Flaw = (usize, ProblemKind);
+pub(super) type TextProblem = (usize, ProblemKind);
 
 /// Returns the tree of a TOML text, or everything that is wrong with it.
-pub(super) fn toml(text: &str) -> Result<Node, Vec<Flaw>> {
+pub(super) fn toml(text: &str) -> Result<Node, Vec<TextProblem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let flaw = |error: toml::de::Error| {
+    let problem = |error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start);
         let message = error.message().to_owned();
         (at, ProblemKind::Syntax { message })
     };
-    let mut flaws: Vec<Flaw> = errors.into_iter().map(flaw).collect();
-    let node = toml_table(table.span(), table.get_ref(), &mut flaws);
-    if flaws.is_empty() {
+    let mut problems: Vec<TextProblem> = errors.into_iter().map(problem).collect();
+    let node = toml_table(table.span(), table.get_ref(), &mut problems);
+    if problems.is_empty() {
         Ok(node)
     } else {
-        Err(flaws)
+        Err(problems)
     }
 }
 
-fn toml_table(span: Range<usize>, table: &DeTable<'_>, flaws: &mut Vec<Flaw>) -> Node {
+fn toml_table(span: Range<usize>, table: &DeTable<'_>, problems: &mut Vec<TextProblem>) -> Node {
     let mut entries: Vec<(Key, Node)> = table
         .iter()
         .map(|(key, value)| {
             let text = key.get_ref().to_string();
             let span = key.span();
-            (Key { span, text }, toml_value(value, flaws))
+            (Key { span, text }, toml_value(value, problems))
         })
         .collect();
     entries.sort_by_key(|(key, _)| key.span.start);
@@ -44,11 +44,11 @@ fn toml_table(span: Range<usize>, table: &DeTable<'_>, flaws: &mut Vec<Flaw>) ->
     Node { span, value }
 }
 
-fn toml_value(value: &Spanned<DeValue<'_>>, flaws: &mut Vec<Flaw>) -> Node {
+fn toml_value(value: &Spanned<DeValue<'_>>, problems: &mut Vec<TextProblem>) -> Node {
     let span = value.span();
     let mut unfit = |what: &str| {
         let message = format!("{what} is out of range; write a smaller one");
-        flaws.push((span.start, ProblemKind::Syntax { message }));
+        problems.push((span.start, ProblemKind::Syntax { message }));
         Value::Null
     };
     let value = match value.get_ref() {
@@ -61,16 +61,19 @@ fn toml_value(value: &Spanned<DeValue<'_>>, flaws: &mut Vec<Flaw>) -> Node {
             .map_or_else(|_| unfit("this number"), Value::Float),
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
-        DeValue::Array(items) => {
-            Value::List(items.iter().map(|item| toml_value(item, flaws)).collect())
-        }
-        DeValue::Table(table) => return toml_table(span, table, flaws),
+        DeValue::Array(items) => Value::List(
+            items
+                .iter()
+                .map(|item| toml_value(item, problems))
+                .collect(),
+        ),
+        DeValue::Table(table) => return toml_table(span, table, problems),
     };
     Node { span, value }
 }
 
 /// Returns the tree of a JSON text, or everything that is wrong with it.
-pub(super) fn json(text: &str) -> Result<Node, Vec<Flaw>> {
+pub(super) fn json(text: &str) -> Result<Node, Vec<TextProblem>> {
     // A text that `serde_json` accepts is well-formed and not too deep, which the scanner relies
     // on.
     if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
@@ -83,13 +86,13 @@ pub(super) fn json(text: &str) -> Result<Node, Vec<Flaw>> {
     let mut scanner = Scanner {
         text,
         at: 0,
-        flaws: Vec::new(),
+        problems: Vec::new(),
     };
     let node = scanner.value();
-    if scanner.flaws.is_empty() {
+    if scanner.problems.is_empty() {
         Ok(node)
     } else {
-        Err(scanner.flaws)
+        Err(scanner.problems)
     }
 }
 
@@ -107,7 +110,7 @@ fn byte_at(text: &str, line: usize, column: usize) -> usize {
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    flaws: Vec<Flaw>,
+    problems: Vec<TextProblem>,
 }
 
 impl Scanner<'_> {
@@ -140,7 +143,7 @@ impl Scanner<'_> {
                 entries.push((Key { span, text }, value));
             } else {
                 let field = text;
-                self.flaws
+                self.problems
                     .push((start, ProblemKind::DuplicateField { field }));
             }
         }
@@ -256,8 +259,8 @@ mod tests {
 
     #[test]
     fn a_duplicate_key_is_reported_at_both_positions() {
-        let flaws = json(r#"{"a": 1, "b": {"c": 1, "c": 2}, "a": 2}"#).expect_err("twice");
-        let places: Vec<usize> = flaws.iter().map(|(at, _)| *at).collect();
+        let problems = json(r#"{"a": 1, "b": {"c": 1, "c": 2}, "a": 2}"#).expect_err("twice");
+        let places: Vec<usize> = problems.iter().map(|(at, _)| *at).collect();
         assert_eq!(places, [23, 32]);
         assert!(toml("a = 1\na = 2\n").is_err());
     }

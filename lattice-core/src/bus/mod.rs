@@ -1,7 +1,8 @@
 //! The message seam: how frames leave this process.
 //!
-//! [`memory`] is a bus inside one process, and [`nats`](crate::nats) is one over NATS. The crate `lattice-sim`
-//! has a wrapper that injects faults into any bus, and a suite that checks the contract.
+//! [`memory`] is a bus inside one process, and [`nats`](crate::nats) is one over NATS. The crate
+//! `lattice-sim` has a wrapper that injects faults into any bus, and a suite that checks the
+//! contract.
 //!
 //! # Contract of [`Bus`]
 //! * **Delivery** is at most once, also to the publisher's own subscriptions. A message to a

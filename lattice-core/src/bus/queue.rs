@@ -50,7 +50,7 @@ pub enum Pushed {
     /// The item was dropped and counted.
     Dropped,
     /// There is no reader any more, or the queue has ended.
-    Nobody,
+    NoReader,
 }
 
 struct Shared<T> {
@@ -71,7 +71,7 @@ impl<T> Inlet<T> {
     pub fn push(&self, item: T) -> Pushed {
         let mut state = self.shared.state.lock();
         if state.reader_gone || state.writers_done {
-            return Pushed::Nobody;
+            return Pushed::NoReader;
         }
         if state.waiting.len() >= self.shared.capacity {
             drop(state);
@@ -161,7 +161,7 @@ mod tests {
         let (inlet, mut outlet) = queue(0);
         assert_eq!(inlet.push(1), Pushed::Taken);
         inlet.end();
-        assert_eq!(inlet.push(2), Pushed::Nobody);
+        assert_eq!(inlet.push(2), Pushed::NoReader);
         assert_eq!(outlet.next().now_or_never(), Some(Some(1)));
         assert_eq!(outlet.next().now_or_never(), Some(None));
     }
@@ -172,8 +172,8 @@ mod tests {
         let item = Arc::new(());
         assert_eq!(inlet.push(item.clone()), Pushed::Taken);
         drop(outlet);
-        assert_eq!(Arc::strong_count(&item), 1, "the unread are freed");
-        assert_eq!(inlet.push(item), Pushed::Nobody);
+        assert_eq!(Arc::strong_count(&item), 1, "unread items are freed");
+        assert_eq!(inlet.push(item), Pushed::NoReader);
     }
 
     #[tokio::test]

@@ -14,7 +14,8 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest chain of calls: a real one is a handful deep, a loop of links has no end.
 pub const MAX_HOPS: u8 = 32;
 
-/// Deadline, hops and trace of a call. Nested calls inherit it, so that a deadline only ever shrinks.
+/// Deadline, hops and trace of a call. Nested calls inherit it, so that a deadline only ever
+/// shrinks.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Context {

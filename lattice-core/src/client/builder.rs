@@ -72,8 +72,8 @@ impl<R, A: Authority> Call<R, A> {
         }
     }
 
-    /// Ends the call after `timeout`. By default it ends with the call that it is made inside of, or
-    /// after 2 s.
+    /// Ends the call after `timeout`. By default it ends with the call that it is made inside of,
+    /// or after 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

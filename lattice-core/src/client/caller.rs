@@ -105,9 +105,9 @@ impl Caller {
         Call::new(Granted::by(self), interface, function, Ok(args))
     }
 
-    /// Calls a function whose type the caller was built with, as generated clients do: a callee with
-    /// another type refuses it as [`SchemaMismatch`](CallError::SchemaMismatch). Arguments and result
-    /// are encoded.
+    /// Calls a function whose type the caller was built with, as generated clients do: a callee
+    /// with another type refuses it as [`SchemaMismatch`](CallError::SchemaMismatch). Arguments and
+    /// result are encoded.
     ///
     /// # Errors
     /// A [`CallError`], by the context's deadline.

@@ -81,7 +81,7 @@ impl Questions {
         }
     }
 
-    /// Nobody received question `id`.
+    /// Question `id` had no receivers.
     pub(super) fn undelivered(&self, id: u64) {
         let component = self
             .lock()

@@ -14,8 +14,8 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Calls any component without a link, by the right of everyone who holds the lattice key. Hosts log
-/// such calls and can refuse them, see
+/// Calls any component without a link, by the right of everyone who holds the lattice key. Hosts
+/// log such calls and can refuse them, see
 /// [`deny_operator_calls`](crate::Connect::deny_operator_calls). Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Operator {
@@ -90,8 +90,8 @@ impl Component {
         Call::new(Bypass::to(self), interface, function, Ok(args))
     }
 
-    /// Calls a function whose type the caller was built with, as generated clients do: a callee with
-    /// another type refuses it as [`SchemaMismatch`](CallError::SchemaMismatch).
+    /// Calls a function whose type the caller was built with, as generated clients do: a callee
+    /// with another type refuses it as [`SchemaMismatch`](CallError::SchemaMismatch).
     ///
     /// # Errors
     /// A [`CallError`], by the context's deadline.

@@ -255,6 +255,6 @@ mod tests {
         let found = &desired.unreadable[&key];
         assert!(!found.is_newer, "{found:?}");
         let reason = &found.reason;
-        assert!(reason.contains("is not what belongs there"), "{reason}");
+        assert!(reason.contains("isn't a valid record"), "{reason}");
     }
 }

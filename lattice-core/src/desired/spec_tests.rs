@@ -122,7 +122,8 @@ fn unknown_required_fields_are_reported() {
     assert!(error.to_string().contains("needs `gpu`"), "{error}");
     text["needs"] = serde_json::json!(7);
     assert!(read::<ActorSpec>(&text.to_string()).is_err());
-    let error = read::<ActorSpec>(r#"{"image":"torrent:x"}"#).expect_err("a new kind of image");
+    let error =
+        read::<ActorSpec>(r#"{"image":"torrent:x"}"#).expect_err("an unknown kind of image");
     assert!(matches!(error, NotUnderstood::Shape { .. }), "{error}");
 }
 

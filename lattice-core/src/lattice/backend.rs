@@ -1,4 +1,4 @@
-//! The kinds of lattice: what carries each, and how its bus and its store are opened.
+//! The kinds of lattice, and how the bus and the store of each are opened.
 
 use super::ConnectError;
 use crate::connection::Connection;
@@ -20,7 +20,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What carries a lattice: its bus and its store. Implemented by the kinds of [`Connect`](super::Connect) alone.
+/// The bus and the store of a lattice. Implemented only for the kinds of
+/// [`Connect`](super::Connect).
 pub trait Backend: sealed::Open {}
 
 /// A bus and a store inside this process.
@@ -43,7 +44,7 @@ pub struct OnNats {
     pub(super) remote: Remote,
 }
 
-/// A bus and a store of the caller's own.
+/// A bus and a store that the caller supplies.
 #[derive(Debug)]
 pub struct Custom {
     pub(super) bus: Arc<dyn Bus>,
@@ -51,7 +52,7 @@ pub struct Custom {
     pub(super) remote: Remote,
 }
 
-/// What is asked of a bus and a store that others reach too.
+/// Options for a bus and a store that other processes can reach.
 #[derive(Debug, Default)]
 pub struct Remote {
     pub(super) trust: bool,
@@ -59,16 +60,16 @@ pub struct Remote {
     pub(super) snapshot: Option<PathBuf>,
 }
 
-/// Where the nodes of a lattice get their bus connection.
+/// The source of the bus connections of a lattice's nodes.
 pub(super) enum Seat {
-    /// Everyone on this one.
+    /// All nodes share one connection.
     Shared,
-    /// A connection each, so that one host can vanish or be cut off alone.
+    /// Each node has its own connection, so that one host can vanish or be partitioned alone.
     Memory(MemoryNetwork),
 }
 
 impl Seat {
-    /// A connection for one node.
+    /// Returns the connection for one node.
     pub(super) async fn connection(
         &self,
         shared: &Arc<Connection>,
@@ -80,15 +81,16 @@ impl Seat {
     }
 }
 
-/// What a lattice without a key means.
+/// How a lattice without a key is treated.
 pub enum WithoutKey {
-    /// Its bus is in this process, and its file, if it has one, is its user's.
+    /// It is accepted, because its bus is in this process, and its file, if any, belongs to the
+    /// user.
     InProcess,
     Trusted,
     Refused,
 }
 
-/// A bus and a store that were opened.
+/// An opened bus and store.
 pub struct Opened {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) store: Arc<dyn Store>,
@@ -99,7 +101,7 @@ pub struct Opened {
 mod sealed {
     use super::{Auth, ConnectError, LatticeName, Opened, WithoutKey};
 
-    /// Callers can name the kinds of lattice, and only this module opens them.
+    /// Callers can name the kinds of lattice, but only this module can open them.
     pub trait Open: Sized + Send + 'static {
         fn without_key(&self) -> WithoutKey;
 
@@ -192,7 +194,7 @@ impl Remote {
         }
     }
 
-    /// What an earlier process knew, and the place for what this one will.
+    /// Returns the last state that an earlier process stored, where this process stores its own.
     #[cfg(feature = "disk")]
     async fn last_known(
         &self,
@@ -239,7 +241,7 @@ async fn over_nats(
     Ok((Arc::new(connection.bus()), Arc::new(store)))
 }
 
-/// The same; when something is known already, what is away now may come later.
+/// The same, but if a snapshot is known, an unavailable server or store may become available later.
 #[cfg(all(feature = "nats", feature = "disk"))]
 async fn over_nats_or_from(
     last: &dyn LastKnown,
@@ -250,15 +252,16 @@ async fn over_nats_or_from(
     let known = last.incarnation().is_some();
     let connection = match options.connect().await {
         Err(error) if error.is_away() && known => {
-            tracing::warn!(%error, "no server answers: started from the last snapshot");
+            tracing::warn!(%error, "no server is reachable: started from the last snapshot");
             options.connect_later().await?
         }
         connected => connected?,
     };
     let store: Arc<dyn Store> = match NatsStore::open(&connection, bucket.clone()).await {
-        // Nobody answers for the domain of a store that is at the other end of a leaf node's link.
+        // While a leaf node is disconnected, requests to the domain of a remote store have no
+        // responders.
         Err(error @ (OpenError::Unavailable { .. } | OpenError::NoSuchDomain { .. })) if known => {
-            tracing::warn!(%error, "the store is away: started from the last snapshot");
+            tracing::warn!(%error, "the store is unavailable: started from the last snapshot");
             Arc::new(LateStore::new(connection.clone(), bucket))
         }
         opened => Arc::new(opened?),

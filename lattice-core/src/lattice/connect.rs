@@ -1,4 +1,4 @@
-//! Connecting: which bus and store, which key.
+//! Connecting to a lattice: the choice of bus, store and key.
 
 #[cfg(feature = "disk")]
 use super::backend::OnDisk;
@@ -28,8 +28,9 @@ use std::path::Path;
 use std::{fmt, sync::Arc};
 use tokio::sync::OnceCell;
 
-/// A lattice being joined: `.await` it. Made by [`Lattice::in_memory`], [`Lattice::on_disk`],
-/// [`Lattice::connect`] and [`Lattice::on`], and has only the options that its kind of lattice has.
+/// A lattice that is about to be joined: `.await` it. Created by [`Lattice::in_memory`],
+/// [`Lattice::on_disk`], [`Lattice::connect`] and [`Lattice::on`]. It has only the options of its
+/// kind of lattice.
 #[must_use = "nothing is joined until it is awaited"]
 pub struct Connect<B> {
     name: String,
@@ -45,15 +46,15 @@ pub enum ConnectError {
     /// The lattice's name breaks its rule.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// On NATS everyone who reaches the server could forge calls and links.
+    /// There is no key. On NATS, every client of the server could forge calls and links.
     #[error(
-        "lattice `{lattice}` is on a bus and has no key; give it one with `.key(LatticeKey::from_env(\"LATTICE_KEY\")?)`, or say `.trust_bus()` if everyone on that bus may call anything"
+        "lattice `{lattice}` is on a bus and has no key; give it one with `.key(LatticeKey::from_env(\"LATTICE_KEY\")?)`, or call `.trust_bus()` if every client of that bus may call anything"
     )]
     NoKey {
         /// The lattice.
         lattice: LatticeName,
     },
-    /// The server did not take the connection.
+    /// The server did not accept the connection.
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Nats(#[from] crate::nats::ConnectError),
@@ -65,7 +66,7 @@ pub enum ConnectError {
     #[cfg(feature = "disk")]
     #[error(transparent)]
     Disk(#[from] crate::store::disk::OpenError),
-    /// The bus is there but can't be used.
+    /// The bus is reachable but can't be used.
     #[error("the bus can't be used")]
     Bus(#[from] BusError),
     /// The store can't be followed.
@@ -149,29 +150,31 @@ impl Connect<Custom> {
     }
 }
 
-/// For a bus and a store that others reach too.
+/// Options for a bus and a store that other processes can reach.
 impl<B: AsMut<Remote>> Connect<B> {
-    /// Does without a key: everyone who reaches the bus may call anything, make links and pose as
-    /// any host. Logged as a warning.
+    /// Connects without a key: every client of the bus can call any component, create links and
+    /// impersonate any host. This is logged as a warning.
     pub fn trust_bus(mut self) -> Self {
         self.backend.as_mut().trust = true;
         self
     }
 
-    /// Keeps the last snapshot of the store in the file at `path`, and starts from it when the server or its `JetStream` is away:
-    /// components that were published before can be served, and calls within this process run through the links of then,
-    /// while everything that leaves it fails as in any outage. Once the store is there, it is followed as after an outage. What
-    /// the lattice knows and from where is its [replica's state](crate::replica::ReplicaState).
+    /// Keeps the last snapshot of the store in the file at `path`, and starts from it when the
+    /// server or its `JetStream` is unavailable. Then components that were published before can be
+    /// served, and calls within this process use the links of the snapshot. Calls to other
+    /// processes fail as in any outage. When the store returns, it is followed as after an outage.
+    /// The [replica's state](crate::replica::ReplicaState) shows which data the lattice uses.
     ///
-    /// Which hosts there were is kept too: when there is no bus at all, a host of the same id as before runs
-    /// the share that it had, until it hears who is there.
+    /// The known hosts are stored as well. Without a bus, a host with the same id as before runs
+    /// the share that it had, until it receives beats of other hosts.
     ///
-    /// The file is made when it is not there and belongs to one process at a time. Without anything in it, connecting fails
-    /// as ever. A server that refuses at once is away at once; a silent one after the connection's timeout, 5 s by
-    /// default. A login that is refused or a certificate that is wrong stays an error.
+    /// The file is created if it doesn't exist, and is used by one process at a time. If it is
+    /// empty, connecting fails as it does without a snapshot. A server that refuses connections
+    /// counts as unavailable at once, and a silent one after the connection's timeout, which is 5 s
+    /// by default. A rejected login or a wrong certificate remains an error.
     ///
-    /// Of the file nothing is believed that was not written with the lattice's key. Whoever can write it can put an older
-    /// state of it back, whose links count until the store is reached.
+    /// Contents that were not written with the lattice's key are ignored. A user who can write the
+    /// file can restore an earlier state of it, whose links are used until the store is reached.
     ///
     /// ```no_run
     /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
@@ -179,7 +182,7 @@ impl<B: AsMut<Remote>> Connect<B> {
     ///
     /// let lattice = Lattice::connect("nats://localhost:4222", "prod").key(key).snapshot("/var/lib/lattice/prod.redb").await?;
     /// if let ReplicaState::Snapshot { taken } = lattice.replica().health().state {
-    ///     println!("the store is away; this is how things were at {taken:?}");
+    ///     println!("the store is unavailable; this state was saved at {taken:?}");
     /// }
     /// # Ok(())
     /// # }
@@ -198,7 +201,7 @@ impl<B: Backend> Connect<B> {
             (Some(key), _) => Auth::keyed(&name, key),
             (None, WithoutKey::InProcess) => Auth::trusting(),
             (None, WithoutKey::Trusted) => {
-                tracing::warn!(lattice = %name, "no key: everyone who reaches the bus is trusted");
+                tracing::warn!(lattice = %name, "no key: every client of the bus is trusted");
                 Auth::trusting()
             }
             (None, WithoutKey::Refused) => return Err(ConnectError::NoKey { lattice: name }),

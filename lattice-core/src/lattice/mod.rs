@@ -27,7 +27,8 @@ use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
 use tokio::sync::OnceCell;
 
-/// A connection to one lattice. Cheap to clone; the last clone (and everything made from it) closes the connection.
+/// A connection to one lattice. Cheap to clone. The connection closes when the last clone, and
+/// everything created from it, is dropped.
 #[derive(Clone)]
 pub struct Lattice(Arc<Shared>);
 
@@ -35,14 +36,15 @@ pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
     /// What the layers above keep per lattice.
     pub(crate) extensions: Extensions,
-    /// For calls and services of this process that belong to no host.
+    /// The node for calls and services of this process that don't belong to a host.
     node: OnceCell<Node>,
     same_process: SameProcess,
     seat: backend::Seat,
 }
 
 impl Lattice {
-    /// A lattice inside this process: no server, the same API and semantics. Each call makes a new one; clones share it.
+    /// Opens a lattice inside this process, without a server and with the same API and semantics.
+    /// Each call creates a new lattice, which its clones share.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -58,11 +60,13 @@ impl Lattice {
         Connect::in_memory(name)
     }
 
-    /// A lattice inside this process that outlives it: as [`in_memory`](Self::in_memory), with what was declared (links,
-    /// published types) kept in the file at `path`, which is made when it is not there, and belongs to one process at a time.
+    /// Opens a lattice inside this process whose declarations outlive it. It works as
+    /// [`in_memory`](Self::in_memory), and stores links and published types in the file at `path`.
+    /// The file is created if it doesn't exist, and is used by one process at a time.
     ///
-    /// Without a [`key`](Connect::key) whoever can write the file can make links: it is made so that only its owner can. With
-    /// one, nothing in the file is believed that was not written with it, so give the same key each time.
+    /// Without a [`key`](Connect::key), every user who can write the file can create links. The
+    /// file is created so that only its owner can write it. With a key, records that were not
+    /// written with this key are ignored, so use the same key each time.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -85,9 +89,9 @@ impl Lattice {
         Connect::on_disk(path.as_ref(), name)
     }
 
-    /// The lattice `name` on NATS: `nats://host:port`, several of them joined by commas, or
-    /// [`NatsOptions`](crate::nats::NatsOptions) for credentials, TLS, a `JetStream` domain and the
-    /// rest. Needs a [`key`](Connect::key), or [`trust_bus`](Connect::trust_bus).
+    /// Connects to the lattice `name` on NATS: `nats://host:port`, several of them joined by
+    /// commas, or [`NatsOptions`](crate::nats::NatsOptions) for credentials, TLS, a `JetStream`
+    /// domain and the rest. Needs a [`key`](Connect::key), or [`trust_bus`](Connect::trust_bus).
     ///
     /// ```no_run
     /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
@@ -105,7 +109,7 @@ impl Lattice {
         Connect::on_nats(servers.into(), name)
     }
 
-    /// A lattice on a bus and a store of your own, for tests with faults.
+    /// Opens a lattice on the given bus and store, for tests with faults.
     pub fn on(
         bus: Arc<dyn crate::bus::Bus>,
         store: Arc<dyn crate::store::Store>,
@@ -114,12 +118,12 @@ impl Lattice {
         Connect::custom(bus, store, name)
     }
 
-    /// Its name.
+    /// Returns the name of the lattice.
     pub fn name(&self) -> &LatticeName {
         &self.0.connection.name
     }
 
-    /// Whether all of it is in this process, so that there is nobody else to wait for.
+    /// Returns whether the whole lattice is in this process, so that no other process can join it.
     pub fn is_in_process(&self) -> bool {
         matches!(self.0.seat, backend::Seat::Memory(_))
     }
@@ -140,8 +144,8 @@ impl Lattice {
         Ok(Caller::new(self.client(), id.into_name()?))
     }
 
-    /// Returns a handle for calls that need no link, by the right of everyone who holds the lattice
-    /// key: for tools and tests. Hosts log such calls, and can refuse them.
+    /// Returns a handle for calls without a link, which every holder of the lattice key may make:
+    /// for tools and tests. Hosts log such calls, and can refuse them.
     ///
     /// ```no_run
     /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), lattice_core::call::CallError> {
@@ -153,7 +157,7 @@ impl Lattice {
         Operator::new(self.client())
     }
 
-    /// The lattice's links.
+    /// Returns the API for the lattice's links.
     pub fn links(&self) -> &Links {
         &self.0.connection.links
     }
@@ -166,27 +170,28 @@ impl Lattice {
         &self.0.connection
     }
 
-    /// This process's copy of the store: whether it is up to date, and whether the store came back as another one.
+    /// Returns this process's copy of the store. Its health shows whether it is up to date, and
+    /// whether the store was replaced.
     pub fn replica(&self) -> &Replica {
         &self.0.connection.replica
     }
 
-    /// Every live host and what it serves, as of now.
+    /// Returns every live host and the components that it serves now.
     pub fn peers(&self) -> Arc<Peers> {
         self.0.connection.presence.peers()
     }
 
-    /// Waits until some host serves `component`. Callers need not: a call to a component that nobody serves fails at once
-    /// as [`NotServed`](crate::call::CallError::NotServed), and this is for those who would rather wait.
+    /// Waits until a host serves `component`. Callers don't have to wait: a call to a component
+    /// that no host serves fails at once with [`NotServed`](crate::call::CallError::NotServed).
     ///
     /// # Cancel safety
-    /// Give it a deadline with `tokio::time::timeout`; dropping the future does nothing.
+    /// Dropping the future has no effect. Use `tokio::time::timeout` for a deadline.
     pub async fn served(&self, component: &ComponentId) {
         self.0.connection.presence.served(component).await;
     }
 
-    /// Joins the lattice as a node of its own. Each node of an in-memory lattice has a connection of its own, each node on
-    /// NATS shares this one.
+    /// Joins the lattice as another node. Each node of an in-memory lattice has its own connection,
+    /// and the nodes on NATS share this one.
     ///
     /// # Errors
     /// [`BusError`].
@@ -194,8 +199,8 @@ impl Lattice {
         self.join(options, Announce::Always).await
     }
 
-    /// Serves a component from this process: `.await` what it returns. The process joins the lattice
-    /// with the first component that it serves, if it has not yet.
+    /// Serves a component from this process: `.await` the returned value. The process joins the
+    /// lattice with the first component that it serves, if it has not yet.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -235,7 +240,7 @@ impl Lattice {
     }
 }
 
-/// A component that is about to be served: `.await` it. Made by [`Lattice::serve`].
+/// A component that is about to be served: `.await` it. Created by [`Lattice::serve`].
 #[must_use = "nothing is served until it is awaited"]
 pub struct Serve {
     lattice: Lattice,

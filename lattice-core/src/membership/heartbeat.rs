@@ -77,7 +77,9 @@ impl Membership {
         let subject = endpoint.subjects().beat();
         let sent = match sent.shortened(beat) {
             Shortened::Beat(beat) => endpoint.send(subject, None, None, &*beat).await,
-            Shortened::KeepAlive(pulse) => endpoint.send(subject, None, None, &pulse).await,
+            Shortened::KeepAlive(keep_alive) => {
+                endpoint.send(subject, None, None, &keep_alive).await
+            }
         };
         match sent {
             Ok(()) => {}
@@ -110,7 +112,7 @@ impl Membership {
 struct SentBeats {
     beat: Option<Arc<Beat>>,
     /// Keep-alives sent since.
-    pulses: u32,
+    keep_alives: u32,
 }
 
 /// A beat as it is sent.
@@ -128,15 +130,15 @@ impl SentBeats {
         let repeats = self
             .beat
             .as_deref()
-            .filter(|_| is_crowd && self.pulses < KeepAlive::BETWEEN_BEATS)
+            .filter(|_| is_crowd && self.keep_alives < KeepAlive::BETWEEN_BEATS)
             .and_then(|last| KeepAlive::repeats(last, &beat));
-        if let Some(pulse) = repeats {
-            self.pulses += 1;
-            return Shortened::KeepAlive(pulse);
+        if let Some(keep_alive) = repeats {
+            self.keep_alives += 1;
+            return Shortened::KeepAlive(keep_alive);
         }
         let beat = Arc::new(beat);
         self.beat = Some(beat.clone());
-        self.pulses = 0;
+        self.keep_alives = 0;
         Shortened::Beat(beat)
     }
 }
@@ -173,22 +175,25 @@ mod tests {
         let (mut sent, slow) = (SentBeats::default(), Duration::from_secs(5));
         let mut send = |revision, labels: &[_]| match sent.shortened(beat(slow, revision, labels)) {
             Shortened::Beat(_) => "beat",
-            Shortened::KeepAlive(pulse) if pulse.revision.0 == revision => "pulse",
-            Shortened::KeepAlive(pulse) => panic!("{pulse:?}"),
+            Shortened::KeepAlive(keep_alive) if keep_alive.revision.0 == revision => "keep-alive",
+            Shortened::KeepAlive(keep_alive) => panic!("{keep_alive:?}"),
         };
         for round in 0..3 {
             assert_eq!(send(10 * round, &[]), "beat");
             for number in 1..=u64::from(KeepAlive::BETWEEN_BEATS) {
-                assert_eq!(send(10 * round + number, &[]), "pulse");
+                assert_eq!(send(10 * round + number, &[]), "keep-alive");
             }
         }
         assert_eq!(send(90, &[("zone", "eu")]), "beat", "something changed");
-        assert_eq!(send(91, &[("zone", "eu")]), "pulse");
+        assert_eq!(send(91, &[("zone", "eu")]), "keep-alive");
 
         let mut sent = SentBeats::default();
         for revision in 0..20 {
             let shortened = sent.shortened(beat(Duration::from_secs(1), revision, &[]));
-            assert!(matches!(shortened, Shortened::Beat(_)), "among few");
+            assert!(
+                matches!(shortened, Shortened::Beat(_)),
+                "with few hosts, the beat is sent"
+            );
         }
     }
 }

@@ -196,7 +196,7 @@ impl Presence {
             .iter()
             .filter(|served| !served.replica_counts.is_empty());
         let replicas = kept.map(|served| {
-            let serving = served.replica_counts.iter().map(|tally| tally.serving);
+            let serving = served.replica_counts.iter().map(|count| count.serving);
             (served.id.clone(), serving.fold(0, u32::saturating_add))
         });
         let peer = Peer {
@@ -454,7 +454,10 @@ mod tests {
         assert_eq!(serving(&p, "x"), []);
         p.beat(&origin("both", 1), reads(ours, ours + 1), now);
         assert_eq!(serving(&p, "x"), [origin("both", 1)]);
-        assert!(p.snapshot().contains(&origin("later", 1)), "it is there");
+        assert!(
+            p.snapshot().contains(&origin("later", 1)),
+            "the host is known"
+        );
         // The holder of the lease can't be called. Then no host is called, least of all the
         // previous holder.
         let mut holds = reads(ours + 1, ours + 1);
@@ -487,12 +490,12 @@ mod tests {
         let id = ComponentId::new("x").expect("valid");
         p.beat(&origin("by-hand", 1), beat(&["x"]), now);
         let mut kept = beat(&["x"]);
-        let tally = |generation, serving| crate::wire::ReplicaCount {
+        let count = |generation, serving| crate::wire::ReplicaCount {
             generation,
             serving,
             kept: serving,
         };
-        kept.components[0].replica_counts = vec![tally(1, 2), tally(2, 3)];
+        kept.components[0].replica_counts = vec![count(1, 2), count(2, 3)];
         p.beat(&origin("kept", 1), kept, now);
         assert_eq!(p.snapshot().replicas(&id), 6);
         p.lost(&origin("kept", 1));

@@ -270,8 +270,9 @@ impl BeatReader {
                     snapshots.beat(from, beat, now);
                 }
                 Kind::KeepAlive => {
-                    let pulse = KeepAlive::decode(envelope).map_err(|error| error.to_string())?;
-                    self.pulse(snapshots, from, &pulse, now);
+                    let keep_alive =
+                        KeepAlive::decode(envelope).map_err(|error| error.to_string())?;
+                    self.keep_alive(snapshots, from, &keep_alive, now);
                 }
                 Kind::Goodbye => {
                     Goodbye::decode(envelope).map_err(|error| error.to_string())?;
@@ -285,12 +286,18 @@ impl BeatReader {
     }
 
     /// Takes a keep-alive. A host that isn't known yet joins with its next beat.
-    fn pulse(&self, snapshots: &Snapshots, from: &Origin, pulse: &KeepAlive, now: Instant) {
+    fn keep_alive(
+        &self,
+        snapshots: &Snapshots,
+        from: &Origin,
+        keep_alive: &KeepAlive,
+        now: Instant,
+    ) {
         let known = self.last.get(&from.host);
         let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
             return;
         };
-        let (beat, is_same) = pulse.of(last);
+        let (beat, is_same) = keep_alive.of(last);
         if is_same {
             snapshots.beat(from, Arc::new(beat), now);
         } else {
@@ -387,13 +394,13 @@ mod tests {
             sent: 0,
         };
         let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
-        let pulse = |of: &Beat| KeepAlive::repeats(of, of).expect("the same");
-        assert_eq!(host.sends(&pulse(&first)), "nothing");
+        let keep_alive = |of: &Beat| KeepAlive::repeats(of, of).expect("the same");
+        assert_eq!(host.sends(&keep_alive(&first)), "nothing");
         assert_eq!(host.sends(&first), "beat of 1");
-        assert_eq!(host.sends(&pulse(&first)), "beat of 1");
-        assert_eq!(host.sends(&pulse(&second)), "alive");
+        assert_eq!(host.sends(&keep_alive(&first)), "beat of 1");
+        assert_eq!(host.sends(&keep_alive(&second)), "alive");
         assert_eq!(host.sends(&second), "beat of 2");
-        assert_eq!(host.sends(&pulse(&second)), "beat of 2");
+        assert_eq!(host.sends(&keep_alive(&second)), "beat of 2");
         assert_eq!(KeepAlive::repeats(&first, &second), None);
     }
 }

@@ -51,7 +51,7 @@ pub enum ConnectError {
         source: crate::bus::BusError,
     },
     /// No server answered.
-    #[error("no NATS server answers at {servers}; check the address and that one is running")]
+    #[error("no NATS server is reachable at {servers}; check the address and that one is running")]
     Unreachable {
         /// The servers that were tried, without users and passwords.
         servers: String,

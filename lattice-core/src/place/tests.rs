@@ -70,7 +70,7 @@ fn by_value(assignment: &Assignment, hosts: &[Labels], label: &str) -> BTreeMap<
     for (at, replicas) in assignment.hosts(&component(0)) {
         let at = (0..hosts.len())
             .find(|n| host(*n) == *at)
-            .expect("a host of ours");
+            .expect("one of these hosts");
         let value = hosts[at].get(label).cloned().unwrap_or_default();
         *counts.entry(value).or_default() += replicas;
     }
@@ -131,7 +131,7 @@ fn a_weighted_spread_is_divided_by_its_weights() {
     let in_a = in_a.count();
     assert!(
         (1_900..2_100).contains(&in_a),
-        "{in_a} of 3,000 single replicas where 2,000 belong"
+        "{in_a} of 3,000 single replicas instead of 2,000"
     );
 }
 
@@ -227,8 +227,11 @@ fn an_unplaced_component_has_a_reason() {
         );
         assert_eq!(assignment.slots(&component(n)).count(), 0);
     }
-    let nobody = placed(&[placement(1)], &[]);
-    assert_eq!(nobody.unplaced(&component(0)), Some((&NoHost::Working, 1)));
+    let no_hosts = placed(&[placement(1)], &[]);
+    assert_eq!(
+        no_hosts.unplaced(&component(0)),
+        Some((&NoHost::Working, 1))
+    );
 }
 
 #[test]
@@ -385,7 +388,7 @@ proptest! {
         let gone = host(hosts.len() - 1);
         let before: BTreeMap<_, _> = with.hosts(&id).collect();
         for (at, replicas) in without.hosts(&id) {
-            prop_assert!(before.get(at).copied().unwrap_or(0) <= replicas, "{at} lost one for nothing");
+            prop_assert!(before.get(at).copied().unwrap_or(0) <= replicas, "{at} lost a replica without need");
         }
         prop_assert_eq!(without.hosts(&id).find(|(at, _)| **at == gone), None);
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 pub struct LinkChanges {
     replica: Replica,
     health: watch::Receiver<ReplicaHealth>,
-    told: Arc<LinkTable>,
+    reported: Arc<LinkTable>,
     pending: VecDeque<LinkChange>,
 }
 
@@ -22,7 +22,7 @@ impl LinkChanges {
         Self {
             health: replica.shared.health.subscribe(),
             replica,
-            told: Arc::default(),
+            reported: Arc::default(),
             pending: VecDeque::new(),
         }
     }
@@ -39,9 +39,9 @@ impl LinkChanges {
             let closed = self.health.borrow_and_update().state == ReplicaState::Closed;
             // Read after the mark: anything published from here on wakes the wait below.
             let now = self.replica.snapshot();
-            if !Arc::ptr_eq(&self.told, &now) {
-                self.pending.extend(self.told.diff(&now));
-                self.told = now;
+            if !Arc::ptr_eq(&self.reported, &now) {
+                self.pending.extend(self.reported.diff(&now));
+                self.reported = now;
             } else if closed || self.health.changed().await.is_err() {
                 return None;
             }

@@ -72,7 +72,9 @@ impl Script {
     }
 
     fn say(&self, event: WatchEvent) {
-        self.events.send(event).expect("the replica listens");
+        self.events
+            .send(event)
+            .expect("the replica receives events");
     }
 
     fn snapshot(&self, incarnation: Incarnation, revision: u64, entries: Vec<Entry>) {
@@ -208,7 +210,7 @@ async fn a_store_with_only_foreign_values_is_reported_as_having_another_key() {
     script.say(WatchEvent::Put(forged(&b, 3)));
     seen(&replica, 3).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 2 }));
-    // Noise does not count as written with another key.
+    // Malformed bytes don't count as written with another key.
     script.say(WatchEvent::Put(entry(key_of(&b), 4, "noise")));
     seen(&replica, 4).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
@@ -227,10 +229,10 @@ async fn a_store_with_only_foreign_values_is_reported_as_having_another_key() {
     let life = Incarnation(BORN.0 + 1);
     script.snapshot(life, 1, vec![forged(&a, 1)]);
     let mut health = replica.shared.health.subscribe();
-    let told = health.wait_for(|health| health.other_key == 1);
-    tokio::time::timeout(Duration::from_secs(5), told)
+    let health_change = health.wait_for(|health| health.other_key == 1);
+    tokio::time::timeout(Duration::from_secs(5), health_change)
         .await
-        .expect("told")
+        .expect("reported")
         .expect("lives");
 }
 
@@ -242,7 +244,7 @@ async fn a_link_overwritten_by_malformed_bytes_is_removed() {
     script.say(WatchEvent::Put(entry(key_of(&a), 2, "garbage")));
     seen(&replica, 2).await;
     assert!(!grants(&replica, &a));
-    // A replay of the last good value is refused.
+    // A replay of the last valid value is rejected.
     script.say(WatchEvent::Put(script.entry(&a, 3, 0)));
     seen(&replica, 3).await;
     assert!(!grants(&replica, &a));
@@ -286,9 +288,9 @@ async fn a_link_repeated_by_a_snapshot_is_not_a_replay() {
     let lost = health.wait_for(|health| health.state == ReplicaState::Lost);
     tokio::time::timeout_at(deadline, lost)
         .await
-        .expect("told")
+        .expect("reported")
         .expect("lives");
-    assert!(grants(&replica, &a), "what is known stays");
+    assert!(grants(&replica, &a), "known links stay");
     script.snapshot(BORN, 9, vec![script.entry(&a, 1, 0)]);
     seen(&replica, 9).await;
     assert!(grants(&replica, &a));
@@ -317,7 +319,7 @@ async fn links_missing_from_a_rolled_back_store_are_held_until_they_are_written_
     assert!(grants(&replica, &a) && grants(&replica, &b) && grants(&replica, &d));
     assert!(
         !grants(&replica, &c),
-        "the store has seen it, and not any more"
+        "the store has contained it, and has removed it"
     );
 
     // Other writes have raised the revision, after an outage: the held links were not deleted.
@@ -327,7 +329,7 @@ async fn links_missing_from_a_rolled_back_store_are_held_until_they_are_written_
     assert_eq!(replica.health().held, 2);
     script.delete(&b, 21);
     seen(&replica, 21).await;
-    assert!(!grants(&replica, &b), "an operator deleted it");
+    assert!(!grants(&replica, &b), "it was deleted by an operator");
     script.say(WatchEvent::Put(script.entry(&d, 22, 21)));
     seen(&replica, 22).await;
     let health = replica.health();
@@ -342,12 +344,12 @@ async fn links_missing_from_a_rolled_back_store_are_held_until_they_are_written_
         .entries()
         .map(|entry| entry.link.clone())
         .collect();
-    assert_eq!(left, [Arc::new(a)], "what was deleted does not come back");
+    assert_eq!(left, [Arc::new(a)], "deleted links don't return");
 }
 
 #[tokio::test(start_paused = true)]
 async fn links_missing_from_a_recreated_store_are_held_unless_their_keys_contain_other_values() {
-    const ANEW: Incarnation = Incarnation(8);
+    const RECREATED: Incarnation = Incarnation(8);
     let script = Script::new();
     let (a, b, c, d) = (
         link("a", "x"),
@@ -360,7 +362,7 @@ async fn links_missing_from_a_recreated_store_are_held_unless_their_keys_contain
     let replica = script.follow(9, entries.to_vec()).await;
     let before = replica.snapshot();
     // In the new incarnation revisions start again, and values of the old one are invalid.
-    script.snapshot(ANEW, 1, vec![script.entry(&d, 1, 2)]);
+    script.snapshot(RECREATED, 1, vec![script.entry(&d, 1, 2)]);
     let health = until(&replica, |health| health.recreated == 1).await;
     assert_eq!(
         (health.state, health.held),
@@ -371,17 +373,20 @@ async fn links_missing_from_a_recreated_store_are_held_unless_their_keys_contain
     let changes = before.diff(&replica.links());
     assert!(
         matches!(&changes[..], [LinkChange::Removed(entry)] if *entry.link == d),
-        "who serves a held link hears of nothing: {changes:?}"
+        "held links cause no changes: {changes:?}"
     );
     assert!(replica.links().is_held(&a.key()));
 
     let key = key_of(&a);
-    let value = script.records.encode(ANEW, &key, 1, &a).expect("encodes");
+    let value = script
+        .records
+        .encode(RECREATED, &key, 1, &a)
+        .expect("encodes");
     script.say(WatchEvent::Put(entry(key, 2, value.clone())));
     seen(&replica, 2).await;
     assert!(grants(&replica, &a) && !replica.links().is_held(&a.key()));
-    // The first store is back. Links that it lacks were deleted there; it does not know those that
-    // were put meanwhile.
+    // The first store is back. Links that it lacks were deleted there. It never contained those
+    // that were put meanwhile.
     script.snapshot(BORN, 12, vec![script.entry(&b, 9, 8)]);
     let health = until(&replica, |health| health.recreated == 2).await;
     assert_eq!(
@@ -391,7 +396,7 @@ async fn links_missing_from_a_recreated_store_are_held_unless_their_keys_contain
     assert!(grants(&replica, &a) && grants(&replica, &b));
     assert!(
         !grants(&replica, &c),
-        "deleted while another store was there"
+        "deleted while another store was in use"
     );
 
     replica.accept();
@@ -401,7 +406,7 @@ async fn links_missing_from_a_recreated_store_are_held_unless_their_keys_contain
     assert_eq!(replica.links().by_target(&a.target).count(), 1);
 }
 
-/// The copy that an earlier process left.
+/// The snapshot that an earlier process saved.
 #[derive(Debug)]
 struct Left {
     snapshot: WatchEvent,
@@ -465,7 +470,7 @@ async fn a_store_that_is_unavailable_at_start_is_followed_when_it_returns() {
     let start = Instant::now();
     let replica = Replica::follow_from(records.clone(), Some(left.clone()))
         .await
-        .expect("something is known");
+        .expect("the snapshot isn't empty");
     assert_eq!(start.elapsed(), Duration::ZERO);
     let taken = SystemTime::UNIX_EPOCH;
     assert_eq!(replica.health().state, ReplicaState::Snapshot { taken });
@@ -480,10 +485,13 @@ async fn a_store_that_is_unavailable_at_start_is_followed_when_it_returns() {
     assert_eq!((health.held, health.recreated, health.rewound), (0, 0, 0));
     assert!(
         grants(&replica, &a) && !grants(&replica, &b),
-        "deleted meanwhile"
+        "it was deleted meanwhile"
     );
     let noted = left.noted.lock().expect("not poisoned").len();
-    assert_eq!(noted, 1, "what the store says is kept for the next process");
+    assert_eq!(
+        noted, 1,
+        "the state of the store is saved for the next process"
+    );
 
     store.disconnect();
     let without = Replica::follow_from(records, None).await;
@@ -545,7 +553,7 @@ async fn waiters_are_bounded_and_dropped_waiters_free_their_slots() {
     assert_eq!(
         replica.wait_for(BORN, Revision(1), hour).await,
         Ok(()),
-        "nothing to wait for"
+        "there is nothing to wait for"
     );
     waiting.pop();
     let wait = replica.wait_for(BORN, Revision(2), hour);
@@ -590,7 +598,8 @@ async fn a_silent_store_returns_an_error_and_dropping_the_last_handle_ends_the_t
     assert!(!script.events.is_closed());
     drop(clone);
     let gone = tokio::time::timeout(Duration::from_secs(5), script.events.closed());
-    gone.await.expect("the task is gone, and its watch with it");
+    gone.await
+        .expect("the task has ended, and so has its watch");
 }
 
 #[tokio::test(start_paused = true)]

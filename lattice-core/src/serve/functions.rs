@@ -46,8 +46,8 @@ impl Functions {
         Self::default()
     }
 
-    /// Exports `function` of `interface`. `signature` is the canonical text of its type, for example
-    /// `func(name: string) -> string`.
+    /// Exports `function` of `interface`. `signature` is the canonical text of its type, for
+    /// example `func(name: string) -> string`.
     ///
     /// `handler` takes the tuple of the arguments and returns the result, which is `()` for a
     /// function without one and a Rust `Result` for a WIT `result`. Its types must be those of the

@@ -15,22 +15,24 @@ use bytes::Bytes;
 use futures_util::future::{self, BoxFuture, FutureExt};
 use std::sync::Arc;
 
-/// A component that can be called. The provider SDK and the actor host implement it; a node hands it only calls that a
-/// grant allows and whose function it exports.
+/// A component that can be called. The provider SDK and the actor host implement it; a node hands
+/// it only calls that a grant allows and whose function it exports.
 pub trait Service: Send + Sync + 'static {
     /// What it exports and imports. Asked once, when it is put into service.
     fn types(&self) -> Arc<ComponentTypes>;
 
     /// Runs one call. May be called many times at once.
     ///
-    /// A panic in it, or in the future it answers with, ends this call as [`CallError::CalleeFailed`].
+    /// A panic in it, or in the future it answers with, ends this call as
+    /// [`CallError::CalleeFailed`].
     fn call(&self, request: Request) -> Answer;
 
-    /// A link to this component exists, is new or has changed. Calls over it wait for the answer. An error is kept as the
-    /// link's status and fails its calls as [`CallError::LinkRejected`].
+    /// A link to this component exists, is new or has changed. Calls over it wait for the answer.
+    /// An error is kept as the link's status and fails its calls as [`CallError::LinkRejected`].
     ///
-    /// This and [`unlinked`](Self::unlinked) are called in the order in which a link changes, one after the other; the
-    /// futures are driven at the same time, and one that takes too long is dropped.
+    /// This and [`unlinked`](Self::unlinked) are called in the order in which a link changes, one
+    /// after the other; the futures are driven at the same time, and one that takes too long is
+    /// dropped.
     ///
     /// # Errors
     /// The reason why the link, most likely its config, is refused.

@@ -311,8 +311,8 @@ impl RunningComponent {
         if !self.links.remove(key) {
             return;
         }
-        let told = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
-        if told.is_err() {
+        let notified = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
+        if notified.is_err() {
             tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was removed");
         }
     }

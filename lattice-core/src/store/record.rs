@@ -99,7 +99,7 @@ pub enum RecordError {
         found: u16,
     },
     /// Authentic, but its body can't be decoded as what belongs at this key.
-    #[error("the value of `{key}` is not what belongs there; write it again")]
+    #[error("the value of `{key}` isn't a valid record; write it again")]
     Malformed {
         /// The key.
         key: StoreKey,
@@ -373,8 +373,8 @@ mod tests {
     #[test]
     fn newer_and_foreign_values_return_their_own_errors() {
         let ours = records(7);
-        let newer = ours.decode::<Body>(LIFE, &tagged(&ours, SCHEMA + 4, b"whatever it is"));
-        let error = newer.expect_err("a schema of the future");
+        let newer = ours.decode::<Body>(LIFE, &tagged(&ours, SCHEMA + 4, b"any bytes"));
+        let error = newer.expect_err("a newer schema");
         assert_eq!(
             error,
             RecordError::Newer {

@@ -127,7 +127,7 @@ mod tests {
         assert!((&mut second).now_or_never().is_none());
         drop(whole);
         let first = (&mut first).now_or_never();
-        assert!(first.is_some(), "it came first");
+        assert!(first.is_some(), "it was first in the queue");
         small.count();
         assert!((&mut second).now_or_never().is_none());
         drop(first);

@@ -330,7 +330,7 @@ mod tests {
     fn try_open(in_flight: &InFlight, peer: u64, frame: u64) -> Option<ResponseFuture<'_>> {
         let call = waits(peer, Instant::now(), Duration::from_secs(2));
         let mut answer = in_flight.open(call, id(frame))?;
-        assert_eq!((&mut answer).now_or_never(), None, "it only waits");
+        assert_eq!((&mut answer).now_or_never(), None, "it is pending");
         Some(answer)
     }
 
@@ -347,10 +347,14 @@ mod tests {
         let in_flight = InFlight::new(8);
         let (mut a, mut b) = (open(&in_flight, 1, 1), open(&in_flight, 2, 1));
         complete(&in_flight, a.id, 2, OK);
-        assert_eq!((&mut a).now_or_never(), None, "another peer can't answer");
+        assert_eq!((&mut a).now_or_never(), None, "another peer can't reply");
         complete(&in_flight, a.id, 1, OK);
         complete(&in_flight, a.id, 1, Err(CallError::LinkTableBehind));
-        assert_eq!((&mut a).now_or_never(), Some(OK), "nor anyone twice");
+        assert_eq!(
+            (&mut a).now_or_never(),
+            Some(OK),
+            "a second reply is ignored"
+        );
         assert_eq!((&mut b).now_or_never(), None);
         drop((a, b));
         assert_eq!(in_flight.len(), 0);
@@ -414,7 +418,7 @@ mod tests {
                 .expect("room")
         };
         let mut late = open(start, second);
-        assert!(late.is_due_early, "nobody sweeps yet");
+        assert!(late.is_due_early, "no sweep is planned");
         assert_eq!((&mut late).now_or_never(), None);
         let old = open(start, second * 3);
         assert!(!old.is_due_early, "a sweep comes before that");
@@ -427,7 +431,7 @@ mod tests {
         );
         assert_eq!(found.oldest, HashMap::from([(token(1), start)]));
         assert_eq!(found.next_deadline, Some(start + second * 3));
-        assert!(!in_flight.sweep_again(None), "calls wait");
+        assert!(!in_flight.sweep_again(None), "calls are pending");
         assert!(in_flight.sweep_again(found.next_deadline));
     }
 }

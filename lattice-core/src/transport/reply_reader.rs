@@ -109,7 +109,8 @@ impl Transport {
 
     /// Takes a notice of the bus that no one received a frame of this node. Any client of the bus
     /// can send such a notice, so it counts only for a frame that carries a call in flight, or for
-    /// an unanswered probe. A stranger would have to read their numbers off the bus.
+    /// an unanswered probe. A client without the key would have to observe their numbers on the
+    /// bus.
     fn take_no_responders(&self, events: &impl Events, message: &Message) {
         let (token, frame) = match ReplyAddress::parse(&message.subject) {
             None => return,

@@ -486,8 +486,8 @@ mod tests {
     #[tokio::test]
     async fn the_first_push_returns_the_guard_that_flushes_all_of_them() {
         let (queue, mut arriving) = queue().await;
-        let guard = push(&queue).expect("nobody else flushes");
-        assert!(push(&queue).is_none(), "the first one does");
+        let guard = push(&queue).expect("it has to flush");
+        assert!(push(&queue).is_none(), "the first push flushes");
         assert_eq!(envelopes(&mut arriving), None);
         guard.flush();
         assert_eq!(envelopes(&mut arriving), Some(2));
@@ -509,7 +509,7 @@ mod tests {
         let (queue, mut arriving) = queue().await;
         let guard = push(&queue);
         let newest = queue.withdraw(Then::Close);
-        guard.expect("nobody else flushes").flush();
+        guard.expect("it has to flush").flush();
         queue.sent().await;
         assert_eq!(envelopes(&mut arriving), None);
         assert_eq!(queue.queue.lock().handed_over, newest);

@@ -28,7 +28,7 @@ const LOOKS: usize = 4;
 /// How long the server stays down.
 const DOWN: Duration = Duration::from_millis(500);
 /// Interval between two lines of progress.
-const TELL: Duration = Duration::from_mins(1);
+const PRINT_EVERY: Duration = Duration::from_mins(1);
 /// What every host serves.
 const COMPONENTS: [&str; 3] = ["callee=echo", "actor=echo-actor", "silent=silence"];
 
@@ -93,15 +93,15 @@ impl Soak {
 
     async fn through(&mut self, time: Duration) -> Result<Vec<Sample>, Failure> {
         let start = Instant::now();
-        let mut told = start;
+        let mut printed = start;
         let mut samples = Vec::new();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while start.elapsed() < time {
             looks.tick().await;
             let sample = Sample::take(&mut self.caller, &mut self.steady).await?;
-            if told.elapsed() >= TELL {
-                told = Instant::now();
+            if printed.elapsed() >= PRINT_EVERY {
+                printed = Instant::now();
                 println!("{:>4} s: {sample}", start.elapsed().as_secs());
             }
             samples.push(sample);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 const MILLISECONDS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-/// Parses a whole number of `ms`, `s`, `m` or `h`, such as `500ms` or `10 s`. Returns `None` for any
-/// other text.
+/// Parses a whole number of `ms`, `s`, `m` or `h`, such as `500ms` or `10 s`. Returns `None` for
+/// any other text.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     with_unit(text, &MILLISECONDS).map(Duration::from_millis)
 }

@@ -70,6 +70,6 @@ mod tests {
         assert_eq!(see(3, 1), Seen::Fresh);
         assert_eq!(see(2, 2), Seen::Before, "a recording");
         assert_eq!(see(2, 3), Seen::OlderBoot);
-        assert_eq!(see(1, 4), Seen::Before, "too old to tell");
+        assert_eq!(see(1, 4), Seen::Before, "too old to distinguish");
     }
 }

@@ -314,7 +314,7 @@ mod tests {
         }
         assert!(fresh("a", 2, 9));
         assert!(fresh("c", 2, 10));
-        assert!(fresh("d", 1, 11), "takes the place of b");
+        assert!(fresh("d", 1, 11), "it replaces b");
         for host in ["a", "c", "d"] {
             assert!(!fresh(host, 1, 12), "{host} is remembered");
         }

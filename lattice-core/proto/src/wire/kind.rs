@@ -63,7 +63,7 @@ kinds! {
     /// What components log.
     Logs = 0x0d, "logs";
     /// A host's heartbeat when nothing has changed since its last beat.
-    KeepAlive = 0x0e, "pulse";
+    KeepAlive = 0x0e, "keep-alive";
     /// A session begins. Reserved.
     Open = 0x20, "open";
     /// A piece of a stream. Reserved.

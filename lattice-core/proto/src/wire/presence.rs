@@ -147,18 +147,18 @@ impl KeepAlive {
     /// Returns a keep-alive that can replace the beat `now`, after `beat` was the last one sent.
     /// Returns `None` if anything has changed that a keep-alive doesn't have.
     pub fn repeats(beat: &Beat, now: &Beat) -> Option<Self> {
-        let pulse = Self {
+        let keep_alive = Self {
             of_ms: beat.sent_ms,
             interval_ms: now.interval_ms,
             incarnation: now.incarnation,
             revision: now.revision,
         };
-        let (stands_for, _) = pulse.of(beat);
+        let (stands_for, _) = keep_alive.of(beat);
         let now = Beat {
             sent_ms: beat.sent_ms,
             ..now.clone()
         };
-        (stands_for == now).then_some(pulse)
+        (stands_for == now).then_some(keep_alive)
     }
 
     /// Returns the beat that it replaces, given the last one received, and whether that last one is

@@ -201,11 +201,11 @@ impl Running {
                     return Err(self.violation(Invariant::Settles, what));
                 }
             }
-            let stranger = Plan {
+            let unlinked = Plan {
                 via: Via::Unlinked,
                 ..Plan::simple(GREETER)
             };
-            let outcome = self.call_and_wait(host, stranger)?;
+            let outcome = self.call_and_wait(host, unlinked)?;
             if outcome.is_ok() {
                 let what = format!("a call without a link from {host} returned a value");
                 return Err(self.violation(Invariant::Granted, what));

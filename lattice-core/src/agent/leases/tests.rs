@@ -16,9 +16,9 @@ impl Service for Later {
         Arc::default()
     }
     fn call(&self, _: Request) -> Answer {
-        let told = self.0.clone();
+        let release = self.0.clone();
         Answer::Later(Box::pin(async move {
-            told.notified().await;
+            release.notified().await;
             Ok(Bytes::new())
         }))
     }
@@ -51,18 +51,18 @@ async fn a_call_that_outlives_the_lease_does_not_return_a_result() {
     let held = events.recv().await;
     assert!(matches!(held, Some(Event::LeaseHeld { .. })), "{held:?}");
     let lease = &leases.held[&once()];
-    let told = Arc::new(Notify::new());
+    let release = Arc::new(Notify::new());
     let guard = leases.guard(&once(), 1).expect("it is held");
-    let service = guard.around(Arc::new(Later(told.clone())));
+    let service = guard.around(Arc::new(Later(release.clone())));
     let begin = || match service.call(request()) {
         Answer::Later(work) => work,
         Answer::Ready(answer) => panic!("{answer:?}"),
     };
     let (early, late) = (begin(), begin());
-    told.notify_one();
+    release.notify_one();
     assert_eq!(early.await, Ok(Bytes::new()));
     lease.until.expire();
-    told.notify_one();
+    release.notify_one();
     let answer = late.await;
     assert!(
         matches!(answer, Err(CallError::InstanceLost { .. })),

@@ -303,7 +303,7 @@ impl Subscriber {
     /// Offers `message` to the subscriber. Returns whether it still exists, even when its queue is
     /// full.
     fn take(&self, message: &Message) -> bool {
-        self.inlet.push(message.clone()) != Pushed::Nobody
+        self.inlet.push(message.clone()) != Pushed::NoReader
     }
 }
 

@@ -243,7 +243,7 @@ mod tests {
                 stars: found,
             } = place(&subject)
             else {
-                panic!("{pattern} is compared with every message")
+                panic!("{pattern} has to be compared with every message")
             };
             assert_eq!((prefix, found), ("a.b.reply", stars));
         }

@@ -198,7 +198,7 @@ impl Graph {
         let (label, tone) = match (is_there, serving) {
             (false, _) => (vec![id.to_string()], Tone::Waiting),
             (true, 0) => (
-                vec![id.to_string(), "nobody serves it".to_owned()],
+                vec![id.to_string(), "no host serves it".to_owned()],
                 Tone::Bad,
             ),
             (true, 1) => (vec![id.to_string(), "on 1 host".to_owned()], Tone::Good),

@@ -176,14 +176,14 @@ impl Projection {
         };
         let report = self.report_of(peer);
         let reports = report.map(|report| &report.components);
-        let told = reports.into_iter().flatten();
+        let reported = reports.into_iter().flatten();
         // Heartbeats come sooner than reports. A component that only the report lists as serving
         // has just stopped or just begun.
-        let told = told.filter(|(id, said)| {
+        let reported = reported.filter(|(id, said)| {
             peer.components.contains_key(*id) || !matches!(said.phase, Phase::Serving)
         });
         let silent = peer.components.keys();
-        let silent = silent.filter(|id| reports.is_none_or(|told| !told.contains_key(*id)));
+        let silent = silent.filter(|id| reports.is_none_or(|reported| !reported.contains_key(*id)));
         let view = |id: &ComponentId, phase| ReplicaView {
             component: id.clone(),
             host: host.clone(),
@@ -192,13 +192,14 @@ impl Projection {
             reason: None,
             load: None,
         };
-        told.map(|(id, said)| ReplicaView {
-            generation: said.generation,
-            reason: said.reason.clone(),
-            load: report.map(|report| report.load_of(said)),
-            ..view(id, said.phase)
-        })
-        .chain(silent.map(|id| view(id, Phase::Serving)))
-        .collect()
+        reported
+            .map(|(id, said)| ReplicaView {
+                generation: said.generation,
+                reason: said.reason.clone(),
+                load: report.map(|report| report.load_of(said)),
+                ..view(id, said.phase)
+            })
+            .chain(silent.map(|id| view(id, Phase::Serving)))
+            .collect()
     }
 }

@@ -50,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
     let few = || 0..4_u8;
     let epoch = || 1..4_u64;
     let served = prop::collection::vec(few(), 0..3);
-    let told = prop::collection::vec((few(), 0..9_u8, 0..50_u64), 0..4);
+    let reported = prop::collection::vec((few(), 0..9_u8, 0..50_u64), 0..4);
     prop_oneof![
         few().prop_map(Step::Declare),
         few().prop_map(Step::Delete),
@@ -60,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         few().prop_map(Step::Refuse),
         (few(), epoch(), served).prop_map(|(h, e, s)| Step::Beat(h, e, s)),
         (few(), epoch()).prop_map(|(h, e)| Step::Goodbye(h, e)),
-        (few(), epoch(), told).prop_map(|(h, e, t)| Step::Report(h, e, t)),
+        (few(), epoch(), reported).prop_map(|(h, e, t)| Step::Report(h, e, t)),
         few().prop_map(Step::OlderBoot),
         (0..3_u64).prop_map(Step::Store),
         Just(Step::Time),
@@ -161,8 +161,8 @@ impl World {
                     .goodbye(&Origin::new(host(h), epoch), self.now);
                 self.peers()
             }
-            Step::Report(h, epoch, told) => {
-                let report = report(self.revision * 1_000, told);
+            Step::Report(h, epoch, reported) => {
+                let report = report(self.revision * 1_000, reported);
                 Event::Report(Origin::new(host(h), epoch), vec![report])
             }
             Step::OlderBoot(h) => Event::OlderBoot(Origin::new(host(h), 1)),
@@ -200,7 +200,7 @@ fn beat(served: &[u8]) -> Beat {
     }
 }
 
-fn report(uptime_ms: u64, told: Vec<(u8, u8, u64)>) -> Report {
+fn report(uptime_ms: u64, reported: Vec<(u8, u8, u64)>) -> Report {
     Report {
         interval_ms: 5_000,
         uptime_ms,
@@ -210,7 +210,7 @@ fn report(uptime_ms: u64, told: Vec<(u8, u8, u64)>) -> Report {
         revision: Revision(1),
         follows_store: true,
         left_out: 0,
-        components: told
+        components: reported
             .into_iter()
             .map(|(n, phase, calls)| ComponentReport {
                 id: id(n),
@@ -244,8 +244,8 @@ proptest! {
             }
             prop_assert_eq!(&jumped, &followed);
             for replica in followed.replicas.values() {
-                prop_assert!(followed.hosts.contains_key(&replica.host), "on a host that is gone");
-                prop_assert!(followed.components.contains_key(&replica.component), "of nothing");
+                prop_assert!(followed.hosts.contains_key(&replica.host), "on a host that has left");
+                prop_assert!(followed.components.contains_key(&replica.component), "of an unknown component");
             }
         }
         // A projection that starts late shows the same for everything without a history.
@@ -290,9 +290,13 @@ fn rates_are_computed_from_two_reports_and_their_senders_clock() {
         Event::Report(from.clone(), vec![report(3_000, vec![(0, 0, 50)])]),
         world.now,
     );
-    let told = load(&projection).expect("reported");
+    let reported = load(&projection).expect("reported");
     assert_eq!(
-        (told.calls, told.calls_per_second, told.errors_per_second),
+        (
+            reported.calls,
+            reported.calls_per_second,
+            reported.errors_per_second
+        ),
         (50, Some(20.0), Some(10.0))
     );
     // The component was restarted, so its counts are smaller than before.
@@ -309,7 +313,11 @@ fn reports_of_an_older_boot_are_ignored_and_a_second_one_reveals_a_duplicate_hos
     let older = Origin::new(host(1), 1);
     let rival = |projection: &Projection| projection.view().hosts[&host(1)].rival;
     projection.handle(Event::OlderBoot(older.clone()), world.now);
-    assert_eq!(rival(&projection), None, "one may have been on its way");
+    assert_eq!(
+        rival(&projection),
+        None,
+        "one report may have been in flight"
+    );
     projection.handle(Event::OlderBoot(older), world.now);
     assert_eq!(rival(&projection), Some(1));
     projection.handle(Event::Tick, world.now + RIVAL_GONE);
@@ -325,25 +333,28 @@ fn reports_of_an_older_boot_are_ignored_and_a_second_one_reveals_a_duplicate_hos
 fn beats_list_serving_components_and_reports_list_the_others() {
     let (mut world, mut projection) = joined();
     let from = Origin::new(host(1), 2);
-    let told = vec![(0, 2, 0), (1, 5, 0), (2, 0, 0)];
-    projection.handle(Event::Report(from, vec![report(1_000, told)]), world.now);
+    let reported = vec![(0, 2, 0), (1, 5, 0), (2, 0, 0)];
+    projection.handle(
+        Event::Report(from, vec![report(1_000, reported)]),
+        world.now,
+    );
     assert_eq!(
         replica(&projection, 0).expect("beats").phase,
         Phase::Updating
     );
     let failing = Phase::CrashLooping { failures: 3 };
-    assert_eq!(replica(&projection, 1).expect("told").phase, failing);
+    assert_eq!(replica(&projection, 1).expect("reported").phase, failing);
     assert_eq!(
         replica(&projection, 2),
         None,
-        "told to serve, and does not beat"
+        "it is reported as serving, without a beat"
     );
     let event = world.take(Step::Goodbye(1, 2));
     projection.handle(event, world.now);
     assert!(projection.view().replicas.is_empty() && projection.view().hosts.is_empty());
     assert!(
         projection.view().components.is_empty(),
-        "served by hand, and gone"
+        "it was served without a declaration, and has ended"
     );
 }
 
@@ -367,15 +378,15 @@ fn a_rolled_back_version_is_reported_until_another_is_declared() {
     };
     assert!(declare(&mut world, &spec));
     spec.config.insert("a".to_owned(), "b".to_owned());
-    assert!(!declare(&mut world, &spec), "what it means has changed");
+    assert!(!declare(&mut world, &spec), "its meaning has changed");
 }
 
 #[test]
 fn reports_of_unknown_hosts_are_bounded() {
     let (world, mut projection) = (World::new(), Projection::default());
     for n in 0..MAX_UNKNOWN * 2 {
-        let stranger = HostId::new(&format!("s{n}")).expect("valid");
-        let event = Event::Report(Origin::new(stranger, 1), vec![report(1, Vec::new())]);
+        let unknown = HostId::new(&format!("s{n}")).expect("valid");
+        let event = Event::Report(Origin::new(unknown, 1), vec![report(1, Vec::new())]);
         assert!(projection.handle(event, world.now).is_empty());
     }
     assert_eq!(projection.reported.len(), MAX_UNKNOWN);

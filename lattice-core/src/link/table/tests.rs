@@ -235,7 +235,7 @@ proptest! {
     #[test]
     fn the_table_matches_the_model(writes in writes()) {
         let (mut model, mut table) = (Model::default(), LinkTable::default());
-        let mut told: BTreeMap<Arc<LinkKey>, Arc<LinkEntry>> = BTreeMap::new();
+        let mut reported: BTreeMap<Arc<LinkKey>, Arc<LinkEntry>> = BTreeMap::new();
         for write in writes {
             let before = table.clone();
             let changes = table.apply(model.event(write));
@@ -243,8 +243,8 @@ proptest! {
             for change in &changes {
                 let entry = change.entry();
                 let known = match change {
-                    LinkChange::Removed(_) => told.remove(&entry.key),
-                    _ => told.insert(entry.key.clone(), entry.clone()),
+                    LinkChange::Removed(_) => reported.remove(&entry.key),
+                    _ => reported.insert(entry.key.clone(), entry.clone()),
                 };
                 prop_assert_eq!(known.is_none(), matches!(change, LinkChange::Added(_)));
             }
@@ -257,9 +257,9 @@ proptest! {
         model.links.retain(|(key, ..)| !model.held.contains(key));
         model.held.clear();
         model.assert_is(&without);
-        prop_assert_eq!(told.len(), table.entries().count());
+        prop_assert_eq!(reported.len(), table.entries().count());
         for entry in table.entries() {
-            prop_assert_eq!(told.get(&entry.key), Some(entry));
+            prop_assert_eq!(reported.get(&entry.key), Some(entry));
         }
     }
 }
@@ -366,9 +366,9 @@ fn both_indexes_hold_the_same_link_before_and_after_a_snapshot() {
     for link in &links {
         let entry = table.entry(&link.key()).expect("still there");
         assert!(Arc::ptr_eq(&entry.link, link), "the one from before");
-        let told = table
+        let reported = table
             .by_target(&link.target)
-            .find(|told| told.key == entry.key);
-        assert!(told.is_some_and(|told| Arc::ptr_eq(&told.link, link)));
+            .find(|reported| reported.key == entry.key);
+        assert!(reported.is_some_and(|reported| Arc::ptr_eq(&reported.link, link)));
     }
 }

@@ -15,7 +15,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Follower {
     store: Arc<Inner>,
     session: Option<Session>,
-    told_lost: bool,
+    reported_lost: bool,
     pause: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Follower {
         Self {
             store,
             session: Some(session),
-            told_lost: false,
+            reported_lost: false,
             pause: FIRST_PAUSE,
         }
     }
@@ -42,7 +42,7 @@ impl Follower {
             if let Some(session) = &mut self.session {
                 match session.next().await {
                     Ok(event) => {
-                        self.told_lost = false;
+                        self.reported_lost = false;
                         self.pause = FIRST_PAUSE;
                         return Some(event);
                     }
@@ -70,7 +70,7 @@ impl Follower {
     }
 
     fn lost(&mut self) -> Option<WatchEvent> {
-        let told = std::mem::replace(&mut self.told_lost, true);
-        (!told).then_some(WatchEvent::Lost)
+        let reported = std::mem::replace(&mut self.reported_lost, true);
+        (!reported).then_some(WatchEvent::Lost)
     }
 }

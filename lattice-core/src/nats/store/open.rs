@@ -37,9 +37,9 @@ pub enum OpenError {
         "the NATS account has no JetStream, where a lattice keeps its state; enable it for the account"
     )]
     AccountWithoutJetStream,
-    /// No server answers for this domain.
+    /// No server responds for this domain.
     #[error(
-        "no JetStream answers for domain `{domain}`; check its name, and that a leaf node connects to it"
+        "no JetStream is reachable in domain `{domain}`; check its name, and that a leaf node connects to it"
     )]
     NoSuchDomain {
         /// The domain.
@@ -165,7 +165,7 @@ impl Bucket {
             Ok(account) => account,
             Err(error) => {
                 return Err(match error.kind() {
-                    AccountErrorKind::JetStreamUnavailable => self.nobody_answers(client),
+                    AccountErrorKind::JetStreamUnavailable => self.no_responders(client),
                     AccountErrorKind::JetStream(error) => refusal(&error),
                     _ => OpenError::unavailable(error),
                 });
@@ -219,7 +219,7 @@ impl Bucket {
         }
     }
 
-    fn nobody_answers(&self, client: &Client) -> OpenError {
+    fn no_responders(&self, client: &Client) -> OpenError {
         match &self.domain {
             Some(domain) => OpenError::NoSuchDomain {
                 domain: domain.clone(),

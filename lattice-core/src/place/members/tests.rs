@@ -1,6 +1,6 @@
 use super::*;
 
-/// The view of one host, with a clock of its own and beats in milliseconds.
+/// The view of one host, with its own clock and with beats in milliseconds.
 struct View {
     members: Members,
     begun: Instant,
@@ -8,7 +8,7 @@ struct View {
 }
 
 impl View {
-    /// Makes a view of host `me`, settled. [`View::second`] feeds it its own beat every second.
+    /// Creates a settled view of host `me`. [`View::second`] feeds it its own beat every second.
     fn settled() -> Self {
         let mut view = Self::new(1_000);
         for _ in 0..3 {
@@ -66,7 +66,7 @@ impl View {
     fn beats_to_join(&mut self, who: &str, epoch: u64) -> usize {
         let joined = format!("{who} joined");
         let beats = (1..200).find(|_| self.second(&[(who, epoch)]).contains(&joined));
-        beats.expect("joins some time")
+        beats.expect("it joins eventually")
     }
 
     fn dies(&mut self, who: &str) {
@@ -100,7 +100,11 @@ fn a_host_joins_after_two_beats_and_a_burst_counts_as_one() {
     let mut view = View::settled();
     assert_eq!(view.beat("a", 1), [""; 0]);
     view.at += 50;
-    assert_eq!(view.beat("a", 1), [""; 0], "news, not another sign of life");
+    assert_eq!(
+        view.beat("a", 1),
+        [""; 0],
+        "a beat with changes doesn't count as another one"
+    );
     view.at += 950;
     assert_eq!(view.beat("a", 1), ["a joined"]);
     assert_eq!(view.live(), ["a", "me"]);
@@ -145,11 +149,7 @@ fn an_immediate_restart_counts_as_a_death_and_a_goodbye_does_not() {
         ["a left: Goodbye"]
     );
     assert_eq!(view.second(&[("a", 2)]), [""; 0]);
-    assert_eq!(
-        view.second(&[("a", 2)]),
-        [""; 0],
-        "that boot never comes back"
-    );
+    assert_eq!(view.second(&[("a", 2)]), [""; 0], "that boot never returns");
     view.at += 600_000;
     assert_eq!(view.beats_to_join("a", 3), 2);
 }
@@ -173,7 +173,7 @@ fn no_host_is_declared_dead_while_the_bus_is_disconnected_or_silent() {
     assert_eq!(
         view.second(&[]),
         [""; 0],
-        "the first beat is no proof that other hosts are silent"
+        "the first beat doesn't prove that other hosts are silent"
     );
     view.dies("a");
     assert_eq!(view.live(), ["me"]);
@@ -198,12 +198,12 @@ fn two_hosts_with_one_id_are_reported_and_do_not_flap() {
     for _ in 0..5 {
         assert_eq!(view.second(&[("a", 9)]), [""; 0]);
     }
-    assert_eq!(view.members.doubled().count(), 0, "one of them is gone");
+    assert_eq!(view.members.doubled().count(), 0, "one of the two has left");
 
     let mut older = View::settled();
     assert!(older.members.counts_me());
     older.beats_to_join("me", 2);
-    assert!(!older.members.counts_me(), "a newer boot has our id");
+    assert!(!older.members.counts_me(), "a newer boot has the same id");
 }
 
 #[test]
@@ -235,7 +235,11 @@ fn a_new_process_accepts_first_beats_and_listens_before_it_decides() {
     assert_eq!(view.beat("c", 1), [""; 0]);
 
     let mut alone = View::new(0);
-    assert_eq!(alone.handle(Event::Woken), [""; 0], "nothing heard yet");
+    assert_eq!(
+        alone.handle(Event::Woken),
+        [""; 0],
+        "no beat has been received yet"
+    );
     assert_eq!(alone.beat("me", 1), ["me joined", "settled"]);
 }
 
@@ -263,7 +267,7 @@ fn the_history_is_bounded() {
     assert_eq!(view.members.history.len(), 4_096);
 }
 
-/// Makes a view that starts while the bus is away, and that recalls these hosts.
+/// Creates a view that starts while the bus is unavailable, and that recalls these hosts.
 fn recalling(hosts: &[&str]) -> View {
     let mut view = View::new(1_000);
     let hosts = hosts.iter().map(|host| (id(host), Labels::new()));
@@ -309,7 +313,7 @@ fn known_hosts_that_send_beats_remain_members_when_the_bus_connects() {
     assert_eq!(view.second(&[("a", 7), ("c", 1)]), [""; 0]);
     let changes = view.second(&[("a", 7), ("c", 1)]);
     assert_eq!(changes, ["b left: Silence", "c joined"]);
-    assert_eq!(view.beats_to_join("b", 1), 2, "that was no death");
+    assert_eq!(view.beats_to_join("b", 1), 2, "it did not count as a death");
     assert!(view.members.counts_me());
 }
 

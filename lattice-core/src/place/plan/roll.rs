@@ -89,8 +89,8 @@ impl Others {
 
     /// Returns whether every slot has a host and every other host serves its whole share.
     pub(super) fn have_taken_over(&self, slots: Replicas, own: usize) -> bool {
-        let nobody = self.holders.is_empty() && own == 0;
-        if nobody && slots != Replicas::Exactly(0) {
+        let is_unassigned = self.holders.is_empty() && own == 0;
+        if is_unassigned && slots != Replicas::Exactly(0) {
             return false;
         }
         self.holders

@@ -204,7 +204,7 @@ fn a_crashed_replica_restarts_with_growing_backoff() {
     bench.serves(14);
     bench.wait(60_000);
     bench.fails(14);
-    assert!(bench.wake().0 <= 251, "it had come up well");
+    assert!(bench.wake().0 <= 251, "it had started successfully");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn an_update_replaces_the_old_generation_slot_by_slot() {
     assert_eq!(
         bench.serves(3),
         NOTHING,
-        "the old one stays until the new one has shown that it comes up"
+        "the old one stays until the new one has started"
     );
     assert_eq!(bench.wait(5_000), ["drain 2"]);
     assert_eq!(bench.wait(60_000), NOTHING, "b's second is next");
@@ -341,7 +341,11 @@ fn an_update_that_fails_to_start_is_rejected_and_the_old_generation_keeps_servin
         bench.phase(),
         Phase::CrashLooping { failures: 3, .. }
     ));
-    assert_eq!(bench.wake().1, ["reject 2"], "until it is heard");
+    assert_eq!(
+        bench.wake().1,
+        ["reject 2"],
+        "until the rejection is confirmed"
+    );
     assert_eq!(bench.update(1, None), NOTHING);
     assert_eq!(bench.phase(), Phase::Serving);
 }
@@ -436,11 +440,11 @@ fn a_replaced_or_rolled_back_store_changes_nothing_until_the_next_apply() {
     assert_eq!(
         bench.wake().1,
         ["start 2 of 1"],
-        "what is kept is kept running"
+        "kept replicas continue to run"
     );
     bench.serves(2);
     bench.wanted = kept;
-    assert_eq!(bench.desired(), ["current"], "the old store is back");
+    assert_eq!(bench.desired(), ["current"], "the old store has returned");
     bench.wanted.clear();
     assert_eq!(bench.snapshot(2, 7), ["stale"]);
     let applied = bench.snapshot(2, 8);
@@ -480,5 +484,5 @@ fn a_leaving_host_waits_for_its_successors_until_its_deadline() {
     let by = bench.begun + Duration::from_secs(20);
     assert_eq!(bench.handle(Event::Leave { by }), NOTHING);
     bench.wait(19_999);
-    assert_eq!(bench.wait(1), ["drain 1"], "b never came up");
+    assert_eq!(bench.wait(1), ["drain 1"], "b never started");
 }

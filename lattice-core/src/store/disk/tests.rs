@@ -137,7 +137,7 @@ async fn after_a_failure_the_file_shows_whether_an_uncertain_commit_was_written(
     assert_eq!(entry.expect("written").value, "1");
 }
 
-/// A watch reopens a store to which nothing is written.
+/// A watch reopens a store without any write.
 #[tokio::test]
 async fn a_store_whose_file_was_opened_by_another_process_returns_an_error() {
     use futures_util::StreamExt as _;
@@ -161,9 +161,9 @@ async fn a_store_whose_file_was_opened_by_another_process_returns_an_error() {
             .end(|held| held.doubt(commit, "test".to_owned(), now));
     };
     fail(&store);
-    let lost = watch.next().await.expect("it goes on");
+    let lost = watch.next().await.expect("the watch continues");
     assert_eq!(lost, crate::store::WatchEvent::Lost);
-    let back = watch.next().await.expect("it goes on");
+    let back = watch.next().await.expect("the watch continues");
     assert!(
         matches!(back, crate::store::WatchEvent::Snapshot { .. }),
         "{back:?}"
@@ -225,7 +225,7 @@ mod last_known {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("last");
         let snapshot = open(&path, 1).await;
-        assert_eq!(snapshot.snapshot(), None, "nothing is known yet");
+        assert_eq!(snapshot.snapshot(), None, "the snapshot is empty");
         assert_eq!(snapshot.incarnation(), None);
         let (a, b, c) = (
             entry("a", BORN, 2),
@@ -269,16 +269,20 @@ mod last_known {
         snapshot.note_hosts(one.clone());
         drop(snapshot);
         let snapshot = open(&path, 1).await;
-        assert_eq!(snapshot.hosts(), Some(one), "on its own");
-        assert_eq!(snapshot.snapshot(), None, "of the store nothing is known");
+        assert_eq!(snapshot.hosts(), Some(one), "the hosts are stored alone");
+        assert_eq!(snapshot.snapshot(), None, "there is no state of the store");
         snapshot.note_hosts(two.clone());
         let a = entry("a", BORN, 2);
         snapshot.note(&all(BORN, 2, vec![a.clone()]));
         drop(snapshot);
         let snapshot = open(&path, 1).await;
-        assert_eq!(snapshot.hosts(), Some(two), "written as a whole");
+        assert_eq!(snapshot.hosts(), Some(two), "written completely");
         drop(snapshot);
-        assert_eq!(found(&path).await, all(BORN, 2, vec![a]), "no part of it");
+        assert_eq!(
+            found(&path).await,
+            all(BORN, 2, vec![a]),
+            "the state is stored as well"
+        );
     }
 
     #[tokio::test]
@@ -297,7 +301,7 @@ mod last_known {
             copied.is_ok_and(|copied| copied.snapshot().is_some())
         };
         while !written().await {
-            assert!(Instant::now() < deadline, "not in time");
+            assert!(Instant::now() < deadline, "timed out");
             sleep(AGAIN).await;
         }
     }

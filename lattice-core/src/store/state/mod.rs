@@ -51,7 +51,7 @@ pub(super) struct Slot {
 pub struct Cursor {
     /// The epoch of the snapshot that it was given, if any, and the last revision that it has seen.
     position: Option<(u64, Revision)>,
-    told_lost: bool,
+    reported_lost: bool,
 }
 
 impl Default for State {
@@ -171,10 +171,10 @@ impl State {
     pub fn next(&self, cursor: &mut Cursor) -> Option<WatchEvent> {
         if self.out_of_reach {
             cursor.position = None;
-            let told = std::mem::replace(&mut cursor.told_lost, true);
-            return (!told).then_some(WatchEvent::Lost);
+            let reported = std::mem::replace(&mut cursor.reported_lost, true);
+            return (!reported).then_some(WatchEvent::Lost);
         }
-        cursor.told_lost = false;
+        cursor.reported_lost = false;
         let log_begins = self.revision.0 - self.log.len() as u64;
         match &mut cursor.position {
             Some((epoch, known)) if *epoch == self.epoch && known.0 >= log_begins => {
@@ -348,7 +348,11 @@ mod tests {
         assert!(state.read(&key("l")).is_none());
         assert_eq!(state.revision, Revision(4));
         state.expire(now + Duration::from_secs(8) + MARKER_TTL);
-        assert_eq!(state.revision, Revision(4), "a marker goes silently");
+        assert_eq!(
+            state.revision,
+            Revision(4),
+            "the removal of a marker isn't a change"
+        );
         assert!(state.slots.is_empty() && state.expiries.is_empty());
     }
 }

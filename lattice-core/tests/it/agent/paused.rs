@@ -160,7 +160,7 @@ async fn join(url: &str) -> Lattice {
     lattice.expect("it connects")
 }
 
-async fn call(lattice: &Lattice) -> Result<String, CallError> {
+async fn call_singleton(lattice: &Lattice) -> Result<String, CallError> {
     lattice
         .operator()
         .component("ledger")
@@ -185,7 +185,7 @@ async fn host_process() {
     let _agent = Agent::start(&node, Arc::new(runtime), AgentOptions::default());
     for number in 0_u64.. {
         println!("begins {number}");
-        let outcome = call(&lattice).await;
+        let outcome = call_singleton(&lattice).await;
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let at = at.expect("after 1970").as_micros();
         match outcome {
@@ -201,7 +201,7 @@ async fn call_until(lattice: &Lattice, is_it: impl Fn(&str) -> bool) -> (SystemT
     let deadline = Instant::now() + SOON;
     loop {
         let begun = Instant::now();
-        let outcome = call(lattice).await;
+        let outcome = call_singleton(lattice).await;
         assert!(begun.elapsed() < Duration::from_secs(5), "{outcome:?}");
         match outcome {
             Ok(answer) if is_it(&answer) => return (SystemTime::now(), answer),
@@ -249,7 +249,7 @@ async fn pause(lattice: &Lattice, processes: &mut [Process; 2]) -> Option<Result
             in_flight = Some(outcome);
         }
         // Calls from outside see the same.
-        let answer = call(lattice).await;
+        let answer = call_singleton(lattice).await;
         assert!(answer.as_ref() != Ok(&holder), "{answer:?}");
     }
     in_flight

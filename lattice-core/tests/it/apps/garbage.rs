@@ -192,9 +192,9 @@ async fn authentic_but_malformed_records_are_rejected_with_their_reason() {
         body
     };
     for (n, (schema, body, says, is_newer)) in [
-        (1, text("{"), "is not what belongs there", false),
-        (1, text("[]"), "is not what belongs there", false),
-        (1, vec![0xff; 9], "is not what belongs there", false),
+        (1, text("{"), "isn't a valid record", false),
+        (1, text("[]"), "isn't a valid record", false),
+        (1, vec![0xff; 9], "isn't a valid record", false),
         (0, text("{}"), "schema 0, which no version writes", false),
         (9, text("{}"), "has schema 9", true),
         (1, text("{}"), "missing field `image`", true),

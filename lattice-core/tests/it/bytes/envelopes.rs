@@ -110,13 +110,13 @@ fn golden_bodies() {
         Kind::Beat,
         &format!("01e807f403010109ac0201047a6f6e650265750001026b76{digest}ac0201010202"),
     );
-    let pulse = KeepAlive {
+    let keep_alive = KeepAlive {
         of_ms: 1000,
         interval_ms: 500,
         incarnation: Incarnation(9),
         revision: Revision(300),
     };
-    golden(&pulse, Kind::KeepAlive, "01e807f40309ac02");
+    golden(&keep_alive, Kind::KeepAlive, "01e807f40309ac02");
     golden(&Goodbye { grace_ms: 5000 }, Kind::Goodbye, "018827");
     let question = Discover {
         id: 7,

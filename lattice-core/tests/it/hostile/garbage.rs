@@ -152,7 +152,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         component: id("callee"),
     };
     let operator = call_envelope(Source::Operator);
-    let pulse = KeepAlive {
+    let keep_alive = KeepAlive {
         of_ms: beat.sent_ms,
         interval_ms: 1_000,
         incarnation: Incarnation(1),
@@ -177,7 +177,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         ),
         (Kind::Discover, discover.encode().expect("encodes")),
         (Kind::Discovered, discovered.encode().expect("encodes")),
-        (Kind::KeepAlive, pulse.encode().expect("encodes")),
+        (Kind::KeepAlive, keep_alive.encode().expect("encodes")),
         (Kind::Report, report().encode().expect("encodes")),
         (
             Kind::ReportWanted,

@@ -14,7 +14,7 @@ pub(super) struct Follower {
     shared: Arc<Shared>,
     reach: watch::Receiver<Reach>,
     inner: Option<Watch>,
-    told_lost: bool,
+    reported_lost: bool,
 }
 
 impl Follower {
@@ -23,7 +23,7 @@ impl Follower {
             reach: shared.reach.subscribe(),
             shared,
             inner: Some(inner),
-            told_lost: false,
+            reported_lost: false,
         }
     }
 
@@ -71,13 +71,13 @@ impl Follower {
                 }
                 continue;
             }
-            self.told_lost = event == WatchEvent::Lost;
+            self.reported_lost = event == WatchEvent::Lost;
             return Some(event);
         }
     }
 
     fn lost(&mut self) -> Option<WatchEvent> {
-        let told = std::mem::replace(&mut self.told_lost, true);
-        (!told).then_some(WatchEvent::Lost)
+        let reported = std::mem::replace(&mut self.reported_lost, true);
+        (!reported).then_some(WatchEvent::Lost)
     }
 }

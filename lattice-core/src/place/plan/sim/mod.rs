@@ -22,7 +22,7 @@ const ONCE: &str = "once";
 /// What a host reports that it runs: generation, serving, kept. Ordered, unlike `ReplicaCount`.
 type Runs = Vec<(ComponentId, Vec<(Generation, u32, u32)>)>;
 
-/// Messages under way: when each arrives, at which host, and in which order.
+/// Messages in flight: when each arrives, at which host, and in which order.
 type Mail = BinaryHeap<Reverse<(Instant, u64, usize, Parcel)>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -278,7 +278,10 @@ impl Cluster {
         let once = component(ONCE);
         let holders = self.hosts.values().flat_map(|host| host.running.values());
         let holders = holders.filter(|running| running.component == once).count();
-        assert!(holders <= 1, "{holders} of what runs once");
+        assert!(
+            holders <= 1,
+            "{holders} holders of a component that runs once"
+        );
         for (id, wanted) in &self.wanted {
             let Replicas::Exactly(n) = wanted.placement.replicas else {
                 continue;
@@ -387,11 +390,11 @@ proptest! {
             cluster.set_online(at, true);
         }
         let converged = (0..60).any(|_| { cluster.run(10); cluster.is_converged() });
-        prop_assert!(converged, "not after ten minutes:\n{}", cluster.state());
+        prop_assert!(converged, "not converged after ten minutes:\n{}", cluster.state());
         for (id, wanted) in &cluster.wanted {
             prop_assert!(!cluster.broken.contains(&wanted.generation), "{id} was rolled back");
         }
         cluster.run(30);
-        prop_assert!(cluster.is_converged(), "and stays so");
+        prop_assert!(cluster.is_converged(), "it stays converged");
     }
 }
