@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// One of these actors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest {
-    /// Calls `echo` when it is told to do so.
+    /// Calls `echo` on request.
     Caller,
     /// Serves `echo`.
     Callee,

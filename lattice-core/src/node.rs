@@ -171,7 +171,7 @@ impl Node {
         client.call_host(host, function, args, context).await
     }
 
-    /// Sets the state of a component that this node is to run: sent to everyone within half a
+    /// Sets the state of a component that this node is to run: sent to all members within half a
     /// second, and in each report from then on. For a component that it serves and that has no
     /// state, a node reports that it serves.
     pub fn set_status(&self, component: &ComponentId, status: ComponentStatus) {

@@ -27,10 +27,11 @@ pub(crate) const SUBJECT: &str = "faults.echo";
 pub(crate) const TASKS: &str = "tasks";
 /// Asks a host how many components it serves.
 pub(crate) const COMPONENTS: &str = "components";
-/// Tells a host to call its own components until it is asked for the results.
+/// Requests that a host calls its own components until the results are requested.
 pub(crate) const LOCAL: &str = "local";
-pub(crate) const TOLD: &str = "told";
-/// Tells a host to call the single-instance component repeatedly.
+/// Requests the results of these calls.
+pub(crate) const RESULTS: &str = "results";
+/// Requests that a host calls the single-instance component repeatedly.
 pub(crate) const POLL: &str = "poll";
 /// Asks a host when it served such calls.
 pub(crate) const HELD: &str = "held";
@@ -114,8 +115,8 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
                 calls = Some(LocalCalls::start(&lattice).await?);
                 println!("{READY}");
             }
-            TOLD => match calls.take() {
-                Some(calls) => println!("{}", calls.told()?),
+            RESULTS => match calls.take() {
+                Some(calls) => println!("{}", calls.results()?),
                 None => return Err("a host did not receive a request to call".into()),
             },
             POLL => {
@@ -124,7 +125,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
                 ))));
                 println!("{READY}");
             }
-            HELD => println!("{}", answers.told()),
+            HELD => println!("{}", answers.results()),
             other => return Err(format!("a host doesn't know the question `{other}`").into()),
         }
     }

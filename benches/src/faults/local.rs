@@ -67,7 +67,7 @@ impl LocalCalls {
 
     /// Returns, as text, the calls that succeeded, those that failed, the growth of the process in
     /// KiB, and the errors.
-    pub(crate) fn told(&self) -> Result<String, Failure> {
+    pub(crate) fn results(&self) -> Result<String, Failure> {
         let failed = self
             .counts
             .failed
@@ -103,7 +103,7 @@ async fn call_again(way: Arc<Echo>, counts: Arc<Counts>) {
 pub(crate) struct Answers(Arc<Mutex<Vec<(u64, u64)>>>);
 
 impl Answers {
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn results(&self) -> String {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = all.iter().filter(|(first, _)| *first > 0);
         let texts: Vec<_> = answered

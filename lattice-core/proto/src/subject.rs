@@ -4,10 +4,10 @@
 //! lattice.<lattice>.host.<host>.<epoch>.call            frames of calls and probes for one boot of a host
 //! lattice.<lattice>.host.<host>.<epoch>.control         host-control frames, from hosts only
 //! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host, from one peer to one frame
-//! lattice.<lattice>.beat                                beats and goodbyes, to everyone
-//! lattice.<lattice>.report                              reports, to everyone
+//! lattice.<lattice>.beat                                beats and goodbyes, to all members
+//! lattice.<lattice>.report                              reports, to all members
 //! lattice.<lattice>.report.wanted                       requests to report at once, to every host
-//! lattice.<lattice>.logs                                what components log, to everyone or to one reader
+//! lattice.<lattice>.logs                                what components log, to all members or to one reader
 //! lattice.<lattice>.logs.wanted                         requests for logs, to every host
 //! lattice.<lattice>.serves.<component>                  discovery questions, to a queue group
 //! ```

@@ -73,8 +73,8 @@ impl HostTable {
 
     /// Handles a membership event from the bus. Returns the hosts that placement counts, if they
     /// have changed.
-    pub(super) fn receive(&mut self, heard: &MemberEvent) -> Option<Vec<LiveHost>> {
-        match heard {
+    pub(super) fn receive(&mut self, event: &MemberEvent) -> Option<Vec<LiveHost>> {
+        match event {
             MemberEvent::Beat(from, beat) => {
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
                 let changed = duty != Some(beat.duty);

@@ -91,7 +91,7 @@ impl Task {
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let connection = self.node.connection.clone();
-        let mut heard = connection.presence.events();
+        let mut member_events = connection.presence.events();
         let mut desired = connection.replica.follow_desired();
         let mut bus = connection.bus.state();
         let state = *bus.borrow_and_update();
@@ -137,8 +137,8 @@ impl Task {
                 },
                 () = at(wake) => self.woken(),
                 // This comes last, because heartbeats can arrive faster than they are handled.
-                heard = heard.recv() => match heard {
-                    Ok(heard) => self.receive(&heard),
+                event = member_events.recv() => match event {
+                    Ok(event) => self.receive(&event),
                     // Heartbeats are repeated.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
@@ -148,10 +148,10 @@ impl Task {
         }
     }
 
-    fn receive(&mut self, heard: &MemberEvent) {
-        let hosts = self.hosts.receive(heard);
+    fn receive(&mut self, event: &MemberEvent) {
+        let hosts = self.hosts.receive(event);
         self.take_hosts(hosts);
-        if let MemberEvent::Beat(from, beat) = heard {
+        if let MemberEvent::Beat(from, beat) = event {
             self.handle(reconciler_event(from, beat));
         }
     }

@@ -85,7 +85,7 @@ pub enum ApplyError {
     Plan(#[from] PlanError),
     /// Another writer changed the same key in the meantime. Nothing was written.
     #[error(
-        "`{key}` was changed by someone else in the meantime; look at the plan again, then apply again"
+        "`{key}` was changed by another writer in the meantime; look at the plan again, then apply again"
     )]
     Conflict {
         /// The key in the store, if the store reports it.

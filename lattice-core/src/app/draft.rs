@@ -215,9 +215,9 @@ impl Draft {
         let is_there = |other: &ResourceRef| other.find(present.desired, present.links).is_some();
         let other = other.filter(is_there);
         for resource in [Some(resource), other.as_ref()].into_iter().flatten() {
-            let said = resource.find(present.desired, present.links);
-            let said = said.and_then(|(_, record)| record.app().cloned());
-            let owner = present.desired.owner(&resource.key()).cloned().or(said);
+            let recorded = resource.find(present.desired, present.links);
+            let recorded = recorded.and_then(|(_, record)| record.app().cloned());
+            let owner = present.desired.owner(&resource.key()).cloned().or(recorded);
             let resource = resource.clone();
             match owner {
                 Some(app) if app != self.plan.app => {

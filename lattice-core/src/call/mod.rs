@@ -1,4 +1,4 @@
-//! Calls: what a caller asks, what a callee answers, and how they fail.
+//! Calls: the context of a call, and its errors.
 
 mod context;
 

@@ -93,7 +93,7 @@ impl Client {
     pub(crate) async fn call(self: &Arc<Self>, mut call: OutgoingCall<'_>) -> CallResult {
         let mut now = self.check(&call)?;
         self.retries.count_call();
-        // Stays empty, and unallocated, for a call that the first replica answers.
+        // Stays empty, and unallocated, for a call that the first replica completes.
         let mut tried: Vec<Origin> = Vec::new();
         let mut failed: Option<CallError> = None;
         for attempt in 0..ATTEMPTS {

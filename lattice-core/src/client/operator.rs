@@ -14,7 +14,7 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Calls any component without a link, by the right of everyone who holds the lattice key. Hosts
+/// Calls any component without a link, which every holder of the lattice key may do. Hosts
 /// log such calls and can refuse them, see
 /// [`deny_operator_calls`](crate::Connect::deny_operator_calls). Cheap to clone.
 #[derive(Debug, Clone)]

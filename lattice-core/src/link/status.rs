@@ -97,8 +97,8 @@ impl LinkReports {
             Vec::new()
         };
         let before = hosts.iter().position(|report| report.host == *host);
-        let said = before.map_or(LinkStatus::Pending, |at| hosts.remove(at).status);
-        if said == status {
+        let previous = before.map_or(LinkStatus::Pending, |at| hosts.remove(at).status);
+        if previous == status {
             return None;
         }
         if status != LinkStatus::Pending {
@@ -142,7 +142,7 @@ mod tests {
         HostId::new(&format!("h{n}")).expect("valid")
     }
 
-    fn said(reports: &[(usize, LinkStatus)]) -> LinkReports {
+    fn reports_of(reports: &[(usize, LinkStatus)]) -> LinkReports {
         let mut all = LinkReports::default();
         for (n, status) in reports {
             all = all.with(R1, &host(*n), status.clone()).expect("a change");
@@ -154,18 +154,21 @@ mod tests {
     fn one_serving_host_is_enough_and_the_last_refusal_is_reported() {
         let (no, nope) = (LinkStatus::rejected("no"), LinkStatus::rejected("nope"));
         for (reports, status) in [
-            (said(&[]), LinkStatus::Pending),
-            (said(&[(1, no.clone()), (2, nope.clone())]), nope.clone()),
+            (reports_of(&[]), LinkStatus::Pending),
             (
-                said(&[(1, LinkStatus::Active), (2, no.clone())]),
+                reports_of(&[(1, no.clone()), (2, nope.clone())]),
+                nope.clone(),
+            ),
+            (
+                reports_of(&[(1, LinkStatus::Active), (2, no.clone())]),
                 LinkStatus::Active,
             ),
             (
-                said(&[(1, LinkStatus::Active), (1, no.clone())]),
+                reports_of(&[(1, LinkStatus::Active), (1, no.clone())]),
                 no.clone(),
             ),
             (
-                said(&[(1, no), (1, LinkStatus::Pending)]),
+                reports_of(&[(1, no), (1, LinkStatus::Pending)]),
                 LinkStatus::Pending,
             ),
         ] {
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_repeated_report_changes_nothing_and_a_new_revision_resets_the_status() {
-        let one = said(&[(1, LinkStatus::Active)]);
+        let one = reports_of(&[(1, LinkStatus::Active)]);
         assert_eq!(one.with(R1, &host(1), LinkStatus::Active), None);
         assert_eq!(one.with(R1, &host(2), LinkStatus::Pending), None);
         let next = one
@@ -187,7 +190,7 @@ mod tests {
 
     #[test]
     fn reports_are_bounded_and_the_rarer_verdict_is_kept() {
-        let mut reports = said(&[(0, LinkStatus::Active)]);
+        let mut reports = reports_of(&[(0, LinkStatus::Active)]);
         for n in 1..100 {
             reports = reports
                 .with(R1, &host(n), LinkStatus::rejected("no"))

@@ -1,4 +1,4 @@
-//! The replicated table of links: who may call whom.
+//! The replicated table of links: which component may call which.
 
 mod held;
 

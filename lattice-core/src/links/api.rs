@@ -385,7 +385,7 @@ fn present(
     link: &Arc<Link>,
     mode: WriteMode,
 ) -> Result<Option<Arc<LinkEntry>>, LinkError> {
-    // An entry that the store has and the table lacks is garbage, which anyone may overwrite. A
+    // An entry that the store has and the table lacks is malformed, and may be overwritten. A
     // link that the store lost may be overwritten as well: it is put again.
     let present = slot.table.stored(key);
     if let Some(same) = present.filter(|present| present.link == *link) {

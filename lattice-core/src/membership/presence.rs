@@ -143,7 +143,7 @@ impl Peers {
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     peers: Peers,
-    heard: HashMap<HostId, (Instant, Duration), HashState>,
+    last_beats: HashMap<HostId, (Instant, Duration), HashState>,
     /// Highest epoch of each host that said goodbye, and when.
     tombstones: HashMap<HostId, (u64, Instant)>,
 }
@@ -186,7 +186,7 @@ impl Presence {
             return Change::None;
         }
         let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
-        self.heard.insert(from.host.clone(), (now, interval));
+        self.last_beats.insert(from.host.clone(), (now, interval));
         let fences = beat.components.iter().filter_map(|served| {
             let fence = Fence::new(served.fence)?;
             Some((served.id.clone(), fence))
@@ -253,7 +253,7 @@ impl Presence {
         }
         let mut peer = known.map_or_else(|| Peer::bare(host.clone()), |peer| Peer::clone(peer));
         peer.components.insert(component.clone(), digest);
-        self.heard
+        self.last_beats
             .entry(host.host.clone())
             .or_insert((now, Duration::from_secs(1)));
         let change = if known.is_some() {
@@ -286,7 +286,7 @@ impl Presence {
             return Change::None;
         }
         self.peers.hosts.remove(&who.host);
-        self.heard.remove(&who.host);
+        self.last_beats.remove(&who.host);
         self.peers.index();
         Change::Left(vec![who.clone()])
     }
@@ -294,7 +294,7 @@ impl Presence {
     /// Time passed. Must not be called while the bus is down, when this process receives no beats.
     pub(crate) fn tick(&mut self, now: Instant) -> Change {
         let silent: Vec<Origin> = self
-            .heard
+            .last_beats
             .iter()
             .filter(|(_, (at, interval))| now.saturating_duration_since(*at) > *interval * MISSED)
             .filter_map(|(host, _)| self.peers.hosts.get(host).map(|peer| peer.origin.clone()))
@@ -304,7 +304,7 @@ impl Presence {
         }
         for origin in &silent {
             self.peers.hosts.remove(&origin.host);
-            self.heard.remove(&origin.host);
+            self.last_beats.remove(&origin.host);
         }
         self.peers.index();
         Change::Left(silent)
@@ -312,7 +312,7 @@ impl Presence {
 
     /// The bus is back: the silence of every host is counted from now.
     pub(crate) fn reconnected(&mut self, now: Instant) {
-        for (at, _) in self.heard.values_mut() {
+        for (at, _) in self.last_beats.values_mut() {
             *at = now;
         }
     }

@@ -45,7 +45,7 @@ struct Shared {
 pub(super) enum When {
     /// Before `open` returns.
     Now,
-    /// As soon as a server answers.
+    /// As soon as a server is reachable.
     #[cfg(feature = "disk")]
     Later,
 }
@@ -102,7 +102,7 @@ impl NatsConnection {
     }
 
     /// Returns a receiver of the connection's state and its changes. A loss that healed before
-    /// anyone could look is a change too: the value is the same, and the receiver is notified.
+    /// it could be read is also a change: the value is the same, and the receiver is notified.
     pub fn state(&self) -> watch::Receiver<BusState> {
         self.shared.signals.state.subscribe()
     }
@@ -113,7 +113,7 @@ impl NatsConnection {
         self.client().server_info().version
     }
 
-    /// Closes the connection for everyone who shares it, after the server has seen what was
+    /// Closes the connection for all of its users, after the server has seen what was
     /// published. Subscriptions end. Waits a few seconds at most, and not at all while
     /// disconnected.
     pub async fn close(&self) {

@@ -82,7 +82,7 @@ impl NatsOptions {
         }
     }
 
-    /// Adds a server. The first one that answers is used, and another one when it goes away.
+    /// Adds a server. The first reachable one is used, and another one when it is lost.
     pub fn server(mut self, server: impl Into<String>) -> Self {
         self.servers.push(server.into());
         self
@@ -173,7 +173,7 @@ impl NatsOptions {
         self
     }
 
-    /// Connects to the first server that answers. The connection recovers from later losses by
+    /// Connects to the first reachable server. The connection recovers from later losses by
     /// itself.
     ///
     /// # Errors
@@ -217,7 +217,8 @@ impl NatsOptions {
         self
     }
 
-    /// Returns a connection at once, which is made in the background as soon as a server answers.
+    /// Returns a connection at once, which is made in the background as soon as a server is
+    /// reachable.
     pub(crate) async fn connect_later(&self) -> Result<NatsConnection, ConnectError> {
         NatsConnection::open(self, When::Later).await
     }

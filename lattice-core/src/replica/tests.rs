@@ -71,14 +71,14 @@ impl Script {
             .expect("a snapshot waits")
     }
 
-    fn say(&self, event: WatchEvent) {
+    fn send(&self, event: WatchEvent) {
         self.events
             .send(event)
             .expect("the replica receives events");
     }
 
     fn snapshot(&self, incarnation: Incarnation, revision: u64, entries: Vec<Entry>) {
-        self.say(WatchEvent::Snapshot {
+        self.send(WatchEvent::Snapshot {
             incarnation,
             revision: Revision(revision),
             entries,
@@ -86,7 +86,7 @@ impl Script {
     }
 
     fn delete(&self, link: &Link, revision: u64) {
-        self.say(WatchEvent::Delete {
+        self.send(WatchEvent::Delete {
             key: key_of(link),
             revision: Revision(revision),
         });
@@ -146,7 +146,7 @@ async fn the_table_contains_the_snapshot_and_later_changes() {
     let (a, b) = (link("a", "x"), link("b", "x"));
     let replica = script.follow(4, vec![script.entry(&a, 2, 1)]).await;
     assert!(grants(&replica, &a) && !grants(&replica, &b));
-    script.say(WatchEvent::Put(script.entry(&b, 5, 4)));
+    script.send(WatchEvent::Put(script.entry(&b, 5, 4)));
     script.delete(&a, 6);
     seen(&replica, 6).await;
     assert!(!grants(&replica, &a) && grants(&replica, &b));
@@ -184,12 +184,12 @@ async fn forged_malformed_and_copied_values_grant_nothing_and_are_counted() {
     let replica = script.follow(1, vec![good]).await;
     for (n, value) in bad.into_iter().enumerate() {
         let revision = 10 + n as u64;
-        script.say(WatchEvent::Put(entry(key_of(&b), revision, value)));
+        script.send(WatchEvent::Put(entry(key_of(&b), revision, value)));
         seen(&replica, revision).await;
         assert!(!grants(&replica, &b), "{n}");
         assert_eq!(replica.health().refused, 1 + n as u64);
     }
-    script.say(WatchEvent::Put(script.entry(&b, 50, 40)));
+    script.send(WatchEvent::Put(script.entry(&b, 50, 40)));
     seen(&replica, 50).await;
     assert!(grants(&replica, &a) && grants(&replica, &b));
     assert_eq!(replica.health().refused, refused);
@@ -206,12 +206,12 @@ async fn a_store_with_only_foreign_values_is_reported_as_having_another_key() {
     };
     let replica = script.follow(1, vec![forged(&a, 1)]).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
-    script.say(WatchEvent::Put(forged(&b, 2)));
-    script.say(WatchEvent::Put(forged(&b, 3)));
+    script.send(WatchEvent::Put(forged(&b, 2)));
+    script.send(WatchEvent::Put(forged(&b, 3)));
     seen(&replica, 3).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 2 }));
     // Malformed bytes don't count as written with another key.
-    script.say(WatchEvent::Put(entry(key_of(&b), 4, "noise")));
+    script.send(WatchEvent::Put(entry(key_of(&b), 4, "noise")));
     seen(&replica, 4).await;
     assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
     script.delete(&a, 5);
@@ -222,7 +222,7 @@ async fn a_store_with_only_foreign_values_is_reported_as_having_another_key() {
     assert_eq!(replica.check_key(), Err(OtherKey { values: 1 }));
     // Once a value with this key was seen, values with another key don't count until the store is
     // another one.
-    script.say(WatchEvent::Put(script.entry(&b, 7, 6)));
+    script.send(WatchEvent::Put(script.entry(&b, 7, 6)));
     script.delete(&b, 8);
     seen(&replica, 8).await;
     assert_eq!(replica.check_key(), Ok(()));
@@ -241,14 +241,14 @@ async fn a_link_overwritten_by_malformed_bytes_is_removed() {
     let script = Script::new();
     let a = link("a", "x");
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
-    script.say(WatchEvent::Put(entry(key_of(&a), 2, "garbage")));
+    script.send(WatchEvent::Put(entry(key_of(&a), 2, "garbage")));
     seen(&replica, 2).await;
     assert!(!grants(&replica, &a));
     // A replay of the last valid value is rejected.
-    script.say(WatchEvent::Put(script.entry(&a, 3, 0)));
+    script.send(WatchEvent::Put(script.entry(&a, 3, 0)));
     seen(&replica, 3).await;
     assert!(!grants(&replica, &a));
-    script.say(WatchEvent::Put(script.entry(&a, 4, 3)));
+    script.send(WatchEvent::Put(script.entry(&a, 4, 3)));
     seen(&replica, 4).await;
     assert!(grants(&replica, &a));
 }
@@ -258,18 +258,18 @@ async fn an_older_value_of_the_same_key_cannot_be_replayed() {
     let script = Script::new();
     let (old, new) = (link("a", "x"), link("a", "y"));
     let replica = script.follow(1, vec![script.entry(&old, 1, 0)]).await;
-    script.say(WatchEvent::Put(script.entry(&new, 2, 1)));
+    script.send(WatchEvent::Put(script.entry(&new, 2, 1)));
     seen(&replica, 2).await;
     assert!(grants(&replica, &new));
     // Replayed over the new value, after a deletion, and while the watch was away.
-    script.say(WatchEvent::Put(script.entry(&old, 3, 0)));
+    script.send(WatchEvent::Put(script.entry(&old, 3, 0)));
     seen(&replica, 3).await;
     assert!(!grants(&replica, &old) && !grants(&replica, &new));
     script.delete(&old, 4);
-    script.say(WatchEvent::Put(script.entry(&new, 5, 1)));
+    script.send(WatchEvent::Put(script.entry(&new, 5, 1)));
     seen(&replica, 5).await;
     assert!(!grants(&replica, &new));
-    script.say(WatchEvent::Lost);
+    script.send(WatchEvent::Lost);
     script.snapshot(BORN, 6, vec![script.entry(&new, 6, 1)]);
     seen(&replica, 6).await;
     assert!(!grants(&replica, &new));
@@ -282,7 +282,7 @@ async fn a_link_repeated_by_a_snapshot_is_not_a_replay() {
     let a = link("a", "x");
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
     let before = replica.snapshot();
-    script.say(WatchEvent::Lost);
+    script.send(WatchEvent::Lost);
     let deadline = Instant::now() + Duration::from_secs(5);
     let mut health = replica.shared.health.subscribe();
     let lost = health.wait_for(|health| health.state == ReplicaState::Lost);
@@ -323,20 +323,20 @@ async fn links_missing_from_a_rolled_back_store_are_held_until_they_are_written_
     );
 
     // Other writes have raised the revision, after an outage: the held links were not deleted.
-    script.say(WatchEvent::Lost);
+    script.send(WatchEvent::Lost);
     script.snapshot(BORN, 20, vec![script.entry(&a, 3, 2)]);
     seen(&replica, 20).await;
     assert_eq!(replica.health().held, 2);
     script.delete(&b, 21);
     seen(&replica, 21).await;
     assert!(!grants(&replica, &b), "it was deleted by an operator");
-    script.say(WatchEvent::Put(script.entry(&d, 22, 21)));
+    script.send(WatchEvent::Put(script.entry(&d, 22, 21)));
     seen(&replica, 22).await;
     let health = replica.health();
     assert_eq!((health.state, health.held), (ReplicaState::Following, 0));
     script.delete(&d, 23);
     seen(&replica, 23).await;
-    script.say(WatchEvent::Lost);
+    script.send(WatchEvent::Lost);
     script.snapshot(BORN, 24, vec![script.entry(&a, 3, 2)]);
     seen(&replica, 24).await;
     let left: Vec<_> = replica
@@ -382,7 +382,7 @@ async fn links_missing_from_a_recreated_store_are_held_unless_their_keys_contain
         .records
         .encode(RECREATED, &key, 1, &a)
         .expect("encodes");
-    script.say(WatchEvent::Put(entry(key, 2, value.clone())));
+    script.send(WatchEvent::Put(entry(key, 2, value.clone())));
     seen(&replica, 2).await;
     assert!(grants(&replica, &a) && !replica.links().is_held(&a.key()));
     // The first store is back. Links that it lacks were deleted there. It never contained those
@@ -610,12 +610,12 @@ async fn a_slow_reader_of_changes_receives_the_last_state_of_each_link() {
     let mut changes = replica.changes();
     assert!(matches!(changes.next().await, Some(LinkChange::Added(entry)) if *entry.link == a));
     for n in 1..1_000 {
-        script.say(WatchEvent::Put(script.entry(
+        script.send(WatchEvent::Put(script.entry(
             &link("a", &format!("t{n}")),
             n * 2,
             n,
         )));
-        script.say(WatchEvent::Put(script.entry(&b, n * 2 + 1, n)));
+        script.send(WatchEvent::Put(script.entry(&b, n * 2 + 1, n)));
     }
     script.delete(&b, 2_000);
     seen(&replica, 2_000).await;
@@ -645,7 +645,7 @@ async fn a_report_counts_only_for_its_own_revision() {
         .records
         .encode(BORN, &key, 1, &reports)
         .expect("encodes");
-    script.say(WatchEvent::Put(entry(key.clone(), 2, value)));
+    script.send(WatchEvent::Put(entry(key.clone(), 2, value)));
     seen(&replica, 2).await;
     let status = || {
         replica
@@ -656,10 +656,10 @@ async fn a_report_counts_only_for_its_own_revision() {
             .clone()
     };
     assert_eq!(status(), LinkStatus::Active);
-    script.say(WatchEvent::Put(script.entry(&a, 3, 2)));
+    script.send(WatchEvent::Put(script.entry(&a, 3, 2)));
     seen(&replica, 3).await;
     assert_eq!(status(), LinkStatus::Pending);
-    script.say(WatchEvent::Put(entry(key, 4, "garbage")));
+    script.send(WatchEvent::Put(entry(key, 4, "garbage")));
     seen(&replica, 4).await;
     assert_eq!(replica.health().refused, 1);
 }
@@ -719,7 +719,7 @@ async fn a_change_right_before_the_close_of_a_store_is_delivered() {
     let script = Script::new();
     let (a, b) = (link("a", "x"), link("b", "x"));
     let replica = script.follow(1, vec![script.entry(&a, 1, 0)]).await;
-    script.say(WatchEvent::Put(script.entry(&b, 2, 0)));
+    script.send(WatchEvent::Put(script.entry(&b, 2, 0)));
     drop(script);
     until(&replica, |health| health.state == ReplicaState::Closed).await;
     assert!(grants(&replica, &a) && grants(&replica, &b));

@@ -18,12 +18,12 @@ use std::sync::Arc;
 /// A component that can be called. The provider SDK and the actor host implement it; a node hands
 /// it only calls that a grant allows and whose function it exports.
 pub trait Service: Send + Sync + 'static {
-    /// What it exports and imports. Asked once, when it is put into service.
+    /// Returns its exports and imports. Called once, when the component is put into service.
     fn types(&self) -> Arc<ComponentTypes>;
 
     /// Runs one call. May be called many times at once.
     ///
-    /// A panic in it, or in the future it answers with, ends this call as
+    /// A panic in it, or in the future that it returns, ends this call as
     /// [`CallError::CalleeFailed`].
     fn call(&self, request: Request) -> Answer;
 

@@ -234,7 +234,7 @@ pub enum StoreError {
 #[non_exhaustive]
 pub enum CommitError {
     /// A key was not as expected; nothing was written. Read it and decide again.
-    #[error("key `{key}` was changed by someone else; read it again")]
+    #[error("key `{key}` was changed by another writer; read it again")]
     Conflict {
         /// The first key that differed, if the store reports it; otherwise the first key of the
         /// commit.

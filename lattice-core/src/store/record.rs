@@ -53,7 +53,7 @@ pub struct Records {
     auth: Auth,
 }
 
-/// A value that was written by someone who holds the lattice key.
+/// A value that was written by a holder of the lattice key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record<T> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   log ──► the last lines, numbered ──┬── first request of a reader ──► those, to this reader alone
-//!                                      └── leases of readers ──────────► new lines, to everyone
+//!                                      └── leases of readers ──────────► new lines, to all members
 //! ```
 //! Nothing leaves the host while there is no reader. Lines that come faster than they are sent are
 //! dropped, the oldest first, and counted.
@@ -138,7 +138,7 @@ impl Lines {
         Some(recent)
     }
 
-    /// Returns the lines to send to everyone now.
+    /// Returns the lines to send to all members now.
     fn take(&mut self, now: Instant) -> Vec<LogLine> {
         self.forget(now);
         let sent = std::mem::replace(&mut self.sent, self.logged);

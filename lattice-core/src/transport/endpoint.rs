@@ -142,7 +142,7 @@ impl<G: Guard> Endpoint<G> {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Seals a frame with one envelope, for `to` or for everyone.
+    /// Seals a frame with one envelope, for `to` or for all members.
     pub(crate) fn seal<B: Body>(
         &self,
         to: Option<&Origin>,
@@ -152,7 +152,7 @@ impl<G: Guard> Endpoint<G> {
         FrameWriter::message(&self.auth, origin, to.cloned(), sequence, body)
     }
 
-    /// A frame of several envelopes for everyone, to be [sealed](Self::seal_writer).
+    /// A frame of several envelopes for all members, to be [sealed](Self::seal_writer).
     pub(crate) fn writer(&self, kind: Kind, lane: Lane) -> FrameWriter {
         FrameWriter::new(self.origin.clone(), None, kind, lane)
     }

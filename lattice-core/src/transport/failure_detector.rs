@@ -92,28 +92,28 @@ impl Transport {
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     /// Something arrived since the last step.
-    heard: AtomicBool,
+    received: AtomicBool,
     watch: Mutex<Watch>,
 }
 
 impl Liveness {
     /// Notes that something authentic arrived from the peer.
-    pub(super) fn heard(&self) {
-        self.heard.store(true, Ordering::Relaxed);
+    pub(super) fn mark_received(&self) {
+        self.received.store(true, Ordering::Relaxed);
     }
 
     /// Returns what to do about the peer's calls, the oldest of which has waited since `oldest`.
     fn step(&self, oldest: Option<Instant>, now: Instant) -> Step {
         let mut watch = self.lock();
-        if self.heard.swap(false, Ordering::Relaxed) {
-            watch.heard(now);
+        if self.received.swap(false, Ordering::Relaxed) {
+            watch.mark_received(now);
         }
         watch.step(oldest, now)
     }
 
     /// Whether `nonce` is that of the last probe, and it has not been answered.
     pub(super) fn has_probed(&self, nonce: u64) -> bool {
-        !self.heard.load(Ordering::Relaxed) && self.lock().nonce == Some(nonce)
+        !self.received.load(Ordering::Relaxed) && self.lock().nonce == Some(nonce)
     }
 
     fn lock(&self) -> MutexGuard<'_, Watch> {
@@ -133,7 +133,7 @@ enum Step {
 /// The pure part: no clock, no I/O.
 #[derive(Debug, Default)]
 struct Watch {
-    heard: Option<Instant>,
+    received: Option<Instant>,
     probed: Option<Instant>,
     unanswered: u32,
     /// The nonce of the last probe. No one on the bus can guess it.
@@ -141,8 +141,8 @@ struct Watch {
 }
 
 impl Watch {
-    fn heard(&mut self, now: Instant) {
-        self.heard = Some(now);
+    fn mark_received(&mut self, now: Instant) {
+        self.received = Some(now);
         self.reset();
     }
 
@@ -157,7 +157,9 @@ impl Watch {
             self.reset();
             return Step::Nothing;
         };
-        let quiet_since = self.heard.map_or(oldest, |heard| heard.max(oldest));
+        let quiet_since = self
+            .received
+            .map_or(oldest, |received| received.max(oldest));
         if now.saturating_duration_since(quiet_since) < PROBE_AFTER {
             return Step::Nothing;
         }
@@ -210,7 +212,7 @@ mod tests {
         for round in 0..20 {
             let now = start + ms(100 * (round + 1));
             assert!(asks(watch.step(since, now)));
-            watch.heard(now);
+            watch.mark_received(now);
         }
         assert_eq!(watch.step(None, start + ms(9_000)), Step::Nothing);
     }

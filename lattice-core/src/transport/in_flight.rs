@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_before_the_first_poll_is_returned_by_it() {
+    fn a_reply_before_the_first_poll_wakes_the_caller() {
         struct Count(std::sync::atomic::AtomicUsize);
         impl std::task::Wake for Count {
             fn wake(self: std::sync::Arc<Self>) {

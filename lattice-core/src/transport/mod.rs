@@ -82,7 +82,7 @@ pub(crate) struct Subscriptions {
 }
 
 /// Which frames a node accepts. Frames that run or end calls have to name their receiver; only
-/// requests may be for everyone.
+/// requests may be for all members.
 fn accepts(kind: Kind, audience: Audience) -> bool {
     audience == Audience::One
         || matches!(kind, Kind::Discover | Kind::ReportWanted | Kind::LogsWanted)

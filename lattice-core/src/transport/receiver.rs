@@ -89,7 +89,8 @@ impl<G: Guard> Receiver<G> {
         }
     }
 
-    /// Opens a message for `me`. A receiver without an identity accepts only frames for everyone.
+    /// Opens a message for `me`. A receiver without an identity accepts only frames for all
+    /// members.
     pub(crate) fn open(
         &self,
         me: Option<&Origin>,

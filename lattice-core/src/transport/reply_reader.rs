@@ -59,7 +59,7 @@ impl Transport {
         let peers = self.peers.load();
         let peer = peers.get(frame.sender());
         if let Some(peer) = peer {
-            peer.liveness.heard();
+            peer.liveness.mark_received();
         }
         if frame.kind() == Kind::Reply {
             let token = peer.map_or_else(|| PeerToken::of(frame.sender()), |peer| peer.token);

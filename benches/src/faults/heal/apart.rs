@@ -68,8 +68,8 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     }
     let mut held = Vec::new();
     for (id, host) in &mut hosts {
-        let told = host.program.ask(HELD, PATIENCE).await?;
-        for stretch in told.split_whitespace() {
+        let times = host.program.ask(HELD, PATIENCE).await?;
+        for stretch in times.split_whitespace() {
             let (first, last) = stretch.split_once('-').ok_or("a stretch has two ends")?;
             held.push((id.clone(), first.parse::<u64>()?, last.parse::<u64>()?));
         }

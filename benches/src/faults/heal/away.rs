@@ -2,7 +2,7 @@
 
 use super::{SETTLED, app, until};
 use crate::faults::{
-    host::{COMPONENTS, LOCAL, TOLD},
+    host::{COMPONENTS, LOCAL, RESULTS},
     local::LINK,
     mesh::Mesh,
     options::Options,
@@ -50,16 +50,16 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     sleep(Duration::from_secs(options.length.pick(60, 4))).await;
     let (mut failed, mut grown) = (0, 0);
     for host in &mut hosts {
-        let told = host.ask(TOLD, PATIENCE).await?;
+        let results = host.ask(RESULTS, PATIENCE).await?;
         note(&format!(
-            "no server: calls that succeeded, that failed, growth in KiB: {told}"
+            "no server: calls that succeeded, that failed, growth in KiB: {results}"
         ));
-        let numbers: Vec<u64> = told
+        let numbers: Vec<u64> = results
             .split(' ')
             .map_while(|word| word.parse().ok())
             .collect();
         let [answered, without, more] = numbers[..] else {
-            return Err(format!("a host replied `{told}`").into());
+            return Err(format!("a host replied `{results}`").into());
         };
         if answered == 0 {
             return Err("a host made no local calls, so that none could fail".into());

@@ -46,8 +46,8 @@ pub struct ReplayGuard {
     max_senders: usize,
 }
 
-/// Kind, lane, and whether the frame is for everyone. The receiver is one host, so nothing else of
-/// the target matters.
+/// Kind, lane, and whether the frame is for all members. The receiver is one host, so nothing else
+/// of the target matters.
 type Series = (Kind, Lane, bool);
 
 #[derive(Debug)]

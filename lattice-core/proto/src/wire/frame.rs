@@ -12,7 +12,7 @@
 //! └─────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //! Little endian. Suite and key id are those of [`Auth`]; the tag covers every byte before it. A
-//! target of length 0 with epoch 0 means everyone. There is at least one envelope.
+//! target of length 0 with epoch 0 means all members. There is at least one envelope.
 
 use super::{Kind, Lane, Origin};
 use crate::{
@@ -120,12 +120,12 @@ impl Frame {
         &self.sender
     }
 
-    /// The target; `None` means everyone.
+    /// The target; `None` means all members.
     pub fn target(&self) -> Option<&Origin> {
         self.target.as_ref()
     }
 
-    /// Whether it is for everyone, or for exactly this boot of this host.
+    /// Whether it is for all members, or for exactly this boot of this host.
     pub fn is_for(&self, receiver: &Origin) -> bool {
         self.target.as_ref().is_none_or(|target| target == receiver)
     }

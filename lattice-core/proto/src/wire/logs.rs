@@ -13,7 +13,7 @@ use std::fmt;
 /// Longest text of a line in bytes; a longer one is cut.
 pub const MAX_TEXT: usize = 2_048;
 
-/// Asks hosts to send what their components log, to everyone, until the lease ends. Asking again
+/// Asks hosts to send what their components log, to all members, until the lease ends. Asking again
 /// before the end extends the lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogsWanted {

@@ -1,4 +1,4 @@
-//! Beats, keep-alives and goodbyes, which a host sends to everyone.
+//! Beats, keep-alives and goodbyes, which a host sends to all members.
 //!
 //! Bodies as in `body.rs`, with the fields of each struct below, in order.
 
@@ -15,8 +15,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Most components in one beat. A beat is sent every second to everyone, so more would load the bus
-/// too much.
+/// Most components in one beat. A beat is sent every second to all members, so more would load the
+/// bus too much.
 const MAX_COMPONENTS: usize = 4096;
 /// Most generations of one component on one host: the old one, the new one, and some that drain.
 const MAX_TALLIES: usize = 16;

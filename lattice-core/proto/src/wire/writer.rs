@@ -34,7 +34,7 @@ pub struct FrameWriter {
 }
 
 impl FrameWriter {
-    /// Creates an empty frame from `sender` to `target`, or to everyone.
+    /// Creates an empty frame from `sender` to `target`, or to all members.
     pub fn new(sender: Origin, target: Option<Origin>, kind: Kind, lane: Lane) -> Self {
         Self::with_room(sender, target, kind, lane, 0)
     }
@@ -124,7 +124,7 @@ impl FrameWriter {
         self.count
     }
 
-    /// The target; `None` means everyone.
+    /// The target; `None` means all members.
     pub fn target(&self) -> Option<&Origin> {
         self.target.as_ref()
     }

@@ -1,6 +1,6 @@
 //! Hosts to avoid for a moment: they have answered that they can't take calls to one component,
 //! because they are overloaded or no longer serve it, and the beat that says so is on its way. Such
-//! a host answers at once, and so would look the least busy of all.
+//! a host replies at once, and so would look the least busy of all.
 
 use crate::{name::ComponentId, wire::Origin};
 use std::time::Duration;

@@ -263,7 +263,7 @@ fn read_answer(payload: &[u8]) -> Answer {
         ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT
         | ErrorCode::ATOMIC_PUBLISH_INCOMPLETE_BATCH => Answer::Busy,
         ErrorCode::ATOMIC_PUBLISH_DISABLED => Answer::Refused(StoreError::Unsupported(
-            "the bucket lacks `allow_atomic`; someone changed it".into(),
+            "the bucket no longer has `allow_atomic`; set it again".into(),
         )),
         _ => Answer::Refused(StoreError::Unavailable(format!(
             "{error}; nothing was written"

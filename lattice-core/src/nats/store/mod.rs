@@ -197,7 +197,7 @@ impl Inner {
     }
 
     async fn read(&self, key: StoreKey) -> Result<Option<Entry>, StoreError> {
-        // Any replica answers a direct get, and may lag behind a confirmed write. The leader does
+        // Any replica serves a direct get, and may lag behind a confirmed write. The leader does
         // not.
         let last = if self.replicated.load(Ordering::Relaxed) {
             self.last_message(&key).await?

@@ -178,7 +178,7 @@ impl Bucket {
         Err(OpenError::ServerTooOld {
             found: match &self.domain {
                 None => version,
-                // The server that answers for a domain may be another one than the connected
+                // The server that serves a domain may be another one than the connected
                 // server.
                 Some(domain) => format!(
                     "at level {} of JetStream's API in domain `{domain}` (the connected one is {version})",

@@ -44,7 +44,7 @@ pub(super) struct Session {
     consumer: String,
     incarnation: Incarnation,
     connects: u64,
-    heard: Instant,
+    last_message: Instant,
     /// Messages that the consumer has sent so far.
     delivered: u64,
     /// The part of the snapshot that is still to come; `None` once it is whole.
@@ -118,7 +118,7 @@ impl Session {
             consumer: info.name.clone(),
             incarnation,
             connects,
-            heard: Instant::now(),
+            last_message: Instant::now(),
             delivered: 0,
             snapshot: Some(Begun {
                 pending: info.num_pending,
@@ -209,7 +209,7 @@ impl Session {
                 biased;
                 message = self.messages.next() => {
                     let message = message.ok_or(Broken::OutOfReach)?;
-                    self.heard = Instant::now();
+                    self.last_message = Instant::now();
                     if let Some(delivery) = self.take(message).await? {
                         return Ok(delivery);
                     }
@@ -219,7 +219,7 @@ impl Session {
                     Ok(()) => Broken::Gap,
                     Err(_) => Broken::OutOfReach,
                 }),
-                () = tokio::time::sleep_until(self.heard + SILENCE) => return Err(Broken::OutOfReach),
+                () = tokio::time::sleep_until(self.last_message + SILENCE) => return Err(Broken::OutOfReach),
             }
         }
     }

@@ -18,7 +18,7 @@ pub(super) struct Member {
     pub(super) labels: Arc<Labels>,
     pub(super) interval: Duration,
     /// When its last sign of life came, or when this host began to receive again.
-    pub(super) heard: Instant,
+    pub(super) last_beat: Instant,
     /// When a beat of it was last counted.
     counted: Instant,
     standing: Standing,
@@ -49,7 +49,7 @@ impl Member {
             origin,
             labels: Arc::new(labels),
             interval,
-            heard: now,
+            last_beat: now,
             counted: now,
             standing: Standing::Joining { needs: u32::MAX },
             rival: None,
@@ -87,7 +87,7 @@ impl Member {
     /// Returns when the member counts as dead if it stays silent.
     pub(super) fn deadline(&self) -> Instant {
         // A beat that comes exactly after the last of these intervals is in time.
-        self.heard + self.interval * MISSED + Duration::from_millis(1)
+        self.last_beat + self.interval * MISSED + Duration::from_millis(1)
     }
 
     pub(super) fn beat(
@@ -96,7 +96,7 @@ impl Member {
         labels: Labels,
         now: Instant,
     ) -> Option<MembershipChange> {
-        self.heard = now;
+        self.last_beat = now;
         self.interval = interval;
         let relabelled = *self.labels != labels;
         if relabelled {
@@ -141,7 +141,7 @@ impl Member {
         if rival.is_none_or(|rival| rival.boot.epoch != epoch) {
             self.watch(epoch, now);
         }
-        let (heard, interval) = (self.heard, self.interval);
+        let (last_beat, interval) = (self.last_beat, self.interval);
         let rival = self.rival.as_mut()?;
         let first = *rival.first.get_or_insert(now);
         let boot = &mut rival.boot;
@@ -149,7 +149,7 @@ impl Member {
             return None;
         }
         // Until the newer boot beats again, this may be a restart whose clock went back.
-        if boot.signs + 1 == BOTH && heard <= first {
+        if boot.signs + 1 == BOTH && last_beat <= first {
             boot.last = now;
             return None;
         }

@@ -13,13 +13,13 @@
 //!   goodbye does not count as a death.
 //! * A host that receives nothing, not even its own beats, is deaf and decides nothing. It
 //!   continues with the hosts that it knew. When it receives beats again, every host gets a full
-//!   round to be heard.
+//!   round to send a beat.
 //! * A host that has just started counts others after their first beat, because they may have been
 //!   running for long. It should act only after it has listened for a while:
 //!   [`Members::is_settled`].
 //! * A host that starts while the bus is away continues with the hosts that an earlier boot of it
 //!   knew, if it was one of them. It does so after as long as it would have listened:
-//!   [`Members::recall`]. When the bus is back, every host gets a full round to be heard.
+//!   [`Members::recall`]. When the bus is back, every host gets a full round to send a beat.
 //! * Of two boots with the same host id, the one with the higher epoch counts as long as it beats.
 //!   When both continue to beat, two hosts have the same id, which is reported as
 //!   [`MembershipChange::Doubled`].
@@ -244,10 +244,10 @@ impl Members {
         self.reception = Reception::Since(now);
     }
 
-    /// Gives every host a full round to be heard again.
+    /// Gives every host a full round to send another beat.
     fn regain(&mut self, now: Instant) {
         for member in self.hosts.values_mut() {
-            member.heard = now;
+            member.last_beat = now;
         }
         if let Some(listening) = &mut self.listening {
             listening.began = now;

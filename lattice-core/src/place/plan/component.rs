@@ -93,9 +93,9 @@ impl ComponentReconciler {
         };
     }
 
-    pub(super) fn heard(&mut self, from: &HostId, replica_counts: &[ReplicaCount]) {
+    pub(super) fn receive_beat(&mut self, from: &HostId, replica_counts: &[ReplicaCount]) {
         let wanted = self.generation();
-        self.others.heard(from, replica_counts, wanted);
+        self.others.receive_beat(from, replica_counts, wanted);
     }
 
     pub(super) fn serves(&mut self, replica: ReplicaId, now: Instant) {

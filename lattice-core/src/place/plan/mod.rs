@@ -268,7 +268,7 @@ impl Reconciler {
             }
             Event::Beat { from, runs } => {
                 for (component, entry) in &mut self.components {
-                    entry.heard(&from, runs.get(component).map_or(&[], Vec::as_slice));
+                    entry.receive_beat(&from, runs.get(component).map_or(&[], Vec::as_slice));
                 }
             }
             Event::Serves(replica) => self.of(replica, |entry| entry.serves(replica, now)),

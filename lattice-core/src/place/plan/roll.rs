@@ -67,7 +67,7 @@ impl Others {
             .for_each(|holder| holder.confirmed = 0);
     }
 
-    pub(super) fn heard(
+    pub(super) fn receive_beat(
         &mut self,
         from: &HostId,
         replica_counts: &[ReplicaCount],

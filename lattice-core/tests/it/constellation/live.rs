@@ -123,7 +123,7 @@ async fn call_costs_are_counted_and_reported() {
         load().is_some_and(|load| load.calls == 50)
     })
     .await;
-    let load = load().expect("told");
+    let load = load().expect("reported");
     assert_eq!(load.errors, 10);
     assert!(
         load.calls_per_second.is_some_and(|rate| rate > 0.0),
@@ -156,12 +156,12 @@ async fn a_status_is_reported_at_once_and_cleared() {
         "{:?}",
         began.elapsed()
     );
-    let told = replica().expect("told");
+    let reported = replica().expect("reported");
     assert_eq!(
-        (told.phase, told.generation),
+        (reported.phase, reported.generation),
         (Phase::CrashLooping { failures: 4 }, Some(7))
     );
-    assert_eq!(told.reason.as_deref(), Some("no memory"));
+    assert_eq!(reported.reason.as_deref(), Some("no memory"));
     a.clear_status(&id("greeter"));
     eventually("it is cleared", async || replica().is_none()).await;
 }

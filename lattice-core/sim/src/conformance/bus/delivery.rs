@@ -20,8 +20,8 @@ pub(super) async fn what_is_published_arrives_whole(test: &TestBus) {
     assert_eq!(next(&mut inbox).await.reply, None);
 }
 
-pub(super) async fn everyone_who_listens_gets_one(test: &TestBus) {
-    let to = subject("everyone");
+pub(super) async fn every_subscriber_receives_one(test: &TestBus) {
+    let to = subject("broadcast");
     let mut inboxes = Vec::new();
     for bus in [&test.one, &test.one, &test.two, &test.two] {
         inboxes.push(subscribe(bus, &to).await);
@@ -67,7 +67,7 @@ pub(super) async fn what_nobody_wants_is_dropped(test: &TestBus) {
 pub(super) async fn the_asker_is_told_that_nobody_answers(test: &TestBus) {
     let mut replies = subscribe(&test.one, &subject("lonely.reply.*")).await;
     let (to, reply) = (subject("lonely.to"), subject("lonely.reply.7"));
-    ask(&test.one, &to, &reply, "anyone?").await;
+    ask(&test.one, &to, &reply, "is there a receiver?").await;
     let message = next(&mut replies).await;
     assert_eq!(message.body, Body::NoResponders);
     assert_eq!(
@@ -93,7 +93,7 @@ pub(super) async fn only_the_asker_is_told(test: &TestBus) {
     let (to, reply) = (subject("told.to"), subject("told.reply"));
     let mut own = subscribe(&test.one, &reply).await;
     let mut others = subscribe(&test.two, &reply).await;
-    ask(&test.one, &to, &reply, "anyone?").await;
+    ask(&test.one, &to, &reply, "is there a receiver?").await;
     assert_eq!(next(&mut own).await.body, Body::NoResponders);
     publish(&test.one, &reply, "marker").await;
     expect(&mut others, "marker").await;

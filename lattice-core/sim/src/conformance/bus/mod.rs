@@ -77,7 +77,7 @@ pub async fn run<F: AsyncFn() -> TestBus>(make: F) {
     }
     check!(
         delivery::what_is_published_arrives_whole,
-        delivery::everyone_who_listens_gets_one,
+        delivery::every_subscriber_receives_one,
         delivery::a_star_stands_for_one_token,
         delivery::what_nobody_wants_is_dropped,
         delivery::the_asker_is_told_that_nobody_answers,

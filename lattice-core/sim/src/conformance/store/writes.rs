@@ -16,7 +16,7 @@ pub(super) async fn run(make: &impl AsyncFn() -> Pair) {
     bounds(make().await).await;
     of_many_contenders_one_wins(make().await).await;
     a_dropped_commit_is_whole_or_nothing(make().await).await;
-    an_incarnation_is_the_same_for_everyone(make().await).await;
+    an_incarnation_is_the_same_for_all_clients(make().await).await;
 }
 
 async fn revisions_grow_and_reads_see_the_last_write((one, two): Pair) {
@@ -250,7 +250,7 @@ async fn poll_times(store: &Arc<dyn Store>, ops: Vec<Op>, polls: usize) {
     }
 }
 
-async fn an_incarnation_is_the_same_for_everyone((one, two): Pair) {
+async fn an_incarnation_is_the_same_for_all_clients((one, two): Pair) {
     let first = one.incarnation().await.expect("reachable");
     assert_ne!(first.0, 0);
     put(&one, "a", "1", Expect::Any).await;
