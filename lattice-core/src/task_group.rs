@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct TaskGroup(CancellationToken);
 
 impl TaskGroup {
-    /// Runs `work` in a task of its own until it is done or the group is cancelled.
+    /// Runs `work` in a separate task until it is done or the group is cancelled.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(self.0.clone().run_until_cancelled_owned(work));
     }

@@ -42,7 +42,7 @@ const GUEST: &str = "guest";
 /// A source without links.
 const UNLINKED: &str = "unlinked";
 
-/// How long a component takes to come up.
+/// How long a component takes to start.
 const COMES_UP: Duration = Duration::from_millis(120);
 
 pub(super) fn id(text: &str) -> ComponentId {

@@ -221,7 +221,7 @@ impl LeaseDeadline {
             .all(|(now, end)| now < end)
     }
 
-    /// Returns the answer if the lease is still held, and an error otherwise.
+    /// Returns the result if the lease is still held, and an error otherwise.
     fn check(&self, answer: Result<Bytes, CallError>) -> Result<Bytes, CallError> {
         let lost = || CallError::InstanceLost {
             reason: "its lease ended before it returned".to_owned(),

@@ -105,7 +105,7 @@ pub struct AgentState {
     /// apps are applied again.
     pub is_stale: bool,
     /// Whether another host has the same id and started later, so that this host gets no work.
-    /// Start this host again with an id of its own.
+    /// Restart this host with another id.
     pub is_doubled: bool,
 }
 

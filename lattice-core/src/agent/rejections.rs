@@ -1,4 +1,4 @@
-//! Updates that did not come up. They are recorded in the store, so that every host rolls them
+//! Updates that failed to start. They are recorded in the store, so that every host rolls them
 //! back.
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::task::JoinSet;
 
-/// Why components did not come up, and the writes that reject a generation.
+/// Why components failed to start, and the writes that reject a generation.
 pub(super) struct Rejections {
     node: Arc<NodeParts>,
     /// The latest failure of each component, with its generation.
@@ -29,12 +29,12 @@ impl Rejections {
         }
     }
 
-    /// Returns why a component did not come up the last time, if it failed then.
+    /// Returns why a component last failed to start, if it did.
     pub(super) fn reason(&self, component: &ComponentId) -> Option<&String> {
         self.reasons.get(component).map(|(_, reason)| reason)
     }
 
-    /// Records why a generation did not come up, or that it did.
+    /// Records why a generation failed to start, or that it started.
     pub(super) fn record(
         &mut self,
         (component, generation): (ComponentId, Generation),
@@ -51,7 +51,7 @@ impl Rejections {
         self.writes.join_next().await.map(drop)
     }
 
-    /// Records in the store that a generation does not come up, unless the actor has been changed
+    /// Records in the store that a generation fails to start, unless the actor has been changed
     /// in the meantime.
     pub(super) fn reject(
         &mut self,

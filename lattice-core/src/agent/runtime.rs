@@ -35,7 +35,7 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Why a component did not come up on a host.
+/// Why a component failed to start on a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct RuntimeError {

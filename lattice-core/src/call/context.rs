@@ -19,7 +19,7 @@ pub const MAX_HOPS: u8 = 32;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Context {
-    /// When the answer stops being of use.
+    /// When the result stops being of use.
     pub deadline: Instant,
     /// How many calls deep this one is; 0 for the first.
     pub hops: u8,
@@ -56,7 +56,7 @@ impl Context {
     }
 
     /// Runs `work` as part of the call that this is the context of: [`current`](Self::current)
-    /// returns it meanwhile. For services that hand their calls on to code of their own.
+    /// returns it meanwhile. For services that forward calls to their own code.
     pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self, work)
     }

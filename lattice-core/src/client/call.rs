@@ -1,4 +1,4 @@
-//! One call: checked, sent to one replica after another until one has answered, by its deadline.
+//! One call: checked, sent to one replica after another until one has replied, by its deadline.
 
 use super::{
     Client,

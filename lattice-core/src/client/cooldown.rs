@@ -16,7 +16,7 @@ pub(super) struct Cooldowns {
 }
 
 impl Cooldowns {
-    /// `host` has answered that it can't take calls to `component`.
+    /// `host` has reported that it can't take calls to `component`.
     pub(super) fn add(&self, host: &Origin, component: &ComponentId, now: Instant) {
         self.lock().add(host, component, now);
         self.any.store(true, Ordering::Release);

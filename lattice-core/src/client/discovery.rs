@@ -1,6 +1,6 @@
 //! Asking the lattice which hosts serve a component, when no beat has named any.
 //!
-//! One question per component is under way at a time, however many callers wait for its answer.
+//! One question per component is in flight at a time, however many callers wait for its answer.
 
 use super::Client;
 use crate::{
@@ -44,7 +44,7 @@ struct Question {
     answer: Arc<PendingAnswer>,
 }
 
-/// The answer to come. Those who wait for it go on in the order in which they came.
+/// The future answer. Waiting callers continue in their order of arrival.
 #[derive(Debug, Default)]
 struct PendingAnswer {
     answer: OnceLock<Answer>,
@@ -54,7 +54,7 @@ struct PendingAnswer {
 impl PendingAnswer {
     async fn get(&self) -> &Answer {
         loop {
-            // Before the look: an answer from here on ends the wait below.
+            // Before the check: an answer from here on ends the wait below.
             let answered = self.answered.notified();
             if let Some(answer) = self.answer.get() {
                 return answer;
@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    /// Returns the answer to the question about `component` that is under way, or to a new one.
+    /// Returns the answer to the question about `component` that is in flight, or to a new one.
     fn question(
         self: &Arc<Self>,
         component: &ComponentId,

@@ -4,7 +4,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `caller`, `operator`, `builder`, `handle` | the public handles: calls over links, calls of operators |
-//! | `call` | one call: its attempts, until one replica has answered or none is left |
+//! | `call` | one call: its attempts, until one replica has replied or none is left |
 //! | `route` | the pure rules: which replica, whether again |
 //! | `routing`, `cooldown`, `same_process` | what is known of the replicas |
 //! | `exchange` | a call to one replica: here, or on another host |

@@ -72,7 +72,7 @@ pub struct ComponentView {
     pub run: Run,
     /// The write of its current declaration.
     pub revision: Option<Revision>,
-    /// Whether its last version did not come up, so that hosts run the one before.
+    /// Whether its last version failed to start, so that hosts run the one before.
     pub is_rolled_back: bool,
     /// Why it was rolled back, as reported by a host that gave it up.
     pub rollback_reason: Option<String>,

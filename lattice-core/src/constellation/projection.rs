@@ -219,7 +219,7 @@ impl Projection {
     }
 }
 
-/// Returns whether the current version of an actor is the one that did not come up.
+/// Returns whether the current version of an actor is the one that failed to start.
 fn is_rolled_back(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> bool {
     spec.rejected
         .is_some_and(|rejected| rejected == WorkItem::of_actor(desired, id, spec).generation)

@@ -38,7 +38,7 @@ pub struct ActorSpec {
     /// Named configurations. A later one takes precedence over an earlier one.
     #[serde(default)]
     pub configs: Vec<ConfigName>,
-    /// The previous version, to go back to if this one does not come up.
+    /// The previous version, to go back to if this one fails to start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Box<ActorSpec>>,
     /// The generation that came up nowhere, so that hosts run the previous one instead.

@@ -124,7 +124,7 @@ impl Link {
         })
     }
 
-    /// Gives the link a name of its own.
+    /// Names the link, so that it differs from other links with the same source and interface.
     ///
     /// # Errors
     /// Fails with a [`NameError`] that states the rule.

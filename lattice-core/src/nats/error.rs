@@ -50,7 +50,7 @@ pub enum ConnectError {
         /// The client's error.
         source: crate::bus::BusError,
     },
-    /// No server answered.
+    /// No server responded.
     #[error("no NATS server is reachable at {servers}; check the address and that one is running")]
     Unreachable {
         /// The servers that were tried, without users and passwords.
@@ -58,7 +58,7 @@ pub enum ConnectError {
         /// The error of the last attempt.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// No server answered in time.
+    /// No server responded in time.
     #[error(
         "no NATS server at {servers} answered within {limit:?}; check the address and the network, or raise the connect timeout"
     )]
@@ -88,7 +88,7 @@ pub enum ConnectError {
         /// What failed.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A server answered, but closed the connection before it was made.
+    /// A server responded, but closed the connection before it was made.
     #[error(
         "{servers} hung up while connecting; check that it is a NATS server, and whether it wants TLS or a client certificate"
     )]

@@ -27,7 +27,7 @@ pub trait Service: Send + Sync + 'static {
     /// [`CallError::CalleeFailed`].
     fn call(&self, request: Request) -> Answer;
 
-    /// A link to this component exists, is new or has changed. Calls over it wait for the answer.
+    /// A link to this component exists, is new or has changed. Calls over it wait for the result.
     /// An error is kept as the link's status and fails its calls as [`CallError::LinkRejected`].
     ///
     /// This and [`unlinked`](Self::unlinked) are called in the order in which a link changes, one
@@ -86,7 +86,7 @@ pub struct Request {
     pub context: Context,
 }
 
-/// A callee's answer: there at once, or later.
+/// A callee's result: available at once, or later.
 pub enum Answer {
     /// The encoded result is there.
     Ready(Result<Bytes, CallError>),

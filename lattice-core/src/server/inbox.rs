@@ -2,7 +2,7 @@
 //!
 //! A call runs where its frame was read, as far as it goes without waiting: a call that a provider
 //! completes at once costs no task, and all replies to a batch of frames leave together. A call
-//! that takes time continues in a task of its own.
+//! that takes time continues in a separate task.
 
 use super::{Server, admission::Admitted, component::Progress, queue::QueueSlot};
 use crate::{
@@ -28,7 +28,7 @@ const BATCH: usize = 64;
 /// A frame that takes longer delays the frames behind it: a provider computes where it should not.
 /// Well over what a busy machine adds by itself.
 const SLOW: Duration = Duration::from_millis(20);
-/// For this many frames after a slow one, every call gets a task of its own.
+/// For this many frames after a slow one, every call runs in a separate task.
 const ISOLATE: u32 = 256;
 
 /// Takes calls and probes for as long as the node lives.
@@ -151,7 +151,7 @@ impl Server {
         }
     }
 
-    /// Runs all of a call in a task of its own.
+    /// Runs all of a call in a separate task.
     fn run_apart(self: &Arc<Self>, path: &Arc<ReplyPath>, admitted: Admitted) {
         let Admitted {
             component,
@@ -170,7 +170,7 @@ impl Server {
         self.spawn(path, id, slot, work.boxed());
     }
 
-    /// Runs `work` in a task of its own, which then replies.
+    /// Runs `work` in a separate task, which then replies.
     fn spawn(
         self: &Arc<Self>,
         path: &Arc<ReplyPath>,

@@ -215,7 +215,7 @@ impl fmt::Debug for Watch {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store can't be reached, or did not answer in time.
+    /// The store can't be reached, or did not respond in time.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
     /// The store's disk has no room for a write; nothing was written. Reads still work.

@@ -167,7 +167,7 @@ impl<G: Guard> Endpoint<G> {
         writer.seal(&self.auth, number)
     }
 
-    /// Sends one envelope in a frame of its own.
+    /// Sends one envelope in a separate frame.
     pub(crate) async fn send<B: Body>(
         &self,
         subject: Subject,

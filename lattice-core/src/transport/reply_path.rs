@@ -33,7 +33,7 @@ const MAX_ERROR: usize = 16 * 1024;
 pub(crate) struct ReplyPath {
     pub(crate) caller: Origin,
     queues: ByLane<SendQueue>,
-    /// Calls of that caller that run in tasks of their own.
+    /// Calls of that caller that run in separate tasks.
     running: AtomicUsize,
     /// Whether it was used since the last cleanup.
     used: AtomicBool,
@@ -64,7 +64,7 @@ impl Drop for ReplyFlush {
     }
 }
 
-/// A call that runs in a task of its own, counted by its reply path.
+/// A call that runs in a separate task, counted by its reply path.
 pub(crate) struct RunningReply(Arc<ReplyPath>);
 
 impl RunningReply {
@@ -229,7 +229,7 @@ impl Transport {
         }
     }
 
-    /// Sends one envelope to the reply subject of another host, in a frame of its own.
+    /// Sends one envelope to the reply subject of another host, in a separate frame.
     pub(crate) async fn reply_alone<B: Body>(&self, to: &Origin, body: &B) {
         let endpoint = &self.endpoint;
         let address = ReplyAddress::of_peer(endpoint.origin());

@@ -49,7 +49,7 @@ pub(crate) struct Address {
 /// The subjects that frames carry.
 #[derive(Debug, Clone)]
 pub(crate) enum Destination {
-    /// An inbox. Each frame has a reply subject of its own, on which the bus reports that no one
+    /// An inbox. Each frame has its own reply subject, on which the bus reports that no one
     /// received it.
     Inbox {
         subject: Subject,

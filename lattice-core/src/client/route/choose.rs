@@ -12,7 +12,7 @@ pub(crate) struct Candidates<L, U, R> {
     pub(crate) load: L,
     /// Whether a call may go there at all: it was not tried yet.
     pub(crate) usable: U,
-    /// Whether to avoid it: it has answered a moment ago that it can't take such calls.
+    /// Whether to avoid it: it has reported a moment ago that it can't take such calls.
     pub(crate) cooling: R,
 }
 

@@ -1,4 +1,4 @@
-//! Hosts to avoid for a moment: they have answered that they can't take calls to one component,
+//! Hosts to avoid for a moment: they have reported that they can't take calls to one component,
 //! because they are overloaded or no longer serve it, and the beat that says so is on its way. Such
 //! a host replies at once, and so would look the least busy of all.
 

@@ -74,7 +74,7 @@ pub enum OpenError {
         /// The server's error.
         reason: String,
     },
-    /// `JetStream` did not answer; it may be starting.
+    /// `JetStream` did not respond; it may be starting.
     #[error("JetStream is out of reach: {reason}")]
     Unavailable {
         /// What was tried, and its result.

@@ -10,12 +10,12 @@ use crate::name::{ComponentId, HostId};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a replica may take to come up, because its image may have to be fetched and compiled.
+/// How long a replica may take to start, because its image may have to be fetched and compiled.
 /// After this time, the runner ends it.
 pub(crate) const START_WITHIN: Duration = Duration::from_mins(5);
 /// How long after its start a replica counts as failed if the runner has reported nothing.
 const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
-/// A generation that has served this long on this host has come up, and this host never rejects it.
+/// A generation that has served this long on this host has started, and this host never rejects it.
 const PROVEN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct ComponentReconciler {
     /// Replicas beyond this host's share that keep serving until other hosts serve.
     owed: usize,
     pub(super) failures: Failures,
-    /// Whether the wanted generation has come up here.
+    /// Whether the wanted generation has started here.
     proven: bool,
     pub(super) lease: LeaseState,
     /// The earliest time at which the next update may continue.
@@ -246,7 +246,7 @@ impl ComponentReconciler {
     }
 
     /// Rejects the wanted generation instead of starting it again, if it has failed too often, is
-    /// not known to come up anywhere, and there is a generation to go back to. Returns whether it
+    /// not known to start on any host, and there is a generation to go back to. Returns whether it
     /// was rejected.
     pub(super) fn reject(&mut self, effects: &mut Effects, now: Instant) -> bool {
         let Some(wanted) = &self.wanted else {

@@ -15,7 +15,7 @@
 //!   when all slots before it have served the new generation for five seconds, and the old one
 //!   drains when the new one has served as long.
 //! * **What fails** is started again, after longer and longer pauses. A new generation is rejected
-//!   if it fails three times, has not come up here, is served by no other host, and there is a
+//!   if it fails three times, has not started here, is served by no other host, and there is a
 //!   generation to go back to.
 //! * **What runs once** starts when its lease is held and stops when the lease is lost. It moves
 //!   break before make: the lease is given back when nothing runs under it any more.
@@ -96,7 +96,7 @@ pub enum Event {
     },
     /// A replica that was starting serves now.
     Serves(ReplicaId),
-    /// A replica did not come up, or it crashed. It is gone.
+    /// A replica failed to start, or it crashed. It doesn't run any more.
     Failed(ReplicaId),
     /// A replica that was drained or stopped is gone.
     Ended(ReplicaId),
@@ -146,7 +146,7 @@ pub enum Action {
     AcquireLease(ComponentId),
     /// Give the lease of a component back. Nothing runs under it any more.
     ReleaseLease(ComponentId),
-    /// Record that a generation does not come up. This is repeated until the desired state has
+    /// Record that a generation fails to start. This is repeated until the desired state has
     /// changed.
     Reject {
         /// The component.

@@ -77,7 +77,7 @@ struct Cluster {
     drawn: u64,
     wanted: BTreeMap<ComponentId, Arc<Wanted>>,
     revision: u64,
-    /// Generations that don't come up.
+    /// Generations that fail to start.
     broken: Vec<Generation>,
     leases: BTreeMap<ComponentId, Lease>,
     fences: u64,
