@@ -131,8 +131,8 @@ async fn host(id: &str) -> Result<(), Report> {
     Ok(())
 }
 
-/// What a process needs to join. It is passed in the environment, because other users of the
-/// machine can read arguments.
+/// The data that a process needs to join. It is passed in the environment, because other users of
+/// the machine can read arguments.
 struct Mesh {
     server: String,
     lattice: String,

@@ -8,7 +8,7 @@ use crate::{
 use lattice_core::{Lattice, client::Caller, link::Link, name::ComponentId};
 use lattice_host::{Actor, Host, Instances};
 
-/// What serves `echo`.
+/// The kind of component that serves `echo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Callee {
     /// A native provider, in the host's process.

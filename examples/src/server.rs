@@ -33,7 +33,7 @@ pub enum NoServer {
         program.display()
     )]
     NotFound {
-        /// What was tried.
+        /// The attempted program.
         program: PathBuf,
         /// Why it did not start.
         source: io::Error,

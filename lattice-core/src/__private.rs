@@ -1,4 +1,4 @@
-//! What `lattice-sim` needs of the inside of this crate. Not part of the public API: anything here
+//! The internals of this crate that `lattice-sim` needs. Not part of the public API: anything here
 //! may change in any release.
 
 #[cfg(feature = "apps")]

@@ -1,4 +1,4 @@
-//! What all nodes on one connection share.
+//! The parts that all nodes on one connection share.
 
 use crate::{
     auth::Auth,

@@ -103,7 +103,7 @@ struct LogReader {
     pending: VecDeque<LogEvent>,
 }
 
-/// What was received from one boot of a host that has responded.
+/// The lines received from one boot of a host that has responded.
 #[derive(Debug, Default)]
 struct HostCursor {
     /// Number of the last line.

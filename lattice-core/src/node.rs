@@ -183,7 +183,7 @@ impl Node {
         self.0.parts.telemetry.clear_status(component);
     }
 
-    /// Where to put what the components of this node log.
+    /// Returns the sink for the log lines of this node's components.
     pub fn log_sink(&self) -> LogSink {
         self.0.parts.telemetry.log_sink().clone()
     }
@@ -199,8 +199,8 @@ impl Node {
         self.0.parts.transport.in_flight.len()
     }
 
-    /// Says goodbye, takes no new work, and finishes what it has, for at most `grace`. Calls that
-    /// come afterwards are refused for a moment more, as not run.
+    /// Says goodbye, takes no new work, and finishes its running calls, for at most `grace`. Calls
+    /// that come afterwards are refused for a moment more, as not run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         self.0.parts.membership.leave(grace).await;
         self.0.parts.server.drain(grace).await

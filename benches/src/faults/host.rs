@@ -46,7 +46,7 @@ pub(crate) struct Component {
     serves: Serves,
 }
 
-/// What a component does.
+/// The behaviour of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Serves {
     /// A provider that replies.

@@ -1,4 +1,4 @@
-//! What a host process does on request of the first process: calls that never leave the process,
+//! The work of a host process on request of the first process: calls that never leave the process,
 //! and a single-instance provider that records when it replied.
 
 use crate::faults::way::{Echo, Failed, Way};

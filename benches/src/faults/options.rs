@@ -14,7 +14,7 @@ usage: faults [--short] [--only TEXT]… [--summary FILE]
   --summary FILE  where to write the rows as JSON (target/bench/summary.json)
   --seconds N     how long to soak (600)";
 
-/// What the program does.
+/// The mode of the program.
 pub(crate) enum Command {
     Faults(Options),
     /// Run all faults together for this long.
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Help,
 }
 
-/// What to measure, and for how long.
+/// The measurements to make, and their length.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) length: Length,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What calls what, and over which transport.
+/// The caller, the callee, and the transport between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
     Provider,

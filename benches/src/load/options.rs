@@ -12,14 +12,14 @@ usage: load [--quick] [--only TEXT]… [--rounds N] [--seconds S] [--summary FIL
   --seconds S     seconds per round and side (0.4)
   --summary FILE  where to write the rows as JSON (target/bench/summary.json)";
 
-/// What the program does.
+/// The mode of the program.
 pub(crate) enum Command {
     Load(Options),
     Respond(Responder),
     Help,
 }
 
-/// What this program runs when it is the other process.
+/// The role of this program as the other process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Responder {
     Lattice,
@@ -36,7 +36,7 @@ impl Responder {
     }
 }
 
-/// What to measure, and how.
+/// The options of a measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) cells: Cells,

@@ -9,7 +9,7 @@
 //! provider.<component>                       a provider that should run
 //! wormhole.<wormhole>                        a public endpoint that should be there
 //! config.<name>                              configuration values that components share
-//! lease.<component>                          who may run a component that runs once
+//! lease.<component>                          the host that may run a component that runs once
 //! app.<name>                                 an app, and the keys that it owns
 //! host.<host>                                the epoch of the last boot of a host whose id was chosen
 //! ```
@@ -28,7 +28,7 @@ use std::{
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreKey(Arc<str>);
 
-/// What a [`StoreKey`] names.
+/// The parsed parts of a [`StoreKey`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyKind {
     /// A link, by source, interface with compatible version, and name.

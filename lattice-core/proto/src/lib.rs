@@ -36,7 +36,7 @@
 //! | [`quantity`] | sizes and times as people write them |
 //! | [`id`] | ids and numbers of boots, sources of calls, functions and writes |
 //! | [`value`] | arguments and results as bytes |
-//! | [`types`] | what a component exports and imports |
+//! | [`types`] | the exports and imports of a component |
 //! | [`call`] | errors of calls |
 //! | [`key`] | the keys of the store |
 //! | [`subject`] | the subjects of the bus |

@@ -7,7 +7,7 @@
 //! lattice.<lattice>.beat                                beats and goodbyes, to all members
 //! lattice.<lattice>.report                              reports, to all members
 //! lattice.<lattice>.report.wanted                       requests to report at once, to every host
-//! lattice.<lattice>.logs                                what components log, to all members or to one reader
+//! lattice.<lattice>.logs                                log lines of components, to all members or to one reader
 //! lattice.<lattice>.logs.wanted                         requests for logs, to every host
 //! lattice.<lattice>.serves.<component>                  discovery questions, to a queue group
 //! ```
@@ -118,7 +118,7 @@ impl Subjects {
         Subject(format!("{}.report.wanted", self.prefix).into())
     }
 
-    /// The subject of what components log.
+    /// The subject of log lines.
     pub fn logs(&self) -> Subject {
         Subject(format!("{}.logs", self.prefix).into())
     }

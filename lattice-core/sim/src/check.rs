@@ -47,7 +47,7 @@ pub struct Violation {
     pub invariant: Invariant,
     /// The simulated time.
     pub at: Duration,
-    /// What was seen.
+    /// A description of the violation.
     pub what: String,
 }
 

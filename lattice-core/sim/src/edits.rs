@@ -178,7 +178,7 @@ impl Edits {
         (!is_over).then(|| format!("an edit from {host} has not ended"))
     }
 
-    /// Returns what is missing in desired state, if anything is.
+    /// Returns the first missing part of desired state, if there is one.
     pub(super) fn lost(&self, found: Option<&Desired>) -> Option<String> {
         let possible = lock(&self.possible);
         let Some(found) = found else {

@@ -28,7 +28,7 @@ const MAX_PAYLOAD: usize = 1024 * 1024;
 /// How long the subscriptions of a host remain after its machine has lost power.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// What happens to messages from one host to another.
+/// The treatment of messages from one host to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
     Open,

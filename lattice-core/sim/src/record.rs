@@ -42,7 +42,7 @@ struct Log {
     trace: Vec<String>,
 }
 
-/// What grants a call.
+/// The grant of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Via {
     Operator,

@@ -20,11 +20,11 @@ pub struct Event {
     /// How long it lasts, where that applies. When two of a kind overlap on one host, or between
     /// all hosts, the end of the first ends both.
     pub lasts: Duration,
-    /// What happens.
+    /// The event itself.
     pub what: Trouble,
 }
 
-/// What can go wrong or be changed.
+/// A fault or a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {

@@ -19,7 +19,7 @@ use std::{
 
 const COMPONENTS: [&str; 3] = [GREETER, EVERYWHERE, LEDGER];
 
-/// What one host knows about itself and the others.
+/// The knowledge of one host about itself and the others.
 struct View {
     assignment: Arc<Assignment>,
     /// Its own replicas of each component.
@@ -79,7 +79,7 @@ fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
     .unwrap_or_else(|| Err("it is not up".to_owned()))
 }
 
-/// Returns what is wrong with the placement of a component, if anything is.
+/// Returns the problem of the placement of a component, if there is one.
 fn misplaced(views: &[(HostId, View)], component: &ComponentId, wanted: u32) -> Option<String> {
     let runs = |(host, view): &(HostId, View)| {
         let replicas = view.serves.get(component).copied().unwrap_or_default();
@@ -128,7 +128,7 @@ pub(super) fn holders(sim: &mut Sim) -> Vec<HostIndex> {
     holders
 }
 
-/// Returns what is in flight on a host, if anything is.
+/// Returns the calls in flight on a host, if there are any.
 pub(super) fn in_flight(sim: &mut Sim, host: HostIndex) -> Option<String> {
     sim.look(host, |up| {
         let waits = up.node.in_flight() + __private::waiting(&up.lattice);

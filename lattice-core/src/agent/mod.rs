@@ -66,7 +66,7 @@ impl Default for AgentOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ComponentState {
-    /// What the host is doing about the component, and the replicas that serve.
+    /// The phase of the component on this host, and its serving replicas.
     pub status: Status,
     /// Why it failed the last time, if it did.
     pub reason: Option<String>,

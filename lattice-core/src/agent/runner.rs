@@ -1,4 +1,4 @@
-//! Starts and stops what the agent runs on this host: replicas, and the services that they run in.
+//! Starts and stops the replicas that the agent runs on this host, and their services.
 //!
 //! On one host, replicas of one generation of a component share a service. Of two generations, the
 //! one that was started last gets the calls, and the other one finishes the calls that it has. If

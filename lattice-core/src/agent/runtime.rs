@@ -1,4 +1,4 @@
-//! What a host can run: the seam between placement and the code that executes components.
+//! The interface between placement and the code that executes components.
 
 use super::WorkItem;
 use crate::{serve::Service, server::ServeLimits};

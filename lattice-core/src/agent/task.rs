@@ -247,7 +247,7 @@ impl Task {
             .start(&self.runtime, item, replica, guard.flatten())
     }
 
-    /// Updates the host's reports with what has changed since `before`.
+    /// Updates the host's reports with the changes since `before`.
     fn report(&self, before: &AgentState, after: &AgentState) {
         for (id, kept) in &after.components {
             if before.components.get(id) != Some(kept) {
@@ -260,7 +260,7 @@ impl Task {
         }
     }
 
-    /// Publishes what has changed.
+    /// Publishes the changes.
     fn publish_state(&mut self) {
         let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
             let kept = ComponentState {

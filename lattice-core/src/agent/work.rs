@@ -1,4 +1,4 @@
-//! The work items of a desired state: what should run. Pure.
+//! The work items of a desired state: the components that should run. Pure.
 
 use crate::{
     desired::{
@@ -21,7 +21,7 @@ pub struct WorkItem {
     pub component: ComponentId,
     /// Identifies everything else in this item: two items with the same generation are the same.
     pub generation: Generation,
-    /// What kind of component to run, and from which code.
+    /// The kind of component to run, and its code.
     pub work: Work,
     /// Configuration: the component's own values take precedence over those of its named
     /// configurations.

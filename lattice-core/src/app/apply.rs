@@ -100,7 +100,7 @@ pub enum ApplyError {
     Refused {
         /// The app.
         app: AppName,
-        /// What is wrong with the commit.
+        /// The problem of the commit.
         source: InvalidCommit,
     },
     /// The store can't be used. Nothing was written.

@@ -1,4 +1,4 @@
-//! Finds what is wrong with a manifest in itself. Pure.
+//! Finds the problems of a manifest in itself. Pure.
 
 use super::{
     AppManifest, SpreadManifest,

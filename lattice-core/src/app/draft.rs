@@ -1,4 +1,4 @@
-//! Computes what has to be written from what an app wants and what the store has. Pure.
+//! Computes the writes that an app needs, given the contents of the store. Pure.
 
 use super::{
     check::Found,
@@ -34,14 +34,14 @@ pub(super) struct Draft {
     size: usize,
 }
 
-/// What the store has, as of one moment.
+/// The contents of the store at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Present<'a> {
     pub(super) desired: &'a Desired,
     pub(super) links: &'a LinkTable,
 }
 
-/// What the store has at the key of a resource.
+/// The store's entry at the key of a resource.
 enum Standing {
     Nothing,
     Record(Expect, Box<Record>),
@@ -101,7 +101,7 @@ impl Present<'_> {
 }
 
 impl Draft {
-    /// Computes the writes that make an app what it wants to be.
+    /// Computes the writes that apply an app.
     pub(super) fn of_app(
         name: &AppName,
         version: Option<&String>,

@@ -205,7 +205,7 @@ impl App {
         self.base.join(file)
     }
 
-    /// Returns what was found, with the places in the text.
+    /// Returns the problems, with their positions in the text.
     pub(super) fn problems(&self, found: Vec<Found>) -> Option<Problems> {
         let located = found.into_iter().map(|(path, kind)| Problem {
             file: self.source.as_ref().map(|source| source.file.clone()),
@@ -219,7 +219,7 @@ impl App {
         Problems::new(located.collect())
     }
 
-    /// Returns what was found, for an app without a manifest.
+    /// Returns the problems, for an app without a manifest.
     pub(super) fn nameless(found: Vec<Found>) -> Option<Problems> {
         let problem = |(path, kind)| Problem {
             file: None,

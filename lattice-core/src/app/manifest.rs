@@ -30,7 +30,7 @@ pub struct AppManifest {
     /// The version of the app, which can be any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// What the app is for, which can be any text. It is not written to the store.
+    /// A description of the app, which can be any text. It is not written to the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Components that links and wormholes name and that this app doesn't declare: components of

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 
-/// What applying an app does or would do. It is displayed with one line per resource, followed by
-/// the fields that change.
+/// The changes that applying an app makes or would make. It is displayed with one line per
+/// resource, followed by the fields that change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
@@ -21,7 +21,7 @@ pub struct Plan {
     pub delete: Vec<ResourceRef>,
     /// The resources that stay as they are.
     pub unchanged: Vec<ResourceRef>,
-    /// What works but may not be what was meant.
+    /// Parts of the app that work but may be mistakes.
     pub warnings: Vec<Warning>,
 }
 

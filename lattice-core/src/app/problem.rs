@@ -1,4 +1,4 @@
-//! What is wrong with a manifest, and where.
+//! The problems of a manifest, with their positions.
 
 use super::ResourceRef;
 use crate::{
@@ -24,7 +24,7 @@ pub struct Problem {
     pub place: Option<Position>,
     /// The part of the manifest that has the problem.
     pub path: ManifestPath,
-    /// What is wrong with it.
+    /// The problem.
     pub kind: ProblemKind,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Step {
     Item(usize),
 }
 
-/// What is wrong with a part of a manifest.
+/// A problem of a part of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProblemKind {
@@ -128,7 +128,7 @@ pub enum ProblemKind {
     DuplicateComponent {
         /// The id.
         id: ComponentId,
-        /// What it is declared as first.
+        /// The kind of its first declaration.
         first: &'static str,
     },
     /// Two links have the same source, interface and name.

@@ -1,4 +1,4 @@
-//! Warnings: what works but may not be what was meant.
+//! Warnings: parts of a plan that work but may be mistakes.
 
 use super::{AppManifest, ResourceRef, SpreadManifest};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Something in a plan that works but may not be what was meant.
+/// A part of a plan that works but may be a mistake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
@@ -66,7 +66,7 @@ pub enum Warning {
         /// The resource.
         #[serde(rename = "thing")]
         resource: ResourceRef,
-        /// What is wrong with the value.
+        /// The problem of the value.
         reason: String,
     },
 }

@@ -18,11 +18,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long to wait until this process's replica has its own write, or another write that won.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is known of a commit that was written.
+/// The known result of a commit that was written.
 enum Written {
     /// Its last write has this revision.
     At(Revision),
-    /// What it deleted is gone. The result of the commit was lost.
+    /// Its deletions took effect. The result of the commit was lost.
     Gone,
 }
 

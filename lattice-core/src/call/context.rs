@@ -1,4 +1,4 @@
-//! What a call carries from hop to hop.
+//! The context that a call carries from hop to hop.
 
 use crate::id::TraceContext;
 use std::time::Duration;

@@ -44,7 +44,7 @@ pub struct Bypass {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded(pub Bytes);
 
-/// What the result of a call can be read as: everything that decodes, or [`Encoded`].
+/// A type as which the result of a call can be read: any type that decodes, or [`Encoded`].
 pub trait CallResult: Sized {
     /// Reads an encoded result.
     ///
@@ -157,7 +157,7 @@ pub struct Options {
     idempotent: bool,
 }
 
-/// What allows a call: [`Granted`] or [`Bypass`].
+/// The permission of a call: [`Granted`] or [`Bypass`].
 pub trait Authority: Send + 'static {
     /// Makes the call.
     #[doc(hidden)]

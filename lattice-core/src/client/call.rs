@@ -28,7 +28,7 @@ static NO_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 pub(crate) struct OutgoingCall<'c> {
     pub(crate) source: &'c Source,
     pub(crate) target: &'c ComponentId,
-    /// What allows it; `None` for an operator or a host.
+    /// The grant; `None` for an operator or a host.
     pub(crate) grant: Option<&'c LinkEntry>,
     /// The life of the store that the callee's table has to be in, if there is a revision to wait
     /// for.
@@ -63,7 +63,7 @@ impl<'c> OutgoingCall<'c> {
         }
     }
 
-    /// What its envelope holds.
+    /// The contents of its envelope.
     pub(super) fn parts(&self, id: u64, attempt: u8, now: Instant) -> CallParts<'_> {
         let (incarnation, link_revision) = self
             .grant
@@ -141,7 +141,7 @@ impl Client {
         }))
     }
 
-    /// Checks what can be checked before a call is routed. Returns the time at which it was.
+    /// Makes the checks that don't depend on the route of a call. Returns the time at which it was.
     pub(super) fn check(&self, call: &OutgoingCall<'_>) -> Result<Instant, CallError> {
         if call.context.hops > MAX_HOPS {
             return Err(CallError::TooManyHops { limit: MAX_HOPS });

@@ -33,7 +33,7 @@ pub struct Caller {
     link: LinkName,
 }
 
-/// What allows a call.
+/// The permission of a call.
 pub(super) struct Grant {
     pub(super) entry: Arc<LinkEntry>,
     /// The life of the store that the callee's table has to be in, if there is a revision to wait

@@ -25,7 +25,7 @@ const ASK: Duration = Duration::from_secs(1);
 /// Questions that may wait at once.
 const MAX_QUESTIONS: usize = 4_096;
 
-/// What became of a question.
+/// The outcome of a question.
 #[derive(Debug, Clone)]
 enum Answer {
     /// These hosts serve it; none, if empty.

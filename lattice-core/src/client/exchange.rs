@@ -11,7 +11,8 @@ use crate::{
 use std::{future::poll_fn, sync::Arc, task::Poll};
 use tokio::time::{Instant, timeout_at};
 
-/// What an envelope holds in addition to the arguments, in bytes: fixed fields and names. Generous.
+/// An upper bound for the bytes of an envelope in addition to the arguments: fixed fields and
+/// names.
 const ENVELOPE: usize = 256;
 
 impl Client {

@@ -1,4 +1,4 @@
-//! What a caller calls through: a node's client, or one that is made when it is first needed.
+//! The client of a caller: that of a node, or one that is created when it is first needed.
 
 use super::Client;
 use crate::{

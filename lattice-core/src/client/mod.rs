@@ -6,7 +6,7 @@
 //! | `caller`, `operator`, `builder`, `handle` | the public handles: calls over links, calls of operators |
 //! | `call` | one call: its attempts, until one replica has replied or none is left |
 //! | `route` | the pure rules: which replica, whether again |
-//! | `routing`, `cooldown`, `same_process` | what is known of the replicas |
+//! | `routing`, `cooldown`, `same_process` | knowledge about the replicas |
 //! | `exchange` | a call to one replica: here, or on another host |
 //! | `discovery` | asking which hosts serve a component, and with which types |
 //! | `host_rpc` | calls to hosts, not components |
@@ -47,14 +47,14 @@ use std::sync::{
 };
 use tokio::time::Instant;
 
-/// What one node needs to make calls.
+/// The parts of a node that make calls.
 pub(crate) struct Client {
     transport: Arc<Transport>,
     connection: Arc<Connection>,
     presence: Arc<PresenceWatcher>,
-    /// What is in service on this node.
+    /// The components in service on this node.
     server: Arc<Server>,
-    /// What is in service on other nodes of this process.
+    /// The components in service on other nodes of this process.
     same_process: SameProcess,
     questions: Questions,
     cooldowns: Cooldowns,
@@ -101,7 +101,7 @@ impl transport::Events for Client {
     }
 }
 
-/// What may be retried.
+/// The calls that may be retried.
 #[derive(Debug, Default)]
 struct Retries {
     /// Calls made so far.

@@ -110,8 +110,8 @@ impl Component {
         client.call(call).await
     }
 
-    /// Returns what the component exports and imports, as its hosts published it: for tools that
-    /// call what they were never compiled with.
+    /// Returns the exports and imports of the component, as its hosts published them: for tools
+    /// that call interfaces that they were not compiled with.
     ///
     /// # Errors
     /// [`CallError::NotServed`] when it does not run now, and [`CallError::StoreUnavailable`].

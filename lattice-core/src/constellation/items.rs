@@ -60,7 +60,7 @@ pub enum StoreState {
 pub struct ComponentView {
     /// Its id.
     pub id: ComponentId,
-    /// What it is.
+    /// Its kind.
     pub kind: ComponentKind,
     /// The app that declared it.
     pub app: Option<AppName>,
@@ -78,7 +78,7 @@ pub struct ComponentView {
     pub rollback_reason: Option<String>,
 }
 
-/// What a component is.
+/// The kind of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -166,7 +166,7 @@ pub struct UnreadableView {
     /// Its key in the store.
     #[serde(serialize_with = "text")]
     pub key: StoreKey,
-    /// What is wrong with it, and what to do.
+    /// The problem, and how to solve it.
     pub reason: String,
 }
 
@@ -193,7 +193,7 @@ pub struct HostView {
     pub rival: Option<u64>,
 }
 
-/// What a host reports about itself.
+/// A host's report about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HostLoad {

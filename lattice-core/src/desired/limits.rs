@@ -1,4 +1,4 @@
-//! What an app declares about an actor's limits.
+//! The limits of an actor that an app declares.
 
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::Deserializ
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// What a record may need and this version supports. Nothing so far.
+/// The features that a record may need and this version supports. None so far.
 const KNOWN: [&str; 0] = [];
 
 /// Fields of a record that this version doesn't know. They are kept for versions that know them.

@@ -71,7 +71,7 @@ pub struct ProviderSpec {
     /// The app that declared it, or `None` if it was put by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
-    /// What runs.
+    /// The image that runs.
     pub kind: ProviderKind,
     /// The digest of its image, or `None` if it is built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]

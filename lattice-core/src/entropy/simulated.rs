@@ -1,4 +1,4 @@
-//! What stands in for the operating system of a simulated host.
+//! The replacement for the operating system of a simulated host.
 
 use super::Random;
 use std::{

@@ -34,7 +34,7 @@ pub struct Lattice(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
-    /// What the layers above keep per lattice.
+    /// The values that the layers above keep per lattice.
     pub(crate) extensions: Extensions,
     /// The node for calls and services of this process that don't belong to a host.
     node: OnceCell<Node>,

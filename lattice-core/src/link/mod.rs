@@ -59,7 +59,7 @@ pub enum Locality {
     Anywhere,
 }
 
-/// What identifies a link.
+/// The identity of a link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LinkKey {
     /// The component that may call.

@@ -60,7 +60,7 @@ pub enum WriteError {
     Unreadable {
         /// The key in the store.
         key: StoreKey,
-        /// What is wrong with it.
+        /// The problem.
         source: RecordError,
     },
     /// Everything in the store was written with another key. Nothing was written.

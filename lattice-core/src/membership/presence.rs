@@ -148,14 +148,14 @@ pub(crate) struct Presence {
     tombstones: HashMap<HostId, (u64, Instant)>,
 }
 
-/// What changed.
+/// A change of presence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Nothing of interest.
     None,
     /// A host, or a new boot of one, that was not there before.
     Joined(Origin),
-    /// A known host has changed what it serves.
+    /// A known host has changed its served components.
     Updated,
     /// A host said goodbye: it takes no new calls and finishes running ones.
     Leaving(Origin),

@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// If the last tick was longer ago than this, this process or the machine was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
 
-/// What arrived from a host, including this one.
+/// A message from a host, including this one.
 #[derive(Debug, Clone)]
 pub(crate) enum MemberEvent {
     Beat(Origin, Arc<Beat>),

@@ -14,7 +14,7 @@ pub enum ConnectError {
     BadUrl {
         /// The URL, without user and password.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         source: io::Error,
     },
     /// A file of credentials or certificates can't be read.
@@ -25,16 +25,16 @@ pub enum ConnectError {
         /// The system's error.
         source: io::Error,
     },
-    /// A file exists but doesn't hold what it should.
+    /// A file exists but doesn't have the expected contents.
     #[error("{} holds no usable {expected}; {hint}", path.display())]
     BadFile {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// The expected contents.
         expected: &'static str,
         /// How to create such a file.
         hint: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// The nkey seed is invalid.
@@ -85,7 +85,7 @@ pub enum ConnectError {
     Tls {
         /// The servers that were tried, without users and passwords.
         servers: String,
-        /// What failed.
+        /// The operation that failed.
         source: Box<dyn Error + Send + Sync>,
     },
     /// A server responded, but closed the connection before it was made.

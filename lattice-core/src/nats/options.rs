@@ -27,7 +27,7 @@ pub struct NatsOptions {
     pub(super) when_away: WhenAway,
 }
 
-/// What happens to a subscription while no server is connected.
+/// The behaviour of a subscription while no server is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenAway {
     /// It is refused.
@@ -51,7 +51,7 @@ pub(super) enum Login {
     CredentialsFile(PathBuf),
 }
 
-/// What TLS needs in addition to the system's certificates.
+/// The TLS files in addition to the system's certificates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsOptions {
     pub(super) required: bool,

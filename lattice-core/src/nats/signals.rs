@@ -30,7 +30,7 @@ const REFUSED_DELAY: Duration = Duration::from_secs(1);
 /// Server errors that are kept for a `subscribe` that waits to learn whether it was refused.
 const ERRORS_KEPT: usize = 64;
 
-/// What the client's callbacks record.
+/// The records of the client's callbacks.
 pub(super) struct Signals {
     pub(super) state: watch::Sender<BusState>,
     pub(super) errors: broadcast::Sender<Arc<str>>,

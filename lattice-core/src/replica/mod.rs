@@ -286,7 +286,7 @@ impl Replica {
         });
     }
 
-    /// Returns what the layers above keep per replica.
+    /// Returns the values that the layers above keep per replica.
     #[doc(hidden)]
     pub fn extensions(&self) -> &Extensions {
         &self.shared.extensions

@@ -18,7 +18,7 @@ pub struct RecordTable {
     records: BTreeMap<StoreKey, StoredRecord>,
 }
 
-/// What the store holds at one key, and the write that put it there.
+/// The store's value at one key, and the write that put it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredRecord {

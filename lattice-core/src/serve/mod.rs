@@ -44,7 +44,7 @@ pub trait Service: Send + Sync + 'static {
     fn unlinked(&self, _link: &LinkKey) {}
 }
 
-/// What can be served: a [`Service`], or one behind an [`Arc`].
+/// A type that can be served: a [`Service`], or one behind an [`Arc`].
 pub trait IntoService {
     /// The service.
     fn into_service(self) -> Arc<dyn Service>;
@@ -76,7 +76,7 @@ pub struct Request {
     pub component: ComponentId,
     /// Which function; one of those in [`Service::types`].
     pub function: FunctionKey,
-    /// Who calls.
+    /// The caller.
     pub source: Source,
     /// The link that grants the call; `None` for an operator.
     pub link: Option<Arc<Link>>,

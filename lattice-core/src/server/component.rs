@@ -56,7 +56,7 @@ pub(crate) struct RunningComponent {
     pub(crate) meter: Meter,
 }
 
-/// What a component exports.
+/// The exports of a component.
 pub(crate) struct Exports {
     pub(crate) types: Arc<ComponentTypes>,
     pub(crate) digest: Digest,

@@ -113,7 +113,7 @@ impl Server {
         state.took(now.elapsed());
     }
 
-    /// Runs a call as far as it goes without waiting. Returns what has to be flushed, if it has
+    /// Runs a call as far as it goes without waiting. Returns the queue to flush, if it has
     /// ended.
     fn take_call(
         self: &Arc<Self>,

@@ -174,7 +174,7 @@ impl LinkAdmission {
     }
 }
 
-/// What a service has decided on a link, before calls see it.
+/// The decision of a service on a link, before calls see it.
 pub(crate) struct Decision {
     sender: watch::Sender<LinkState>,
     state: LinkState,

@@ -1,4 +1,4 @@
-//! What a service may return for a call.
+//! Checks the results that services return for calls.
 
 use super::component::RunningComponent;
 use crate::{

@@ -56,7 +56,7 @@ pub enum ServeError {
     },
 }
 
-/// What to do if a component with the same id is in service already.
+/// The action if a component with the same id is in service already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfServing {
     /// Fail; the other one stays.

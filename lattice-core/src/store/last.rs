@@ -1,4 +1,4 @@
-//! What this process last knew of the store, kept for the next one.
+//! The last state of the store that this process knew, kept for the next process.
 
 use super::{Entry, Incarnation, StoreKey, WatchEvent};
 use bytes::Bytes;

@@ -119,7 +119,7 @@ pub struct Entry {
     pub revision: Revision,
 }
 
-/// What an operation expects of its key.
+/// The state of its key that an operation expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// Any state.
@@ -151,7 +151,7 @@ impl Op {
         }
     }
 
-    /// Deletes what is at `key`.
+    /// Deletes the value at `key`.
     pub fn delete(key: StoreKey, expect: Expect) -> Self {
         Self {
             key,
@@ -161,7 +161,7 @@ impl Op {
     }
 }
 
-/// What a [`Watch`] delivers.
+/// An event of a [`Watch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
     /// All entries. This is the first event, and comes again after a reconnect or a gap.

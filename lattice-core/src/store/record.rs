@@ -103,7 +103,7 @@ pub enum RecordError {
     Malformed {
         /// The key.
         key: StoreKey,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: ValueError,
     },
@@ -112,7 +112,7 @@ pub enum RecordError {
     Unencodable {
         /// The key.
         key: StoreKey,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: ValueError,
     },

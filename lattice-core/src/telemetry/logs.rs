@@ -1,4 +1,4 @@
-//! What components on this node log: kept for a while, and sent while there are readers.
+//! The log lines of components on this node: kept for a while, and sent while there are readers.
 //!
 //! ```text
 //!   log ──► the last lines, numbered ──┬── first request of a reader ──► those, to this reader alone
@@ -41,7 +41,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// The pause after a failed subscription.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Takes what the components of one node log. Cheap to clone; it does not keep the node alive.
+/// Takes the log lines of one node's components. Cheap to clone; it does not keep the node alive.
 #[derive(Debug, Clone, Default)]
 pub struct LogSink(Arc<SharedLines>);
 

@@ -1,4 +1,4 @@
-//! What a node sends to watchers: reports of its components, and what they log.
+//! The data that a node sends to watchers: reports of its components, and their log lines.
 
 pub(crate) mod logs;
 pub(crate) mod report;
@@ -25,7 +25,7 @@ impl Telemetry {
         }
     }
 
-    /// The sink for what components log.
+    /// The sink for the log lines of components.
     pub(crate) fn log_sink(&self) -> &LogSink {
         &self.logs
     }

@@ -1,5 +1,5 @@
-//! One member of the lattice on the bus: who it is, what it accepts, and how it numbers what it
-//! sends.
+//! One member of the lattice on the bus: its identity, the frames that it accepts, and the numbers
+//! of the frames that it sends.
 //!
 //! Every frame that this process receives passes [`Receiver::open`], and every one that is sent
 //! outside of a [send queue](super::send_queue) is sealed here. So this is the one place that knows
@@ -20,7 +20,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// What a frame adds to its largest envelope in bytes: heads, names, tag. Generous.
+/// An upper bound for the bytes that a frame adds to its largest envelope: heads, names, tag.
 const OVERHEAD: usize = 1_024;
 
 /// A member of the lattice on the bus: a node, or an observer that only asks and listens.
@@ -47,8 +47,8 @@ pub(crate) enum SendError {
     Bus(#[from] BusError),
 }
 
-/// What an endpoint uses: a bus, the lattice's subjects on it, and the key of its frames. Cheap to
-/// clone.
+/// The medium of an endpoint: a bus, the lattice's subjects on it, and the key of its frames. Cheap
+/// to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Medium {
     pub(crate) bus: Arc<dyn Bus>,

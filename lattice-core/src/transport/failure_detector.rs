@@ -121,7 +121,7 @@ impl Liveness {
     }
 }
 
-/// What has to be done about a peer.
+/// The next action for a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Nothing,

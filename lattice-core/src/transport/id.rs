@@ -60,7 +60,7 @@ impl FrameId {
     }
 }
 
-/// What a reply subject of a host is for.
+/// The purpose of a reply subject of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyAddress {
     /// The answers to a discovery question, which isn't sent to one peer.

@@ -126,7 +126,7 @@ impl Drop for ResponseFuture<'_> {
     }
 }
 
-/// What a [sweep](InFlight::sweep) found.
+/// The result of a [sweep](InFlight::sweep).
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
     /// For each peer, when its oldest call began to wait.

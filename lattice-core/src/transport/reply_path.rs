@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-/// What a reply envelope holds in addition to the result, in bytes. Generous.
+/// An upper bound for the bytes of a reply envelope in addition to the result.
 const ENVELOPE: usize = 64;
 /// Most bytes that an error takes in a reply envelope: its text twice, and names.
 const MAX_ERROR: usize = 16 * 1024;
@@ -48,7 +48,7 @@ pub(crate) struct ReplyFlush {
 }
 
 impl ReplyFlush {
-    /// Sends what is queued now, as far as the bus takes it at once.
+    /// Sends the queued replies, as far as the bus takes them at once.
     pub(crate) fn flush(mut self) {
         if let Some(lane) = self.lane.take() {
             self.path.queues[lane].flush();
@@ -73,7 +73,8 @@ impl RunningReply {
         Self(path)
     }
 
-    /// Sends the reply. The last of the running calls flushes what the others have queued.
+    /// Sends the reply. The last of the running calls flushes the replies that the others have
+    /// queued.
     pub(crate) fn reply(self, transport: &Transport, id: u64, result: CallResult) {
         let is_last = self.0.running.load(Ordering::Relaxed) <= 1;
         match transport.push_reply(&self.0, id, result) {
@@ -170,7 +171,7 @@ impl Transport {
         path
     }
 
-    /// Queues a reply. Returns what has to be flushed, unless a flush is due already.
+    /// Queues a reply. Returns the queue to flush, unless a flush is due already.
     pub(crate) fn reply(
         &self,
         path: &Arc<ReplyPath>,

@@ -76,8 +76,8 @@ pub(crate) enum NotQueued {
 pub(crate) struct FlushGuard<'q>(&'q SendQueue);
 
 impl<'q> FlushGuard<'q> {
-    /// Sends what is queued now. Never waits: what the bus doesn't take at once is left to the
-    /// queue's task.
+    /// Sends the queued frames. Never waits: frames that the bus doesn't take at once are left to
+    /// the queue's task.
     pub(crate) fn flush(self) {
         self.disarm().flush();
     }
@@ -158,12 +158,12 @@ impl SendQueue {
         Ok((ticket, is_first.then(|| FlushGuard(self))))
     }
 
-    /// Has the queue's task send what is queued, together with what is added until the task runs.
+    /// Leaves the queued frames to the queue's task, with those that are added until the task runs.
     pub(super) fn wake(&self) {
         self.queue.wake.notify_one();
     }
 
-    /// Sends what is queued now, as far as the bus takes it at once.
+    /// Sends the queued frames, as far as the bus takes them at once.
     pub(super) fn flush(&self) {
         self.queue.flush();
     }
@@ -207,7 +207,7 @@ impl SendQueue {
     }
 }
 
-/// What becomes of a queue after its frames were withdrawn.
+/// The state of a queue after its frames were withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     /// It takes further envelopes.

@@ -32,7 +32,7 @@ pub struct Types {
     replica: Option<Replica>,
 }
 
-/// What a component's key holds.
+/// The contents of a component's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct ComponentRecord {
     types: Digest,
@@ -69,7 +69,7 @@ pub enum PublishError {
     Refused {
         /// The component.
         component: ComponentId,
-        /// What is wrong with them.
+        /// The problem.
         source: InvalidCommit,
     },
     /// Other hosts kept publishing other types of the component.
@@ -85,7 +85,7 @@ pub enum PublishError {
     Unreadable {
         /// The component.
         component: ComponentId,
-        /// What is wrong with it.
+        /// The problem.
         source: RecordError,
     },
     /// Everything in the store was written with another key.
@@ -101,7 +101,7 @@ pub enum PublishError {
     Unencodable {
         /// The component.
         component: ComponentId,
-        /// What is wrong with them.
+        /// The problem.
         source: RecordError,
     },
 }
@@ -120,7 +120,7 @@ pub enum TypesError {
     Unreadable {
         /// The key in the store.
         key: StoreKey,
-        /// What is wrong with it.
+        /// The problem.
         source: RecordError,
     },
     /// The types do not match their digest.

@@ -140,7 +140,7 @@ impl NatsServer {
         signal(self.child.as_ref().expect("the server runs").id(), name);
     }
 
-    /// What the server has logged since its last start.
+    /// Returns the server's log since its last start.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("nats.log")).unwrap_or_default()
     }

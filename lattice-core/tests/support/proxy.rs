@@ -12,7 +12,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-/// What happens to the bytes of one direction.
+/// The treatment of the bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
     Pass,

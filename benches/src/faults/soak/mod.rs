@@ -29,7 +29,7 @@ const LOOKS: usize = 4;
 const DOWN: Duration = Duration::from_millis(500);
 /// Interval between two lines of progress.
 const PRINT_EVERY: Duration = Duration::from_mins(1);
-/// What every host serves.
+/// The components that every host serves.
 const COMPONENTS: [&str; 3] = ["callee=echo", "actor=echo-actor", "silent=silence"];
 
 pub(crate) async fn run(time: Duration) -> Result<(), Failure> {

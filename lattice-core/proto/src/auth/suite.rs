@@ -23,7 +23,7 @@ const FRAME_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 frame";
 const STORE_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 store value";
 const KEY_ID_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 key id";
 
-/// What a tag is for. Each purpose has a subkey of its own, so that a tag made for one is invalid
+/// The purpose of a tag. Each purpose has its own subkey, so that a tag made for one is invalid
 /// for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

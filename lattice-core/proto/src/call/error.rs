@@ -48,15 +48,15 @@ impl fmt::Display for Ran {
 /// | arguments or result exceed the limit | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
 /// | the component's queue is full | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
 /// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |
-/// | a host is killed, and the call had reached it | [`HostLost`] | with the next call to it, or 100 ms later | maybe | retry what is idempotent |
+/// | a host is killed, and the call had reached it | [`HostLost`] | with the next call to it, or 100 ms later | maybe | retry idempotent calls |
 /// | a host is killed, and the call had not reached it | [`HostGone`] | when the bus reports it | no | nothing: it is tried on another replica |
-/// | a host hangs, or is cut off | [`HostLost`] | 700 ms after its last message | maybe | retry what is idempotent |
-/// | the NATS server dies, and the call was handed to it | [`Disconnected`] | within 100 ms | maybe | retry what is idempotent; local calls continue |
+/// | a host hangs, or is cut off | [`HostLost`] | 700 ms after its last message | maybe | retry idempotent calls |
+/// | the NATS server dies, and the call was handed to it | [`Disconnected`] | within 100 ms | maybe | retry idempotent calls; local calls continue |
 /// | the NATS server is away, and the call was not handed to it | [`Disconnected`] | at once | no | call again when it is back; the client reconnects by itself |
 /// | a guest traps, or a provider panics | [`CalleeFailed`] | at once | yes | read the reason; its neighbours continue |
 /// | a guest uses too much CPU, memory or stack | [`LimitExceeded`] | when it does | yes; over the wall-time limit: maybe | do less in one call, or raise the limit |
-/// | another call ended a shared instance | [`InstanceLost`] | at once | maybe | retry what is idempotent |
-/// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry what is idempotent |
+/// | another call ended a shared instance | [`InstanceLost`] | at once | maybe | retry idempotent calls |
+/// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry idempotent calls |
 /// | links form a loop | [`TooManyHops`] | after 32 hops | no | look for the loop in the links |
 /// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |
 ///
@@ -191,7 +191,7 @@ pub enum CallError {
     /// The arguments don't have the function's types. Did not run.
     #[error("the arguments do not fit the function: {reason}")]
     BadArguments {
-        /// What is wrong with them.
+        /// The problem.
         reason: String,
     },
     /// The result doesn't have the function's type. The call ran.
@@ -199,7 +199,7 @@ pub enum CallError {
         "the result does not fit the function: {reason}; build both sides against the same WIT"
     )]
     BadResult {
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The callee's code failed, for example with a trap in an actor or a panic in a provider. The
@@ -269,7 +269,7 @@ pub enum CallError {
         "the callee went over its limit of {limit}: {reason}; do less in one call, or raise the limit where it is started"
     )]
     LimitExceeded {
-        /// Which limit, and what it allows.
+        /// The limit and its value.
         limit: Limit,
         /// How the instance ended, and where in its code, when that is known.
         reason: String,

@@ -1,10 +1,10 @@
-//! Limits on what a callee may use.
+//! Limits on the resources of a callee.
 
 use crate::quantity::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// A limit on what a callee may use.
+/// A limit on the resources of a callee.
 ///
 /// The order of the variants is the wire format: new ones go to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ pub struct BootGuard {
     older: ReplayGuard,
 }
 
-/// What a [`BootGuard`] has seen of a frame.
+/// The verdict of a [`BootGuard`] on a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// A new frame, of the newest known boot of its host.

@@ -33,9 +33,9 @@
 //! key that has been read, to find duplicates. So use [`Bytes`] for bytes, and bound the length of
 //! lists whose elements are much larger in memory than in bytes.
 //!
-//! What Lattice itself decodes (bodies, errors, links, their status) takes at most twice its bytes
-//! and 64 KiB, because its lists have a maximum length. Only published types are maps of names as
-//! large as a component's interfaces.
+//! Values that Lattice itself decodes (bodies, errors, links, their status) take at most twice
+//! their bytes and 64 KiB, because its lists have a maximum length. Only published types are maps
+//! of names as large as a component's interfaces.
 
 pub mod bounded;
 mod decode;
@@ -52,7 +52,7 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed},
 };
 
-/// What travels with a value but not in its bytes: streams and handles, once they exist. Empty
+/// The parts of a value outside of its bytes: streams and handles, once they exist. Empty
 /// until then.
 #[derive(Debug, Default)]
 pub struct Channels(());

@@ -15,7 +15,7 @@ pub enum EnvelopeError {
     /// It uses something that this version doesn't know.
     #[error("the envelope has unknown {what} {number:#x}; update this host")]
     Unknown {
-        /// What the number identifies.
+        /// The meaning of the number.
         what: &'static str,
         /// The number.
         number: u64,

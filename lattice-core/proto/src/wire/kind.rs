@@ -58,9 +58,9 @@ kinds! {
     HostControl = 0x0a, "host-control";
     /// Asks hosts to report at once.
     ReportWanted = 0x0b, "report wanted";
-    /// Asks hosts to send what their components log.
+    /// Requests the log lines of components from their hosts.
     LogsWanted = 0x0c, "logs wanted";
-    /// What components log.
+    /// Log lines of components.
     Logs = 0x0d, "logs";
     /// A host's heartbeat when nothing has changed since its last beat.
     KeepAlive = 0x0e, "keep-alive";

@@ -1,4 +1,4 @@
-//! Logs: what components log, sent while readers ask for it.
+//! Log lines of components, sent while readers request them.
 //!
 //! Bodies as in `body.rs`, with the fields of each struct below, in order.
 
@@ -13,8 +13,8 @@ use std::fmt;
 /// Longest text of a line in bytes; a longer one is cut.
 pub const MAX_TEXT: usize = 2_048;
 
-/// Asks hosts to send what their components log, to all members, until the lease ends. Asking again
-/// before the end extends the lease.
+/// Requests that hosts send the log lines of their components, to all members, until the lease
+/// ends. Asking again before the end extends the lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogsWanted {
     /// Limits the request to this component.

@@ -44,7 +44,7 @@ pub struct Report {
 pub struct ComponentReport {
     /// The component.
     pub id: ComponentId,
-    /// What it is doing.
+    /// Its phase.
     #[serde(serialize_with = "write_phase", deserialize_with = "read_phase")]
     pub phase: Phase,
     /// Its generation, if it has one.

@@ -12,7 +12,7 @@ pub const MAX_REASON: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ComponentStatus {
-    /// What it is doing.
+    /// Its phase.
     pub phase: Phase,
     /// Its generation, if it has one.
     pub generation: Option<u64>,
@@ -43,7 +43,7 @@ impl ComponentStatus {
     }
 }
 
-/// What a component is doing on one host.
+/// The phase of a component on one host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -85,7 +85,7 @@ pub struct Summary {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
-    /// What went wrong.
+    /// The violation.
     pub violation: Violation,
     /// The shortest schedule found that still fails.
     pub schedule: Schedule,

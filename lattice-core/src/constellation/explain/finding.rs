@@ -27,7 +27,7 @@ pub enum Finding {
     Unreadable {
         /// Its key in the store.
         key: StoreKey,
-        /// What is wrong with it, and what to do.
+        /// The problem, and how to solve it.
         reason: String,
     },
     /// The component is neither declared nor served.

@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 /// Which of the two views is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphKind {
-    /// What is linked to what: components grouped by app, links, wormholes.
+    /// Components grouped by app, links, wormholes.
     Logical,
-    /// What runs where: hosts, and the replicas on each.
+    /// Hosts, and the replicas on each.
     Infrastructure,
 }
 

@@ -4,7 +4,7 @@
 //! readable with any NATS key-value tool. Lattice creates the stream itself, because a bucket
 //! created by such a tool lacks what atomic commits need; [`OpenError`] says so.
 //!
-//! What is sent, and how it can fail, is described where it is done: `commit.rs` for writes,
+//! The requests and their failures are described in separate files: `commit.rs` for writes,
 //! `settle.rs` for lost answers, `session.rs` for the watch.
 
 mod bucket;

@@ -77,7 +77,7 @@ pub enum OpenError {
     /// `JetStream` did not respond; it may be starting.
     #[error("JetStream is out of reach: {reason}")]
     Unavailable {
-        /// What was tried, and its result.
+        /// The attempted operation, and its result.
         reason: String,
     },
 }

@@ -87,11 +87,11 @@ pub enum Event {
     Desired(Snapshot),
     /// The hosts that count, including this one. It is not sent before membership has settled.
     Hosts(Vec<LiveHost>),
-    /// A host has reported what it runs.
+    /// A host has reported its replicas.
     Beat {
         /// The host that sent the beat.
         from: HostId,
-        /// What it runs. Components that it doesn't run are left out.
+        /// Its replicas. Components that it doesn't run are left out.
         runs: BTreeMap<ComponentId, Vec<ReplicaCount>>,
     },
     /// A replica that was starting serves now.
@@ -154,7 +154,7 @@ pub enum Action {
         /// The generation.
         generation: Generation,
     },
-    /// What this host runs of a component has changed. This is for its beats and for observers.
+    /// This host's replicas of a component have changed. This is for its beats and for observers.
     Report {
         /// The component.
         component: ComponentId,

@@ -1,4 +1,4 @@
-//! What a host reports about what it runs.
+//! A host's report of its replicas.
 
 use crate::wire::ReplicaCount;
 use tokio::time::Instant;
@@ -7,13 +7,13 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// What the host is doing about the component.
+    /// The phase of the component on the host.
     pub phase: Phase,
     /// The serving replicas, by generation.
     pub replica_counts: Vec<ReplicaCount>,
 }
 
-/// What a host is doing about a component.
+/// The phase of a component on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {

@@ -56,7 +56,7 @@ pub enum OpenError {
         /// The format that this version reads.
         known: u64,
     },
-    /// The file is not what was written.
+    /// The contents of the file are not those that were written.
     #[error(
         "`{}` is damaged; put a copy of it back, or move it away to begin with an empty store",
         path.display()
@@ -64,7 +64,7 @@ pub enum OpenError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The disk is full.

@@ -1,4 +1,4 @@
-//! What a store on disk keeps in memory, and how it relates to the file. Pure: no I/O.
+//! The state of a store on disk that is kept in memory, and its relation to the file. Pure: no I/O.
 
 use super::{
     RETRY,
@@ -18,7 +18,7 @@ pub(super) struct Held {
 
 /// How the memory relates to the file.
 pub(super) enum Phase {
-    /// The file contains what the memory does.
+    /// The file and the memory have the same contents.
     Live,
     /// A commit is on its way to the disk. Nothing expires meanwhile, so that the commit gets the
     /// revisions that were written.
@@ -41,7 +41,7 @@ pub(super) struct Commit {
 }
 
 impl Held {
-    /// Ends what has expired, unless a commit is under way.
+    /// Ends expired leases and markers, unless a commit is in flight.
     pub(super) fn age(&mut self) {
         if let Phase::Live = self.phase {
             self.aged.extend(self.state.expire(Instant::now()));

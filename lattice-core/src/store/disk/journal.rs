@@ -45,7 +45,7 @@ const SLOTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("slots");
 #[derive(Debug)]
 pub(super) struct Journal(Database);
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The file is the store.
@@ -54,7 +54,7 @@ pub(super) enum Kind {
     Copy,
 }
 
-/// What a file records about itself.
+/// The metadata of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks {
     pub(super) incarnation: Incarnation,
@@ -68,7 +68,7 @@ pub(super) struct Marks {
     pub(super) taken: u64,
 }
 
-/// What one commit writes.
+/// The writes of one commit.
 #[derive(Debug)]
 pub(super) struct Batch {
     /// The encoded write of each key; `None` forgets the key.
@@ -77,7 +77,7 @@ pub(super) struct Batch {
     pub(super) ceiling: Revision,
 }
 
-/// What happens to the keys that a write does not name.
+/// The effect on keys that a write doesn't name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     Stays,

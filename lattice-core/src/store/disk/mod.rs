@@ -11,7 +11,7 @@
 //! their holders were in the process that ended.
 //!
 //! **Trust**: values are authenticated as in any store, see [`record`](super::record). The file is
-//! created so that only its owner can read and write it. Anyone else who can write it can put an
+//! created so that only its owner can read and write it. Any other user who can write it can put an
 //! earlier state of it back.
 //!
 //! ```text

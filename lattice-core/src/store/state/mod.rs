@@ -1,4 +1,4 @@
-//! What a store in this process's memory holds, and the log that its watches read. Pure: it gets
+//! The contents of a store in this process, and the log that its watches read. Pure: it gets
 //! the time as an argument and owns no task.
 
 mod follow;

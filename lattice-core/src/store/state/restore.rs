@@ -1,4 +1,4 @@
-//! What a store on disk needs of the state in addition to what a store in memory needs.
+//! The operations on the state that only a store on disk needs.
 
 use super::{Slot, State};
 use crate::store::{Incarnation, Revision, StoreKey};

@@ -94,7 +94,7 @@ async fn next(watch: &mut Watch) -> WatchEvent {
         .expect("a watch does not end while its store lives")
 }
 
-/// What a follower of a watch has received.
+/// The events that a follower of a watch has received.
 #[derive(Debug, Default)]
 struct Copy {
     entries: BTreeMap<StoreKey, (Bytes, Revision)>,

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(5);
 const ONCE: &str = "once";
 
-/// What a host reports that it runs: generation, serving, kept. Ordered, unlike `ReplicaCount`.
+/// A host's report of its replicas: generation, serving, kept. Ordered, unlike `ReplicaCount`.
 type Runs = Vec<(ComponentId, Vec<(Generation, u32, u32)>)>;
 
 /// Messages in flight: when each arrives, at which host, and in which order.
@@ -86,7 +86,7 @@ struct Cluster {
     floor: BTreeMap<ComponentId, usize>,
     begun: Instant,
     joined: usize,
-    /// What happened, for finding out why a run failed.
+    /// A log of events, to find out why a run failed.
     log: Vec<String>,
 }
 
