@@ -54,8 +54,8 @@
 //! # Features
 //!
 //! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share running.
-//! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of a remote
-//!   store, for [`Connect::snapshot`].
+//! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of a
+//!   remote store, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
 //! * `view`: the constellation. Implies `apps`.
 

@@ -63,7 +63,7 @@ impl Contender {
     }
 
     /// Requests the lease whenever it has none, as an agent does.
-    fn goes_on(&mut self) {
+    fn request_if_missing(&mut self) {
         let now = Instant::now();
         if self.asks_at.is_some_and(|at| at <= now) {
             self.asks_at = None;
@@ -192,7 +192,7 @@ async fn under_any_store_faults_two_holders_never_reply() {
                 }
             }
             for contender in &mut contenders {
-                contender.goes_on();
+                contender.request_if_missing();
             }
             let replying = [0, 1].map(|at: usize| contenders[at].replying());
             assert!(

@@ -87,7 +87,7 @@ async fn dropped_and_read_messages_add_up_to_all_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn subscriptions_come_and_go_under_load() {
+async fn subscribing_and_unsubscribing_works_under_load() {
     let server = NatsServer::start().await;
     let connection = NatsOptions::new(server.url())
         .connect()

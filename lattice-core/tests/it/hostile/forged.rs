@@ -19,7 +19,7 @@ async fn a_call_forged_without_the_key_does_not_run() {
         for source in [Source::Operator, Source::Component(id("caller"))] {
             let call = call_envelope(source);
             let to = Some(b.origin().clone());
-            let bytes = frame(&auth, stranger(), to, Kind::Call, |buf| {
+            let bytes = frame(&auth, unknown_host(), to, Kind::Call, |buf| {
                 call.encode_into(buf);
             });
             scene.send(scene.inbox_of_b(), bytes).await;
@@ -49,13 +49,13 @@ async fn a_beat_forged_without_the_key_is_ignored() {
                 replica_counts: Vec::new(),
             }],
         };
-        let bytes = FrameWriter::message(&auth, stranger(), None, 1, &beat).expect("encodes");
+        let bytes = FrameWriter::message(&auth, unknown_host(), None, 1, &beat).expect("encodes");
         scene.send(scene.subjects.beat(), bytes).await;
     }
     for _ in 0..16 {
         scene.still_works().await;
     }
-    assert!(!scene.two.lattice.peers().contains(&stranger()));
+    assert!(!scene.two.lattice.peers().contains(&unknown_host()));
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn log_requests_and_lines_forged_without_the_key_are_ignored() {
         recent: 10,
     };
     for auth in scene.other_keys() {
-        let bytes = FrameWriter::message(&auth, stranger(), None, 1, &wanted).expect("encodes");
+        let bytes = FrameWriter::message(&auth, unknown_host(), None, 1, &wanted).expect("encodes");
         scene.send(scene.subjects.logs_wanted(), bytes).await;
     }
     eventually("both are refused", async || b.refused() == before + 2).await;
@@ -78,7 +78,7 @@ async fn log_requests_and_lines_forged_without_the_key_are_ignored() {
 
     let mut logs = std::pin::pin!(scene.two.lattice.logs(None, 10).await.expect("reads"));
     for auth in scene.other_keys() {
-        for to in [None, Some(stranger())] {
+        for to in [None, Some(unknown_host())] {
             let line = LogLine {
                 number: 1,
                 said_ms: 0,
@@ -104,7 +104,7 @@ async fn log_requests_and_lines_forged_without_the_key_are_ignored() {
     loop {
         let (_, bytes) = next(&mut tap).await;
         if let Ok(frame) = Frame::open(&scene.auth, bytes) {
-            assert!(frame.target().is_some_and(|to| *to != stranger()));
+            assert!(frame.target().is_some_and(|to| *to != unknown_host()));
             break;
         }
     }

@@ -27,7 +27,7 @@ impl Scene {
                 replica_counts: Vec::new(),
             }],
         };
-        let bytes = FrameWriter::message(&self.auth, stranger(), None, number, &beat);
+        let bytes = FrameWriter::message(&self.auth, unknown_host(), None, number, &beat);
         self.send(self.subjects.beat(), bytes.expect("encodes"))
             .await;
     }
@@ -37,7 +37,7 @@ impl Scene {
 async fn a_host_that_reads_none_of_our_frame_versions_is_reported_and_not_called() {
     let scene = Scene::set().await;
     let (lattice, ours) = (&scene.two.lattice, Versions::OURS.max);
-    let mut inbox = scene.tap(scene.inbox(&stranger())).await;
+    let mut inbox = scene.tap(scene.inbox(&unknown_host())).await;
     link(lattice, "visitor", "later").await;
     let visitor = scene.two.a.caller(id("visitor"));
     let within = async |timeout| call(&visitor, &echo(), text("hi"), Context::new(timeout)).await;
@@ -45,7 +45,7 @@ async fn a_host_that_reads_none_of_our_frame_versions_is_reported_and_not_called
     let (min, max) = (ours + 1, ours + 2);
     scene.beats(1, Versions { min, max }).await;
     eventually("its beat is received", async || {
-        lattice.peers().contains(&stranger())
+        lattice.peers().contains(&unknown_host())
     })
     .await;
     let refused = within(Duration::from_secs(5)).await;

@@ -144,7 +144,7 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
     let discovered = Discovered {
         id: 1,
         component: id("elsewhere"),
-        hosts: vec![(stranger(), digest)],
+        hosts: vec![(unknown_host(), digest)],
     };
     let ack = ProbeAck { nonce: 1, epoch: 1 };
     let discover = Discover {
@@ -239,7 +239,7 @@ impl Scene {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         let to = [None, Some(a), Some(b), Some(reader)][dice.below(4)].cloned();
         let lane = Lane::ALL[dice.below(2)];
-        let from = Origin::new(host_id(&format!("stranger-{}", number % 100)), 7);
+        let from = Origin::new(host_id(&format!("unknown_host-{}", number % 100)), 7);
         let mut writer = FrameWriter::new(from, to, kind, lane);
         for envelope in envelopes {
             writer

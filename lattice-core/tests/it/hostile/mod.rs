@@ -139,8 +139,8 @@ fn key() -> LatticeKey {
     LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
 }
 
-fn stranger() -> Origin {
-    Origin::new(host_id("stranger"), 7)
+fn unknown_host() -> Origin {
+    Origin::new(host_id("unknown_host"), 7)
 }
 
 /// Returns a call of `echo` in the name of `source`.

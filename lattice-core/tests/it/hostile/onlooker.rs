@@ -45,7 +45,7 @@ impl Onlooker {
     }
 
     /// Checks that the observer receives the lines and reports of both hosts from now on.
-    pub(crate) async fn hears(&self, scene: &Scene, news: &str) {
+    pub(crate) async fn receives(&self, scene: &Scene, news: &str) {
         let hosts = [&scene.two.a, &scene.two.b];
         for host in hosts {
             let sink = host.log_sink();
@@ -87,7 +87,7 @@ impl Scene {
             }
             assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
         }
-        before.hears(self, "old-news").await;
-        Onlooker::of(self).await.hears(self, "fresh-news").await;
+        before.receives(self, "old-news").await;
+        Onlooker::of(self).await.receives(self, "fresh-news").await;
     }
 }

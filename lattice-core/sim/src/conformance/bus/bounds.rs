@@ -37,7 +37,7 @@ pub(super) async fn a_full_subscription_drops_and_counts(test: &TestBus) {
     assert_eq!(inbox.dropped(), 6);
 }
 
-pub(super) async fn a_full_subscription_is_alone_with_it(test: &TestBus) {
+pub(super) async fn a_full_subscription_does_not_affect_others(test: &TestBus) {
     const MESSAGES: usize = 500;
     let to = subject("alone");
     let full = ok("subscribe", test.two.subscribe(to.clone(), 1)).await;
@@ -55,7 +55,7 @@ pub(super) async fn a_full_subscription_is_alone_with_it(test: &TestBus) {
     .await;
 }
 
-pub(super) async fn no_capacity_is_one(test: &TestBus) {
+pub(super) async fn a_capacity_of_zero_counts_as_one(test: &TestBus) {
     let to = subject("none");
     let mut inbox = ok("subscribe", test.two.subscribe(to.clone(), 0)).await;
     publish(&test.one, &to, "first").await;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) async fn what_is_published_arrives_whole(test: &TestBus) {
+pub(super) async fn published_messages_arrive_completely(test: &TestBus) {
     let (to, reply) = (subject("whole.to"), subject("whole.reply"));
     let mut inbox = subscribe(&test.two, &to).await;
     let all_bytes: Vec<u8> = (0..=u8::MAX).collect();
@@ -54,7 +54,7 @@ pub(super) async fn a_star_stands_for_one_token(test: &TestBus) {
     }
 }
 
-pub(super) async fn what_nobody_wants_is_dropped(test: &TestBus) {
+pub(super) async fn messages_without_subscribers_are_dropped(test: &TestBus) {
     let to = subject("unwanted");
     publish(&test.one, &to, "too early").await;
     flush(&test.one).await;
@@ -64,7 +64,7 @@ pub(super) async fn what_nobody_wants_is_dropped(test: &TestBus) {
     expect(&mut inbox, "in time").await;
 }
 
-pub(super) async fn the_asker_is_told_that_nobody_answers(test: &TestBus) {
+pub(super) async fn a_request_without_subscribers_gets_no_responders(test: &TestBus) {
     let mut replies = subscribe(&test.one, &subject("lonely.reply.*")).await;
     let (to, reply) = (subject("lonely.to"), subject("lonely.reply.7"));
     ask(&test.one, &to, &reply, "is there a receiver?").await;
@@ -89,7 +89,7 @@ pub(super) async fn the_asker_is_told_that_nobody_answers(test: &TestBus) {
     expect(&mut replies, "yes").await;
 }
 
-pub(super) async fn only_the_asker_is_told(test: &TestBus) {
+pub(super) async fn no_responders_is_sent_only_to_the_requester(test: &TestBus) {
     let (to, reply) = (subject("told.to"), subject("told.reply"));
     let mut own = subscribe(&test.one, &reply).await;
     let mut others = subscribe(&test.two, &reply).await;
@@ -135,7 +135,7 @@ pub(super) async fn one_publisher_keeps_its_order(test: &TestBus) {
     );
 }
 
-pub(super) async fn flush_leaves_nothing_on_the_way(test: &TestBus) {
+pub(super) async fn flush_delivers_all_earlier_messages(test: &TestBus) {
     for round in 0..20 {
         let to = subject(&format!("flush.{round}"));
         publish(&test.one, &to, "before").await;

@@ -15,7 +15,7 @@ async fn at_once<T>(what: &str, work: impl Future<Output = Result<T, BusError>>)
     }
 }
 
-pub(super) async fn without_a_bus_every_call_says_so(test: &TestBus) {
+pub(super) async fn without_a_bus_every_call_returns_an_error(test: &TestBus) {
     test.control.disconnect().await;
     until_state(test, BusState::Disconnected).await;
     let to = subject("lost");
@@ -32,7 +32,7 @@ pub(super) async fn without_a_bus_every_call_says_so(test: &TestBus) {
     until_state(test, BusState::Connected).await;
 }
 
-pub(super) async fn nothing_is_kept_for_later(test: &TestBus) {
+pub(super) async fn messages_are_not_kept_during_an_outage(test: &TestBus) {
     let to = subject("kept");
     let mut inbox = subscribe(&test.two, &to).await;
     test.control.disconnect().await;
@@ -76,7 +76,7 @@ async fn expect_unread(inbox: &mut Subscription, round: usize) {
     expect(inbox, if round == 0 { "unread" } else { "after" }).await;
 }
 
-pub(super) async fn a_loss_is_seen(test: &TestBus) {
+pub(super) async fn a_loss_is_reported(test: &TestBus) {
     let mut states = [test.one.state(), test.two.state()];
     for state in &mut states {
         assert_eq!(*state.borrow_and_update(), BusState::Connected);
@@ -90,7 +90,7 @@ pub(super) async fn a_loss_is_seen(test: &TestBus) {
     until_state(test, BusState::Connected).await;
 }
 
-pub(super) async fn closed_is_for_good(test: &TestBus) {
+pub(super) async fn a_closed_bus_stays_closed(test: &TestBus) {
     let to = subject("closed");
     let mut inbox = subscribe(&test.one, &to).await;
     let mut state = test.one.state();

@@ -4,7 +4,7 @@ use super::*;
 use futures_util::{FutureExt, poll};
 use std::collections::BTreeSet;
 
-pub(super) async fn they_see_all_that_follows(test: &TestBus) {
+pub(super) async fn subscriptions_receive_all_later_messages(test: &TestBus) {
     for round in 0..50 {
         let to = subject(&format!("follows.{round}"));
         let mut inbox = subscribe(&test.two, &to).await;
@@ -13,7 +13,7 @@ pub(super) async fn they_see_all_that_follows(test: &TestBus) {
     }
 }
 
-pub(super) async fn dropping_one_ends_it(test: &TestBus) {
+pub(super) async fn dropping_a_subscription_ends_it(test: &TestBus) {
     let (to, reply) = (subject("ended.to"), subject("ended.reply"));
     let mut replies = subscribe(&test.one, &reply).await;
     let other = subscribe(&test.two, &to).await;
@@ -25,7 +25,7 @@ pub(super) async fn dropping_one_ends_it(test: &TestBus) {
     assert_eq!(next(&mut replies).await.body, Body::NoResponders);
 }
 
-pub(super) async fn a_group_gives_each_message_to_one(test: &TestBus) {
+pub(super) async fn a_group_delivers_each_message_to_one_member(test: &TestBus) {
     const MESSAGES: usize = 300;
     let to = subject("group.to");
     let mut members = Vec::new();
@@ -64,7 +64,7 @@ pub(super) async fn a_group_gives_each_message_to_one(test: &TestBus) {
     }
 }
 
-pub(super) async fn groups_do_not_share(test: &TestBus) {
+pub(super) async fn groups_are_independent(test: &TestBus) {
     let to = subject("groups.to");
     let mut first = join(&test.one, &to, "first").await;
     let mut second = join(&test.two, &to, "second").await;
@@ -77,7 +77,7 @@ pub(super) async fn groups_do_not_share(test: &TestBus) {
     }
 }
 
-pub(super) async fn a_group_goes_on_without_a_member(test: &TestBus) {
+pub(super) async fn a_group_continues_without_a_member(test: &TestBus) {
     let to = subject("fewer.to");
     let mut stays = join(&test.one, &to, "g").await;
     drop(join(&test.two, &to, "g").await);
@@ -88,7 +88,7 @@ pub(super) async fn a_group_goes_on_without_a_member(test: &TestBus) {
     }
 }
 
-pub(super) async fn a_bad_group_is_refused(test: &TestBus) {
+pub(super) async fn an_invalid_group_is_rejected(test: &TestBus) {
     for group in ["", " ", "two words", "line\r\nPUB x 1"] {
         let joined = test.one.queue_subscribe(subject("bad.group"), group, ROOM);
         let result = within("queue_subscribe", joined).await;
@@ -99,7 +99,7 @@ pub(super) async fn a_bad_group_is_refused(test: &TestBus) {
     }
 }
 
-pub(super) async fn a_dropped_subscribe_leaves_nothing(test: &TestBus) {
+pub(super) async fn a_dropped_subscribe_leaves_no_subscription(test: &TestBus) {
     let (to, reply) = (subject("gone.to"), subject("gone.reply"));
     let mut replies = subscribe(&test.one, &reply).await;
     for polls in 0..4 {
@@ -117,7 +117,7 @@ pub(super) async fn a_dropped_subscribe_leaves_nothing(test: &TestBus) {
     }
 }
 
-pub(super) async fn a_dropped_publish_is_whole_or_nothing(test: &TestBus) {
+pub(super) async fn a_dropped_publish_is_all_or_nothing(test: &TestBus) {
     let to = subject("dropped.to");
     let mut inbox = subscribe(&test.two, &to).await;
     let large = Bytes::from(vec![b'x'; 64 * 1024]);

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 const SLACK: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(make: &impl AsyncFn() -> Pair) {
-    a_lease_ends_and_is_heard_of(make().await).await;
-    a_renewed_lease_stands(make().await).await;
+    the_end_of_a_lease_is_reported(make().await).await;
+    a_renewed_lease_is_kept(make().await).await;
     a_lease_has_one_holder(make().await).await;
     a_commit_makes_it_permanent(make().await).await;
-    a_lease_is_given_back(make().await).await;
-    odd_terms_are_refused(make().await).await;
+    a_lease_can_be_released(make().await).await;
+    invalid_terms_are_rejected(make().await).await;
 }
 
 async fn lease(
@@ -57,7 +57,7 @@ async fn end(watch: &mut Watch, name: &str) -> Revision {
     }
 }
 
-async fn a_lease_ends_and_is_heard_of((one, two): Pair) {
+async fn the_end_of_a_lease_is_reported((one, two): Pair) {
     let mut watch = open(&two).await;
     next(&mut watch).await;
     let begun = Instant::now();
@@ -90,7 +90,7 @@ async fn a_lease_ends_and_is_heard_of((one, two): Pair) {
     );
 }
 
-async fn a_renewed_lease_stands((one, two): Pair) {
+async fn a_renewed_lease_is_kept((one, two): Pair) {
     let mut watch = open(&two).await;
     let mut held = take(&one, "job", "A", 3, Expect::Absent).await;
     let begun = Instant::now();
@@ -130,7 +130,7 @@ async fn a_commit_makes_it_permanent((one, two): Pair) {
     assert_eq!(read(&two, "kept").await.expect("no term").value, "for good");
 }
 
-async fn a_lease_is_given_back((one, two): Pair) {
+async fn a_lease_can_be_released((one, two): Pair) {
     let taken = take(&one, "job", "A", 600, Expect::Absent).await;
     let freed = delete(&one, "job", Expect::At(taken)).await;
     let next_holder = take(&two, "job", "B", 600, Expect::Absent).await;
@@ -140,7 +140,7 @@ async fn a_lease_is_given_back((one, two): Pair) {
     assert_eq!(copy.value("job"), Some(&b"B"[..]));
 }
 
-async fn odd_terms_are_refused((one, _two): Pair) {
+async fn invalid_terms_are_rejected((one, _two): Pair) {
     for millis in [0, 1, 999, 1_500] {
         let ttl = Duration::from_millis(millis);
         let result = one.lease(key("job"), Bytes::new(), ttl, Expect::Any).await;

@@ -6,8 +6,8 @@ use lattice_core::store::{Expect, MAX_OPS, Op, Revision, WatchEvent};
 pub(super) async fn run(make: &impl AsyncFn() -> Pair) {
     a_snapshot_comes_first(make().await).await;
     then_every_change_in_order(make().await).await;
-    a_snapshot_and_what_follows_miss_nothing(make().await).await;
-    a_slow_watch_ends_up_right(make().await).await;
+    a_snapshot_and_later_changes_are_complete(make().await).await;
+    a_slow_watch_converges(make().await).await;
     watches_are_independent(make().await).await;
 }
 
@@ -79,7 +79,7 @@ async fn then_every_change_in_order((one, two): Pair) {
 }
 
 /// Watches that open during writes: what isn't in the snapshot follows.
-async fn a_snapshot_and_what_follows_miss_nothing((one, two): Pair) {
+async fn a_snapshot_and_later_changes_are_complete((one, two): Pair) {
     const ROUNDS: usize = 30;
     let writer = async {
         let mut last = Revision::default();
@@ -121,7 +121,7 @@ async fn a_snapshot_and_what_follows_miss_nothing((one, two): Pair) {
     }
 }
 
-async fn a_slow_watch_ends_up_right((one, two): Pair) {
+async fn a_slow_watch_converges((one, two): Pair) {
     let mut watch = open(&two).await;
     let mut copy = Copy::default();
     copy.apply(next(&mut watch).await);

@@ -15,7 +15,7 @@ pub(super) async fn run(make: &impl AsyncFn() -> Pair) {
     a_deleted_key_is_absent(make().await).await;
     bounds(make().await).await;
     of_many_contenders_one_wins(make().await).await;
-    a_dropped_commit_is_whole_or_nothing(make().await).await;
+    a_dropped_commit_is_all_or_nothing(make().await).await;
     an_incarnation_is_the_same_for_all_clients(make().await).await;
 }
 
@@ -221,7 +221,7 @@ async fn of_many_contenders_one_wins((one, two): Pair) {
     }
 }
 
-async fn a_dropped_commit_is_whole_or_nothing((one, two): Pair) {
+async fn a_dropped_commit_is_all_or_nothing((one, two): Pair) {
     for round in 0..20 {
         let name = |i: usize| format!("r{round}k{i}");
         let ops = (0..10)
