@@ -87,7 +87,7 @@ async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later()
         .await
         .expect("a reply of the other host");
     for calls in calls {
-        calls.all_answered().await;
+        calls.all_succeeded().await;
     }
     let starts = a.record.all();
     let again = of_a.iter().filter(|name| {

@@ -222,7 +222,7 @@ async fn two_networks_form_one_lattice_and_each_works_without_the_other() {
     .await;
     call(&h2.lattice, "sign").await.expect("a result");
     for calls in calls {
-        calls.all_answered().await;
+        calls.all_succeeded().await;
     }
 }
 
