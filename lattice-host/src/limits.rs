@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_is_limited_from_the_start() {
+    fn the_default_limits_are_those_documented() {
         let limits = Limits::default();
         assert_eq!(limits.memory, ByteSize::mib(64));
         assert_eq!(limits.cpu, Some(Duration::from_secs(1)));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_read_as_people_write_them() {
+    fn sizes_are_displayed_in_the_largest_exact_unit() {
         for (size, text) in [
             (ByteSize::bytes(0), "0 bytes"),
             (ByteSize::bytes(1_000), "1000 bytes"),

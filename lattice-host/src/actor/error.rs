@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_component_is_told_apart() {
+    fn bytes_that_are_not_a_component_are_classified() {
         assert_eq!(not_a_component(b""), Some(Found::Nothing));
         assert_eq!(not_a_component(b"\0asm\x01\0\0\0"), Some(Found::CoreModule));
         assert_eq!(not_a_component(b" \n(component)"), Some(Found::Text));

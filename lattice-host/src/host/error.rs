@@ -38,7 +38,9 @@ pub enum HostError {
     #[error("a component could not be put into service")]
     Serve(#[from] ServeError),
     /// This host does not serve the component.
-    #[error("host `{host}` does not serve `{component}`; `components()` lists what it serves")]
+    #[error(
+        "host `{host}` does not serve `{component}`; `components()` returns the components that it serves"
+    )]
     NotHere {
         /// The component.
         component: ComponentId,

@@ -44,6 +44,7 @@ mod export;
 mod import;
 mod plan;
 mod raw;
+mod scalar;
 mod shape;
 #[cfg(test)]
 #[expect(

@@ -3,6 +3,7 @@
 use lattice_wit::signature::{self, Case, Field, MAX_DEPTH};
 use wasmtime::component::types::{ComponentFunc, Type};
 
+use super::scalar::Scalar;
 use super::shape::{Layout, NodeId, Shape, Tree};
 
 /// Most nodes, fields and cases of a function's types, counted without sharing. This is far more
@@ -227,18 +228,18 @@ impl<'n> Builder<'n> {
     fn compile(&mut self, ty: &Type) -> Result<Compiled, PlanError> {
         use signature::Type as Named;
         let (shape, named) = match ty {
-            Type::Bool => (Shape::Bool, Named::Bool),
-            Type::S8 => (Shape::Byte, Named::S8),
-            Type::U8 => (Shape::Byte, Named::U8),
-            Type::S16 => (Shape::Sint { bits: 16 }, Named::S16),
-            Type::U16 => (Shape::Uint { bits: 16 }, Named::U16),
-            Type::S32 => (Shape::Sint { bits: 32 }, Named::S32),
-            Type::U32 => (Shape::Uint { bits: 32 }, Named::U32),
-            Type::S64 => (Shape::Sint { bits: 64 }, Named::S64),
-            Type::U64 => (Shape::Uint { bits: 64 }, Named::U64),
-            Type::Float32 => (Shape::Float { bytes: 4 }, Named::F32),
-            Type::Float64 => (Shape::Float { bytes: 8 }, Named::F64),
-            Type::Char => (Shape::Char, Named::Char),
+            Type::Bool => (Shape::Scalar(Scalar::Bool), Named::Bool),
+            Type::S8 => (Shape::Scalar(Scalar::S8), Named::S8),
+            Type::U8 => (Shape::Scalar(Scalar::U8), Named::U8),
+            Type::S16 => (Shape::Scalar(Scalar::S16), Named::S16),
+            Type::U16 => (Shape::Scalar(Scalar::U16), Named::U16),
+            Type::S32 => (Shape::Scalar(Scalar::S32), Named::S32),
+            Type::U32 => (Shape::Scalar(Scalar::U32), Named::U32),
+            Type::S64 => (Shape::Scalar(Scalar::S64), Named::S64),
+            Type::U64 => (Shape::Scalar(Scalar::U64), Named::U64),
+            Type::Float32 => (Shape::Scalar(Scalar::F32), Named::F32),
+            Type::Float64 => (Shape::Scalar(Scalar::F64), Named::F64),
+            Type::Char => (Shape::Scalar(Scalar::Char), Named::Char),
             Type::String => (Shape::String, Named::String),
             Type::Record(record) => {
                 return self.record(record.fields().map(|field| (field.name, field.ty)));

@@ -142,7 +142,7 @@ fn types_without_a_wire_form_are_refused_by_name_and_place() {
 
 /// A few types can expand to more parts than fit in memory, when each is used twice by the next.
 #[test]
-fn types_that_explode_are_refused() {
+fn types_that_expand_to_too_many_parts_are_refused() {
     let mut types = String::from("(type $t0 (tuple u8 u8))");
     for index in 1..16 {
         let before = index - 1;
@@ -174,7 +174,7 @@ fn types_that_nest_too_deeply_are_refused() {
 }
 
 #[test]
-fn values_of_a_fixed_size_that_no_memory_holds_are_refused() {
+fn values_of_a_fixed_size_over_the_limit_are_refused() {
     let error = plan(
         r#"(type $a (list u64 10000000)) (type $b (list $a 4)) (export "f" (func (param "x" (tuple u8 $b))))"#,
     );
