@@ -62,7 +62,7 @@ fn pass(ty: &Ty, wire: &mut &[u8]) -> Option<()> {
     }
 }
 
-/// Returns whether all keys are different. Each key has only one encoding.
+/// Skips a map, if there is one without repeated keys. Each key has only one encoding.
 fn map(key: &Ty, value: &Ty, wire: &mut &[u8]) -> Option<()> {
     let length = take::<u64>(wire)?;
     let mut keys = Vec::new();

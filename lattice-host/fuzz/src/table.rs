@@ -6,7 +6,7 @@ use crate::{
 };
 use std::sync::LazyLock;
 
-/// Returns a type with each encoding of strings, or with one when it has no strings.
+/// The types, each with every encoding of strings if it contains strings.
 pub(crate) static KINDS: LazyLock<Vec<(Ty, Strings)>> = LazyLock::new(|| {
     let encodings = [Strings::Utf8, Strings::Utf16, Strings::Latin1OrUtf16];
     let of = |ty: Ty| {

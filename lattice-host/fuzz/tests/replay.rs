@@ -23,7 +23,7 @@ fn the_corpus_does_no_harm() {
 
 /// A regression test: up to 50 bytes were held for each key of a map.
 #[test]
-fn little_is_held_of_the_keys_of_a_map() {
+fn the_memory_held_for_the_keys_of_a_map_is_bounded() {
     for count in [100, 2_000, 12_000] {
         wire(&map(count));
     }

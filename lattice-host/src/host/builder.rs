@@ -79,7 +79,7 @@ impl HostBuilder {
     }
 
     /// Adds a provider that desired state can name, as `builtin = "name"` in a manifest. `make`
-    /// creates it from its configuration, and fails with what is wrong with that.
+    /// creates it from its configuration, and fails when that is invalid.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,

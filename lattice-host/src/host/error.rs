@@ -29,9 +29,9 @@ pub enum HostError {
     /// A component can't be an actor.
     #[error("actor `{component}` can't be started")]
     Actor {
-        /// Its id.
+        /// The component's id.
         component: ComponentId,
-        /// Why.
+        /// The reason.
         source: ActorError,
     },
     /// A component could not be put into service.

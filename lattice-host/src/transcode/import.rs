@@ -50,7 +50,7 @@ pub(crate) enum ImportError {
         interface: Box<str>,
         /// The function.
         function: Box<str>,
-        /// What is wrong with the bytes.
+        /// The first fault in the bytes.
         source: ValueError,
     },
 }

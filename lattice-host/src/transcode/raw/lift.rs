@@ -24,7 +24,7 @@ const UTF16_TAG: u32 = 1 << 31;
 /// Bytes that small values may accumulate before they are paid for.
 const UNPAID: usize = 1024;
 
-/// What is wrong with a value that a guest passed. This is a trap in that guest, unless an import
+/// Why a value that a guest passed is refused. This is a trap in that guest, unless an import
 /// returns a value for arguments that are too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! CPU time in shared instances: each call has a budget of its own.
+//! CPU time in shared instances: each call has its own budget.
 
 use super::support::*;
 use bytes::Bytes;
