@@ -3,6 +3,7 @@
 use lattice_wit::signature::{self, Case, Field, MAX_DEPTH};
 use wasmtime::component::types::{ComponentFunc, Type};
 
+use super::plan_error::{PlanError, Unplannable};
 use super::scalar::Scalar;
 use super::shape::{Layout, NodeId, Shape, Tree};
 
@@ -117,69 +118,6 @@ impl FunctionPlan {
     pub(super) fn result_flat(&self) -> u32 {
         self.result_flat
     }
-}
-
-/// Why a function can't be planned. This is detected when an actor is linked, before any call.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum PlanError {
-    /// A type has no wire form yet.
-    #[error(
-        "function `{function}` of `{interface}` has {kind} at `{path}`, which isn't supported yet; use a type made of \
-         plain values there"
-    )]
-    Unsupported {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// The place in its type: `parameter.field[].case`, or `result` for the first step.
-        path: String,
-        /// The type, as WIT names it.
-        kind: &'static str,
-    },
-    /// Types are nested too deeply.
-    #[error(
-        "function `{function}` of `{interface}` nests types more than {limit} deep at `{path}`; flatten them"
-    )]
-    TooDeep {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// The place in its type.
-        path: String,
-        /// Deepest nesting allowed.
-        limit: usize,
-    },
-    /// The types have too many parts.
-    #[error(
-        "function `{function}` of `{interface}` has more than {limit} fields and cases in all; split it"
-    )]
-    TooComplex {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// Most nodes, fields and cases.
-        limit: usize,
-    },
-    /// A single value takes too much memory.
-    #[error(
-        "function `{function}` of `{interface}` has a value of {size} bytes at `{path}`, more than {limit}; use a list without a fixed length"
-    )]
-    TooLarge {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// The place in its type.
-        path: String,
-        /// Bytes the value takes in guest memory.
-        size: u64,
-        /// Most bytes.
-        limit: u64,
-    },
 }
 
 /// Compiles types for the walks over values and for the signature, in one walk.
@@ -387,22 +325,15 @@ impl<'n> Builder<'n> {
     }
 
     fn check_bounds(&self) -> Result<(), PlanError> {
-        let (interface, function) = (self.interface.into(), self.function.into());
         if self.depth > MAX_DEPTH {
-            let path = self.path.clone();
-            return Err(PlanError::TooDeep {
-                interface,
-                function,
-                path,
+            return Err(self.refused(Unplannable::TooDeep {
+                path: self.path.clone(),
                 limit: MAX_DEPTH,
-            });
+            }));
         }
         if self.tree.len().max(self.names) > MAX_NODES {
-            return Err(PlanError::TooComplex {
-                interface,
-                function,
-                limit: MAX_NODES,
-            });
+            let limit = MAX_NODES;
+            return Err(self.refused(Unplannable::TooComplex { limit }));
         }
         Ok(())
     }
@@ -412,21 +343,23 @@ impl<'n> Builder<'n> {
         if size <= MAX_SIZE {
             return Ok(());
         }
-        Err(PlanError::TooLarge {
-            interface: self.interface.into(),
-            function: self.function.into(),
+        Err(self.refused(Unplannable::TooLarge {
             path: self.path.clone(),
             size,
             limit: MAX_SIZE,
-        })
+        }))
     }
 
     fn unsupported(&self, kind: &'static str) -> PlanError {
-        PlanError::Unsupported {
+        let path = self.path.clone();
+        self.refused(Unplannable::Unsupported { path, kind })
+    }
+
+    fn refused(&self, reason: Unplannable) -> PlanError {
+        PlanError {
             interface: self.interface.into(),
             function: self.function.into(),
-            path: self.path.clone(),
-            kind,
+            reason,
         }
     }
 }

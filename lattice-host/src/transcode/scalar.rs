@@ -116,3 +116,51 @@ pub(super) fn flags_size(labels: u32) -> usize {
         _ => 4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Scalar; 12] = [
+        Scalar::Bool,
+        Scalar::S8,
+        Scalar::U8,
+        Scalar::S16,
+        Scalar::U16,
+        Scalar::S32,
+        Scalar::U32,
+        Scalar::S64,
+        Scalar::U64,
+        Scalar::F32,
+        Scalar::F64,
+        Scalar::Char,
+    ];
+
+    #[test]
+    fn zero_has_the_smallest_size_and_is_read_back() {
+        for scalar in ALL {
+            let mut wire = Vec::new();
+            assert_eq!(scalar.write(0, &mut wire), Ok(()), "{scalar:?}");
+            assert_eq!(wire.len(), scalar.smallest(), "{scalar:?}");
+            assert_eq!(scalar.read(&mut Reader::new(&wire)), Ok(0), "{scalar:?}");
+        }
+    }
+
+    #[test]
+    fn plain_scalars_have_the_same_bytes_in_memory_and_on_the_wire() {
+        let bits = 0x8182_8384_8586_8788_u64;
+        for scalar in ALL.into_iter().filter(|scalar| scalar.is_plain()) {
+            let mut wire = Vec::new();
+            assert_eq!(scalar.write(bits, &mut wire), Ok(()), "{scalar:?}");
+            assert_eq!(wire, bits.to_le_bytes()[..scalar.size()], "{scalar:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_a_character_is_not_written() {
+        let mut wire = Vec::new();
+        let refused = Scalar::Char.write(0xd800, &mut wire);
+        assert_eq!(refused, Err(InvalidChar(0xd800)));
+        assert!(wire.is_empty());
+    }
+}
