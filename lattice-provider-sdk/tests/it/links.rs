@@ -186,6 +186,11 @@ impl Scene {
         NotesClient::new(self.caller.clone().via(name).expect("a link name"))
     }
 
+    /// Calls `prefixed` with the text `x` over a link.
+    async fn prefixed(&self, link: &str) -> Result<String, CallError> {
+        self.client(link).prefixed(Context::default(), "x").await
+    }
+
     fn log(&self) -> Vec<String> {
         self.log.lock().expect("no panic holds it").clone()
     }
@@ -237,20 +242,8 @@ async fn each_link_has_a_binding_made_from_its_config() -> Result<(), CallError>
     let scene = Scene::new().await;
     scene.link("one", "a-").await;
     scene.link("two", "b-").await;
-    assert_eq!(
-        scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "a-x"
-    );
-    assert_eq!(
-        scene
-            .client("two")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "b-x"
-    );
+    assert_eq!(scene.prefixed("one").await?, "a-x");
+    assert_eq!(scene.prefixed("two").await?, "b-x");
     let expected = ("app".to_owned(), "two".to_owned(), 0);
     assert_eq!(
         scene.client("two").whoami(Context::default()).await?,
@@ -265,13 +258,7 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
     let entry = scene.link("one", "b").await;
-    assert_eq!(
-        scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "bx"
-    );
+    assert_eq!(scene.prefixed("one").await?, "bx");
     scene
         .logged(&["link one a", "link one b", "unlink one a", "drop a"])
         .await;
@@ -291,11 +278,7 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
             "drop b",
         ])
         .await;
-    let error = scene
-        .client("one")
-        .prefixed(Context::default(), "x")
-        .await
-        .expect_err("no link");
+    let error = scene.prefixed("one").await.expect_err("no link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
     Ok(())
 }
@@ -337,10 +320,7 @@ async fn an_invalid_config_is_reported_in_the_links_status_and_to_its_callers() 
     ] {
         let reason = scene.refusal(&entry).await;
         assert!(reason.contains(expected), "{reason}");
-        let call = scene
-            .client(entry.link.name.as_str())
-            .prefixed(Context::default(), "x")
-            .await;
+        let call = scene.prefixed(entry.link.name.as_str()).await;
         let Err(CallError::LinkRejected { reason, .. }) = &call else {
             panic!("{call:?}")
         };
@@ -361,13 +341,7 @@ async fn a_refused_change_ends_the_binding_and_a_corrected_link_has_a_new_one()
         .logged(&["link one a", "unlink one a", "drop a"])
         .await;
     scene.link("one", "c").await;
-    assert_eq!(
-        scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "cx"
-    );
+    assert_eq!(scene.prefixed("one").await?, "cx");
     Ok(())
 }
 
@@ -437,10 +411,7 @@ async fn after_many_changes_the_last_one_is_in_effect_and_every_binding_ends()
             scene.link("one", &format!("{round}{change}-")).await;
         }
         let entry = scene.link("one", round).await;
-        let result = scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?;
+        let result = scene.prefixed("one").await?;
         assert_eq!(result, format!("{round}x"));
         scene
             .lattice

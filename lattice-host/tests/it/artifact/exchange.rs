@@ -4,6 +4,7 @@ use super::{
     registry::Registry,
     support::{PATIENCE, cached_file, component, image, large_component, plain},
 };
+use crate::wait::until;
 use lattice_core::{
     Lattice,
     app::App,
@@ -41,17 +42,6 @@ async fn apply(lattice: &Lattice, image: &str, rules: &str) {
     );
     let app = App::from_toml("app.toml", &text).expect("a manifest");
     lattice.apply(&app).await.expect("applied");
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waited = async {
-        while !holds() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, waited)
-        .await
-        .unwrap_or_else(|_| panic!("timed out waiting until {what}"));
 }
 
 fn serves(lattice: &Lattice, host: &str) -> bool {

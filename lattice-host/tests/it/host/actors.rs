@@ -19,10 +19,6 @@ async fn refused(actor: Actor) -> ActorError {
     }
 }
 
-fn wat(text: &str) -> Actor {
-    Actor::from_bytes(wat::parse_str(text).expect("valid text"))
-}
-
 #[tokio::test]
 async fn files_that_are_not_components_are_refused_with_what_they_are() {
     let module = wat::parse_str("(module)").expect("valid text");

@@ -19,10 +19,6 @@ fn shared(actor: Actor, cpu: Duration) -> Actor {
         })
 }
 
-fn wat(text: &str) -> Actor {
-    Actor::from_bytes(wat::parse_str(text).expect("valid text"))
-}
-
 #[tokio::test]
 async fn a_call_that_never_yields_is_ended() {
     let lattice = lattice().await;

@@ -3,6 +3,7 @@
 use super::support::*;
 use bytes::Bytes;
 use lattice_core::{
+    Lattice,
     call::{CallError, Context, Ran},
     name::ComponentId,
     serve::Answer,
@@ -26,6 +27,20 @@ async fn an_operator_calls_an_actor() {
     assert_eq!(host.components().len(), 1);
 }
 
+/// Checks that `mischief` calls its peer, by a plain and by an async function.
+async fn check_calls_out(lattice: &Lattice, same: bool) {
+    for function in ["call-out", "call-async"] {
+        let back: Result<Bytes, RpcError> = act(lattice, function, (Bytes::from_static(b"hello"),))
+            .await
+            .expect("answered");
+        assert_eq!(
+            back,
+            Ok(Bytes::from_static(b"hello")),
+            "{function}, same host: {same}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_actor_calls_a_provider_on_its_own_host_and_on_another() {
     for same in [true, false] {
@@ -42,17 +57,7 @@ async fn an_actor_calls_a_provider_on_its_own_host_and_on_another() {
         }
         let (_one, _two) = (started(one).await, started(two).await);
         link(&lattice, "mischief", PEER, "peer").await;
-        for function in ["call-out", "call-async"] {
-            let back: Result<Bytes, RpcError> =
-                act(&lattice, function, (Bytes::from_static(b"hello"),))
-                    .await
-                    .expect("answered");
-            assert_eq!(
-                back,
-                Ok(Bytes::from_static(b"hello")),
-                "{function}, same host: {same}"
-            );
-        }
+        check_calls_out(&lattice, same).await;
     }
 }
 
@@ -70,17 +75,7 @@ async fn actors_call_actors_on_the_same_and_on_another_host() {
         let (_one, _two) = (started(one).await, started(two).await);
         link(&lattice, "mischief", PEER, "other").await;
         link(&lattice, "other", PEER, "mischief").await;
-        for function in ["call-out", "call-async"] {
-            let back: Result<Bytes, RpcError> =
-                act(&lattice, function, (Bytes::from_static(b"hello"),))
-                    .await
-                    .expect("answered");
-            assert_eq!(
-                back,
-                Ok(Bytes::from_static(b"hello")),
-                "{function}, same host: {same}"
-            );
-        }
+        check_calls_out(&lattice, same).await;
         let both: u32 = act(&lattice, "flood", (20_u32, Bytes::from_static(b"x")))
             .await
             .expect("answered");

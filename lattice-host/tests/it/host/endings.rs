@@ -223,7 +223,7 @@ async fn a_guest_that_grows_its_tables_over_the_limit_is_ended() {
         (core instance $i (instantiate $m))
         (func $f (canon lift (core func $i "f")))
         (instance (export "test:tables/it@1.0.0") (export "f" (func $f))))"#;
-    let actor = lattice_host::Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+    let actor = wat(text);
     let actor = actor.limits(Limits::default().table_elements(5_000));
     let _host = started(Host::builder(&lattice).actor("tables", actor)).await;
     let grown = call::<()>(&lattice, "tables", "test:tables/it@1.0.0", "f", ()).await;

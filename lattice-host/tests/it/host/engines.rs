@@ -2,7 +2,7 @@
 
 use super::support::*;
 use lattice_core::call::CallError;
-use lattice_host::{Actor, ByteSize, Engine, EngineBuilder, Host, Limits};
+use lattice_host::{ByteSize, Engine, EngineBuilder, Host, Limits};
 use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -64,7 +64,7 @@ async fn another_engine_runs_cached_code_without_compiling_it() {
                 (func $f (result u32) (canon lift (core func $m "f")))
                 (instance (export "test:cache/it@1.0.0") (export "f" (func $f))))"#
         );
-        let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+        let actor = wat(&text);
         let engine = Engine::builder().cache_in(cache.path()).build();
         let lattice = lattice().await;
         let host = Host::builder(&lattice).engine(engine.expect("an engine"));
@@ -95,7 +95,7 @@ async fn an_instance_too_large_for_a_pool_slot_is_allocated_on_demand() {
         (core instance $m (instantiate $m))
         (func $f (result u32) (canon lift (core func $m "size")))
         (instance (export "test:big/it@1.0.0") (export "size" (func $f))))"#;
-    let big = Actor::from_bytes(wat::parse_str(big).expect("valid text"));
+    let big = wat(big);
     let big = big.limits(Limits::default().memory(ByteSize::mib(200)));
     let _host = started(Host::builder(&lattice).actor("big", big)).await;
     let pages: u32 = call(&lattice, "big", "test:big/it@1.0.0", "size", ())

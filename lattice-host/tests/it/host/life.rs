@@ -166,7 +166,7 @@ async fn stopping_an_unknown_component_fails_with_its_name() {
 #[tokio::test]
 async fn a_link_to_a_component_without_the_interface_is_refused() {
     let lattice = lattice().await;
-    let other = lattice_host::Actor::from_bytes(wat::parse_str("(component)").expect("valid text"));
+    let other = wat("(component)");
     let host = Host::builder(&lattice)
         .actor("mischief", actor("mischief"))
         .actor("other", other);

@@ -1,11 +1,11 @@
 //! Components that desired state assigns to hosts.
 
 use super::support::*;
+use crate::wait::until;
 use bytes::Bytes;
 use lattice_core::{Lattice, app::App, name::ComponentId};
 use lattice_host::Host;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
 
 /// Returns an app with `mischief`, whose image is the compiled file.
 fn app(more: &str) -> App {
@@ -23,17 +23,6 @@ fn serving(lattice: &Lattice, component: &str) -> Vec<String> {
         .iter()
         .filter(|peer| peer.components.contains_key(&id));
     serves.map(|peer| peer.origin.host.to_string()).collect()
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waited = async {
-        while !holds() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, waited)
-        .await
-        .unwrap_or_else(|_| panic!("timed out waiting until {what}"));
 }
 
 #[tokio::test]

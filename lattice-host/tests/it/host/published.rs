@@ -2,7 +2,7 @@
 
 use super::support::*;
 use lattice_core::{Lattice, types::ComponentTypes};
-use lattice_host::{Actor, Host};
+use lattice_host::Host;
 use lattice_wit::binary::{self, BinaryError, Described};
 use std::collections::{BTreeMap, BTreeSet};
 use wit_parser::{WorldItem, WorldKey};
@@ -110,7 +110,7 @@ async fn an_export_outside_of_an_interface_cannot_be_called_and_has_no_other_eff
         (func $f (canon lift (core func $m "f")))
         (export "bare" (func $f))
         (instance (export "a:b/c@1.0.0") (export "f" (func $f))))"#;
-    let bare = Actor::from_bytes(wat::parse_str(bare).expect("valid text"));
+    let bare = wat(bare);
     let log = super::output::Log::default();
     let _guard = log.start();
     let _host = started(Host::builder(&lattice).actor("bare", bare)).await;

@@ -79,6 +79,11 @@ pub(crate) fn actor(guest: &str) -> Actor {
     Actor::from_file(path(guest))
 }
 
+/// Returns an actor whose component is written as text.
+pub(crate) fn wat(text: &str) -> Actor {
+    Actor::from_bytes(wat::parse_str(text).expect("valid text"))
+}
+
 pub(crate) fn path(guest: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = root

@@ -3,6 +3,7 @@
 use super::support::*;
 use bytes::Bytes;
 use lattice_core::{
+    Lattice,
     call::{CallError, Limit},
     serve::Answer,
 };
@@ -20,7 +21,17 @@ fn warm(most: usize) -> impl FnOnce(Actor) -> Actor {
     }
 }
 
-async fn count(lattice: &lattice_core::Lattice) -> u32 {
+/// Starts a host with one warm instance of `mischief`, linked to this peer.
+async fn one_warm(lattice: &Lattice, peer: Native) -> Host {
+    let host = Host::builder(lattice)
+        .actor("mischief", warm(1)(actor("mischief")))
+        .provider("peer", peer.serve());
+    let host = started(host).await;
+    link(lattice, "mischief", PEER, "peer").await;
+    host
+}
+
+async fn count(lattice: &Lattice) -> u32 {
     act(lattice, "count", ()).await.expect("answered")
 }
 
@@ -115,11 +126,7 @@ async fn an_idle_warm_instance_is_dropped() {
 async fn calls_of_async_functions_overlap_in_one_instance() {
     let lattice = lattice().await;
     let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let host = Host::builder(&lattice)
-        .actor("mischief", warm(1)(actor("mischief")))
-        .provider("peer", gated(&permits, &entered).serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
+    let _host = one_warm(&lattice, gated(&permits, &entered)).await;
     let call = |body: &'static str| {
         act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::from(body),))
     };
@@ -153,11 +160,7 @@ async fn overlapping_calls_keep_their_own_deadlines() {
             answer(&body(&request))
         }))
     });
-    let host = Host::builder(&lattice)
-        .actor("mischief", warm(1)(actor("mischief")))
-        .provider("peer", provider.serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
+    let _host = one_warm(&lattice, provider).await;
     let call = async |body: &'static str, seconds| {
         let args = (Bytes::from(body),);
         let mischief = lattice.operator().component("mischief");
@@ -189,11 +192,7 @@ async fn overlapping_calls_keep_their_own_deadlines() {
 async fn an_abandoned_call_retires_the_instance_and_lets_its_siblings_finish() {
     let lattice = lattice().await;
     let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let host = Host::builder(&lattice)
-        .actor("mischief", warm(1)(actor("mischief")))
-        .provider("peer", gated(&permits, &entered).serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
+    let _host = one_warm(&lattice, gated(&permits, &entered)).await;
     let call = |body: &'static str| {
         let lattice = lattice.clone();
         tokio::spawn(async move {

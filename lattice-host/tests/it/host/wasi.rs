@@ -96,7 +96,7 @@ const CONFIGURED: &str = r#"(component
 #[tokio::test]
 async fn settings_are_read_through_wasi_config() {
     let lattice = lattice().await;
-    let configured = Actor::from_bytes(wat::parse_str(CONFIGURED).expect("valid text"));
+    let configured = wat(CONFIGURED);
     let configured = configured.config("colour", "blue").config("size", "");
     let _host = started(Host::builder(&lattice).actor("configured", configured)).await;
     for (key, expected) in [("colour", "blue"), ("size", ""), ("none", "")] {
@@ -141,7 +141,7 @@ const OF_0_3: &str = r#"(component
 #[tokio::test]
 async fn an_actor_that_uses_wasi_0_3_runs() {
     let lattice = lattice().await;
-    let actor = Actor::from_bytes(wat::parse_str(OF_0_3).expect("valid text"));
+    let actor = wat(OF_0_3);
     let _host = started(Host::builder(&lattice).actor("stopwatch", actor)).await;
     let asked = 20_000_000_u64;
     let interface = "lattice-test:wasi3/stopwatch@0.1.0";
