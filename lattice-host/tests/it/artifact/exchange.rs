@@ -18,7 +18,6 @@ use lattice_host::{
     Host,
     artifact::{Artifacts, Image, ImageDigest},
 };
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
