@@ -45,7 +45,7 @@ impl Actor {
         Self::new(ComponentSource::File(path.into()))
     }
 
-    fn new(source: Source) -> Self {
+    fn new(source: ComponentSource) -> Self {
         Self {
             source,
             limits: None,

@@ -19,7 +19,6 @@ use lattice_host::{
     artifact::{Artifacts, Image, ImageDigest},
 };
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
 
 /// The size of an artifact of several ranges, the last of which isn't full.
 const SIZE: usize = 3_000_000;
