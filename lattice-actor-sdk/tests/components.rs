@@ -41,7 +41,7 @@ fn interfaces(guest: &str) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn a_client_of_the_sdk_becomes_an_import_when_it_is_called() {
+fn a_client_of_the_sdk_that_is_called_is_imported() {
     let (imports, exports) = interfaces("greeter");
     assert_eq!(
         imports,
@@ -54,7 +54,7 @@ fn a_client_of_the_sdk_becomes_an_import_when_it_is_called() {
 }
 
 #[test]
-fn what_is_not_called_leaves_no_trace() {
+fn a_client_of_the_sdk_that_is_not_called_adds_no_import() {
     let (imports, exports) = interfaces("shapes");
     assert_eq!(
         imports,
@@ -69,7 +69,7 @@ fn what_is_not_called_leaves_no_trace() {
 }
 
 #[test]
-fn imports_of_the_actors_own_world_and_of_the_sdk_come_together() {
+fn a_component_has_the_imports_of_its_own_world_and_of_the_sdk() {
     let (imports, _) = interfaces("front_desk");
     assert_eq!(
         imports,
@@ -81,7 +81,7 @@ fn imports_of_the_actors_own_world_and_of_the_sdk_come_together() {
 }
 
 #[test]
-fn a_type_that_both_worlds_use_is_one() {
+fn a_type_that_both_worlds_use_is_imported_once() {
     let (imports, exports) = interfaces("mischief");
     assert_eq!(
         imports,

@@ -44,7 +44,7 @@
 //! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, with which it chooses
 //!   among several links for one interface.
 //!
-//! # What of an actor can be called
+//! # Which functions can be called
 //!
 //! All functions of the WIT interfaces that it exports can be called. Links and calls name an
 //! interface, so an export of a world outside of any interface (`export run: func();`) can't be

@@ -15,17 +15,17 @@ use std::{
 
 /// The bindings, by the source of the link. A source has few links to one provider.
 #[derive(Debug)]
-pub(crate) struct Bindings<B>(RwLock<State<B>>);
+pub(crate) struct Bindings<B>(RwLock<LinkStates<B>>);
 
 #[derive(Debug)]
-struct State<B> {
-    by_source: HashMap<ComponentId, Vec<Entry<B>>>,
+struct LinkStates<B> {
+    by_source: HashMap<ComponentId, Vec<LinkState<B>>>,
     attempts: u64,
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Entry<B> {
+struct LinkState<B> {
     link: Arc<Link>,
     attempt: u64,
     open: Option<Bound<B>>,
@@ -44,7 +44,7 @@ pub(crate) struct Bound<B> {
 
 impl<B> Default for Bindings<B> {
     fn default() -> Self {
-        Self(RwLock::new(State {
+        Self(RwLock::new(LinkStates {
             by_source: HashMap::new(),
             attempts: 0,
             closed: false,
@@ -55,8 +55,8 @@ impl<B> Default for Bindings<B> {
 impl<B> Bindings<B> {
     /// Returns the binding for calls over `link`, if there is one.
     pub(crate) fn find(&self, link: &Arc<Link>) -> Option<Arc<B>> {
-        let state = self.read();
-        let entries = state.by_source.get(&link.source)?;
+        let links = self.read();
+        let entries = links.by_source.get(&link.source)?;
         let entry = entries
             .iter()
             .find(|entry| Arc::ptr_eq(&entry.link, link))
@@ -66,16 +66,16 @@ impl<B> Bindings<B> {
 
     /// Begins an attempt to bind `link`, which is new or has changed.
     pub(crate) fn begin(&self, link: &Arc<Link>) -> AttemptId {
-        let mut state = self.write();
-        state.attempts += 1;
-        let attempt = state.attempts;
-        let entries = state.by_source.entry(link.source.clone()).or_default();
+        let mut links = self.write();
+        links.attempts += 1;
+        let attempt = links.attempts;
+        let entries = links.by_source.entry(link.source.clone()).or_default();
         match entries.iter_mut().find(|entry| is_same(&entry.link, link)) {
             Some(entry) => {
                 entry.link = link.clone();
                 entry.attempt = attempt;
             }
-            None => entries.push(Entry {
+            None => entries.push(LinkState {
                 link: link.clone(),
                 attempt,
                 open: None,
@@ -91,8 +91,8 @@ impl<B> Bindings<B> {
             link,
             binding: Arc::new(binding),
         };
-        let mut state = self.write();
-        match state.entry_of(attempt, &new.link) {
+        let mut links = self.write();
+        match links.entry_of(attempt, &new.link) {
             Some(entry) => entry.open.replace(new),
             None => Some(new),
         }
@@ -105,35 +105,35 @@ impl<B> Bindings<B> {
 
     /// Removes a link that was deleted, and returns its binding.
     pub(crate) fn end(&self, key: &LinkKey) -> Option<Bound<B>> {
-        let mut state = self.write();
-        let entries = state.by_source.get_mut(&key.source)?;
+        let mut links = self.write();
+        let entries = links.by_source.get_mut(&key.source)?;
         let index = entries.iter().position(|entry| entry.link.key() == *key)?;
         let entry = entries.swap_remove(index);
         if entries.is_empty() {
-            state.by_source.remove(&key.source);
+            links.by_source.remove(&key.source);
         }
         entry.open
     }
 
     /// Removes all links when the provider stops, and accepts no further bindings.
     pub(crate) fn close(&self) -> Vec<Bound<B>> {
-        let mut state = self.write();
-        state.closed = true;
-        let entries = std::mem::take(&mut state.by_source).into_values().flatten();
+        let mut links = self.write();
+        links.closed = true;
+        let entries = std::mem::take(&mut links.by_source).into_values().flatten();
         entries.filter_map(|entry| entry.open).collect()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State<B>> {
+    fn read(&self) -> RwLockReadGuard<'_, LinkStates<B>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State<B>> {
+    fn write(&self) -> RwLockWriteGuard<'_, LinkStates<B>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<B> State<B> {
-    fn entry_of(&mut self, attempt: AttemptId, link: &Link) -> Option<&mut Entry<B>> {
+impl<B> LinkStates<B> {
+    fn entry_of(&mut self, attempt: AttemptId, link: &Link) -> Option<&mut LinkState<B>> {
         if self.closed {
             return None;
         }
@@ -144,7 +144,7 @@ impl<B> State<B> {
     }
 }
 
-/// Whether two links of one source are the same link, before and after a change.
+/// Returns whether two links of one source are the same link, before and after a change.
 fn is_same(one: &Link, other: &Link) -> bool {
     one.name == other.name && one.interface.is_compatible(&other.interface)
 }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn each_link_has_its_own_binding_until_it_goes() {
+    fn each_link_has_its_own_binding_until_it_is_deleted() {
         let bindings = Bindings::default();
         let links = [
             link("a", "default", ""),
@@ -174,7 +174,11 @@ mod tests {
         ];
         for (link, name) in links.iter().zip(["a", "a other", "b"]) {
             let attempt = bindings.begin(link);
-            assert_eq!(binding(&bindings, link), None, "not before it is made");
+            assert_eq!(
+                binding(&bindings, link),
+                None,
+                "there is no binding before it is made"
+            );
             assert!(bindings.open(attempt, link.clone(), name).is_none());
         }
         assert_eq!(
@@ -201,12 +205,12 @@ mod tests {
         bindings.end(&links[2].key());
         assert!(
             bindings.read().by_source.is_empty(),
-            "nothing is kept of what has gone"
+            "nothing is kept for deleted links"
         );
     }
 
     #[test]
-    fn a_changed_link_keeps_its_binding_until_the_new_one_is_there() {
+    fn a_changed_link_keeps_its_binding_until_the_new_one_is_made() {
         let bindings = Bindings::default();
         let (before, after) = (link("a", "default", "1"), link("a", "default", "2"));
         let attempt = bindings.begin(&before);
@@ -215,7 +219,7 @@ mod tests {
         assert_eq!(binding(&bindings, &before), Some("before"));
         let ended = bindings
             .open(attempt, after.clone(), "after")
-            .expect("the one before");
+            .expect("the previous one");
         assert_eq!((*ended.binding, ended.link), ("before", before));
         assert_eq!(binding(&bindings, &after), Some("after"));
     }
@@ -230,7 +234,7 @@ mod tests {
         assert_eq!(
             *bindings
                 .refuse(attempt, &after)
-                .expect("the one before")
+                .expect("the previous one")
                 .binding,
             "before"
         );
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_latest_attempt_counts() {
+    fn only_the_latest_attempt_can_open_or_refuse() {
         let bindings = Bindings::default();
         let (first, second) = (link("a", "default", "1"), link("a", "default", "2"));
         let early = bindings.begin(&first);
@@ -256,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ready_after_the_link_or_the_provider_has_gone_is_ended_at_once() {
+    fn a_binding_made_after_its_link_was_deleted_or_the_provider_stopped_is_returned_to_be_ended() {
         let bindings = Bindings::default();
         let (one, two) = (link("a", "one", ""), link("a", "two", ""));
         let attempt = bindings.begin(&one);
@@ -264,7 +268,7 @@ mod tests {
         assert_eq!(
             *bindings
                 .open(attempt, one.clone(), "late")
-                .expect("handed back")
+                .expect("it is returned")
                 .binding,
             "late"
         );
@@ -281,7 +285,7 @@ mod tests {
         assert_eq!(
             *bindings
                 .open(attempt, two, "too late")
-                .expect("handed back")
+                .expect("it is returned")
                 .binding,
             "too late"
         );

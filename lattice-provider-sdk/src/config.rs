@@ -27,8 +27,7 @@ pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
     })
 }
 
-/// Returns the error without its position, which means nothing when the config was given as a
-/// value.
+/// Returns the error without its position, because the config may have been given as a value.
 fn brief(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_without_config_fits_whatever_can_do_without() {
+    fn a_link_without_config_parses_as_types_that_need_none() {
         parse::<()>(NONE).expect("unit");
         assert_eq!(parse::<Option<Database>>(" null\n").expect("option"), None);
         assert_eq!(
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_is_read_into_the_providers_type() {
+    fn a_config_is_parsed_as_the_providers_type() {
         let config: Database = parse(r#"{"url": "db:1", "pool": 4}"#).expect("fits");
         assert_eq!(
             config,
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_the_field() {
+    fn a_config_that_does_not_fit_is_refused_with_the_field() {
         for (text, expected) in [
             (
                 "null",

@@ -11,7 +11,7 @@ use lattice_core::{
 use std::future::Future;
 
 /// Decodes the arguments of a call into a tuple. When they don't decode, the error is the call's
-/// answer.
+/// result.
 pub fn arguments<T: Decode>(args: &Bytes) -> Result<T, Answer> {
     from_bytes(args).map_err(|error| {
         Answer::Ready(Err(CallError::BadArguments {
@@ -28,7 +28,7 @@ where
     let mut answer = handler.map(|result| encode(&result)).boxed();
     match (&mut answer).now_or_never() {
         Some(result) => Answer::Ready(result),
-        // The node polls it again, with a waker of its own.
+        // The node polls it again, with its own waker.
         None => Answer::Later(answer),
     }
 }

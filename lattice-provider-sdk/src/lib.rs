@@ -38,7 +38,7 @@
 //!
 //! # Config and bindings
 //!
-//! A link can carry a config. A [`Provider`] says which type the config has and turns it into a
+//! A link can carry a config. A [`Provider`] defines the type of the config and turns it into a
 //! *binding*: the provider's own state for that link, such as a connection, a prefix or a limit.
 //! Every call over the link has access to its binding. A link whose config doesn't fit is refused
 //! when it is made, and the reason becomes the link's status.
@@ -132,10 +132,10 @@
 //! #     async fn say(&self, _: &Call<Self>, text: String) -> String { text }
 //! # }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(says_it_back())
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(a_parrot_returns_the_text())
 //! # }
 //! // With `#[tokio::test]` above it:
-//! async fn says_it_back() -> Result<(), Box<dyn std::error::Error>> {
+//! async fn a_parrot_returns_the_text() -> Result<(), Box<dyn std::error::Error>> {
 //!     let lattice = Lattice::in_memory("test").await?;
 //!     let _serving = serve(&lattice, "parrot", Parrot).await?;
 //!     lattice.links().put(Link::new("test", "example:echo/echo@0.1.0", "parrot")?).await?;
@@ -148,7 +148,7 @@
 //! # Handle a call
 //!
 //! A handler gets a [`Call`]: the caller, the link, the deadline, and the link's binding. Many
-//! handlers run at the same time, each as a future of its own. The future is dropped when the
+//! handlers run at the same time, each as a separate future. The future is dropped when the
 //! caller's deadline passes. A panic ends only the call in which it happens.
 //!
 //! To call another component from a handler, pass the [`Call`] as the context of the client's

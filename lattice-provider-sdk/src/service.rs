@@ -15,7 +15,7 @@ use lattice_core::{
 };
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-/// Anything that a node can serve: every [`Provider`], and every [`Service`].
+/// A value that a node can serve: every [`Provider`], and every [`Service`].
 pub trait IntoService {
     /// Converts into the service that a node runs.
     fn into_service(self) -> Arc<dyn Service>;
@@ -168,7 +168,7 @@ fn dispatch<P: Provider>(provider: Arc<P>, binding: Arc<P::Binding>, request: Re
     P::World::dispatch(provider, call, args)
 }
 
-/// The error of a call whose link was deleted after the grant was checked.
+/// Returns the error of a call whose link was deleted after the grant was checked.
 fn not_linked(link: &Link) -> CallError {
     CallError::NotLinked {
         source_id: link.source.clone(),

@@ -130,7 +130,7 @@ where
 /// Deserializes flags.
 ///
 /// # Errors
-/// Fails when the deserializer does, and when a bit is set that stands for no label.
+/// Fails when the deserializer does, and when a bit is set that no label has.
 pub fn known_bits<'de, B: Bits, D: Deserializer<'de>>(
     all: B,
     deserializer: D,

@@ -1,4 +1,4 @@
-//! What all guests run on.
+//! The engine and the runtime of all guests.
 
 use crate::types::Ty;
 use crate::values::encode;
@@ -7,15 +7,17 @@ use tokio::runtime::{Builder, Runtime};
 use wasmtime::component::Val;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// What one call may move. A few pointers into the same memory stand for any amount.
+/// The hostcall fuel of one call. Without it, a few pointers to the same memory could make a value of
+/// any size.
 pub(crate) const FUEL: usize = 1 << 18;
 
-/// Most of a guest's memory.
+/// Limit of a guest's memory.
 const MEMORY: usize = 4 << 20;
-/// Instances that may be kept: of every kind in the table, for three ways to move its values.
+/// Limit of the instances that are kept: one of every kind in the table, for each of three ways to
+/// move its values.
 const INSTANCES: u32 = 512;
 
-/// With memory and stacks set aside, because nearly every input takes a new instance.
+/// The engine. It reserves memory and stacks, because nearly every input needs a new instance.
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(INSTANCES)
@@ -42,7 +44,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// The wire bytes of dynamic values.
+/// Returns the wire bytes of a dynamic value.
 pub(crate) fn encoded(ty: &Ty, value: &Val) -> Vec<u8> {
     let mut wire = vec![];
     encode(ty, value, &mut wire);

@@ -1,14 +1,15 @@
-//! What is done with a guest's memory and with wire bytes when anybody may have made them: each function here takes any
-//! input, moves it through the raw transcoder and, beside it, through wasmtime's dynamic values, and panics when the two
-//! differ.
+//! Tests the transcoder with untrusted guest memory and wire bytes. Each function here takes any
+//! input, moves it through the raw transcoder and through wasmtime's dynamic values, and panics when
+//! the results differ.
 //!
 //! | function | input | checks |
 //! | --- | --- | --- |
-//! | [`lift`] | the memory of a guest that passes a value, and the core values that it passes | both take the value and make the same bytes of it, or both refuse it |
-//! | [`wire`] | wire bytes | they are valid exactly when `postcard` would have written them; then a guest gets them and gives them back unchanged |
+//! | [`lift`] | the memory of a guest that passes a value, and the core values that it passes | both accept the value and return the same bytes, or both refuse it |
+//! | [`wire`] | wire bytes | they are accepted exactly when `postcard` would have written them, and a guest that receives accepted ones returns them unchanged |
 //!
-//! The first byte says of which type the value is, from a fixed table. The transcoder is private to the host: its files are
-//! compiled here once more, with the model of types and values that its own tests are written with.
+//! The first byte selects the type of the value from a fixed table. The transcoder is private to the
+//! host, so its files are compiled here again, together with the model of types and values from its
+//! own tests.
 
 #[path = "../../src/limits.rs"]
 #[expect(dead_code, reason = "the host uses the rest")]
@@ -21,14 +22,14 @@ mod transcode;
 #[expect(
     dead_code,
     clippy::format_collect,
-    reason = "the transcoder's tests use the rest, and nobody waits for its text"
+    reason = "the transcoder's tests use the rest, and the speed of writing text doesn't matter"
 )]
 mod guests;
 #[path = "../../src/transcode/tests/types.rs"]
 #[expect(
     dead_code,
     clippy::format_collect,
-    reason = "the transcoder's tests use the rest, and nobody waits for its text"
+    reason = "the transcoder's tests use the rest, and the speed of writing text doesn't matter"
 )]
 mod types;
 #[path = "../../src/transcode/tests/values.rs"]
@@ -44,8 +45,8 @@ mod wire;
 pub use lift::lift;
 pub use wire::{map, sample, wire};
 
-/// A function of this crate, by name.
+/// The name of a fuzz target, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them, by the names of their folders in `corpus/`.
+/// All targets. Their names are those of their folders in `corpus/`.
 pub const TARGETS: [Target; 2] = [("lift", lift), ("wire", wire)];

@@ -20,11 +20,12 @@ use wasmtime::component::{
 };
 use wasmtime::{Result, Store, StoreContextMut};
 
-/// How much of its memory a guest fills: all that is ever written of it, so that no input sees what another left.
+/// The part of a guest's memory that is filled. It is filled for each input and nothing else is
+/// written, so that no input depends on an earlier one.
 const FILLED: usize = 4_096;
-/// Most of the host's memory that moving a value may take. For each wire byte, which fuel pays for: two in its buffer and one in
-/// the buffer that this was copied from; and 4 bytes of place for an entry of a map, which has two at least. Beside them what
-/// a call takes.
+/// Limit of the host's memory for moving a value. For each wire byte, which costs one unit of fuel,
+/// there are two bytes in its buffer and one in the buffer that this was copied from. Each entry of a
+/// map takes 4 more bytes and has at least two wire bytes. In addition, a call takes some memory.
 const MOST: usize = 5 * FUEL + (64 << 10);
 
 /// The ways in which a value leaves a guest.
@@ -36,18 +37,18 @@ enum Exit {
     GiveAsync,
 }
 
-/// What receives it.
+/// The code that receives the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Raw,
     Val,
 }
 
-/// What a store's guest passed to its import.
+/// The wire bytes that a store's guest passed to its import.
 type Seen = Arc<Mutex<Vec<u8>>>;
 
-/// Any bytes are the memory of a guest, and the core values that it passes: the first says of which type they are meant to
-/// be, the second how they leave the guest.
+/// Uses the input as the memory of a guest, and as the core values that it passes. The first byte
+/// selects their type, and the second one how they leave the guest.
 pub fn lift(input: &[u8]) {
     let [first, second, memory @ ..] = input else {
         return;
@@ -67,7 +68,7 @@ pub fn lift(input: &[u8]) {
             assert!(valid.is_ok(), "{:?}: {valid:?}", guest.ty);
         }
         (Err(raw), Ok(_)) => match raw.downcast_ref::<LiftError>() {
-            // Dynamic values keep a key twice; and count what they move differently.
+            // Dynamic values accept a repeated key, and count fuel differently.
             Some(LiftError::DuplicateKey) if guest.has_map() => {}
             Some(LiftError::TooLarge | LiftError::ResultTooLarge) => {}
             _ => panic!(
@@ -110,7 +111,7 @@ thread_local! {
 }
 
 impl Guest {
-    /// The one for a kind of the table, compiled when it is first needed.
+    /// Returns the guest for a kind of the table. It is compiled when it is first needed.
     fn of(kind: usize) -> Rc<Self> {
         GUESTS.with_borrow_mut(|guests| {
             let guest = guests.entry(kind);
@@ -146,11 +147,12 @@ impl Guest {
         format!("{:?}", self.ty).contains("Map(")
     }
 
-    /// Fills the guest's memory and lets a value leave it: its wire bytes, and what was held to move them.
+    /// Fills the guest's memory and moves a value out of it. Returns the wire bytes, and the peak of the
+    /// memory that was held.
     fn moved(&self, route: Route, exit: Exit, memory: &[u8]) -> (Result<Vec<u8>>, usize) {
         let (mut store, instance) = block_on(self.filled(route, memory));
         let (moved, held) = peak(|| block_on(self.out(&mut store, &instance, route, exit)));
-        // A guest that has trapped is of no more use.
+        // A guest that has trapped can't be used again.
         if moved.is_ok() {
             self.kept.borrow_mut()[route as usize] = Some((store, instance));
         }
@@ -167,7 +169,7 @@ impl Guest {
         put.expect("it is exported")
             .call_async(&mut store, (memory,))
             .await
-            .expect("it takes all that fits");
+            .expect("the memory has room for it");
         (store, instance)
     }
 
@@ -241,7 +243,7 @@ fn ready(component: &Component, ty: &Ty, route: Route) -> Result<Ready> {
     linker.instantiate_pre(component)
 }
 
-/// Keeps what it is passed.
+/// Records the wire bytes that it receives.
 struct Receive;
 
 impl ImportHandler<Seen> for Receive {

@@ -1,22 +1,23 @@
-//! The oracle of which wire bytes are a value: what `postcard` reads, and would write again.
+//! The oracle for valid wire bytes: those that `postcard` reads and would write in the same way.
 
 use crate::{engine::encoded, types::Ty, values::decode};
 use serde::de::DeserializeOwned;
 use wasmtime::component::Val;
 
-/// The value of type `ty` that is all of `wire`.
+/// Returns the value of type `ty` that takes all of `wire`.
 pub(crate) fn read(ty: &Ty, wire: &[u8]) -> Option<Val> {
     let mut rest = wire;
     pass(ty, &mut rest)?;
     if !rest.is_empty() {
         return None;
     }
-    // What is long enough and in range can be decoded; what has another spelling is not what would be written.
+    // Bytes that are long enough and in range can be decoded. They are valid only if the value would
+    // be written as the same bytes.
     let value = decode(ty, &mut &*wire);
     (encoded(ty, &value) == wire).then_some(value)
 }
 
-/// Goes past one value, if there is one.
+/// Skips one value, if there is one.
 fn pass(ty: &Ty, wire: &mut &[u8]) -> Option<()> {
     match ty {
         Ty::Bool => take::<bool>(wire).map(drop),
@@ -61,7 +62,7 @@ fn pass(ty: &Ty, wire: &mut &[u8]) -> Option<()> {
     }
 }
 
-/// A key has one spelling, and comes once.
+/// Skips a map, if there is one without repeated keys. Each key has only one encoding.
 fn map(key: &Ty, value: &Ty, wire: &mut &[u8]) -> Option<()> {
     let length = take::<u64>(wire)?;
     let mut keys = Vec::new();

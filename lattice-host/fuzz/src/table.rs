@@ -1,4 +1,4 @@
-//! The types that values are of: each kind of type, and what matters of how they nest.
+//! The types of the values: each kind of type, and the nestings that matter.
 
 use crate::{
     guests::Strings,
@@ -6,7 +6,7 @@ use crate::{
 };
 use std::sync::LazyLock;
 
-/// A type, in each encoding of strings when it has any.
+/// The types, each with every encoding of strings if it contains strings.
 pub(crate) static KINDS: LazyLock<Vec<(Ty, Strings)>> = LazyLock::new(|| {
     let encodings = [Strings::Utf8, Strings::Utf16, Strings::Latin1OrUtf16];
     let of = |ty: Ty| {
@@ -19,7 +19,7 @@ pub(crate) static KINDS: LazyLock<Vec<(Ty, Strings)>> = LazyLock::new(|| {
     all().into_iter().flat_map(of).collect()
 });
 
-/// The kind that a byte stands for.
+/// Returns the kind that a byte selects.
 pub(crate) fn kind(byte: u8) -> usize {
     usize::from(byte) % KINDS.len()
 }

@@ -13,12 +13,12 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Val, types::ComponentItem};
 use wasmtime::{Result, Store};
 
-/// The most that a value may take of the guest's memory here: its allocator never frees.
+/// Limit of the guest's memory for one value. The guest's allocator never frees.
 const LARGEST: u64 = 1 << 17;
-/// What all values together may, before the guest is replaced.
+/// Limit of the guest's memory for all values together. Then the guest is replaced.
 const MOST: u64 = 1 << 20;
 
-/// Any bytes are wire bytes: the first says of which type.
+/// Uses the input as wire bytes. The first byte selects their type.
 pub fn wire(input: &[u8]) {
     let Some((first, wire)) = input.split_first() else {
         return;
@@ -40,7 +40,7 @@ pub fn wire(input: &[u8]) {
     assert_eq!(by_val, wire, "the oracle, {:?}", guest.ty);
 }
 
-/// An input with a value of the type that `first` stands for.
+/// Returns an input with a value of the type that `first` selects.
 pub fn sample(first: u8, seed: u64) -> Vec<u8> {
     let (ty, _) = &KINDS[kind(first)];
     let mut input = encoded(ty, &Random(seed).value(ty));
@@ -48,10 +48,10 @@ pub fn sample(first: u8, seed: u64) -> Vec<u8> {
     input
 }
 
-/// An input with a map of so many keys, the last first.
+/// Returns an input with a map of this many keys, in descending order.
 ///
 /// # Panics
-/// The table has no such map.
+/// Panics when the table has no such map.
 pub fn map(count: u32) -> Vec<u8> {
     let is_map = |ty: &Ty| matches!(ty, Ty::Map(key, _) if matches!(**key, Ty::U32));
     let first = KINDS.iter().position(|(ty, _)| is_map(ty));
@@ -61,12 +61,12 @@ pub fn map(count: u32) -> Vec<u8> {
     input
 }
 
-/// Gives back what it gets.
+/// Returns its arguments.
 struct Guest {
     ty: Ty,
     plan: Arc<FunctionPlan>,
     ready: InstancePre<()>,
-    /// The instance in use, and what it has allocated.
+    /// The instance in use, and the memory that it has allocated.
     kept: RefCell<Option<(Store<()>, Instance, u64)>>,
 }
 
@@ -75,7 +75,7 @@ thread_local! {
 }
 
 impl Guest {
-    /// The one for a kind of the table, compiled when it is first needed.
+    /// Returns the guest for a kind of the table. It is compiled when it is first needed.
     fn of(kind: usize) -> Rc<Self> {
         GUESTS.with_borrow_mut(|guests| {
             let guest = guests.entry(kind);
@@ -105,7 +105,7 @@ impl Guest {
         }
     }
 
-    /// What comes back of a value by the raw transcoder, and by dynamic values.
+    /// Returns the value as the guest returns it, by the raw transcoder and by dynamic values.
     async fn echoed(
         &self,
         arguments: crate::transcode::Arguments,
@@ -128,7 +128,7 @@ impl Guest {
         let mut results = [Val::Bool(false)];
         func.call_async(&mut store, &[value], &mut results).await?;
         let by_val = encoded(&self.ty, &results[0]);
-        // Alignment, and what is spilled, on top.
+        // Adds the padding, and the values that are spilled to memory.
         let taken = taken + 2 * (takes + 1_024);
         *self.kept.borrow_mut() = Some((store, instance, taken));
         Ok((by_raw, by_val))

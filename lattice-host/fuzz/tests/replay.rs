@@ -1,4 +1,5 @@
-//! Every input of the corpus, once: those that the fuzzer started from, and those that it once found a fault with.
+//! Runs every input of the corpus once: those that the fuzzer starts from, and those with which it
+//! has found a fault.
 
 use lattice_host_fuzz::{TARGETS, map, sample, wire};
 use std::{fs, path::Path};
@@ -20,15 +21,15 @@ fn the_corpus_does_no_harm() {
     }
 }
 
-/// Up to 50 bytes were once held for each of them.
+/// A regression test: up to 50 bytes were held for each key of a map.
 #[test]
-fn little_is_held_of_the_keys_of_a_map() {
+fn the_memory_held_for_the_keys_of_a_map_is_bounded() {
     for count in [100, 2_000, 12_000] {
         wire(&map(count));
     }
 }
 
-/// Every type of the table, whatever the corpus has of it.
+/// Runs a value of every type of the table, because the corpus may not have them all.
 #[test]
 fn every_type_is_moved() {
     for first in 0..=u8::MAX {

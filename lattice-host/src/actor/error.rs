@@ -13,19 +13,19 @@ pub enum ActorError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The bytes aren't a component.
     #[error("this is {found}, not a WebAssembly component; {}", found.advice())]
     NotAComponent {
-        /// What they are instead.
+        /// The content that was found instead.
         found: Found,
     },
     /// It looks like a component, but it isn't valid, or needs a feature that isn't enabled.
     #[error("the component is not valid: {reason}; build it again with a current toolchain")]
     Invalid {
-        /// What is wrong with it.
+        /// The compiler's message.
         reason: String,
     },
     /// It imports something that no link can serve. Only functions of interfaces can be linked.
@@ -35,7 +35,7 @@ pub enum ActorError {
     UnsupportedImport {
         /// The import's name.
         import: String,
-        /// What it is.
+        /// The kind of the import.
         what: &'static str,
     },
     /// It imports an interface that this build of the host does not have.
@@ -43,7 +43,7 @@ pub enum ActorError {
     Missing {
         /// The import's name.
         import: String,
-        /// What to do.
+        /// The remedy, as the end of the message.
         advice: &'static str,
     },
     /// A function has a type that isn't supported between components yet.
@@ -53,7 +53,7 @@ pub enum ActorError {
         interface: String,
         /// The function.
         function: String,
-        /// What is wrong with it, and where.
+        /// The unsupported type, and its place in the function.
         reason: String,
     },
     /// It was built against another version of an interface that the host serves itself.
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_component_is_told_apart() {
+    fn bytes_that_are_not_a_component_are_classified() {
         assert_eq!(not_a_component(b""), Some(Found::Nothing));
         assert_eq!(not_a_component(b"\0asm\x01\0\0\0"), Some(Found::CoreModule));
         assert_eq!(not_a_component(b" \n(component)"), Some(Found::Text));

@@ -23,13 +23,13 @@ use std::path::PathBuf;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Actor {
-    source: Source,
+    source: ComponentSource,
     pub(crate) limits: Option<Limits>,
     pub(crate) settings: Settings,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum ComponentSource {
     Bytes(Bytes),
     File(PathBuf),
 }
@@ -37,15 +37,15 @@ enum Source {
 impl Actor {
     /// Creates an actor from the bytes of a component.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::new(Source::Bytes(bytes.into()))
+        Self::new(ComponentSource::Bytes(bytes.into()))
     }
 
     /// Creates an actor from a component in a file, which is read when the actor is started.
     pub fn from_file(path: impl Into<PathBuf>) -> Self {
-        Self::new(Source::File(path.into()))
+        Self::new(ComponentSource::File(path.into()))
     }
 
-    fn new(source: Source) -> Self {
+    fn new(source: ComponentSource) -> Self {
         Self {
             source,
             limits: None,
@@ -86,8 +86,8 @@ impl Actor {
 
     pub(crate) async fn read(&self) -> Result<Bytes, ActorError> {
         let path = match &self.source {
-            Source::Bytes(bytes) => return Ok(bytes.clone()),
-            Source::File(path) => path.clone(),
+            ComponentSource::Bytes(bytes) => return Ok(bytes.clone()),
+            ComponentSource::File(path) => path.clone(),
         };
         let file = path.clone();
         let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;

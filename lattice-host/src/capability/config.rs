@@ -1,38 +1,25 @@
 //! `wasi:config/store`: the actor's settings.
 
-use super::{
-    HostCapability, Support,
-    function::{HostFunction, decode, encode},
-    transcoded,
-};
+use super::function::{HostFunction, HostInterface, decode, encode};
 use crate::guest::Guest;
 use bytes::Bytes;
 use wasmtime::Result;
 
-pub(super) struct Config;
-
-static FUNCTIONS: [HostFunction; 2] = [
-    HostFunction {
-        name: "get",
-        signature: "func(key: string) -> result<option<string>, variant { upstream(string), io(string) }>",
-        serve: get,
-    },
-    HostFunction {
-        name: "get-all",
-        signature: "func() -> result<list<tuple<string, string>>, variant { upstream(string), io(string) }>",
-        serve: get_all,
-    },
-];
-
-impl HostCapability for Config {
-    fn support(&self, import: &str) -> Option<Support> {
-        transcoded("wasi:config/store@0.2.0-rc.1", import)
-    }
-
-    fn functions(&self) -> &'static [HostFunction] {
-        &FUNCTIONS
-    }
-}
+pub(super) const INTERFACE: HostInterface = HostInterface {
+    name: "wasi:config/store@0.2.0-rc.1",
+    functions: &[
+        HostFunction {
+            name: "get",
+            signature: "func(key: string) -> result<option<string>, variant { upstream(string), io(string) }>",
+            serve: get,
+        },
+        HostFunction {
+            name: "get-all",
+            signature: "func() -> result<list<tuple<string, string>>, variant { upstream(string), io(string) }>",
+            serve: get_all,
+        },
+    ],
+};
 
 fn get(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
     let (key,): (String,) = decode(arguments)?;

@@ -1,14 +1,24 @@
 //! Functions that the host serves from wire bytes, in the same encoding as all other calls.
 
-use super::HostCapability;
+use super::{HostCapability, Support};
 use crate::{
     guest::Guest,
     transcode::{FunctionPlan, ImportHandler, ReplyFuture},
 };
 use bytes::Bytes;
-use lattice_core::value::{self, Decode, Encode};
+use lattice_core::{
+    name::InterfaceName,
+    value::{self, Decode, Encode},
+};
 use std::{future::ready, sync::Arc};
 use wasmtime::{Error, StoreContextMut};
+
+/// A capability that consists of one interface, whose functions the host serves from wire bytes.
+pub(super) struct HostInterface {
+    /// The interface, with its compatible version.
+    pub(super) name: &'static str,
+    pub(super) functions: &'static [HostFunction],
+}
 
 /// A function that the host serves from wire bytes.
 pub(crate) struct HostFunction {
@@ -22,6 +32,17 @@ pub(crate) struct HostFunction {
 pub(crate) struct Mismatch {
     /// The signature that the host has instead.
     pub(crate) found: &'static str,
+}
+
+impl HostCapability for HostInterface {
+    fn support(&self, import: &str) -> Option<Support> {
+        let import = InterfaceName::new(import).ok()?;
+        (import.compat() == self.name).then_some(Support::Transcoded)
+    }
+
+    fn functions(&self) -> &'static [HostFunction] {
+        self.functions
+    }
 }
 
 impl dyn HostCapability + '_ {

@@ -1,32 +1,19 @@
 //! `wasi:logging/logging`: messages go to `tracing` and to the lattice's logs.
 
-use super::{
-    HostCapability, Support,
-    function::{HostFunction, decode},
-    transcoded,
-};
+use super::function::{HostFunction, HostInterface, decode};
 use crate::guest::Guest;
 use bytes::Bytes;
 use tracing::Level;
 use wasmtime::Result;
 
-pub(super) struct Logging;
-
-static FUNCTIONS: [HostFunction; 1] = [HostFunction {
-    name: "log",
-    signature: "func(level: enum { trace, debug, info, warn, error, critical }, context: string, message: string)",
-    serve: log,
-}];
-
-impl HostCapability for Logging {
-    fn support(&self, import: &str) -> Option<Support> {
-        transcoded("wasi:logging/logging@0.1.0-draft", import)
-    }
-
-    fn functions(&self) -> &'static [HostFunction] {
-        &FUNCTIONS
-    }
-}
+pub(super) const INTERFACE: HostInterface = HostInterface {
+    name: "wasi:logging/logging@0.1.0-draft",
+    functions: &[HostFunction {
+        name: "log",
+        signature: "func(level: enum { trace, debug, info, warn, error, critical }, context: string, message: string)",
+        serve: log,
+    }],
+};
 
 fn log(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
     let (level, context, message): (u32, String, String) = decode(arguments)?;

@@ -20,7 +20,6 @@ mod wasi;
 pub(crate) use function::HostFunction;
 
 use crate::guest::Guest;
-use lattice_core::name::InterfaceName;
 use wasmtime::{Engine, Result, component::Linker};
 
 /// A capability that a host provides to guests without a link.
@@ -68,9 +67,9 @@ impl Capabilities {
     pub(crate) fn standard() -> Self {
         Self(vec![
             Box::new(wasi::Wasi),
-            Box::new(logging::Logging),
-            Box::new(config::Config),
-            Box::new(rpc::Links),
+            Box::new(logging::INTERFACE),
+            Box::new(config::INTERFACE),
+            Box::new(rpc::INTERFACE),
         ])
     }
 
@@ -127,19 +126,12 @@ impl Import {
     }
 }
 
-/// Returns how a transcoded capability, whose only interface is `served`, serves an import. The
-/// import's version has to be compatible.
-fn transcoded(served: &str, import: &str) -> Option<Support> {
-    let name = InterfaceName::new(import).ok()?;
-    (name.compat() == served).then_some(Support::Transcoded)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_built_in_is_known_by_name_and_version() {
+    fn capabilities_are_found_by_name_and_compatible_version() {
         let capabilities = Capabilities::standard();
         let support = |import| capabilities.find(import).map(|(_, support)| support);
         for (import, wasi) in [

@@ -1,31 +1,18 @@
 //! `lattice:rpc/links`: chooses among several links for one interface, for the call being served.
 
-use super::{
-    HostCapability, Support,
-    function::{HostFunction, decode, encode},
-    transcoded,
-};
+use super::function::{HostFunction, HostInterface, decode, encode};
 use crate::guest::Guest;
 use bytes::Bytes;
 use lattice_core::name::{InterfaceName, LinkName};
 
-pub(super) struct Links;
-
-static FUNCTIONS: [HostFunction; 1] = [HostFunction {
-    name: "use",
-    signature: "func(interface: string, name: string) -> result<_, string>",
-    serve: use_link,
-}];
-
-impl HostCapability for Links {
-    fn support(&self, import: &str) -> Option<Support> {
-        transcoded("lattice:rpc/links@0.1", import)
-    }
-
-    fn functions(&self) -> &'static [HostFunction] {
-        &FUNCTIONS
-    }
-}
+pub(super) const INTERFACE: HostInterface = HostInterface {
+    name: "lattice:rpc/links@0.1",
+    functions: &[HostFunction {
+        name: "use",
+        signature: "func(interface: string, name: string) -> result<_, string>",
+        serve: use_link,
+    }],
+};
 
 fn use_link(guest: &mut Guest, arguments: &Bytes) -> wasmtime::Result<Bytes> {
     let (interface, name): (String, String) = decode(arguments)?;

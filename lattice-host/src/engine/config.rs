@@ -115,13 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_always_some_slots_and_never_too_many() {
+    fn the_default_number_of_slots_is_bounded() {
         assert_eq!(default_instances(ByteSize::gib(4_000_000)).get(), 64);
         assert_eq!(default_instances(ByteSize::bytes(0)).get(), 2_048);
     }
 
     #[test]
-    fn a_cache_that_cannot_be_used_is_done_without() {
+    fn an_unusable_cache_is_ignored() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         assert!(open_cache(Some(&file.path().join("below-a-file"))).is_none());
         assert!(open_cache(Some(Path::new("relative"))).is_none());

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn available_memory_is_read_from_what_the_system_says() {
+    fn available_memory_is_parsed_from_meminfo() {
         let text =
             "MemTotal:       24586264 kB\nMemFree:         1000 kB\nMemAvailable:   22000000 kB\n";
         assert_eq!(meminfo(text), Some(22_000_000 * 1_024));

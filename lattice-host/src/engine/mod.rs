@@ -208,8 +208,8 @@ impl EngineBuilder {
     /// Builds the engine.
     ///
     /// # Errors
-    /// Fails with an Fails with an [`EngineError`] when the engine can't be created. A cache or a
-    /// pool that can't be created is not an error.
+    /// Fails with an [`EngineError`] when the engine can't be created. A cache or a pool that can't
+    /// be created is not an error.
     pub fn build(self) -> Result<Engine, EngineError> {
         let cache = match &self.cache {
             CacheLocation::User => config::open_cache(None),

@@ -93,7 +93,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn ticks_until_it_is_dropped() {
+    fn a_ticker_ticks_until_it_is_dropped() {
         let (tick, ticked) = mpsc::channel();
         let ticker = Ticker::start(move || {
             tick.send(()).ok();
@@ -106,7 +106,7 @@ mod tests {
         }
         assert!(ticker.ticks().now() >= 3);
         drop(ticker);
-        // The thread is gone, and with it the other end of the channel.
+        // The thread has ended, and has dropped the other end of the channel.
         while ticked.try_recv().is_ok() {}
         assert_eq!(ticked.try_recv(), Err(mpsc::TryRecvError::Disconnected));
     }

@@ -1,4 +1,4 @@
-//! A compiled and linked component: everything that is known about it before the first call.
+//! A compiled and linked component: the data that is determined before the first call.
 
 use super::state::Guest;
 use crate::{limits::ByteSize, transcode::ExportFunction};

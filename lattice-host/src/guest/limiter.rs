@@ -129,7 +129,7 @@ mod tests {
         );
         assert!(limiter.is_bloated());
         limiter
-            .memory_grow_failed(Error::msg("the system had none"))
+            .memory_grow_failed(Error::msg("out of memory"))
             .expect("no error");
         assert!(!limiter.is_bloated());
         assert!(limiter.table_growing(0, 10, None).expect("no error"));

@@ -58,7 +58,7 @@ impl LogLimit {
             .left
             .saturating_add(u32::try_from(earned).unwrap_or(u32::MAX))
             .min(BURST);
-        // Time that has not been counted yet is not lost.
+        // Keeps the part of the time that is too short for a message.
         self.filled = if since > Duration::from_mins(1) {
             now
         } else {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_dropped_and_counted_and_passes_with_time() {
+    fn messages_over_the_limit_are_dropped_and_counted_until_time_has_passed() {
         let mut now = Instant::now();
         let mut limit = LogLimit::new(now);
         for _ in 0..BURST {

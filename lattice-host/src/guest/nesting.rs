@@ -64,14 +64,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_inside_of_an_import_gets_a_task_of_its_own() {
+    async fn only_a_call_from_inside_of_an_import_runs_in_its_own_task() {
         let here = task().await;
         assert_eq!(enter(task()).await, here);
         assert_ne!(import(enter(task())).await, here);
-        assert_eq!(enter(task()).await, here, "the mark is gone");
-        // The mark is also gone when the import panicked.
-        let panicking = tokio::spawn(import(async { panic!("on purpose") }));
-        panicking.await.expect_err("it panicked");
+        assert_eq!(enter(task()).await, here, "the mark is removed");
+        // The mark is also removed when the import panics.
+        let panicked = tokio::spawn(import(async { panic!("on purpose") }));
+        panicked.await.expect_err("it panicked");
         assert_eq!(enter(task()).await, here);
     }
 }

@@ -129,18 +129,24 @@ mod tests {
             let charged = usage.charge(&mut spent);
             assert!(matches!(charged, Ok(UpdateDeadline::YieldCustom(1, _))));
         }
-        let overrun = usage.charge(&mut spent).err().expect("the third of two");
+        let overrun = usage
+            .charge(&mut spent)
+            .err()
+            .expect("three ticks exceed two");
         assert_eq!(overrun.budget, TICK * 2, "whole ticks");
-        assert!(usage.charge(&mut other).is_ok(), "a budget of its own");
+        assert!(
+            usage.charge(&mut other).is_ok(),
+            "another call has its own budget"
+        );
         let unlimited = InstanceUsage::new(&Ticks::default(), None);
         assert!(unlimited.charge(&mut u32::MAX.clone()).is_ok());
     }
 
     #[test]
-    fn calls_under_way_are_bounded() {
+    fn concurrent_outgoing_calls_are_bounded() {
         let usage = Arc::new(InstanceUsage::new(&Ticks::default(), None));
-        let first = usage.try_acquire(2).expect("room for one");
-        let _second = usage.try_acquire(2).expect("room for two");
+        let first = usage.try_acquire(2).expect("the first of two");
+        let _second = usage.try_acquire(2).expect("the second of two");
         assert!(usage.try_acquire(2).is_none());
         drop(first);
         assert!(usage.try_acquire(2).is_some());

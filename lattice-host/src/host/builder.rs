@@ -79,7 +79,7 @@ impl HostBuilder {
     }
 
     /// Adds a provider that desired state can name, as `builtin = "name"` in a manifest. `make`
-    /// creates it from its configuration, and fails with what is wrong with that.
+    /// creates it from its configuration, and fails when that is invalid.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,
@@ -223,17 +223,18 @@ async fn loader(engine: Option<Engine>) -> Result<Loader, HostError> {
     }
 }
 
+/// Parses the ids of components, and adds them to `ids`. Fails when one is in `ids` already.
 fn named<T>(
-    things: Vec<(String, T)>,
+    components: Vec<(String, T)>,
     ids: &mut BTreeSet<ComponentId>,
 ) -> Result<Vec<(ComponentId, T)>, HostError> {
     let mut named = Vec::new();
-    for (id, thing) in things {
+    for (id, component) in components {
         let id = ComponentId::new(&id)?;
         if !ids.insert(id.clone()) {
             return Err(HostError::Twice { component: id });
         }
-        named.push((id, thing));
+        named.push((id, component));
     }
     Ok(named)
 }

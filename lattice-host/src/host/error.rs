@@ -29,16 +29,18 @@ pub enum HostError {
     /// A component can't be an actor.
     #[error("actor `{component}` can't be started")]
     Actor {
-        /// Its id.
+        /// The component's id.
         component: ComponentId,
-        /// Why.
+        /// The reason.
         source: ActorError,
     },
     /// A component could not be put into service.
     #[error("a component could not be put into service")]
     Serve(#[from] ServeError),
     /// This host does not serve the component.
-    #[error("host `{host}` does not serve `{component}`; `components()` lists what it serves")]
+    #[error(
+        "host `{host}` does not serve `{component}`; `components()` returns the components that it serves"
+    )]
     NotHere {
         /// The component.
         component: ComponentId,

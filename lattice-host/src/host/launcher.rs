@@ -72,7 +72,7 @@ impl PreparedActor {
     }
 }
 
-/// Returns those of an actor's limits that the node enforces.
+/// Returns the limits of an actor that the node enforces.
 pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
     ServeLimits::default()
         .concurrent(limits.concurrent)

@@ -50,7 +50,7 @@ pub(crate) enum ImportError {
         interface: Box<str>,
         /// The function.
         function: Box<str>,
-        /// What is wrong with the bytes.
+        /// The first fault in the bytes.
         source: ValueError,
     },
 }
@@ -78,8 +78,8 @@ pub(crate) fn link_import<T: Send + 'static>(
     }
 }
 
-/// This is as small as possible, because it is compiled for every number of core values, with all
-/// of wasmtime's code below it.
+/// Kept small, because it is compiled for every number of core values, with all of wasmtime's code
+/// below it.
 fn link<T: Send + 'static, const P: usize, const R: usize>(
     linker: &mut LinkerInstance<'_, T>,
     plan: Arc<FunctionPlan>,
@@ -91,7 +91,7 @@ fn link<T: Send + 'static, const P: usize, const R: usize>(
             name.name(),
             move |store: StoreContextMut<'_, T>, params: FlatParams<P>| {
                 let reply = serve(&*handler, store, params.0);
-                Box::new(answer::<R>(Arc::clone(&plan), reply))
+                Box::new(checked::<R>(Arc::clone(&plan), reply))
             },
         ),
         Asyncness::Async => linker.func_wrap_concurrent(
@@ -99,7 +99,7 @@ fn link<T: Send + 'static, const P: usize, const R: usize>(
             move |accessor: &Accessor<T>, params: FlatParams<P>| {
                 let reply =
                     accessor.with(|mut store| serve(&*handler, store.as_context_mut(), params.0));
-                Box::pin(answer::<R>(Arc::clone(&plan), reply))
+                Box::pin(checked::<R>(Arc::clone(&plan), reply))
             },
         ),
     }
@@ -116,7 +116,7 @@ fn serve<T>(
     }
 }
 
-async fn answer<const R: usize>(
+async fn checked<const R: usize>(
     plan: Arc<FunctionPlan>,
     reply: ReplyFuture,
 ) -> Result<FlatResult<R>> {

@@ -43,7 +43,9 @@ macro_rules! for_flat_count {
 mod export;
 mod import;
 mod plan;
+mod plan_error;
 mod raw;
+mod scalar;
 mod shape;
 #[cfg(test)]
 #[expect(
@@ -61,4 +63,9 @@ pub(crate) use plan::{Asyncness, FunctionPlan};
 pub(crate) use raw::LiftError;
 pub(crate) use validate::Arguments;
 #[cfg(test)]
-use {import::ImportError, plan::PlanError, validate::GuestBytes, wire::ValueError};
+use {
+    import::ImportError,
+    plan_error::{PlanError, Unplannable},
+    validate::GuestBytes,
+    wire::ValueError,
+};

@@ -3,6 +3,8 @@
 use lattice_wit::signature::{self, Case, Field, MAX_DEPTH};
 use wasmtime::component::types::{ComponentFunc, Type};
 
+use super::plan_error::{PlanError, Unplannable};
+use super::scalar::Scalar;
 use super::shape::{Layout, NodeId, Shape, Tree};
 
 /// Most nodes, fields and cases of a function's types, counted without sharing. This is far more
@@ -118,69 +120,6 @@ impl FunctionPlan {
     }
 }
 
-/// Why a function can't be planned. This is detected when an actor is linked, before any call.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum PlanError {
-    /// A type has no wire form yet.
-    #[error(
-        "function `{function}` of `{interface}` has {kind} at `{path}`, which isn't supported yet; use a type made of \
-         plain values there"
-    )]
-    Unsupported {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// The place in its type: `parameter.field[].case`, or `result` for the first step.
-        path: String,
-        /// The type, as WIT names it.
-        kind: &'static str,
-    },
-    /// Types are nested too deeply.
-    #[error(
-        "function `{function}` of `{interface}` nests types more than {limit} deep at `{path}`; flatten them"
-    )]
-    TooDeep {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// The place in its type.
-        path: String,
-        /// Deepest nesting allowed.
-        limit: usize,
-    },
-    /// The types have too many parts.
-    #[error(
-        "function `{function}` of `{interface}` has more than {limit} fields and cases in all; split it"
-    )]
-    TooComplex {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// Most nodes, fields and cases.
-        limit: usize,
-    },
-    /// A single value takes too much memory.
-    #[error(
-        "function `{function}` of `{interface}` has a value of {size} bytes at `{path}`, more than {limit}; use a list without a fixed length"
-    )]
-    TooLarge {
-        /// Interface of the function.
-        interface: String,
-        /// The function.
-        function: String,
-        /// The place in its type.
-        path: String,
-        /// Bytes the value takes in guest memory.
-        size: u64,
-        /// Most bytes.
-        limit: u64,
-    },
-}
-
 /// Compiles types for the walks over values and for the signature, in one walk.
 struct Builder<'n> {
     interface: &'n str,
@@ -227,18 +166,18 @@ impl<'n> Builder<'n> {
     fn compile(&mut self, ty: &Type) -> Result<Compiled, PlanError> {
         use signature::Type as Named;
         let (shape, named) = match ty {
-            Type::Bool => (Shape::Bool, Named::Bool),
-            Type::S8 => (Shape::Byte, Named::S8),
-            Type::U8 => (Shape::Byte, Named::U8),
-            Type::S16 => (Shape::Sint { bits: 16 }, Named::S16),
-            Type::U16 => (Shape::Uint { bits: 16 }, Named::U16),
-            Type::S32 => (Shape::Sint { bits: 32 }, Named::S32),
-            Type::U32 => (Shape::Uint { bits: 32 }, Named::U32),
-            Type::S64 => (Shape::Sint { bits: 64 }, Named::S64),
-            Type::U64 => (Shape::Uint { bits: 64 }, Named::U64),
-            Type::Float32 => (Shape::Float { bytes: 4 }, Named::F32),
-            Type::Float64 => (Shape::Float { bytes: 8 }, Named::F64),
-            Type::Char => (Shape::Char, Named::Char),
+            Type::Bool => (Shape::Scalar(Scalar::Bool), Named::Bool),
+            Type::S8 => (Shape::Scalar(Scalar::S8), Named::S8),
+            Type::U8 => (Shape::Scalar(Scalar::U8), Named::U8),
+            Type::S16 => (Shape::Scalar(Scalar::S16), Named::S16),
+            Type::U16 => (Shape::Scalar(Scalar::U16), Named::U16),
+            Type::S32 => (Shape::Scalar(Scalar::S32), Named::S32),
+            Type::U32 => (Shape::Scalar(Scalar::U32), Named::U32),
+            Type::S64 => (Shape::Scalar(Scalar::S64), Named::S64),
+            Type::U64 => (Shape::Scalar(Scalar::U64), Named::U64),
+            Type::Float32 => (Shape::Scalar(Scalar::F32), Named::F32),
+            Type::Float64 => (Shape::Scalar(Scalar::F64), Named::F64),
+            Type::Char => (Shape::Scalar(Scalar::Char), Named::Char),
             Type::String => (Shape::String, Named::String),
             Type::Record(record) => {
                 return self.record(record.fields().map(|field| (field.name, field.ty)));
@@ -386,22 +325,15 @@ impl<'n> Builder<'n> {
     }
 
     fn check_bounds(&self) -> Result<(), PlanError> {
-        let (interface, function) = (self.interface.into(), self.function.into());
         if self.depth > MAX_DEPTH {
-            let path = self.path.clone();
-            return Err(PlanError::TooDeep {
-                interface,
-                function,
-                path,
+            return Err(self.refused(Unplannable::TooDeep {
+                path: self.path.clone(),
                 limit: MAX_DEPTH,
-            });
+            }));
         }
         if self.tree.len().max(self.names) > MAX_NODES {
-            return Err(PlanError::TooComplex {
-                interface,
-                function,
-                limit: MAX_NODES,
-            });
+            let limit = MAX_NODES;
+            return Err(self.refused(Unplannable::TooComplex { limit }));
         }
         Ok(())
     }
@@ -411,21 +343,23 @@ impl<'n> Builder<'n> {
         if size <= MAX_SIZE {
             return Ok(());
         }
-        Err(PlanError::TooLarge {
-            interface: self.interface.into(),
-            function: self.function.into(),
+        Err(self.refused(Unplannable::TooLarge {
             path: self.path.clone(),
             size,
             limit: MAX_SIZE,
-        })
+        }))
     }
 
     fn unsupported(&self, kind: &'static str) -> PlanError {
-        PlanError::Unsupported {
+        let path = self.path.clone();
+        self.refused(Unplannable::Unsupported { path, kind })
+    }
+
+    fn refused(&self, reason: Unplannable) -> PlanError {
+        PlanError {
             interface: self.interface.into(),
             function: self.function.into(),
-            path: self.path.clone(),
-            kind,
+            reason,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::scalar::{Scalar, flags_size};
 use super::wire::Keys;
 
 /// The most flat core values of a parameter or result list. Larger lists move to memory (canonical
@@ -26,20 +27,7 @@ pub(super) struct Node {
 /// How a type is laid out on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shape {
-    Bool,
-    /// `u8` and `s8`.
-    Byte,
-    Uint {
-        bits: u32,
-    },
-    Sint {
-        bits: u32,
-    },
-    /// `f32` and `f64`.
-    Float {
-        bytes: usize,
-    },
-    Char,
+    Scalar(Scalar),
     String,
     List {
         element: NodeId,
@@ -91,9 +79,8 @@ impl Shape {
     /// can't be keys.
     pub(super) fn as_keys(&self) -> Option<Keys> {
         match self {
-            Self::Bool | Self::Byte => Some(Keys::Byte),
-            Self::Uint { .. } | Self::Sint { .. } => Some(Keys::Varint),
-            Self::Char | Self::String => Some(Keys::Text),
+            Self::Scalar(scalar) => scalar.as_keys(),
+            Self::String => Some(Keys::Text),
             _ => None,
         }
     }
@@ -141,10 +128,7 @@ impl Tree {
 
     fn layout_of(&self, shape: &Shape) -> Layout {
         match shape {
-            Shape::Bool | Shape::Byte | Shape::Flags { labels: 0..=8 } => Layout::scalar(1, 1),
-            Shape::Uint { bits } | Shape::Sint { bits } => Layout::scalar(u64::from(*bits) / 8, 1),
-            Shape::Float { bytes } => Layout::scalar(*bytes as u64, *bytes as u64),
-            Shape::Char => Layout::scalar(4, 2),
+            Shape::Scalar(scalar) => Layout::scalar(scalar.size() as u64, scalar.smallest() as u64),
             Shape::String | Shape::List { .. } | Shape::Map { .. } => Layout {
                 size: 8,
                 align: 4,
@@ -160,8 +144,7 @@ impl Tree {
                 Layout::choice(payloads.map(|id| id.map(|id| self.layout(id))))
             }
             Shape::Enum { cases } => Layout::scalar(discriminant_size(*cases as usize), 1),
-            Shape::Flags { labels: 9..=16 } => Layout::scalar(2, 1),
-            Shape::Flags { .. } => Layout::scalar(4, 1),
+            Shape::Flags { labels } => Layout::scalar(flags_size(*labels) as u64, 1),
         }
     }
 }

@@ -82,12 +82,7 @@ impl Walk<'_, '_> {
     /// and is at most as deep as a plan allows.
     fn value(&mut self, id: NodeId) -> Result<(), ValueError> {
         match &self.tree.node(id).shape {
-            Shape::Bool => self.reader.bool().map(drop),
-            Shape::Byte => self.reader.byte().map(drop),
-            Shape::Uint { bits } => self.reader.uint(*bits).map(drop),
-            Shape::Sint { bits } => self.reader.sint(*bits).map(drop),
-            Shape::Float { bytes } => self.reader.take(*bytes).map(drop),
-            Shape::Char => self.reader.char().map(drop),
+            Shape::Scalar(scalar) => scalar.read(&mut self.reader).map(drop),
             Shape::String => {
                 let text = self.reader.str()?;
                 self.allocate(text.len(), 1);
@@ -120,8 +115,10 @@ impl Walk<'_, '_> {
 
     fn elements(&mut self, element: NodeId, length: usize) -> Result<(), ValueError> {
         match self.tree.node(element).shape {
-            Shape::Byte => self.reader.take(length).map(drop),
-            Shape::Float { bytes } => self.reader.take(length.saturating_mul(bytes)).map(drop),
+            Shape::Scalar(scalar) if scalar.is_plain() => {
+                let bytes = length.saturating_mul(scalar.size());
+                self.reader.take(bytes).map(drop)
+            }
             _ => (0..length).try_for_each(|_| self.value(element)),
         }
     }

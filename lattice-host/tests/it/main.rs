@@ -3,6 +3,7 @@
 mod artifact;
 mod cli;
 mod host;
+mod wait;
 
 #[path = "../../../lattice-core/tests/support/nats.rs"]
 mod nats;

@@ -5,7 +5,7 @@ use crate::{
     docs::docs,
     handler,
     options::{Macro, Options},
-    source::Source,
+    source::ResolvedWit,
     world::{Interface, World},
 };
 use lattice_wit::binary::{self, BinaryError};
@@ -23,7 +23,7 @@ pub(crate) fn expand(kind: Macro, input: TokenStream) -> syn::Result<TokenStream
     let root = env::var_os("CARGO_MANIFEST_DIR")
         .map(PathBuf::from)
         .unwrap_or_default();
-    let source = Source::load(kind, &options, &root)?;
+    let source = ResolvedWit::load(kind, &options, &root)?;
     let world_fault = |message: String| syn::Error::new(options.world_span(), message);
     let world = World::new(&source.resolve, source.world).map_err(world_fault)?;
     let modules = modules(kind, &world);
@@ -39,7 +39,7 @@ pub(crate) fn expand(kind: Macro, input: TokenStream) -> syn::Result<TokenStream
 
 /// Encodes the world as the bytes that its components publish. Returns `None` when they exceed the
 /// size limit.
-fn wit(source: &Source) -> Result<Option<Vec<u8>>, String> {
+fn wit(source: &ResolvedWit) -> Result<Option<Vec<u8>>, String> {
     match binary::of_world(&source.resolve, source.world, |_| true) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(BinaryError::TooLarge { .. }) => Ok(None),
@@ -122,8 +122,8 @@ pub(crate) mod tests {
     /// Runs `test` on the only world of a WIT text.
     pub(crate) fn with_world(text: &str, test: impl FnOnce(&World<'_>)) {
         let options = Options::parse(quote!({ inline: #text })).expect("options");
-        let source =
-            Source::load(Macro::Provider, &options, std::path::Path::new("")).expect("valid WIT");
+        let source = ResolvedWit::load(Macro::Provider, &options, std::path::Path::new(""))
+            .expect("valid WIT");
         test(&World::new(&source.resolve, source.world).expect("a world that can be generated"));
     }
 
@@ -139,7 +139,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_has_no_shape_yet_is_refused_by_name() {
+    fn unsupported_types_are_refused_by_name() {
         for (body, expected) in [
             (
                 "resource r;",
@@ -176,7 +176,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_resource_that_is_only_used_is_refused_too() {
+    fn a_resource_of_another_interface_is_refused_too() {
         let message = refusal(
             "package a:b; interface r { resource bucket; } interface c { use r.{bucket}; f: func(x: borrow<bucket>); }
              world w { export c; }",
@@ -188,7 +188,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_has_no_name_is_refused() {
+    fn items_without_a_package_and_names_that_are_too_long_are_refused() {
         for (item, expected) in [
             (
                 "export f: func();",
@@ -211,7 +211,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn errors_in_the_text_are_the_parsers_own() {
+    fn errors_in_the_text_are_those_of_the_parser() {
         let message = refusal("package a:b; world w { export nope; }");
         assert!(
             message.contains("nope") && message.contains("inline:1:"),
@@ -237,7 +237,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn paths_that_lead_nowhere_are_named() {
+    fn missing_paths_are_refused_by_name() {
         let message = expand(Macro::Provider, quote!({ path: "no/such/folder" }))
             .expect_err("no such folder")
             .to_string();
@@ -252,7 +252,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_projects_own_packages_are_found() {
+    fn the_packages_of_lattice_wit_are_found() {
         let code = expand(Macro::Provider, quote!({
             inline: "package a:b; world w { import wasi:logging/logging@0.1.0-draft; export lattice:keyvalue/store@0.1.0; }",
         }))
@@ -270,7 +270,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_comes_out_is_rust() {
+    fn the_generated_code_is_valid_rust() {
         let text = exporting(
             "flags f { a, b } variant v { x, y(f) } g: func(%type: v, call: string, context: f) -> result<_, v>;",
         );
@@ -279,7 +279,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_map_has_keys_that_can_be_ordered() {
+    fn a_map_with_keys_that_cannot_be_ordered_is_refused() {
         for key in ["f32", "f64", "list<u8>", "result"] {
             let message = refusal(&exporting(&format!("f: func(m: map<{key}, u8>);")));
             assert!(message.contains("key"), "{key}: {message}");
@@ -287,7 +287,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_text_finds_its_dependencies_at_a_path() {
+    fn an_inline_text_uses_the_dependencies_at_its_path() {
         let text = "package a:b; world w { import test:extra/more@1.0.0; }";
         for path in [
             "../tests/wit/deps/extra",
@@ -305,7 +305,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn unstable_items_come_with_their_feature() {
+    fn unstable_items_are_included_with_their_feature() {
         let text = "package a:b@0.1.0; interface c { @unstable(feature = later) f: func(); } world w { export c; }";
         let functions = |code: TokenStream| code.to_string().contains("fn f");
         assert!(!functions(
@@ -325,7 +325,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_client_needs_no_world_and_makes_no_provider() {
+    fn a_client_needs_no_world_and_generates_no_provider() {
         let interfaces = "
             package a:b@0.1.0;
             interface types { record point { x: s32 } }

@@ -120,8 +120,8 @@ pub fn provider(input: TokenStream) -> TokenStream {
 /// of the client takes the call's context and the function's arguments. It returns `Result<R,
 /// CallError>`, where `R` is the function's result.
 ///
-/// Two macros that generate modules of one namespace can't share a module: put each of them into a
-/// `mod` of its own.
+/// Two macros that generate modules of one namespace can't share a module: put each of them into
+/// its own `mod`.
 #[proc_macro]
 pub fn client(input: TokenStream) -> TokenStream {
     generate(Macro::Client, input)
@@ -157,7 +157,7 @@ mod tests {
         let shown = format!("```rust\n{}\n```", shown.join("\n"));
         assert!(
             include_str!("../README.md").contains(&shown),
-            "it lacks:\n{shown}"
+            "the README lacks:\n{shown}"
         );
     }
 }

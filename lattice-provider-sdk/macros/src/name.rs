@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_follow_rust_and_escape_keywords() {
+    fn names_follow_rusts_conventions_and_escape_keywords() {
         for (wit, expected) in [
             ("list-keys", "list_keys"),
             ("HTTP-get", "http_get"),

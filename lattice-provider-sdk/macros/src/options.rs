@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_options_are_named() {
+    fn invalid_options_are_refused_by_name() {
         assert!(refusal(quote!({ word: "w" })).contains("no option `word`"));
         assert!(refusal(quote!({ world: "w", world: "w" })).contains("`world` is given twice"));
         assert!(refusal(quote!({ world: 1 })).contains("expected string literal"));

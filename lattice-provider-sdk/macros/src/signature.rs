@@ -1,19 +1,19 @@
-//! Canonical signatures and function keys of what WIT declares.
+//! Canonical signatures and function keys of functions in WIT.
 //!
-//! Both ends of a link must write the same text for the same type: [`lattice_wit::signature`] has the
-//! grammar, and writes and hashes it for everyone. Here types of WIT become its types: aliases are
-//! followed, and names are as the WIT says, without a `%`.
+//! Both ends of a link must write the same text for the same type, so both use the grammar and the
+//! hash of [`lattice_wit::signature`]. This module converts types of WIT to the types of that module:
+//! aliases are followed, and names are those of the WIT, without a `%`.
 
 use crate::world::{Interface, World, owner};
 use lattice_wit::signature::{self, Case, Field, Type};
 use wit_parser::{Function, Handle, Type as WitType, TypeDefKind, TypeId};
 
-/// The canonical text of a function's type.
+/// Returns the canonical text of a function's type.
 pub(crate) fn text(world: &World<'_>, function: &Function) -> String {
     function_type(world, function).to_string()
 }
 
-/// What names the function on the wire, as `lattice_core::wire::FunctionKey`.
+/// Returns the key that identifies the function on the wire, as `lattice_core::wire::FunctionKey`.
 pub(crate) fn key(world: &World<'_>, interface: &Interface<'_>, function: &Function) -> u64 {
     let compatible = world
         .resolve
@@ -92,12 +92,13 @@ fn defined_type(world: &World<'_>, id: TypeId) -> Type {
             Type::Borrow(resource_name(world, *resource))
         }
         TypeDefKind::Handle(Handle::Own(resource)) => Type::Own(resource_name(world, *resource)),
-        // No value has such a type, and `World` refuses them.
+        // `World` has refused these types already.
         TypeDefKind::Resource | TypeDefKind::Unknown => Type::Own(resource_name(world, id)),
     }
 }
 
-/// `namespace:package/interface/name` of a resource, as far as it has them.
+/// Returns `namespace:package/interface/name` of a resource, or only its name when it has no package
+/// or interface.
 fn resource_name(world: &World<'_>, id: TypeId) -> String {
     let resource = &world.resolve.types[id];
     let interface = owner(resource).map(|id| &world.resolve.interfaces[id]);

@@ -11,17 +11,17 @@ use wit_parser::{PackageId, Resolve, SourceMap, UnresolvedPackageGroup, WorldId}
 const DEFAULT_PATH: &str = "wit";
 
 /// A resolved world, and the files that it was read from.
-pub(crate) struct Source {
+pub(crate) struct ResolvedWit {
     pub(crate) resolve: Resolve,
     pub(crate) world: WorldId,
     pub(crate) files: Vec<PathBuf>,
 }
 
-impl Source {
+impl ResolvedWit {
     /// Reads the WIT that `options` name. Relative paths start at `root`.
     pub(crate) fn load(kind: Macro, options: &Options, root: &Path) -> syn::Result<Self> {
         let text_fault = |message: String| syn::Error::new(options.text_span(), message);
-        let mut reader = Reader::default();
+        let mut reader = PackageReader::default();
         let main = match &options.inline {
             Some(text) => inline(&text.value()),
             None => reader.package(&path(options, root)),
@@ -86,11 +86,11 @@ fn path(options: &Options, root: &Path) -> PathBuf {
 
 /// Reads packages, and records the files that it read.
 #[derive(Default)]
-struct Reader {
+struct PackageReader {
     files: Vec<PathBuf>,
 }
 
-impl Reader {
+impl PackageReader {
     /// Reads one package: a file, or all `.wit` files of a folder.
     fn package(&mut self, path: &Path) -> Result<UnresolvedPackageGroup, String> {
         let mut sources = SourceMap::new();

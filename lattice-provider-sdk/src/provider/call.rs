@@ -1,4 +1,4 @@
-//! The call, as its handler sees it.
+//! A call, as its handler receives it.
 
 use super::Provider;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use lattice_core::{
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A call, as its handler sees it: the caller, the link, the deadline, and the link's binding.
+/// A call, as its handler receives it: the caller, the link, the deadline, and the link's binding.
 ///
 /// Pass `call` as the context of calls made on its behalf: they inherit its deadline and trace, and
 /// count as one more hop.

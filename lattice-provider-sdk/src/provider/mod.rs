@@ -99,8 +99,8 @@ const MAX_REASON: usize = 1_024;
 pub struct Refusal(String);
 
 impl Refusal {
-    /// Creates a refusal. The reason says what is wrong and what would be right; it is cut to
-    /// 1 KiB.
+    /// Creates a refusal. The reason should state what is wrong and what would be right; it is
+    /// cut to 1 KiB.
     pub fn new(reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
         reason.truncate(reason.floor_char_boundary(MAX_REASON));
@@ -134,7 +134,7 @@ mod tests {
     struct Outer(#[source] std::io::Error);
 
     #[test]
-    fn an_error_turns_into_a_refusal_with_its_causes() {
+    fn a_refusal_made_from_an_error_includes_its_causes() {
         let refused = || -> Result<(), Refusal> { Err(Outer(std::io::Error::other("timed out")))? };
         assert_eq!(
             refused().expect_err("refused").reason(),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_cut_between_characters() {
+    fn a_long_reason_is_cut_between_characters() {
         let reason = format!("x{}", "é".repeat(MAX_REASON));
         let kept = Refusal::new(reason).reason().to_owned();
         assert_eq!(kept.len(), MAX_REASON - 1);

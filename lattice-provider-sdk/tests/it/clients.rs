@@ -1,4 +1,4 @@
-//! Clients made by `client!`, without a provider's world, against a provider of the same interface.
+//! Clients that `client!` generates without a provider's world, and a provider of the same interface.
 
 use lattice_core::link::Link;
 use lattice_provider_sdk::{
@@ -20,7 +20,7 @@ mod served {
     });
 }
 
-/// The interface alone: there is no world to import or export it.
+/// Only the interface, without a world that imports or exports it.
 mod called {
     lattice_provider_sdk::client!({
         inline: "
@@ -34,7 +34,7 @@ mod called {
     });
 }
 
-/// The provider's own world: what it exports is called.
+/// The provider's own world: its exports are called.
 mod every {
     lattice_provider_sdk::client!({ path: "tests/wit", world: "every" });
 }
@@ -91,7 +91,7 @@ async fn a_client_from_an_interface_calls_through_a_link() -> Result<(), CallErr
 }
 
 #[test]
-fn clients_name_functions_as_providers_do() {
+fn clients_and_providers_have_the_same_functions() {
     assert_eq!(INTERFACE.functions(), greeter::INTERFACE.functions());
     let values = &every::test::every::values::INTERFACE;
     assert!(values.functions().len() > 10);
@@ -99,7 +99,7 @@ fn clients_name_functions_as_providers_do() {
 }
 
 #[tokio::test]
-async fn a_provider_is_served_under_any_text_that_is_an_id() -> Result<(), ServeError> {
+async fn serve_takes_any_text_that_is_a_valid_id() -> Result<(), ServeError> {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
     let id = ComponentId::new("three").expect("an id");
     let _one = serve(&lattice, "one", Hello).await?;

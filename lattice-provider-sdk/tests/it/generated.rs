@@ -40,7 +40,7 @@ fn hex<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) -> String
 }
 
 #[test]
-fn records_are_their_fields_in_order() {
+fn records_are_encoded_as_their_fields_in_order() {
     let scalars = Scalars {
         yes: true,
         a: 255,
@@ -72,7 +72,7 @@ fn records_are_their_fields_in_order() {
 }
 
 #[test]
-fn containers_have_counts_only_where_the_type_does_not_say() {
+fn containers_are_encoded_with_a_count_unless_the_type_fixes_it() {
     let nested = Nested {
         at: Point { x: 1, y: -1 },
         r#type: vec!["a".to_owned(), String::new()],
@@ -178,7 +178,7 @@ fn types_have_the_traits_that_their_fields_allow() {
 }
 
 #[test]
-fn canonical_texts_are_as_written_by_hand() {
+fn canonical_texts_match_those_written_by_hand() {
     let point = "record { x: s32, y: s32 }";
     let nested = format!(
         "record {{ at: {point}, type: list<string>, self: option<option<u8>>, bytes: list<u8>, entries: map<string, u32>, \
@@ -222,7 +222,7 @@ fn canonical_texts_are_as_written_by_hand() {
 }
 
 #[test]
-fn function_keys_are_the_ones_of_lattice_core() {
+fn function_keys_are_those_of_lattice_core() {
     let mut count = 0;
     let interfaces: Vec<&Interface> = World::EXPORTS
         .iter()
@@ -245,7 +245,7 @@ fn function_keys_are_the_ones_of_lattice_core() {
 }
 
 #[test]
-fn what_only_lends_its_types_is_neither_exported_nor_imported() {
+fn interfaces_used_only_for_their_types_are_neither_exported_nor_imported() {
     let names = |interfaces: &[&Interface]| {
         interfaces
             .iter()

@@ -1,5 +1,4 @@
-//! The life of a link as a provider sees it: config, binding, change, refusal, end. And calls by
-//! operators.
+//! Links of a provider: config, binding, change, refusal and end. Also calls by operators.
 
 use lattice_core::{
     client::Caller,
@@ -39,7 +38,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 struct Notes {
     log: Log,
-    /// For calls to itself.
+    /// The provider's own caller, for calls to itself.
     caller: Option<Caller>,
 }
 
@@ -72,7 +71,7 @@ impl Provider for Notes {
         if config.prefix.is_empty() {
             return Err(Refusal::new("`prefix` is empty; give it a letter at least"));
         }
-        assert_ne!(config.prefix, "panic", "as asked");
+        assert_ne!(config.prefix, "panic", "on purpose");
         config
             .prefix
             .parse::<u32>()
@@ -132,7 +131,7 @@ impl NotesInterface for Notes {
     }
 
     async fn crash(&self, _: &Call<Self>) {
-        panic!("as asked");
+        panic!("on purpose");
     }
 }
 
@@ -187,20 +186,25 @@ impl Scene {
         NotesClient::new(self.caller.clone().via(name).expect("a link name"))
     }
 
+    /// Calls `prefixed` with the text `x` over a link.
+    async fn prefixed(&self, link: &str) -> Result<String, CallError> {
+        self.client(link).prefixed(Context::default(), "x").await
+    }
+
     fn log(&self) -> Vec<String> {
         self.log.lock().expect("no panic holds it").clone()
     }
 
     /// Waits until the log has these lines.
     async fn logged(&self, expected: &[&str]) {
-        let said = async {
+        let logged = async {
             while self.log() != expected {
                 tokio::task::yield_now().await;
             }
         };
-        let said = timeout(Duration::from_secs(5), said).await;
+        let logged = timeout(Duration::from_secs(5), logged).await;
         assert!(
-            said.is_ok(),
+            logged.is_ok(),
             "expected {expected:?}, found {:?}",
             self.log()
         );
@@ -234,24 +238,12 @@ fn link(source: &str, name: &str) -> Link {
 }
 
 #[tokio::test]
-async fn each_link_has_the_binding_of_its_config() -> Result<(), CallError> {
+async fn each_link_has_a_binding_made_from_its_config() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a-").await;
     scene.link("two", "b-").await;
-    assert_eq!(
-        scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "a-x"
-    );
-    assert_eq!(
-        scene
-            .client("two")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "b-x"
-    );
+    assert_eq!(scene.prefixed("one").await?, "a-x");
+    assert_eq!(scene.prefixed("two").await?, "b-x");
     let expected = ("app".to_owned(), "two".to_owned(), 0);
     assert_eq!(
         scene.client("two").whoami(Context::default()).await?,
@@ -266,13 +258,7 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
     let entry = scene.link("one", "b").await;
-    assert_eq!(
-        scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "bx"
-    );
+    assert_eq!(scene.prefixed("one").await?, "bx");
     scene
         .logged(&["link one a", "link one b", "unlink one a", "drop a"])
         .await;
@@ -292,11 +278,7 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
             "drop b",
         ])
         .await;
-    let error = scene
-        .client("one")
-        .prefixed(Context::default(), "x")
-        .await
-        .expect_err("no link");
+    let error = scene.prefixed("one").await.expect_err("no link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
     Ok(())
 }
@@ -314,7 +296,7 @@ async fn a_provider_that_stops_ends_its_bindings() {
 }
 
 #[tokio::test]
-async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
+async fn an_invalid_config_is_reported_in_the_links_status_and_to_its_callers() {
     let scene = Scene::new().await;
     let no_config = scene.put(link("app", "none")).await;
     let wrong = scene
@@ -338,10 +320,7 @@ async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
     ] {
         let reason = scene.refusal(&entry).await;
         assert!(reason.contains(expected), "{reason}");
-        let call = scene
-            .client(entry.link.name.as_str())
-            .prefixed(Context::default(), "x")
-            .await;
+        let call = scene.prefixed(entry.link.name.as_str()).await;
         let Err(CallError::LinkRejected { reason, .. }) = &call else {
             panic!("{call:?}")
         };
@@ -351,7 +330,7 @@ async fn a_config_that_does_not_fit_is_the_links_status_and_its_calls_error() {
 }
 
 #[tokio::test]
-async fn a_refused_change_ends_the_binding_and_a_correction_makes_a_new_one()
+async fn a_refused_change_ends_the_binding_and_a_corrected_link_has_a_new_one()
 -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
@@ -362,13 +341,7 @@ async fn a_refused_change_ends_the_binding_and_a_correction_makes_a_new_one()
         .logged(&["link one a", "unlink one a", "drop a"])
         .await;
     scene.link("one", "c").await;
-    assert_eq!(
-        scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?,
-        "cx"
-    );
+    assert_eq!(scene.prefixed("one").await?, "cx");
     Ok(())
 }
 
@@ -430,18 +403,16 @@ async fn a_panic_in_a_handler_ends_that_call_only() -> Result<(), CallError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_the_last_one_counts_and_every_binding_ends() -> Result<(), CallError> {
+async fn after_many_changes_the_last_one_is_in_effect_and_every_binding_ends()
+-> Result<(), CallError> {
     let scene = Scene::new().await;
     for round in ["a", "b", "c"] {
         for change in 0..20 {
             scene.link("one", &format!("{round}{change}-")).await;
         }
         let entry = scene.link("one", round).await;
-        let answer = scene
-            .client("one")
-            .prefixed(Context::default(), "x")
-            .await?;
-        assert_eq!(answer, format!("{round}x"));
+        let result = scene.prefixed("one").await?;
+        assert_eq!(result, format!("{round}x"));
         scene
             .lattice
             .links()

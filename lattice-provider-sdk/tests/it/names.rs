@@ -1,7 +1,7 @@
 //! Names that could clash with generated code: names of the prelude, names that the code uses
 //! itself, and names of two versions of one package.
 //!
-//! Most of the test is that this compiles.
+//! Most of these tests pass when this compiles.
 
 // The strictest lints that a library's author may choose.
 #![deny(
@@ -111,7 +111,7 @@ impl All for Prelude {
 }
 
 #[tokio::test]
-async fn names_of_the_prelude_are_only_names() -> Result<(), CallError> {
+async fn names_of_the_prelude_can_be_used_in_wit() -> Result<(), CallError> {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
     let _serving = serve(&lattice, "prelude", Prelude).await.expect("served");
     let client = AllClient::new(lattice.operator().component("prelude"));
@@ -149,7 +149,7 @@ async fn names_of_the_prelude_are_only_names() -> Result<(), CallError> {
 }
 
 #[test]
-fn two_versions_of_a_package_have_a_module_each() {
+fn each_version_of_a_package_has_its_own_module() {
     use lattice_provider_sdk::world::{Interface, WitWorld};
     use versions::test::{old_0_1_0, old_0_2_0};
 
@@ -165,7 +165,7 @@ fn two_versions_of_a_package_have_a_module_each() {
     );
 }
 
-/// The newer version is exported: its trait is there to be implemented. The older one is called.
+/// The newer version is exported, so its trait is implemented. The older one is called.
 struct Newer(versions::test::old_0_1_0::greet::GreetClient<lattice_provider_sdk::Caller>);
 
 impl Stateless for Newer {

@@ -1,8 +1,8 @@
-//! Every shape of function, served by handlers and called by clients on an in-memory lattice.
+//! Functions of every type, served by handlers and called by clients on an in-memory lattice.
 
 #![expect(
     clippy::many_single_char_names,
-    reason = "parameters are as short as the WIT's"
+    reason = "parameters have the short names of the WIT"
 )]
 
 use lattice_provider_sdk::{
@@ -91,13 +91,13 @@ impl Values for Every {
 
     async fn r2(&self, _: &Call<Self>, fail: bool) -> Result<(), String> {
         if fail {
-            Err("as asked".to_owned())
+            Err("on purpose".to_owned())
         } else {
             Ok(())
         }
     }
 
-    // A handler may also give its future away instead of being an `async fn`.
+    // A handler may also return a future instead of being an `async fn`.
     fn r3(&self, _: &Call<Self>, p: Point) -> impl Future<Output = Result<Point, Failure>> + Send {
         std::future::ready(if p.x == 0 {
             Err(Failure::NotFound)
@@ -206,13 +206,13 @@ async fn lattice() -> (Lattice, ServeHandle) {
 }
 
 #[tokio::test]
-async fn an_operators_client_calls_every_shape() -> Result<(), CallError> {
+async fn an_operators_client_calls_every_function() -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
-    every_shape(&ValuesClient::new(lattice.operator().component("every"))).await
+    call_every_function(&ValuesClient::new(lattice.operator().component("every"))).await
 }
 
 #[tokio::test]
-async fn a_components_client_calls_every_shape_through_its_links() -> Result<(), CallError> {
+async fn a_components_client_calls_every_function_through_its_links() -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
     for name in ["default", "other"] {
         let link = Link::new("tester", "test:every/values@0.2.0", "every")
@@ -221,9 +221,9 @@ async fn a_components_client_calls_every_shape_through_its_links() -> Result<(),
         lattice.links().put(link).await.expect("put");
     }
     let caller = lattice.caller("tester").expect("an id");
-    every_shape(&ValuesClient::new(caller.clone())).await?;
+    call_every_function(&ValuesClient::new(caller.clone())).await?;
     let other = caller.clone().via("other").expect("a link name");
-    every_shape(&ValuesClient::new(other)).await?;
+    call_every_function(&ValuesClient::new(other)).await?;
 
     let none = caller.via("none").expect("a link name");
     let error = ValuesClient::new(none)
@@ -234,7 +234,7 @@ async fn a_components_client_calls_every_shape_through_its_links() -> Result<(),
     Ok(())
 }
 
-async fn every_shape<C: lattice_provider_sdk::Invoke>(
+async fn call_every_function<C: lattice_provider_sdk::Invoke>(
     client: &ValuesClient<C>,
 ) -> Result<(), CallError> {
     let now = Context::default;
@@ -262,7 +262,7 @@ async fn every_shape<C: lattice_provider_sdk::Invoke>(
     assert_eq!(client.r0(now(), true).await?, Err(()));
     assert_eq!(client.r1(now()).await?, Ok(7));
     assert_eq!(client.r2(now(), false).await?, Ok(()));
-    assert_eq!(client.r2(now(), true).await?, Err("as asked".to_owned()));
+    assert_eq!(client.r2(now(), true).await?, Err("on purpose".to_owned()));
     assert_eq!(
         client.r3(now(), &Point { x: 1, y: 2 }).await?,
         Ok(Point { x: 2, y: 1 })
@@ -319,7 +319,7 @@ async fn every_exported_interface_is_served() -> Result<(), CallError> {
 }
 
 #[tokio::test]
-async fn arguments_of_another_type_did_not_run() {
+async fn a_call_with_arguments_of_another_type_is_refused_and_does_not_run() {
     let (lattice, _serving) = lattice().await;
     for (function, args) in [
         ("texts", &b"\x02ab"[..]),
@@ -351,7 +351,7 @@ mod older {
 }
 
 #[tokio::test]
-async fn a_client_of_another_version_gets_what_fits_and_a_clear_error_for_the_rest()
+async fn a_client_of_another_version_calls_compatible_functions_and_gets_errors_for_the_rest()
 -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
     let client =

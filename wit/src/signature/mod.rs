@@ -1,4 +1,5 @@
-//! The canonical signature of a function: its text, how the text is read, and the key that is hashed from it.
+//! The canonical signature of a function: its text, a parser for the text, and the key that is
+//! hashed from it.
 //!
 //! Hosts derive a signature from a component's types, providers from WIT. Caller and callee compare
 //! the texts by hash, so there is exactly one text for each type:
@@ -53,25 +54,25 @@ mod tests;
 
 pub use parse::{Expected, SignatureError};
 
-/// Deepest nesting of types in a signature that is parsed: far beyond any interface. A plain type
-/// such as `u8` is one level.
+/// Limit for the nesting of types in a signature that is parsed. A plain type such as `u8` is one
+/// level. No known interface comes close to it.
 pub const MAX_DEPTH: usize = 64;
 
-/// Most bytes of a signature that is parsed: as many as a value in a lattice's store may have, so
-/// that everything that was published can be parsed.
+/// Size limit of a signature that is parsed. It is the size limit of a value in a lattice's store,
+/// so every published signature can be parsed.
 pub const MAX_BYTES: usize = 512 * 1024;
 
 /// The type of a function.
 ///
-/// [`Display`](std::fmt::Display) writes the canonical text, [`FromStr`](std::str::FromStr) reads it
-/// and nothing else.
+/// [`Display`](std::fmt::Display) writes the canonical text, and [`FromStr`](std::str::FromStr)
+/// parses only canonical texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Function {
     /// Whether it is an `async func` in WIT.
     pub is_async: bool,
     /// Its parameters, in order.
     pub params: Vec<Field>,
-    /// What it returns, if anything.
+    /// The result's type, if there is one.
     pub result: Option<Type>,
 }
 
@@ -158,25 +159,25 @@ pub struct Field {
 pub struct Case {
     /// Its name.
     pub name: String,
-    /// What it carries, if anything.
+    /// The payload's type, if there is one.
     pub ty: Option<Type>,
 }
 
 impl Function {
-    /// The key of this function under the name `function` in `interface`; see [`key`].
+    /// Returns the key of this function under the name `function` in `interface`; see [`key`].
     pub fn key(&self, interface: &str, function: &str) -> u64 {
         key(interface, function, &self.to_string())
     }
 }
 
-/// What names a function on the wire: the first 8 bytes, little endian, of
+/// Returns the key that identifies a function on the wire: the first 8 bytes, little endian, of
 ///
 /// ```text
 /// BLAKE3(interface with compatible version · 0x00 · function · 0x00 · canonical signature)
 /// ```
 ///
-/// The compatible version of `0.2.7` is `0.2`, that of `1.4.2` is `1`. Neither name can contain a zero
-/// byte.
+/// The compatible version of `0.2.7` is `0.2`, and that of `1.4.2` is `1`. Neither name can contain
+/// a zero byte.
 pub fn key(interface: &str, function: &str, signature: &str) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(interface.as_bytes());

@@ -1,4 +1,4 @@
-//! Reads the canonical text, which may come from anybody.
+//! Parses the canonical text, which may be untrusted.
 
 use super::{Case, Field, Function, MAX_BYTES, MAX_DEPTH, Type};
 use std::{fmt, str::FromStr};
@@ -7,29 +7,29 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// The grammar has something else there.
+    /// The text differs from the grammar.
     #[error("expected {expected} at byte {at}")]
     Unexpected {
-        /// Where, in bytes from the start.
+        /// The position, in bytes from the start.
         at: usize,
-        /// What the grammar has there.
+        /// The item that the grammar requires there.
         expected: Expected,
     },
     /// Types nest more than [`MAX_DEPTH`] deep.
     #[error("types nest more than {MAX_DEPTH} deep at byte {at}")]
     TooDeep {
-        /// Where the first type that is too deep begins, in bytes from the start.
+        /// The start of the first type that is too deep, in bytes from the start of the text.
         at: usize,
     },
     /// The text is longer than [`MAX_BYTES`].
     #[error("the signature has {bytes} bytes and the limit is {MAX_BYTES}")]
     TooLong {
-        /// How many bytes it has.
+        /// The length of the text.
         bytes: usize,
     },
 }
 
-/// What the grammar has in some place.
+/// An item of the grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expected {
@@ -48,7 +48,7 @@ pub enum Expected {
 }
 
 impl SignatureError {
-    /// The first byte that isn't accepted.
+    /// Returns the position of the first byte that isn't accepted.
     pub fn at(&self) -> usize {
         match self {
             Self::Unexpected { at, .. } | Self::TooDeep { at } => *at,
@@ -195,7 +195,7 @@ impl<'t> Parser<'t> {
         Ok(Case { name, ty })
     }
 
-    /// `<type>` or `<type, length>`
+    /// Parses `<type>` or `<type, length>`.
     fn list(&mut self, depth: usize) -> Result<Type, SignatureError> {
         self.expect("<")?;
         let element = self.boxed(depth)?;
@@ -208,7 +208,7 @@ impl<'t> Parser<'t> {
         Ok(Type::FixedList(element, length))
     }
 
-    /// Nothing, `<type>`, `<_, type>` or `<type, type>`
+    /// Parses `<type>`, `<_, type>`, `<type, type>`, or nothing.
     fn result(&mut self, depth: usize) -> Result<Type, SignatureError> {
         let (mut ok, mut err) = (None, None);
         if self.eat("<_, ") {
@@ -225,7 +225,7 @@ impl<'t> Parser<'t> {
         Ok(Type::Result { ok, err })
     }
 
-    /// `<type>`
+    /// Parses `<type>`.
     fn argument(&mut self, depth: usize) -> Result<Box<Type>, SignatureError> {
         self.expect("<")?;
         let ty = self.boxed(depth)?;
@@ -233,7 +233,7 @@ impl<'t> Parser<'t> {
         Ok(ty)
     }
 
-    /// `<type>`, or nothing.
+    /// Parses `<type>`, or nothing.
     fn maybe_argument(&mut self, depth: usize) -> Result<Option<Box<Type>>, SignatureError> {
         if self.rest().starts_with('<') {
             self.argument(depth).map(Some)
@@ -246,7 +246,7 @@ impl<'t> Parser<'t> {
         self.ty(depth).map(Box::new)
     }
 
-    /// `<namespace:package/interface/name>`
+    /// Parses `<namespace:package/interface/name>`.
     fn resource(&mut self) -> Result<String, SignatureError> {
         self.expect("<")?;
         let begin = self.at;
@@ -260,7 +260,7 @@ impl<'t> Parser<'t> {
         Ok(resource)
     }
 
-    /// Parses what is between braces.
+    /// Parses items in braces.
     fn members<T>(
         &mut self,
         one: impl FnMut(&mut Self) -> Result<T, SignatureError>,
@@ -272,7 +272,7 @@ impl<'t> Parser<'t> {
         self.items_until(" }", one)
     }
 
-    /// Parses items up to `close`, of which there may be none.
+    /// Parses any number of items, and `close`.
     fn list_until<T>(
         &mut self,
         close: &'static str,
@@ -284,7 +284,7 @@ impl<'t> Parser<'t> {
         self.items_until(close, one)
     }
 
-    /// Parses one or more items up to `close`.
+    /// Parses one or more items, and `close`.
     fn items_until<T>(
         &mut self,
         close: &'static str,
@@ -298,7 +298,7 @@ impl<'t> Parser<'t> {
         Ok(items)
     }
 
-    /// Reads the comma where `close` could be too.
+    /// Parses a comma, in a place where `close` would be valid too.
     fn separator(&mut self, close: &'static str) -> Result<(), SignatureError> {
         if self.eat(", ") {
             Ok(())
@@ -311,7 +311,7 @@ impl<'t> Parser<'t> {
         self.name().map(str::to_owned)
     }
 
-    /// Reads a name or a keyword.
+    /// Parses a name or a keyword.
     fn name(&mut self) -> Result<&'t str, SignatureError> {
         match self.run(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             "" => Err(self.unexpected(Expected::Name)),
@@ -328,7 +328,7 @@ impl<'t> Parser<'t> {
         digits.parse().map_err(|_| wrong)
     }
 
-    /// Reads the bytes from here on for which `is` holds. They are ASCII.
+    /// Consumes the bytes for which `is` returns true. They must be ASCII.
     fn run(&mut self, is: impl Fn(u8) -> bool) -> &'t str {
         let rest = self.rest();
         let end = rest.bytes().position(|byte| !is(byte));

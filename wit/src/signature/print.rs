@@ -1,4 +1,4 @@
-//! Writes the canonical text.
+//! Prints the canonical text.
 
 use super::{Case, Field, Function, Type};
 use std::fmt::{Display, Formatter, Result};

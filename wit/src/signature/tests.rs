@@ -49,7 +49,7 @@ const TYPES: [&str; 43] = [
 ];
 
 #[test]
-fn every_type_reads_and_prints_the_same() {
+fn every_type_is_parsed_and_printed_unchanged() {
     for text in TYPES {
         let ty: Type = text
             .parse()
@@ -70,7 +70,7 @@ fn every_type_reads_and_prints_the_same() {
 }
 
 #[test]
-fn nothing_is_a_signature_too() {
+fn a_function_without_parameters_and_result_has_a_signature() {
     let nothing: Function = "func()".parse().expect("a signature");
     let expected = Function {
         is_async: false,
@@ -81,7 +81,7 @@ fn nothing_is_a_signature_too() {
     assert_eq!(expected.to_string(), "func()");
 }
 
-/// The first bytes of the plain hash of a text, as the hosts' tests have always had them.
+/// The first bytes of the plain hash of a text.
 #[test]
 fn golden_texts() {
     for (text, hash) in [
@@ -119,7 +119,7 @@ fn golden_keys() {
 }
 
 #[test]
-fn what_is_malformed_is_refused_where_it_begins() {
+fn a_malformed_text_is_refused_with_the_position_of_the_fault() {
     use Expected::{Either, End, Length, Name, Text, Type};
     for (text, at, expected) in [
         ("", 0, Text("func(")),
@@ -164,7 +164,7 @@ fn what_is_malformed_is_refused_where_it_begins() {
 }
 
 #[test]
-fn errors_say_what_was_expected_and_where() {
+fn errors_include_the_expected_item_and_the_position() {
     for (text, message) in [
         ("fn()", "expected `func(` at byte 0"),
         ("func(a: u9)", "expected a type at byte 8"),
@@ -282,7 +282,7 @@ fn any_function() -> impl Strategy<Value = Function> {
     })
 }
 
-/// A text that parses is the one text of what it stands for.
+/// Checks that a text that parses is the canonical text of its function.
 fn check(text: &str) -> Result<(), TestCaseError> {
     match text.parse::<Function>() {
         Ok(function) => prop_assert_eq!(function.to_string(), text),
@@ -293,13 +293,13 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn what_is_printed_parses_as_the_same(function in any_function()) {
+    fn a_printed_function_parses_as_the_same_function(function in any_function()) {
         let text = function.to_string();
         prop_assert_eq!(text.parse(), Ok(function));
     }
 
     #[test]
-    fn a_cut_text_is_no_signature_unless_it_is_canonical(function in any_function(), cut: usize) {
+    fn a_truncated_text_is_refused_or_canonical(function in any_function(), cut: usize) {
         let text = function.to_string();
         check(&text[..cut % text.len()])?;
     }

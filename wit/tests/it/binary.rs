@@ -1,4 +1,4 @@
-//! WIT as bytes, and back, and untrusted bytes.
+//! Encoding and decoding of WIT, and untrusted bytes.
 
 use lattice_wit::binary::{self, BinaryError, Described, MAX_BYTES};
 use wit_parser::{PackageId, Resolve, WorldId, WorldItem};
@@ -39,7 +39,7 @@ fn imports(described: &Described) -> Vec<String> {
 }
 
 #[test]
-fn a_world_comes_back_with_its_names_types_and_words_and_without_its_neighbours() {
+fn a_decoded_world_has_its_names_types_and_docs_and_no_unrelated_items() {
     let bytes = encoded();
     assert!(bytes.len() < 2_000, "{}", bytes.len());
     let found = binary::decode(&bytes).expect("it decodes");
@@ -68,7 +68,7 @@ fn a_world_comes_back_with_its_names_types_and_words_and_without_its_neighbours(
 }
 
 #[test]
-fn what_is_not_kept_is_gone_but_for_the_types_that_others_need() {
+fn imports_that_are_not_kept_are_left_out_unless_others_use_their_types() {
     let (resolve, _, world) = parsed();
     let bytes = binary::of_world(&resolve, world, |_| false).expect("it encodes");
     let found = binary::decode(&bytes).expect("it decodes");
@@ -77,14 +77,14 @@ fn what_is_not_kept_is_gone_but_for_the_types_that_others_need() {
 }
 
 #[test]
-fn what_is_not_a_world_of_one_component_is_told() {
+fn bytes_that_are_not_the_world_of_one_component_are_refused() {
     let malformed = |bytes: &[u8]| {
-        let error = binary::decode(bytes).expect_err("no WIT");
+        let error = binary::decode(bytes).expect_err("not valid WIT");
         assert!(matches!(error, BinaryError::Malformed { .. }), "{error:?}");
     };
     malformed(b"");
     malformed(b"package a:b;");
-    // A module, and a component.
+    // A core module, and a component.
     malformed(b"\0asm\x01\0\0\0");
     malformed(b"\0asm\x0d\0\x01\0");
     let error = binary::of_component(&encoded(), |_| true).expect_err("a package");
@@ -115,7 +115,8 @@ fn a_world_that_is_too_large_is_refused() {
 /// The decoder returns an error, and doesn't panic, for any modified bytes.
 #[test]
 fn damaged_bytes_never_panic() {
-    // Panics of the decoder's library are caught; their messages would only be noise.
+    // The decoder's library panics at some of these bytes. The panics are caught; their messages are
+    // suppressed.
     std::panic::set_hook(Box::new(|_| {}));
     let whole = encoded();
     for length in 0..whole.len() {
@@ -125,7 +126,7 @@ fn damaged_bytes_never_panic() {
         for flip in [0x01, 0x80, 0xff] {
             let mut damaged = whole.clone();
             damaged[at] ^= flip;
-            // Either way is right: not every byte carries meaning.
+            // Both results are correct, because a change of some bytes has no effect.
             drop(binary::decode(&damaged));
         }
     }

@@ -1,4 +1,4 @@
-//! What a component exports.
+//! The exports of a component.
 
 use super::plan;
 use crate::{
@@ -13,7 +13,7 @@ use wasmtime::component::{
     types::{ComponentInstance, ComponentItem},
 };
 
-/// What a component exports.
+/// The exports of a component.
 #[derive(Default)]
 pub(super) struct Exports {
     pub(super) by_name: Vec<(String, Export)>,

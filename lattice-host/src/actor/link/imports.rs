@@ -1,4 +1,4 @@
-//! What a component imports.
+//! The imports of a component.
 
 use super::{invalid, plan};
 use crate::{

@@ -3,7 +3,7 @@
 //! Everything that waits for time is outside of `run_concurrent`, because nothing inside it is
 //! polled while the guest blocks its store.
 
-use super::handle::{CallReply, End, InstanceHandle, InstanceState, QueuedCall};
+use super::handle::{CallReply, InstanceEnd, InstanceHandle, InstanceState, QueuedCall};
 use crate::{
     guest::{
         HostedActor, active_calls::ActiveCalls, failure, instance::Instance, settings::Instances,
@@ -40,7 +40,7 @@ struct EndGuard<'s>(&'s InstanceState, &'s HostedActor);
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         let reason = "it was stopped".to_owned();
-        self.0.ended(End::Failed {
+        self.0.ended(InstanceEnd::Failed {
             component: self.1.context.id.clone(),
             reason,
             culprit: None,
@@ -57,11 +57,11 @@ async fn drive(
     let _ending = EndGuard(&state, &actor);
     let mut instance = match Instance::start(&actor, ActiveCalls::concurrent()).await {
         Ok(instance) => instance,
-        Err(error) => return state.ended(End::NotStarted(error)),
+        Err(error) => return state.ended(InstanceEnd::NotStarted(error)),
     };
     let functions = match bind_all(&actor, &mut instance) {
         Ok(functions) => functions,
-        Err(error) => return state.ended(End::NotStarted(error)),
+        Err(error) => return state.ended(InstanceEnd::NotStarted(error)),
     };
     instance.serve_many();
     let usage = instance.usage.clone();
@@ -77,20 +77,20 @@ async fn drive(
     };
     let component = actor.context.id.clone();
     let end = match result {
-        Some(Ok(())) => End::Failed {
+        Some(Ok(())) => InstanceEnd::Failed {
             component,
             reason: "it was retired".to_owned(),
             culprit: None,
         },
         Some(Err(error)) => {
             let error = instance.failure(&error);
-            End::Failed {
+            InstanceEnd::Failed {
                 component,
                 reason: failure::loss(&error),
                 culprit: instance.running_call().map(|call| (call, error)),
             }
         }
-        None => End::Failed {
+        None => InstanceEnd::Failed {
             component,
             reason: format!("calls were still running {DRAIN:?} after it was retired"),
             culprit: None,

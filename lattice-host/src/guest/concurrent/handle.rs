@@ -23,12 +23,12 @@ pub(super) struct InstanceState {
     next: AtomicU64,
     retired: AtomicBool,
     pub(super) retire: Notify,
-    end: SetOnce<End>,
+    end: SetOnce<InstanceEnd>,
 }
 
 /// How an instance ended.
 #[derive(Debug, Clone)]
-pub(super) enum End {
+pub(super) enum InstanceEnd {
     /// It could not be created.
     NotStarted(CallError),
     /// It was created, and ended with calls in it.
@@ -116,7 +116,7 @@ impl InstanceState {
     }
 
     /// Records how the instance ended. Only the first time counts.
-    pub(super) fn ended(&self, end: End) {
+    pub(super) fn ended(&self, end: InstanceEnd) {
         self.retire();
         // This fails only when an end is already recorded.
         let _ = self.end.set(end);
@@ -165,7 +165,7 @@ impl CallSlot {
     }
 
     /// Waits for the end of the instance and returns how it ended.
-    pub(super) async fn end(&self) -> End {
+    pub(super) async fn end(&self) -> InstanceEnd {
         self.handle.state.end.wait().await.clone()
     }
 }

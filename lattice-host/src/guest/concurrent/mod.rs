@@ -9,7 +9,7 @@ mod driver;
 mod handle;
 
 use super::{Call, CallResult, HostedActor};
-use handle::{CallReply, CallSlot, End, InstanceHandle};
+use handle::{CallReply, CallSlot, InstanceEnd, InstanceHandle};
 use lattice_core::call::CallError;
 use std::{
     num::NonZeroUsize,
@@ -86,7 +86,7 @@ pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResu
     }
 }
 
-impl End {
+impl InstanceEnd {
     /// Returns the error of a call that had begun.
     fn error(&self, call: u64) -> CallError {
         match self {

@@ -209,7 +209,7 @@ mod tests {
     use wasmtime::{Config, Engine, component::Component};
 
     /// Returns the failure value of a function with this result type.
-    fn room(types: &str, err: &str) -> Option<FailureValue> {
+    fn failure_value(types: &str, err: &str) -> Option<FailureValue> {
         let wat = format!(
             r#"(component (import "a:b/c" (instance $i {types} (export "f" (func (result (result (error {err}))))))))"#
         );
@@ -226,14 +226,14 @@ mod tests {
 
     /// Returns the failure value for a named type, written as in WIT.
     fn named(ty: &str) -> Option<FailureValue> {
-        room(
+        failure_value(
             &format!(r#"(type $t' {ty}) (export "t" (type $t (eq $t')))"#),
             "$t",
         )
     }
 
     fn encoded(value: &FailureValue, error: &CallError) -> Bytes {
-        value.encode(error).expect("it has an encoding")
+        value.encode(error).expect("every value has an encoding")
     }
 
     fn overloaded() -> CallError {
@@ -244,14 +244,14 @@ mod tests {
 
     #[test]
     fn a_text_holds_the_message() {
-        let value = room("", "string").expect("room");
+        let value = failure_value("", "string").expect("a failure value");
         let back: Result<(), String> =
             value::from_bytes(&encoded(&value, &overloaded())).expect("decodes");
         assert!(back.expect_err("a failure").contains("greeter"));
     }
 
     #[test]
-    fn a_fitting_case_holds_the_message_and_no_other_is_borrowed() {
+    fn only_a_fitting_case_is_used_for_the_message() {
         let value = named(
             r#"(variant (case "not-found") (case "unavailable" (option string)) (case "other" string))"#,
         );
@@ -264,7 +264,7 @@ mod tests {
         );
         let value =
             named(r#"(variant (case "not-found" string) (case "unavailable" (option string)))"#)
-                .expect("room");
+                .expect("a failure value");
         #[derive(Debug, Deserialize)]
         enum Theirs {
             NotFound(String),
@@ -274,7 +274,7 @@ mod tests {
             value::from_bytes(&encoded(&value, &overloaded())).expect("decodes");
         match back.expect_err("a failure") {
             Theirs::Unavailable(text) => assert!(text.expect("a text").contains("greeter")),
-            Theirs::NotFound(text) => panic!("borrowed a case: {text}"),
+            Theirs::NotFound(text) => panic!("an unrelated case was used: {text}"),
         }
         for none in [
             r#"(variant (case "not-found" string))"#,
@@ -285,11 +285,11 @@ mod tests {
         ] {
             assert_eq!(named(none), None, "{none}");
         }
-        assert_eq!(room("", "u32"), None);
+        assert_eq!(failure_value("", "u32"), None);
     }
 
     #[test]
-    fn the_error_record_says_everything_by_the_names_that_the_guest_knows() {
+    fn the_error_record_uses_the_names_in_the_guests_own_version() {
         let types = |kinds: &str| {
             format!(
                 r#"(type $k' (enum {kinds})) (export "kind" (type $k (eq $k')))
@@ -298,7 +298,8 @@ mod tests {
                    (export "error" (type $e (eq $e')))"#
             )
         };
-        let value = room(&types(r#""not-linked" "overloaded" "other""#), "$e").expect("room");
+        let value = failure_value(&types(r#""not-linked" "overloaded" "other""#), "$e")
+            .expect("a failure value");
         let decode = |error: &CallError| -> (u32, u32, bool, String) {
             let back: Result<(), _> = value::from_bytes(&encoded(&value, error)).expect("decodes");
             back.expect_err("a failure")
@@ -311,12 +312,12 @@ mod tests {
         assert_eq!(
             (kind, ran),
             (2, 1),
-            "a kind that this guest has no name for is `other`"
+            "a kind that is missing in the guest's version becomes `other`"
         );
         assert_eq!(
-            room(&types(r#""not-linked""#), "$e"),
+            failure_value(&types(r#""not-linked""#), "$e"),
             None,
-            "without `other` it is another record"
+            "a record without `other` isn't used"
         );
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct FlatArguments(pub(crate) Bytes);
 /// The result that an export of a guest returned, as wire bytes.
 pub(crate) struct FlatReturn<const N: usize>(pub(crate) Vec<u8>);
 
-// SAFETY: `Lower` is nothing but `N` core values. `typecheck` compares `N` with the number that
+// SAFETY: `Lower` is exactly `N` core values. `typecheck` compares `N` with the number that
 // wasmtime computes for the type, so the storage that it hands to the impls below has exactly that
 // many.
 unsafe impl<const N: usize> ComponentType for FlatParams<N> {
@@ -86,7 +86,7 @@ unsafe impl<const N: usize> ComponentType for FlatResult<N> {
     }
 }
 
-// SAFETY: `Lower` is nothing but core values, as many as a function can take at most. The callee
+// SAFETY: `Lower` consists only of core values, as many as a function can take at most. The callee
 // reads those that its type has; the rest are zeroed, so none is uninitialised.
 unsafe impl ComponentType for FlatArguments {
     type Lower = [ValRaw; MAX_FLAT];
@@ -97,10 +97,10 @@ unsafe impl ComponentType for FlatArguments {
     }
 }
 
-// SAFETY: `Lower` is nothing but `N` core values. For a type with `N` flat values wasmtime passes
+// SAFETY: `Lower` is exactly `N` core values. For a type with `N` flat values wasmtime passes
 // that many, or a pointer to them when the function is lifted so that only one value is flat; it
-// tells the two apart by `N` alone. `SPILLED` makes it read a pointer in any case: the impl below
-// checks all that it reads by it.
+// distinguishes the two by `N` alone. `SPILLED` makes it read a pointer in any case: the impl below
+// checks everything that it reads through that pointer.
 unsafe impl<const N: usize> ComponentType for FlatReturn<N> {
     type Lower = [ValRaw; N];
     const ABI: CanonicalAbiInfo = UNSIZED;
@@ -115,7 +115,7 @@ unsafe impl<const N: usize> ComponentType for FlatReturn<N> {
     }
 }
 
-// SAFETY: `typecheck` accepts nothing but the tuple of all parameters or results.
+// SAFETY: `typecheck` accepts only the tuple of all parameters or results.
 unsafe impl<const N: usize> ComponentNamedList for FlatParams<N> {}
 // SAFETY: as above.
 unsafe impl<const N: usize> ComponentNamedList for FlatResult<N> {}
@@ -124,7 +124,7 @@ unsafe impl ComponentNamedList for FlatArguments {}
 // SAFETY: as above.
 unsafe impl<const N: usize> ComponentNamedList for FlatReturn<N> {}
 
-// SAFETY: reads `values` and checked ranges of the guest's memory, nothing else.
+// SAFETY: reads only `values` and checked ranges of the guest's memory.
 unsafe impl<const N: usize> Lift for FlatParams<N> {
     fn linear_lift_from_flat(
         cx: &mut LiftContext<'_>,
@@ -234,8 +234,8 @@ pub(super) fn lower_text<T>(cx: &mut LowerContext<'_, T>, text: &str) -> Result<
 }
 
 fn as_slots<const N: usize>(slots: &mut MaybeUninit<[ValRaw; N]>) -> &mut [MaybeUninit<ValRaw>] {
-    // SAFETY: an array of values that may be uninitialised has the layout of an array that may be,
-    // and allows no more.
+    // SAFETY: an array of values that may be uninitialised has the same layout as an array that may
+    // be uninitialised, and permits no other values.
     unsafe { &mut *std::ptr::from_mut(slots).cast::<[MaybeUninit<ValRaw>; N]>() }
 }
 

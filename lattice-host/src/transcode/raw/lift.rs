@@ -14,8 +14,9 @@ use wasmtime::ValRaw;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext};
 
-use super::super::wire::{Keys, put_char, put_flags, put_sint, put_str, put_uint};
-use super::types::{Cases, Kind, Places, Scalar, flags_size};
+use super::super::scalar::{InvalidChar, Scalar, flags_size};
+use super::super::wire::{put_flags, put_str, put_uint};
+use super::types::{Cases, Kind, Places};
 
 /// Set in the length of a latin1+utf16 string that is in UTF-16.
 const UTF16_TAG: u32 = 1 << 31;
@@ -23,7 +24,7 @@ const UTF16_TAG: u32 = 1 << 31;
 /// Bytes that small values may accumulate before they are paid for.
 const UNPAID: usize = 1024;
 
-/// What is wrong with a value that a guest passed. This is a trap in that guest, unless an import
+/// Why a value that a guest passed is refused. This is a trap in that guest, unless an import
 /// returns a value for arguments that are too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -260,24 +261,9 @@ impl<'c, 'a> Lifter<'c, 'a> {
 
     #[inline]
     fn scalar(&mut self, scalar: Scalar, bits: u64) -> Result<(), LiftError> {
-        let wire = &mut self.wire;
-        match scalar {
-            Scalar::Bool => wire.push((bits != 0).into()),
-            Scalar::S8 | Scalar::U8 => wire.push(bits as u8),
-            Scalar::U16 => put_uint(wire, (bits as u16).into()),
-            Scalar::S16 => put_sint(wire, (bits as i16).into()),
-            Scalar::U32 => put_uint(wire, (bits as u32).into()),
-            Scalar::S32 => put_sint(wire, (bits as i32).into()),
-            Scalar::U64 => put_uint(wire, bits),
-            Scalar::S64 => put_sint(wire, bits.cast_signed()),
-            Scalar::F32 => wire.extend_from_slice(&(bits as u32).to_le_bytes()),
-            Scalar::F64 => wire.extend_from_slice(&bits.to_le_bytes()),
-            Scalar::Char => {
-                let code = bits as u32;
-                put_char(wire, char::from_u32(code).ok_or(LiftError::Char(code))?);
-            }
-        }
-        Ok(())
+        scalar
+            .write(bits, &mut self.wire)
+            .map_err(|InvalidChar(code)| LiftError::Char(code))
     }
 
     fn case(&mut self, cases: Cases<'_>, case: u32) -> Result<u32, LiftError> {
@@ -309,8 +295,7 @@ impl<'c, 'a> Lifter<'c, 'a> {
         self.pay_for(length)?;
         self.wire.reserve(length);
         match Kind::of(self.types, element) {
-            Kind::Scalar(Scalar::U8 | Scalar::S8) => self.wire.extend_from_slice(block),
-            Kind::Scalar(Scalar::F32 | Scalar::F64) => {
+            Kind::Scalar(scalar) if scalar.is_plain() => {
                 self.pay_for(block.len())?;
                 self.wire.extend_from_slice(block);
             }
@@ -334,7 +319,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
         let Kind::Map(map) = Kind::of(self.types, ty) else {
             return Err(LiftError::Unsupported);
         };
-        let keys = keys(&Kind::of(self.types, map.key)).ok_or(LiftError::Unsupported)?;
+        let keys = Kind::of(self.types, map.key).as_keys();
+        let keys = keys.ok_or(LiftError::Unsupported)?;
         let (at, length, size) = (at as usize, length as usize, map.entry_abi.size32 as usize);
         self.block(at, size_of_all(length, size)?, map.entry_abi.align32)?;
         put_uint(&mut self.wire, length as u64);
@@ -424,17 +410,6 @@ impl<'c, 'a> Lifter<'c, 'a> {
     fn load_pair(&self, at: usize) -> Result<(u32, u32), LiftError> {
         let pair = self.load(at, 8)?;
         Ok((pair as u32, (pair >> 32) as u32))
-    }
-}
-
-/// Returns how values of this kind are written as keys of a map.
-fn keys(kind: &Kind<'_>) -> Option<Keys> {
-    match kind {
-        Kind::Scalar(Scalar::Bool | Scalar::S8 | Scalar::U8) => Some(Keys::Byte),
-        Kind::Scalar(Scalar::F32 | Scalar::F64) => None,
-        Kind::Scalar(Scalar::Char) | Kind::String => Some(Keys::Text),
-        Kind::Scalar(_) => Some(Keys::Varint),
-        _ => None,
     }
 }
 

@@ -10,9 +10,10 @@ use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LowerContext};
 use wasmtime::{Result, ValRaw};
 
+use super::super::scalar::flags_size;
 use super::super::wire::Reader;
 use super::carriers::lower_text;
-use super::types::{Cases, Kind, Places, Scalar, flags_size};
+use super::types::{Cases, Kind, Places};
 
 /// Why validated bytes can't be lowered: a component doesn't match its plan, or has a broken
 /// allocator. Each error is a trap in that guest.
@@ -112,7 +113,7 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
     fn flat(&mut self, ty: InterfaceType, slots: &mut Slots<'_>) -> Result<()> {
         match Kind::of(self.types, ty) {
             Kind::Scalar(scalar) => {
-                let bits = self.scalar(scalar)?;
+                let bits = scalar.read(&mut self.reader)?;
                 slots.put(ValRaw::u64(bits))
             }
             Kind::String => {
@@ -155,7 +156,7 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
     fn memory(&mut self, ty: InterfaceType, at: usize) -> Result<()> {
         match Kind::of(self.types, ty) {
             Kind::Scalar(scalar) => {
-                let bits = self.scalar(scalar)?;
+                let bits = scalar.read(&mut self.reader)?;
                 self.store(at, bits, scalar.size())
             }
             Kind::String => {
@@ -191,11 +192,6 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
         }
     }
 
-    #[inline]
-    fn scalar(&mut self, scalar: Scalar) -> Result<u64> {
-        scalar_bits(&mut self.reader, scalar)
-    }
-
     fn string(&mut self) -> Result<(u32, u32)> {
         let text = self.reader.str()?;
         if !self.utf8 {
@@ -219,7 +215,7 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
     fn elements(&mut self, element: InterfaceType, at: usize, length: usize) -> Result<()> {
         let size = self.types.canonical_abi(&element).size32;
         match Kind::of(self.types, element) {
-            Kind::Scalar(Scalar::U8 | Scalar::S8 | Scalar::F32 | Scalar::F64) => {
+            Kind::Scalar(scalar) if scalar.is_plain() => {
                 let bytes = self.reader.take(size_of_all(length, size)?)?;
                 self.block(at, bytes.len())?.copy_from_slice(bytes);
             }
@@ -227,7 +223,7 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
                 let (reader, guest) = (&mut self.reader, &mut *self.guest);
                 let block = slice(guest.memory(), at, size_of_all(length, size)?)?;
                 for place in block.chunks_exact_mut(size as usize) {
-                    put_little_endian(place, scalar_bits(reader, scalar)?);
+                    put_little_endian(place, scalar.read(reader)?);
                 }
             }
             _ => {
@@ -297,30 +293,6 @@ impl Slots<'_> {
         }
         Ok(())
     }
-}
-
-/// Reads a scalar as the core value it becomes, zero-extended to 64 bits.
-#[inline]
-fn scalar_bits(reader: &mut Reader<'_>, scalar: Scalar) -> Result<u64> {
-    Ok(match scalar {
-        Scalar::Bool => reader.bool()?.into(),
-        Scalar::U8 => reader.byte()?.into(),
-        Scalar::S8 => signed(reader.byte()?.cast_signed().into()),
-        Scalar::U16 => reader.uint(16)?,
-        Scalar::S16 => signed(reader.sint(16)?),
-        Scalar::U32 => reader.uint(32)?,
-        Scalar::S32 => signed(reader.sint(32)?),
-        Scalar::U64 => reader.uint(64)?,
-        Scalar::S64 => reader.sint(64)?.cast_unsigned(),
-        Scalar::F32 => u32::from_le_bytes(reader.array()?).into(),
-        Scalar::F64 => u64::from_le_bytes(reader.array()?),
-        Scalar::Char => u32::from(reader.char()?).into(),
-    })
-}
-
-/// Returns a signed number of up to 32 bits as the `i32` it becomes.
-fn signed(value: i64) -> u64 {
-    (value as i32).cast_unsigned().into()
 }
 
 fn pointer_pair(at: usize, length: usize) -> Result<(u32, u32)> {

@@ -7,6 +7,9 @@ use environ::{
     TypeEnum, TypeMap, TypeOption, TypeRecord, TypeResult, TypeTuple, TypeVariant, VariantInfo,
 };
 
+use super::super::scalar::Scalar;
+use super::super::wire::Keys;
+
 /// The most flat core values of parameters or results. More move to memory.
 pub(super) const MAX_FLAT: usize = environ::MAX_FLAT_PARAMS;
 
@@ -30,23 +33,6 @@ pub(super) enum Kind<'t> {
     },
     /// A type that every plan refuses.
     Unsupported,
-}
-
-/// A type that is one core value.
-#[derive(Clone, Copy)]
-pub(super) enum Scalar {
-    Bool,
-    S8,
-    U8,
-    S16,
-    U16,
-    S32,
-    U32,
-    S64,
-    U64,
-    F32,
-    F64,
-    Char,
 }
 
 /// A record or tuple.
@@ -106,16 +92,14 @@ impl<'t> Kind<'t> {
             | InterfaceType::ErrorContext(_) => Self::Unsupported,
         }
     }
-}
 
-impl Scalar {
-    /// Returns the size in memory, in bytes.
-    pub(super) fn size(self) -> usize {
+    /// Returns how values of this kind are written as keys of a map. `None` for the many kinds that
+    /// can't be keys.
+    pub(super) fn as_keys(&self) -> Option<Keys> {
         match self {
-            Self::Bool | Self::S8 | Self::U8 => 1,
-            Self::S16 | Self::U16 => 2,
-            Self::S32 | Self::U32 | Self::F32 | Self::Char => 4,
-            Self::S64 | Self::U64 | Self::F64 => 8,
+            Self::Scalar(scalar) => scalar.as_keys(),
+            Self::String => Some(Keys::Text),
+            _ => None,
         }
     }
 }
@@ -185,16 +169,7 @@ impl<'t> Cases<'t> {
     }
 }
 
-/// Returns the size in memory, in bytes, of flags with up to 32 labels.
-pub(super) fn flags_size(labels: u32) -> usize {
-    match labels {
-        0..=8 => 1,
-        9..=16 => 2,
-        _ => 4,
-    }
-}
-
-/// Returns the places of fields one after the other.
+/// The places of fields one after the other.
 pub(super) struct Places<'t> {
     types: &'t ComponentTypes,
     next: usize,

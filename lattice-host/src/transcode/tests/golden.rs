@@ -122,7 +122,7 @@ fn serde_types_cross_a_guest_unchanged() {
 }
 
 #[test]
-fn bytes_are_fixed() {
+fn the_encoding_has_not_changed() {
     let wire = postcard::to_stdvec(&sample()).unwrap();
     let expected: &[&[u8]] = &[
         b"\x05k\xc3\xa4se",

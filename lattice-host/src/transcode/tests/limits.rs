@@ -44,7 +44,7 @@ async fn call_with_fuel(guest: &Guest, wire: &[u8], fuel: usize) -> Result<Vec<u
 
 /// Up to 4 MB of a guest's memory in two core values.
 #[test]
-fn a_huge_value_ends_in_too_large() {
+fn a_huge_value_fails_as_too_large() {
     for ty in [
         list(Ty::U8),
         list(Ty::U32),
@@ -77,7 +77,7 @@ fn a_huge_value_ends_in_too_large() {
 }
 
 #[test]
-fn a_bad_answer_traps_and_names_the_import() {
+fn an_invalid_reply_traps_and_the_error_names_the_import() {
     for async_type in [false, true] {
         for when in [When::AtOnce, When::Later] {
             let result = Some(list(Ty::Bool));
@@ -147,7 +147,7 @@ impl ImportHandler<Seen> for Patient {
 
 /// Checks arguments as core values, and in memory.
 #[test]
-fn an_import_may_answer_to_arguments_that_are_too_large() {
+fn an_import_may_reply_to_arguments_that_are_too_large() {
     for params in [vec![list(Ty::U8)], vec![list(Ty::U8); 9]] {
         for async_type in [false, true] {
             let wire = [2, 7, 7].repeat(params.len());
@@ -268,7 +268,7 @@ fn async_calls_overlap_in_one_instance() {
 /// The owner of a shared instance has to know that a trap ends the store, and that the other calls
 /// aren't notified.
 #[test]
-fn a_trap_ends_the_store_and_not_the_other_calls() {
+fn a_trap_ends_the_store_without_completing_the_other_calls() {
     timed(async {
         let (ended, done, _) = together(&[13, 13]).await;
         assert!(ended.is_err());

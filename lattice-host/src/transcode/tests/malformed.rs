@@ -25,18 +25,18 @@ fn map(key: Ty, value: Ty) -> Ty {
     Ty::Map(Box::new(key), Box::new(value))
 }
 
-fn all_refuse(rows: &[(Ty, &[u8], ValueError)]) {
+fn assert_refused(rows: &[(Ty, &[u8], ValueError)]) {
     for (ty, wire, error) in rows {
         assert_eq!(validate(ty, wire), Err(error.clone()), "{ty:?} {wire:?}");
     }
 }
 
 #[test]
-fn numbers_and_texts_refuse_what_they_are_not() {
+fn malformed_numbers_and_texts_are_refused() {
     use ValueError::*;
     let cut = |at| Truncated { at };
     let length = |at, length, left| Length { at, length, left };
-    all_refuse(&[
+    assert_refused(&[
         (Ty::Bool, &[2], Bool { at: 1, byte: 2 }),
         (Ty::Bool, &[], cut(0)),
         (Ty::U8, &[], cut(0)),
@@ -87,10 +87,10 @@ fn numbers_and_texts_refuse_what_they_are_not() {
 }
 
 #[test]
-fn cases_and_flags_refuse_what_they_are_not() {
+fn malformed_cases_and_flags_are_refused() {
     use ValueError::*;
     let cut = |at| Truncated { at };
-    all_refuse(&[
+    assert_refused(&[
         // Cases.
         (
             Ty::Enum(3),
@@ -149,12 +149,12 @@ fn cases_and_flags_refuse_what_they_are_not() {
 }
 
 #[test]
-fn lists_and_maps_refuse_what_they_are_not() {
+fn malformed_lists_and_maps_are_refused() {
     use ValueError::*;
     let cut = |at| Truncated { at };
     let length = |at, length, left| Length { at, length, left };
     let pair = Ty::Record(vec![Ty::U8, Ty::String]);
-    all_refuse(&[
+    assert_refused(&[
         // Lists and maps.
         (list(Ty::U8), &[3, 1, 2], length(1, 3, 2)),
         (list(Ty::F64), &[2, 0, 0, 0, 0, 0, 0, 0, 0], length(1, 2, 8)),
@@ -189,18 +189,18 @@ fn lists_and_maps_refuse_what_they_are_not() {
 
 /// Checks many keys of every form, in any order: when all are different, and when one repeats.
 #[test]
-fn a_key_comes_once() {
+fn a_repeated_key_is_refused_for_keys_of_every_form() {
     let keys: Vec<u8> = (0..=255).rev().collect();
     let numbers = (0..3_000_u32).map(|n| n.wrapping_mul(7_919) % 3_001);
     let texts = (0..3_000_u32).map(|n| (n % 1_000 * 3 + n / 1_000).to_string());
     let chars = ('a'..='z').rev().chain('α'..='ω').chain('0'..='9');
     for (ty, keys) in [
-        (Ty::U8, spelt(keys.iter())),
-        (Ty::Bool, spelt([true, false].iter())),
-        (Ty::U32, spelt(numbers.clone())),
-        (Ty::S64, spelt(numbers.map(|n| 1_500 - i64::from(n)))),
-        (Ty::String, spelt(texts)),
-        (Ty::Char, spelt(chars)),
+        (Ty::U8, encoded_keys(keys.iter())),
+        (Ty::Bool, encoded_keys([true, false].iter())),
+        (Ty::U32, encoded_keys(numbers.clone())),
+        (Ty::S64, encoded_keys(numbers.map(|n| 1_500 - i64::from(n)))),
+        (Ty::String, encoded_keys(texts)),
+        (Ty::Char, encoded_keys(chars)),
     ] {
         let guest = guest(vec![map(ty.clone(), Ty::Bool)]);
         let wire = |keys: &[Vec<u8>]| {
@@ -223,7 +223,7 @@ fn a_key_comes_once() {
     }
 }
 
-fn spelt<T: serde::Serialize>(keys: impl Iterator<Item = T>) -> Vec<Vec<u8>> {
+fn encoded_keys<T: serde::Serialize>(keys: impl Iterator<Item = T>) -> Vec<Vec<u8>> {
     keys.map(|key| postcard::to_stdvec(&key).expect("encodes"))
         .collect()
 }
@@ -259,7 +259,7 @@ fn results_are_checked_like_parameters() {
 }
 
 #[test]
-fn memory_that_a_value_will_take_is_known_before() {
+fn the_memory_that_a_value_takes_is_computed_from_its_bytes() {
     let big = Ty::FixedList(Box::new(Ty::U64), 1000);
     let rarely_big = Ty::Variant(vec![None, Some(big)]);
     let wire = [&[0xe8, 7][..], &[0; 1000]].concat();

@@ -3,7 +3,7 @@
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
-use super::super::{Asyncness, FunctionPlan, PlanError};
+use super::super::{Asyncness, FunctionPlan, PlanError, Unplannable};
 use super::ENGINE;
 
 /// Returns the function `f` of an instance type, written as in a component's text.
@@ -125,11 +125,10 @@ fn types_without_a_wire_form_are_refused_by_name_and_place() {
         let error = refused.expect_err(ty);
         assert_eq!(
             error,
-            PlanError::Unsupported {
+            PlanError {
                 interface,
                 function,
-                path,
-                kind
+                reason: Unplannable::Unsupported { path, kind }
             }
         );
         let text = error.to_string();
@@ -142,7 +141,7 @@ fn types_without_a_wire_form_are_refused_by_name_and_place() {
 
 /// A few types can expand to more parts than fit in memory, when each is used twice by the next.
 #[test]
-fn types_that_explode_are_refused() {
+fn types_that_expand_to_too_many_parts_are_refused() {
     let mut types = String::from("(type $t0 (tuple u8 u8))");
     for index in 1..16 {
         let before = index - 1;
@@ -150,7 +149,7 @@ fn types_that_explode_are_refused() {
     }
     let error = plan(&format!(r#"{types} (export "f" (func (param "a" $t15)))"#)).unwrap_err();
     assert!(
-        matches!(error, PlanError::TooComplex { limit: 10_000, .. }),
+        matches!(error.reason, Unplannable::TooComplex { limit: 10_000 }),
         "{error}"
     );
     plan(&format!(r#"{types} (export "f" (func (param "a" $t10)))"#)).unwrap();
@@ -168,17 +167,17 @@ fn types_that_nest_too_deeply_are_refused() {
     plan(63).unwrap();
     let error = plan(64).unwrap_err();
     assert!(
-        matches!(error, PlanError::TooDeep { limit: 64, .. }),
+        matches!(error.reason, Unplannable::TooDeep { limit: 64, .. }),
         "{error}"
     );
 }
 
 #[test]
-fn values_of_a_fixed_size_that_no_memory_holds_are_refused() {
+fn values_of_a_fixed_size_over_the_limit_are_refused() {
     let error = plan(
         r#"(type $a (list u64 10000000)) (type $b (list $a 4)) (export "f" (func (param "x" (tuple u8 $b))))"#,
     );
-    let PlanError::TooLarge { path, size, .. } = error.unwrap_err() else {
+    let Unplannable::TooLarge { path, size, .. } = error.unwrap_err().reason else {
         panic!("another error")
     };
     assert_eq!((path.as_str(), size), ("x.1", 320_000_000));
@@ -196,7 +195,7 @@ fn names_count_towards_the_size_of_a_type() {
     };
     with_enums(19).unwrap();
     assert!(matches!(
-        with_enums(21).unwrap_err(),
-        PlanError::TooComplex { .. }
+        with_enums(21).unwrap_err().reason,
+        Unplannable::TooComplex { .. }
     ));
 }

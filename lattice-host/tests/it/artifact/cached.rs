@@ -1,4 +1,4 @@
-//! A cache that is damaged, read-only, full.
+//! A cache that is damaged, read-only or full.
 
 use super::{
     fake::{Contents, Fake},
@@ -23,7 +23,7 @@ async fn serving(bytes: &[u8]) -> (Fake, Image) {
 }
 
 #[tokio::test]
-async fn what_is_damaged_on_disk_is_fetched_anew() {
+async fn a_damaged_file_in_the_cache_is_fetched_again() {
     let bytes = component("a");
     let (fake, tag) = serving(&bytes).await;
     let folder = tempfile::tempdir().unwrap();
@@ -58,12 +58,12 @@ async fn what_is_damaged_on_disk_is_fetched_anew() {
 }
 
 #[tokio::test]
-async fn a_folder_that_may_not_be_written_to_costs_only_the_cache() {
+async fn a_fetch_succeeds_when_the_cache_is_read_only() {
     let bytes = component("a");
     let (fake, tag) = serving(&bytes).await;
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o500)).unwrap();
-    // Root may write everywhere but there.
+    // The only folder in which root can't write.
     let is_root = fs::create_dir(folder.path().join("probe")).is_ok();
     let cache = if is_root {
         PathBuf::from("/sys/kernel/lattice")
@@ -87,7 +87,7 @@ async fn a_folder_that_may_not_be_written_to_costs_only_the_cache() {
 }
 
 #[tokio::test]
-async fn a_full_disk_costs_only_the_cache() {
+async fn a_fetch_succeeds_when_the_disk_is_full() {
     let Some(disk) = SmallDisk::new("256k") else {
         return;
     };
@@ -104,7 +104,7 @@ async fn a_full_disk_costs_only_the_cache() {
     );
     let error = fetched.not_kept.unwrap();
     assert!(matches!(error, CacheError::Full { .. }), "{error:?}");
-    // Nothing half-written is left, and what was there before still serves.
+    // No partial file is left, and earlier files are still used.
     assert_eq!(fs::read_dir(disk.path().join("tmp")).unwrap().count(), 0);
     assert_eq!(
         artifacts.cached(small.digest).await.unwrap().bytes,
@@ -113,7 +113,7 @@ async fn a_full_disk_costs_only_the_cache() {
 }
 
 #[tokio::test]
-async fn a_cache_stays_within_its_size() {
+async fn a_cache_stays_within_its_size_limit() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = plain("127.0.0.1:1")
         .cache(folder.path())
@@ -124,10 +124,10 @@ async fn a_cache_stays_within_its_size() {
         assert!(kept.not_kept.is_none());
         assert!(
             artifacts.cached(kept.digest).await.is_some(),
-            "the newest is there"
+            "the newest is kept"
         );
         let files = fs::read_dir(folder.path().join("sha256")).unwrap();
-        // Each takes a block of the disk.
+        // Each file takes at least a block of the disk.
         assert!(files.count() <= 64 / 4);
     }
     let too_large = artifacts.keep(large_component(128 << 10)).await.not_kept;
@@ -137,11 +137,11 @@ async fn a_cache_stays_within_its_size() {
     );
 }
 
-/// A file system of its own, in memory.
+/// A separate file system in memory.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// `None`, and says why, where nothing may be mounted.
+    /// Mounts a file system. Prints why and returns `None` where mounting isn't permitted.
     fn new(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={size}");

@@ -4,6 +4,7 @@ use super::{
     registry::Registry,
     support::{PATIENCE, cached_file, component, image, large_component, plain},
 };
+use crate::wait::until;
 use lattice_core::{
     Lattice,
     app::App,
@@ -17,14 +18,12 @@ use lattice_host::{
     Host,
     artifact::{Artifacts, Image, ImageDigest},
 };
-use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
 
-/// Several ranges, and a rest.
+/// The size of an artifact of several ranges, the last of which isn't full.
 const SIZE: usize = 3_000_000;
 
-/// A host that keeps what it fetches in a folder of its own.
+/// Starts a host with its own cache.
 async fn host(lattice: &Lattice, id: &str, artifacts: Artifacts) -> Host {
     let builder = Host::builder(lattice).id(id).artifacts(artifacts);
     builder.start().await.expect("it starts")
@@ -34,24 +33,13 @@ fn keeping(folder: &TempDir) -> Artifacts {
     Artifacts::builder().cache(folder.path()).build()
 }
 
-/// `big` on every host that may run it.
+/// Applies an app that runs `big` on every host that `rules` allow.
 async fn apply(lattice: &Lattice, image: &str, rules: &str) {
     let text = format!(
         "name = \"test\"\n[actors.big]\nimage = \"{image}\"\nreplicas = \"per-host\"\n{rules}"
     );
     let app = App::from_toml("app.toml", &text).expect("a manifest");
     lattice.apply(&app).await.expect("applied");
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waited = async {
-        while !holds() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, waited)
-        .await
-        .unwrap_or_else(|_| panic!("in vain until {what}"));
 }
 
 fn serves(lattice: &Lattice, host: &str) -> bool {
@@ -61,15 +49,15 @@ fn serves(lattice: &Lattice, host: &str) -> bool {
     serving.iter().any(|origin| origin.host.as_str() == host)
 }
 
-/// Why `big` does not run on this host.
+/// Returns the reason why `big` doesn't run on this host.
 fn reason(host: &Host) -> Option<String> {
-    let state = host.agent().expect("it takes part").state();
+    let state = host.agent().expect("the host has an agent").state();
     let kept = state.components.values().next()?;
     kept.reason.clone()
 }
 
 #[tokio::test]
-async fn bytes_that_one_host_has_reach_the_others() {
+async fn an_image_that_one_host_has_is_fetched_by_the_others() {
     let lattice = Lattice::in_memory("test").await.unwrap();
     let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let artifact = keeping(&here).keep(large_component(SIZE)).await;
@@ -86,7 +74,7 @@ async fn bytes_that_one_host_has_reach_the_others() {
 }
 
 #[tokio::test]
-async fn a_file_that_one_host_has_reaches_the_others() {
+async fn an_image_in_a_file_of_one_host_is_fetched_by_the_others() {
     let lattice = Lattice::in_memory("test").await.unwrap();
     let folder = TempDir::new().unwrap();
     let (path, moved) = (folder.path().join("big.wasm"), folder.path().join("away"));
@@ -95,12 +83,12 @@ async fn a_file_that_one_host_has_reaches_the_others() {
     let _has = host(&lattice, "has", Artifacts::builder().build()).await;
     apply(&lattice, &format!("file:{}", path.display()), "").await;
     until("the first serves", || serves(&lattice, "has")).await;
-    // Asked for once, so that it is in the first host's memory when the file goes away.
+    // A first transfer, so that the file is in the first host's memory when it is moved.
     let _second = host(&lattice, "second", keeping(&cache)).await;
     until("the second serves", || serves(&lattice, "second")).await;
     std::fs::rename(&path, &moved).unwrap();
     let third = host(&lattice, "third", Artifacts::builder().build()).await;
-    until("the third says why it can't", || {
+    until("the third reports why it can't start it", || {
         reason(&third).is_some_and(|reason| {
             reason.contains("big.wasm") && reason.contains("none of the 2 other hosts")
         })
@@ -111,7 +99,7 @@ async fn a_file_that_one_host_has_reaches_the_others() {
 }
 
 #[tokio::test]
-async fn an_image_is_there_for_a_new_host_when_its_registry_is_down() {
+async fn a_new_host_gets_an_image_from_another_host_while_its_registry_is_down() {
     let mut registry = Registry::start().await;
     let lattice = Lattice::in_memory("test").await.unwrap();
     let caches = [TempDir::new().unwrap(), TempDir::new().unwrap()];
@@ -139,12 +127,12 @@ async fn an_image_is_there_for_a_new_host_when_its_registry_is_down() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_is_told() {
+async fn an_image_that_no_host_has_is_reported_by_its_digest() {
     let lattice = Lattice::in_memory("test").await.unwrap();
     let digest = ImageDigest::of(b"nowhere");
     let alone = host(&lattice, "alone", Artifacts::builder().build()).await;
     apply(&lattice, &digest.to_string(), "").await;
-    until("it says why", || {
+    until("it reports why", || {
         reason(&alone).is_some_and(|reason| {
             reason.contains(&digest.to_string()) && reason.contains("none of the 0 other hosts")
         })
@@ -152,7 +140,7 @@ async fn what_nobody_has_is_told() {
     .await;
 }
 
-/// Asks for the map of an artifact as hosts do; whether it is given.
+/// Requests the map of an artifact by host RPC, and returns whether the other host delivers it.
 async fn map(
     asks: &Node,
     of: &Origin,
@@ -173,7 +161,7 @@ async fn map(
 }
 
 #[tokio::test]
-async fn nothing_is_given_but_what_is_assigned_to_whoever_asks() {
+async fn a_host_delivers_only_what_is_assigned_to_the_requesting_host() {
     let lattice = Lattice::in_memory("test").await.unwrap();
     let cache = TempDir::new().unwrap();
     let artifact = keeping(&cache).keep(component("big")).await;
@@ -186,10 +174,7 @@ async fn nothing_is_given_but_what_is_assigned_to_whoever_asks() {
         .artifacts(Artifacts::builder().build());
     let assigned = assigned.start().await.unwrap();
     apply(&lattice, &artifact.digest.to_string(), rules).await;
-    until("who is assigned it has got it", || {
-        serves(&lattice, "assigned")
-    })
-    .await;
+    until("the assigned host has it", || serves(&lattice, "assigned")).await;
 
     let stranger = NodeOptions::default().host(HostId::new("stranger").unwrap());
     let stranger = lattice.node(stranger).await.unwrap();
@@ -202,9 +187,9 @@ async fn nothing_is_given_but_what_is_assigned_to_whoever_asks() {
         let answer = map(asks, has.node().origin(), component, digest).await;
         assert_eq!(answer, Ok(given), "{component} {digest}");
     }
-    let nobody = map(has.node(), stranger.origin(), "big", artifact.digest).await;
+    let refused = map(has.node(), stranger.origin(), "big", artifact.digest).await;
     assert!(
-        matches!(nobody, Err(CallError::NotServed { .. })),
-        "it is no host: {nobody:?}"
+        matches!(refused, Err(CallError::NotServed { .. })),
+        "the stranger isn't a host: {refused:?}"
     );
 }

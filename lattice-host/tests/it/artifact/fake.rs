@@ -1,4 +1,4 @@
-//! A registry that answers what a test says, over plain HTTP, and remembers what it was asked.
+//! A fake registry over plain HTTP. A test's function responds to its requests, and it records them.
 
 use lattice_host::artifact::ImageDigest;
 use std::{
@@ -12,41 +12,41 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     /// `GET /v2/…`.
     pub(crate) what: String,
-    /// By their names in lower case.
+    /// The headers, by their names in lower case.
     pub(crate) headers: HashMap<String, String>,
-    /// How often the same was asked before.
+    /// The number of equal requests before this one.
     pub(crate) before: usize,
 }
 
-/// What is answered.
+/// A response.
 pub(crate) enum Answer {
-    /// This, whole.
+    /// A complete response.
     Content {
         status: u16,
         headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
     },
-    /// So many bytes of the body that was announced; then the connection is closed.
+    /// This many bytes of the declared body; then the connection is closed.
     Cut { body: Vec<u8>, sent: usize },
-    /// The body, one byte each time it was read, for ever.
+    /// The body, byte by byte, without end.
     Drip,
-    /// Nothing, for ever.
+    /// No response, while the connection stays open.
     Silence,
 }
 
-/// A running one; stops when dropped.
+/// A running registry, which stops on drop.
 pub(crate) struct Fake {
     address: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     _task: AbortOnDropHandle<()>,
 }
 
-/// Manifests and blobs by what is asked for, all served as they should be.
+/// Manifests and blobs by their paths, all returned correctly.
 #[derive(Clone, Default)]
 pub(crate) struct Contents(HashMap<String, Vec<u8>>);
 
@@ -57,12 +57,12 @@ impl Fake {
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let (seen, answer) = (Arc::clone(&asked), Arc::new(answer));
         let serve = async move {
-            // Ends its connections with itself.
+            // Its connections end with this task.
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
                 connections.spawn(async move {
-                    // A client that goes away is no failure of the registry.
+                    // A client that disconnects isn't a failure of the registry.
                     let _ = serve(stream, &seen, &*answer).await;
                 });
             }
@@ -74,12 +74,12 @@ impl Fake {
         }
     }
 
-    /// Host and port.
+    /// Returns host and port.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Everything that was asked and begins so.
+    /// Returns the requests that begin with `beginning`.
     pub(crate) fn asked(&self, beginning: &str) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap();
         asked
@@ -161,7 +161,7 @@ async fn send(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
         Answer::Silence => std::future::pending().await,
     }
     stream.shutdown().await?;
-    // Until the client has it all and closes.
+    // Waits until the client has read everything and closes the connection.
     stream.read_to_end(&mut Vec::new()).await.map(drop)
 }
 
@@ -178,13 +178,13 @@ impl Answer {
         Self::Content {
             status,
             headers: Vec::new(),
-            body: b"so it is".into(),
+            body: b"details".into(),
         }
     }
 }
 
 impl Contents {
-    /// An image `a:1` of this layer.
+    /// Returns the contents of a registry with the image `a:1` of this layer.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self::default()
             .blob(bytes)
@@ -199,7 +199,7 @@ impl Contents {
         self
     }
 
-    /// Under a tag, and under its digest.
+    /// Adds a manifest under a tag and under its digest.
     pub(crate) fn manifest(mut self, tag: &str, document: &str) -> Self {
         let digest = ImageDigest::of(document.as_bytes()).to_string();
         for name in [tag, &digest] {
@@ -221,7 +221,7 @@ impl Contents {
     }
 }
 
-/// A manifest of these layers.
+/// Returns a manifest of these layers.
 pub(crate) fn manifest(layers: &[(&str, &[u8])]) -> String {
     let layers = layers.iter().map(|(media_type, bytes)| {
         serde_json::json!({"mediaType": media_type, "digest": ImageDigest::of(bytes), "size": bytes.len()})

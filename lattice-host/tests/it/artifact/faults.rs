@@ -1,4 +1,4 @@
-//! Registries that fail, and come back or don't.
+//! Registries that fail, for some time or permanently.
 
 use super::{
     fake::{Answer, Asked, Contents, Fake},
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Short enough for a test, long enough for a busy machine to answer within.
+/// A deadline that is short enough for a test and long enough for a busy machine.
 const SILENCE: Duration = Duration::from_secs(2);
 
 fn tag(fake: &Fake) -> Image {
@@ -31,7 +31,7 @@ fn is_blob(asked: &Asked) -> bool {
 }
 
 #[tokio::test]
-async fn one_that_says_nothing_is_given_up() {
+async fn a_fetch_from_a_silent_registry_fails_in_time() {
     let contents = Contents::of(&component("a"));
     let silent_about: [fn(&Asked) -> bool; 3] = [
         |_| true,
@@ -68,7 +68,7 @@ async fn one_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn one_that_only_drips_meets_the_deadline() {
+async fn a_fetch_from_a_slow_registry_fails_at_the_deadline() {
     let bytes = large_component(1 << 20);
     let contents = Contents::of(&bytes);
     let fake = Fake::start(move |asked| {
@@ -83,7 +83,7 @@ async fn one_that_only_drips_meets_the_deadline() {
     let error = artifacts.fetch(&tag(&fake), None).await.unwrap_err();
     assert!(matches!(error, FetchError::Deadline { .. }), "{error:?}");
 
-    // Also where nothing says how much will come.
+    // Also when the length of the body isn't declared.
     let fake = Fake::start(|asked| {
         if asked.what.ends_with("/v2/") {
             Answer::content("")
@@ -115,7 +115,7 @@ async fn one_that_only_drips_meets_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_servers_error_is_tried_again() {
+async fn a_server_error_is_retried() {
     for status in [429, 500, 502, 503] {
         let contents = Contents::of(&component("a"));
         let fake = Fake::start(move |asked| match asked.before {
@@ -135,7 +135,7 @@ async fn a_servers_error_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_servers_error_that_stays_is_told() {
+async fn a_server_error_that_persists_is_returned() {
     let fake = Fake::start(|_| Answer::status(503)).await;
     let artifacts = plain(fake.address())
         .attempts(NonZeroU32::MIN.saturating_add(2))
@@ -147,12 +147,12 @@ async fn a_servers_error_that_stays_is_told() {
     else {
         panic!("{error:?}")
     };
-    assert_eq!((*status, message.as_str()), (503, "so it is"));
+    assert_eq!((*status, message.as_str()), (503, "details"));
     assert_eq!(fake.asked("GET /v2/a/manifests/").len(), 3);
 }
 
 #[tokio::test]
-async fn what_stays_wrong_is_asked_once() {
+async fn a_client_error_is_not_retried() {
     for status in [400, 401, 403, 404] {
         let fake = Fake::start(move |_| Answer::status(status)).await;
         let error = plain(fake.address())
@@ -176,7 +176,7 @@ async fn what_stays_wrong_is_asked_once() {
 }
 
 #[tokio::test]
-async fn half_a_blob_is_continued_where_it_broke() {
+async fn an_interrupted_download_continues_where_it_ended() {
     let bytes = large_component(256 << 10);
     let half = bytes.len() / 2;
     let (contents, sent) = (Contents::of(&bytes), bytes.clone());
@@ -219,7 +219,7 @@ async fn half_a_blob_is_continued_where_it_broke() {
 }
 
 #[tokio::test]
-async fn half_a_blob_is_begun_anew_where_it_can_not_be_continued() {
+async fn an_interrupted_download_starts_again_when_ranges_are_unsupported() {
     let bytes = large_component(64 << 10);
     for refusal in [None, Some(416)] {
         let (contents, sent) = (Contents::of(&bytes), bytes.clone());
@@ -243,9 +243,9 @@ async fn half_a_blob_is_begun_anew_where_it_can_not_be_continued() {
 }
 
 #[tokio::test]
-async fn half_a_blob_for_ever_is_told() {
+async fn a_download_that_never_completes_fails() {
     let bytes = large_component(64 << 10);
-    // Cut off, and said to be complete.
+    // A body that ends early, and one that is declared shorter than the blob.
     for cut in [true, false] {
         let (contents, sent) = (Contents::of(&bytes), bytes.clone());
         let fake = Fake::start(move |asked| match cut {
@@ -269,7 +269,7 @@ async fn half_a_blob_for_ever_is_told() {
 }
 
 #[tokio::test]
-async fn those_who_want_the_same_share_one_download() {
+async fn concurrent_fetches_of_one_image_share_one_download() {
     let bytes = large_component(256 << 10);
     let contents = Contents::of(&bytes);
     let fake = Fake::start(move |asked| contents.answer(asked)).await;
@@ -290,7 +290,7 @@ async fn those_who_want_the_same_share_one_download() {
 }
 
 #[tokio::test]
-async fn a_failure_is_shared_and_not_kept() {
+async fn a_failure_is_shared_by_waiting_fetches_and_not_cached() {
     let contents = Contents::of(&component("a"));
     let fake = Fake::start(move |asked| match asked.before {
         0 if is_blob(asked) => Answer::status(404),

@@ -1,4 +1,4 @@
-//! Images that are files, and bytes that the program has.
+//! Images in files, and bytes that the program provides.
 
 use super::support::{cached_file, component, image, large_component};
 use lattice_host::{
@@ -34,7 +34,7 @@ async fn a_file_is_read_and_checked() {
         (resolved.clone(), WasmKind::Component, None)
     );
 
-    // It is built anew while others still expect what it was.
+    // The file is built again while others still expect the previous digest.
     fs::write(&path, component("b")).unwrap();
     let error = artifacts
         .fetch(&file(&path), resolved.digest)
@@ -56,7 +56,7 @@ async fn a_file_is_read_and_checked() {
 }
 
 #[tokio::test]
-async fn what_is_no_component_of_a_fair_size_says_so() {
+async fn a_missing_file_and_one_that_is_not_a_component_or_too_large_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.wasm");
     let artifacts = Artifacts::builder().max_size(ByteSize::kib(4)).build();
@@ -70,7 +70,7 @@ async fn what_is_no_component_of_a_fair_size_says_so() {
     fs::write(&path, large_component(8 << 10)).unwrap();
     let error = fetch().await;
     assert!(matches!(error, FetchError::TooLarge { .. }), "{error:?}");
-    // Whoever reads these waits for ever, or reads for ever.
+    // Reading these would never end.
     for path in [folder.path(), Path::new("/dev/zero")] {
         let error = artifacts.fetch(&file(path), None).await.unwrap_err();
         assert!(matches!(error, FetchError::File { .. }), "{error:?}");
@@ -78,7 +78,7 @@ async fn what_is_no_component_of_a_fair_size_says_so() {
 }
 
 #[tokio::test]
-async fn bytes_that_came_another_way_are_kept_and_found() {
+async fn bytes_that_are_given_directly_are_cached_and_found() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = Artifacts::builder().cache(folder.path()).build();
     let digest = ImageDigest::of(&component("a"));
@@ -90,7 +90,7 @@ async fn bytes_that_came_another_way_are_kept_and_found() {
         artifacts.cached(digest).await.unwrap().bytes,
         component("a")
     );
-    // A host that has not the file, and was given the bytes by another one.
+    // A host without the file, which received the bytes from another host.
     let elsewhere = image("file:/nowhere/a.wasm");
     assert_eq!(
         artifacts.fetch(&elsewhere, digest).await.unwrap().origin,

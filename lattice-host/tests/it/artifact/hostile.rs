@@ -1,4 +1,4 @@
-//! Registries that lie.
+//! Registries that return false content.
 
 use super::{
     fake::{Answer, Asked, Contents, Fake, manifest},
@@ -19,7 +19,7 @@ async fn fetch(fake: &Fake, name: &str) -> FetchError {
 }
 
 #[tokio::test]
-async fn other_bytes_than_the_digest_says_are_not_taken() {
+async fn bytes_that_differ_from_the_digest_are_refused() {
     let (right, wrong) = (component("a"), component("b"));
     assert_eq!(right.len(), wrong.len());
     let contents = Contents::of(&right);
@@ -49,7 +49,7 @@ async fn other_bytes_than_the_digest_says_are_not_taken() {
 }
 
 #[tokio::test]
-async fn another_manifest_than_the_digest_says_is_not_taken() {
+async fn a_manifest_that_differs_from_its_digest_is_refused() {
     let contents = Contents::of(&component("a"));
     let other = manifest(&[("application/wasm", &component("b"))]);
     let fake = Fake::start(move |asked| {
@@ -69,9 +69,9 @@ async fn another_manifest_than_the_digest_says_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_lie_in_the_digest_header_is_noticed() {
+async fn a_false_digest_header_is_refused() {
     let contents = Contents::of(&component("a"));
-    for said in [
+    for header in [
         ImageDigest::of(b"other").to_string(),
         "sha256:garbage".into(),
         "md5:1".into(),
@@ -81,23 +81,23 @@ async fn a_lie_in_the_digest_header_is_noticed() {
         let fake = Fake::start(move |asked| match contents.answer(asked) {
             Answer::Content { status, body, .. } => Answer::Content {
                 status,
-                headers: vec![("docker-content-digest", said.clone())],
+                headers: vec![("docker-content-digest", header.clone())],
                 body,
             },
             other => other,
         })
         .await;
         let error = fetch(&fake, ":1").await;
-        let told = matches!(
+        let expected = matches!(
             error,
             FetchError::Registry(RegistryError::Damaged { .. } | RegistryError::Protocol { .. })
         );
-        assert!(told, "{error:?}");
+        assert!(expected, "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn more_than_the_manifest_says_is_cut_off() {
+async fn a_blob_longer_than_declared_is_cut_off() {
     let bytes = component("a");
     let (contents, longer) = (Contents::of(&bytes), large_component(1 << 20));
     let fake = Fake::start(move |asked| {
@@ -116,7 +116,7 @@ async fn more_than_the_manifest_says_is_cut_off() {
 }
 
 #[tokio::test]
-async fn more_than_the_limit_is_not_even_begun() {
+async fn a_blob_declared_over_the_limit_is_not_fetched() {
     let bytes = large_component(8 << 10);
     let contents = Contents::of(&bytes);
     let fake = Fake::start(move |asked| contents.answer(asked)).await;
@@ -135,7 +135,7 @@ async fn more_than_the_limit_is_not_even_begun() {
 }
 
 #[tokio::test]
-async fn another_digest_than_the_caller_wants_is_not_even_begun() {
+async fn a_blob_of_another_digest_than_requested_is_not_fetched() {
     let contents = Contents::of(&component("a"));
     let fake = Fake::start(move |asked| contents.answer(asked)).await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
@@ -159,7 +159,7 @@ async fn another_digest_than_the_caller_wants_is_not_even_begun() {
 }
 
 #[tokio::test]
-async fn a_manifest_of_anything_else_is_refused() {
+async fn an_invalid_manifest_is_refused() {
     for document in [
         "",
         "<html>",
@@ -176,7 +176,7 @@ async fn a_manifest_of_anything_else_is_refused() {
 }
 
 #[tokio::test]
-async fn messages_are_fit_to_be_shown() {
+async fn messages_from_a_registry_are_shortened_and_without_control_characters() {
     let fake = Fake::start(|_| Answer::Content {
         status: 418,
         headers: Vec::new(),
@@ -187,7 +187,7 @@ async fn messages_are_fit_to_be_shown() {
     assert!(error.len() < 400 && !error.contains('\u{1b}'), "{error:?}");
 }
 
-/// Asks for a token first, from itself.
+/// Returns a registry's handler that requires a token, which the registry itself issues.
 fn with_tokens(token: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
     let contents = Contents::of(&component("a"));
     move |asked| {
@@ -215,7 +215,7 @@ fn with_tokens(token: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync +
 }
 
 #[tokio::test]
-async fn a_registry_that_wants_a_token_gets_the_one_it_gives() {
+async fn a_token_is_fetched_for_a_registry_that_requires_one() {
     let fake = Fake::start(with_tokens(r#"{"token":"good"}"#)).await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
     let with = |credentials| {
@@ -245,17 +245,17 @@ async fn a_registry_that_wants_a_token_gets_the_one_it_gives() {
         (Credentials::bearer("bad"), false),
     ] {
         let error = with(credentials).fetch(&tag, None).await.unwrap_err();
-        let told = match &error {
+        let expected = match &error {
             FetchError::Registry(RegistryError::CredentialsNeeded { .. }) => needed,
             FetchError::Registry(RegistryError::CredentialsRefused { .. }) => !needed,
             _ => false,
         };
-        assert!(told, "{error:?}");
+        assert!(expected, "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_ends_nothing_but_the_fetch() {
+async fn an_invalid_token_fails_the_fetch_with_a_typed_error() {
     for token in ["", "{}", r#"{"token":7}"#, r#"{"token":"a\nb: c"}"#] {
         let fake = Fake::start(with_tokens(token)).await;
         let tag = image(&format!("oci:{}/a:1", fake.address()));
@@ -264,11 +264,11 @@ async fn a_token_that_is_none_ends_nothing_but_the_fetch() {
             .credentials(fake.address(), credentials)
             .build();
         let error = artifacts.fetch(&tag, None).await.unwrap_err();
-        let told = matches!(
+        let expected = matches!(
             error,
             FetchError::Registry(RegistryError::CredentialsRefused { .. })
                 | FetchError::Ended { .. }
         );
-        assert!(told, "{token}: {error:?}");
+        assert!(expected, "{token}: {error:?}");
     }
 }

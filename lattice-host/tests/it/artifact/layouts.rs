@@ -1,4 +1,4 @@
-//! Images as other tools lay them out.
+//! Image layouts of other tools.
 
 use super::{
     fake::{Contents, Fake, manifest},
@@ -36,7 +36,7 @@ fn index(entries: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn single_layers_of_older_tools() {
+async fn single_layers_with_the_media_types_of_older_tools_are_fetched() {
     for media_type in [
         "application/vnd.module.wasm.content.layer.v1+wasm",
         "application/vnd.wasm.content.layer.v1+wasm",
@@ -57,7 +57,7 @@ async fn single_layers_of_older_tools() {
 }
 
 #[tokio::test]
-async fn what_is_no_wasm() {
+async fn an_image_without_a_component_is_refused() {
     let zip = b"\x1f\x8b zipped";
     let contents = Contents::default().manifest(
         "1",
@@ -69,7 +69,7 @@ async fn what_is_no_wasm() {
         "{error}"
     );
 
-    // What its layer is called doesn't make it so.
+    // The media type of a layer isn't enough.
     let error = refused(Contents::of(zip)).await;
     assert!(
         matches!(error, FetchError::NotWasm { .. }) && error.to_string().contains("gzip"),
@@ -78,7 +78,7 @@ async fn what_is_no_wasm() {
 }
 
 #[tokio::test]
-async fn an_index_with_one_image_for_wasm() {
+async fn the_image_for_wasm_is_chosen_from_an_index() {
     let bytes = component("a");
     let [wasm, native] = [("application/wasm", &bytes[..]), ("text/plain", b"native")]
         .map(|layer| manifest(&[layer]));
@@ -100,7 +100,7 @@ async fn an_index_with_one_image_for_wasm() {
         bytes
     );
 
-    // Index, manifest and layer are all in the cache now.
+    // Index, manifest and layer are in the cache now.
     drop(fake);
     let offline = plain("127.0.0.1:1").cache(folder.path()).build();
     assert_eq!(
@@ -110,7 +110,7 @@ async fn an_index_with_one_image_for_wasm() {
 }
 
 #[tokio::test]
-async fn an_index_without_one_for_wasm() {
+async fn an_index_without_an_image_for_wasm_is_refused() {
     let native = manifest(&[("text/plain", b"native")]);
     let error = refused(
         Contents::default().manifest("1", &index(&[(&native, "amd64"), (&native, "arm64")])),

@@ -1,8 +1,8 @@
-//! Registries that want to know who asks, and registries over TLS.
+//! Registries that require credentials, and registries over TLS.
 
 use super::{
     registry::{PASSWORD, Registry, USER},
-    support::{PATIENCE, component, image, plain, told},
+    support::{PATIENCE, component, error_chain, image, plain},
 };
 use lattice_host::artifact::{
     Artifacts, Credentials, FetchError, ImageDigest, PushError, RegistryError,
@@ -13,7 +13,7 @@ use std::{
 };
 
 #[tokio::test]
-async fn a_private_registry_serves_those_it_knows() {
+async fn a_private_registry_requires_valid_credentials() {
     let registry = Registry::private().await;
     let address = registry.address();
     let tag = image(&format!("oci:{address}/greeter:1"));
@@ -81,16 +81,16 @@ async fn a_private_registry_serves_those_it_knows() {
     }
 }
 
-/// One of docker's programs that keep credentials, which does this.
+/// Writes a credential helper of Docker, which runs the commands `does`.
 fn helper(folder: &Path, name: &str, does: &str) {
     let program = folder.join(format!("docker-credential-{name}"));
     std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\n{does}\n")).unwrap();
     std::fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// In a process of its own, whose environment names docker's configuration.
+/// Runs in a separate process, whose environment names Docker's configuration.
 #[tokio::test]
-async fn logins_of_docker_are_used() {
+async fn credentials_of_docker_are_used() {
     let registry = Registry::private().await;
     let folder = tempfile::tempdir().unwrap();
     let path = std::env::var("PATH").unwrap();
@@ -113,13 +113,13 @@ async fn logins_of_docker_are_used() {
         (store("knows"), "yes"),
         (store("knows-none"), "no"),
         (store("fails"), "broken"),
-        (store("nobody-has-it"), "broken"),
+        (store("missing"), "broken"),
     ] {
         std::fs::write(folder.path().join("config.json"), &config).unwrap();
         let ran = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "artifact::private::with_the_logins_of_docker",
+                "artifact::private::with_the_credentials_of_docker",
                 "--ignored",
                 "--nocapture",
             ])
@@ -129,18 +129,18 @@ async fn logins_of_docker_are_used() {
             .env("TEST_LOGGED_IN", logged_in)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout);
+        let output = String::from_utf8_lossy(&ran.stdout);
         assert!(
-            ran.status.success() && said.contains("1 passed"),
-            "{config}: {said}{}",
+            ran.status.success() && output.contains("1 passed"),
+            "{config}: {output}{}",
             String::from_utf8_lossy(&ran.stderr)
         );
     }
 }
 
 #[tokio::test]
-#[ignore = "run by `logins_of_docker_are_used`"]
-async fn with_the_logins_of_docker() {
+#[ignore = "run by `credentials_of_docker_are_used`"]
+async fn with_the_credentials_of_docker() {
     let address = std::env::var("TEST_REGISTRY").unwrap();
     let artifacts = plain(&address).docker_config().build();
     let pushed = artifacts
@@ -167,14 +167,14 @@ async fn with_the_logins_of_docker() {
                 ),
                 "{error:?}"
             );
-            // What a helper printed may be the secret.
+            // The output of a helper may contain the secret.
             assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn https_with_an_authority_of_ones_own() {
+async fn https_works_with_a_private_certificate_authority() {
     let signed =
         rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])
             .unwrap();
@@ -200,7 +200,11 @@ async fn https_with_an_authority_of_ones_own() {
         matches!(error, FetchError::Registry(RegistryError::Untrusted { .. })),
         "{error:?}"
     );
-    assert!(told(&error).contains("UnknownIssuer"), "{}", told(&error));
+    assert!(
+        error_chain(&error).contains("UnknownIssuer"),
+        "{}",
+        error_chain(&error)
+    );
 
     let error = builder()
         .plain_http(address)
@@ -226,7 +230,7 @@ async fn https_with_an_authority_of_ones_own() {
 }
 
 #[tokio::test]
-async fn plain_http_has_to_be_allowed() {
+async fn plain_http_must_be_enabled() {
     let registry = Registry::start().await;
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));
     for other in ["127.0.0.1", "localhost", "127.0.0.1:1"] {

@@ -1,4 +1,4 @@
-//! A real registry: what is pushed, moved, restarted.
+//! Pushes to and fetches from a real registry.
 
 use super::{
     registry::Registry,
@@ -12,7 +12,7 @@ use lattice_host::{
 };
 
 #[tokio::test]
-async fn what_is_pushed_is_fetched_by_tag_and_by_digest() {
+async fn a_pushed_image_is_fetched_by_tag_and_by_digest() {
     let registry = Registry::start().await;
     let artifacts = plain(registry.address()).build();
     let bytes = component("greeter");
@@ -40,14 +40,14 @@ async fn what_is_pushed_is_fetched_by_tag_and_by_digest() {
             assert_eq!(
                 artifact.origin,
                 ArtifactSource::Registry,
-                "there is no cache"
+                "no cache is configured"
             );
         }
     }
 }
 
 #[tokio::test]
-async fn the_same_bytes_make_the_same_image_everywhere() {
+async fn the_same_bytes_have_the_same_image_digest_in_every_registry() {
     let (one, other) = (Registry::start().await, Registry::start().await);
     let mut manifests = Vec::new();
     for (registry, name) in [
@@ -74,7 +74,7 @@ async fn the_same_bytes_make_the_same_image_everywhere() {
 }
 
 #[tokio::test]
-async fn a_tag_that_moves_does_not_move_what_was_resolved() {
+async fn a_resolved_image_stays_the_same_when_its_tag_moves() {
     let registry = Registry::start().await;
     let folder = tempfile::tempdir().unwrap();
     let artifacts = plain(registry.address()).cache(folder.path()).build();
@@ -92,7 +92,7 @@ async fn a_tag_that_moves_does_not_move_what_was_resolved() {
         let fetched = artifacts.fetch(&tag, None).await.unwrap();
         assert_eq!(fetched.digest, ImageDigest::of(&component("two")));
     }
-    // Whoever was told to run the first never gets the second.
+    // A fetch that expects the first digest never returns the second image.
     let refused = artifacts
         .fetch(&tag, ImageDigest::of(&component("three")))
         .await
@@ -104,7 +104,7 @@ async fn a_tag_that_moves_does_not_move_what_was_resolved() {
 }
 
 #[tokio::test]
-async fn while_the_registry_is_down_the_cache_serves() {
+async fn cached_images_are_returned_while_the_registry_is_down() {
     let mut registry = Registry::start().await;
     let folder = tempfile::tempdir().unwrap();
     let builder = plain(registry.address())
@@ -161,7 +161,7 @@ async fn while_the_registry_is_down_the_cache_serves() {
 }
 
 #[tokio::test]
-async fn a_registry_that_restarts_meanwhile_is_waited_for() {
+async fn a_fetch_is_retried_while_its_registry_restarts() {
     let mut registry = Registry::start().await;
     let artifacts = plain(registry.address()).build();
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));
@@ -183,7 +183,7 @@ async fn a_registry_that_restarts_meanwhile_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told() {
+async fn a_missing_image_is_an_error_with_its_name() {
     let registry = Registry::start().await;
     let artifacts = plain(registry.address()).build();
     let tag = |text: &str| image(&format!("oci:{}/{text}", registry.address()));
@@ -192,7 +192,7 @@ async fn what_is_not_there_is_told() {
         .await
         .unwrap();
     let digest = ImageDigest::of(b"never pushed");
-    for name in ["greeter:2", "nobody:1", &format!("greeter@{digest}")] {
+    for name in ["greeter:2", "absent:1", &format!("greeter@{digest}")] {
         let error = artifacts.fetch(&tag(name), None).await.unwrap_err();
         assert!(
             matches!(error, FetchError::Registry(RegistryError::NotFound { .. })),
@@ -203,10 +203,10 @@ async fn what_is_not_there_is_told() {
 }
 
 #[tokio::test]
-async fn a_large_one_tells_how_far_it_is() {
+async fn a_large_image_is_transferred_and_reports_its_progress() {
     let registry = Registry::start().await;
     let artifacts = plain(registry.address()).build();
-    // More than one chunk of a push, and many reads of a pull.
+    // Larger than one chunk of a push, and than many reads of a pull.
     let bytes = large_component(6 << 20);
     let tag = image(&format!("oci:{}/large:1", registry.address()));
     artifacts.push(bytes.clone(), &tag).await.unwrap();
@@ -231,7 +231,7 @@ async fn a_large_one_tells_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn an_inspection_tells_what_it_is() {
+async fn an_inspection_returns_digest_size_imports_and_exports() {
     let registry = Registry::start().await;
     let artifacts = plain(registry.address()).build();
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));
@@ -248,7 +248,7 @@ async fn an_inspection_tells_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_pushed_says_why() {
+async fn a_push_of_an_invalid_image_fails_with_its_reason() {
     let registry = Registry::start().await;
     let artifacts = plain(registry.address()).max_size(ByteSize::kib(1)).build();
     let tag = image(&format!("oci:{}/greeter:1", registry.address()));

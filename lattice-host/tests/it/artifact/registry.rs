@@ -1,4 +1,4 @@
-//! A real registry of a test's own: on a free port, with a private directory, gone when dropped.
+//! A real registry for one test: on a free port, with its own directory, stopped on drop.
 
 use super::support::PATIENCE;
 use std::{
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// User and password of [`Registry::private`].
 pub(crate) const USER: &str = "captain";
 pub(crate) const PASSWORD: &str = "open sesame";
-/// The same as bcrypt has it.
+/// User and password, hashed by bcrypt.
 const HTPASSWD: &str = "captain:$2b$05$BeO84L.pYeRxsaXlyekeJe7UmEpm53ZbrQq8/JQB4E4B6S2yLUX5S\n";
 
 pub(crate) struct Registry {
@@ -23,12 +23,12 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Open to all, over plain HTTP.
+    /// Starts a registry without authentication, over plain HTTP.
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| String::new()).await
     }
 
-    /// Open to those who know [`USER`] and [`PASSWORD`].
+    /// Starts a registry that requires [`USER`] and [`PASSWORD`].
     pub(crate) async fn private() -> Self {
         Self::start_with(|directory| {
             let path = directory.join("htpasswd");
@@ -41,7 +41,7 @@ impl Registry {
         .await
     }
 
-    /// Over HTTPS, with this certificate and key (PEM).
+    /// Starts a registry over HTTPS, with this certificate and key (PEM).
     pub(crate) async fn https(certificate: &str, key: &str) -> Self {
         Self::start_with(|directory| {
             let [certificate, key] =
@@ -72,20 +72,20 @@ impl Registry {
         registry
     }
 
-    /// Host and port, which it keeps over restarts.
+    /// Returns host and port, which stay the same over restarts.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Already gone is as good.
+            // It may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Starts it, with what it had, and waits until it listens.
+    /// Starts the registry with its content, and waits until it listens.
     pub(crate) async fn restart(&mut self) {
         self.kill();
         let (config, log) = (self.path("config.yml"), self.path("log"));
@@ -143,22 +143,22 @@ impl Drop for Registry {
     }
 }
 
-/// What the script says, which honours `OCI_REGISTRY`.
+/// Returns the path that the script prints, which is `OCI_REGISTRY` if that is set.
 fn binary() -> PathBuf {
     if let Some(named) = std::env::var_os("OCI_REGISTRY") {
         return named.into();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/registry.sh");
-    let said = Command::new("sh")
+    let output = Command::new("sh")
         .arg(script)
         .stderr(Stdio::inherit())
         .output()
         .expect("a shell");
     assert!(
-        said.status.success(),
+        output.status.success(),
         "no registry to test with: set OCI_REGISTRY to one"
     );
-    String::from_utf8(said.stdout)
+    String::from_utf8(output.stdout)
         .expect("a path")
         .trim()
         .into()

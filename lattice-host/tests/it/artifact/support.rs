@@ -1,12 +1,12 @@
-//! What all of them use.
+//! Shared helpers of these tests.
 
 use lattice_host::artifact::{Artifacts, ArtifactsBuilder, Image, ImageDigest};
 use std::{path::Path, time::Duration};
 
-/// Far more than anything here takes, also on a busy machine.
+/// The deadline of each wait. It suffices on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A component, unlike those with other names.
+/// Returns a component. Its bytes depend on the name.
 pub(crate) fn component(name: &str) -> Vec<u8> {
     let text = format!(
         r#"(component
@@ -16,9 +16,9 @@ pub(crate) fn component(name: &str) -> Vec<u8> {
     wat::parse_str(text).expect("a component")
 }
 
-/// One of about this many bytes.
+/// Returns a component of about this many bytes.
 pub(crate) fn large_component(size: usize) -> Vec<u8> {
-    // Random enough that nothing on the way makes it small: a linear congruential generator.
+    // Random bytes from a linear congruential generator, so that compression doesn't shrink it.
     let mut state = 1_u32;
     let noise = (0..size / 2).map(|_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -32,7 +32,7 @@ pub(crate) fn image(text: &str) -> Image {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// For tests with a registry that is at this address and speaks plain HTTP.
+/// Returns a builder for a registry at this address, over plain HTTP.
 pub(crate) fn plain(address: &str) -> ArtifactsBuilder {
     Artifacts::builder().plain_http(address).within(PATIENCE)
 }
@@ -44,8 +44,8 @@ pub(crate) fn cached_file(cache: &Path, digest: ImageDigest) -> std::path::PathB
         .join(name.trim_start_matches("sha256:"))
 }
 
-/// The error and its causes, as a person would see them.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
+/// Returns the message of an error and its causes.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes
         .map(ToString::to_string)

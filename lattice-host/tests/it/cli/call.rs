@@ -13,7 +13,7 @@ const SUMS: &str = r#"(component
 const ADD: &str = "example:math/sums@1.0.0#add";
 const GREET: &str = "example:hello/greeter@0.1.0#greet";
 
-/// A host that serves the two components.
+/// Starts a host that serves both components.
 async fn scene() -> (Scene, super::Process) {
     let scene = Scene::new().await;
     let host = scene.up("one");
@@ -26,7 +26,7 @@ async fn scene() -> (Scene, super::Process) {
 }
 
 #[tokio::test]
-async fn what_answers_is_told_as_text_and_by_exit_codes() {
+async fn results_and_errors_of_a_call_are_printed_and_set_the_exit_code() {
     let (scene, _host) = scene().await;
     assert_eq!(scene.prints(&["call", "sums", ADD, "2, 3"]), "5\n");
     assert_eq!(scene.prints(&["call", "sums", ADD, "2", "3"]), "5\n");

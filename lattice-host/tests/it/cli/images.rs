@@ -7,7 +7,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn what_is_pushed_is_inspected_and_pulled() {
+async fn a_pushed_image_can_be_inspected_and_pulled() {
     let (scene, registry) = (Scene::new().await, Registry::start().await);
     let (http, file) = (registry.address(), greeter().display().to_string());
     let tag = format!("{http}/shop/greeter:1.0");
@@ -40,7 +40,7 @@ async fn what_is_pushed_is_inspected_and_pulled() {
     assert_eq!(code, 1);
     assert!(message.contains("check repository and tag"), "{message}");
     let (code, _) = scene.fails(&["push", &file, reference, "--plain-http", http]);
-    assert_eq!(code, 2, "a digest can't be pushed to");
+    assert_eq!(code, 2, "an image can't be pushed to a digest");
     let (code, _) = scene.fails(&["pull", "no registry"]);
     assert_eq!(code, 2);
 }
@@ -55,7 +55,7 @@ async fn a_private_registry_takes_user_and_password() {
     assert_eq!(code, 1);
     assert!(message.contains("credentials"), "{message}");
     let (code, message) = scene.fails(&[&push[..], &["--user", USER]].concat());
-    assert_eq!(code, 2, "there is no password");
+    assert_eq!(code, 2, "the password is missing");
     assert!(message.contains("--password-file"), "{message}");
     let password = scene.file("password", format!("{PASSWORD}\n").as_bytes());
     let login = ["--user", USER, "--password-file", &password];
@@ -69,7 +69,7 @@ async fn a_private_registry_takes_user_and_password() {
 }
 
 #[tokio::test]
-async fn what_a_component_is_made_of_is_told() {
+async fn inspect_prints_the_parts_of_a_component_and_refuses_other_files() {
     let scene = Scene::new().await;
     let file = greeter().display().to_string();
     let inspected = scene.prints(&["inspect", &file]);
@@ -88,7 +88,7 @@ async fn what_a_component_is_made_of_is_told() {
     let module = wat::parse_str("(module)").expect("a module");
     let mut cut = std::fs::read(greeter()).expect("reads");
     cut.truncate(cut.len() / 2);
-    for (bytes, says) in [
+    for (bytes, expected) in [
         (&module[..], "core module"),
         (&cut, "can't be read"),
         (b"(component)", "wasm-tools parse"),
@@ -97,7 +97,7 @@ async fn what_a_component_is_made_of_is_told() {
         let file = scene.file("bad.wasm", bytes);
         let (code, message) = scene.fails(&["inspect", &file]);
         assert_eq!(code, 3, "{message}");
-        assert!(message.contains(says), "{says}: {message}");
+        assert!(message.contains(expected), "{expected}: {message}");
     }
     let (code, message) = scene.fails(&["inspect", "no/such.wasm"]);
     assert_eq!(code, 1);

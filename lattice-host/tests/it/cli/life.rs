@@ -1,4 +1,4 @@
-//! `lattice up`: how a host ends, and where a lattice without a server is kept.
+//! `lattice up`: how a host ends, and a lattice in a file.
 
 use super::{PATIENCE, Process, Scene, bare, greeter, text};
 use std::{
@@ -14,21 +14,21 @@ impl Process {
         assert!(kill.status().expect("kill runs").success());
     }
 
-    /// How it ends by itself.
+    /// Waits until the process ends by itself.
     async fn end(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().expect("a child") {
                 return status;
             }
-            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            assert!(begun.elapsed() < PATIENCE, "the process doesn't end");
             sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_host_that_is_told_to_stop_hands_over_first_and_ends_well() {
+async fn a_host_that_receives_sigterm_hands_over_and_exits_successfully() {
     let scene = Scene::new().await;
     let mut one = scene.up("one");
     let image = greeter().display().to_string();
@@ -37,7 +37,7 @@ async fn a_host_that_is_told_to_stop_hands_over_first_and_ends_well() {
     ));
     scene.until_served_by(&["one"]);
     let _two = scene.up("two");
-    // It can't hand over to whom it does not know.
+    // It can only hand over to hosts that it knows.
     let begun = Instant::now();
     while scene.rows("hosts").len() < 2 {
         assert!(begun.elapsed() < PATIENCE, "the second host is not seen");
@@ -51,13 +51,13 @@ async fn a_host_that_is_told_to_stop_hands_over_first_and_ends_well() {
         .map(|host| (&host["host"], &host["serves"]))
         .collect();
     assert_eq!(left, [(&"two".into(), &"greeter".into())], "at once");
-    let said = std::fs::read_to_string(scene.folder.path().join("one")).expect("a log");
-    assert!(said.contains("hands over and stops"), "{said}");
-    assert!(!said.contains("cut off"), "{said}");
+    let log = std::fs::read_to_string(scene.folder.path().join("one")).expect("a log");
+    assert!(log.contains("hands over and stops"), "{log}");
+    assert!(!log.contains("cut off"), "{log}");
 }
 
 #[tokio::test]
-async fn a_lattice_in_a_file_is_there_again_after_its_host_was_killed() {
+async fn a_lattice_in_a_file_survives_a_killed_host() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("shop.redb");
     let manifest = folder.path().join("shop.toml");
@@ -78,17 +78,14 @@ async fn a_lattice_in_a_file_is_there_again_after_its_host_was_killed() {
     let applied = run(&["apply", manifest.to_str().expect("text")]);
     assert!(applied.status.success(), "{applied:?}");
     let mut host = up();
-    // The file is the host's while that lives.
+    // The file is locked while the host runs.
     let begun = Instant::now();
     let refused = loop {
         let asked = run(&["get", "apps"]);
         if !asked.status.success() {
             break asked;
         }
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "the host does not open the file"
-        );
+        assert!(begun.elapsed() < PATIENCE, "the host doesn't open the file");
     };
     let message = text(&refused.stderr);
     assert!(message.contains("shop.redb"), "{message}");

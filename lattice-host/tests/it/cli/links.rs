@@ -3,21 +3,25 @@
 use super::Scene;
 
 #[tokio::test]
-async fn links_come_and_go() {
+async fn links_are_added_listed_and_removed() {
     let scene = Scene::new().await;
     let link = ["desk", "example:hello/greeter@0.1.0"];
     let add = |target| scene.run(&["link", "add", link[0], link[1], target]);
     assert!(add("greeter").status.success());
-    assert_eq!(add("other").status.code(), Some(3), "another one is there");
+    assert_eq!(
+        add("other").status.code(),
+        Some(3),
+        "the link exists with another target"
+    );
     assert_eq!(scene.rows("links")[0]["target"], "greeter");
     let remove = || scene.run(&["link", "rm", link[0], link[1]]);
     assert!(remove().status.success());
-    assert_eq!(remove().status.code(), Some(1), "there is none");
+    assert_eq!(remove().status.code(), Some(1), "the link doesn't exist");
     assert!(scene.rows("links").is_empty());
 }
 
 #[tokio::test]
-async fn links_of_an_app_are_left_to_its_manifest() {
+async fn links_of_an_app_are_changed_only_with_force() {
     let scene = Scene::new().await;
     let manifest = r#"
         name = "shop"

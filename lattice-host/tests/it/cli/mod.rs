@@ -18,22 +18,22 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Far more than it takes, also on a busy machine that compiles for the first time.
+/// The deadline of each wait. It suffices for a busy machine that compiles for the first time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A lattice on a server of its own, and a folder for files.
+/// A lattice on its own server, and a folder for files.
 struct Scene {
     nats: NatsServer,
     folder: TempDir,
     key: String,
 }
 
-/// A host, gone when dropped.
+/// The process of a host, killed on drop.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -63,25 +63,28 @@ impl Scene {
         self.command(args).output().expect("runs")
     }
 
-    /// What a command that succeeds prints.
+    /// Runs a command that succeeds, and returns its output.
     fn prints(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {output:?}");
         text(&output.stdout)
     }
 
-    /// Rows of a list as JSON.
+    /// Returns the rows of a list.
     fn rows(&self, what: &str) -> Vec<serde_json::Value> {
         serde_json::from_str(&self.prints(&["get", what, "-o", "json"])).expect("JSON")
     }
 
-    /// How a command ends that does not succeed: its exit code, and what it says.
+    /// Runs a command that fails, and returns its exit code and its message.
     fn fails(&self, args: &[&str]) -> (i32, String) {
         let output = self.run(args);
         let message = text(&output.stderr);
         assert!(!output.status.success(), "{args:?}: {output:?}");
         assert!(message.starts_with("error: "), "{args:?}: {message}");
-        (output.status.code().expect("it ended itself"), message)
+        (
+            output.status.code().expect("it wasn't ended by a signal"),
+            message,
+        )
     }
 
     /// Applies a manifest and waits until all of it serves.
@@ -91,7 +94,7 @@ impl Scene {
         self.prints(&["watch", "--until", "settled", "--for", "60s"]);
     }
 
-    /// A file in the scene's folder, by its path.
+    /// Creates a file in the scene's folder, and returns its path.
     fn file(&self, name: &str, bytes: &[u8]) -> String {
         let file = self.folder.path().join(name);
         std::fs::write(&file, bytes).expect("a file");
@@ -119,7 +122,7 @@ impl Scene {
         file
     }
 
-    /// Asks again, each time of a new process that listens for a while, until the hosts that serve `greeter` are these.
+    /// Waits until exactly these hosts serve `greeter`. Each attempt is a new process.
     fn until_served_by(&self, expected: &[&str]) {
         let begun = Instant::now();
         loop {
@@ -163,7 +166,7 @@ async fn an_app_is_applied_heals_and_is_deleted() {
         if let Some(host) = hosts.iter().find(|host| host["serves"] == "greeter") {
             break host["host"].as_str().expect("an id").to_owned();
         }
-        assert!(begun.elapsed() < PATIENCE, "nobody serves it: {hosts:?}");
+        assert!(begun.elapsed() < PATIENCE, "no host serves it: {hosts:?}");
     };
     let (mut killed, survivor, id) = match serving.as_str() {
         "one" => (one, two, "two"),
@@ -180,7 +183,7 @@ async fn an_app_is_applied_heals_and_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_failure_says_what_is_wrong_and_where() {
+async fn a_failure_is_printed_with_its_reason_and_place() {
     let scene = Scene::new().await;
     let typo = scene.manifest("replica = 1");
     let refused = scene.run(&["apply", typo.to_str().expect("text")]);
@@ -214,7 +217,7 @@ async fn a_failure_says_what_is_wrong_and_where() {
     assert_eq!(gone.run(&["get", "apps"]).status.code(), Some(4));
 }
 
-/// The command, with nothing of this process's environment that it looks at.
+/// Returns the command, without the environment variables that it reads.
 fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lattice"));
     for variable in ["LATTICE_NATS", "LATTICE_KEY", "RUST_LOG"] {

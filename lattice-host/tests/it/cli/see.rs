@@ -5,7 +5,7 @@ use super::{Scene, bare, guest, text};
 const ACTS: &str = "lattice-test:mischief/acts@0.1.0";
 
 #[tokio::test]
-async fn what_runs_is_drawn_explained_and_heard() {
+async fn a_running_app_can_be_drawn_explained_and_its_logs_followed() {
     let scene = Scene::new().await;
     let _host = scene.up("one");
     let image = guest("mischief").display().to_string();
@@ -36,10 +36,10 @@ async fn what_runs_is_drawn_explained_and_heard() {
 
     let print = format!("{ACTS}#print");
     scene.prints(&["call", "mischief", &print, "\"good evening\""]);
-    let heard = scene.prints(&["logs", "mischief"]);
+    let logs = scene.prints(&["logs", "mischief"]);
     assert!(
-        heard.contains("good evening") && heard.contains("one"),
-        "{heard}"
+        logs.contains("good evening") && logs.contains("one"),
+        "{logs}"
     );
     assert!(!scene.prints(&["logs", "peer"]).contains("good evening"));
 }

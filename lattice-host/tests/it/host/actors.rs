@@ -1,4 +1,4 @@
-//! Files that are no actors, and components that can't be one.
+//! Files that aren't components, and components that can't be actors.
 
 use super::support::*;
 use lattice_host::{Actor, ActorError, ByteSize, Found, Host, HostError, Limits};
@@ -19,12 +19,8 @@ async fn refused(actor: Actor) -> ActorError {
     }
 }
 
-fn wat(text: &str) -> Actor {
-    Actor::from_bytes(wat::parse_str(text).expect("valid text"))
-}
-
 #[tokio::test]
-async fn what_is_no_component_is_told_apart() {
+async fn files_that_are_not_components_are_refused_with_what_they_are() {
     let module = wat::parse_str("(module)").expect("valid text");
     for (bytes, expected) in [
         (Vec::new(), Found::Nothing),
@@ -45,14 +41,14 @@ async fn what_is_no_component_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_named() {
+async fn an_error_for_a_missing_file_includes_its_path() {
     let error = refused(Actor::from_file("/no/such/actor.wasm")).await;
     assert!(error.to_string().contains("/no/such/actor.wasm"), "{error}");
     assert!(error.source().is_some());
 }
 
 #[tokio::test]
-async fn imports_that_nothing_can_give_are_named() {
+async fn unsupported_imports_are_refused_by_name() {
     let error = refused(wat(r#"(component (import "do-it" (func)))"#)).await;
     assert!(
         matches!(&error, ActorError::UnsupportedImport { import, .. } if import == "do-it"),
@@ -71,7 +67,7 @@ async fn imports_that_nothing_can_give_are_named() {
 }
 
 #[tokio::test]
-async fn types_that_do_not_travel_yet_are_named() {
+async fn unsupported_types_are_refused_by_name() {
     let resource = r#"(component (import "acme:blobs/store@1.0.0" (instance
         (export "blob" (type $b (sub resource))) (export "open" (func (result (own $b)))))))"#;
     let error = refused(wat(resource)).await;
@@ -89,7 +85,7 @@ async fn types_that_do_not_travel_yet_are_named() {
 }
 
 #[tokio::test]
-async fn an_actor_of_another_world_is_told_what_the_host_has() {
+async fn a_builtin_import_of_another_type_is_refused_with_the_hosts_type() {
     let config = r#"(component (import "wasi:config/store@0.2.0-rc.1" (instance
         (export "get" (func (param "key" string) (result string))))))"#;
     let error = refused(wat(config)).await;
@@ -104,7 +100,7 @@ async fn an_actor_of_another_world_is_told_what_the_host_has() {
 }
 
 #[tokio::test]
-async fn an_actor_that_starts_with_too_much_memory_is_refused() {
+async fn an_actor_whose_initial_memory_exceeds_its_limit_is_refused() {
     let big = r"(component (core module $m (memory 100)) (core instance (instantiate $m)))";
     let error = refused(wat(big).limits(Limits::default().memory(ByteSize::mib(1)))).await;
     assert!(
@@ -114,7 +110,7 @@ async fn an_actor_that_starts_with_too_much_memory_is_refused() {
 }
 
 #[tokio::test]
-async fn names_are_checked_before_anything_starts() {
+async fn invalid_and_repeated_names_are_refused_before_anything_starts() {
     let lattice = lattice().await;
     let nothing = || wat("(component)");
     let error = Host::builder(&lattice)

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::sync::{Semaphore, oneshot};
 
-/// `gate.wait` answers when its tag is let through.
+/// A provider whose `gate.wait` returns when the test opens its tag.
 #[derive(Clone)]
 struct Gate {
     waiting: Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>,
@@ -46,7 +46,7 @@ impl Gate {
                     .insert(tag.clone(), open);
                 gate.arrived.add_permits(1);
                 Answer::Later(Box::pin(async move {
-                    // An instance that ends takes its waiting calls along; nobody reads this answer then.
+                    // An instance that ends drops its waiting calls, and the sender with them.
                     let _ = opened.await;
                     Ok(encoded(&tag))
                 }))
@@ -68,8 +68,8 @@ impl Gate {
             .lock()
             .expect("no panic")
             .remove(tag)
-            .expect("it waits");
-        // The guest may be gone.
+            .expect("a call waits");
+        // The guest may have ended.
         let _ = open.send(());
     }
 }
@@ -93,7 +93,7 @@ fn work(
 }
 
 #[tokio::test]
-async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
+async fn a_trap_ends_the_sibling_calls_with_its_reason() {
     let lattice = lattice().await;
     let gate = Gate::new();
     let _host = shapes(&lattice, &gate).await;
@@ -107,8 +107,8 @@ async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
         "done fine"
     );
     gate.open("culprit");
-    let said = reason(culprit.await.expect("no panic"));
-    assert!(said.contains("unreachable"), "{said}");
+    let message = reason(culprit.await.expect("no panic"));
+    assert!(message.contains("unreachable"), "{message}");
     let error = other
         .await
         .expect("no panic")
@@ -117,7 +117,7 @@ async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
         matches!(&error, CallError::InstanceLost { reason } if reason.contains("unreachable")),
         "{error:?}"
     );
-    // And the next call has a new instance.
+    // The next call runs in a new instance.
     let next = work(&lattice, "work", "next");
     gate.arrived(1).await;
     gate.open("next");
@@ -128,7 +128,7 @@ async fn a_trap_ends_the_siblings_and_says_whose_it_was() {
 }
 
 #[tokio::test]
-async fn a_result_over_the_limit_ends_a_shared_instance_too() {
+async fn an_async_call_with_a_result_over_the_limit_fails_as_too_large() {
     let lattice = lattice().await;
     let limits = Limits::default().result(ByteSize::kib(10));
     let host = Host::builder(&lattice)
@@ -171,7 +171,7 @@ async fn stopping_an_actor_lets_its_calls_finish() {
         let host = host.clone();
         tokio::spawn(async move { host.stop("shapes", PATIENCE).await })
     };
-    // It takes no more.
+    // New calls are refused.
     loop {
         match tokio::time::timeout(Duration::from_millis(20), work(&lattice, "work", "two")).await {
             Ok(refused) => {
@@ -185,18 +185,18 @@ async fn stopping_an_actor_lets_its_calls_finish() {
                 );
                 break;
             }
-            // That one still got in.
+            // This call was still accepted.
             Err(_) => gate.open("two"),
         }
     }
     gate.open("one");
     assert_eq!(one.await.expect("no panic").expect("answered"), "done one");
     let drained = stopping.await.expect("no panic");
-    assert!(drained.expect("it was there").is_clean());
+    assert!(drained.expect("the actor was running").is_clean());
 }
 
 #[tokio::test]
-async fn killing_a_host_ends_the_calls_in_it() {
+async fn killing_a_host_ends_its_running_calls() {
     let lattice = lattice().await;
     let gate = Gate::new();
     let host = shapes(&lattice, &gate).await;

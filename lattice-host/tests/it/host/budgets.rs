@@ -1,4 +1,4 @@
-//! CPU time in shared instances: each call has a budget of its own.
+//! CPU time in shared instances: each call has its own budget.
 
 use super::support::*;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use lattice_core::{
 use lattice_host::{Actor, Host, Instances, Limits};
 use std::{num::NonZeroUsize, time::Duration};
 
-/// One instance for all calls.
+/// Limits the actor's CPU time and makes all of its calls share one instance.
 fn shared(actor: Actor, cpu: Duration) -> Actor {
     actor
         .limits(Limits::default().cpu(cpu))
@@ -19,12 +19,8 @@ fn shared(actor: Actor, cpu: Duration) -> Actor {
         })
 }
 
-fn wat(text: &str) -> Actor {
-    Actor::from_bytes(wat::parse_str(text).expect("valid text"))
-}
-
 #[tokio::test]
-async fn a_call_that_never_lets_go_is_ended() {
+async fn a_call_that_never_yields_is_ended() {
     let lattice = lattice().await;
     let spin = shared(wat(SPIN), Duration::from_millis(100));
     let _host = started(Host::builder(&lattice).actor("spin", spin)).await;
@@ -32,7 +28,7 @@ async fn a_call_that_never_lets_go_is_ended() {
     assert_eq!(exceeded(spun), Limit::Cpu(Duration::from_millis(100)));
 }
 
-/// An `async func` that never gives up the processor.
+/// An `async func` that never yields.
 const SPIN: &str = r#"(component
     (core module $m
       (func (export "spin") (result i32) (loop $l (br $l)) (i32.const 0))
@@ -42,7 +38,7 @@ const SPIN: &str = r#"(component
     (instance (export "test:spin/it@1.0.0") (export "spin" (func $spin))))"#;
 
 #[tokio::test]
-async fn a_call_that_grinds_beside_short_calls_is_ended_within_its_budget() {
+async fn a_call_that_works_in_slices_among_short_calls_is_ended_at_its_cpu_limit() {
     let lattice = lattice().await;
     let provider = Native::peer(|request| {
         Answer::Later(Box::pin(async move {
@@ -65,7 +61,7 @@ async fn a_call_that_grinds_beside_short_calls_is_ended_within_its_budget() {
         let short = act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::from("x"),));
         match short.await {
             Ok(back) => assert_eq!(back, Ok(Bytes::from("x"))),
-            // It was in the instance when that was ended.
+            // This call was in the instance when the instance ended.
             Err(CallError::InstanceLost { reason }) => {
                 assert!(reason.contains("of CPU time"), "{reason}");
                 continue;
@@ -76,11 +72,11 @@ async fn a_call_that_grinds_beside_short_calls_is_ended_within_its_budget() {
     }
     let ground = grinding.await.expect("no panic");
     assert_eq!(exceeded(ground), Limit::Cpu(budget));
-    assert!(answered >= 2, "only {answered} got through beside it");
+    assert!(answered >= 2, "only {answered} short calls succeeded");
 }
 
 #[tokio::test]
-async fn what_a_call_does_after_its_answer_has_a_budget_too() {
+async fn work_after_a_call_has_returned_is_limited_too() {
     let lattice = lattice().await;
     let lingering = shared(wat(LINGER), Duration::from_millis(100));
     let _host = started(Host::builder(&lattice).actor("lingering", lingering)).await;
@@ -96,7 +92,7 @@ async fn what_a_call_does_after_its_answer_has_a_budget_too() {
     let deadline = std::time::Instant::now() + PATIENCE;
     let mut last = 2;
     loop {
-        assert!(std::time::Instant::now() < deadline, "it lingers for ever");
+        assert!(std::time::Instant::now() < deadline, "it is never ended");
         match count().await {
             Ok(count) if count > last => last = count,
             Ok(count) => break assert_eq!(count, 1, "a new instance"),
@@ -108,17 +104,18 @@ async fn what_a_call_does_after_its_answer_has_a_budget_too() {
 
 const LINGERING: &str = "test:linger/it@1.0.0";
 
-/// `linger` answers and then works on in slices of a million steps, for ever. `count` says how often it was called.
+/// `linger` returns and then works on without end, in slices of a million steps. `count` returns
+/// the number of its calls.
 const LINGER: &str = r#"(component
     (core func $done (canon task.return))
-    (core func $told (canon task.return (result u32)))
+    (core func $return (canon task.return (result u32)))
     (core module $m
       (import "" "done" (func $done))
-      (import "" "told" (func $told (param i32)))
+      (import "" "return" (func $return (param i32)))
       (global $calls (mut i32) (i32.const 0))
       (func (export "count") (result i32)
         (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
-        (call $told (global.get $calls))
+        (call $return (global.get $calls))
         (i32.const 0))
       (func (export "linger") (result i32)
         (call $done)
@@ -129,7 +126,7 @@ const LINGER: &str = r#"(component
         (loop $l (br_if $l (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
         (i32.const 1)))
     (core instance $i (instantiate $m (with "" (instance
-      (export "done" (func $done)) (export "told" (func $told))))))
+      (export "done" (func $done)) (export "return" (func $return))))))
     (func $linger async (canon lift (core func $i "linger") async (callback (core func $i "again"))))
     (func $count async (result u32) (canon lift (core func $i "count") async (callback (core func $i "again"))))
     (instance (export "test:linger/it@1.0.0")

@@ -3,6 +3,7 @@
 use super::support::*;
 use bytes::Bytes;
 use lattice_core::{
+    Lattice,
     call::{CallError, Context, Ran},
     name::ComponentId,
     serve::Answer,
@@ -15,7 +16,7 @@ use std::{
 };
 
 #[tokio::test]
-async fn an_actor_is_called() {
+async fn an_operator_calls_an_actor() {
     let lattice = lattice().await;
     let host = host_of(&lattice, "mischief", |actor| actor).await;
     let sent = Bytes::from(vec![7; 100_000]);
@@ -24,6 +25,20 @@ async fn an_actor_is_called() {
         .expect("answered");
     assert_eq!(back, sent);
     assert_eq!(host.components().len(), 1);
+}
+
+/// Checks that `mischief` calls its peer, by a plain and by an async function.
+async fn check_calls_out(lattice: &Lattice, same: bool) {
+    for function in ["call-out", "call-async"] {
+        let back: Result<Bytes, RpcError> = act(lattice, function, (Bytes::from_static(b"hello"),))
+            .await
+            .expect("answered");
+        assert_eq!(
+            back,
+            Ok(Bytes::from_static(b"hello")),
+            "{function}, same host: {same}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -42,22 +57,12 @@ async fn an_actor_calls_a_provider_on_its_own_host_and_on_another() {
         }
         let (_one, _two) = (started(one).await, started(two).await);
         link(&lattice, "mischief", PEER, "peer").await;
-        for function in ["call-out", "call-async"] {
-            let back: Result<Bytes, RpcError> =
-                act(&lattice, function, (Bytes::from_static(b"hello"),))
-                    .await
-                    .expect("answered");
-            assert_eq!(
-                back,
-                Ok(Bytes::from_static(b"hello")),
-                "{function}, same host: {same}"
-            );
-        }
+        check_calls_out(&lattice, same).await;
     }
 }
 
 #[tokio::test]
-async fn actors_call_actors_whichever_host_they_are_on() {
+async fn actors_call_actors_on_the_same_and_on_another_host() {
     for same in [true, false] {
         let lattice = lattice().await;
         let mut one = Host::builder(&lattice).actor("mischief", actor("mischief"));
@@ -70,17 +75,7 @@ async fn actors_call_actors_whichever_host_they_are_on() {
         let (_one, _two) = (started(one).await, started(two).await);
         link(&lattice, "mischief", PEER, "other").await;
         link(&lattice, "other", PEER, "mischief").await;
-        for function in ["call-out", "call-async"] {
-            let back: Result<Bytes, RpcError> =
-                act(&lattice, function, (Bytes::from_static(b"hello"),))
-                    .await
-                    .expect("answered");
-            assert_eq!(
-                back,
-                Ok(Bytes::from_static(b"hello")),
-                "{function}, same host: {same}"
-            );
-        }
+        check_calls_out(&lattice, same).await;
         let both: u32 = act(&lattice, "flood", (20_u32, Bytes::from_static(b"x")))
             .await
             .expect("answered");
@@ -94,7 +89,7 @@ async fn actors_call_actors_whichever_host_they_are_on() {
 }
 
 #[tokio::test]
-async fn a_chain_that_is_too_long_ends() {
+async fn a_chain_of_calls_ends_at_the_hop_limit() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     link(&lattice, "mischief", PEER, "mischief").await;
@@ -105,11 +100,11 @@ async fn a_chain_that_is_too_long_ends() {
     assert_eq!((kind, ran), (9, 0), "{message}");
 }
 
-/// Of each call, what its provider was told: the time left, the hops, who called and the trace.
-type Told = (Duration, u8, Source, Option<TraceContext>);
+/// What a provider received with a call: the time left, the hops, the source and the trace.
+type Received = (Duration, u8, Source, Option<TraceContext>);
 
-fn telling(told: &Arc<Mutex<Vec<Told>>>) -> Native {
-    let told = told.clone();
+fn recording(received: &Arc<Mutex<Vec<Received>>>) -> Native {
+    let received = received.clone();
     Native::peer(move |request| {
         let context = request.context;
         let this = (
@@ -118,7 +113,7 @@ fn telling(told: &Arc<Mutex<Vec<Told>>>) -> Native {
             request.source.clone(),
             context.trace,
         );
-        told.lock().expect("no panic").push(this);
+        received.lock().expect("no panic").push(this);
         echoing(request)
     })
 }
@@ -134,10 +129,10 @@ async fn a_nested_call_inherits_deadline_hops_source_and_trace() {
     for instances in [Instances::Fresh, Instances::warm()] {
         for (same, trace) in [(true, None), (true, Some(trace)), (false, Some(trace))] {
             let (here, there) = two_programs().await;
-            let told = Arc::new(Mutex::new(Vec::new()));
+            let received = Arc::new(Mutex::new(Vec::new()));
             let _mischief = host_of(&here, "mischief", |actor| actor.instances(instances)).await;
             let home = if same { &here } else { &there };
-            let peer = Host::builder(home).provider("peer", telling(&told).serve());
+            let peer = Host::builder(home).provider("peer", recording(&received).serve());
             let _peer = started(peer).await;
             served(&here, "peer").await;
             link(&here, "mischief", PEER, "peer").await;
@@ -154,7 +149,11 @@ async fn a_nested_call_inherits_deadline_hops_source_and_trace() {
                 let back: Result<Bytes, RpcError> =
                     call.on_behalf_of(&context).await.expect("answered");
                 assert_eq!(back, Ok(Bytes::new()), "{at}");
-                let last = told.lock().expect("no panic").pop().expect("it was called");
+                let last = received
+                    .lock()
+                    .expect("no panic")
+                    .pop()
+                    .expect("it was called");
                 let (left, ..) = last;
                 let seconds = Duration::from_secs(3)..=Duration::from_secs(20);
                 assert!(seconds.contains(&left), "{at}: {left:?}");
@@ -165,7 +164,7 @@ async fn a_nested_call_inherits_deadline_hops_source_and_trace() {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
+async fn a_deadline_ends_a_running_call_and_one_that_waits_for_a_nested_call() {
     let lattice = lattice().await;
     let provider = Native::peer(|_| Answer::Later(Box::pin(std::future::pending())));
     let host = Host::builder(&lattice)
@@ -191,7 +190,7 @@ async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
             _ => {
                 let call =
                     mischief.call::<Result<Bytes, RpcError>>(ACTS, function, (Bytes::new(),));
-                // The nested call's deadline is a hair earlier: its failure may still come back as a value.
+                // The nested call's deadline is slightly earlier, so its failure may be returned as a value.
                 match call.timeout(timeout).await {
                     Ok(Err((11, ran, ..))) => {
                         assert_eq!(ran, 1);
@@ -208,11 +207,13 @@ async fn a_deadline_ends_a_call_that_runs_and_one_that_waits_for_another() {
         );
         assert!(started.elapsed() < Duration::from_secs(5), "{function}");
     }
-    let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
+    let _: u32 = act(&lattice, "count", ())
+        .await
+        .expect("the host still works");
 }
 
 #[tokio::test]
-async fn arguments_that_are_none_are_refused_before_anything_runs() {
+async fn malformed_arguments_are_refused_before_the_call_runs() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     for garbage in [
@@ -226,7 +227,7 @@ async fn arguments_that_are_none_are_refused_before_anything_runs() {
             "echo",
             Bytes::from_static(garbage),
         );
-        let error = call.await.expect_err("no list of bytes");
+        let error = call.await.expect_err("not a list of bytes");
         assert!(matches!(error, CallError::BadArguments { .. }), "{error}");
         assert_eq!(error.ran(), Ran::No);
     }

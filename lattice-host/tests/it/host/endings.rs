@@ -1,4 +1,4 @@
-//! Guests that end badly: each loses its own instance, and nobody else's.
+//! Guests that fail or exceed a limit. Each loses its own instance and affects no other.
 
 use super::support::*;
 use bytes::Bytes;
@@ -7,25 +7,30 @@ use lattice_host::{ByteSize, Host, Instances, Limits};
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_failure_of_the_guest_is_told_with_its_reason() {
+async fn a_trap_panic_or_exit_is_reported_with_its_reason() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
-    let said = reason(act::<()>(&lattice, "trap", ()).await);
-    assert!(said.contains("unreachable"), "{said}");
-    assert!(said.contains("#trap`"), "where it happened: {said}");
-    let said = reason(act::<()>(&lattice, "panic", ("on purpose",)).await);
-    assert!(said.contains("unreachable"), "{said}");
-    let said = reason(act::<()>(&lattice, "exit", (7_u8,)).await);
-    // WASI 0.2 knows success and failure, and no codes.
-    assert_eq!(said, "it exited with 1");
-    let said = reason(act::<()>(&lattice, "exit", (0_u8,)).await);
-    assert_eq!(said, "it exited with 0");
-    let _: u32 = act(&lattice, "count", ()).await.expect("the host is well");
+    let message = reason(act::<()>(&lattice, "trap", ()).await);
+    assert!(message.contains("unreachable"), "{message}");
+    assert!(
+        message.contains("#trap`"),
+        "it includes the function: {message}"
+    );
+    let message = reason(act::<()>(&lattice, "panic", ("on purpose",)).await);
+    assert!(message.contains("unreachable"), "{message}");
+    let message = reason(act::<()>(&lattice, "exit", (7_u8,)).await);
+    // WASI 0.2 has success and failure, but no codes.
+    assert_eq!(message, "it exited with 1");
+    let message = reason(act::<()>(&lattice, "exit", (0_u8,)).await);
+    assert_eq!(message, "it exited with 0");
+    let _: u32 = act(&lattice, "count", ())
+        .await
+        .expect("the host still works");
 }
 
-/// Every limit that a guest can run into, each while a neighbour on the host goes on working.
+/// Exceeds the limits of CPU time, memory and stack, while another actor of the host is called.
 #[tokio::test]
-async fn a_limit_is_told_by_its_type_and_neighbours_are_unharmed() {
+async fn an_exceeded_limit_is_reported_by_its_type_and_other_actors_keep_working() {
     for instances in [Instances::Fresh, Instances::warm()] {
         let lattice = lattice().await;
         let limits = Limits::default()
@@ -52,17 +57,17 @@ async fn a_limit_is_told_by_its_type_and_neighbours_are_unharmed() {
         let recurse = act::<u32>(&lattice, "recurse", (0_u32,));
         let (recursed, ()) = tokio::join!(recurse, neighbour());
         assert!(matches!(exceeded(recursed), Limit::Stack(bytes) if bytes >= 1 << 16));
-        // And the actor itself is as good as new.
+        // The actor itself has a new instance.
         let count: u32 = act(&lattice, "count", ()).await.expect("answered");
         assert_eq!(count, 1);
-        // What failed for no limit's sake is no overrun, whatever was denied in earlier calls.
-        let said = reason(act::<()>(&lattice, "trap", ()).await);
-        assert!(said.contains("unreachable"), "{said}");
+        // A limit that an earlier call exceeded isn't reported for a call that fails otherwise.
+        let message = reason(act::<()>(&lattice, "trap", ()).await);
+        assert!(message.contains("unreachable"), "{message}");
     }
 }
 
 #[tokio::test]
-async fn a_limit_is_told_with_the_place_and_reaches_a_calling_guest_by_its_kind() {
+async fn an_exceeded_limit_is_reported_with_the_function_and_to_a_calling_guest_by_kind() {
     let lattice = lattice().await;
     let limits = Limits::default()
         .cpu(Duration::from_millis(50))
@@ -75,10 +80,13 @@ async fn a_limit_is_told_with_the_place_and_reaches_a_calling_guest_by_its_kind(
     let spun = call::<()>(&lattice, "limited", ACTS, "spin", ()).await;
     let error = spun.expect_err("it spins");
     assert_eq!((error.ran(), error.is_retryable()), (Ran::Yes, false));
-    let said = error.to_string();
-    assert!(said.contains("50ms of CPU time"), "{said}");
-    assert!(said.contains("#spin`"), "where it was: {said}");
-    // Waiting is no work, but takes its time.
+    let message = error.to_string();
+    assert!(message.contains("50ms of CPU time"), "{message}");
+    assert!(
+        message.contains("#spin`"),
+        "it includes the function: {message}"
+    );
+    // Waiting takes no CPU time, but counts for the limit of wall-clock time.
     let waited: Result<(), RpcError> = act(&lattice, "wait-ms", (60_000_u32,))
         .await
         .expect("a value");
@@ -98,7 +106,7 @@ async fn waiting_takes_no_cpu_time() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_limit_ends_a_call_whatever_it_does() {
+async fn a_wall_clock_limit_ends_a_sleeping_call() {
     let lattice = lattice().await;
     let limits = Limits::default().wall(Duration::from_millis(100));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
@@ -132,7 +140,7 @@ async fn a_result_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn what_a_guest_hands_out_is_limited_too_and_it_is_told_so() {
+async fn arguments_of_a_guests_calls_over_the_limit_fail_as_a_value() {
     for instances in [Instances::Fresh, Instances::warm()] {
         let lattice = lattice().await;
         let limits = Limits::default().result(ByteSize::kib(64));
@@ -147,22 +155,26 @@ async fn what_a_guest_hands_out_is_limited_too_and_it_is_told_so() {
             let sent: Result<Bytes, RpcError> =
                 act(&lattice, function, large()).await.expect("a value");
             let (kind, ran, retryable, message) = sent.expect_err("too large");
-            let told = (kind, ran, retryable);
-            assert_eq!(told, (10, 0, false), "{function}, {instances:?}: {message}");
+            let found = (kind, ran, retryable);
+            assert_eq!(
+                found,
+                (10, 0, false),
+                "{function}, {instances:?}: {message}"
+            );
             assert!(message.contains("limit of 65536 bytes"), "{message}");
         }
-        // No room in the type to say so.
-        let said = reason(act::<Bytes>(&lattice, "call-out-bare", large()).await);
+        // The type has no value for a failure.
+        let message = reason(act::<Bytes>(&lattice, "call-out-bare", large()).await);
         assert!(
-            said.contains("#call-bare` failed") && said.contains("limit of 65536 bytes"),
-            "{said}"
+            message.contains("#call-bare` failed") && message.contains("limit of 65536 bytes"),
+            "{message}"
         );
     }
 }
 
-/// One runtime thread: a guest that would not let go of it would starve everything here.
+/// There is one runtime thread, so a guest that never yields would block everything here.
 #[tokio::test(flavor = "current_thread")]
-async fn a_guest_that_spins_does_not_hold_up_its_neighbours() {
+async fn a_spinning_guest_does_not_block_other_actors() {
     let lattice = lattice().await;
     let limits = Limits::default().cpu(Duration::from_secs(20));
     let host = Host::builder(&lattice)
@@ -188,7 +200,7 @@ async fn a_guest_that_spins_does_not_hold_up_its_neighbours() {
 }
 
 #[tokio::test]
-async fn memory_that_one_call_took_is_not_missed_by_the_next() {
+async fn memory_that_one_call_used_is_free_for_the_next() {
     let lattice = lattice().await;
     let limits = Limits::default().memory(ByteSize::mib(16));
     let _host = host_of(&lattice, "mischief", |actor| actor.limits(limits)).await;
@@ -201,7 +213,7 @@ async fn memory_that_one_call_took_is_not_missed_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_guest_that_grows_its_tables_without_end_is_stopped() {
+async fn a_guest_that_grows_its_tables_over_the_limit_is_ended() {
     let lattice = lattice().await;
     let text = r#"(component
         (core module $m (table $t 1 funcref) (func (export "f")
@@ -211,7 +223,7 @@ async fn a_guest_that_grows_its_tables_without_end_is_stopped() {
         (core instance $i (instantiate $m))
         (func $f (canon lift (core func $i "f")))
         (instance (export "test:tables/it@1.0.0") (export "f" (func $f))))"#;
-    let actor = lattice_host::Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+    let actor = wat(text);
     let actor = actor.limits(Limits::default().table_elements(5_000));
     let _host = started(Host::builder(&lattice).actor("tables", actor)).await;
     let grown = call::<()>(&lattice, "tables", "test:tables/it@1.0.0", "f", ()).await;
@@ -219,11 +231,11 @@ async fn a_guest_that_grows_its_tables_without_end_is_stopped() {
 }
 
 #[tokio::test]
-async fn arguments_that_would_not_fit_the_guest_are_refused() {
+async fn arguments_that_do_not_fit_into_the_guests_memory_are_refused() {
     let lattice = lattice().await;
     let limits = Limits::default().memory(ByteSize::kib(2_048));
     let _host = host_of(&lattice, "shapes", |actor| actor.limits(limits)).await;
-    // A byte each on the wire, and as `option<u64>` sixteen in the guest.
+    // Each element takes one byte on the wire, and sixteen in the guest, as an `option<u64>`.
     let nested = (
         Vec::<u8>::new(),
         Vec::<u8>::new(),
@@ -241,7 +253,7 @@ async fn arguments_that_would_not_fit_the_guest_are_refused() {
 }
 
 #[tokio::test]
-async fn a_full_queue_answers_at_once_and_a_late_call_in_it_never_runs() {
+async fn a_full_queue_refuses_at_once_and_a_queued_call_that_expires_never_runs() {
     let lattice = lattice().await;
     let limits = Limits::default()
         .concurrent(std::num::NonZeroUsize::MIN)
@@ -258,7 +270,7 @@ async fn a_full_queue_answers_at_once_and_a_late_call_in_it_never_runs() {
             call.timeout(Duration::from_millis(ms)).await
         })
     };
-    // Long enough to be still in the queue when it is found full, also on a busy machine.
+    // Long enough for the second call to be queued still when the queue is found full.
     let (running, waiting) = (sleep(2_000), sleep(1_500));
     let overloaded = async {
         loop {

@@ -1,8 +1,8 @@
-//! Engines of one's own.
+//! Engines other than the shared one.
 
 use super::support::*;
 use lattice_core::call::CallError;
-use lattice_host::{Actor, ByteSize, Engine, EngineBuilder, Host, Limits};
+use lattice_host::{ByteSize, Engine, EngineBuilder, Host, Limits};
 use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -22,22 +22,22 @@ async fn works_on(engine: EngineBuilder) {
 }
 
 #[tokio::test]
-async fn compiled_code_is_kept_on_disk_and_a_broken_cache_is_done_without() {
+async fn compiled_code_is_cached_on_disk_and_a_broken_cache_is_ignored() {
     let cache = tempfile::tempdir().expect("a directory");
     works_on(Engine::builder().cache_in(cache.path())).await;
     let kept = files(cache.path());
-    assert!(!kept.is_empty(), "the code is kept");
+    assert!(!kept.is_empty(), "the code is cached");
     for file in &kept {
         std::fs::write(file, b"garbage").expect("it can be written");
     }
     works_on(Engine::builder().cache_in(cache.path())).await;
-    // A directory that is a file, and one that nobody may make.
+    // A directory that is a file, and a relative one, which is refused.
     works_on(Engine::builder().cache_in(kept[0].join("below"))).await;
     works_on(Engine::builder().cache_in("relative")).await;
     works_on(Engine::builder().without_cache()).await;
 }
 
-/// All files below a directory.
+/// Returns all files below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let (mut found, mut left) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(directory) = left.pop() {
@@ -53,9 +53,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Proved by what nobody else should do: exchanging the code of two actors.
+/// The test swaps the cached code of two actors, and expects each to run the other's code.
 #[tokio::test]
-async fn code_on_disk_is_run_by_the_next_engine_and_not_compiled_again() {
+async fn another_engine_runs_cached_code_without_compiling_it() {
     let cache = tempfile::tempdir().expect("a directory");
     let answer = async |number: u32| {
         let text = format!(
@@ -64,7 +64,7 @@ async fn code_on_disk_is_run_by_the_next_engine_and_not_compiled_again() {
                 (func $f (result u32) (canon lift (core func $m "f")))
                 (instance (export "test:cache/it@1.0.0") (export "f" (func $f))))"#
         );
-        let actor = Actor::from_bytes(wat::parse_str(text).expect("valid text"));
+        let actor = wat(&text);
         let engine = Engine::builder().cache_in(cache.path()).build();
         let lattice = lattice().await;
         let host = Host::builder(&lattice).engine(engine.expect("an engine"));
@@ -77,7 +77,7 @@ async fn code_on_disk_is_run_by_the_next_engine_and_not_compiled_again() {
     let mut kept = files(&cache.path().join("modules"));
     kept.retain(|file| file.extension().is_none_or(|kind| kind != "stats"));
     let [one, two] = &kept[..] else {
-        panic!("not a file for each: {kept:?}");
+        panic!("expected one file per actor: {kept:?}");
     };
     let read = |file| std::fs::read(file).expect("it can be read");
     let (first, second) = (read(one), read(two));
@@ -87,15 +87,15 @@ async fn code_on_disk_is_run_by_the_next_engine_and_not_compiled_again() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_a_slot_runs_on_demand() {
+async fn an_instance_too_large_for_a_pool_slot_is_allocated_on_demand() {
     works_on(Engine::builder().without_cache().slot(ByteSize::kib(64))).await;
     let lattice = lattice().await;
-    // 100 MiB from the start: more than any slot of the shared engine.
+    // An initial memory of 100 MiB, which is more than a slot of the shared engine has.
     let big = r#"(component (core module $m (memory 1600) (func (export "size") (result i32) memory.size))
         (core instance $m (instantiate $m))
         (func $f (result u32) (canon lift (core func $m "size")))
         (instance (export "test:big/it@1.0.0") (export "size" (func $f))))"#;
-    let big = Actor::from_bytes(wat::parse_str(big).expect("valid text"));
+    let big = wat(big);
     let big = big.limits(Limits::default().memory(ByteSize::mib(200)));
     let _host = started(Host::builder(&lattice).actor("big", big)).await;
     let pages: u32 = call(&lattice, "big", "test:big/it@1.0.0", "size", ())
@@ -105,7 +105,7 @@ async fn what_does_not_fit_a_slot_runs_on_demand() {
 }
 
 #[tokio::test]
-async fn a_full_pool_answers_overloaded() {
+async fn calls_fail_as_overloaded_while_the_pool_is_full() {
     let lattice = lattice().await;
     let engine = Engine::builder()
         .without_cache()
@@ -123,7 +123,7 @@ async fn a_full_pool_answers_overloaded() {
         loop {
             let sleep = mischief.call::<()>(ACTS, "sleep-ms", (60_000_u32,));
             match sleep.timeout(Duration::from_secs(2)).await {
-                // One of the others is in the only instance at this moment.
+                // Another call occupies the only instance.
                 Err(CallError::Overloaded { .. }) => tokio::task::yield_now().await,
                 ended => return ended,
             }
@@ -140,7 +140,7 @@ async fn a_full_pool_answers_overloaded() {
     };
     let component = tokio::time::timeout(PATIENCE, overloaded)
         .await
-        .expect("it is full at some time");
+        .expect("the pool becomes full");
     assert_eq!(component.as_str(), "mischief");
     let late = sleeping.await.expect("no panic").expect_err("too late");
     assert!(
@@ -154,5 +154,5 @@ async fn a_full_pool_answers_overloaded() {
     };
     tokio::time::timeout(PATIENCE, free)
         .await
-        .expect("it is free again");
+        .expect("the instance becomes free again");
 }

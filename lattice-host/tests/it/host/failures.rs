@@ -1,4 +1,4 @@
-//! Calls that fail on their way, as the guest that made them sees it.
+//! Failed calls, as the guest that makes them receives them.
 
 use super::support::*;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ enum NoneLeft {
 }
 
 #[tokio::test]
-async fn an_unlinked_import_fails_as_a_value_where_the_type_has_room_for_it() {
+async fn an_unlinked_import_fails_as_a_value_if_its_type_has_one_and_else_traps() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     let nothing = || (Bytes::new(),);
@@ -53,16 +53,16 @@ async fn an_unlinked_import_fails_as_a_value_where_the_type_has_room_for_it() {
         .await
         .expect("a value");
     assert!(matches!(failed, Err(NoneLeft::Unavailable(Some(text))) if text.contains(PEER)));
-    // No room at all: the guest traps, and its caller is told of the cause.
-    let said = reason(act::<Bytes>(&lattice, "call-out-bare", nothing()).await);
+    // The type has no value for a failure: the guest traps, and its caller receives the cause.
+    let message = reason(act::<Bytes>(&lattice, "call-out-bare", nothing()).await);
     assert!(
-        said.contains("peer@0.1.0#call-bare") && said.contains("no link"),
-        "{said}"
+        message.contains("peer@0.1.0#call-bare") && message.contains("no link"),
+        "{message}"
     );
 }
 
 #[tokio::test]
-async fn a_link_to_what_does_not_run_says_so() {
+async fn a_call_to_a_target_that_is_not_running_fails_as_not_served() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     link(&lattice, "mischief", PEER, "absent").await;
@@ -73,19 +73,19 @@ async fn a_link_to_what_does_not_run_says_so() {
     assert_eq!((kind, ran, retryable), (3, 0, true), "{message}");
 }
 
-/// A link may be there before anything is known of its target. Whether the two fit shows when one calls the other.
+/// A link can be put before its target is known. Then only a call shows that the two don't fit.
 #[tokio::test]
-async fn a_target_that_does_not_fit_is_told_to_the_guest_and_never_runs() {
+async fn a_call_to_a_target_that_does_not_fit_fails_as_a_value_and_never_runs() {
     let without = vec![("call-bare", "func(body: list<u8>) -> list<u8>".to_owned())];
     let unlike = vec![
         ("call", "func(body: string)".to_owned()),
-        // The right one, but for a plain function.
+        // The right type, but of a plain function.
         (
             "call-async",
             format!("func(body: list<u8>) -> result<list<u8>, {RPC_ERROR}>"),
         ),
     ];
-    for (exports, expected, says) in [
+    for (exports, expected, part) in [
         (without, 4, "does not export"),
         (unlike, 5, "for the caller"),
     ] {
@@ -109,14 +109,13 @@ async fn a_target_that_does_not_fit_is_told_to_the_guest_and_never_runs() {
                 let failed: Result<Bytes, RpcError> = act(&here, function, (Bytes::new(),))
                     .await
                     .expect("a value");
-                let (kind, did_run, retryable, message) = failed.expect_err("they do not fit");
-                let told = (kind, did_run, retryable);
+                let (kind, did_run, retryable, message) = failed.expect_err("they don't fit");
                 assert_eq!(
-                    told,
+                    (kind, did_run, retryable),
                     (expected, 0, false),
                     "{function}, same host: {same}: {message}"
                 );
-                assert!(message.contains(says), "{message}");
+                assert!(message.contains(part), "{message}");
             }
             assert!(!ran.load(Ordering::SeqCst), "same host: {same}");
         }
@@ -124,7 +123,7 @@ async fn a_target_that_does_not_fit_is_told_to_the_guest_and_never_runs() {
 }
 
 #[tokio::test]
-async fn a_provider_that_panics_or_fails_is_told_apart_from_its_own_errors() {
+async fn a_provider_that_panics_or_fails_is_reported_as_callee_failed() {
     let lattice = lattice().await;
     let provider = Native::peer(|request| match &body(&request)[..] {
         b"panic" => panic!("on purpose"),
@@ -133,7 +132,7 @@ async fn a_provider_that_panics_or_fails_is_told_apart_from_its_own_errors() {
             panic!("on purpose, later")
         })),
         b"fail" => Answer::Ready(Err(CallError::CalleeFailed {
-            reason: "it would not".into(),
+            reason: "refused on purpose".into(),
         })),
         b"garbage" => Answer::Ready(Ok(Bytes::from_static(b"\x07garbage"))),
         _ => echoing(request),
@@ -144,24 +143,24 @@ async fn a_provider_that_panics_or_fails_is_told_apart_from_its_own_errors() {
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
     for function in ["call-out", "call-async"] {
-        for (what, told) in [
+        for (what, reason) in [
             ("panic", "on purpose"),
             ("later", "on purpose, later"),
-            ("fail", "it would not"),
+            ("fail", "refused on purpose"),
         ] {
             let failed: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::from(what),))
                 .await
                 .expect("a value");
             let (kind, ran, _, message) = failed.expect_err(what);
             assert_eq!((kind, ran), (15, 2), "{function} {what}: {message}");
-            assert!(message.contains(told), "{function} {what}: {message}");
+            assert!(message.contains(reason), "{function} {what}: {message}");
         }
-        let said = reason(
+        let message = reason(
             act::<Result<Bytes, RpcError>>(&lattice, function, (Bytes::from("garbage"),)).await,
         );
         assert!(
-            said.contains("bytes that are not a valid result"),
-            "{function}: {said}"
+            message.contains("bytes that are not a valid result"),
+            "{function}: {message}"
         );
         let fine: Result<Bytes, RpcError> = act(&lattice, function, (Bytes::from("x"),))
             .await
@@ -171,11 +170,11 @@ async fn a_provider_that_panics_or_fails_is_told_apart_from_its_own_errors() {
 }
 
 #[tokio::test]
-async fn calls_that_one_instance_makes_at_once_are_bounded() {
+async fn concurrent_calls_of_one_instance_are_bounded() {
     let lattice = lattice().await;
     let provider = Native::peer(|request| {
         Answer::Later(Box::pin(async move {
-            // Lets all the others come first.
+            // Lets all other calls arrive first.
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
@@ -195,7 +194,7 @@ async fn calls_that_one_instance_makes_at_once_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_failure_of_a_called_actor_is_a_value_for_its_caller() {
+async fn a_trap_of_a_called_actor_is_a_value_for_its_caller() {
     for instances in [Instances::Fresh, Instances::warm()] {
         for same in [true, false] {
             let (here, there) = two_programs().await;
@@ -213,7 +212,7 @@ async fn a_failure_of_a_called_actor_is_a_value_for_its_caller() {
                 let (kind, ran, retryable, message) = failed.expect_err("it traps");
                 assert_eq!((kind, ran, retryable), (15, 2, false), "{at}: {message}");
                 assert!(message.contains("unreachable"), "{at}: {message}");
-                // Both are as well as before.
+                // Both actors still work.
                 let fine = call_with("x").await.expect("a value");
                 assert_eq!(fine, Ok(Bytes::from("x")), "{at}");
             }

@@ -1,4 +1,4 @@
-//! Hosts come and go, and leave nothing behind.
+//! How hosts end, and that they leave nothing behind.
 
 use super::support::*;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-/// A host with a call of another program in it: an actor that waits for a provider.
+/// A host that runs a call from another program: an actor that waits for a provider.
 struct Busy {
     other: Lattice,
     host: Host,
@@ -51,22 +51,22 @@ impl Busy {
     async fn refuses(&self) {
         let error = act::<u32>(&self.other, "count", ())
             .await
-            .expect_err("nobody is there");
+            .expect_err("no host serves it");
         assert!(matches!(error, CallError::NotServed { .. }), "{error:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_shuts_down_says_goodbye_and_lets_its_calls_finish() {
+async fn shutdown_announces_the_departure_and_lets_calls_finish() {
     let busy = Busy::host().await;
     assert!(busy.is_known());
     let host = busy.host.clone();
     let mut shutdown = tokio::spawn(async move { host.shutdown(Duration::from_mins(1)).await });
-    // Not long enough to be missed for its silence.
+    // Too short for the host to be dropped for missed heartbeats.
     tokio::time::timeout(Duration::from_secs(1), &mut shutdown)
         .await
-        .expect_err("a call is still in it");
-    assert!(!busy.is_known(), "it said goodbye");
+        .expect_err("a call still runs");
+    assert!(!busy.is_known(), "its departure was announced");
     busy.refuses().await;
     busy.permits.add_permits(1);
     assert!(
@@ -80,10 +80,10 @@ async fn a_host_that_shuts_down_says_goodbye_and_lets_its_calls_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_may_not_wait_cuts_its_calls_off() {
+async fn shutdown_cuts_off_calls_when_its_time_is_over() {
     let busy = Busy::host().await;
     let drained = busy.host.shutdown(Duration::from_millis(500)).await;
-    assert!(!drained.is_clean(), "a call was still in it");
+    assert!(!drained.is_clean(), "a call was still running");
     assert!(busy.host.components().is_empty());
     busy.refuses().await;
     let error = busy
@@ -96,7 +96,7 @@ async fn a_host_that_may_not_wait_cuts_its_calls_off() {
 }
 
 #[tokio::test]
-async fn a_host_whose_last_handle_is_dropped_is_gone() {
+async fn dropping_the_last_handle_ends_the_host() {
     let lattice = lattice().await;
     let engine = Engine::builder()
         .without_cache()
@@ -118,7 +118,7 @@ async fn a_host_whose_last_handle_is_dropped_is_gone() {
     }
     let clone = host.clone();
     drop(host);
-    assert_eq!(clone.components().len(), 2, "a clone keeps it");
+    assert_eq!(clone.components().len(), 2, "a clone keeps the host alive");
     drop(clone);
     let gone = async {
         while weak.upgrade().is_some() {
@@ -127,15 +127,15 @@ async fn a_host_whose_last_handle_is_dropped_is_gone() {
     };
     tokio::time::timeout(PATIENCE, gone)
         .await
-        .expect("what it served is dropped");
+        .expect("its components are dropped");
     let error = act::<u32>(&lattice, "count", ())
         .await
-        .expect_err("nobody is there");
+        .expect_err("no host serves it");
     assert_ne!(error.ran(), Ran::Yes, "{error:?}");
 }
 
 #[tokio::test]
-async fn when_a_host_is_killed_the_other_replica_takes_the_calls() {
+async fn the_other_replica_takes_the_calls_of_a_killed_host() {
     let lattice = lattice().await;
     let one = host_of(&lattice, "mischief", |actor| actor).await;
     let two = host_of(&lattice, "mischief", |actor| actor).await;
@@ -143,7 +143,7 @@ async fn when_a_host_is_killed_the_other_replica_takes_the_calls() {
     one.kill();
     let deadline = std::time::Instant::now() + PATIENCE;
     for _ in 0..20 {
-        // The first of them may still have gone to the dead host.
+        // The first calls may still have been sent to the dead host.
         while let Err(error) = act::<u32>(&lattice, "count", ()).await {
             assert!(error.is_retryable(), "{error:?}");
             assert!(std::time::Instant::now() < deadline, "{error:?}");
@@ -153,20 +153,20 @@ async fn when_a_host_is_killed_the_other_replica_takes_the_calls() {
 }
 
 #[tokio::test]
-async fn stopping_what_is_not_there_says_so() {
+async fn stopping_an_unknown_component_fails_with_its_name() {
     let lattice = lattice().await;
     let host = started(Host::builder(&lattice)).await;
     let error = host
-        .stop("nobody", Duration::ZERO)
+        .stop("absent", Duration::ZERO)
         .await
-        .expect_err("nobody is there");
-    assert!(error.to_string().contains("`nobody`"), "{error}");
+        .expect_err("no such component");
+    assert!(error.to_string().contains("`absent`"), "{error}");
 }
 
 #[tokio::test]
 async fn a_link_to_a_component_without_the_interface_is_refused() {
     let lattice = lattice().await;
-    let other = lattice_host::Actor::from_bytes(wat::parse_str("(component)").expect("valid text"));
+    let other = wat("(component)");
     let host = Host::builder(&lattice)
         .actor("mischief", actor("mischief"))
         .actor("other", other);
@@ -176,6 +176,6 @@ async fn a_link_to_a_component_without_the_interface_is_refused() {
         .links()
         .put(link)
         .await
-        .expect_err("it exports no peer");
+        .expect_err("it doesn't export the interface");
     assert!(error.to_string().contains("other"), "{error}");
 }

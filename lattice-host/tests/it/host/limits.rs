@@ -1,4 +1,4 @@
-//! Limits that nobody set, and those of a whole host.
+//! Default limits, and those of a whole host.
 
 use super::support::*;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 #[tokio::test]
-async fn an_actor_is_limited_though_nobody_set_a_limit() {
+async fn an_actor_without_configured_limits_has_the_default_limits() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     let spun = act::<()>(&lattice, "spin", ()).await;
@@ -30,7 +30,7 @@ async fn an_actor_is_limited_though_nobody_set_a_limit() {
 }
 
 #[tokio::test]
-async fn a_host_limits_actors_that_have_no_limits_of_their_own() {
+async fn a_hosts_limits_apply_to_actors_that_set_none() {
     let lattice = lattice().await;
     let limits = Limits::default()
         .cpu(Duration::from_millis(50))
@@ -50,7 +50,7 @@ async fn a_host_limits_actors_that_have_no_limits_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_host_limits_how_much_of_a_provider_runs_at_once() {
+async fn a_hosts_limits_bound_the_concurrent_calls_of_a_provider() {
     let lattice = lattice().await;
     let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let limits = Limits::default().concurrent(NonZeroUsize::MIN).queued(0);
@@ -69,13 +69,13 @@ async fn a_host_limits_how_much_of_a_provider_runs_at_once() {
         refused
     };
     let (first, second) = tokio::join!(send(), refused);
-    let error = second.expect_err("one is in already");
+    let error = second.expect_err("one call is running already");
     assert!(matches!(error, CallError::Overloaded { .. }), "{error:?}");
     assert_eq!(first.expect("answered"), Ok(Bytes::from("x")));
 }
 
 #[tokio::test]
-async fn a_guest_is_told_of_arguments_that_are_too_large_for_the_bus() {
+async fn arguments_too_large_for_the_bus_fail_as_a_value_for_the_guest() {
     const MESSAGE: usize = 64 << 10;
     let bus = Arc::new(MemoryNetwork::with_max_payload(MESSAGE).connect());
     let lattice = Lattice::on(bus, Arc::new(MemoryStore::new()), "test").trust_bus();

@@ -1,11 +1,11 @@
-//! Links as an actor sees them.
+//! Links of an actor: choosing among several, and deletion.
 
 use super::support::*;
 use bytes::Bytes;
 use lattice_core::link::Link;
 use lattice_host::{Host, Instances};
 
-/// Answers with its own name.
+/// A provider that returns its own name.
 fn named(name: &'static str) -> Native {
     Native::peer(move |_| lattice_core::serve::Answer::Ready(answer(name.as_bytes())))
 }
@@ -34,7 +34,7 @@ async fn an_actor_chooses_among_its_links_for_one_call() {
         use_link(PEER, "default").await.expect("answered"),
         Ok(Bytes::from("first"))
     );
-    // The choice ends with the call, in an instance that is used again too.
+    // The choice ends with the call, also in a warm instance.
     assert_eq!(
         use_link(PEER, "spare").await.expect("answered"),
         Ok(Bytes::from("second"))
@@ -56,12 +56,12 @@ async fn an_actor_chooses_among_its_links_for_one_call() {
     let refused = use_link("nonsense", "spare")
         .await
         .expect("answered")
-        .expect_err("no interface");
+        .expect_err("not an interface");
     assert!(refused.contains("namespace:package/interface"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_link_deleted_during_calls_ends_the_grant_and_nothing_else() {
+async fn deleting_a_link_during_calls_ends_only_its_grant() {
     let lattice = lattice().await;
     let host = Host::builder(&lattice)
         .actor("mischief", actor("mischief"))

@@ -1,4 +1,4 @@
-//! What actors say goes to `tracing`.
+//! Output and log messages of actors go to `tracing`.
 
 use super::support::*;
 use std::{
@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// The lines that hold `what`.
+    /// Returns the lines that contain `what`.
     pub(crate) fn lines(&self, what: &str) -> Vec<String> {
         let bytes = self.0.lock().expect("no panic").clone();
         let text = String::from_utf8(bytes).expect("a log is text");
@@ -22,7 +22,7 @@ impl Log {
             .collect()
     }
 
-    /// Of this thread, for as long as the guard lives.
+    /// Collects the events of this thread until the guard is dropped.
     pub(crate) fn start(&self) -> tracing::subscriber::DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -65,10 +65,10 @@ async fn output_goes_to_tracing_line_by_line_with_the_actors_id() {
     act::<()>(&lattice, "print", ("one\ntwo",))
         .await
         .expect("printed");
-    for said in ["one", "two"] {
-        let lines = log.lines(&format!(": {said} "));
+    for text in ["one", "two"] {
+        let lines = log.lines(&format!(": {text} "));
         let [line] = &lines[..] else {
-            panic!("{said} was said {} times: {lines:?}", lines.len())
+            panic!("{text} was logged {} times: {lines:?}", lines.len())
         };
         assert!(line.contains("INFO lattice::actor"), "{line}");
         assert!(
@@ -100,7 +100,7 @@ async fn output_goes_to_tracing_line_by_line_with_the_actors_id() {
 }
 
 #[tokio::test]
-async fn long_lines_are_broken_and_floods_are_dropped_and_counted() {
+async fn long_lines_are_split_and_excess_lines_are_dropped_and_counted() {
     let log = Log::default();
     let _guard = log.start();
     let lattice = lattice().await;
@@ -112,19 +112,19 @@ async fn long_lines_are_broken_and_floods_are_dropped_and_counted() {
     assert_eq!(
         lines.len(),
         3,
-        "20,000 bytes are two full lines of 8 KiB and a rest"
+        "20,000 bytes are two lines of 8 KiB and a shorter one"
     );
     act::<()>(&lattice, "print", ("flood\n".repeat(100_000),))
         .await
         .expect("printed");
-    let said = log.lines("flood").len();
-    assert!((500..50_000).contains(&said), "{said} of 100,000 lines");
-    // The next message that passes says how many did not.
+    let logged = log.lines("flood").len();
+    assert!((500..50_000).contains(&logged), "{logged} of 100,000 lines");
+    // The next message that is logged includes the number of dropped ones.
     let deadline = std::time::Instant::now() + PATIENCE;
     while log.lines("dropped=").is_empty() {
         assert!(
             std::time::Instant::now() < deadline,
-            "nobody said that lines were dropped"
+            "no message reports the dropped lines"
         );
         act::<()>(&lattice, "print", ("again",))
             .await

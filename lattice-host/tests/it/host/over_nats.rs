@@ -1,4 +1,4 @@
-//! The same actors with a real nats-server between their hosts.
+//! Actors whose hosts are connected by a real nats-server.
 
 use super::{
     nats::{NatsConfig, NatsServer},
@@ -10,7 +10,7 @@ use lattice_host::Host;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A server, and two connections to one lattice on it.
+/// Starts a server and returns two connections to one lattice on it.
 async fn two_connections() -> (NatsServer, Lattice, Lattice) {
     let server = NatsConfig::default().jetstream().start().await;
     let key = LatticeKey::generate();
@@ -44,7 +44,7 @@ async fn an_actor_calls_a_provider_and_an_actor_on_another_host() {
         let link = Link::new("mischief", PEER, target).expect("a link");
         one.links().replace(link).await.expect("the link is put");
         for function in ["call-out", "call-async"] {
-            // Also from the connection that does not run the caller: then two calls cross the server.
+            // From the connection that doesn't run the caller, two calls cross the server.
             for lattice in [&one, &two] {
                 served(lattice, "mischief").await;
                 let back = call_out(lattice, function).await;
@@ -59,7 +59,7 @@ async fn an_actor_calls_a_provider_and_an_actor_on_another_host() {
 }
 
 #[tokio::test]
-async fn what_is_on_one_host_needs_no_server() {
+async fn calls_within_one_host_need_no_server() {
     let (mut server, one, _two) = two_connections().await;
     let host = started(
         Host::builder(&one)
@@ -89,6 +89,6 @@ async fn what_is_on_one_host_needs_no_server() {
     assert_eq!(
         back,
         Ok(Bytes::from_static(b"hello")),
-        "nor minds its return"
+        "after the server is back"
     );
 }

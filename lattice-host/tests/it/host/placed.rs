@@ -1,13 +1,13 @@
-//! Actors that desired state gives to hosts.
+//! Components that desired state assigns to hosts.
 
 use super::support::*;
+use crate::wait::until;
 use bytes::Bytes;
 use lattice_core::{Lattice, app::App, name::ComponentId};
 use lattice_host::Host;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
 
-/// An app with `mischief` from the file that it was built into.
+/// Returns an app with `mischief`, whose image is the compiled file.
 fn app(more: &str) -> App {
     let text = format!(
         "name = \"test\"\n[actors.mischief]\nimage = \"file:{}\"\n{more}",
@@ -25,19 +25,8 @@ fn serving(lattice: &Lattice, component: &str) -> Vec<String> {
     serves.map(|peer| peer.origin.host.to_string()).collect()
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waited = async {
-        while !holds() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, waited)
-        .await
-        .unwrap_or_else(|_| panic!("in vain until {what}"));
-}
-
 #[tokio::test]
-async fn an_applied_actor_runs_with_its_config_and_limits_and_heals() {
+async fn an_applied_actor_runs_and_is_replaced_when_its_host_is_killed() {
     let lattice = lattice().await;
     let mut hosts = Vec::new();
     for id in ["a", "b", "c"] {
@@ -57,7 +46,7 @@ async fn an_applied_actor_runs_with_its_config_and_limits_and_heals() {
 
     let dies = serving(&lattice, "mischief").remove(0);
     let at = hosts.iter().position(|host| host.id().as_str() == dies);
-    hosts.swap_remove(at.expect("it is one of ours")).kill();
+    hosts.swap_remove(at.expect("one of these hosts")).kill();
     until("two serve again", || {
         let now = serving(&lattice, "mischief");
         now.len() == 2 && !now.contains(&dies)
@@ -69,7 +58,7 @@ async fn an_applied_actor_runs_with_its_config_and_limits_and_heals() {
 }
 
 #[tokio::test]
-async fn a_host_without_placement_runs_nothing_of_it() {
+async fn a_host_without_placement_runs_no_placed_components() {
     let lattice = lattice().await;
     let apart = started(Host::builder(&lattice).id("apart").without_placement()).await;
     let part = started(Host::builder(&lattice).id("part")).await;
@@ -83,7 +72,7 @@ async fn a_host_without_placement_runs_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn a_provider_is_built_by_its_name_and_one_that_is_missing_is_told() {
+async fn a_builtin_provider_is_created_by_name_and_a_failure_is_reported() {
     let lattice = lattice().await;
     let host = Host::builder(&lattice).builtin("peer", |config| {
         let answer = config.get("answer").cloned();
@@ -102,7 +91,7 @@ async fn a_provider_is_built_by_its_name_and_one_that_is_missing_is_told() {
         serving(&lattice, "good").len() == 1
     })
     .await;
-    let agent = host.agent().expect("it takes part");
+    let agent = host.agent().expect("the host has an agent");
     let reason = |id: &str| {
         let state = agent.state();
         state
@@ -111,7 +100,7 @@ async fn a_provider_is_built_by_its_name_and_one_that_is_missing_is_told() {
             .reason
             .clone()
     };
-    until("the others are told of", || {
+    until("the failures are reported", || {
         reason("bad").is_some() && reason("none").is_some()
     })
     .await;

@@ -1,8 +1,8 @@
-//! What a component says of itself to tools that were never compiled with it.
+//! The WIT that a component publishes, for tools that were compiled without it.
 
 use super::support::*;
 use lattice_core::{Lattice, types::ComponentTypes};
-use lattice_host::{Actor, Host};
+use lattice_host::Host;
 use lattice_wit::binary::{self, BinaryError, Described};
 use std::collections::{BTreeMap, BTreeSet};
 use wit_parser::{WorldItem, WorldKey};
@@ -18,10 +18,10 @@ fn described(types: &ComponentTypes) -> Described {
     binary::decode(wit).expect("it decodes")
 }
 
-/// Interfaces, their functions, and the names of the functions' parameters.
+/// Interfaces, their functions, and the names of each function's parameters.
 type Shown = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-/// As the WIT says.
+/// Returns the exports according to the WIT.
 fn exports(described: &Described) -> Shown {
     let interface = |key: &WorldKey| {
         let WorldItem::Interface { id, .. } =
@@ -39,7 +39,7 @@ fn exports(described: &Described) -> Shown {
     described.exports().map(interface).collect()
 }
 
-/// As the signatures say that calls are checked by.
+/// Returns the exports according to the signatures against which calls are checked.
 fn signatures(types: &ComponentTypes) -> Shown {
     let parameters = |signature: &str| -> Vec<String> {
         let (_, list) = signature.split_once("func(").expect("a function");
@@ -75,18 +75,18 @@ fn signatures(types: &ComponentTypes) -> Shown {
 }
 
 #[tokio::test]
-async fn an_actors_wit_is_found_from_another_node_and_has_the_functions_that_can_be_called() {
+async fn another_node_finds_an_actors_wit_with_all_functions_that_can_be_called() {
     let lattice = lattice().await;
     let host = Host::builder(&lattice)
         .actor("mischief", actor("mischief"))
         .actor("shapes", actor("shapes"));
     let _host = started(host).await;
     for component in ["mischief", "shapes"] {
-        // As an operator, who is a node of its own.
+        // Found by an operator, which is a separate node.
         let types = types(&lattice, component).await;
         let described = described(&types);
         assert_eq!(exports(&described), signatures(&types), "{component}");
-        // What it imports, but for what the host serves itself and what only lends types.
+        // Imports that the host serves itself, and those used only for their types, are left out.
         let imports: BTreeSet<String> = described
             .imports()
             .map(|key| described.resolve.name_world_key(key))
@@ -102,7 +102,7 @@ async fn an_actors_wit_is_found_from_another_node_and_has_the_functions_that_can
 }
 
 #[tokio::test]
-async fn what_is_in_no_interface_is_not_callable_and_harms_nothing() {
+async fn an_export_outside_of_an_interface_cannot_be_called_and_has_no_other_effect() {
     let lattice = lattice().await;
     let bare = r#"(component
         (core module $m (func (export "f")))
@@ -110,16 +110,16 @@ async fn what_is_in_no_interface_is_not_callable_and_harms_nothing() {
         (func $f (canon lift (core func $m "f")))
         (export "bare" (func $f))
         (instance (export "a:b/c@1.0.0") (export "f" (func $f))))"#;
-    let bare = Actor::from_bytes(wat::parse_str(bare).expect("valid text"));
+    let bare = wat(bare);
     let log = super::output::Log::default();
     let _guard = log.start();
     let _host = started(Host::builder(&lattice).actor("bare", bare)).await;
-    let said = log.lines("can't be called");
+    let lines = log.lines("can't be called");
     assert!(
-        said.len() == 1
-            && said[0].contains("component=bare")
-            && said[0].contains("export=\"bare\""),
-        "{said:?}"
+        lines.len() == 1
+            && lines[0].contains("component=bare")
+            && lines[0].contains("export=\"bare\""),
+        "{lines:?}"
     );
     let types = types(&lattice, "bare").await;
     assert_eq!(types.exports.len(), 1);
@@ -130,7 +130,7 @@ async fn what_is_in_no_interface_is_not_callable_and_harms_nothing() {
 }
 
 #[tokio::test]
-async fn corrupt_or_oversized_wit_in_the_store_is_an_error_for_who_decodes_it_and_nobody_else() {
+async fn corrupt_or_oversized_wit_in_the_store_fails_only_the_decoder() {
     for wit in [vec![7; 400], vec![0; binary::MAX_BYTES + 1]] {
         let lattice = lattice().await;
         let mut native = Native::peer(echoing);
@@ -141,7 +141,7 @@ async fn corrupt_or_oversized_wit_in_the_store_is_an_error_for_who_decodes_it_an
         let _host = started(host).await;
         let published = types(&lattice, "peer").await.wit.expect("as published");
         assert_eq!(published, wit);
-        let error = binary::decode(&published).expect_err("no WIT");
+        let error = binary::decode(&published).expect_err("not valid WIT");
         assert!(
             matches!(
                 error,

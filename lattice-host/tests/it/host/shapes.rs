@@ -1,5 +1,5 @@
-//! Values of every type, through a guest that hands them on to a provider and hands back what that answers: each call
-//! crosses the boundary of the guest four times.
+//! Values of every type. A guest passes them on to a provider and returns the provider's result, so
+//! each call crosses the boundary of the guest four times.
 
 use super::support::*;
 use bytes::Bytes;
@@ -51,7 +51,7 @@ enum Level {
     High,
 }
 
-/// The arguments of `many-to-one` and `many-in-memory`, and what the latter returns.
+/// The arguments of `many-to-one` and `many-in-memory`, and the result of the latter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[rustfmt::skip]
 struct Twenty {
@@ -117,7 +117,7 @@ fn twenties() -> [Twenty; 3] {
 
 type Called = Arc<Mutex<BTreeSet<(InterfaceName, FunctionName)>>>;
 
-/// The guest, and what it calls on the same host or on another one.
+/// The guest, and the provider that it calls, on the same host or on another one.
 struct Scene {
     lattice: Lattice,
     types: Arc<ComponentTypes>,
@@ -139,7 +139,7 @@ impl Scene {
             .component("shapes")
             .types()
             .await
-            .expect("its types");
+            .expect("the types are published");
         let called = Called::default();
         hosts[usize::from(!same)]
             .start_provider("echo", echoing_all(&types, &called).serve())
@@ -158,8 +158,8 @@ impl Scene {
         }
     }
 
-    /// Both functions of that name give back `expected`.
-    async fn gives<T>(&self, function: &str, args: impl Serialize, expected: &T)
+    /// Checks that the plain and the async function of this name return `expected`.
+    async fn check<T>(&self, function: &str, args: impl Serialize, expected: &T)
     where
         T: Debug + PartialEq + DeserializeOwned + 'static,
     {
@@ -173,18 +173,18 @@ impl Scene {
         }
     }
 
-    /// Each of these comes back as the one argument that it was.
-    async fn returns<T>(&self, function: &str, values: impl IntoIterator<Item = T>)
+    /// Checks that the function returns each of these values when it is called with it.
+    async fn check_echo<T>(&self, function: &str, values: impl IntoIterator<Item = T>)
     where
         T: Debug + PartialEq + Serialize + DeserializeOwned + 'static,
     {
         for value in values {
-            self.gives(function, (&value,), &value).await;
+            self.check(function, (&value,), &value).await;
         }
     }
 
-    /// The provider was called for every function that the guest has.
-    fn has_called_all(&self) {
+    /// Checks that every function of the guest led to a call of the provider.
+    fn check_all_called(&self) {
         let all = self.types.exports.iter().flat_map(|(interface, types)| {
             let functions = types.functions.keys().cloned();
             functions.map(|function| (interface.clone(), function))
@@ -195,7 +195,8 @@ impl Scene {
     }
 }
 
-/// All that `shapes` imports but for its gate. What a function returns is its arguments, byte for byte, or a sum of them.
+/// Exports all imports of `shapes` except for its gate. A function returns its arguments byte for
+/// byte, or a sum of them.
 fn echoing_all(types: &ComponentTypes, called: &Called) -> Native {
     let mut native = Native::default();
     for (interface, functions) in &types.imports {
@@ -224,58 +225,60 @@ fn echoing_all(types: &ComponentTypes, called: &Called) -> Native {
 }
 
 #[tokio::test]
-async fn every_value_survives_the_way_through_an_actor_by_func_and_by_async_func() {
+async fn values_pass_through_an_actor_unchanged_by_func_and_by_async_func() {
     for instances in [Instances::Fresh, Instances::warm()] {
         for same in [true, false] {
             let scene = Scene::set(instances, same).await;
             simple_values(&scene).await;
             nested_values(&scene).await;
             many_values(&scene).await;
-            scene.has_called_all();
+            scene.check_all_called();
         }
     }
 }
 
 async fn simple_values(scene: &Scene) {
-    scene.gives("nothing", (), &()).await;
-    scene.returns("number", [0, 127, 128, u32::MAX]).await;
+    scene.check("nothing", (), &()).await;
+    scene.check_echo("number", [0, 127, 128, u32::MAX]).await;
     scene
-        .returns("letter", ['a', '\0', 'ß', '\u{ffff}', '🦀'])
+        .check_echo("letter", ['a', '\0', 'ß', '\u{ffff}', '🦀'])
         .await;
-    scene.returns("bits", 0_u8..8).await;
+    scene.check_echo("bits", 0_u8..8).await;
     let pair = ("grüß dich".to_owned(), u64::MAX);
-    scene.gives("pair", &pair, &pair).await;
+    scene.check("pair", &pair, &pair).await;
     let tags = vec!["a".to_owned(), String::new()];
     scene
-        .returns("maybe", [None, Some(vec![]), Some(tags)])
+        .check_echo("maybe", [None, Some(vec![]), Some(tags)])
         .await;
-    scene.returns("bare", [Ok::<(), ()>(()), Err(())]).await;
+    scene.check_echo("bare", [Ok::<(), ()>(()), Err(())]).await;
     let bytes = [0, 1, 100_000].map(|length| Bytes::from(vec![7; length]));
-    scene.returns("bytes", bytes).await;
+    scene.check_echo("bytes", bytes).await;
 }
 
 async fn nested_values(scene: &Scene) {
-    scene.returns("record-of-many", rows()).await;
-    scene.returns("variety", shapes()).await;
+    scene.check_echo("record-of-many", rows()).await;
+    scene.check_echo("variety", shapes()).await;
     let [full, empty] = rows();
     let failed = Err("no row".to_owned());
     let fallible = [Ok(full.clone()), Ok(empty.clone()), failed];
-    scene.returns("fallible", fallible).await;
+    scene.check_echo("fallible", fallible).await;
     let triples = vec![[1_u16, 256, 65_535], [0, 0, 0]];
-    scene.returns("triples", [vec![], triples]).await;
+    scene.check_echo("triples", [vec![], triples]).await;
     let entries = BTreeMap::from([("x".to_owned(), full), (String::new(), empty)]);
-    scene.returns("entries", [BTreeMap::new(), entries]).await;
+    scene
+        .check_echo("entries", [BTreeMap::new(), entries])
+        .await;
     let numbers = vec![None, Some(0_u64), Some(u64::MAX)];
     let trios = vec![(1_u8, u32::MAX, 255_u8); 50];
     let nested = (shapes(), trios, Vec::from(rows()), numbers);
-    scene.gives("nested", &nested, &nested).await;
+    scene.check("nested", &nested, &nested).await;
 }
 
-/// More arguments than fit into core values: they are in memory.
+/// Calls with more arguments than fit into core values, so that they are passed in memory.
 async fn many_values(scene: &Scene) {
     for twenty in twenties() {
         let sum = twenty.b + u64::from(twenty.k) + twenty.p;
-        scene.gives("many-to-one", &twenty, &sum).await;
-        scene.gives("many-in-memory", &twenty, &twenty).await;
+        scene.check("many-to-one", &twenty, &sum).await;
+        scene.check("many-in-memory", &twenty, &twenty).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A lattice, the guests, and a native component that does what a test tells it to.
+//! A lattice, the guests, and a native component made of a test's closures.
 
 use bytes::Bytes;
 use lattice_core::{
@@ -23,23 +23,24 @@ pub(crate) const CONTROL: &str = "lattice-test:shapes/control@0.1.0";
 pub(crate) const ECHO: &str = "lattice-test:shapes/echo@0.1.0";
 pub(crate) const GATE: &str = "lattice-test:shapes/gate@0.1.0";
 
-/// `lattice:rpc/types.error`: kind, whether it ran, whether to try again, and what happened.
+/// `lattice:rpc/types.error`: kind, whether the call ran, whether it can be retried, and a message.
 pub(crate) type RpcError = (u32, u32, bool, String);
 
-/// Its type.
+/// The canonical text of [`RpcError`].
 pub(crate) const RPC_ERROR: &str = "record { kind: enum { not-linked, link-rejected, link-table-behind, not-served, \
     not-exported, schema-mismatch, bad-arguments, overloaded, stopping, too-many-hops, too-large, deadline, \
     disconnected, host-lost, instance-lost, callee-failed, limit-exceeded, bad-result, other }, ran: enum { no, maybe, yes }, \
     retryable: bool, message: string }";
 
-/// Long enough for a call on a busy machine that is not supposed to end by its deadline.
+/// A deadline for calls that aren't expected to reach it, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn lattice() -> Lattice {
     Lattice::in_memory("test").await.expect("a lattice")
 }
 
-/// Two connections to one lattice, as two programs have them: between their hosts, calls travel as frames.
+/// Returns two connections to one lattice, like those of two programs: calls between their hosts
+/// travel as frames.
 pub(crate) async fn two_programs() -> (Lattice, Lattice) {
     let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
     let connect = async || {
@@ -50,22 +51,22 @@ pub(crate) async fn two_programs() -> (Lattice, Lattice) {
     (connect().await, connect().await)
 }
 
-/// Waits until somebody is known to serve it.
+/// Waits until a host is known to serve the component.
 pub(crate) async fn served(lattice: &Lattice, component: &str) {
     let id = ComponentId::new(component).expect("an id");
     tokio::time::timeout(PATIENCE, lattice.served(&id))
         .await
-        .unwrap_or_else(|_| panic!("nobody serves `{component}`"));
+        .unwrap_or_else(|_| panic!("no host serves `{component}`"));
 }
 
 pub(crate) async fn started(builder: HostBuilder) -> Host {
     builder
         .start()
         .await
-        .unwrap_or_else(|error| panic!("the host does not start: {error:?}"))
+        .unwrap_or_else(|error| panic!("the host doesn't start: {error:?}"))
 }
 
-/// A host with one actor that has the id of its guest.
+/// Starts a host with one actor. The actor's id is the name of its guest.
 pub(crate) async fn host_of(
     lattice: &Lattice,
     guest: &str,
@@ -76,6 +77,11 @@ pub(crate) async fn host_of(
 
 pub(crate) fn actor(guest: &str) -> Actor {
     Actor::from_file(path(guest))
+}
+
+/// Returns an actor whose component is written as text.
+pub(crate) fn wat(text: &str) -> Actor {
+    Actor::from_bytes(wat::parse_str(text).expect("valid text"))
 }
 
 pub(crate) fn path(guest: &str) -> PathBuf {
@@ -96,7 +102,7 @@ pub(crate) async fn link(lattice: &Lattice, source: &str, interface: &str, targe
     lattice.links().put(link).await.expect("the link is put");
 }
 
-/// Calls as an operator, with patience.
+/// Makes an operator call with the deadline [`PATIENCE`].
 pub(crate) async fn call<R: Decode + 'static>(
     lattice: &Lattice,
     component: &str,
@@ -112,7 +118,7 @@ pub(crate) async fn call<R: Decode + 'static>(
         .await
 }
 
-/// The same for an act of `mischief`.
+/// Makes an operator call of a function of `mischief`'s interface `acts`.
 pub(crate) async fn act<R: Decode + 'static>(
     lattice: &Lattice,
     function: &str,
@@ -121,7 +127,7 @@ pub(crate) async fn act<R: Decode + 'static>(
     call(lattice, "mischief", ACTS, function, args).await
 }
 
-/// What a component that ran and failed said.
+/// Returns the reason of a call that failed with [`CallError::CalleeFailed`].
 pub(crate) fn reason<R: std::fmt::Debug>(result: Result<R, CallError>) -> String {
     let error = result.expect_err("a failure");
     assert_eq!(error.ran(), Ran::Yes, "{error}");
@@ -131,7 +137,7 @@ pub(crate) fn reason<R: std::fmt::Debug>(result: Result<R, CallError>) -> String
     }
 }
 
-/// The limit that a component went over.
+/// Returns the limit that a call exceeded.
 pub(crate) fn exceeded<R: std::fmt::Debug>(result: Result<R, CallError>) -> Limit {
     match result.expect_err("a failure") {
         CallError::LimitExceeded { limit, .. } => limit,
@@ -167,7 +173,7 @@ impl Native {
         self
     }
 
-    /// All of `peer`. The handler serves `call` and `call-async`; nobody calls the others.
+    /// Exports all of `peer`. The handler serves `call` and `call-async`; the other functions panic.
     pub(crate) fn peer(
         handler: impl Fn(Request) -> Answer + Send + Sync + Clone + 'static,
     ) -> Self {
@@ -187,12 +193,12 @@ impl Native {
         let peer = peer.function(PEER, "call-async", &format!("async {call}"), handler);
         others.into_iter().fold(peer, |peer, (name, signature)| {
             peer.function(PEER, name, &signature, move |_| {
-                panic!("`{name}` is called by nobody")
+                panic!("`{name}` isn't expected to be called")
             })
         })
     }
 
-    /// Publishes these bytes as its WIT.
+    /// Publishes these bytes as the component's WIT.
     pub(crate) fn publish(&mut self, wit: Vec<u8>) {
         self.types.wit = Some(wit.into());
     }
@@ -212,37 +218,41 @@ impl Service for Native {
     }
 }
 
-/// The body of a call of `peer.call`.
+/// Returns the body that a call of `peer.call` carries.
 pub(crate) fn body(request: &Request) -> Bytes {
     from_bytes::<(Bytes,)>(&request.args).expect("a body").0
 }
 
-/// An answer of `peer.call`.
+/// Returns a successful result of `peer.call`.
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "it stands beside answers that fail"
+    reason = "handlers return it where others return errors"
 )]
 pub(crate) fn answer(body: &[u8]) -> Result<Bytes, CallError> {
     Ok(encoded(&Ok::<_, RpcError>(Bytes::copy_from_slice(body))))
 }
 
 pub(crate) fn encoded(value: &impl Encode) -> Bytes {
-    to_bytes(value).expect("it encodes")
+    to_bytes(value).expect("the value encodes")
 }
 
-/// Answers with the body it was sent.
+/// Returns the body that it received.
 pub(crate) fn echoing(request: Request) -> Answer {
     Answer::Ready(answer(&body(&request)))
 }
 
-/// A provider whose calls say that they have entered, and wait for a permit each.
+/// A provider. Each of its calls adds a permit to `entered`, then waits for one of `permits`.
 pub(crate) fn gated(permits: &Arc<Semaphore>, entered: &Arc<Semaphore>) -> Native {
     let (permits, entered) = (permits.clone(), entered.clone());
     Native::peer(move |request| {
         let (permits, entered) = (permits.clone(), entered.clone());
         Answer::Later(Box::pin(async move {
             entered.add_permits(1);
-            permits.acquire().await.expect("it stays open").forget();
+            permits
+                .acquire()
+                .await
+                .expect("the semaphore stays open")
+                .forget();
             answer(&body(&request))
         }))
     })

@@ -1,8 +1,9 @@
-//! Instances that are used again.
+//! Warm instances.
 
 use super::support::*;
 use bytes::Bytes;
 use lattice_core::{
+    Lattice,
     call::{CallError, Limit},
     serve::Answer,
 };
@@ -20,12 +21,22 @@ fn warm(most: usize) -> impl FnOnce(Actor) -> Actor {
     }
 }
 
-async fn count(lattice: &lattice_core::Lattice) -> u32 {
+/// Starts a host with one warm instance of `mischief`, linked to this peer.
+async fn one_warm(lattice: &Lattice, peer: Native) -> Host {
+    let host = Host::builder(lattice)
+        .actor("mischief", warm(1)(actor("mischief")))
+        .provider("peer", peer.serve());
+    let host = started(host).await;
+    link(lattice, "mischief", PEER, "peer").await;
+    host
+}
+
+async fn count(lattice: &Lattice) -> u32 {
     act(lattice, "count", ()).await.expect("answered")
 }
 
 #[tokio::test]
-async fn a_fresh_instance_remembers_nothing_and_a_warm_one_everything() {
+async fn a_fresh_instance_keeps_no_state_and_a_warm_one_keeps_it() {
     let lattice = lattice().await;
     let fresh = host_of(&lattice, "mischief", |actor| actor).await;
     for _ in 0..3 {
@@ -60,7 +71,7 @@ async fn a_warm_instance_that_failed_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn calls_of_plain_functions_have_a_warm_instance_to_themselves() {
+async fn calls_of_plain_functions_use_a_warm_instance_one_at_a_time() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", warm(1)).await;
     let sleep = |ms: u32| act::<()>(&lattice, "sleep-ms", (ms,));
@@ -69,27 +80,27 @@ async fn calls_of_plain_functions_have_a_warm_instance_to_themselves() {
     b.expect("it slept");
     assert_eq!(
         c, 1,
-        "all three went to the one instance that there may be, one after the other"
+        "all three calls ran in the only instance, one after the other"
     );
     assert_eq!(count(&lattice).await, 2);
 }
 
 #[tokio::test]
-async fn a_warm_instance_gets_a_full_budget_for_each_call() {
+async fn each_call_in_a_warm_instance_has_the_full_cpu_limit() {
     let lattice = lattice().await;
     let limits = Limits::default().cpu(Duration::from_millis(300));
     let _host = host_of(&lattice, "mischief", |actor| warm(1)(actor).limits(limits)).await;
     let echo = || act::<Bytes>(&lattice, "echo", (Bytes::from(vec![1; 900_000]),));
     let started = std::time::Instant::now();
     while started.elapsed() < Duration::from_millis(900) {
-        echo().await.expect("within the budget of this call");
+        echo().await.expect("within the limit of this call");
     }
     let spun = act::<()>(&lattice, "spin", ()).await;
     assert_eq!(exceeded(spun), Limit::Cpu(Duration::from_millis(300)));
 }
 
 #[tokio::test]
-async fn a_warm_instance_that_has_grown_large_is_let_go() {
+async fn a_warm_instance_that_has_grown_large_is_dropped() {
     let lattice = lattice().await;
     let limits = Limits::default().memory(ByteSize::kib(2_560));
     let _host = host_of(&lattice, "mischief", |actor| warm(1)(actor).limits(limits)).await;
@@ -102,7 +113,7 @@ async fn a_warm_instance_that_has_grown_large_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_warm_instance_that_is_not_used_is_let_go() {
+async fn an_idle_warm_instance_is_dropped() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", warm(2)).await;
     assert_eq!(count(&lattice).await, 1);
@@ -115,15 +126,11 @@ async fn a_warm_instance_that_is_not_used_is_let_go() {
 async fn calls_of_async_functions_overlap_in_one_instance() {
     let lattice = lattice().await;
     let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let host = Host::builder(&lattice)
-        .actor("mischief", warm(1)(actor("mischief")))
-        .provider("peer", gated(&permits, &entered).serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
+    let _host = one_warm(&lattice, gated(&permits, &entered)).await;
     let call = |body: &'static str| {
         act::<Result<Bytes, RpcError>>(&lattice, "call-async", (Bytes::from(body),))
     };
-    let both_are_in = async {
+    let let_both_return = async {
         entered
             .acquire_many(2)
             .await
@@ -131,7 +138,7 @@ async fn calls_of_async_functions_overlap_in_one_instance() {
             .forget();
         permits.add_permits(2);
     };
-    let (a, b, ()) = tokio::join!(call("a"), call("b"), both_are_in);
+    let (a, b, ()) = tokio::join!(call("a"), call("b"), let_both_return);
     assert_eq!(a.expect("answered"), Ok(Bytes::from("a")));
     assert_eq!(b.expect("answered"), Ok(Bytes::from("b")));
 }
@@ -141,9 +148,9 @@ async fn overlapping_calls_keep_their_own_deadlines() {
     let lattice = lattice().await;
     let lefts = Arc::new(std::sync::Mutex::new(Vec::new()));
     let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (told, gate, came) = (lefts.clone(), permits.clone(), entered.clone());
+    let (log, gate, came) = (lefts.clone(), permits.clone(), entered.clone());
     let provider = Native::peer(move |request| {
-        told.lock()
+        log.lock()
             .expect("no panic")
             .push((body(&request), request.context.left()));
         let (gate, came) = (gate.clone(), came.clone());
@@ -153,18 +160,14 @@ async fn overlapping_calls_keep_their_own_deadlines() {
             answer(&body(&request))
         }))
     });
-    let host = Host::builder(&lattice)
-        .actor("mischief", warm(1)(actor("mischief")))
-        .provider("peer", provider.serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
+    let _host = one_warm(&lattice, provider).await;
     let call = async |body: &'static str, seconds| {
         let args = (Bytes::from(body),);
         let mischief = lattice.operator().component("mischief");
         let call = mischief.call::<Result<Bytes, RpcError>>(ACTS, "call-async", args);
         call.timeout(Duration::from_secs(seconds)).await
     };
-    let both_are_in = async {
+    let let_both_return = async {
         entered
             .acquire_many(2)
             .await
@@ -172,7 +175,7 @@ async fn overlapping_calls_keep_their_own_deadlines() {
             .forget();
         permits.add_permits(2);
     };
-    let (a, b, ()) = tokio::join!(call("short", 100), call("long", 1_000), both_are_in);
+    let (a, b, ()) = tokio::join!(call("short", 100), call("long", 1_000), let_both_return);
     a.expect("answered").expect("a body");
     b.expect("answered").expect("a body");
     for (who, left) in lefts.lock().expect("no panic").iter() {
@@ -186,14 +189,10 @@ async fn overlapping_calls_keep_their_own_deadlines() {
 }
 
 #[tokio::test]
-async fn a_call_given_up_retires_the_instance_and_its_siblings_finish() {
+async fn an_abandoned_call_retires_the_instance_and_lets_its_siblings_finish() {
     let lattice = lattice().await;
     let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let host = Host::builder(&lattice)
-        .actor("mischief", warm(1)(actor("mischief")))
-        .provider("peer", gated(&permits, &entered).serve());
-    let _host = started(host).await;
-    link(&lattice, "mischief", PEER, "peer").await;
+    let _host = one_warm(&lattice, gated(&permits, &entered)).await;
     let call = |body: &'static str| {
         let lattice = lattice.clone();
         tokio::spawn(async move {

@@ -1,11 +1,11 @@
-//! What of the system an actor sees.
+//! The parts of WASI that an actor can use.
 
 use super::support::*;
 use lattice_host::{Actor, Host};
 use std::collections::HashSet;
 
 #[tokio::test]
-async fn environment_and_arguments_are_those_configured() {
+async fn environment_and_arguments_are_only_those_configured() {
     let lattice = lattice().await;
     let configured = |actor: Actor| actor.env("GREETING", "hello").arg("mischief").arg("--loud");
     let _host = host_of(&lattice, "mischief", configured).await;
@@ -13,13 +13,13 @@ async fn environment_and_arguments_are_those_configured() {
     assert_eq!(env.as_deref(), Some("hello"));
     assert!(std::env::var_os("PATH").is_some());
     let env: Option<String> = act(&lattice, "env", ("PATH",)).await.expect("answered");
-    assert_eq!(env, None, "the process's own environment is not seen");
+    assert_eq!(env, None, "the environment of the process is hidden");
     let args: Vec<String> = act(&lattice, "args", ()).await.expect("answered");
     assert_eq!(args, ["mischief", "--loud"]);
 }
 
 #[tokio::test]
-async fn there_are_no_files_and_no_network() {
+async fn files_and_network_are_inaccessible() {
     let lattice = lattice().await;
     let _host = host_of(&lattice, "mischief", |actor| actor).await;
     for file in ["/etc/passwd", "Cargo.toml", "../secret"] {
@@ -28,7 +28,7 @@ async fn there_are_no_files_and_no_network() {
         read.expect_err(file);
     }
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("it does not block");
+    listener.set_nonblocking(true).expect("it is non-blocking");
     let address = listener.local_addr().expect("an address").to_string();
     for address in [address.as_str(), "localhost:80"] {
         let connected: Result<(), String> = act(&lattice, "connect", (address,))
@@ -36,7 +36,7 @@ async fn there_are_no_files_and_no_network() {
             .expect("answered");
         connected.expect_err(address);
     }
-    let error = listener.accept().expect_err("nobody came");
+    let error = listener.accept().expect_err("no connection arrives");
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
 }
 
@@ -58,7 +58,7 @@ async fn clocks_and_random_numbers_work() {
         .expect("it slept");
 }
 
-/// `f` reads one setting and returns it, or nothing; `all` returns all of them.
+/// `f` returns one setting, or an empty text; `all` returns all settings.
 const CONFIGURED: &str = r#"(component
     (import "wasi:config/store@0.2.0-rc.1" (instance $i
       (type $e' (variant (case "upstream" string) (case "io" string)))
@@ -81,11 +81,11 @@ const CONFIGURED: &str = r#"(component
       (import "" "get-all" (func $get-all (param i32)))
       (func (export "f") (param i32 i32) (result i32)
         (call $get (local.get 0) (local.get 1) (i32.const 512))
-        ;; Past the tags of `result` and `option` are pointer and length.
+        ;; Pointer and length follow the tags of `result` and `option`.
         (i32.const 520))
       (func (export "all") (result i32)
         (call $get-all (i32.const 512))
-        ;; Past the tag of `result`.
+        ;; The list follows the tag of `result`.
         (i32.const 516)))
     (core instance $main (instantiate $main (with "" (instance
       (export "get" (func $get)) (export "get-all" (func $get-all))))))
@@ -96,7 +96,7 @@ const CONFIGURED: &str = r#"(component
 #[tokio::test]
 async fn settings_are_read_through_wasi_config() {
     let lattice = lattice().await;
-    let configured = Actor::from_bytes(wat::parse_str(CONFIGURED).expect("valid text"));
+    let configured = wat(CONFIGURED);
     let configured = configured.config("colour", "blue").config("size", "");
     let _host = started(Host::builder(&lattice).actor("configured", configured)).await;
     for (key, expected) in [("colour", "blue"), ("size", ""), ("none", "")] {
@@ -116,7 +116,7 @@ async fn settings_are_read_through_wasi_config() {
     );
 }
 
-/// Asks WASI 0.3 for the time, waits, and asks again; the wait is an `async func`.
+/// Reads the clock of WASI 0.3, waits by an `async func`, and reads the clock again.
 const OF_0_3: &str = r#"(component
     (import "wasi:clocks/monotonic-clock@0.3.0" (instance $clock
         (export "now" (func (result u64)))
@@ -139,9 +139,9 @@ const OF_0_3: &str = r#"(component
     (export "lattice-test:wasi3/stopwatch@0.1.0" (instance $stopwatch)))"#;
 
 #[tokio::test]
-async fn an_actor_of_wasi_0_3_runs() {
+async fn an_actor_that_uses_wasi_0_3_runs() {
     let lattice = lattice().await;
-    let actor = Actor::from_bytes(wat::parse_str(OF_0_3).expect("valid text"));
+    let actor = wat(OF_0_3);
     let _host = started(Host::builder(&lattice).actor("stopwatch", actor)).await;
     let asked = 20_000_000_u64;
     let interface = "lattice-test:wasi3/stopwatch@0.1.0";

@@ -1,4 +1,4 @@
-//! One function per act.
+//! The functions of `acts`.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
@@ -151,8 +151,8 @@ impl Guest for Mischief {
     }
 
     async fn flood(n: u32, body: Vec<u8>) -> u32 {
-        let answers = join_all((0..n).map(|_| peer::call_async(body.clone()))).await;
-        answers.iter().map(|answer| u32::from(answer.is_ok())).sum()
+        let results = join_all((0..n).map(|_| peer::call_async(body.clone()))).await;
+        results.iter().map(|result| u32::from(result.is_ok())).sum()
     }
 
     fn use_link(interface: String, name: String, body: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -162,7 +162,7 @@ impl Guest for Mischief {
 }
 
 #[inline(never)]
-#[expect(unconditional_recursion, reason = "that is the point")]
+#[expect(unconditional_recursion, reason = "tests need a stack overflow")]
 fn deeper(depth: u32) -> u32 {
     black_box(deeper(black_box(depth) + 1)) + 1
 }

@@ -1,4 +1,4 @@
-//! Does what a guest should not do, and looks where it should not look: see `mischief.wit`.
+//! An actor that fails, exceeds limits and tries what is forbidden: see `mischief.wit`.
 
 lattice_actor_sdk::actor!({ path: "wit", export: Mischief });
 

@@ -1,4 +1,5 @@
-//! Carries values of every shape across the boundary, there and back: see `shapes.wit`.
+//! An actor that passes values of every type to its imports and returns the results: see
+//! `shapes.wit`.
 
 lattice_actor_sdk::actor!({ path: "wit", export: Shapes });
 
