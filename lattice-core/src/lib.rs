@@ -69,6 +69,8 @@ pub mod __private;
 pub mod agent;
 #[cfg(feature = "apps")]
 pub mod app;
+#[doc(hidden)]
+pub mod backoff;
 pub mod bus;
 pub mod call;
 pub mod client;
