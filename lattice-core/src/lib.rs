@@ -100,7 +100,8 @@ pub mod replica;
 pub mod serve;
 pub mod server;
 pub mod store;
-mod sync;
+#[doc(hidden)]
+pub mod sync;
 mod task_group;
 pub mod telemetry;
 mod transport;

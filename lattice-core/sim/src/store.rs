@@ -10,11 +10,12 @@ use lattice_core::{
         CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
         WatchEvent,
     },
+    sync::Mutex,
 };
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Poll, Waker},
     time::Duration,
 };
@@ -177,7 +178,7 @@ impl SimStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 }
 
