@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::link::LinkChange;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_when_the_revision_comes_and_not_later_than_its_bounds() {
