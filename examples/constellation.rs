@@ -42,23 +42,39 @@ async fn main() -> Result<(), Report> {
     all_count(&lattice).await?;
     show(&lattice);
 
-    heading(2, "shop.toml declares what should run");
     let app = App::load(MANIFEST)?;
+    apply(&lattice, &app).await?;
+    kill_one(&lattice, &mut hosts).await?;
+    hosts.push(join_one(&lattice).await?);
+    delete(&lattice, &app).await?;
+    for host in &hosts {
+        let _ = host.shutdown(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+/// Applies the app, and applies it again, which changes nothing.
+async fn apply(lattice: &Lattice, app: &App) -> Result<(), Report> {
+    heading(2, "shop.toml declares what should run");
     let begun = Instant::now();
-    let applied = lattice.apply(&app).await?;
+    let applied = lattice.apply(app).await?;
     println!("{}", indented(&applied.plan.to_string()));
-    until_complete(&lattice, None).await?;
+    until_complete(lattice, None).await?;
     println!(
         "   all of it serves after {} ms",
         begun.elapsed().as_millis()
     );
-    show(&lattice);
-    let again = lattice.apply(&app).await?;
+    show(lattice);
+    let again = lattice.apply(app).await?;
     println!(
         "   applied again:       {}",
         nothing_or(&again.plan.to_string())
     );
+    Ok(())
+}
 
+/// Kills a host that serves calls, under load.
+async fn kill_one(lattice: &Lattice, hosts: &mut Vec<Host>) -> Result<(), Report> {
     heading(
         3,
         "16 visitors call without pause; a host that has work is killed",
@@ -70,7 +86,7 @@ async fn main() -> Result<(), Report> {
     });
     sleep(Duration::from_secs(1)).await;
     let before = load.tally().answered;
-    let victim = hosts_of(&lattice, ACTORS[0])
+    let victim = hosts_of(lattice, ACTORS[0])
         .pop_first()
         .ok_or("no host serves it")?;
     let dies = hosts.iter().position(|host| host.id().as_str() == victim);
@@ -79,7 +95,7 @@ async fn main() -> Result<(), Report> {
     host.kill();
     let begun = Instant::now();
     println!("   {victim} is dead");
-    until_complete(&lattice, Some(&victim)).await?;
+    until_complete(lattice, Some(&victim)).await?;
     println!(
         "   all replicas are back after {} ms",
         begun.elapsed().as_millis()
@@ -89,29 +105,34 @@ async fn main() -> Result<(), Report> {
     println!("   answered before        {before:>6}");
     println!("   answered since         {:>6}", tally.answered - before);
     println!("{tally}");
-    show(&lattice);
+    show(lattice);
+    Ok(())
+}
 
+/// Starts a host in place of the dead one.
+async fn join_one(lattice: &Lattice) -> Result<Host, Report> {
     heading(4, "a new host joins, and takes over its share");
-    let yellow = Host::builder(&lattice).id("yellow").start().await?;
-    all_count(&lattice).await?;
-    settled(&lattice).await;
-    show(&lattice);
+    let yellow = Host::builder(lattice).id("yellow").start().await?;
+    all_count(lattice).await?;
+    settled(lattice).await;
+    show(lattice);
+    Ok(yellow)
+}
 
+/// Deletes the app, and waits until no host runs its actors.
+async fn delete(lattice: &Lattice, app: &App) -> Result<(), Report> {
     heading(5, "the app is deleted");
     lattice.delete_app(&app.manifest().name).await?;
     let gone = async {
         while ACTORS
             .iter()
-            .any(|actor| !hosts_of(&lattice, actor).is_empty())
+            .any(|actor| !hosts_of(lattice, actor).is_empty())
         {
             sleep(Duration::from_millis(5)).await;
         }
     };
     timeout(PATIENCE, gone).await?;
-    show(&lattice);
-    for host in hosts.iter().chain([&yellow]) {
-        let _ = host.shutdown(Duration::from_secs(1)).await;
-    }
+    show(lattice);
     Ok(())
 }
 

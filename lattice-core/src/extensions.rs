@@ -3,11 +3,12 @@
 //! An optional layer (desired state, views) shares one value per lattice in this way, without the
 //! layer below knowing its type.
 
+use crate::sync::Mutex;
 use std::{
     any::{Any, TypeId},
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// At most one value of each type. A value is created when it is first needed, and kept as long as
@@ -19,7 +20,7 @@ impl Extensions {
     /// Returns the value of type `T`, and creates it if there is none yet. `make` must not use this
     /// map.
     pub fn get_or_init<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = self.0.lock();
         let value = values
             .entry(TypeId::of::<T>())
             .or_insert_with(|| Arc::new(make()));

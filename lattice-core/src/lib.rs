@@ -72,6 +72,8 @@ pub mod __private;
 pub mod agent;
 #[cfg(feature = "apps")]
 pub mod app;
+#[doc(hidden)]
+pub mod backoff;
 pub mod bus;
 pub mod call;
 pub mod client;
@@ -101,7 +103,8 @@ pub mod replica;
 pub mod serve;
 pub mod server;
 pub mod store;
-mod sync;
+#[doc(hidden)]
+pub mod sync;
 mod task_group;
 pub mod telemetry;
 mod transport;

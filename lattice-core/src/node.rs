@@ -18,17 +18,13 @@ use crate::{
     name::{ComponentId, HostId},
     serve::Service,
     server::{self, IfServing, ServeError, ServeHandle, ServeLimits, Server},
+    sync::Mutex,
     telemetry::{self, LogSink, Telemetry},
     transport::{self, Subscriptions, Transport},
     wire::{ComponentStatus, Origin},
 };
 use bytes::Bytes;
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How a node appears to others.
@@ -210,8 +206,7 @@ impl Node {
     /// demonstrations.
     pub fn kill(&self) {
         self.0.parts.membership.stop_beats();
-        let tasks = self.0.tasks.lock();
-        tasks.unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.tasks.lock().clear();
         self.0.parts.vanish();
     }
 

@@ -7,10 +7,11 @@
 use lattice_core::{
     link::{Link, LinkKey},
     name::ComponentId,
+    sync::RwLock,
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// The bindings, by the source of the link. A source has few links to one provider.
@@ -124,11 +125,11 @@ impl<B> Bindings<B> {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, LinkStates<B>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, LinkStates<B>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.write()
     }
 }
 

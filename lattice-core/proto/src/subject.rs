@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! lattice.<lattice>.host.<host>.<epoch>.call            frames of calls and probes for one boot of a host
-//! lattice.<lattice>.host.<host>.<epoch>.control         host-control frames, from hosts only
 //! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host, from one peer to one frame
 //! lattice.<lattice>.beat                                beats and goodbyes, to all members
 //! lattice.<lattice>.report                              reports, to all members
@@ -77,11 +76,6 @@ impl Subjects {
     /// The subject on which one boot of a host receives calls and probes.
     pub fn call(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "call")
-    }
-
-    /// The subject on which one boot of a host receives host-control frames.
-    pub fn control(&self, host: &HostId, epoch: u64) -> Subject {
-        self.host(host, epoch, "control")
     }
 
     /// The subject on which one boot of a host receives replies from all peers.

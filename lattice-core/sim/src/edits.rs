@@ -12,8 +12,9 @@ use lattice_core::{
     app::{App, ApplyError},
     desired::{Desired, Replicas},
     links::DeleteError,
+    sync::Mutex,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use tokio::task::JoinHandle;
 
 /// The version that is applied in the end.
@@ -258,5 +259,5 @@ async fn apply(up: &RunningHost, version: Version, possible: &Mutex<Possible>) {
 }
 
 fn lock(possible: &Mutex<Possible>) -> MutexGuard<'_, Possible> {
-    possible.lock().unwrap_or_else(PoisonError::into_inner)
+    possible.lock()
 }

@@ -12,12 +12,9 @@ use lattice_core::{
     auth::LatticeKey,
     name::HostId,
     node::{Node, NodeOptions},
+    sync::Mutex,
 };
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Runtime as Executor},
     task::JoinHandle,
@@ -119,10 +116,7 @@ impl Host {
 
     pub(super) fn up(&self) -> Option<RunningHost> {
         let joined = &self.running.as_ref()?.joined;
-        joined
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        joined.lock().clone()
     }
 
     /// Starts its process.
@@ -228,7 +222,7 @@ impl Drop for Running {
         __private::on(&mut self.stand_in, || {
             // The tasks go first, without a goodbye.
             drop(executor);
-            joined.lock().unwrap_or_else(PoisonError::into_inner).take();
+            joined.lock().take();
         });
     }
 }
@@ -248,7 +242,7 @@ impl Joining {
         loop {
             match self.attempt().await {
                 Ok(up) => {
-                    *self.joined.lock().unwrap_or_else(PoisonError::into_inner) = Some(up);
+                    *self.joined.lock() = Some(up);
                     return;
                 }
                 Err(error) => tracing::debug!(host = %self.id, error, "it could not join"),

@@ -12,12 +12,13 @@ use lattice_core::{
     __private::{Inlet, Outlet, Random, queue},
     bus::{Body, Bus, BusError, BusState, Message, Subscription},
     subject::Subject,
+    sync::Mutex,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Context, Poll},
     time::Duration,
 };
@@ -181,7 +182,7 @@ impl Network {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -8,12 +8,13 @@ use super::{
 use lattice_core::{
     call::{CallError, Ran},
     name::ComponentId,
+    sync::Mutex,
     wire::Source,
 };
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
@@ -260,7 +261,7 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock()
     }
 }
 

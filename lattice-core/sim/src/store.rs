@@ -10,11 +10,12 @@ use lattice_core::{
         CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
         WatchEvent,
     },
+    sync::Mutex,
 };
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Poll, Waker},
     time::Duration,
 };
@@ -54,10 +55,7 @@ struct Shared {
     base: Instant,
     now: Duration,
     calls: BTreeMap<HostIndex, u64>,
-    away: BTreeMap<u64, Outage>,
-    cut: BTreeMap<u64, HostIndex>,
-    lagging: BTreeMap<u64, HostIndex>,
-    unsure: u8,
+    faults: Faults,
     /// Since when each host has received every change; `None` while it doesn't.
     in_sync_since: BTreeMap<HostIndex, Option<Duration>>,
     watches: BTreeMap<u64, Waker>,
@@ -65,6 +63,19 @@ struct Shared {
     /// The last writer of each lease.
     holders: BTreeMap<StoreKey, Boot>,
     grants_all: bool,
+}
+
+/// What is wrong with the store now. Each outage has a number, by which it is ended.
+#[derive(Default)]
+struct Faults {
+    /// The store is away for all hosts.
+    away: BTreeMap<u64, Outage>,
+    /// Hosts that are cut off.
+    cut: BTreeMap<u64, HostIndex>,
+    /// Hosts that receive no changes.
+    lagging: BTreeMap<u64, HostIndex>,
+    /// How many percent of the answers are lost.
+    unsure: u8,
 }
 
 impl SimStore {
@@ -75,10 +86,7 @@ impl SimStore {
             base: Instant::now(),
             now: Duration::ZERO,
             calls: BTreeMap::new(),
-            away: BTreeMap::new(),
-            cut: BTreeMap::new(),
-            lagging: BTreeMap::new(),
-            unsure: 0,
+            faults: Faults::default(),
             in_sync_since: BTreeMap::new(),
             watches: BTreeMap::new(),
             next_watch: 0,
@@ -106,7 +114,8 @@ impl SimStore {
         let instant = shared.instant();
         shared.state.expire(instant);
         for host in hosts {
-            let hears = shared.away(host, &self.network).is_none() && !shared.lags(host);
+            let hears =
+                shared.faults.away(host, &self.network).is_none() && !shared.faults.lags(host);
             let since = shared.in_sync_since.entry(host).or_default();
             *since = hears.then(|| since.unwrap_or(now));
         }
@@ -116,27 +125,27 @@ impl SimStore {
     }
 
     pub(super) fn go_away(&self, number: u64, how: Outage) {
-        self.lock().away.insert(number, how);
+        self.lock().faults.away.insert(number, how);
     }
 
     pub(super) fn cut(&self, number: u64, host: HostIndex) {
-        self.lock().cut.insert(number, host);
+        self.lock().faults.cut.insert(number, host);
     }
 
     pub(super) fn lag(&self, number: u64, host: HostIndex) {
-        self.lock().lagging.insert(number, host);
+        self.lock().faults.lagging.insert(number, host);
     }
 
     pub(super) fn lose_answers(&self, percent: u8) {
-        self.lock().unsure = percent;
+        self.lock().faults.unsure = percent;
     }
 
     /// Ends the outage of this number.
     pub(super) fn mend(&self, number: u64) {
-        let mut shared = self.lock();
-        shared.away.remove(&number);
-        shared.cut.remove(&number);
-        shared.lagging.remove(&number);
+        let faults = &mut self.lock().faults;
+        faults.away.remove(&number);
+        faults.cut.remove(&number);
+        faults.lagging.remove(&number);
     }
 
     /// Returns since when a host has received every change of the store, or `None` while it
@@ -169,25 +178,13 @@ impl SimStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 }
 
 impl Shared {
     fn instant(&self) -> Instant {
         self.base + self.now
-    }
-
-    fn lags(&self, host: HostIndex) -> bool {
-        self.lagging.values().any(|lags| *lags == host)
-    }
-
-    fn away(&self, host: HostIndex, network: &Network) -> Option<Outage> {
-        if let Some(how) = self.away.values().next() {
-            return Some(*how);
-        }
-        let cut = self.cut.values().any(|cut| *cut == host);
-        (cut || !network.reaches_store(host)).then_some(Outage::Hangs)
     }
 
     fn fate(&mut self, host: HostIndex) -> Random {
@@ -213,6 +210,20 @@ impl Shared {
     }
 }
 
+impl Faults {
+    fn lags(&self, host: HostIndex) -> bool {
+        self.lagging.values().any(|lags| *lags == host)
+    }
+
+    fn away(&self, host: HostIndex, network: &Network) -> Option<Outage> {
+        if let Some(how) = self.away.values().next() {
+            return Some(*how);
+        }
+        let cut = self.cut.values().any(|cut| *cut == host);
+        (cut || !network.reaches_store(host)).then_some(Outage::Hangs)
+    }
+}
+
 /// The connection of one host to the store.
 pub(super) struct StoreConnection {
     store: SimStore,
@@ -230,7 +241,7 @@ impl StoreConnection {
     async fn enter(&self) -> Result<RoundTrip, StoreError> {
         let (there, round_trip) = {
             let mut shared = self.store.lock();
-            let unsure = f64::from(shared.unsure) / 100.0;
+            let unsure = f64::from(shared.faults.unsure) / 100.0;
             let mut fate = shared.fate(self.boot.host);
             let mut leg = || Duration::from_millis(1 + fate.below(6));
             let (there, back) = (leg(), leg());
@@ -244,7 +255,7 @@ impl StoreConnection {
 
     async fn reached(&self) -> Result<(), StoreError> {
         let host = self.boot.host;
-        let away = self.store.lock().away(host, &self.store.network);
+        let away = self.store.lock().faults.away(host, &self.store.network);
         let Some(how) = away else {
             return Ok(());
         };
@@ -342,12 +353,12 @@ struct Watching {
 impl Watching {
     fn poll(&mut self, waker: &Waker) -> Poll<WatchEvent> {
         let mut shared = self.store.lock();
-        if shared.away(self.host, &self.store.network).is_some() {
+        if shared.faults.away(self.host, &self.store.network).is_some() {
             self.cursor = Cursor::default();
             if !std::mem::replace(&mut self.reported_lost, true) {
                 return Poll::Ready(WatchEvent::Lost);
             }
-        } else if !shared.lags(self.host) {
+        } else if !shared.faults.lags(self.host) {
             self.reported_lost = false;
             if let Some(event) = shared.state.next(&mut self.cursor) {
                 return Poll::Ready(event);

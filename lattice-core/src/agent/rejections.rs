@@ -85,8 +85,9 @@ impl Rejections {
                     return tracing::error!(%component, %error, "an update could not be rolled back");
                 }
             };
-            // This ends within the store's own timeout. A conflict means that another host has
-            // already rejected the generation, or that the actor was changed.
+            // One commit, which ends within the store's own timeout, and no rewrite: a conflict
+            // means that another host has already rejected the generation, or that the actor was
+            // changed, and then there is nothing left to reject.
             let op = Op::put(key, value, expect);
             if let Err(error) = records.store().commit(vec![op]).await {
                 tracing::debug!(%component, %error, "this host did not roll back an update");

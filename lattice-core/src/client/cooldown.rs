@@ -1,9 +1,9 @@
 //! The shared list of hosts that are avoided for a moment.
 
 use super::route::Cooling;
-use crate::{name::ComponentId, wire::Origin};
+use crate::{name::ComponentId, sync::Mutex, wire::Origin};
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    MutexGuard,
     atomic::{AtomicBool, Ordering},
 };
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ impl Cooldowns {
     }
 
     fn lock(&self) -> MutexGuard<'_, Cooling> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hosts.lock()
     }
 }
 

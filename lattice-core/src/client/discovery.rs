@@ -6,13 +6,14 @@ use super::Client;
 use crate::{
     call::{CallError, Ran},
     name::ComponentId,
+    sync::Mutex,
     transport::id::ReplyAddress,
     types::{ComponentTypes, Digest},
     wire::{Discover, Discovered, Origin},
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, MutexGuard, OnceLock},
     time::Duration,
 };
 use tokio::{
@@ -66,7 +67,7 @@ impl PendingAnswer {
 
 impl Questions {
     fn lock(&self) -> MutexGuard<'_, HashMap<ComponentId, Question>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn answer(&self, component: &ComponentId, id: u64, answer: Answer) {

@@ -35,6 +35,7 @@ use crate::{
     connection::Connection,
     membership::PresenceWatcher,
     server::Server,
+    sync::Mutex,
     transport::{self, Transport, id::PeerToken},
     wire::{Discovered, Origin},
 };
@@ -42,7 +43,7 @@ use cooldown::Cooldowns;
 use discovery::Questions;
 use route::RetryBudget;
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 use tokio::time::Instant;
@@ -117,7 +118,7 @@ impl Retries {
     /// Takes a retry from the budget, if there is one.
     fn take(&self, now: Instant) -> bool {
         let calls = self.calls.load(Ordering::Relaxed);
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budget = self.budget.lock();
         budget.take(calls, now)
     }
 }

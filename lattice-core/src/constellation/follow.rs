@@ -8,6 +8,7 @@ use crate::{
     bus::{Message, Subscription},
     connection::Connection,
     replay::BootGuard,
+    sync::Mutex,
     transport::{
         Endpoint,
         endpoint::SendError,
@@ -17,7 +18,7 @@ use crate::{
 };
 use futures_util::StreamExt as _;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 use tokio::{
@@ -94,9 +95,7 @@ impl SharedView {
     }
 
     fn lock(&self) -> MutexGuard<'_, Projection> {
-        self.projection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.projection.lock()
     }
 }
 

@@ -13,13 +13,11 @@ use crate::{
         KeyKind, StoreKey,
         record::{RecordError, read_body},
     },
+    sync::Mutex,
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use std::{
-    error::Error,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{error::Error, sync::Arc};
 
 /// The latest state that was read. Each replica has one.
 #[derive(Debug, Default)]
@@ -43,7 +41,7 @@ impl DesiredReader {
     /// Returns the desired state as it is now. The same `Arc` is returned as long as the state is
     /// the same.
     pub(super) fn current(&self, replica: &Replica) -> Arc<Desired> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         // The table is read under the lock, so that an older state never replaces a newer one.
         let table = replica.record_table();
         if !Arc::ptr_eq(&last.table, &table) {

@@ -45,6 +45,13 @@ pub(crate) fn number() -> Option<u64> {
     simulated::with(|stand_in| stand_in.random.next()).or_else(|| getrandom::u64().ok())
 }
 
+/// Returns a random number from 0 to 1, or 1 when the operating system provides no randomness. A
+/// pause for such a share of a time is then as long as it can be.
+#[doc(hidden)]
+pub fn share() -> f64 {
+    number().map_or(1.0, |number| number as f64 / u64::MAX as f64)
+}
+
 /// Returns the time since 1970, or zero when the clock is set to an earlier time.
 pub(crate) fn since_1970() -> Duration {
     simulated::with(|stand_in| stand_in.time).unwrap_or_else(|| {

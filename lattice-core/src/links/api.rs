@@ -2,16 +2,13 @@
 
 use super::{
     WriteError,
-    write::{Attempt, Attempts, Slot, Writer, as_read, status_key, store_key},
+    write::{Attempts, Slot, Writer, status_key, store_key},
 };
 use crate::{
     link::{Link, LinkEntry, LinkKey, LinkMismatch, LinkReports, LinkStatus, LinkTable},
     name::{ComponentId, HostId},
     replica::{LinkChanges, Replica},
-    store::{
-        Entry, Expect, Op, Revision, StoreError, StoreKey,
-        record::{RecordError, Records},
-    },
+    store::{Entry, Expect, Op, Revision, StoreError, StoreKey, record::Records},
     type_store::{Types, TypesError},
     types::ComponentTypes,
 };
@@ -201,13 +198,11 @@ impl Links {
             let status = self.read(&status_at).await?;
             let mut ops = Vec::with_capacity(2);
             ops.extend(status.map(|_| Op::delete(status_at.clone(), Expect::Any)));
-            ops.push(Op::delete(at.clone(), as_read(slot.entry.as_ref())));
-            match self.writer.commit(&slot.table, ops).await? {
-                Attempt::Written(written) => {
-                    self.writer.seen(written).await?;
-                    return Ok(());
-                }
-                attempt @ Attempt::Again { .. } => attempts.failed(attempt),
+            ops.push(Op::delete(at.clone(), Expect::of(slot.entry.as_ref())));
+            let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
+            if let Some(written) = committed {
+                self.writer.seen(written).await?;
+                return Ok(());
             }
             attempts.again(&at).await?;
         }
@@ -265,10 +260,12 @@ impl Links {
                 return Ok(());
             };
             let value = self.writer.encode(&slot.table, &at, &reports)?;
-            let op = Op::put(at.clone(), value, as_read(slot.entry.as_ref()));
-            match self.writer.commit(&slot.table, vec![op]).await? {
-                Attempt::Written(written) if self.writer.seen(written).await? => return Ok(()),
-                attempt => attempts.failed(attempt),
+            let ops = vec![Op::put(at.clone(), value, Expect::of(slot.entry.as_ref()))];
+            let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
+            if let Some(written) = committed
+                && self.writer.seen(written).await?
+            {
+                return Ok(());
             }
             attempts.again(&at).await?;
         }
@@ -302,17 +299,17 @@ impl Links {
             // Reports on an earlier revision don't apply to this one.
             let reports = slot.table.reports(key);
             ops.extend(reports.map(|_| Op::delete(status_key(key), Expect::Any)));
-            ops.push(Op::put(at.clone(), value, as_read(slot.entry.as_ref())));
-            match self.writer.commit(&slot.table, ops).await? {
-                Attempt::Written(written) if self.writer.seen(written).await? => {
-                    let seen = self
-                        .get(key)
-                        .filter(|entry| entry.revision == written.revision);
-                    return Ok(seen.unwrap_or_else(|| {
-                        Arc::new(LinkEntry::new(key.clone(), link, written.revision, None))
-                    }));
-                }
-                attempt => attempts.failed(attempt),
+            ops.push(Op::put(at.clone(), value, Expect::of(slot.entry.as_ref())));
+            let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
+            if let Some(written) = committed
+                && self.writer.seen(written).await?
+            {
+                let seen = self
+                    .get(key)
+                    .filter(|entry| entry.revision == written.revision);
+                return Ok(seen.unwrap_or_else(|| {
+                    Arc::new(LinkEntry::new(key.clone(), link, written.revision, None))
+                }));
             }
             attempts.again(&at).await?;
         }
@@ -359,18 +356,13 @@ impl Links {
 
     /// Decodes the entry of a slot. Returns `None` when it is empty or garbage.
     fn decode<T: serde::de::DeserializeOwned>(&self, slot: &Slot) -> Result<Option<T>, WriteError> {
-        let Some(entry) = &slot.entry else {
-            return Ok(None);
-        };
         let records = &self.writer.records;
-        match records.decode::<T>(slot.table.incarnation(), entry) {
-            Ok(record) => Ok(Some(record.body)),
-            Err(source @ RecordError::Newer { .. }) => Err(WriteError::Unreadable {
-                key: entry.key.clone(),
-                source,
-            }),
-            Err(_) => Ok(None),
-        }
+        let current = records.current(slot.table.incarnation(), slot.entry.as_ref());
+        let current = current.map_err(|source| WriteError::Unreadable {
+            key: slot.key.clone(),
+            source,
+        })?;
+        Ok(current.record().map(|record| record.body))
     }
 
     async fn read(&self, key: &StoreKey) -> Result<Option<Entry>, WriteError> {

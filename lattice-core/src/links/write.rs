@@ -1,19 +1,21 @@
-//! Writing links: read, decide by the replica, write with the expected revision, and retry when
-//! another writer was faster.
+//! Writing links: rewrites of records that are decided by the replica, and that are in the replica
+//! when they return.
 
 use crate::{
+    backoff::Backoff,
     link::{LinkKey, LinkTable},
     replica::{OtherKey, Replica},
     store::{
-        CommitError, Entry, Expect, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
+        Entry, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
         record::{RecordError, Records},
+        rewrite::{Rewrite, RewriteError},
     },
 };
 use bytes::Bytes;
 use futures_util::future::try_join;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// How long one operation may take: as long as one call to the store may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,9 +25,9 @@ const SEEN_WITHIN: Duration = Duration::from_secs(1);
 /// How long to wait for the replica to agree with a read before reading again: one of the two is
 /// moments behind.
 const REREAD: Duration = Duration::from_millis(100);
-/// Longest pause between two attempts. It sets about how many writers of one key get through per
-/// second at worst.
-const MAX_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pauses between two attempts. The last sets about how many writers of one key get through
+/// per second at worst.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(4), Duration::from_millis(200));
 
 /// Why a write to the store failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -94,18 +96,9 @@ pub enum WriteError {
 /// The entry at a key, on which the store and the replica agree.
 #[derive(Debug)]
 pub(super) struct Slot {
+    pub(super) key: StoreKey,
     pub(super) entry: Option<Entry>,
     pub(super) table: Arc<LinkTable>,
-}
-
-/// The result of one attempt to write.
-#[derive(Debug)]
-pub(super) enum Attempt {
-    Written(Written),
-    /// Another writer was faster, or the answer was lost: read again.
-    Again {
-        may_have_written: bool,
-    },
 }
 
 /// A successful write.
@@ -145,7 +138,8 @@ impl Writer {
             let until = deadline.min(Instant::now() + REREAD);
             if self.replica.until(until, agrees).await {
                 let table = self.replica.snapshot();
-                return Ok(Slot { entry, table });
+                let key = key.clone();
+                return Ok(Slot { key, entry, table });
             }
             if Instant::now() >= deadline {
                 return Err(WriteError::Behind { key: key.clone() });
@@ -168,26 +162,21 @@ impl Writer {
             .map_err(WriteError::Unencodable)
     }
 
-    /// Commits operations that were decided by `table`.
+    /// Commits operations that were decided by `table`. Returns `None` when everything has to be
+    /// read again.
     pub(super) async fn commit(
         &self,
+        attempts: &mut Attempts,
         table: &LinkTable,
+        key: &StoreKey,
         ops: Vec<Op>,
-    ) -> Result<Attempt, WriteError> {
-        match self.records.store().commit(ops).await {
-            Ok(revision) => Ok(Attempt::Written(Written {
-                incarnation: table.incarnation(),
-                revision,
-            })),
-            Err(CommitError::Conflict { .. }) => Ok(Attempt::Again {
-                may_have_written: false,
-            }),
-            Err(CommitError::Unknown) => Ok(Attempt::Again {
-                may_have_written: true,
-            }),
-            Err(CommitError::Invalid(refused)) => Err(refused.into()),
-            Err(CommitError::Store(error)) => Err(error.into()),
-        }
+    ) -> Result<Option<Written>, WriteError> {
+        let committed = attempts.rewrite.commit(&self.records, ops).await;
+        let revision = committed.map_err(|error| WriteError::of(key, error))?;
+        Ok(revision.map(|revision| Written {
+            incarnation: table.incarnation(),
+            revision,
+        }))
     }
 
     /// Waits until the replica has seen a write, so that the writer reads its own write. Returns
@@ -210,44 +199,32 @@ impl Writer {
     }
 }
 
-/// The attempts at one operation, with pauses of random and growing length, until a deadline.
+/// The attempts at one operation, until a deadline.
 #[derive(Debug)]
 pub(super) struct Attempts {
     pub(super) deadline: Instant,
-    made: u32,
-    /// Whether the answer to one of them was lost.
-    may_have_written: bool,
+    rewrite: Rewrite,
 }
 
 impl Attempts {
     pub(super) fn new() -> Self {
+        let deadline = Instant::now() + PATIENCE;
         Self {
-            deadline: Instant::now() + PATIENCE,
-            made: 0,
-            may_have_written: false,
+            deadline,
+            rewrite: Rewrite::until(deadline).pausing(PAUSES),
         }
-    }
-
-    /// Records an attempt that failed, as far as is known.
-    pub(super) fn failed(&mut self, attempt: Attempt) {
-        self.may_have_written |= matches!(
-            attempt,
-            Attempt::Again {
-                may_have_written: true
-            }
-        );
     }
 
     /// Returns whether an attempt may have been written without being confirmed.
     pub(super) fn may_have_written(&self) -> bool {
-        self.may_have_written
+        self.rewrite.may_have_written()
     }
 
     /// Corrects an error by the attempts made: while an answer is lost, it is unknown whether
     /// something was written.
     pub(super) fn truth(&self, key: &LinkKey, error: WriteError) -> WriteError {
         match error {
-            error if !self.may_have_written => error,
+            error if !self.may_have_written() => error,
             WriteError::NotSeen { .. } => error,
             error => WriteError::Unknown {
                 key: store_key(key),
@@ -258,23 +235,20 @@ impl Attempts {
 
     /// Pauses before the next attempt. Fails when the time is up.
     pub(super) async fn again(&mut self, key: &StoreKey) -> Result<(), WriteError> {
-        if Instant::now() >= self.deadline {
-            return Err(WriteError::Contended { key: key.clone() });
-        }
-        self.made += 1;
-        let longest = Duration::from_millis(2)
-            .saturating_mul(1 << self.made.min(10))
-            .min(MAX_PAUSE);
-        // Without randomness every writer waits for the same time, which is slower but not wrong.
-        let share = crate::entropy::number().map_or(1.0, |number| number as f64 / u64::MAX as f64);
-        sleep(longest.mul_f64(share)).await;
-        Ok(())
+        let again = self.rewrite.again().await;
+        again.map_err(|error| WriteError::of(key, error))
     }
 }
 
-/// Returns the expectation that a key is as it was read.
-pub(super) fn as_read(entry: Option<&Entry>) -> Expect {
-    entry.map_or(Expect::Absent, |entry| Expect::At(entry.revision))
+impl WriteError {
+    /// Returns the error of a rewrite of `key`.
+    fn of(key: &StoreKey, error: RewriteError) -> Self {
+        match error {
+            RewriteError::Store(error) => error.into(),
+            RewriteError::Refused(refused) => refused.into(),
+            RewriteError::Contended => Self::Contended { key: key.clone() },
+        }
+    }
 }
 
 /// Returns the store key of the link with this key.

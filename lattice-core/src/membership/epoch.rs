@@ -9,15 +9,16 @@ use crate::{
     entropy,
     name::HostId,
     store::{
-        CommitError, Expect, Op, StoreError, StoreKey,
-        record::{Record, RecordError, Records},
+        Expect, Op, StoreError, StoreKey,
+        record::{RecordError, Records},
+        rewrite::{Current, Rewrite, RewriteError},
     },
 };
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::{Instant, error::Elapsed, timeout};
 
 /// How long the store may take. Without it a host starts all the same.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,7 +29,7 @@ enum Unknown {
     #[error("the store can't be read")]
     Read(#[from] StoreError),
     #[error("the store can't be written")]
-    Write(#[from] CommitError),
+    Write(#[from] RewriteError),
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error("the store did not answer within {TIMEOUT:?}")]
@@ -52,29 +53,25 @@ pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
 /// be called with a timeout: two hosts with one id may conflict with each other for a while.
 async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Result<(), Unknown> {
     let (store, key) = (records.store(), StoreKey::host(host));
+    let mut rewrite = Rewrite::until(Instant::now() + TIMEOUT);
     loop {
         let incarnation = store.incarnation().await?;
         let entry = store.read(key.clone()).await?;
-        let expect = entry
-            .as_ref()
-            .map_or(Expect::Absent, |entry| Expect::At(entry.revision));
-        let last = match entry.map(|entry| records.decode(incarnation, &entry)) {
-            Some(Ok(Record::<()> { generation, .. })) => generation,
-            Some(Err(error @ RecordError::Newer { .. })) => return Err(error.into()),
-            Some(Err(error)) => {
+        let last = match records.current::<()>(incarnation, entry.as_ref())? {
+            Current::Record(record) => record.generation,
+            Current::Garbage(error) => {
                 tracing::warn!(%host, %error, "overwriting unreadable epoch record");
                 0
             }
-            None => 0,
+            Current::Absent => 0,
         };
         *epoch = (*epoch).max(last.saturating_add(1));
         let value = records.encode(incarnation, &key, *epoch, &())?;
-        let put = Op::put(key.clone(), value, expect);
-        match store.commit(vec![put]).await {
-            Ok(_) => return Ok(()),
-            Err(CommitError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
+        let put = Op::put(key.clone(), value, Expect::of(entry.as_ref()));
+        if rewrite.commit(records, vec![put]).await?.is_some() {
+            return Ok(());
         }
+        rewrite.again().await?;
     }
 }
 
@@ -95,7 +92,10 @@ fn by_the_clock() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Auth, store::MemoryStore};
+    use crate::{
+        auth::Auth,
+        store::{MemoryStore, record::Record},
+    };
     use std::sync::Arc;
 
     fn host() -> HostId {

@@ -5,6 +5,7 @@ use crate::{
     bus::{BusError, BusState, Message, Subscription},
     name::{ComponentId, HostId},
     replay::BootGuard,
+    sync::Mutex,
     transport::{
         Medium,
         receiver::{Audience, Boot, Receiver, Refused},
@@ -16,7 +17,7 @@ use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 use tokio::{
@@ -146,7 +147,7 @@ impl PresenceWatcher {
 
 impl Snapshots {
     fn lock(&self) -> MutexGuard<'_, Presence> {
-        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+        self.presence.lock()
     }
 
     fn publish(&self, event: MemberEvent) {

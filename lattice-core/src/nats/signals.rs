@@ -5,7 +5,7 @@
 //! at least every [`POLL`].
 
 use super::tap::{Tap, TapHandle};
-use crate::{bus::BusState, sync::Mutex};
+use crate::{backoff::Backoff, bus::BusState, entropy, sync::Mutex};
 use async_nats::{ConnectErrorKind, Event, connection::State};
 use std::{
     sync::{
@@ -21,9 +21,9 @@ const POLL: Duration = Duration::from_millis(25);
 /// The client sends its event just before it changes its state, so the state is read again after
 /// this time.
 const SETTLE: Duration = Duration::from_millis(1);
-/// Delay of an attempt from the second round over the servers on: half of this, and a random part
-/// of the other half.
-const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// Longest delay of an attempt from the second round over the servers on. Between half and all of it
+/// is taken.
+const RECONNECT: Backoff = Backoff::constant(Duration::from_millis(100));
 /// Delay of an attempt after the server refused the login. Only a person can fix that, and every
 /// attempt is work for the server.
 const REFUSED_DELAY: Duration = Duration::from_secs(1);
@@ -152,14 +152,12 @@ pub(super) async fn watch_state(client: async_nats::Client, signals: Arc<Signals
     }
 }
 
-/// Returns no delay in the first round over the servers, then up to [`RECONNECT_DELAY`].
+/// Returns no delay in the first round over the servers, then a part of [`RECONNECT`].
 fn reconnect_delay(attempt: usize, servers: usize) -> Duration {
     if attempt <= servers {
         return Duration::ZERO;
     }
-    let half = RECONNECT_DELAY / 2;
-    let random = getrandom::u32().unwrap_or_default();
-    half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    RECONNECT.with_equal_jitter(1, entropy::share())
 }
 
 #[cfg(test)]
@@ -173,7 +171,7 @@ mod tests {
         assert!(
             delays
                 .iter()
-                .all(|d| (Duration::from_millis(50)..=RECONNECT_DELAY).contains(d))
+                .all(|d| (Duration::from_millis(50)..=Duration::from_millis(100)).contains(d))
         );
         assert!(delays.iter().any(|d| *d != delays[0]));
     }

@@ -1,13 +1,10 @@
 //! Counts refused values, and logs each key once.
 
-use crate::store::StoreKey;
+use crate::{store::StoreKey, sync::Mutex};
 use std::{
     collections::HashSet,
     fmt,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Most refused keys that are logged by name. Further ones are only counted.
@@ -28,7 +25,7 @@ impl Refusals {
 
     pub(super) fn add(&self, key: &StoreKey, reason: &dyn fmt::Display) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.logged.lock();
         if logged.contains(key) {
             return;
         }

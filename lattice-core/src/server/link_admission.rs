@@ -8,15 +8,11 @@ use crate::{
     link::{Link, LinkKey},
     panic::panic_text,
     serve::Service,
+    sync::Mutex,
 };
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use std::{
-    collections::HashMap,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -163,7 +159,7 @@ impl LinkAdmission {
 
     fn refresh(&self) {
         // One at a time, so that the last one to store has seen all earlier changes.
-        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let _opening = self.opening.lock();
         let all = self.offered.borrow();
         let open = all
             .iter()

@@ -39,6 +39,7 @@ pub mod disk;
 mod last;
 mod memory;
 pub mod record;
+pub(crate) mod rewrite;
 pub(crate) mod state;
 
 pub use check::InvalidCommit;

@@ -11,12 +11,13 @@ use super::Telemetry;
 use crate::{
     bus::{Message, Subscription},
     name::ComponentId,
+    sync::Mutex,
     wire::{Body as _, Frame, Kind, LogLevel, LogLine, Logs, LogsWanted, Origin},
 };
 use futures_util::StreamExt as _;
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -83,7 +84,7 @@ impl LogSink {
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lines.lock()
     }
 }
 

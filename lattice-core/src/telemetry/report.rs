@@ -6,6 +6,7 @@ use crate::{
     bus::Subscription,
     name::ComponentId,
     server::{component::RunningComponent, meter::Times},
+    sync::Mutex,
     wire::{
         Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, Report,
         ReportWanted,
@@ -15,7 +16,7 @@ use bytes::{BufMut as _, Bytes};
 use futures_util::StreamExt as _;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
     time::Duration,
 };
 use tokio::{
@@ -67,7 +68,7 @@ impl Statuses {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ComponentStatus>> {
-        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+        self.of.lock()
     }
 }
 

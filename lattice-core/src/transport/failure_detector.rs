@@ -5,10 +5,13 @@
 //! does a notice of the bus that no one received a probe.
 
 use super::{Events, Transport, id::ReplyAddress, peer::PeerConn};
-use crate::wire::{Body as _, Frame, Probe, ProbeAck};
+use crate::{
+    sync::Mutex,
+    wire::{Body as _, Frame, Probe, ProbeAck},
+};
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -117,7 +120,7 @@ impl Liveness {
     }
 
     fn lock(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watch.lock()
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -32,7 +32,7 @@ pub(crate) struct FlowControl {
     turn: Mutex<()>,
     small: SmallCallCount,
     /// The number of small calls when it was last read, and when it last grew.
-    seen: std::sync::Mutex<(usize, Option<Instant>)>,
+    seen: crate::sync::Mutex<(usize, Option<Instant>)>,
 }
 
 /// Counts the small calls of one node, for the windows of all its peers. Cheap to clone; clones
@@ -69,7 +69,7 @@ impl FlowControl {
             freed: Notify::new(),
             turn: Mutex::new(()),
             small,
-            seen: std::sync::Mutex::default(),
+            seen: crate::sync::Mutex::default(),
         }
     }
 
@@ -91,7 +91,7 @@ impl FlowControl {
 
     fn has_small_calls(&self, now: Instant) -> bool {
         let small = self.small.0.load(Ordering::Relaxed);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if seen.0 != small {
             *seen = (small, Some(now));
         }

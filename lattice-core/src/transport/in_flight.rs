@@ -6,12 +6,15 @@
 //! than the first deadline.
 
 use super::id::{FrameId, PeerToken};
-use crate::call::{CallError, Ran};
+use crate::{
+    call::{CallError, Ran},
+    sync::Mutex,
+};
 use bytes::Bytes;
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
     task::{Context, Poll, Waker},
 };
 use tokio::time::Instant;
@@ -145,7 +148,7 @@ impl InFlight {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// Returns a slot for a call that `frame` carries, or `None` if there are too many calls in

@@ -8,11 +8,11 @@ use super::{
     peer::PeerConn,
     send_queue::Then,
 };
-use crate::{bus::BusError, entropy::HashState, wire::Origin};
+use crate::{bus::BusError, entropy::HashState, sync::Mutex, wire::Origin};
 use arc_swap::{ArcSwap, Guard};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 /// Connections by peer.
@@ -101,7 +101,7 @@ impl PeerTable {
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+        self.opening.lock()
     }
 }
 

@@ -5,12 +5,10 @@ use crate::{
     auth::Auth,
     bus::{Body as Carried, Message},
     replay::{BootGuard, ReplayGuard, Seen},
+    sync::Mutex,
     wire::{Frame, FrameError, Kind, Origin},
 };
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
 
 /// The audience of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +106,7 @@ impl<G: Guard> Receiver<G> {
         if !(self.accepts)(frame.kind(), audience) {
             return Err(Refused::Kind(frame.kind()));
         }
-        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.guard.lock();
         match guard.see(&frame, tokio::time::Instant::now().into_std()) {
             Seen::Fresh => Ok((frame, Boot::Newest)),
             Seen::OlderBoot => Ok((frame, Boot::Older)),

@@ -11,13 +11,14 @@ use super::{
 use crate::{
     call::{CallError, Part},
     entropy::HashState,
+    sync::Mutex,
     wire::{Body, Kind, Lane, Origin, ReplyEnvelope},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -142,7 +143,7 @@ pub(super) struct ReplyPaths(Mutex<HashMap<Origin, Arc<ReplyPath>, HashState>>);
 
 impl ReplyPaths {
     fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Arc<ReplyPath>, HashState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Closes paths that were not used since the last time.

@@ -5,9 +5,9 @@ use crate::{
     name::ComponentId,
     replica::{OtherKey, Replica},
     store::{
-        CommitError, Entry, Expect, Incarnation, InvalidCommit, LastKnown, MAX_VALUE, Op,
-        StoreError, StoreKey,
+        Entry, Expect, Incarnation, InvalidCommit, LastKnown, MAX_VALUE, Op, StoreError, StoreKey,
         record::{Record, RecordError, Records},
+        rewrite::{Rewrite, RewriteError},
     },
     sync::Mutex,
     types::{ComponentTypes, Digest},
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Most attempts to publish. Hosts that start the same component at once write the same types, so a
 /// second attempt is enough unless they start different versions of it.
-const MAX_ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: u32 = 16;
 
 /// The published types of a lattice. Cheap to clone.
 ///
@@ -106,6 +106,18 @@ pub enum PublishError {
     },
 }
 
+impl PublishError {
+    /// Returns the error of a rewrite of the component's records.
+    fn of(component: &ComponentId, error: RewriteError) -> Self {
+        let component = component.clone();
+        match error {
+            RewriteError::Store(source) => Self::Store { component, source },
+            RewriteError::Refused(source) => Self::Refused { component, source },
+            RewriteError::Contended => Self::Contended { component },
+        }
+    }
+}
+
 /// Why published types could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -187,35 +199,23 @@ impl Types {
             });
         }
         let digest = types.digest();
-        for _ in 0..MAX_ATTEMPTS {
-            let store_failed = |source| PublishError::Store {
-                component: component.clone(),
-                source,
-            };
-            let incarnation = self.incarnation().await.map_err(store_failed)?;
+        let mut rewrite = Rewrite::at_most(MAX_ATTEMPTS);
+        loop {
+            let failed = |error| PublishError::of(component, error);
+            let incarnation = self.incarnation().await;
+            let incarnation = incarnation.map_err(|error| failed(error.into()))?;
             let mut ops = Vec::with_capacity(2);
             ops.extend(self.types_op(incarnation, component, digest, types).await?);
             ops.extend(self.component_op(incarnation, component, digest).await?);
             if ops.is_empty() {
                 return Ok(digest);
             }
-            match self.records.store().commit(ops).await {
-                Ok(_) => return Ok(digest),
-                // Another host was faster or the answer was lost. The next attempt reads the keys
-                // again.
-                Err(CommitError::Conflict { .. } | CommitError::Unknown) => {}
-                Err(CommitError::Store(source)) => return Err(store_failed(source)),
-                Err(CommitError::Invalid(source)) => {
-                    return Err(PublishError::Refused {
-                        component: component.clone(),
-                        source,
-                    });
-                }
+            let committed = rewrite.commit(&self.records, ops).await;
+            if committed.map_err(failed)?.is_some() {
+                return Ok(digest);
             }
+            rewrite.again().await.map_err(failed)?;
         }
-        Err(PublishError::Contended {
-            component: component.clone(),
-        })
     }
 
     /// Returns the types that a component was last started with, or `None` when it was never
@@ -318,12 +318,13 @@ impl Types {
         same: impl FnOnce(&T) -> bool,
     ) -> Result<Option<Op>, PublishError> {
         let there = self.entry(&key).await;
-        let there = there.map_err(|source| PublishError::Store {
+        let there = there.map_err(|error| PublishError::of(component, error.into()))?;
+        let current = self.records.current::<T>(incarnation, there.as_ref());
+        let current = current.map_err(|source| PublishError::Unreadable {
             component: component.clone(),
             source,
         })?;
-        let before = self.before::<T>(incarnation, component, there.as_ref())?;
-        let generation = match before {
+        let generation = match current.record() {
             Some(record) if same(&record.body) => return Ok(None),
             Some(record) => record.generation.saturating_add(1),
             None => 0,
@@ -342,28 +343,7 @@ impl Types {
                     source,
                 },
             })?;
-        let expect = there.map_or(Expect::Absent, |entry| Expect::At(entry.revision));
-        Ok(Some(Op::put(key, value, expect)))
-    }
-
-    /// Reads the record in an entry. Returns `None` when it is garbage.
-    fn before<T: DeserializeOwned>(
-        &self,
-        incarnation: Incarnation,
-        component: &ComponentId,
-        there: Option<&Entry>,
-    ) -> Result<Option<Record<T>>, PublishError> {
-        let Some(entry) = there else {
-            return Ok(None);
-        };
-        match self.records.decode(incarnation, entry) {
-            Ok(record) => Ok(Some(record)),
-            Err(source @ RecordError::Newer { .. }) => Err(PublishError::Unreadable {
-                component: component.clone(),
-                source,
-            }),
-            Err(_) => Ok(None),
-        }
+        Ok(Some(Op::put(key, value, Expect::of(there.as_ref()))))
     }
 
     async fn entry(&self, key: &StoreKey) -> Result<Option<Entry>, StoreError> {

@@ -8,9 +8,10 @@ use crate::{
     limits::ByteSize,
 };
 use bytes::Bytes;
+use lattice_core::sync::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
 };
 use wasmtime::component::Linker;
 
@@ -38,7 +39,7 @@ impl Loader {
     /// Fails with [`EngineError::Unsupported`].
     pub(crate) fn shared(engine: &Engine) -> Result<Self, EngineError> {
         static SHARED: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         shared.retain(|loader| loader.strong_count() > 0);
         let mut known = shared.iter().filter_map(Weak::upgrade);
         if let Some(inner) = known.find(|loader| loader.engine.is_same(engine)) {
@@ -125,6 +126,6 @@ impl Loader {
     }
 
     fn lock_codes(&self) -> MutexGuard<'_, HashMap<CodeKey, Weak<Code>>> {
-        self.0.codes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.codes.lock()
     }
 }

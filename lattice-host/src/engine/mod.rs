@@ -17,11 +17,12 @@ pub(crate) use config::WASM_STACK;
 pub(crate) use ticker::{TICK, Ticks};
 
 use crate::limits::ByteSize;
+use lattice_core::sync::Mutex;
 use std::{
     fmt, io,
     num::NonZeroU32,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 use ticker::Ticker;
 use wasmtime::component::Component;
@@ -99,7 +100,7 @@ impl Engine {
     /// Fails with an [`EngineError`] when the engine can't be created.
     pub fn shared() -> Result<Self, EngineError> {
         static SHARED: Mutex<Weak<Inner>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         if let Some(inner) = shared.upgrade() {
             return Ok(Self(inner));
         }

@@ -5,11 +5,11 @@ use super::{
     instance::Instance, settings::Instances, state::Guest,
 };
 use crate::transcode::BoundExport;
-use lattice_core::{call::CallError, wire::FunctionKey};
+use lattice_core::{call::CallError, sync::Mutex, wire::FunctionKey};
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -118,5 +118,5 @@ async fn sweep(idle: Arc<Mutex<Vec<IdleInstance>>>, after: Duration) {
 }
 
 fn lock(idle: &Mutex<Vec<IdleInstance>>) -> MutexGuard<'_, Vec<IdleInstance>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
+    idle.lock()
 }

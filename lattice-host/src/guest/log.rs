@@ -3,13 +3,11 @@
 use super::log_limit::{LogLimit, Verdict};
 use lattice_core::{
     name::{ComponentId, HostId},
+    sync::Mutex,
     telemetry::LogSink,
     wire::LogLevel,
 };
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
 use tracing::Level;
 
 /// Longest line or message, in bytes. Longer messages are cut off, and longer lines continue on the
@@ -73,11 +71,7 @@ impl ActorLog {
 
     /// Returns whether one more line may be written now.
     fn admits(&self) -> bool {
-        let verdict = self
-            .limit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(Instant::now());
+        let verdict = self.limit.lock().admit(Instant::now());
         if let Verdict::PassAfter(dropped) = verdict {
             tracing::warn!(
                 target: "lattice::actor",

@@ -16,13 +16,14 @@ use lattice_core::{
     node::Node,
     serve::Service,
     server::{ServeHandle, ServeLimits},
+    sync::Mutex,
 };
 use lattice_provider_sdk::IntoService;
 use launcher::{Launcher, PreparedActor, serve_limits};
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -161,14 +162,11 @@ impl Host {
     }
 
     fn lock_agent(&self) -> MutexGuard<'_, Option<Arc<Agent>>> {
-        self.0.agent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.agent.lock()
     }
 
     fn serving(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ServeHandle>> {
-        self.0
-            .serving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.serving.lock()
     }
 }
 

@@ -52,25 +52,13 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed},
 };
 
-/// The parts of a value outside of its bytes: streams and handles, once they exist. Empty
-/// until then.
-#[derive(Debug, Default)]
-pub struct Channels(());
-
-impl Channels {
-    /// No channels.
-    pub fn none() -> Self {
-        Self(())
-    }
-}
-
 /// A type that can be an argument or a result. Every type that serializes is.
 pub trait Encode {
     /// Appends the encoded value to `buf`.
     ///
     /// # Errors
     /// Fails with [`ValueError::Unencodable`]. `buf` may then have a part of the value.
-    fn encode(&self, channels: &mut Channels, buf: &mut BytesMut) -> Result<(), ValueError>;
+    fn encode(&self, buf: &mut BytesMut) -> Result<(), ValueError>;
 }
 
 /// A type that can be decoded from an argument or a result. Every type that deserializes without
@@ -80,17 +68,17 @@ pub trait Decode: Sized {
     ///
     /// # Errors
     /// Fails with a [`ValueError`].
-    fn decode(channels: &mut Channels, bytes: &Bytes) -> Result<Self, ValueError>;
+    fn decode(bytes: &Bytes) -> Result<Self, ValueError>;
 }
 
 impl<T: Serialize + ?Sized> Encode for T {
-    fn encode(&self, _: &mut Channels, buf: &mut BytesMut) -> Result<(), ValueError> {
+    fn encode(&self, buf: &mut BytesMut) -> Result<(), ValueError> {
         encode_into(self, buf)
     }
 }
 
 impl<T: DeserializeOwned> Decode for T {
-    fn decode(_: &mut Channels, bytes: &Bytes) -> Result<Self, ValueError> {
+    fn decode(bytes: &Bytes) -> Result<Self, ValueError> {
         let (value, rest) = decode::prefix(Reader::new(bytes))?;
         match rest {
             0 => Ok(value),
@@ -102,7 +90,7 @@ impl<T: DeserializeOwned> Decode for T {
 /// Initial capacity, enough for what most calls carry.
 const SMALL: usize = 64;
 
-/// Encodes a value that needs no channels.
+/// Encodes a value.
 ///
 /// # Errors
 /// [`ValueError::Unencodable`].
@@ -117,16 +105,16 @@ const SMALL: usize = 64;
 /// ```
 pub fn to_bytes<T: Encode + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
     let mut buf = BytesMut::with_capacity(SMALL);
-    value.encode(&mut Channels::none(), &mut buf)?;
+    value.encode(&mut buf)?;
     Ok(buf.freeze())
 }
 
-/// Decodes a value that needs no channels and is all of `bytes`.
+/// Decodes a value that is all of `bytes`.
 ///
 /// # Errors
 /// Fails with a [`ValueError`].
 pub fn from_bytes<T: Decode>(bytes: &Bytes) -> Result<T, ValueError> {
-    T::decode(&mut Channels::none(), bytes)
+    T::decode(bytes)
 }
 
 /// Decodes a value that is all of `bytes` and whose type is known only at run time, from `seed`.

@@ -32,7 +32,7 @@ const TRACED: u16 = 1 << 1;
 /// Most calls use this link, so it is shared and not allocated each time.
 static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 
-/// One call on the wire.
+/// One call on the wire. The fields are the wire layout, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallEnvelope {
     /// Identifies the call. The caller's host picks it, and the reply repeats it.
@@ -42,24 +42,24 @@ pub struct CallEnvelope {
     /// How long the caller will still wait. In whole milliseconds on the wire, rounded down; at
     /// most 49 days.
     pub deadline_left: Duration,
-    /// The source of the call.
-    pub source: Source,
-    /// The component that is called: a host serves many.
-    pub target: ComponentId,
-    /// The link through which it is called.
-    pub link: LinkName,
     /// The incarnation of the store that `link_revision` belongs to.
     pub incarnation: Incarnation,
     /// The write that put the link, so that the target can wait for it.
     pub link_revision: Revision,
     /// The fence of the target's lease, as far as the caller knows; 0 if the target has no lease.
     pub fence: u64,
+    /// Whether the call may run twice without harm.
+    pub idempotent: bool,
     /// How many calls deep this one is nested.
     pub hops: u8,
     /// 0 for the first attempt, 1 for the first retry.
     pub attempt: u8,
-    /// Whether the call may run twice without harm.
-    pub idempotent: bool,
+    /// The source of the call.
+    pub source: Source,
+    /// The component that is called: a host serves many.
+    pub target: ComponentId,
+    /// The link through which it is called.
+    pub link: LinkName,
     /// The call's position in a trace.
     pub trace: Option<TraceContext>,
     /// The arguments, encoded as a tuple.
@@ -141,7 +141,7 @@ impl CallEnvelope {
 }
 
 /// The parts of a call that is about to be sent, borrowed from the caller so that nothing is
-/// cloned.
+/// cloned. The fields are the wire layout, in its order.
 #[derive(Debug, Clone, Copy)]
 pub struct CallParts<'c> {
     /// Identifies the call.
@@ -150,24 +150,24 @@ pub struct CallParts<'c> {
     pub function: FunctionKey,
     /// How long the caller will still wait.
     pub deadline_left: Duration,
-    /// The source of the call.
-    pub source: &'c Source,
-    /// The component that is called.
-    pub target: &'c ComponentId,
-    /// The link through which it is called.
-    pub link: &'c LinkName,
     /// The incarnation of the store that `link_revision` belongs to.
     pub incarnation: Incarnation,
     /// The write that put the link.
     pub link_revision: Revision,
     /// The fence of the target's lease; 0 if it has no lease.
     pub fence: u64,
+    /// Whether the call may run twice without harm.
+    pub idempotent: bool,
     /// How many calls deep this one is nested.
     pub hops: u8,
     /// 0 for the first attempt, 1 for the first retry.
     pub attempt: u8,
-    /// Whether the call may run twice without harm.
-    pub idempotent: bool,
+    /// The source of the call.
+    pub source: &'c Source,
+    /// The component that is called.
+    pub target: &'c ComponentId,
+    /// The link through which it is called.
+    pub link: &'c LinkName,
     /// The call's position in a trace.
     pub trace: Option<&'c TraceContext>,
     /// The arguments, encoded as a tuple.

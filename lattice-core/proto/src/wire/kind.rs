@@ -54,8 +54,6 @@ kinds! {
     Discover = 0x08, "discover";
     /// The hosts that serve a component.
     Discovered = 0x09, "discovered";
-    /// A command from one host to another. Reserved.
-    HostControl = 0x0a, "host-control";
     /// Asks hosts to report at once.
     ReportWanted = 0x0b, "report wanted";
     /// Requests the log lines of components from their hosts.
@@ -64,36 +62,14 @@ kinds! {
     Logs = 0x0d, "logs";
     /// A host's heartbeat when nothing has changed since its last beat.
     KeepAlive = 0x0e, "keep-alive";
-    /// A session begins. Reserved.
-    Open = 0x20, "open";
-    /// A piece of a stream. Reserved.
-    Chunk = 0x21, "chunk";
-    /// Allows the sender of a stream to send more. Reserved.
-    Credit = 0x22, "credit";
-    /// A stream is complete. Reserved.
-    End = 0x23, "end";
     /// A stream is cancelled. Reserved.
     Cancel = 0x24, "cancel";
-    /// Asks for a range of an artifact. Reserved.
-    ArtifactRequest = 0x30, "artifact request";
-    /// A range of an artifact. Reserved.
-    ArtifactRange = 0x31, "artifact range";
 }
 
 impl Kind {
     /// Whether this version only reserves the number.
     pub fn is_reserved(self) -> bool {
-        matches!(
-            self,
-            Self::HostControl
-                | Self::Open
-                | Self::Chunk
-                | Self::Credit
-                | Self::End
-                | Self::Cancel
-                | Self::ArtifactRequest
-                | Self::ArtifactRange
-        )
+        matches!(self, Self::Cancel)
     }
 }
 

@@ -9,7 +9,11 @@
 //! marker, again with the marker's sequence.
 
 use super::{Inner, message, unavailable};
-use crate::store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError};
+use crate::{
+    backoff::Backoff,
+    entropy,
+    store::{CommitError, Expect, MARKER_TTL, Op, Revision, StoreError},
+};
 use async_nats::{
     HeaderMap, Request, RequestError, RequestErrorKind,
     jetstream::{ErrorCode, publish::PublishAck, response::Response},
@@ -31,8 +35,9 @@ const CONFLICTS: usize = 4;
 /// Most batches that one store has under way at one time. A stream accepts 50 from all its clients
 /// together.
 pub(super) const BATCHES: usize = 8;
-/// Longest pause before a batch is sent again after the server had too many of them.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause before a batch is sent again after the server had too many of them. A random part
+/// of it is taken, so that clients that collided don't retry together.
+const PAUSE: Backoff = Backoff::constant(Duration::from_millis(200));
 /// Concurrent reads when a conflict has to be explained.
 const READS: usize = 32;
 
@@ -83,7 +88,9 @@ impl Inner {
                 Answer::Done(revision) => return Ok(revision),
                 Answer::Refused(error) => return Err(error.into()),
                 Answer::Lost => return self.settle(&attempt, deadline).await,
-                Answer::Busy => tokio::time::sleep(pause()).await,
+                Answer::Busy => {
+                    tokio::time::sleep(PAUSE.with_full_jitter(1, entropy::share())).await;
+                }
                 Answer::Conflict => {
                     conflicts += 1;
                     let explained = tokio::time::timeout_at(deadline, self.explain(ops)).await;
@@ -221,12 +228,6 @@ impl Inner {
             key: op.key.clone(),
         })
     }
-}
-
-/// Returns a random part of the longest pause, so that clients that collided don't retry together.
-fn pause() -> Duration {
-    let part = getrandom::u32().unwrap_or(u32::MAX);
-    PAUSE.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 
 fn first_guess(expect: Expect) -> Option<u64> {

@@ -4,19 +4,22 @@ use super::{
     Inner,
     session::{Broken, Session},
 };
-use crate::store::{StoreError, Watch, WatchEvent};
+use crate::{
+    backoff::Backoff,
+    store::{StoreError, Watch, WatchEvent},
+};
 use futures_util::stream;
 use std::{sync::Arc, time::Duration};
 
-/// Pauses between attempts to reach a store that is gone. They double from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses between attempts to reach a store that is gone.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(1));
 
 pub(super) struct Follower {
     store: Arc<Inner>,
     session: Option<Session>,
     reported_lost: bool,
-    pause: Duration,
+    /// Attempts in a row that did not reach the store.
+    failures: u32,
 }
 
 impl Follower {
@@ -25,7 +28,7 @@ impl Follower {
             store,
             session: Some(session),
             reported_lost: false,
-            pause: FIRST_PAUSE,
+            failures: 0,
         }
     }
 
@@ -43,7 +46,7 @@ impl Follower {
                 match session.next().await {
                     Ok(event) => {
                         self.reported_lost = false;
-                        self.pause = FIRST_PAUSE;
+                        self.failures = 0;
                         return Some(event);
                     }
                     Err(Broken::Gap) => self.session = None,
@@ -62,8 +65,8 @@ impl Follower {
                     if let Some(lost) = self.lost() {
                         return Some(lost);
                     }
-                    tokio::time::sleep(self.pause).await;
-                    self.pause = (self.pause * 2).min(LAST_PAUSE);
+                    self.failures = self.failures.saturating_add(1);
+                    tokio::time::sleep(PAUSES.after(self.failures)).await;
                 }
             }
         }

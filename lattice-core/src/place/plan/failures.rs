@@ -1,12 +1,11 @@
 //! Backoff: what has failed is tried again, after longer and longer pauses.
 
+use crate::backoff::Backoff;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest pause after the first failure. It doubles with each further failure.
-const FIRST: Duration = Duration::from_millis(250);
-/// The longest pause after any failure.
-const LONGEST: Duration = Duration::from_mins(1);
+/// The longest pauses after failures in a row.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(250), Duration::from_mins(1));
 /// How many failures in a row count as a crash loop.
 pub(super) const LOOP: u32 = 3;
 /// A replica that has served this long did not fail at its start, so earlier failures are
@@ -29,8 +28,7 @@ impl Failures {
     }
 
     pub(super) fn wait(&mut self, jitter: f64, now: Instant) {
-        let doubled = FIRST * (1 << self.count.saturating_sub(1).min(16));
-        self.again = Some(now + doubled.min(LONGEST).mul_f64(0.5 + jitter / 2.0));
+        self.again = Some(now + PAUSES.with_equal_jitter(self.count, jitter));
     }
 
     pub(super) fn forget(&mut self) {

@@ -4,12 +4,12 @@ use super::{
     Action, Effects, StepContext,
     component::{ComponentReconciler, Replica},
 };
-use crate::name::ComponentId;
+use crate::{backoff::Backoff, name::ComponentId};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The longest pause before a host asks again for a lease that was refused or lost.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Backoff = Backoff::constant(Duration::from_secs(1));
 
 /// The state of a component's lease on this host.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl ComponentReconciler {
     }
 
     pub(super) fn lease_lost(&mut self, jitter: f64, now: Instant, effects: &mut Effects) {
-        self.lease = LeaseState::Later(now + RETRY.mul_f64(0.5 + jitter / 2.0));
+        self.lease = LeaseState::Later(now + RETRY.with_equal_jitter(1, jitter));
         for replica in &mut self.replicas {
             replica.stop(effects);
         }

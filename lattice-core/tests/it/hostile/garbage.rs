@@ -50,7 +50,6 @@ impl Scene {
             self.subjects.logs(),
             self.subjects.logs_wanted(),
             self.subjects.serves(&id("callee")),
-            self.subjects.control(&b.host, b.epoch),
         ]
     }
 

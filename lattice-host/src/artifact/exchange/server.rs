@@ -16,16 +16,13 @@ use lattice_core::{
     place::Assignment,
     serve::{Answer, Request, Service},
     server::ServeLimits,
+    sync::Mutex,
     types::{ComponentTypes, InterfaceTypes},
     value::{from_bytes, to_bytes},
     wire::Source,
 };
 use serde::Serialize;
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -119,7 +116,7 @@ impl ArtifactServer {
     /// requested.
     async fn load(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<(Arc<RangeMap>, Bytes)> {
         self.expire_later();
-        if let Some(recent) = &*self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some(recent) = &*self.recent.lock()
             && recent.map.digest == digest
         {
             return Some((recent.map.clone(), recent.bytes.clone()));
@@ -134,7 +131,7 @@ impl ArtifactServer {
             map: map.clone(),
             bytes: bytes.clone(),
         };
-        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Some(recent);
+        *self.recent.lock() = Some(recent);
         Some((map, bytes))
     }
 
@@ -152,9 +149,9 @@ impl ArtifactServer {
         let recent = self.recent.clone();
         let later = tokio::spawn(async move {
             sleep(KEPT_FOR).await;
-            *recent.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *recent.lock() = None;
         });
-        let mut expiry = self.expiry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut expiry = self.expiry.lock();
         *expiry = Some(AbortOnDropHandle::new(later));
     }
 }

@@ -1,12 +1,12 @@
 //! Retries with growing pauses.
 
 use crate::artifact::RegistryError;
+use lattice_core::{backoff::Backoff, entropy};
 use std::{num::NonZeroU32, time::Duration};
 
-/// Pause after the first failure. It doubles with each further one.
-const FIRST: Duration = Duration::from_millis(250);
-/// Longest pause.
-const LONGEST: Duration = Duration::from_secs(8);
+/// The longest pauses after failures. Between half and all of each is taken, so that hosts that
+/// failed at the same time don't retry at the same time.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(250), Duration::from_secs(8));
 
 /// The attempts that are left for a request.
 pub(super) struct Attempts {
@@ -26,20 +26,11 @@ impl Attempts {
         if !error.is_transient() || self.failures >= self.most.get() {
             return Err(error);
         }
-        let pause = pause(self.failures);
+        let pause = PAUSES.with_equal_jitter(self.failures, entropy::share());
         tracing::warn!(%error, ?pause, "a registry failed; the request is retried");
         tokio::time::sleep(pause).await;
         Ok(())
     }
-}
-
-/// Returns between half and all of a time that doubles, so that hosts that failed at the same time
-/// don't retry at the same time.
-fn pause(failures: u32) -> Duration {
-    let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let half = doubled.min(LONGEST) / 2;
-    let share = getrandom::u32().unwrap_or(u32::MAX);
-    half + half.mul_f64(f64::from(share) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -64,7 +55,7 @@ mod tests {
         for failed in 0..4 {
             let since = Instant::now();
             attempts.after(failing()).await.unwrap();
-            let (pause, doubled) = (since.elapsed(), FIRST * (1 << failed));
+            let (pause, doubled) = (since.elapsed(), Duration::from_millis(250 << failed));
             assert!(
                 pause >= doubled / 2 && pause <= doubled + Duration::from_millis(2),
                 "{failed}: {pause:?}"
@@ -83,14 +74,5 @@ mod tests {
         let ended = Attempts::new(FIVE).after(RegistryError::NoRoots).await;
         assert!(matches!(ended, Err(RegistryError::NoRoots)));
         assert_eq!(since.elapsed(), Duration::ZERO);
-    }
-
-    #[test]
-    fn pauses_are_bounded() {
-        assert!(
-            (1..u32::MAX)
-                .step_by(1 << 20)
-                .all(|failures| pause(failures) <= LONGEST)
-        );
     }
 }

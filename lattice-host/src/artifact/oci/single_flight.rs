@@ -5,11 +5,8 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{Mutex, PoisonError},
-};
+use lattice_core::sync::Mutex;
+use std::{collections::HashMap, hash::Hash};
 use tokio::sync::watch;
 
 /// Work in flight, by key. It is dropped with the last caller that waits for it.
@@ -63,10 +60,7 @@ impl<K: Eq + Hash, T: Clone + 'static> SingleFlight<K, T> {
         key: K,
         start: impl FnOnce(watch::Sender<Progress>) -> BoxFuture<'static, T>,
     ) -> (Shared<BoxFuture<'static, T>>, watch::Receiver<Progress>) {
-        let mut in_flight = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self.in_flight.lock();
         in_flight.retain(|_, flight| flight.work.upgrade().is_some());
         if let Some(flight) = in_flight.get(&key)
             && let Some(work) = flight.work.upgrade()

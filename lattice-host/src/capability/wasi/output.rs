@@ -2,9 +2,10 @@
 
 use crate::guest::{ActorLog, MAX_LINE};
 use bytes::Bytes;
+use lattice_core::sync::Mutex;
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Context, Poll},
 };
 use tokio::io::{self, AsyncWrite};
@@ -48,7 +49,7 @@ impl Output {
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -10,12 +10,8 @@ mod handle;
 
 use super::{Call, CallResult, HostedActor};
 use handle::{CallReply, CallSlot, InstanceEnd, InstanceHandle};
-use lattice_core::call::CallError;
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use lattice_core::{call::CallError, sync::Mutex};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 /// Calls in one instance above which another one is created, if the limit allows it.
 const CALLS_BEFORE_ANOTHER: usize = 64;
@@ -42,7 +38,7 @@ impl ConcurrentPool {
 
     /// Returns a slot in the instance with the fewest calls, or in a new one.
     fn slot(&self) -> CallSlot {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         open.retain(|handle| handle.is_open());
         let emptiest = open.iter().min_by_key(|handle| handle.load());
         let handle = match emptiest {

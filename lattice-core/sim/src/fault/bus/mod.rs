@@ -27,10 +27,11 @@ use lattice_core::{
     __private::Random,
     bus::{Bus, BusError, BusState, Message, Subscription},
     subject::Subject,
+    sync::Mutex,
 };
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 use tokio::{
@@ -266,7 +267,7 @@ impl fmt::Debug for FaultBus {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn cuts(&self, subject: &Subject) -> bool {

@@ -22,8 +22,18 @@ const ONCE: &str = "once";
 /// A host's report of its replicas: generation, serving, kept. Ordered, unlike `ReplicaCount`.
 type Runs = Vec<(ComponentId, Vec<(Generation, u32, u32)>)>;
 
-/// Messages in flight: when each arrives, at which host, and in which order.
-type Mail = BinaryHeap<Reverse<(Instant, u64, usize, Parcel)>>;
+/// Messages in flight: when each arrives, in which order, and at which host.
+#[derive(Default)]
+struct Mail {
+    in_flight: BinaryHeap<Reverse<(Instant, u64, usize, Parcel)>>,
+    sent: u64,
+}
+
+/// Random numbers that follow from a seed.
+struct Dice {
+    seed: u64,
+    drawn: u64,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Parcel {
@@ -68,19 +78,23 @@ struct Lease {
     given_up: bool,
 }
 
+/// The lease oracle.
+#[derive(Default)]
+struct Leases {
+    held: BTreeMap<ComponentId, Lease>,
+    fences: u64,
+}
+
 struct Cluster {
     now: Instant,
     hosts: BTreeMap<usize, Host>,
     mail: Mail,
-    sent: u64,
-    seed: u64,
-    drawn: u64,
+    dice: Dice,
     wanted: BTreeMap<ComponentId, Arc<Wanted>>,
     revision: u64,
     /// Generations that fail to start.
     broken: Vec<Generation>,
-    leases: BTreeMap<ComponentId, Lease>,
-    fences: u64,
+    leases: Leases,
     /// The number of replicas that must serve: the desired number, less those that were lost since
     /// it was last reached.
     floor: BTreeMap<ComponentId, usize>,
@@ -112,10 +126,8 @@ impl Cluster {
         let mut cluster = Self {
             now: Instant::now(),
             hosts: BTreeMap::new(),
-            mail: Mail::new(),
-            sent: 0,
-            seed,
-            drawn: 0,
+            mail: Mail::default(),
+            dice: Dice { seed, drawn: 0 },
             wanted: BTreeMap::from([
                 (
                     component("one"),
@@ -133,8 +145,7 @@ impl Cluster {
             ]),
             revision: 1,
             broken: Vec::new(),
-            leases: BTreeMap::new(),
-            fences: 0,
+            leases: Leases::default(),
             floor: BTreeMap::new(),
             begun: Instant::now(),
             joined: 0,
@@ -146,8 +157,8 @@ impl Cluster {
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.drawn += 1;
-        hash::rank(self.seed, hash::rank(self.drawn, 77)) % bound
+        self.dice.drawn += 1;
+        hash::rank(self.dice.seed, hash::rank(self.dice.drawn, 77)) % bound
     }
 
     fn any_host(&mut self) -> usize {

@@ -34,9 +34,10 @@ impl Cluster {
     }
 
     pub(super) fn send(&mut self, to: usize, after_ms: u64, parcel: Parcel) {
-        self.sent += 1;
         let at = self.now + Duration::from_millis(after_ms);
-        self.mail.push(Reverse((at, self.sent, to, parcel)));
+        let mail = &mut self.mail;
+        mail.sent += 1;
+        mail.in_flight.push(Reverse((at, mail.sent, to, parcel)));
     }
 
     pub(super) fn broadcast(&mut self, from: usize, parcel: &Parcel) {
@@ -106,12 +107,9 @@ impl Cluster {
             }
             Action::AcquireLease(component) => self.acquire(at, component),
             Action::ReleaseLease(component) => {
-                if self
-                    .leases
-                    .get(&component)
-                    .is_some_and(|lease| lease.holder == at)
-                {
-                    self.leases.remove(&component);
+                let held = &mut self.leases.held;
+                if held.get(&component).is_some_and(|lease| lease.holder == at) {
+                    held.remove(&component);
                 }
             }
             Action::Reject {
@@ -131,23 +129,18 @@ impl Cluster {
 
     pub(super) fn acquire(&mut self, by: usize, component: ComponentId) {
         let (now, online) = (self.now, self.hosts[&by].online);
-        let free = self
-            .leases
-            .get(&component)
-            .is_none_or(|lease| lease.until <= now);
+        let Leases { held, fences } = &mut self.leases;
+        let free = held.get(&component).is_none_or(|lease| lease.until <= now);
         let parcel = if online && free {
-            self.fences += 1;
-            let (until, fence) = (now + LEASE, self.fences);
-            self.leases.insert(
-                component.clone(),
-                Lease {
-                    holder: by,
-                    until,
-                    fence,
-                    given_up: false,
-                },
-            );
-            Parcel::LeaseHeld(component, self.fences)
+            *fences += 1;
+            let lease = Lease {
+                holder: by,
+                until: now + LEASE,
+                fence: *fences,
+                given_up: false,
+            };
+            held.insert(component.clone(), lease);
+            Parcel::LeaseHeld(component, *fences)
         } else {
             Parcel::LeaseLost(component)
         };
@@ -160,7 +153,7 @@ impl Cluster {
     pub(super) fn renew(&mut self) {
         let now = self.now;
         let mut lost = Vec::new();
-        for (component, lease) in &mut self.leases {
+        for (component, lease) in &mut self.leases.held {
             let Some(host) = self.hosts.get(&lease.holder) else {
                 continue;
             };
@@ -243,7 +236,7 @@ impl Cluster {
                 Event::Ended(replica)
             }
             Parcel::LeaseHeld(component, fence) => {
-                let lease = self.leases.get_mut(&component);
+                let lease = self.leases.held.get_mut(&component);
                 let lease = lease.filter(|lease| lease.holder == at && lease.fence == fence);
                 match lease {
                     Some(lease) if !lease.given_up => Event::LeaseHeld { component, fence },
@@ -281,10 +274,11 @@ impl Cluster {
         self.now += STEP;
         while self
             .mail
+            .in_flight
             .peek()
             .is_some_and(|Reverse((at, ..))| *at <= self.now)
         {
-            let Some(Reverse((_, _, to, parcel))) = self.mail.pop() else {
+            let Some(Reverse((_, _, to, parcel))) = self.mail.in_flight.pop() else {
                 break;
             };
             self.receive(to, parcel);
