@@ -37,17 +37,19 @@
 //!
 //! | for | look at |
 //! | --- | --- |
-//! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`] |
+//! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`], [`links`] |
+//! | whether this process follows the store | [`Replica`] |
+//! | states that change | [`Watch`] |
 //! | what can go wrong with a call | [`call::CallError`] |
 //! | what should run: manifests, plans, records | [`app`], [`desired`] |
 //! | the whole as a person sees it: views, changes, explanations, drawings | [`constellation`] |
 //! | what components say | [`logs`] |
-//! | serving and calling | [`serve::Service`], [`node`], [`server`], [`client`] |
+//! | serving and calling | [`serve`], [`node`], [`server`], [`client`] |
 //! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
 //! | a bus or store of your own | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
-//! | the bytes | [`wire`], [`value`] |
+//! | values as bytes | [`value`] |
 //!
 //! # Features
 //!
@@ -78,6 +80,7 @@ pub mod constellation;
 #[cfg(feature = "apps")]
 pub mod desired;
 mod drained;
+#[doc(hidden)]
 pub mod entropy;
 #[doc(hidden)]
 pub mod extensions;
@@ -94,19 +97,24 @@ pub mod node;
 mod panic;
 #[cfg(feature = "apps")]
 pub mod place;
+#[doc(hidden)]
 pub mod replica;
 pub mod serve;
 pub mod server;
 pub mod store;
 mod sync;
 mod task_group;
+#[doc(hidden)]
 pub mod telemetry;
 mod transport;
-pub mod type_store;
-
 #[doc(hidden)]
-pub use lattice_proto::error;
-pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, types, value, wire};
+pub mod type_store;
+mod watch;
+
+#[doc(inline)]
+pub use lattice_proto::{auth, id, name, quantity, signature, types, value};
+#[doc(hidden)]
+pub use lattice_proto::{error, replay, subject, wire};
 
 pub use client::Component;
 pub use drained::Drained;
@@ -115,3 +123,5 @@ pub use lattice::OnDisk;
 #[cfg(feature = "nats")]
 pub use lattice::OnNats;
 pub use lattice::{Backend, Connect, ConnectError, Custom, InMemory, Lattice, Serve};
+pub use replica::{FollowError, OtherKey, Replica, ReplicaHealth, ReplicaState};
+pub use watch::Watch;

@@ -54,7 +54,7 @@ impl Lattice {
     /// # })?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn in_memory(name: &str) -> Connect<InMemory> {
+    pub fn in_memory(name: impl IntoName<LatticeName>) -> Connect<InMemory> {
         Connect::in_memory(name)
     }
 
@@ -81,7 +81,10 @@ impl Lattice {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(feature = "disk")]
-    pub fn on_disk(path: impl AsRef<std::path::Path>, name: &str) -> Connect<OnDisk> {
+    pub fn on_disk(
+        path: impl AsRef<std::path::Path>,
+        name: impl IntoName<LatticeName>,
+    ) -> Connect<OnDisk> {
         Connect::on_disk(path.as_ref(), name)
     }
 
@@ -101,7 +104,10 @@ impl Lattice {
     /// # }
     /// ```
     #[cfg(feature = "nats")]
-    pub fn connect(servers: impl Into<crate::nats::NatsOptions>, name: &str) -> Connect<OnNats> {
+    pub fn connect(
+        servers: impl Into<crate::nats::NatsOptions>,
+        name: impl IntoName<LatticeName>,
+    ) -> Connect<OnNats> {
         Connect::on_nats(servers.into(), name)
     }
 
@@ -109,7 +115,7 @@ impl Lattice {
     pub fn on(
         bus: Arc<dyn crate::bus::Bus>,
         store: Arc<dyn crate::store::Store>,
-        name: &str,
+        name: impl IntoName<LatticeName>,
     ) -> Connect<Custom> {
         Connect::custom(bus, store, name)
     }
@@ -125,7 +131,9 @@ impl Lattice {
     }
 
     /// Returns a handle for calls in the name of the component `id`, through its links. The process
-    /// joins the lattice with the first call, if it has not yet.
+    /// joins the lattice with the first call, if it has not yet. While the bus is out of reach, such
+    /// a first call fails as [`Disconnected`](crate::call::CallError::Disconnected) and did not run;
+    /// the next one joins when the bus is back.
     ///
     /// ```no_run
     /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), Box<dyn std::error::Error>> {
@@ -176,13 +184,18 @@ impl Lattice {
         self.0.connection.presence.peers()
     }
 
-    /// Waits until some host serves `component`. Callers need not: a call to a component that nobody serves fails at once
-    /// as [`NotServed`](crate::call::CallError::NotServed), and this is for those who would rather wait.
+    /// Waits until some host serves the component `id`, for as long as it takes: give it a deadline
+    /// with `tokio::time::timeout`. A call does not need it. To a component that no host serves, it
+    /// fails at once as [`NotServed`](crate::call::CallError::NotServed).
+    ///
+    /// # Errors
+    /// [`NameError`] when `id` breaks its rule.
     ///
     /// # Cancel safety
-    /// Give it a deadline with `tokio::time::timeout`; dropping the future does nothing.
-    pub async fn served(&self, component: &ComponentId) {
-        self.0.connection.presence.served(component).await;
+    /// Dropping the future does nothing.
+    pub async fn served(&self, id: impl IntoName<ComponentId>) -> Result<(), NameError> {
+        self.0.connection.presence.served(&id.into_name()?).await;
+        Ok(())
     }
 
     /// Joins the lattice as a node of its own. Each node of an in-memory lattice has a connection of its own, each node on

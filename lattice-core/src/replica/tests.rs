@@ -5,7 +5,7 @@ use crate::{
     auth::{Auth, LatticeKey},
     link::{Link, LinkChange, LinkReports, LinkStatus},
     name::{HostId, LatticeName},
-    store::{CommitError, Entry, Expect, MemoryStore, Op, Store, StoreKey},
+    store::{CommitError, Entry, Expect, MemoryStore, Op, Store, StoreKey, Watch},
 };
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream};

@@ -43,6 +43,7 @@ pub(crate) mod state;
 
 pub use check::InvalidCommit;
 pub(crate) use last::LastKnown;
+#[doc(inline)]
 pub use lattice_proto::{
     id::{Incarnation, Revision},
     key::{KeyKind, StoreKey},

@@ -191,7 +191,7 @@ async fn nothing_is_given_but_what_is_assigned_to_whoever_asks() {
     })
     .await;
 
-    let stranger = NodeOptions::default().host(HostId::new("stranger").unwrap());
+    let stranger = NodeOptions::default().host("stranger").unwrap();
     let stranger = lattice.node(stranger).await.unwrap();
     for (asks, component, digest, given) in [
         (assigned.node(), "big", artifact.digest, true),

@@ -52,10 +52,10 @@ pub(crate) async fn two_programs() -> (Lattice, Lattice) {
 
 /// Waits until somebody is known to serve it.
 pub(crate) async fn served(lattice: &Lattice, component: &str) {
-    let id = ComponentId::new(component).expect("an id");
-    tokio::time::timeout(PATIENCE, lattice.served(&id))
+    tokio::time::timeout(PATIENCE, lattice.served(component))
         .await
-        .unwrap_or_else(|_| panic!("nobody serves `{component}`"));
+        .unwrap_or_else(|_| panic!("no host serves `{component}`"))
+        .expect("an id");
 }
 
 pub(crate) async fn started(builder: HostBuilder) -> Host {
