@@ -218,12 +218,12 @@ pub use bytes::Bytes;
 pub use client::{ClientCall, Invoke};
 pub use lattice_core::{
     Component, Drained, Lattice,
-    call::CallError,
+    call::{CallError, Context},
     client::Caller,
+    id::{Source, TraceContext},
     link::Link,
     name::{ComponentId, LinkName},
     server::{ServeError, ServeHandle, ServeLimits},
-    wire::{Source, TraceContext},
 };
 pub use lattice_provider_macros::{client, provider};
 pub use provider::{Call, Dispatch, Provider, Refusal, Stateless};

@@ -175,6 +175,7 @@ impl Agent {
 }
 
 /// Returns the first digits of a generation, for messages.
+#[doc(hidden)]
 pub fn short(generation: Generation) -> String {
     format!("{generation:016x}")[..8].to_owned()
 }

@@ -38,6 +38,7 @@ pub(crate) mod check;
 pub mod disk;
 mod last;
 mod memory;
+#[doc(hidden)]
 pub mod record;
 pub(crate) mod state;
 
@@ -49,6 +50,7 @@ pub use lattice_proto::{
     key::{KeyKind, StoreKey},
 };
 pub use memory::MemoryStore;
+pub use record::RecordError;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, future::BoxFuture};
