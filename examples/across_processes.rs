@@ -10,7 +10,7 @@
 //! Without it, the example starts a server that ends with it: the program `NATS_SERVER`, or
 //! `nats-server`.
 
-use lattice_core::{Lattice, auth::LatticeKey, call::Context, client::Caller, link::Link};
+use lattice_core::{Lattice, auth::LatticeKey, client::Caller, link::Link};
 use lattice_examples::{
     Report,
     desk::DeskClient,
@@ -78,7 +78,7 @@ async fn lead() -> Result<(), Report> {
     let desk = DeskClient::new(lattice.caller("visitor")?);
     for _ in 0..6 {
         let begun = Instant::now();
-        let words = desk.welcome(Context::default(), "Ada").await??;
+        let words = desk.welcome("Ada").await??;
         println!("{:>7} µs  {words}", begun.elapsed().as_micros());
     }
     kill_under_load(one, desk.clone()).await?;
@@ -97,7 +97,7 @@ async fn kill_under_load(mut host: Child, desk: DeskClient<Caller>) -> Result<()
     println!("{CALLERS} visitors call without pause; after {HALF:?}, `kill -9` of host `one`");
     let load = Load::start(CALLERS, move |caller| {
         let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
-        async move { desk.welcome(Context::default(), &name).await }
+        async move { desk.welcome(&name).await }
     });
     sleep(HALF).await;
     let before = load.tally();
@@ -183,7 +183,7 @@ impl Mesh {
 async fn from_host(desk: &DeskClient<Caller>, id: &str) -> Result<String, Report> {
     let received = format!("received on {id}");
     loop {
-        let words = desk.welcome(Context::default(), "Ada").await??;
+        let words = desk.welcome("Ada").await??;
         if words.contains(&received) {
             return Ok(words);
         }

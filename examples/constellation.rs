@@ -5,7 +5,7 @@
 //! what it sees, starts it, keeps it running, and hands over components that are no longer assigned
 //! to it.
 
-use lattice_core::{Lattice, app::App, call::Context, name::ComponentId};
+use lattice_core::{Lattice, app::App, name::ComponentId};
 use lattice_examples::{Report, desk::DeskClient, load::Load, store::MemoryStore};
 use lattice_host::Host;
 use lattice_provider_sdk::serve;
@@ -82,7 +82,7 @@ async fn kill_one(lattice: &Lattice, hosts: &mut Vec<Host>) -> Result<(), Report
     let desk = DeskClient::new(lattice.caller("visitor")?);
     let load = Load::start(CALLERS, move |caller| {
         let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
-        async move { desk.welcome(Context::default(), &name).await }
+        async move { desk.welcome(&name).await }
     });
     sleep(Duration::from_secs(1)).await;
     let before = load.tally().answered;

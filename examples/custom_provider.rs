@@ -4,11 +4,12 @@
 //! Here the provider runs in this process. Any Rust program can serve a provider the same way. To
 //! run it in a host next to actors, write `Host::builder(&lattice).provider("mailer", Mailer)`.
 
+use futures_util::StreamExt as _;
 use lattice_core::{
     link::{LinkEntry, LinkStatus},
     name::NameError,
 };
-use lattice_provider_sdk::{Call, Context, Lattice, Link, Provider, Refusal, provider, serve};
+use lattice_provider_sdk::{Call, Lattice, Link, Provider, Refusal, provider, serve};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -155,7 +156,7 @@ async fn links_that_are_refused(lattice: &Lattice) -> Result<(), Box<dyn Error>>
 
     let shop = lattice.caller("shop")?;
     let mailer = MailerClient::new(shop.via("no-address")?);
-    let answer = mailer.send(Context::default(), &message()).await;
+    let answer = mailer.send(&message()).await;
     let error = answer.err().ok_or("the link was refused")?;
     println!("a call over it {}: {error}", error.ran());
     Ok(())
@@ -174,7 +175,7 @@ async fn a_link_that_is_right(lattice: &Lattice) -> Result<(), Box<dyn Error>> {
 
     let mailer = MailerClient::new(lattice.caller("shop")?);
     for _ in 0..3 {
-        match mailer.send(Context::default(), &message()).await? {
+        match mailer.send(&message()).await? {
             Ok(left) => println!("shop: sent, {left} left"),
             Err(error) => println!("shop: not sent: {error:?}"),
         }

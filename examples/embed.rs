@@ -16,10 +16,9 @@ use axum::{
 };
 use lattice_core::{
     Lattice,
-    call::{CallError, Context, Ran},
+    call::{CallError, DEFAULT_DEADLINE, Ran},
     client::Caller,
     link::Link,
-    name::ComponentId,
 };
 use lattice_examples::{
     Report,
@@ -64,7 +63,7 @@ async fn main() -> Result<(), Report> {
         lattice.links().put(link).await?;
     }
     // The caller uses the host's own node, so that a call to an actor on this host never leaves it.
-    let desk = DeskClient::new(host.node().caller(ComponentId::new("web")?));
+    let desk = DeskClient::new(host.node().caller("web")?);
 
     // The existing part: routes, a listener and an orderly shutdown.
     let app = Router::new()
@@ -97,18 +96,16 @@ async fn welcome(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<String, Failure> {
-    let context = match headers.get("x-deadline-ms") {
-        None => Context::default(),
-        Some(value) => {
-            let millis = value
-                .to_str()
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or(Failure::BadHeader)?;
-            Context::default().shrunk(Duration::from_millis(millis))
-        }
-    };
-    desk.welcome(context, &name).await?.map_err(Failure::Desk)
+    let mut call = desk.welcome(&name);
+    if let Some(value) = headers.get("x-deadline-ms") {
+        let millis = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or(Failure::BadHeader)?;
+        call = call.timeout(Duration::from_millis(millis).min(DEFAULT_DEADLINE));
+    }
+    call.await?.map_err(Failure::Desk)
 }
 
 /// Why a request failed.

@@ -8,7 +8,7 @@
 //! Each arrow is a call by name and interface, wherever the callee runs, and each needs a link. Set
 //! `RUST_LOG=info` to see the logs of the actors and of the mesh.
 
-use lattice_core::{Lattice, call::Context, client::Caller, link::Link};
+use lattice_core::{Lattice, client::Caller, link::Link};
 use lattice_examples::{
     Report,
     desk::DeskClient,
@@ -71,7 +71,7 @@ async fn main() -> Result<(), Report> {
 /// No component may call another without a link.
 async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(), Report> {
     heading(2, "a missing link: visitor -> front-desk (red) -> greeter");
-    let answer = desk.welcome(Context::default(), "Ada").await;
+    let answer = desk.welcome("Ada").await;
     let refusal = answer.err().ok_or("there is no link yet")?;
     println!("   visitor gets:     {refusal}");
 
@@ -79,7 +79,7 @@ async fn without_links(lattice: &Lattice, desk: &DeskClient<Caller>) -> Result<(
     // failed call as a value.
     let link = Link::new("visitor", DESK, "front-desk")?;
     lattice.links().put(link).await?;
-    let answer = desk.welcome(Context::default(), "Ada").await?;
+    let answer = desk.welcome("Ada").await?;
     let refusal = answer.err().ok_or("there is no link yet")?;
     println!("   front-desk gets:  {refusal}");
     Ok(())
@@ -126,9 +126,11 @@ async fn with_a_deadline(lattice: &Lattice, visitor: &Caller) -> Result<(), Repo
     let link = Link::new("visitor", STORE, "store")?.named("slow")?;
     lattice.links().put(link.config(&slow)?).await?;
     let store = StoreClient::new(visitor.clone().via("slow")?);
-    let context = Context::new(Duration::from_millis(50));
     let begun = Instant::now();
-    let answer = store.get(context, "visits/Ada").await;
+    let answer = store
+        .get("visits/Ada")
+        .timeout(Duration::from_millis(50))
+        .await;
     let error = answer
         .err()
         .ok_or("the store was faster than it should be")?;
@@ -145,7 +147,7 @@ async fn with_a_host_killed(red: &Host, desk: DeskClient<Caller>) -> Result<(), 
     );
     let load = Load::start(CALLERS, move |caller| {
         let (desk, name) = (desk.clone(), format!("visitor-{caller}"));
-        async move { desk.welcome(Context::default(), &name).await }
+        async move { desk.welcome(&name).await }
     });
     sleep(HALF).await;
     let before = load.tally();
@@ -166,13 +168,13 @@ async fn with_a_host_killed(red: &Host, desk: DeskClient<Caller>) -> Result<(), 
 /// Shows the result of one call, then the times of many.
 async fn show_calls(desk: &DeskClient<Caller>) -> Result<(), Report> {
     let begun = Instant::now();
-    let words = desk.welcome(Context::default(), "Ada").await??;
+    let words = desk.welcome("Ada").await??;
     println!("   \"{words}\"");
     println!("   the first call took {} µs", begun.elapsed().as_micros());
     let mut took = Vec::with_capacity(TIMED);
     for _ in 0..TIMED {
         let begun = Instant::now();
-        desk.welcome(Context::default(), "Grace").await??;
+        desk.welcome("Grace").await??;
         took.push(begun.elapsed().as_micros());
     }
     took.sort_unstable();

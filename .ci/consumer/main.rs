@@ -4,7 +4,7 @@
 // This crate is only for actors. Here it only has to build from its package.
 use lattice_actor_sdk as _;
 use lattice_host::Host;
-use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, provider, serve};
+use lattice_provider_sdk::{Call, Lattice, Link, Stateless, provider, serve};
 use std::{error::Error, time::Duration};
 
 provider!({
@@ -40,12 +40,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .put(Link::new("app", INTERFACE.name(), "parrot")?)
         .await?;
     let app = EchoClient::new(lattice.caller("app")?);
-    assert_eq!(app.say(Context::default(), "hello").await?, "hello");
+    assert_eq!(app.say("hello").await?, "hello");
     assert!(host.shutdown(Duration::from_secs(1)).await.is_clean());
 
     let serving = serve(&lattice, "second", Parrot).await?;
     let operator = EchoClient::new(lattice.operator().component("second"));
-    assert_eq!(operator.say(Context::default(), "again").await?, "again");
+    assert_eq!(operator.say("again").await?, "again");
     assert!(serving.shutdown(Duration::from_secs(1)).await.is_clean());
     Ok(())
 }

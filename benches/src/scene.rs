@@ -5,7 +5,7 @@ use crate::{
     guests::Guest,
     native::{DRIVE, DriveClient, ECHO, EchoClient, EchoProvider},
 };
-use lattice_core::{Lattice, client::Caller, link::Link, name::ComponentId};
+use lattice_core::{Lattice, client::Caller, link::Link};
 use lattice_host::{Actor, Host, Instances};
 
 /// The kind of component that serves `echo`.
@@ -53,7 +53,7 @@ impl Scene {
         ] {
             lattice.links().put(link).await?;
         }
-        let driver = host.node().caller(ComponentId::new("driver")?);
+        let driver = host.node().caller("driver")?;
         Ok(Self {
             drive: DriveClient::new(driver.clone()),
             echo: EchoClient::new(driver),

@@ -165,7 +165,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lattice_provider_sdk::{CallError, Caller, Context, Lattice, ServeHandle, serve};
+    use lattice_provider_sdk::{CallError, Caller, Lattice, ServeHandle, serve};
 
     struct Scene {
         lattice: Lattice,
@@ -201,23 +201,16 @@ mod tests {
         }
     }
 
-    fn now() -> Context {
-        Context::default()
-    }
-
     #[tokio::test]
     async fn values_are_set_and_deleted() -> Result<(), CallError> {
         let scene = Scene::new().await;
         let store = scene.client("default", "").await;
-        assert_eq!(store.get(now(), "a").await?, Ok(None));
-        assert_eq!(store.set(now(), "a", b"1").await?, Ok(()));
-        assert_eq!(
-            store.get(now(), "a").await?,
-            Ok(Some(Bytes::from_static(b"1")))
-        );
-        assert_eq!(store.exists(now(), "a").await?, Ok(true));
-        assert_eq!(store.delete(now(), "a").await?, Ok(()));
-        assert_eq!(store.exists(now(), "a").await?, Ok(false));
+        assert_eq!(store.get("a").await?, Ok(None));
+        assert_eq!(store.set("a", b"1").await?, Ok(()));
+        assert_eq!(store.get("a").await?, Ok(Some(Bytes::from_static(b"1"))));
+        assert_eq!(store.exists("a").await?, Ok(true));
+        assert_eq!(store.delete("a").await?, Ok(()));
+        assert_eq!(store.exists("a").await?, Ok(false));
         Ok(())
     }
 
@@ -225,22 +218,16 @@ mod tests {
     async fn counters_increment_and_other_values_are_not_changed() -> Result<(), CallError> {
         let scene = Scene::new().await;
         let store = scene.client("default", "").await;
-        assert_eq!(store.increment(now(), "n", 2).await?, Ok(2));
-        assert_eq!(store.increment(now(), "n", -5).await?, Ok(-3));
+        assert_eq!(store.increment("n", 2).await?, Ok(2));
+        assert_eq!(store.increment("n", -5).await?, Ok(-3));
+        assert_eq!(store.get("n").await?, Ok(Some(Bytes::from_static(b"-3"))));
         assert_eq!(
-            store.get(now(), "n").await?,
-            Ok(Some(Bytes::from_static(b"-3")))
-        );
-        assert_eq!(
-            store.increment(now(), "n", i64::MIN).await?,
+            store.increment("n", i64::MIN).await?,
             Err(Error::CounterOverflow)
         );
-        assert_eq!(store.set(now(), "t", b"text").await?, Ok(()));
-        assert_eq!(
-            store.increment(now(), "t", 1).await?,
-            Err(Error::NotACounter)
-        );
-        assert_eq!(store.increment(now(), "n", 0).await?, Ok(-3));
+        assert_eq!(store.set("t", b"text").await?, Ok(()));
+        assert_eq!(store.increment("t", 1).await?, Err(Error::NotACounter));
+        assert_eq!(store.increment("n", 0).await?, Ok(-3));
         Ok(())
     }
 
@@ -252,9 +239,9 @@ mod tests {
             scene.client("same", "m").await,
         );
         let other = scene.client("other", "o").await;
-        assert_eq!(one.set(now(), "a", b"1").await?, Ok(()));
-        assert_eq!(same.exists(now(), "a").await?, Ok(true));
-        assert_eq!(other.exists(now(), "a").await?, Ok(false));
+        assert_eq!(one.set("a", b"1").await?, Ok(()));
+        assert_eq!(same.exists("a").await?, Ok(true));
+        assert_eq!(other.exists("a").await?, Ok(false));
         Ok(())
     }
 
@@ -265,21 +252,16 @@ mod tests {
         let mut expected = Vec::new();
         for n in 0..=PAGE {
             expected.push(format!("k/{n:04}"));
-            assert_eq!(store.set(now(), &expected[n], b"").await?, Ok(()));
+            assert_eq!(store.set(&expected[n], b"").await?, Ok(()));
         }
-        assert_eq!(store.set(now(), "other", b"").await?, Ok(()));
-        let first = store
-            .list_keys(now(), "k/", None)
-            .await?
-            .expect("a first page");
+        assert_eq!(store.set("other", b"").await?, Ok(()));
+        let first = store.list_keys("k/", None).await?.expect("a first page");
         assert_eq!(first.keys, expected[..PAGE]);
-        let rest = store
-            .list_keys(now(), "k/", first.cursor.as_deref())
-            .await?;
+        let rest = store.list_keys("k/", first.cursor.as_deref()).await?;
         let rest = rest.expect("a second page");
         assert_eq!((&rest.keys[..], rest.cursor), (&expected[PAGE..], None));
         assert_eq!(
-            store.list_keys(now(), "k/", Some("x")).await?,
+            store.list_keys("k/", Some("x")).await?,
             Err(Error::InvalidCursor)
         );
         Ok(())
@@ -290,12 +272,9 @@ mod tests {
         let scene = Scene::new().await;
         let store = scene.client("default", "").await;
         let key = "k".repeat(MAX_KEY + 1);
-        assert!(matches!(
-            store.get(now(), &key).await?,
-            Err(Error::InvalidKey(_))
-        ));
+        assert!(matches!(store.get(&key).await?, Err(Error::InvalidKey(_))));
         let value = vec![0; MAX_VALUE + 1];
-        let refused = store.set(now(), "k", &value).await;
+        let refused = store.set("k", &value).await;
         // The bus may have a smaller limit than the provider.
         assert!(
             matches!(

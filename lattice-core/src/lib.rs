@@ -39,17 +39,19 @@
 //!
 //! | for | look at |
 //! | --- | --- |
-//! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`] |
+//! | connecting, calling, linking | [`Lattice`], [`Component`], [`link`], [`links`] |
+//! | whether this process follows the store | [`Replica`] |
+//! | states that change | [`Watch`] |
 //! | the errors of a call | [`call::CallError`] |
 //! | desired state: manifests, plans, records | [`app`], [`desired`] |
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
 //! | the log lines of components | [`logs`] |
-//! | serving and calling | [`serve::Service`], [`node`], [`server`], [`client`] |
+//! | serving and calling | [`serve`], [`node`], [`server`], [`client`] |
 //! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
 //! | implementing a bus or a store | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
-//! | the encodings | [`wire`], [`value`] |
+//! | values as bytes | [`value`] |
 //!
 //! # Features
 //!
@@ -83,6 +85,7 @@ pub mod constellation;
 #[cfg(feature = "apps")]
 pub mod desired;
 mod drained;
+#[doc(hidden)]
 pub mod entropy;
 #[doc(hidden)]
 pub mod extensions;
@@ -99,6 +102,7 @@ pub mod node;
 mod panic;
 #[cfg(feature = "apps")]
 pub mod place;
+#[doc(hidden)]
 pub mod replica;
 pub mod serve;
 pub mod server;
@@ -106,13 +110,17 @@ pub mod store;
 #[doc(hidden)]
 pub mod sync;
 mod task_group;
+#[doc(hidden)]
 pub mod telemetry;
 mod transport;
-pub mod type_store;
-
 #[doc(hidden)]
-pub use lattice_proto::error;
-pub use lattice_proto::{auth, id, name, quantity, replay, signature, subject, types, value, wire};
+pub mod type_store;
+mod watch;
+
+#[doc(inline)]
+pub use lattice_proto::{auth, id, name, quantity, signature, types, value};
+#[doc(hidden)]
+pub use lattice_proto::{error, replay, subject, wire};
 
 pub use client::Component;
 pub use drained::Drained;
@@ -121,3 +129,5 @@ pub use lattice::OnDisk;
 #[cfg(feature = "nats")]
 pub use lattice::OnNats;
 pub use lattice::{Backend, Connect, ConnectError, Custom, InMemory, Lattice, Serve};
+pub use replica::{FollowError, OtherKey, Replica, ReplicaHealth, ReplicaState};
+pub use watch::Watch;

@@ -4,13 +4,13 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use futures_util::StreamExt as _;
-//! use lattice_core::{Lattice, logs::LogEvent, node::NodeOptions, wire::LogLevel};
+//! use lattice_core::{Lattice, logs::{LogEvent, LogLevel}, node::NodeOptions};
 //!
 //! let lattice = Lattice::in_memory("dev").await?;
 //! let node = lattice.node(NodeOptions::default()).await?;
 //! node.log_sink().say(&"greeter".parse()?, LogLevel::Info, "hello");
 //!
-//! let mut logs = std::pin::pin!(lattice.logs(None, 100).await?);
+//! let mut logs = lattice.logs(None, 100).await?;
 //! let Some(LogEvent::Line { line, .. }) = logs.next().await else { panic!("the stream ended") };
 //! assert_eq!(line.text, "hello");
 //! # Ok(())
@@ -21,13 +21,17 @@
 //! that gets no request for longer stops sending. The lines of one host arrive in their order and
 //! once; those of several hosts are interleaved as they arrive. Lost lines are counted.
 
+pub use crate::telemetry::LogSink;
+#[doc(inline)]
+pub use crate::wire::{LogLevel, LogLine};
+
 use crate::{
     Lattice,
     bus::{BusError, Message, Subscription},
     connection::Connection,
     name::{ComponentId, HostId},
     transport::{Endpoint, receiver::Refused},
-    wire::{Body as _, Kind, LogLine, Logs, LogsWanted, Origin},
+    wire::{Body as _, Kind, Logs, LogsWanted, Origin},
 };
 use futures_util::{Stream, StreamExt as _, stream};
 use std::{
@@ -84,11 +88,12 @@ impl Lattice {
         &self,
         component: Option<ComponentId>,
         recent: u32,
-    ) -> Result<impl Stream<Item = LogEvent> + Send + use<>, BusError> {
+    ) -> Result<impl Stream<Item = LogEvent> + Send + Unpin + use<>, BusError> {
         let reader = LogReader::new(&self.shared().connection, component, recent).await?;
         Ok(stream::unfold(reader, async |mut reader| {
             reader.next().await.map(|event| (event, reader))
-        }))
+        })
+        .boxed())
     }
 }
 

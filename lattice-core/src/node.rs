@@ -15,8 +15,8 @@ use crate::{
     drained::Drained,
     entropy,
     membership::{self, Announce, Membership, epoch},
-    name::{ComponentId, HostId},
-    serve::Service,
+    name::{ComponentId, HostId, IntoName, NameError},
+    serve::{IntoService, Service},
     server::{self, IfServing, ServeError, ServeHandle, ServeLimits, Server},
     sync::Mutex,
     telemetry::{self, LogSink, Telemetry},
@@ -39,9 +39,12 @@ pub struct NodeOptions {
 
 impl NodeOptions {
     /// Sets the host id.
-    pub fn host(mut self, id: HostId) -> Self {
-        self.host = Some(id);
-        self
+    ///
+    /// # Errors
+    /// [`NameError`] when `id` breaks its rule.
+    pub fn host(mut self, id: impl IntoName<HostId>) -> Result<Self, NameError> {
+        self.host = Some(id.into_name()?);
+        Ok(self)
     }
 
     /// Adds a label.
@@ -125,23 +128,29 @@ impl Node {
     /// [`ServeError`]; nothing is served then.
     pub async fn serve(
         &self,
-        component: ComponentId,
-        service: Arc<dyn Service>,
+        id: impl IntoName<ComponentId>,
+        service: impl IntoService,
         limits: ServeLimits,
     ) -> Result<ServeHandle, ServeError> {
+        let (component, service) = (id.into_name()?, service.into_service());
         let server = &self.0.parts.server;
         server
             .serve(component, service, limits, IfServing::Reject)
             .await
     }
 
-    /// Returns a handle for calls in the name of `component`, through its links.
-    pub fn caller(&self, component: ComponentId) -> Caller {
-        Caller::new(ClientHandle::Ready(self.0.parts.client.clone()), component)
+    /// Returns a handle for calls in the name of the component `id`, through its links.
+    ///
+    /// # Errors
+    /// [`NameError`] when `id` breaks its rule.
+    pub fn caller(&self, id: impl IntoName<ComponentId>) -> Result<Caller, NameError> {
+        let client = ClientHandle::Ready(self.0.parts.client.clone());
+        Ok(Caller::new(client, id.into_name()?))
     }
 
     /// Handles the calls that other hosts make in their own name from now on. The source of such a
-    /// request is [`Source::Host`](crate::wire::Source::Host); `name` is for messages.
+    /// request is [`Source::Host`](crate::id::Source::Host); `name` is for messages.
+    #[doc(hidden)]
     pub fn serve_host_rpc(
         &self,
         name: ComponentId,
@@ -156,6 +165,7 @@ impl Node {
     /// # Errors
     /// A [`CallError`], by the deadline: [`CallError::NotServed`] from a host that handles no such
     /// calls.
+    #[doc(hidden)]
     pub async fn call_host(
         &self,
         host: &Origin,
@@ -170,11 +180,13 @@ impl Node {
     /// Sets the state of a component that this node is to run: sent to all members within half a
     /// second, and in each report from then on. For a component that it serves and that has no
     /// state, a node reports that it serves.
+    #[doc(hidden)]
     pub fn set_status(&self, component: &ComponentId, status: ComponentStatus) {
         self.0.parts.telemetry.set_status(component, status);
     }
 
     /// Removes the state of a component.
+    #[doc(hidden)]
     pub fn clear_status(&self, component: &ComponentId) {
         self.0.parts.telemetry.clear_status(component);
     }

@@ -99,7 +99,7 @@ async fn a_local_call_does_not_allocate() {
     let host = host(&lattice, "a").await;
     let _serving = serve_as(&host, "callee", Mirror).await;
     link(&lattice, "caller", "callee").await;
-    let asked = per_call(&host.caller(id("caller")), AT_ONCE).await;
+    let asked = per_call(&host.caller("caller").expect("valid"), AT_ONCE).await;
     // The remaining allocations are the lists of futures and results of this test.
     assert!(asked < 0.2, "{asked} allocations per local call");
 }
@@ -111,7 +111,7 @@ async fn calls_in_one_frame_share_its_allocations() {
     let _serving = serve_as(&b, "callee", Mirror).await;
     let spread = Link::new("caller", API, "callee").expect("a link");
     lattice.links().put(spread).await.expect("put");
-    let caller = a.caller(id("caller"));
+    let caller = a.caller("caller").expect("valid");
     let (alone, together) = (per_call(&caller, 1).await, per_call(&caller, AT_ONCE).await);
     println!("{alone} allocations per call alone, {together} with {AT_ONCE} in flight");
     assert!(alone < 20.0, "{alone} allocations per call alone");

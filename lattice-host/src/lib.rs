@@ -6,13 +6,38 @@
 //! an actor's import, on this host or another. The host only needs the types in the component; it
 //! needs no other knowledge of the interface.
 //!
+//! ```no_run
+//! use lattice_core::{Lattice, link::Link};
+//! use lattice_host::{Actor, Host};
+//! use std::time::Duration;
+//!
+//! const GREETER: &str = "example:hello/greeter@0.1.0";
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let lattice = Lattice::in_memory("dev").await?;
+//!     // The actor that the README of `lattice-actor-sdk` shows.
+//!     let greeter = Actor::from_file("greeter.wasm");
+//!     let host = Host::builder(&lattice).actor("greeter", greeter).start().await?;
+//!
+//!     // The grant. Without it the call fails with `CallError::NotLinked`.
+//!     lattice.links().put(Link::new("web", GREETER, "greeter")?).await?;
+//!     let greeting: String = lattice.caller("web")?.call(GREETER, "greet", ("Ada",)).await?;
+//!     println!("{greeting}"); // Hello, Ada!
+//!
+//!     assert!(host.shutdown(Duration::from_secs(5)).await.is_clean());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! In a test, a component can also be text:
+//!
 //! ```
 //! use lattice_core::Lattice;
 //! use lattice_host::{Actor, Host};
 //! use std::time::Duration;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! // A component is a file; this one is small enough to be written here.
 //! let adder = wat::parse_str(r#"(component
 //!     (core module $m
 //!         (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))

@@ -2,13 +2,14 @@
 
 use crate::world::Interface;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use lattice_core::{
     Component,
     call::{CallError, Context, FunctionRef},
     client::Caller,
     value::{Decode, Encode, from_bytes, to_bytes},
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 /// A value that can make calls for a typed client:
 ///
@@ -80,18 +81,92 @@ pub fn encoded(args: &impl Encode) -> Result<Bytes, CallError> {
     })
 }
 
-/// Makes one call of a generated client: calls the function at `index` of `interface`.
-pub async fn invoke<I: Invoke, R: Decode>(
-    caller: &I,
+/// A call of a generated client that has not been made yet: `.await` it.
+///
+/// Inside a call that this process serves, it inherits the deadline, hops and trace of that call.
+/// Elsewhere it ends after 2 s.
+///
+/// ```
+/// use lattice_provider_sdk::{Lattice, client};
+/// use std::time::Duration;
+///
+/// client!({ inline: "
+///     package example:hello@0.1.0;
+///     interface greeter { greet: func(name: string) -> string; }
+/// " });
+/// use example::hello::greeter::GreeterClient;
+///
+/// async fn greet(lattice: &Lattice) -> Result<String, Box<dyn std::error::Error>> {
+///     let greeter = GreeterClient::new(lattice.caller("web")?);
+///     Ok(greeter.greet("Ada").timeout(Duration::from_millis(50)).await?)
+/// }
+/// # fn main() {}
+/// ```
+#[must_use = "a call does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct ClientCall<'a, R, I> {
+    caller: &'a I,
+    function: &'a FunctionRef,
+    args: Result<Bytes, CallError>,
+    context: Option<Context>,
+    timeout: Option<Duration>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R, I> ClientCall<'_, R, I> {
+    /// Ends the call after `timeout`, or with the call that it is made inside of if that ends
+    /// earlier.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Makes the call on behalf of another one, whose deadline, hops and trace it inherits. Needed
+    /// only in tasks that a handler has spawned: elsewhere they are inherited without it.
+    pub fn on_behalf_of(mut self, context: &Context) -> Self {
+        self.context = Some(context.nested());
+        self
+    }
+
+    /// Returns the context of the call if it is made now.
+    fn context(&self) -> Context {
+        match (self.context, self.timeout) {
+            (Some(context), Some(timeout)) => context.shrunk(timeout),
+            (Some(context), None) => context,
+            (None, Some(timeout)) => Context::within(timeout),
+            (None, None) => Context::default(),
+        }
+    }
+}
+
+impl<'a, R: Decode + 'a, I: Invoke> IntoFuture for ClientCall<'a, R, I> {
+    type Output = Result<R, CallError>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let context = self.context();
+            let result = self.caller.invoke(self.function, self.args?, context);
+            from_bytes(&result.await?).map_err(|error| CallError::BadResult {
+                reason: error.to_string(),
+            })
+        })
+    }
+}
+
+/// Returns a call of the function at `index` of `interface`, for generated clients.
+pub fn call<'a, R, I: Invoke>(
+    caller: &'a I,
     interface: &'static Interface,
     index: usize,
     args: Result<Bytes, CallError>,
-    context: Context,
-) -> Result<R, CallError> {
-    let result = caller
-        .invoke(interface.reference(index), args?, context)
-        .await?;
-    from_bytes(&result).map_err(|error| CallError::BadResult {
-        reason: error.to_string(),
-    })
+) -> ClientCall<'a, R, I> {
+    ClientCall {
+        caller,
+        function: interface.reference(index),
+        args,
+        context: None,
+        timeout: None,
+        result: PhantomData,
+    }
 }

@@ -1,7 +1,7 @@
 //! Write native capability providers for a lattice from WIT, and typed clients that call them.
 //!
 //! ```
-//! use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, provider, serve};
+//! use lattice_provider_sdk::{Call, Lattice, Link, Stateless, provider, serve};
 //!
 //! provider!({ inline: "
 //!     package example:hello@0.1.0;
@@ -22,7 +22,7 @@
 //!     let _serving = serve(&lattice, "greeter", Hello).await?;
 //!     lattice.links().put(Link::new("web", "example:hello/greeter@0.1.0", "greeter")?).await?;
 //!     let greeter = GreeterClient::new(lattice.caller("web")?);
-//!     println!("{}", greeter.greet(Context::default(), "Ada").await?); // Hello, Ada!
+//!     println!("{}", greeter.greet("Ada").await?); // Hello, Ada!
 //!     Ok(())
 //! }
 //! ```
@@ -44,7 +44,7 @@
 //! when it is made, and the reason becomes the link's status.
 //!
 //! ```
-//! use lattice_provider_sdk::{Call, Context, Lattice, Link, Provider, Refusal, provider, serve};
+//! use lattice_provider_sdk::{Call, Lattice, Link, Provider, Refusal, provider, serve};
 //! use std::sync::atomic::{AtomicU32, Ordering};
 //!
 //! provider!({
@@ -98,8 +98,8 @@
 //! lattice.links().put(link.config(&Config { limit: 5 })?).await?;
 //!
 //! let counter = CounterClient::new(lattice.caller("app")?);
-//! assert_eq!(counter.add(Context::default(), 3).await?, Ok(3));
-//! assert_eq!(counter.add(Context::default(), 3).await?, Err("3 + 3 is over 5".to_owned()));
+//! assert_eq!(counter.add(3).await?, Ok(3));
+//! assert_eq!(counter.add(3).await?, Err("3 + 3 is over 5".to_owned()));
 //! # assert!(serving.shutdown(std::time::Duration::from_secs(1)).await.is_clean());
 //! # Ok(())
 //! # }
@@ -125,7 +125,7 @@
 //! #     ",
 //! # });
 //! # use example::echo::echo::{Echo, EchoClient};
-//! # use lattice_provider_sdk::{Call, Context, Lattice, Link, Stateless, serve};
+//! # use lattice_provider_sdk::{Call, Lattice, Link, Stateless, serve};
 //! # struct Parrot;
 //! # impl Stateless for Parrot { type World = World; }
 //! # impl Echo for Parrot {
@@ -140,7 +140,7 @@
 //!     let _serving = serve(&lattice, "parrot", Parrot).await?;
 //!     lattice.links().put(Link::new("test", "example:echo/echo@0.1.0", "parrot")?).await?;
 //!     let parrot = EchoClient::new(lattice.caller("test")?);
-//!     assert_eq!(parrot.say(Context::default(), "Ada").await?, "Ada");
+//!     assert_eq!(parrot.say("Ada").await?, "Ada");
 //!     Ok(())
 //! }
 //! ```
@@ -151,15 +151,17 @@
 //! handlers run at the same time, each as a separate future. The future is dropped when the
 //! caller's deadline passes. A panic ends only the call in which it happens.
 //!
-//! To call another component from a handler, pass the [`Call`] as the context of the client's
-//! method: `greeter.greet(call, "Ada").await?` inherits the deadline and the trace.
+//! A call that a handler makes with a client inherits the deadline, hops and trace of the call that
+//! it handles: `greeter.greet("Ada").await?`. In a task that the handler spawns, say so:
+//! `greeter.greet("Ada").on_behalf_of(&context).await?`, where `context` is a copy of
+//! [`call.context()`](Call::context).
 //!
 //! # Call without serving
 //!
 //! [`client!`] generates only clients. It needs no world, just the interface:
 //!
 //! ```
-//! use lattice_provider_sdk::{Context, Lattice, Link, client};
+//! use lattice_provider_sdk::{Lattice, Link, client};
 //!
 //! client!({
 //!     inline: "
@@ -190,7 +192,7 @@
 //! # let _serving = lattice_provider_sdk::serve(&lattice, "greeter", served::Hello).await?;
 //! lattice.links().put(Link::new("web", INTERFACE.name(), "greeter")?).await?;
 //! let greeter = GreeterClient::new(lattice.caller("web")?);
-//! assert_eq!(greeter.greet(Context::default(), "Ada").await?, "Hello, Ada!");
+//! assert_eq!(greeter.greet("Ada").await?, "Hello, Ada!");
 //! # Ok(())
 //! # }
 //! ```
@@ -213,15 +215,15 @@ pub mod value;
 pub mod world;
 
 pub use bytes::Bytes;
-pub use client::Invoke;
+pub use client::{ClientCall, Invoke};
 pub use lattice_core::{
     Component, Drained, Lattice,
     call::{CallError, Context},
     client::Caller,
+    id::{Source, TraceContext},
     link::Link,
     name::{ComponentId, LinkName},
     server::{ServeError, ServeHandle, ServeLimits},
-    wire::{Source, TraceContext},
 };
 pub use lattice_provider_macros::{client, provider};
 pub use provider::{Call, Dispatch, Provider, Refusal, Stateless};
@@ -232,7 +234,7 @@ pub use service::IntoService;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        client::{encoded, invoke},
+        client::{call, encoded},
         dispatch::{answer, arguments, unknown},
         value::{Bits, Blob, known_bits},
     };

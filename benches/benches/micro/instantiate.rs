@@ -3,7 +3,6 @@
 use criterion::{Criterion, criterion_group};
 use lattice_benches::scene::{Callee, Scene};
 use lattice_host::Instances;
-use lattice_provider_sdk::Context;
 use std::{
     cell::LazyCell,
     time::{Duration, Instant},
@@ -41,7 +40,7 @@ async fn echoes(scene: &Scene, calls: u64) -> Duration {
     for _ in 0..calls {
         let answer = scene
             .echo()
-            .echo(Context::default(), b"sixteen bytes it")
+            .echo(b"sixteen bytes it")
             .await
             .expect("answered");
         assert_eq!(answer.len(), 16);

@@ -104,7 +104,7 @@ impl Scene {
                 .put(Link::new(&format!("other-{number}"), ECHO, "callee")?)
                 .await?;
         }
-        let caller = node.caller(ComponentId::new("driver")?);
+        let caller = node.caller("driver")?;
         Ok(Self {
             caller,
             types,

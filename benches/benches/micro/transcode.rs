@@ -10,7 +10,6 @@ use lattice_benches::{
     scene::{Callee, Scene},
 };
 use lattice_host::Instances;
-use lattice_provider_sdk::Context;
 use std::{
     cell::LazyCell,
     time::{Duration, Instant},
@@ -43,7 +42,7 @@ fn imports(criterion: &mut Criterion) {
         group.bench_function(format!("list<u8> of {size} B"), |bencher| {
             let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
-                let run = |calls| scene.drive().run(Context::default(), calls, size);
+                let run = |calls| scene.drive().run(calls, size);
                 runtime.block_on(in_rows(calls, async |calls| {
                     assert_eq!(run(calls).await, Ok(bytes(calls, size)))
                 }))
@@ -55,7 +54,7 @@ fn imports(criterion: &mut Criterion) {
         group.bench_function(format!("{count} records"), |bencher| {
             let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
-                let run = |calls| scene.drive().run_readings(Context::default(), calls, count);
+                let run = |calls| scene.drive().run_readings(calls, count);
                 runtime.block_on(in_rows(calls, async |calls| {
                     assert_eq!(run(calls).await, Ok(bytes(calls, count)))
                 }))
@@ -80,11 +79,7 @@ fn exports(criterion: &mut Criterion) {
             let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
                 runtime.block_on(timed(calls, async || {
-                    let answer = scene
-                        .echo()
-                        .echo(Context::default(), &body)
-                        .await
-                        .expect("answered");
+                    let answer = scene.echo().echo(&body).await.expect("answered");
                     assert_eq!(answer.len(), size);
                 }))
             });
@@ -97,11 +92,7 @@ fn exports(criterion: &mut Criterion) {
             let scene = LazyCell::force(&scene);
             bencher.iter_custom(|calls| {
                 runtime.block_on(timed(calls, async || {
-                    let answer = scene
-                        .echo()
-                        .readings(Context::default(), &all)
-                        .await
-                        .expect("answered");
+                    let answer = scene.echo().readings(&all).await.expect("answered");
                     assert_eq!(answer.len(), all.len());
                 }))
             });

@@ -7,7 +7,6 @@ use crate::faults::{
 };
 use crate::{Failure, bare::UNANSWERED, program::START};
 use bytes::Bytes;
-use lattice_core::name::ComponentId;
 use std::{
     str::FromStr,
     sync::{
@@ -53,7 +52,7 @@ pub(crate) async fn run(kind: Kind) -> Result<(), Failure> {
         Kind::Lattice => {
             let lattice = connect().await?;
             for component in ["callee", "silent"] {
-                timeout(START, lattice.served(&ComponentId::new(component)?)).await?;
+                timeout(START, lattice.served(component)).await??;
             }
             let echo = Arc::new(Echo::new(&lattice, "callee")?);
             let hold = Arc::new(Hold::new(&lattice, "silent")?);

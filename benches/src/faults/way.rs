@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use lattice_core::{Lattice, call::CallError};
-use lattice_provider_sdk::{Caller, Context};
+use lattice_provider_sdk::Caller;
 use std::{fmt, future::Future, time::Duration};
 
 /// A way to make calls from many tasks.
@@ -86,7 +86,7 @@ impl Bare {
 
 impl Way for Echo {
     async fn call(&self, body: &Bytes, deadline: Duration) -> Result<(), Failed> {
-        let answer = self.0.echo(Context::new(deadline), body).await?;
+        let answer = self.0.echo(body).timeout(deadline).await?;
         if answer == body {
             Ok(())
         } else {
@@ -97,14 +97,14 @@ impl Way for Echo {
 
 impl Way for Hold {
     async fn call(&self, body: &Bytes, deadline: Duration) -> Result<(), Failed> {
-        self.0.hold(Context::new(deadline), body).await?;
+        self.0.hold(body).timeout(deadline).await?;
         Ok(())
     }
 }
 
 impl Way for Spin {
     async fn call(&self, _: &Bytes, deadline: Duration) -> Result<(), Failed> {
-        Ok(self.0.spin(Context::new(deadline)).await?)
+        Ok(self.0.spin().timeout(deadline).await?)
     }
 }
 

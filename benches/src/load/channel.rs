@@ -19,7 +19,7 @@ use lattice_core::{
     node::{Node, NodeOptions},
     server::{ServeHandle, ServeLimits},
 };
-use lattice_provider_sdk::{Context, IntoService};
+use lattice_provider_sdk::IntoService;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -59,8 +59,8 @@ impl Ours {
             .links()
             .put(Link::new("driver", ECHO, "callee")?)
             .await?;
-        lattice.served(&callee).await;
-        let echo = EchoClient::new(here.caller(ComponentId::new("driver")?));
+        lattice.served(&callee).await?;
+        let echo = EchoClient::new(here.caller("driver")?);
         Ok(Self {
             echo,
             _serving: serving,
@@ -71,7 +71,7 @@ impl Ours {
 
 impl Calls for Ours {
     async fn call(&self, _: usize, body: &Bytes) -> Result<usize, Failure> {
-        Ok(self.echo.echo(Context::default(), body).await?.len())
+        Ok(self.echo.echo(body).await?.len())
     }
 }
 

@@ -13,7 +13,6 @@ use crate::{
 };
 use bytes::Bytes;
 use lattice_host::Instances;
-use lattice_provider_sdk::Context;
 
 pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
     let paths = [
@@ -51,13 +50,13 @@ struct Ours(Scene);
 
 impl Loops for Ours {
     async fn run(&self, calls: u32, size: u32) -> Result<u64, Failure> {
-        Ok(self.0.drive().run(Context::default(), calls, size).await?)
+        Ok(self.0.drive().run(calls, size).await?)
     }
 }
 
 impl Calls for Ours {
     async fn call(&self, _: usize, body: &Bytes) -> Result<usize, Failure> {
-        Ok(self.0.drive().relay(Context::default(), body).await?.len())
+        Ok(self.0.drive().relay(body).await?.len())
     }
 }
 

@@ -16,8 +16,7 @@ use crate::{
     native::{ECHO, EchoClient},
 };
 use bytes::Bytes;
-use lattice_core::{Lattice, auth::LatticeKey, client::Caller, link::Link, name::ComponentId};
-use lattice_provider_sdk::Context;
+use lattice_core::{Lattice, auth::LatticeKey, client::Caller, link::Link};
 use std::{process::Stdio, sync::Arc};
 use tokio::{process::Command, task::JoinSet, time::timeout};
 
@@ -137,7 +136,7 @@ impl Ours {
             .links()
             .put(Link::new("driver", ECHO, "callee")?)
             .await?;
-        timeout(START, lattice.served(&ComponentId::new("callee")?)).await?;
+        timeout(START, lattice.served("callee")).await??;
         let echo = EchoClient::new(lattice.caller("driver")?);
         Ok(Self {
             echo,
@@ -148,7 +147,7 @@ impl Ours {
 
 impl Calls for Ours {
     async fn call(&self, _: usize, body: &Bytes) -> Result<usize, Failure> {
-        Ok(self.echo.echo(Context::default(), body).await?.len())
+        Ok(self.echo.echo(body).await?.len())
     }
 }
 

@@ -10,7 +10,6 @@ use lattice_core::{
     Lattice,
     agent::{Agent, AgentOptions, Runtime},
     auth::LatticeKey,
-    name::HostId,
     node::{Node, NodeOptions},
     sync::Mutex,
 };
@@ -257,8 +256,9 @@ impl Joining {
             .key(key)
             .await
             .map_err(|error| error.to_string())?;
-        let id = HostId::new(&self.id.to_string()).map_err(|error| error.to_string())?;
-        let options = NodeOptions::default().host(id);
+        let options = NodeOptions::default()
+            .host(self.id.to_string())
+            .map_err(|error| error.to_string())?;
         let node = lattice
             .node(options)
             .await

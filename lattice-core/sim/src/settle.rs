@@ -71,7 +71,7 @@ fn view(sim: &mut Sim, host: HostIndex) -> Result<View, String> {
             )
         };
         Ok(View {
-            assignment: up.agent.follow_assignment().borrow().clone(),
+            assignment: up.agent.watch_assignment().current(),
             serves,
             peers: COMPONENTS.into_iter().map(serving).collect(),
         })

@@ -64,7 +64,7 @@ fn function(name: &str, signature: &str) -> FunctionRef {
 pub(super) fn links() -> Vec<Link> {
     let link = |target| {
         let link = Link::new(FRONT, WORK, target).and_then(|link| link.named(target));
-        let link = link.and_then(|link| link.idempotent(&[AGAIN]));
+        let link = link.and_then(|link| link.idempotent([AGAIN]));
         link.expect("names of this file")
     };
     vec![link(GREETER), link(EVERYWHERE), link(LEDGER)]
@@ -243,7 +243,7 @@ impl Plan {
         let args = to_bytes(&(call, self.ms)).map_err(bad)?;
         let function = function(self.function, WORKS);
         let context = Context::new(self.timeout);
-        let caller = up.node.caller(source);
+        let caller = up.node.caller(source)?;
         let result = caller.invoke_via(&function, &link, args, context).await?;
         from_bytes(&result).map_err(|error| CallError::BadResult {
             reason: error.to_string(),

@@ -20,6 +20,8 @@ mod runtime;
 mod task;
 mod work;
 
+#[doc(inline)]
+pub use crate::place::plan::{Generation, Phase, ReplicaCount, Status};
 pub use runtime::{Prepared, Runtime, RuntimeError};
 pub use work::{Work, WorkItem};
 
@@ -27,11 +29,9 @@ use crate::{
     drained::Drained,
     name::ComponentId,
     node::Node,
-    place::{
-        Assignment,
-        plan::{self, Generation, Status},
-    },
-    wire::{ComponentStatus, Duty, Phase},
+    place::Assignment,
+    watch::Watch,
+    wire::{ComponentStatus, Duty, Phase as ReportedPhase},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Publishers, Task};
@@ -76,13 +76,13 @@ impl ComponentState {
     /// Returns the status for the host's reports.
     fn report(&self) -> ComponentStatus {
         let phase = match self.status.phase {
-            plan::Phase::Serving => Phase::Serving,
-            plan::Phase::Starting => Phase::Starting,
-            plan::Phase::Updating => Phase::Updating,
-            plan::Phase::HandingOver => Phase::HandingOver,
-            plan::Phase::WaitingForLease => Phase::WaitingForLease,
-            plan::Phase::CrashLooping { failures, .. } => Phase::CrashLooping { failures },
-            plan::Phase::Draining | plan::Phase::Gone => Phase::Draining,
+            Phase::Serving => ReportedPhase::Serving,
+            Phase::Starting => ReportedPhase::Starting,
+            Phase::Updating => ReportedPhase::Updating,
+            Phase::HandingOver => ReportedPhase::HandingOver,
+            Phase::WaitingForLease => ReportedPhase::WaitingForLease,
+            Phase::CrashLooping { failures, .. } => ReportedPhase::CrashLooping { failures },
+            Phase::Draining | Phase::Gone => ReportedPhase::Draining,
         };
         let mut status = ComponentStatus::new(phase);
         if let Some(newest) = self.status.replica_counts.last() {
@@ -140,15 +140,15 @@ impl Agent {
         self.state.borrow().clone()
     }
 
-    /// Returns a receiver of the same state, which is notified whenever it changes.
-    pub fn follow(&self) -> watch::Receiver<Arc<AgentState>> {
-        self.state.clone()
+    /// Returns a watch of the same state. It ends when the agent stops.
+    pub fn watch(&self) -> Watch<Arc<AgentState>> {
+        Watch::of(self.state.clone())
     }
 
-    /// Returns a receiver of the assignment of components to hosts as this host sees it, which is
-    /// notified whenever it changes.
-    pub fn follow_assignment(&self) -> watch::Receiver<Arc<Assignment>> {
-        self.assignment.clone()
+    /// Returns a watch of the assignment of components to hosts as this host sees it. It ends when
+    /// the agent stops.
+    pub fn watch_assignment(&self) -> Watch<Arc<Assignment>> {
+        Watch::of(self.assignment.clone())
     }
 
     /// Hands everything over. Other hosts start what runs here, and it stops here when they serve
@@ -176,6 +176,7 @@ impl Agent {
 }
 
 /// Returns the first digits of a generation, for messages.
+#[doc(hidden)]
 pub fn short(generation: Generation) -> String {
     format!("{generation:016x}")[..8].to_owned()
 }

@@ -21,6 +21,7 @@ use crate::{
     },
     wire::{Beat, Origin},
 };
+use futures_util::StreamExt as _;
 use std::sync::Arc;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
@@ -92,7 +93,7 @@ impl Task {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let connection = self.node.connection.clone();
         let mut member_events = connection.presence.events();
-        let mut desired = connection.replica.follow_desired();
+        let mut desired = connection.replica.watch_desired();
         let mut bus = connection.bus.state();
         let state = *bus.borrow_and_update();
         self.hosts.recall();

@@ -14,7 +14,7 @@ use crate::{
     connection::Connection,
     desired::Desired,
     link::{Link, LinkMismatch, LinkTable},
-    name::{AppName, ComponentId},
+    name::{AppName, ComponentId, IntoName, NameError},
     replica::OtherKey,
     store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
     type_store::TypesError,
@@ -80,6 +80,9 @@ impl std::fmt::Display for Names<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
+    /// The name of the app breaks its rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The app could not be planned. Nothing was written.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -189,7 +192,8 @@ impl Lattice {
     ///
     /// # Cancel safety
     /// If the future is dropped, the app is deleted as a whole or not at all.
-    pub async fn delete_app(&self, app: &AppName) -> Result<Applied, ApplyError> {
+    pub async fn delete_app(&self, app: impl IntoName<AppName>) -> Result<Applied, ApplyError> {
+        let app = &app.into_name()?;
         let connection = self.connection();
         connection.replica.check_key().map_err(PlanError::from)?;
         let seen = Observed::now(connection);

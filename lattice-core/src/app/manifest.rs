@@ -5,8 +5,8 @@ use crate::{
     desired::{Image, InstanceMode, Replicas, Run, WormholeState},
     link::Locality,
     name::{
-        AppName, ComponentId, ConfigName, FunctionName, InterfaceName, LinkName, NameError,
-        WormholeId,
+        AppName, ComponentId, ConfigName, FunctionName, InterfaceName, IntoName, LinkName,
+        NameError, WormholeId,
     },
 };
 use schemars::JsonSchema;
@@ -284,9 +284,9 @@ impl AppManifest {
     ///
     /// # Errors
     /// Fails with a [`NameError`] that states the rule if the name is not valid.
-    pub fn new(name: &str) -> Result<Self, NameError> {
+    pub fn new(name: impl IntoName<AppName>) -> Result<Self, NameError> {
         Ok(Self {
-            name: AppName::new(name)?,
+            name: name.into_name()?,
             version: None,
             description: None,
             external: Vec::new(),
@@ -341,11 +341,15 @@ impl LinkManifest {
     ///
     /// # Errors
     /// Fails with a [`NameError`] for the first name that is not valid.
-    pub fn new(from: &str, interface: &str, to: &str) -> Result<Self, NameError> {
+    pub fn new(
+        from: impl IntoName<ComponentId>,
+        interface: impl IntoName<InterfaceName>,
+        to: impl IntoName<ComponentId>,
+    ) -> Result<Self, NameError> {
         Ok(Self {
-            from: ComponentId::new(from)?,
-            to: ComponentId::new(to)?,
-            interface: InterfaceName::new(interface)?,
+            from: from.into_name()?,
+            interface: interface.into_name()?,
+            to: to.into_name()?,
             name: LinkName::default(),
             config: serde_json::Value::Null,
             locality: Locality::default(),

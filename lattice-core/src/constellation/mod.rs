@@ -18,7 +18,7 @@
 //!
 //! let lattice = Lattice::in_memory("dev").await?;
 //! let constellation = lattice.constellation();
-//! let mut changes = std::pin::pin!(constellation.changes());
+//! let mut changes = constellation.watch();
 //! assert!(matches!(changes.next().await, Some(Delta::Snapshot(view)) if view.links.is_empty()));
 //!
 //! let link = Link::new("front", "example:hello/greeter@0.1.0", "greeter")?;
@@ -40,6 +40,7 @@ mod load;
 mod projection;
 mod view;
 
+#[doc(inline)]
 pub use crate::wire::{ComponentStatus, MAX_REASON, Phase};
 pub use explain::{Explanation, Finding, Severity, Subject, explain};
 pub use graph::GraphKind;
@@ -51,7 +52,7 @@ pub use view::{Delta, ItemChange, View};
 
 use crate::{Lattice, connection::Connection, lattice::Shared};
 use follow::SharedView;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
@@ -93,10 +94,11 @@ impl Constellation {
     /// Returns a stream of changes: first the constellation as it is now, as [`Delta::Snapshot`],
     /// then every change. A reader that is too slow gets a snapshot in place of the changes that it
     /// missed. The stream keeps the view alive.
-    pub fn changes(&self) -> impl Stream<Item = Delta> + Send + use<> {
+    pub fn watch(&self) -> impl Stream<Item = Delta> + Send + Unpin + use<> {
         stream::unfold(Changes::new(self.clone()), async |mut changes| {
             changes.next().await.map(|delta| (delta, changes))
         })
+        .boxed()
     }
 
     /// Waits until every live host has reported or has had the time to, then returns the

@@ -12,7 +12,7 @@
 //!
 //! [`Desired`] is the whole desired state as one process knows it.
 //! [`Lattice::desired`](crate::Lattice::desired) and
-//! [`follow_desired`](crate::Lattice::follow_desired) return it. Records are written by applying an
+//! [`watch_desired`](crate::Lattice::watch_desired) return it. Records are written by applying an
 //! [`app`](crate::app).
 //!
 //! Hosts of different versions share one store. A reader keeps the fields that it doesn't know
@@ -43,7 +43,6 @@ pub use spec::{
     WormholeState,
 };
 pub use table::{Declared, Desired, Unreadable};
-pub use watch::DesiredWatch;
 
 pub(crate) use rules::too_many;
 pub(crate) use schema::Body;

@@ -165,6 +165,7 @@ mod tests {
         replica::ReplicaState,
         store::{Expect, MemoryStore, Op, Revision, Store as _, record::Records},
     };
+    use futures_util::StreamExt as _;
 
     struct Fixture {
         store: MemoryStore,
@@ -194,7 +195,7 @@ mod tests {
         }
 
         async fn until(&self, holds: impl Fn(&Desired) -> bool) -> Arc<Desired> {
-            let mut follow = self.replica.follow_desired();
+            let mut follow = self.replica.watch_desired();
             loop {
                 let desired = follow.next().await.expect("open");
                 if holds(&desired) {

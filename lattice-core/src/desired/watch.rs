@@ -1,4 +1,4 @@
-//! Reads and follows desired state.
+//! Reads and watches desired state.
 //!
 //! `desired` is a layer above [`Replica`] and [`Lattice`] that a program can be built without, so
 //! the methods that return it are implemented here, on those types.
@@ -7,10 +7,11 @@ use super::{Desired, reader::DesiredReader};
 use crate::{
     Lattice,
     replica::{RecordTable, Replica, ReplicaHealth, ReplicaState},
+    watch::Watch,
 };
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 
 impl Lattice {
     /// Returns the desired state as this process knows it.
@@ -18,9 +19,10 @@ impl Lattice {
         self.replica().desired()
     }
 
-    /// Returns a watch of the desired state as this process knows it.
-    pub fn follow_desired(&self) -> DesiredWatch {
-        self.replica().follow_desired()
+    /// Returns a watch of the desired state as this process knows it. It ends when the store has
+    /// been closed.
+    pub fn watch_desired(&self) -> Watch<Arc<Desired>> {
+        self.replica().watch_desired()
     }
 }
 
@@ -32,36 +34,32 @@ impl Replica {
             .current(self)
     }
 
-    /// Returns a watch of the desired state as this process knows it. A slow reader may miss states
-    /// in between, but never the latest one.
-    pub fn follow_desired(&self) -> DesiredWatch {
-        DesiredWatch {
+    /// Returns a watch of the desired state as this process knows it. It ends when the store has
+    /// been closed.
+    pub fn watch_desired(&self) -> Watch<Arc<Desired>> {
+        let states = DesiredStates {
             tables: self.follow_record_table(),
             health: self.follow_health(),
             returned: None,
             replica: self.clone(),
-        }
+        };
+        let states = stream::unfold(states, async |mut states| {
+            states.next().await.map(|desired| (desired, states))
+        });
+        let replica = self.clone();
+        Watch::new(move || replica.desired(), states)
     }
 }
 
-/// Follows the desired state; returned by
-/// [`Lattice::follow_desired`](crate::Lattice::follow_desired). States are not queued for a slow
-/// reader: it gets the latest one.
-#[derive(Debug)]
-pub struct DesiredWatch {
-    tables: watch::Receiver<Arc<RecordTable>>,
-    health: watch::Receiver<ReplicaHealth>,
+struct DesiredStates {
+    tables: Receiver<Arc<RecordTable>>,
+    health: Receiver<ReplicaHealth>,
     returned: Option<Arc<Desired>>,
     replica: Replica,
 }
 
-impl DesiredWatch {
-    /// Returns the desired state: at once the first time, and then whenever it has changed. Returns
-    /// `None` when the store has been closed.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Arc<Desired>> {
+impl DesiredStates {
+    async fn next(&mut self) -> Option<Arc<Desired>> {
         loop {
             if self.returned.is_some() {
                 let closed = |health: &ReplicaHealth| health.state == ReplicaState::Closed;
@@ -84,12 +82,5 @@ impl DesiredWatch {
                 return Some(desired);
             }
         }
-    }
-
-    /// Returns the same states as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = Arc<Desired>> + Send {
-        stream::unfold(self, async |mut watch| {
-            watch.next().await.map(|desired| (desired, watch))
-        })
     }
 }

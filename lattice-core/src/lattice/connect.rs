@@ -16,7 +16,7 @@ use crate::{
     client::SameProcess,
     connection::{self, Connection, Parts},
     extensions::Extensions,
-    name::{LatticeName, NameError},
+    name::{IntoName, LatticeName, NameError},
     replica::FollowError,
     store::Store,
 };
@@ -33,7 +33,7 @@ use tokio::sync::OnceCell;
 /// kind of lattice.
 #[must_use = "nothing is joined until it is awaited"]
 pub struct Connect<B> {
-    name: String,
+    name: Result<LatticeName, NameError>,
     backend: B,
     key: Option<LatticeKey>,
     operator_calls: bool,
@@ -84,9 +84,9 @@ impl From<connection::ConnectionError> for ConnectError {
 }
 
 impl<B> Connect<B> {
-    fn new(name: &str, backend: B) -> Self {
+    fn new(name: impl IntoName<LatticeName>, backend: B) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into_name(),
             backend,
             key: None,
             operator_calls: true,
@@ -109,14 +109,14 @@ impl<B> Connect<B> {
 }
 
 impl Connect<InMemory> {
-    pub(super) fn in_memory(name: &str) -> Self {
+    pub(super) fn in_memory(name: impl IntoName<LatticeName>) -> Self {
         Self::new(name, InMemory(()))
     }
 }
 
 #[cfg(feature = "disk")]
 impl Connect<OnDisk> {
-    pub(super) fn on_disk(path: &Path, name: &str) -> Self {
+    pub(super) fn on_disk(path: &Path, name: impl IntoName<LatticeName>) -> Self {
         let path = path.to_owned();
         Self::new(name, OnDisk { path })
     }
@@ -124,7 +124,7 @@ impl Connect<OnDisk> {
 
 #[cfg(feature = "nats")]
 impl Connect<OnNats> {
-    pub(super) fn on_nats(options: NatsOptions, name: &str) -> Self {
+    pub(super) fn on_nats(options: NatsOptions, name: impl IntoName<LatticeName>) -> Self {
         Self::new(
             name,
             OnNats {
@@ -144,7 +144,11 @@ impl Connect<OnNats> {
 }
 
 impl Connect<Custom> {
-    pub(super) fn custom(bus: Arc<dyn Bus>, store: Arc<dyn Store>, name: &str) -> Self {
+    pub(super) fn custom(
+        bus: Arc<dyn Bus>,
+        store: Arc<dyn Store>,
+        name: impl IntoName<LatticeName>,
+    ) -> Self {
         let remote = Remote::default();
         Self::new(name, Custom { bus, store, remote })
     }
@@ -163,7 +167,7 @@ impl<B: AsMut<Remote>> Connect<B> {
     /// server or its `JetStream` is unavailable. Then components that were published before can be
     /// served, and calls within this process use the links of the snapshot. Calls to other
     /// processes fail as in any outage. When the store returns, it is followed as after an outage.
-    /// The [replica's state](crate::replica::ReplicaState) shows which data the lattice uses.
+    /// The [replica's state](crate::ReplicaState) shows which data the lattice uses.
     ///
     /// The known hosts are stored as well. Without a bus, a host with the same id as before runs
     /// the share that it had, until it receives beats of other hosts.
@@ -178,7 +182,7 @@ impl<B: AsMut<Remote>> Connect<B> {
     ///
     /// ```no_run
     /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
-    /// use lattice_core::{Lattice, replica::ReplicaState};
+    /// use lattice_core::{Lattice, ReplicaState};
     ///
     /// let lattice = Lattice::connect("nats://localhost:4222", "prod").key(key).snapshot("/var/lib/lattice/prod.redb").await?;
     /// if let ReplicaState::Snapshot { taken } = lattice.replica().health().state {
@@ -196,7 +200,7 @@ impl<B: AsMut<Remote>> Connect<B> {
 
 impl<B: Backend> Connect<B> {
     async fn open(self) -> Result<Lattice, ConnectError> {
-        let name = LatticeName::new(&self.name)?;
+        let name = self.name?;
         let auth = match (&self.key, self.backend.without_key()) {
             (Some(key), _) => Auth::keyed(&name, key),
             (None, WithoutKey::InProcess) => Auth::trusting(),

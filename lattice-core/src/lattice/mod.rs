@@ -56,7 +56,7 @@ impl Lattice {
     /// # })?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn in_memory(name: &str) -> Connect<InMemory> {
+    pub fn in_memory(name: impl IntoName<LatticeName>) -> Connect<InMemory> {
         Connect::in_memory(name)
     }
 
@@ -85,7 +85,10 @@ impl Lattice {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(feature = "disk")]
-    pub fn on_disk(path: impl AsRef<std::path::Path>, name: &str) -> Connect<OnDisk> {
+    pub fn on_disk(
+        path: impl AsRef<std::path::Path>,
+        name: impl IntoName<LatticeName>,
+    ) -> Connect<OnDisk> {
         Connect::on_disk(path.as_ref(), name)
     }
 
@@ -105,7 +108,10 @@ impl Lattice {
     /// # }
     /// ```
     #[cfg(feature = "nats")]
-    pub fn connect(servers: impl Into<crate::nats::NatsOptions>, name: &str) -> Connect<OnNats> {
+    pub fn connect(
+        servers: impl Into<crate::nats::NatsOptions>,
+        name: impl IntoName<LatticeName>,
+    ) -> Connect<OnNats> {
         Connect::on_nats(servers.into(), name)
     }
 
@@ -113,7 +119,7 @@ impl Lattice {
     pub fn on(
         bus: Arc<dyn crate::bus::Bus>,
         store: Arc<dyn crate::store::Store>,
-        name: &str,
+        name: impl IntoName<LatticeName>,
     ) -> Connect<Custom> {
         Connect::custom(bus, store, name)
     }
@@ -129,7 +135,9 @@ impl Lattice {
     }
 
     /// Returns a handle for calls in the name of the component `id`, through its links. The process
-    /// joins the lattice with the first call, if it has not yet.
+    /// joins the lattice with the first call, if it has not yet. While the bus is out of reach, such
+    /// a first call fails as [`Disconnected`](crate::call::CallError::Disconnected) and did not run;
+    /// the next one joins when the bus is back.
     ///
     /// ```no_run
     /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), Box<dyn std::error::Error>> {
@@ -181,13 +189,18 @@ impl Lattice {
         self.0.connection.presence.peers()
     }
 
-    /// Waits until a host serves `component`. Callers don't have to wait: a call to a component
-    /// that no host serves fails at once with [`NotServed`](crate::call::CallError::NotServed).
+    /// Waits until a host serves the component `id`, without a deadline: use
+    /// `tokio::time::timeout`. Callers don't have to wait: a call to a component that no host
+    /// serves fails at once with [`NotServed`](crate::call::CallError::NotServed).
+    ///
+    /// # Errors
+    /// [`NameError`] when `id` isn't a valid component id.
     ///
     /// # Cancel safety
-    /// Dropping the future has no effect. Use `tokio::time::timeout` for a deadline.
-    pub async fn served(&self, component: &ComponentId) {
-        self.0.connection.presence.served(component).await;
+    /// Dropping the future has no effect.
+    pub async fn served(&self, id: impl IntoName<ComponentId>) -> Result<(), NameError> {
+        self.0.connection.presence.served(&id.into_name()?).await;
+        Ok(())
     }
 
     /// Joins the lattice as another node. Each node of an in-memory lattice has its own connection,

@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_misspelt_idempotent_function_is_rejected_when_the_target_is_known() {
         let target = types(&[("a:b/c@0.2.0", &[("get", "func()")])]);
-        let link = link().idempotent(&["gte"]).expect("a name");
+        let link = link().idempotent(["gte"]).expect("a name");
         assert_eq!(link.check(None, None), Ok(()));
         let error = link.check(None, Some(&target)).expect_err("misspelt");
         assert!(error.to_string().contains("only `get`"), "{error}");
@@ -338,9 +338,8 @@ mod tests {
     #[test]
     fn as_many_idempotent_functions_can_be_written_as_can_be_read() {
         for (count, fits) in [(MAX_IDEMPOTENT, true), (MAX_IDEMPOTENT + 1, false)] {
-            let names: Vec<_> = (0..count).map(|n| format!("f{n}")).collect();
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            let link = link().idempotent(&names).expect("names");
+            let names = (0..count).map(|n| format!("f{n}"));
+            let link = link().idempotent(names).expect("names");
             assert_eq!(link.check(None, None).is_ok(), fits, "{count}");
             let bytes = crate::value::to_bytes(&link).expect("encodes");
             let read = crate::value::from_bytes::<Link>(&bytes);

@@ -13,10 +13,12 @@ pub use check::{LinkMismatch, MAX_IDEMPOTENT, MAX_LINK};
 pub use entry::{LinkChange, LinkEntry};
 pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
 pub(crate) use table::Lacking;
-pub use table::{LinkTable, TableEvent};
+pub use table::LinkTable;
+#[doc(hidden)]
+pub use table::TableEvent;
 
 use crate::{
-    name::{ComponentId, FunctionName, InterfaceName, LinkName, NameError},
+    name::{ComponentId, FunctionName, InterfaceName, IntoName, LinkName, NameError},
     store::KeyKind,
     value::bounded,
 };
@@ -112,12 +114,16 @@ impl Link {
     /// assert_eq!(link.name.as_str(), "default");
     /// # Ok::<_, lattice_core::name::NameError>(())
     /// ```
-    pub fn new(source: &str, interface: &str, target: &str) -> Result<Self, NameError> {
+    pub fn new(
+        source: impl IntoName<ComponentId>,
+        interface: impl IntoName<InterfaceName>,
+        target: impl IntoName<ComponentId>,
+    ) -> Result<Self, NameError> {
         Ok(Self {
-            source: ComponentId::new(source)?,
-            interface: InterfaceName::new(interface)?,
+            source: source.into_name()?,
+            interface: interface.into_name()?,
             name: LinkName::default(),
-            target: ComponentId::new(target)?,
+            target: target.into_name()?,
             config: "null".to_owned(),
             locality: Locality::default(),
             idempotent: BTreeSet::new(),
@@ -128,8 +134,8 @@ impl Link {
     ///
     /// # Errors
     /// Fails with a [`NameError`] that states the rule.
-    pub fn named(mut self, name: &str) -> Result<Self, NameError> {
-        self.name = LinkName::new(name)?;
+    pub fn named(mut self, name: impl IntoName<LinkName>) -> Result<Self, NameError> {
+        self.name = name.into_name()?;
         Ok(self)
     }
 
@@ -152,9 +158,12 @@ impl Link {
     ///
     /// # Errors
     /// Fails with a [`NameError`] for the first invalid function name.
-    pub fn idempotent(mut self, functions: &[&str]) -> Result<Self, NameError> {
+    pub fn idempotent(
+        mut self,
+        functions: impl IntoIterator<Item: IntoName<FunctionName>>,
+    ) -> Result<Self, NameError> {
         for function in functions {
-            self.idempotent.insert(FunctionName::new(function)?);
+            self.idempotent.insert(function.into_name()?);
         }
         Ok(self)
     }
@@ -178,7 +187,7 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let link = Link::new("front", "a:b/c@0.2.0", "back")
-            .and_then(|link| link.named("n")?.idempotent(&["get"]))
+            .and_then(|link| link.named("n")?.idempotent(["get"]))
             .expect("valid")
             .config(&7)
             .expect("JSON")

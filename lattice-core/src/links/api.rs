@@ -5,13 +5,16 @@ use super::{
     write::{Attempts, Slot, Writer, status_key, store_key},
 };
 use crate::{
-    link::{Link, LinkEntry, LinkKey, LinkMismatch, LinkReports, LinkStatus, LinkTable},
+    link::{
+        Link, LinkChange, LinkEntry, LinkKey, LinkMismatch, LinkReports, LinkStatus, LinkTable,
+    },
     name::{ComponentId, HostId},
-    replica::{LinkChanges, Replica},
+    replica::Replica,
     store::{Entry, Expect, Op, Revision, StoreError, StoreKey, record::Records},
     type_store::{Types, TypesError},
     types::ComponentTypes,
 };
+use futures_util::{Stream, StreamExt as _, stream};
 use std::sync::Arc;
 
 /// The links of a lattice. Cheap to clone.
@@ -101,6 +104,7 @@ enum WriteMode {
 impl Links {
     /// Creates a handle to the links that `replica` follows and `records` writes. `types` has the
     /// exports and imports of their ends.
+    #[doc(hidden)]
     pub fn new(records: Records, replica: Replica, types: Types) -> Self {
         Self {
             writer: Writer { records, replica },
@@ -162,9 +166,15 @@ impl Links {
     }
 
     /// Returns a stream of changes: first every present link as
-    /// [`Added`](crate::link::LinkChange::Added), then every change.
-    pub fn watch(&self) -> LinkChanges {
-        self.writer.replica.changes()
+    /// [`Added`](crate::link::LinkChange::Added), then every change. A slow reader may miss what
+    /// came and went in between, but never the last state, and no queue builds up. The stream ends
+    /// when the store has been closed.
+    pub fn watch(&self) -> impl Stream<Item = LinkChange> + Send + Unpin + use<> {
+        let changes = self.writer.replica.changes();
+        stream::unfold(changes, async |mut changes| {
+            changes.next().await.map(|change| (change, changes))
+        })
+        .boxed()
     }
 
     /// Deletes a link and its status.

@@ -10,6 +10,8 @@ pub(crate) mod heartbeat;
 pub(crate) mod presence;
 pub(crate) mod watcher;
 
+#[doc(inline)]
+pub use crate::wire::{Duty, Versions};
 pub(crate) use heartbeat::Roster;
 pub use presence::{Peer, Peers};
 #[cfg(feature = "apps")]
@@ -19,7 +21,7 @@ pub(crate) use watcher::PresenceWatcher;
 use crate::{
     name::ComponentId,
     transport::Transport,
-    wire::{Duty, Origin, ReplicaCount},
+    wire::{Origin, ReplicaCount},
 };
 use arc_swap::ArcSwap;
 use std::{

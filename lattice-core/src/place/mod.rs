@@ -26,7 +26,9 @@ mod assignment;
 mod bound;
 mod hash;
 mod labels;
+#[doc(hidden)]
 pub mod members;
+#[doc(hidden)]
 pub mod plan;
 mod tree;
 
@@ -35,6 +37,7 @@ mod measured;
 #[cfg(test)]
 mod tests;
 
+#[doc(inline)]
 pub use crate::wire::Duty;
 pub use assignment::{Assignment, Share};
 pub use labels::NoHost;

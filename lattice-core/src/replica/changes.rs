@@ -1,16 +1,15 @@
-//! Changes of the link table, as a stream.
+//! Changes of the link table.
 
 use super::{Replica, ReplicaHealth, ReplicaState};
 use crate::link::{LinkChange, LinkTable};
-use futures_util::{Stream, stream};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 
-/// A stream of link changes, from [`Replica::changes`]. It compares the table of its last change
+/// Link changes, from [`Replica::changes`]. It compares the table of its last change
 /// with the present one, so a slow reader misses what came and went in between, and no queue is
 /// needed.
 #[derive(Debug)]
-pub struct LinkChanges {
+pub(crate) struct LinkChanges {
     replica: Replica,
     health: watch::Receiver<ReplicaHealth>,
     reported: Arc<LinkTable>,
@@ -31,7 +30,7 @@ impl LinkChanges {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<LinkChange> {
+    pub(crate) async fn next(&mut self) -> Option<LinkChange> {
         loop {
             if let Some(change) = self.pending.pop_front() {
                 return Some(change);
@@ -46,12 +45,5 @@ impl LinkChanges {
                 return None;
             }
         }
-    }
-
-    /// Turns it into a [`Stream`].
-    pub fn into_stream(self) -> impl Stream<Item = LinkChange> + Send {
-        stream::unfold(self, async |mut changes| {
-            changes.next().await.map(|change| (change, changes))
-        })
     }
 }

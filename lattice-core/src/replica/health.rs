@@ -37,7 +37,15 @@ pub struct OtherKey {
     pub values: usize,
 }
 
-/// Whether a replica follows the store; see the [module](super).
+/// Whether a replica follows the store.
+///
+/// | state | left by |
+/// | --- | --- |
+/// | [`Following`](ReplicaState::Following): the copy follows the store within moments | the store out of reach: `Lost`; closed: `Closed` |
+/// | [`Lost`](ReplicaState::Lost): the copy stays as it was | the store's next snapshot: `Following` |
+/// | [`Closed`](ReplicaState::Closed): the copy stays as it was, for good | nothing |
+/// | [`Snapshot`](ReplicaState::Snapshot): the copy is an earlier process's; the store was not reached yet | the store's first snapshot |
+/// | [`StoreReplaced`](ReplicaState::StoreReplaced), [`StoreWentBack`](ReplicaState::StoreWentBack): follows a store that lost links held here | [`accept`](super::Replica::accept), or a put or delete of each such link: `Following` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReplicaState {

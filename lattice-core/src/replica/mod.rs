@@ -9,14 +9,6 @@
 //!                                                                              └──► RecordTable ──► the layers above
 //! ```
 //!
-//! | state | left by |
-//! | --- | --- |
-//! | [`Following`](ReplicaState::Following): the copy follows the store within moments | the store out of reach: `Lost`; closed: `Closed` |
-//! | [`Lost`](ReplicaState::Lost): the copy stays as it was | the store's next snapshot: `Following` |
-//! | [`Closed`](ReplicaState::Closed): the copy stays as it was, for good | nothing |
-//! | [`Snapshot`](ReplicaState::Snapshot): the copy is an earlier process's; the store was not reached yet | the store's first snapshot |
-//! | [`StoreReplaced`](ReplicaState::StoreReplaced), [`StoreWentBack`](ReplicaState::StoreWentBack): follows a store that lost links held here | [`accept`](Replica::accept), or a put or delete of each such link: `Following` |
-//!
 //! A value that the replica can't authenticate or read grants nothing: a link whose value is
 //! overwritten by garbage is gone until it is put again. The replica counts each such value, and
 //! logs it once per key. It treats a replayed value in the same way. Every value carries a
@@ -40,7 +32,7 @@ mod records;
 mod refusals;
 mod wait;
 
-pub use changes::LinkChanges;
+pub(crate) use changes::LinkChanges;
 pub use health::{OtherKey, ReplicaHealth, ReplicaState};
 #[doc(hidden)]
 pub use records::{RecordContent, RecordTable, StoredRecord};
@@ -50,6 +42,7 @@ use crate::{
     extensions::Extensions,
     link::LinkTable,
     store::{LastKnown, StoreError, StoreKey, record::Records},
+    watch::Watch,
 };
 use arc_swap::ArcSwap;
 use follower::Follower;
@@ -62,7 +55,8 @@ use tokio_util::task::AbortOnDropHandle;
 /// take.
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(5);
 
-/// A handle to the replica. Cheap to clone; the task ends with the last clone.
+/// A process's copy of the links and of the declared records in the store, from
+/// [`Lattice::replica`](crate::Lattice::replica). Cheap to clone; its task ends with the last clone.
 #[derive(Debug, Clone)]
 pub struct Replica {
     shared: Arc<Shared>,
@@ -114,6 +108,7 @@ impl Replica {
     ///
     /// # Cancel safety
     /// Dropping the future stops what it started.
+    #[doc(hidden)]
     pub async fn follow(records: Records) -> Result<Self, FollowError> {
         Self::follow_from(records, None).await
     }
@@ -166,11 +161,13 @@ impl Replica {
     }
 
     /// Returns the table as it is now, without a lock or a copy.
+    #[doc(hidden)]
     pub fn links(&self) -> TableRef {
         TableRef(self.shared.table.load())
     }
 
     /// Returns the table as it is now, to keep.
+    #[doc(hidden)]
     pub fn snapshot(&self) -> Arc<LinkTable> {
         self.shared.table.load_full()
     }
@@ -183,8 +180,7 @@ impl Replica {
 
     /// Returns the records of declared state, now and whenever they change. The whole of one commit
     /// is published at once.
-    #[doc(hidden)]
-    pub fn follow_record_table(&self) -> watch::Receiver<Arc<RecordTable>> {
+    pub(crate) fn follow_record_table(&self) -> watch::Receiver<Arc<RecordTable>> {
         self.shared.records.subscribe()
     }
 
@@ -230,16 +226,19 @@ impl Replica {
         self.shared.accepted.notify_one();
     }
 
-    /// Returns a receiver of its health, which is sent whenever its content may have changed.
-    #[doc(hidden)]
-    pub fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
+    /// Returns a watch of its health, which changes whenever its content may have changed. It ends
+    /// when nothing holds the replica any more.
+    pub fn watch_health(&self) -> Watch<ReplicaHealth> {
+        Watch::of(self.follow_health())
+    }
+
+    pub(crate) fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
         self.shared.health.subscribe()
     }
 
-    /// Returns a stream of changes: first every present link as
-    /// [`Added`](crate::link::LinkChange::Added), then every change. A slow reader may miss states
-    /// in between but never the last one, and no queue builds up.
-    pub fn changes(&self) -> LinkChanges {
+    /// Returns the changes of links: first every present link as
+    /// [`Added`](crate::link::LinkChange::Added), then every change.
+    pub(crate) fn changes(&self) -> LinkChanges {
         LinkChanges::new(self.clone())
     }
 }

@@ -51,6 +51,7 @@ impl Replica {
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
+    #[doc(hidden)]
     pub async fn wait_for(
         &self,
         incarnation: Incarnation,

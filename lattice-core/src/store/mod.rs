@@ -38,17 +38,20 @@ pub(crate) mod check;
 pub mod disk;
 mod last;
 mod memory;
+#[doc(hidden)]
 pub mod record;
 pub(crate) mod rewrite;
 pub(crate) mod state;
 
 pub use check::InvalidCommit;
 pub(crate) use last::LastKnown;
+#[doc(inline)]
 pub use lattice_proto::{
     id::{Incarnation, Revision},
     key::{KeyKind, StoreKey},
 };
 pub use memory::MemoryStore;
+pub use record::RecordError;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, future::BoxFuture};

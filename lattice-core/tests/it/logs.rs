@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt as _};
 use lattice_core::{
     Lattice,
     logs::LogEvent,
-    name::{ComponentId, HostId},
+    name::ComponentId,
     node::{Node, NodeOptions},
     wire::LogLevel,
 };
@@ -20,8 +20,8 @@ fn id(text: &str) -> ComponentId {
 }
 
 async fn host(lattice: &Lattice, name: &str) -> Node {
-    let host = HostId::new(name).expect("an id");
-    let node = lattice.node(NodeOptions::default().host(host)).await;
+    let options = NodeOptions::default().host(name).expect("an id");
+    let node = lattice.node(options).await;
     node.expect("joins")
 }
 

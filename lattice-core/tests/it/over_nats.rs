@@ -78,7 +78,7 @@ async fn components_in_two_connections_call_each_other() {
     let (api, _serving) = serve_callee(&there).await;
     link(&here, "caller", "callee").await;
     let node = here.node(NodeOptions::default()).await.expect("it joins");
-    let caller = node.caller(id("caller"));
+    let caller = node.caller("caller").expect("valid");
     for n in 0..100 {
         let args = text(&n.to_string());
         let answer = call(&caller, &echo(), args.clone(), Context::default()).await;
@@ -118,7 +118,7 @@ async fn many_concurrent_calls_all_end() {
     let node = here.node(NodeOptions::default()).await.expect("it joins");
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..1_000 {
-        let caller = node.caller(id("caller"));
+        let caller = node.caller("caller").expect("valid");
         calls.spawn(async move {
             let args = text(&n.to_string());
             let answer = call(&caller, &echo(), args.clone(), Context::default()).await;
@@ -159,7 +159,7 @@ async fn two_lattices_on_one_server_are_isolated() {
         })
     );
     let node = other.node(NodeOptions::default()).await.expect("it joins");
-    let answer = say(&node.caller(id("caller"))).await;
+    let answer = say(&node.caller("caller").expect("valid")).await;
     assert!(
         matches!(answer, Err(CallError::NotLinked { .. })),
         "{answer:?}"
@@ -241,7 +241,7 @@ async fn a_lost_server_ends_every_call_and_calls_work_when_it_returns() {
     let (api, _serving) = serve_callee(&there).await;
     link(&here, "caller", "callee").await;
     let node = host(&here, "a").await;
-    let caller = node.caller(id("caller"));
+    let caller = node.caller("caller").expect("valid");
     let running = begin_wait(&caller, Context::new(Duration::from_secs(10)));
     api.started.notified().await;
     let start = std::time::Instant::now();

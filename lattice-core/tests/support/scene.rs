@@ -24,10 +24,8 @@ pub async fn lattice() -> Lattice {
 }
 
 pub async fn host(lattice: &Lattice, name: &str) -> Node {
-    lattice
-        .node(NodeOptions::default().host(host_id(name)))
-        .await
-        .expect("a node joins")
+    let options = NodeOptions::default().host(name).expect("valid");
+    lattice.node(options).await.expect("a node joins")
 }
 
 pub fn host_id(name: &str) -> HostId {
@@ -111,7 +109,7 @@ impl Two {
         link(here, "caller", "callee").await;
         Self {
             lattice: here.clone(),
-            caller: a.caller(id("caller")),
+            caller: a.caller("caller").expect("valid"),
             a,
             b,
             api,

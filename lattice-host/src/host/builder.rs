@@ -18,7 +18,7 @@ use futures_util::future::try_join_all;
 use lattice_core::{
     Lattice,
     agent::{Agent, AgentOptions, RuntimeError},
-    name::{ComponentId, HostId},
+    name::{ComponentId, HostId, IntoName, NameError},
     node::NodeOptions,
     serve::Service,
 };
@@ -29,16 +29,18 @@ use std::{
     time::Duration,
 };
 
-/// Builds a [`Host`]. [`start`](Self::start) checks the names.
+type ComponentName = Result<ComponentId, NameError>;
+
+/// Builds a [`Host`]. [`start`](Self::start) fails if an id is invalid.
 #[must_use = "a host does nothing until it is started"]
 pub struct HostBuilder {
     lattice: Lattice,
-    id: Option<String>,
+    id: Option<Result<HostId, NameError>>,
     labels: Vec<(String, String)>,
     limits: Limits,
     engine: Option<Engine>,
-    providers: Vec<(String, Arc<dyn Service>)>,
-    actors: Vec<(String, Actor)>,
+    providers: Vec<(ComponentName, Arc<dyn Service>)>,
+    actors: Vec<(ComponentName, Actor)>,
     builtins: BTreeMap<String, ProviderFactory>,
     artifacts: Option<Artifacts>,
     placement: Option<AgentOptions>,
@@ -65,16 +67,16 @@ impl HostBuilder {
     }
 
     /// Adds an actor that runs from the start.
-    pub fn actor(mut self, id: &str, actor: Actor) -> Self {
-        self.actors.push((id.to_owned(), actor));
+    pub fn actor(mut self, id: impl IntoName<ComponentId>, actor: Actor) -> Self {
+        self.actors.push((id.into_name(), actor));
         self
     }
 
     /// Adds a provider that runs in this process from the start: a type that implements the
     /// provider SDK's `Provider`, or an `Arc<dyn Service>`.
-    pub fn provider(mut self, id: &str, provider: impl IntoService) -> Self {
+    pub fn provider(mut self, id: impl IntoName<ComponentId>, provider: impl IntoService) -> Self {
         self.providers
-            .push((id.to_owned(), provider.into_service()));
+            .push((id.into_name(), provider.into_service()));
         self
     }
 
@@ -111,8 +113,8 @@ impl HostBuilder {
     }
 
     /// Sets the host's id. By default, it is random.
-    pub fn id(mut self, id: &str) -> Self {
-        self.id = Some(id.to_owned());
+    pub fn id(mut self, id: impl IntoName<HostId>) -> Self {
+        self.id = Some(id.into_name());
         self
     }
 
@@ -141,8 +143,8 @@ impl HostBuilder {
     /// Fails with a [`HostError`] for the first component that does not start. Nothing runs then.
     pub async fn start(self) -> Result<Host, HostError> {
         let mut options = NodeOptions::default();
-        if let Some(id) = &self.id {
-            options = options.host(HostId::new(id)?);
+        if let Some(id) = self.id {
+            options = options.host(id?)?;
         }
         for (name, value) in &self.labels {
             options = options.label(name, value);
@@ -181,7 +183,7 @@ impl HostBuilder {
                 builtins: self.builtins,
             };
             let agent = Agent::start(&node, Arc::new(runtime), options);
-            ArtifactServer::start(&node, lattice, agent.follow_assignment(), artifacts)?;
+            ArtifactServer::start(&node, lattice, agent.watch_assignment(), artifacts)?;
             *host.lock_agent() = Some(Arc::new(agent));
         }
         Ok(host)
@@ -225,12 +227,12 @@ async fn loader(engine: Option<Engine>) -> Result<Loader, HostError> {
 
 /// Parses the ids of components, and adds them to `ids`. Fails when one is in `ids` already.
 fn named<T>(
-    components: Vec<(String, T)>,
+    components: Vec<(ComponentName, T)>,
     ids: &mut BTreeSet<ComponentId>,
 ) -> Result<Vec<(ComponentId, T)>, HostError> {
     let mut named = Vec::new();
     for (id, component) in components {
-        let id = ComponentId::new(&id)?;
+        let id = id?;
         if !ids.insert(id.clone()) {
             return Err(HostError::Twice { component: id });
         }

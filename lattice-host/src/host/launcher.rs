@@ -52,7 +52,7 @@ impl Launcher {
             limits,
             settings: actor.settings,
             types: code.types.clone(),
-            caller: self.node.caller(id.clone()),
+            caller: self.node.caller(id.clone())?,
             log: Arc::new(log),
         };
         let actor = HostedActor {

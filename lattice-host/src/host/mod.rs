@@ -12,7 +12,7 @@ use crate::actor::Actor;
 use lattice_core::{
     Drained, Lattice,
     agent::Agent,
-    name::{ComponentId, HostId},
+    name::{ComponentId, HostId, IntoName},
     node::Node,
     serve::Service,
     server::{ServeHandle, ServeLimits},
@@ -68,12 +68,13 @@ impl Host {
     ///
     /// # Errors
     /// Fails with a [`HostError`]. Nothing was started then.
-    pub async fn start_actor(&self, id: &str, actor: Actor) -> Result<(), HostError> {
-        let prepared = self
-            .0
-            .launcher
-            .prepare(ComponentId::new(id)?, actor)
-            .await?;
+    pub async fn start_actor(
+        &self,
+        id: impl IntoName<ComponentId>,
+        actor: Actor,
+    ) -> Result<(), HostError> {
+        let id = id.into_name()?;
+        let prepared = self.0.launcher.prepare(id, actor).await?;
         self.start_prepared(prepared).await
     }
 
@@ -83,11 +84,11 @@ impl Host {
     /// Fails with a [`HostError`]. Nothing was started then.
     pub async fn start_provider(
         &self,
-        id: &str,
+        id: impl IntoName<ComponentId>,
         provider: impl IntoService,
     ) -> Result<(), HostError> {
         self.serve(
-            ComponentId::new(id)?,
+            id.into_name()?,
             provider.into_service(),
             serve_limits(&self.0.launcher.limits),
         )
@@ -99,8 +100,12 @@ impl Host {
     ///
     /// # Errors
     /// Fails with [`HostError::NotHere`] when this host does not serve it.
-    pub async fn stop(&self, id: &str, grace: Duration) -> Result<Drained, HostError> {
-        let id = ComponentId::new(id)?;
+    pub async fn stop(
+        &self,
+        id: impl IntoName<ComponentId>,
+        grace: Duration,
+    ) -> Result<Drained, HostError> {
+        let id = id.into_name()?;
         let serving = self.serving().remove(&id);
         match serving {
             Some(serving) => Ok(serving.shutdown(grace).await),

@@ -55,7 +55,7 @@ fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStre
     if name == "new" {
         name = format_ident!("new_");
     }
-    let names = parameters(function, &["context", "args"]);
+    let names = parameters(function, &[]);
     let types = function
         .params
         .iter()
@@ -75,13 +75,14 @@ fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStre
         /// Fails when the call does. The function's own errors are part of its result.
         pub fn #name(
             &self,
-            context: impl ::core::convert::Into<::lattice_provider_sdk::Context>,
             #(#names: #types,)*
-        ) -> impl ::core::future::Future<
-            Output = ::core::result::Result<#result, ::lattice_provider_sdk::CallError>,
-        > + ::core::marker::Send + '_ {
-            let args = ::lattice_provider_sdk::__private::encoded(&#arguments);
-            ::lattice_provider_sdk::__private::invoke(&self.caller, &INTERFACE, #index, args, context.into())
+        ) -> ::lattice_provider_sdk::ClientCall<'_, #result, Caller__> {
+            ::lattice_provider_sdk::__private::call(
+                &self.caller,
+                &INTERFACE,
+                #index,
+                ::lattice_provider_sdk::__private::encoded(&#arguments),
+            )
         }
     }
 }

@@ -94,7 +94,7 @@ pub fn provider(input: TokenStream) -> TokenStream {
 /// Generates typed clients from WIT, for programs that call components and serve nothing.
 ///
 /// ```
-/// use lattice_provider_sdk::{Context, Lattice, client};
+/// use lattice_provider_sdk::{Lattice, client};
 ///
 /// client!({
 ///     inline: "
@@ -106,7 +106,7 @@ pub fn provider(input: TokenStream) -> TokenStream {
 ///
 /// async fn greet(lattice: &Lattice) -> Result<String, Box<dyn std::error::Error>> {
 ///     let greeter = GreeterClient::new(lattice.caller("web")?);
-///     Ok(greeter.greet(Context::default(), "Ada").await?)
+///     Ok(greeter.greet("Ada").await?)
 /// }
 /// # fn main() {}
 /// ```
@@ -117,8 +117,8 @@ pub fn provider(input: TokenStream) -> TokenStream {
 ///
 /// Each interface becomes a module `namespace::package::interface`, which contains its types, its
 /// description `INTERFACE`, and a client with the interface's name followed by `Client`. A method
-/// of the client takes the call's context and the function's arguments. It returns `Result<R,
-/// CallError>`, where `R` is the function's result.
+/// of the client takes the function's arguments. Awaited, it returns `Result<R, CallError>`, where
+/// `R` is the function's result; `.timeout(…)` before the `.await` limits the call's time.
 ///
 /// Two macros that generate modules of one namespace can't share a module: put each of them into
 /// its own `mod`.

@@ -14,8 +14,7 @@ use tokio::time::Instant;
 
 /// A call, as its handler receives it: the caller, the link, the deadline, and the link's binding.
 ///
-/// Pass `call` as the context of calls made on its behalf: they inherit its deadline and trace, and
-/// count as one more hop.
+/// Calls that the handler makes inherit its deadline and trace, and count as one more hop.
 pub struct Call<P: Provider> {
     function: FunctionKey,
     component: ComponentId,
@@ -110,15 +109,10 @@ impl<P: Provider> Call<P> {
         self.context.trace
     }
 
-    /// Returns the context for calls made on behalf of this one.
-    pub fn nested(&self) -> Context {
-        self.context.nested()
-    }
-}
-
-impl<P: Provider> From<&Call<P>> for Context {
-    fn from(call: &Call<P>) -> Self {
-        call.nested()
+    /// Returns the call's context, for [`ClientCall::on_behalf_of`](crate::ClientCall::on_behalf_of)
+    /// in tasks that the handler spawns.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 }
 

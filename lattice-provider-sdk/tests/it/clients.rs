@@ -1,9 +1,7 @@
 //! Clients that `client!` generates without a provider's world, and a provider of the same interface.
 
 use lattice_core::link::Link;
-use lattice_provider_sdk::{
-    Call, CallError, ComponentId, Context, Lattice, ServeError, Stateless, serve,
-};
+use lattice_provider_sdk::{Call, CallError, ComponentId, Lattice, ServeError, Stateless, serve};
 use std::time::Duration;
 
 mod served {
@@ -71,7 +69,7 @@ async fn a_client_from_an_interface_calls_through_a_link() -> Result<(), CallErr
         visits,
     };
 
-    let refused = client.greet(Context::default(), &guest(1)).await;
+    let refused = client.greet(&guest(1)).await;
     assert!(
         matches!(refused, Err(CallError::NotLinked { .. })),
         "{refused:?}"
@@ -79,13 +77,11 @@ async fn a_client_from_an_interface_calls_through_a_link() -> Result<(), CallErr
 
     let link = Link::new("web", INTERFACE.name(), "hello").expect("valid");
     lattice.links().put(link).await.expect("put");
-    let greeting = client.greet(Context::default(), &guest(2)).await?;
+    let greeting = client.greet(&guest(2)).await?;
     assert_eq!(greeting, Ok("Hello, Ada! Visit 2".to_owned()));
-    let error = client.greet(Context::default(), &guest(0)).await?;
+    let error = client.greet(&guest(0)).await?;
     assert_eq!(error, Err("Ada was never here".to_owned()));
-    let left = client
-        .left(Context::new(Duration::from_millis(700)))
-        .await?;
+    let left = client.left().timeout(Duration::from_millis(700)).await?;
     assert!((1..=700).contains(&left), "{left}");
     Ok(())
 }

@@ -115,15 +115,28 @@ impl NotesInterface for Notes {
 
     async fn deeper(&self, call: &Call<Self>) -> Result<u64, String> {
         let caller = self.caller.as_ref().ok_or("no caller")?;
-        let client = NotesClient::new(caller);
-        let (_, _, hops) = client
-            .whoami(call)
+        let client = NotesClient::new(caller.clone());
+        let (_, _, hops) = client.whoami().await.map_err(|error| error.to_string())?;
+        assert_eq!(hops, call.hops() + 1);
+        let trace = client.trace().await.map_err(|error| error.to_string());
+        assert_eq!(trace?, format!("{:?}", call.trace()));
+        let context = *call.context();
+        let spawned = client.clone();
+        let spawned = tokio::spawn(async move {
+            let (_, _, hops) = spawned.whoami().on_behalf_of(&context).await?;
+            let trace = spawned.trace().on_behalf_of(&context).await?;
+            let left = spawned.left().on_behalf_of(&context).await?;
+            Ok::<_, CallError>((hops, trace, left))
+        });
+        let (hops, trace, left) = spawned
             .await
+            .expect("no panic")
             .map_err(|error| error.to_string())?;
         assert_eq!(hops, call.hops() + 1);
-        let trace = client.trace(call).await.map_err(|error| error.to_string());
-        assert_eq!(trace?, format!("{:?}", call.trace()));
-        client.left(call).await.map_err(|error| error.to_string())
+        assert_eq!(trace, format!("{:?}", call.trace()));
+        assert!(left <= 700, "{left}");
+        let longer = client.left().timeout(Duration::from_secs(9));
+        longer.await.map_err(|error| error.to_string())
     }
 
     async fn trace(&self, call: &Call<Self>) -> String {
@@ -242,13 +255,10 @@ async fn each_link_has_a_binding_made_from_its_config() -> Result<(), CallError>
     let scene = Scene::new().await;
     scene.link("one", "a-").await;
     scene.link("two", "b-").await;
-    assert_eq!(scene.prefixed("one").await?, "a-x");
-    assert_eq!(scene.prefixed("two").await?, "b-x");
+    assert_eq!(scene.client("one").prefixed("x").await?, "a-x");
+    assert_eq!(scene.client("two").prefixed("x").await?, "b-x");
     let expected = ("app".to_owned(), "two".to_owned(), 0);
-    assert_eq!(
-        scene.client("two").whoami(Context::default()).await?,
-        expected
-    );
+    assert_eq!(scene.client("two").whoami().await?, expected);
     Ok(())
 }
 
@@ -258,7 +268,7 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
     let entry = scene.link("one", "b").await;
-    assert_eq!(scene.prefixed("one").await?, "bx");
+    assert_eq!(scene.client("one").prefixed("x").await?, "bx");
     scene
         .logged(&["link one a", "link one b", "unlink one a", "drop a"])
         .await;
@@ -278,7 +288,11 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
             "drop b",
         ])
         .await;
-    let error = scene.prefixed("one").await.expect_err("no link");
+    let error = scene
+        .client("one")
+        .prefixed("x")
+        .await
+        .expect_err("no link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
     Ok(())
 }
@@ -320,7 +334,7 @@ async fn an_invalid_config_is_reported_in_the_links_status_and_to_its_callers() 
     ] {
         let reason = scene.refusal(&entry).await;
         assert!(reason.contains(expected), "{reason}");
-        let call = scene.prefixed(entry.link.name.as_str()).await;
+        let call = scene.client(entry.link.name.as_str()).prefixed("x").await;
         let Err(CallError::LinkRejected { reason, .. }) = &call else {
             panic!("{call:?}")
         };
@@ -341,7 +355,7 @@ async fn a_refused_change_ends_the_binding_and_a_corrected_link_has_a_new_one()
         .logged(&["link one a", "unlink one a", "drop a"])
         .await;
     scene.link("one", "c").await;
-    assert_eq!(scene.prefixed("one").await?, "cx");
+    assert_eq!(scene.client("one").prefixed("x").await?, "cx");
     Ok(())
 }
 
@@ -349,7 +363,7 @@ async fn a_refused_change_ends_the_binding_and_a_corrected_link_has_a_new_one()
 async fn an_operator_without_a_binding_is_denied() {
     let scene = Scene::new().await;
     let error = NotesClient::new(scene.lattice.operator().component("notes"))
-        .left(Context::default())
+        .left()
         .await;
     assert!(matches!(error, Err(CallError::OperatorDenied)), "{error:?}");
 }
@@ -369,17 +383,21 @@ async fn calls_on_behalf_of_a_call_inherit_its_deadline_hops_and_trace() -> Resu
         .await;
     let client = scene.client("one");
     let mut context = Context::default();
-    assert_eq!(client.trace(context).await?, "None");
+    assert_eq!(client.trace().await?, "None");
     context.trace = Some(TraceContext {
         trace_id: *b"a trace of sixty",
         span_id: *b"its span",
         flags: 1,
     });
     let expected = format!("{:?}", context.trace);
-    assert_eq!(client.trace(context).await?, expected);
+    assert_eq!(client.trace().on_behalf_of(&context).await?, expected);
     let before = Instant::now();
     let context = context.shrunk(Duration::from_millis(700));
-    let left = client.deeper(context).await?.expect("answered");
+    let left = client
+        .deeper()
+        .on_behalf_of(&context)
+        .await?
+        .expect("answered");
     let gone = before.elapsed().as_millis() as u64;
     assert!(
         left <= 700 && left + gone >= 650,
@@ -393,12 +411,9 @@ async fn a_panic_in_a_handler_ends_that_call_only() -> Result<(), CallError> {
     let scene = Scene::new().await;
     scene.link("one", "a").await;
     let client = scene.client("one");
-    let error = client
-        .crash(Context::default())
-        .await
-        .expect_err("it panics");
+    let error = client.crash().await.expect_err("it panics");
     assert!(matches!(error, CallError::CalleeFailed { .. }), "{error}");
-    assert_eq!(client.prefixed(Context::default(), "x").await?, "ax");
+    assert_eq!(client.prefixed("x").await?, "ax");
     Ok(())
 }
 
@@ -411,7 +426,7 @@ async fn after_many_changes_the_last_one_is_in_effect_and_every_binding_ends()
             scene.link("one", &format!("{round}{change}-")).await;
         }
         let entry = scene.link("one", round).await;
-        let result = scene.prefixed("one").await?;
+        let result = scene.client("one").prefixed("x").await?;
         assert_eq!(result, format!("{round}x"));
         scene
             .lattice

@@ -6,7 +6,7 @@
 )]
 
 use lattice_provider_sdk::{
-    Bytes, Call, CallError, Context, Lattice, Link, ServeHandle, Stateless, serve, value::Fixed,
+    Bytes, Call, CallError, Lattice, Link, ServeHandle, Stateless, serve, value::Fixed,
 };
 use std::collections::BTreeMap;
 
@@ -227,7 +227,7 @@ async fn a_components_client_calls_every_function_through_its_links() -> Result<
 
     let none = caller.via("none").expect("a link name");
     let error = ValuesClient::new(none)
-        .nothing(Context::default())
+        .nothing()
         .await
         .expect_err("no such link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
@@ -237,16 +237,11 @@ async fn a_components_client_calls_every_function_through_its_links() -> Result<
 async fn call_every_function<C: lattice_provider_sdk::Invoke>(
     client: &ValuesClient<C>,
 ) -> Result<(), CallError> {
-    let now = Context::default;
-    client.nothing(now()).await?;
-    assert!(client.ints(now(), 1, 2, 3, 4, -1, -2, -3, -4).await?);
-    assert_eq!(
-        client.floats(now(), 1.5).await?.to_bits(),
-        3.0_f64.to_bits()
-    );
-    assert_eq!(client.texts(now(), 'é').await?, "ééé");
+    client.nothing().await?;
+    assert!(client.ints(1, 2, 3, 4, -1, -2, -3, -4).await?);
+    assert_eq!(client.floats(1.5).await?.to_bits(), 3.0_f64.to_bits());
+    assert_eq!(client.texts('é').await?, "ééé");
     let named = client.named(
-        now(),
         &nested(),
         &Shape::Pair((1, 2)),
         Level::HighEr,
@@ -256,52 +251,34 @@ async fn call_every_function<C: lattice_provider_sdk::Invoke>(
     assert_eq!(named.await?, scalars(5, "ab".to_owned()));
     let map = BTreeMap::from([("k".to_owned(), Bytes::from_static(b"v"))]);
     client
-        .containers(now(), &(1, 2.5), Some(Some('x')), &map, &[1, 2, 3, 4])
+        .containers(&(1, 2.5), Some(Some('x')), &map, &[1, 2, 3, 4])
         .await?;
-    assert_eq!(client.r0(now(), false).await?, Ok(()));
-    assert_eq!(client.r0(now(), true).await?, Err(()));
-    assert_eq!(client.r1(now()).await?, Ok(7));
-    assert_eq!(client.r2(now(), false).await?, Ok(()));
-    assert_eq!(client.r2(now(), true).await?, Err("on purpose".to_owned()));
+    assert_eq!(client.r0(false).await?, Ok(()));
+    assert_eq!(client.r0(true).await?, Err(()));
+    assert_eq!(client.r1().await?, Ok(7));
+    assert_eq!(client.r2(false).await?, Ok(()));
+    assert_eq!(client.r2(true).await?, Err("on purpose".to_owned()));
     assert_eq!(
-        client.r3(now(), &Point { x: 1, y: 2 }).await?,
+        client.r3(&Point { x: 1, y: 2 }).await?,
         Ok(Point { x: 2, y: 1 })
     );
     assert_eq!(
-        client.r3(now(), &Point { x: 0, y: 2 }).await?,
+        client.r3(&Point { x: 0, y: 2 }).await?,
         Err(Failure::NotFound)
     );
-    assert_eq!(client.bytes(now(), b"ab", Some(b"c")).await?, "abc");
-    assert_eq!(client.bytes(now(), &[], None).await?, "");
+    assert_eq!(client.bytes(b"ab", Some(b"c")).await?, "abc");
+    assert_eq!(client.bytes(&[], None).await?, "");
     let many = client.many(
-        now(),
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-        7,
-        8,
-        9,
-        10,
-        11,
-        12,
-        13,
-        14,
-        15,
-        16,
-        17,
-        "end",
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, "end",
     );
     assert_eq!(
         many.await?,
         "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17] end"
     );
-    assert_eq!(client.clashes(now(), 1, 2, 3, 4, 5, 6, 7).await?, 28);
-    assert_eq!(client.new_(now(), 3).await?, 3);
+    assert_eq!(client.clashes(1, 2, 3, 4, 5, 6, 7).await?, 28);
+    assert_eq!(client.new_(3).await?, 3);
     assert_eq!(
-        client.r#loop(now()).await?,
+        client.r#loop().await?,
         Reals {
             single: 0.5,
             double: f64::INFINITY
@@ -314,7 +291,7 @@ async fn call_every_function<C: lattice_provider_sdk::Invoke>(
 async fn every_exported_interface_is_served() -> Result<(), CallError> {
     let (lattice, _serving) = lattice().await;
     let client = ModClient::new(lattice.operator().component("every"));
-    assert_eq!(client.double(Context::default(), 21).await?, Mod { n: 42 });
+    assert_eq!(client.double(21).await?, Mod { n: 42 });
     Ok(())
 }
 
@@ -356,11 +333,8 @@ async fn a_client_of_another_version_calls_compatible_functions_and_gets_errors_
     let (lattice, _serving) = lattice().await;
     let client =
         older::test::every::values::ValuesClient::new(lattice.operator().component("every"));
-    assert_eq!(client.r1(Context::default()).await?, Ok(7));
-    let error = client
-        .texts(Context::default(), "c")
-        .await
-        .expect_err("another type");
+    assert_eq!(client.r1().await?, Ok(7));
+    let error = client.texts("c").await.expect_err("another type");
     let CallError::SchemaMismatch {
         expected, found, ..
     } = &error
@@ -371,10 +345,7 @@ async fn a_client_of_another_version_calls_compatible_functions_and_gets_errors_
         (expected.as_str(), found.as_str()),
         ("func(c: string) -> string", "func(c: char) -> string")
     );
-    let error = client
-        .gone(Context::default())
-        .await
-        .expect_err("not exported");
+    let error = client.gone().await.expect_err("not exported");
     assert!(matches!(error, CallError::NotExported { .. }), "{error}");
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::faults::{
 };
 use crate::{Failure, guests::Guest, native::ECHO, program::Program, summary::Row};
 use bytes::Bytes;
-use lattice_core::{app::App, name::ComponentId};
+use lattice_core::app::App;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -173,8 +173,7 @@ async fn cold(mesh: &Mesh, options: &Options, report: &mut Report) -> Result<(),
         let app = app(2, &ids, TWO)?;
         let begun = Instant::now();
         mesh.lattice.apply(&app).await?;
-        let id = ComponentId::new(&id)?;
-        timeout(PATIENCE, mesh.lattice.served(&id)).await?;
+        timeout(PATIENCE, mesh.lattice.served(&id)).await??;
         let _: Bytes = mesh
             .lattice
             .operator()

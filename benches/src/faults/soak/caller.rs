@@ -6,7 +6,6 @@ use crate::faults::{
 };
 use crate::{Failure, program::START};
 use bytes::Bytes;
-use lattice_core::name::ComponentId;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -53,7 +52,7 @@ pub(crate) struct Tally {
 pub(crate) async fn run() -> Result<(), Failure> {
     let lattice = connect().await?;
     for component in ["callee", "actor", "silent"] {
-        timeout(START, lattice.served(&ComponentId::new(component)?)).await?;
+        timeout(START, lattice.served(component)).await??;
     }
     let mut echo = Vec::new();
     for link in ["callee-once", "callee-again", "actor-once", "actor-again"] {

@@ -34,7 +34,7 @@ impl fmt::Display for Ran {
 ///
 /// A call that certainly did not run is sent to another replica automatically, within a budget of a
 /// fifth of recent calls. A call that may have run is sent again only if it is idempotent, which a
-/// link declares: `Link::idempotent(&["get"])`.
+/// link declares: `Link::idempotent(["get"])`.
 ///
 /// # When things fail
 ///
@@ -235,8 +235,11 @@ pub enum CallError {
         /// The component that was called.
         component: ComponentId,
     },
-    /// The bus is out of reach.
-    #[error("the bus is out of reach; the call {ran}")]
+    /// The bus is out of reach. The client reconnects by itself, so the same call may succeed later.
+    ///
+    /// A caller joins the lattice with its first call. If the bus is out of reach then, that call
+    /// fails with this error and did not run, and the next call joins again.
+    #[error("the bus is out of reach; the call {ran}; {}", again(*ran))]
     Disconnected {
         /// `No` if the call had not been sent, otherwise `Maybe`.
         ran: Ran,
@@ -274,6 +277,16 @@ pub enum CallError {
         /// How the instance ended, and where in its code, when that is known.
         reason: String,
     },
+}
+
+/// What to do about a call that failed because of the bus.
+fn again(ran: Ran) -> &'static str {
+    match ran {
+        Ran::No => "call again when the bus is back",
+        Ran::Maybe | Ran::Yes => {
+            "when the bus is back, call again only if running twice does no harm"
+        }
+    }
 }
 
 /// Longest reason in bytes.
@@ -385,5 +398,23 @@ impl CallError {
             interface: interface.to_string(),
             function: function.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_without_a_bus_says_whether_to_call_again() {
+        let text = |ran| CallError::Disconnected { ran }.to_string();
+        assert_eq!(
+            text(Ran::No),
+            "the bus is out of reach; the call did not run; call again when the bus is back"
+        );
+        assert_eq!(
+            text(Ran::Maybe),
+            "the bus is out of reach; the call may have run; when the bus is back, call again only if running twice does no harm"
+        );
     }
 }

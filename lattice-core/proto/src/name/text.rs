@@ -45,6 +45,14 @@ macro_rules! text {
             }
         }
 
+        // An item of a list of texts, as an iterator over a slice returns it.
+        impl TryFrom<&&str> for $name {
+            type Error = $crate::name::NameError;
+            fn try_from(text: &&str) -> Result<Self, Self::Error> {
+                Self::new(text)
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)

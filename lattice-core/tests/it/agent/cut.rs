@@ -32,7 +32,7 @@ impl Apart {
         let lattice = Lattice::on(bus.clone(), Arc::new(store.clone()), "dev");
         let lattice = lattice.trust_bus().await.expect("it joins");
         let host = HostId::new(name).expect("valid");
-        let options = NodeOptions::default().host(host.clone());
+        let options = NodeOptions::default().host(&host).expect("valid");
         let node = lattice.node(options).await.expect("it joins");
         let runtime = Fake {
             host,

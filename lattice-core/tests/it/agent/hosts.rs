@@ -1,6 +1,8 @@
 //! Hosts join and leave.
 
 use super::*;
+use futures_util::StreamExt as _;
+use lattice_core::agent::Phase;
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_host_is_replaced_within_five_seconds() {
@@ -79,7 +81,7 @@ async fn a_leaving_host_hands_over_without_a_failed_call() {
 #[tokio::test(start_paused = true)]
 async fn a_host_outside_placement_is_assigned_nothing() {
     let mesh = Mesh::new().await;
-    let apart = NodeOptions::default().host(HostId::new("apart").expect("valid"));
+    let apart = NodeOptions::default().host("apart").expect("valid");
     let _apart = mesh.lattice.node(apart).await.expect("it joins");
     let _one = mesh.host("one").await;
     mesh.counted(2).await;
@@ -133,4 +135,31 @@ async fn the_last_leaving_host_does_not_wait() {
     assert!(host.agent.shutdown(Duration::from_mins(2)).await.is_clean());
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_an_agent_returns_each_newest_state_and_ends_with_it() {
+    let mesh = Mesh::new().await;
+    let host = mesh.host("one").await;
+    let mut states = host.agent.watch();
+    let mut assignments = host.agent.watch_assignment();
+    let id: ComponentId = "greeter".parse().expect("valid");
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    let serves = async {
+        while let Some(state) = states.next().await {
+            let found = state.components.get(&id);
+            if found.is_some_and(|found| found.status.phase == Phase::Serving) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(serves.await, "the watch ended");
+    assert_eq!(states.current(), host.agent.state());
+    let assignment = assignments.current();
+    assert!(assignment.slots(&id).any(|slot| slot.as_str() == "one"));
+
+    drop(host);
+    while states.next().await.is_some() {}
+    while assignments.next().await.is_some() {}
 }

@@ -56,7 +56,7 @@ impl Mesh {
 
     async fn labelled(&self, id: &str, labels: &[(&str, &str)]) -> Host {
         let host = HostId::new(id).expect("valid");
-        let mut options = NodeOptions::default().host(host.clone());
+        let mut options = NodeOptions::default().host(&host).expect("valid");
         for (name, value) in labels {
             options = options.label(name, value);
         }

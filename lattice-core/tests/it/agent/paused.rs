@@ -176,7 +176,7 @@ async fn host_process() {
         return;
     };
     let lattice = join(&url).await;
-    let options = NodeOptions::default().host(HostId::new(&host).expect("valid"));
+    let options = NodeOptions::default().host(&host).expect("valid");
     let node = lattice.node(options).await.expect("it joins");
     let runtime = Numbered {
         host,

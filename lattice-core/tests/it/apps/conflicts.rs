@@ -1,7 +1,7 @@
 //! Several apps and people that write the same resources.
 
 use super::*;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all};
 use lattice_core::{
     app::ResourceRef,
     link::{Link, LinkEntry},
@@ -123,7 +123,7 @@ async fn of_many_concurrent_applies_one_wins_and_the_others_can_retry() {
         let revisions = lattices.iter().map(|lattice| lattice.desired().revision);
         let last = revisions.max().expect("several");
         for lattice in &lattices {
-            let mut follow = lattice.follow_desired();
+            let mut follow = lattice.watch_desired();
             while follow.next().await.expect("open").revision < last {}
         }
     }

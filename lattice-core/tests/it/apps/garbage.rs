@@ -2,6 +2,7 @@
 
 use super::*;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use lattice_core::{
     app::{ResourceRef, Warning},
     auth::Purpose,
@@ -19,7 +20,7 @@ async fn scribble(
 ) -> Arc<Desired> {
     let put = Op::put(key.clone(), bytes, Expect::Any);
     let revision = store.commit(vec![put]).await.expect("written");
-    let mut follow = lattice.follow_desired();
+    let mut follow = lattice.watch_desired();
     loop {
         let desired = follow.next().await.expect("open");
         if desired.revision >= revision {

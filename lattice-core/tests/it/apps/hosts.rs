@@ -3,7 +3,6 @@
 use super::*;
 use lattice_core::{
     app::{ResourceRef, Warning},
-    entropy,
     link::LinkMismatch,
     node::{Node, NodeOptions},
     types::{ComponentTypes, InterfaceTypes},
@@ -11,8 +10,7 @@ use lattice_core::{
 use std::{collections::BTreeMap, time::Duration};
 
 async fn host(lattice: &Lattice, label: &str, value: &str) -> Node {
-    let host = entropy::host_id();
-    let options = NodeOptions::default().host(host).label(label, value);
+    let options = NodeOptions::default().label(label, value);
     lattice.node(options).await.expect("it joins")
 }
 

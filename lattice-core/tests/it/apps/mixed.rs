@@ -1,6 +1,7 @@
 //! Processes of different versions on one store.
 
 use super::*;
+use futures_util::StreamExt as _;
 use lattice_core::{
     desired::Image,
     store::{Entry, Expect, Op, Revision, StoreKey, record::Records},
@@ -49,7 +50,7 @@ impl OtherVersion {
 }
 
 async fn seen(lattice: &Lattice, revision: Revision) {
-    let mut follow = lattice.follow_desired();
+    let mut follow = lattice.watch_desired();
     while follow.next().await.expect("open").revision < revision {}
 }
 

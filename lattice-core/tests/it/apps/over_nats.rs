@@ -1,7 +1,7 @@
 //! Apps over a real NATS server.
 
 use super::*;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all};
 
 #[tokio::test]
 async fn apps_are_applied_followed_and_deleted_over_nats() {
@@ -15,7 +15,7 @@ async fn apps_are_applied_followed_and_deleted_over_nats() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let applied = here.apply(&actors("shop", &ids)).await.expect("applied");
     assert_eq!(applied.plan.create.len(), 301);
-    let mut follow = there.follow_desired();
+    let mut follow = there.watch_desired();
     while follow.next().await.expect("open").actors.len() < 300 {}
     assert!(
         there

@@ -1,6 +1,7 @@
 //! The effects of applying an app, and of applying it again.
 
 use super::*;
+use futures_util::StreamExt as _;
 use lattice_core::{
     app::{Plan, ResourceRef, Warning},
     desired::{ImageDigest, Replicas},
@@ -77,7 +78,7 @@ async fn applying_creates_changes_deletes_and_then_does_nothing() {
     assert_eq!(desired.link_owner(&links[0].key), Some(&name("shop")));
 
     // From any process, any number of times.
-    let mut follow = other.follow_desired();
+    let mut follow = other.watch_desired();
     while follow.next().await.expect("open").apps.is_empty() {}
     for lattice in [&lattice, &other] {
         let again = lattice.apply(&app(SHOP)).await.expect("applied");

@@ -14,7 +14,7 @@ async fn a_linked_component_can_be_called_on_one_host_and_across_two() {
     let two = two().await;
     for node in [&two.a, &two.b] {
         let answer = call(
-            &node.caller(id("caller")),
+            &node.caller("caller").expect("valid"),
             &echo(),
             text("hello"),
             Context::default(),

@@ -27,7 +27,7 @@ async fn a_full_queue_returns_overloaded_at_once() {
     let (api, serving) = serve_within(&b, "callee", limits).await;
     link(&lattice, "caller", "callee").await;
     for node in [&a, &b] {
-        let caller = node.caller(id("caller"));
+        let caller = node.caller("caller").expect("valid");
         let running = begin_wait(&caller, Context::default());
         api.started.notified().await;
         let queued = begin_wait(&caller, Context::default());
@@ -64,7 +64,7 @@ async fn arguments_and_results_over_the_limit_are_rejected() {
     let two = two().await;
     let big = function("big", "func(n: u32) -> list<u8>");
     for (at, node) in [&two.a, &two.b].into_iter().enumerate() {
-        let caller = node.caller(id("caller"));
+        let caller = node.caller("caller").expect("valid");
         let args = Bytes::from(vec![0; 2 << 20]);
         let refused = call(&caller, &echo(), args, Context::default()).await;
         let error = refused.map(drop).expect_err("too large");
@@ -111,7 +111,7 @@ async fn dropping_a_call_frees_its_resources() {
     let held = Arc::new(AtomicUsize::new(0));
     // More calls than a host runs at once, with more bytes than the window for large calls.
     for (node, size) in [(&two.a, 0), (&two.a, 200 << 10), (&two.b, 200 << 10)] {
-        let caller = node.caller(id("caller"));
+        let caller = node.caller("caller").expect("valid");
         for _ in 0..500 {
             held.fetch_add(1, Ordering::SeqCst);
             let args = Bytes::from_owner(Held(vec![0; size], held.clone()));
@@ -130,7 +130,7 @@ async fn dropping_a_call_frees_its_resources() {
         answer.expect("there is room for another call");
     }
     // On the same host the call ends with the future.
-    let caller = two.b.caller(id("caller"));
+    let caller = two.b.caller("caller").expect("valid");
     eventually("the remote calls ended", async || {
         two.serving.in_flight() == 0
     })

@@ -65,7 +65,7 @@ impl Service for Relay {
 async fn serve_relay(node: &Node, name: &str) -> (Arc<Record>, ServeHandle) {
     let record = Arc::<Record>::default();
     let relay = Relay {
-        caller: node.caller(id(name)),
+        caller: node.caller(name).expect("valid"),
         record: record.clone(),
     };
     (record, serve_as(node, name, relay).await)
@@ -95,7 +95,7 @@ impl Chain {
         link(&lattice, "caller", "relay").await;
         link(&lattice, "relay", "callee").await;
         Self {
-            caller: nodes[0].caller(id("caller")),
+            caller: nodes[0].caller("caller").expect("valid"),
             nodes,
             relay,
             api,
@@ -157,7 +157,7 @@ async fn a_loop_of_links_ends_at_the_hop_limit() {
             link(&lattice, source, target).await;
         }
         let context = Context::new(Duration::from_secs(30));
-        let caller = one.caller(id("caller"));
+        let caller = one.caller("caller").expect("valid");
         let error = call(&caller, &left(), Bytes::new(), context)
             .await
             .expect_err("endless");

@@ -19,7 +19,7 @@ async fn a_deadline_passes_while_running_and_while_queued() {
     let (api, _serving) = serve_within(&b, "callee", limits).await;
     link(&lattice, "caller", "callee").await;
     for node in [&a, &b] {
-        let caller = node.caller(id("caller"));
+        let caller = node.caller("caller").expect("valid");
         let running = begin_wait(&caller, Context::new(Duration::from_millis(400)));
         api.started.notified().await;
         let before = api.calls.load(Ordering::SeqCst);

@@ -2,14 +2,17 @@
 //! inherits.
 
 use lattice_core::{
-    Lattice,
+    ConnectError, Lattice,
+    bus::memory::MemoryBus,
     call::{CallError, Context, Ran},
     client::Caller,
     link::Link,
+    node::NodeOptions,
     serve::Functions,
-    server::{ServeError, ServeHandle},
+    server::{ServeError, ServeHandle, ServeLimits},
+    store::MemoryStore,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const RELAY: &str = "test:door/relay@0.1.0";
 const SIGNATURE: &str = "func(text: string) -> string";
@@ -79,6 +82,51 @@ async fn a_call_with_an_invalid_name_fails() {
     assert!(matches!(error, Err(CallError::InvalidName(_))), "{error:?}");
     let refused = lattice.serve("Not An Id", Functions::new()).await;
     assert!(matches!(refused, Err(ServeError::Name(_))), "{refused:?}");
+    assert!(lattice.served("Not An Id").await.is_err());
+    assert!(NodeOptions::default().host("Not An Id").is_err());
+    assert!(Link::new("web", "no interface", "shout").is_err());
+    let refused = Lattice::in_memory("Not A Name").await;
+    assert!(matches!(refused, Err(ConnectError::Name(_))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_takes_names_as_texts() {
+    let (lattice, _serving) = served().await;
+    let options = NodeOptions::default().host("desk").expect("an id");
+    let node = lattice.node(options).await.expect("it joins");
+    assert_eq!(node.host_id().as_str(), "desk");
+    assert!(node.caller("Not An Id").is_err());
+    let limits = ServeLimits::default();
+    let refused = node.serve("Not An Id", Functions::new(), limits).await;
+    assert!(matches!(refused, Err(ServeError::Name(_))), "{refused:?}");
+
+    link(&lattice, "web", "default").await;
+    lattice.served("shout").await.expect("an id");
+    let web = node.caller("web").expect("an id");
+    let said: String = web.call(RELAY, "say", ("x",)).await.expect("linked");
+    assert_eq!(said, "X");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_call_without_the_bus_did_not_run_and_the_next_one_joins() {
+    let bus = MemoryBus::new();
+    let lattice = Lattice::on(Arc::new(bus.clone()), Arc::new(MemoryStore::new()), "dev");
+    let lattice = lattice.trust_bus().await.expect("a lattice");
+    link(&lattice, "web", "default").await;
+    let web = lattice.caller("web").expect("an id");
+
+    bus.disconnect();
+    let error = web.call::<String>(RELAY, "say", ("x",)).await;
+    let error = error.expect_err("no bus");
+    assert_eq!(error, CallError::Disconnected { ran: Ran::No });
+    assert!(error.to_string().contains("call again"), "{error}");
+
+    bus.reconnect();
+    let error = web.call::<String>(RELAY, "say", ("x",)).await;
+    assert!(
+        matches!(error, Err(CallError::NotServed { .. })),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ async fn a_panic_ends_only_its_own_call() {
     let two = two().await;
     for name in ["panic", "later-panic"] {
         for node in [&two.a, &two.b] {
-            let caller = node.caller(id("caller"));
+            let caller = node.caller("caller").expect("valid");
             let panic = function(name, "func()");
             let answer = call(&caller, &panic, Bytes::new(), Context::default()).await;
             let Err(CallError::CalleeFailed { reason }) = &answer else {
@@ -62,7 +62,9 @@ async fn the_error_of_a_nested_call_does_not_claim_that_the_outer_call_did_not_r
     let node = host(&lattice, "a").await;
     let _serving = serve_as(&node, "callee", Nested).await;
     link(&lattice, "caller", "callee").await;
-    let error = say(&node.caller(id("caller"))).await.expect_err("failed");
+    let error = say(&node.caller("caller").expect("valid"))
+        .await
+        .expect_err("failed");
     assert!(matches!(error, CallError::CalleeFailed { .. }), "{error:?}");
     assert_eq!(error.ran(), Ran::Yes);
 }

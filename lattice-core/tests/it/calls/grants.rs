@@ -18,7 +18,7 @@ use std::{
 #[tokio::test]
 async fn a_call_without_a_grant_does_not_run() {
     let two = two().await;
-    let error = say(&two.a.caller(id("unlinked")))
+    let error = say(&two.a.caller("unlinked").expect("valid"))
         .await
         .expect_err("refused");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error:?}");
@@ -72,7 +72,7 @@ async fn link_names_select_among_several_targets_of_one_interface() {
     let named = grant("caller", "two").named("second").expect("a link");
     lattice.links().put(named).await.expect("put");
     let second = LinkName::new("second").expect("a name");
-    let caller = node.caller(id("caller"));
+    let caller = node.caller("caller").expect("valid");
     caller
         .invoke_via(&echo(), &second, text("x"), Context::default())
         .await
@@ -91,7 +91,7 @@ async fn a_rejected_link_keeps_its_reason_and_fails_its_calls() {
     let (api, _serving) = serve(&b, "callee").await;
     *api.refuse.lock().expect("not poisoned") = Some("bucket is missing".to_owned());
     link(&lattice, "caller", "callee").await;
-    let caller = a.caller(id("caller"));
+    let caller = a.caller("caller").expect("valid");
     let answer = say(&caller).await;
     let Err(CallError::LinkRejected { reason, .. }) = &answer else {
         panic!("{answer:?}")
@@ -157,11 +157,13 @@ async fn a_link_that_is_slow_to_accept_does_not_delay_others() {
         link(&lattice, source, "callee").await;
     }
     let waiting = tokio::spawn({
-        let caller = node.caller(id("slow"));
+        let caller = node.caller("slow").expect("valid");
         async move { say(&caller).await }
     });
     api.started.notified().await;
-    say(&node.caller(id("quick"))).await.expect("not delayed");
+    say(&node.caller("quick").expect("valid"))
+        .await
+        .expect("not delayed");
     api.release.notify_one();
     waiting
         .await

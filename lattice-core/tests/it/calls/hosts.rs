@@ -70,7 +70,7 @@ async fn only_idempotent_calls_are_retried_at_another_replica() {
     let (one, _one) = serve(&b, "callee").await;
     let (two, _two) = serve(&c, "callee").await;
     let twice = grant("caller", "callee")
-        .idempotent(&["wait"])
+        .idempotent(["wait"])
         .expect("a link");
     lattice.links().put(twice).await.expect("put");
     eventually("both replicas are known", async || {
@@ -78,7 +78,7 @@ async fn only_idempotent_calls_are_retried_at_another_replica() {
     })
     .await;
     let context = Context::new(Duration::from_secs(10));
-    let running = begin_wait(&a.caller(id("caller")), context);
+    let running = begin_wait(&a.caller("caller").expect("valid"), context);
     tokio::select! {
         () = one.started.notified() => { b.kill(); two.started.notified().await; two.release.notify_one(); }
         () = two.started.notified() => { c.kill(); one.started.notified().await; one.release.notify_one(); }
@@ -96,14 +96,14 @@ async fn a_retry_that_did_not_run_keeps_the_certainty_of_the_first_attempt() {
         .queued(0);
     let (one, _one) = serve_within(&b, "callee", alone).await;
     let (two, _two) = serve_within(&c, "callee", alone).await;
-    let twice = grant("caller", "callee").idempotent(&["wait"]);
+    let twice = grant("caller", "callee").idempotent(["wait"]);
     let twice = lattice.links().put(twice.expect("a link")).await;
     twice.expect("put");
     eventually("both replicas are known", async || {
         lattice.peers().serving(&id("callee")).len() == 2
     })
     .await;
-    let caller = a.caller(id("caller"));
+    let caller = a.caller("caller").expect("valid");
     let lost = begin_wait(&caller, Context::new(Duration::from_secs(10)));
     let doomed = tokio::select! {
         () = one.started.notified() => &b,
@@ -206,11 +206,11 @@ async fn a_leaving_host_serves_the_nested_calls_of_its_last_calls() {
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let (_api, _callee) = serve(&b, "callee").await;
     let gate = Arc::new(Api::default());
-    let relay = Relay(b.caller(id("relay")), gate.clone());
+    let relay = Relay(b.caller("relay").expect("valid"), gate.clone());
     let _relay = serve_as(&b, "relay", relay).await;
     link(&lattice, "relay", "callee").await;
     link(&lattice, "caller", "relay").await;
-    let caller = a.caller(id("caller"));
+    let caller = a.caller("caller").expect("valid");
     let running = tokio::spawn(async move { say(&caller).await });
     gate.started.notified().await;
     let leaving = tokio::spawn({

@@ -46,7 +46,7 @@ impl Scene {
         slow.partition();
         link(&here, "late", "callee").await;
         Self {
-            late: two.a.caller(id("late")),
+            late: two.a.caller("late").expect("valid"),
             two,
             store: slow,
         }

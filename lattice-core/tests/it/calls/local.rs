@@ -102,11 +102,14 @@ async fn calls_on_one_host_never_touch_the_bus() {
         .await
         .expect("it opens");
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
-    let _front = serve_as(&a, "front", Front(a.caller(id("front")))).await;
+    let _front = serve_as(&a, "front", Front(a.caller("front").expect("valid"))).await;
     let (back, _back) = serve(&a, "back").await;
     link(&lattice, "caller", "front").await;
     link(&lattice, "front", "back").await;
-    let (here, there) = (a.caller(id("caller")), b.caller(id("caller")));
+    let (here, there) = (
+        a.caller("caller").expect("valid"),
+        b.caller("caller").expect("valid"),
+    );
     say(&there).await.expect("a result");
     // The start has sent all of its messages, and no beat is due while the clock stands still.
     tokio::time::sleep(Duration::from_millis(10_500)).await;

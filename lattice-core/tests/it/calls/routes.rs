@@ -21,7 +21,7 @@ async fn a_call_to_a_component_that_does_not_run_returns_not_served() {
     let lattice = lattice().await;
     let node = host(&lattice, "a").await;
     link(&lattice, "caller", "callee").await;
-    let caller = node.caller(id("caller"));
+    let caller = node.caller("caller").expect("valid");
     assert_eq!(
         say(&caller).await,
         Err(CallError::NotServed {
@@ -42,7 +42,7 @@ async fn localities_are_respected() {
     let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
     let (here, _here) = serve(&a, "callee").await;
     let (there, _there) = serve(&b, "callee").await;
-    let caller = a.caller(id("caller"));
+    let caller = a.caller("caller").expect("valid");
     let change = async |locality: Locality| {
         let link = grant("caller", "callee").locality(locality);
         lattice.links().replace(link).await.expect("put");
@@ -71,7 +71,7 @@ async fn localities_are_respected() {
     change(Locality::LocalOnly).await;
     let c = host(&lattice, "c").await;
     assert_eq!(
-        say(&c.caller(id("caller"))).await,
+        say(&c.caller("caller").expect("valid")).await,
         Err(CallError::NotServed {
             component: id("callee")
         })
@@ -167,7 +167,7 @@ async fn a_host_that_stopped_serving_gets_no_calls_before_its_next_beat() {
 async fn calls_move_to_other_hosts_when_the_local_component_stops() {
     let two = two().await;
     let (api, serving) = serve(&two.a, "callee").await;
-    let caller = two.a.caller(id("caller"));
+    let caller = two.a.caller("caller").expect("valid");
     let running = begin_wait(&caller, Context::default());
     api.started.notified().await;
     let ending = tokio::spawn(serving.shutdown(Duration::from_secs(10)));

@@ -126,7 +126,7 @@ impl Scene {
             serve_as(&seats[1].node, "tally", tally.clone()).await,
             serve_as(&seats[2].node, "tally", tally.clone()).await,
         ];
-        let link = grant("caller", "tally").idempotent(&["twice"]);
+        let link = grant("caller", "tally").idempotent(["twice"]);
         let links = seats[0].lattice.links();
         links.put(link.expect("a link")).await.expect("put");
         eventually("both replicas are known", async || {
@@ -134,7 +134,7 @@ impl Scene {
         })
         .await;
         Self {
-            caller: seats[0].node.caller(id("caller")),
+            caller: seats[0].node.caller("caller").expect("valid"),
             seats,
             tally,
             serving,

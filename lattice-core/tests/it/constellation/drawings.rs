@@ -13,7 +13,8 @@ const HOSTILE: &str = "\"]<script>&\\n--> x;`|}";
 async fn scene() -> Arc<View> {
     let lattice = lattice().await;
     let options = NodeOptions::default()
-        .host(host_id("a"))
+        .host("a")
+        .expect("valid")
         .label("note", HOSTILE);
     let a = lattice.node(options).await.expect("it joins");
     let (_api, _serving) = serve(&a, "kv").await;

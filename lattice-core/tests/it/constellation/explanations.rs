@@ -50,7 +50,8 @@ async fn explanations_cover_every_step_from_undeclared_to_serving() {
         "no host can run `greeter`: no host takes work; start one",
     );
     let us = NodeOptions::default()
-        .host(host_id("us"))
+        .host("us")
+        .expect("valid")
         .label("zone", "us");
     let us = lattice.node(us).await.expect("it joins");
     let _us = takes_work(&lattice, &us).await;
@@ -63,7 +64,8 @@ async fn explanations_cover_every_step_from_undeclared_to_serving() {
         "no host can run `greeter`: no host has label `zone=eu`; give it to one, or change `require`",
     );
     let eu = NodeOptions::default()
-        .host(host_id("eu"))
+        .host("eu")
+        .expect("valid")
         .label("zone", "eu");
     let eu = lattice.node(eu).await.expect("it joins");
     let _eu = takes_work(&lattice, &eu).await;

@@ -7,7 +7,7 @@ use lattice_core::{
     constellation::{ComponentKind, ComponentStatus, Delta, LinkState, Phase, ReplicaKey, View},
     node::NodeOptions,
 };
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 /// Applies changes until the view satisfies a condition.
 async fn until(
@@ -29,10 +29,11 @@ async fn until(
 async fn a_follower_sees_hosts_services_links_and_apps_appear_and_disappear() {
     let lattice = lattice().await;
     let constellation = lattice.constellation();
-    let mut changes = pin!(constellation.changes());
+    let mut changes = constellation.watch();
     let mut view = View::default();
     let options = NodeOptions::default()
-        .host(host_id("b"))
+        .host("b")
+        .expect("valid")
         .label("zone", "eu");
     let b = lattice.node(options).await.expect("it joins");
     let (api, serving) = serve(&b, "callee").await;
@@ -185,7 +186,7 @@ async fn a_slow_reader_receives_a_snapshot() {
     let lattice = lattice().await;
     let a = host(&lattice, "a").await;
     let constellation = lattice.constellation();
-    let mut changes = pin!(constellation.changes());
+    let mut changes = constellation.watch();
     let first = changes.next().await;
     assert!(matches!(first, Some(Delta::Snapshot(_))), "{first:?}");
     let link = grant("front", "back");

@@ -76,7 +76,7 @@ async fn log_requests_and_lines_forged_without_the_key_are_ignored() {
     eventually("both are refused", async || b.refused() == before + 2).await;
     b.log_sink().say(&callee, LogLevel::Info, "a secret");
 
-    let mut logs = std::pin::pin!(scene.two.lattice.logs(None, 10).await.expect("reads"));
+    let mut logs = scene.two.lattice.logs(None, 10).await.expect("reads");
     for auth in scene.other_keys() {
         for to in [None, Some(unknown_host())] {
             let line = LogLine {
@@ -159,7 +159,8 @@ async fn a_link_forged_without_the_key_grants_nothing() {
         // A link that was put later has been seen, so the forged one has been seen as well.
         let marker = grant(&format!("marker-{n}"), "callee");
         lattice.links().put(marker).await.expect("put");
-        let answer = say(&scene.two.a.caller(link.source)).await;
+        let caller = scene.two.a.caller(link.source).expect("valid");
+        let answer = say(&caller).await;
         assert!(
             matches!(answer, Err(CallError::NotLinked { .. })),
             "{answer:?}"

@@ -39,7 +39,7 @@ async fn a_host_that_reads_none_of_our_frame_versions_is_reported_and_not_called
     let (lattice, ours) = (&scene.two.lattice, Versions::OURS.max);
     let mut inbox = scene.tap(scene.inbox(&unknown_host())).await;
     link(lattice, "visitor", "later").await;
-    let visitor = scene.two.a.caller(id("visitor"));
+    let visitor = scene.two.a.caller("visitor").expect("valid");
     let within = async |timeout| call(&visitor, &echo(), text("hi"), Context::new(timeout)).await;
 
     let (min, max) = (ours + 1, ours + 2);

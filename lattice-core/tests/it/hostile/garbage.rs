@@ -78,7 +78,7 @@ impl Scene {
         // The replies to `b`, and calls to a host that joined later.
         let (_api, _serving) = serve(&fresh, "newcomer").await;
         link(&self.two.lattice, "callee", "newcomer").await;
-        let caller = self.two.b.caller(id("callee"));
+        let caller = self.two.b.caller("callee").expect("valid");
         eventually("a new host is called", async || say(&caller).await.is_ok()).await;
         // Reports and logs, and the requests for them.
         self.onlookers_hear(onlooker).await;
@@ -325,7 +325,7 @@ async fn malformed_values_in_store_keys_do_no_harm() {
         put(StoreKey::types(&"0".repeat(64)), bytes).await;
     }
     scene.still_works().await;
-    let victim = scene.two.a.caller(id("victim"));
+    let victim = scene.two.a.caller("victim").expect("valid");
     let answer = say(&victim).await;
     assert!(
         matches!(answer, Err(CallError::NotLinked { .. })),

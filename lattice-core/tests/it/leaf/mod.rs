@@ -50,7 +50,8 @@ impl Process {
         let lattice = join(nats, snapshot).await;
         let host = HostId::new(name).expect("a host id");
         let options = NodeOptions::default()
-            .host(host.clone())
+            .host(&host)
+            .expect("valid")
             .label("site", site);
         let node = lattice.node(options).await.expect("it joins");
         let record = Record::default();

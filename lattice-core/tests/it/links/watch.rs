@@ -10,7 +10,7 @@ async fn a_watch_starts_with_the_existing_links_and_survives_lag_and_outages() {
     let store = MemoryStore::new();
     let (node, writer) = (Node::join(&store).await, Node::join(&store).await);
     writer.links.put(link("front", "a")).await.expect("put");
-    let mut watch = std::pin::pin!(node.links.watch().into_stream());
+    let mut watch = node.links.watch();
     let added = next(&mut watch).await;
     assert!(
         matches!(&added, LinkChange::Added(entry) if entry.link.target == id("a")),

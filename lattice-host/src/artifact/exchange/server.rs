@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use lattice_core::{
-    Lattice,
+    Lattice, Watch,
     call::CallError,
     desired::{ActorSpec, Image},
     name::{ComponentId, HostId, NameError},
@@ -23,7 +23,7 @@ use lattice_core::{
 };
 use serde::Serialize;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long an artifact stays in memory after a request for it.
@@ -35,7 +35,7 @@ const QUEUED: usize = 256;
 /// Delivers artifacts to hosts that are assigned a component made of them.
 pub(crate) struct ArtifactServer {
     lattice: Lattice,
-    assignment: watch::Receiver<Arc<Assignment>>,
+    assignment: Watch<Arc<Assignment>>,
     artifacts: Artifacts,
     functions: Functions,
     recent: Arc<Mutex<Option<RecentArtifact>>>,
@@ -54,7 +54,7 @@ impl ArtifactServer {
     pub(crate) fn start(
         node: &Node,
         lattice: Lattice,
-        assignment: watch::Receiver<Arc<Assignment>>,
+        assignment: Watch<Arc<Assignment>>,
         artifacts: Artifacts,
     ) -> Result<(), NameError> {
         let server = Self {
@@ -80,7 +80,7 @@ impl ArtifactServer {
         from: &HostId,
         request: &ExchangeRequest,
     ) -> Option<(Arc<RangeMap>, Bytes)> {
-        let slots = self.assignment.borrow().clone();
+        let slots = self.assignment.current();
         if !slots.slots(&request.component).any(|host| host == from) {
             tracing::debug!(host = %from, component = %request.component, "an artifact was not sent: the component is not assigned to the requesting host");
             return None;

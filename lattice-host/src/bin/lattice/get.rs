@@ -204,8 +204,8 @@ mod tests {
     #[tokio::test]
     async fn live_hosts_are_listed_with_their_labels() {
         let lattice = Lattice::in_memory("dev").await.expect("in memory");
-        let host = lattice_core::name::HostId::new("h1").expect("an id");
-        let options = NodeOptions::default().host(host).label("zone", "a");
+        let options = NodeOptions::default().host("h1").expect("an id");
+        let options = options.label("zone", "a");
         let _node = lattice.node(options).await.expect("joins");
         // The first heartbeat of the node may not have arrived yet.
         let heard = async {

@@ -149,11 +149,10 @@ impl Add {
     }
 
     fn link(&self) -> Result<Link, Failure> {
-        let functions: Vec<&str> = self.idempotent.iter().map(String::as_str).collect();
         let link = self
             .which
             .link(&self.target)
-            .and_then(|link| link.idempotent(&functions))
+            .and_then(|link| link.idempotent(&self.idempotent))
             .map_err(|error| wrong(&error))?
             .locality(match self.locality {
                 LocalityOption::PreferLocal => Locality::PreferLocal,

@@ -79,7 +79,7 @@ impl Logs {
         let lattice = options.open().await?;
         let unreachable = |error: BusError| Failure::Unreachable(chain(&error));
         let logs = lattice.logs(component, self.recent).await;
-        let mut logs = std::pin::pin!(logs.map_err(unreachable)?);
+        let mut logs = logs.map_err(unreachable)?;
         let end = match (self.follow, self.time) {
             (false, _) => Some(ANSWERS),
             (true, time) => time,

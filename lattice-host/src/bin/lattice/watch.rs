@@ -60,7 +60,7 @@ impl Watch {
         let end = self.time.map(|time| Instant::now() + time);
         let lattice = options.open().await?;
         let constellation = lattice.constellation();
-        let mut changes = std::pin::pin!(constellation.changes());
+        let mut changes = constellation.watch();
         let mut printer = Printer::new(self.output);
         let settled = async {
             let Some(Until::Settled) = self.until else {
@@ -331,7 +331,7 @@ mod tests {
     async fn a_line_tells_what_came_changed_and_went_and_no_load() {
         let lattice = Lattice::in_memory("dev").await.expect("in memory");
         let constellation = lattice.constellation();
-        let mut changes = std::pin::pin!(constellation.changes());
+        let mut changes = constellation.watch();
         let mut printer = printer();
         let link = Link::new("desk", "a:b/c@1.0.0", "greeter").expect("a link");
         let key = lattice
@@ -364,7 +364,7 @@ mod tests {
         let app = App::from_toml("shop.toml", manifest).expect("a manifest");
         lattice.apply(&app).await.expect("applies");
         let constellation = lattice.constellation();
-        let mut changes = std::pin::pin!(constellation.changes());
+        let mut changes = constellation.watch();
         while constellation.snapshot().components.is_empty() {
             changes.next().await;
         }

@@ -176,7 +176,7 @@ async fn a_host_delivers_only_what_is_assigned_to_the_requesting_host() {
     apply(&lattice, &artifact.digest.to_string(), rules).await;
     until("the assigned host has it", || serves(&lattice, "assigned")).await;
 
-    let stranger = NodeOptions::default().host(HostId::new("stranger").unwrap());
+    let stranger = NodeOptions::default().host("stranger").unwrap();
     let stranger = lattice.node(stranger).await.unwrap();
     for (asks, component, digest, given) in [
         (assigned.node(), "big", artifact.digest, true),

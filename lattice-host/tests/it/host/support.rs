@@ -53,10 +53,10 @@ pub(crate) async fn two_programs() -> (Lattice, Lattice) {
 
 /// Waits until a host is known to serve the component.
 pub(crate) async fn served(lattice: &Lattice, component: &str) {
-    let id = ComponentId::new(component).expect("an id");
-    tokio::time::timeout(PATIENCE, lattice.served(&id))
+    tokio::time::timeout(PATIENCE, lattice.served(component))
         .await
-        .unwrap_or_else(|_| panic!("no host serves `{component}`"));
+        .unwrap_or_else(|_| panic!("no host serves `{component}`"))
+        .expect("an id");
 }
 
 pub(crate) async fn started(builder: HostBuilder) -> Host {
