@@ -101,7 +101,7 @@ impl Scene {
         for number in 1..links {
             lattice
                 .links()
-                .put(Link::new(&format!("other-{number}"), ECHO, "callee")?)
+                .put(Link::new(format!("other-{number}"), ECHO, "callee")?)
                 .await?;
         }
         let caller = node.caller("driver")?;

@@ -21,11 +21,12 @@ use lattice_core::{
     name::{ComponentId, HostId, IntoName, NameError},
     node::NodeOptions,
     serve::Service,
+    sync::Mutex,
 };
 use lattice_provider_sdk::IntoService;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 

@@ -201,7 +201,7 @@ impl Scene {
 
     /// Calls `prefixed` with the text `x` over a link.
     async fn prefixed(&self, link: &str) -> Result<String, CallError> {
-        self.client(link).prefixed(Context::default(), "x").await
+        self.client(link).prefixed("x").await
     }
 
     fn log(&self) -> Vec<String> {

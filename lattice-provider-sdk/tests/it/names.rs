@@ -115,7 +115,6 @@ async fn names_of_the_prelude_can_be_used_in_wit() -> Result<(), CallError> {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
     let _serving = serve(&lattice, "prelude", Prelude).await.expect("served");
     let client = AllClient::new(lattice.operator().component("prelude"));
-    let now = Context::default;
     let result = WitResult {
         ok: Err("e".to_owned()),
         vec: vec![WitOption {
@@ -123,28 +122,22 @@ async fn names_of_the_prelude_can_be_used_in_wit() -> Result<(), CallError> {
         }],
     };
     let swapped = client
-        .swap(
-            now(),
-            &result,
-            &Some::None,
-            Send::ALL | Send::EMPTY,
-            Debug::Eq,
-        )
+        .swap(&result, &Some::None, Send::ALL | Send::EMPTY, Debug::Eq)
         .await?;
     assert_eq!(
         swapped.map(|provider| provider.answer.string),
         Ok("s".to_owned())
     );
     assert_eq!(
-        client.drop(now(), b"", "", Option::Some(3)).await?,
+        client.drop(b"", "", Option::Some(3)).await?,
         Option::Some(Caller {
             context: P { world: 3 }
         })
     );
-    client.into_service(now()).await?;
-    client.link(now()).await?;
-    assert_eq!(client.unlink(now()).await?, None);
-    assert_eq!(client.operator(now()).await?, 9);
+    client.into_service().await?;
+    client.link().await?;
+    assert_eq!(client.unlink().await?, None);
+    assert_eq!(client.operator().await?, 9);
     Ok(())
 }
 
@@ -173,8 +166,8 @@ impl Stateless for Newer {
 }
 
 impl versions::test::old_0_2_0::greet::Greet for Newer {
-    async fn hello(&self, call: &Call<Self>) -> u16 {
-        self.0.hello(call).await.map_or(0, u16::from)
+    async fn hello(&self, _call: &Call<Self>) -> u16 {
+        self.0.hello().await.map_or(0, u16::from)
     }
 }
 

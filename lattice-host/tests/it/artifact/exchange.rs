@@ -9,7 +9,7 @@ use lattice_core::{
     Lattice,
     app::App,
     call::{CallError, Context, FunctionRef},
-    name::{ComponentId, FunctionName, HostId, InterfaceName},
+    name::{ComponentId, FunctionName, InterfaceName},
     node::{Node, NodeOptions},
     value::{from_bytes, to_bytes},
     wire::Origin,

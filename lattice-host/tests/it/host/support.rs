@@ -6,7 +6,7 @@ use lattice_core::{
     bus::memory::MemoryNetwork,
     call::{CallError, Limit, Ran},
     link::Link,
-    name::{ComponentId, FunctionName, InterfaceName},
+    name::{FunctionName, InterfaceName},
     serve::{Answer, Request, Service},
     store::MemoryStore,
     types::ComponentTypes,
