@@ -255,8 +255,8 @@ async fn each_link_has_a_binding_made_from_its_config() -> Result<(), CallError>
     let scene = Scene::new().await;
     scene.link("one", "a-").await;
     scene.link("two", "b-").await;
-    assert_eq!(scene.client("one").prefixed("x").await?, "a-x");
-    assert_eq!(scene.client("two").prefixed("x").await?, "b-x");
+    assert_eq!(scene.prefixed("one").await?, "a-x");
+    assert_eq!(scene.prefixed("two").await?, "b-x");
     let expected = ("app".to_owned(), "two".to_owned(), 0);
     assert_eq!(scene.client("two").whoami().await?, expected);
     Ok(())
@@ -268,7 +268,7 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
     scene.link("one", "a").await;
     scene.logged(&["link one a"]).await;
     let entry = scene.link("one", "b").await;
-    assert_eq!(scene.client("one").prefixed("x").await?, "bx");
+    assert_eq!(scene.prefixed("one").await?, "bx");
     scene
         .logged(&["link one a", "link one b", "unlink one a", "drop a"])
         .await;
@@ -288,11 +288,7 @@ async fn a_binding_lives_from_link_to_unlink() -> Result<(), CallError> {
             "drop b",
         ])
         .await;
-    let error = scene
-        .client("one")
-        .prefixed("x")
-        .await
-        .expect_err("no link");
+    let error = scene.prefixed("one").await.expect_err("no link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error}");
     Ok(())
 }
@@ -334,7 +330,7 @@ async fn an_invalid_config_is_reported_in_the_links_status_and_to_its_callers() 
     ] {
         let reason = scene.refusal(&entry).await;
         assert!(reason.contains(expected), "{reason}");
-        let call = scene.client(entry.link.name.as_str()).prefixed("x").await;
+        let call = scene.prefixed(entry.link.name.as_str()).await;
         let Err(CallError::LinkRejected { reason, .. }) = &call else {
             panic!("{call:?}")
         };
@@ -355,7 +351,7 @@ async fn a_refused_change_ends_the_binding_and_a_corrected_link_has_a_new_one()
         .logged(&["link one a", "unlink one a", "drop a"])
         .await;
     scene.link("one", "c").await;
-    assert_eq!(scene.client("one").prefixed("x").await?, "cx");
+    assert_eq!(scene.prefixed("one").await?, "cx");
     Ok(())
 }
 
@@ -426,7 +422,7 @@ async fn after_many_changes_the_last_one_is_in_effect_and_every_binding_ends()
             scene.link("one", &format!("{round}{change}-")).await;
         }
         let entry = scene.link("one", round).await;
-        let result = scene.client("one").prefixed("x").await?;
+        let result = scene.prefixed("one").await?;
         assert_eq!(result, format!("{round}x"));
         scene
             .lattice

@@ -13,7 +13,7 @@
 )]
 
 use lattice_core::value::to_bytes;
-use lattice_provider_sdk::{Call, CallError, Context, Lattice, Stateless, serve};
+use lattice_provider_sdk::{Call, CallError, Lattice, Stateless, serve};
 
 /// Types with the names that generated code uses.
 pub mod prelude {

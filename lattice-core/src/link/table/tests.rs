@@ -217,11 +217,11 @@ impl Model {
 
 fn link(source: u8, interface: u8, name: u8, target: u8) -> Link {
     Link::new(
-        &format!("s{source}"),
+        format!("s{source}"),
         INTERFACES[usize::from(interface)],
-        &format!("t{target}"),
+        format!("t{target}"),
     )
-    .and_then(|link| link.named(&format!("n{name}")))
+    .and_then(|link| link.named(format!("n{name}")))
     .expect("valid")
 }
 

@@ -30,9 +30,10 @@ impl Store for Losing {
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async {
             let revision = self.inner.commit(ops).await?;
-            match self.has_lost.swap(true, Ordering::Relaxed) {
-                true => Ok(revision),
-                false => Err(CommitError::Unknown),
+            if self.has_lost.swap(true, Ordering::Relaxed) {
+                Ok(revision)
+            } else {
+                Err(CommitError::Unknown)
             }
         })
     }

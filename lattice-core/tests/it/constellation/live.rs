@@ -191,7 +191,7 @@ async fn a_slow_reader_receives_a_snapshot() {
     assert!(matches!(first, Some(Delta::Snapshot(_))), "{first:?}");
     let link = grant("front", "back");
     for n in 0..600 {
-        let link = link.clone().named(&format!("n{n}")).expect("a link");
+        let link = link.clone().named(format!("n{n}")).expect("a link");
         lattice.links().put(link).await.expect("put");
     }
     eventually("all are seen", async || {
