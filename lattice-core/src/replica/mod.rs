@@ -16,7 +16,7 @@
 //! A value whose generation does not rise is refused for as long as this replica lives and
 //! remembers the key (it remembers the last 4,096 deleted ones).
 //!
-//! When a store was re-created (a new [`Incarnation`]) or its revisions went back, the replica does
+//! When a store was re-created (a new [`Incarnation`](crate::store::Incarnation)) or its revisions went back, the replica does
 //! not conclude that everything was deleted. What the store contains counts, and so does every
 //! later write to it, deletions included. Links that it merely lacks are *held* until
 //! [`Replica::accept`]. When the earlier store is back, the links that it lacks were deleted. Only
