@@ -103,6 +103,7 @@ impl Task {
                 .wake()
                 .into_iter()
                 .chain(self.reconciler.wake())
+                .chain(self.rejections.served.wake())
                 .min();
             tokio::select! {
                 biased;
@@ -136,9 +137,11 @@ impl Task {
                     None => return,
                 },
                 () = at(wake) => self.woken(),
+                heard = self.hosts.newcomers.proved() => self.receive(&heard),
                 // This comes last, because heartbeats can arrive faster than they are handled.
                 heard = heard.recv() => match heard {
-                    Ok(heard) => self.receive(&heard),
+                    Ok(heard) if self.hosts.newcomers.admits(&heard) => self.receive(&heard),
+                    Ok(_) => {}
                     // Heartbeats are repeated.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
@@ -176,7 +179,8 @@ impl Task {
 
     fn take_desired(&mut self, desired: Arc<Desired>) {
         let (items, snapshot) = WorkItems::of(&desired);
-        self.items = items;
+        let earlier = std::mem::replace(&mut self.items, items);
+        self.items.keep(earlier, &snapshot.frozen);
         self.desired = desired;
         self.handle(Event::Desired(snapshot));
     }
@@ -194,9 +198,12 @@ impl Task {
                 .flat_map(|event| self.reconciler.handle(event, Instant::now()))
                 .collect();
         }
-        self.node
-            .membership
-            .set_replica_counts(self.reconciler.runs());
+        let runs = self.reconciler.runs();
+        let is_stale = self.reconciler.is_stale();
+        self.rejections
+            .served
+            .record(&self.desired, &runs, is_stale);
+        self.node.membership.set_replica_counts(runs);
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
@@ -214,9 +221,11 @@ impl Task {
             Action::Reject {
                 component,
                 generation,
-            } => self
-                .rejections
-                .reject(&self.desired, &component, generation),
+            } if !self.reconciler.is_stale() => {
+                self.rejections
+                    .reject(&self.desired, &component, generation)
+            }
+            Action::Reject { .. } => {}
             Action::Stale => {
                 tracing::warn!(
                     "the store was replaced or went back to an older state; what runs is kept until the apps are applied again"
@@ -237,11 +246,11 @@ impl Task {
     ) -> Option<Event> {
         let Some(item) = self.items.get(component, generation) else {
             // The desired state has changed in the meantime.
-            return Some(Event::Failed(replica));
+            return Some(Event::Delayed(replica));
         };
         let guard = fence.map(|fence| self.leases.guard(component, fence));
         if let Some(None) = guard {
-            return Some(Event::Failed(replica));
+            return Some(Event::Delayed(replica));
         }
         self.runner
             .start(&self.runtime, item, replica, guard.flatten())

@@ -48,6 +48,18 @@ pub(crate) enum MemberEvent {
     Goodbye(Origin),
 }
 
+impl MemberEvent {
+    /// The boot of a host that it is about.
+    pub(crate) fn origin(&self) -> &Origin {
+        match self {
+            Self::Beat(origin, _)
+            | Self::Alive(origin, _)
+            | Self::OlderBeat(origin, _)
+            | Self::Goodbye(origin) => origin,
+        }
+    }
+}
+
 /// The live hosts, kept up to date.
 #[derive(Debug)]
 pub(crate) struct PresenceWatcher {
@@ -233,6 +245,8 @@ struct BeatReader {
     receiver: Receiver<BootGuard>,
     /// The last beat of each host, which keep-alives repeat.
     last: HashMap<HostId, (Origin, Arc<Beat>)>,
+    /// The newest beat or keep-alive of each host, by its number.
+    newest: HashMap<HostId, (Origin, u64)>,
 }
 
 impl BeatReader {
@@ -240,6 +254,7 @@ impl BeatReader {
         Self {
             receiver,
             last: HashMap::new(),
+            newest: HashMap::new(),
         }
     }
 
@@ -256,6 +271,10 @@ impl BeatReader {
             Err(refused) => return Err(refused.to_string()),
         };
         let (from, now) = (frame.sender(), Instant::now());
+        let is_beat = matches!(frame.kind(), Kind::Beat | Kind::KeepAlive);
+        if is_beat && boot == Boot::Newest && !self.is_newest(from, frame.sequence()) {
+            return Err("a beat that is older than the last one".to_owned());
+        }
         for envelope in frame.envelopes() {
             match frame.kind() {
                 Kind::Beat => {
@@ -284,6 +303,18 @@ impl BeatReader {
         Ok(())
     }
 
+    /// Returns whether no later beat of that boot was received. An older one may have been kept back
+    /// and says what was true then.
+    fn is_newest(&mut self, from: &Origin, number: u64) -> bool {
+        let newest = self.newest.get(&from.host);
+        if newest.is_some_and(|(origin, newest)| origin == from && *newest > number) {
+            return false;
+        }
+        self.newest
+            .insert(from.host.clone(), (from.clone(), number));
+        true
+    }
+
     /// Takes a keep-alive. A host that isn't known yet joins with its next beat.
     fn pulse(&self, snapshots: &Snapshots, from: &Origin, pulse: &KeepAlive, now: Instant) {
         let known = self.last.get(&from.host);
@@ -304,6 +335,9 @@ impl BeatReader {
     fn tidy(&mut self, peers: &Peers) {
         if self.last.len() > 2 * peers.iter().count() + SPARE {
             self.last.retain(|_, (origin, _)| peers.contains(origin));
+        }
+        if self.newest.len() > 2 * peers.iter().count() + SPARE {
+            self.newest.retain(|_, (origin, _)| peers.contains(origin));
         }
     }
 }

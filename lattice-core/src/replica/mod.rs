@@ -34,6 +34,7 @@
 
 mod changes;
 mod intake;
+mod late;
 mod records;
 mod refusals;
 mod wait;
@@ -53,6 +54,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use intake::Intake;
+use late::watch_at_last;
 use refusals::Refusals;
 use std::{
     fmt,
@@ -69,11 +71,6 @@ const FIRST_SNAPSHOT: Duration = Duration::from_secs(5);
 /// Most events taken in before their result is published. A burst costs one copy of the table, and
 /// readers still see it grow.
 const MAX_BATCH: usize = 256;
-/// Pauses between attempts to watch a store that was never reached. They double from the first to
-/// the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
-
 /// A handle to the replica. Cheap to clone; the task ends with the last clone.
 #[derive(Debug, Clone)]
 pub struct Replica {
@@ -412,10 +409,14 @@ impl Follower {
         if let Some(last) = &self.last {
             last.note(&event);
         }
-        self.take_in(event);
+        // Nothing is published before the whole commit is taken in.
+        for change in event.changes() {
+            self.take_in(change);
+        }
     }
 
     fn take_in(&mut self, event: WatchEvent) {
+        let is_snapshot = matches!(event, WatchEvent::Snapshot { .. });
         if let Some(event) = self.intake.take(event) {
             self.table.apply(event);
         }
@@ -423,6 +424,9 @@ impl Follower {
             if !self.records.ignores(&event) {
                 Arc::make_mut(&mut self.records).apply(event);
             }
+        }
+        if is_snapshot {
+            Arc::make_mut(&mut self.records).end_snapshot();
         }
     }
 
@@ -480,20 +484,6 @@ impl Follower {
         });
         self.shared.table.store(Arc::new(self.table.clone()));
         self.shared.health.send_replace(self.health);
-    }
-}
-
-/// Watches a store that is away, once it can be reached; returns `None` when it was closed.
-async fn watch_at_last(records: &Records) -> Option<Watch> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        tokio::time::sleep(pause).await;
-        match records.store().watch().await {
-            Ok(watch) => return Some(watch),
-            Err(StoreError::Closed) => return None,
-            Err(error) => tracing::debug!(%error, "the store is still away"),
-        }
-        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 

@@ -16,7 +16,10 @@ pub(super) const HEALTHY: Duration = Duration::from_mins(1);
 /// Failures in a row of one generation.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
+    /// Failures of the generation itself.
     count: u32,
+    /// Starts that failed because the image was away, which says nothing about the generation.
+    delays: u32,
     again: Option<Instant>,
 }
 
@@ -28,8 +31,14 @@ impl Failures {
         self.wait(jitter, now);
     }
 
+    /// Counts a start that failed because the image was away.
+    pub(super) fn delay(&mut self, jitter: f64, now: Instant) {
+        self.delays = self.delays.saturating_add(1);
+        self.wait(jitter, now);
+    }
+
     pub(super) fn wait(&mut self, jitter: f64, now: Instant) {
-        let doubled = FIRST * (1 << self.count.saturating_sub(1).min(16));
+        let doubled = FIRST * (1 << self.tries().saturating_sub(1).min(16));
         self.again = Some(now + doubled.min(LONGEST).mul_f64(0.5 + jitter / 2.0));
     }
 
@@ -39,6 +48,16 @@ impl Failures {
 
     pub(super) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Returns how many starts failed, for whatever reason.
+    pub(super) fn tries(&self) -> u32 {
+        self.count.saturating_add(self.delays)
+    }
+
+    /// Returns whether the image has been away for some time.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delays >= LOOP
     }
 
     pub(super) fn is_loop(&self) -> bool {

@@ -1,12 +1,7 @@
 //! Apps come, change and go.
 
 use super::*;
-use lattice_core::{
-    auth::{Auth, LatticeKey},
-    bus::memory::MemoryNetwork,
-    store::{MemoryStore, record::Records},
-    type_store::Types,
-};
+use lattice_core::{auth::Auth, store::record::Records, type_store::Types};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_declared_runs_and_what_is_not_does_not() {

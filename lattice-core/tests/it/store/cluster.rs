@@ -137,8 +137,13 @@ async fn any_server_may_die_in_mid_commit() {
     while seen < last {
         match next(&mut watch).await {
             WatchEvent::Snapshot { revision, .. } => seen = revision,
-            WatchEvent::Put(entry) => seen = entry.revision,
-            _ => {}
+            event => {
+                for change in event.changes() {
+                    if let WatchEvent::Put(entry) = change {
+                        seen = entry.revision;
+                    }
+                }
+            }
         }
     }
     assert_eq!(value(&reader, "after").await.as_deref(), Some("x"));

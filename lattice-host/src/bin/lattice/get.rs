@@ -8,8 +8,9 @@ use crate::{
 use clap::{Args, ValueEnum};
 use lattice_core::{
     Lattice,
-    desired::{Placement, ProviderKind, Replicas},
-    name::{AppName, ComponentId},
+    desired::{Desired, Placement, ProviderKind, Replicas},
+    name::{AppName, ComponentId, ConfigName},
+    store::{KeyKind, StoreKey},
 };
 use std::collections::BTreeMap;
 
@@ -65,34 +66,53 @@ impl Get {
 
 fn hosts(lattice: &Lattice) -> Listing {
     let peers = lattice.peers();
+    let store = lattice.replica().health().incarnation;
     let rows = peers.iter().map(|peer| {
         let components: Vec<&str> = peer.components.keys().map(ComponentId::as_str).collect();
+        let is_astray = store.differs_from(peer.incarnation);
         vec![
             peer.origin.host.to_string(),
             labels(&peer.labels),
             components.join(","),
+            if is_astray { "another store" } else { "" }.to_owned(),
         ]
     });
     let mut rows: Vec<Vec<String>> = rows.collect();
     rows.sort();
-    (&["host", "labels", "serves"], rows)
+    (&["host", "labels", "serves", "note"], rows)
 }
 
+/// What is shown of a component that can't be read.
+const FROZEN: &str = "unreadable: frozen";
+
 fn actors(lattice: &Lattice) -> Listing {
-    let desired = lattice.desired();
+    let (desired, peers) = (lattice.desired(), lattice.peers());
     let rows = desired.actors.iter().map(|(id, actor)| {
         let actor = &actor.spec;
+        let is_frozen = is_frozen(&desired, &StoreKey::actor(id), &actor.configs);
+        let runs = desired.other_versions(id, &peers.generations(id));
+        let runs = runs.map(|runs| format!("runs {runs}"));
+        let back = desired.is_rolled_back(id, actor).then(|| {
+            let why = actor.rejected_because.as_deref().unwrap_or("unknown");
+            format!("rolled back: {why}")
+        });
+        let notes = [is_frozen.then(|| FROZEN.to_owned()), runs, back];
         vec![
             id.to_string(),
             app(actor.app.as_ref()),
             wanted(&actor.placement),
             served(lattice, id),
             actor.image.to_string(),
+            notes.into_iter().flatten().collect::<Vec<_>>().join("; "),
         ]
     });
+    let unread = unread(lattice, |kind| match kind {
+        KeyKind::Actor(id) => (!desired.has_component(&id)).then_some(id),
+        _ => None,
+    });
     (
-        &["actor", "app", "wanted", "served", "image"],
-        rows.collect(),
+        &["actor", "app", "wanted", "served", "image", "note"],
+        rows.chain(unread).collect(),
     )
 }
 
@@ -105,18 +125,49 @@ fn providers(lattice: &Lattice) -> Listing {
             ProviderKind::Image(image) => image.to_string(),
             _ => "of a newer version".to_owned(),
         };
+        let is_frozen = is_frozen(&desired, &StoreKey::provider(id), &provider.configs);
         vec![
             id.to_string(),
             app(provider.app.as_ref()),
             wanted(&provider.placement),
             served(lattice, id),
             kind,
+            if is_frozen { FROZEN } else { "" }.to_owned(),
         ]
     });
+    let unread = unread(lattice, |kind| match kind {
+        KeyKind::Provider(id) => (!desired.has_component(&id)).then_some(id),
+        _ => None,
+    });
     (
-        &["provider", "app", "wanted", "served", "kind"],
-        rows.collect(),
+        &["provider", "app", "wanted", "served", "kind", "note"],
+        rows.chain(unread).collect(),
     )
+}
+
+/// Returns whether a record that decides what runs of a component can't be read.
+fn is_frozen(desired: &Desired, own: &StoreKey, configs: &[ConfigName]) -> bool {
+    let is_unreadable = |key: &StoreKey| desired.unreadable.contains_key(key);
+    is_unreadable(own)
+        || configs
+            .iter()
+            .map(StoreKey::config)
+            .any(|key| is_unreadable(&key))
+}
+
+/// Returns rows for the components whose records can't be read and were never read here.
+fn unread(lattice: &Lattice, id_of: impl Fn(KeyKind) -> Option<ComponentId>) -> Vec<Vec<String>> {
+    let desired = lattice.desired();
+    let ids = desired
+        .unreadable
+        .keys()
+        .filter_map(|key| id_of(key.kind()?));
+    let row = |id: ComponentId| {
+        let (served, nothing) = (served(lattice, &id), String::new);
+        let (id, note) = (id.to_string(), FROZEN.to_owned());
+        vec![id, nothing(), nothing(), served, nothing(), note]
+    };
+    ids.map(row).collect()
 }
 
 /// All links. Their configuration may hold secrets and is not shown.
@@ -141,13 +192,15 @@ pub(crate) fn links(lattice: &Lattice) -> Listing {
 fn apps(lattice: &Lattice) -> Listing {
     let desired = lattice.desired();
     let rows = desired.apps.iter().map(|(name, app)| {
+        let is_frozen = desired.unreadable.contains_key(&StoreKey::app(name));
         vec![
             name.to_string(),
             app.spec.version.clone().unwrap_or_default(),
             app.spec.owns.len().to_string(),
+            if is_frozen { FROZEN } else { "" }.to_owned(),
         ]
     });
-    (&["app", "version", "owns"], rows.collect())
+    (&["app", "version", "owns", "note"], rows.collect())
 }
 
 fn app(name: Option<&AppName>) -> String {
@@ -192,7 +245,7 @@ mod tests {
         assert_eq!(headings.len(), rows[0].len());
         assert_eq!(rows[0][..4], ["greeter", "shop", "3", "0"]);
         let (_, rows) = apps(&lattice);
-        assert_eq!(rows, [["shop", "7", "1"]]);
+        assert_eq!(rows, [["shop", "7", "1", ""]]);
         let (headings, rows) = links(&lattice);
         assert_eq!(headings.len(), rows[0].len());
         assert_eq!(
@@ -216,6 +269,6 @@ mod tests {
         tokio::time::timeout(std::time::Duration::from_secs(10), heard)
             .await
             .expect("is heard");
-        assert_eq!(hosts(&lattice).1, [["h1", "zone=a", ""]]);
+        assert_eq!(hosts(&lattice).1, [["h1", "zone=a", "", ""]]);
     }
 }
