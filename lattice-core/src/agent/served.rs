@@ -36,7 +36,9 @@ impl ServedRecorder {
 
     /// Waits until a write has ended. Returns `None` if no write is under way.
     pub(super) async fn written(&mut self) -> Option<()> {
-        self.writes.join_next().await?;
+        if let Err(error) = self.writes.join_next().await? {
+            tracing::error!(%error, "a write of what serves ended unexpectedly");
+        }
         self.again = Some(Instant::now() + PAUSE);
         Some(())
     }

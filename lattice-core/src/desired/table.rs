@@ -84,12 +84,6 @@ impl Desired {
         self.actors.contains_key(id) || self.providers.contains_key(id)
     }
 
-    /// Returns whether the record of an actor or a provider with this id can't be read.
-    pub fn is_unreadable(&self, id: &ComponentId) -> bool {
-        let keys = [StoreKey::actor(id), StoreKey::provider(id)];
-        keys.iter().any(|key| self.unreadable.contains_key(key))
-    }
-
     /// Returns the first of these configurations that can't be read and was never read here, so
     /// that what refers to it can't be started as it should be.
     pub fn unknown_config<'a>(&self, configs: &'a [ConfigName]) -> Option<&'a ConfigName> {

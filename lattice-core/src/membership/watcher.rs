@@ -400,8 +400,9 @@ mod tests {
                 reply: None,
                 body: crate::bus::Body::Payload(frame.expect("a frame")),
             };
-            let read = self.reader.read(&self.snapshots, message);
-            read.expect("it is read");
+            if let Err(refused) = self.reader.read(&self.snapshots, message) {
+                return refused;
+            }
             match self.published.try_recv() {
                 Ok(MemberEvent::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
                 Ok(MemberEvent::Alive(..)) => "alive".to_owned(),
@@ -411,15 +412,36 @@ mod tests {
         }
     }
 
+    impl Sender {
+        fn new() -> Self {
+            let snapshots = snapshots();
+            Self {
+                published: snapshots.events.subscribe(),
+                snapshots,
+                reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
+                sent: 0,
+            }
+        }
+    }
+
+    #[test]
+    fn a_beat_that_was_kept_back_does_not_replace_a_later_one() {
+        let mut host = Sender::new();
+        let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
+        host.sent = 7;
+        assert_eq!(host.sends(&second), "beat of 2");
+        host.sent = 2;
+        let refused = "a beat that is older than the last one";
+        assert_eq!(host.sends(&first), refused);
+        let pulse = KeepAlive::repeats(&first, &first).expect("the same");
+        assert_eq!(host.sends(&pulse), refused);
+        host.sent = 8;
+        assert_eq!(host.sends(&first), "beat of 1");
+    }
+
     #[test]
     fn a_pulse_is_the_last_beat_again_or_a_sign_of_life() {
-        let snapshots = snapshots();
-        let mut host = Sender {
-            published: snapshots.events.subscribe(),
-            snapshots,
-            reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
-            sent: 0,
-        };
+        let mut host = Sender::new();
         let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
         let pulse = |of: &Beat| KeepAlive::repeats(of, of).expect("the same");
         assert_eq!(host.sends(&pulse(&first)), "nothing");

@@ -132,7 +132,7 @@ async fn pipe(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     // The end of what was passed, which may hold the beginning of the text to stop at.
-    let mut tail = Vec::new();
+    let mut tail: Vec<u8> = Vec::new();
     let mut is_past = false;
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let now = *flow.borrow();

@@ -228,3 +228,36 @@ fn with(host: Limits, app: &LimitOverrides) -> Limits {
         outgoing: app.outgoing.map_or(host.outgoing, count),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_image_that_was_at_hand_counts_against_its_version() {
+        let image = || "file:a.wasm".to_owned();
+        let is_away =
+            |error: &FetchError| not_fetched(error, RuntimeError::of(error)).is_image_away();
+        let digest = ImageDigest::of(b"");
+        for away in [
+            FetchError::NotHere { image: image() },
+            FetchError::Deadline {
+                image: image(),
+                after: SLOW,
+            },
+            FetchError::Mismatch {
+                image: image(),
+                expected: digest,
+                found: digest,
+            },
+        ] {
+            assert!(is_away(&away), "{away}");
+        }
+        let found = "a text".to_owned();
+        let wrong = FetchError::NotWasm {
+            image: image(),
+            found,
+        };
+        assert!(!is_away(&wrong), "{wrong}");
+    }
+}

@@ -200,7 +200,21 @@ fn apps(lattice: &Lattice) -> Listing {
             if is_frozen { FROZEN } else { "" }.to_owned(),
         ]
     });
-    (&["app", "version", "owns", "note"], rows.collect())
+    let unread = desired
+        .unreadable
+        .keys()
+        .filter_map(|key| match key.kind()? {
+            KeyKind::App(name) => (!desired.apps.contains_key(&name)).then_some(name),
+            _ => None,
+        });
+    let unread = unread.map(|name| {
+        let nothing = String::new;
+        vec![name.to_string(), nothing(), nothing(), FROZEN.to_owned()]
+    });
+    (
+        &["app", "version", "owns", "note"],
+        rows.chain(unread).collect(),
+    )
 }
 
 fn app(name: Option<&AppName>) -> String {
@@ -230,7 +244,14 @@ fn labels(labels: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lattice_core::{app::App, link::Link, node::NodeOptions};
+    use lattice_core::{
+        app::App,
+        bus::memory::MemoryNetwork,
+        link::Link,
+        node::NodeOptions,
+        store::{Expect, MemoryStore, Op, Store as _},
+    };
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn what_was_declared_is_listed() {
@@ -252,6 +273,44 @@ mod tests {
             rows,
             [["desk", "a:b/c@1.0.0", "default", "greeter", "", "pending"]]
         );
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_read_is_listed_as_frozen() {
+        let store = MemoryStore::new();
+        let bus = Arc::new(MemoryNetwork::new().connect());
+        let lattice = Lattice::on(bus, Arc::new(store.clone()), "dev").trust_bus();
+        let lattice = lattice.await.expect("joins");
+        let manifest = "name = \"shop\"\n[actors.greeter]\nimage = \"ghcr.io/shop/greeter:1\"\nconfigs = [\"common\"]\n[providers.kv]\nbuiltin = \"keyvalue\"\n[configs.common]\na = \"b\"\n";
+        let app = App::from_toml("shop.toml", manifest).expect("a manifest");
+        lattice.apply(&app).await.expect("applies");
+        assert_eq!(actors(&lattice).1[0][5], "");
+        let spoil = async |key: &str| {
+            let key = StoreKey::from_store(key);
+            let op = Op::put(key.clone(), "garbage", Expect::Any);
+            store.commit(vec![op]).await.expect("written");
+            let mut follow = lattice.follow_desired();
+            while !lattice.desired().unreadable.contains_key(&key) {
+                follow.next().await.expect("open");
+            }
+        };
+        for key in [
+            "config.common",
+            "provider.kv",
+            "app.shop",
+            "actor.new",
+            "provider.other",
+        ] {
+            spoil(key).await;
+        }
+        let notes = |(_, rows): Listing| -> Vec<(String, String)> {
+            let note = |row: Vec<String>| (row[0].clone(), row.last().cloned().unwrap_or_default());
+            rows.into_iter().map(note).collect()
+        };
+        let frozen = |id: &str| (id.to_owned(), FROZEN.to_owned());
+        assert_eq!(notes(actors(&lattice)), [frozen("greeter"), frozen("new")]);
+        assert_eq!(notes(providers(&lattice)), [frozen("kv"), frozen("other")]);
+        assert_eq!(notes(apps(&lattice)), [frozen("shop")]);
     }
 
     #[tokio::test]
