@@ -73,6 +73,7 @@ impl Fleet {
             let wanted = Wanted {
                 generation: mixed(number),
                 fallback: None,
+                has_served: false,
                 placement: Placement::default(),
                 run: Run::Replicas,
             };
@@ -88,6 +89,7 @@ impl Fleet {
                 incarnation: Incarnation(1),
                 revision: Revision(1),
                 wanted: Arc::new(wanted),
+                frozen: Arc::default(),
             },
         })
     }

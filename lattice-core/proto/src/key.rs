@@ -11,6 +11,7 @@
 //! config.<name>                              configuration values that components share
 //! lease.<component>                          the host that may run a component that runs once
 //! app.<name>                                 an app, and the keys that it owns
+//! served.<component>                         the generations of an actor that have served
 //! host.<host>                                the epoch of the last boot of a host whose id was chosen
 //! ```
 //! Parts are separated by `.`. A part is escaped reversibly to the alphabet of a NATS KV key:
@@ -67,6 +68,8 @@ pub enum KeyKind {
     App(AppName),
     /// The last boot of a host.
     Host(HostId),
+    /// The generations of an actor that have served.
+    Served(ComponentId),
 }
 
 impl StoreKey {
@@ -135,6 +138,11 @@ impl StoreKey {
         Self(format!("host.{id}").into())
     }
 
+    /// The key of the record of an actor's generations that have served.
+    pub fn served(id: &ComponentId) -> Self {
+        Self(format!("served.{id}").into())
+    }
+
     /// The key under which a host's snapshot on disk has the hosts that it knew. No store has this
     /// key.
     pub fn known_hosts() -> Self {
@@ -191,6 +199,7 @@ impl StoreKey {
             ("lease", [Some(id), None, ..]) => Some(KeyKind::Lease(ComponentId::new(id).ok()?)),
             ("app", [Some(name), None, ..]) => Some(KeyKind::App(AppName::new(name).ok()?)),
             ("host", [Some(id), None, ..]) => Some(KeyKind::Host(HostId::new(id).ok()?)),
+            ("served", [Some(id), None, ..]) => Some(KeyKind::Served(ComponentId::new(id).ok()?)),
             _ => None,
         }
     }
@@ -323,6 +332,11 @@ mod tests {
                 KeyKind::Config(config),
             ),
             (StoreKey::app(&app), "app.shop", KeyKind::App(app)),
+            (
+                StoreKey::served(&id),
+                "served.greeter",
+                KeyKind::Served(id.clone()),
+            ),
             (StoreKey::host(&host), "host.edge", KeyKind::Host(host)),
         ] {
             assert_eq!(key.as_str(), text);

@@ -1,7 +1,11 @@
 //! Which hosts take work, as placement sees them: kept from the heartbeats and goodbyes that this
 //! host receives.
 
-use super::known_hosts::{Hosts, KnownHosts};
+use super::{
+    known_hosts::{Hosts, KnownHosts},
+    newcomers::Newcomers,
+    strays::Strays,
+};
 use crate::{
     membership::MemberEvent,
     name::HostId,
@@ -19,6 +23,10 @@ use tokio::time::Instant;
 pub(super) struct HostTable {
     node: Arc<NodeParts>,
     members: Members,
+    /// Hosts that have not proved yet that they are there. Their heartbeats are passed on later.
+    pub(super) newcomers: Newcomers,
+    /// Hosts that use another store.
+    strays: Strays,
     known: KnownHosts,
     duties: HashMap<HostId, Duty>,
     /// Whether this host is handing over everything that it runs.
@@ -30,6 +38,8 @@ impl HostTable {
         let connection = &node.connection;
         Self {
             members: Members::new(node.membership.origin().clone(), listen, Instant::now()),
+            newcomers: Newcomers::new(node.clone()),
+            strays: Strays::default(),
             known: KnownHosts::new(connection.records.clone(), connection.last.clone()),
             duties: HashMap::new(),
             leaving: false,
@@ -77,7 +87,7 @@ impl HostTable {
         match event {
             MemberEvent::Beat(from, beat) => {
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
-                let changed = duty != Some(beat.duty);
+                let changed = self.has_strayed(from, beat) | (duty != Some(beat.duty));
                 self.take(membership_event(from, beat), changed)
             }
             // Every host refuses the frames of an older boot, so it never counts again. The event
@@ -88,9 +98,20 @@ impl HostTable {
             }
             MemberEvent::Goodbye(who) => {
                 self.duties.remove(&who.host);
+                self.strays.forget(&who.host);
                 self.take(members::Event::Goodbye(who.clone()), false)
             }
         }
+    }
+
+    /// Returns whether a host has begun to use another store than this one, or no longer does.
+    fn has_strayed(&mut self, from: &Origin, beat: &Beat) -> bool {
+        if from.host == self.node.membership.origin().host {
+            return false;
+        }
+        let ours = self.node.connection.replica.health().incarnation;
+        self.strays
+            .heard(from, beat.incarnation, ours, Instant::now())
     }
 
     /// Handles any other event. Returns the hosts that placement counts, if they have changed.
@@ -106,6 +127,7 @@ impl HostTable {
                     tracing::info!(host = %origin.host, ?why, "host left the placement set");
                     if !matches!(why, members::Departure::Restart) {
                         self.duties.remove(&origin.host);
+                        self.strays.forget(&origin.host);
                     }
                 }
                 members::MembershipChange::Doubled { counts, other } => {
@@ -129,7 +151,8 @@ impl HostTable {
         let me = &self.node.membership.origin().host;
         let live = self.members.live().filter_map(|(origin, labels)| {
             let duty = *self.duties.get(&origin.host)?;
-            (duty != Duty::Apart).then(|| LiveHost {
+            let counts = duty != Duty::Apart && !self.strays.contains(&origin.host);
+            counts.then(|| LiveHost {
                 host: origin.host.clone(),
                 labels: labels.clone(),
                 duty,

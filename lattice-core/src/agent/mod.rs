@@ -14,9 +14,12 @@
 mod hosts;
 mod known_hosts;
 pub(crate) mod leases;
+mod newcomers;
 mod rejections;
 mod runner;
 mod runtime;
+mod served;
+mod strays;
 mod task;
 mod work;
 

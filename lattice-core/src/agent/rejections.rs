@@ -1,6 +1,7 @@
 //! Updates that failed to start. They are recorded in the store, so that every host rolls them
 //! back.
 
+use super::served::{self, ServedRecorder};
 use crate::{
     desired::{Body, Desired},
     name::ComponentId,
@@ -18,11 +19,14 @@ pub(super) struct Rejections {
     /// The latest failure of each component, with its generation.
     reasons: BTreeMap<ComponentId, (Generation, String)>,
     writes: JoinSet<()>,
+    /// Records the opposite: generations that serve.
+    pub(super) served: ServedRecorder,
 }
 
 impl Rejections {
     pub(super) fn new(node: Arc<NodeParts>) -> Self {
         Self {
+            served: ServedRecorder::new(node.clone()),
             node,
             reasons: BTreeMap::new(),
             writes: JoinSet::new(),
@@ -48,7 +52,11 @@ impl Rejections {
 
     /// Waits until a write has ended. Returns `None` if no write is under way.
     pub(super) async fn written(&mut self) -> Option<()> {
-        self.writes.join_next().await.map(drop)
+        tokio::select! {
+            Some(_) = self.writes.join_next() => Some(()),
+            Some(()) = self.served.written() => Some(()),
+            else => None,
+        }
     }
 
     /// Records in the store that a generation fails to start, unless the actor has been changed
@@ -62,7 +70,12 @@ impl Rejections {
         let Some(actor) = desired.actors.get(component) else {
             return;
         };
-        if actor.spec.rejected == Some(generation) || actor.spec.previous.is_none() {
+        let is_unreadable = desired.unreadable.contains_key(&StoreKey::actor(component));
+        if actor.spec.rejected == Some(generation)
+            || actor.spec.previous.is_none()
+            || is_unreadable
+            || desired.has_served(component, generation)
+        {
             return;
         }
         let mut spec = actor.spec.clone();
@@ -76,20 +89,23 @@ impl Rejections {
         let seen = connection.replica.links().revision();
         let number = desired.revision.0.max(seen.0);
         let value = records.encode(desired.incarnation, &key, number, &Body(&spec));
+        // Fails if another host has recorded in the meantime that the generation serves.
+        let unserved = served::op(&self.node, desired, (component, &[]), number);
         let (component, expect) = (component.clone(), Expect::At(actor.revision));
         tracing::warn!(%component, "an update did not come up and is rolled back; correct it and apply again");
         self.writes.spawn(async move {
-            let value = match value {
-                Ok(value) => value,
-                Err(error) => {
+            let (value, unserved) = match (value, unserved) {
+                (Ok(value), Ok(Some(unserved))) => (value, unserved),
+                (Ok(_), Ok(None)) => return,
+                (Err(error), _) | (_, Err(error)) => {
                     return tracing::error!(%component, %error, "an update could not be rolled back");
                 }
             };
             // One commit, which ends within the store's own timeout, and no rewrite: a conflict
             // means that another host has already rejected the generation, or that the actor was
             // changed, and then there is nothing left to reject.
-            let op = Op::put(key, value, expect);
-            if let Err(error) = records.store().commit(vec![op]).await {
+            let ops = vec![Op::put(key, value, expect), unserved];
+            if let Err(error) = records.store().commit(ops).await {
                 tracing::debug!(%component, %error, "this host did not roll back an update");
             }
         });

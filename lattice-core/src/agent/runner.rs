@@ -199,13 +199,19 @@ impl Runner {
     }
 
     fn did_not_start(&mut self, name: GenerationKey, error: &RuntimeError) -> TaskOutcome {
-        tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component did not come up");
+        let event = if error.is_image_away() {
+            tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component can't be started because its image is away; it is tried again");
+            Event::Delayed
+        } else {
+            tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component did not come up");
+            Event::Failed
+        };
         let replicas = self.running.remove(&name).map(|entry| entry.replicas);
         let replicas = replicas.unwrap_or_default();
         for replica in &replicas {
             self.replicas.remove(replica);
         }
-        let failed = replicas.into_iter().map(Event::Failed).collect();
+        let failed = replicas.into_iter().map(event).collect();
         (failed, Some((name, Some(error.to_string()))))
     }
 

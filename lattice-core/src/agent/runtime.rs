@@ -40,6 +40,7 @@ impl fmt::Debug for Prepared {
 #[error("{reason}")]
 pub struct RuntimeError {
     reason: String,
+    is_image_away: bool,
 }
 
 impl RuntimeError {
@@ -47,7 +48,23 @@ impl RuntimeError {
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
+            is_image_away: false,
         }
+    }
+
+    /// Marks it as the error of a start for which the image could not be had. Such a start is tried
+    /// again for as long as it takes, and never counts against the version that was to be started.
+    #[must_use]
+    pub fn image_away(self) -> Self {
+        Self {
+            is_image_away: true,
+            ..self
+        }
+    }
+
+    /// Returns whether the image could not be had.
+    pub fn is_image_away(&self) -> bool {
+        self.is_image_away
     }
 
     /// Makes an error from another error and its causes, in one line.

@@ -104,6 +104,7 @@ impl Task {
                 .wake()
                 .into_iter()
                 .chain(self.reconciler.wake())
+                .chain(self.rejections.served.wake())
                 .min();
             tokio::select! {
                 biased;
@@ -137,9 +138,11 @@ impl Task {
                     None => return,
                 },
                 () = at(wake) => self.woken(),
+                heard = self.hosts.newcomers.proved() => self.receive(&heard),
                 // This comes last, because heartbeats can arrive faster than they are handled.
                 event = member_events.recv() => match event {
-                    Ok(event) => self.receive(&event),
+                    Ok(event) if self.hosts.newcomers.admits(&event) => self.receive(&event),
+                    Ok(_) => {}
                     // Heartbeats are repeated.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
@@ -177,7 +180,8 @@ impl Task {
 
     fn take_desired(&mut self, desired: Arc<Desired>) {
         let (items, snapshot) = WorkItems::of(&desired);
-        self.items = items;
+        let earlier = std::mem::replace(&mut self.items, items);
+        self.items.keep(earlier, &snapshot.frozen);
         self.desired = desired;
         self.handle(Event::Desired(snapshot));
     }
@@ -195,9 +199,12 @@ impl Task {
                 .flat_map(|event| self.reconciler.handle(event, Instant::now()))
                 .collect();
         }
-        self.node
-            .membership
-            .set_replica_counts(self.reconciler.runs());
+        let runs = self.reconciler.runs();
+        let is_stale = self.reconciler.is_stale();
+        self.rejections
+            .served
+            .record(&self.desired, &runs, is_stale);
+        self.node.membership.set_replica_counts(runs);
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
@@ -215,9 +222,11 @@ impl Task {
             Action::Reject {
                 component,
                 generation,
-            } => self
-                .rejections
-                .reject(&self.desired, &component, generation),
+            } if !self.reconciler.is_stale() => {
+                self.rejections
+                    .reject(&self.desired, &component, generation)
+            }
+            Action::Reject { .. } => {}
             Action::Stale => {
                 tracing::warn!(
                     "the store was replaced or went back to an older state; what runs is kept until the apps are applied again"
@@ -238,11 +247,11 @@ impl Task {
     ) -> Option<Event> {
         let Some(item) = self.items.get(component, generation) else {
             // The desired state has changed in the meantime.
-            return Some(Event::Failed(replica));
+            return Some(Event::Delayed(replica));
         };
         let guard = fence.map(|fence| self.leases.guard(component, fence));
         if let Some(None) = guard {
-            return Some(Event::Failed(replica));
+            return Some(Event::Delayed(replica));
         }
         self.runner
             .start(&self.runtime, item, replica, guard.flatten())

@@ -2,14 +2,15 @@
 
 use crate::{
     desired::{
-        ActorSpec, Declared, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, Placement,
-        ProviderKind, ProviderSpec, Replicas, Run,
+        ActorCode, ActorSpec, Declared, Desired, Image, ImageDigest, InstanceMode, LimitOverrides,
+        Placement, ProviderKind, ProviderSpec, Replicas, Run, of_actor, of_provider,
     },
     name::ComponentId,
     place::plan::{self, Generation, Snapshot, Wanted},
+    store::KeyKind,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -59,22 +60,45 @@ pub(super) struct WorkItems(HashMap<(ComponentId, Generation), Arc<WorkItem>>);
 impl WorkItems {
     /// Returns what should run and where, with the item of each generation that may have to be
     /// started.
+    ///
+    /// What an unreadable record stands for is frozen: if it was never read, nothing is started or
+    /// stopped in its name.
     pub(super) fn of(desired: &Desired) -> (Self, Snapshot) {
         let mut items = Self::default();
         let mut wanted = BTreeMap::new();
+        let mut frozen: BTreeSet<ComponentId> = unread(desired).collect();
         for (id, actor) in &desired.actors {
-            wanted.insert(id.clone(), Arc::new(items.actor(desired, id, actor)));
+            if desired.unknown_config(&actor.spec.configs).is_some() {
+                frozen.insert(id.clone());
+            } else {
+                wanted.insert(id.clone(), Arc::new(items.actor(desired, id, actor)));
+            }
         }
         for (id, provider) in &desired.providers {
-            let item = items.provider(desired, id, &provider.spec);
-            wanted.entry(id.clone()).or_insert_with(|| Arc::new(item));
+            if frozen.contains(id) || wanted.contains_key(id) {
+                continue;
+            }
+            if desired.unknown_config(&provider.spec.configs).is_some() {
+                frozen.insert(id.clone());
+            } else {
+                let item = items.provider(desired, id, &provider.spec);
+                wanted.insert(id.clone(), Arc::new(item));
+            }
         }
         let snapshot = Snapshot {
             incarnation: desired.incarnation,
-            revision: desired.revision,
+            revision: desired.declared,
             wanted: Arc::new(wanted),
+            frozen: Arc::new(frozen),
         };
         (items, snapshot)
+    }
+
+    /// Takes over the items of frozen components from earlier ones.
+    pub(super) fn keep(&mut self, earlier: Self, frozen: &BTreeSet<ComponentId>) {
+        let kept = earlier.0.into_iter();
+        self.0
+            .extend(kept.filter(|((id, _), _)| frozen.contains(id)));
     }
 
     pub(super) fn get(&self, id: &ComponentId, generation: Generation) -> Option<Arc<WorkItem>> {
@@ -90,14 +114,16 @@ impl WorkItems {
         let spec = &actor.spec;
         let newest = self.add(WorkItem::of_actor(desired, id, spec));
         let before = spec.previous.as_deref();
+        let before = before.filter(|spec| desired.unknown_config(&spec.configs).is_none());
         let before = before.map(|spec| self.add(WorkItem::of_actor(desired, id, spec)));
         let (generation, fallback) = match before {
-            Some(before) if spec.rejected == Some(newest) => (before, None),
+            Some(before) if desired.is_rolled_back(id, spec) => (before, None),
             before => (newest, before),
         };
         Wanted {
             generation,
             fallback,
+            has_served: desired.has_served(id, generation),
             placement: spec.placement.clone(),
             run: plan::Run::Replicas,
         }
@@ -125,6 +151,7 @@ impl WorkItems {
         Wanted {
             generation: self.add(item),
             fallback: None,
+            has_served: false,
             placement,
             run,
         }
@@ -136,6 +163,21 @@ impl WorkItems {
         self.0.entry(key).or_insert_with(|| Arc::new(item));
         generation
     }
+}
+
+/// Returns the components whose record can't be read and was never read here.
+fn unread(desired: &Desired) -> impl Iterator<Item = ComponentId> + '_ {
+    desired
+        .unreadable
+        .keys()
+        .filter_map(|key| match key.kind() {
+            Some(KeyKind::Actor(id)) => (!desired.actors.contains_key(&id)).then_some(id),
+            Some(KeyKind::Provider(id)) => {
+                let is_read = desired.has_component(&id);
+                (!is_read).then_some(id)
+            }
+            _ => None,
+        })
 }
 
 impl WorkItem {
@@ -160,17 +202,8 @@ impl WorkItem {
     }
 }
 
-/// Returns a digest of everything that decides what runs. The same bytes from another location have
-/// the same generation.
+/// Returns a digest of everything that decides what runs.
 fn generation(work: &Work, config: &BTreeMap<String, String>) -> Generation {
-    let mut text = blake3::Hasher::new();
-    let mut add = |part: &str| {
-        text.update(&(part.len() as u64).to_le_bytes());
-        text.update(part.as_bytes());
-    };
-    let source = |image: &Image, digest: &Option<ImageDigest>| {
-        digest.map_or_else(|| image.to_string(), |digest| digest.to_string())
-    };
     match work {
         Work::Actor {
             image,
@@ -178,23 +211,14 @@ fn generation(work: &Work, config: &BTreeMap<String, String>) -> Generation {
             limits,
             instance,
         } => {
-            add("actor");
-            add(&source(image, digest));
-            add(&format!("{limits:?} {instance:?}"));
+            let code = ActorCode {
+                image,
+                digest: *digest,
+                limits,
+                instance: *instance,
+            };
+            of_actor(code, config)
         }
-        Work::Provider { kind, digest } => {
-            add("provider");
-            match kind {
-                ProviderKind::Builtin(name) => add(name),
-                ProviderKind::Image(image) => add(&source(image, digest)),
-            }
-        }
+        Work::Provider { kind, digest } => of_provider(kind, *digest, config),
     }
-    for (name, value) in config {
-        add(name);
-        add(value);
-    }
-    let mut first = [0; 8];
-    text.finalize_xof().fill(&mut first);
-    u64::from_le_bytes(first)
 }

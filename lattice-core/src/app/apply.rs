@@ -272,6 +272,8 @@ async fn draft(connection: &Connection, seen: &Observed, app: &App) -> Result<Dr
     let peers = connection.presence.peers();
     let warnings = warning::of_hosts(manifest, &seen.desired, &peers);
     draft.plan.warnings.extend(warnings);
+    let others = warning::of_versions(&draft.plan.unchanged, &seen.desired, &peers);
+    draft.plan.warnings.extend(others);
     Ok(draft)
 }
 

@@ -9,9 +9,9 @@ use super::{
     warning::Warning,
 };
 use crate::{
-    desired::{AppRecord, Desired, Image, ProviderKind},
+    desired::{ActorSpec, AppRecord, Desired, Image, ProviderKind},
     link::{Link, LinkTable},
-    name::AppName,
+    name::{AppName, ComponentId},
     store::{
         Expect, MAX_OPS, Op, StoreKey,
         record::{RecordError, Records},
@@ -28,7 +28,8 @@ pub(super) struct Draft {
     pub(super) links: Vec<(ManifestPath, Link)>,
     puts: Vec<(StoreKey, Record, Expect)>,
     deletes: Vec<(StoreKey, Expect)>,
-    /// Status records of links that are deleted.
+    /// Records that hosts keep of what is deleted: the status of a link, the generations of an
+    /// actor that have served.
     statuses: Vec<StoreKey>,
     /// The number of records that the app has after the commit.
     size: usize,
@@ -51,14 +52,40 @@ enum Standing {
 
 impl Present<'_> {
     fn standing(self, resource: &ResourceRef) -> Standing {
-        if let Some((revision, record)) = resource.find(self.desired, self.links) {
-            return Standing::Record(Expect::At(revision), Box::new(record));
-        }
+        // What was last read at a key that is unreadable now is not what the store has there.
         match self.desired.unreadable.get(&resource.key()) {
-            None => Standing::Nothing,
+            None => match resource.find(self.desired, self.links) {
+                Some((revision, record)) => {
+                    Standing::Record(Expect::At(revision), Box::new(record))
+                }
+                None => Standing::Nothing,
+            },
             Some(found) if found.is_newer => Standing::Newer(found.reason.clone()),
             Some(found) => Standing::Garbage(Expect::At(found.revision), found.reason.clone()),
         }
+    }
+
+    /// Returns how a version that was rejected shows in the plan when it is applied again.
+    fn tried_again(
+        self,
+        id: &ComponentId,
+        before: &ActorSpec,
+        after: &Record,
+    ) -> Option<Difference> {
+        let Record::Actor(after) = after else {
+            return None;
+        };
+        if before.rejected.is_none() || !after.runs_as(before) {
+            return None;
+        }
+        let text = serde_json::Value::from;
+        Some(if self.desired.is_rolled_back(id, before) {
+            let runs = text(self.desired.running(id, before).version());
+            Difference::new("runs", Some(&runs), Some(&text(after.version())))
+        } else {
+            let because = before.rejected_because.clone().unwrap_or_default();
+            Difference::new("rejected", Some(&text(because)), None)
+        })
     }
 
     /// Returns everything that an app owns, both by its own record and by the records that name it
@@ -195,7 +222,7 @@ impl Draft {
             }
             Standing::Record(expect, before) => {
                 let owned = owned.contains(&key);
-                self.over(resource, (record, path), (expect, &before), owned);
+                self.over(resource, (record, path), (expect, &before), owned, present);
                 return;
             }
         };
@@ -239,9 +266,19 @@ impl Draft {
         (record, path): (&Record, &ManifestPath),
         (expect, before): (Expect, &Record),
         is_owned: bool,
+        present: Present<'_>,
     ) {
         let mut after = record.clone();
-        after.keep_extra(before);
+        let tried_again = match (resource, before) {
+            (ResourceRef::Actor(id), Record::Actor(spec)) => {
+                after.keep_extra(before, present.desired.is_proven(id, spec));
+                present.tried_again(id, spec, &after)
+            }
+            _ => {
+                after.keep_extra(before, true);
+                None
+            }
+        };
         let same = after == *before;
         if !is_owned && before.clone().of_app(None) != after.clone().of_app(None) {
             let by_hand = ProblemKind::ByHand {
@@ -261,7 +298,9 @@ impl Draft {
             let app = serde_json::Value::from(self.plan.app.as_str());
             vec![Difference::new("app", None, Some(&app))]
         } else {
-            Difference::between(&before.to_json(), &after.to_json())
+            let mut differences = Difference::between(&before.to_json(), &after.to_json());
+            differences.extend(tried_again);
+            differences
         };
         let resource = resource.clone();
         self.puts.push((resource.key(), after, expect));
@@ -320,6 +359,11 @@ impl Draft {
                 let status = StoreKey::link_status_at(&link.source, &link.interface, &link.name);
                 self.statuses.push(status);
             }
+            if let ResourceRef::Actor(id) = &resource
+                && present.desired.served.contains_key(id)
+            {
+                self.statuses.push(StoreKey::served(id));
+            }
             self.deletes.push((key.clone(), expect));
             self.plan.delete.push(resource);
         }
@@ -348,7 +392,7 @@ impl Draft {
                 return;
             }
             Standing::Record(expect, before) => {
-                after.keep_extra(&before);
+                after.keep_extra(&before, true);
                 let of_version = match &*before {
                     Record::App(before) => before.version == version,
                     _ => false,
@@ -392,8 +436,8 @@ impl Draft {
         // keys.
         let generation = present.links.revision().max(present.desired.revision).0;
         let delete = |(key, expect): &(StoreKey, Expect)| Op::delete(key.clone(), *expect);
-        // Status records that don't fit into the commit stay. They refer to a revision that is
-        // gone, so they do no harm.
+        // Status records that don't fit into the commit stay. They refer to a revision or a
+        // generation that is gone, so they do no harm.
         let room = MAX_OPS.saturating_sub(self.ops());
         let status = |key: &StoreKey| Op::delete(key.clone(), Expect::Any);
         let mut ops: Vec<Op> = self.statuses.iter().take(room).map(status).collect();

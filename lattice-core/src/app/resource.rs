@@ -136,14 +136,15 @@ impl Record {
         self
     }
 
-    /// Copies the fields that newer versions added to the record that this one replaces.
-    pub(super) fn keep_extra(&mut self, before: &Self) {
+    /// Copies the fields that newer versions added to the record that this one replaces. For an
+    /// actor, `is_proven` tells whether that one's version has served.
+    pub(super) fn keep_extra(&mut self, before: &Self, is_proven: bool) {
         match (self, before) {
             (Self::App(new), Self::App(old)) => new.extra = old.extra.clone(),
             (Self::Config(new), Self::Config(old)) => new.extra = old.extra.clone(),
             (Self::Actor(new), Self::Actor(old)) => {
                 new.extra = old.extra.clone();
-                new.follow(old);
+                new.follow(old, is_proven);
             }
             (Self::Provider(new), Self::Provider(old)) => new.extra = old.extra.clone(),
             (Self::Wormhole(new), Self::Wormhole(old)) => new.extra = old.extra.clone(),

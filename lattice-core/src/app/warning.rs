@@ -69,6 +69,32 @@ pub enum Warning {
         /// The problem of the value.
         reason: String,
     },
+    /// Hosts run another version of an actor than the declared one.
+    #[error("actor `{id}`: hosts run {runs}, beside or instead of the declared version")]
+    OtherVersion {
+        /// The actor.
+        id: ComponentId,
+        /// What they run.
+        runs: String,
+    },
+}
+
+/// Returns which of these actors run in another version than the declared one.
+pub(super) fn of_versions<'a>(
+    unchanged: impl IntoIterator<Item = &'a ResourceRef>,
+    desired: &Desired,
+    peers: &Peers,
+) -> Vec<Warning> {
+    let actors = unchanged.into_iter().filter_map(|resource| match resource {
+        ResourceRef::Actor(id) => Some(id),
+        _ => None,
+    });
+    let other = |id: &ComponentId| {
+        let runs = desired.other_versions(id, &peers.generations(id))?;
+        let id = id.clone();
+        Some(Warning::OtherVersion { id, runs })
+    };
+    actors.filter_map(other).collect()
 }
 
 /// The labels that hosts carry, with their values.

@@ -76,6 +76,12 @@ pub struct ComponentView {
     pub is_rolled_back: bool,
     /// Why it was rolled back, as reported by a host that gave it up.
     pub rollback_reason: Option<String>,
+    /// The version that hosts run in place of the declared one, if it was rolled back.
+    pub runs: Option<String>,
+    /// The records that can't be read and because of which it is frozen: what was known of it stays,
+    /// and what was never known is neither started nor stopped.
+    #[serde(serialize_with = "texts")]
+    pub frozen_by: Vec<StoreKey>,
 }
 
 /// The kind of a component.
@@ -189,6 +195,11 @@ pub struct HostView {
     pub is_leaving: bool,
     /// Whether it takes no part in placement.
     pub is_apart: bool,
+    /// The incarnation of the store that its last heartbeat names.
+    pub store: Incarnation,
+    /// Whether that is another store than this process has, so that it takes no share of what this
+    /// one declares.
+    pub is_astray: bool,
     /// The epoch of another live host with the same id.
     pub rival: Option<u64>,
 }

@@ -11,12 +11,11 @@ use super::{
     view::{Delta, ItemChange, View, differences},
 };
 use crate::{
-    agent::WorkItem,
-    desired::{ActorSpec, Desired, ProviderKind, Run},
+    desired::{Desired, ProviderKind, Run},
     link::{LinkChange, LinkKey, LinkTable},
     liveness::RivalBoot,
     membership::{Peer, Peers},
-    name::{AppName, ComponentId, HostId},
+    name::{AppName, ComponentId, ConfigName, HostId},
     replica::ReplicaHealth,
     store::{KeyKind, StoreKey},
     wire::{Origin, Report, cut},
@@ -67,8 +66,15 @@ impl Projection {
         match event {
             Event::Store(health) => {
                 let store = StoreView::of(&health);
-                if store != self.view.store {
+                let before = self.view.store;
+                if store != before {
                     self.put(&mut out, Delta::Store(store));
+                }
+                if store.incarnation != before.incarnation {
+                    let hosts: Vec<HostId> = self.peers.keys().cloned().collect();
+                    for host in hosts {
+                        self.host(&host, &mut out);
+                    }
                 }
             }
             Event::Desired(desired) if !Arc::ptr_eq(&desired, &self.desired) => {
@@ -181,8 +187,12 @@ impl Projection {
             placement: Some(declared.spec.placement.clone()),
             run: Run::Replicated,
             revision: Some(declared.revision),
-            is_rolled_back: is_rolled_back(&desired, id, &declared.spec),
+            is_rolled_back: desired.is_rolled_back(id, &declared.spec),
             rollback_reason: declared.spec.rejected_because.clone().map(cut),
+            runs: desired
+                .is_rolled_back(id, &declared.spec)
+                .then(|| desired.running(id, &declared.spec).version()),
+            frozen_by: frozen_by(&desired, StoreKey::actor(id), &declared.spec.configs),
         });
         // An id that is declared as both runs as an actor.
         let providers = desired.providers.iter();
@@ -200,29 +210,60 @@ impl Projection {
             revision: Some(declared.revision),
             is_rolled_back: false,
             rollback_reason: None,
+            runs: None,
+            frozen_by: frozen_by(&desired, StoreKey::provider(id), &declared.spec.configs),
         });
+        let unread: BTreeMap<ComponentId, ComponentView> = unread(&desired).collect();
         let served: BTreeSet<ComponentId> = self.shown.values().flatten().cloned().collect();
-        let by_hand = served.into_iter().filter(|id| !desired.has_component(id));
-        let by_hand = by_hand.map(|id| ComponentView {
-            id,
-            kind: ComponentKind::ByHand,
-            app: None,
-            image: None,
-            placement: None,
-            run: Run::Replicated,
-            revision: None,
-            is_rolled_back: false,
-            rollback_reason: None,
-        });
+        let by_hand = served
+            .into_iter()
+            .filter(|id| !desired.has_component(id) && !unread.contains_key(id))
+            .map(|id| undeclared(id, ComponentKind::ByHand));
+        let by_hand: Vec<_> = by_hand.collect();
         let all = actors.chain(providers).chain(by_hand);
+        let all = all.chain(unread.into_values());
         self.show(|view| &view.components, all, Delta::Component, out);
     }
 }
 
-/// Returns whether the current version of an actor is the one that failed to start.
-fn is_rolled_back(desired: &Desired, id: &ComponentId, spec: &ActorSpec) -> bool {
-    spec.rejected
-        .is_some_and(|rejected| rejected == WorkItem::of_actor(desired, id, spec).generation)
+fn undeclared(id: ComponentId, kind: ComponentKind) -> ComponentView {
+    ComponentView {
+        id,
+        kind,
+        app: None,
+        image: None,
+        placement: None,
+        run: Run::Replicated,
+        revision: None,
+        is_rolled_back: false,
+        rollback_reason: None,
+        runs: None,
+        frozen_by: Vec::new(),
+    }
+}
+
+/// Returns the components whose records can't be read and were never read here.
+fn unread(desired: &Desired) -> impl Iterator<Item = (ComponentId, ComponentView)> + '_ {
+    desired.unreadable.keys().filter_map(|key| {
+        let (id, kind) = match key.kind()? {
+            KeyKind::Actor(id) => (id, ComponentKind::Actor),
+            KeyKind::Provider(id) => (id, ComponentKind::Provider),
+            _ => return None,
+        };
+        let frozen = ComponentView {
+            frozen_by: vec![key.clone()],
+            ..undeclared(id.clone(), kind)
+        };
+        (!desired.has_component(&id)).then_some((id, frozen))
+    })
+}
+
+/// Returns the unreadable records among those that decide what runs of a component.
+fn frozen_by(desired: &Desired, own: StoreKey, configs: &[ConfigName]) -> Vec<StoreKey> {
+    let configs = configs.iter().map(StoreKey::config);
+    let all = std::iter::once(own).chain(configs);
+    all.filter(|key| desired.unreadable.contains_key(key))
+        .collect()
 }
 
 #[cfg(test)]

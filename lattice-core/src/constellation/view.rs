@@ -112,7 +112,7 @@ impl View {
         let candidates: Vec<Candidate<'_>> = self
             .hosts
             .values()
-            .filter(|host| !host.is_apart)
+            .filter(|host| !host.is_apart && !host.is_astray)
             .map(|host| Candidate {
                 id: &host.id,
                 labels: &host.labels,

@@ -8,6 +8,7 @@
 //! | `wormhole.<id>` | [`WormholeSpec`] |
 //! | `config.<name>` | [`NamedConfig`] |
 //! | `app.<name>` | [`AppRecord`]: an app and what it owns |
+//! | `served.<id>` | [`ServedGenerations`]: which versions of an actor have served. Hosts write it |
 //! | `link.…` | a [`Link`](crate::link::Link) |
 //!
 //! [`Desired`] is the whole desired state as one process knows it.
@@ -18,9 +19,11 @@
 //! Hosts of different versions share one store. A reader keeps the fields that it doesn't know
 //! ([`Extra`]) and writes them back. A record that depends on something new names it in its field
 //! `needs`, and a reader that doesn't know it treats the record as unreadable. Neither such a
-//! record nor a corrupt one is ever treated as deleted: see [`Desired::unreadable`].
+//! record nor a corrupt one is ever treated as deleted: what was last read there stays, and
+//! [`Desired::unreadable`] lists the key.
 
 mod digest;
+mod generation;
 mod image;
 mod limits;
 mod oci;
@@ -39,11 +42,12 @@ pub use oci::OciReference;
 pub use rules::{Placement, Replicas, SpreadRule};
 pub use schema::Extra;
 pub use spec::{
-    ActorSpec, AppRecord, InstanceMode, NamedConfig, ProviderKind, ProviderSpec, Run, WormholeSpec,
-    WormholeState,
+    ActorSpec, AppRecord, InstanceMode, NamedConfig, ProviderKind, ProviderSpec, Run,
+    ServedGenerations, WormholeSpec, WormholeState,
 };
 pub use table::{Declared, Desired, Unreadable};
 
+pub(crate) use generation::{ActorCode, of_actor, of_provider};
 pub(crate) use rules::too_many;
 pub(crate) use schema::Body;
 #[cfg(test)]

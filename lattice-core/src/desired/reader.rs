@@ -4,7 +4,8 @@
 //! desired state is requested. Records that can't be read are reported to the replica as refused.
 
 use super::{
-    ActorSpec, AppRecord, Declared, Desired, NamedConfig, ProviderSpec, Unreadable, WormholeSpec,
+    ActorSpec, AppRecord, Declared, Desired, NamedConfig, ProviderSpec, ServedGenerations,
+    Unreadable, WormholeSpec,
     schema::{Fields, NotUnderstood},
 };
 use crate::{
@@ -62,7 +63,14 @@ impl LastRead {
             if self.table.get(key) == Some(record) {
                 continue;
             }
-            desired.remove(key);
+            // What can't be read does not replace what was read there before, unless that was deleted
+            // in between.
+            match self.table.get(key) {
+                Some(before) if before.since == record.since => {
+                    desired.unreadable.remove(key);
+                }
+                _ => desired.remove(key),
+            }
             if let Err(error) = desired.put(key, record) {
                 replica.refuse(key, &error);
                 desired
@@ -72,6 +80,7 @@ impl LastRead {
         }
         desired.incarnation = table.incarnation;
         desired.revision = table.revision;
+        desired.declared = table.declared;
         self.table = table;
     }
 }
@@ -134,6 +143,10 @@ impl Desired {
                 let spec = read::<AppRecord>(key, body)?;
                 self.apps.insert(name, Declared::new(revision, spec));
             }
+            Some(KeyKind::Served(id)) => {
+                let spec = read::<ServedGenerations>(key, body)?;
+                self.served.insert(id, Declared::new(revision, spec));
+            }
             _ => {}
         }
         Ok(())
@@ -147,6 +160,7 @@ impl Desired {
             Some(KeyKind::Wormhole(id)) => drop(self.wormholes.remove(&id)),
             Some(KeyKind::Config(name)) => drop(self.configs.remove(&name)),
             Some(KeyKind::App(name)) => drop(self.apps.remove(&name)),
+            Some(KeyKind::Served(id)) => drop(self.served.remove(&id)),
             _ => {}
         }
     }

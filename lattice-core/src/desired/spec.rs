@@ -178,6 +178,19 @@ pub struct AppRecord {
     pub extra: Extra,
 }
 
+/// The generations of an actor that have once served: `served.<id>`. Hosts never give one of them
+/// up again, whatever fails later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ServedGenerations {
+    /// The generations, the latest last.
+    #[serde(default)]
+    pub generations: Vec<u64>,
+    /// Fields that newer versions wrote.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
 impl ActorSpec {
     /// Makes an actor with one replica of this image on any host, and a new instance for each call.
     pub fn new(image: Image) -> Self {
@@ -197,6 +210,16 @@ impl ActorSpec {
         }
     }
 
+    /// Returns the image as text, with the first digits of its digest if that is known.
+    pub fn version(&self) -> String {
+        match self.digest {
+            Some(digest) if self.image.digest().is_none() => {
+                format!("{} ({})", self.image, &digest.to_hex()[..12])
+            }
+            _ => self.image.to_string(),
+        }
+    }
+
     /// Returns whether both run the same thing, regardless of where and in how many replicas.
     pub fn runs_as(&self, other: &Self) -> bool {
         let code = |spec: &Self| {
@@ -212,26 +235,25 @@ impl ActorSpec {
             && self.configs == other.configs
     }
 
-    /// Takes over the version to go back to from the record that this one replaces.
-    pub(crate) fn follow(&mut self, before: &Self) {
-        if self.runs_as(before) {
-            self.previous.clone_from(&before.previous);
-            self.rejected = before.rejected;
-            self.rejected_because.clone_from(&before.rejected_because);
-            return;
-        }
-        // A generation that was rejected is not a version to go back to.
-        let good = match (&before.rejected, &before.previous) {
-            (Some(_), Some(previous)) => Some(previous.clone()),
-            (Some(_), None) => None,
-            (None, _) => Some(Box::new(Self {
-                previous: None,
-                ..before.clone()
-            })),
-        };
-        self.previous = good;
+    /// Takes over the version to go back to from the record that this one replaces. A version that
+    /// was rejected is tried again. `is_proven` tells whether the version before has served.
+    pub(crate) fn follow(&mut self, before: &Self, is_proven: bool) {
         self.rejected = None;
         self.rejected_because = None;
+        self.previous = if self.runs_as(before) {
+            before.previous.clone()
+        } else if !is_proven && before.previous.is_some() {
+            before.previous.clone()
+        } else if !is_proven && before.rejected.is_some() {
+            None
+        } else {
+            Some(Box::new(Self {
+                previous: None,
+                rejected: None,
+                rejected_because: None,
+                ..before.clone()
+            }))
+        };
     }
 }
 

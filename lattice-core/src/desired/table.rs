@@ -1,6 +1,6 @@
 //! The desired state as of one moment.
 
-use super::{ActorSpec, AppRecord, NamedConfig, ProviderSpec, WormholeSpec};
+use super::{ActorSpec, AppRecord, NamedConfig, ProviderSpec, ServedGenerations, WormholeSpec};
 use crate::{
     link::LinkKey,
     name::{AppName, ComponentId, ConfigName, WormholeId},
@@ -10,8 +10,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The desired state of a lattice as this process knows it. A clone shares its records.
 ///
-/// Records that can't be read are listed in [`unreadable`](Self::unreadable). So a record that is
-/// corrupt, or that a newer version wrote, is never mistaken for one that was deleted.
+/// Keys whose record can't be read are listed in [`unreadable`](Self::unreadable). What was last
+/// read at such a key stays. So a record that is corrupt, or that a newer version wrote, is never
+/// mistaken for one that was deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Desired {
@@ -19,6 +20,9 @@ pub struct Desired {
     pub incarnation: Incarnation,
     /// The revision of the last write that changed it.
     pub revision: Revision,
+    /// The revision of the last write that declared something. Values that can't be authenticated
+    /// don't count, nor does what hosts record by themselves.
+    pub declared: Revision,
     /// The actors.
     pub actors: BTreeMap<ComponentId, Arc<Declared<ActorSpec>>>,
     /// The providers.
@@ -29,7 +33,10 @@ pub struct Desired {
     pub configs: BTreeMap<ConfigName, Arc<Declared<NamedConfig>>>,
     /// The apps.
     pub apps: BTreeMap<AppName, Arc<Declared<AppRecord>>>,
-    /// The keys of desired state, including links, whose value is refused.
+    /// The generations of actors that have served.
+    pub served: BTreeMap<ComponentId, Arc<Declared<ServedGenerations>>>,
+    /// The keys of desired state, including links, whose value is refused. The maps above keep what
+    /// was last read at such a key, if anything was.
     pub unreadable: BTreeMap<StoreKey, Unreadable>,
 }
 
@@ -75,6 +82,16 @@ impl Desired {
     /// Returns whether an actor or a provider has this id.
     pub fn has_component(&self, id: &ComponentId) -> bool {
         self.actors.contains_key(id) || self.providers.contains_key(id)
+    }
+
+    /// Returns the first of these configurations that can't be read and was never read here, so
+    /// that what refers to it can't be started as it should be.
+    pub fn unknown_config<'a>(&self, configs: &'a [ConfigName]) -> Option<&'a ConfigName> {
+        let is_unknown = |name: &&ConfigName| {
+            !self.configs.contains_key(*name)
+                && self.unreadable.contains_key(&StoreKey::config(name))
+        };
+        configs.iter().find(is_unknown)
     }
 
     /// Returns the configuration of a component. Its own values take precedence over those of its

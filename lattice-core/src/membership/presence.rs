@@ -7,7 +7,7 @@
 
 use crate::{
     entropy::HashState,
-    id::Fence,
+    id::{Fence, Incarnation},
     liveness::{MAX_INTERVAL, MIN_INTERVAL, MISSED},
     name::{ComponentId, HostId},
     types::Digest,
@@ -33,6 +33,8 @@ pub struct Peer {
     pub components: BTreeMap<ComponentId, Digest>,
     /// How many replicas of each component serve there, counting those that an app started.
     pub replicas: BTreeMap<ComponentId, u32>,
+    /// The generations of those that an app started, with the number of replicas that serve.
+    pub generations: BTreeMap<ComponentId, BTreeMap<u64, u32>>,
     /// The fences of the components that it serves under a lease.
     pub fences: BTreeMap<ComponentId, Fence>,
     /// Its labels.
@@ -41,6 +43,8 @@ pub struct Peer {
     pub versions: Versions,
     /// Whether it takes more replicas.
     pub duty: Duty,
+    /// The incarnation of the store that it sees; the default one if it is not known.
+    pub incarnation: Incarnation,
 }
 
 impl Peer {
@@ -49,10 +53,12 @@ impl Peer {
             origin,
             components: BTreeMap::new(),
             replicas: BTreeMap::new(),
+            generations: BTreeMap::new(),
             fences: BTreeMap::new(),
             labels: BTreeMap::new(),
             versions: Versions::OURS,
             duty: Duty::Apart,
+            incarnation: Incarnation::default(),
         }
     }
 }
@@ -92,6 +98,20 @@ impl Peers {
         let peers = hosts.filter_map(|origin| self.hosts.get(&origin.host));
         let replicas = peers.map(|peer| peer.replicas.get(component).copied().unwrap_or(1));
         replicas.fold(0, u32::saturating_add)
+    }
+
+    /// Returns how many replicas of each generation of `component` serve, of those that an app
+    /// started.
+    pub fn generations(&self, component: &ComponentId) -> BTreeMap<u64, u32> {
+        let mut all = BTreeMap::new();
+        for peer in self.hosts.values() {
+            for (generation, serving) in peer.generations.get(component).into_iter().flatten() {
+                let count: &mut u32 = all.entry(*generation).or_default();
+                *count = count.saturating_add(*serving);
+            }
+        }
+        all.retain(|_, serving| *serving > 0);
+        all
     }
 
     /// Returns the digest of the types with which some host serves `component`.
@@ -195,13 +215,21 @@ impl Presence {
             .components
             .iter()
             .filter(|served| !served.replica_counts.is_empty());
-        let replicas = kept.map(|served| {
-            let serving = served.replica_counts.iter().map(|count| count.serving);
-            (served.id.clone(), serving.fold(0, u32::saturating_add))
+        let generations: BTreeMap<_, BTreeMap<u64, u32>> = kept
+            .map(|served| {
+                let counts = served.replica_counts.iter();
+                let counts = counts.map(|count| (count.generation, count.serving));
+                (served.id.clone(), counts.collect())
+            })
+            .collect();
+        let replicas = generations.iter().map(|(id, counts)| {
+            let serving = counts.values().copied();
+            (id.clone(), serving.fold(0, u32::saturating_add))
         });
         let peer = Peer {
             origin: from.clone(),
             replicas: replicas.collect(),
+            generations,
             fences: fences.collect(),
             components: beat
                 .components
@@ -211,6 +239,7 @@ impl Presence {
             labels: beat.labels,
             versions: beat.versions,
             duty: beat.duty,
+            incarnation: beat.incarnation,
         };
         let change = match known {
             Some(old) if *old == peer => return Change::None,

@@ -49,6 +49,18 @@ pub(crate) enum MemberEvent {
     Goodbye(Origin),
 }
 
+impl MemberEvent {
+    /// The boot of a host that it is about.
+    pub(crate) fn origin(&self) -> &Origin {
+        match self {
+            Self::Beat(origin, _)
+            | Self::Alive(origin, _)
+            | Self::OlderBeat(origin, _)
+            | Self::Goodbye(origin) => origin,
+        }
+    }
+}
+
 /// The live hosts, kept up to date.
 #[derive(Debug)]
 pub(crate) struct PresenceWatcher {
@@ -234,6 +246,8 @@ struct BeatReader {
     receiver: Receiver<BootGuard>,
     /// The last beat of each host, which keep-alives repeat.
     last: HashMap<HostId, (Origin, Arc<Beat>)>,
+    /// The newest beat or keep-alive of each host, by its number.
+    newest: HashMap<HostId, (Origin, u64)>,
 }
 
 impl BeatReader {
@@ -241,6 +255,7 @@ impl BeatReader {
         Self {
             receiver,
             last: HashMap::new(),
+            newest: HashMap::new(),
         }
     }
 
@@ -257,6 +272,10 @@ impl BeatReader {
             Err(refused) => return Err(refused.to_string()),
         };
         let (from, now) = (frame.sender(), Instant::now());
+        let is_beat = matches!(frame.kind(), Kind::Beat | Kind::KeepAlive);
+        if is_beat && boot == Boot::Newest && !self.is_newest(from, frame.sequence()) {
+            return Err("a beat that is older than the last one".to_owned());
+        }
         for envelope in frame.envelopes() {
             match frame.kind() {
                 Kind::Beat => {
@@ -286,6 +305,18 @@ impl BeatReader {
         Ok(())
     }
 
+    /// Returns whether no later beat of that boot was received. An older one may have been kept back
+    /// and says what was true then.
+    fn is_newest(&mut self, from: &Origin, number: u64) -> bool {
+        let newest = self.newest.get(&from.host);
+        if newest.is_some_and(|(origin, newest)| origin == from && *newest > number) {
+            return false;
+        }
+        self.newest
+            .insert(from.host.clone(), (from.clone(), number));
+        true
+    }
+
     /// Takes a keep-alive. A host that isn't known yet joins with its next beat.
     fn keep_alive(
         &self,
@@ -312,6 +343,9 @@ impl BeatReader {
     fn tidy(&mut self, peers: &Peers) {
         if self.last.len() > 2 * peers.iter().count() + SPARE {
             self.last.retain(|_, (origin, _)| peers.contains(origin));
+        }
+        if self.newest.len() > 2 * peers.iter().count() + SPARE {
+            self.newest.retain(|_, (origin, _)| peers.contains(origin));
         }
     }
 }
@@ -374,8 +408,9 @@ mod tests {
                 reply: None,
                 body: crate::bus::Body::Payload(frame.expect("a frame")),
             };
-            let read = self.reader.read(&self.snapshots, message);
-            read.expect("it is read");
+            if let Err(refused) = self.reader.read(&self.snapshots, message) {
+                return refused;
+            }
             match self.published.try_recv() {
                 Ok(MemberEvent::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
                 Ok(MemberEvent::Alive(..)) => "alive".to_owned(),
@@ -385,15 +420,36 @@ mod tests {
         }
     }
 
+    impl Sender {
+        fn new() -> Self {
+            let snapshots = snapshots();
+            Self {
+                published: snapshots.events.subscribe(),
+                snapshots,
+                reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
+                sent: 0,
+            }
+        }
+    }
+
+    #[test]
+    fn a_beat_that_was_kept_back_does_not_replace_a_later_one() {
+        let mut host = Sender::new();
+        let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
+        host.sent = 7;
+        assert_eq!(host.sends(&second), "beat of 2");
+        host.sent = 2;
+        let refused = "a beat that is older than the last one";
+        assert_eq!(host.sends(&first), refused);
+        let keep_alive = KeepAlive::repeats(&first, &first).expect("the same");
+        assert_eq!(host.sends(&keep_alive), refused);
+        host.sent = 8;
+        assert_eq!(host.sends(&first), "beat of 1");
+    }
+
     #[test]
     fn a_keep_alive_repeats_the_last_beat_or_only_shows_that_the_host_lives() {
-        let snapshots = snapshots();
-        let mut host = Sender {
-            published: snapshots.events.subscribe(),
-            snapshots,
-            reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
-            sent: 0,
-        };
+        let mut host = Sender::new();
         let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
         let keep_alive = |of: &Beat| KeepAlive::repeats(of, of).expect("the same");
         assert_eq!(host.sends(&keep_alive(&first)), "nothing");

@@ -117,10 +117,14 @@ impl Follower {
         if let Some(last) = &self.last {
             last.note(&event);
         }
-        self.take_in(event);
+        // Nothing is published before the whole commit is taken in.
+        for change in event.changes() {
+            self.take_in(change);
+        }
     }
 
     fn take_in(&mut self, event: WatchEvent) {
+        let is_snapshot = matches!(event, WatchEvent::Snapshot { .. });
         if let Some(event) = self.intake.take(event) {
             self.table.apply(event);
         }
@@ -128,6 +132,9 @@ impl Follower {
             if !self.records.ignores(&event) {
                 Arc::make_mut(&mut self.records).apply(event);
             }
+        }
+        if is_snapshot {
+            Arc::make_mut(&mut self.records).end_snapshot();
         }
     }
 

@@ -121,7 +121,8 @@ impl Intake {
     /// Returns the change of the link table; `None` when the event has no content.
     pub(super) fn take(&mut self, event: WatchEvent) -> Option<TableEvent> {
         match event {
-            WatchEvent::Lost => None,
+            // The caller passes the changes of a commit one by one.
+            WatchEvent::Lost | WatchEvent::Commit(_) => None,
             WatchEvent::Put(entry) => Some(self.put(&entry)),
             WatchEvent::Delete { key, revision } => {
                 self.mark_gone(&key);
@@ -217,7 +218,8 @@ impl Intake {
             | KeyKind::Provider(_)
             | KeyKind::Wormhole(_)
             | KeyKind::Config(_)
-            | KeyKind::App(_) => {
+            | KeyKind::App(_)
+            | KeyKind::Served(_) => {
                 let body = self.open(entry, |body| Ok(Bytes::copy_from_slice(&body)))?;
                 let change = put(entry, RecordContent::Body(body));
                 Ok((TableEvent::Other { revision }, Some(change)))
@@ -313,7 +315,12 @@ impl Intake {
 
 fn put(entry: &Entry, content: RecordContent) -> RecordEvent {
     let revision = entry.revision;
-    RecordEvent::Put(entry.key.clone(), StoredRecord { revision, content })
+    let record = StoredRecord {
+        revision,
+        since: revision,
+        content,
+    };
+    RecordEvent::Put(entry.key.clone(), record)
 }
 
 /// The event for a key that has no value.

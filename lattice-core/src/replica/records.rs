@@ -15,7 +15,12 @@ pub struct RecordTable {
     pub incarnation: Incarnation,
     /// The revision of the last write that changed it.
     pub revision: Revision,
+    /// The revision of the last write that declared something: one with this lattice's key, or a
+    /// deletion, of anything but the generations that have served, which hosts write by themselves.
+    pub declared: Revision,
     records: BTreeMap<StoreKey, StoredRecord>,
+    /// `since` of each key, which outlasts a snapshot that has the key again.
+    since: BTreeMap<StoreKey, Revision>,
 }
 
 /// The store's value at one key, and the write that put it there.
@@ -24,6 +29,9 @@ pub struct RecordTable {
 pub struct StoredRecord {
     /// The revision of the write that put it.
     pub revision: Revision,
+    /// The first write of the key since it was last deleted. Records of one key with the same
+    /// number follow each other without a deletion in between.
+    pub since: Revision,
     /// The value.
     pub content: RecordContent,
 }
@@ -76,32 +84,53 @@ impl RecordTable {
         }
     }
 
+    /// Forgets keys that the last snapshot did not have.
+    pub(super) fn end_snapshot(&mut self) {
+        self.since.retain(|key, _| self.records.contains_key(key));
+    }
+
     pub(super) fn apply(&mut self, event: RecordEvent) {
         match event {
             RecordEvent::Begin(incarnation, revision) => {
                 // Writes of other keys don't count: only a later write of one of these keys changes
                 // this table.
-                let revision = if incarnation == self.incarnation {
-                    revision.min(self.revision)
+                let (seen, declared) = if incarnation == self.incarnation {
+                    (revision.min(self.revision), revision.min(self.declared))
                 } else {
-                    Revision::default()
+                    (Revision::default(), Revision::default())
                 };
                 *self = Self {
                     incarnation,
-                    revision,
+                    revision: seen,
+                    declared,
                     records: BTreeMap::new(),
+                    since: std::mem::take(&mut self.since),
                 };
             }
             RecordEvent::Gone(key, revision) => {
                 self.revision = self.revision.max(revision);
+                if declares(&key) {
+                    self.declared = self.declared.max(revision);
+                }
                 self.records.remove(&key);
+                self.since.remove(&key);
             }
-            RecordEvent::Put(key, record) => {
+            RecordEvent::Put(key, mut record) => {
+                let since = self.since.entry(key.clone()).or_insert(record.revision);
+                record.since = *since;
                 self.revision = self.revision.max(record.revision);
+                if declares(&key) && matches!(record.content, RecordContent::Body(_)) {
+                    self.declared = self.declared.max(record.revision);
+                }
                 self.records.insert(key, record);
             }
         }
     }
+}
+
+/// Returns whether writes of this key declare something. Hosts write the other ones by themselves.
+fn declares(key: &StoreKey) -> bool {
+    !matches!(key.kind(), Some(KeyKind::Served(_)))
 }
 
 /// Returns whether the table keeps keys of this kind, or their refused values.
@@ -114,5 +143,6 @@ pub(super) fn is_kept(kind: &KeyKind) -> bool {
             | KeyKind::Wormhole(_)
             | KeyKind::Config(_)
             | KeyKind::App(_)
+            | KeyKind::Served(_)
     )
 }

@@ -31,7 +31,7 @@ impl Refusals {
         }
         if logged.len() < MAX_LOGGED {
             logged.insert(key.clone());
-            tracing::warn!(%key, %reason, "a value in the store is refused, as if it were not there; find out who wrote it, then put it again or delete it");
+            tracing::warn!(%key, %reason, "a value in the store is refused: a link there grants nothing, and anything else is frozen as it was; find out who wrote it, then put it again or delete it");
         } else if logged.len() == MAX_LOGGED {
             logged.insert(key.clone());
             tracing::warn!(

@@ -8,7 +8,7 @@
 //!   name the state that it expects its key to be in. Once a commit has returned, every
 //!   [`read`](Store::read) sees all of it.
 //! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`], which never ends within a
-//!   commit, and then delivers changes in revision order. A slow watcher may miss values that were
+//!   commit, and then delivers changes in revision order, those of one commit in one event. A slow watcher may miss values that were
 //!   overwritten meanwhile, but always gets the last change of each key. After a reconnect, or when
 //!   the watch fell too far behind, it delivers a new whole snapshot instead, so a watcher that
 //!   keeps a copy has to compare. The queue of a slow watcher is bounded.
@@ -186,9 +186,31 @@ pub enum WatchEvent {
         /// The revision of the deletion.
         revision: Revision,
     },
+    /// The changes of one commit that has several, in order: each is a put or a delete. No reader
+    /// sees a part of them.
+    Commit(Vec<WatchEvent>),
     /// The store is out of reach. A snapshot follows when it is back; until then earlier events
     /// still hold.
     Lost,
+}
+
+impl WatchEvent {
+    /// Makes the event of one commit from its changes. Returns `None` if there are none.
+    pub fn of_commit(mut changes: Vec<Self>) -> Option<Self> {
+        match changes.len() {
+            0 | 1 => changes.pop(),
+            _ => Some(Self::Commit(changes)),
+        }
+    }
+
+    /// Returns the changes of a commit one by one, and any other event as it is.
+    pub fn changes(self) -> impl Iterator<Item = Self> {
+        let (commit, single) = match self {
+            Self::Commit(changes) => (changes, None),
+            other => (Vec::new(), Some(other)),
+        };
+        commit.into_iter().chain(single)
+    }
 }
 
 /// A stream of [`WatchEvent`]s. Dropping it ends the watch. The stream itself ends only when the

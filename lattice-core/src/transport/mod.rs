@@ -6,10 +6,12 @@
 //! | `endpoint`, `receiver` | identity, keys, sequence numbers, replay guard: everything sent and received passes them |
 //! | `peer`, `peer_table` | the connections to other hosts, for calls |
 //! | `reply_path` | the way back to callers |
+//! | `challenge` | whether a host is there now, or someone plays its recorded frames |
 //! | `send_queue`, `flow_control`, `lane` | coalescing, back pressure, and lanes |
 //! | `in_flight` | calls that wait for their reply |
 //! | `reply_reader`, `failure_detector`, `idle_cleanup` | the tasks |
 
+mod challenge;
 pub(crate) mod endpoint;
 pub(crate) mod failure_detector;
 mod flow_control;
@@ -35,6 +37,7 @@ use crate::{
     wire::{Discovered, Kind, Origin},
 };
 use arc_swap::Guard;
+use challenge::Challenges;
 use id::{FrameId, PeerToken};
 use in_flight::InFlight;
 use peer_table::{PeerMap, PeerTable};
@@ -71,6 +74,7 @@ pub(crate) struct Transport {
     pub(crate) new_deadline: Notify,
     peers: PeerTable,
     replies: ReplyPaths,
+    challenges: Challenges,
     closed: AtomicBool,
 }
 
@@ -107,6 +111,7 @@ impl Transport {
             new_deadline: Notify::new(),
             peers: PeerTable::default(),
             replies: ReplyPaths::default(),
+            challenges: Challenges::default(),
             closed: AtomicBool::new(false),
         };
         Ok((Arc::new(transport), Subscriptions { inbox, replies }))

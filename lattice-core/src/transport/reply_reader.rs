@@ -9,7 +9,7 @@ use super::{
 use crate::{
     bus::{Body as Carried, Message, Subscription},
     call::CallError,
-    wire::{Body as _, Discovered, EnvelopeError, Kind, ProbeAck, ReplyEnvelope},
+    wire::{Body as _, Discovered, EnvelopeError, Frame, Kind, ProbeAck, ReplyEnvelope},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -72,7 +72,7 @@ impl Transport {
             return self.in_flight.complete(token, results, callers);
         }
         for envelope in frame.envelopes() {
-            if let Err(error) = self.take_answer(events, frame.kind(), envelope) {
+            if let Err(error) = self.take_answer(events, &frame, envelope) {
                 self.endpoint.refuse(&error.to_string());
             }
         }
@@ -91,12 +91,13 @@ impl Transport {
     fn take_answer(
         &self,
         events: &impl Events,
-        kind: Kind,
+        frame: &Frame,
         envelope: Bytes,
     ) -> Result<(), EnvelopeError> {
-        match kind {
+        match frame.kind() {
             Kind::ProbeAck => {
-                ProbeAck::decode(envelope)?;
+                let ack = ProbeAck::decode(envelope)?;
+                self.challenges.answered(frame.sender(), ack.nonce);
             }
             Kind::Discovered => events.discovered(Discovered::decode(envelope)?),
             other => {

@@ -17,7 +17,12 @@ use tokio::{
 pub(crate) enum Flow {
     Pass,
     Swallow,
+    /// Passes everything up to the line that ends with this text, and swallows what follows.
+    PassUntil(&'static [u8]),
 }
+
+/// Ends each line of the protocol.
+const LINE_END: &[u8] = b"\r\n";
 
 pub(crate) struct Proxy {
     port: u16,
@@ -126,9 +131,36 @@ async fn pipe(
     swallowed: Arc<watch::Sender<usize>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
+    // The end of what was passed, which may hold the beginning of the text to stop at.
+    let mut tail: Vec<u8> = Vec::new();
+    let mut is_past = false;
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let now = *flow.borrow();
+        let passes = match now {
+            Flow::PassUntil(text) if !is_past => {
+                let before = tail.len();
+                tail.extend(&buffer[..count]);
+                match tail.windows(text.len()).position(|found| found == text) {
+                    Some(at) => {
+                        is_past = true;
+                        (at + text.len() + LINE_END.len() - before).min(count)
+                    }
+                    None => {
+                        tail.drain(..tail.len().saturating_sub(text.len() - 1));
+                        count
+                    }
+                }
+            }
+            Flow::PassUntil(_) | Flow::Swallow => 0,
+            Flow::Pass => count,
+        };
         match now {
+            Flow::PassUntil(_) => {
+                if to.write_all(&buffer[..passes]).await.is_err() {
+                    return;
+                }
+                swallowed.send_modify(|bytes| *bytes += count - passes);
+            }
             Flow::Swallow => swallowed.send_modify(|bytes| *bytes += count),
             Flow::Pass if to.write_all(&buffer[..count]).await.is_err() => return,
             Flow::Pass => {}

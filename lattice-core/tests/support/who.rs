@@ -10,8 +10,9 @@ use lattice_core::{
     value::to_bytes,
 };
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,23 +21,53 @@ use tokio::time::sleep;
 
 pub const WHO: &str = "test:who/who@0.1.0";
 
-/// A record of what the hosts of a test have run.
+/// A record of what the hosts of a test have run, and of images that can't be started now.
 #[derive(Debug, Default, Clone)]
-pub struct Record(Arc<Mutex<Vec<String>>>);
+pub struct Record(Arc<Mutex<Notes>>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    starts: Vec<String>,
+    troubles: BTreeMap<String, Trouble>,
+}
+
+/// Why an image can't be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It can't be fetched.
+    Away,
+    /// It is at hand and doesn't come up.
+    Broken,
+}
 
 impl Record {
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn note(&self, text: String) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(text);
+        self.lock().starts.push(text);
     }
 
     pub fn all(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().starts.clone()
+    }
+
+    /// From now on, images with this in their names can't be started.
+    pub fn trouble(&self, image: &str, trouble: Trouble) {
+        self.lock().troubles.insert(image.to_owned(), trouble);
+    }
+
+    /// Ends all trouble.
+    pub fn heal(&self) {
+        self.lock().troubles.clear();
+    }
+
+    fn trouble_of(&self, image: &str) -> Option<Trouble> {
+        let notes = self.lock();
+        let mut troubles = notes.troubles.iter();
+        let found = troubles.find(|(name, _)| image.contains(name.as_str()));
+        found.map(|(_, trouble)| *trouble)
     }
 }
 
@@ -64,8 +95,16 @@ impl Runtime for Fake {
                 _ => 50,
             };
             sleep(Duration::from_millis(takes)).await;
-            if image.contains("broken") {
-                return Err(RuntimeError::new("it is broken; fix it"));
+            match self.record.trouble_of(&image) {
+                Some(Trouble::Away) => {
+                    let reason = "its image is away; bring it back";
+                    return Err(RuntimeError::new(reason).image_away());
+                }
+                Some(Trouble::Broken) => return Err(RuntimeError::new("it is broken; fix it")),
+                None if image.contains("broken") => {
+                    return Err(RuntimeError::new("it is broken; fix it"));
+                }
+                None => {}
             }
             self.live.fetch_add(1, Ordering::SeqCst);
             Ok(Prepared {

@@ -30,6 +30,10 @@ use tokio::time::timeout;
 /// When fetching an image takes longer than this, the host also requests it from other hosts.
 const SLOW: Duration = Duration::from_secs(3);
 
+/// How long a start waits for its image. This ends before the agent gives the start up, so that an
+/// image that does not arrive is told apart from a component that does not come up.
+const FETCH_WITHIN: Duration = Duration::from_secs(270);
+
 /// Creates a provider from its configuration.
 pub(super) type ProviderFactory =
     Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> + Send + Sync>;
@@ -69,7 +73,15 @@ impl HostRuntime {
         else {
             return Err(RuntimeError::new("it isn't an actor"));
         };
-        let bytes = self.bytes(&job.component, image, *digest).await?;
+        let fetch = self.bytes(&job.component, image, *digest);
+        let late = || {
+            let reason = format!(
+                "{image} was not fetched within {FETCH_WITHIN:?}; check the network and where it comes from"
+            );
+            RuntimeError::new(reason).image_away()
+        };
+        let fetched = timeout(FETCH_WITHIN, fetch).await;
+        let bytes = fetched.unwrap_or_else(|_| Err(late()))?;
         let host = self.launcher.node.host_id().as_str();
         let mut actor = Actor::from_bytes(bytes)
             .env("LATTICE_HOST", host)
@@ -141,7 +153,7 @@ impl HostRuntime {
             None => fetched
                 .await
                 .map(|artifact| artifact.bytes)
-                .map_err(|error| RuntimeError::of(&error)),
+                .map_err(|error| not_fetched(&error, RuntimeError::of(&error))),
         }
     }
 
@@ -167,7 +179,10 @@ impl HostRuntime {
                 },
             },
         };
-        second.map_err(|other| RuntimeError::new(format!("{first}; {other}")))
+        second.map_err(|other| {
+            let error = RuntimeError::new(format!("{first}; {other}"));
+            not_fetched(&first, error)
+        })
     }
 
     /// Fetches the image from another host, and keeps it in the cache.
@@ -185,6 +200,18 @@ impl HostRuntime {
     }
 }
 
+/// Marks the error of a start for which the image was not to be had. What was fetched and can't be
+/// used is at fault itself.
+fn not_fetched(why: &FetchError, error: RuntimeError) -> RuntimeError {
+    match why {
+        FetchError::NotWasm { .. }
+        | FetchError::Manifest { .. }
+        | FetchError::Platforms { .. }
+        | FetchError::TooLarge { .. } => error,
+        _ => error.image_away(),
+    }
+}
+
 /// Returns the host's limits with the app's overrides.
 fn with(host: Limits, app: &LimitOverrides) -> Limits {
     let count = |count: NonZeroU32| NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX);
@@ -199,5 +226,38 @@ fn with(host: Limits, app: &LimitOverrides) -> Limits {
             .table_elements
             .map_or(host.table_elements, |elements| elements as usize),
         outgoing: app.outgoing.map_or(host.outgoing, count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_image_that_was_at_hand_counts_against_its_version() {
+        let image = || "file:a.wasm".to_owned();
+        let is_away =
+            |error: &FetchError| not_fetched(error, RuntimeError::of(error)).is_image_away();
+        let digest = ImageDigest::of(b"");
+        for away in [
+            FetchError::NotHere { image: image() },
+            FetchError::Deadline {
+                image: image(),
+                after: SLOW,
+            },
+            FetchError::Mismatch {
+                image: image(),
+                expected: digest,
+                found: digest,
+            },
+        ] {
+            assert!(is_away(&away), "{away}");
+        }
+        let found = "a text".to_owned();
+        let wrong = FetchError::NotWasm {
+            image: image(),
+            found,
+        };
+        assert!(!is_away(&wrong), "{wrong}");
     }
 }

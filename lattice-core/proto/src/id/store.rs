@@ -11,6 +11,13 @@ use std::{fmt, num::NonZeroU64};
 )]
 pub struct Incarnation(pub u64);
 
+impl Incarnation {
+    /// Returns whether both are known and name different lives of a store, or different stores.
+    pub fn differs_from(self, other: Self) -> bool {
+        self != other && self != Self::default() && other != Self::default()
+    }
+}
+
 /// The position of a write in the order of all writes; 0 is before the first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,

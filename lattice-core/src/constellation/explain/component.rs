@@ -14,7 +14,11 @@ use crate::{
 impl Inquiry<'_> {
     pub(super) fn component(&mut self, id: &ComponentId) {
         let records = [StoreKey::actor(id), StoreKey::provider(id)];
-        let unreadable = records.map(|key| self.is_unreadable(&key)).contains(&true);
+        let mut unreadable = records.map(|key| self.is_unreadable(&key)).contains(&true);
+        let known = self.view.components.get(id);
+        for key in known.map_or(&[][..], |known| &known.frozen_by) {
+            unreadable |= self.is_unreadable(key);
+        }
         let Some(component) = self.view.components.get(id).cloned() else {
             if !unreadable {
                 let all = self.view.components.keys();
@@ -35,7 +39,10 @@ impl Inquiry<'_> {
                 });
             }
         } else {
-            self.placed(&component);
+            // Where a component that was never read should run is not known.
+            if component.placement.is_some() {
+                self.placed(&component);
+            }
             if !serving.is_empty() {
                 self.found(Finding::Serves {
                     component: id.clone(),
@@ -64,6 +71,7 @@ impl Inquiry<'_> {
             self.found(Finding::RolledBack {
                 component: id.clone(),
                 reason: component.rollback_reason.clone(),
+                runs: component.runs.clone(),
             });
         }
         if let Some((reason, _)) = self.assignment.unplaced(id) {

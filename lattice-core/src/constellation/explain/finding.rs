@@ -1,6 +1,6 @@
 //! The findings of an explanation. Each is one fact and what to do about it.
 
-use super::text::{Because, Count, DidYouMean, HeldBy, InsteadOf, Listed, store_says};
+use super::text::{Because, Count, DidYouMean, HeldBy, InsteadOf, Listed, Meanwhile, store_says};
 use crate::{
     constellation::StoreState,
     link::LinkKey,
@@ -23,7 +23,7 @@ pub enum Finding {
         state: StoreState,
     },
     /// A record can't be read.
-    #[error("the record `{key}` can't be read: {reason}")]
+    #[error("the record `{key}` can't be read: {reason}{}", Meanwhile(key))]
     Unreadable {
         /// Its key in the store.
         key: StoreKey,
@@ -186,14 +186,17 @@ pub enum Finding {
     },
     /// The component's last version was rolled back everywhere.
     #[error(
-        "the last version of `{component}` did not come up{} and was rolled back, and the one before runs; apply one that starts",
-        Because(reason)
+        "the last version of `{component}` did not come up{} and was rolled back, and {} runs; apply one that starts, or apply the last one again to try it again",
+        Because(reason),
+        runs.as_deref().unwrap_or("the one before")
     )]
     RolledBack {
         /// The component.
         component: ComponentId,
         /// The error.
         reason: Option<String>,
+        /// The version that runs.
+        runs: Option<String>,
     },
     /// A newer host reports a phase that this version does not know.
     #[error(
@@ -229,6 +232,14 @@ pub enum Finding {
     )]
     Doubled {
         /// The id.
+        host: HostId,
+    },
+    /// A host sees another store than this process.
+    #[error(
+        "host `{host}` uses another store, so it takes no share of what is declared here, and what is applied there is not seen here; start it with the bus and the JetStream domain of this lattice's store"
+    )]
+    Astray {
+        /// The host.
         host: HostId,
     },
     /// There is no such link.

@@ -72,6 +72,10 @@ pub fn explain(
             state: view.store.state,
         });
     }
+    for host in view.hosts.values().filter(|host| host.is_astray) {
+        let host = host.id.clone();
+        inquiry.found(Finding::Astray { host });
+    }
     match subject {
         Subject::Component(id) => inquiry.component(id),
         Subject::Link(key) => inquiry.link(key),

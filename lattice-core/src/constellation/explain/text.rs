@@ -1,6 +1,11 @@
 //! Parts of the sentences of findings.
 
-use crate::{constellation::StoreState, link::LinkKey, name::HostId};
+use crate::{
+    constellation::StoreState,
+    link::LinkKey,
+    name::HostId,
+    store::{KeyKind, StoreKey},
+};
 use std::fmt::{self, Display};
 
 pub(super) fn store_says(state: StoreState) -> &'static str {
@@ -63,6 +68,20 @@ impl Display for HeldBy<'_> {
             [] => Ok(()),
             holders => write!(f, " and is held by {}", Listed(holders)),
         }
+    }
+}
+
+/// What an unreadable record means in the meantime.
+pub(super) struct Meanwhile<'a>(pub(super) &'a StoreKey);
+
+impl Display for Meanwhile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.kind() {
+            Some(KeyKind::Link { .. } | KeyKind::LinkStatus { .. }) => {
+                "; until then the link grants nothing"
+            }
+            _ => "; until then it is frozen: what was known of it stays, and nothing is started or stopped for it",
+        })
     }
 }
 

@@ -108,7 +108,7 @@ impl Projection {
 
     /// Updates a host and its replicas in the view. Returns whether the set of components may have
     /// changed.
-    fn host(&mut self, host: &HostId, out: &mut Vec<Delta>) -> bool {
+    pub(super) fn host(&mut self, host: &HostId, out: &mut Vec<Delta>) -> bool {
         let before = self.view.hosts.get(host).cloned();
         let after = self.host_view(host).map(Arc::new);
         match (before, after) {
@@ -159,6 +159,8 @@ impl Projection {
             load: self.report_of(peer).map(|report| report.load.clone()),
             is_leaving: peer.duty == Duty::Leaves,
             is_apart: peer.duty == Duty::Apart,
+            store: peer.incarnation,
+            is_astray: self.view.store.incarnation.differs_from(peer.incarnation),
             rival: rival.map(|rival| rival.epoch),
         })
     }

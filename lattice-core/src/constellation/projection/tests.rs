@@ -366,7 +366,9 @@ fn a_rolled_back_version_is_reported_until_another_is_declared() {
     let rolled_back = |projection: &Projection| projection.view().components[&id(0)].is_rolled_back;
     assert!(!rolled_back(&projection));
     let mut spec = world.desired.actors[&id(0)].spec.clone();
-    spec.rejected = Some(WorkItem::of_actor(&world.desired, &id(0), &spec).generation);
+    let before = "registry.example/a:0".parse().expect("an image");
+    spec.previous = Some(Box::new(ActorSpec::new(before)));
+    spec.rejected = Some(world.desired.actor_generation(&spec));
     let mut declare = |world: &mut World, spec: &ActorSpec| {
         let revision = world.next();
         let declared = Declared::new(revision, spec.clone());

@@ -51,6 +51,11 @@ pub(super) fn write_id(headers: &HeaderMap) -> Option<&str> {
         .map(HeaderValue::as_str)
 }
 
+/// Returns the id of the commit that the message is a part of, if that has several changes.
+pub(super) fn batch_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(BATCH_ID).map(HeaderValue::as_str)
+}
+
 /// Returns whether the rest of its commit follows this message.
 pub(super) fn is_within_commit(headers: &HeaderMap) -> bool {
     headers.get(BATCH_ID).is_some() && headers.get(BATCH_COMMIT).is_none()

@@ -10,6 +10,7 @@
 mod bucket;
 mod commit;
 mod follow;
+mod held;
 #[cfg(feature = "disk")]
 mod late;
 mod message;

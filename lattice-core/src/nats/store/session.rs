@@ -12,6 +12,7 @@
 
 use super::{
     Inner,
+    held::HeldCommit,
     message::{self, Position},
     settle::FENCE,
     unavailable,
@@ -49,6 +50,8 @@ pub(super) struct Session {
     delivered: u64,
     /// The part of the snapshot that is still to come; `None` once it is whole.
     snapshot: Option<Begun>,
+    /// The changes of a commit that has not been received as a whole.
+    held: HeldCommit,
 }
 
 /// A snapshot that is not whole yet.
@@ -74,6 +77,8 @@ enum Delivery {
         pending: u64,
         /// The rest of its commit follows.
         within_commit: bool,
+        /// The id of the commit, if it has several changes.
+        batch: Option<String>,
         /// Every other message of the stream is gone.
         wipes: bool,
     },
@@ -124,6 +129,7 @@ impl Session {
                 pending: info.num_pending,
                 revision: Revision(info.delivered.stream_sequence),
             }),
+            held: HeldCommit::default(),
             store: Arc::clone(store),
         })
     }
@@ -134,14 +140,26 @@ impl Session {
             return self.collect(begun).await;
         }
         loop {
+            if let Some(whole) = self.held.whole() {
+                return Ok(whole);
+            }
             match self.delivery().await? {
                 Delivery::Change { wipes: true, .. } => return Err(Broken::Gap),
                 Delivery::Change {
-                    change: Some(change),
+                    change,
                     revision,
+                    within_commit,
+                    batch,
                     ..
-                } => return Ok(change.into_event(revision)),
-                _ => {}
+                } => {
+                    let change = change.map(|change| change.into_event(revision));
+                    self.held.take(change, batch, within_commit);
+                }
+                // The last message of a commit may have been removed without a trace.
+                Delivery::Idle if self.held.is_partial() && self.is_at_the_end().await? => {
+                    self.held.end();
+                }
+                Delivery::Idle => {}
             }
         }
     }
@@ -158,6 +176,7 @@ impl Session {
                     pending,
                     within_commit,
                     wipes,
+                    ..
                 } => {
                     if wipes {
                         entries.clear();
@@ -247,6 +266,7 @@ impl Session {
             revision: Revision(position.sequence),
             pending: position.pending,
             within_commit: message::is_within_commit(headers),
+            batch: message::batch_id(headers).map(str::to_owned),
             wipes: message::wiped_the_stream(headers),
         }))
     }

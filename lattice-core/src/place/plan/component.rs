@@ -18,6 +18,15 @@ const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
 /// A generation that has served this long on this host has started, and this host never rejects it.
 const PROVEN: Duration = Duration::from_secs(5);
 
+/// Why a replica failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// It did not come up with its image at hand, or it crashed.
+    Itself,
+    /// Its image was away, which says nothing about its generation.
+    ImageAway,
+}
+
 #[derive(Debug)]
 pub(super) struct ComponentReconciler {
     pub(super) id: ComponentId,
@@ -25,11 +34,13 @@ pub(super) struct ComponentReconciler {
     pub(super) wanted: Option<Arc<Wanted>>,
     /// The slots that this host holds.
     slots: Vec<u32>,
-    others: Others,
+    pub(super) others: Others,
     pub(super) replicas: Vec<Replica>,
     /// Replicas beyond this host's share that keep serving until other hosts serve.
     owed: usize,
     pub(super) failures: Failures,
+    /// Failures of the generation before, while it stands in for the wanted one.
+    pub(super) stand_in_failures: Failures,
     /// Whether the wanted generation has started here.
     proven: bool,
     pub(super) lease: LeaseState,
@@ -63,6 +74,7 @@ impl ComponentReconciler {
             replicas: Vec::new(),
             owed: 0,
             failures: Failures::default(),
+            stand_in_failures: Failures::default(),
             proven: false,
             lease: LeaseState::default(),
             turn: None,
@@ -82,6 +94,7 @@ impl ComponentReconciler {
         self.wanted = wanted;
         if self.generation() != before {
             self.failures.forget();
+            self.stand_in_failures.forget();
             self.proven = false;
             self.others.begin();
         }
@@ -106,12 +119,12 @@ impl ComponentReconciler {
         }
     }
 
-    pub(super) fn failed(&mut self, replica: ReplicaId, jitter: f64, now: Instant) {
+    pub(super) fn failed(&mut self, replica: ReplicaId, why: Failed, jitter: f64, now: Instant) {
         let Some(at) = self.replicas.iter().position(|known| known.id == replica) else {
             return;
         };
         let gone = self.replicas.remove(at);
-        self.blame(gone, jitter, now);
+        self.blame(gone, why, jitter, now);
     }
 
     pub(super) fn ended(&mut self, replica: ReplicaId) {
@@ -143,8 +156,13 @@ impl ComponentReconciler {
                 ReplicaState::Draining | ReplicaState::Stopping => None,
             });
         let again = self.failures.again(context.now);
+        let stand_in = self.stand_in_failures.again(context.now);
         let lease = self.lease.again(context.now);
-        ages.chain(again).chain(lease).chain(self.turn).min()
+        ages.chain(again)
+            .chain(stand_in)
+            .chain(lease)
+            .chain(self.turn)
+            .min()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -186,7 +204,11 @@ impl ComponentReconciler {
         while self.firm(generation, context.now) > need + self.owed {
             self.drain_one(generation, effects);
         }
-        if context.leave || self.failures.again(context.now).is_some() {
+        if context.leave {
+            return;
+        }
+        self.start_stand_ins(context.now, effects);
+        if self.failures.again(context.now).is_some() {
             return;
         }
         self.start_missing(generation, context.now, effects);
@@ -199,7 +221,7 @@ impl ComponentReconciler {
         let lacking = lacking.min(need.saturating_sub(updated + starting));
         let count = if lacking > 0 {
             // After a failure, replicas are tried one at a time.
-            if self.failures.count() > 0 {
+            if self.failures.tries() > 0 {
                 1_usize.saturating_sub(starting)
             } else {
                 lacking
@@ -258,6 +280,7 @@ impl ComponentReconciler {
             .iter()
             .filter(|replica| replica.generation == generation);
         let comes_up = self.proven
+            || wanted.has_served
             || self.others.serve(generation)
             || here
                 .into_iter()
@@ -299,13 +322,14 @@ impl ComponentReconciler {
 
     fn stop_needless_starts(&mut self, wanted: Generation, effects: &mut Effects) {
         let mut spare = self.need().saturating_sub(self.serving_of(wanted));
+        let stand_in = self.stand_in();
         for replica in &mut self.replicas {
             if !matches!(replica.state, ReplicaState::Starting { .. }) {
                 continue;
             }
             if replica.generation == wanted && spare > 0 {
                 spare -= 1;
-            } else {
+            } else if Some(replica.generation) != stand_in {
                 replica.stop(effects);
             }
         }
@@ -316,20 +340,29 @@ impl ComponentReconciler {
             let late = |since: Instant| now.saturating_duration_since(since) >= START;
             if matches!(self.replicas[at].state, ReplicaState::Starting { since } if late(since)) {
                 let jitter = effects.chance();
-                self.blame(self.replicas[at], jitter, now);
+                self.blame(self.replicas[at], Failed::Itself, jitter, now);
                 self.replicas[at].stop(effects);
             }
         }
     }
 
-    /// Counts a failure, if it is one of the wanted generation.
-    fn blame(&mut self, failed: Replica, jitter: f64, now: Instant) {
+    /// Counts a failure, if it is one of the wanted generation or of the one that stands in for it.
+    fn blame(&mut self, failed: Replica, why: Failed, jitter: f64, now: Instant) {
         let ending = matches!(
             failed.state,
             ReplicaState::Draining | ReplicaState::Stopping
         );
-        if ending || Some(failed.generation) != self.generation() {
+        if ending {
             return;
+        }
+        if Some(failed.generation) != self.generation() {
+            if Some(failed.generation) == self.stand_in() {
+                self.stand_in_failures.add(jitter, now);
+            }
+            return;
+        }
+        if why == Failed::ImageAway {
+            return self.failures.delay(jitter, now);
         }
         if let ReplicaState::Serving { since } = failed.state {
             let served = now.saturating_duration_since(since);
@@ -341,21 +374,21 @@ impl ComponentReconciler {
         self.failures.add(jitter, now);
     }
 
-    fn serving(&self) -> usize {
+    pub(super) fn serving(&self) -> usize {
         self.replicas
             .iter()
             .filter(|replica| replica.serves())
             .count()
     }
 
-    fn serving_of(&self, generation: Generation) -> usize {
+    pub(super) fn serving_of(&self, generation: Generation) -> usize {
         let serving = self.replicas.iter().filter(|replica| replica.serves());
         serving
             .filter(|replica| replica.generation == generation)
             .count()
     }
 
-    fn starting(&self) -> usize {
+    pub(super) fn starting(&self) -> usize {
         let starting = |replica: &&Replica| matches!(replica.state, ReplicaState::Starting { .. });
         self.replicas.iter().filter(starting).count()
     }

@@ -7,7 +7,10 @@ use crate::{
     place::Workload,
     store::{Incarnation, Revision},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A component that should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Wanted {
     pub generation: Generation,
     /// The generation that ran before. If this one is rejected, hosts go back to it.
     pub fallback: Option<Generation>,
+    /// Whether the store has a record that this generation has served. Then it is never rejected.
+    pub has_served: bool,
     /// How many replicas run, and where.
     pub placement: Placement,
     /// Whether several replicas may run at a time.
@@ -44,6 +49,9 @@ pub struct Snapshot {
     pub revision: Revision,
     /// The components that should run.
     pub wanted: Arc<BTreeMap<ComponentId, Arc<Wanted>>>,
+    /// The components of which it is unknown what should run, because their records can't be read.
+    /// What was accepted for them before stays.
+    pub frozen: Arc<BTreeSet<ComponentId>>,
 }
 
 impl Wanted {
@@ -66,7 +74,7 @@ pub(super) struct Accepted {
 
 impl Accepted {
     /// Accepts a snapshot and returns `true`, or doubts it and returns `false`.
-    pub(super) fn offer(&mut self, snapshot: Snapshot) -> bool {
+    pub(super) fn offer(&mut self, mut snapshot: Snapshot) -> bool {
         let seen = (snapshot.incarnation, snapshot.revision);
         let follows = self.current.as_ref().is_none_or(|current| {
             current.incarnation == snapshot.incarnation && current.revision <= snapshot.revision
@@ -75,6 +83,7 @@ impl Accepted {
             incarnation == snapshot.incarnation && revision < snapshot.revision
         });
         if follows || applied {
+            self.keep_frozen(&mut snapshot);
             self.current = Some(snapshot);
             self.doubted = None;
             return true;
@@ -86,6 +95,16 @@ impl Accepted {
             self.doubted = Some(seen);
         }
         false
+    }
+
+    /// Takes over what was accepted before for components that are frozen now.
+    fn keep_frozen(&self, snapshot: &mut Snapshot) {
+        let Some(current) = &self.current else { return };
+        for id in snapshot.frozen.iter() {
+            if let Some(kept) = current.wanted.get(id) {
+                Arc::make_mut(&mut snapshot.wanted).insert(id.clone(), kept.clone());
+            }
+        }
     }
 
     pub(super) fn wanted(&self) -> &Arc<BTreeMap<ComponentId, Arc<Wanted>>> {

@@ -15,7 +15,10 @@ pub(super) const HEALTHY: Duration = Duration::from_mins(1);
 /// Failures in a row of one generation.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
+    /// Failures of the generation itself.
     count: u32,
+    /// Starts that failed because the image was away, which says nothing about the generation.
+    delays: u32,
     again: Option<Instant>,
 }
 
@@ -27,8 +30,14 @@ impl Failures {
         self.wait(jitter, now);
     }
 
+    /// Counts a start that failed because the image was away.
+    pub(super) fn delay(&mut self, jitter: f64, now: Instant) {
+        self.delays = self.delays.saturating_add(1);
+        self.wait(jitter, now);
+    }
+
     pub(super) fn wait(&mut self, jitter: f64, now: Instant) {
-        self.again = Some(now + PAUSES.with_equal_jitter(self.count, jitter));
+        self.again = Some(now + PAUSES.with_equal_jitter(self.tries(), jitter));
     }
 
     pub(super) fn forget(&mut self) {
@@ -37,6 +46,16 @@ impl Failures {
 
     pub(super) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Returns how many starts failed, for whatever reason.
+    pub(super) fn tries(&self) -> u32 {
+        self.count.saturating_add(self.delays)
+    }
+
+    /// Returns whether the image has been away for some time.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delays >= LOOP
     }
 
     pub(super) fn is_loop(&self) -> bool {

@@ -15,8 +15,8 @@
 //!   when all slots before it have served the new generation for five seconds, and the old one
 //!   drains when the new one has served as long.
 //! * **What fails** is started again, after longer and longer pauses. A new generation is rejected
-//!   if it fails three times, has not started here, is served by no other host, and there is a
-//!   generation to go back to.
+//!   if it fails three times with its image at hand, has never served anywhere, and there is a
+//!   generation to go back to. An image that is away only delays a start.
 //! * **What runs once** starts when its lease is held and stops when the lease is lost. It moves
 //!   break before make: the lease is given back when nothing runs under it any more.
 //! * **A store that was replaced or went back** changes nothing until the apps are applied again:
@@ -34,6 +34,7 @@ mod report;
 mod roll;
 #[cfg(test)]
 mod sim;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -47,7 +48,7 @@ use crate::{
     bus::BusState,
     name::{ComponentId, HostId},
 };
-use component::ComponentReconciler;
+use component::{ComponentReconciler, Failed};
 use desired::Accepted;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -96,8 +97,12 @@ pub enum Event {
     },
     /// A replica that was starting serves now.
     Serves(ReplicaId),
-    /// A replica failed to start, or it crashed. It doesn't run any more.
+    /// A replica failed to start although its image was at hand, or it crashed. It doesn't run any
+    /// more.
     Failed(ReplicaId),
+    /// A replica did not come up because its image was away. It is gone, and that says nothing about
+    /// its generation.
+    Delayed(ReplicaId),
     /// A replica that was drained or stopped is gone.
     Ended(ReplicaId),
     /// This host holds the lease of a component.
@@ -272,11 +277,8 @@ impl Reconciler {
                 }
             }
             Event::Serves(replica) => self.of(replica, |entry| entry.serves(replica, now)),
-            Event::Failed(replica) => {
-                let jitter = self.effects.chance();
-                self.of(replica, |entry| entry.failed(replica, jitter, now));
-                self.owners.remove(&replica);
-            }
+            Event::Failed(replica) => self.failed(replica, Failed::Itself, now),
+            Event::Delayed(replica) => self.failed(replica, Failed::ImageAway, now),
             Event::Ended(replica) => {
                 self.of(replica, |entry| entry.ended(replica));
                 self.owners.remove(&replica);
@@ -339,6 +341,12 @@ impl Reconciler {
     /// Returns whether the store was replaced or went back, so that what runs is kept.
     pub fn is_stale(&self) -> bool {
         self.desired.is_stale()
+    }
+
+    fn failed(&mut self, replica: ReplicaId, why: Failed, now: Instant) {
+        let jitter = self.effects.chance();
+        self.of(replica, |entry| entry.failed(replica, why, jitter, now));
+        self.owners.remove(&replica);
     }
 
     fn of(&mut self, replica: ReplicaId, tell: impl FnOnce(&mut ComponentReconciler)) {

@@ -5,6 +5,9 @@ use crate::{
     desired::{Placement, Replicas},
     store::{Incarnation, Revision},
 };
+use std::collections::BTreeSet;
+
+mod outages;
 
 /// Host `a`, with other hosts whose beats the test sends.
 struct Bench {
@@ -12,6 +15,7 @@ struct Bench {
     begun: Instant,
     at: u64,
     wanted: BTreeMap<ComponentId, Arc<Wanted>>,
+    frozen: BTreeSet<ComponentId>,
     revision: u64,
     reports: Vec<Phase>,
 }
@@ -38,6 +42,7 @@ impl Bench {
         let wanted = Wanted {
             generation: 1,
             fallback: None,
+            has_served: false,
             placement,
             run,
         };
@@ -46,6 +51,7 @@ impl Bench {
             begun: Instant::now(),
             at: 0,
             wanted: BTreeMap::from([(actor(), Arc::new(wanted))]),
+            frozen: BTreeSet::new(),
             revision: 1,
             reports: Vec::new(),
         };
@@ -99,6 +105,7 @@ impl Bench {
             incarnation: Incarnation(incarnation),
             revision: Revision(revision),
             wanted,
+            frozen: Arc::new(self.frozen.clone()),
         }))
     }
 
@@ -143,6 +150,10 @@ impl Bench {
 
     fn fails(&mut self, replica: u64) -> Vec<String> {
         self.handle(Event::Failed(ReplicaId(replica)))
+    }
+
+    fn is_delayed(&mut self, replica: u64) -> Vec<String> {
+        self.handle(Event::Delayed(ReplicaId(replica)))
     }
 
     fn ends(&mut self, replica: u64) -> Vec<String> {

@@ -17,7 +17,9 @@ use super::{
 use crate::{
     auth::Auth,
     name::LatticeName,
-    store::{Entry, Incarnation, LastKnown, Revision, StoreKey, WatchEvent, record::authentic},
+    store::{
+        Entry, Incarnation, KeyKind, LastKnown, Revision, StoreKey, WatchEvent, record::authentic,
+    },
     sync::Mutex,
 };
 use bytes::Bytes;
@@ -224,6 +226,22 @@ impl Shared {
     }
 }
 
+/// Returns whether a key declares something that stays as it was when its value can't be read. An
+/// unreadable link grants nothing.
+fn is_declared(key: &StoreKey) -> bool {
+    matches!(
+        key.kind(),
+        Some(
+            KeyKind::Actor(_)
+                | KeyKind::Provider(_)
+                | KeyKind::Wormhole(_)
+                | KeyKind::Config(_)
+                | KeyKind::App(_)
+                | KeyKind::Served(_)
+        )
+    )
+}
+
 impl Copy {
     fn taken(&self) -> Option<SystemTime> {
         let since = Duration::from_millis(self.marks.taken);
@@ -232,27 +250,43 @@ impl Copy {
 
     fn note(&mut self, event: &WatchEvent, auth: &Auth) {
         match event {
+            WatchEvent::Commit(changes) => {
+                for change in changes {
+                    self.note(change, auth);
+                }
+            }
             WatchEvent::Lost => return,
             WatchEvent::Snapshot {
                 incarnation,
                 revision,
                 entries,
             } => {
+                let same_store = self.marks.incarnation == *incarnation;
                 self.marks.incarnation = *incarnation;
                 self.marks.revision = *revision;
-                self.entries.clear();
+                let before = mem::take(&mut self.entries);
                 for entry in entries {
-                    self.put(Some(entry.clone()), auth);
+                    if !self.put(Some(entry.clone()), auth)
+                        && same_store
+                        && is_declared(&entry.key)
+                        && let Some(known) = before.get(&entry.key)
+                    {
+                        self.entries.insert(known.key.clone(), known.clone());
+                    }
                 }
                 self.unwritten = Unwritten::All;
             }
             WatchEvent::Put(entry) => {
                 self.marks.revision = entry.revision;
+                // What can't be read does not replace what was declared before.
+                if !self.put(Some(entry.clone()), auth) && !is_declared(&entry.key) {
+                    self.entries.remove(&entry.key);
+                }
                 self.change(&entry.key);
-                self.put(Some(entry.clone()), auth);
             }
             WatchEvent::Delete { key, revision } => {
                 self.marks.revision = *revision;
+                self.entries.remove(key);
                 self.change(key);
             }
         }
@@ -267,19 +301,19 @@ impl Copy {
         }
     }
 
-    /// Removes the entry at `key`.
+    /// Notes that the entry at `key` may have changed.
     fn change(&mut self, key: &StoreKey) {
-        self.entries.remove(key);
         if let Unwritten::Keys(keys) = &mut self.unwritten {
             keys.insert(key.clone());
         }
     }
 
-    fn put(&mut self, entry: Option<Entry>, auth: &Auth) {
+    /// Puts an entry, and returns whether it is authentic. Any other one is left out.
+    fn put(&mut self, entry: Option<Entry>, auth: &Auth) -> bool {
         let Some(entry) =
             entry.filter(|entry| authentic(auth, self.marks.incarnation, entry).is_some())
         else {
-            return;
+            return false;
         };
         let own = Entry {
             // A slice of a larger buffer would keep all of that buffer in memory.
@@ -287,6 +321,7 @@ impl Copy {
             ..entry
         };
         self.entries.insert(own.key.clone(), own);
+        true
     }
 
     fn is_written(&self) -> bool {

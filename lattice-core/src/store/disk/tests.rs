@@ -194,10 +194,16 @@ mod last_known {
     }
 
     fn entry(name: &str, life: Incarnation, revision: u64) -> Entry {
+        entry_at(StoreKey::for_test(name), life, revision)
+    }
+
+    fn entry_at(key: StoreKey, life: Incarnation, revision: u64) -> Entry {
         let records = Records::new(Arc::new(MemoryStore::new()), auth(1));
-        let key = StoreKey::for_test(name);
+        let name = key.as_str().to_owned();
         Entry {
-            value: records.encode(life, &key, revision, name).expect("encodes"),
+            value: records
+                .encode(life, &key, revision, &name)
+                .expect("encodes"),
             key,
             revision: Revision(revision),
         }
@@ -257,6 +263,59 @@ mod last_known {
         snapshot.note(&all(next, 1, vec![d.clone()]));
         drop(snapshot);
         assert_eq!(found(&path).await, all(next, 1, vec![d]));
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_noted_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let snapshot = open(&path, 1).await;
+        let (a, b) = (entry("a", BORN, 2), entry("b", BORN, 3));
+        snapshot.note(&all(BORN, 2, vec![a.clone()]));
+        let gone = WatchEvent::Delete {
+            key: a.key.clone(),
+            revision: Revision(4),
+        };
+        snapshot.note(&WatchEvent::Commit(vec![WatchEvent::Put(b.clone()), gone]));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 4, vec![b]));
+    }
+
+    #[tokio::test]
+    async fn a_spoiled_record_does_not_replace_what_was_declared() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let snapshot = open(&path, 1).await;
+        let declared = entry_at(StoreKey::from_store("actor.a"), BORN, 2);
+        let link = StoreKey::from_store("link.a.a=3ab=2fc=400=2e2.default");
+        let link = entry_at(link, BORN, 3);
+        snapshot.note(&all(BORN, 3, vec![declared.clone(), link.clone()]));
+        for (entry, revision) in [(&declared, 4), (&link, 5)] {
+            snapshot.note(&WatchEvent::Put(Entry {
+                key: entry.key.clone(),
+                value: Bytes::from_static(b"garbage"),
+                revision: Revision(revision),
+            }));
+        }
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 5, vec![declared.clone()]));
+        // The same when the whole store is read again.
+        let spoiled = Entry {
+            value: Bytes::from_static(b"garbage"),
+            revision: Revision(4),
+            ..declared.clone()
+        };
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&all(BORN, 6, vec![spoiled]));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 6, vec![declared.clone()]));
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&WatchEvent::Delete {
+            key: declared.key,
+            revision: Revision(7),
+        });
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 7, vec![]));
     }
 
     #[tokio::test]

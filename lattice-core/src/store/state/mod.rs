@@ -31,11 +31,18 @@ pub struct State {
     slots: BTreeMap<StoreKey, Slot>,
     /// Every slot that ends by itself, ordered by its end.
     expiries: BTreeSet<(Instant, StoreKey)>,
-    log: VecDeque<WatchEvent>,
+    log: VecDeque<Logged>,
     log_bytes: usize,
     out_of_reach: bool,
     /// Counts the outages and wipes, each of which makes every watch start over.
     epoch: u64,
+}
+
+/// One change in the log.
+struct Logged {
+    change: WatchEvent,
+    /// Whether it is the last one of its commit.
+    ends: bool,
 }
 
 /// A key's last write.
@@ -131,9 +138,10 @@ impl State {
     /// Applies operations that passed [`check`](Self::check), each with the next revision. Returns
     /// the revision of the last one.
     pub(super) fn apply(&mut self, ops: Vec<Op>, ttl: Option<Duration>, now: Instant) -> Revision {
-        for op in ops {
+        let last = ops.len().saturating_sub(1);
+        for (at, op) in ops.into_iter().enumerate() {
             let ttl = Self::term(&op, ttl);
-            self.write(op.key, op.value, ttl.map(|ttl| now + ttl));
+            self.write(op.key, op.value, ttl.map(|ttl| now + ttl), at == last);
         }
         self.revision
     }
@@ -156,7 +164,9 @@ impl State {
             };
             aged.push(key.clone());
             match self.slots.remove(&key) {
-                Some(slot) if slot.value.is_some() => self.write(key, None, Some(at + MARKER_TTL)),
+                Some(slot) if slot.value.is_some() => {
+                    self.write(key, None, Some(at + MARKER_TTL), true);
+                }
                 _ => {}
             }
         }
@@ -178,9 +188,15 @@ impl State {
         let log_begins = self.revision.0 - self.log.len() as u64;
         match &mut cursor.position {
             Some((epoch, known)) if *epoch == self.epoch && known.0 >= log_begins => {
-                let event = self.log.get((known.0 - log_begins) as usize)?.clone();
-                known.0 += 1;
-                Some(event)
+                let mut changes = Vec::new();
+                for logged in self.log.range((known.0 - log_begins) as usize..) {
+                    changes.push(logged.change.clone());
+                    if logged.ends {
+                        break;
+                    }
+                }
+                known.0 += changes.len() as u64;
+                WatchEvent::of_commit(changes)
             }
             position => {
                 *position = Some((self.epoch, self.revision));
@@ -210,20 +226,22 @@ impl State {
         }
     }
 
-    fn write(&mut self, key: StoreKey, value: Option<Bytes>, ends: Option<Instant>) {
+    /// Writes a key. `is_last` tells whether this is the last write of its commit.
+    fn write(&mut self, key: StoreKey, value: Option<Bytes>, ends: Option<Instant>, is_last: bool) {
         self.revision.0 += 1;
         let slot = Slot {
             revision: self.revision,
             value,
             ends,
         };
-        self.note(entry(&key, &slot).map_or_else(
+        let change = entry(&key, &slot).map_or_else(
             || WatchEvent::Delete {
                 key: key.clone(),
                 revision: slot.revision,
             },
             WatchEvent::Put,
-        ));
+        );
+        self.note(change, is_last);
         if let Some(at) = ends {
             self.expiries.insert((at, key.clone()));
         }
@@ -237,14 +255,14 @@ impl State {
         }
     }
 
-    fn note(&mut self, change: WatchEvent) {
+    fn note(&mut self, change: WatchEvent, ends: bool) {
         self.log_bytes += size(&change);
-        self.log.push_back(change);
+        self.log.push_back(Logged { change, ends });
         while self.log.len() > LOG_CHANGES || self.log_bytes > LOG_BYTES {
             let Some(oldest) = self.log.pop_front() else {
                 return;
             };
-            self.log_bytes -= size(&oldest);
+            self.log_bytes -= size(&oldest.change);
         }
     }
 }
@@ -317,6 +335,24 @@ mod tests {
         };
         assert_eq!(revision, Revision(1 + LOG_CHANGES as u64 + 4));
         assert_eq!(entries.len(), 2);
+        assert_eq!(state.next(&mut cursor), None);
+    }
+
+    #[test]
+    fn a_commit_is_delivered_whole_and_what_follows_on_its_own() {
+        let mut state = State::new();
+        let mut cursor = Cursor::default();
+        state.next(&mut cursor).expect("a snapshot");
+        let ops = (0..300).map(|n| Op::put(key(&format!("k{n}")), "v", Expect::Any));
+        let ops = ops.collect();
+        state.commit(ops, None, Instant::now()).expect("committed");
+        put(&mut state, "after", 1);
+        let Some(WatchEvent::Commit(changes)) = state.next(&mut cursor) else {
+            panic!("the whole commit");
+        };
+        assert_eq!(changes.len(), 300);
+        let after = state.next(&mut cursor);
+        assert!(matches!(after, Some(WatchEvent::Put(e)) if e.revision == Revision(301)));
         assert_eq!(state.next(&mut cursor), None);
     }
 

@@ -1,12 +1,7 @@
 //! Apps are applied, changed and deleted.
 
 use super::*;
-use lattice_core::{
-    auth::{Auth, LatticeKey},
-    bus::memory::MemoryNetwork,
-    store::{MemoryStore, record::Records},
-    type_store::Types,
-};
+use lattice_core::{auth::Auth, store::record::Records, type_store::Types};
 
 #[tokio::test(start_paused = true)]
 async fn exactly_the_declared_components_run() {

@@ -6,18 +6,24 @@ mod cut;
 mod hosts;
 mod leases;
 mod once;
+mod outages;
 mod paused;
+mod strangers;
+mod unreadable;
 
 use crate::{
     nats,
-    who::{self, Fake, Record, WHO},
+    who::{self, Fake, Record, Trouble, WHO},
 };
 use lattice_core::{
     Lattice,
     agent::{Agent, AgentOptions},
     app::App,
+    auth::LatticeKey,
+    bus::memory::MemoryNetwork,
     name::{ComponentId, HostId},
     node::{Node, NodeOptions},
+    store::MemoryStore,
 };
 use std::{
     collections::BTreeMap,
@@ -47,6 +53,22 @@ impl Mesh {
             lattice: Lattice::in_memory("dev").await.expect("it opens"),
             record: Record::default(),
             live: Arc::default(),
+        }
+    }
+
+    /// Returns a mesh on this store.
+    async fn on(store: &MemoryStore) -> Self {
+        Self::between(&MemoryNetwork::new(), store).await
+    }
+
+    /// Returns a process of its own on this bus and this store.
+    async fn between(network: &MemoryNetwork, store: &MemoryStore) -> Self {
+        let bus = Arc::new(network.connect());
+        let key = LatticeKey::from_hex(&"01".repeat(32)).expect("a key");
+        let lattice = Lattice::on(bus, Arc::new(store.clone()), "dev").key(key);
+        Self {
+            lattice: lattice.await.expect("it opens"),
+            ..Self::new().await
         }
     }
 

@@ -10,6 +10,7 @@ mod mixed;
 mod over_nats;
 mod plans;
 mod round_trips;
+mod whole;
 
 use crate::nats;
 use lattice_core::{

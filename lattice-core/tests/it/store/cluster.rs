@@ -140,8 +140,13 @@ async fn a_commit_survives_the_death_of_any_server() {
     while seen < last {
         match next(&mut watch).await {
             WatchEvent::Snapshot { revision, .. } => seen = revision,
-            WatchEvent::Put(entry) => seen = entry.revision,
-            _ => {}
+            event => {
+                for change in event.changes() {
+                    if let WatchEvent::Put(entry) = change {
+                        seen = entry.revision;
+                    }
+                }
+            }
         }
     }
     assert_eq!(value(&reader, "after").await.as_deref(), Some("x"));

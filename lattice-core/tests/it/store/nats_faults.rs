@@ -207,8 +207,8 @@ async fn a_lost_response_is_resolved_by_a_read() {
         let work = ends("a commit", store.commit(ops.flatten().collect()));
         let meanwhile = async {
             let mut last = Revision::default();
-            for _ in names {
-                match next(&mut watch).await {
+            for change in next(&mut watch).await.changes() {
+                match change {
                     WatchEvent::Put(entry) => last = entry.revision,
                     other => panic!("expected a put, found {other:?}"),
                 }
@@ -296,4 +296,35 @@ async fn an_unresolvable_response_is_unknown() {
     };
     let (answer, ()) = futures_util::join!(work, overwrite);
     assert!(matches!(answer, Err(CommitError::Unknown)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_watch_that_stops_in_the_middle_of_a_commit_delivers_nothing_of_it() {
+    let server = server().await;
+    let direct = open(&server.url(), "prod").await;
+    let proxy = Proxy::before(server.address()).await;
+    let store = open(&proxy.url(), "prod").await;
+    let mut watch = store.watch().await.expect("in reach");
+    snapshot(&mut watch).await;
+    proxy.answers(Flow::PassUntil(b"the first of three"));
+    let values = [("a", "the first of three"), ("b", "2"), ("c", "3")];
+    let ops = values.map(|(name, value)| put(name, value, Expect::Absent));
+    let last = ends("a commit", direct.commit(ops.concat())).await;
+    let last = last.expect("committed");
+    soon("the rest is swallowed", proxy.swallows()).await;
+    proxy.cut();
+    loop {
+        match next(&mut watch).await {
+            WatchEvent::Lost => {}
+            WatchEvent::Snapshot {
+                revision, entries, ..
+            } => {
+                assert_eq!((revision, entries.len()), (last, 3));
+                break;
+            }
+            other => panic!("a part of a commit: {other:?}"),
+        }
+    }
+    let after = commit_until_done(&direct, "after", "x").await;
+    assert!(matches!(next(&mut watch).await, WatchEvent::Put(e) if e.revision == after));
 }

@@ -8,8 +8,9 @@ use crate::{
 use clap::{Args, ValueEnum};
 use lattice_core::{
     Lattice,
-    desired::{Placement, ProviderKind, Replicas},
-    name::{AppName, ComponentId},
+    desired::{Desired, Placement, ProviderKind, Replicas},
+    name::{AppName, ComponentId, ConfigName},
+    store::{KeyKind, StoreKey},
 };
 use std::collections::BTreeMap;
 
@@ -65,34 +66,53 @@ impl Get {
 
 fn hosts(lattice: &Lattice) -> Listing {
     let peers = lattice.peers();
+    let store = lattice.replica().health().incarnation;
     let rows = peers.iter().map(|peer| {
         let components: Vec<&str> = peer.components.keys().map(ComponentId::as_str).collect();
+        let is_astray = store.differs_from(peer.incarnation);
         vec![
             peer.origin.host.to_string(),
             labels(&peer.labels),
             components.join(","),
+            if is_astray { "another store" } else { "" }.to_owned(),
         ]
     });
     let mut rows: Vec<Vec<String>> = rows.collect();
     rows.sort();
-    (&["host", "labels", "serves"], rows)
+    (&["host", "labels", "serves", "note"], rows)
 }
 
+/// What is shown of a component that can't be read.
+const FROZEN: &str = "unreadable: frozen";
+
 fn actors(lattice: &Lattice) -> Listing {
-    let desired = lattice.desired();
+    let (desired, peers) = (lattice.desired(), lattice.peers());
     let rows = desired.actors.iter().map(|(id, actor)| {
         let actor = &actor.spec;
+        let is_frozen = is_frozen(&desired, &StoreKey::actor(id), &actor.configs);
+        let runs = desired.other_versions(id, &peers.generations(id));
+        let runs = runs.map(|runs| format!("runs {runs}"));
+        let back = desired.is_rolled_back(id, actor).then(|| {
+            let why = actor.rejected_because.as_deref().unwrap_or("unknown");
+            format!("rolled back: {why}")
+        });
+        let notes = [is_frozen.then(|| FROZEN.to_owned()), runs, back];
         vec![
             id.to_string(),
             app(actor.app.as_ref()),
             wanted(&actor.placement),
             served(lattice, id),
             actor.image.to_string(),
+            notes.into_iter().flatten().collect::<Vec<_>>().join("; "),
         ]
     });
+    let unread = unread(lattice, |kind| match kind {
+        KeyKind::Actor(id) => (!desired.has_component(&id)).then_some(id),
+        _ => None,
+    });
     (
-        &["actor", "app", "wanted", "served", "image"],
-        rows.collect(),
+        &["actor", "app", "wanted", "served", "image", "note"],
+        rows.chain(unread).collect(),
     )
 }
 
@@ -105,18 +125,49 @@ fn providers(lattice: &Lattice) -> Listing {
             ProviderKind::Image(image) => image.to_string(),
             _ => "of a newer version".to_owned(),
         };
+        let is_frozen = is_frozen(&desired, &StoreKey::provider(id), &provider.configs);
         vec![
             id.to_string(),
             app(provider.app.as_ref()),
             wanted(&provider.placement),
             served(lattice, id),
             kind,
+            if is_frozen { FROZEN } else { "" }.to_owned(),
         ]
     });
+    let unread = unread(lattice, |kind| match kind {
+        KeyKind::Provider(id) => (!desired.has_component(&id)).then_some(id),
+        _ => None,
+    });
     (
-        &["provider", "app", "wanted", "served", "kind"],
-        rows.collect(),
+        &["provider", "app", "wanted", "served", "kind", "note"],
+        rows.chain(unread).collect(),
     )
+}
+
+/// Returns whether a record that decides what runs of a component can't be read.
+fn is_frozen(desired: &Desired, own: &StoreKey, configs: &[ConfigName]) -> bool {
+    let is_unreadable = |key: &StoreKey| desired.unreadable.contains_key(key);
+    is_unreadable(own)
+        || configs
+            .iter()
+            .map(StoreKey::config)
+            .any(|key| is_unreadable(&key))
+}
+
+/// Returns rows for the components whose records can't be read and were never read here.
+fn unread(lattice: &Lattice, id_of: impl Fn(KeyKind) -> Option<ComponentId>) -> Vec<Vec<String>> {
+    let desired = lattice.desired();
+    let ids = desired
+        .unreadable
+        .keys()
+        .filter_map(|key| id_of(key.kind()?));
+    let row = |id: ComponentId| {
+        let (served, nothing) = (served(lattice, &id), String::new);
+        let (id, note) = (id.to_string(), FROZEN.to_owned());
+        vec![id, nothing(), nothing(), served, nothing(), note]
+    };
+    ids.map(row).collect()
 }
 
 /// All links. Their configuration may hold secrets and is not shown.
@@ -141,13 +192,29 @@ pub(crate) fn links(lattice: &Lattice) -> Listing {
 fn apps(lattice: &Lattice) -> Listing {
     let desired = lattice.desired();
     let rows = desired.apps.iter().map(|(name, app)| {
+        let is_frozen = desired.unreadable.contains_key(&StoreKey::app(name));
         vec![
             name.to_string(),
             app.spec.version.clone().unwrap_or_default(),
             app.spec.owns.len().to_string(),
+            if is_frozen { FROZEN } else { "" }.to_owned(),
         ]
     });
-    (&["app", "version", "owns"], rows.collect())
+    let unread = desired
+        .unreadable
+        .keys()
+        .filter_map(|key| match key.kind()? {
+            KeyKind::App(name) => (!desired.apps.contains_key(&name)).then_some(name),
+            _ => None,
+        });
+    let unread = unread.map(|name| {
+        let nothing = String::new;
+        vec![name.to_string(), nothing(), nothing(), FROZEN.to_owned()]
+    });
+    (
+        &["app", "version", "owns", "note"],
+        rows.chain(unread).collect(),
+    )
 }
 
 fn app(name: Option<&AppName>) -> String {
@@ -177,7 +244,14 @@ fn labels(labels: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lattice_core::{app::App, link::Link, node::NodeOptions};
+    use lattice_core::{
+        app::App,
+        bus::memory::MemoryNetwork,
+        link::Link,
+        node::NodeOptions,
+        store::{Expect, MemoryStore, Op, Store as _},
+    };
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn what_was_declared_is_listed() {
@@ -192,13 +266,51 @@ mod tests {
         assert_eq!(headings.len(), rows[0].len());
         assert_eq!(rows[0][..4], ["greeter", "shop", "3", "0"]);
         let (_, rows) = apps(&lattice);
-        assert_eq!(rows, [["shop", "7", "1"]]);
+        assert_eq!(rows, [["shop", "7", "1", ""]]);
         let (headings, rows) = links(&lattice);
         assert_eq!(headings.len(), rows[0].len());
         assert_eq!(
             rows,
             [["desk", "a:b/c@1.0.0", "default", "greeter", "", "pending"]]
         );
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_read_is_listed_as_frozen() {
+        let store = MemoryStore::new();
+        let bus = Arc::new(MemoryNetwork::new().connect());
+        let lattice = Lattice::on(bus, Arc::new(store.clone()), "dev").trust_bus();
+        let lattice = lattice.await.expect("joins");
+        let manifest = "name = \"shop\"\n[actors.greeter]\nimage = \"ghcr.io/shop/greeter:1\"\nconfigs = [\"common\"]\n[providers.kv]\nbuiltin = \"keyvalue\"\n[configs.common]\na = \"b\"\n";
+        let app = App::from_toml("shop.toml", manifest).expect("a manifest");
+        lattice.apply(&app).await.expect("applies");
+        assert_eq!(actors(&lattice).1[0][5], "");
+        let spoil = async |key: &str| {
+            let key = StoreKey::from_store(key);
+            let op = Op::put(key.clone(), "garbage", Expect::Any);
+            store.commit(vec![op]).await.expect("written");
+            let mut follow = lattice.follow_desired();
+            while !lattice.desired().unreadable.contains_key(&key) {
+                follow.next().await.expect("open");
+            }
+        };
+        for key in [
+            "config.common",
+            "provider.kv",
+            "app.shop",
+            "actor.new",
+            "provider.other",
+        ] {
+            spoil(key).await;
+        }
+        let notes = |(_, rows): Listing| -> Vec<(String, String)> {
+            let note = |row: Vec<String>| (row[0].clone(), row.last().cloned().unwrap_or_default());
+            rows.into_iter().map(note).collect()
+        };
+        let frozen = |id: &str| (id.to_owned(), FROZEN.to_owned());
+        assert_eq!(notes(actors(&lattice)), [frozen("greeter"), frozen("new")]);
+        assert_eq!(notes(providers(&lattice)), [frozen("kv"), frozen("other")]);
+        assert_eq!(notes(apps(&lattice)), [frozen("shop")]);
     }
 
     #[tokio::test]
@@ -216,6 +328,6 @@ mod tests {
         tokio::time::timeout(std::time::Duration::from_secs(10), heard)
             .await
             .expect("is heard");
-        assert_eq!(hosts(&lattice).1, [["h1", "zone=a", ""]]);
+        assert_eq!(hosts(&lattice).1, [["h1", "zone=a", "", ""]]);
     }
 }

@@ -52,6 +52,7 @@ async fn end(watch: &mut Watch, name: &str) -> Revision {
                 revision,
             } if gone == key(name) => return revision,
             WatchEvent::Delete { .. } | WatchEvent::Lost => panic!("only `{name}` ends"),
+            WatchEvent::Commit(_) => panic!("a lease is a commit of one change"),
             WatchEvent::Snapshot { .. } | WatchEvent::Put(_) => {}
         }
     }

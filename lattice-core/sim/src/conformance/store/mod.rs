@@ -130,6 +130,10 @@ impl Copy {
                 self.entries.remove(&key);
                 revision
             }
+            WatchEvent::Commit(changes) => {
+                assert!(changes.len() > 1, "a single change is an event of its own");
+                return changes.into_iter().for_each(|change| self.apply(change));
+            }
             WatchEvent::Lost => return,
         };
         assert!(self.snapshots > 0, "the first event is a snapshot");

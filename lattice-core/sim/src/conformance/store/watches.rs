@@ -68,12 +68,16 @@ async fn then_every_change_in_order((one, two): Pair) {
     let ops = ["x", "y", "z"].map(|name| Op::put(key(name), "v", Expect::Any));
     let last = commit(&one, ops.to_vec()).await.expect("no expectation");
     let mut seen = Vec::new();
-    for _ in 0..3 {
-        match next(&mut watch).await {
+    let WatchEvent::Commit(changes) = next(&mut watch).await else {
+        panic!("the changes of a commit come together");
+    };
+    for change in changes {
+        match change {
             WatchEvent::Put(entry) => seen.push((entry.key, entry.revision)),
             other => panic!("expected a put, found {other:?}"),
         }
     }
+    assert_eq!(seen.len(), 3, "a commit is delivered whole");
     assert!(seen.is_sorted(), "a commit's operations in order: {seen:?}");
     assert_eq!(seen[2].1, last);
 }

@@ -116,6 +116,7 @@ fn wanted(generation: Generation, replicas: Replicas, run: Run) -> Arc<Wanted> {
     Arc::new(Wanted {
         generation,
         fallback: None,
+        has_served: false,
         placement,
         run,
     })

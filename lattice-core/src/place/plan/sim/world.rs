@@ -9,6 +9,7 @@ impl Cluster {
             incarnation: Incarnation(1),
             revision: Revision(self.revision),
             wanted: Arc::new(self.wanted.clone()),
+            frozen: Arc::default(),
         })
     }
 

@@ -1,0 +1,100 @@
+//! Newcomers: hosts that were heard and have not proved yet that they are there. Recorded heartbeats
+//! of a host that is gone look like its own to a process that has not heard them. So a host counts
+//! for placement once it has answered a challenge of this process.
+
+use crate::{membership::MemberEvent, name::HostId, node::NodeParts, wire::Origin};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+use tokio::task::JoinSet;
+
+/// The most challenges at a time. Further hosts are asked with their next heartbeats.
+const AT_ONCE: usize = 256;
+/// Proofs that are kept of hosts that may be gone.
+const SPARE: usize = 64;
+
+/// Which hosts have proved that they are there.
+pub(super) struct Newcomers {
+    node: Arc<NodeParts>,
+    proved: HashSet<Origin>,
+    /// The latest heartbeats of hosts that are being asked.
+    asked: HashMap<HostId, MemberEvent>,
+    challenges: JoinSet<(Origin, bool)>,
+}
+
+impl Newcomers {
+    pub(super) fn new(node: Arc<NodeParts>) -> Self {
+        Self {
+            node,
+            proved: HashSet::new(),
+            asked: HashMap::new(),
+            challenges: JoinSet::new(),
+        }
+    }
+
+    /// Returns whether an event counts now. If its host has not proved yet that it is there, the
+    /// host is asked, and [`proved`](Self::proved) returns the event later.
+    pub(super) fn admits(&mut self, heard: &MemberEvent) -> bool {
+        let from = match heard {
+            MemberEvent::Beat(from, _) | MemberEvent::Alive(from, _) => from,
+            // It counts only beside a later boot that has proved to be there.
+            MemberEvent::OlderBeat(..) => return true,
+            MemberEvent::Goodbye(who) => {
+                self.proved.remove(who);
+                return true;
+            }
+        };
+        if from == self.node.membership.origin() || self.proved.contains(from) {
+            return true;
+        }
+        let asked = self.asked.get(&from.host);
+        let is_asked = asked.is_some_and(|event| event.origin() == from);
+        if is_asked || self.challenges.len() < AT_ONCE {
+            self.asked.insert(from.host.clone(), heard.clone());
+        }
+        if !is_asked && self.challenges.len() < AT_ONCE {
+            let (transport, host) = (self.node.transport.clone(), from.clone());
+            self.challenges.spawn(async move {
+                let is_there = transport.challenge(&host).await;
+                (host, is_there)
+            });
+        }
+        false
+    }
+
+    /// Waits until a host has proved that it is there. Returns its latest heartbeat. Waits without
+    /// end if no host is being asked.
+    pub(super) async fn proved(&mut self) -> MemberEvent {
+        loop {
+            let Some(answer) = self.challenges.join_next().await else {
+                return std::future::pending().await;
+            };
+            let Ok((host, is_there)) = answer else {
+                continue;
+            };
+            let asked = self.asked.get(&host.host);
+            if asked.is_none_or(|event| *event.origin() != host) {
+                continue;
+            }
+            let event = self.asked.remove(&host.host);
+            if !is_there {
+                tracing::debug!(host = %host.host, "a host sends heartbeats and has not answered; it does not count yet");
+                continue;
+            }
+            self.prove(host);
+            if let Some(event) = event {
+                return event;
+            }
+        }
+    }
+
+    fn prove(&mut self, host: Origin) {
+        self.proved.retain(|known| known.host != host.host);
+        self.proved.insert(host);
+        let peers = self.node.connection.presence.peers();
+        if self.proved.len() > 2 * peers.iter().count() + SPARE {
+            self.proved.retain(|known| peers.contains(known));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Generations: digests of everything that decides what runs. Pure.
+
+use super::{ActorSpec, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind};
+use crate::name::ComponentId;
+use std::collections::BTreeMap;
+
+/// The most generations of one actor that are remembered to have served.
+const REMEMBERED: usize = 16;
+
+/// What of an actor decides what runs, apart from its configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ActorCode<'a> {
+    pub(crate) image: &'a Image,
+    pub(crate) digest: Option<ImageDigest>,
+    pub(crate) limits: &'a LimitOverrides,
+    pub(crate) instance: InstanceMode,
+}
+
+/// Returns the generation of an actor. The same bytes from another location have the same one.
+pub(crate) fn of_actor(code: ActorCode<'_>, config: &BTreeMap<String, String>) -> u64 {
+    let mut digest = Parts::default();
+    digest.add("actor");
+    digest.add(&source(code.image, code.digest));
+    digest.add(&format!("{:?} {:?}", code.limits, code.instance));
+    digest.finish(config)
+}
+
+/// Returns the generation of a provider.
+pub(crate) fn of_provider(
+    kind: &ProviderKind,
+    image: Option<ImageDigest>,
+    config: &BTreeMap<String, String>,
+) -> u64 {
+    let mut digest = Parts::default();
+    digest.add("provider");
+    match kind {
+        ProviderKind::Builtin(name) => digest.add(name),
+        ProviderKind::Image(place) => digest.add(&source(place, image)),
+    }
+    digest.finish(config)
+}
+
+fn source(image: &Image, digest: Option<ImageDigest>) -> String {
+    digest.map_or_else(|| image.to_string(), |digest| digest.to_string())
+}
+
+#[derive(Default)]
+struct Parts(blake3::Hasher);
+
+impl Parts {
+    fn add(&mut self, part: &str) {
+        self.0.update(&(part.len() as u64).to_le_bytes());
+        self.0.update(part.as_bytes());
+    }
+
+    fn finish(mut self, config: &BTreeMap<String, String>) -> u64 {
+        for (name, value) in config {
+            self.add(name);
+            self.add(value);
+        }
+        let mut first = [0; 8];
+        self.0.finalize_xof().fill(&mut first);
+        u64::from_le_bytes(first)
+    }
+}
+
+impl Desired {
+    /// Returns the generation of an actor with this declaration: a digest of its image, limits and
+    /// configuration.
+    pub fn actor_generation(&self, spec: &ActorSpec) -> u64 {
+        let code = ActorCode {
+            image: &spec.image,
+            digest: spec.digest,
+            limits: &spec.limits,
+            instance: spec.instance,
+        };
+        of_actor(code, &self.config(&spec.config, &spec.configs))
+    }
+
+    /// Returns whether this generation of an actor has once served, on any host.
+    pub fn has_served(&self, actor: &ComponentId, generation: u64) -> bool {
+        let served = self.served.get(actor);
+        served.is_some_and(|served| served.spec.generations.contains(&generation))
+    }
+
+    /// Returns whether an actor's declared version did not come up, so that hosts run the one
+    /// before. A version that has once served is never rolled back.
+    pub fn is_rolled_back(&self, actor: &ComponentId, spec: &ActorSpec) -> bool {
+        let Some(rejected) = spec.rejected.filter(|_| spec.previous.is_some()) else {
+            return false;
+        };
+        rejected == self.actor_generation(spec) && !self.has_served(actor, rejected)
+    }
+
+    /// Returns the version of an actor that hosts run: the declared one, or the one before if that
+    /// one was rolled back.
+    pub fn running<'a>(&self, actor: &ComponentId, spec: &'a ActorSpec) -> &'a ActorSpec {
+        let before = spec.previous.as_deref();
+        before
+            .filter(|_| self.is_rolled_back(actor, spec))
+            .unwrap_or(spec)
+    }
+
+    /// Describes what runs of an actor beside or instead of its declared version, given how many
+    /// replicas of each generation serve. Returns `None` if nothing else serves.
+    pub fn other_versions(
+        &self,
+        actor: &ComponentId,
+        serving: &BTreeMap<u64, u32>,
+    ) -> Option<String> {
+        let spec = &self.actors.get(actor)?.spec;
+        let wanted = self.actor_generation(spec);
+        let before = spec.previous.as_deref();
+        let before = before.map(|before| (self.actor_generation(before), before.version()));
+        let others = serving.iter().filter(|(other, _)| **other != wanted);
+        let others = others.map(|(other, count)| match &before {
+            Some((generation, version)) if generation == other => format!("{count} of {version}"),
+            _ => format!("{count} of another version"),
+        });
+        let others: Vec<String> = others.collect();
+        (!others.is_empty()).then(|| others.join(", "))
+    }
+
+    /// Returns whether a declared version is one to go back to: it has served, as far as is known.
+    pub(crate) fn is_proven(&self, actor: &ComponentId, spec: &ActorSpec) -> bool {
+        let generation = self.actor_generation(spec);
+        match self.served.get(actor) {
+            Some(served) => served.spec.generations.contains(&generation),
+            // Its hosts run a version of Lattice that doesn't record this.
+            None => spec.rejected.is_none(),
+        }
+    }
+}
+
+impl super::ServedGenerations {
+    /// Adds generations as the latest ones. The oldest ones are forgotten beyond a bound.
+    pub(crate) fn add(&mut self, generations: &[u64]) {
+        self.generations
+            .retain(|known| !generations.contains(known));
+        self.generations.extend(generations);
+        let surplus = self.generations.len().saturating_sub(REMEMBERED);
+        self.generations.drain(..surplus);
+    }
+}

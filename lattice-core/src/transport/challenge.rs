@@ -1,0 +1,79 @@
+//! Challenges: a probe whose answer proves that a boot of a host is there now.
+//!
+//! Whoever has recorded the broadcasts of a host can play them to a process that has not heard them.
+//! An answer to a random number of this process can't be recorded in advance.
+
+use super::{Transport, id::ReplyAddress};
+use crate::wire::{Origin, Probe};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long an answer may take. A host that is asked again is asked with another number.
+const WITHIN: Duration = Duration::from_secs(3);
+
+/// Who was asked, and who waits for the answer, by the number of the challenge.
+type Unanswered = HashMap<u64, (Origin, oneshot::Sender<()>)>;
+
+/// The challenges that are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Challenges(Mutex<Unanswered>);
+
+impl Challenges {
+    fn lock(&self) -> MutexGuard<'_, Unanswered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an answer from a host.
+    pub(super) fn answered(&self, from: &Origin, nonce: u64) {
+        let mut asked = self.lock();
+        if asked.get(&nonce).is_some_and(|(host, _)| host == from)
+            && let Some((_, answered)) = asked.remove(&nonce)
+        {
+            // The receiver may have given up.
+            let _ = answered.send(());
+        }
+    }
+}
+
+/// Forgets a challenge that is over or that was given up.
+struct Asked<'a>(&'a Challenges, u64);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
+
+impl Transport {
+    /// Asks a boot of a host whether it is there. Returns true once it has answered.
+    pub(crate) async fn challenge(&self, host: &Origin) -> bool {
+        // Without randomness, an answer proves nothing.
+        let Some(nonce) = crate::entropy::number() else {
+            return false;
+        };
+        let (answered, answer) = oneshot::channel();
+        let asked = (host.clone(), answered);
+        self.challenges.lock().insert(nonce, asked);
+        let _asked = Asked(&self.challenges, nonce);
+        let endpoint = &self.endpoint;
+        let subject = endpoint.subjects().call(&host.host, host.epoch);
+        let ReplyAddress::Peer(token, _) = ReplyAddress::of_peer(host) else {
+            return false;
+        };
+        let reply = ReplyAddress::Peer(token, nonce);
+        let reply = reply.subject(endpoint.subjects(), endpoint.origin());
+        let probe = Probe { nonce };
+        let answer = async {
+            endpoint
+                .send(subject, Some(reply), Some(host), &probe)
+                .await
+                .is_ok()
+                && answer.await.is_ok()
+        };
+        timeout(WITHIN, answer).await.unwrap_or(false)
+    }
+}

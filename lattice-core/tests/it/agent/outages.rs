@@ -1,0 +1,164 @@
+//! A version that has served stays, whatever is away or broken when its hosts start again.
+
+use super::*;
+use lattice_core::place::plan::Phase;
+
+fn greeter_id() -> ComponentId {
+    ComponentId::new("greeter").expect("valid")
+}
+
+impl Mesh {
+    /// Applies version 1 and then version 2, and waits until only the second one serves.
+    async fn settle_two_versions(&self) {
+        self.apply(&greeter("greeter:1", 2)).await;
+        self.until("two serve", || self.serving("greeter").len() == 2)
+            .await;
+        self.apply(&greeter("greeter:2", 2)).await;
+        sleep(Duration::from_secs(40)).await;
+        assert!(self.version().await.ends_with("greeter:2"));
+    }
+
+    async fn version(&self) -> String {
+        self.call("greeter").await.expect("answered")
+    }
+
+    /// Kills all hosts and starts them again with the same ids.
+    async fn restart(&self, hosts: [Host; 2]) -> [Host; 2] {
+        for host in hosts {
+            host.node.kill();
+        }
+        self.until("they are missed", || {
+            self.lattice.peers().iter().count() == 0
+        })
+        .await;
+        self.hosts::<2>().await
+    }
+
+    fn rejected(&self) -> Option<u64> {
+        self.lattice.desired().actors[&greeter_id()].spec.rejected
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_version_survives_a_restart_of_all_hosts_while_its_image_is_away() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<2>().await;
+    mesh.settle_two_versions().await;
+    mesh.record.trouble("greeter:2", Trouble::Away);
+    let hosts = mesh.restart(hosts).await;
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(mesh.rejected(), None);
+    for host in &hosts {
+        let state = host.agent.state();
+        let kept = &state.components[&greeter_id()];
+        assert_eq!(kept.status.phase, Phase::Starting);
+        let reason = kept.reason.as_deref();
+        assert_eq!(reason, Some("its image is away; bring it back"));
+    }
+    assert!(
+        mesh.serving("greeter").is_empty(),
+        "nothing stands in for it"
+    );
+    mesh.record.heal();
+    mesh.until("both serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    assert!(mesh.version().await.ends_with("greeter:2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_version_is_not_taken_back_when_it_fails_after_a_restart_of_all_hosts() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<2>().await;
+    mesh.settle_two_versions().await;
+    mesh.record.trouble("greeter:2", Trouble::Broken);
+    let _hosts = mesh.restart(hosts).await;
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(mesh.rejected(), None);
+    mesh.record.heal();
+    mesh.until("both serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    assert!(mesh.version().await.ends_with("greeter:2"));
+    // So it is after the next change, which goes back to it and not further.
+    mesh.apply(&greeter("broken:3", 2)).await;
+    mesh.until("the third is rejected", || mesh.rejected().is_some())
+        .await;
+    let hosts = mesh.restart(_hosts).await;
+    mesh.until("both serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    assert!(mesh.version().await.ends_with("greeter:2"));
+    drop(hosts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_never_came_is_not_gone_back_to() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    mesh.record.trouble("greeter:2", Trouble::Away);
+    mesh.apply(&greeter("greeter:2", 2)).await;
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(mesh.rejected(), None, "that says nothing about it");
+    mesh.apply(&greeter("broken:3", 2)).await;
+    mesh.until("the third is rejected", || mesh.rejected().is_some())
+        .await;
+    sleep(Duration::from_mins(2)).await;
+    let desired = mesh.lattice.desired();
+    let spec = &desired.actors[&greeter_id()].spec;
+    let runs = desired.running(&greeter_id(), spec).image.to_string();
+    assert!(runs.ends_with("greeter:1"), "{runs}");
+    assert!(mesh.version().await.ends_with("greeter:1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_start_while_a_new_version_is_away_run_the_settled_one_until_it_comes() {
+    let mesh = Mesh::new().await;
+    let hosts = mesh.hosts::<2>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    mesh.record.trouble("greeter:2", Trouble::Away);
+    mesh.apply(&greeter("greeter:2", 2)).await;
+    sleep(Duration::from_secs(10)).await;
+    let _hosts = mesh.restart(hosts).await;
+    mesh.until("both serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    assert!(mesh.version().await.ends_with("greeter:1"));
+    let subject = lattice_core::constellation::Subject::Component(greeter_id());
+    sleep(Duration::from_secs(30)).await;
+    let why = mesh.lattice.explain(&subject).await.to_string();
+    assert!(why.contains("its image is away; bring it back"), "{why}");
+    mesh.record.heal();
+    sleep(Duration::from_mins(3)).await;
+    assert_eq!(mesh.rejected(), None);
+    for _ in 0..10 {
+        assert!(mesh.version().await.ends_with("greeter:2"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_version_that_is_applied_again_is_tried_again() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    mesh.record.trouble("greeter:2", Trouble::Broken);
+    mesh.apply(&greeter("greeter:2", 2)).await;
+    mesh.until("it is rejected", || mesh.rejected().is_some())
+        .await;
+    let app = App::from_toml("app.toml", &greeter("greeter:2", 2)).expect("a manifest");
+    let plan = mesh.lattice.plan(&app).await.expect("planned");
+    assert_eq!(plan.change.len(), 1, "{plan}");
+    let text = plan.to_string();
+    let shown = "runs: \"oci:reg.example/greeter:1\" -> \"oci:reg.example/greeter:2\"";
+    assert!(text.contains(shown), "{text}");
+    mesh.record.heal();
+    mesh.apply(&greeter("greeter:2", 2)).await;
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(mesh.rejected(), None);
+    assert!(mesh.version().await.ends_with("greeter:2"));
+    let plan = mesh.lattice.plan(&app).await.expect("planned");
+    assert!(plan.is_empty() && plan.warnings.is_empty(), "{plan}");
+}

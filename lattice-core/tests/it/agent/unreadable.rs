@@ -1,0 +1,123 @@
+//! Records that can't be read stop nothing and start nothing.
+
+use super::*;
+use lattice_core::{
+    constellation::Subject,
+    name::{AppName, ConfigName},
+    store::{Expect, Op, Store as _, StoreKey},
+};
+
+const CONFIGURED: &str = "name = \"shop\"\n[actors.greeter]\nimage = \"reg.example/greeter:1\"\nreplicas = 2\nconfigs = [\"common\"]\n[providers.kv]\nbuiltin = \"keyvalue\"\nrun = \"once\"\n[configs.common]\ncolor = \"red\"\n";
+
+fn id(text: &str) -> ComponentId {
+    ComponentId::new(text).expect("valid")
+}
+
+fn keys() -> [StoreKey; 4] {
+    [
+        StoreKey::actor(&id("greeter")),
+        StoreKey::provider(&id("kv")),
+        StoreKey::config(&ConfigName::new("common").expect("valid")),
+        StoreKey::app(&AppName::new("shop").expect("valid")),
+    ]
+}
+
+/// Writes bytes, as anyone may who reaches the store.
+async fn scribble(mesh: &Mesh, store: &MemoryStore, key: &StoreKey) {
+    let op = Op::put(key.clone(), "garbage", Expect::Any);
+    store.commit(vec![op]).await.expect("written");
+    mesh.until("it is refused", || {
+        mesh.lattice.desired().unreadable.contains_key(key)
+    })
+    .await;
+}
+
+impl Mesh {
+    async fn both_serve(&self) {
+        self.until("the actor serves", || self.serving("greeter").len() == 2)
+            .await;
+        self.until("the provider serves", || self.serving("kv").len() == 1)
+            .await;
+    }
+
+    async fn why(&self, component: &str) -> String {
+        let subject = Subject::Component(id(component));
+        self.lattice.explain(&subject).await.to_string()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spoiled_record_stops_nothing_and_changes_nothing() {
+    let store = MemoryStore::new();
+    let mesh = Mesh::on(&store).await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(CONFIGURED).await;
+    mesh.both_serve().await;
+    let starts = mesh.record.all().len();
+    for key in keys() {
+        scribble(&mesh, &store, &key).await;
+        sleep(Duration::from_mins(1)).await;
+        assert_eq!(mesh.serving("greeter").len(), 2, "{key}");
+        assert_eq!(mesh.serving("kv").len(), 1, "{key}");
+    }
+    assert_eq!(mesh.record.all().len(), starts, "nothing is started again");
+    let why = mesh.why("greeter").await;
+    assert!(why.contains("`actor.greeter` can't be read"), "{why}");
+    assert!(why.contains("`config.common` can't be read"), "{why}");
+    assert!(why.contains("it is frozen"), "{why}");
+    // A share that is lost is still replaced.
+    let _third = mesh.host("h2").await;
+    mesh.apply(CONFIGURED).await;
+    assert!(mesh.lattice.desired().unreadable.is_empty());
+    sleep(Duration::from_mins(1)).await;
+    mesh.both_serve().await;
+    mesh.apply("name = \"shop\"\n").await;
+    mesh.until("nothing serves", || {
+        mesh.serving("greeter").is_empty() && mesh.serving("kv").is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_never_read_a_record_starts_and_stops_nothing_for_it() {
+    for spoiled in keys().into_iter().take(3) {
+        let store = MemoryStore::new();
+        let mesh = Mesh::on(&store).await;
+        let _hosts = mesh.hosts::<2>().await;
+        mesh.apply(CONFIGURED).await;
+        mesh.both_serve().await;
+        scribble(&mesh, &store, &spoiled).await;
+        let starts = mesh.record.all().len();
+        // Another process on the same bus and store would be a mesh of its own here, so the view of
+        // a fresh process is what is checked.
+        let fresh = Mesh::on(&store).await;
+        let [host] = fresh.hosts::<1>().await;
+        sleep(Duration::from_mins(1)).await;
+        let state = host.agent.state();
+        let frozen = if spoiled == keys()[1] {
+            "kv"
+        } else {
+            "greeter"
+        };
+        assert!(!state.components.contains_key(&id(frozen)), "{spoiled}");
+        let why = fresh.why(frozen).await;
+        assert!(why.contains(&format!("`{spoiled}` can't be read")), "{why}");
+        assert_eq!(mesh.record.all().len(), starts);
+        assert_eq!(mesh.serving("greeter").len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deleted_before_its_record_was_spoiled_stays_deleted() {
+    let store = MemoryStore::new();
+    let mesh = Mesh::on(&store).await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(CONFIGURED).await;
+    mesh.both_serve().await;
+    let key = StoreKey::actor(&id("greeter"));
+    let ops = vec![Op::delete(key.clone(), Expect::Any)];
+    store.commit(ops).await.expect("deleted");
+    scribble(&mesh, &store, &key).await;
+    mesh.until("nothing serves", || mesh.serving("greeter").is_empty())
+        .await;
+}
