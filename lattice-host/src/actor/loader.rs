@@ -1,6 +1,6 @@
 //! Turns a component's bytes into code that can be instantiated.
 
-use super::{ActorError, link::link};
+use super::{ActorError, check::fits, error::not_a_component, link::link};
 use crate::{
     capability::Capabilities,
     engine::{Engine, EngineError, SlotClass},
@@ -90,12 +90,7 @@ impl Loader {
                 });
             }
         };
-        if code.initial_memory > memory {
-            return Err(ActorError::TooMuchMemory {
-                needs: code.initial_memory,
-                limit: memory,
-            });
-        }
+        fits(code.initial_memory, memory)?;
         Ok(code)
     }
 
@@ -119,8 +114,11 @@ impl Loader {
             linkers,
             ..
         } = &*self.0;
+        if let Some(found) = not_a_component(bytes) {
+            return Err(ActorError::NotAComponent { found });
+        }
         let compiled = engine.compile(bytes, class);
-        let (component, class) = compiled.map_err(|error| ActorError::invalid(bytes, &error))?;
+        let (component, class) = compiled.map_err(|error| ActorError::invalid(&error))?;
         link(&component, bytes, linkers[&class].clone(), capabilities)
     }
 

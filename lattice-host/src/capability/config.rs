@@ -1,4 +1,4 @@
-//! `wasi:config/store`: the actor's settings.
+//! `wasi:config/store`, also under its earlier name: the actor's settings.
 
 use super::{
     HostCapability, Support,
@@ -26,7 +26,8 @@ static FUNCTIONS: [HostFunction; 2] = [
 
 impl HostCapability for Config {
     fn support(&self, import: &str) -> Option<Support> {
-        transcoded("wasi:config/store@0.2.0-rc.1", import)
+        // `runtime` is an earlier name of the same interface.
+        transcoded(&["wasi:config/store", "wasi:config/runtime"], import)
     }
 
     fn functions(&self) -> &'static [HostFunction] {

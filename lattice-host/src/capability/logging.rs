@@ -20,7 +20,7 @@ static FUNCTIONS: [HostFunction; 1] = [HostFunction {
 
 impl HostCapability for Logging {
     fn support(&self, import: &str) -> Option<Support> {
-        transcoded("wasi:logging/logging@0.1.0-draft", import)
+        transcoded(&["wasi:logging/logging"], import)
     }
 
     fn functions(&self) -> &'static [HostFunction] {

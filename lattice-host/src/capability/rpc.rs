@@ -19,7 +19,7 @@ static FUNCTIONS: [HostFunction; 1] = [HostFunction {
 
 impl HostCapability for Links {
     fn support(&self, import: &str) -> Option<Support> {
-        transcoded("lattice:rpc/links@0.1", import)
+        transcoded(&["lattice:rpc/links"], import)
     }
 
     fn functions(&self) -> &'static [HostFunction] {

@@ -55,14 +55,22 @@ async fn a_file_that_is_not_there_is_named() {
 async fn imports_that_nothing_can_give_are_named() {
     let error = refused(wat(r#"(component (import "do-it" (func)))"#)).await;
     assert!(
-        matches!(&error, ActorError::UnsupportedImport { import, .. } if import == "do-it"),
+        matches!(&error, ActorError::NothingToCall { unserved } if unserved[0].name == "do-it"),
+        "{error:?}"
+    );
+    let error = refused(wat(r#"(component (import "code" (core module)))"#)).await;
+    assert!(
+        matches!(&error, ActorError::UnsupportedImport { import, .. } if import == "code"),
         "{error:?}"
     );
     let error = refused(wat(
         r#"(component (import "plain" (instance (export "f" (func)))))"#,
     ))
     .await;
-    assert!(matches!(error, ActorError::Name(_)), "{error:?}");
+    assert!(
+        error.to_string().contains("`namespace:package/plain`"),
+        "{error}"
+    );
     let error = refused(wat(
         r#"(component (import "wasi:clocks/wall-clock@0.1.0" (instance (export "now" (func)))))"#,
     ))
@@ -76,7 +84,7 @@ async fn types_that_do_not_travel_yet_are_named() {
         (export "blob" (type $b (sub resource))) (export "open" (func (result (own $b)))))))"#;
     let error = refused(wat(resource)).await;
     assert!(
-        matches!(error, ActorError::UnsupportedType { .. }),
+        matches!(error, ActorError::NothingToCall { .. }),
         "{error:?}"
     );
     assert!(

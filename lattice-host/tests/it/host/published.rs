@@ -114,11 +114,9 @@ async fn what_is_in_no_interface_is_not_callable_and_harms_nothing() {
     let log = super::output::Log::default();
     let _guard = log.start();
     let _host = started(Host::builder(&lattice).actor("bare", bare)).await;
-    let said = log.lines("can't be called");
+    let said = log.lines("can't be served");
     assert!(
-        said.len() == 1
-            && said[0].contains("component=bare")
-            && said[0].contains("export=\"bare\""),
+        said.len() == 1 && said[0].contains("component=bare") && said[0].contains("export `bare`"),
         "{said:?}"
     );
     let types = types(&lattice, "bare").await;
