@@ -66,16 +66,21 @@
 //! * **WASI 0.2**: clocks, random numbers, the environment and arguments that were
 //!   [set](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. There
 //!   are no files and no network. WASI 0.3 needs the feature `p3`.
-//! * `wasi:logging/logging`, `wasi:config/store`, and `lattice:rpc/links`, with which it chooses
-//!   among several links for one interface.
+//! * `wasi:logging/logging`, `wasi:config/store` (also as `wasi:config/runtime`), and
+//!   `lattice:rpc/links`, with which it chooses among several links for one interface. They are
+//!   served in every version whose functions have the same signatures.
 //!
 //! # Which functions can be called
 //!
-//! All functions of the WIT interfaces that it exports can be called. Links and calls name an
-//! interface, so an export of a world outside of any interface (`export run: func();`) can't be
-//! called: the actor starts, and a warning in the log names the export. An import outside of any
-//! interface could never be served, so such a component fails to start with
-//! [`UnsupportedImport`](ActorError::UnsupportedImport).
+//! All functions of the WIT interfaces that it exports can be called, if their parameters and results
+//! are plain values. Links and calls name an interface of a package, so an export of a world outside
+//! of any interface (`export run: func();`), and an interface without a package, can't be called.
+//!
+//! An import that no link can serve (outside of any interface, without a package, or with resources
+//! or streams) traps the actor when the actor calls it. The rest of the actor is served.
+//! [`ComponentCheck`] lists what can't be served, before the actor is started, and so does the log
+//! when it is started. It fails to start if nothing of it can be called
+//! ([`NothingToCall`](ActorError::NothingToCall)).
 //!
 //! A host publishes the types and the WIT of the components that it runs. Tools get them with
 //! `lattice.operator().component(id).types()`.
@@ -94,6 +99,8 @@
 //! | module | is about |
 //! | --- | --- |
 //! | `limits` | sizes, and the limits of one actor |
+//! | `regular_file` | opening files without waiting for a writer |
+//! | `wasm_kind` | whether bytes are a component, a core module, a WIT package or something else |
 //! | `engine` | Wasmtime's settings, compiled code, and the clock that interrupts guests |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
 //! | `guest` | the state in an instance's store, calls in fresh and warm instances, and the calls that guests make |
@@ -109,11 +116,12 @@ mod engine;
 mod guest;
 mod host;
 mod limits;
+mod regular_file;
 mod transcode;
+mod wasm_kind;
 
-pub use actor::{Actor, ActorError, Found};
-pub use capability::Import;
+pub use actor::{Actor, ActorError, ComponentCheck, Found};
 pub use engine::{Engine, EngineBuilder, EngineError};
-pub use guest::Instances;
+pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};

@@ -16,6 +16,7 @@ use wit_bindgen_core::wit_parser::{
 use wit_bindgen_core::{Files, WorldGenerator as _};
 use wit_bindgen_rust::{Opts, WithOption};
 
+use crate::names;
 use crate::options::{Options, Source};
 
 /// The path of the SDK in generated code. A macro can't find out whether the crate was renamed.
@@ -145,6 +146,7 @@ fn select(wit: &Wit, name: Option<&LitStr>) -> syn::Result<WorldId> {
 }
 
 fn bindings(resolve: &mut Resolve, world: WorldId) -> Result<String, String> {
+    names::check(resolve, world)?;
     let options = Opts {
         generate_all: true,
         runtime_path: Some(format!("{SDK}::rt")),
@@ -218,6 +220,31 @@ mod tests {
         );
         assert!(code.contains("pub mod stock"));
         Ok(())
+    }
+
+    #[test]
+    fn names_that_rust_does_not_have_are_refused_with_both() {
+        let message = |body: &str| {
+            let text = format!(
+                "package a:b; interface c {{ {body} }} interface d {{ use c.{{t}}; g: func(x: t); }} world w {{ import d; export c; }}"
+            );
+            code(parse_text(&text)).err().unwrap_or_default()
+        };
+        for (body, expected) in [
+            ("enum t { v12, v1-2 }", "`v12` and `v1-2`"),
+            ("variant t { a, self }", "`self`"),
+            ("enum t { a1, a-1 }", "`a1` and `a-1`"),
+            (
+                "flags t { a1, b }  enum x1 { a } enum x-1 { a }",
+                "`x1` and `x-1`",
+            ),
+        ] {
+            let message = message(body);
+            assert!(message.contains(expected), "{body}: {message}");
+        }
+        for body in ["flags t { v12, v1-2 }", "record t { %type: u8, self: u8 }"] {
+            assert_eq!(message(body), "", "{body}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The macro of `lattice-actor-sdk`, which generates Rust from WIT. Use and read about it there.
 //!
 //! * `options` parses the options between the braces.
+//! * `names` finds WIT names that Rust doesn't have.
 //! * `bindings` resolves the WIT, together with the packages of `lattice-wit`, and generates Rust.
 //!
 //! ```
@@ -27,6 +28,7 @@ use proc_macro::TokenStream;
 use syn::parse_macro_input;
 
 mod bindings;
+mod names;
 mod options;
 
 /// Generates bindings for a WIT world. Documented as `lattice_actor_sdk::actor`.

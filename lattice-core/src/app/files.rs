@@ -50,11 +50,7 @@ fn digest(path: &Path) -> io::Result<(PathBuf, ImageDigest)> {
         let reason = "its path is not UTF-8, so it can't be written to the store";
         return Err(io::Error::new(io::ErrorKind::InvalidFilename, reason));
     }
-    // Reading a pipe or a device might never end.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it isn't a regular file"));
-    }
-    let mut file = File::open(&path)?;
+    let mut file = open(&path)?;
     let mut hash = Sha256::new();
     let mut chunk = vec![0; 64 * 1024];
     loop {
@@ -65,4 +61,13 @@ fn digest(path: &Path) -> io::Result<(PathBuf, ImageDigest)> {
     }
     let digest: [u8; 32] = hash.finalize().into();
     Ok((path, digest.into()))
+}
+
+/// Opens a regular file. Opening a pipe without a writer never returns, and reading a pipe or a
+/// device might never end.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it isn't a regular file"));
+    }
+    File::open(path)
 }

@@ -3,6 +3,7 @@
 use super::{
     AppManifest,
     check::{self, Found},
+    foreign::{self, Foreign},
     problem::{Position, Problem, Problems},
     shape::{self, Shaped},
     text,
@@ -72,6 +73,14 @@ pub enum LoadError {
         /// Its path.
         path: PathBuf,
     },
+    /// The file is made for another tool.
+    #[error("`{}` is {found}: {}", path.display(), found.advice())]
+    Foreign {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        found: Foreign,
+    },
     /// The file or text is too large.
     #[error("the manifest `{}` is over {MAX_MANIFEST} bytes; split the app", path.display())]
     TooLarge {
@@ -94,16 +103,10 @@ impl App {
         let format = match path.extension().and_then(|ending| ending.to_str()) {
             Some("toml") => Format::Toml,
             Some("json") => Format::Json,
+            Some("yaml" | "yml") => return Err(foreign::yaml(path)),
             _ => return Err(LoadError::Format { path: path.into() }),
         };
-        let io = |source| LoadError::Io {
-            path: path.into(),
-            source,
-        };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(io)?;
-        let limit = MAX_MANIFEST as u64 + 1;
-        file.take(limit).read_to_string(&mut text).map_err(io)?;
+        let text = read(path)?;
         Self::parse(path, text, format)
     }
 
@@ -145,7 +148,13 @@ impl App {
             Format::Json => text::json(&text),
         };
         let tree = match tree {
-            Ok(tree) => tree,
+            Ok(tree) => match foreign::of(&tree) {
+                Some(found) => {
+                    let path = file.into();
+                    return Err(LoadError::Foreign { path, found });
+                }
+                None => tree,
+            },
             Err(problems) => return Err(text_problems(file, &text, problems).into()),
         };
         let source = Source {
@@ -192,6 +201,19 @@ impl App {
     pub fn pin(mut self, reference: OciReference, digest: ImageDigest) -> Self {
         self.pins.insert(reference, digest);
         self
+    }
+
+    /// Returns an image of the manifest as a host fetches it: a tag with the digest to which it is
+    /// [pinned](Self::pin), and a file with its path from the working directory.
+    pub fn fetched(&self, image: &Image) -> Image {
+        match image {
+            Image::Oci(reference) => match self.pinned(reference) {
+                Some(digest) => Image::Oci(reference.pinned(digest)),
+                None => image.clone(),
+            },
+            Image::File(file) => Image::File(self.path_of(file)),
+            other => other.clone(),
+        }
     }
 
     pub(super) fn pinned(&self, reference: &OciReference) -> Option<ImageDigest> {
@@ -274,6 +296,20 @@ impl Source {
         };
         Problems::at_least_one(all.map(problem).collect())
     }
+}
+
+/// Reads a manifest, and at most one byte more than the limit, which shows that it is over it.
+pub(super) fn read(path: &Path) -> Result<String, LoadError> {
+    let io = |source| LoadError::Io {
+        path: path.into(),
+        source,
+    };
+    let file = super::files::open(path).map_err(io)?;
+    let mut text = String::new();
+    file.take(MAX_MANIFEST as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(io)?;
+    Ok(text)
 }
 
 fn text_problems(file: &Path, text: &str, problems: Vec<text::TextProblem>) -> Problems {

@@ -80,6 +80,7 @@ mod apply;
 mod check;
 mod draft;
 mod files;
+mod foreign;
 mod load;
 mod manifest;
 mod plan;
@@ -94,6 +95,7 @@ mod warning;
 mod write;
 
 pub use apply::{Applied, ApplyError, PlanError};
+pub use foreign::Foreign;
 pub use load::{App, LoadError, MAX_MANIFEST};
 pub use manifest::{
     ActorManifest, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, SpreadManifest,

@@ -4,7 +4,8 @@
 use super::{
     manifest::AppManifest,
     problem::{ManifestPath, ProblemKind, Step, nearest},
-    tree::{Key, Node, Side, Value},
+    tree::{Key, Node, Number, NumberValue, Side, Value},
+    values::SCALAR,
 };
 use serde::{
     Deserialize,
@@ -169,8 +170,13 @@ impl<'de> de::Deserializer<'de> for &'de Node {
         match &self.value {
             Value::Null | Value::Cut => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Integer(value) => visitor.visit_i64(*value),
-            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Number(Number { value, .. }) => match value {
+                NumberValue::Integer(value) => visitor.visit_i64(*value),
+                NumberValue::Float(value) if value.is_finite() => visitor.visit_f64(*value),
+                NumberValue::Float(_) | NumberValue::OutOfRange => Err(Misshapen::custom(
+                    "this number is out of range; write a smaller one, or a text in quotes",
+                )),
+            },
             Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::List(items) => visitor.visit_seq(Items { items, at: 0 }),
             Value::Table(entries) => visitor.visit_map(Entries {
@@ -189,10 +195,19 @@ impl<'de> de::Deserializer<'de> for &'de Node {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Misshapen> {
-        visitor.visit_newtype_struct(self)
+        match &self.value {
+            Value::Number(number) if name == SCALAR => match number.kept() {
+                Some(text) => visitor.visit_str(text),
+                None => Err(Misshapen::custom(format_args!(
+                    "this is a number, and configuration values are texts: `{0}` may have another text as a number, so write it in quotes: \"{0}\"",
+                    number.text
+                ))),
+            },
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -231,8 +246,11 @@ impl Node {
         let found = match &self.value {
             Value::Null | Value::Cut => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
-            Value::Integer(value) => Unexpected::Signed(*value),
-            Value::Float(value) => Unexpected::Float(*value),
+            Value::Number(Number { value, .. }) => match value {
+                NumberValue::Integer(value) => Unexpected::Signed(*value),
+                NumberValue::Float(value) => Unexpected::Float(*value),
+                NumberValue::OutOfRange => Unexpected::Other("a number that is out of range"),
+            },
             Value::Text(text) => Unexpected::Str(text),
             Value::List(_) => Unexpected::Seq,
             Value::Table(_) => Unexpected::Map,

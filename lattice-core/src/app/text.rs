@@ -2,7 +2,7 @@
 
 use super::{
     problem::ProblemKind,
-    tree::{Key, Node, Value},
+    tree::{Key, Node, Number, NumberValue, Value},
 };
 use std::{collections::HashSet, ops::Range};
 use toml::{
@@ -22,7 +22,7 @@ pub(super) fn toml(text: &str) -> Result<Node, Vec<TextProblem>> {
         (at, ProblemKind::Syntax { message })
     };
     let mut problems: Vec<TextProblem> = errors.into_iter().map(problem).collect();
-    let node = toml_table(table.span(), table.get_ref(), &mut problems);
+    let node = toml_table(text, table.span(), table.get_ref(), &mut problems);
     if problems.is_empty() {
         Ok(node)
     } else {
@@ -30,13 +30,18 @@ pub(super) fn toml(text: &str) -> Result<Node, Vec<TextProblem>> {
     }
 }
 
-fn toml_table(span: Range<usize>, table: &DeTable<'_>, problems: &mut Vec<TextProblem>) -> Node {
+fn toml_table(
+    source: &str,
+    span: Range<usize>,
+    table: &DeTable<'_>,
+    problems: &mut Vec<TextProblem>,
+) -> Node {
     let mut entries: Vec<(Key, Node)> = table
         .iter()
         .map(|(key, value)| {
             let text = key.get_ref().to_string();
             let span = key.span();
-            (Key { span, text }, toml_value(value, problems))
+            (Key { span, text }, toml_value(source, value, problems))
         })
         .collect();
     entries.sort_by_key(|(key, _)| key.span.start);
@@ -44,30 +49,38 @@ fn toml_table(span: Range<usize>, table: &DeTable<'_>, problems: &mut Vec<TextPr
     Node { span, value }
 }
 
-fn toml_value(value: &Spanned<DeValue<'_>>, problems: &mut Vec<TextProblem>) -> Node {
+fn toml_value(source: &str, value: &Spanned<DeValue<'_>>, problems: &mut Vec<TextProblem>) -> Node {
     let span = value.span();
-    let mut unfit = |what: &str| {
-        let message = format!("{what} is out of range; write a smaller one");
-        problems.push((span.start, ProblemKind::Syntax { message }));
-        Value::Null
+    let written = source.get(span.clone()).unwrap_or_default().to_owned();
+    let number = |value: Option<NumberValue>| {
+        Value::Number(Number {
+            text: written.clone(),
+            value: value.unwrap_or(NumberValue::OutOfRange),
+        })
     };
     let value = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| unfit("this number"), Value::Integer),
-        DeValue::Float(number) => number
-            .as_str()
-            .parse()
-            .map_or_else(|_| unfit("this number"), Value::Float),
+        DeValue::Integer(integer) => {
+            let value = i64::from_str_radix(integer.as_str(), integer.radix());
+            number(value.ok().map(NumberValue::Integer))
+        }
+        DeValue::Float(float) => number(float.as_str().parse().ok().map(NumberValue::Float)),
         DeValue::Boolean(value) => Value::Bool(*value),
-        DeValue::Datetime(time) => Value::Text(time.to_string()),
+        DeValue::Datetime(time) => {
+            if time.to_string() != written {
+                let message =
+                    format!("this time would become `{time}`; write it in quotes: \"{written}\"");
+                problems.push((span.start, ProblemKind::Syntax { message }));
+            }
+            Value::Text(written)
+        }
         DeValue::Array(items) => Value::List(
             items
                 .iter()
-                .map(|item| toml_value(item, problems))
+                .map(|item| toml_value(source, item, problems))
                 .collect(),
         ),
-        DeValue::Table(table) => return toml_table(span, table, problems),
+        DeValue::Table(table) => return toml_table(source, span, table, problems),
     };
     Node { span, value }
 }
@@ -201,11 +214,16 @@ impl Scanner<'_> {
             Some("true") => Value::Bool(true),
             Some("false") => Value::Bool(false),
             Some("null") | None => Value::Null,
-            _ => self
-                .parsed(start)
-                .map(Value::Integer)
-                .or_else(|| self.parsed(start).map(Value::Float))
-                .unwrap_or(Value::Null),
+            Some(text) => {
+                let is_integer = !text.contains(['.', 'e', 'E']);
+                let integer = self.parsed(start).map(NumberValue::Integer);
+                let float = || self.parsed(start).map(NumberValue::Float);
+                let value = integer.or_else(|| if is_integer { None } else { float() });
+                Value::Number(Number {
+                    text: text.to_owned(),
+                    value: value.unwrap_or(NumberValue::OutOfRange),
+                })
+            }
         }
     }
 
@@ -233,8 +251,11 @@ mod tests {
         match &node.value {
             Value::Null | Value::Cut => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
-            Value::Integer(value) => (*value).into(),
-            Value::Float(value) => (*value).into(),
+            Value::Number(number) => match number.value {
+                NumberValue::Integer(value) => value.into(),
+                NumberValue::Float(value) => value.into(),
+                NumberValue::OutOfRange => serde_json::Value::Null,
+            },
             Value::Text(text) => text.as_str().into(),
             Value::List(items) => items.iter().map(plain).collect(),
             Value::Table(entries) => entries

@@ -18,12 +18,40 @@ pub(super) enum Value {
     /// keep their index.
     Cut,
     Bool(bool),
-    Integer(i64),
-    Float(f64),
+    Number(Number),
     Text(String),
     List(Vec<Node>),
     /// The entries in the order of the text, each key once.
     Table(Vec<(Key, Node)>),
+}
+
+/// A number, and how the text writes it.
+#[derive(Debug, Clone)]
+pub(super) struct Number {
+    pub(super) text: String,
+    pub(super) value: NumberValue,
+}
+
+/// The value of a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NumberValue {
+    Integer(i64),
+    Float(f64),
+    /// An integer that is too large, or too small.
+    OutOfRange,
+}
+
+impl Number {
+    /// Returns the text of the number if its value is written in only this way. `1.10`, `0x1F` and
+    /// `1e3` have another text when they are written again.
+    pub(super) fn kept(&self) -> Option<&str> {
+        let again = match self.value {
+            NumberValue::Integer(value) => value.to_string(),
+            NumberValue::Float(value) => value.to_string(),
+            NumberValue::OutOfRange => return None,
+        };
+        (again == self.text).then_some(&*self.text)
+    }
 }
 
 /// A key of a table.

@@ -146,17 +146,28 @@ pub(super) mod locality {
     }
 }
 
-/// A configuration value. A number or a boolean without quotes counts as a text, too.
+/// The name under which a configuration value asks for its text.
+pub(super) const SCALAR: &str = "lattice configuration value";
+
+/// A configuration value. A number or a boolean without quotes counts as a text, too, if it has no
+/// other text when it is written again. A manifest's own reader knows the text of a number; from
+/// any other reader, only integers are taken.
 struct Scalar(String);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Any;
 
-        impl Visitor<'_> for Any {
+        impl<'de> Visitor<'de> for Any {
             type Value = Scalar;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text, a number or a boolean")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                from: D,
+            ) -> Result<Scalar, D::Error> {
+                from.deserialize_any(self)
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
                 Ok(Scalar(text.to_owned()))
@@ -171,10 +182,12 @@ impl<'de> Deserialize<'de> for Scalar {
                 Ok(Scalar(value.to_string()))
             }
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+                Err(E::custom(format_args!(
+                    "`{value}` may be written in another way; write it in quotes"
+                )))
             }
         }
-        from.deserialize_any(Any)
+        from.deserialize_newtype_struct(SCALAR, Any)
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::{
     digest::{DigestError, ImageDigest},
-    oci::OciReference,
+    oci::{OciReference, is_tag},
     text::as_text,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -81,7 +81,8 @@ pub enum ImageError {
     },
     /// The part after `:` isn't a valid tag.
     #[error(
-        "`{tag}` is not a tag: write 1 to 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`"
+        "`{tag}` is not a tag: {}write 1 to 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`",
+        instead(tag)
     )]
     Tag {
         /// The part after the `:`.
@@ -103,6 +104,16 @@ fn without(text: &str, scheme: &str) -> String {
         "oci://" | "http://" | "https://" | "docker://" => format!("oci:{}", &text[scheme.len()..]),
         "file://" => format!("file:{}", &text[scheme.len()..]),
         _ => "file:path/to/component.wasm` or `oci:registry/repository:tag".into(),
+    }
+}
+
+/// Proposes the tag under which a version with build metadata is usually pushed.
+fn instead(tag: &str) -> String {
+    let written = tag.replace('+', "_");
+    if written != tag && is_tag(&written) {
+        format!("a tag can't contain `+`, and tools push such a version as `{written}`; ")
+    } else {
+        String::new()
     }
 }
 

@@ -125,6 +125,10 @@ fn invalid_images_return_an_error_with_a_correction() {
         ("example.com/a:1/2", "`1/2` is not a tag"),
         (&long, "is not a tag"),
         (
+            "example.com/a:1.4.0+20260101",
+            "tools push such a version as `1.4.0_20260101`",
+        ),
+        (
             "example.com/a",
             "write `example.com/a:1.0` or `example.com/a@sha256:…`",
         ),

@@ -1,7 +1,10 @@
 //! Errors of components that can't be run.
 
-use crate::limits::ByteSize;
-use lattice_core::name::NameError;
+use crate::{
+    guest::Unserved,
+    limits::ByteSize,
+    wasm_kind::{WIT_PACKAGE, is_wit_package},
+};
 use std::{fmt, io, path::PathBuf};
 
 /// Why a component can't be an actor. This is detected when it is started, before it can be called.
@@ -28,7 +31,7 @@ pub enum ActorError {
         /// The compiler's message.
         reason: String,
     },
-    /// It imports something that no link can serve. Only functions of interfaces can be linked.
+    /// It imports something without which it can't be instantiated.
     #[error(
         "the component imports {what} `{import}`, which no host or link can serve; import functions of a WIT interface instead"
     )]
@@ -37,6 +40,24 @@ pub enum ActorError {
         import: String,
         /// The kind of the import.
         what: &'static str,
+    },
+    /// None of its exports can be called.
+    #[error("nothing of the component can be served: {}", list(unserved))]
+    NothingToCall {
+        /// What can't be served, and why.
+        unserved: Vec<Unserved>,
+    },
+    /// Two of its exports are the same function for callers.
+    #[error(
+        "the component exports `{function}` of both `{one}` and `{other}`; these versions can replace each other, so callers can't tell them apart: export only one of them"
+    )]
+    SameFunction {
+        /// The function.
+        function: String,
+        /// The interface of the first one.
+        one: String,
+        /// The interface of the second one.
+        other: String,
     },
     /// It imports an interface that this build of the host does not have.
     #[error("the component imports `{import}`, which this host does not have; {advice}")]
@@ -80,9 +101,20 @@ pub enum ActorError {
         /// The limit.
         limit: ByteSize,
     },
-    /// A name in it breaks its rule.
-    #[error(transparent)]
-    Name(#[from] NameError),
+}
+
+/// Returns the first few of what can't be served.
+fn list(unserved: &[Unserved]) -> String {
+    const SHOWN: usize = 3;
+    let mut text: Vec<String> = unserved
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if let Some(more) = unserved.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.push(format!("and {more} more"));
+    }
+    text.join("; ")
 }
 
 /// What bytes that aren't a component contain instead.
@@ -93,6 +125,8 @@ pub enum Found {
     Nothing,
     /// A core module, which has no WIT interfaces.
     CoreModule,
+    /// A WIT package, which has interfaces and no code.
+    WitPackage,
     /// WebAssembly text.
     Text,
     /// Something else.
@@ -105,6 +139,7 @@ impl Found {
             Self::CoreModule => {
                 "build for the target `wasm32-wasip2`, or turn it into a component with `wasm-tools component new`"
             }
+            Self::WitPackage => "name the component that implements its interfaces",
             Self::Text => "turn it into a binary with `wasm-tools parse`",
             Self::Nothing | Self::Unknown => "check that it is the `.wasm` file of an actor",
         }
@@ -116,6 +151,7 @@ impl fmt::Display for Found {
         f.write_str(match self {
             Self::Nothing => "empty",
             Self::CoreModule => "a WebAssembly core module",
+            Self::WitPackage => WIT_PACKAGE,
             Self::Text => "WebAssembly text",
             Self::Unknown => "something else",
         })
@@ -123,19 +159,18 @@ impl fmt::Display for Found {
 }
 
 impl ActorError {
-    /// Returns the error for bytes that did not compile.
-    pub(crate) fn invalid(bytes: &[u8], error: &wasmtime::Error) -> Self {
-        match not_a_component(bytes) {
-            Some(found) => Self::NotAComponent { found },
-            None => Self::Invalid {
-                reason: format!("{error:#}"),
-            },
+    /// Returns the error for a component that wasmtime refuses.
+    pub(crate) fn invalid(error: &wasmtime::Error) -> Self {
+        Self::Invalid {
+            reason: format!("{error:#}"),
         }
     }
 }
 
-fn not_a_component(bytes: &[u8]) -> Option<Found> {
+/// Returns what the bytes are if they aren't a component.
+pub(super) fn not_a_component(bytes: &[u8]) -> Option<Found> {
     match bytes {
+        _ if is_wit_package(bytes) => Some(Found::WitPackage),
         [] => Some(Found::Nothing),
         // Magic, version and layer. The layer is 0 for modules and 1 for components.
         [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => None,

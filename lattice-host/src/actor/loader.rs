@@ -1,6 +1,6 @@
 //! Turns a component's bytes into code that can be instantiated.
 
-use super::{ActorError, link::link};
+use super::{ActorError, check::fits, error::not_a_component, link::link};
 use crate::{
     capability::Capabilities,
     engine::{Engine, EngineError, SlotClass},
@@ -91,12 +91,7 @@ impl Loader {
                 });
             }
         };
-        if code.initial_memory > memory {
-            return Err(ActorError::TooMuchMemory {
-                needs: code.initial_memory,
-                limit: memory,
-            });
-        }
+        fits(code.initial_memory, memory)?;
         Ok(code)
     }
 
@@ -120,8 +115,11 @@ impl Loader {
             linkers,
             ..
         } = &*self.0;
+        if let Some(found) = not_a_component(bytes) {
+            return Err(ActorError::NotAComponent { found });
+        }
         let compiled = engine.compile(bytes, class);
-        let (component, class) = compiled.map_err(|error| ActorError::invalid(bytes, &error))?;
+        let (component, class) = compiled.map_err(|error| ActorError::invalid(&error))?;
         link(&component, bytes, linkers[&class].clone(), capabilities)
     }
 

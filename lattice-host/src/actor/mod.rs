@@ -1,18 +1,22 @@
 //! Actors: components, and loading them as code that can be instantiated.
 
+mod check;
 mod error;
 mod link;
 mod loader;
+mod skeleton;
 
+pub use check::ComponentCheck;
 pub use error::{ActorError, Found};
 pub(crate) use loader::Loader;
 
 use crate::{
     guest::{Instances, Settings},
     limits::Limits,
+    regular_file,
 };
 use bytes::Bytes;
-use std::path::PathBuf;
+use std::{io::Read as _, path::PathBuf};
 
 /// A WebAssembly component and how to run it. A host runs it under an id. Cheap to clone.
 ///
@@ -90,7 +94,12 @@ impl Actor {
             ComponentSource::File(path) => path.clone(),
         };
         let file = path.clone();
-        let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
+        let read = move || {
+            let mut bytes = Vec::new();
+            regular_file::open(&file)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let read = tokio::task::spawn_blocking(read).await;
         match read.unwrap_or_else(|lost| Err(std::io::Error::other(lost))) {
             Ok(bytes) => Ok(bytes.into()),
             Err(source) => Err(ActorError::Read { path, source }),

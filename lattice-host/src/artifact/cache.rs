@@ -12,11 +12,12 @@
 use super::ImageDigest;
 #[cfg(feature = "oci")]
 use super::OciReference;
-use crate::limits::ByteSize;
+use crate::{limits::ByteSize, regular_file};
 use bytes::Bytes;
 use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -98,6 +99,20 @@ impl Cache {
             tracing::warn!(path = %path.display(), %error, "the damaged artifact can't be removed");
         }
         None
+    }
+
+    /// Returns the bytes with this digest like [`read`](Self::read), unless they are more than
+    /// `most`.
+    pub(super) fn read_small(&self, digest: ImageDigest, most: ByteSize) -> Option<Bytes> {
+        let size = fs::metadata(self.path(digest)).ok()?.len();
+        let is_small = size <= most.as_u64();
+        is_small.then(|| self.read(digest, most)).flatten()
+    }
+
+    /// Returns a part of the bytes with this digest. It is not checked.
+    pub(super) fn read_part(&self, digest: ImageDigest, part: Range<usize>) -> Option<Bytes> {
+        let bytes = regular_file::read_part(&self.path(digest), part);
+        bytes.ok().map(Bytes::from)
     }
 
     /// Keeps these bytes, which have this digest. Deletes the least recently used artifacts if the

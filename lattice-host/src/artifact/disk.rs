@@ -5,6 +5,7 @@ use super::OciReference;
 use super::{CacheError, ImageDigest, cache::Cache};
 use crate::limits::ByteSize;
 use bytes::Bytes;
+use std::ops::Range;
 use tokio::task::spawn_blocking;
 
 /// An optional cache. Its blocking operations run on blocking threads.
@@ -22,6 +23,20 @@ impl Disk {
     pub(super) async fn read(&self, digest: ImageDigest) -> Option<Bytes> {
         let max = self.max;
         self.blocking(move |cache| cache.read(digest, max))
+            .await
+            .flatten()
+    }
+
+    /// Returns the bytes with this digest, unless they are more than `most`.
+    pub(super) async fn read_small(&self, digest: ImageDigest, most: ByteSize) -> Option<Bytes> {
+        self.blocking(move |cache| cache.read_small(digest, most))
+            .await
+            .flatten()
+    }
+
+    /// Returns a part of the bytes with this digest. It is not checked.
+    pub(super) async fn read_part(&self, digest: ImageDigest, part: Range<usize>) -> Option<Bytes> {
+        self.blocking(move |cache| cache.read_part(digest, part))
             .await
             .flatten()
     }

@@ -68,12 +68,12 @@ pub enum FetchError {
     },
     /// It is an index of several images, and no entry is clearly the right one.
     #[error(
-        "{image} is an index of images for {found} and none is for wasm: name one of them by its digest"
+        "{image} is an index, and it isn't clear which of its images is the component: {found}; name one of them by its digest"
     )]
     Platforms {
         /// The image that was requested.
         image: String,
-        /// The platforms that it has images for.
+        /// Its images, each with its platform.
         found: String,
     },
     /// The registry failed.
@@ -150,6 +150,16 @@ pub enum RegistryError {
         repository: String,
         /// The user of the credentials, or the fact that they are a token.
         user: String,
+    },
+    /// It asks for credentials at a place to which they would travel in clear.
+    #[error(
+        "registry {registry} wants credentials at `{realm}`, which isn't HTTPS: correct the realm in its configuration"
+    )]
+    InsecureRealm {
+        /// Host of the registry.
+        registry: String,
+        /// The URL of its token service.
+        realm: String,
     },
     /// Docker's configuration could not provide credentials.
     #[error(
@@ -245,7 +255,7 @@ pub enum RegistryError {
     },
     /// This host has no certificate authorities, so HTTPS isn't possible.
     #[error(
-        "no certificate authorities on this host: install `ca-certificates`, or name a bundle in the variable SSL_CERT_FILE"
+        "no certificate authorities on this host, which HTTPS needs: install `ca-certificates`, name a bundle in the variable SSL_CERT_FILE, or give the authority of the registry with `root_certificate`"
     )]
     NoRoots,
     /// A given certificate can't be read.

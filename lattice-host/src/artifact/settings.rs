@@ -59,6 +59,12 @@ pub enum Credentials {
         /// The token.
         token: String,
     },
+    /// A token for which the registry's token service gives one that the registry accepts. Docker
+    /// stores it as `identitytoken`.
+    Identity {
+        /// The token.
+        token: String,
+    },
 }
 
 /// What to do when a tag can't be resolved because its registry can't be reached.
@@ -234,6 +240,7 @@ impl fmt::Debug for Credentials {
                 .field("user", user)
                 .finish_non_exhaustive(),
             Self::Bearer { .. } => f.debug_struct("Bearer").finish_non_exhaustive(),
+            Self::Identity { .. } => f.debug_struct("Identity").finish_non_exhaustive(),
         }
     }
 }

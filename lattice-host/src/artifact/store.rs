@@ -4,11 +4,11 @@ use super::{
     Artifact, ArtifactSource, ArtifactsBuilder, FetchError, Image, ImageDigest, Inspection, Names,
     Progress, PushError, Resolved, WasmKind, disk::Disk, oci::Oci, settings::Settings,
 };
-use crate::limits::ByteSize;
+use crate::{limits::ByteSize, regular_file};
 use bytes::Bytes;
 use std::{
-    fs::File,
     io::{self, Read as _},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -187,6 +187,30 @@ impl Artifacts {
         })
     }
 
+    /// Returns the artifact with this digest if it is in the cache and not larger than `most`.
+    pub(crate) async fn cached_small(&self, digest: ImageDigest, most: ByteSize) -> Option<Bytes> {
+        self.inner.disk.read_small(digest, most).await
+    }
+
+    /// Returns a part of the artifact with this digest, from the cache, or from the file that the
+    /// image names. It is not checked.
+    pub(crate) async fn part(
+        &self,
+        image: &Image,
+        digest: ImageDigest,
+        part: Range<usize>,
+    ) -> Option<Bytes> {
+        if let Some(bytes) = self.inner.disk.read_part(digest, part.clone()).await {
+            return Some(bytes);
+        }
+        let Image::File(path) = image else {
+            return None;
+        };
+        let path = path.clone();
+        let read = spawn_blocking(move || regular_file::read_part(&path, part)).await;
+        read.ok()?.ok().map(Bytes::from)
+    }
+
     /// Adds bytes from elsewhere to the cache: from the program, or from another host.
     pub async fn keep(&self, bytes: impl Into<Bytes>) -> Artifact {
         let bytes = bytes.into();
@@ -285,11 +309,7 @@ fn not_wasm(image: &Image, found: &str) -> FetchError {
 
 /// Reads at most one byte more than the limit, which shows that the file is larger.
 fn read_at_most(path: &Path, limit: ByteSize) -> io::Result<Bytes> {
-    let file = File::open(path)?;
-    // Reading a pipe or a device might never end.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
-    }
+    let file = regular_file::open(path)?;
     let mut bytes = Vec::new();
     file.take(limit.as_u64().saturating_add(1))
         .read_to_end(&mut bytes)?;

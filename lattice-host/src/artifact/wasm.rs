@@ -1,21 +1,8 @@
 //! Information about a WebAssembly binary, without compiling it.
 
+pub use crate::wasm_kind::WasmKind;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{Encoding, KnownCustom, Parser, Payload};
-
-const MAGIC: &[u8] = b"\0asm";
-/// Version and layer, which follow the magic number in a component.
-const COMPONENT: &[u8] = &[0x0d, 0x00, 0x01, 0x00];
-
-/// The kind of a binary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WasmKind {
-    /// A component, which can be an actor.
-    Component,
-    /// A core module, which can be turned into a component.
-    Module,
-}
 
 /// Interfaces and functions that a component names; empty for a core module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,25 +12,6 @@ pub struct Names {
     pub imports: Vec<String>,
     /// Names of its exports.
     pub exports: Vec<String>,
-}
-
-impl WasmKind {
-    /// Returns the kind of these bytes, by their first bytes.
-    ///
-    /// # Errors
-    /// Fails with what the bytes look like instead, in words that can follow "is".
-    pub fn of(bytes: &[u8]) -> Result<Self, &'static str> {
-        match bytes.strip_prefix(MAGIC) {
-            Some(rest) if rest.starts_with(COMPONENT) => Ok(Self::Component),
-            Some(_) => Ok(Self::Module),
-            None if bytes.is_empty() => Err("nothing at all"),
-            None if bytes.starts_with(&[0x1f, 0x8b]) => Err("something packed with gzip"),
-            None if bytes.trim_ascii_start().starts_with(b"(") => {
-                Err("its text, which `wasm-tools parse` makes binary")
-            }
-            None => Err("something else"),
-        }
-    }
 }
 
 impl Names {

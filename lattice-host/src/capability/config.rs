@@ -1,4 +1,4 @@
-//! `wasi:config/store`: the actor's settings.
+//! `wasi:config/store`, also under its earlier name: the actor's settings.
 
 use super::function::{HostFunction, HostInterface, decode, encode};
 use crate::guest::Guest;
@@ -6,7 +6,8 @@ use bytes::Bytes;
 use wasmtime::Result;
 
 pub(super) const INTERFACE: HostInterface = HostInterface {
-    name: "wasi:config/store@0.2.0-rc.1",
+    // `runtime` is an earlier name of the same interface.
+    names: &["wasi:config/store", "wasi:config/runtime"],
     functions: &[
         HostFunction {
             name: "get",

@@ -15,8 +15,10 @@ use wasmtime::{Error, StoreContextMut};
 
 /// A capability that consists of one interface, whose functions the host serves from wire bytes.
 pub(super) struct HostInterface {
-    /// The interface, with its compatible version.
-    pub(super) name: &'static str,
+    /// The names of the interface, without a version. Every version is served, because drafts have
+    /// been published under several. A component that expects another signature is refused when it
+    /// is loaded.
+    pub(super) names: &'static [&'static str],
     pub(super) functions: &'static [HostFunction],
 }
 
@@ -37,7 +39,8 @@ pub(crate) struct Mismatch {
 impl HostCapability for HostInterface {
     fn support(&self, import: &str) -> Option<Support> {
         let import = InterfaceName::new(import).ok()?;
-        (import.compat() == self.name).then_some(Support::Transcoded)
+        let is_served = self.names.contains(&import.path());
+        is_served.then_some(Support::Transcoded)
     }
 
     fn functions(&self) -> &'static [HostFunction] {

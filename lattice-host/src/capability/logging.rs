@@ -7,7 +7,7 @@ use tracing::Level;
 use wasmtime::Result;
 
 pub(super) const INTERFACE: HostInterface = HostInterface {
-    name: "wasi:logging/logging@0.1.0-draft",
+    names: &["wasi:logging/logging"],
     functions: &[HostFunction {
         name: "log",
         signature: "func(level: enum { trace, debug, info, warn, error, critical }, context: string, message: string)",

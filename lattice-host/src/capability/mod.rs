@@ -8,8 +8,10 @@
 //! | `wasi` | `wasi:cli`, `wasi:clocks`, `wasi:io`, `wasi:random` 0.2 | clocks, random numbers, configured environment and arguments, exit; output goes to `tracing` |
 //! | | `wasi:filesystem`, `wasi:sockets` 0.2 | nothing: no directory is open, and every use of the network is denied. They exist because languages' standard libraries import them |
 //! | `logging` | `wasi:logging/logging` | messages go to `tracing` |
-//! | `config` | `wasi:config/store` | the actor's settings |
+//! | `config` | `wasi:config/store` and `wasi:config/runtime` | the actor's settings |
 //! | `rpc` | `lattice:rpc/links` | choosing among links for the call being served |
+//!
+//! The last three are served in every version whose functions have the same signatures.
 
 mod config;
 mod function;
@@ -100,32 +102,6 @@ impl Capabilities {
     }
 }
 
-/// What serves the import of an actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Import {
-    /// The host, without a link.
-    BuiltIn,
-    /// The target of a link.
-    Linked,
-    /// Nothing. Only a host could serve it, and this build of the host does not.
-    Missing {
-        /// What to do about it.
-        advice: &'static str,
-    },
-}
-
-impl Import {
-    /// Returns what serves the interface with this name, `ns:pkg/iface@version`.
-    pub fn of(interface: &str) -> Self {
-        match Capabilities::standard().find(interface) {
-            Some((_, Support::Native | Support::Transcoded)) => Self::BuiltIn,
-            Some((_, Support::Missing { advice })) => Self::Missing { advice },
-            None => Self::Linked,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,13 +115,20 @@ mod tests {
             ("wasi:sockets/tcp@0.2.0", true),
             ("wasi:keyvalue/store@0.2.0", false),
             ("wasi:cli/environment", false),
+            ("wasi:cli/environment@0.2.0-rc-2023-12-05", false),
             ("wasi:clocks/wall-clock@0.1.0", false),
             ("acme:cli/environment@0.2.0", false),
         ] {
             assert_eq!(support(import) == Some(Support::Native), wasi, "{import}");
         }
         let missing = |import| matches!(support(import), Some(Support::Missing { .. }));
-        assert!(missing("wasi:clocks/wall-clock@0.1.0"));
+        for import in [
+            "wasi:clocks/wall-clock@0.1.0",
+            "wasi:cli/environment@0.2.0-rc-2023-12-05",
+            "wasi:cli/environment",
+        ] {
+            assert!(missing(import), "{import}");
+        }
         assert!(!missing("wasi:keyvalue/store@0.2.0"));
         let newer = "wasi:clocks/monotonic-clock@0.3.0";
         assert_eq!(missing(newer), cfg!(not(feature = "p3")));
@@ -154,13 +137,15 @@ mod tests {
         assert!(capabilities.serve("wasi:cli/environment@0.2.6"));
         assert!(!capabilities.serve("lattice:keyvalue/store@0.1.0"));
         assert!(!capabilities.serve("no interface"));
-        for (import, served) in [
-            ("wasi:cli/environment@0.2.6", Import::BuiltIn),
-            ("lattice:keyvalue/store@0.1.0", Import::Linked),
+        for import in [
+            "wasi:logging/logging",
+            "wasi:logging/logging@0.1.0",
+            "wasi:config/store",
+            "wasi:config/store@0.2.0-draft",
+            "wasi:config/runtime@0.2.0-draft",
         ] {
-            assert_eq!(Import::of(import), served, "{import}");
+            assert!(capabilities.serve(import), "{import}");
         }
-        let old = Import::of("wasi:clocks/wall-clock@0.1.0");
-        assert!(matches!(old, Import::Missing { .. }), "{old:?}");
+        assert!(!capabilities.serve("wasi:config/other@0.2.0-draft"));
     }
 }

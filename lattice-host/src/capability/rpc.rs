@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lattice_core::name::{InterfaceName, LinkName};
 
 pub(super) const INTERFACE: HostInterface = HostInterface {
-    name: "lattice:rpc/links@0.1",
+    names: &["lattice:rpc/links"],
     functions: &[HostFunction {
         name: "use",
         signature: "func(interface: string, name: string) -> result<_, string>",

@@ -3,6 +3,7 @@
 use super::machine::available_memory;
 use crate::limits::ByteSize;
 use std::{num::NonZeroU32, path::Path};
+use wasmparser::WasmFeatures;
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
@@ -41,6 +42,17 @@ pub(super) fn code(cache: Option<&Cache>) -> Config {
         .wasm_component_model_fixed_length_lists(true)
         .cache(cache.cloned());
     config
+}
+
+/// Returns the features that [`code`] enables. Wasmtime doesn't tell them.
+pub(super) fn features() -> WasmFeatures {
+    let all = WasmFeatures::WASM3
+        | WasmFeatures::COMPONENT_MODEL
+        | WasmFeatures::CM_ASYNC
+        | WasmFeatures::CM_MAP
+        | WasmFeatures::CM_FIXED_LENGTH_LISTS;
+    // These need parts of wasmtime that aren't built in.
+    all - (WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS)
 }
 
 /// Creates an engine with a pool of slots for instances. When the system refuses the address space,

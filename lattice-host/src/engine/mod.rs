@@ -25,6 +25,7 @@ use std::{
     sync::{Arc, Weak},
 };
 use ticker::Ticker;
+use wasmparser::WasmFeatures;
 use wasmtime::component::Component;
 
 /// Compiles components and runs their instances. Cheap to clone. Dropping the last clone frees its
@@ -159,6 +160,16 @@ impl Engine {
         }
         let component = Component::from_binary(&self.0.on_demand, bytes)?;
         Ok((component, SlotClass::OnDemand))
+    }
+
+    /// Returns an engine that compiles as all engines do, for components that are never run.
+    pub(crate) fn to_check() -> wasmtime::Result<wasmtime::Engine> {
+        wasmtime::Engine::new(&config::code(None))
+    }
+
+    /// Returns the features of WebAssembly that a component may use.
+    pub(crate) fn features() -> WasmFeatures {
+        config::features()
     }
 
     /// Returns whether both are handles to the same engine.

@@ -31,10 +31,11 @@ mod nesting;
 mod service;
 mod settings;
 mod state;
+mod unserved;
 mod usage;
 
 pub(crate) use actor::ActorContext;
-pub(crate) use code::{Code, Export, ExportedFunction};
+pub(crate) use code::{Code, ExportedFunction};
 pub(crate) use extensions::CapabilityState;
 pub(crate) use import::RemoteFunction;
 pub(crate) use log::{ActorLog, MAX_LINE};
@@ -42,6 +43,8 @@ pub(crate) use service::ActorService;
 pub use settings::Instances;
 pub(crate) use settings::Settings;
 pub(crate) use state::Guest;
+pub(crate) use unserved::UnservedCall;
+pub use unserved::{Side, Unserved};
 
 use crate::{engine::Engine, transcode::Arguments};
 use bytes::Bytes;

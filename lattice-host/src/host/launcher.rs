@@ -39,8 +39,8 @@ impl Launcher {
         let bytes = actor.read().await.map_err(failed)?;
         let code = self.loader.load(bytes, limits.memory).await;
         let code = code.map_err(failed)?;
-        for export in code.unreachable() {
-            tracing::warn!(component = %id, export, "an export can't be called, because it isn't in an interface; export it from a WIT interface");
+        for unserved in &code.unserved {
+            tracing::warn!(component = %id, "a part of the component can't be served: {unserved}");
         }
         let log = ActorLog::new(
             id.clone(),

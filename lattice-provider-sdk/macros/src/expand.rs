@@ -5,6 +5,7 @@ use crate::{
     docs::docs,
     handler,
     options::{Macro, Options},
+    signature,
     source::ResolvedWit,
     world::{Interface, World},
 };
@@ -32,9 +33,32 @@ pub(crate) fn expand(kind: Macro, input: TokenStream) -> syn::Result<TokenStream
         world.check_callable().map_err(world_fault)?;
         return Ok(quote!(#modules #rebuild));
     }
+    check_keys(&world).map_err(world_fault)?;
     let wit = wit(&source).map_err(world_fault)?;
     let marker = dispatch::world(&world, wit.as_deref());
     Ok(quote!(#modules #marker #rebuild))
+}
+
+/// Fails when callers can't tell two exported functions apart: those of two versions of an interface
+/// that can replace each other.
+fn check_keys(world: &World<'_>) -> Result<(), String> {
+    let mut known: BTreeMap<u64, &str> = BTreeMap::new();
+    for interface in world
+        .interfaces
+        .iter()
+        .filter(|interface| interface.exported)
+    {
+        for function in interface.wit.functions.values() {
+            let key = signature::key(world, interface, function);
+            if let Some(other) = known.insert(key, &interface.full_name) {
+                return Err(format!(
+                    "world `{}` exports `{}` of both `{other}` and `{}`; these versions can replace each other, so callers can't tell them apart: export only one of them",
+                    world.name, function.name, interface.full_name
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Encodes the world as the bytes that its components publish. Returns `None` when they exceed the
@@ -173,6 +197,45 @@ pub(crate) mod tests {
             let message = refusal(&exporting(body));
             assert!(message.contains(expected), "{body}: {message}");
         }
+    }
+
+    #[test]
+    fn names_that_become_one_in_rust_are_refused_with_both() {
+        for (body, expected) in [
+            (
+                "enum tls { v12, v1-2 } f: func(x: tls);",
+                "the cases of type `tls` of `a:b/c@0.1.0` `v12` and `v1-2` are both `V12` in Rust; rename one of them",
+            ),
+            (
+                "variant v { a1(u8), a-1 } f: func(x: v);",
+                "`a1` and `a-1` are both `A1`",
+            ),
+            (
+                "record a1 { x: u8 } record a-1 { x: u8 } f: func(x: a1, y: a-1);",
+                "`a1` and `a-1` are both `A1`",
+            ),
+        ] {
+            let message = refusal(&exporting(body));
+            assert!(message.contains(expected), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn two_versions_that_callers_cannot_tell_apart_are_refused() {
+        let both = |other: &str| {
+            format!(
+                "package a:b; world w {{ export c:d/e@1.0.0; export c:d/e@{other}; }}
+                package c:d@1.0.0 {{ interface e {{ f: func(); }} }}
+                package c:d@{other} {{ interface e {{ f: func(); }} }}"
+            )
+        };
+        let message = refusal(&both("1.1.0"));
+        assert!(
+            message.contains("exports `f` of both `c:d/e@1.0.0` and `c:d/e@1.1.0`"),
+            "{message}"
+        );
+        let text = both("2.0.0");
+        expand(Macro::Provider, quote!({ inline: #text })).expect("they differ");
     }
 
     #[test]

@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod collisions;
 mod definition;
 mod dispatch;
 mod docs;

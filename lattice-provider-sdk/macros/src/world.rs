@@ -3,7 +3,7 @@
 //! Unsupported items are rejected here, with an error that names them, so that the files which
 //! generate code can't fail.
 
-use crate::name;
+use crate::{collisions, name};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use std::collections::HashSet;
@@ -202,7 +202,7 @@ impl<'r> World<'r> {
         for function in interface.wit.functions.values() {
             self.check_function(interface, function)?;
         }
-        Ok(())
+        collisions::check(self.resolve, &interface.full_name, interface.wit)
     }
 
     fn check_function(&self, interface: &Interface<'r>, function: &Function) -> Result<(), String> {

@@ -229,7 +229,7 @@ fn files_that_are_not_manifests_are_rejected() {
     let dir = tempfile::tempdir().expect("a directory");
     let missing = App::load(dir.path().join("no.toml")).expect_err("missing");
     assert!(matches!(missing, LoadError::Io { .. }), "{missing}");
-    let other = App::load(dir.path().join("app.yaml")).expect_err("YAML");
+    let other = App::load(dir.path().join("app.xml")).expect_err("XML");
     assert!(matches!(other, LoadError::Format { .. }), "{other}");
     let binary = dir.path().join("app.toml");
     std::fs::write(&binary, [0xff, 0xfe, 0x00]).expect("written");
@@ -326,4 +326,117 @@ fn the_json_schema_has_every_field_and_accepts_the_same_manifests() {
             assert!(known["description"].is_string(), "{field}: {known}");
         }
     }
+}
+
+#[test]
+fn a_number_in_a_configuration_keeps_its_text_or_is_refused_with_its_place() {
+    let toml = |value: &str| {
+        let text = format!(
+            "name = \"shop\"\n[actors.greeter]\nimage = \"registry.example/a:1\"\nconfig = {{ value = {value} }}\n"
+        );
+        App::from_toml("shop.toml", &text)
+    };
+    let json = |value: &str| {
+        let text = format!(
+            "{{\"name\":\"shop\",\"actors\":{{\"greeter\":{{\"image\":\"registry.example/a:1\",\n\"config\":{{\"value\":{value}}}}}}}}}"
+        );
+        App::from_json("shop.json", &text)
+    };
+    for value in ["0", "-7", "9223372036854775807", "0.5", "-0.25"] {
+        for app in [toml(value), json(value)] {
+            let app = app.unwrap_or_else(|error| panic!("{value}: {error}"));
+            let config = &app.manifest().actors[&id("greeter")].config;
+            assert_eq!(config["value"], value);
+        }
+    }
+    let only_toml = [
+        "0x1F", "0o17", "0b11", "1_000", "+5", "+0.5", "1_0.5", "nan",
+    ];
+    let both = [
+        "1.10",
+        "1.0",
+        "1e3",
+        "1E300",
+        "-0.0",
+        "-0",
+        "18446744073709551615",
+        "184467440737095516150",
+        "0.1234567890123456789",
+    ];
+    for (value, line, app) in both
+        .iter()
+        .flat_map(|value| [(*value, 4, toml(value)), (*value, 2, json(value))])
+        .chain(only_toml.iter().map(|value| (*value, 4, toml(value))))
+    {
+        let error = app.err().unwrap_or_else(|| panic!("{value} came through"));
+        let LoadError::Problems(problems) = error else {
+            panic!("{value}: {error}")
+        };
+        let problem = problems.iter().next().expect("one");
+        let place = problem.place.expect("a place");
+        assert_eq!(place.line, line, "{value}: {problem}");
+        let advice = format!("write it in quotes: \"{value}\"");
+        assert!(problem.to_string().contains(&advice), "{value}: {problem}");
+    }
+    for time in ["2026-01-01 10:00:00Z", "2026-01-01t10:00:00z"] {
+        let error = toml(time).expect_err("it would be changed").to_string();
+        assert!(error.contains("write it in quotes"), "{time}: {error}");
+    }
+    let error = toml("2026-01-01").expect("a date keeps its text");
+    assert_eq!(
+        error.manifest().actors[&id("greeter")].config["value"],
+        "2026-01-01"
+    );
+}
+
+#[test]
+fn a_number_that_json_does_not_hold_is_refused_in_the_configuration_of_a_link() {
+    for value in ["inf", "1e999", "18446744073709551616"] {
+        let text = format!(
+            "name = \"shop\"\nexternal = [\"a\", \"b\"]\n[[links]]\nfrom = \"a\"\nto = \"b\"\ninterface = \"a:b/c\"\nconfig = {{ value = {value} }}\n"
+        );
+        let error = App::from_toml("shop.toml", &text)
+            .expect_err(value)
+            .to_string();
+        assert!(
+            error.contains("shop.toml:7:") && error.contains("out of range"),
+            "{value}: {error}"
+        );
+    }
+}
+
+#[test]
+fn manifests_of_other_tools_are_recognized() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let oam = "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata:\n  name: shop\n";
+    let pod = "apiVersion: \"v1\"\nkind: Pod\n";
+    let compose = "services:\n  web:\n    image: nginx\n";
+    for (name, text, says) in [
+        ("a.yaml", oam, "[[links]]"),
+        ("b.yml", oam, "wadm"),
+        (
+            "a.json",
+            r#"{"apiVersion": "core.oam.dev/v1beta1", "kind": "Application", "spec": {}}"#,
+            "[actors.NAME]",
+        ),
+        ("c.yaml", pod, "Kubernetes"),
+        (
+            "c.json",
+            r#"{"apiVersion": "v1", "kind": "Pod"}"#,
+            "Kubernetes",
+        ),
+        ("d.yaml", compose, "Docker Compose"),
+        ("e.yaml", "name: shop\n", "yq -o=json"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        let error = App::load(&path).expect_err(name);
+        assert!(
+            matches!(error, LoadError::Foreign { .. }),
+            "{name}: {error:?}"
+        );
+        assert!(error.to_string().contains(says), "{name}: {error}");
+    }
+    let error = App::load(folder.path().join("no.yaml")).expect_err("is not there");
+    assert!(matches!(error, LoadError::Io { .. }), "{error:?}");
 }

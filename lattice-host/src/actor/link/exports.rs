@@ -3,11 +3,14 @@
 use super::plan;
 use crate::{
     actor::ActorError,
-    guest::{Export, ExportedFunction},
+    guest::{ExportedFunction, Side, Unserved},
     transcode::ExportFunction,
 };
 use lattice_core::{name::InterfaceName, types::InterfaceTypes, wire::FunctionKey};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 use wasmtime::component::{
     Component,
     types::{ComponentInstance, ComponentItem},
@@ -16,9 +19,10 @@ use wasmtime::component::{
 /// The exports of a component.
 #[derive(Default)]
 pub(super) struct Exports {
-    pub(super) by_name: Vec<(String, Export)>,
+    pub(super) functions: HashMap<FunctionKey, Arc<ExportedFunction>>,
     /// The types of the interfaces that can be called.
     pub(super) types: BTreeMap<InterfaceName, InterfaceTypes>,
+    pub(super) unserved: Vec<Unserved>,
 }
 
 impl Exports {
@@ -26,14 +30,19 @@ impl Exports {
     pub(super) fn of(component: &Component) -> Result<Self, ActorError> {
         let mut exports = Self::default();
         for (name, item) in component.component_type().exports(component.engine()) {
-            let export = match &item.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    exports.interface(component, name, instance)?
+            match &item.ty {
+                ComponentItem::ComponentInstance(instance) => match InterfaceName::new(name) {
+                    Ok(interface) => exports.interface(component, interface, instance)?,
+                    Err(error) => {
+                        exports.unserved(name, super::nameless(name, &error));
+                    }
+                },
+                ComponentItem::Type(_) | ComponentItem::Resource(_) => {}
+                _ => {
+                    let reason = "it isn't in an interface, and links are for interfaces; export it from a WIT interface";
+                    exports.unserved(name, reason.to_owned());
                 }
-                ComponentItem::Type(_) => continue,
-                _ => Export::Unreachable,
-            };
-            exports.by_name.push((name.to_owned(), export));
+            }
         }
         Ok(exports)
     }
@@ -41,31 +50,58 @@ impl Exports {
     fn interface(
         &mut self,
         component: &Component,
-        name: &str,
+        interface: InterfaceName,
         instance: &ComponentInstance,
-    ) -> Result<Export, ActorError> {
-        let interface = InterfaceName::new(name)?;
+    ) -> Result<(), ActorError> {
         let mut types = InterfaceTypes::default();
-        let mut functions = Vec::new();
-        let of_interface = component.get_export_index(None, name);
+        let (mut unserved, mut reason) = (Vec::new(), String::new());
+        let of_interface = component.get_export_index(None, interface.as_str());
         for (name, item) in instance.exports(component.engine()) {
-            let Some((function, plan)) = plan(&interface, name, &item.ty)? else {
-                continue;
+            let (function, plan) = match plan(&interface, name, &item.ty) {
+                Ok(Some(planned)) => planned,
+                Ok(None) => continue,
+                Err(error) => {
+                    reason = error.to_string();
+                    unserved.push(name.to_owned());
+                    continue;
+                }
             };
             let Some(index) = component.get_export_index(of_interface.as_ref(), name) else {
                 continue;
             };
             let signature = plan.signature().to_owned();
-            functions.push((
-                FunctionKey::new(&interface, &function, &signature),
-                Arc::new(ExportedFunction {
-                    index,
-                    function: ExportFunction::new(plan),
-                }),
-            ));
+            let key = FunctionKey::new(&interface, &function, &signature);
+            let exported = ExportedFunction {
+                index,
+                function: ExportFunction::new(plan),
+            };
+            if let Some(other) = self.functions.insert(key, Arc::new(exported)) {
+                return Err(ActorError::SameFunction {
+                    function: name.to_owned(),
+                    one: other.function.plan().interface().to_owned(),
+                    other: interface.to_string(),
+                });
+            }
             types.functions.insert(function, signature);
         }
+        if !unserved.is_empty() {
+            self.unserved.push(Unserved {
+                side: Side::Export,
+                name: interface.to_string(),
+                functions: unserved,
+                reason,
+            });
+        }
         self.types.insert(interface, types);
-        Ok(Export::Transcoded(functions))
+        Ok(())
+    }
+
+    fn unserved(&mut self, name: &str, reason: String) {
+        self.unserved.push(Unserved {
+            side: Side::Export,
+            name: name.to_owned(),
+            functions: Vec::new(),
+            reason,
+        });
     }
 }

@@ -1,16 +1,13 @@
 //! The imports of a component.
 
-use super::{invalid, plan};
+use super::{invalid, plan, stub::Stubs};
 use crate::{
     actor::ActorError,
     capability::{Capabilities, HostCapability, Support},
-    guest::{Guest, RemoteFunction},
+    guest::{Guest, RemoteFunction, Side, Unserved, UnservedCall},
     transcode::{FunctionPlan, ImportHandler, link_import},
 };
-use lattice_core::{
-    name::{FunctionName, InterfaceName},
-    types::InterfaceTypes,
-};
+use lattice_core::{name::InterfaceName, types::InterfaceTypes};
 use std::{collections::BTreeMap, sync::Arc};
 use wasmtime::component::{
     Component, Linker,
@@ -21,13 +18,17 @@ use wasmtime::component::{
 pub(super) struct Imports<'c> {
     component: &'c Component,
     pub(super) linker: Linker<Guest>,
+    /// The interfaces that the host serves.
+    pub(super) by_host: Vec<String>,
     /// The types of the interfaces that links serve.
     pub(super) types: BTreeMap<InterfaceName, InterfaceTypes>,
+    pub(super) unserved: Vec<Unserved>,
+    stubs: Stubs,
 }
 
 impl<'c> Imports<'c> {
     /// Connects each import to the host if it has a capability for it, and otherwise to the target
-    /// of a link, which is resolved at run time.
+    /// of a link, which is resolved at run time. What neither can serve traps when it is called.
     pub(super) fn link(
         component: &'c Component,
         linker: Linker<Guest>,
@@ -36,81 +37,195 @@ impl<'c> Imports<'c> {
         let mut imports = Self {
             component,
             linker,
+            by_host: Vec::new(),
             types: BTreeMap::new(),
+            unserved: Vec::new(),
+            stubs: Stubs::default(),
         };
         for (name, item) in component.component_type().imports(component.engine()) {
-            let Some(instance) = interface(name, &item.ty)? else {
-                continue;
-            };
-            let host = match capabilities.find(name) {
-                Some((_, Support::Native)) => continue,
-                Some((_, Support::Missing { advice })) => {
-                    return Err(ActorError::Missing {
-                        import: name.to_owned(),
-                        advice,
-                    });
+            match &item.ty {
+                ComponentItem::ComponentInstance(instance) => {
+                    imports.interface(name, &item.ty, instance, capabilities)?;
                 }
-                Some((capability, Support::Transcoded)) => Some(capability),
-                None => None,
-            };
-            imports.functions(name, instance, host)?;
+                ComponentItem::Type(_) => {}
+                // A world that uses the resource of an interface imports it a second time.
+                ComponentItem::Resource(resource) if imports.stubs.knows(resource) => {}
+                _ => {
+                    let reason = "it isn't in an interface, and links are for interfaces; import it from a WIT interface";
+                    imports.unserved(name, &item.ty, reason.to_owned())?;
+                }
+            }
         }
         Ok(imports)
     }
 
-    /// Connects the functions of an interface to the host if it has a capability for them, and to a
-    /// link otherwise.
-    fn functions(
+    fn interface(
         &mut self,
         name: &str,
+        item: &ComponentItem,
         instance: &ComponentInstance,
-        host: Option<&dyn HostCapability>,
+        capabilities: &Capabilities,
     ) -> Result<(), ActorError> {
-        let interface = InterfaceName::new(name)?;
-        let mut types = InterfaceTypes::default();
+        let host = match capabilities.find(name) {
+            Some((_, Support::Native)) => {
+                self.by_host.push(name.to_owned());
+                for (_, item) in instance.exports(self.component.engine()) {
+                    if let ComponentItem::Resource(resource) = item.ty {
+                        self.stubs.note(resource);
+                    }
+                }
+                return Ok(());
+            }
+            Some((_, Support::Missing { advice })) => {
+                return Err(ActorError::Missing {
+                    import: name.to_owned(),
+                    advice,
+                });
+            }
+            Some((capability, Support::Transcoded)) => Some(capability),
+            None => None,
+        };
+        match (InterfaceName::new(name), host) {
+            (Ok(interface), Some(capability)) => {
+                self.by_host.push(name.to_owned());
+                self.from_host(&interface, instance, capability)
+            }
+            (Ok(interface), None) => self.from_link(interface, instance),
+            (Err(error), _) => self.unserved(name, item, super::nameless(name, &error)),
+        }
+    }
+
+    /// Connects the functions of an interface to a capability of the host.
+    fn from_host(
+        &mut self,
+        interface: &InterfaceName,
+        instance: &ComponentInstance,
+        capability: &dyn HostCapability,
+    ) -> Result<(), ActorError> {
         for (function, item) in instance.exports(self.component.engine()) {
-            let Some((function, plan)) = plan(&interface, function, &item.ty)? else {
+            let Some((_, plan)) = plan(interface, function, &item.ty)? else {
                 continue;
             };
-            let handler = if let Some(capability) = host {
-                host_function(capability, &interface, &plan)?
-            } else {
-                let signature = plan.signature().to_owned();
-                types.functions.insert(function.clone(), signature);
-                remote_function(&interface, function, &plan, &item.ty)
-            };
-            let linked = self
-                .linker
-                .instance(name)
-                .and_then(|mut linker| link_import(&mut linker, plan, handler));
-            linked.map_err(invalid)?;
+            let handler = host_function(capability, interface, &plan)?;
+            self.define(interface, plan, handler)?;
+        }
+        Ok(())
+    }
+
+    /// Connects the functions of an interface to a link. A function whose type has no wire form
+    /// traps when it is called.
+    fn from_link(
+        &mut self,
+        interface: InterfaceName,
+        instance: &ComponentInstance,
+    ) -> Result<(), ActorError> {
+        let mut types = InterfaceTypes::default();
+        let (mut unserved, mut resource, mut reason) = (Vec::new(), None, String::new());
+        for (name, item) in instance.exports(self.component.engine()) {
+            if let ComponentItem::Resource(ty) = &item.ty {
+                if !self.stubs.knows(ty) {
+                    resource = Some(name.to_owned());
+                    self.stub(&interface, name, &item.ty, String::new())?;
+                }
+                continue;
+            }
+            match plan(&interface, name, &item.ty) {
+                Ok(None) => {}
+                Ok(Some((function, plan))) => {
+                    let signature = plan.signature().to_owned();
+                    types.functions.insert(function.clone(), signature);
+                    let remote = RemoteFunction::new(interface.clone(), function, &plan, &item.ty);
+                    self.define(&interface, plan, Arc::new(remote))?;
+                }
+                Err(error) => {
+                    reason = error.to_string();
+                    self.stub(&interface, name, &item.ty, reason.clone())?;
+                    unserved.push(name.to_owned());
+                }
+            }
+        }
+        if let Some(resource) = resource {
+            reason = format!(
+                "it has the resource `{resource}`, which isn't supported yet; {}",
+                advice(&interface)
+            );
+        }
+        if !reason.is_empty() {
+            self.unserved.push(Unserved {
+                side: Side::Import,
+                name: interface.to_string(),
+                functions: unserved,
+                reason,
+            });
         }
         if !types.functions.is_empty() {
             self.types.insert(interface, types);
         }
         Ok(())
     }
+
+    fn define(
+        &mut self,
+        interface: &InterfaceName,
+        plan: Arc<FunctionPlan>,
+        handler: Arc<dyn ImportHandler<Guest>>,
+    ) -> Result<(), ActorError> {
+        let linked = self
+            .linker
+            .instance(interface.as_str())
+            .and_then(|mut linker| link_import(&mut linker, plan, handler));
+        linked.map_err(invalid)
+    }
+
+    /// Defines an item of an interface, so that it traps when it is called.
+    fn stub(
+        &mut self,
+        interface: &InterfaceName,
+        name: &str,
+        item: &ComponentItem,
+        reason: String,
+    ) -> Result<(), ActorError> {
+        let call = UnservedCall {
+            import: format!("{interface}#{name}"),
+            reason,
+        };
+        let mut linker = self.linker.instance(interface.as_str()).map_err(invalid)?;
+        let engine = self.component.engine();
+        self.stubs.define(&mut linker, name, item, &call, engine)
+    }
+
+    /// Defines an import that isn't a named interface, so that it traps when it is called.
+    fn unserved(
+        &mut self,
+        name: &str,
+        item: &ComponentItem,
+        reason: String,
+    ) -> Result<(), ActorError> {
+        let call = UnservedCall {
+            import: name.to_owned(),
+            reason: reason.clone(),
+        };
+        let engine = self.component.engine();
+        self.stubs
+            .define(&mut self.linker.root(), name, item, &call, engine)?;
+        self.unserved.push(Unserved {
+            side: Side::Import,
+            name: name.to_owned(),
+            functions: Vec::new(),
+            reason,
+        });
+        Ok(())
+    }
 }
 
-/// Returns the interface of an import. `None` for one that is only a type.
-fn interface<'i>(
-    name: &str,
-    item: &'i ComponentItem,
-) -> Result<Option<&'i ComponentInstance>, ActorError> {
-    let what = match item {
-        ComponentItem::ComponentInstance(instance) => return Ok(Some(instance)),
-        ComponentItem::Type(_) => return Ok(None),
-        ComponentItem::ComponentFunc(_) | ComponentItem::CoreFunc(_) => {
-            "outside of any interface the function"
+/// Returns what to do about an interface with resources.
+fn advice(interface: &InterfaceName) -> &'static str {
+    match interface.path().split_once('/') {
+        Some(("wasi:http", _)) => {
+            "components made from JavaScript import it even if they don't use it: leave it out with `disableFeatures: ['http', 'fetch-event']`"
         }
-        ComponentItem::Module(_) => "the core module",
-        ComponentItem::Component(_) => "the component",
-        ComponentItem::Resource(_) => "outside of any interface the resource",
-    };
-    Err(ActorError::UnsupportedImport {
-        import: name.to_owned(),
-        what,
-    })
+        _ => "use an interface made of plain values",
+    }
 }
 
 fn host_function(
@@ -126,13 +241,4 @@ fn host_function(
             expected: plan.signature().to_owned(),
             found: mismatch.found.to_owned(),
         })
-}
-
-fn remote_function(
-    interface: &InterfaceName,
-    function: FunctionName,
-    plan: &FunctionPlan,
-    item: &ComponentItem,
-) -> Arc<dyn ImportHandler<Guest>> {
-    Arc::new(RemoteFunction::new(interface.clone(), function, plan, item))
 }

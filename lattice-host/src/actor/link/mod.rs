@@ -2,6 +2,7 @@
 
 mod exports;
 mod imports;
+mod stub;
 
 use super::ActorError;
 use crate::{
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use exports::Exports;
 use imports::Imports;
 use lattice_core::{
-    name::{FunctionName, InterfaceName},
+    name::{FunctionName, InterfaceName, NameError},
     types::ComponentTypes,
 };
 use lattice_wit::binary;
@@ -33,6 +34,11 @@ pub(super) fn link(
 ) -> Result<Code, ActorError> {
     let imports = Imports::link(component, linker, capabilities)?;
     let exports = Exports::of(component)?;
+    let mut unserved = exports.unserved;
+    unserved.extend(imports.unserved);
+    if exports.functions.is_empty() && !unserved.is_empty() {
+        return Err(ActorError::NothingToCall { unserved });
+    }
     let types = ComponentTypes {
         imports: imports.types,
         exports: exports.types,
@@ -44,8 +50,14 @@ pub(super) fn link(
         .unwrap_or(0);
     let pre = imports.linker.instantiate_pre(component);
     let pre = pre.map_err(invalid)?;
-    let initial_memory = ByteSize::bytes(pages.saturating_mul(PAGE));
-    Ok(Code::new(pre, types, exports.by_name, initial_memory))
+    Ok(Code {
+        pre,
+        types: Arc::new(types),
+        functions: exports.functions,
+        by_host: imports.by_host,
+        unserved,
+        initial_memory: ByteSize::bytes(pages.saturating_mul(PAGE)),
+    })
 }
 
 /// Encodes the component's WIT for tools. If that fails, the component runs without it.
@@ -57,6 +69,17 @@ fn wit(component: &[u8], capabilities: &Capabilities) -> Option<Bytes> {
             None
         }
     }
+}
+
+/// Returns why an import or export that isn't the name of an interface can't be linked, and what to
+/// do about it.
+fn nameless(name: &str, error: &NameError) -> String {
+    if name.contains([':', '/']) {
+        return error.to_string();
+    }
+    format!(
+        "it is in no package, and links are for interfaces of packages; declare it in one, as `namespace:package/{name}`"
+    )
 }
 
 /// Plans a function of an interface. `None` for an item that is only a type.
@@ -72,20 +95,14 @@ fn plan(
     };
     let ty = match item {
         ComponentItem::ComponentFunc(ty) => ty,
-        ComponentItem::Resource(_) => {
-            return Err(unsupported(format!(
-                "interface `{interface}` has the resource `{name}`, which isn't supported yet; use an interface made of plain values"
-            )));
-        }
         _ => return Ok(None),
     };
     let plan = FunctionPlan::new(interface.as_str(), name, ty)
         .map_err(|error| unsupported(error.to_string()))?;
-    Ok(Some((FunctionName::new(name)?, Arc::new(plan))))
+    let function = FunctionName::new(name).map_err(|error| unsupported(error.to_string()))?;
+    Ok(Some((function, Arc::new(plan))))
 }
 
 fn invalid(error: wasmtime::Error) -> ActorError {
-    ActorError::Invalid {
-        reason: format!("{error:#}"),
-    }
+    ActorError::invalid(&error)
 }

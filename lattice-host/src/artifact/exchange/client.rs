@@ -18,7 +18,10 @@ use lattice_core::{
     value::{Decode, from_bytes, to_bytes},
     wire::Origin,
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// Hosts that the map is requested from concurrently.
 const HOSTS: usize = 8;
@@ -98,24 +101,53 @@ impl ExchangeClient {
         Err(ExchangeError::NotWasm { digest })
     }
 
+    /// Fetches one artifact. A map can be wrong, which shows at last. Then the hosts that sent it are
+    /// left out, and the others are asked.
     async fn get(
         &self,
         component: &ComponentId,
         digest: ImageDigest,
     ) -> Result<Bytes, ExchangeError> {
-        let mut maps = self.maps(component, digest).await.into_iter();
-        let no_host = ExchangeError::NoHost {
+        let mut left_out = BTreeSet::new();
+        let mut last = ExchangeError::NoHost {
             digest,
             asked: self.others(component).len(),
         };
-        let (first, map) = maps.next().ok_or(no_host)?;
-        let broken = |reason: String| ExchangeError::Broken { digest, reason };
-        let mut assembly = Assembly::new(digest, map.clone(), first, self.limit)
-            .map_err(|error| broken(error.to_string()))?;
-        for (host, other) in maps {
-            if other == map {
-                assembly.add(host);
+        loop {
+            let maps = self.maps(component, digest, &left_out).await;
+            let Some((_, map)) = maps.first().cloned() else {
+                return Err(last);
+            };
+            let same = maps.into_iter().filter(|(_, other)| *other == map);
+            let hosts: Vec<Origin> = same.map(|(host, _)| host).collect();
+            // Each time, this leaves out at least one of a few hosts.
+            left_out.extend(hosts.iter().cloned());
+            match self.assemble(component, digest, map, hosts).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => {
+                    tracing::warn!(%component, %digest, %error, "hosts that sent an artifact wrong are left out");
+                    last = error;
+                }
             }
+        }
+    }
+
+    /// Fetches an artifact from hosts that sent the same map.
+    async fn assemble(
+        &self,
+        component: &ComponentId,
+        digest: ImageDigest,
+        map: RangeMap,
+        hosts: Vec<Origin>,
+    ) -> Result<Bytes, ExchangeError> {
+        let broken = |reason: String| ExchangeError::Broken { digest, reason };
+        let mut hosts = hosts.into_iter();
+        let first = hosts.next();
+        let first = first.ok_or_else(|| broken("no host sent its map".to_owned()))?;
+        let mut assembly = Assembly::new(digest, map, first, self.limit)
+            .map_err(|error| broken(error.to_string()))?;
+        for host in hosts {
+            assembly.add(host);
         }
         self.fill(&mut assembly, component, digest).await?;
         // Digests on a blocking thread, because the runtime's threads serve calls.
@@ -169,8 +201,15 @@ impl ExchangeClient {
     }
 
     /// Returns the maps of the hosts that have it, in the order in which they replied.
-    async fn maps(&self, component: &ComponentId, digest: ImageDigest) -> Vec<(Origin, RangeMap)> {
-        let asking = self.others(component).into_iter().map(|host| async move {
+    async fn maps(
+        &self,
+        component: &ComponentId,
+        digest: ImageDigest,
+        left_out: &BTreeSet<Origin>,
+    ) -> Vec<(Origin, RangeMap)> {
+        let others = self.others(component).into_iter();
+        let others = others.filter(|other| !left_out.contains(other));
+        let asking = others.map(|host| async move {
             let map: Option<RangeMap> = self.request(&host, component, digest, None).await.ok()?;
             map.filter(|map| map.check(digest, self.limit).is_ok())
                 .map(|map| (host, map))

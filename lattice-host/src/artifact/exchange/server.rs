@@ -22,12 +22,16 @@ use lattice_core::{
     wire::Source,
 };
 use serde::Serialize;
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long an artifact stays in memory after a request for it.
+/// How long maps are kept after the last request.
 const KEPT_FOR: Duration = Duration::from_secs(10);
+/// Maps that are kept. Each has at most 32 KiB.
+const MAX_RECENT: usize = 64;
+/// The largest document of a registry.
+const MAX_DOCUMENT: ByteSize = ByteSize::mib(4);
 /// Ranges that may be read concurrently, and ranges that may wait.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).expect("eight");
 const QUEUED: usize = 256;
@@ -38,15 +42,10 @@ pub(crate) struct ArtifactServer {
     assignment: Watch<Arc<Assignment>>,
     artifacts: Artifacts,
     functions: Functions,
-    recent: Arc<Mutex<Option<RecentArtifact>>>,
+    /// The maps of the artifacts that were requested last.
+    recent: Arc<tokio::sync::Mutex<VecDeque<Arc<RangeMap>>>>,
     /// Drops `recent` later.
     expiry: Mutex<Option<AbortOnDropHandle<()>>>,
-}
-
-/// The artifact that was requested last.
-struct RecentArtifact {
-    map: Arc<RangeMap>,
-    bytes: Bytes,
 }
 
 impl ArtifactServer {
@@ -74,12 +73,13 @@ impl ArtifactServer {
         Ok(())
     }
 
-    /// Returns the artifact if it is here and the requesting host is to run it.
+    /// Returns the map of the artifact, and the actor that is made of it, if the artifact is here and
+    /// the requesting host is to run the actor.
     async fn find(
         &self,
         from: &HostId,
         request: &ExchangeRequest,
-    ) -> Option<(Arc<RangeMap>, Bytes)> {
+    ) -> Option<(Arc<RangeMap>, Image)> {
         let slots = self.assignment.current();
         if !slots.slots(&request.component).any(|host| host == from) {
             tracing::debug!(host = %from, component = %request.component, "an artifact was not sent: the component is not assigned to the requesting host");
@@ -88,51 +88,54 @@ impl ArtifactServer {
         let desired = self.lattice.desired();
         let spec = &desired.actors.get(&request.component)?.spec;
         for spec in [Some(spec), spec.previous.as_deref()].into_iter().flatten() {
-            if let Some(found) = self.made_of(spec, request.digest).await {
-                return Some(found);
+            if let Some(map) = self.made_of(spec, request.digest).await {
+                return Some((map, spec.image.clone()));
             }
         }
         None
     }
 
-    /// Returns the bytes with this digest, if the actor is made of them.
-    async fn made_of(
-        &self,
-        spec: &ActorSpec,
-        wanted: ImageDigest,
-    ) -> Option<(Arc<RangeMap>, Bytes)> {
-        let pinned = spec.digest.or_else(|| spec.image.digest())?;
-        let mut digest = pinned;
+    /// Returns the map of the bytes with this digest, if the actor is made of them.
+    async fn made_of(&self, spec: &ActorSpec, wanted: ImageDigest) -> Option<Arc<RangeMap>> {
+        let mut digest = spec.digest.or_else(|| spec.image.digest())?;
         for _ in 0..=MAX_DOCUMENTS {
             if digest == wanted {
-                return self.load(spec, digest).await;
+                return self.map(spec, digest).await;
             }
-            digest = named_by(&self.artifacts.cached(digest).await?.bytes)?;
+            // Anything larger is the component, which leads nowhere.
+            let document = self.artifacts.cached_small(digest, MAX_DOCUMENT).await?;
+            digest = named_by(&document)?;
         }
         None
     }
 
-    /// Loads the artifact and keeps it in memory for a while, because more of its ranges will be
-    /// requested.
-    async fn load(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<(Arc<RangeMap>, Bytes)> {
+    /// Returns the map of the artifact, and keeps it for a while, because ranges of it will be
+    /// requested. The artifact is read as a whole only when it has no map.
+    async fn map(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<Arc<RangeMap>> {
         self.expire_later();
-        if let Some(recent) = &*self.recent.lock()
-            && recent.map.digest == digest
-        {
-            return Some((recent.map.clone(), recent.bytes.clone()));
+        // One at a time, so that many requests don't read many artifacts, or one many times.
+        let mut recent = self.recent.lock().await;
+        if let Some(map) = recent.iter().find(|map| map.digest == digest) {
+            return Some(map.clone());
         }
         let bytes = match self.artifacts.cached(digest).await {
             Some(artifact) => artifact.bytes,
             None => self.read_file(&spec.image, digest).await?,
         };
-        let read = bytes.clone();
-        let map = Arc::new(spawn_blocking(move || RangeMap::of(&read)).await.ok()?);
-        let recent = RecentArtifact {
-            map: map.clone(),
-            bytes: bytes.clone(),
-        };
-        *self.recent.lock() = Some(recent);
-        Some((map, bytes))
+        let map = Arc::new(spawn_blocking(move || RangeMap::of(&bytes)).await.ok()?);
+        if recent.len() == MAX_RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(map.clone());
+        Some(map)
+    }
+
+    /// Returns a range of an artifact. A file that has changed since its map was made has none.
+    async fn range(&self, map: &RangeMap, image: &Image, range: u32) -> Option<Bytes> {
+        let digest = map.digests.get(usize::try_from(range).ok()?)?;
+        let part = self.artifacts.part(image, map.digest, map.span(range)?);
+        let bytes = part.await?;
+        (blake3::hash(&bytes).as_bytes() == digest).then_some(bytes)
     }
 
     /// Reads the artifact from its file, because a host may have it only there.
@@ -149,7 +152,7 @@ impl ArtifactServer {
         let recent = self.recent.clone();
         let later = tokio::spawn(async move {
             sleep(KEPT_FOR).await;
-            *recent.lock() = None;
+            recent.lock().await.clear();
         });
         let mut expiry = self.expiry.lock();
         *expiry = Some(AbortOnDropHandle::new(later));
@@ -190,8 +193,11 @@ impl Service for ExchangeService {
                 let map = found.map(|(map, _)| map);
                 return encoded(&map.as_deref());
             };
-            let range = found.and_then(|(map, bytes)| Some(bytes.slice(map.span(range)?)));
-            encoded(&range)
+            let bytes = match found {
+                Some((map, image)) => server.range(&map, &image, range).await,
+                None => None,
+            };
+            encoded(&bytes)
         };
         Answer::Later(answer.boxed())
     }

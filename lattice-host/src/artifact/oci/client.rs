@@ -1,29 +1,29 @@
 //! One request to one registry.
 
 use super::{
-    docker,
-    manifest::{ACCEPTED, Layer, MANIFEST, Written},
-    request::Request,
+    authority::Authority,
+    http::{Call, Http},
+    manifest::{ACCEPTED, Layer, MANIFEST, MAX_MANIFEST, Written},
+    request::{Action, Request},
 };
 use crate::artifact::{
-    Credentials, ImageDigest, OciReference, RegistryError,
-    digest::Hasher,
-    settings::{DockerConfig, Settings},
+    ImageDigest, OciReference, RegistryError, digest::Hasher, settings::Settings,
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use oci_client::{
-    Client as Protocol, Reference, RegistryOperation,
-    client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
-    errors::OciDistributionError as Failure,
+use reqwest::{
+    Method, Response, StatusCode, Url,
+    header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE},
 };
-use rustls::pki_types::{CertificateDer, pem, pem::PemObject as _};
 use std::{io, sync::Arc};
 use tokio::time::timeout;
 
-/// An HTTP client for registries.
+/// The most that is read of the body of an error.
+const MAX_ERROR: usize = 16 << 10;
+
+/// A client for registries.
 pub(super) struct Client {
-    protocol: Protocol,
+    http: Http,
+    authority: Authority,
     settings: Arc<Settings>,
 }
 
@@ -37,43 +37,43 @@ pub(super) struct Received {
 impl Client {
     /// Creates a client. Reads this host's certificates, which takes a few milliseconds.
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, RegistryError> {
-        // This fails when the program has chosen another provider, which is kept.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // The HTTP client would panic without certificates.
-        if rustls_native_certs::load_native_certs().certs.is_empty() {
-            return Err(RegistryError::NoRoots);
-        }
-        let mut roots = Vec::new();
-        for pem in &settings.roots {
-            roots.extend(certificates(pem)?);
-        }
-        let config = ClientConfig {
-            protocol: ClientProtocol::HttpsExcept(settings.plain_http.iter().cloned().collect()),
-            extra_root_certificates: roots,
-            connect_timeout: Some(settings.connect),
-            user_agent: concat!("lattice/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let protocol = Protocol::try_from(config).map_err(|error| RegistryError::Client {
-            source: Arc::new(error),
-        })?;
-        Ok(Self { protocol, settings })
+        Ok(Self {
+            http: Http::new(&settings)?,
+            authority: Authority::new(Arc::clone(&settings)),
+            settings,
+        })
     }
 
     /// Fetches the document that this image names, and its digest, which is the image's if it has
-    /// one.
+    /// one. Of a document that is too large, it returns only as much as shows that.
     pub(super) async fn manifest(
         &self,
         image: &OciReference,
     ) -> Result<(Bytes, ImageDigest), RegistryError> {
-        let request = self.request(image).await?;
-        let auth = request.auth();
-        let pulled = self
-            .protocol
-            .pull_manifest_raw(&request.reference, &auth, ACCEPTED);
-        let (bytes, _) = self.answer(&request, pulled).await?;
+        let request = Request::new(image, Action::Pull);
+        let name = match image.digest() {
+            Some(digest) => digest.to_string(),
+            None => image.tag().unwrap_or("latest").to_owned(),
+        };
+        let url = self.url(&request, &format!("manifests/{name}"))?;
+        let mut call = Call::new(Method::GET, url);
+        for accepted in ACCEPTED {
+            call.headers
+                .append(ACCEPT, HeaderValue::from_static(accepted));
+        }
+        let response = self.succeed(&request, &call).await?;
+        let said = response.headers().get("docker-content-digest").cloned();
+        let bytes = self.http.body(response, MAX_MANIFEST).await;
+        let bytes = bytes.map_err(|error| request.unanswered(error))?;
         let found = ImageDigest::of(&bytes);
-        match image.digest() {
+        if bytes.len() > MAX_MANIFEST {
+            return Ok((bytes, found));
+        }
+        let said = match said {
+            None => None,
+            Some(said) => Some(said_digest(&request, &said)?),
+        };
+        match image.digest().or(said) {
             Some(expected) if expected != found => Err(request.damaged(expected, found)),
             _ => Ok((bytes, found)),
         }
@@ -87,23 +87,20 @@ impl Client {
         received: &mut Received,
         mut seen: impl FnMut(u64),
     ) -> Result<(), RegistryError> {
-        let request = self.request(image).await?;
-        self.protocol
-            .store_auth_if_needed(request.reference.resolve_registry(), &request.auth())
-            .await;
-        let mut stream = self
-            .answer(&request, self.open(&request, layer, received))
-            .await?;
+        let request = Request::new(image, Action::Pull);
+        let mut response = self.open(&request, layer, received).await?;
         loop {
-            let next = timeout(self.settings.silence, stream.next()).await;
+            let next = timeout(self.settings.silence, response.chunk()).await;
             match next.map_err(|_| request.silent(self.settings.silence))? {
-                Some(Ok(bytes)) => received
+                Ok(Some(bytes)) => received
                     .take(&bytes, layer)
                     .ok_or_else(|| request.oversized(layer))?,
                 // The digest decides whether the bytes are right, however the connection ends.
-                None | Some(Err(_)) if received.is_whole(layer) => return Ok(()),
-                Some(Err(error)) => return Err(request.broken(received.size(), error)),
-                None => {
+                Ok(None) | Err(_) if received.is_whole(layer) => return Ok(()),
+                Err(error) => {
+                    return Err(request.broken(received.size(), io::Error::other(error)));
+                }
+                Ok(None) => {
                     return Err(
                         request.broken(received.size(), io::ErrorKind::UnexpectedEof.into())
                     );
@@ -119,34 +116,33 @@ impl Client {
         request: &Request<'_>,
         layer: &Layer,
         received: &mut Received,
-    ) -> Result<BoxStream<'static, io::Result<Bytes>>, Failure> {
-        let digest = layer.digest.to_string();
-        let (image, offset) = (&request.reference, received.size());
+    ) -> Result<Response, RegistryError> {
+        let url = self.url(request, &format!("blobs/{}", layer.digest))?;
+        let whole = Call::new(Method::GET, url);
+        let offset = received.size();
         if offset > 0 {
-            match self
-                .protocol
-                .pull_blob_stream_partial(image, &*digest, offset, None)
-                .await
-            {
-                Ok(BlobResponse::Partial(rest)) => return Ok(rest.into_stream().boxed()),
-                Ok(BlobResponse::Full(all)) => {
-                    *received = Received::default();
-                    return Ok(all.boxed());
-                }
-                // A registry that can't continue a download may still start it over.
-                Err(
-                    Failure::ServerError { code: 400..500, .. } | Failure::RegistryError { .. },
-                ) => {
-                    *received = Received::default();
-                }
-                Err(error) => return Err(error),
+            let mut rest = whole.clone();
+            let range = HeaderValue::from_str(&format!("bytes={offset}-"));
+            rest.headers.insert(
+                RANGE,
+                range.map_err(|error| request.protocol(io::Error::other(error)))?,
+            );
+            let response = self.authority.send(&self.http, request, &rest).await?;
+            let status = response.status();
+            if status == StatusCode::PARTIAL_CONTENT && starts_at(&response, offset) {
+                return Ok(response);
             }
+            // A registry that can't continue a download may still start it over.
+            if status == StatusCode::OK {
+                *received = Received::default();
+                return Ok(response);
+            }
+            if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+                return Err(self.failed(request, response).await);
+            }
+            *received = Received::default();
         }
-        Ok(self
-            .protocol
-            .pull_blob_stream(image, &*digest)
-            .await?
-            .boxed())
+        self.succeed(request, &whole).await
     }
 
     /// Pushes a component and its documents to the registry.
@@ -156,99 +152,122 @@ impl Client {
         (digest, bytes): (ImageDigest, &Bytes),
         written: &Written,
     ) -> Result<(), RegistryError> {
-        let request = self.request(image).await?;
-        let auth = request.auth();
-        // Requests the right to push before anything large is sent. This also detects a registry
-        // that doesn't respond.
-        let allowed = self
-            .protocol
-            .auth(&request.reference, &auth, RegistryOperation::Push);
-        self.answer(&request, allowed).await?;
+        let request = Request::new(image, Action::Push);
         for (digest, bytes) in [
             (digest, bytes.clone()),
             (written.config_digest, written.config.clone().into()),
         ] {
-            let digest = digest.to_string();
-            let there = self
-                .answer(
-                    &request,
-                    self.protocol.blob_exists(&request.reference, &digest),
-                )
-                .await?;
-            if !there {
-                let pushed = self
-                    .protocol
-                    .push_blob(&request.reference, bytes, &digest)
-                    .await;
-                pushed.map_err(|failure| request.failed(failure))?;
+            if !self.has(&request, digest).await? {
+                self.upload(&request, digest, bytes).await?;
             }
         }
-        let media_type = MANIFEST
-            .parse()
-            .map_err(|_| request.protocol(io::ErrorKind::InvalidInput.into()))?;
-        let pushed = self.protocol.push_manifest_raw(
-            &request.reference,
-            written.manifest.clone(),
-            media_type,
-        );
-        self.answer(&request, pushed).await?;
+        let name = format!("manifests/{}", image.tag().unwrap_or("latest"));
+        let mut call = Call::new(Method::PUT, self.url(&request, &name)?);
+        call.headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static(MANIFEST));
+        call.body = Some(written.manifest.clone().into());
+        self.succeed(&request, &call).await?;
         Ok(())
     }
 
-    async fn request<'a>(&self, image: &'a OciReference) -> Result<Request<'a>, RegistryError> {
-        let (registry, repository) = (image.registry().to_owned(), image.repository().to_owned());
-        let reference = match (image.digest(), image.tag()) {
-            (Some(digest), _) => Reference::with_digest(registry, repository, digest.to_string()),
-            (None, tag) => {
-                Reference::with_tag(registry, repository, tag.unwrap_or("latest").to_owned())
-            }
-        };
-        let credentials = self.credentials(image.registry()).await?;
-        Ok(Request {
-            image,
-            reference,
-            credentials,
-        })
-    }
-
-    async fn credentials(&self, registry: &str) -> Result<Credentials, RegistryError> {
-        if let Some(given) = self.settings.credentials.get(registry) {
-            return Ok(given.clone());
-        }
-        match self.settings.docker_config {
-            DockerConfig::Ignored => Ok(Credentials::Anonymous),
-            DockerConfig::Used => docker::credentials(registry, self.settings.silence).await,
+    /// Returns whether the registry has these bytes.
+    async fn has(&self, request: &Request<'_>, digest: ImageDigest) -> Result<bool, RegistryError> {
+        let url = self.url(request, &format!("blobs/{digest}"))?;
+        let call = Call::new(Method::HEAD, url);
+        let response = self.authority.send(&self.http, request, &call).await?;
+        let status = response.status();
+        match status.as_u16() {
+            200..300 => Ok(true),
+            401 | 403 | 408 | 429 | 500.. => Err(request.status(status.as_u16(), b"")),
+            _ => Ok(false),
         }
     }
 
-    async fn answer<T>(
+    async fn upload(
         &self,
         request: &Request<'_>,
-        answer: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, RegistryError> {
-        let silence = self.settings.silence;
-        let answered = timeout(silence, answer)
-            .await
-            .map_err(|_| request.silent(silence))?;
-        answered.map_err(|failure| request.failed(failure))
+        digest: ImageDigest,
+        bytes: Bytes,
+    ) -> Result<(), RegistryError> {
+        let start = Call::new(Method::POST, self.url(request, "blobs/uploads/")?);
+        let started = self.succeed(request, &start).await?;
+        let location = started.headers().get(LOCATION);
+        let location = location.and_then(|location| location.to_str().ok());
+        let url = location.and_then(|location| start.url.join(location).ok());
+        let mut url = url.ok_or_else(|| {
+            let text = "it doesn't say where to upload to";
+            request.protocol(io::Error::other(text))
+        })?;
+        if start.url.scheme() == "https" && url.scheme() != "https" {
+            // A registry behind a proxy that ends TLS may not know that it is reached over HTTPS.
+            let is_same = url.host_str() == start.url.host_str();
+            if !is_same || url.set_scheme("https").is_err() {
+                let text = "it wants the upload at a place that is not HTTPS";
+                return Err(request.protocol(io::Error::other(text)));
+            }
+        }
+        url.query_pairs_mut()
+            .append_pair("digest", &digest.to_string());
+        let mut call = Call::new(Method::PUT, url);
+        let kind = HeaderValue::from_static("application/octet-stream");
+        call.headers.insert(CONTENT_TYPE, kind);
+        call.body = Some(bytes);
+        self.succeed(request, &call).await?;
+        Ok(())
+    }
+
+    /// Sends a request, and fails unless its status is a success.
+    async fn succeed(&self, request: &Request<'_>, call: &Call) -> Result<Response, RegistryError> {
+        let response = self.authority.send(&self.http, request, call).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.failed(request, response).await)
+    }
+
+    /// Returns the error of a response that isn't a success.
+    async fn failed(&self, request: &Request<'_>, response: Response) -> RegistryError {
+        let status = response.status().as_u16();
+        match self.http.body(response, MAX_ERROR).await {
+            Ok(body) => request.status(status, body.get(..MAX_ERROR).unwrap_or(&body)),
+            // The status is known, and says more than that its explanation can't be read.
+            Err(_) => request.status(status, b""),
+        }
+    }
+
+    /// Returns the URL of something in the repository of an image.
+    fn url(&self, request: &Request<'_>, what: &str) -> Result<Url, RegistryError> {
+        let (registry, repository) = (request.image.registry(), request.image.repository());
+        let scheme = if self.settings.plain_http.contains(registry) {
+            "http"
+        } else {
+            "https"
+        };
+        // Docker Hub's registry has another name than its images.
+        let host = match registry {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            other => other,
+        };
+        Url::parse(&format!("{scheme}://{host}/v2/{repository}/{what}"))
+            .map_err(|error| request.protocol(io::Error::other(error)))
     }
 }
 
-/// Parses the certificates in a PEM file. Fails when there are none.
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let read = match read {
-        Ok(read) if read.is_empty() => Err(pem::Error::NoItemsFound),
-        read => read,
+/// Returns the digest in a header of the registry.
+fn said_digest(request: &Request<'_>, header: &HeaderValue) -> Result<ImageDigest, RegistryError> {
+    let digest = header.to_str().ok().and_then(|text| text.parse().ok());
+    digest.ok_or_else(|| {
+        request.protocol(io::Error::other("its digest header isn't a sha256 digest"))
+    })
+}
+
+/// Returns whether a part of a body starts at this byte, as far as the registry says.
+fn starts_at(response: &Response, offset: u64) -> bool {
+    let Some(range) = response.headers().get(CONTENT_RANGE) else {
+        return true;
     };
-    let read = read.map_err(|error| RegistryError::Client {
-        source: Arc::new(error),
-    })?;
-    let certificate = |der: CertificateDer<'_>| Certificate {
-        encoding: CertificateEncoding::Der,
-        data: der.to_vec(),
-    };
-    Ok(read.into_iter().map(certificate).collect())
+    let range = range.to_str().unwrap_or_default();
+    range.starts_with(&format!("bytes {offset}-"))
 }
 
 impl Received {

@@ -1,5 +1,6 @@
 //! The documents in which a registry describes the parts of an image. They are untrusted.
 
+use super::index::{self, Entry};
 use crate::{artifact::ImageDigest, limits::ByteSize};
 use serde::{Deserialize, Serialize};
 
@@ -48,18 +49,6 @@ struct Descriptor {
     size: u64,
 }
 
-#[derive(Debug, Deserialize)]
-struct Entry {
-    digest: String,
-    platform: Option<Platform>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Platform {
-    architecture: String,
-    os: String,
-}
-
 /// What a document describes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -84,7 +73,7 @@ pub(super) enum LayoutError {
     Malformed(String),
     /// The content is something else, as named here.
     NotWasm(String),
-    /// The index is for these other platforms.
+    /// No entry of the index is clearly the right one. These are its entries.
     Platforms(String),
 }
 
@@ -104,10 +93,25 @@ impl Layout {
                 document.schema_version
             )));
         }
-        match (document.layers, document.manifests) {
+        // Some tools write an empty list of what a document doesn't have.
+        let has_both = document
+            .layers
+            .as_ref()
+            .is_some_and(|layers| !layers.is_empty())
+            && document
+                .manifests
+                .as_ref()
+                .is_some_and(|entries| !entries.is_empty());
+        if has_both {
+            return Err(malformed("it has both layers and manifests"));
+        }
+        let entries = document
+            .manifests
+            .filter(|entries| !entries.is_empty() || document.layers.is_none());
+        match (document.layers, entries) {
+            (_, Some(entries)) => index::entry(&entries).map(Self::Index),
             (Some(layers), None) => wasm_layer(layers).map(Self::Image),
-            (None, Some(entries)) => wasm_entry(&entries).map(Self::Index),
-            _ => {
+            (None, None) => {
                 let media_type = document.media_type.unwrap_or_default();
                 Err(malformed(format!(
                     "it has neither layers nor manifests (`{}`)",
@@ -118,7 +122,7 @@ impl Layout {
     }
 }
 
-fn malformed(reason: impl Into<String>) -> LayoutError {
+pub(super) fn malformed(reason: impl Into<String>) -> LayoutError {
     LayoutError::Malformed(reason.into())
 }
 
@@ -151,25 +155,6 @@ fn wasm_layer(layers: Vec<Descriptor>) -> Result<Layer, LayoutError> {
     })
 }
 
-/// Returns the only entry for wasm, or the only entry.
-fn wasm_entry(entries: &[Entry]) -> Result<ImageDigest, LayoutError> {
-    let is_wasm = |entry: &&Entry| {
-        entry
-            .platform
-            .as_ref()
-            .is_some_and(|platform| platform.architecture == "wasm")
-    };
-    let mut of_wasm = entries.iter().filter(is_wasm);
-    let ((Some(entry), None, _) | (None, _, [entry])) = (of_wasm.next(), of_wasm.next(), entries)
-    else {
-        return Err(LayoutError::Platforms(platforms_of(entries)));
-    };
-    entry
-        .digest
-        .parse()
-        .map_err(|_| malformed(format!("`{}` isn't a sha256 digest", brief(&entry.digest))))
-}
-
 fn types_of(layers: &[Descriptor]) -> String {
     some_of(
         layers
@@ -178,15 +163,8 @@ fn types_of(layers: &[Descriptor]) -> String {
     )
 }
 
-fn platforms_of(entries: &[Entry]) -> String {
-    some_of(entries.iter().map(|entry| match &entry.platform {
-        Some(platform) => format!("{}/{}", brief(&platform.os), brief(&platform.architecture)),
-        None => "no platform".into(),
-    }))
-}
-
 /// Returns the first few texts, so that a message stays short.
-fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
+pub(super) fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 4;
     let more = all.len().saturating_sub(SHOWN);
     let shown = all.take(SHOWN).collect::<Vec<_>>().join(", ");

@@ -73,34 +73,66 @@ fn what_is_no_wasm_says_what_it_is() {
 
 #[test]
 fn an_index_leads_to_the_image_for_wasm_or_to_its_only_one() {
-    let first = Layout::Index(ImageDigest::of(b"0"));
-    let second = Layout::Index(ImageDigest::of(b"1"));
-    assert_eq!(read(&index(&[None])), Ok(first));
-    assert_eq!(
-        read(&index(&[
-            Some(("linux", "amd64")),
-            Some(("wasip2", "wasm")),
-            None
-        ])),
-        Ok(second)
-    );
+    let chosen = |at: &str| Ok(Layout::Index(ImageDigest::of(at.as_bytes())));
+    let unknown = Some(("unknown", "unknown"));
+    for (platforms, at) in [
+        (&[None][..], "0"),
+        (&[Some(("linux", "amd64"))], "0"),
+        (
+            &[Some(("linux", "amd64")), Some(("wasip2", "wasm")), None],
+            "1",
+        ),
+        (&[Some(("wasi", "wasm32")), unknown], "0"),
+        (&[unknown, Some(("wasi", "wasm")), unknown], "1"),
+        (&[Some(("js", "wasm")), Some(("wasip1", "wasm"))], "1"),
+        (&[Some(("wasip1", "wasm")), Some(("wasip2", "wasm"))], "1"),
+        (&[Some(("wasip1", "wasm32")), Some(("wasi", "wasm32"))], "1"),
+        (&[Some(("wasip3", "")), Some(("linux", "arm64"))], "0"),
+        (&[None, Some(("linux", "arm64")), unknown], "0"),
+    ] {
+        assert_eq!(read(&index(platforms)), chosen(at), "{platforms:?}");
+    }
     for (platforms, found) in [
         (&[][..], "nothing"),
+        (&[unknown], "unknown/unknown"),
         (
             &[Some(("linux", "amd64")), Some(("linux", "arm64"))],
-            "linux/amd64, linux/arm64",
+            "linux/amd64",
         ),
-        (&[None, Some(("a\nb", "c"))], "no platform, a b/c"),
+        (&[None, None], "no platform"),
         (
-            &[Some(("wasip1", "wasm")), Some(("wasip2", "wasm"))],
-            "wasip1/wasm, wasip2/wasm",
+            &[Some(("wasip2", "wasm")), Some(("wasip2", "wasm"))],
+            "wasip2/wasm",
         ),
     ] {
-        assert_eq!(
-            read(&index(platforms)),
-            Err(LayoutError::Platforms(found.into()))
-        );
+        let Err(LayoutError::Platforms(text)) = read(&index(platforms)) else {
+            panic!("{platforms:?}")
+        };
+        assert!(text.contains(found), "{text}");
     }
+}
+
+#[test]
+fn what_describes_an_entry_is_not_the_image() {
+    let mut two = index(&[None, None]);
+    let reference = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    two["manifests"][1]["annotations"] = reference;
+    assert_eq!(read(&two), Ok(Layout::Index(ImageDigest::of(b"0"))));
+    let mut typed = index(&[None, None]);
+    typed["manifests"][1]["artifactType"] = json!(WASM_CONFIG);
+    assert_eq!(read(&typed), Ok(Layout::Index(ImageDigest::of(b"1"))));
+    typed["manifests"][1]["platform"] = json!({"architecture": "wasm"});
+    assert_eq!(read(&typed), Ok(Layout::Index(ImageDigest::of(b"1"))));
+}
+
+#[test]
+fn an_empty_list_of_what_a_document_does_not_have_is_ignored() {
+    let mut both = image(&[WASM]);
+    both["manifests"] = json!([]);
+    assert!(matches!(read(&both), Ok(Layout::Image(_))));
+    let mut both = index(&[None]);
+    both["layers"] = json!([]);
+    assert!(matches!(read(&both), Ok(Layout::Index(_))));
 }
 
 #[test]
@@ -110,7 +142,7 @@ fn what_is_no_manifest_is_refused() {
     let mut negative = image(&[WASM]);
     negative["layers"][0]["size"] = json!(-1);
     let mut both = image(&[WASM]);
-    both["manifests"] = json!([]);
+    both["manifests"] = json!([{"digest": digest("0")}]);
     for document in [
         json!({}),
         json!([]),

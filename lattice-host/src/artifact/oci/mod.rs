@@ -1,7 +1,12 @@
 //! Images in registries.
 
+mod authority;
+mod challenge;
 mod client;
 mod docker;
+mod helper;
+mod http;
+mod index;
 mod manifest;
 mod request;
 mod retry;

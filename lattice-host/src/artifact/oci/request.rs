@@ -1,34 +1,62 @@
 //! Classifies the failures of requests.
 
-use super::manifest::{Layer, brief};
-use crate::artifact::{Credentials, ImageDigest, OciReference, RegistryError};
-use oci_client::{
-    Reference,
-    errors::{DigestError, OciDistributionError as Failure, OciErrorCode},
-    secrets::RegistryAuth,
+use super::{
+    http::HttpError,
+    manifest::{Layer, brief},
 };
+use crate::artifact::{Credentials, ImageDigest, OciReference, RegistryError};
+use serde::Deserialize;
 use std::{error::Error, io, sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 
-/// A request to a registry: the image and the credentials. Errors name both.
+/// A request to a registry: the image, and the credentials once they were needed. Errors name both.
 pub(super) struct Request<'a> {
     pub(super) image: &'a OciReference,
-    pub(super) reference: Reference,
-    pub(super) credentials: Credentials,
+    pub(super) action: Action,
+    pub(super) credentials: OnceCell<Credentials>,
 }
 
-impl Request<'_> {
-    fn registry(&self) -> String {
+/// What the credentials have to permit.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Action {
+    Pull,
+    Push,
+}
+
+/// The body of a registry's error.
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<OneError>,
+}
+
+#[derive(Deserialize)]
+struct OneError {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(image: &'a OciReference, action: Action) -> Self {
+        Self {
+            image,
+            action,
+            credentials: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn registry(&self) -> String {
         self.image.registry().into()
     }
 
-    pub(super) fn auth(&self) -> RegistryAuth {
-        match &self.credentials {
-            Credentials::Anonymous => RegistryAuth::Anonymous,
-            Credentials::Basic { user, password } => {
-                RegistryAuth::Basic(user.clone(), password.clone())
-            }
-            Credentials::Bearer { token } => RegistryAuth::Bearer(token.clone()),
-        }
+    /// Returns what a token has to permit, as token services name it.
+    pub(super) fn scope(&self) -> String {
+        let actions = match self.action {
+            Action::Pull => "pull",
+            Action::Push => "pull,push",
+        };
+        format!("repository:{}:{actions}", self.image.repository())
     }
 
     pub(super) fn silent(&self, after: Duration) -> RegistryError {
@@ -70,22 +98,29 @@ impl Request<'_> {
         }
     }
 
-    fn unauthorized(&self) -> RegistryError {
+    pub(super) fn unauthorized(&self) -> RegistryError {
         let (registry, repository) = (self.registry(), self.image.repository().into());
-        let user = match &self.credentials {
-            Credentials::Anonymous => {
+        let user = match self.credentials.get() {
+            None | Some(Credentials::Anonymous) => {
                 return RegistryError::CredentialsNeeded {
                     registry,
                     repository,
                 };
             }
-            Credentials::Basic { user, .. } => format!("`{user}`"),
-            Credentials::Bearer { .. } => "the token".into(),
+            Some(Credentials::Basic { user, .. }) => format!("`{user}`"),
+            Some(Credentials::Bearer { .. } | Credentials::Identity { .. }) => "the token".into(),
         };
         RegistryError::CredentialsRefused {
             registry,
             repository,
             user,
+        }
+    }
+
+    pub(super) fn insecure_realm(&self, realm: &str) -> RegistryError {
+        RegistryError::InsecureRealm {
+            registry: self.registry(),
+            realm: brief(realm),
         }
     }
 
@@ -96,92 +131,64 @@ impl Request<'_> {
         }
     }
 
-    pub(super) fn failed(&self, failure: Failure) -> RegistryError {
+    /// Returns the error of a request without a response.
+    pub(super) fn unanswered(&self, error: HttpError) -> RegistryError {
         let registry = self.registry();
-        match failure {
-            Failure::UnauthorizedError { .. } | Failure::AuthenticationFailure(_) => {
-                self.unauthorized()
+        let error = match error {
+            HttpError::Silent(after) => return self.silent(after),
+            HttpError::Redirect(text) => {
+                return self.protocol(io::Error::other(format!("it redirects {text}")));
             }
-            Failure::ServerError { code, message, .. } => self.status(code, &message),
-            Failure::RegistryError { envelope, .. } => {
-                let first = envelope.errors.into_iter().next();
-                match first.map(|error| (error.code, error.message)) {
-                    Some((code, message)) => self.refused(&code, &message),
-                    None => RegistryError::Refused {
-                        registry,
-                        message: "without a reason".into(),
-                    },
-                }
-            }
-            Failure::ImageManifestNotFoundError(_) => self.not_found(),
-            Failure::RequestError(error) => match error.status() {
-                Some(status) => self.status(status.as_u16(), ""),
-                None if is_of_certificate(&error) => RegistryError::Untrusted {
-                    registry,
-                    source: Arc::new(error),
-                },
-                None if error.is_connect() => RegistryError::Unreachable {
-                    registry,
-                    source: Arc::new(error),
-                },
-                None if error.is_decode() || error.is_builder() || error.is_redirect() => {
-                    RegistryError::Protocol {
-                        registry,
-                        source: Arc::new(error),
-                    }
-                }
-                None => self.broken(0, io::Error::other(error)),
-            },
-            Failure::DigestError(DigestError::VerificationError { expected, actual }) => {
-                match (expected.parse(), actual.parse()) {
-                    (Ok(expected), Ok(found)) => self.damaged(expected, found),
-                    _ => self.protocol(io::Error::other(format!(
-                        "{} is not {}",
-                        brief(&actual),
-                        brief(&expected)
-                    ))),
-                }
-            }
-            other => RegistryError::Protocol {
+            HttpError::Tls(error) => return error,
+            HttpError::Library(error) => error,
+        };
+        if is_of_certificate(&error) {
+            RegistryError::Untrusted {
                 registry,
-                source: Arc::new(other),
-            },
+                source: Arc::new(error),
+            }
+        } else if error.is_connect() {
+            RegistryError::Unreachable {
+                registry,
+                source: Arc::new(error),
+            }
+        } else if error.is_decode() || error.is_builder() {
+            RegistryError::Protocol {
+                registry,
+                source: Arc::new(error),
+            }
+        } else {
+            self.broken(0, io::Error::other(error))
         }
     }
 
-    fn status(&self, status: u16, message: &str) -> RegistryError {
-        let (registry, message) = (self.registry(), brief(message));
-        match status {
-            401 | 403 => self.unauthorized(),
-            404 => self.not_found(),
-            408 | 429 | 500.. => RegistryError::Failing {
-                registry,
+    /// Returns the error of a response with this status.
+    pub(super) fn status(&self, status: u16, body: &[u8]) -> RegistryError {
+        let (code, message) = explained(body);
+        match (status, code.as_str()) {
+            (401 | 403, _) | (_, "UNAUTHORIZED" | "DENIED") => self.unauthorized(),
+            (404, _) => self.not_found(),
+            (408 | 429 | 500.., _) | (_, "TOOMANYREQUESTS") => RegistryError::Failing {
+                registry: self.registry(),
                 status,
                 message,
             },
             _ => RegistryError::Refused {
-                registry,
+                registry: self.registry(),
                 message: format!("status {status} {message}"),
             },
         }
     }
+}
 
-    /// Classifies a response by the code in its body, because the library doesn't report its
-    /// status.
-    fn refused(&self, code: &OciErrorCode, message: &str) -> RegistryError {
-        match code {
-            OciErrorCode::Unauthorized | OciErrorCode::Denied => self.unauthorized(),
-            OciErrorCode::ManifestUnknown
-            | OciErrorCode::ManifestBlobUnknown
-            | OciErrorCode::BlobUnknown
-            | OciErrorCode::NameUnknown
-            | OciErrorCode::NotFound => self.not_found(),
-            OciErrorCode::Toomanyrequests => self.status(429, message),
-            _ => RegistryError::Refused {
-                registry: self.registry(),
-                message: brief(message),
-            },
-        }
+/// Returns the code and the message in the body of an error.
+fn explained(body: &[u8]) -> (String, String) {
+    let first = serde_json::from_slice(body)
+        .ok()
+        .and_then(|Errors { errors }| errors.into_iter().next());
+    match first {
+        Some(OneError { code, message }) => (brief(&code), brief(&message.unwrap_or_default())),
+        None => (String::new(), brief(&String::from_utf8_lossy(body))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     failure::Failure,
+    images,
     options::{LatticeOptions, hear_hosts},
     output::{Format, print},
     registry::{Registries, spinner},
@@ -92,7 +93,7 @@ pub(crate) async fn apply(
     Ok(lattice.apply(&app).await?.plan)
 }
 
-/// Resolves the tags that may move.
+/// Resolves the tags that may move, and checks the images.
 async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
     for reference in app.unpinned() {
         let spinner = spinner(&format!("resolving {reference}"));
@@ -107,6 +108,7 @@ async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
             app = app.pin(reference, manifest);
         }
     }
+    images::check(&app, artifacts).await?;
     Ok(app)
 }
 

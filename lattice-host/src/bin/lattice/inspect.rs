@@ -6,8 +6,9 @@ use crate::{
     registry::{Login, Registries, bar, show},
 };
 use clap::Args;
+use lattice_core::error::chain;
 use lattice_host::{
-    Import,
+    ActorError, ComponentCheck, Side, Unserved,
     artifact::{Artifact, Image, WasmKind, producers},
 };
 use lattice_wit::binary::describe;
@@ -45,6 +46,8 @@ struct Inspected {
     made_by: BTreeMap<String, BTreeSet<String>>,
     exports: Vec<Interface>,
     imports: Vec<Interface>,
+    /// What a host does with it, or why it refuses it.
+    check: Result<ComponentCheck, ActorError>,
 }
 
 /// An export or an import.
@@ -76,7 +79,15 @@ impl Inspect {
         print(&match self.output {
             Format::Table => found.text(),
             Format::Json => format!("{:#}\n", found.json()),
-        })
+        })?;
+        match &found.check {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(Failure::Refused(format!(
+                "no host starts {}: {}",
+                found.image,
+                chain(refused)
+            ))),
+        }
     }
 }
 
@@ -132,7 +143,38 @@ impl Inspected {
                 })
                 .collect(),
             image,
+            check: ComponentCheck::of(bytes),
         })
+    }
+
+    /// Returns what can't be served.
+    fn unserved(&self) -> &[Unserved] {
+        match &self.check {
+            Ok(check) => &check.unserved,
+            Err(ActorError::NothingToCall { unserved }) => unserved,
+            Err(_) => &[],
+        }
+    }
+
+    /// Returns why an import or an export can't be served.
+    fn advice(&self, side: Side, name: &str) -> Option<&str> {
+        let mut unserved = self.unserved().iter();
+        let found = unserved.find(|unserved| unserved.side == side && unserved.name == name);
+        found.map(|unserved| &*unserved.reason)
+    }
+
+    /// Returns what serves an import: the host, a link or nobody. `None` for one that is only
+    /// types, or in a component that no host starts.
+    fn answered_by(&self, name: &str) -> Option<&'static str> {
+        let check = self.check.as_ref().ok()?;
+        let is = |names: &[String]| names.iter().any(|one| one == name);
+        if is(&check.by_host) {
+            return Some("host");
+        }
+        if is(&check.by_link) {
+            return Some("link");
+        }
+        self.advice(Side::Import, name).map(|_| "nobody")
     }
 
     fn text(&self) -> String {
@@ -151,52 +193,43 @@ impl Inspected {
             .map(String::as_str)
             .collect();
         line("made by", &made_by.join(", "));
-        let needs = |answered: fn(Import) -> bool| {
+        let answered_by = |wanted| {
             let imports = self.imports.iter();
-            imports.filter(move |import| answered(Import::of(&import.name)))
+            imports.filter(move |import| self.answered_by(&import.name) == Some(wanted))
         };
-        let is_linked = |answer| matches!(answer, Import::Linked);
-        let is_built_in = |answer| matches!(answer, Import::BuiltIn);
-        let (callable, outside) = self.exports.iter().partition(|export| export.wit.is_some());
-        section(&mut out, "exports", callable);
-        section(
-            &mut out,
-            "exports that can't be called, because they are in no interface",
-            outside,
-        );
+        section(&mut out, "exports", self.exports.iter().collect());
         section(
             &mut out,
             "imports that need a link",
-            needs(is_linked).collect(),
+            answered_by("link").collect(),
         );
-        names(&mut out, "imports that its host serves", needs(is_built_in));
-        for import in &self.imports {
-            if let Import::Missing { advice } = Import::of(&import.name) {
-                let _ = writeln!(
-                    out,
-                    "\nimport that can't be served: {}; {advice}",
-                    on_one_line(&import.name)
-                );
-            }
+        let by_host = answered_by("host");
+        names(&mut out, "imports that its host serves", by_host);
+        if !self.unserved().is_empty() {
+            let _ = writeln!(out, "\nwhat can't be served");
+        }
+        for unserved in self.unserved() {
+            let _ = writeln!(out, "  {}", on_one_line(&unserved.to_string()));
         }
         out
     }
 
     fn json(&self) -> Json {
         let exports = self.exports.iter().map(|export| {
-            json!({ "name": export.name, "wit": export.wit, "callable": export.wit.is_some() })
+            let check = self.check.as_ref().ok();
+            json!({
+                "name": export.name,
+                "wit": export.wit,
+                "callable": check.is_some_and(|check| check.callable.contains(&export.name)),
+                "advice": self.advice(Side::Export, &export.name),
+            })
         });
         let imports = self.imports.iter().map(|import| {
-            let (answered_by, advice) = match Import::of(&import.name) {
-                Import::BuiltIn => ("host", None),
-                Import::Missing { advice } => ("nobody", Some(advice)),
-                _ => ("link", None),
-            };
             json!({
                 "name": import.name,
                 "wit": import.wit,
-                "answered_by": answered_by,
-                "advice": advice,
+                "answered_by": self.answered_by(&import.name),
+                "advice": self.advice(Side::Import, &import.name),
             })
         });
         json!({
@@ -206,6 +239,7 @@ impl Inspected {
             "made_by": self.made_by,
             "exports": exports.collect::<Json>(),
             "imports": imports.collect::<Json>(),
+            "refused": self.check.as_ref().err().map(|refused| chain(refused)),
         })
     }
 }

@@ -4,6 +4,7 @@ mod app;
 mod call;
 mod failure;
 mod get;
+mod images;
 mod inspect;
 mod key;
 mod link;

@@ -4,6 +4,7 @@ mod output;
 
 use super::{HostCapability, Support};
 use crate::guest::{ActorContext, CapabilityState, Guest};
+use lattice_core::name::InterfaceName;
 use output::Output;
 use wasmtime::{Result, component::Linker};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -38,15 +39,23 @@ impl HostCapability for Wasi {
 }
 
 fn support(import: &str, p3: bool) -> Option<Support> {
-    let (package, interface) = import.split_once('/')?;
-    let (_, version) = interface.split_once('@')?;
+    let name = InterfaceName::new(import).ok()?;
+    let (package, _) = name.path().split_once('/')?;
     if !PACKAGES.contains(&package) {
         return None;
     }
-    if version.starts_with("0.2.") || (p3 && version.starts_with("0.3.")) {
-        return Some(Support::Native);
+    let version = name.version();
+    // Interfaces of a pre-release differ from those of the release.
+    let release = version.as_ref().filter(|version| version.pre.is_empty());
+    match release.map(|version| (version.major, version.minor)) {
+        Some((0, 2)) => return Some(Support::Native),
+        Some((0, 3)) if p3 => return Some(Support::Native),
+        _ => {}
     }
-    let advice = if version.starts_with("0.3.") {
+    let is_0_3 = version.is_some_and(|version| (version.major, version.minor) == (0, 3));
+    let advice = if is_0_3 && p3 {
+        "build the component against the release of WASI 0.3, or for `wasm32-wasip2`"
+    } else if is_0_3 {
         "build the host with the feature `p3`, or the component for `wasm32-wasip2`"
     } else {
         "build the component for `wasm32-wasip2`"

@@ -5,18 +5,26 @@ use super::{
     support::{PATIENCE, cached_file, component, image, large_component, plain},
 };
 use crate::wait::until;
+use bytes::Bytes;
 use lattice_core::{
     Lattice,
     app::App,
     call::{CallError, Context, FunctionRef},
     name::{ComponentId, FunctionName, InterfaceName},
     node::{Node, NodeOptions},
+    serve::{Answer, Request, Service},
+    server::ServeLimits,
+    types::ComponentTypes,
     value::{from_bytes, to_bytes},
     wire::Origin,
 };
 use lattice_host::{
     Host,
     artifact::{Artifacts, Image, ImageDigest},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 use tempfile::TempDir;
 
@@ -192,4 +200,62 @@ async fn a_host_delivers_only_what_is_assigned_to_the_requesting_host() {
         matches!(refused, Err(CallError::NotServed { .. })),
         "the stranger isn't a host: {refused:?}"
     );
+}
+
+/// A node that sends a wrong map of everything, at once, and no ranges.
+struct Liar {
+    size: usize,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Service for Liar {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::default()
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        let ((_, digest, range),): ((String, ImageDigest, Option<u32>),) =
+            from_bytes(&request.args).unwrap();
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let range_bytes = 256_u32 << 10;
+        let answer = match range {
+            Some(_) => to_bytes(&None::<Bytes>),
+            None => {
+                let digests = vec![[7_u8; 32]; self.size.div_ceil(range_bytes as usize)];
+                to_bytes(&Some((digest, self.size as u64, range_bytes, digests)))
+            }
+        };
+        Answer::Ready(Ok(answer.unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn a_host_with_a_wrong_map_is_left_out() {
+    let lattice = Lattice::in_memory("test").await.unwrap();
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let artifact = keeping(&here).keep(large_component(SIZE)).await;
+    let digest = artifact.digest;
+    let asked = Arc::<AtomicUsize>::default();
+    let mut liars = Vec::new();
+    for name in ["liar-1", "liar-2"] {
+        let options = NodeOptions::default().host(name).unwrap();
+        let liar = lattice.node(options).await.unwrap();
+        let service = Liar {
+            size: artifact.bytes.len(),
+            asked: asked.clone(),
+        };
+        let id = ComponentId::new("artifacts").unwrap();
+        liar.serve_host_rpc(id, Arc::new(service), ServeLimits::default());
+        liars.push(liar);
+    }
+    let _has = host(&lattice, "has", keeping(&here)).await;
+    let _wants = host(&lattice, "wants", keeping(&there)).await;
+    apply(&lattice, &digest.to_string(), "").await;
+    until("both serve", || {
+        serves(&lattice, "has") && serves(&lattice, "wants")
+    })
+    .await;
+    assert!(asked.load(Ordering::Relaxed) > 0, "the liars were asked");
+    let kept = std::fs::read(cached_file(there.path(), digest)).unwrap();
+    assert_eq!(ImageDigest::of(&kept), digest);
 }

@@ -35,6 +35,8 @@ pub(crate) enum Answer {
     Cut { body: Vec<u8>, sent: usize },
     /// The body, byte by byte, without end.
     Drip,
+    /// As much as is read, without end.
+    Flood { status: u16 },
     /// No response, while the connection stays open.
     Silence,
 }
@@ -156,6 +158,14 @@ async fn send(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             loop {
                 stream.write_all(b"1\r\nx\r\n").await?;
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+        Answer::Flood { status } => {
+            let head = format!("HTTP/1.1 {status} Status\r\ntransfer-encoding: chunked\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            let chunk = [b"10000\r\n", &vec![b' '; 0x10000][..], b"\r\n"].concat();
+            loop {
+                stream.write_all(&chunk).await?;
             }
         }
         Answer::Silence => std::future::pending().await,

@@ -8,6 +8,7 @@ use lattice_host::{
     ByteSize,
     artifact::{Credentials, FetchError, ImageDigest, RegistryError},
 };
+use std::num::NonZeroU32;
 
 async fn fetch(fake: &Fake, name: &str) -> FetchError {
     let name = image(&format!("oci:{}/a{name}", fake.address()));
@@ -271,4 +272,150 @@ async fn an_invalid_token_fails_the_fetch_with_a_typed_error() {
         );
         assert!(expected, "{token}: {error:?}");
     }
+}
+
+/// Ends only because the client stops reading: the registry never does.
+#[tokio::test]
+async fn what_a_registry_sends_without_end_is_not_read_without_end() {
+    let contents = Contents::of(&component("a"));
+    for status in [200, 404, 503] {
+        let fake = Fake::start(move |_| Answer::Flood { status }).await;
+        let tag = image(&format!("oci:{}/a:1", fake.address()));
+        let artifacts = plain(fake.address()).attempts(NonZeroU32::MIN).build();
+        let error = artifacts.fetch(&tag, None).await.unwrap_err();
+        let told = match status {
+            200 => matches!(error, FetchError::Manifest { .. }),
+            404 => matches!(error, FetchError::Registry(RegistryError::NotFound { .. })),
+            _ => matches!(error, FetchError::Registry(RegistryError::Failing { .. })),
+        };
+        assert!(told, "{status}: {error:?}");
+    }
+    let fake = Fake::start(move |asked| {
+        if asked.what.starts_with("GET /token") {
+            return Answer::Flood { status: 200 };
+        }
+        match asked.headers.get("authorization") {
+            Some(_) => contents.answer(asked),
+            None => challenge(&format!("http://{}/token", asked.headers["host"])),
+        }
+    })
+    .await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let error = plain(fake.address())
+        .build()
+        .fetch(&tag, None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Protocol { .. })),
+        "{error:?}"
+    );
+}
+
+/// Asks for a token of this service.
+fn challenge(realm: &str) -> Answer {
+    Answer::Content {
+        status: 401,
+        headers: vec![("www-authenticate", format!(r#"Bearer realm="{realm}""#))],
+        body: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn credentials_go_only_where_the_registry_may_send_them() {
+    // To a token service that is neither HTTPS nor HTTP.
+    let fake = Fake::start(|_| challenge("ftp://elsewhere/token")).await;
+    let credentials = || Credentials::basic("captain", "open sesame");
+    let known = |address: &str| plain(address).credentials(address, credentials()).build();
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let error = known(fake.address()).fetch(&tag, None).await.unwrap_err();
+    let FetchError::Registry(RegistryError::InsecureRealm { realm, .. }) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(realm, "ftp://elsewhere/token");
+
+    // To the place of a redirect.
+    let contents = Contents::of(&component("a"));
+    let elsewhere = Fake::start(move |asked| contents.answer(asked)).await;
+    let to = elsewhere.address().to_owned();
+    let fake = Fake::start(move |asked| match asked.headers.get("authorization") {
+        None => Answer::Content {
+            status: 401,
+            headers: vec![("www-authenticate", "Basic realm=\"tests\"".to_owned())],
+            body: Vec::new(),
+        },
+        Some(_) => {
+            let path = asked.what.trim_start_matches("GET ");
+            Answer::Content {
+                status: 307,
+                headers: vec![("location", format!("http://{to}{path}"))],
+                body: Vec::new(),
+            }
+        }
+    })
+    .await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let fetched = known(fake.address()).fetch(&tag, None).await.unwrap();
+    assert_eq!(fetched.bytes, component("a"));
+    let asked = elsewhere.asked("GET ");
+    assert_eq!(asked.len(), 2);
+    assert!(
+        asked
+            .iter()
+            .all(|asked| !asked.headers.contains_key("authorization")),
+        "{asked:?}"
+    );
+
+    // To a place that asks for them and isn't the registry.
+    let greedy = Fake::start(|asked| challenge(&format!("http://{}/token", asked.headers["host"])));
+    let greedy = greedy.await;
+    let to = format!("http://{}/", greedy.address());
+    let fake = Fake::start(move |_| Answer::Content {
+        status: 307,
+        headers: vec![("location", to.clone())],
+        body: Vec::new(),
+    })
+    .await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    known(fake.address()).fetch(&tag, None).await.unwrap_err();
+    assert!(greedy.asked("GET /token").is_empty());
+
+    // In circles.
+    let fake = Fake::start(|asked| Answer::Content {
+        status: 302,
+        headers: vec![("location", asked.what.trim_start_matches("GET ").to_owned())],
+        body: Vec::new(),
+    })
+    .await;
+    let error = fetch(&fake, ":1").await;
+    assert!(
+        matches!(error, FetchError::Registry(RegistryError::Protocol { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_for_one_that_the_registry_takes() {
+    let contents = Contents::of(&component("a"));
+    let fake = Fake::start(move |asked| match asked.headers.get("authorization") {
+        _ if asked.what.starts_with("POST /token") => {
+            Answer::content(r#"{"access_token":"good","expires_in":60}"#)
+        }
+        Some(token) if token == "Bearer good" => contents.answer(asked),
+        _ => challenge(&format!("http://{}/token", asked.headers["host"])),
+    })
+    .await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let credentials = Credentials::Identity {
+        token: "identity".to_owned(),
+    };
+    let artifacts = plain(fake.address())
+        .credentials(fake.address(), credentials)
+        .build();
+    assert_eq!(
+        artifacts.fetch(&tag, None).await.unwrap().bytes,
+        component("a")
+    );
+    let length = &fake.asked("POST /token")[0].headers["content-length"];
+    assert!(length.parse::<usize>().unwrap() > 80, "{length}");
 }

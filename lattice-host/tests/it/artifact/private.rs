@@ -100,6 +100,12 @@ async fn credentials_of_docker_are_used() {
     let not_found = "echo 'credentials not found in native keychain'; exit 1";
     helper(folder.path(), "knows-none", not_found);
     helper(folder.path(), "fails", &format!("{login}; exit 1"));
+    let pid = folder.path().join("pid");
+    helper(
+        folder.path(),
+        "hangs",
+        &format!("echo $$ >{}; exec sleep 600", pid.display()),
+    );
     let store = |name: &str| format!(r#"{{"credsStore":"{name}"}}"#);
     // `captain:open sesame` in Base64.
     let config = format!(
@@ -114,6 +120,7 @@ async fn credentials_of_docker_are_used() {
         (store("knows-none"), "no"),
         (store("fails"), "broken"),
         (store("missing"), "broken"),
+        (store("hangs"), "broken"),
     ] {
         std::fs::write(folder.path().join("config.json"), &config).unwrap();
         let ran = Command::new(std::env::current_exe().unwrap())
@@ -136,13 +143,70 @@ async fn credentials_of_docker_are_used() {
             String::from_utf8_lossy(&ran.stderr)
         );
     }
+    let pid = std::fs::read_to_string(pid).unwrap();
+    let lives = Path::new("/proc").join(pid.trim()).exists();
+    assert!(!lives, "a helper that hangs is killed");
+}
+
+/// In a process of its own that finds no certificates on this machine.
+#[tokio::test]
+async fn a_machine_without_certificates_reaches_what_needs_none() {
+    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let (plain, https) = (
+        Registry::start().await,
+        Registry::https(&certificate, &key).await,
+    );
+    let ran = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "artifact::private::without_certificates",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("SSL_CERT_FILE", "/nowhere/ca.pem")
+        .env("SSL_CERT_DIR", "/nowhere")
+        .env("TEST_PLAIN", plain.address())
+        .env("TEST_HTTPS", https.address())
+        .env("TEST_CERTIFICATE", certificate)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(
+        ran.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by `a_machine_without_certificates_reaches_what_needs_none`"]
+async fn without_certificates() {
+    let variable = |name| std::env::var(name).unwrap();
+    let (http, https) = (variable("TEST_PLAIN"), variable("TEST_HTTPS"));
+    let tag = |address: &str| image(&format!("oci:{address}/greeter:1"));
+    let push = async |artifacts: Artifacts, address: &str| {
+        artifacts.push(component("greeter"), &tag(address)).await
+    };
+    push(plain(&http).build(), &http).await.unwrap();
+    let trusting = plain(&http).root_certificate(variable("TEST_CERTIFICATE"));
+    push(trusting.clone().build(), &http).await.unwrap();
+    push(trusting.build(), &https).await.unwrap();
+    let error = push(plain(&http).build(), &https).await.unwrap_err();
+    assert!(
+        matches!(error, PushError::Registry(RegistryError::NoRoots)),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 #[ignore = "run by `credentials_of_docker_are_used`"]
 async fn with_the_credentials_of_docker() {
     let address = std::env::var("TEST_REGISTRY").unwrap();
-    let artifacts = plain(&address).docker_config().build();
+    let artifacts = plain(&address).docker_config();
+    let artifacts = artifacts
+        .silent_for(std::time::Duration::from_secs(5))
+        .build();
     let pushed = artifacts
         .push(
             component("greeter"),

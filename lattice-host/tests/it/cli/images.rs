@@ -105,3 +105,125 @@ async fn inspect_prints_the_parts_of_a_component_and_refuses_other_files() {
     let usage = scene.run(&["inspect"]);
     assert_eq!(usage.status.code(), Some(2), "{}", text(&usage.stderr));
 }
+
+/// An interface with the function `f`, and what else the component has.
+fn served(more: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component {more}
+            (core module $m (func (export "f") (result i32) (i32.const 7)))
+            (core instance $m (instantiate $m))
+            (func $f (result u32) (canon lift (core func $m "f")))
+            (instance (export "field:ok/probe@1.0.0") (export "f" (func $f))))"#
+    );
+    wat::parse_str(text).expect("a component")
+}
+
+fn wit_package() -> Vec<u8> {
+    let mut resolve = wit_parser::Resolve::new();
+    let package = resolve
+        .push_str(
+            "pkg.wit",
+            "package field:pkg@0.2.0; interface a { f: func(); } world w { export a; }",
+        )
+        .expect("WIT");
+    wit_component::encode(&resolve, package).expect("encodes")
+}
+
+#[tokio::test]
+async fn what_hosts_refuse_is_refused_before_it_is_applied() {
+    let (scene, registry) = (Scene::new().await, Registry::start().await);
+    let _host = scene.up("one");
+    for (bytes, says) in [
+        (wit_package(), "a WIT package"),
+        (
+            wat::parse_str("(module)").expect("a module"),
+            "wasm32-wasip2",
+        ),
+        (
+            served(
+                r#"(import "wasi:cli/environment@0.2.0-rc-2023-12-05" (instance (export "get-arguments" (func (result (list string))))))"#,
+            ),
+            "build the component for `wasm32-wasip2`",
+        ),
+        (
+            served(
+                r#"(import "wasi:config/store" (instance (export "get" (func (param "key" string) (result string)))))"#,
+            ),
+            "func(key: string) -> string",
+        ),
+        (
+            wat::parse_str(r#"(component (import "primary" (instance (export "f" (func)))))"#)
+                .expect("a component"),
+            "`namespace:package/primary`",
+        ),
+    ] {
+        let file = scene.file("bad.wasm", &bytes);
+        let (code, message) = scene.fails(&["inspect", &file]);
+        assert_eq!(code, 3, "{message}");
+        assert!(message.contains(says), "inspect: {says}: {message}");
+        let manifest = format!("name = \"bad\"\n[actors.bad]\nimage = \"file:{file}\"\n");
+        let manifest = scene.file("bad.toml", manifest.as_bytes());
+        for command in ["plan", "apply"] {
+            let (code, message) = scene.fails(&[command, &manifest]);
+            assert_eq!(code, 3, "{command}: {message}");
+            assert!(message.contains(says), "{command}: {says}: {message}");
+            assert!(message.contains("`bad`"), "{command}: {message}");
+        }
+    }
+    assert!(scene.rows("actors").is_empty(), "nothing was written");
+    let http = registry.address();
+    let (file, tag) = (
+        scene.file("wit.wasm", &wit_package()),
+        format!("{http}/wit:1"),
+    );
+    let (code, message) = scene.fails(&["push", &file, &tag, "--plain-http", http]);
+    assert_eq!(code, 3, "{message}");
+    assert!(message.contains("a WIT package"), "{message}");
+
+    let big = "name = \"big\"\n[actors.big]\nlimits = { memory = \"64KiB\" }\n";
+    let manifest = format!("{big}image = \"file:{}\"\n", greeter().display());
+    let manifest = scene.file("big.toml", manifest.as_bytes());
+    let (code, message) = scene.fails(&["plan", &manifest]);
+    assert_eq!(code, 3, "{message}");
+    assert!(message.contains("of memory"), "{message}");
+}
+
+#[tokio::test]
+async fn what_can_not_be_served_is_told_and_the_rest_is_served() {
+    let scene = Scene::new().await;
+    let _host = scene.up("one");
+    let bytes = served(
+        r#"(import "wasi:http/types@0.2.3" (instance (export "fields" (type (sub resource)))))
+           (import "wasi:logging/logging" (instance))"#,
+    );
+    let file = scene.file("js.wasm", &bytes);
+    let inspected = scene.prints(&["inspect", &file]);
+    for part in [
+        "\nwhat can't be served\n  import `wasi:http/types@0.2.3`",
+        "disableFeatures",
+        "\nimports that its host serves\n  wasi:logging/logging\n",
+    ] {
+        assert!(inspected.contains(part), "{part}\n{inspected}");
+    }
+    let json = scene.prints(&["inspect", &file, "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["imports"][0]["answered_by"], "nobody");
+    let advice = json["imports"][0]["advice"].as_str().expect("advice");
+    assert!(advice.contains("disableFeatures"), "{advice}");
+    assert_eq!(json["imports"][1]["answered_by"], "host");
+    assert_eq!(json["exports"][0]["callable"], true);
+    assert!(json["refused"].is_null(), "{json}");
+
+    let manifest = format!("name = \"js\"\n[actors.js]\nimage = \"file:{file}\"\n");
+    let path = scene.file("js.toml", manifest.as_bytes());
+    let planned = scene.run(&["plan", &path]);
+    assert!(planned.status.success(), "{planned:?}");
+    let note = text(&planned.stderr);
+    assert!(
+        note.contains("actor `js`") && note.contains("wasi:http/types@0.2.3"),
+        "{note}"
+    );
+    scene.settle(&manifest);
+    let called = scene.prints(&["call", "js", "field:ok/probe@1.0.0#f"]);
+    assert_eq!(called.trim(), "7");
+}

@@ -114,11 +114,11 @@ async fn an_export_outside_of_an_interface_cannot_be_called_and_has_no_other_eff
     let log = super::output::Log::default();
     let _guard = log.start();
     let _host = started(Host::builder(&lattice).actor("bare", bare)).await;
-    let lines = log.lines("can't be called");
+    let lines = log.lines("can't be served");
     assert!(
         lines.len() == 1
             && lines[0].contains("component=bare")
-            && lines[0].contains("export=\"bare\""),
+            && lines[0].contains("export `bare`"),
         "{lines:?}"
     );
     let types = types(&lattice, "bare").await;

@@ -1,0 +1,87 @@
+//! What a host would do with a component, found without running it.
+
+use super::{ActorError, error::not_a_component, link::link, skeleton};
+use crate::{capability::Capabilities, engine::Engine, guest::Unserved, limits::ByteSize};
+use wasmparser::Validator;
+use wasmtime::component::Component;
+
+/// What a host would do with a component, found by the code that starts it.
+///
+/// ```
+/// use lattice_host::ComponentCheck;
+///
+/// let component = wat::parse_str(r#"(component
+///     (import "acme:shop/stock@1.0.0" (instance (export "count" (func (result u32)))))
+///     (import "wasi:logging/logging" (instance)))"#)?;
+/// let check = ComponentCheck::of(&component)?;
+/// assert_eq!(check.by_link, ["acme:shop/stock@1.0.0"]);
+/// assert_eq!(check.by_host, ["wasi:logging/logging"]);
+/// assert!(check.unserved.is_empty());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ComponentCheck {
+    /// Imported interfaces that the host serves, without a link.
+    pub by_host: Vec<String>,
+    /// Imported interfaces that links serve.
+    pub by_link: Vec<String>,
+    /// Exported interfaces that can be called.
+    pub callable: Vec<String>,
+    /// What can't be served although the rest of the component is.
+    pub unserved: Vec<Unserved>,
+    /// The memory with which each instance starts.
+    pub initial_memory: ByteSize,
+}
+
+impl ComponentCheck {
+    /// Checks a component as a host does that starts it. Its code is validated and not compiled, so
+    /// this takes a fraction of the time.
+    ///
+    /// # Errors
+    /// Fails with the [`ActorError`] with which a host would refuse to start the component.
+    pub fn of(component: &[u8]) -> Result<Self, ActorError> {
+        if let Some(found) = not_a_component(component) {
+            return Err(ActorError::NotAComponent { found });
+        }
+        let invalid = |reason: String| ActorError::Invalid { reason };
+        Validator::new_with_features(Engine::features())
+            .validate_all(component)
+            .map_err(|error| invalid(error.to_string()))?;
+        let skeleton = skeleton::of(component)
+            .ok_or_else(|| invalid("its sections can't be read".to_owned()))?;
+        let refused = |error: wasmtime::Error| ActorError::invalid(&error);
+        let engine = Engine::to_check().map_err(refused)?;
+        let compiled = Component::from_binary(&engine, &skeleton).map_err(refused)?;
+        let capabilities = Capabilities::standard();
+        let linker = capabilities.linker(&engine).map_err(refused)?;
+        let code = link(&compiled, component, linker, &capabilities)?;
+        let types = &code.types;
+        Ok(Self {
+            by_link: types.imports.keys().map(ToString::to_string).collect(),
+            callable: types.exports.keys().map(ToString::to_string).collect(),
+            by_host: code.by_host,
+            unserved: code.unserved,
+            initial_memory: code.initial_memory,
+        })
+    }
+
+    /// Checks that an instance may start with this limit on its memory.
+    ///
+    /// # Errors
+    /// Fails with [`ActorError::TooMuchMemory`].
+    pub fn fits(&self, memory: ByteSize) -> Result<(), ActorError> {
+        fits(self.initial_memory, memory)
+    }
+}
+
+/// Checks that an instance that starts with this memory may do so.
+pub(super) fn fits(initial: ByteSize, limit: ByteSize) -> Result<(), ActorError> {
+    if initial > limit {
+        return Err(ActorError::TooMuchMemory {
+            needs: initial,
+            limit,
+        });
+    }
+    Ok(())
+}

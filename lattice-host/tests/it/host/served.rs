@@ -1,0 +1,329 @@
+//! What of a component is served, and what a check says of it before it is started.
+
+use super::support::*;
+use lattice_core::call::CallError;
+use lattice_host::{Actor, ActorError, ComponentCheck, Host, HostError, Limits, Side};
+
+fn binary(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// An interface with the function `f`, which returns 7.
+const SEVEN: &str = r#"
+    (core module $seven (func (export "f") (result i32) (i32.const 7)))
+    (core instance $seven (instantiate $seven))
+    (func $seven (result u32) (canon lift (core func $seven "f")))
+    (instance (export "field:ok/probe@1.0.0") (export "f" (func $seven)))"#;
+
+/// A component that imports an instance with `items`, and calls its function `f` in `call`.
+fn calls(import: &str, items: &str) -> Vec<u8> {
+    binary(&format!(
+        r#"(component
+            (import "{import}" (instance $i {items}))
+            (core func $f (canon lower (func $i "f")))
+            (core module $m (import "i" "f" (func $f (result i32))) (func (export "call") (result i32) (call $f)))
+            (core instance $m (instantiate $m (with "i" (instance (export "f" (func $f))))))
+            (func $call (result u32) (canon lift (core func $m "call")))
+            (instance (export "field:caller/probe@1.0.0") (export "call" (func $call)))
+            {SEVEN})"#
+    ))
+}
+
+/// Starts a component under the id `probe`, and checks that the check agrees.
+async fn start(bytes: &[u8]) -> Result<(lattice_core::Lattice, Host), ActorError> {
+    let check = ComponentCheck::of(bytes);
+    let lattice = lattice().await;
+    let host = started(Host::builder(&lattice)).await;
+    let begun = host.start_actor("probe", Actor::from_bytes(bytes.to_vec()));
+    match (begun.await, check) {
+        (Ok(_), Ok(_)) => Ok((lattice, host)),
+        (Err(HostError::Actor { source, .. }), Err(refused)) => {
+            // The texts for invalid code are of two validators.
+            if !matches!(source, ActorError::Invalid { .. }) {
+                assert_eq!(source.to_string(), refused.to_string());
+            }
+            Err(source)
+        }
+        (begun, check) => panic!("the host and the check disagree: {begun:?}, {check:?}"),
+    }
+}
+
+async fn serves_seven(lattice: &lattice_core::Lattice) {
+    let seven: Result<u32, _> = call(lattice, "probe", "field:ok/probe@1.0.0", "f", ()).await;
+    assert_eq!(seven.expect("it is served"), 7);
+}
+
+async fn traps(lattice: &lattice_core::Lattice, import: &str) {
+    let called = call::<u32>(lattice, "probe", "field:caller/probe@1.0.0", "call", ()).await;
+    let error = called.expect_err("nothing serves it");
+    assert!(matches!(error, CallError::CalleeFailed { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains(import) && text.contains("can't be served"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_exported_interface_without_a_package_leaves_the_rest_served() {
+    let bytes = binary(&format!(
+        r#"(component {SEVEN}
+            (instance (export "core") (export "f" (func $seven)))
+            (export "bare" (func $seven)))"#
+    ));
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    assert_eq!(check.callable, ["field:ok/probe@1.0.0"]);
+    let names: Vec<_> = check
+        .unserved
+        .iter()
+        .map(|part| (part.side, &*part.name))
+        .collect();
+    assert_eq!(names, [(Side::Export, "core"), (Side::Export, "bare")]);
+    let reason = &check.unserved[0].reason;
+    assert!(reason.contains("`namespace:package/core`"), "{reason}");
+    let (lattice, _host) = start(&bytes).await.expect("it starts");
+    serves_seven(&lattice).await;
+}
+
+#[tokio::test]
+async fn imports_that_no_link_serves_trap_when_they_are_called_and_not_before() {
+    let function = r#"(export "f" (func (result u32)))"#;
+    let resource =
+        r#"(export "thing" (type $t (sub resource))) (export "f" (func (result (own $t))))"#;
+    let stream = r#"(export "f" (func (result (stream u8))))"#;
+    for (import, items, advice) in [
+        ("primary", function, "`namespace:package/primary`"),
+        ("wasi:http/types@0.2.3", resource, "disableFeatures"),
+        ("acme:db/store@1.0.0", resource, "plain values"),
+        ("acme:feed/feed", stream, "stream"),
+    ] {
+        let bytes = calls(import, items);
+        let check = ComponentCheck::of(&bytes).unwrap_or_else(|error| panic!("{import}: {error}"));
+        let [unserved] = &check.unserved[..] else {
+            panic!("{import}: {:?}", check.unserved)
+        };
+        assert_eq!((unserved.side, &*unserved.name), (Side::Import, import));
+        assert!(unserved.reason.contains(advice), "{unserved}");
+        assert!(check.by_link.is_empty(), "{:?}", check.by_link);
+        let (lattice, _host) = start(&bytes).await.expect("it starts");
+        serves_seven(&lattice).await;
+        traps(&lattice, import).await;
+    }
+}
+
+#[tokio::test]
+async fn one_function_that_no_link_serves_leaves_the_others_linked() {
+    let bytes = calls(
+        "acme:mixed/api@1.0.0",
+        r#"(export "thing" (type $t (sub resource))) (export "g" (func (result (own $t)))) (export "f" (func (result u32)))"#,
+    );
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    assert_eq!(check.by_link, ["acme:mixed/api@1.0.0"]);
+    assert_eq!(check.unserved[0].functions, ["g"]);
+    let (lattice, _host) = start(&bytes).await.expect("it starts");
+    let called = call::<u32>(&lattice, "probe", "field:caller/probe@1.0.0", "call", ()).await;
+    let text = called.expect_err("there is no link").to_string();
+    assert!(text.contains("no link"), "{text}");
+}
+
+/// As components import it that a toolchain for WASI made: a resource of one interface is used in
+/// another one, and in the world.
+#[tokio::test]
+async fn a_resource_of_the_host_in_an_interface_of_another_is_no_resource_of_that_interface() {
+    let bytes = binary(&format!(
+        r#"(component
+            (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type (sub resource)))))
+            (alias export $poll "pollable" (type $pollable))
+            (import "pollable" (type (eq $pollable)))
+            (import "acme:db/store@1.0.0" (instance
+                (alias outer 1 $pollable (type $outer))
+                (export "pollable" (type $p (eq $outer)))
+                (export "wait" (func (result (own $p))))
+                (export "size" (func (result u32)))))
+            {SEVEN})"#
+    ));
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    assert_eq!(check.by_host, ["wasi:io/poll@0.2.0"]);
+    assert_eq!(check.by_link, ["acme:db/store@1.0.0"]);
+    assert_eq!(check.unserved.len(), 1, "{:?}", check.unserved);
+    assert_eq!(check.unserved[0].functions, ["wait"]);
+    let (lattice, _host) = start(&bytes).await.expect("it starts");
+    serves_seven(&lattice).await;
+}
+
+#[tokio::test]
+async fn an_export_with_resources_leaves_the_rest_served() {
+    let bytes = binary(&format!(
+        r#"(component {SEVEN}
+            (type $r (resource (rep i32)))
+            (core func $new (canon resource.new $r))
+            (core module $m (import "r" "new" (func $new (param i32) (result i32)))
+                (func (export "make") (result i32) (call $new (i32.const 1)))
+                (func (export "plain") (result i32) (i32.const 8)))
+            (core instance $m (instantiate $m (with "r" (instance (export "new" (func $new))))))
+            (component $shim
+                (import "t" (type $t (sub resource)))
+                (import "make" (func $make (result (own $t))))
+                (import "plain" (func $plain (result u32)))
+                (export $e "t" (type $t))
+                (export "make" (func $make) (func (result (own $e))))
+                (export "plain" (func $plain)))
+            (func $make (result (own $r)) (canon lift (core func $m "make")))
+            (func $plain (result u32) (canon lift (core func $m "plain")))
+            (instance $api (instantiate $shim (with "t" (type $r)) (with "make" (func $make)) (with "plain" (func $plain))))
+            (export "acme:db/store@1.0.0" (instance $api)))"#
+    ));
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    assert_eq!(check.unserved.len(), 1, "{:?}", check.unserved);
+    assert_eq!(check.unserved[0].functions, ["make"]);
+    let (lattice, _host) = start(&bytes).await.expect("it starts");
+    serves_seven(&lattice).await;
+    let plain: Result<u32, _> = call(&lattice, "probe", "acme:db/store@1.0.0", "plain", ()).await;
+    assert_eq!(plain.expect("it is served"), 8);
+}
+
+#[tokio::test]
+async fn two_versions_that_callers_cannot_tell_apart_are_refused() {
+    let both = |one: &str, other: &str| {
+        binary(&format!(
+            r#"(component {SEVEN}
+                (core module $m (func (export "f") (result i32) (i32.const 8)))
+                (core instance $m (instantiate $m))
+                (func $eight (result u32) (canon lift (core func $m "f")))
+                (instance (export "field:kv/store@{one}") (export "get" (func $seven)))
+                (instance (export "field:kv/store@{other}") (export "get" (func $eight))))"#
+        ))
+    };
+    for (one, other) in [
+        ("0.2.0", "0.2.1"),
+        ("0.2.0+a", "0.2.0+b"),
+        ("1.0.0", "1.9.0"),
+    ] {
+        let refused = start(&both(one, other)).await.err();
+        let Some(ActorError::SameFunction { function, .. }) = &refused else {
+            panic!("{one} and {other}: {refused:?}")
+        };
+        assert_eq!(function, "get");
+        let text = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.contains(one) && text.contains(other), "{text}");
+    }
+    for (one, other) in [
+        ("0.2.0", "0.3.0"),
+        ("1.0.0-rc.1", "1.0.0-rc.2"),
+        ("1.0.0", "2.0.0"),
+    ] {
+        let (lattice, _host) = start(&both(one, other)).await.expect("they differ");
+        for (version, expected) in [(one, 7), (other, 8)] {
+            let interface = format!("field:kv/store@{version}");
+            let got: Result<u32, _> = call(&lattice, "probe", &interface, "get", ()).await;
+            assert_eq!(got.expect("it is served"), expected, "{version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_host_serves_it_serves_under_every_version_with_the_same_signatures() {
+    let log = |parameters: &str| {
+        format!(
+            r#"(type $l (enum "trace" "debug" "info" "warn" "error" "critical")) (export "level" (type $level (eq $l)))
+               (export "log" (func (param "level" $level) {parameters}))"#
+        )
+    };
+    let same = log(r#"(param "context" string) (param "message" string)"#);
+    let config = r#"(type $v (variant (case "upstream" string) (case "io" string))) (export "error" (type $error (eq $v)))
+        (export "get" (func (param "key" string) (result (result (option string) (error $error)))))
+        (export "get-all" (func (result (result (list (tuple string string)) (error $error)))))"#;
+    let importing = |import: &str, items: &str| {
+        binary(&format!(
+            r#"(component (import "{import}" (instance {items})) {SEVEN})"#
+        ))
+    };
+    for (import, items) in [
+        ("wasi:logging/logging", &*same),
+        ("wasi:logging/logging@0.1.0", &same),
+        ("wasi:logging/logging@0.1.0-draft", &same),
+        ("wasi:config/store@0.2.0-draft", config),
+        ("wasi:config/store@0.2.0-rc.1", config),
+        ("wasi:config/store", config),
+        ("wasi:config/runtime@0.2.0-draft", config),
+    ] {
+        let bytes = importing(import, items);
+        let check = ComponentCheck::of(&bytes).unwrap_or_else(|error| panic!("{import}: {error}"));
+        assert_eq!(check.by_host, [import]);
+        assert!(
+            check.by_link.is_empty() && check.unserved.is_empty(),
+            "{check:?}"
+        );
+        start(&bytes).await.expect("it starts");
+    }
+    let other = log(r#"(param "message" string)"#);
+    for import in ["wasi:logging/logging", "wasi:logging/logging@9.0.0"] {
+        let refused = start(&importing(import, &other)).await.err();
+        assert!(
+            matches!(refused, Some(ActorError::BuiltinMismatch { .. })),
+            "{refused:?}"
+        );
+    }
+    let arguments = r#"(export "get-arguments" (func (result (list string))))"#;
+    for version in ["", "@0.2.0-rc-2023-12-05", "@0.1.0"] {
+        let import = format!("wasi:cli/environment{version}");
+        let refused = start(&importing(&import, arguments)).await.err();
+        assert!(
+            matches!(refused, Some(ActorError::Missing { .. })),
+            "{import}: {refused:?}"
+        );
+    }
+    let refused = start(&importing("wasi:cli/nothing@0.2.0", arguments))
+        .await
+        .err();
+    assert!(
+        matches!(refused, Some(ActorError::Invalid { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_component_of_which_nothing_is_left_is_refused() {
+    for text in [
+        r#"(component (import "primary" (instance (export "get" (func (result u32))))))"#,
+        r#"(component (import "acme:bus/lattice@1.0.0" (instance (export "r" (type (sub resource))))))"#,
+        r#"(component (core module $m (func (export "f"))) (core instance $m (instantiate $m))
+            (func $f (canon lift (core func $m "f"))) (export "bare" (func $f)))"#,
+    ] {
+        let refused = start(&binary(text)).await.err();
+        assert!(
+            matches!(refused, Some(ActorError::NothingToCall { .. })),
+            "{text}: {refused:?}"
+        );
+    }
+}
+
+/// A host and the check refuse the same bytes, also when only a body of a function is wrong.
+#[tokio::test]
+async fn the_check_and_the_host_agree_about_code() {
+    let good = std::fs::read(path("mischief")).expect("the guest");
+    let check = ComponentCheck::of(&good).expect("a component");
+    assert!(check.callable.contains(&ACTS.to_owned()), "{check:?}");
+    assert!(check.by_link.contains(&PEER.to_owned()), "{check:?}");
+    assert!(check.unserved.is_empty(), "{check:?}");
+    start(&good).await.expect("it starts");
+    let mut bad = binary(&format!(
+        "(component {SEVEN} (core module (func (result i32) (i32.const 1234567))))"
+    ));
+    let constant = bad.windows(3).position(|bytes| bytes == [0x41, 0x87, 0xad]);
+    // A constant of another type than the function returns.
+    bad[constant.expect("the constant")] = 0x42;
+    let refused = start(&bad).await.err();
+    assert!(
+        matches!(refused, Some(ActorError::Invalid { .. })),
+        "{refused:?}"
+    );
+    let check = ComponentCheck::of(&good).expect("a component");
+    let error = check
+        .fits(lattice_host::ByteSize::kib(64))
+        .expect_err("it has more");
+    assert!(matches!(error, ActorError::TooMuchMemory { .. }), "{error}");
+    check
+        .fits(Limits::default().memory)
+        .expect("the default is enough");
+}
