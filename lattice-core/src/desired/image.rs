@@ -37,6 +37,11 @@ pub enum ImageError {
         "the image is empty: write `file:path/to/component.wasm` or `oci:registry/repository:tag`"
     )]
     Empty,
+    /// The name has a user, which may have a password. It isn't repeated here.
+    #[error(
+        "the name of an image has no user and no password: write `oci:registry/repository:tag`, and log in to the registry with `docker login`"
+    )]
+    Login,
     /// The text is a URL, or starts with another scheme.
     #[error(
         "`{text}` starts with `{scheme}`, which is neither `file:` nor `oci:`: write `{}`",
@@ -106,6 +111,14 @@ fn without(text: &str, scheme: &str) -> String {
     }
 }
 
+/// Returns whether the name of an image begins with a user, which may have a password. A digest
+/// follows the only `@` of a name.
+pub(super) fn has_login(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(before, after)| {
+        after.contains(['/', '@']) || (!before.contains('/') && !after.starts_with("sha256:"))
+    })
+}
+
 /// Cuts a text to the length that an error shows.
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(200).collect()
@@ -130,6 +143,9 @@ impl FromStr for Image {
             return Err(ImageError::Empty);
         }
         if let Some((before, _)) = text.split_once("://") {
+            if has_login(text) {
+                return Err(ImageError::Login);
+            }
             let scheme = format!("{before}://");
             return Err(ImageError::Scheme {
                 text: cut(text),

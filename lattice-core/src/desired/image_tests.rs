@@ -140,6 +140,24 @@ fn what_is_wrong_says_what_to_write() {
 }
 
 #[test]
+fn a_login_is_refused_and_not_repeated() {
+    for odd in ["", "/", ":", "@", "?", "#", ",", "%"] {
+        for text in [
+            format!("joe:SECR{odd}TAIL@ghcr.io/shop/greeter:1"),
+            format!("https://joe:SECR{odd}TAIL@ghcr.io/shop/greeter:1"),
+            format!("oci:joe:SECR{odd}TAIL@ghcr.io/shop/greeter@{DIGEST}"),
+            format!("SECR{odd}TAIL@ghcr.io"),
+        ] {
+            let error = parse(&text).expect_err(&text).to_string();
+            assert!(
+                !error.contains("SECR") && !error.contains("TAIL"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
 fn bytes_by_their_digest() {
     assert_eq!(parse(DIGEST), Ok(Image::Bytes(ImageDigest::of(b""))));
     assert_eq!(parse(DIGEST).expect("right").to_string(), DIGEST);

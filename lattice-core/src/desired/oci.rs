@@ -2,7 +2,7 @@
 
 use super::{
     digest::ImageDigest,
-    image::{ImageError, cut},
+    image::{ImageError, cut, has_login},
     text::as_text,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -35,6 +35,9 @@ impl FromStr for OciReference {
     fn from_str(text: &str) -> Result<Self, ImageError> {
         if text.is_empty() {
             return Err(ImageError::Empty);
+        }
+        if has_login(text) {
+            return Err(ImageError::Login);
         }
         let registry = text
             .split_once('/')

@@ -32,7 +32,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(200);
 #[non_exhaustive]
 pub enum WriteError {
     /// The store can't be read or written. Nothing was written.
-    #[error("the store could not be used; try again when it is back")]
+    #[error("the store could not be used")]
     Store(#[from] StoreError),
     /// The store does not accept such a value or key.
     #[error("the store refused the write")]

@@ -165,7 +165,7 @@ impl ReplicaState {
 #[non_exhaustive]
 pub enum FollowError {
     /// The store can't be watched.
-    #[error("the store can't be followed; check that it is up and that this process may use it")]
+    #[error("the store can't be followed")]
     Store(#[from] StoreError),
     /// The store accepted the watch and sent nothing.
     #[error("the store sent no snapshot within {} s; check that it is up and try again", FIRST_SNAPSHOT.as_secs())]
@@ -205,7 +205,7 @@ impl Replica {
         let known = last.as_ref().and_then(|last| last.snapshot());
         let watch = match records.store().watch().await {
             Ok(watch) => Some(watch),
-            Err(StoreError::Unavailable(_)) if known.is_some() => None,
+            Err(StoreError::Unavailable(_) | StoreError::Limit(_)) if known.is_some() => None,
             Err(error) => return Err(error.into()),
         };
         let shared = Arc::new(Shared {
@@ -397,6 +397,9 @@ impl Follower {
     fn take(&mut self, event: WatchEvent) {
         if event == WatchEvent::Lost {
             if self.reach == Reach::Live {
+                tracing::warn!(
+                    "the lattice's store is out of reach: what is known of it stays, and changes fail until it is back"
+                );
                 self.reach = Reach::Lost;
             }
             return;
@@ -429,6 +432,9 @@ impl Follower {
     /// Detects a store that is not the one seen before.
     fn compare(&mut self, incarnation: Incarnation, revision: Revision) {
         let known = (self.table.incarnation(), self.table.revision());
+        if self.reach == Reach::Lost && known != Default::default() {
+            tracing::info!("the lattice's store is back");
+        }
         self.reach = Reach::Live;
         if known == (Incarnation::default(), Revision::default()) {
             return;

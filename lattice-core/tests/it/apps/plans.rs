@@ -99,7 +99,7 @@ async fn applying_creates_changes_deletes_and_then_does_nothing() {
         [
             "version: \"1\" -> \"2\"",
             "config.a: nothing -> \"1\"",
-            "placement.replicas.Exactly: 2 -> 3",
+            "replicas: 2 -> 3",
         ]
     );
     assert_eq!(
@@ -145,7 +145,7 @@ async fn a_plan_reads_as_text() {
         "app `shop`: 1 to create, 1 to change, 1 to delete, 0 unchanged\n\
          \u{20} + actor `c`\n\
          \u{20} ~ actor `a`\n\
-         \u{20}     placement.replicas.Exactly: 1 -> 5\n\
+         \u{20}     replicas: 1 -> 5\n\
          \u{20} - actor `b`\n\
          \u{20} ! actor `a`: the tag of `registry.example/shop/greeter:1` may move, and it isn't pinned to an artifact; each host runs the artifact that it finds\n\
          \u{20} ! actor `c`: the tag of `registry.example/shop/greeter:1` may move, and it isn't pinned to an artifact; each host runs the artifact that it finds\n\
