@@ -261,7 +261,14 @@ impl Draft {
             let app = serde_json::Value::from(self.plan.app.as_str());
             vec![Difference::new("app", None, Some(&app))]
         } else {
-            Difference::between(&before.to_json(), &after.to_json())
+            let between = Difference::between(&before.to_json(), &after.to_json());
+            match &after {
+                Record::Link(_) => between
+                    .into_iter()
+                    .map(Difference::without_secrets)
+                    .collect(),
+                _ => between,
+            }
         };
         let resource = resource.clone();
         self.puts.push((resource.key(), after, expect));

@@ -121,6 +121,19 @@ impl Difference {
         }
     }
 
+    /// Hides the values of a link's configuration, which may hold secrets.
+    pub(super) fn without_secrets(self) -> Self {
+        let hidden = |value: Option<String>, text: &str| value.map(|_| text.to_owned());
+        match self.field.as_str() {
+            "config" => Self {
+                field: self.field,
+                before: hidden(self.before, "(hidden)"),
+                after: hidden(self.after, "another one (hidden)"),
+            },
+            _ => self,
+        }
+    }
+
     /// Returns the fields that differ between two records.
     pub(super) fn between(before: &Value, after: &Value) -> Vec<Self> {
         let mut all = Vec::new();

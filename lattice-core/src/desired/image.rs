@@ -8,7 +8,7 @@
 
 use super::{
     digest::{DigestError, ImageDigest},
-    oci::OciReference,
+    oci::{OciReference, has_login},
     text::as_text,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -111,14 +111,6 @@ fn without(text: &str, scheme: &str) -> String {
     }
 }
 
-/// Returns whether the name of an image begins with a user, which may have a password. A digest
-/// follows the only `@` of a name.
-pub(super) fn has_login(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(before, after)| {
-        after.contains(['/', '@']) || (!before.contains('/') && !after.starts_with("sha256:"))
-    })
-}
-
 /// Cuts a text to the length that an error shows.
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(200).collect()
@@ -142,8 +134,13 @@ impl FromStr for Image {
         if text.is_empty() {
             return Err(ImageError::Empty);
         }
-        if let Some((before, _)) = text.split_once("://") {
-            if has_login(text) {
+        if let Some((before, rest)) = text.split_once("://") {
+            let is_digest = |after: &str| after.starts_with("sha256:");
+            if has_login(rest)
+                || rest
+                    .rsplit_once('@')
+                    .is_some_and(|(_, after)| !is_digest(after))
+            {
                 return Err(ImageError::Login);
             }
             let scheme = format!("{before}://");

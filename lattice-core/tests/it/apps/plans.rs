@@ -130,6 +130,23 @@ async fn what_no_app_names_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plan_shows_no_secret_of_a_link() {
+    let lattice = join(&MemoryStore::new()).await;
+    let with = |password: &str| {
+        let link = "interface = \"wasi:keyvalue/store@0.2.0\"\n";
+        let config = format!(
+            "interface = \"wasi:keyvalue/store@0.2.0\"\nconfig = {{ password = \"{password}\" }}\n"
+        );
+        app(&SHOP.replacen(link, &config, 1))
+    };
+    lattice.apply(&with("s3cret-1")).await.expect("applied");
+    let plan = lattice.plan(&with("s3cret-2")).await.expect("planned");
+    assert_eq!(changed(&plan), ["config: (hidden) -> another one (hidden)"]);
+    let json = serde_json::to_string(&plan).expect("JSON");
+    assert!(!json.contains("s3cret"), "{json}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_reads_as_text() {
     let lattice = join(&MemoryStore::new()).await;
     lattice

@@ -139,10 +139,12 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         let text = chain(&error);
         match error {
-            LoadError::Io { path, .. } if is_url(&path) => Self::Usage(format!(
-                "`{}` is a URL; give the path of a `.toml` or `.json` file, and download it first",
-                without_login(&path.to_string_lossy())
-            )),
+            LoadError::Io { path, .. } | LoadError::Format { path } if is_url(&path) => {
+                Self::Usage(format!(
+                    "`{}` is a URL; give the path of a `.toml` or `.json` file, and download it first",
+                    without_login(&path.to_string_lossy())
+                ))
+            }
             LoadError::Io { .. } => Self::Failed(text),
             _ => Self::Refused(text),
         }

@@ -1,6 +1,6 @@
 //! `lattice graph` and `lattice explain`.
 
-use crate::{failure::Failure, options::LatticeOptions, output};
+use crate::{failure::Failure, options::LatticeOptions, output, words::harmless};
 use clap::{Args, Subcommand, ValueEnum};
 use lattice_core::{
     constellation::{GraphKind, Subject},
@@ -46,11 +46,11 @@ impl Graph {
             GraphView::Logical => GraphKind::Logical,
             GraphView::Infrastructure => GraphKind::Infrastructure,
         };
-        output::print_text(&match self.output {
+        output::print(&harmless(&match self.output {
             Language::Mermaid => view.to_mermaid(kind),
             Language::Dot => view.to_dot(kind),
             Language::Svg => view.to_svg(kind),
-        })
+        }))
     }
 }
 

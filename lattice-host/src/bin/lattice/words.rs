@@ -50,9 +50,18 @@ const PHRASES: [(&str, &str); 15] = [
     ("; `components()` lists what it serves", ""),
 ];
 
+/// Most characters of a quoted part. Some types have a hundred thousand.
+const LONGEST_QUOTE: usize = 400;
+
 /// Returns the text for a terminal, on as many lines as it has.
 pub(crate) fn for_terminal(text: &str) -> String {
-    harmless(&in_commands(text))
+    let text = harmless(&in_commands(text));
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(at, part)| match at % 2 {
+        1 => shortened(part, LONGEST_QUOTE),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// Returns the text without characters that control a terminal or the direction of writing. Line
@@ -261,6 +270,24 @@ mod tests {
         assert_eq!(rust_in(&text), None, "{text}");
         assert!(
             text.contains("per-host") && text.contains("\n      require.zone: "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_long_type_in_a_message_is_short() {
+        let ty = |name: &str| format!("func(a: {})", format!("list<{name}>, ").repeat(20_000));
+        let error = CallError::SchemaMismatch {
+            component: "greeter".parse().expect("an id"),
+            interface: "a:b/c@1.0.0".to_owned(),
+            function: "f".to_owned(),
+            expected: ty("u8"),
+            found: ty("u16"),
+        };
+        let text = for_terminal(&error.to_string());
+        assert!(text.len() < 2_000, "{} bytes", text.len());
+        assert!(
+            text.contains("func(a: list<u16>") && text.ends_with("the same WIT"),
             "{text}"
         );
     }
