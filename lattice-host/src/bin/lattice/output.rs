@@ -46,15 +46,15 @@ pub(crate) fn print_json(json: &impl fmt::Display) -> Result<(), Failure> {
 pub(crate) async fn reader_left() {
     #[cfg(unix)]
     {
-        use tokio::io::{Interest, unix::AsyncFd};
-        // A file can't be waited for, and has no reader that leaves.
-        if let Ok(out) = AsyncFd::register_with_interest(io::stdout(), Interest::ERROR) {
-            while let Ok(mut ready) = out.ready(Interest::ERROR).await {
-                if ready.ready().is_error() {
-                    return;
-                }
-                ready.clear_ready();
-            }
+        use std::os::fd::AsFd as _;
+        use tokio::{io::Interest, net::unix::pipe::Sender};
+        let out = io::stdout().as_fd().try_clone_to_owned();
+        // A file can't be waited for, and has no reader that leaves. Nothing is written here, so the
+        // descriptor may stay one that blocks.
+        if let Ok(out) = out.and_then(Sender::from_owned_fd_unchecked)
+            && out.ready(Interest::ERROR).await.is_ok()
+        {
+            return;
         }
     }
     std::future::pending().await
