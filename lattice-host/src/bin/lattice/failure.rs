@@ -28,6 +28,9 @@ pub(crate) enum Failure {
     /// The lattice can't be reached.
     #[error("{0}")]
     Unreachable(String),
+    /// It can't be reached now, and may be without any change here.
+    #[error("{0}")]
+    Away(String),
     /// The function returned `err(...)`, which has been printed.
     #[error("the function returned an error")]
     AnsweredErr,
@@ -80,6 +83,7 @@ impl Failure {
             | Self::Usage(text)
             | Self::Refused(text)
             | Self::Unreachable(text)
+            | Self::Away(text)
             | Self::NotRun(text)
             | Self::MayHaveRun(text)
             | Self::RanAndFailed(text) => edit(text),
@@ -102,7 +106,7 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
-            Self::Unreachable(_) => 4,
+            Self::Unreachable(_) | Self::Away(_) => 4,
             Self::AnsweredErr => 5,
             Self::NotRun(_) => 6,
             Self::MayHaveRun(_) => 7,
@@ -120,6 +124,12 @@ impl From<ConnectError> for Failure {
                 "lattice `{lattice}` is on NATS and has no key; give it one with --key-file or LATTICE_KEY, or use --trust-bus if every client of the server may call anything"
             )),
             ConnectError::Nats(nats::ConnectError::BadUrl { .. }) => Self::Usage(text),
+            ConnectError::Nats(
+                nats::ConnectError::Unreachable { .. }
+                | nats::ConnectError::TimedOut { .. }
+                | nats::ConnectError::HungUp { .. },
+            )
+            | ConnectError::Open(nats::OpenError::Unavailable { .. }) => Self::Away(text),
             ConnectError::Open(
                 nats::OpenError::NeedsSize
                 | nats::OpenError::Limit { .. }

@@ -121,7 +121,7 @@ fn empty_variables_count_as_unset() {
         ("LATTICE_CONNECT_TIMEOUT", "soon"),
         ("LATTICE_STORE_REPLICAS", "9"),
         ("LATTICE_STORE_MAX_BYTES", "much"),
-        ("RUST_LOG", "=%=,"),
+        ("RUST_LOG", "lattice=loud"),
     ] {
         let given = ["get", "hosts", "--nats", "127.0.0.1:1", "--trust-bus"];
         let message = fails(2, &given, &[(name, value)]);

@@ -84,7 +84,7 @@ impl LatticeOptions {
                 let end = Instant::now() + self.nats.patience()?;
                 loop {
                     match self.join_nats(&servers, snapshot).await {
-                        Err(Failure::Unreachable(why)) if Instant::now() < end => {
+                        Err(Failure::Away(why)) if Instant::now() < end => {
                             tracing::info!("{why}; trying again");
                             sleep(RETRY).await;
                         }

@@ -50,7 +50,7 @@ pub(crate) struct NatsArguments {
     #[arg(long, global = true, value_name = "FILE")]
     nats_cert_key: Option<PathBuf>,
     /// Starts with the TLS handshake, for servers with `handshake_first` [env:
-    /// `LATTICE_NATS_TLS_FIRST=1`]
+    /// `LATTICE_NATS_TLS_FIRST`, set to `1`]
     #[arg(long, global = true)]
     nats_tls_first: bool,
     /// Prefix of the subjects for replies, for users who may not use `_INBOX` [env:
