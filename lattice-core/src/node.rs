@@ -33,7 +33,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub struct NodeOptions {
     /// Its host id; a random one by default. If two live hosts have one id, the later boot wins.
     pub host: Option<HostId>,
-    /// Labels for placement and for people.
+    /// Labels for placement and for people. A node whose labels break a bound of
+    /// [`check_labels`](crate::membership::check_labels) can't join.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -83,6 +84,9 @@ impl Node {
         announce: Announce,
         same_process: &SameProcess,
     ) -> Result<Self, BusError> {
+        let labels = options.labels.iter();
+        membership::check_labels(labels.map(|(name, value)| (name.as_str(), value.as_str())))
+            .map_err(|error| BusError::Refused(error.to_string()))?;
         let epoch = epoch::epoch(&connection.records, options.host.as_ref()).await;
         let origin = Origin::new(options.host.unwrap_or_else(entropy::host_id), epoch);
         let (transport, subscriptions) = Transport::open(connection.medium(), origin).await?;

@@ -47,7 +47,7 @@ pub enum PlanError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The published types of linked components could not be read.
-    #[error("the types of linked components could not be read; try again when the store is back")]
+    #[error("the types of linked components could not be read")]
     Types(#[source] StoreError),
     /// Everything in the store was written with another key.
     #[error(transparent)]
@@ -107,7 +107,7 @@ pub enum ApplyError {
         source: InvalidCommit,
     },
     /// The store can't be used. Nothing was written.
-    #[error("app `{app}` could not be written; try again when the store is back")]
+    #[error("app `{app}` could not be written")]
     Store {
         /// The app.
         app: AppName,

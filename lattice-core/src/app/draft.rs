@@ -298,7 +298,14 @@ impl Draft {
             let app = serde_json::Value::from(self.plan.app.as_str());
             vec![Difference::new("app", None, Some(&app))]
         } else {
-            let mut differences = Difference::between(&before.to_json(), &after.to_json());
+            let between = Difference::between(&before.to_json(), &after.to_json());
+            let mut differences: Vec<_> = match &after {
+                Record::Link(_) => between
+                    .into_iter()
+                    .map(Difference::without_secrets)
+                    .collect(),
+                _ => between,
+            };
             differences.extend(tried_again);
             differences
         };

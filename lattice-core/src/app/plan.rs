@@ -40,7 +40,7 @@ pub struct PlannedChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The path of the field, such as `placement.replicas`.
+    /// The path of the field in the manifest, such as `replicas` or `require.zone`.
     pub field: String,
     /// The present value, or `None` if the field is added.
     pub before: Option<String>,
@@ -121,12 +121,46 @@ impl Difference {
         }
     }
 
+    /// Hides the values of a link's configuration, which may hold secrets.
+    pub(super) fn without_secrets(self) -> Self {
+        let hidden = |value: Option<String>, text: &str| value.map(|_| text.to_owned());
+        match self.field.as_str() {
+            "config" => Self {
+                field: self.field,
+                before: hidden(self.before, "(hidden)"),
+                after: hidden(self.after, "another one (hidden)"),
+            },
+            _ => self,
+        }
+    }
+
     /// Returns the fields that differ between two records.
     pub(super) fn between(before: &Value, after: &Value) -> Vec<Self> {
         let mut all = Vec::new();
-        compare("", Some(before), Some(after), &mut all);
+        let (before, after) = (as_in_manifest(before), as_in_manifest(after));
+        compare("", Some(&before), Some(&after), &mut all);
         all
     }
+}
+
+/// Returns a record with its fields as a manifest has them: those of `placement` are the
+/// component's own, and a number of replicas is a number.
+fn as_in_manifest(record: &Value) -> Value {
+    let mut record = record.clone();
+    let Some(fields) = record.as_object_mut() else {
+        return record;
+    };
+    if let Some(Value::Object(placement)) = fields.remove("placement") {
+        fields.extend(placement);
+    }
+    if let Some(replicas) = fields.get_mut("replicas") {
+        match replicas.get("Exactly") {
+            Some(count) => *replicas = count.clone(),
+            None if replicas == "PerHost" => *replicas = "per-host".into(),
+            None => {}
+        }
+    }
+    record
 }
 
 fn compare(field: &str, before: Option<&Value>, after: Option<&Value>, all: &mut Vec<Difference>) {

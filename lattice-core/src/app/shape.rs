@@ -77,7 +77,7 @@ pub(super) fn read(mut tree: Node) -> Shaped {
             Err(error) => error,
         };
         let path = error.path.clone();
-        if !is_consequence(&error, &cut) {
+        if !is_consequence(&error, &cut) && !is_known(&error, &found) {
             found.push(error);
         }
         if found.len() >= MAX_PROBLEMS || !tree.cut(&path) {
@@ -96,6 +96,22 @@ pub(super) fn read(mut tree: Node) -> Shaped {
 fn is_consequence(error: &Misshapen, cut: &BTreeSet<ManifestPath>) -> bool {
     match &error.kind {
         ProblemKind::MissingField { field } => cut.contains(&error.path.field(field)),
+        _ => false,
+    }
+}
+
+/// Returns whether the error is about a name that was found to be wrong before: a component or a
+/// configuration is declared in one place, and named in others.
+fn is_known(error: &Misshapen, found: &[Misshapen]) -> bool {
+    let is_name = |reason: &str| {
+        ["invalid component id `", "invalid config name `"]
+            .iter()
+            .any(|start| reason.starts_with(start))
+    };
+    match &error.kind {
+        ProblemKind::BadValue { reason } if is_name(reason) => {
+            found.iter().any(|known| known.kind == error.kind)
+        }
         _ => false,
     }
 }

@@ -41,7 +41,7 @@ pub enum Warning {
         /// The value.
         value: String,
     },
-    /// An external component is neither declared nor served.
+    /// An external component that links lead to is neither declared nor served.
     #[error(
         "the external component `{id}` is neither declared nor served in the lattice; its links lead nowhere until it is"
     )]
@@ -104,6 +104,10 @@ type Labels<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers) -> Vec<Warning> {
     let mut warnings = BTreeSet::new();
     for id in &manifest.external {
+        // A component that only calls has no need to be served.
+        if manifest.links.iter().all(|link| link.to != *id) {
+            continue;
+        }
         if !desired.has_component(id) && peers.serving(id).is_empty() {
             warnings.insert(Warning::UnknownExternal { id: id.clone() });
         }

@@ -50,7 +50,7 @@ pub use items::{
 };
 pub use view::{Delta, ItemChange, View};
 
-use crate::{Lattice, connection::Connection, lattice::Shared};
+use crate::{Lattice, connection::Connection, lattice::Shared, wire::Beat};
 use follow::SharedView;
 use futures_util::{Stream, StreamExt as _, stream};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -60,11 +60,12 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Least time that hosts get to report: some round trips across the world.
-const LISTEN: Duration = Duration::from_millis(500);
+/// Least time that hosts get to report: the time between two heartbeats, and some round trips across
+/// the world. So every host has been heard, also one that is too busy to report at once.
+const LISTEN: Duration = Duration::from_millis(1_300);
 /// How long to wait for a host that sends heartbeats but no report: twice the time between two
 /// heartbeats.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// A live view of the lattice, from [`Lattice::constellation`]. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -102,14 +103,17 @@ impl Constellation {
     }
 
     /// Waits until every live host has reported or has had the time to, then returns the
-    /// constellation. The wait is half a second at least and two seconds at most, from the first
-    /// call of [`Lattice::constellation`].
+    /// constellation. The wait takes 1.3 to 2.5 seconds from the first call of
+    /// [`Lattice::constellation`], and among more than 200 hosts, which send fewer heartbeats, as
+    /// long as the time between two of them.
     ///
     /// # Cancel safety
     /// Dropping the future does nothing.
     pub async fn settled(&self) -> Arc<View> {
         let mut versions = self.shared.versions();
         sleep_until(self.began + LISTEN).await;
+        let interval = Beat::interval_among(self.snapshot().hosts.len());
+        sleep_until(self.began + LISTEN.max(interval)).await;
         let reported = async {
             while self
                 .snapshot()
@@ -123,7 +127,7 @@ impl Constellation {
             }
         };
         // Hosts that have not reported by then are shown as their heartbeats describe them.
-        let _ = timeout_at(self.began + PATIENCE, reported).await;
+        let _ = timeout_at(self.began + PATIENCE.max(interval), reported).await;
         self.snapshot()
     }
 }

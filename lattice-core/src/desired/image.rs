@@ -8,7 +8,7 @@
 
 use super::{
     digest::{DigestError, ImageDigest},
-    oci::{OciReference, is_tag},
+    oci::{OciReference, has_login, is_tag},
     text::as_text,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -37,6 +37,11 @@ pub enum ImageError {
         "the image is empty: write `file:path/to/component.wasm` or `oci:registry/repository:tag`"
     )]
     Empty,
+    /// The name has a user, which may have a password. It isn't repeated here.
+    #[error(
+        "the name of an image has no user and no password: write `oci:registry/repository:tag`, and log in to the registry with `docker login`"
+    )]
+    Login,
     /// The text is a URL, or starts with another scheme.
     #[error(
         "`{text}` starts with `{scheme}`, which is neither `file:` nor `oci:`: write `{}`",
@@ -140,7 +145,15 @@ impl FromStr for Image {
         if text.is_empty() {
             return Err(ImageError::Empty);
         }
-        if let Some((before, _)) = text.split_once("://") {
+        if let Some((before, rest)) = text.split_once("://") {
+            let is_digest = |after: &str| after.starts_with("sha256:");
+            if has_login(rest)
+                || rest
+                    .rsplit_once('@')
+                    .is_some_and(|(_, after)| !is_digest(after))
+            {
+                return Err(ImageError::Login);
+            }
             let scheme = format!("{before}://");
             return Err(ImageError::Scheme {
                 text: cut(text),

@@ -144,6 +144,24 @@ fn invalid_images_return_an_error_with_a_correction() {
 }
 
 #[test]
+fn a_login_is_refused_and_not_repeated() {
+    for odd in ["", "/", ":", "@", "?", "#", ",", "%"] {
+        for text in [
+            format!("joe:SECR{odd}TAIL@ghcr.io/shop/greeter:1"),
+            format!("https://joe:SECR{odd}TAIL@ghcr.io/shop/greeter:1"),
+            format!("oci:joe:SECR{odd}TAIL@ghcr.io/shop/greeter@{DIGEST}"),
+            format!("SECR{odd}TAIL@ghcr.io"),
+        ] {
+            let error = parse(&text).expect_err(&text).to_string();
+            assert!(
+                !error.contains("SECR") && !error.contains("TAIL"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
 fn images_can_be_named_by_digest() {
     assert_eq!(parse(DIGEST), Ok(Image::Bytes(ImageDigest::of(b""))));
     assert_eq!(parse(DIGEST).expect("right").to_string(), DIGEST);

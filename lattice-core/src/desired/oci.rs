@@ -36,6 +36,9 @@ impl FromStr for OciReference {
         if text.is_empty() {
             return Err(ImageError::Empty);
         }
+        if has_login(text) {
+            return Err(ImageError::Login);
+        }
         let registry = text
             .split_once('/')
             .filter(|(first, _)| is_host_like(first));
@@ -109,6 +112,20 @@ impl OciReference {
 /// Returns whether a text in front of the first `/` is most likely meant as a host.
 fn is_host_like(text: &str) -> bool {
     text == "localhost" || text.contains(['.', ':'])
+}
+
+/// Returns whether the name of an image begins with a user, which may have a password. A digest
+/// follows the only `@` of a name, behind a registry.
+pub(super) fn has_login(text: &str) -> bool {
+    let Some((before, after)) = text.split_once('@') else {
+        return false;
+    };
+    let begins_with_registry = || {
+        let first = before.split('/').next().unwrap_or_default();
+        before.contains('/') && is_host_like(first) && is_registry(first)
+    };
+    let may_be_digest = after.starts_with("sha256:") || begins_with_registry();
+    after.contains(['/', '@']) || !may_be_digest
 }
 
 fn is_registry(text: &str) -> bool {

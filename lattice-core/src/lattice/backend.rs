@@ -4,8 +4,6 @@ use super::ConnectError;
 use crate::connection::Connection;
 #[cfg(all(feature = "nats", feature = "disk"))]
 use crate::nats::{LateStore, OpenError};
-#[cfg(feature = "nats")]
-use crate::nats::{NatsOptions, NatsStore, NatsStoreOptions};
 #[cfg(feature = "disk")]
 use crate::store::disk::{DiskStore, Snapshot};
 use crate::{
@@ -13,6 +11,11 @@ use crate::{
     bus::{Bus, BusError, memory::MemoryNetwork},
     name::LatticeName,
     store::{LastKnown, MemoryStore, Store},
+};
+#[cfg(feature = "nats")]
+use crate::{
+    nats::{NatsOptions, NatsStore, NatsStoreOptions},
+    quantity::ByteSize,
 };
 #[cfg(feature = "nats")]
 use std::num::NonZeroUsize;
@@ -40,7 +43,8 @@ pub struct OnDisk {
 #[derive(Debug)]
 pub struct OnNats {
     pub(super) options: Box<NatsOptions>,
-    pub(super) replicas: NonZeroUsize,
+    pub(super) replicas: Option<NonZeroUsize>,
+    pub(super) max_bytes: Option<ByteSize>,
     pub(super) remote: Remote,
 }
 
@@ -152,7 +156,13 @@ impl sealed::Open for OnNats {
 
     async fn open(self, name: &LatticeName, auth: &Auth) -> Result<Opened, ConnectError> {
         let last = self.remote.last_known(name, auth).await?;
-        let bucket = NatsStoreOptions::new(name).replicas(self.replicas);
+        let mut bucket = NatsStoreOptions::new(name);
+        if let Some(replicas) = self.replicas {
+            bucket = bucket.replicas(replicas);
+        }
+        if let Some(size) = self.max_bytes {
+            bucket = bucket.max_bytes(size);
+        }
         let (bus, store) = match &last {
             #[cfg(feature = "disk")]
             Some(last) => over_nats_or_from(&**last, *self.options, bucket).await?,

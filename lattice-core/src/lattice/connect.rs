@@ -8,8 +8,6 @@ use super::{
     Lattice, Shared,
     backend::{Backend, Custom, InMemory, Opened, Remote, WithoutKey},
 };
-#[cfg(feature = "nats")]
-use crate::nats::NatsOptions;
 use crate::{
     auth::{Auth, LatticeKey},
     bus::{Bus, BusError},
@@ -20,6 +18,8 @@ use crate::{
     replica::FollowError,
     store::Store,
 };
+#[cfg(feature = "nats")]
+use crate::{nats::NatsOptions, quantity::ByteSize};
 use futures_util::future::BoxFuture;
 #[cfg(feature = "nats")]
 use std::num::NonZeroUsize;
@@ -129,16 +129,26 @@ impl Connect<OnNats> {
             name,
             OnNats {
                 options: Box::new(options),
-                replicas: NonZeroUsize::MIN,
+                replicas: None,
+                max_bytes: None,
                 remote: Remote::default(),
             },
         )
     }
 
-    /// Sets how many servers of a NATS cluster keep the store: 1 by default. Takes effect when the
-    /// store is created.
+    /// Sets how many servers of a NATS cluster keep the store: 1, 3 or 5. By default 3, or 1 where
+    /// the server is alone or refuses 3. Takes effect when the store is created; the copies of a
+    /// store that exists are changed with `nats stream edit`.
     pub fn store_replicas(mut self, count: NonZeroUsize) -> Self {
-        self.backend.replicas = count;
+        self.backend.replicas = Some(count);
+        self
+    }
+
+    /// Sets the most bytes that the store may have on each server that keeps it, which some NATS
+    /// accounts require. By default, it may have as much as the account has. Takes effect when the
+    /// store is created.
+    pub fn store_max_bytes(mut self, size: ByteSize) -> Self {
+        self.backend.max_bytes = Some(size);
         self
     }
 }

@@ -54,7 +54,7 @@ pub enum LinkError {
         found: Option<Arc<LinkEntry>>,
     },
     /// The published types of its two ends could not be read.
-    #[error("the types of the link's two ends could not be read; try again when the store is back")]
+    #[error("the types of the link's two ends could not be read")]
     Types(#[source] StoreError),
     /// The store did not accept the write.
     #[error(transparent)]

@@ -34,7 +34,7 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(4), Duration::fr
 #[non_exhaustive]
 pub enum WriteError {
     /// The store can't be read or written. Nothing was written.
-    #[error("the store could not be used; try again when it is back")]
+    #[error("the store could not be used")]
     Store(#[from] StoreError),
     /// The store does not accept such a value or key.
     #[error("the store refused the write")]

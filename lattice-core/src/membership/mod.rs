@@ -1,18 +1,20 @@
 //! Which hosts are live, and how this node announces itself to others.
 //!
 //! `presence` has the pure rules, `watcher` feeds them with beats, `heartbeat` sends this node's
-//! own beats, `follow` reacts to changes, and `epoch` gives each boot of a host a higher number
+//! own beats, `labels` checks the labels in them, `follow` reacts to changes, and `epoch` gives each boot of a host a higher number
 //! than the one before.
 
 pub(crate) mod epoch;
 pub(crate) mod follow;
 pub(crate) mod heartbeat;
+mod labels;
 pub(crate) mod presence;
 pub(crate) mod watcher;
 
 #[doc(inline)]
 pub use crate::wire::{Duty, Versions};
 pub(crate) use heartbeat::Roster;
+pub use labels::{LabelError, MAX_LABEL_NAME, MAX_LABEL_VALUE, MAX_LABELS, check_labels};
 pub use presence::{Peer, Peers};
 #[cfg(feature = "apps")]
 pub(crate) use watcher::MemberEvent;

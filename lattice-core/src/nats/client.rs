@@ -1,12 +1,7 @@
 //! Turns [`NatsOptions`] into the client's options.
 
-use super::{
-    ConnectError, NatsOptions,
-    options::{Login, redacted},
-    signals::Signals,
-    tls,
-};
-use async_nats::{ConnectOptions, ServerAddr};
+use super::{ConnectError, NatsOptions, options::Login, signals::Signals, tls};
+use async_nats::ConnectOptions;
 use std::{path::Path, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
@@ -72,81 +67,4 @@ async fn credentials(client: ConnectOptions, path: &Path) -> Result<ConnectOptio
             hint: "it must hold a user JWT and its nkey seed, as `nsc generate creds` writes them",
             source: Some(Box::new(source)),
         })
-}
-
-/// Returns the servers' addresses without users, and the login: the one in the options, or else the
-/// first user that a URL names.
-pub(super) fn servers_and_login(
-    options: &NatsOptions,
-) -> Result<(Vec<ServerAddr>, Login), ConnectError> {
-    let mut login = options.login.clone();
-    let mut servers = Vec::with_capacity(options.servers.len());
-    for text in &options.servers {
-        let bad = |source| ConnectError::BadUrl {
-            url: redacted(text),
-            source,
-        };
-        let invalid = |why| bad(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
-        let address: ServerAddr = text.parse().map_err(bad)?;
-        if address.is_websocket() {
-            return Err(invalid("websocket servers are not supported"));
-        }
-        if address.host().is_empty() {
-            return Err(invalid("the host is missing"));
-        }
-        if let (Login::None, Some(found)) = (&login, login_in(&address)) {
-            login = found;
-        }
-        let mut url = address.into_inner();
-        // Removing the user only fails for a URL without a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        servers.push(ServerAddr::from_url(url).map_err(bad)?);
-    }
-    Ok((servers, login))
-}
-
-/// Reads the login in a URL, as NATS tools do: `user:password@`, or `token@`.
-fn login_in(address: &ServerAddr) -> Option<Login> {
-    let user = percent_decoded(address.username()?);
-    Some(match address.password() {
-        Some(password) => Login::Password {
-            user,
-            password: percent_decoded(password).into(),
-        },
-        None => Login::Token(user.into()),
-    })
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut rest = text.as_bytes();
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| std::str::from_utf8(tail.get(..2)?).ok())
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_removed_from_a_url() {
-        let options = NatsOptions::new("nats://joe:p%40ss@h:1").server("nats://h2:2");
-        let (servers, login) = servers_and_login(&options).expect("valid");
-        assert_eq!(servers[0].as_url_str(), "nats://h:1");
-        assert!(
-            matches!(login, Login::Password { ref user, ref password } if user == "joe" && **password == "p@ss")
-        );
-        let options = NatsOptions::new("nats://s3cret@h:1");
-        let (servers, login) = servers_and_login(&options).expect("valid");
-        assert_eq!(servers[0].as_url_str(), "nats://h:1");
-        assert!(matches!(login, Login::Token(ref token) if **token == "s3cret"));
-    }
 }

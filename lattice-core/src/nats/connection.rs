@@ -3,14 +3,15 @@
 use super::bus::NatsBus;
 use super::{
     ConnectError, NatsOptions,
-    client::{PING_INTERVAL, client_options, servers_and_login},
-    options::{Login, WhenAway, redacted},
+    client::{PING_INTERVAL, client_options},
+    options::{Login, WhenAway},
     round_trip::RoundTrips,
     signals::{Signals, watch_state},
     tap::TapHandle,
+    url::servers_and_login,
 };
 use crate::bus::{BusError, BusState};
-use async_nats::connection::State;
+use async_nats::{ServerAddr, connection::State};
 use std::{
     fmt,
     future::Future,
@@ -53,7 +54,7 @@ pub(super) enum When {
 impl NatsConnection {
     pub(super) async fn open(options: &NatsOptions, when: When) -> Result<Self, ConnectError> {
         let (servers, login) = servers_and_login(options)?;
-        let names: Vec<_> = options.servers.iter().map(|url| redacted(url)).collect();
+        let names: Vec<_> = servers.iter().map(ServerAddr::as_url_str).collect();
         let names = names.join(", ");
         let signals = Arc::new(Signals::new());
         let client_options = client_options(options, servers.len(), &login, &signals).await?;
@@ -207,6 +208,15 @@ impl NatsConnection {
             }
         })
         .await
+    }
+
+    /// Returns whether a complaint of the server is about this connection's private subjects.
+    pub(crate) fn is_about_inbox(&self, complaint: &str) -> bool {
+        // `<prefix>.<random>`: the subscription for replies has the same prefix.
+        let inbox = self.shared.round_trips.inbox();
+        inbox
+            .rsplit_once('.')
+            .is_some_and(|(prefix, _)| complaint.contains(&format!("\"{prefix}.")))
     }
 
     /// Ends the tap's sink when the connection is closed.

@@ -9,10 +9,11 @@ use std::{error::Error, io, path::PathBuf, time::Duration};
 pub enum ConnectError {
     /// A server's URL can't be read.
     #[error(
-        "`{url}` isn't a valid NATS URL; write it as nats://host:4222, tls://host:4222 or host:4222"
+        "`{url}` isn't a valid NATS URL; write it as nats://host:4222, tls://host:4222 or host:4222, and in a user, a password or a token write `%2C` for a comma, `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for `@` and `%25` for `%`"
     )]
     BadUrl {
-        /// The URL, without user and password.
+        /// The URL's scheme, and which one of a list it is. The rest isn't repeated, because any
+        /// part of it may be a part of a password.
         url: String,
         /// The problem.
         source: io::Error,

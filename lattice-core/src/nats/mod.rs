@@ -27,6 +27,7 @@ mod signals;
 mod store;
 pub(crate) mod tap;
 mod tls;
+mod url;
 
 pub use bus::NatsBus;
 pub use connection::NatsConnection;

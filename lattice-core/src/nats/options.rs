@@ -1,6 +1,6 @@
 //! Settings of a connection: servers, login and TLS.
 
-use super::{ConnectError, NatsConnection, connection::When};
+use super::{ConnectError, NatsConnection, connection::When, url::shown};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -14,10 +14,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Settings of one NATS connection. Only a server is required.
 ///
 /// Secrets are wiped from memory when the options are dropped, and are never printed. A user and
-/// password inside a server's URL are removed from it.
+/// password inside a server's URL are removed from it. In them, a character with a meaning in a URL
+/// is written with its percent-encoding: `%2C` for a comma, `%2F` for `/`, `%3F` for `?`, `%23` for
+/// `#`, `%40` for `@`, `%3A` for `:` and `%25` for `%`.
 #[derive(Clone)]
 pub struct NatsOptions {
     pub(super) servers: Vec<String>,
+    /// Whether the servers were one text, split at its commas.
+    pub(super) are_from_list: bool,
     pub(super) login: Login,
     pub(super) tls: TlsOptions,
     pub(super) jetstream_domain: Option<String>,
@@ -72,6 +76,7 @@ impl NatsOptions {
     pub fn new(server: impl Into<String>) -> Self {
         Self {
             servers: vec![server.into()],
+            are_from_list: false,
             login: Login::None,
             tls: TlsOptions::default(),
             jetstream_domain: None,
@@ -186,12 +191,15 @@ impl NatsOptions {
     }
 }
 
-/// Servers joined by commas.
+/// Servers joined by commas. A comma in a user, a password or a token is written `%2C`.
 impl From<&str> for NatsOptions {
     fn from(servers: &str) -> Self {
-        let mut servers = servers.split(',').map(str::trim);
+        let servers = servers.split(',').map(str::trim);
+        let mut servers = servers.filter(|server| !server.is_empty());
         let first = Self::new(servers.next().unwrap_or_default());
-        servers.fold(first, Self::server)
+        let mut options = servers.fold(first, Self::server);
+        options.are_from_list = true;
+        options
     }
 }
 
@@ -226,9 +234,8 @@ impl NatsOptions {
 
 impl fmt::Debug for NatsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers: Vec<_> = self.servers.iter().map(|url| redacted(url)).collect();
         f.debug_struct("NatsOptions")
-            .field("servers", &servers)
+            .field("servers", &shown(self))
             .field("login", &self.login)
             .field("tls", &self.tls)
             .field("jetstream_domain", &self.jetstream_domain)
@@ -252,18 +259,6 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Returns a server's URL without what could be a secret: everything up to the last `@` of its
-/// authority.
-pub(super) fn redacted(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    if scheme.is_empty() {
-        rest.to_owned()
-    } else {
-        format!("{scheme}://{rest}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,12 +277,5 @@ mod tests {
             let text = format!("{options:?} {options:#?}");
             assert!(!text.contains("hunter2"), "{text}");
         }
-    }
-
-    #[test]
-    fn a_redacted_url_keeps_scheme_host_and_port() {
-        assert_eq!(redacted("nats://joe:pw@h:1"), "nats://h:1");
-        assert_eq!(redacted("nats://joe:p@w@h:1"), "nats://h:1");
-        assert_eq!(redacted("h:1"), "h:1");
     }
 }

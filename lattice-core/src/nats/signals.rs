@@ -125,8 +125,15 @@ impl Signals {
         };
         let lost_meanwhile = connects != before && next == BusState::Connected;
         self.state.send_if_modified(|state| {
-            if *state == BusState::Closed {
-                return false;
+            match (*state, next) {
+                (BusState::Closed, _) => return false,
+                (BusState::Connected, BusState::Disconnected) => tracing::warn!(
+                    "the connection to NATS is lost: calls to other processes fail until it is back"
+                ),
+                (BusState::Disconnected, BusState::Connected) => {
+                    tracing::info!("the connection to NATS is back");
+                }
+                _ => {}
             }
             let changed = *state != next || lost_meanwhile;
             *state = next;

@@ -81,7 +81,7 @@ struct Shared {
 #[non_exhaustive]
 pub enum FollowError {
     /// The store can't be watched.
-    #[error("the store can't be followed; check that it is up and that this process may use it")]
+    #[error("the store can't be followed")]
     Store(#[from] StoreError),
     /// The store accepted the watch and sent nothing.
     #[error("the store sent no snapshot within {} s; check that it is up and try again", FIRST_SNAPSHOT.as_secs())]
@@ -122,7 +122,7 @@ impl Replica {
         let known = last.as_ref().and_then(|last| last.snapshot());
         let watch = match records.store().watch().await {
             Ok(watch) => Some(watch),
-            Err(StoreError::Unavailable(_)) if known.is_some() => None,
+            Err(StoreError::Unavailable(_) | StoreError::Limit(_)) if known.is_some() => None,
             Err(error) => return Err(error.into()),
         };
         let shared = Arc::new(Shared {

@@ -20,6 +20,8 @@
 //!   operations on as many different keys, and terms of leases are whole seconds. Everything else
 //!   fails with [`InvalidCommit`] and writes nothing. Every call ends within the store's own
 //!   timeout (5 s by default).
+//! * **At a limit, or not permitted**: calls fail with [`StoreError::Limit`], [`StoreError::Full`]
+//!   or [`StoreError::Forbidden`], and write nothing.
 //! * **Out of reach**: calls fail with [`StoreError::Unavailable`]. A watch delivers
 //!   [`WatchEvent::Lost`] once, and a snapshot when the store is back.
 //! * **Cancel safety**: dropping a `commit` or `lease` future leaves the whole of it done or not
@@ -242,8 +244,15 @@ impl fmt::Debug for Watch {
 #[non_exhaustive]
 pub enum StoreError {
     /// The store can't be reached, or did not respond in time.
-    #[error("the store is out of reach: {0}")]
+    #[error("the store is out of reach: {0}; try again when it is back")]
     Unavailable(String),
+    /// The store is there, and a limit of it was reached: it has no room, or too many readers.
+    /// Nothing was written. Trying again helps only after something was changed, as the text says.
+    #[error("a limit of the store was reached: {0}")]
+    Limit(String),
+    /// The store is there, and this user may not do that. Nothing was written.
+    #[error("the store doesn't permit it: {0}")]
+    Forbidden(String),
     /// The store's disk has no room for a write; nothing was written. Reads still work.
     #[error("the store's disk is full: {0}; free some room and try again")]
     Full(String),

@@ -55,9 +55,7 @@ pub enum PublishError {
         limit: usize,
     },
     /// The store can't be read or written.
-    #[error(
-        "the types of component `{component}` could not be published; try again when the store is back"
-    )]
+    #[error("the types of component `{component}` could not be published")]
     Store {
         /// The component.
         component: ComponentId,
@@ -123,7 +121,7 @@ impl PublishError {
 #[non_exhaustive]
 pub enum TypesError {
     /// The store can't be read.
-    #[error("the store could not be read; try again when it is back")]
+    #[error("the published types could not be read")]
     Store(#[from] StoreError),
     /// The value at the key is forged, malformed, or of a newer version.
     #[error(
@@ -362,8 +360,8 @@ impl Types {
         known: impl FnOnce(&dyn LastKnown) -> Option<T>,
     ) -> Result<T, StoreError> {
         match (found, &self.last) {
-            (Err(StoreError::Unavailable(reason)), Some(last)) => {
-                known(&**last).ok_or(StoreError::Unavailable(reason))
+            (Err(error @ (StoreError::Unavailable(_) | StoreError::Limit(_))), Some(last)) => {
+                known(&**last).ok_or(error)
             }
             (found, _) => found,
         }

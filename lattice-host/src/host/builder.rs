@@ -18,6 +18,7 @@ use futures_util::future::try_join_all;
 use lattice_core::{
     Lattice,
     agent::{Agent, AgentOptions, RuntimeError},
+    membership::check_labels,
     name::{ComponentId, HostId, IntoName, NameError},
     node::NodeOptions,
     serve::Service,
@@ -119,7 +120,8 @@ impl HostBuilder {
         self
     }
 
-    /// Adds a label, for people and for placement.
+    /// Adds a label, for people and for placement. A host has up to 64, each with a name of up to 63
+    /// bytes and a value of up to 255, and [`start`](Self::start) refuses others.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.to_owned(), value.to_owned()));
         self
@@ -147,9 +149,8 @@ impl HostBuilder {
         if let Some(id) = self.id {
             options = options.host(id?)?;
         }
-        for (name, value) in &self.labels {
-            options = options.label(name, value);
-        }
+        let labels = self.labels.iter();
+        options.labels = check_labels(labels.map(|(name, value)| (&**name, &**value)))?;
         let mut ids = BTreeSet::new();
         let providers = named(self.providers, &mut ids)?;
         let actors = named(self.actors, &mut ids)?;

@@ -3,6 +3,7 @@
 use crate::{actor::ActorError, engine::EngineError};
 use lattice_core::{
     bus::BusError,
+    membership::LabelError,
     name::{ComponentId, HostId, NameError},
     server::ServeError,
 };
@@ -14,6 +15,9 @@ pub enum HostError {
     /// An id breaks its rule.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The host can't have these labels.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
     /// Two components have the same id.
     #[error("two components of the host have the id `{component}`; give each its own id")]
     Twice {

@@ -13,8 +13,7 @@ impl Guest for Greeter {
         if name.is_empty() {
             return Err(Error::EmptyName);
         }
-        let visits = store::increment(&format!("visits/{name}"), 1)
-            .map_err(|error| Error::Other(error.to_string()))?;
+        let visits = store::increment(&format!("visits/{name}"), 1).map_err(in_words)?;
         log::info!("greeting {name}, visit {visits}");
         Ok(Greeting {
             text: format!("Hello, {name}!"),
@@ -30,4 +29,12 @@ impl Guest for Greeter {
     async fn greet_async(name: String) -> Result<Greeting, Error> {
         Self::greet(name)
     }
+}
+
+/// Returns the store's error for callers. The text of the generated type is how Rust writes it.
+fn in_words(error: store::Error) -> Error {
+    Error::Other(match error {
+        store::Error::Other(message) | store::Error::InvalidKey(message) => message,
+        _ => "the visit could not be counted".to_owned(),
+    })
 }

@@ -23,12 +23,13 @@ pub(super) const LEN: usize = 32;
 pub struct LatticeKey(pub(super) [u8; LEN]);
 
 impl LatticeKey {
-    /// Parses a key from 64 hexadecimal digits. White space around them is ignored.
+    /// Parses a key from 64 hexadecimal digits. White space and a byte order mark around them are
+    /// ignored.
     ///
     /// # Errors
     /// Fails with [`KeyError::NotAKey`].
     pub fn from_hex(text: &str) -> Result<Self, KeyError> {
-        let text = text.trim();
+        let text = text.trim_start_matches('\u{feff}').trim();
         let mut key = Self([0; LEN]);
         hex::decode_to_slice(text, &mut key.0).map_err(|_| KeyError::NotAKey {
             length: text.chars().count(),
@@ -70,6 +71,14 @@ pub enum KeyError {
     NotAKey {
         /// How many characters the text has.
         length: usize,
+    },
+    /// The key file isn't plain text.
+    #[error(
+        "key file `{}` isn't plain text; save it as UTF-8 or ASCII, with 64 hexadecimal digits", path.display()
+    )]
+    BinaryFile {
+        /// The file.
+        path: PathBuf,
     },
     /// The environment variable's value isn't valid text.
     #[error(

@@ -19,7 +19,8 @@ impl LatticeKey {
         key
     }
 
-    /// Reads a key from a file that holds 64 hexadecimal digits.
+    /// Reads a key from a file that holds 64 hexadecimal digits, in UTF-8 or, with a byte order
+    /// mark, in UTF-16.
     ///
     /// On Unix a file that every user may read or write is refused. A file that its group may read
     /// or write, as mounted secrets often are, is accepted with a warning in the log.
@@ -55,11 +56,26 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     // Checked on the open file, so that the file can't be swapped in between.
     refuse_exposed(path, &file.metadata().map_err(unreadable)?)?;
     // Enough capacity for all of it, so that growing leaves no copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize));
     file.take(MAX_FILE)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    Ok(text)
+    text_of(&bytes).ok_or_else(|| KeyError::BinaryFile {
+        path: path.to_owned(),
+    })
+}
+
+/// Returns the text in a file, which some editors save as UTF-16.
+fn text_of(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let read: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return Some(Zeroizing::new(std::str::from_utf8(bytes).ok()?.to_owned())),
+    };
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let text = char::decode_utf16(pairs.iter().map(|pair| read(*pair)));
+    let text: Result<String, _> = text.collect();
+    text.ok().filter(|_| rest.is_empty()).map(Zeroizing::new)
 }
 
 #[cfg(unix)]
@@ -111,7 +127,35 @@ mod tests {
         assert!(matches!(large, KeyError::NotAKey { .. }), "{large}");
         std::fs::write(&path, [0xff; 64]).expect("written");
         let binary = LatticeKey::from_file(&path).expect_err("no text");
-        assert!(matches!(binary, KeyError::Unreadable { .. }), "{binary}");
+        assert!(matches!(binary, KeyError::BinaryFile { .. }), "{binary}");
+    }
+
+    #[test]
+    fn files_of_every_editor_are_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("key");
+        let utf16 = |to_bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            let text = format!("\u{feff}{HEX}\r\n");
+            text.encode_utf16().flat_map(to_bytes).collect()
+        };
+        for bytes in [
+            format!("\u{feff}{HEX}\r\n").into_bytes(),
+            format!("\t {HEX} \r\n\r\n").into_bytes(),
+            utf16(u16::to_le_bytes),
+            utf16(u16::to_be_bytes),
+        ] {
+            std::fs::write(&path, &bytes).expect("written");
+            restrict(&path, 0o600);
+            let key = LatticeKey::from_file(&path).expect("a key");
+            assert_eq!(*key.expose_hex(), HEX, "{bytes:?}");
+        }
+        // UTF-16 without a mark is text of another length, with a character between the digits.
+        let unmarked: Vec<u8> = HEX.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(&path, unmarked).expect("written");
+        let error = LatticeKey::from_file(&path)
+            .expect_err("no key")
+            .to_string();
+        assert!(error.contains("128 characters"), "{error}");
     }
 
     #[cfg(unix)]

@@ -15,6 +15,36 @@ fn is_label(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+/// Returns the rule, with what this text has too much of, and with a name that is like it.
+fn rule_for(text: &str) -> String {
+    let mut rule = RULE.to_owned();
+    let length = text.chars().count();
+    if length > MAX {
+        rule += &format!("; this has {length} characters");
+    }
+    match proposal(text) {
+        Some(name) => format!("{rule}; `{name}` would do"),
+        None => rule,
+    }
+}
+
+/// Returns the name that is most like the text.
+fn proposal(text: &str) -> Option<String> {
+    let mut name = String::new();
+    for c in text.chars() {
+        if name.len() == MAX {
+            break;
+        }
+        match c.to_ascii_lowercase() {
+            c if c.is_ascii_lowercase() || c.is_ascii_digit() => name.push(c),
+            _ if name.is_empty() || name.ends_with('-') => {}
+            _ => name.push('-'),
+        }
+    }
+    let name = name.trim_end_matches('-');
+    (is_label(name) && name != text).then(|| name.to_owned())
+}
+
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
@@ -29,7 +59,7 @@ macro_rules! label {
             /// # Errors
             /// Fails with a [`NameError`] that states the rule.
             pub fn new(text: &str) -> Result<Self, NameError> {
-                if is_label(text) { Ok(Self(text.into())) } else { Err(NameError::new($what, text, RULE)) }
+                if is_label(text) { Ok(Self(text.into())) } else { Err(NameError::new($what, text, rule_for(text))) }
             }
         }
 
@@ -114,6 +144,26 @@ mod tests {
         ] {
             let error = ComponentId::new(bad).expect_err(bad);
             assert!(error.to_string().contains("1 to 63 of a-z"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_do_is_proposed() {
+        let long = "x".repeat(70);
+        for (given, says) in [
+            ("Node_1", "; `node-1` would do"),
+            ("-a", "; `a` would do"),
+            ("My App (new)", "; `my-app-new` would do"),
+            ("a.b", "; `a-b` would do"),
+            (
+                &long,
+                &format!("; this has 70 characters; `{}` would do", &long[..63]),
+            ),
+            ("", "starting with a letter or a digit"),
+            ("éé", "starting with a letter or a digit"),
+        ] {
+            let error = HostId::new(given).expect_err(given).to_string();
+            assert!(error.ends_with(says), "{error}");
         }
     }
 

@@ -53,7 +53,7 @@ impl<N, T: TryInto<N, Error: Into<NameError>>> IntoName<N> for T {
 }
 
 impl NameError {
-    pub(crate) fn new(what: &'static str, given: &str, rule: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, given: &str, rule: impl Into<Cow<'static, str>>) -> Self {
         Self {
             what: what.into(),
             given: given.chars().take(80).collect(),

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use std::fmt;
 
-/// Longest reason in bytes; a longer one is cut. That is a sentence or two, since reports are sent
+/// Longest reason in bytes; a longer one is cut. That is a few sentences, since reports are sent
 /// every few seconds.
-pub const MAX_REASON: usize = 256;
+pub const MAX_REASON: usize = 1_024;
 
 /// The status of a component on one host, as set by what runs it there with `Node::set_status` of
 /// `lattice-core`.
@@ -126,13 +126,16 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Returns the text, cut to [`MAX_REASON`] bytes.
-pub fn cut(mut reason: String) -> String {
-    if reason.len() > MAX_REASON {
-        reason.truncate(reason.floor_char_boundary(MAX_REASON - '…'.len_utf8()));
-        reason.push('…');
+/// Returns the text, cut to [`MAX_REASON`] bytes. Its start stays, which says what is wrong, and its
+/// end, which says what to do.
+pub fn cut(reason: String) -> String {
+    if reason.len() <= MAX_REASON {
+        return reason;
     }
-    reason
+    let room = MAX_REASON - '…'.len_utf8();
+    let end = reason.ceil_char_boundary(reason.len() - room / 2);
+    let start = reason.floor_char_boundary(room - room / 2);
+    format!("{}…{}", &reason[..start], &reason[end..])
 }
 
 #[cfg(test)]
@@ -155,10 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn long_reasons_are_cut_at_a_character_boundary() {
-        let status = ComponentStatus::new(Phase::Rejected).reason("é".repeat(MAX_REASON));
+    fn long_reasons_are_cut_at_a_character_boundary_and_before_their_advice() {
+        let long = format!("what is wrong: {}; what to do", "é".repeat(MAX_REASON));
+        let status = ComponentStatus::new(Phase::Rejected).reason(long);
         let reason = status.reason.expect("there is one");
-        assert!(reason.len() <= MAX_REASON && reason.ends_with("é…"));
+        assert!(reason.len() <= MAX_REASON && reason.contains("é…é"));
+        assert!(reason.starts_with("what is wrong: ") && reason.ends_with("; what to do"));
         assert_eq!(cut(reason.clone()), reason, "cut once");
     }
 }

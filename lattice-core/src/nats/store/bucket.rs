@@ -3,6 +3,7 @@
 use super::OpenError;
 use crate::{
     name::LatticeName,
+    quantity::ByteSize,
     store::{Incarnation, MARKER_TTL, MAX_VALUE, StoreKey},
 };
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
@@ -53,12 +54,15 @@ impl Bucket {
         format!("$JS.EVENT.ADVISORY.STREAM.*.{}", self.name)
     }
 
-    pub(super) fn config(&self, replicas: NonZeroUsize) -> Config {
+    /// Returns the settings of the stream. Without a size, it may have as much as its account.
+    pub(super) fn config(&self, replicas: NonZeroUsize, size: Option<ByteSize>) -> Config {
+        let size = size.map(|size| i64::try_from(size.as_u64()).unwrap_or(i64::MAX));
         Config {
             name: self.name.clone(),
             description: Some("desired state of a lattice".into()),
             subjects: vec![self.every_subject()],
             max_messages_per_subject: 1,
+            max_bytes: size.unwrap_or_default(),
             storage: StorageType::File,
             discard: DiscardPolicy::New,
             num_replicas: replicas.get(),
@@ -72,6 +76,12 @@ impl Bucket {
             ..Config::default()
         }
     }
+}
+
+/// Returns the cluster that keeps the bucket, if only one of its servers does.
+pub(super) fn lone_copy(info: &Info) -> Option<&str> {
+    let cluster = info.cluster.as_ref()?.name.as_deref()?;
+    (info.config.num_replicas <= 1 && !cluster.is_empty()).then_some(cluster)
 }
 
 /// Returns the incarnation of the bucket that `info` describes.
@@ -184,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_bucket_created_by_us_has_no_problems_and_each_other_configuration_is_reported() {
-        let ours = bucket(None).config(NonZeroUsize::MIN);
+        let ours = bucket(None).config(NonZeroUsize::MIN, None);
         assert_eq!(problems(&ours, &ours), Vec::<String>::new());
         let bare = Config {
             max_messages_per_subject: 5,

@@ -8,7 +8,7 @@
 //! marker. So [`Expect::Absent`] is first sent as 0, and when that is refused and the key holds a
 //! marker, again with the marker's sequence.
 
-use super::{Inner, message, unavailable};
+use super::{Inner, message, refusal, unavailable};
 use crate::{
     backoff::Backoff,
     entropy,
@@ -136,11 +136,13 @@ impl Inner {
             .timeout(None);
         tokio::select! {
             answer = self.client().send_request(subject, request) => match answer {
-                Ok(message) => read_answer(&message.payload),
+                Ok(message) => read_answer(&message.payload, &self.bucket.name),
                 Err(error) => no_answer(error),
             },
             complaint = self.complaint(attempt.ops, &mut complaints) => {
-                Answer::Refused(StoreError::Unsupported(complaint.to_string()))
+                Answer::Refused(StoreError::Forbidden(format!(
+                    "{complaint}; allow this user to publish there"
+                )))
             }
             _ = self.connection.lost(connects) => Answer::Lost,
             () = tokio::time::sleep_until(answer_by) => Answer::Lost,
@@ -250,7 +252,7 @@ fn no_answer(error: RequestError) -> Answer {
     }
 }
 
-fn read_answer(payload: &[u8]) -> Answer {
+fn read_answer(payload: &[u8], stream: &str) -> Answer {
     let error = match serde_json::from_slice::<Response<PublishAck>>(payload) {
         Ok(Response::Ok(ack)) => return Answer::Done(Revision(ack.sequence)),
         Ok(Response::Err { error }) => error,
@@ -266,9 +268,12 @@ fn read_answer(payload: &[u8]) -> Answer {
         ErrorCode::ATOMIC_PUBLISH_DISABLED => Answer::Refused(StoreError::Unsupported(
             "the bucket no longer has `allow_atomic`; set it again".into(),
         )),
-        _ => Answer::Refused(StoreError::Unavailable(format!(
-            "{error}; nothing was written"
-        ))),
+        _ => Answer::Refused(match refusal::store_error(&error, stream) {
+            StoreError::Unavailable(reason) => {
+                StoreError::Unavailable(format!("{reason}; nothing was written"))
+            }
+            limit => limit,
+        }),
     }
 }
 

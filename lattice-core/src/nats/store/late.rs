@@ -10,15 +10,24 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::Instant,
+};
 
-/// A [`NatsStore`] that is out of reach until it can be opened. Every call tries that while a
-/// server is connected.
+/// How long a store that could not be opened counts as away without another attempt. An attempt may
+/// take seconds, and callers have other ways to go on.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A [`NatsStore`] that is out of reach until it can be opened. Calls try that while a server is
+/// connected, one at a time.
 #[derive(Debug)]
 pub(crate) struct LateStore {
     connection: NatsConnection,
     options: NatsStoreOptions,
     store: OnceCell<NatsStore>,
+    /// When the last attempt failed. Locked during an attempt.
+    failed: Mutex<Instant>,
 }
 
 impl LateStore {
@@ -27,17 +36,42 @@ impl LateStore {
             connection,
             options,
             store: OnceCell::new(),
+            // It is created after an attempt that failed.
+            failed: Mutex::new(Instant::now()),
         }
     }
 
     async fn store(&self) -> Result<&NatsStore, StoreError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let away = |reason: &str| StoreError::Unavailable(reason.to_owned());
+        let mut failed = self
+            .failed
+            .try_lock()
+            .map_err(|_| away("it is being opened"))?;
+        if failed.elapsed() < PAUSE {
+            return Err(away("it could not be opened a moment ago"));
+        }
+        let opened = self.opened().await;
+        if opened.is_err() {
+            *failed = Instant::now();
+        }
+        opened
+    }
+
+    async fn opened(&self) -> Result<&NatsStore, StoreError> {
         self.store
             .get_or_try_init(async || {
                 self.connection.check().map_err(out_of_reach)?;
                 let opened = NatsStore::open(&self.connection, self.options.clone()).await;
                 opened.map_err(|error| {
                     tracing::warn!(%error, "the lattice's store can't be opened yet");
-                    StoreError::Unavailable(error.to_string())
+                    match StoreError::from(error) {
+                        // It may be usable later, so it is not refused for good.
+                        StoreError::Unsupported(reason) => StoreError::Unavailable(reason),
+                        error => error,
+                    }
                 })
             })
             .await

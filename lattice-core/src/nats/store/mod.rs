@@ -15,6 +15,7 @@ mod held;
 mod late;
 mod message;
 mod open;
+mod refusal;
 mod session;
 mod settle;
 
@@ -26,6 +27,7 @@ use crate::{
     bus::BusError,
     name::LatticeName,
     nats::NatsConnection,
+    quantity::ByteSize,
     store::{
         CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
         check::{check_ops, check_ttl, check_value},
@@ -35,7 +37,7 @@ use async_nats::{
     Client, Subscriber,
     jetstream::{message::StreamMessage, stream},
 };
-use bucket::{Bucket, created};
+use bucket::{Bucket, created, lone_copy};
 use bytes::Bytes;
 use follow::Follower;
 use futures_util::future::BoxFuture;
@@ -53,6 +55,8 @@ use tokio::sync::Semaphore;
 
 /// Longest wait for the store by default, including the time to read back after a lost answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How many servers of a cluster keep a bucket by default.
+const REPLICAS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 /// Most bytes that a message's headers take in addition to its value.
 const HEADERS: usize = 1024;
 
@@ -60,24 +64,36 @@ const HEADERS: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct NatsStoreOptions {
     lattice: LatticeName,
-    replicas: NonZeroUsize,
+    /// `None` for as many as the cluster can have, up to [`REPLICAS`].
+    replicas: Option<NonZeroUsize>,
+    size: Option<ByteSize>,
     timeout: Duration,
 }
 
 impl NatsStoreOptions {
-    /// The bucket of `lattice`, with one replica and calls that end within 5 s.
+    /// The bucket of `lattice`, with three replicas in a cluster and one on a single server, of any
+    /// size, and calls that end within 5 s.
     pub fn new(lattice: &LatticeName) -> Self {
         Self {
             lattice: lattice.clone(),
-            replicas: NonZeroUsize::MIN,
+            replicas: None,
+            size: None,
             timeout: TIMEOUT,
         }
     }
 
-    /// Sets how many servers of the cluster keep the bucket when this creates it: 1, 3 or 5. An
-    /// existing bucket is not changed.
+    /// Sets how many servers of the cluster keep the bucket when this creates it: 1, 3 or 5. By
+    /// default 3, or 1 where the server is alone or refuses 3. An existing bucket is not changed.
     pub fn replicas(mut self, replicas: NonZeroUsize) -> Self {
-        self.replicas = replicas;
+        self.replicas = Some(replicas);
+        self
+    }
+
+    /// Sets the most bytes that the bucket may have when this creates it, on each server that keeps
+    /// it. Some accounts require that. By default, it may have as much as the account has. An
+    /// existing bucket is not changed.
+    pub fn max_bytes(mut self, size: ByteSize) -> Self {
+        self.size = Some(size);
         self
     }
 
@@ -128,6 +144,14 @@ impl NatsStore {
             timeout: options.timeout,
         };
         inner.note(&info);
+        if let Some(cluster) = lone_copy(&info) {
+            tracing::warn!(
+                stream = inner.bucket.name,
+                cluster,
+                "only one server of the NATS cluster keeps the lattice's store, and nothing can be changed while it is away; keep three copies with `nats stream edit {} --replicas 3`",
+                inner.bucket.name
+            );
+        }
         Ok(Self(Arc::new(inner)))
     }
 

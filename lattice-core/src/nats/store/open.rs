@@ -1,8 +1,9 @@
 //! Opens a bucket: finds or creates it on a server that supports it.
 
 use super::{
-    NatsStoreOptions,
+    NatsStoreOptions, REPLICAS,
     bucket::{Bucket, problems},
+    refusal::{is_about_replicas, open_error},
 };
 use crate::{nats::NatsConnection, store::StoreError};
 use async_nats::{
@@ -67,15 +68,26 @@ pub enum OpenError {
         /// Each wrong setting, with its value and the required one.
         problems: Vec<String>,
     },
-    /// The server refused, because of the user's permissions, the limits of the account, or
-    /// replicas without a cluster.
+    /// The account requires a size for every stream.
+    #[error(
+        "the NATS account requires a size for every stream; set the size of the store, such as 64MiB, with `Connect::store_max_bytes`"
+    )]
+    NeedsSize,
+    /// A limit of the server, the account or the stream was reached.
+    #[error("the NATS server has no room for the lattice's store: {reason}")]
+    Limit {
+        /// The server's error, and what to raise.
+        reason: String,
+    },
+    /// The server refused, because of the user's permissions, or replicas without a cluster.
     #[error("the NATS server refused the bucket: {reason}")]
     Refused {
         /// The server's error.
         reason: String,
     },
-    /// `JetStream` did not respond; it may be starting.
-    #[error("JetStream is out of reach: {reason}")]
+    /// `JetStream` did not respond; it may be starting, or the server that has the store is
+    /// unavailable.
+    #[error("the store is out of reach: {reason}")]
     Unavailable {
         /// The attempted operation, and its result.
         reason: String,
@@ -94,6 +106,8 @@ impl From<OpenError> for StoreError {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Unavailable { reason } => Self::Unavailable(reason),
+            OpenError::Limit { reason } => Self::Limit(reason),
+            OpenError::Refused { reason } => Self::Forbidden(reason),
             other => Self::Unsupported(other.to_string()),
         }
     }
@@ -118,6 +132,11 @@ impl Bucket {
             loop {
                 match complaints.recv().await {
                     Ok(complaint) if complaint.contains("$JS.") => return complaint.to_string(),
+                    Ok(complaint) if connection.is_about_inbox(&complaint) => {
+                        return format!(
+                            "{complaint}; allow this user its inbox, or set the inbox prefix that it may use"
+                        );
+                    }
                     Err(RecvError::Closed) => std::future::pending().await,
                     _ => {}
                 }
@@ -125,14 +144,29 @@ impl Bucket {
         };
         let connects = connection.connects();
         connection.check().map_err(OpenError::unavailable)?;
-        tokio::select! {
+        let opened = tokio::select! {
             biased;
-            stream = self.find(client, &jetstream, options.replicas) => stream,
+            stream = self.find(client, &jetstream, options) => stream,
             reason = refused => Err(OpenError::Refused { reason }),
             error = connection.lost(connects) => Err(OpenError::unavailable(error)),
             () = tokio::time::sleep(options.timeout) => {
-                Err(OpenError::unavailable("no answer in time"))
+                Err(OpenError::unavailable("timed out"))
             }
+        };
+        opened.map_err(|error| self.named(client, error))
+    }
+
+    /// Names the stream and the server in an error that says only what did not come.
+    fn named(&self, client: &Client, error: OpenError) -> OpenError {
+        let OpenError::Unavailable { reason } = error else {
+            return error;
+        };
+        let server = client.server_info().server_name;
+        OpenError::Unavailable {
+            reason: format!(
+                "stream `{}` did not answer through NATS server `{server}`: {reason}; start the server that keeps it again, or wait until its cluster has a leader",
+                self.name
+            ),
         }
     }
 
@@ -140,14 +174,14 @@ impl Bucket {
         &self,
         client: &Client,
         jetstream: &Context,
-        replicas: NonZeroUsize,
+        options: &NatsStoreOptions,
     ) -> Result<(Stream<()>, Info), OpenError> {
         self.check_server(client, jetstream).await?;
         let info = match self.existing(jetstream).await? {
             Some(info) => info,
-            None => self.create(jetstream, replicas).await?,
+            None => self.create_replicated(client, jetstream, options).await?,
         };
-        let problems = problems(&info.config, &self.config(replicas));
+        let problems = problems(&info.config, &self.config(NonZeroUsize::MIN, None));
         if !problems.is_empty() {
             return Err(OpenError::WrongConfig {
                 stream: self.name.clone(),
@@ -166,7 +200,7 @@ impl Bucket {
             Err(error) => {
                 return Err(match error.kind() {
                     AccountErrorKind::JetStreamUnavailable => self.no_responders(client),
-                    AccountErrorKind::JetStream(error) => refusal(&error),
+                    AccountErrorKind::JetStream(error) => open_error(&error, &self.name),
                     _ => OpenError::unavailable(error),
                 });
             }
@@ -198,14 +232,42 @@ impl Bucket {
                 {
                     Ok(None)
                 }
-                GetStreamErrorKind::JetStream(error) => Err(refusal(&error)),
+                GetStreamErrorKind::JetStream(error) => Err(open_error(&error, &self.name)),
                 _ => Err(OpenError::unavailable(error)),
             },
         }
     }
 
-    async fn create(&self, jetstream: &Context, replicas: NonZeroUsize) -> Result<Info, OpenError> {
-        match jetstream.create_stream(self.config(replicas)).await {
+    /// Creates the stream with as many replicas as the options say, or else as the cluster can
+    /// have. A single server refuses more than one, so it is not asked.
+    async fn create_replicated(
+        &self,
+        client: &Client,
+        jetstream: &Context,
+        options: &NatsStoreOptions,
+    ) -> Result<Info, OpenError> {
+        if let Some(replicas) = options.replicas {
+            return self.create(jetstream, options, replicas).await;
+        }
+        if client.server_info().cluster.is_some() || self.domain.is_some() {
+            match self.create(jetstream, options, REPLICAS).await {
+                Err(error) if is_about_replicas(&error) => {
+                    tracing::debug!(%error, "the cluster can't keep three copies of the store");
+                }
+                created => return created,
+            }
+        }
+        self.create(jetstream, options, NonZeroUsize::MIN).await
+    }
+
+    async fn create(
+        &self,
+        jetstream: &Context,
+        options: &NatsStoreOptions,
+        replicas: NonZeroUsize,
+    ) -> Result<Info, OpenError> {
+        let config = self.config(replicas, options.size);
+        match jetstream.create_stream(config).await {
             Ok(stream) => Ok(stream.cached_info().clone()),
             Err(error) => match error.kind() {
                 CreateStreamErrorKind::JetStream(error) if error.error_code() == NAME_IN_USE => {
@@ -213,7 +275,7 @@ impl Bucket {
                         OpenError::unavailable("the bucket was created and deleted meanwhile")
                     })
                 }
-                CreateStreamErrorKind::JetStream(error) => Err(refusal(&error)),
+                CreateStreamErrorKind::JetStream(error) => Err(open_error(&error, &self.name)),
                 _ => Err(OpenError::unavailable(error)),
             },
         }
@@ -227,16 +289,5 @@ impl Bucket {
             None if client.server_info().jetstream => OpenError::AccountWithoutJetStream,
             None => OpenError::JetStreamOff,
         }
-    }
-}
-
-fn refusal(error: &async_nats::jetstream::Error) -> OpenError {
-    match error.error_code() {
-        ErrorCode::JETSTREAM_NOT_ENABLED => OpenError::JetStreamOff,
-        ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => OpenError::AccountWithoutJetStream,
-        _ if error.code() == 503 => OpenError::unavailable(error),
-        _ => OpenError::Refused {
-            reason: error.to_string(),
-        },
     }
 }

@@ -14,13 +14,17 @@ use super::{
     Inner,
     held::HeldCommit,
     message::{self, Position},
+    refusal,
     settle::FENCE,
     unavailable,
 };
 use crate::store::{Entry, Incarnation, Revision, StoreError, StoreKey, WatchEvent};
 use async_nats::{
     HeaderMap, HeaderValue, Message, StatusCode, Subscriber,
-    jetstream::consumer::{AckPolicy, DeliverPolicy, push},
+    jetstream::{
+        consumer::{AckPolicy, DeliverPolicy, push},
+        stream::ConsumerErrorKind,
+    },
 };
 use futures_util::StreamExt;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -111,7 +115,10 @@ impl Session {
             ..push::Config::default()
         };
         let consumer = store.stream.create_consumer(config).await;
-        let consumer = consumer.map_err(unavailable)?;
+        let consumer = consumer.map_err(|error| match error.kind() {
+            ConsumerErrorKind::JetStream(error) => refusal::store_error(&error, &store.bucket.name),
+            _ => unavailable(error),
+        })?;
         let info = consumer.cached_info();
         let incarnation = store.incarnation().await?;
         if before != incarnation {

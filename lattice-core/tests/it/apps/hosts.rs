@@ -18,7 +18,9 @@ async fn host(lattice: &Lattice, label: &str, value: &str) -> Node {
 async fn labels_without_a_matching_host_are_a_warning() {
     let lattice = Lattice::in_memory("dev").await.expect("it opens");
     let rules = app(&format!(
-        "name = \"shop\"\nexternal = [\"nobody\"]\n[actors.a]\nimage = \"{IMAGE}\"\nrequire = {{ zone = \"eu\", zoen = \"eu\" }}\nspread = [{{ label = \"zone\", weights = {{ eu = 1, mars = 1 }} }}, {{ label = \"rack\" }}]\n"
+        "name = \"shop\"\nexternal = [\"nobody\", \"caller\"]\n[actors.a]\nimage = \"{IMAGE}\"\nrequire = {{ zone = \"eu\", zoen = \"eu\" }}\nspread = [{{ label = \"zone\", weights = {{ eu = 1, mars = 1 }} }}, {{ label = \"rack\" }}]\n\
+         [[links]]\nfrom = \"a\"\nto = \"nobody\"\ninterface = \"a:b/c@1.0.0\"\n\
+         [[links]]\nfrom = \"caller\"\nto = \"a\"\ninterface = \"a:b/c@1.0.0\"\n"
     ));
     let plan = lattice.plan(&rules).await.expect("planned");
     assert!(plan.warnings.contains(&Warning::NoHosts), "{plan}");
@@ -58,6 +60,8 @@ async fn labels_without_a_matching_host_are_a_warning() {
         others.contains(&Warning::UnknownExternal { id: id("nobody") }),
         "{others:?}"
     );
+    let caller = Warning::UnknownExternal { id: id("caller") };
+    assert!(!others.contains(&caller), "it only calls: {others:?}");
 }
 
 fn types(function: &str) -> BTreeMap<lattice_core::name::InterfaceName, InterfaceTypes> {

@@ -119,6 +119,22 @@ interface = "wasi:keyvalue/store@0.2.0"
     ));
 }
 
+/// A wrong name is one mistake, in however many links it is.
+#[test]
+fn a_wrong_name_is_told_once_with_one_that_would_do() {
+    let link = |to: &str| {
+        format!("[[links]]\nfrom = \"My_App\"\nto = \"{to}\"\ninterface = \"a:b/c@1.0.0\"\n")
+    };
+    let text = format!(
+        "name = \"shop\"\nexternal = [\"kv\"]\n[actors.My_App]\nimage = \"{IMAGE}\"\n{}{}",
+        link("kv"),
+        link("kv").replace("c@", "d@")
+    );
+    let said = refused(&text).to_string();
+    assert_eq!(said.matches("My_App`: use 1 to 63").count(), 1, "{said}");
+    assert!(said.contains("`my-app` would do"), "{said}");
+}
+
 #[test]
 fn json_problems_have_positions() {
     let text = "{\n  \"name\": \"shop\",\n  \"actors\": { \"greeter\": {\n    \"imgae\": 1, \"image\": \"r.example/a:1\" } },\n  \"links\": [ {\"from\": \"a\", \"to\": \"greeter\", \"interface\": \"a:b/c\"} ]\n}";

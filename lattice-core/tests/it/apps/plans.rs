@@ -100,7 +100,7 @@ async fn applying_creates_changes_deletes_and_then_does_nothing() {
         [
             "version: \"1\" -> \"2\"",
             "config.a: nothing -> \"1\"",
-            "placement.replicas.Exactly: 2 -> 3",
+            "replicas: 2 -> 3",
         ]
     );
     assert_eq!(
@@ -131,6 +131,23 @@ async fn resources_outside_of_the_app_are_not_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plan_shows_no_secret_of_a_link() {
+    let lattice = join(&MemoryStore::new()).await;
+    let with = |password: &str| {
+        let link = "interface = \"wasi:keyvalue/store@0.2.0\"\n";
+        let config = format!(
+            "interface = \"wasi:keyvalue/store@0.2.0\"\nconfig = {{ password = \"{password}\" }}\n"
+        );
+        app(&SHOP.replacen(link, &config, 1))
+    };
+    lattice.apply(&with("s3cret-1")).await.expect("applied");
+    let plan = lattice.plan(&with("s3cret-2")).await.expect("planned");
+    assert_eq!(changed(&plan), ["config: (hidden) -> another one (hidden)"]);
+    let json = serde_json::to_string(&plan).expect("JSON");
+    assert!(!json.contains("s3cret"), "{json}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_is_displayed_as_text() {
     let lattice = join(&MemoryStore::new()).await;
     lattice
@@ -146,7 +163,7 @@ async fn a_plan_is_displayed_as_text() {
         "app `shop`: 1 to create, 1 to change, 1 to delete, 0 unchanged\n\
          \u{20} + actor `c`\n\
          \u{20} ~ actor `a`\n\
-         \u{20}     placement.replicas.Exactly: 1 -> 5\n\
+         \u{20}     replicas: 1 -> 5\n\
          \u{20} - actor `b`\n\
          \u{20} ! actor `a`: the tag of `registry.example/shop/greeter:1` may move, and it isn't pinned to an artifact; each host runs the artifact that it finds\n\
          \u{20} ! actor `c`: the tag of `registry.example/shop/greeter:1` may move, and it isn't pinned to an artifact; each host runs the artifact that it finds\n\

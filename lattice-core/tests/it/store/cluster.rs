@@ -2,7 +2,7 @@
 
 use super::{
     key,
-    nats::lattice,
+    nats::{lattice, stranger},
     next, put,
     server::{NatsConfig, NatsServer},
     snapshot, soon, value,
@@ -93,6 +93,26 @@ async fn keeps_the_contract() {
         (Arc::new(one) as _, Arc::new(two) as _)
     })
     .await;
+}
+
+/// Without a number, a cluster keeps three copies, and a single server one.
+#[tokio::test]
+async fn a_cluster_keeps_three_copies_by_default() {
+    let servers = cluster().await;
+    let connection = NatsOptions::new(servers[0].url())
+        .connect()
+        .await
+        .expect("a server");
+    let begun = Instant::now();
+    while let Err(error) =
+        NatsStore::open(&connection, NatsStoreOptions::new(&lattice("prod"))).await
+    {
+        assert!(begun.elapsed() < ELECTION, "never opened: {error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (_, context) = stranger(&servers[1].url()).await;
+    let stream = context.get_stream("KV_LATTICE_prod").await.expect("there");
+    assert_eq!(stream.cached_info().config.num_replicas, 3);
 }
 
 /// Each server dies once while commits continue. Their results are true, and a watch converges.

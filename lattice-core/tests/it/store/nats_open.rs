@@ -10,7 +10,8 @@ use super::{
 use async_nats::jetstream::{kv, stream};
 use lattice_core::{
     nats::{NatsOptions, NatsStore, NatsStoreOptions, OpenError},
-    store::{CommitError, Expect, Store, StoreError},
+    quantity::ByteSize,
+    store::{CommitError, Expect, Op, Store, StoreError},
 };
 use std::{num::NonZeroUsize, time::Duration};
 use tokio::{
@@ -149,11 +150,87 @@ async fn without_permissions() {
     for ops in [put("a", "2", Expect::Any), two] {
         let refused = soon("a commit", reader.commit(ops)).await;
         assert!(
-            matches!(&refused, Err(CommitError::Store(StoreError::Unsupported(why))) if why.contains("$KV.LATTICE_prod")),
+            matches!(&refused, Err(CommitError::Store(StoreError::Forbidden(why))) if why.contains("$KV.LATTICE_prod")),
             "{refused:?}"
         );
     }
     assert_eq!(super::value(&writer, "a").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn without_its_inbox() {
+    let users = "authorization { users: [
+        {user: own, password: p, permissions: {publish: [\">\"], subscribe: [\"lattice.>\", \"_OWN.>\"]}}
+    ]}";
+    let server = NatsConfig::default().jetstream().text(users).start().await;
+    let options = NatsOptions::new(server.url()).user("own", "p");
+    let connection = options.connect().await.expect("a server");
+    let opening = NatsStore::open(&connection, NatsStoreOptions::new(&lattice("prod")));
+    let refused = soon("opening", opening).await.expect_err("no replies");
+    assert!(matches!(refused, OpenError::Refused { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("inbox prefix"), "{refused}");
+    let options = options.inbox_prefix("_OWN");
+    let connection = options.connect().await.expect("a server");
+    let opened = NatsStore::open(&connection, NatsStoreOptions::new(&lattice("prod"))).await;
+    opened.expect("replies arrive");
+}
+
+#[tokio::test]
+async fn an_account_that_wants_a_size() {
+    let accounts = "accounts {
+        sized { users: [{user: s, password: p}], jetstream: { max_bytes_required: true, max_file: 100M } }
+    }";
+    let server = NatsConfig::default()
+        .jetstream()
+        .text(accounts)
+        .start()
+        .await;
+    let options = NatsOptions::new(server.url()).user("s", "p");
+    let connection = options.connect().await.expect("a server");
+    let bucket = NatsStoreOptions::new(&lattice("prod"));
+    let refused = NatsStore::open(&connection, bucket.clone()).await;
+    let refused = refused.expect_err("no size");
+    assert!(matches!(refused, OpenError::NeedsSize), "{refused:?}");
+    let large = bucket.clone().max_bytes(ByteSize::gib(1));
+    let refused = NatsStore::open(&connection, large).await;
+    let refused = refused.expect_err("more than there is");
+    assert!(matches!(refused, OpenError::Limit { .. }), "{refused:?}");
+    let opened = NatsStore::open(&connection, bucket.max_bytes(ByteSize::mib(8))).await;
+    opened.expect("a size");
+}
+
+#[tokio::test]
+async fn a_full_store_and_too_many_readers_are_limits_and_not_outages() {
+    let accounts = "accounts {
+        small { users: [{user: s, password: p}], jetstream: { max_consumers: 1 } }
+    }";
+    let server = NatsConfig::default()
+        .jetstream()
+        .text(accounts)
+        .start()
+        .await;
+    let options = NatsOptions::new(server.url()).user("s", "p");
+    let connection = options.connect().await.expect("a server");
+    let bucket = NatsStoreOptions::new(&lattice("prod")).max_bytes(ByteSize::kib(64));
+    let store = NatsStore::open(&connection, bucket).await.expect("opens");
+    let large = |name| vec![Op::put(key(name), vec![b'x'; 40 * 1024], Expect::Any)];
+    store.commit(large("a")).await.expect("fits");
+    let mut two = large("b");
+    two.extend(large("c"));
+    for ops in [large("b"), two] {
+        let refused = soon("a commit", store.commit(ops)).await;
+        assert!(
+            matches!(&refused, Err(CommitError::Store(StoreError::Limit(why))) if why.contains("--max-bytes")),
+            "{refused:?}"
+        );
+    }
+    assert!(store.read(key("a")).await.expect("in reach").is_some());
+    let _first = store.watch().await.expect("may be read once");
+    let refused = soon("a watch", store.watch()).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Limit(why)) if why.contains("max_consumers")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::{
     failure::Failure,
     images,
     options::{LatticeOptions, hear_hosts},
-    output::{Format, print},
+    output::{Format, print_json, print_text},
     registry::{Registries, spinner},
 };
 use clap::Args;
@@ -114,11 +114,11 @@ async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
 
 fn show(plan: &app::Plan, output: Format) -> Result<(), Failure> {
     match output {
-        Format::Table => print(&plan.to_string()),
+        Format::Table => print_text(&plan.to_string()),
         Format::Json => {
             let text = serde_json::to_string_pretty(plan)
                 .map_err(|error| Failure::failed("the plan can't be printed", &error))?;
-            print(&format!("{text}\n"))
+            print_json(&text)
         }
     }
 }

@@ -1,13 +1,17 @@
 //! Why a command failed, and the exit code that scripts see.
 
+use crate::words::for_terminal;
 use lattice_core::{
     ConnectError,
     app::{ApplyError, LoadError, PlanError},
     call::{CallError, Ran},
     error::chain,
-    links::{DeleteError, LinkError},
+    links::{DeleteError, LinkError, WriteError},
+    nats,
+    replica::FollowError,
+    store::StoreError,
 };
-use std::{error::Error, fmt, process::ExitCode};
+use std::{error::Error, fmt, path::Path, process::ExitCode};
 
 /// Why a command failed, by exit code.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +28,9 @@ pub(crate) enum Failure {
     /// The lattice can't be reached.
     #[error("{0}")]
     Unreachable(String),
+    /// It can't be reached now, and may be without any change here.
+    #[error("{0}")]
+    Away(String),
     /// The function returned `err(...)`, which has been printed.
     #[error("the function returned an error")]
     AnsweredErr,
@@ -36,6 +43,10 @@ pub(crate) enum Failure {
     /// The function ran, and failed.
     #[error("{0}")]
     RanAndFailed(String),
+    /// The reader of the output has closed its end, as `head` does. The command ends, and that is
+    /// no failure.
+    #[error("the reader of the output has left")]
+    ReaderLeft,
 }
 
 impl Failure {
@@ -48,12 +59,54 @@ impl Failure {
         ExitCode::from(self.code())
     }
 
+    /// Returns the message as it is shown, or `None` if there is nothing to say.
+    pub(crate) fn message(&self) -> Option<String> {
+        match self {
+            Self::ReaderLeft => None,
+            failure => Some(for_terminal(&failure.to_string())),
+        }
+    }
+
+    /// Puts a text in front of the message.
+    pub(crate) fn in_front(self, text: &str) -> Self {
+        self.edit(|message| message.insert_str(0, text))
+    }
+
+    /// Puts a text behind the message.
+    pub(crate) fn behind(self, text: &str) -> Self {
+        self.edit(|message| message.push_str(text))
+    }
+
+    fn edit(mut self, edit: impl FnOnce(&mut String)) -> Self {
+        match &mut self {
+            Self::Failed(text)
+            | Self::Usage(text)
+            | Self::Refused(text)
+            | Self::Unreachable(text)
+            | Self::Away(text)
+            | Self::NotRun(text)
+            | Self::MayHaveRun(text)
+            | Self::RanAndFailed(text) => edit(text),
+            Self::AnsweredErr | Self::ReaderLeft => {}
+        }
+        self
+    }
+
+    /// Creates the failure that an error of the store stands for.
+    fn of_store(error: &StoreError, text: String) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Closed => Self::Unreachable(text),
+            _ => Self::Refused(text),
+        }
+    }
+
     fn code(&self) -> u8 {
         match self {
+            Self::ReaderLeft => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
-            Self::Unreachable(_) => 4,
+            Self::Unreachable(_) | Self::Away(_) => 4,
             Self::AnsweredErr => 5,
             Self::NotRun(_) => 6,
             Self::MayHaveRun(_) => 7,
@@ -70,6 +123,19 @@ impl From<ConnectError> for Failure {
             ConnectError::NoKey { lattice } => Self::Usage(format!(
                 "lattice `{lattice}` is on NATS and has no key; give it one with --key-file or LATTICE_KEY, or use --trust-bus if every client of the server may call anything"
             )),
+            ConnectError::Nats(nats::ConnectError::BadUrl { .. }) => Self::Usage(text),
+            ConnectError::Nats(
+                nats::ConnectError::Unreachable { .. }
+                | nats::ConnectError::TimedOut { .. }
+                | nats::ConnectError::HungUp { .. },
+            )
+            | ConnectError::Open(nats::OpenError::Unavailable { .. }) => Self::Away(text),
+            ConnectError::Open(
+                nats::OpenError::NeedsSize
+                | nats::OpenError::Limit { .. }
+                | nats::OpenError::Refused { .. },
+            ) => Self::Refused(text),
+            ConnectError::Store(FollowError::Store(error)) => Self::of_store(&error, text),
             ConnectError::Nats(_)
             | ConnectError::Open(_)
             | ConnectError::Bus(_)
@@ -83,6 +149,12 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         let text = chain(&error);
         match error {
+            LoadError::Io { path, .. } | LoadError::Format { path } if is_url(&path) => {
+                Self::Usage(format!(
+                    "`{}` is a URL; give the path of a `.toml` or `.json` file, and download it first",
+                    without_login(&path.to_string_lossy())
+                ))
+            }
             LoadError::Io { .. } => Self::Failed(text),
             _ => Self::Refused(text),
         }
@@ -93,7 +165,7 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let text = chain(&error);
         match error {
-            PlanError::Types(_) => Self::Unreachable(text),
+            PlanError::Types(error) => Self::of_store(&error, text),
             _ => Self::Refused(text),
         }
     }
@@ -105,7 +177,7 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Plan(error) => error.into(),
             ApplyError::Conflict { .. } | ApplyError::Refused { .. } => Self::Refused(text),
-            ApplyError::Store { .. } => Self::Unreachable(text),
+            ApplyError::Store { source, .. } => Self::of_store(&source, text),
             _ => Self::Failed(text),
         }
     }
@@ -120,7 +192,9 @@ impl From<LinkError> for Failure {
                 existing.key, existing.link.target
             )),
             LinkError::LinkMismatch(_) | LinkError::Changed { .. } => Self::Refused(text),
-            LinkError::Types(_) => Self::Unreachable(text),
+            LinkError::Types(error) | LinkError::Write(WriteError::Store(error)) => {
+                Self::of_store(&error, text)
+            }
             _ => Self::Failed(text),
         }
     }
@@ -143,8 +217,26 @@ impl From<DeleteError> for Failure {
             DeleteError::NotFound { key } => Self::Failed(format!(
                 "there is no link {key}; `lattice link list` shows all links"
             )),
+            DeleteError::Write(WriteError::Store(ref source)) => {
+                Self::of_store(source, chain(&error))
+            }
             other => Self::Failed(chain(&other)),
         }
+    }
+}
+
+fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains("://"))
+}
+
+/// Returns a URL without its user and its password, and without what could be a part of them.
+fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://…@{host}"),
+        None => url.to_owned(),
     }
 }
 
@@ -170,6 +262,44 @@ mod tests {
         let failure = Failure::from(App::load("no/such/shop.toml").expect_err("is not there"));
         assert_eq!(failure.code(), 1);
         assert!(failure.to_string().contains("No such file"), "{failure}");
+    }
+
+    #[test]
+    fn a_url_is_no_manifest_and_its_password_stays_hidden() {
+        let error = App::load("https://joe:s3cret@shop.example/app.toml").expect_err("a URL");
+        let failure = Failure::from(error);
+        assert_eq!(failure.code(), 2);
+        let text = failure.message().expect("a message");
+        assert!(
+            text.contains("shop.example") && text.contains("path"),
+            "{text}"
+        );
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn a_store_that_refuses_is_not_out_of_reach() {
+        let app: lattice_core::name::AppName = "shop".parse().expect("a name");
+        for (source, code) in [
+            (StoreError::Limit("maximum bytes exceeded".to_owned()), 3),
+            (StoreError::Forbidden("no permission".to_owned()), 3),
+            (StoreError::Unavailable("timed out".to_owned()), 4),
+        ] {
+            let app = app.clone();
+            let failure = Failure::from(ApplyError::Store { app, source });
+            assert_eq!(failure.code(), code, "{failure}");
+            let is_away = failure.to_string().contains("when it is back");
+            assert_eq!(is_away, code == 4, "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_message_does_nothing_to_the_terminal() {
+        let failure = Failure::from(CallError::CalleeFailed {
+            reason: "\u{1b}]0;owned\u{7}\u{9b}2J".to_owned(),
+        });
+        let text = failure.message().expect("a message");
+        assert!(!text.chars().any(crate::words::is_control), "{text:?}");
     }
 
     #[tokio::test]

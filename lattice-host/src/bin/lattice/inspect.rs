@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    output::{Format, on_one_line, print},
+    output::{Format, on_one_line, print, print_json},
     registry::{Login, Registries, bar, show},
 };
 use clap::Args;
@@ -76,10 +76,10 @@ impl Inspect {
             _ => (image.clone(), artifacts.fetch(&image, None).await?),
         };
         let found = Inspected::new(pinned, &artifact)?;
-        print(&match self.output {
-            Format::Table => found.text(),
-            Format::Json => format!("{:#}\n", found.json()),
-        })?;
+        match self.output {
+            Format::Table => print(&found.text()),
+            Format::Json => print_json(&format!("{:#}", found.json())),
+        }?;
         match &found.check {
             Ok(_) => Ok(()),
             Err(refused) => Err(Failure::Refused(format!(
@@ -100,6 +100,7 @@ fn image(text: &str) -> Result<Image, Failure> {
     }
     text.parse().or_else(|error| match error {
         lattice_host::artifact::ImageError::BarePath { .. } => Ok(Image::File(path.to_owned())),
+        error @ lattice_host::artifact::ImageError::Login => Err(Failure::Usage(error.to_string())),
         error => Err(Failure::Usage(format!(
             "there is no file `{text}`, and it isn't an image in a registry: {error}"
         ))),

@@ -3,7 +3,7 @@
 use crate::{
     failure::Failure,
     options::{LatticeOptions, duration},
-    output::{Colour, Paint, note, on_one_line, print},
+    output::{Colour, Paint, note, on_one_line, print, print_json, reader_left},
 };
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
@@ -21,7 +21,7 @@ use tokio::time::sleep;
 const EXAMPLES: &str = "Examples:
   lattice logs                      # recent lines of all actors, from each host
   lattice logs greeter --follow     # recent and new lines, until ctrl-c
-  lattice logs greeter --follow --for 1m --level warn -o json
+  lattice logs greeter --for 1m --level warn -o json
 
 Actors log to their standard output and error, and through `wasi:logging`. Each host keeps its last
 thousand lines, and sends lines only while there are readers.";
@@ -37,8 +37,8 @@ pub(crate) struct Logs {
     /// Continues with new lines, until ctrl-c
     #[arg(short, long)]
     follow: bool,
-    /// Ends after this time, such as `10s`
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "follow")]
+    /// Continues with new lines for this time, such as `10s`
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// How many recent lines to show from each host
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 1_000)]
@@ -81,8 +81,8 @@ impl Logs {
         let logs = lattice.logs(component, self.recent).await;
         let mut logs = logs.map_err(unreachable)?;
         let end = match (self.follow, self.time) {
-            (false, _) => Some(ANSWERS),
-            (true, time) => time,
+            (false, None) => Some(ANSWERS),
+            (_, time) => time,
         };
         let end = async {
             match end {
@@ -91,13 +91,21 @@ impl Logs {
             }
         };
         let mut end = std::pin::pin!(end);
+        let mut reader_left = std::pin::pin!(reader_left());
+        let mut lines = 0_u64;
         loop {
             tokio::select! {
                 event = logs.next() => match event {
-                    Some(event) => self.show(&event)?,
+                    Some(event) => lines += u64::from(self.show(&event)?),
                     None => return Err(Failure::Unreachable("the connection was closed".to_owned())),
                 },
-                () = &mut end => return Ok(()),
+                () = &mut end => {
+                    if lines == 0 {
+                        note(&self.nothing());
+                    }
+                    return Ok(());
+                }
+                () = &mut reader_left => return Ok(()),
                 heard = tokio::signal::ctrl_c() => {
                     return heard.map_err(|error| Failure::failed("can't listen for ctrl-c", &error));
                 }
@@ -105,10 +113,22 @@ impl Logs {
         }
     }
 
-    fn show(&self, event: &LogEvent) -> Result<(), Failure> {
+    /// Says that there was nothing, and where to look.
+    fn nothing(&self) -> String {
+        match &self.component {
+            Some(component) => format!(
+                "no live host has a line of `{component}`; `lattice explain component {component}` tells whether it runs"
+            ),
+            None => "no live host has a line of any component".to_owned(),
+        }
+    }
+
+    /// Returns whether it was a line that is shown.
+    fn show(&self, event: &LogEvent) -> Result<bool, Failure> {
         match event {
             LogEvent::Line { host, line } if line.level >= self.level.into() => {
-                self.line(host, line)
+                self.line(host, line)?;
+                return Ok(true);
             }
             LogEvent::Dropped { host, lines } => note(&format!(
                 "{lines} lines of {host} were lost: its components log faster than it sends lines"
@@ -116,8 +136,9 @@ impl Logs {
             LogEvent::Missed { messages } => note(&format!(
                 "{messages} messages with lines were lost: they arrive faster than they are read"
             )),
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(false)
     }
 
     fn line(&self, host: &HostId, line: &LogLine) -> Result<(), Failure> {
@@ -133,7 +154,7 @@ impl Logs {
                     "said_ms": line.said_ms,
                     "text": line.text,
                 });
-                print(&format!("{line}\n"))
+                print_json(&line)
             }
             LineFormat::Lines => {
                 let text = on_one_line(&line.text);

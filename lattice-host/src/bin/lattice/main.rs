@@ -2,12 +2,14 @@
 
 mod app;
 mod call;
+mod command_line;
 mod failure;
 mod get;
 mod images;
 mod inspect;
 mod key;
 mod link;
+mod log;
 mod logs;
 mod options;
 mod output;
@@ -18,12 +20,14 @@ mod see;
 mod suggest;
 mod up;
 mod watch;
+mod words;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use failure::Failure;
+use log::Log;
 use options::LatticeOptions;
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 /// The end of the text of `--help`.
@@ -38,7 +42,8 @@ const EXIT_CODES: &str = "Exit codes:
   7  `call`: the call failed, and the function may have run
   8  `call`: the function ran, and failed
 
-Results go to stdout, everything else to stderr. RUST_LOG sets the log level.";
+Results go to stdout, everything else to stderr. RUST_LOG sets the log level. An environment
+variable that is empty counts as unset.";
 
 /// Runs hosts, and declares and shows the contents of a lattice.
 #[derive(Debug, Parser)]
@@ -93,17 +98,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let by_default = match cli.command {
-        Command::Up(_) => "info",
-        _ => "error",
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return command_line::explain(&error),
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .with_writer(io::stderr)
-        .init();
+    let filter = match filter(&cli.command) {
+        Ok(filter) => filter,
+        Err(failure) => {
+            output::note(&format!("error: {failure}"));
+            return failure.exit_code();
+        }
+    };
+    let log = Log::start(filter);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -111,15 +117,30 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => Err(Failure::failed("the runtime can't be started", &error)),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // If stderr can't be written to, the failure can't be reported.
-            let _ =
-                io::Write::write_all(&mut io::stderr(), format!("error: {failure}\n").as_bytes());
+            if let Some(message) = failure.message() {
+                log.line(format!("error: {message}\n").into_bytes());
+            }
             failure.exit_code()
         }
-    }
+    };
+    log.flush();
+    code
+}
+
+/// Returns which events are logged: what `RUST_LOG` says, or else what suits the command.
+fn filter(command: &Command) -> Result<EnvFilter, Failure> {
+    let by_default = match command {
+        // The client's own lines repeat what this program logs.
+        Command::Up(_) => "info,async_nats=off",
+        _ => "error",
+    };
+    let directives = options::variable("RUST_LOG")?;
+    let directives = directives.as_deref().unwrap_or(by_default);
+    EnvFilter::try_new(directives)
+        .map_err(|error| Failure::Usage(format!("RUST_LOG isn't a valid filter: {error}")))
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

@@ -1,9 +1,12 @@
 //! Prints to stdout.
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    words::{for_terminal, harmless_json, is_control},
+};
 use clap::ValueEnum;
 use std::{
-    env,
+    env, fmt,
     io::{self, ErrorKind, IsTerminal as _, Write as _},
 };
 
@@ -17,27 +20,54 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Prints a text. It isn't a failure when the reader has closed its end, as `head` does.
+/// Prints a text. Fails with [`Failure::ReaderLeft`] when the reader has closed its end, as `head`
+/// does.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::failed("the output can't be written", &error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
+        Err(error) => Err(Failure::failed("the output can't be written", &error)),
     }
 }
 
-/// Prints a note to stderr.
-pub(crate) fn note(text: &str) -> Result<(), Failure> {
-    let mut out = io::stderr().lock();
-    match writeln!(out, "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::failed("stderr can't be written", &error))
-        }
-        _ => Ok(()),
-    }
+/// Prints a text of the library, which may have words of guests and peers in it.
+pub(crate) fn print_text(text: &str) -> Result<(), Failure> {
+    print(&for_terminal(text))
 }
+
+/// Prints JSON and ends the line.
+pub(crate) fn print_json(json: &impl fmt::Display) -> Result<(), Failure> {
+    print(&format!("{}\n", harmless_json(&json.to_string())))
+}
+
+/// Waits until the reader of stdout has left. Nothing else notices that while there is nothing to
+/// print. Never returns where that can't be known, such as for a file.
+pub(crate) async fn reader_left() {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        use tokio::{io::Interest, net::unix::pipe::Sender};
+        let out = io::stdout().as_fd().try_clone_to_owned();
+        // A file can't be waited for, and has no reader that leaves. Nothing is written here, so the
+        // descriptor may stay one that blocks.
+        if let Ok(out) = out.and_then(Sender::from_owned_fd_unchecked)
+            && out.ready(Interest::ERROR).await.is_ok()
+        {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Prints a note to stderr. What can't be written there is lost, and the command goes on.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", for_terminal(text));
+}
+
+/// The widest cell that the other cells of its column are aligned to. A wider one moves only the
+/// rest of its own row.
+const WIDEST: usize = 100;
 
 /// A colour of a line.
 #[derive(Debug, Clone, Copy)]
@@ -84,10 +114,10 @@ pub(crate) fn print_rows(
     rows: &[Vec<String>],
     format: Format,
 ) -> Result<(), Failure> {
-    print(&match format {
-        Format::Table => table(headings, rows),
-        Format::Json => json(headings, rows),
-    })
+    match format {
+        Format::Table => print(&table(headings, rows)),
+        Format::Json => print_json(&json(headings, rows)),
+    }
 }
 
 fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
@@ -98,13 +128,16 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
         .collect();
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        let widths = cells.map(|cell| cell.chars().count());
+        widths.filter(|width| *width <= WIDEST).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
     let text = lines.iter().map(|line| {
         let cells = line.iter().zip(&widths);
         let padded: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
+            .map(|(cell, width)| {
+                cell.clone() + &" ".repeat(width.saturating_sub(cell.chars().count()))
+            })
             .collect();
         format!("{}\n", padded.join("   ").trim_end())
     });
@@ -122,7 +155,7 @@ fn cell(text: &str) -> String {
 /// Returns an untrusted text on one line, without characters that move the cursor.
 pub(crate) fn on_one_line(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_control(c) { ' ' } else { c })
         .collect()
 }
 
@@ -132,7 +165,7 @@ fn json(headings: &[&str], rows: &[Vec<String>]) -> String {
         let fields = fields.map(|(name, cell)| ((*name).to_owned(), cell.clone().into()));
         serde_json::Value::Object(fields.collect())
     });
-    format!("{:#}\n", serde_json::Value::Array(objects.collect()))
+    format!("{:#}", serde_json::Value::Array(objects.collect()))
 }
 
 #[cfg(test)]
@@ -154,11 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_of_any_width_moves_only_its_own_row() {
+        for width in [WIDEST + 1, 70_000, 1 << 20] {
+            let wide = "x".repeat(width);
+            let rows = [["a", "1"], [&wide, "2"]].map(|row| row.map(str::to_owned).to_vec());
+            let text = table(&["name", "count"], &rows);
+            assert_eq!(text, format!("NAME   COUNT\na      1\n{wide}   2\n"));
+        }
+    }
+
+    #[test]
     fn json_holds_every_cell_as_it_is() {
         let text = json(&["name", "count"], &rows());
         let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(read[0]["name"], "größe");
         assert_eq!(read[2]["name"], "b\u{1b}[2J\n");
-        assert_eq!(json(&["name"], &[]), "[]\n");
+        assert_eq!(json(&["name"], &[]), "[]");
     }
 }

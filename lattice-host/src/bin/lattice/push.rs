@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    output::{Format, print},
+    output::{Format, print, print_json},
     registry::{Login, Registries, oci, spinner},
 };
 use clap::Args;
@@ -41,16 +41,16 @@ impl Push {
         let pushed = artifacts.push(component.bytes, &image).await;
         spinner.finish_and_clear();
         let pushed = pushed?;
-        print(&match self.output {
-            Format::Table => format!("{}\n", pushed.image),
+        match self.output {
+            Format::Table => print(&format!("{}\n", pushed.image)),
             Format::Json => {
                 let pushed = json!({
                     "image": pushed.image.to_string(),
                     "digest": pushed.digest.to_string(),
                     "size": pushed.size.as_u64(),
                 });
-                format!("{pushed:#}\n")
+                print_json(&format!("{pushed:#}"))
             }
-        })
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! How commands reach registries, and how they show progress.
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    options::{secret_in, variable},
+};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lattice_core::error::chain;
 use lattice_host::artifact::{
     Artifacts, ArtifactsBuilder, Credentials, FetchError, Image, OciReference, Progress, PushError,
 };
-use std::{env, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// Variable with the password, used when no file is given.
 const PASSWORD: &str = "LATTICE_REGISTRY_PASSWORD";
@@ -83,9 +86,8 @@ impl Login {
             return Ok(None);
         };
         let password = match &self.password_file {
-            Some(file) => std::fs::read_to_string(file)
-                .map_err(|error| Failure::failed(file.display(), &error))?,
-            None => env::var(PASSWORD).map_err(|_| {
+            Some(file) => secret_in("--password-file", file)?,
+            None => variable(PASSWORD)?.ok_or_else(|| {
                 Failure::Usage(format!(
                     "there is no password for `{user}`; set {PASSWORD}, or name a file with --password-file"
                 ))

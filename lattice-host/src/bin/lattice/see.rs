@@ -1,6 +1,6 @@
 //! `lattice graph` and `lattice explain`.
 
-use crate::{failure::Failure, options::LatticeOptions, output};
+use crate::{failure::Failure, options::LatticeOptions, output, words::harmless};
 use clap::{Args, Subcommand, ValueEnum};
 use lattice_core::{
     constellation::{GraphKind, Subject},
@@ -46,11 +46,11 @@ impl Graph {
             GraphView::Logical => GraphKind::Logical,
             GraphView::Infrastructure => GraphKind::Infrastructure,
         };
-        output::print(&match self.output {
+        output::print(&harmless(&match self.output {
             Language::Mermaid => view.to_mermaid(kind),
             Language::Dot => view.to_dot(kind),
             Language::Svg => view.to_svg(kind),
-        })
+        }))
     }
 }
 
@@ -83,7 +83,7 @@ impl Explain {
         let subject = self.subject()?;
         let lattice = options.open().await?;
         let explanation = lattice.explain(&subject).await;
-        output::print(&format!("{explanation}\n"))
+        output::print_text(&format!("{explanation}\n"))
     }
 
     fn subject(&self) -> Result<Subject, Failure> {

@@ -15,6 +15,7 @@ pub(crate) fn hint<'n>(
     let there: Vec<&str> = there.into_iter().collect();
     let alike = there
         .iter()
+        .filter(|name| **name != given)
         .map(|name| (strsim::jaro_winkler(given, name), name))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -49,6 +50,10 @@ mod tests {
         );
         assert!(hinted.starts_with("; did you mean `greet-async`?\n  functions:\n    greet\n"));
         assert!(!hint("functions", "qqqq", ["greet"]).contains("mean"));
+        assert!(
+            !hint("functions", "greet", ["greet"]).contains("mean"),
+            "what was given"
+        );
         assert_eq!(hint("functions", "x", []), "; there are no functions");
     }
 

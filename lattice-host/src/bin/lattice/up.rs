@@ -1,8 +1,8 @@
 //! `lattice up`.
 
-use crate::{app::apply, failure::Failure, options::LatticeOptions, registry::Registries};
+use crate::{app::apply, failure::Failure, log, options::LatticeOptions, registry::Registries};
 use clap::Args;
-use lattice_core::{Drained, app::App};
+use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
 use lattice_host::Host;
 use std::{io, path::PathBuf, time::Duration};
 
@@ -34,12 +34,24 @@ impl Up {
     /// Runs a host. Without a NATS server or a file, the lattice is in memory and ends with the
     /// process.
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let wrong = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
+        // Everything that can be checked without the lattice is checked first.
+        if let Some(id) = &self.id {
+            HostId::new(id).map_err(|error| wrong(&error).in_front("--id: "))?;
+        }
+        let labels = self.label.iter();
+        check_labels(labels.map(|(name, value)| (&**name, &**value)))
+            .map_err(|error| wrong(&error).in_front("--label: "))?;
         let app = self.app.map(App::load).transpose()?;
         // Listens before anything is started that would have to be stopped.
         let mut stop = StopSignal::listen()
             .map_err(|error| Failure::failed("can't listen for signals", &error))?;
         let artifacts = self.registries.artifacts(self.cache)?;
-        let lattice = options.open_for_host(self.snapshot.as_deref()).await?;
+        let lattice = tokio::select! {
+            lattice = options.open_for_host(self.snapshot.as_deref()) => lattice?,
+            () = stop.asked() => return Ok(()),
+        };
+        log::joined();
         let mut builder = Host::builder(&lattice).artifacts(artifacts.clone());
         if let Some(id) = &self.id {
             builder = builder.id(id);

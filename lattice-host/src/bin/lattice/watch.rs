@@ -3,7 +3,7 @@
 use crate::{
     failure::Failure,
     options::{LatticeOptions, duration},
-    output::{Colour, Paint, on_one_line, print},
+    output::{Colour, Paint, on_one_line, print, print_json, reader_left},
 };
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
@@ -79,6 +79,7 @@ impl Watch {
             }
         };
         let mut time_is_up = std::pin::pin!(time_is_up);
+        let mut reader_left = std::pin::pin!(reader_left());
         loop {
             tokio::select! {
                 // Known changes are printed before the command ends.
@@ -88,6 +89,7 @@ impl Watch {
                     None => return Err(Failure::Unreachable("the connection was closed".to_owned())),
                 },
                 () = &mut settled => return Ok(()),
+                () = &mut reader_left => return Ok(()),
                 () = &mut time_is_up => break,
                 heard = tokio::signal::ctrl_c() => {
                     return heard.map_err(|error| Failure::failed("can't listen for ctrl-c", &error));
@@ -178,7 +180,7 @@ impl Printer {
             ChangeFormat::Json => {
                 let text = serde_json::to_string(&delta)
                     .map_err(|error| Failure::failed("a change can't be printed", &error))?;
-                print(&format!("{text}\n"))
+                print_json(&text)
             }
             ChangeFormat::Lines => print(&self.lines(delta)),
         }

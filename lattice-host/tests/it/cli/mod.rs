@@ -1,9 +1,11 @@
 //! The `lattice` command over a real NATS server: hosts are processes, and one of them is killed.
 
 mod call;
+mod connect;
 mod images;
 mod life;
 mod links;
+mod pipes;
 mod see;
 mod watch;
 
@@ -205,7 +207,8 @@ async fn a_failure_is_printed_with_its_reason_and_place() {
         let other = other.expect("runs");
         assert_eq!(other.status.code(), Some(3), "{args:?}: {other:?}");
         let message = text(&other.stderr);
-        assert!(message.contains("another key"), "{args:?}: {message}");
+        let said = message.matches("another key").count();
+        assert_eq!(said, 1, "{args:?}: {message}");
     }
     assert_eq!(scene.prints(&["get", "actors", "-o", "json"]), before);
 
@@ -220,8 +223,11 @@ async fn a_failure_is_printed_with_its_reason_and_place() {
 /// Returns the command, without the environment variables that it reads.
 fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lattice"));
-    for variable in ["LATTICE_NATS", "LATTICE_KEY", "RUST_LOG"] {
-        command.env_remove(variable);
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("LATTICE_") || name == "RUST_LOG" {
+            command.env_remove(variable);
+        }
     }
     command
 }

@@ -6,6 +6,7 @@ use lattice_core::{
     Lattice,
     call::{CallError, Ran},
     link::Link,
+    node::NodeOptions,
 };
 use lattice_host::{Engine, Host, Instances};
 use std::{
@@ -178,4 +179,27 @@ async fn a_link_to_a_component_without_the_interface_is_refused() {
         .await
         .expect_err("it doesn't export the interface");
     assert!(error.to_string().contains("other"), "{error}");
+}
+
+/// Heartbeats with such labels would be refused by every other host.
+#[tokio::test]
+async fn labels_that_no_heartbeat_can_carry_are_refused_at_the_start() {
+    let lattice = Lattice::in_memory("dev").await.expect("a lattice");
+    let twice = Host::builder(&lattice).label("a", "1").label("a", "2");
+    let error = twice.start().await.expect_err("twice").to_string();
+    assert!(error.contains("`a` is given twice"), "{error}");
+    let mut many = (Host::builder(&lattice), NodeOptions::default());
+    for at in 0..65 {
+        let name = format!("l{at}");
+        many = (many.0.label(&name, "x"), many.1.label(&name, "x"));
+    }
+    let error = many.0.start().await.expect_err("too many").to_string();
+    assert!(error.contains("at most 64 labels"), "{error}");
+    let error = lattice
+        .node(many.1)
+        .await
+        .expect_err("too many")
+        .to_string();
+    assert!(error.contains("at most 64 labels"), "{error}");
+    assert_eq!(lattice.peers().iter().count(), 0);
 }

@@ -1,6 +1,7 @@
 //! Arguments as text, checked against a function's type.
 
 use super::types::{Param, Signature};
+use crate::{output::on_one_line, words::shortened};
 use bytes::Bytes;
 use std::{error::Error as _, fmt::Write as _, ops::Range};
 use wasm_wave::{
@@ -13,6 +14,10 @@ use wasm_wave::{
 /// at the end of the text.
 const OPEN: &str = "f(";
 const CLOSE: &str = "\n)";
+/// Most characters of a type that a message shows. Some have a hundred thousand.
+const LONGEST_TYPE: usize = 400;
+/// Most characters of a line of arguments that a message shows on each side of the error.
+const AROUND: usize = 100;
 
 /// Why a text can't be parsed as the arguments of a function: where, and what was expected.
 #[derive(Debug)]
@@ -44,7 +49,8 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Argument
             span: inside(error.span()),
             reason: match param {
                 Some(param) => {
-                    format!("{}; `{}` is a {}", reason(&error), param.name, param.ty.wit)
+                    let ty = shortened(&param.ty.wit.to_string(), LONGEST_TYPE);
+                    format!("{}; `{}` is a {ty}", reason(&error), param.name)
                 }
                 None => reason(&error),
             },
@@ -72,11 +78,12 @@ fn param_at<'p>(
 }
 
 fn reason(error: &ParserError) -> String {
-    match (error.source(), error.detail()) {
+    let reason = match (error.source(), error.detail()) {
         (Some(source), _) => source.to_string(),
         (None, Some(detail)) => format!("{}: {detail}", error.kind()),
         (None, None) => error.kind().to_string(),
-    }
+    };
+    shortened(&reason, LONGEST_TYPE)
 }
 
 impl ArgumentError {
@@ -89,17 +96,25 @@ impl ArgumentError {
         let column = before[line_start..].chars().count();
         let covered = text.get(self.span.clone()).unwrap_or_default();
         let width = covered.lines().next().unwrap_or_default().chars().count();
+        // A long line is shown around the place.
+        let skipped = column.saturating_sub(AROUND);
+        let line: String = line.chars().skip(skipped).take(2 * AROUND).collect();
+        let width = width.clamp(1, AROUND);
         let mut shown = format!("the arguments don't match the function: {}\n", self.reason);
         // Writing to a string never fails.
         let _ = writeln!(shown, "  at column {}:", column + 1);
-        let _ = writeln!(shown, "    {line}");
+        let _ = writeln!(shown, "    {}", on_one_line(&line));
         let _ = writeln!(
             shown,
             "    {}{}",
-            " ".repeat(column),
-            "^".repeat(width.max(1))
+            " ".repeat(column - skipped),
+            "^".repeat(width)
         );
-        let _ = write!(shown, "  expected: {function}: {signature}");
+        let short = shortened(signature, LONGEST_TYPE);
+        let _ = write!(shown, "  expected: {function}: {short}");
+        if short.len() < signature.len() {
+            shown += "\n  `lattice inspect` shows the whole type";
+        }
         shown
     }
 }
@@ -146,6 +161,27 @@ mod tests {
             shown.contains("at column 2:\n     \"ß\", 300\n     ^^^\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn a_type_and_arguments_of_any_length_are_a_short_message() {
+        let cases: Vec<String> = (0..9_000).map(|at| format!("case-{at}")).collect();
+        let type_text = format!("func(c: enum {{ {} }}, d: u8)", cases.join(", "));
+        let signature = Signature::parse(&type_text).expect("a signature");
+        for text in [
+            "x, 1",
+            "case-1, y",
+            "1",
+            &format!("case-1, {}", "9".repeat(100_000)),
+        ] {
+            let mismatch = parse(&signature, text).expect_err("wrong");
+            let shown = mismatch.show(text, "f", &type_text);
+            assert!(shown.len() < 3_000, "{} bytes", shown.len());
+            assert!(
+                shown.contains("  expected: f: func(c: enum { case-0, "),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

@@ -6,8 +6,12 @@ use serde_json::{Number, Value as Json, json};
 use wasm_wave::{value::Value, wasm::WasmValue as _};
 
 /// Returns a value as JSON: records are objects, variants with a payload and results are objects
-/// with one field, options are the value or `null`, flags are lists of names, and maps are lists of
-/// pairs. Floats that JSON has no number for are strings: `"nan"`, `"inf"`, `"-inf"`.
+/// with one field, flags are lists of names, and maps are lists of pairs. Floats that JSON has no
+/// number for are strings: `"nan"`, `"inf"`, `"-inf"`.
+///
+/// An option is its value or `null`. An option of an option would have two values that are `null`,
+/// so its outer `some` is an object: `none` is `null`, `some(none)` is `{"some": null}`, and
+/// `some(some(7))` is `{"some": 7}`. So different values of one type are never the same JSON.
 pub(crate) fn json(ty: &Type, value: &Value) -> Json {
     match ty {
         Type::Bool => value.unwrap_bool().into(),
@@ -52,6 +56,9 @@ pub(crate) fn json(ty: &Type, value: &Value) -> Json {
         Type::Enum(_) => value.unwrap_enum().into(),
         Type::Flags(_) => value.unwrap_flags().collect(),
         Type::Option(some) => match value.unwrap_option() {
+            Some(value) if matches!(**some, Type::Option(_)) => {
+                json!({ "some": json(some, &value) })
+            }
             Some(value) => json(some, &value),
             None => Json::Null,
         },
@@ -101,6 +108,27 @@ mod tests {
             ("variant { a, b(u8) }", "b(3)", json!({"b": 3})),
             ("variant { a, b(u8) }", "a", json!("a")),
             ("option<u8>", "none", json!(null)),
+            ("option<option<u8>>", "none", json!(null)),
+            ("option<option<u8>>", "some(none)", json!({"some": null})),
+            ("option<option<u8>>", "some(some(7))", json!({"some": 7})),
+            (
+                "option<option<option<u8>>>",
+                "some(some(none))",
+                json!({"some": {"some": null}}),
+            ),
+            ("result<option<u8>>", "ok(none)", json!({"ok": null})),
+            ("result<option<u8>>", "ok(some(7))", json!({"ok": 7})),
+            ("result<option<u8>>", "err", json!({"err": null})),
+            (
+                "list<option<option<u8>>>",
+                "[none, some(none), some(some(1))]",
+                json!([null, {"some": null}, {"some": 1}]),
+            ),
+            (
+                "result<option<option<u8>>>",
+                "ok(some(none))",
+                json!({"ok": {"some": null}}),
+            ),
             ("result<_, string>", "ok", json!({"ok": null})),
             ("result<_, string>", "err(\"x\")", json!({"err": "x"})),
             ("flags { r, w }", "{w}", json!(["w"])),

@@ -5,17 +5,18 @@ mod json;
 mod types;
 mod wire;
 
-use crate::{failure::Failure, options::LatticeOptions, output, suggest::hint};
+use crate::{failure::Failure, options::LatticeOptions, output, suggest::hint, words::harmless};
 use clap::{Args, ValueEnum};
 use lattice_core::{
     Lattice,
     call::CallError,
     client::Encoded,
+    constellation::Subject,
     name::{ComponentId, FunctionName, InterfaceName, NameError},
     types::ComponentTypes,
 };
 use lattice_wit::signature::Type as WitType;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 use types::{Signature, Type};
 use wasm_wave::{value::Value, wasm::WasmValue as _};
 
@@ -28,6 +29,10 @@ Arguments are WAVE, the text form of WebAssembly values: either one text with al
 by commas, or one word for each. They are checked against the types that the component published.
 The result is printed as WAVE too. Write `--` before arguments that start with a dash but aren't
 numbers, such as `-inf`.
+
+As JSON, records are objects, variants with a payload and results are objects with one field, flags
+are lists of names, maps are lists of pairs, and an option is its value or null. Of an option of an
+option, `none` is null, `some(none)` is {"some": null} and `some(some(7))` is {"some": 7}.
 
 In addition to the usual exit codes: 5 the function returned `err(...)`, 6 the call failed and did not
 run, 7 it may have run, 8 it ran and failed."#;
@@ -52,6 +57,10 @@ pub(crate) struct Call {
     /// How to print the result
     #[arg(short, long, value_enum, default_value_t)]
     output: ValueFormat,
+    /// File for the last snapshot of the store. With one from an earlier call, calls work while the
+    /// store is away and the hosts are not. One process can use it at a time
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    snapshot: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -73,7 +82,7 @@ struct Target {
 impl Call {
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
         let target = Target::new(&self.component, &self.function)?;
-        let lattice = options.open().await?;
+        let lattice = options.open_from(self.snapshot.as_deref()).await?;
         let component = lattice.operator().component(target.component.as_str());
         let published = match component.types().await {
             Ok(types) => types,
@@ -158,6 +167,13 @@ impl std::fmt::Display for Target {
 /// Returns the failure for a component that isn't served, with those that are.
 async fn not_served(lattice: &Lattice, component: &ComponentId, error: &CallError) -> Failure {
     let view = lattice.constellation().settled().await;
+    if view.components.contains_key(component) {
+        let why = lattice
+            .explain(&Subject::Component(component.clone()))
+            .await;
+        let why = why.to_string().trim_end().replace('\n', "\n  ");
+        return Failure::NotRun(format!("{error}\n  {why}"));
+    }
     let there = view.components.keys().map(ComponentId::as_str);
     let hint = hint("components", component.as_str(), there);
     Failure::NotRun(format!("{error}{hint}"))
@@ -173,16 +189,19 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
             reason: error.to_string(),
         })
     })?;
-    let text = match format {
-        ValueFormat::Wave => wasm_wave::to_string(&value)
-            .map_err(|error| Failure::failed("the result can't be written as text", &error))?,
-        ValueFormat::Json => format!("{:#}", json::json(&ty.wit, &value)),
+    let printed = match format {
+        ValueFormat::Wave => {
+            let text = wasm_wave::to_string(&value)
+                .map_err(|error| Failure::failed("the result can't be written as text", &error))?;
+            output::print(&format!("{}\n", harmless(&text)))
+        }
+        ValueFormat::Json => output::print_json(&format!("{:#}", json::json(&ty.wit, &value))),
     };
-    output::print(&format!("{text}\n"))?;
-    if is_err(ty, &value) {
-        return Err(Failure::AnsweredErr);
+    match printed {
+        // Whether the call succeeded doesn't depend on who reads its result.
+        Ok(()) | Err(Failure::ReaderLeft) if is_err(ty, &value) => Err(Failure::AnsweredErr),
+        printed => printed,
     }
-    Ok(())
 }
 
 fn is_err(ty: &Type, value: &Value) -> bool {

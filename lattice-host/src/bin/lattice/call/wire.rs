@@ -417,6 +417,10 @@ mod tests {
             ("flags { r, w, x }", "{r, x}", b"\x05"),
             ("option<u8>", "some(3)", b"\x01\x03"),
             ("option<u8>", "none", b"\x00"),
+            ("option<option<u8>>", "none", b"\x00"),
+            ("option<option<u8>>", "some(none)", b"\x01\x00"),
+            ("option<option<u8>>", "some(some(7))", b"\x01\x01\x07"),
+            ("result<option<u8>>", "ok(none)", b"\x00\x00"),
             ("result<u8, string>", "err(\"x\")", b"\x01\x01x"),
             ("result", "ok", b"\x00"),
         ] {

@@ -1,20 +1,29 @@
 //! The options that select a lattice and say how to connect to it.
 
+mod hints;
+mod nats;
+mod variable;
+
 use crate::{failure::Failure, output::note};
 use clap::Args;
 use lattice_core::{
-    Backend, Connect, Lattice, OnNats, auth::LatticeKey, error::chain, nats::NatsOptions,
+    Backend, Connect, ConnectError, Lattice, OnNats,
+    auth::{KeyError, LatticeKey},
+    error::chain,
 };
+use nats::{ARGUMENTS, NATS, NatsArguments, Servers, StoreArguments};
 use std::{
-    env,
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::time::{Instant, sleep};
+pub(crate) use variable::{secret_in, variable};
 
 /// Variable with the key, used when no file is given.
 const KEY: &str = "LATTICE_KEY";
-/// Variable with the servers, used when none are given.
-const NATS: &str = "LATTICE_NATS";
+
+/// Pause before a host tries again to connect.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Common options.
 #[derive(Debug, Args)]
@@ -23,18 +32,8 @@ pub(crate) struct LatticeOptions {
     /// The lattice's name
     #[arg(long, global = true, default_value = "default", value_name = "NAME")]
     pub(crate) lattice: String,
-    /// NATS servers of the lattice, separated by commas [env: `LATTICE_NATS`]
-    #[arg(long, global = true, value_name = "URL")]
-    nats: Option<String>,
-    /// Credentials file for the NATS server
-    #[arg(long, global = true, value_name = "FILE")]
-    creds: Option<PathBuf>,
-    /// `JetStream` domain with the lattice's store, if it isn't the server's own: that of the hub
-    /// of a leaf node
-    #[arg(long, global = true, value_name = "NAME")]
-    jetstream_domain: Option<String>,
     /// File of a lattice on this machine only. One process can open it at a time
-    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["nats", "creds", "jetstream_domain"])]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ARGUMENTS)]
     data: Option<PathBuf>,
     /// File with the lattice's key [env: `LATTICE_KEY`, which holds the key itself]
     #[arg(long, global = true, value_name = "FILE")]
@@ -42,23 +41,33 @@ pub(crate) struct LatticeOptions {
     /// Uses no key: every client of the server may call anything
     #[arg(long, global = true, conflicts_with = "key_file")]
     trust_bus: bool,
+    #[command(flatten)]
+    nats: NatsArguments,
+    #[command(flatten)]
+    store: StoreArguments,
 }
 
 impl LatticeOptions {
     /// Joins the lattice.
     pub(crate) async fn open(&self) -> Result<Lattice, Failure> {
+        self.open_from(None).await
+    }
+
+    /// Joins the lattice. While its store is away, it is as in the file with the last snapshot.
+    pub(crate) async fn open_from(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
         let lattice = match self.location()? {
             Some(StoreLocation::File(path)) => {
-                self.join(Lattice::on_disk(path, &self.lattice)).await?
+                self.join(Lattice::on_disk(path, &self.lattice), None)
+                    .await?
             }
-            Some(StoreLocation::Nats(nats)) => self.join(self.on_nats(*nats)).await?,
+            Some(StoreLocation::Nats(servers)) => self.join_nats(&servers, snapshot).await?,
             None => {
                 return Err(Failure::Usage(format!(
                     "the lattice's location is missing; give its NATS server with --nats or {NATS}, or its file with --data"
                 )));
             }
         };
-        self.tell_of_refused(&lattice)?;
+        self.tell_of_refused(&lattice);
         Ok(lattice)
     }
 
@@ -66,46 +75,70 @@ impl LatticeOptions {
     /// snapshot of the store can be kept in a file.
     pub(crate) async fn open_for_host(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
         match self.location()? {
-            None => self.join(Lattice::in_memory(&self.lattice)).await,
+            None => self.join(Lattice::in_memory(&self.lattice), None).await,
             Some(StoreLocation::File(path)) => {
-                self.join(Lattice::on_disk(path, &self.lattice)).await
+                self.join(Lattice::on_disk(path, &self.lattice), None).await
             }
-            Some(StoreLocation::Nats(nats)) => {
-                let connect = self.on_nats(*nats);
-                let connect = match snapshot {
-                    Some(path) => connect.snapshot(path),
-                    None => connect,
-                };
-                self.join(connect).await
+            Some(StoreLocation::Nats(servers)) => {
+                // The server may have been started at the same moment.
+                let end = Instant::now() + self.nats.patience()?;
+                loop {
+                    match self.join_nats(&servers, snapshot).await {
+                        Err(Failure::Away(why)) if Instant::now() < end => {
+                            tracing::info!("{why}; trying again");
+                            sleep(RETRY).await;
+                        }
+                        joined => return joined,
+                    }
+                }
             }
         }
     }
 
-    fn on_nats(&self, nats: NatsOptions) -> Connect<OnNats> {
-        let connect = Lattice::connect(nats, &self.lattice);
+    async fn join_nats(
+        &self,
+        servers: &Servers,
+        snapshot: Option<&Path>,
+    ) -> Result<Lattice, Failure> {
+        let named_by = servers.named_by;
+        let options = servers.options.clone();
+        let mut connect: Connect<OnNats> = Lattice::connect(options, &self.lattice);
         if self.trust_bus {
-            connect.trust_bus()
-        } else {
-            connect
+            connect = connect.trust_bus();
         }
+        if let Some(path) = snapshot {
+            connect = connect.snapshot(path);
+        }
+        if let Some(count) = self.store.replicas()? {
+            connect = connect.store_replicas(count);
+        }
+        if let Some(size) = self.store.max_bytes()? {
+            connect = connect.store_max_bytes(size);
+        }
+        self.join(connect, Some(named_by)).await
     }
 
     /// Joins the lattice and checks its key. With another key, the lattice would look empty.
-    async fn join<B: Backend>(&self, connect: Connect<B>) -> Result<Lattice, Failure> {
+    async fn join<B: Backend>(
+        &self,
+        connect: Connect<B>,
+        named_by: Option<&str>,
+    ) -> Result<Lattice, Failure> {
         let connect = match self.key()? {
             Some(key) => connect.key(key),
             None => connect,
         };
-        let lattice = connect.await?;
+        let failed = |error: ConnectError| hints::with_options(error, named_by);
+        let lattice = connect.await.map_err(failed)?;
         let other = |error| Failure::Refused(format!("lattice `{}`: {error}", self.lattice));
         lattice.replica().check_key().map_err(other)?;
         Ok(lattice)
     }
 
     /// Prints a warning when values in the store are refused, because they are ignored.
-    fn tell_of_refused(&self, lattice: &Lattice) -> Result<(), Failure> {
+    fn tell_of_refused(&self, lattice: &Lattice) {
         match lattice.replica().health().refused {
-            0 => Ok(()),
+            0 => {}
             refused => note(&format!(
                 "warning: {refused} of the values in the store of lattice `{}` are refused and ignored; RUST_LOG=warn shows which",
                 self.lattice
@@ -117,47 +150,41 @@ impl LatticeOptions {
         if let Some(path) = &self.data {
             return Ok(Some(StoreLocation::File(path.clone())));
         }
-        let servers = match &self.nats {
-            Some(servers) => servers.clone(),
-            None => match env::var(NATS) {
-                Ok(servers) => servers,
-                Err(env::VarError::NotPresent) => return Ok(None),
-                Err(error) => return Err(Failure::Usage(format!("{NATS}: {error}"))),
-            },
-        };
-        Ok(Some(StoreLocation::Nats(Box::new(
-            self.nats_options(&servers),
-        ))))
-    }
-
-    fn nats_options(&self, servers: &str) -> NatsOptions {
-        let options = NatsOptions::from(servers);
-        let options = match &self.creds {
-            Some(file) => options.credentials_file(file),
-            None => options,
-        };
-        match &self.jetstream_domain {
-            Some(domain) => options.jetstream_domain(domain),
-            None => options,
-        }
+        let servers = self.nats.servers()?;
+        Ok(servers.map(|servers| StoreLocation::Nats(Box::new(servers))))
     }
 
     /// Returns the lattice's key. `None` when there is none, or with `--trust-bus`.
     fn key(&self) -> Result<Option<LatticeKey>, Failure> {
-        let key = match &self.key_file {
-            _ if self.trust_bus => return Ok(None),
-            Some(file) => LatticeKey::from_file(file),
-            None if env::var_os(KEY).is_some() => LatticeKey::from_env(KEY),
-            None => return Ok(None),
-        };
-        key.map(Some).map_err(|error| Failure::Usage(chain(&error)))
+        if self.trust_bus {
+            return Ok(None);
+        }
+        if let Some(file) = &self.key_file {
+            return LatticeKey::from_file(file)
+                .map(Some)
+                .map_err(|error| bad_key("--key-file", &error));
+        }
+        match variable(KEY)? {
+            None => Ok(None),
+            Some(text) => LatticeKey::from_hex(&text)
+                .map(Some)
+                .map_err(|error| bad_key(KEY, &error)),
+        }
+    }
+}
+
+/// Says which option or variable has the wrong key. A path is repeated only if there is a file.
+fn bad_key(named_by: &str, error: &KeyError) -> Failure {
+    match error {
+        KeyError::Unreadable { source, .. } => variable::unreadable(named_by, source),
+        error => Failure::Usage(format!("{named_by}: {}", chain(error))),
     }
 }
 
 /// Where the bus and the store of a lattice are.
 enum StoreLocation {
     File(PathBuf),
-    Nats(Box<NatsOptions>),
+    Nats(Box<Servers>),
 }
 
 /// Waits until the live hosts have sent their heartbeats. A process that has just joined knows none.

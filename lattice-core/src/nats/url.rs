@@ -1,0 +1,202 @@
+//! The URLs of servers: parsed, with the login taken out, and shown without what could be a secret.
+//!
+//! A character that a URL gives a meaning (`,`, `/`, `?` or `#`) may stand in a password by
+//! mistake. The URL then ends early, and what follows looks like a host, a port or a path. So a
+//! text that can't be used is never repeated: any part of it may be a part of a secret.
+
+use super::{ConnectError, NatsOptions, options::Login};
+use async_nats::ServerAddr;
+use std::io;
+
+/// Schemes that may be repeated.
+const SCHEMES: [&str; 8] = ["nats", "tls", "ws", "wss", "http", "https", "amqp", "redis"];
+
+/// A server's address without a login, and the login that its URL had.
+struct Server {
+    address: ServerAddr,
+    login: Option<Login>,
+}
+
+/// Returns the servers' addresses without users, and the login: the one in the options, or else the
+/// first one in a URL.
+pub(super) fn servers_and_login(
+    options: &NatsOptions,
+) -> Result<(Vec<ServerAddr>, Login), ConnectError> {
+    let mut login = options.login.clone();
+    let mut addresses = Vec::with_capacity(options.servers.len());
+    let bad = |at: usize, source| ConnectError::BadUrl {
+        url: hidden(&options.servers[at], at, options.servers.len()),
+        source,
+    };
+    if let Some(at) = split_login(options) {
+        let why = "a comma separates servers, and this may be one in a password";
+        return Err(bad(at, invalid(why)));
+    }
+    for (at, text) in options.servers.iter().enumerate() {
+        let server = parse(text).map_err(|source| bad(at, source))?;
+        if let (Login::None, Some(found)) = (&login, server.login) {
+            login = found;
+        }
+        addresses.push(server.address);
+    }
+    Ok((addresses, login))
+}
+
+/// Returns the servers of `options` as they may be shown.
+pub(super) fn shown(options: &NatsOptions) -> Vec<String> {
+    let count = options.servers.len();
+    let servers = options.servers.iter().enumerate();
+    let is_split = split_login(options).is_some();
+    let shown = servers.map(|(at, text)| match parse(text) {
+        Ok(server) if !is_split => server.address.as_url_str().to_owned(),
+        _ => hidden(text, at, count),
+    });
+    shown.collect()
+}
+
+/// Returns which server of a list, split at its commas, may be the end of a login that was split
+/// too.
+fn split_login(options: &NatsOptions) -> Option<usize> {
+    let is_end = |text: &String| text.contains('@') && !text.contains("://");
+    let mut later = options.servers.iter().skip(1);
+    options
+        .are_from_list
+        .then(|| later.position(is_end))
+        .flatten()
+}
+
+fn parse(text: &str) -> io::Result<Server> {
+    let address: ServerAddr = text.parse()?;
+    if address.is_websocket() {
+        return Err(invalid("websocket servers are not supported"));
+    }
+    if address.host().is_empty() {
+        return Err(invalid("the host is missing"));
+    }
+    let login = login_in(&address);
+    let mut url = address.into_inner();
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("something follows the host and the port"));
+    }
+    // Removing the login only fails for a URL without a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_path("");
+    let address = ServerAddr::from_url(url)?;
+    Ok(Server { address, login })
+}
+
+/// Returns all that may be shown of a URL that can't be used: its scheme, and its place in a list.
+fn hidden(text: &str, at: usize, count: usize) -> String {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let shown = match scheme {
+        Some(scheme) if SCHEMES.contains(&scheme) => format!("{scheme}://…"),
+        _ if text.is_empty() => String::new(),
+        _ => "…".to_owned(),
+    };
+    match count {
+        1 => shown,
+        _ => format!("{shown} ({} of {count})", at + 1),
+    }
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// Reads the login in a URL, as NATS tools do: `user:password@`, or `token@`.
+fn login_in(address: &ServerAddr) -> Option<Login> {
+    let user = percent_decoded(address.username()?);
+    Some(match address.password() {
+        Some(password) => Login::Password {
+            user,
+            password: percent_decoded(password).into(),
+        },
+        None => Login::Token(user.into()),
+    })
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut rest = text.as_bytes();
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = (first == b'%')
+            .then(|| std::str::from_utf8(tail.get(..2)?).ok())
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_proto::error::chain;
+
+    #[test]
+    fn a_login_in_a_url_is_taken_out_of_it() {
+        let options = NatsOptions::new("nats://joe:p%40ss@h:1").server("nats://h2:2/");
+        let (servers, login) = servers_and_login(&options).expect("valid");
+        assert_eq!(servers[0].as_url_str(), "nats://h:1");
+        assert_eq!(servers[1].as_url_str(), "nats://h2:2");
+        assert!(
+            matches!(login, Login::Password { ref user, ref password } if user == "joe" && **password == "p@ss")
+        );
+        let options = NatsOptions::new("nats://s3cret@h:1");
+        let (servers, login) = servers_and_login(&options).expect("valid");
+        assert_eq!(servers[0].as_url_str(), "nats://h:1");
+        assert!(matches!(login, Login::Token(ref token) if **token == "s3cret"));
+    }
+
+    /// Every character that a password may have, raw, in every place of it: what can be used is
+    /// used whole, and what can't is refused without a part of it.
+    #[test]
+    fn no_part_of_a_password_is_shown_whatever_was_not_escaped() {
+        let odd = (' '..='~').chain(['é', '\u{1b}', '\u{9b}']);
+        let heads = ["SECR", "4", "12", ""];
+        for (odd, head) in odd.flat_map(|odd| heads.map(|head| (odd, head))) {
+            let password = format!("{head}{odd}TAIL");
+            for url in [
+                format!("nats://joe:{password}@127.0.0.1:4222"),
+                format!("nats://{password}@127.0.0.1:4222"),
+                format!("joe:{password}@127.0.0.1"),
+                format!("nats://a:1,nats://joe:{password}@127.0.0.1:4222"),
+                format!("nat://joe:{password}@127.0.0.1:4222"),
+                // Without a host; the two that read like one or two hosts are left out.
+                format!("nats://joe:{password}").replace([',', '@'], "/"),
+            ] {
+                let options = NatsOptions::from(url.as_str());
+                let mut text = format!("{options:?}");
+                match servers_and_login(&options) {
+                    Err(error) => {
+                        assert!(error.to_string().contains("%2C"), "{error}");
+                        text += &format!("{} {error:?}", chain(&error));
+                    }
+                    Ok((servers, _)) => text += &format!("{servers:?}"),
+                }
+                for part in ["SECR", "TAIL", "12"] {
+                    let text = text.replace("127.0.0.1", "");
+                    assert!(!text.contains(part), "{url}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_has_servers_between_its_commas() {
+        let options = NatsOptions::from(" nats://a:1, b:2 ,tls://t@c:3,");
+        let (servers, login) = servers_and_login(&options).expect("valid");
+        let servers: Vec<_> = servers.iter().map(ServerAddr::as_url_str).collect();
+        assert_eq!(servers, ["nats://a:1", "nats://b:2", "tls://c:3"]);
+        assert!(matches!(login, Login::Token(ref token) if **token == "t"));
+        // Given one by one, there is no doubt.
+        let options = NatsOptions::new("a:1").server("t@b:2");
+        assert!(servers_and_login(&options).is_ok());
+        let wrong = servers_and_login(&NatsOptions::from("nats://a:1,t@b:2"));
+        let wrong = wrong.expect_err("may be one password").to_string();
+        assert!(wrong.contains("… (1 of 2)"), "{wrong}");
+        assert!(servers_and_login(&NatsOptions::from(",")).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! The log of this process on stderr. It never stops the process: a line that can't be written is
+//! lost, and one that finds no room is counted.
+
+use std::{
+    io::{self, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{MakeWriter, writer::OptionalWriter},
+};
+
+/// Most lines that wait for a reader of stderr that is slow.
+const WAITING: usize = 4096;
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Whether the lattice was joined. Until then, what the replica says of a wrong key is the error that
+/// the command ends with, and is printed as that.
+static JOINED: AtomicBool = AtomicBool::new(false);
+
+/// Notes that the lattice was joined.
+pub(crate) fn joined() {
+    JOINED.store(true, Ordering::Relaxed);
+}
+
+/// Writes lines to stderr from a thread of its own. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    lines: SyncSender<Entry>,
+    lost: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Line(Vec<u8>),
+    /// Reports that everything before it was written.
+    Flush(SyncSender<()>),
+}
+
+impl Log {
+    /// Starts the thread, and sends the events of the program there that pass the filter.
+    pub(crate) fn start(filter: EnvFilter) -> Self {
+        let (lines, waiting) = sync_channel(WAITING);
+        let lost = Arc::new(AtomicU64::new(0));
+        let log = Self {
+            lines,
+            lost: lost.clone(),
+        };
+        // Without the thread there is no log, and every line counts as lost.
+        let _ = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_all(&waiting, &lost));
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .with_writer(log.clone())
+            // The default reports a failed write with `eprintln!`, which panics.
+            .log_internal_errors(false)
+            .init();
+        let for_panics = log.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            for_panics.line(format!("{panic}\n").into_bytes());
+        }));
+        log
+    }
+
+    /// Writes a line, if there is room.
+    pub(crate) fn line(&self, line: Vec<u8>) {
+        match self.lines.try_send(Entry::Line(line)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until everything is written, but not for a reader that doesn't read.
+    pub(crate) fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        if self.lines.try_send(Entry::Flush(done)).is_ok() {
+            match written.recv_timeout(LAST_LINES) {
+                Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+    }
+}
+
+fn write_all(waiting: &Receiver<Entry>, lost: &AtomicU64) {
+    while let Ok(entry) = waiting.recv() {
+        // A line that can't be written is lost: there is no other place to say so.
+        let _ = match entry {
+            Entry::Line(line) => io::stderr().lock().write_all(&line),
+            Entry::Flush(done) => {
+                let _ = done.try_send(());
+                Ok(())
+            }
+        };
+        let missing = lost.swap(0, Ordering::Relaxed);
+        if missing > 0 {
+            let note =
+                format!("{missing} lines of this log were lost: nothing read them in time\n");
+            let _ = io::stderr().lock().write_all(note.as_bytes());
+        }
+    }
+}
+
+impl io::Write for Log {
+    /// The subscriber writes each event at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.line(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = OptionalWriter<Self>;
+
+    fn make_writer(&'a self) -> OptionalWriter<Self> {
+        OptionalWriter::some(self.clone())
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> OptionalWriter<Self> {
+        let is_said_twice = event.target() == "lattice_core::replica"
+            && *event.level() == Level::ERROR
+            && !JOINED.load(Ordering::Relaxed);
+        if is_said_twice {
+            OptionalWriter::none()
+        } else {
+            self.make_writer()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_without_a_reader_are_counted_and_nothing_waits() {
+        let (lines, _waiting) = sync_channel(2);
+        let log = Log {
+            lines,
+            lost: Arc::default(),
+        };
+        for _ in 0..5 {
+            log.line(b"x\n".to_vec());
+        }
+        assert_eq!(log.lost.load(Ordering::Relaxed), 3);
+        log.flush();
+    }
+}

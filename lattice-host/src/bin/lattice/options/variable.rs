@@ -1,0 +1,73 @@
+//! Values from the environment and from files: an empty variable counts as unset, and no message
+//! repeats a value, because it may be a secret in the wrong place.
+
+use crate::failure::Failure;
+use std::{
+    env, fs,
+    io::{self, Read as _},
+    path::Path,
+};
+
+/// Most bytes of a file with a secret.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// Returns the value of a variable; `None` if it is unset, or has only white space.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match env::var(name) {
+        Ok(value) if value.trim().is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => {
+            Err(Failure::Usage(format!("the value of {name} isn't text")))
+        }
+    }
+}
+
+/// Returns whether a variable is switched on.
+pub(crate) fn switch(name: &str) -> Result<bool, Failure> {
+    let value = variable(name)?.unwrap_or_default();
+    match value.trim().to_ascii_lowercase().as_str() {
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        "1" | "true" | "yes" | "on" => Ok(true),
+        _ => Err(Failure::Usage(format!(
+            "{name} is neither on nor off; set it to `1` or `0`"
+        ))),
+    }
+}
+
+/// Reads a secret in a file that `option` names, without the line end behind it.
+pub(crate) fn secret_in(option: &str, file: &Path) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    fs::File::open(file)
+        .and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(option, &error))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::Usage(format!(
+            "the file given with {option} isn't UTF-8 text; save it as plain text, without a byte order mark"
+        ))
+    })?;
+    let text = text
+        .trim_start_matches('\u{feff}')
+        .trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(Failure::Usage(format!(
+            "the file given with {option} is empty"
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// Fails if the file can't be opened.
+pub(crate) fn readable(option: &str, file: &Path) -> Result<(), Failure> {
+    match fs::File::open(file) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(unreadable(option, &error)),
+    }
+}
+
+/// The path isn't repeated: it is a secret if somebody gave that in its place.
+pub(crate) fn unreadable(option: &str, error: &io::Error) -> Failure {
+    Failure::Usage(format!(
+        "the file given with {option} can't be read: {error}; give the path of a file"
+    ))
+}

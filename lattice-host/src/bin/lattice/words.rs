@@ -1,0 +1,306 @@
+//! Texts of the library, of hosts, guests and peers as they are shown at a terminal: they name the
+//! command's options in place of the library's methods, and can't control the terminal.
+
+/// What texts of the library say to programs, and what that is on the command line.
+const PHRASES: [(&str, &str); 15] = [
+    (
+        "; give this one a name of its own with `Link::named`, or put it with `replace`",
+        "; give this one another name with `--name`, or replace that one with `--replace`",
+    ),
+    (
+        "give it something that serializes with `Link::config`",
+        "give it JSON with `--config`",
+    ),
+    (
+        "; `list` shows the existing ones",
+        "; `lattice link list` shows the existing ones",
+    ),
+    (
+        "with `Limits::memory`",
+        "with `limits = { memory = … }` in the manifest",
+    ),
+    (
+        "with `Connect::store_max_bytes`",
+        "with `--store-max-bytes`",
+    ),
+    ("name it with `plain_http`", "name it with `--plain-http`"),
+    (
+        "give its authority with `root_certificate`",
+        "give its authority with `--registry-ca`",
+    ),
+    (
+        "the certificates given with `root_certificate`",
+        "the certificates given with `--registry-ca`",
+    ),
+    (
+        "log in with docker and use `docker_config`",
+        "log in with `docker login`",
+    ),
+    (", or raise the limit with `max_size`", ""),
+    (": raise it with `max_size`", ""),
+    (", or raise the deadline with `within`", ", or try again"),
+    (
+        "build it into a host with `HostBuilder::builtin`",
+        "build it into a host program of your own",
+    ),
+    (
+        "; add it with `HostBuilder::builtin`,",
+        "; add it to the host's program,",
+    ),
+    ("; `components()` lists what it serves", ""),
+];
+
+/// Most characters of a quoted part. Some types have a hundred thousand.
+const LONGEST_QUOTE: usize = 400;
+
+/// Returns the text for a terminal, on as many lines as it has.
+pub(crate) fn for_terminal(text: &str) -> String {
+    let text = harmless(&in_commands(text));
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(at, part)| match at % 2 {
+        1 => shortened(part, LONGEST_QUOTE),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+/// Returns the text without characters that control a terminal or the direction of writing. Line
+/// ends stay.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' => c,
+            c if is_control(c) => ' ',
+            c => c,
+        })
+        .collect()
+}
+
+/// Returns whether a terminal would act on the character instead of showing it.
+pub(crate) fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns JSON whose strings have no such characters, only their escapes.
+pub(crate) fn harmless_json(json: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Outside of strings JSON has only ASCII, and inside no control characters of ASCII.
+        if is_control(c) && (c > '\u{7e}') {
+            // Writing to a string never fails.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Returns the start of a text that is too long to be read, such as the type of a large interface.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}…", &text[..at]),
+    }
+}
+
+fn in_commands(text: &str) -> String {
+    let mut text = with_link_command(text);
+    for (library, command) in PHRASES {
+        if text.contains(library) {
+            text = text.replace(library, command);
+        }
+    }
+    with_login_options(&text)
+}
+
+/// Replaces the call that puts a link with the command that adds it.
+fn with_link_command(text: &str) -> String {
+    const CALL: &str = "lattice.links().put(Link::new(";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(CALL) {
+        let (before, call) = rest.split_at(at);
+        let arguments = &call[CALL.len()..];
+        let Some(end) = arguments.find("))") else {
+            break;
+        };
+        let words: Vec<&str> = arguments[..end]
+            .split(", ")
+            .map(|word| word.trim_matches(['\\', '"']))
+            .collect();
+        out.push_str(before);
+        out.push_str(&format!("lattice link add {}", words.join(" ")));
+        if let Some(name) = link_name(before) {
+            out.push_str(&format!(" --name {name}"));
+        }
+        rest = &arguments[end + 2..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Returns the name of the link that the sentence before is about, unless it is the usual one.
+fn link_name(before: &str) -> Option<&str> {
+    let (_, name) = before.rsplit_once("has no link `")?;
+    let (name, _) = name.split_once('`')?;
+    (name != "default").then_some(name)
+}
+
+/// Replaces `credentials("registry", …)`, which names the registry, with the options.
+fn with_login_options(text: &str) -> String {
+    const CALL: &str = "`credentials(\"";
+    let mut text = text.to_owned();
+    while let Some(at) = text.find(CALL) {
+        let Some(end) = text[at..].find(")`") else {
+            break;
+        };
+        text.replace_range(at..at + end + 2, "`--user` and `--password-file`");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_core::{app::App, call::CallError};
+    use lattice_host::artifact::{FetchError, RegistryError};
+
+    /// What belongs to Rust and not to a command line.
+    fn rust_in(text: &str) -> Option<&'static str> {
+        let words = [
+            "::",
+            ".put(",
+            "plain_http",
+            "credentials(",
+            "docker_config",
+            "max_size",
+            "()",
+            "Exactly",
+        ];
+        words.into_iter().find(|word| text.contains(word))
+    }
+
+    #[test]
+    fn advice_names_commands_and_options() {
+        let not_linked = CallError::NotLinked {
+            source_id: "web".parse().expect("an id"),
+            interface: "a:b/c@1.0.0".to_owned(),
+            link: "second".parse().expect("a name"),
+        };
+        let text = for_terminal(&not_linked.to_string());
+        assert!(
+            text.ends_with("add one with `lattice link add web a:b/c@1.0.0 TARGET --name second`"),
+            "{text}"
+        );
+        // As a reason inside of another error, with the quotes escaped once.
+        let nested = format!("{not_linked:?}: {:?}", not_linked.to_string());
+        let text = for_terminal(&nested);
+        assert!(
+            text.contains("`lattice link add web a:b/c@1.0.0 TARGET --name second`"),
+            "{text}"
+        );
+
+        let registry = "ghcr.io".to_owned();
+        for error in [
+            RegistryError::CredentialsNeeded {
+                registry: registry.clone(),
+                repository: "shop/greeter".to_owned(),
+            },
+            RegistryError::DockerConfig {
+                registry,
+                source: std::sync::Arc::new(std::io::Error::other("broken")),
+            },
+        ] {
+            let text = for_terminal(&FetchError::from(error).to_string());
+            assert_eq!(rust_in(&text), None, "{text}");
+        }
+    }
+
+    /// Every phrase is one that the library has: another wording would pass here unnoticed.
+    #[test]
+    fn every_phrase_is_said_somewhere() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let files = [
+            "lattice-core/src/links/api.rs",
+            "lattice-core/src/link/check.rs",
+            "lattice-core/src/nats/store/open.rs",
+            "lattice-host/src/actor/error.rs",
+            "lattice-host/src/artifact/error.rs",
+            "lattice-host/src/artifact/ranges/mod.rs",
+            "lattice-host/src/host/runtime.rs",
+            "lattice-host/src/host/error.rs",
+        ];
+        let all: String = files
+            .iter()
+            .map(|file| std::fs::read_to_string(format!("{root}/{file}")).expect(file))
+            .collect();
+        for (phrase, _) in PHRASES {
+            assert!(all.contains(phrase), "{phrase}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plan_names_fields_as_a_manifest_does() {
+        let lattice = lattice_core::Lattice::in_memory("dev")
+            .await
+            .expect("in memory");
+        let manifest = |replicas: &str| {
+            let text = format!(
+                "name = \"shop\"\n[actors.greeter]\nimage = \"oci:ghcr.io/shop/greeter@sha256:{}\"\n{replicas}\n",
+                "0".repeat(64)
+            );
+            App::from_toml("shop.toml", &text).expect("a manifest")
+        };
+        lattice
+            .apply(&manifest("replicas = 12"))
+            .await
+            .expect("applies");
+        let plan = lattice
+            .plan(&manifest("replicas = 1"))
+            .await
+            .expect("plans");
+        let text = for_terminal(&plan.to_string());
+        assert!(text.contains("\n      replicas: 12 -> 1\n"), "{text}");
+        let newer = manifest("replicas = \"per-host\"\nrequire = { zone = \"a\" }");
+        let plan = lattice.plan(&newer).await.expect("plans");
+        let text = for_terminal(&plan.to_string());
+        assert_eq!(rust_in(&text), None, "{text}");
+        assert!(
+            text.contains("per-host") && text.contains("\n      require.zone: "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_long_type_in_a_message_is_short() {
+        let ty = |name: &str| format!("func(a: {})", format!("list<{name}>, ").repeat(20_000));
+        let error = CallError::SchemaMismatch {
+            component: "greeter".parse().expect("an id"),
+            interface: "a:b/c@1.0.0".to_owned(),
+            function: "f".to_owned(),
+            expected: ty("u8"),
+            found: ty("u16"),
+        };
+        let text = for_terminal(&error.to_string());
+        assert!(text.len() < 2_000, "{} bytes", text.len());
+        assert!(
+            text.contains("func(a: list<u16>") && text.ends_with("the same WIT"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn nothing_controls_the_terminal() {
+        let text = "a\u{1b}[2J\u{9b}31m\u{202e}b\r\nc\u{7f}\u{7}";
+        let shown = for_terminal(text);
+        assert_eq!(shown, "a [2J 31m b \nc  ");
+        let json = serde_json::json!({ "ö\u{9b}": "\u{1b}\u{202e}ß" }).to_string();
+        let shown = harmless_json(&json);
+        assert!(!shown.chars().any(is_control), "{shown}");
+        let back: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(back["ö\u{9b}"], "\u{1b}\u{202e}ß");
+    }
+}

@@ -1,0 +1,255 @@
+//! How a lattice is reached: options, their variables, and what is said when one of them is wrong.
+
+use super::{Scene, bare, text};
+use crate::nats::NatsConfig;
+use nkeys::KeyPair;
+use std::process::Output;
+
+const HOSTS: [&str; 2] = ["get", "hosts"];
+
+fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = bare();
+    command.args(args).envs(variables.iter().copied());
+    command.output().expect("runs")
+}
+
+/// What a command says that fails with this exit code.
+fn fails(code: i32, args: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = run(args, variables);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+    assert_eq!(message.matches("error: ").count(), 1, "{message}");
+    message
+}
+
+#[test]
+fn no_part_of_a_password_is_repeated() {
+    for odd in [",", "/", "?", "#", "@/", "%", " ", "[", "\\"] {
+        let url = format!("nats://joe:SECR{odd}TAIL@127.0.0.1:1");
+        for (args, variables) in [
+            (vec!["get", "hosts", "--nats", &url], vec![]),
+            (vec!["get", "hosts"], vec![("LATTICE_NATS", &*url)]),
+            (vec!["get", "hosts", &url], vec![]),
+            (vec!["get", "hosts", "--natz", &url], vec![]),
+            (vec!["get", "hosts", "--nats", &url, "--data", "x"], vec![]),
+            (vec!["apply", &url], vec![]),
+            (vec!["inspect", &url], vec![]),
+        ] {
+            let output = run(&args, &variables);
+            let message = text(&output.stderr);
+            assert!(!output.status.success(), "{args:?}");
+            for part in ["SECR", "TAIL"] {
+                assert!(!message.contains(part), "{args:?}: {message}");
+            }
+        }
+    }
+    let comma = fails(
+        2,
+        &["get", "hosts", "--nats", "nats://joe:SECR,TAIL@h:1"],
+        &[],
+    );
+    assert!(comma.starts_with("error: --nats: "), "{comma}");
+    assert!(comma.contains("`%2C` for a comma"), "{comma}");
+    let comma = fails(2, &HOSTS, &[("LATTICE_NATS", "nats://joe:SECR,TAIL@h:1")]);
+    assert!(comma.starts_with("error: LATTICE_NATS: "), "{comma}");
+
+    // A secret in place of the file that should hold it.
+    let key = "0b".repeat(32);
+    for option in [
+        "--key-file",
+        "--creds",
+        "--nats-token-file",
+        "--nats-nkey-file",
+        "--nats-ca",
+    ] {
+        let message = fails(2, &["get", "hosts", "--nats", "h:1", option, &key], &[]);
+        assert!(
+            message.contains(option) && !message.contains(&key),
+            "{message}"
+        );
+    }
+    let message = fails(
+        2,
+        &HOSTS,
+        &[("LATTICE_KEY", "SECRET"), ("LATTICE_NATS", "h:1")],
+    );
+    assert!(
+        message.contains("LATTICE_KEY: ") && !message.contains("SECRET"),
+        "{message}"
+    );
+}
+
+#[test]
+fn empty_variables_count_as_unset() {
+    let empty = [
+        "LATTICE_NATS",
+        "LATTICE_KEY",
+        "LATTICE_NATS_CREDS",
+        "LATTICE_NATS_TOKEN",
+        "LATTICE_NATS_NKEY",
+        "LATTICE_NATS_CA",
+        "LATTICE_NATS_CERT",
+        "LATTICE_NATS_CERT_KEY",
+        "LATTICE_NATS_TLS_FIRST",
+        "LATTICE_NATS_INBOX_PREFIX",
+        "LATTICE_JETSTREAM_DOMAIN",
+        "LATTICE_CONNECT_TIMEOUT",
+        "LATTICE_STORE_REPLICAS",
+        "LATTICE_STORE_MAX_BYTES",
+        "RUST_LOG",
+    ];
+    for value in ["", " "] {
+        let variables = empty.map(|name| (name, value));
+        let message = fails(2, &HOSTS, &variables);
+        assert!(message.contains("--nats or LATTICE_NATS"), "{message}");
+        let given = ["get", "hosts", "--nats", "127.0.0.1:1"];
+        let message = fails(2, &given, &variables);
+        assert!(message.contains("has no key"), "{message}");
+        let given = ["get", "hosts", "--nats", "127.0.0.1:1", "--trust-bus"];
+        let message = fails(4, &given, &variables);
+        assert!(message.contains("127.0.0.1:1"), "{message}");
+    }
+    let message = fails(2, &HOSTS, &[("LATTICE_NATS", " , ")]);
+    assert!(message.contains("--nats or LATTICE_NATS"), "{message}");
+    let message = fails(2, &["get", "hosts", "--nats", ""], &[]);
+    assert!(message.contains("--nats names no server"), "{message}");
+    let trailing = [("LATTICE_NATS", "127.0.0.1:1,")];
+    let message = fails(4, &["get", "hosts", "--trust-bus"], &trailing);
+    assert!(message.contains("nats://127.0.0.1:1"), "{message}");
+    for (name, value) in [
+        ("LATTICE_NATS_TLS_FIRST", "perhaps"),
+        ("LATTICE_CONNECT_TIMEOUT", "soon"),
+        ("LATTICE_STORE_REPLICAS", "9"),
+        ("LATTICE_STORE_MAX_BYTES", "much"),
+        ("RUST_LOG", "lattice=loud"),
+    ] {
+        let given = ["get", "hosts", "--nats", "127.0.0.1:1", "--trust-bus"];
+        let message = fails(2, &given, &[(name, value)]);
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn every_option_of_a_server_is_in_the_help_with_its_variable() {
+    let help = text(&run(&["get", "--help"], &[]).stdout);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (option, variable) in [
+        ("--nats <URL>", "LATTICE_NATS"),
+        ("--creds", "LATTICE_NATS_CREDS"),
+        ("--nats-token-file", "LATTICE_NATS_TOKEN"),
+        ("--nats-nkey-file", "LATTICE_NATS_NKEY"),
+        ("--nats-ca", "LATTICE_NATS_CA"),
+        ("--nats-cert <FILE>", "LATTICE_NATS_CERT"),
+        ("--nats-cert-key", "LATTICE_NATS_CERT_KEY"),
+        ("--nats-tls-first", "LATTICE_NATS_TLS_FIRST"),
+        ("--nats-inbox-prefix", "LATTICE_NATS_INBOX_PREFIX"),
+        ("--jetstream-domain", "LATTICE_JETSTREAM_DOMAIN"),
+        ("--connect-timeout", "LATTICE_CONNECT_TIMEOUT"),
+        ("--store-replicas", "LATTICE_STORE_REPLICAS"),
+        ("--store-max-bytes", "LATTICE_STORE_MAX_BYTES"),
+        ("--key-file", "LATTICE_KEY"),
+    ] {
+        assert!(help.contains(option), "{option}: {help}");
+        assert!(help.contains(&format!("`{variable}")), "{variable}: {help}");
+    }
+}
+
+#[tokio::test]
+async fn logins_are_given_in_files_and_in_variables() {
+    let user = KeyPair::new_user();
+    let seed = user.seed().expect("a seed");
+    let nkey = NatsConfig::default().jetstream().text(&format!(
+        "authorization {{ users: [ {{ nkey: {} }} ] }}",
+        user.public_key()
+    ));
+    let token = NatsConfig::default()
+        .jetstream()
+        .text("authorization { token: \"s3cret,/?#\" }");
+    let folder = tempfile::tempdir().expect("a folder");
+    for (config, option, variable, secret) in [
+        (nkey, "--nats-nkey-file", "LATTICE_NATS_NKEY", seed.as_str()),
+        (
+            token,
+            "--nats-token-file",
+            "LATTICE_NATS_TOKEN",
+            "s3cret,/?#",
+        ),
+    ] {
+        let server = config.start().await;
+        let url = server.url();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, format!("\u{feff}{secret}\r\n")).expect("written");
+        let file = file.display().to_string();
+        let common = ["get", "hosts", "--nats", &url, "--trust-bus"];
+        let with = [&common[..], &[option, &file]].concat();
+        let output = run(&with, &[]);
+        assert!(output.status.success(), "{option}: {output:?}");
+        let output = run(&common, &[(variable, secret)]);
+        assert!(output.status.success(), "{variable}: {output:?}");
+        let message = fails(4, &common, &[]);
+        assert!(message.contains(option), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_store_has_the_size_that_an_account_wants() {
+    let accounts = "accounts { sized {
+        users: [{user: s, password: p}], jetstream: { max_bytes_required: true, max_file: 100M }
+    } }";
+    let server = NatsConfig::default().jetstream().text(accounts);
+    let server = server.start().await;
+    let url = format!("nats://s:p@{}", server.address());
+    let common = ["get", "hosts", "--nats", &url, "--trust-bus"];
+    let message = fails(3, &common, &[]);
+    assert!(message.contains("--store-max-bytes SIZE"), "{message}");
+    assert!(!message.contains("Connect::"), "{message}");
+    let output = run(&common, &[("LATTICE_STORE_MAX_BYTES", "8MiB")]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// A file of a Windows editor is a key too, and one that is none is named by its option.
+#[tokio::test]
+async fn key_files_of_every_editor_are_read() {
+    let scene = Scene::new().await;
+    let file = scene.file("key", format!("\u{feff}{}\r\n", scene.key).as_bytes());
+    close(&file);
+    let url = scene.nats.url();
+    let with = ["get", "hosts", "--nats", &url, "--key-file", &file];
+    let output = run(&with, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let wrong = scene.file("wrong", b"not a key");
+    close(&wrong);
+    let with = ["get", "hosts", "--nats", &url, "--key-file", &wrong];
+    let message = fails(2, &with, &[]);
+    assert!(message.starts_with("error: --key-file: "), "{message}");
+}
+
+fn close(file: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(file, mode).expect("permissions");
+}
+
+/// An id or a label that can't be is refused before anything is reached.
+#[test]
+fn a_host_is_checked_before_it_connects() {
+    let nowhere = ["--nats", "127.0.0.1:1", "--trust-bus"];
+    let fails = |args: &[&str]| fails(2, &[&["up"], args, &nowhere].concat(), &[]);
+    let message = fails(&["--id", "Node_1"]);
+    assert!(message.contains("`node-1` would do"), "{message}");
+    let twice = fails(&["--label", "a=1", "--label", "a=2"]);
+    assert!(twice.contains("label `a` is given twice"), "{twice}");
+    let long = format!("a={}", "x".repeat(100_000));
+    let long = fails(&["--label", &long]);
+    assert!(
+        long.contains("the limit is 255") && long.len() < 500,
+        "{long}"
+    );
+    let labels: Vec<String> = (0..65).map(|at| format!("--label=l{at}=x")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let many = fails(&labels);
+    assert!(
+        many.contains("at most 64 labels, and these are 65"),
+        "{many}"
+    );
+}
