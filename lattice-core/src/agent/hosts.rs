@@ -87,7 +87,8 @@ impl HostTable {
         match event {
             MemberEvent::Beat(from, beat) => {
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
-                let changed = self.has_strayed(from, beat) | (duty != Some(beat.duty));
+                let has_strayed = self.has_strayed(from, beat);
+                let changed = has_strayed || duty != Some(beat.duty);
                 self.take(membership_event(from, beat), changed)
             }
             // Every host refuses the frames of an older boot, so it never counts again. The event

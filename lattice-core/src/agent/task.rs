@@ -142,9 +142,8 @@ impl Task {
                 // This comes last, because heartbeats can arrive faster than they are handled.
                 event = member_events.recv() => match event {
                     Ok(event) if self.hosts.newcomers.admits(&event) => self.receive(&event),
-                    Ok(_) => {}
                     // Heartbeats are repeated.
-                    Err(RecvError::Lagged(_)) => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
                 },
             }
@@ -226,14 +225,13 @@ impl Task {
                 self.rejections
                     .reject(&self.desired, &component, generation)
             }
-            Action::Reject { .. } => {}
             Action::Stale => {
                 tracing::warn!(
                     "the store was replaced or went back to an older state; what runs is kept until the apps are applied again"
                 );
             }
             Action::Current => tracing::info!("the desired state is accepted again"),
-            Action::Report { .. } => {}
+            Action::Reject { .. } | Action::Report { .. } => {}
         }
         None
     }

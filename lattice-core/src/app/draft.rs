@@ -269,15 +269,13 @@ impl Draft {
         present: Present<'_>,
     ) {
         let mut after = record.clone();
-        let tried_again = match (resource, before) {
-            (ResourceRef::Actor(id), Record::Actor(spec)) => {
-                after.keep_extra(before, present.desired.is_proven(id, spec));
-                present.tried_again(id, spec, &after)
-            }
-            _ => {
-                after.keep_extra(before, true);
-                None
-            }
+        let tried_again = if let (ResourceRef::Actor(id), Record::Actor(spec)) = (resource, before)
+        {
+            after.keep_extra(before, present.desired.is_proven(id, spec));
+            present.tried_again(id, spec, &after)
+        } else {
+            after.keep_extra(before, true);
+            None
         };
         let same = after == *before;
         if !is_owned && before.clone().of_app(None) != after.clone().of_app(None) {

@@ -240,9 +240,8 @@ impl ActorSpec {
     pub(crate) fn follow(&mut self, before: &Self, is_proven: bool) {
         self.rejected = None;
         self.rejected_because = None;
-        self.previous = if self.runs_as(before) {
-            before.previous.clone()
-        } else if !is_proven && before.previous.is_some() {
+        let is_unproven_update = !is_proven && before.previous.is_some();
+        self.previous = if self.runs_as(before) || is_unproven_update {
             before.previous.clone()
         } else if !is_proven && before.rejected.is_some() {
             None

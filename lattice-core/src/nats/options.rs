@@ -236,6 +236,7 @@ impl fmt::Debug for NatsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsOptions")
             .field("servers", &shown(self))
+            .field("are_from_list", &self.are_from_list)
             .field("login", &self.login)
             .field("tls", &self.tls)
             .field("jetstream_domain", &self.jetstream_domain)

@@ -172,9 +172,9 @@ mod tests {
                 match servers_and_login(&options) {
                     Err(error) => {
                         assert!(error.to_string().contains("%2C"), "{error}");
-                        text += &format!("{} {error:?}", chain(&error));
+                        text = format!("{text}{} {error:?}", chain(&error));
                     }
-                    Ok((servers, _)) => text += &format!("{servers:?}"),
+                    Ok((servers, _)) => text = format!("{text}{servers:?}"),
                 }
                 for part in ["SECR", "TAIL", "12"] {
                     let text = text.replace("127.0.0.1", "");

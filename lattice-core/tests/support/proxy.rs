@@ -140,15 +140,12 @@ async fn pipe(
             Flow::PassUntil(text) if !is_past => {
                 let before = tail.len();
                 tail.extend(&buffer[..count]);
-                match tail.windows(text.len()).position(|found| found == text) {
-                    Some(at) => {
-                        is_past = true;
-                        (at + text.len() + LINE_END.len() - before).min(count)
-                    }
-                    None => {
-                        tail.drain(..tail.len().saturating_sub(text.len() - 1));
-                        count
-                    }
+                if let Some(at) = tail.windows(text.len()).position(|found| found == text) {
+                    is_past = true;
+                    (at + text.len() + LINE_END.len() - before).min(count)
+                } else {
+                    tail.drain(..tail.len().saturating_sub(text.len() - 1));
+                    count
                 }
             }
             Flow::PassUntil(_) | Flow::Swallow => 0,

@@ -17,11 +17,12 @@ fn is_label(text: &str) -> bool {
 
 /// Returns the rule, with what this text has too much of, and with a name that is like it.
 fn rule_for(text: &str) -> String {
-    let mut rule = RULE.to_owned();
     let length = text.chars().count();
-    if length > MAX {
-        rule += &format!("; this has {length} characters");
-    }
+    let rule = if length > MAX {
+        format!("{RULE}; this has {length} characters")
+    } else {
+        RULE.to_owned()
+    };
     match proposal(text) {
         Some(name) => format!("{rule}; `{name}` would do"),
         None => rule,

@@ -55,6 +55,10 @@ mod tests {
     use super::*;
     use crate::store::{Revision, StoreKey};
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "as a message of the stream is read"
+    )]
     fn change(revision: u64) -> Option<WatchEvent> {
         Some(WatchEvent::Delete {
             key: StoreKey::for_test("k"),

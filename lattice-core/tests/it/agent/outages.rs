@@ -71,7 +71,7 @@ async fn a_settled_version_is_not_taken_back_when_it_fails_after_a_restart_of_al
     let hosts = mesh.hosts::<2>().await;
     mesh.settle_two_versions().await;
     mesh.record.trouble("greeter:2", Trouble::Broken);
-    let _hosts = mesh.restart(hosts).await;
+    let hosts = mesh.restart(hosts).await;
     sleep(Duration::from_mins(10)).await;
     assert_eq!(mesh.rejected(), None);
     mesh.record.heal();
@@ -82,7 +82,7 @@ async fn a_settled_version_is_not_taken_back_when_it_fails_after_a_restart_of_al
     mesh.apply(&greeter("broken:3", 2)).await;
     mesh.until("the third is rejected", || mesh.rejected().is_some())
         .await;
-    let hosts = mesh.restart(_hosts).await;
+    let hosts = mesh.restart(hosts).await;
     mesh.until("both serve", || mesh.serving("greeter").len() == 2)
         .await;
     assert!(mesh.version().await.ends_with("greeter:2"));

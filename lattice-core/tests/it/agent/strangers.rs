@@ -80,7 +80,7 @@ async fn a_recorded_host_takes_no_share_of_a_process_that_starts_later() {
             begun.elapsed() < Duration::from_secs(20),
             "during the recording"
         );
-        let assignment = host.agent.follow_assignment().borrow().clone();
+        let assignment = host.agent.watch_assignment().current();
         for id in assignment.components() {
             assert!(
                 assignment

@@ -1,6 +1,7 @@
 //! Readers see an app as one commit left it, never a part of that.
 
 use super::*;
+use futures_util::StreamExt as _;
 use std::collections::BTreeSet;
 
 /// More changes than a reader takes in before it publishes.
@@ -18,7 +19,7 @@ async fn a_large_commit_is_seen_whole() {
     let store = MemoryStore::new();
     let (writer, reader) = (join(&store).await, join(&store).await);
     let follow = tokio::spawn(async move {
-        let mut follow = reader.follow_desired();
+        let mut follow = reader.watch_desired();
         loop {
             let desired = follow.next().await.expect("open");
             let images = desired.actors.values();

@@ -2,7 +2,7 @@
 
 use super::{
     key,
-    nats::{lattice, stranger},
+    nats::{lattice, raw_client},
     next, put,
     server::{NatsConfig, NatsServer},
     snapshot, soon, value,
@@ -110,7 +110,7 @@ async fn a_cluster_keeps_three_copies_by_default() {
         assert!(begun.elapsed() < ELECTION, "never opened: {error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let (_, context) = stranger(&servers[1].url()).await;
+    let (_, context) = raw_client(&servers[1].url()).await;
     let stream = context.get_stream("KV_LATTICE_prod").await.expect("there");
     assert_eq!(stream.cached_info().config.num_replicas, 3);
 }

@@ -88,15 +88,15 @@ impl<'c> Imports<'c> {
         match (InterfaceName::new(name), host) {
             (Ok(interface), Some(capability)) => {
                 self.by_host.push(name.to_owned());
-                self.from_host(&interface, instance, capability)
+                self.connect_host(&interface, instance, capability)
             }
-            (Ok(interface), None) => self.from_link(interface, instance),
+            (Ok(interface), None) => self.connect_link(interface, instance),
             (Err(error), _) => self.unserved(name, item, super::nameless(name, &error)),
         }
     }
 
     /// Connects the functions of an interface to a capability of the host.
-    fn from_host(
+    fn connect_host(
         &mut self,
         interface: &InterfaceName,
         instance: &ComponentInstance,
@@ -114,7 +114,7 @@ impl<'c> Imports<'c> {
 
     /// Connects the functions of an interface to a link. A function whose type has no wire form
     /// traps when it is called.
-    fn from_link(
+    fn connect_link(
         &mut self,
         interface: InterfaceName,
         instance: &ComponentInstance,

@@ -93,9 +93,8 @@ fn plan(
         function: name.to_owned(),
         reason,
     };
-    let ty = match item {
-        ComponentItem::ComponentFunc(ty) => ty,
-        _ => return Ok(None),
+    let ComponentItem::ComponentFunc(ty) = item else {
+        return Ok(None);
     };
     let plan = FunctionPlan::new(interface.as_str(), name, ty)
         .map_err(|error| unsupported(error.to_string()))?;

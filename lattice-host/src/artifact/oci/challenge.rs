@@ -45,18 +45,15 @@ fn schemes(header: &str) -> Vec<(String, BTreeMap<String, String>)> {
             .unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let word = word.to_ascii_lowercase();
-        rest = match after.strip_prefix('=') {
-            Some(value) => {
-                let (value, after) = read_value(value);
-                if let Some((_, values)) = found.last_mut() {
-                    values.entry(word).or_insert(value);
-                }
-                after
+        rest = if let Some(value) = after.strip_prefix('=') {
+            let (value, after) = read_value(value);
+            if let Some((_, values)) = found.last_mut() {
+                values.entry(word).or_insert(value);
             }
-            None => {
-                found.push((word, BTreeMap::new()));
-                after
-            }
+            after
+        } else {
+            found.push((word, BTreeMap::new()));
+            after
         };
         rest = rest.trim_start_matches(is_separator);
     }
@@ -91,6 +88,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "compared with a result")]
     fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
         Some(Challenge::Bearer {
             realm: realm.to_owned(),

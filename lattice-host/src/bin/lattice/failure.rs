@@ -119,11 +119,12 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let text = chain(&error);
         match error {
-            ConnectError::Name(_) => Self::Usage(text),
             ConnectError::NoKey { lattice } => Self::Usage(format!(
                 "lattice `{lattice}` is on NATS and has no key; give it one with --key-file or LATTICE_KEY, or use --trust-bus if every client of the server may call anything"
             )),
-            ConnectError::Nats(nats::ConnectError::BadUrl { .. }) => Self::Usage(text),
+            ConnectError::Name(_) | ConnectError::Nats(nats::ConnectError::BadUrl { .. }) => {
+                Self::Usage(text)
+            }
             ConnectError::Nats(
                 nats::ConnectError::Unreachable { .. }
                 | nats::ConnectError::TimedOut { .. }

@@ -244,6 +244,7 @@ fn labels(labels: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::StreamExt as _;
     use lattice_core::{
         app::App,
         bus::memory::MemoryNetwork,
@@ -289,7 +290,7 @@ mod tests {
             let key = StoreKey::from_store(key);
             let op = Op::put(key.clone(), "garbage", Expect::Any);
             store.commit(vec![op]).await.expect("written");
-            let mut follow = lattice.follow_desired();
+            let mut follow = lattice.watch_desired();
             while !lattice.desired().unreadable.contains_key(&key) {
                 follow.next().await.expect("open");
             }

@@ -21,17 +21,16 @@ pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<(), Failur
         let refused = |reason: String| {
             Failure::Refused(format!("no host starts actor `{actor}`: {image}: {reason}"))
         };
-        let check = match checked.get(&image) {
-            Some(known) => known.clone(),
-            None => {
-                let check = match fetch(&image, artifacts).await {
-                    Ok(artifact) => Some(of(artifact).await.map_err(refused)?),
-                    Err(error) => not_fetched(actor, error)?,
-                };
-                say_unserved(actor, check.as_ref())?;
-                checked.insert(image.clone(), check.clone());
-                check
-            }
+        let check = if let Some(known) = checked.get(&image) {
+            known.clone()
+        } else {
+            let check = match fetch(&image, artifacts).await {
+                Ok(artifact) => Some(of(artifact).await.map_err(refused)?),
+                Err(error) => not_fetched(actor, error)?,
+            };
+            note_unserved(actor, check.as_ref());
+            checked.insert(image.clone(), check.clone());
+            check
         };
         let memory = manifest.limits.memory.map(ByteSize::bytes);
         if let (Some(check), Some(memory)) = (check, memory) {
@@ -66,22 +65,19 @@ fn not_fetched(actor: &ComponentId, error: FetchError) -> Result<Option<Componen
         return Ok(None);
     }
     let text = chain(&error);
-    match Failure::from(error) {
-        Failure::Refused(reason) => Err(Failure::Refused(format!("actor `{actor}`: {reason}"))),
-        _ => {
-            note(&format!(
-                "actor `{actor}` is not checked, because its image can't be fetched here: {text}"
-            ))?;
-            Ok(None)
-        }
+    if let Failure::Refused(reason) = Failure::from(error) {
+        return Err(Failure::Refused(format!("actor `{actor}`: {reason}")));
     }
+    note(&format!(
+        "actor `{actor}` is not checked, because its image can't be fetched here: {text}"
+    ));
+    Ok(None)
 }
 
-fn say_unserved(actor: &ComponentId, check: Option<&ComponentCheck>) -> Result<(), Failure> {
+fn note_unserved(actor: &ComponentId, check: Option<&ComponentCheck>) {
     for unserved in check.iter().flat_map(|check| &check.unserved) {
         note(&format!(
             "a part of actor `{actor}` can't be served: {unserved}"
-        ))?;
+        ));
     }
-    Ok(())
 }

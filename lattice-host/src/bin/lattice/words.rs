@@ -132,9 +132,11 @@ fn with_link_command(text: &str) -> String {
             .map(|word| word.trim_matches(['\\', '"']))
             .collect();
         out.push_str(before);
-        out.push_str(&format!("lattice link add {}", words.join(" ")));
+        out.push_str("lattice link add ");
+        out.push_str(&words.join(" "));
         if let Some(name) = link_name(before) {
-            out.push_str(&format!(" --name {name}"));
+            out.push_str(" --name ");
+            out.push_str(name);
         }
         rest = &arguments[end + 2..];
     }

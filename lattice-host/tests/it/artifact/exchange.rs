@@ -218,12 +218,11 @@ impl Service for Liar {
             from_bytes(&request.args).unwrap();
         self.asked.fetch_add(1, Ordering::Relaxed);
         let range_bytes = 256_u32 << 10;
-        let answer = match range {
-            Some(_) => to_bytes(&None::<Bytes>),
-            None => {
-                let digests = vec![[7_u8; 32]; self.size.div_ceil(range_bytes as usize)];
-                to_bytes(&Some((digest, self.size as u64, range_bytes, digests)))
-            }
+        let answer = if range.is_some() {
+            to_bytes(&None::<Bytes>)
+        } else {
+            let digests = vec![[7_u8; 32]; self.size.div_ceil(range_bytes as usize)];
+            to_bytes(&Some((digest, self.size as u64, range_bytes, digests)))
         };
         Answer::Ready(Ok(answer.unwrap()))
     }

@@ -338,19 +338,20 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
     let contents = Contents::of(&component("a"));
     let elsewhere = Fake::start(move |asked| contents.answer(asked)).await;
     let to = elsewhere.address().to_owned();
-    let fake = Fake::start(move |asked| match asked.headers.get("authorization") {
-        None => Answer::Content {
-            status: 401,
-            headers: vec![("www-authenticate", "Basic realm=\"tests\"".to_owned())],
-            body: Vec::new(),
-        },
-        Some(_) => {
+    let fake = Fake::start(move |asked| {
+        let (status, header) = if asked.headers.contains_key("authorization") {
             let path = asked.what.trim_start_matches("GET ");
-            Answer::Content {
-                status: 307,
-                headers: vec![("location", format!("http://{to}{path}"))],
-                body: Vec::new(),
-            }
+            (307, ("location", format!("http://{to}{path}")))
+        } else {
+            (
+                401,
+                ("www-authenticate", "Basic realm=\"tests\"".to_owned()),
+            )
+        };
+        Answer::Content {
+            status,
+            headers: vec![header],
+            body: Vec::new(),
         }
     })
     .await;

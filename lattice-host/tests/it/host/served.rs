@@ -36,7 +36,7 @@ async fn start(bytes: &[u8]) -> Result<(lattice_core::Lattice, Host), ActorError
     let host = started(Host::builder(&lattice)).await;
     let begun = host.start_actor("probe", Actor::from_bytes(bytes.to_vec()));
     match (begun.await, check) {
-        (Ok(_), Ok(_)) => Ok((lattice, host)),
+        (Ok(()), Ok(_)) => Ok((lattice, host)),
         (Err(HostError::Actor { source, .. }), Err(refused)) => {
             // The texts for invalid code are of two validators.
             if !matches!(source, ActorError::Invalid { .. }) {

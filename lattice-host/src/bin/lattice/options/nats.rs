@@ -179,13 +179,13 @@ impl NatsArguments {
     }
 
     fn tls(&self, mut options: NatsOptions) -> Result<NatsOptions, Failure> {
-        if let Some((name, file)) = path(&self.nats_ca, "--nats-ca", "LATTICE_NATS_CA")? {
+        if let Some((name, file)) = path(self.nats_ca.as_ref(), "--nats-ca", "LATTICE_NATS_CA")? {
             readable(name, &file)?;
             options = options.root_certificates(file);
         }
-        let certificate = path(&self.nats_cert, "--nats-cert", "LATTICE_NATS_CERT")?;
+        let certificate = path(self.nats_cert.as_ref(), "--nats-cert", "LATTICE_NATS_CERT")?;
         let key = path(
-            &self.nats_cert_key,
+            self.nats_cert_key.as_ref(),
             "--nats-cert-key",
             "LATTICE_NATS_CERT_KEY",
         )?;
@@ -247,7 +247,7 @@ impl StoreArguments {
 
 /// Returns a path, and the option or the variable that it is from.
 fn path(
-    given: &Option<PathBuf>,
+    given: Option<&PathBuf>,
     option: &'static str,
     name: &'static str,
 ) -> Result<Option<(&'static str, PathBuf)>, Failure> {
