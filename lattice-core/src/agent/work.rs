@@ -61,12 +61,13 @@ impl WorkItems {
     /// Returns what should run and where, with the item of each generation that may have to be
     /// started.
     ///
-    /// What an unreadable record stands for is frozen: if it was never read, nothing is started or
-    /// stopped in its name.
+    /// A component whose record was never read is left out. One that refers to a configuration that
+    /// was never read is frozen: what was accepted for it before stays.
     pub(super) fn of(desired: &Desired) -> (Self, Snapshot) {
         let mut items = Self::default();
         let mut wanted = BTreeMap::new();
-        let mut frozen: BTreeSet<ComponentId> = unread(desired).collect();
+        let mut frozen = BTreeSet::new();
+        let unread: BTreeSet<ComponentId> = unread(desired).collect();
         for (id, actor) in &desired.actors {
             if desired.unknown_config(&actor.spec.configs).is_some() {
                 frozen.insert(id.clone());
@@ -75,7 +76,7 @@ impl WorkItems {
             }
         }
         for (id, provider) in &desired.providers {
-            if frozen.contains(id) || wanted.contains_key(id) {
+            if unread.contains(id) || frozen.contains(id) || wanted.contains_key(id) {
                 continue;
             }
             if desired.unknown_config(&provider.spec.configs).is_some() {

@@ -49,8 +49,8 @@ pub struct Snapshot {
     pub revision: Revision,
     /// The components that should run.
     pub wanted: Arc<BTreeMap<ComponentId, Arc<Wanted>>>,
-    /// The components of which it is unknown what should run, because their records can't be read.
-    /// What was accepted for them before stays.
+    /// The components of which it is unknown what should run, because a configuration that they
+    /// refer to can't be read. What was accepted for them before stays.
     pub frozen: Arc<BTreeSet<ComponentId>>,
 }
 
