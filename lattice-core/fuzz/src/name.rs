@@ -89,6 +89,14 @@ fn store_key(text: &str) {
         Some(KeyKind::Link { interface, .. } | KeyKind::LinkStatus { interface, .. }) => {
             assert!(interface.len() <= text.len());
         }
-        other => panic!("a key was parsed as {other:?}"),
+        Some(KeyKind::Actor(id)) => assert_eq!(StoreKey::actor(&id), key),
+        Some(KeyKind::Provider(id)) => assert_eq!(StoreKey::provider(&id), key),
+        Some(KeyKind::Wormhole(id)) => assert_eq!(StoreKey::wormhole(&id), key),
+        Some(KeyKind::Config(name)) => assert_eq!(StoreKey::config(&name), key),
+        Some(KeyKind::Lease(id)) => assert_eq!(StoreKey::lease(&id), key),
+        Some(KeyKind::App(name)) => assert_eq!(StoreKey::app(&name), key),
+        Some(KeyKind::Host(id)) => assert_eq!(StoreKey::host(&id), key),
+        Some(KeyKind::Served(id)) => assert_eq!(StoreKey::served(&id), key),
+        None => panic!("a key without a kind was parsed: {text:?}"),
     }
 }
