@@ -72,7 +72,7 @@ kinds! {
     Credit = 0x22, "credit";
     /// A stream is complete. Reserved.
     End = 0x23, "end";
-    /// A stream is cancelled. Reserved.
+    /// Calls whose replies no one waits for any more.
     Cancel = 0x24, "cancel";
     /// Asks for a range of an artifact. Reserved.
     ArtifactRequest = 0x30, "artifact request";
@@ -90,7 +90,6 @@ impl Kind {
                 | Self::Chunk
                 | Self::Credit
                 | Self::End
-                | Self::Cancel
                 | Self::ArtifactRequest
                 | Self::ArtifactRange
         )
