@@ -21,7 +21,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// The default of a NATS server.
 const MAX_PAYLOAD: usize = 1024 * 1024;
@@ -231,6 +231,7 @@ impl State {
             subject,
             reply,
             body: Body::Payload(payload),
+            received: Instant::now(),
         };
         for id in &to {
             self.send(from, *id, &message);
@@ -272,6 +273,7 @@ impl State {
             subject: reply,
             reply: None,
             body: Body::NoResponders,
+            received: Instant::now(),
         };
         let own = |(id, subscriber): (&u64, &Subscriber)| {
             let hears =
@@ -318,13 +320,14 @@ impl State {
         }
     }
 
-    fn land(&mut self, flight: Flight) {
+    fn land(&mut self, mut flight: Flight) {
         let Some(subscriber) = self.subscribers.get(&flight.to) else {
             return;
         };
         let arrives = self.way(flight.from, subscriber.host) == Path::Open
             && self.state(subscriber.host) == BusState::Connected;
         if arrives && let Some(inlet) = &subscriber.inlet {
+            flight.message.received = Instant::now();
             inlet.push(flight.message);
         }
     }

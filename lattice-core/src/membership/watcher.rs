@@ -365,6 +365,7 @@ mod tests {
                 subject: Subject::from_wire("beat"),
                 reply: None,
                 body: crate::bus::Body::Payload(frame.expect("a frame")),
+                received: Instant::now(),
             };
             let read = self.reader.read(&self.snapshots, message);
             read.expect("it is read");

@@ -1,9 +1,12 @@
 //! Calls between native components: on one node, between nodes over the bus, and every way they can fail.
 
 mod answers;
+mod blocking;
 mod boot;
 mod bounds;
+mod cancelled;
 mod chains;
+mod circles;
 mod deadlines;
 mod door;
 mod failures;

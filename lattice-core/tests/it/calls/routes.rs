@@ -197,31 +197,3 @@ async fn what_ends_on_ones_own_host_is_called_elsewhere() {
     assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
     assert!(ending.await.expect("joined").is_clean());
 }
-
-#[tokio::test]
-async fn a_stranger_who_says_that_nobody_is_there_is_not_believed() {
-    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let lattice = Lattice::on(Arc::new(network.connect()), store, "test")
-        .trust_bus()
-        .await
-        .expect("it opens");
-    let two = Two::on(lattice).await;
-    two.say().await.expect("answered");
-    let running = begin_wait(&two.caller, Context::default());
-    two.api.started.notified().await;
-    // A question to nobody, whose "no responders" is sent to where `a` hears of its own: any frame number but the right one.
-    let subjects = Subjects::new(two.lattice.name());
-    let (stranger, nowhere) = (network.connect(), subjects.serves(&id("nobody")));
-    for frame in 0..64 {
-        for peer in [0, 1, u64::MAX] {
-            let reply = subjects.reply(two.a.host_id(), two.a.origin().epoch, peer, frame);
-            stranger
-                .publish(nowhere.clone(), Some(reply), Bytes::new())
-                .await
-                .expect("sent");
-        }
-    }
-    two.say().await.expect("still called");
-    two.api.release.notify_one();
-    assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
-}

@@ -3,6 +3,7 @@
 mod forged;
 mod formats;
 mod garbage;
+mod notices;
 mod onlooker;
 mod replayed;
 
