@@ -246,6 +246,7 @@ impl NodeParts {
             tokio::spawn(transport::idle_cleanup::run(transport())),
             tokio::spawn(membership::follow::hosts(membership())),
             tokio::spawn(membership::follow::bus(membership())),
+            tokio::spawn(membership::follow::live(membership())),
             tokio::spawn(server::link_updates::run(server())),
             tokio::spawn(server::published::run(server())),
             tokio::spawn(telemetry::report::run(telemetry())),

@@ -49,6 +49,11 @@ impl<P: Provider> Service for ProviderService<P> {
         self.types.clone()
     }
 
+    /// Handlers return values. Only their arguments and their link fail, before they run.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         let provider = self.bound.provider.clone();
         let Some(link) = &request.link else {

@@ -22,7 +22,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// The default of a NATS server.
 const MAX_PAYLOAD: usize = 1024 * 1024;
@@ -232,6 +232,7 @@ impl State {
             subject,
             reply,
             body: Body::Payload(payload),
+            received: Instant::now(),
         };
         for id in &to {
             self.send(from, *id, &message);
@@ -273,6 +274,7 @@ impl State {
             subject: reply,
             reply: None,
             body: Body::NoResponders,
+            received: Instant::now(),
         };
         let own = |(id, subscriber): (&u64, &Subscriber)| {
             let hears =
@@ -319,13 +321,14 @@ impl State {
         }
     }
 
-    fn land(&mut self, flight: Flight) {
+    fn land(&mut self, mut flight: Flight) {
         let Some(subscriber) = self.subscribers.get(&flight.to) else {
             return;
         };
         let arrives = self.way(flight.from, subscriber.host) == Path::Open
             && self.state(subscriber.host) == BusState::Connected;
         if arrives && let Some(inlet) = &subscriber.inlet {
+            flight.message.received = Instant::now();
             inlet.push(flight.message);
         }
     }

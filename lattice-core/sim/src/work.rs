@@ -149,6 +149,10 @@ impl Service for Worker {
         })
     }
 
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         let bad = |reason: String| Err(CallError::BadArguments { reason });
         if !self.works.iter().any(|work| work.key() == request.function) {

@@ -15,7 +15,7 @@ use crate::{
     link::{Link, LinkKey},
     name::ComponentId,
     place::plan::Event,
-    serve::{Answer, Request, Service},
+    serve::{self, Answer, Request, Service},
     store::{
         CommitError, Expect, Op, Revision, StoreKey,
         record::{Record, Records},
@@ -360,6 +360,11 @@ impl Service for Leased {
         self.service.types()
     }
 
+    /// Those of the service are checked here.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         if !self.until.holds() {
             return Answer::Ready(Err(CallError::Stopping {
@@ -367,10 +372,13 @@ impl Service for Leased {
             }));
         }
         match self.service.call(request) {
-            Answer::Ready(answer) => Answer::Ready(self.until.check(answer)),
+            Answer::Ready(answer) => {
+                Answer::Ready(self.until.check(serve::checked(&*self.service, answer)))
+            }
             Answer::Later(work) => {
-                let until = self.until.clone();
-                Answer::Later(async move { until.check(work.await) }.boxed())
+                let (until, service) = (self.until.clone(), self.service.clone());
+                let work = async move { until.check(serve::checked(&*service, work.await)) };
+                Answer::Later(work.boxed())
             }
         }
     }

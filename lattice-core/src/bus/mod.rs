@@ -45,7 +45,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// A message bus; see the [module](self) for the contract.
 pub trait Bus: Send + Sync + fmt::Debug + 'static {
@@ -116,6 +116,8 @@ pub struct Message {
     pub reply: Option<Subject>,
     /// The content.
     pub body: Body,
+    /// When it reached this process. It may have waited in its subscription since.
+    pub received: Instant,
 }
 
 /// The content of a message.

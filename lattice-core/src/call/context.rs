@@ -1,5 +1,6 @@
 //! The context that a call carries from hop to hop.
 
+use super::turns::TurnId;
 use crate::id::TraceContext;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub struct Context {
     pub hops: u8,
     /// W3C trace context, when the caller has one.
     pub trace: Option<TraceContext>,
+    /// The last turn that a call of this chain has taken in this process.
+    pub(super) turn: TurnId,
 }
 
 impl Context {
@@ -35,6 +38,17 @@ impl Context {
             deadline: from_now(timeout),
             hops: 0,
             trace: None,
+            turn: TurnId::NONE,
+        }
+    }
+
+    /// The context of a call that came from another process.
+    pub(crate) fn received(deadline: Instant, hops: u8, trace: Option<TraceContext>) -> Self {
+        Self {
+            deadline,
+            hops,
+            trace,
+            turn: TurnId::NONE,
         }
     }
 
@@ -64,6 +78,13 @@ impl Context {
     /// The same with a deadline at most `timeout` from now.
     pub fn shrunk(mut self, timeout: Duration) -> Self {
         self.deadline = self.deadline.min(from_now(timeout));
+        self
+    }
+
+    /// The context of work that goes on after its call has ended: it keeps the deadline and the hops,
+    /// and holds nothing that others could wait for.
+    pub fn outlived(mut self) -> Self {
+        self.turn = TurnId::NONE;
         self
     }
 

@@ -63,8 +63,9 @@ impl<'c> OutgoingCall<'c> {
         }
     }
 
-    /// The contents of its envelope.
-    pub(super) fn parts(&self, id: u64, attempt: u8, now: Instant) -> CallParts<'_> {
+    /// The contents of its envelope. The callee gets the time that is left now: a call may have
+    /// waited long to get here.
+    pub(super) fn parts(&self, id: u64, attempt: u8) -> CallParts<'_> {
         let (incarnation, link_revision) = self
             .grant
             .map(|grant| (self.incarnation.unwrap_or_default(), grant.revision))
@@ -72,7 +73,7 @@ impl<'c> OutgoingCall<'c> {
         CallParts {
             id,
             function: self.function.key(),
-            deadline_left: self.context.deadline.saturating_duration_since(now),
+            deadline_left: self.context.left(),
             source: self.source,
             target: self.target,
             link: self.grant.map_or(&NO_LINK, |grant| &grant.link.name),
@@ -101,7 +102,12 @@ impl Client {
                 Some(route) => route,
                 None => match failed {
                     Some(error) => return Err(error),
-                    None => Box::pin(self.find(&mut call, now)).await?,
+                    None => {
+                        let found = Box::pin(self.find(&mut call, now)).await?;
+                        // The question took its time.
+                        now = Instant::now();
+                        found
+                    }
                 },
             };
             let result = match &route {
@@ -110,7 +116,7 @@ impl Client {
                     let result = self.call_component(component, &call, now).await;
                     unless_gone(server, result)
                 }
-                Route::Remote(peer) => self.call_remote(peer, &call, now, attempt).await,
+                Route::Remote(peer) => self.call_remote(peer, &call, attempt).await,
             };
             let error = match result {
                 Ok(result) => return Ok(result),

@@ -1,10 +1,13 @@
 //! Asking the lattice which hosts serve a component, when no beat has named any.
 //!
-//! One question per component is in flight at a time, however many callers wait for its answer.
+//! One question per component is in flight at a time, however many callers wait for its answer. A
+//! notice of the bus that no one received it is a hint, because any client of the bus can send one:
+//! a host that did receive it has a moment left to answer.
 
 use super::Client;
 use crate::{
     call::{CallError, Ran},
+    entropy,
     name::ComponentId,
     sync::Mutex,
     transport::id::ReplyAddress,
@@ -18,11 +21,13 @@ use std::{
 };
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// How long a question waits for an answer.
 const ASK: Duration = Duration::from_secs(1);
+/// How long it still waits after a hint that no one received it.
+const DOUBT: Duration = Duration::from_millis(50);
 /// Questions that may wait at once.
 const MAX_QUESTIONS: usize = 4_096;
 
@@ -50,6 +55,7 @@ struct Question {
 struct PendingAnswer {
     answer: OnceLock<Answer>,
     answered: Notify,
+    doubted: Notify,
 }
 
 impl PendingAnswer {
@@ -61,6 +67,20 @@ impl PendingAnswer {
                 return answer;
             }
             answered.await;
+        }
+    }
+
+    /// Waits as long as there is hope for an answer.
+    async fn hope(&self) {
+        let doubt = async {
+            self.doubted.notified().await;
+            sleep(DOUBT).await;
+        };
+        tokio::select! {
+            biased;
+            _ = self.get() => {}
+            () = doubt => {}
+            () = sleep(ASK) => {}
         }
     }
 }
@@ -82,15 +102,11 @@ impl Questions {
         }
     }
 
-    /// Question `id` had no receivers.
-    pub(super) fn undelivered(&self, id: u64) {
-        let component = self
-            .lock()
-            .iter()
-            .find(|(_, question)| question.id == id)
-            .map(|(component, _)| component.clone());
-        if let Some(component) = component {
-            self.answer(&component, id, Answer::Hosts(Vec::new()));
+    /// Question `id` may have had no receivers.
+    pub(super) fn doubt(&self, id: u64) {
+        let questions = self.lock();
+        if let Some(question) = questions.values().find(|question| question.id == id) {
+            question.answer.doubted.notify_one();
         }
     }
 }
@@ -124,7 +140,8 @@ impl Client {
                 component: component.clone(),
             });
         }
-        let id = self.transport.endpoint.next_sequence();
+        // Not to be guessed by others on the bus.
+        let id = entropy::number().unwrap_or_else(|| self.transport.endpoint.next_sequence());
         let answer = Arc::<PendingAnswer>::default();
         let question = Question {
             id,
@@ -135,13 +152,14 @@ impl Client {
         // Not in the caller's own future, which may be dropped while others wait for the same
         // answer.
         let (client, component) = (self.clone(), component.clone());
+        let asked = answer.clone();
         self.server
             .tasks
-            .spawn(async move { client.ask(component, id).await });
+            .spawn(async move { client.ask(component, id, &asked).await });
         Ok(answer)
     }
 
-    async fn ask(&self, component: ComponentId, id: u64) {
+    async fn ask(&self, component: ComponentId, id: u64, answer: &PendingAnswer) {
         let endpoint = &self.transport.endpoint;
         let (subjects, me) = (endpoint.subjects(), endpoint.origin());
         let reply = ReplyAddress::Question(id).subject(subjects, me);
@@ -150,21 +168,14 @@ impl Client {
             component: component.clone(),
         };
         let subject = subjects.serves(&component);
-        let sent = endpoint.send(subject, Some(reply), None, &question).await;
-        if sent.is_err() {
+        let sent = timeout(ASK, endpoint.send(subject, Some(reply), None, &question)).await;
+        if !matches!(sent, Ok(Ok(()))) {
             return self.questions.answer(&component, id, Answer::NotSent);
         }
-        let waiting = self
-            .questions
-            .lock()
-            .get(&component)
-            .map(|question| question.answer.clone());
-        if let Some(answer) = waiting
-            && timeout(ASK, answer.get()).await.is_err()
-        {
-            self.questions
-                .answer(&component, id, Answer::Hosts(Vec::new()));
-        }
+        answer.hope().await;
+        // Changes nothing if there is an answer.
+        let none = Answer::Hosts(Vec::new());
+        self.questions.answer(&component, id, none);
     }
 
     /// An answer arrived.

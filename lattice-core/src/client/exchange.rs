@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// An upper bound for the bytes of an envelope in addition to the arguments: fixed fields and
 /// names.
-const ENVELOPE: usize = 256;
+const ENVELOPE: usize = 320;
 
 impl Client {
     /// Calls a component in this process: no frame, no bus, no task.
@@ -56,7 +56,6 @@ impl Client {
         &self,
         peer: &PeerConn,
         call: &OutgoingCall<'_>,
-        now: Instant,
         attempt: u8,
     ) -> CallResult {
         let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
@@ -72,14 +71,14 @@ impl Client {
         let caller = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let new = NewCall {
             peer: peer.token,
-            since: now,
+            since: Instant::now(),
             deadline,
             caller,
         };
         let sent = peer.send(
             size,
             |frame| self.transport.in_flight.open(new, frame),
-            |response, buffer| call.parts(response.id, attempt, now).encode_into(buffer),
+            |response, buffer| call.parts(response.id, attempt).encode_into(buffer),
         );
         let response = sent.map_err(|refused| match refused {
             NotQueued::Full => CallError::Overloaded {
@@ -92,6 +91,31 @@ impl Client {
         if response.is_due_early {
             self.transport.new_deadline.notify_one();
         }
-        response.await
+        let waiting = WaitingCall {
+            peer,
+            id: response.id,
+        };
+        let result = response.await;
+        waiting.has_ended();
+        result
+    }
+}
+
+/// A call that waits for its reply. If it is dropped before it has ended, its caller was dropped, and
+/// the callee is told.
+struct WaitingCall<'p> {
+    peer: &'p PeerConn,
+    id: u64,
+}
+
+impl WaitingCall<'_> {
+    fn has_ended(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for WaitingCall<'_> {
+    fn drop(&mut self) {
+        self.peer.cancel(self.id);
     }
 }

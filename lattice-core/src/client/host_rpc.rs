@@ -19,8 +19,8 @@ impl Client {
         let target = host.host.as_component();
         let source = Source::Host(self.origin().host.clone());
         let call = OutgoingCall::ungranted(&source, &target, function, args, context);
-        let now = self.check(&call)?;
+        self.check(&call)?;
         let peer = self.transport.peer(host);
-        self.call_remote(&peer, &call, now, 0).await
+        self.call_remote(&peer, &call, 0).await
     }
 }

@@ -93,8 +93,8 @@ impl transport::Events for Client {
         self.found(found);
     }
 
-    fn question_undelivered(&self, id: u64) {
-        self.questions.undelivered(id);
+    fn question_in_doubt(&self, id: u64) {
+        self.questions.doubt(id);
     }
 
     fn host_lost(&self, host: &Origin) {

@@ -67,7 +67,8 @@ impl Component {
     /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) says otherwise.
     ///
     /// # Cancel safety
-    /// Dropping the future frees everything on this side; a call that has left may still run.
+    /// Dropping the future frees everything on this side, and ends the call at its callee, which may have
+    /// run by then.
     pub fn call<R: Decode>(
         &self,
         interface: impl IntoName<InterfaceName>,

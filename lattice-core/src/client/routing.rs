@@ -75,7 +75,10 @@ impl Client {
             there: hosts.len(),
             load: |at: usize| peers.get(&hosts[at]).map_or(0, |peer| peer.calls()),
             usable: |at: usize| hosts[at] != *self.origin() && !tried.contains(&hosts[at]),
-            cooling: |at: usize| self.cooldowns.contains(&hosts[at], call.target, now),
+            cooling: |at: usize| {
+                peers.get(&hosts[at]).is_some_and(|peer| peer.is_in_doubt())
+                    || self.cooldowns.contains(&hosts[at], call.target, now)
+            },
         };
         match choose(locality, self.dice.roll(), &candidates) {
             None => stopping.map(Route::Here),

@@ -2,16 +2,28 @@
 
 use super::{Membership, presence::Change};
 use crate::{bus::BusState, wire::Origin};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::broadcast::error::RecvError;
 
-/// Announces this node to new hosts, and ends the calls to hosts that are gone.
+/// How often the replay guard is reminded of the live hosts.
+const REMIND: Duration = Duration::from_secs(10);
+
+/// Announces this node to new hosts, and ends the calls to and from hosts that are gone.
 pub(crate) async fn hosts(membership: Arc<Membership>) {
     let mut changes = membership.presence.changes();
     loop {
         match changes.recv().await {
-            Ok(Change::Joined(_)) => membership.announce_changes(),
-            Ok(Change::Left(gone)) => membership.lost(&gone),
+            Ok(Change::Joined(boot)) => {
+                membership.announce_changes();
+                // The boots before it are gone.
+                let transport = &membership.transport;
+                transport.callers_lost(|one| one.host == boot.host && one.epoch < boot.epoch);
+            }
+            Ok(Change::Left(gone)) => {
+                membership.lost(&gone);
+                membership.transport.callers_lost(|one| gone.contains(one));
+            }
+            Ok(Change::Lost(gone)) => membership.lost(&[gone]),
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => {
                 let live = membership.presence.peers();
@@ -23,6 +35,16 @@ pub(crate) async fn hosts(membership: Arc<Membership>) {
             }
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+/// Has the replay guard remember the live hosts, for as long as the node lives.
+pub(crate) async fn live(membership: Arc<Membership>) {
+    loop {
+        tokio::time::sleep(REMIND).await;
+        let live = membership.presence.peers();
+        let endpoint = &membership.transport.endpoint;
+        endpoint.keep(live.iter().map(|peer| &peer.origin));
     }
 }
 

@@ -9,11 +9,14 @@ use crate::{
     wire::{Beat, Goodbye, KeepAlive, Served, Versions},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How soon after the last beat changes may be sent: a component that was added or removed, or a
 /// new host.
 const SOONEST: Duration = Duration::from_millis(50);
+
+/// How long the bus may take to accept a goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The components that a node has in service, for its beats.
 pub(crate) trait Roster: Send + Sync + 'static {
@@ -75,11 +78,18 @@ impl Membership {
         // Callers on this connection need not wait until the bus delivers it.
         self.presence.beat(endpoint.origin(), beat.clone());
         let subject = endpoint.subjects().beat();
-        let sent = match sent.shortened(beat) {
-            Shortened::Beat(beat) => endpoint.send(subject, None, None, &*beat).await,
-            Shortened::KeepAlive(keep_alive) => {
-                endpoint.send(subject, None, None, &keep_alive).await
+        let shortened = sent.shortened(beat);
+        let send = async {
+            match shortened {
+                Shortened::Beat(beat) => endpoint.send(subject, None, None, &*beat).await,
+                Shortened::KeepAlive(keep_alive) => {
+                    endpoint.send(subject, None, None, &keep_alive).await
+                }
             }
+        };
+        // While the bus takes nothing, callers on this connection still get the next beat.
+        let Ok(sent) = timeout(interval, send).await else {
+            return tracing::debug!("the bus did not take a beat in time");
         };
         match sent {
             Ok(()) => {}
@@ -101,8 +111,10 @@ impl Membership {
             grace_ms: grace.as_millis() as u32,
         };
         let subject = endpoint.subjects().beat();
-        if let Err(error) = endpoint.send(subject, None, None, &goodbye).await {
-            tracing::debug!(%error, "the goodbye was not sent");
+        match timeout(GOODBYE, endpoint.send(subject, None, None, &goodbye)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the goodbye was not sent"),
+            Err(_) => tracing::debug!("the bus did not take the goodbye in time"),
         }
     }
 }

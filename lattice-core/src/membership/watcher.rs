@@ -407,6 +407,7 @@ mod tests {
                 subject: Subject::from_wire("beat"),
                 reply: None,
                 body: crate::bus::Body::Payload(frame.expect("a frame")),
+                received: Instant::now(),
             };
             if let Err(refused) = self.reader.read(&self.snapshots, message) {
                 return refused;

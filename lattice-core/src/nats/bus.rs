@@ -22,7 +22,7 @@ use std::{
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// A [`Bus`] over NATS. Cheap to clone; created by [`NatsConnection::bus`].
 #[derive(Debug, Clone)]
@@ -30,10 +30,13 @@ pub struct NatsBus {
     connection: NatsConnection,
 }
 
+/// A message, and when the client has got it.
+struct Arrived(async_nats::Message, Instant);
+
 /// The stream of a subscription: converts the messages that the client's task has put into the
 /// queue.
 struct Reader {
-    outlet: Outlet<async_nats::Message>,
+    outlet: Outlet<Arrived>,
     _tap: TapHandle,
     /// Keeps the connection alive while the subscription is read.
     _connection: NatsConnection,
@@ -175,10 +178,10 @@ impl Bus for NatsBus {
     }
 }
 
-impl Sink for Inlet<async_nats::Message> {
+impl Sink for Inlet<Arrived> {
     fn message(&self, message: async_nats::Message) {
         // The queue counts messages that don't fit.
-        let _ = self.push(message);
+        let _ = self.push(Arrived(message, Instant::now()));
     }
 
     fn end(&self) {
@@ -195,7 +198,7 @@ impl Stream for Reader {
     }
 }
 
-fn converted(message: async_nats::Message) -> Message {
+fn converted(Arrived(message, received): Arrived) -> Message {
     let no_responders = message.status == Some(StatusCode::NO_RESPONDERS);
     Message {
         subject: Subject::from_wire(&message.subject),
@@ -205,6 +208,7 @@ fn converted(message: async_nats::Message) -> Message {
         } else {
             Body::Payload(message.payload)
         },
+        received,
     }
 }
 

@@ -99,6 +99,11 @@ impl Service for Functions {
         Arc::new(self.types.clone())
     }
 
+    /// Handlers return values. Only their arguments fail here, before they run.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         match self.handlers.get(&request.function) {
             Some(handler) => handler(request.args),

@@ -5,7 +5,7 @@ mod functions;
 pub use functions::Functions;
 
 use crate::{
-    call::{CallError, Context},
+    call::{CallError, Context, Ran},
     id::{FunctionKey, Source},
     link::{Link, LinkKey},
     name::ComponentId,
@@ -25,7 +25,23 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// A panic in it, or in the future that it returns, ends this call as
     /// [`CallError::CalleeFailed`].
+    ///
+    /// Neither this function nor the future should block: compute for long, lock for long, sleep, or
+    /// read files, without awaiting. Blocking delays other calls and replies to other hosts by at
+    /// most some 20 ms, but it takes a thread of the runtime; where there is only one, everything
+    /// waits. Move such code into `tokio::task::spawn_blocking`. A component that blocks for longer
+    /// than 100 ms is named in the log.
     fn call(&self, request: Request) -> Answer;
+
+    /// Whether this service returns an error that says "did not run" only for a call of its own that
+    /// did not run, and never passes on that of a call which it made itself.
+    ///
+    /// Unless it returns true, such an error becomes [`CallError::CalleeFailed`], because the
+    /// service has run. Services whose errors are made by a framework, and not by the code of a
+    /// component, return true.
+    fn errors_are_its_own(&self) -> bool {
+        false
+    }
 
     /// A link to this component exists, is new or has changed. Calls over it wait for the result.
     /// An error is kept as the link's status and fails its calls as [`CallError::LinkRejected`].
@@ -42,6 +58,28 @@ pub trait Service: Send + Sync + 'static {
 
     /// A link to this component is gone.
     fn unlinked(&self, _link: &LinkKey) {}
+}
+
+/// Checks the result that `service` has returned: an error that says "did not run" counts only from a
+/// service whose [errors are its own](Service::errors_are_its_own).
+pub(crate) fn checked(
+    service: &dyn Service,
+    result: Result<Bytes, CallError>,
+) -> Result<Bytes, CallError> {
+    match result {
+        Err(error) if error.ran() == Ran::No && !service.errors_are_its_own() => {
+            Err(ran_and_failed(&error))
+        }
+        result => result,
+    }
+}
+
+/// Returns the error of a call that ran, for any error of a call that it made itself.
+pub(crate) fn ran_and_failed(error: &CallError) -> CallError {
+    CallError::CalleeFailed {
+        reason: error.to_string(),
+    }
+    .shortened()
 }
 
 /// A type that can be served: a [`Service`], or one behind an [`Arc`].

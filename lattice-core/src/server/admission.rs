@@ -21,21 +21,19 @@ pub(super) struct Admitted {
 }
 
 impl Server {
+    /// `received` is when the call reached this process. Its time counts from then on: what waits here
+    /// must not run after its caller has given up.
     pub(super) fn admit(
         &self,
         call: CallEnvelope,
         sender: &Origin,
-        now: Instant,
+        received: Instant,
     ) -> Result<Admitted, CallError> {
         let component = self.callee(&call, sender)?;
         if call.hops > MAX_HOPS {
             return Err(CallError::TooManyHops { limit: MAX_HOPS });
         }
-        let context = Context {
-            deadline: now + call.deadline_left,
-            hops: call.hops,
-            trace: call.trace,
-        };
+        let context = Context::received(received + call.deadline_left, call.hops, call.trace);
         if !component.is_meant_by(Fence::new(call.fence)) {
             return Err(component.stopping());
         }

@@ -4,13 +4,14 @@
 //! *stopped* (takes no calls, finishes running ones) → cut off.
 
 use super::{
+    blocking::Blocking,
     limits::ServeLimits,
     link_admission::{LinkAdmission, LinkState},
     meter::{CallTimer, Meter},
     queue::{CallQueue, QueueSlot},
 };
 use crate::{
-    call::{CallError, Context, Ran},
+    call::{CallError, Context, Ran, Turn},
     id::Fence,
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName},
@@ -33,10 +34,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// A component in service.
@@ -54,6 +52,7 @@ pub(crate) struct RunningComponent {
     end: CancellationToken,
     links: LinkAdmission,
     pub(crate) meter: Meter,
+    pub(super) blocking: Blocking,
 }
 
 /// The exports of a component.
@@ -90,7 +89,7 @@ pub(crate) struct RunningCall {
     link: Option<Arc<Link>>,
     context: Context,
     timer: CallTimer,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 impl Exports {
@@ -137,7 +136,12 @@ impl RunningComponent {
             end: CancellationToken::new(),
             links: LinkAdmission::default(),
             meter: Meter::new(),
+            blocking: Blocking::default(),
         }
+    }
+
+    pub(super) fn service(&self) -> &dyn Service {
+        &*self.service
     }
 
     pub(super) fn queue(&self) -> &CallQueue {
@@ -201,7 +205,7 @@ impl RunningComponent {
     }
 
     /// Runs an admitted call as far as it goes without waiting.
-    pub(crate) fn begin(&self, request: Request, now: Instant) -> Progress {
+    pub(crate) fn begin(&self, mut request: Request, now: Instant) -> Progress {
         let timer = self.meter.call(now);
         if now >= request.context.deadline {
             let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
@@ -212,13 +216,19 @@ impl RunningComponent {
         {
             return Progress::Waiting(request, timer.waits());
         }
-        match self.queue.try_turn() {
-            Some(turn) => self.start(request, timer, turn),
+        match self.queue.try_turn(&mut request.context) {
+            Some(turn) => {
+                let progress = self.start(request, timer, turn);
+                if timer.is_timed() {
+                    self.blocking.noticed(&self.id, now.elapsed());
+                }
+                progress
+            }
             None => Progress::Waiting(request, timer.waits()),
         }
     }
 
-    async fn wait_and_run(&self, request: Request, timer: CallTimer) -> CallResult {
+    async fn wait_and_run(&self, mut request: Request, timer: CallTimer) -> CallResult {
         let deadline = request.context.deadline;
         let waits = async {
             // Before its turn, so that a link which its provider is slow to accept doesn't delay
@@ -226,8 +236,9 @@ impl RunningComponent {
             if let Some(link) = &request.link {
                 self.links.pass(link, deadline).await?;
             }
-            match timeout_at(deadline, self.queue.turn()).await {
-                Ok(turn) => turn.ok_or_else(|| self.stopping()),
+            let turn = self.queue.turn(&self.id, &mut request.context);
+            match timeout_at(deadline, turn).await {
+                Ok(turn) => turn,
                 Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
             }
         };
@@ -241,7 +252,7 @@ impl RunningComponent {
         }
     }
 
-    fn start(&self, request: Request, timer: CallTimer, turn: OwnedSemaphorePermit) -> Progress {
+    fn start(&self, request: Request, timer: CallTimer, turn: Turn) -> Progress {
         let (link, context) = (request.link.clone(), request.context);
         let call = || context.enter(|| self.service.call(request));
         let called = std::panic::catch_unwind(AssertUnwindSafe(call));
@@ -275,7 +286,8 @@ impl RunningComponent {
             _turn,
             ..
         } = call;
-        let work = AssertUnwindSafe(context.scope(work));
+        let work = self.blocking.watch(&self.id, context.scope(work));
+        let work = AssertUnwindSafe(work);
         let run = timeout_at(context.deadline, work.catch_unwind());
         let result = match self.end.run_until_cancelled(run).await {
             Some(Ok(Ok(result))) => result,

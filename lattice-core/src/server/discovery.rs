@@ -28,7 +28,7 @@ pub(super) async fn run(server: Arc<Server>, component: ComponentId, mut questio
                         component: component.clone(),
                         hosts: server.known_hosts(&component),
                     };
-                    server.transport.reply_alone(frame.sender(), &found).await;
+                    endpoint.reply_alone(frame.sender(), &found).await;
                 }
                 Ok(_) => endpoint.refuse("a question about another component"),
                 Err(error) => endpoint.refuse(&error.to_string()),

@@ -52,7 +52,8 @@ impl Server {
         while Instant::now() < deadline {
             let before = self.frames.load(Ordering::Relaxed);
             sleep(QUIET).await;
-            if self.frames.load(Ordering::Relaxed) == before {
+            let is_handled = self.handled.load(Ordering::Relaxed) == before;
+            if is_handled && self.frames.load(Ordering::Relaxed) == before {
                 return;
             }
         }

@@ -81,6 +81,11 @@ impl Meter {
 }
 
 impl CallTimer {
+    /// Whether the clock is read for it.
+    pub(crate) fn is_timed(self) -> bool {
+        self.weight > 0
+    }
+
     /// Marks the call as one that takes time, so that it is timed.
     pub(crate) fn waits(self) -> Self {
         Self { weight: 1, ..self }

@@ -5,11 +5,12 @@
 //! | --- | --- |
 //! | `registration`, `registry` | puts components into service and takes them out |
 //! | `inbox`, `admission`, `host_rpc` | reads calls, checks them, finds the component |
-//! | `component`, `queue`, `link_admission`, `outcome`, `meter` | one component: its bounded queue, its links, its results |
+//! | `component`, `queue`, `link_admission`, `outcome`, `meter`, `blocking` | one component: its bounded queue, its links, its results |
 //! | `link_updates`, `published`, `discovery` | keeps components informed of links, and others of components |
 //! | `drain` | an orderly end |
 
 pub(crate) mod admission;
+mod blocking;
 pub(crate) mod component;
 pub(crate) mod discovery;
 mod drain;
@@ -54,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) tasks: TaskGroup,
     /// Frames of calls received so far.
     frames: AtomicU64,
+    /// Those whose calls have begun or were refused.
+    handled: AtomicU64,
 }
 
 impl Server {
@@ -70,6 +73,7 @@ impl Server {
             host_rpc: ArcSwapOption::default(),
             tasks: TaskGroup::default(),
             frames: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
         }
     }
 

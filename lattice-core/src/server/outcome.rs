@@ -1,15 +1,18 @@
-//! Checks the results that services return for calls.
+//! Checks the results that services return for calls. This is the only place that decides whether a
+//! service may report that a call did not run.
 
 use super::component::RunningComponent;
 use crate::{
     call::{CallError, Part, Ran},
     link::Link,
+    serve,
     transport::CallResult,
 };
 
 impl RunningComponent {
     /// Checks the result of a call that came over `link`.
     pub(super) fn checked(&self, result: CallResult, link: Option<&Link>) -> CallResult {
+        let result = serve::checked(self.service(), result);
         let result = result.map_err(|error| self.as_own(error, link))?;
         if result.len() > self.max_result.as_usize() {
             return Err(CallError::TooLarge {
@@ -20,35 +23,32 @@ impl RunningComponent {
         Ok(result)
     }
 
-    /// Returns the error of a call that the service was given. Errors from nested calls become
-    /// `CalleeFailed`, unless they mean that something may have run: this component did run,
-    /// whatever happened to the nested call.
+    /// Returns the error of a call that the service was given. The service has run, so an error that says
+    /// otherwise becomes `CalleeFailed`, except for [refusals](Self::may_refuse_with) of its own.
     fn as_own(&self, error: CallError, link: Option<&Link>) -> CallError {
+        match error {
+            CallError::DeadlineExceeded { .. } => CallError::DeadlineExceeded { ran: Ran::Maybe },
+            error if error.ran() != Ran::No => error,
+            error if self.may_refuse_with(&error, link) => error,
+            error => serve::ran_and_failed(&error),
+        }
+    }
+
+    /// Whether a service may refuse a call with this error, as not run.
+    fn may_refuse_with(&self, error: &CallError, link: Option<&Link>) -> bool {
         match error {
             CallError::BadArguments { .. }
             | CallError::NotExported { .. }
-            | CallError::OperatorDenied => error,
-            CallError::Overloaded { ref component } | CallError::Stopping { ref component }
-                if *component == self.id =>
-            {
-                error
+            | CallError::OperatorDenied => true,
+            CallError::Overloaded { component } | CallError::Stopping { component } => {
+                *component == self.id
             }
-            CallError::LinkRejected { ref source_id, .. }
-                if link.is_some_and(|link| link.source == *source_id) =>
-            {
-                error
+            CallError::LinkRejected { source_id, .. } => {
+                link.is_some_and(|link| link.source == *source_id)
             }
-            CallError::DeadlineExceeded { .. } => CallError::DeadlineExceeded { ran: Ran::Maybe },
-            CallError::TooLarge {
-                what: Part::Arguments,
-                ..
-            } => CallError::CalleeFailed {
-                reason: error.to_string(),
-            },
-            error if error.ran() == Ran::No => CallError::CalleeFailed {
-                reason: error.to_string(),
-            },
-            error => error,
+            // Of a pool of instances, see `Turns`.
+            CallError::TooManyHops { .. } => true,
+            _ => false,
         }
     }
 }

@@ -1,16 +1,20 @@
 //! The bounded queue of one component: which calls are in it, and which of them may run.
 
 use super::{component::RunningComponent, limits::ServeLimits};
+use crate::{
+    call::{CallError, Context, Turn, Turns},
+    name::ComponentId,
+};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 /// Calls that were admitted and have not ended: some run, the others wait for their turn.
 #[derive(Debug)]
 pub(super) struct CallQueue {
-    turns: Arc<Semaphore>,
+    turns: Turns,
     admitted: AtomicUsize,
     most: usize,
     /// The last of the calls has ended.
@@ -33,7 +37,7 @@ impl CallQueue {
     pub(super) fn new(limits: &ServeLimits) -> Self {
         let concurrent = limits.concurrent.get();
         Self {
-            turns: Arc::new(Semaphore::new(concurrent.min(Semaphore::MAX_PERMITS))),
+            turns: Turns::new(concurrent),
             admitted: AtomicUsize::new(0),
             most: concurrent.saturating_add(limits.queued),
             idle: Notify::new(),
@@ -48,13 +52,17 @@ impl CallQueue {
     }
 
     /// Returns a turn, if one is free now.
-    pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
-        self.turns.clone().try_acquire_owned().ok()
+    pub(super) fn try_turn(&self, context: &mut Context) -> Option<Turn> {
+        self.turns.try_take(context)
     }
 
-    /// Waits for a turn. `None` once the queue is closed.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        self.turns.clone().acquire_owned().await.ok()
+    /// Waits for a turn in the queue of `component`. Fails if it would wait for itself.
+    pub(super) async fn turn(
+        &self,
+        component: &ComponentId,
+        context: &mut Context,
+    ) -> Result<Turn, CallError> {
+        self.turns.take(component, context).await
     }
 
     /// Calls admitted and not yet ended.
@@ -113,8 +121,9 @@ mod tests {
         let (second, has_room) = CallQueue::enter(&component);
         assert!(has_room);
         assert!(!CallQueue::enter(&component).1, "both places are taken");
-        let turn = queue.try_turn();
-        assert!(turn.is_some() && queue.try_turn().is_none());
+        let mut context = Context::default();
+        let turn = queue.try_turn(&mut context);
+        assert!(turn.is_some() && queue.try_turn(&mut context).is_none());
         let mut idle = Box::pin(queue.idle());
         drop(first);
         assert_eq!((&mut idle).now_or_never(), None);

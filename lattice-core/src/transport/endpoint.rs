@@ -5,7 +5,10 @@
 //! outside of a [send queue](super::send_queue) is sealed here. So this is the one place that knows
 //! keys, sequence numbers and replay guards.
 
-use super::receiver::{Accepts, Boot, Guard, Receiver, Refused};
+use super::{
+    id::ReplyAddress,
+    receiver::{Accepts, Boot, Guard, Receiver, Refused},
+};
 use crate::{
     auth::Auth,
     bus::{Bus, BusError, Message, Subscription},
@@ -77,7 +80,8 @@ impl<G: Guard> Endpoint<G> {
 
     /// An endpoint under a random identity, for a reader that sends requests but isn't a host.
     pub(crate) fn observer(medium: Medium, accepts: Accepts) -> Self {
-        Self::new(medium, Origin::new(entropy::host_id(), 1), accepts)
+        let boot = Origin::new(entropy::host_id(), entropy::since_1970().as_millis() as u64);
+        Self::new(medium, boot, accepts)
     }
 
     /// The boot of the host that it is.
@@ -167,6 +171,14 @@ impl<G: Guard> Endpoint<G> {
         writer.seal(&self.auth, number)
     }
 
+    /// Sends one envelope to the reply subject of another host, in a separate frame.
+    pub(crate) async fn reply_alone<B: Body>(&self, to: &Origin, body: &B) {
+        let subject = ReplyAddress::of_peer(&self.origin).subject(&self.subjects, to);
+        if let Err(error) = self.send(subject, None, Some(to), body).await {
+            tracing::debug!(%error, host = %to.host, "a reply was not sent");
+        }
+    }
+
     /// Sends one envelope in a separate frame.
     pub(crate) async fn send<B: Body>(
         &self,
@@ -177,5 +189,12 @@ impl<G: Guard> Endpoint<G> {
     ) -> Result<(), SendError> {
         let frame = self.seal(to, body)?;
         Ok(self.bus.publish(subject, reply, frame).await?)
+    }
+}
+
+impl Endpoint {
+    /// Keeps what was seen of hosts that are known to be live, however long they are silent here.
+    pub(crate) fn keep<'o>(&self, live: impl Iterator<Item = &'o Origin>) {
+        self.receiver.keep(live);
     }
 }

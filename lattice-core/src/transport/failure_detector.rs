@@ -1,14 +1,20 @@
 //! Detects that a host is gone while calls wait for its replies.
 //!
 //! When a call has waited for [`PROBE_AFTER`], its host is probed, once per host and not per call.
-//! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. So
-//! does a notice of the bus that no one received a probe.
+//! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host.
+//!
+//! A notice of the bus that no one received a call or a probe is only a hint, because every client of
+//! the bus can send one: the host is probed at once, and its calls end if it stays silent for
+//! [`DOUBT`]. Any authentic frame of the host refutes the hint.
+//!
+//! The task that ends calls never waits for the bus.
 
 use super::{Events, Transport, id::ReplyAddress, peer::PeerConn};
 use crate::{
     sync::Mutex,
     wire::{Body as _, Frame, Probe, ProbeAck},
 };
+use futures_util::FutureExt as _;
 use std::{
     sync::{
         Arc, MutexGuard,
@@ -27,6 +33,9 @@ const PROBE_EVERY: Duration = Duration::from_millis(200);
 const MISSES: u32 = 3;
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a host has to refute that no one received a frame to it: many round trips, since a live
+/// host answers probes before anything else. Meanwhile, calls prefer other replicas.
+const DOUBT: Duration = Duration::from_millis(25);
 
 /// Ends calls at their deadlines, probes hosts that keep calls waiting, and ends the calls of those
 /// that are gone.
@@ -35,18 +44,19 @@ pub(crate) async fn run(transport: Arc<Transport>, events: Arc<impl Events>) {
         let now = Instant::now();
         let found = transport.in_flight.sweep(now);
         let peers = transport.peers.snapshot();
+        let mut look = found.next_deadline.map(|at| at.min(now + LOOK));
         for peer in peers.values() {
             let oldest = found.oldest.get(&peer.token).copied();
             match peer.liveness.step(oldest, now) {
                 Step::Nothing => {}
-                Step::Probe(nonce) => transport.probe(peer, nonce).await,
+                Step::Wait(until) => look = Some(look.map_or(until, |at| at.min(until))),
+                Step::Probe(nonce) => transport.probe(peer, nonce),
                 Step::Lost => {
                     events.host_lost(&peer.peer);
                     transport.peer_lost(&peer.peer);
                 }
             }
         }
-        let look = found.next_deadline.map(|at| at.min(now + LOOK));
         if !transport.in_flight.sweep_again(look) {
             continue;
         }
@@ -62,20 +72,34 @@ pub(crate) async fn run(transport: Arc<Transport>, events: Arc<impl Events>) {
 }
 
 impl Transport {
-    async fn probe(&self, peer: &PeerConn, nonce: u64) {
-        let (endpoint, to) = (&self.endpoint, &peer.peer);
-        let subject = endpoint.subjects().call(&to.host, to.epoch);
+    fn probe(&self, peer: &PeerConn, nonce: u64) {
+        let (endpoint, to) = (self.endpoint.clone(), peer.peer.clone());
         let reply = ReplyAddress::Peer(peer.token, nonce);
-        let reply = reply.subject(endpoint.subjects(), endpoint.origin());
-        let probe = Probe { nonce };
-        let sent = endpoint.send(subject, Some(reply), Some(to), &probe).await;
-        if let Err(error) = sent {
-            tracing::debug!(%error, host = %to.host, "a probe was not sent");
+        self.posts.post(
+            async move {
+                let subject = endpoint.subjects().call(&to.host, to.epoch);
+                let reply = reply.subject(endpoint.subjects(), endpoint.origin());
+                let probe = Probe { nonce };
+                let sent = endpoint.send(subject, Some(reply), Some(&to), &probe).await;
+                if let Err(error) = sent {
+                    tracing::debug!(%error, host = %to.host, "a probe was not sent");
+                }
+            }
+            .boxed(),
+        );
+    }
+
+    /// Takes the hint that a peer is gone: it is probed at once, and has a moment to refute it.
+    pub(super) fn doubt(&self, peer: &PeerConn) {
+        if let Some(nonce) = peer.liveness.doubt(Instant::now()) {
+            self.probe(peer, nonce);
+            // The task looks again when the moment is over.
+            self.new_deadline.notify_one();
         }
     }
 
     /// Answers the probes of another host.
-    pub(crate) async fn acknowledge(&self, probes: &Frame) {
+    pub(crate) fn acknowledge(&self, probes: &Frame) {
         for envelope in probes.envelopes() {
             match Probe::decode(envelope) {
                 Ok(probe) => {
@@ -83,7 +107,9 @@ impl Transport {
                         nonce: probe.nonce,
                         epoch: self.endpoint.origin().epoch,
                     };
-                    self.reply_alone(probes.sender(), &ack).await;
+                    let (endpoint, to) = (self.endpoint.clone(), probes.sender().clone());
+                    let reply = async move { endpoint.reply_alone(&to, &ack).await };
+                    self.posts.post(reply.boxed());
                 }
                 Err(error) => self.endpoint.refuse(&error.to_string()),
             }
@@ -96,6 +122,8 @@ impl Transport {
 pub(super) struct Liveness {
     /// Something arrived since the last step.
     received: AtomicBool,
+    /// There was a hint that the peer is gone, and nothing has arrived since.
+    doubted: AtomicBool,
     watch: Mutex<Watch>,
 }
 
@@ -103,6 +131,27 @@ impl Liveness {
     /// Notes that something authentic arrived from the peer.
     pub(super) fn mark_received(&self) {
         self.received.store(true, Ordering::Relaxed);
+        if self.doubted.load(Ordering::Relaxed) {
+            self.doubted.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the peer may be gone.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
+    /// Takes a hint that the peer is gone. Returns the nonce of a probe that has to be sent now; `None`
+    /// if the peer is in doubt already, or was until a moment ago.
+    fn doubt(&self, now: Instant) -> Option<u64> {
+        let mut watch = self.lock();
+        // What was received before the hint doesn't refute it.
+        if self.received.swap(false, Ordering::Relaxed) {
+            watch.mark_received(now);
+        }
+        let probe = watch.doubt(now)?;
+        self.doubted.store(true, Ordering::Relaxed);
+        Some(probe)
     }
 
     /// Returns what to do about the peer's calls, the oldest of which has waited since `oldest`.
@@ -128,6 +177,8 @@ impl Liveness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Nothing,
+    /// Look again at this time.
+    Wait(Instant),
     /// Send a probe with this nonce.
     Probe(u64),
     Lost,
@@ -139,6 +190,10 @@ struct Watch {
     received: Option<Instant>,
     probed: Option<Instant>,
     unanswered: u32,
+    /// When the last hint came that the peer is gone.
+    hinted: Option<Instant>,
+    /// Nothing has refuted that hint.
+    doubted: bool,
     /// The nonce of the last probe. No one on the bus can guess it.
     nonce: Option<u64>,
 }
@@ -146,7 +201,28 @@ struct Watch {
 impl Watch {
     fn mark_received(&mut self, now: Instant) {
         self.received = Some(now);
+        self.doubted = false;
         self.reset();
+    }
+
+    fn doubt(&mut self, now: Instant) -> Option<u64> {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < DOUBT;
+        if self.doubted || self.hinted.is_some_and(is_recent) {
+            return None;
+        }
+        self.doubted = true;
+        self.hinted = Some(now);
+        self.nonce = crate::entropy::number();
+        Some(self.nonce.unwrap_or_default())
+    }
+
+    fn in_doubt(&self, now: Instant) -> Option<Step> {
+        let until = self.hinted.filter(|_| self.doubted)? + DOUBT;
+        Some(if now < until {
+            Step::Wait(until)
+        } else {
+            Step::Lost
+        })
     }
 
     fn reset(&mut self) {
@@ -156,6 +232,9 @@ impl Watch {
     }
 
     fn step(&mut self, oldest: Option<Instant>, now: Instant) -> Step {
+        if let Some(step) = self.in_doubt(now) {
+            return step;
+        }
         let Some(oldest) = oldest else {
             self.reset();
             return Step::Nothing;
@@ -177,7 +256,7 @@ impl Watch {
         }
         self.unanswered += 1;
         self.probed = Some(now);
-        // Without randomness, a notice that no one received a probe proves nothing.
+        // Without randomness, a notice that no one received a probe is not even a hint.
         self.nonce = crate::entropy::number();
         Step::Probe(self.nonce.unwrap_or_default())
     }
@@ -206,6 +285,30 @@ mod tests {
         assert!(asks(watch.step(since, start + ms(500))));
         assert_eq!(watch.step(since, start + ms(699)), Step::Nothing);
         assert_eq!(watch.step(since, start + ms(700)), Step::Lost);
+    }
+
+    #[test]
+    fn a_hint_is_a_loss_only_if_nothing_refutes_it_in_time() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        assert!(watch.doubt(start).is_some(), "the peer is probed");
+        assert_eq!(watch.doubt(start + ms(10)), None, "once");
+        let until = Step::Wait(start + DOUBT);
+        assert_eq!(watch.step(Some(start), start + ms(24)), until);
+        watch.mark_received(start + ms(24));
+        assert_eq!(watch.step(Some(start), start + DOUBT), Step::Nothing);
+        assert!(watch.doubt(start + ms(60)).is_some());
+        assert_eq!(watch.step(None, start + ms(60) + DOUBT), Step::Lost);
+    }
+
+    #[test]
+    fn hints_that_are_refuted_at_once_are_taken_at_a_bounded_rate() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let mut probes = 0;
+        for at in 0..1_000 {
+            probes += u32::from(watch.doubt(start + ms(at)).is_some());
+            watch.mark_received(start + ms(at));
+        }
+        assert_eq!(probes, 40);
     }
 
     #[test]

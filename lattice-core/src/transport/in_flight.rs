@@ -221,6 +221,15 @@ impl InFlight {
         })
     }
 
+    /// Whether the frame with this number carries calls to `peer` that are in flight.
+    pub(crate) fn are_carried(&self, peer: PeerToken, frame: u64) -> bool {
+        let carried = |slot: &Slot| {
+            matches!(&slot.state, SlotState::Waiting(waiting)
+                if waiting.peer == peer && waiting.frame.as_number() == frame)
+        };
+        self.lock().slots.iter().any(carried)
+    }
+
     fn end_where(&self, mut error: impl FnMut(&Waiting) -> Option<CallError>) -> usize {
         let (mut count, mut callers) = (0, Vec::new());
         let mut table = self.lock();

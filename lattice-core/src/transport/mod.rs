@@ -8,12 +8,15 @@
 //! | `reply_path` | the way back to callers |
 //! | `challenge` | whether a host is there now, or someone plays its recorded frames |
 //! | `send_queue`, `flow_control`, `lane` | coalescing, back pressure, and lanes |
+//! | `fate` | whether a frame can have arrived, and what follows for its calls |
 //! | `in_flight` | calls that wait for their reply |
+//! | `post` | frames outside of send queues that must not hold up their sender |
 //! | `reply_reader`, `failure_detector`, `idle_cleanup` | the tasks |
 
 mod challenge;
 pub(crate) mod endpoint;
 pub(crate) mod failure_detector;
+mod fate;
 mod flow_control;
 pub(crate) mod id;
 pub(crate) mod idle_cleanup;
@@ -21,6 +24,7 @@ pub(crate) mod in_flight;
 pub(crate) mod lane;
 pub(crate) mod peer;
 mod peer_table;
+mod post;
 pub(crate) mod receiver;
 pub(crate) mod reply_path;
 pub(crate) mod reply_reader;
@@ -32,18 +36,20 @@ pub(crate) use peer::PeerConn;
 
 use crate::{
     bus::{BusError, Subscription},
-    call::{CallError, Part, Ran},
+    call::{CallError, Part},
     replay::ReplayGuard,
     wire::{Discovered, Kind, Origin},
 };
 use arc_swap::Guard;
 use challenge::Challenges;
-use id::{FrameId, PeerToken};
+use fate::Fate;
+use id::PeerToken;
 use in_flight::InFlight;
 use peer_table::{PeerMap, PeerTable};
+use post::Posts;
 use receiver::Audience;
 use reply_path::ReplyPaths;
-use send_queue::Then;
+use send_queue::{Lost, Then};
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, Ordering},
@@ -59,8 +65,8 @@ const IN_FLIGHT: usize = 65_536;
 pub(crate) trait Events: Send + Sync + 'static {
     /// A discovery question was answered.
     fn discovered(&self, found: Discovered);
-    /// No one received a discovery question.
-    fn question_undelivered(&self, id: u64);
+    /// The bus, or anyone who pretends to be it, says that no one received a discovery question.
+    fn question_in_doubt(&self, id: u64);
     /// A host is gone.
     fn host_lost(&self, host: &Origin);
 }
@@ -75,6 +81,7 @@ pub(crate) struct Transport {
     peers: PeerTable,
     replies: ReplyPaths,
     challenges: Challenges,
+    posts: Posts,
     closed: AtomicBool,
 }
 
@@ -112,6 +119,7 @@ impl Transport {
             peers: PeerTable::default(),
             replies: ReplyPaths::default(),
             challenges: Challenges::default(),
+            posts: Posts::default(),
             closed: AtomicBool::new(false),
         };
         Ok((Arc::new(transport), Subscriptions { inbox, replies }))
@@ -130,25 +138,24 @@ impl Transport {
     /// Returns the connection to that boot of a host, opened if there is none yet.
     pub(crate) fn peer(self: &Arc<Self>, peer: &Origin) -> Arc<PeerConn> {
         let weak: Weak<Self> = Arc::downgrade(self);
-        let on_lost = move |peer, frame, error: BusError| {
+        let on_lost = move |peer, lost: Lost| {
             if let Some(transport) = weak.upgrade() {
-                transport.frame_lost(peer, frame, &error);
+                transport.frame_lost(peer, &lost);
             }
         };
         self.peers.get_or_open(&self.endpoint, peer, on_lost)
     }
 
     /// Ends the calls in a frame that the bus did not take.
-    fn frame_lost(&self, peer: PeerToken, frame: FrameId, error: &BusError) {
+    fn frame_lost(&self, peer: PeerToken, lost: &Lost) {
         let limit = self.endpoint.bus().max_payload() as u64;
         self.in_flight.fail(Some(peer), |carried_by| {
-            (carried_by == frame).then_some(match error {
-                BusError::TooLarge { .. } => CallError::TooLarge {
+            (carried_by == lost.frame).then(|| match (&lost.error, lost.fate) {
+                (BusError::TooLarge { .. }, Fate::Withheld) => CallError::TooLarge {
                     what: Part::Arguments,
                     limit,
                 },
-                BusError::Unconfirmed { .. } => CallError::Disconnected { ran: Ran::Maybe },
-                _ => CallError::Disconnected { ran: Ran::No },
+                (_, fate) => fate.disconnected(),
             })
         });
     }
@@ -158,33 +165,23 @@ impl Transport {
         let Some(conn) = self.peers.remove(peer) else {
             return;
         };
-        // Once nothing more can be sent, it is certain what was.
-        let left = conn.withdraw(Then::Close);
+        // Once nothing more can be sent, it is certain what was. A connection that another caller
+        // opens meanwhile has frames of its own.
+        let fates = conn.withdraw(Then::Close);
         let count = self.in_flight.fail(Some(conn.token), |frame| {
-            let host = peer.host.clone();
-            Some(if left.includes(frame) {
-                CallError::HostLost { host }
-            } else {
-                CallError::HostGone { host }
-            })
+            Some(fates.of(frame)?.host_lost(&peer.host))
         });
         if count > 0 {
             tracing::warn!(host = %peer.host, calls = count, "a host was lost with calls in flight");
         }
     }
 
-    /// Ends every call when the bus is lost. Frames that were not handed over are dropped, and
-    /// their calls did not run; calls in frames that were handed over may have.
+    /// Ends the calls in flight when the bus is lost, except those that are sent after it is back.
     pub(crate) fn bus_lost(&self) {
         for conn in self.peers.load().values() {
-            let left = conn.withdraw(Then::GoOn);
+            let fates = conn.withdraw(Then::GoOn);
             self.in_flight.fail(Some(conn.token), |frame| {
-                let ran = if left.includes(frame) {
-                    Ran::Maybe
-                } else {
-                    Ran::No
-                };
-                Some(CallError::Disconnected { ran })
+                Some(fates.of(frame)?.disconnected())
             });
         }
     }
@@ -202,10 +199,13 @@ impl Transport {
     /// Closes all connections and ends all calls in flight.
     pub(crate) fn close(&self) {
         for conn in self.peers.take().values() {
-            conn.withdraw(Then::Close);
+            let fates = conn.withdraw(Then::Close);
+            self.in_flight.fail(Some(conn.token), |frame| {
+                Some(fates.of(frame)?.disconnected())
+            });
         }
         self.replies.clear();
         self.in_flight
-            .fail(None, |_| Some(CallError::Disconnected { ran: Ran::Maybe }));
+            .fail(None, |_| Some(Fate::MayHaveArrived.disconnected()));
     }
 }

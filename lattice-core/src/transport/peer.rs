@@ -1,18 +1,16 @@
-//! The connection to one boot of another host: a send queue per lane, flow control, and whether the
-//! host is still there.
+//! The connection to one boot of another host: a send queue per lane, one for cancellations, flow
+//! control, and whether the host is still there.
 
 use super::{
     endpoint::Endpoint,
     failure_detector::Liveness,
+    fate::Fate,
     flow_control::{FlowControl, Permit, SmallCallCount},
     id::{FrameId, PeerToken},
     lane::{ByLane, lane_of},
-    send_queue::{Address, Destination, NotQueued, SendQueue, Then},
+    send_queue::{Address, Destination, Lost, NotQueued, SendQueue, Then, Withdrawn},
 };
-use crate::{
-    bus::BusError,
-    wire::{Kind, Lane, Origin},
-};
+use crate::wire::{Cancel, Kind, Lane, Origin};
 use bytes::BytesMut;
 use std::sync::{
     Arc,
@@ -25,6 +23,7 @@ pub(crate) struct PeerConn {
     pub(crate) peer: Origin,
     pub(crate) token: PeerToken,
     queues: ByLane<SendQueue>,
+    cancellations: SendQueue,
     flow: FlowControl,
     small_calls: SmallCallCount,
     calls: AtomicUsize,
@@ -48,13 +47,14 @@ impl PeerConn {
         endpoint: &Arc<Endpoint>,
         peer: Origin,
         small_calls: SmallCallCount,
-        on_lost: impl Fn(PeerToken, FrameId, BusError) + Clone + Send + Sync + 'static,
+        on_lost: impl Fn(PeerToken, Lost) + Clone + Send + Sync + 'static,
     ) -> Self {
         let token = PeerToken::of(&peer);
+        let subject = endpoint.subjects().call(&peer.host, peer.epoch);
         let queues = ByLane::new(|lane| {
             let address = Address {
                 to: Destination::Inbox {
-                    subject: endpoint.subjects().call(&peer.host, peer.epoch),
+                    subject: subject.clone(),
                     replies: token,
                 },
                 peer: peer.clone(),
@@ -62,13 +62,21 @@ impl PeerConn {
                 lane,
             };
             let on_lost = on_lost.clone();
-            let on_lost = move |frame, error| on_lost(token, frame, error);
-            SendQueue::start(endpoint.clone(), address, on_lost)
+            SendQueue::start(endpoint.clone(), address, move |lost| on_lost(token, lost))
         });
+        let address = Address {
+            to: Destination::Unreported(subject),
+            peer: peer.clone(),
+            kind: Kind::Cancel,
+            lane: Lane::Small,
+        };
+        // The callee's deadline ends a call whose cancellation is lost.
+        let cancellations = SendQueue::start(endpoint.clone(), address, |_| ());
         Self {
             peer,
             token,
             queues,
+            cancellations,
             flow: FlowControl::new(small_calls.clone()),
             small_calls,
             calls: AtomicUsize::new(0),
@@ -105,9 +113,20 @@ impl PeerConn {
         Ok(ticket)
     }
 
-    /// Drops frames that were not handed over, and returns which were.
-    pub(super) fn withdraw(&self, then: Then) -> HandedOver {
-        HandedOver(ByLane::new(|lane| self.queues[lane].withdraw(then)))
+    /// Tells the peer that no one waits for the reply to this call any more. Cancellations share
+    /// frames; they are sent by the queue's own task, after the calls that were queued before.
+    pub(crate) fn cancel(&self, id: u64) {
+        let cancel = Cancel { id };
+        let encode = |(): &(), buffer: &mut BytesMut| cancel.encode_into(buffer);
+        // The guard leaves the flush to the task. If nothing can be queued, the peer is gone, or the
+        // callee's deadline ends the call.
+        drop(self.cancellations.push(Cancel::LEN, |_| Some(()), encode));
+    }
+
+    /// Drops frames that were not handed over, and returns what is certain of each.
+    pub(super) fn withdraw(&self, then: Then) -> Fates {
+        self.cancellations.withdraw(then);
+        Fates(ByLane::new(|lane| self.queues[lane].withdraw(then)))
     }
 
     /// Whether nothing was sent since the last call of this function, and nothing is in flight.
@@ -115,6 +134,7 @@ impl PeerConn {
         !self.used.swap(false, Ordering::Relaxed)
             && self.calls() == 0
             && self.queues.iter().all(SendQueue::is_idle)
+            && self.cancellations.is_idle()
     }
 
     /// Counts a call until the guard is dropped.
@@ -123,19 +143,25 @@ impl PeerConn {
         CallCount(self)
     }
 
+    /// Whether it may be gone, so that calls better go elsewhere.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.liveness.is_doubted()
+    }
+
     /// This node's calls to the peer that are in flight.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 }
 
-/// Which frames to a peer were given to the bus.
+/// What is certain of the frames to a peer that was withdrawn.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct HandedOver(ByLane<u64>);
+pub(super) struct Fates(ByLane<Withdrawn>);
 
-impl HandedOver {
-    /// Whether this frame was given to the bus.
-    pub(super) fn includes(self, frame: FrameId) -> bool {
-        frame.number() <= self.0[frame.lane()]
+impl Fates {
+    /// The fate of a frame; `None` if it was opened since, on this connection or on a later one to
+    /// the same peer.
+    pub(super) fn of(self, frame: FrameId) -> Option<Fate> {
+        self.0[frame.lane()].fate(frame.number())
     }
 }

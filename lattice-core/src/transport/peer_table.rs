@@ -4,11 +4,11 @@
 use super::{
     endpoint::Endpoint,
     flow_control::SmallCallCount,
-    id::{FrameId, PeerToken},
+    id::PeerToken,
     peer::PeerConn,
-    send_queue::Then,
+    send_queue::{Lost, Then},
 };
-use crate::{bus::BusError, entropy::HashState, sync::Mutex, wire::Origin};
+use crate::{entropy::HashState, sync::Mutex, wire::Origin};
 use arc_swap::{ArcSwap, Guard};
 use std::{
     collections::HashMap,
@@ -42,7 +42,7 @@ impl PeerTable {
         &self,
         endpoint: &Arc<Endpoint>,
         peer: &Origin,
-        on_lost: impl Fn(PeerToken, FrameId, BusError) + Clone + Send + Sync + 'static,
+        on_lost: impl Fn(PeerToken, Lost) + Clone + Send + Sync + 'static,
     ) -> Arc<PeerConn> {
         let _opening = self.lock();
         if let Some(conn) = self.peers.load().get(peer) {
@@ -126,7 +126,7 @@ mod tests {
         };
         let endpoint = Arc::new(Endpoint::new(medium, host("a"), |_, _| true));
         let (table, peer) = (PeerTable::default(), host("b"));
-        let open = || table.get_or_open(&endpoint, &peer, |_, _, _| {});
+        let open = || table.get_or_open(&endpoint, &peer, |_, _| {});
         let conn = open();
         assert!(Arc::ptr_eq(&conn, &open()));
         table.close_unused();

@@ -33,6 +33,10 @@ pub(crate) struct Receiver<G> {
 pub(crate) trait Guard: Default {
     /// Marks the frame as seen, and returns what it is.
     fn see(&mut self, frame: &Frame, now: Instant) -> Seen;
+    /// Whether everything of this sender is refused, because it was forgotten.
+    fn has_forgotten(&self, _sender: &Origin) -> bool {
+        false
+    }
 }
 
 /// Takes frames of the newest boot of each host only.
@@ -43,6 +47,10 @@ impl Guard for ReplayGuard {
         } else {
             Seen::Before
         }
+    }
+
+    fn has_forgotten(&self, sender: &Origin) -> bool {
+        ReplayGuard::has_forgotten(self, sender)
     }
 }
 
@@ -76,6 +84,10 @@ pub(crate) enum Refused {
     Kind(Kind),
     #[error("a frame that was seen before")]
     Replayed,
+    #[error(
+        "a frame of a boot that was silent for too long, among too many others; start its host again"
+    )]
+    Forgotten,
 }
 
 impl<G: Guard> Receiver<G> {
@@ -110,8 +122,18 @@ impl<G: Guard> Receiver<G> {
         match guard.see(&frame, tokio::time::Instant::now().into_std()) {
             Seen::Fresh => Ok((frame, Boot::Newest)),
             Seen::OlderBoot => Ok((frame, Boot::Older)),
+            Seen::Before if guard.has_forgotten(frame.sender()) => Err(Refused::Forgotten),
             Seen::Before => Err(Refused::Replayed),
         }
+    }
+}
+
+impl Receiver<ReplayGuard> {
+    /// Keeps senders from being forgotten.
+    pub(crate) fn keep<'o>(&self, live: impl Iterator<Item = &'o Origin>) {
+        let now = tokio::time::Instant::now().into_std();
+        let mut guard = self.lock();
+        live.for_each(|boot| guard.keep(boot, now));
     }
 }
 
@@ -133,6 +155,7 @@ mod tests {
             subject: Subject::from_wire("subject"),
             reply: None,
             body,
+            received: tokio::time::Instant::now(),
         }
     }
 

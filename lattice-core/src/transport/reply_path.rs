@@ -12,17 +12,18 @@ use crate::{
     call::{CallError, Part},
     entropy::HashState,
     sync::Mutex,
-    wire::{Body, Kind, Lane, Origin, ReplyEnvelope},
+    wire::{Kind, Lane, Origin, ReplyEnvelope},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::HashMap,
     sync::{
         Arc, MutexGuard,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+use tokio::task::AbortHandle;
 
 /// An upper bound for the bytes of a reply envelope in addition to the result.
 const ENVELOPE: usize = 64;
@@ -34,8 +35,8 @@ const MAX_ERROR: usize = 16 * 1024;
 pub(crate) struct ReplyPath {
     pub(crate) caller: Origin,
     queues: ByLane<SendQueue>,
-    /// Calls of that caller that run in separate tasks.
-    running: AtomicUsize,
+    /// Calls of that caller that run in separate tasks, by their ids.
+    running: Mutex<HashMap<u64, Option<AbortHandle>, HashState>>,
     /// Whether it was used since the last cleanup.
     used: AtomicBool,
 }
@@ -65,20 +66,18 @@ impl Drop for ReplyFlush {
     }
 }
 
-/// A call that runs in a separate task, counted by its reply path.
-pub(crate) struct RunningReply(Arc<ReplyPath>);
+/// A call that runs in a separate task, known to its reply path.
+pub(crate) struct RunningReply {
+    path: Arc<ReplyPath>,
+    id: u64,
+}
 
 impl RunningReply {
-    pub(crate) fn new(path: Arc<ReplyPath>) -> Self {
-        path.running.fetch_add(1, Ordering::Relaxed);
-        Self(path)
-    }
-
     /// Sends the reply. The last of the running calls flushes the replies that the others have
     /// queued.
-    pub(crate) fn reply(self, transport: &Transport, id: u64, result: CallResult) {
-        let is_last = self.0.running.load(Ordering::Relaxed) <= 1;
-        match transport.push_reply(&self.0, id, result) {
+    pub(crate) fn reply(self, transport: &Transport, result: CallResult) {
+        let is_last = self.path.running.lock().len() <= 1;
+        match transport.push_reply(&self.path, self.id, result) {
             Some((guard, _)) if is_last => guard.flush(),
             guard => drop(guard),
         }
@@ -87,7 +86,7 @@ impl RunningReply {
 
 impl Drop for RunningReply {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.path.running.lock().remove(&self.id);
     }
 }
 
@@ -97,20 +96,39 @@ impl ReplyPath {
         let subject = address.subject(endpoint.subjects(), caller);
         let queues = ByLane::new(|lane| {
             let address = Address {
-                to: Destination::Replies(subject.clone()),
+                to: Destination::Unreported(subject.clone()),
                 peer: caller.clone(),
                 kind: Kind::Reply,
                 lane,
             };
-            SendQueue::start(endpoint.clone(), address, |_, error| {
-                tracing::warn!(%error, "a frame of replies was lost; its calls end at their deadlines");
+            SendQueue::start(endpoint.clone(), address, |lost| {
+                tracing::warn!(error = %lost.error, "a frame of replies was lost; its calls end at their deadlines");
             })
         });
         Self {
             caller: caller.clone(),
             queues,
-            running: AtomicUsize::new(0),
+            running: sync::Mutex::default(),
             used: AtomicBool::new(true),
+        }
+    }
+
+    /// Starts a task that runs a call.
+    pub(crate) fn run(self: &Arc<Self>, id: u64, start: impl FnOnce(RunningReply) -> AbortHandle) {
+        self.running.lock().insert(id, None);
+        let path = self.clone();
+        let task = start(RunningReply { path, id });
+        // It may have ended already.
+        if let Some(running) = self.running.lock().get_mut(&id) {
+            *running = Some(task);
+        }
+    }
+
+    /// Ends a call that runs in a task of its own, without a reply: no one waits for it.
+    pub(crate) fn cancel(&self, id: u64) {
+        let task = self.running.lock().remove(&id);
+        if let Some(Some(task)) = task {
+            task.abort();
         }
     }
 
@@ -124,7 +142,7 @@ impl ReplyPath {
     /// Whether it was not used since the last call of this function, and nothing is queued or runs.
     fn is_unused(&self) -> bool {
         !self.used.swap(false, Ordering::Relaxed)
-            && self.running.load(Ordering::Relaxed) == 0
+            && self.running.lock().is_empty()
             && self.queues.iter().all(SendQueue::is_idle)
     }
 
@@ -160,6 +178,31 @@ impl ReplyPaths {
 }
 
 impl Transport {
+    /// Ends the calls of the callers for which `is_lost`. They get an error, in case they are not lost
+    /// after all.
+    pub(crate) fn callers_lost(&self, is_lost: impl Fn(&Origin) -> bool) {
+        let paths = self.replies.lock();
+        let lost = paths.values().filter(|path| is_lost(&path.caller));
+        let lost: Vec<_> = lost.cloned().collect();
+        drop(paths);
+        for path in lost {
+            let running = std::mem::take(&mut *path.running.lock());
+            if !running.is_empty() {
+                let (host, calls) = (&path.caller.host, running.len());
+                tracing::info!(%host, calls, "a caller was lost: its calls are ended");
+            }
+            for (id, task) in running {
+                if let Some(task) = task {
+                    task.abort();
+                }
+                let error = CallError::InstanceLost {
+                    reason: "the host of its caller was lost".to_owned(),
+                };
+                drop(self.push_reply(&path, id, Err(error)));
+            }
+        }
+    }
+
     /// Returns the reply path to that boot of a host, opened if there is none yet.
     pub(crate) fn reply_path(&self, caller: &Origin) -> Arc<ReplyPath> {
         let mut paths = self.replies.lock();
@@ -228,16 +271,6 @@ impl Transport {
                 limit: limit as u64,
             }),
             result => result,
-        }
-    }
-
-    /// Sends one envelope to the reply subject of another host, in a separate frame.
-    pub(crate) async fn reply_alone<B: Body>(&self, to: &Origin, body: &B) {
-        let endpoint = &self.endpoint;
-        let address = ReplyAddress::of_peer(endpoint.origin());
-        let subject = address.subject(endpoint.subjects(), to);
-        if let Err(error) = endpoint.send(subject, None, Some(to), body).await {
-            tracing::debug!(%error, host = %to.host, "a reply was not sent");
         }
     }
 

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     bus::{Body as Carried, Message, Subscription},
-    call::CallError,
-    wire::{Body as _, Discovered, EnvelopeError, Frame, Kind, ProbeAck, ReplyEnvelope},
+    wire::{Body as _, Discovered, EnvelopeError, Kind, ProbeAck, ReplyEnvelope},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -109,28 +108,20 @@ impl Transport {
     }
 
     /// Takes a notice of the bus that no one received a frame of this node. Any client of the bus
-    /// can send such a notice, so it counts only for a frame that carries a call in flight, or for
-    /// an unanswered probe. A client without the key would have to observe their numbers on the
-    /// bus.
+    /// can send one, so it is only a hint, and only about a frame that carries a call in flight,
+    /// about an unanswered probe, or about a question: the numbers of all of them can't be guessed.
     fn take_no_responders(&self, events: &impl Events, message: &Message) {
         let (token, frame) = match ReplyAddress::parse(&message.subject) {
             None => return,
-            Some(ReplyAddress::Question(id)) => return events.question_undelivered(id),
+            Some(ReplyAddress::Question(id)) => return events.question_in_doubt(id),
             Some(ReplyAddress::Peer(token, frame)) => (token, frame),
         };
         let peers = self.peers.load();
         let Some(peer) = peers.values().find(|peer| peer.token == token) else {
             return;
         };
-        let host = peer.peer.host.clone();
-        // The calls in that very frame never arrived; earlier ones may have.
-        let ended = self.in_flight.fail(Some(token), |carried_by| {
-            let is_it = carried_by.as_number() == frame;
-            is_it.then(|| CallError::HostGone { host: host.clone() })
-        });
-        if ended > 0 || peer.liveness.has_probed(frame) {
-            events.host_lost(&peer.peer);
-            self.peer_lost(&peer.peer);
+        if self.in_flight.are_carried(token, frame) || peer.liveness.has_probed(frame) {
+            self.doubt(peer);
         }
     }
 }

@@ -109,6 +109,10 @@ impl Service for Serve {
         Arc::new(types(&all))
     }
 
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         self.0.calls.fetch_add(1, Ordering::SeqCst);
         let is = |name: &str, signature: &str| function(name, signature).key() == request.function;

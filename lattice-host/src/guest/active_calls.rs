@@ -31,6 +31,11 @@ pub(super) struct ConcurrentCalls {
     /// Ticks that belong to no call, because a task continues after its call has ended. There are
     /// at most as many entries as tasks, because task ids are reused.
     leftover: HashMap<Option<GuestTaskId>, u32>,
+    /// The contexts of calls that have ended, for tasks that outlive them. There are at most as many
+    /// entries as tasks, because task ids are reused.
+    ended: HashMap<GuestTaskId, Context>,
+    /// That of the last one.
+    last_ended: Option<Context>,
 }
 
 /// One of several concurrent calls.
@@ -80,10 +85,39 @@ impl ConcurrentCalls {
         let call = ConcurrentCall { id, context, spent };
         self.running.insert(task, call);
         self.leftover.remove(&Some(task));
+        self.ended.remove(&task);
     }
 
     pub(super) fn finish(&mut self, task: GuestTaskId) {
-        self.running.remove(&task);
+        if let Some(call) = self.running.remove(&task) {
+            let context = call.context.outlived();
+            self.ended.insert(task, context);
+            self.last_ended = Some(context);
+        }
+    }
+
+    /// Returns the context for a call that `tasks` make: that of the call that they serve, or served
+    /// before it ended. A task that outlives its call must not begin a chain of its own, with hops
+    /// and time of its own. The tasks are ordered from the newest to the oldest.
+    pub(super) fn context_of(&self, tasks: &[GuestTaskId]) -> Context {
+        let running = self.served_by(tasks).map(|call| call.context);
+        let ended = || tasks.iter().find_map(|task| self.ended.get(task)).copied();
+        running
+            .or_else(ended)
+            .or_else(|| self.context_of_any())
+            .unwrap_or_default()
+    }
+
+    /// Returns the context of a call that no known task makes: the time of the call that has most, and
+    /// the hops of the one that has most.
+    fn context_of_any(&self) -> Option<Context> {
+        let running = self.running.values().map(|call| call.context.outlived());
+        running.chain(self.last_ended).reduce(|one, other| {
+            let mut context = one;
+            context.deadline = one.deadline.max(other.deadline);
+            context.hops = one.hops.max(other.hops);
+            context
+        })
     }
 
     /// Returns the call that `tasks` serve. The tasks are ordered from the newest to the oldest.

@@ -5,22 +5,22 @@ use super::{
     instance::Instance, settings::Instances, state::Guest,
 };
 use crate::transcode::BoundExport;
-use lattice_core::{call::CallError, sync::Mutex, wire::FunctionKey};
+use lattice_core::{call::Turns, sync::Mutex, wire::FunctionKey};
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
     sync::{Arc, MutexGuard},
     time::Duration,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The warm instances of one actor.
 pub(super) struct ExclusivePool {
     actor: Arc<HostedActor>,
     idle: Arc<Mutex<Vec<IdleInstance>>>,
-    /// One permit for each instance that there may be. Its holder may take or create an instance.
-    permits: Semaphore,
+    /// One for each instance that there may be. Its holder may take or create an instance.
+    turns: Turns,
     _sweeper: AbortOnDropHandle<()>,
 }
 
@@ -42,7 +42,7 @@ impl ExclusivePool {
         Arc::new(Self {
             actor,
             idle,
-            permits: Semaphore::new(most.get().min(Semaphore::MAX_PERMITS)),
+            turns: Turns::new(most.get()),
             _sweeper: AbortOnDropHandle::new(sweeper),
         })
     }
@@ -68,13 +68,11 @@ impl ExclusivePool {
 pub(super) async fn call(
     instances: Arc<ExclusivePool>,
     exported: Arc<ExportedFunction>,
-    call: Call,
+    mut call: Call,
 ) -> CallResult {
     let actor = &instances.actor;
-    let stopping = |_| CallError::Stopping {
-        component: actor.context.id.clone(),
-    };
-    let _permit = instances.permits.acquire().await.map_err(stopping)?;
+    let turn = instances.turns.take(&actor.context.id, &mut call.context);
+    let _turn = turn.await?;
     let mut warmed = match instances.take() {
         Some(warmed) => warmed,
         None => WarmInstance {

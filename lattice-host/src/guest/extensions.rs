@@ -1,12 +1,13 @@
 //! The states of host capabilities in the store of one instance.
 
-use super::actor::ActorContext;
+use super::{actor::ActorContext, panic_text::PanicText};
 use std::any::Any;
 
 /// The state of one host capability in the store of one instance.
 pub(crate) trait CapabilityState: Any + Send {
-    /// Creates the state when an instance uses the capability for the first time.
-    fn new(actor: &ActorContext) -> Self;
+    /// Creates the state when an instance uses the capability for the first time. Lines of the
+    /// instance's standard error go to `panic_text` too.
+    fn new(actor: &ActorContext, panic_text: &PanicText) -> Self;
 }
 
 /// The states of host capabilities, by type. A state is created when the guest first uses the
@@ -17,10 +18,14 @@ pub(crate) struct Extensions(Vec<Box<dyn Any + Send>>);
 
 impl Extensions {
     /// Returns the state of this type. Creates it when there is none.
-    pub(crate) fn get_or_new<S: CapabilityState>(&mut self, actor: &ActorContext) -> &mut S {
+    pub(crate) fn get_or_new<S: CapabilityState>(
+        &mut self,
+        actor: &ActorContext,
+        panic_text: &PanicText,
+    ) -> &mut S {
         let found = self.0.iter().position(|state| state.is::<S>());
         let at = found.unwrap_or_else(|| {
-            self.0.push(Box::new(S::new(actor)));
+            self.0.push(Box::new(S::new(actor, panic_text)));
             self.0.len() - 1
         });
         match self.0[at].downcast_mut() {

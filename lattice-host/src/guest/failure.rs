@@ -12,11 +12,12 @@ use wasmtime_wasi::I32Exit;
 /// log.
 const FRAMES: usize = 4;
 
-/// Returns the error of the call that ended an instance with `error`.
+/// Returns the error of the call that ended an instance with `error`. The call may have run whatever
+/// the error is: also when the engine had no room for what the guest needed next.
 pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
     if error.is::<PoolConcurrencyLimitError>() {
-        return CallError::Overloaded {
-            component: guest.actor.id.clone(),
+        return CallError::InstanceLost {
+            reason: format!("the engine is full: {}", text(error)),
         };
     }
     if error.downcast_ref() == Some(&LiftError::ResultTooLarge) {
@@ -25,7 +26,7 @@ pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
             limit: guest.actor.limits.result.as_u64(),
         };
     }
-    let reason = reason(error);
+    let reason = reason(error, guest);
     match limit(error, guest) {
         Some(limit) => CallError::LimitExceeded { limit, reason },
         None => CallError::CalleeFailed { reason },
@@ -58,9 +59,15 @@ fn limit(error: &Error, guest: &Guest) -> Option<Limit> {
     guest.limiter.denied()
 }
 
-fn reason(error: &Error) -> String {
+fn reason(error: &Error, guest: &Guest) -> String {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return format!("it exited with {code}");
+    }
+    // Its frames are those of the code that aborts.
+    if let Some(Trap::UnreachableCodeReached) = error.downcast_ref()
+        && let Some(message) = guest.panic_text.message()
+    {
+        return format!("it panicked at {message}");
     }
     let mut reason = if let Some(overrun) = error.downcast_ref::<CpuOverrun>() {
         overrun.to_string()
@@ -96,8 +103,13 @@ fn append_frames(reason: &mut String, backtrace: &WasmBacktrace) {
     }
 }
 
-/// Returns the error of a call whose instance could not be created.
+/// Returns the error of a call whose instance could not be created: nothing of the call has run.
 pub(super) fn start_error(error: &Error, guest: &Guest) -> CallError {
+    if error.is::<PoolConcurrencyLimitError>() {
+        return CallError::Overloaded {
+            component: guest.actor.id.clone(),
+        };
+    }
     let mut error = call_error(error, guest);
     if let CallError::CalleeFailed { reason } | CallError::LimitExceeded { reason, .. } = &mut error
     {

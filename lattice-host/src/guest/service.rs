@@ -47,6 +47,11 @@ impl Service for ActorService {
         self.actor.code.types.clone()
     }
 
+    /// A guest gets the errors of its own calls as values, or traps.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         let actor = &self.actor;
         let Some(exported) = actor.code.functions.get(&request.function) else {

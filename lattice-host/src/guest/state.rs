@@ -5,6 +5,7 @@ use super::{
     actor::ActorContext,
     extensions::{CapabilityState, Extensions},
     limiter::InstanceLimiter,
+    panic_text::PanicText,
     usage::{CpuOverrun, InstanceUsage},
 };
 use lattice_core::{
@@ -26,6 +27,7 @@ pub(crate) struct Guest {
     pub(super) limiter: InstanceLimiter,
     pub(super) usage: Arc<InstanceUsage>,
     pub(super) calls: ActiveCalls,
+    pub(super) panic_text: PanicText,
 }
 
 impl Guest {
@@ -40,13 +42,14 @@ impl Guest {
             limiter: InstanceLimiter::new(&actor.limits),
             usage,
             calls,
+            panic_text: PanicText::default(),
             actor,
         }
     }
 
     /// Returns the state of a host capability in this store, and the table of its resources.
     pub(crate) fn capability<S: CapabilityState>(&mut self) -> (&mut S, &mut ResourceTable) {
-        let state = self.extensions.get_or_new(&self.actor);
+        let state = self.extensions.get_or_new(&self.actor, &self.panic_text);
         (state, &mut self.table)
     }
 
@@ -95,6 +98,15 @@ pub(super) fn running_call<'s>(
     match &store.data().calls {
         ActiveCalls::Single(_) => None,
         ActiveCalls::Concurrent(calls) => calls.served_by(&tasks),
+    }
+}
+
+/// Returns the context of a call that the running task makes.
+pub(super) fn running_context(store: &mut StoreContextMut<'_, Guest>) -> Context {
+    let tasks = tasks(store);
+    match &store.data().calls {
+        ActiveCalls::Single(call) => call.context,
+        ActiveCalls::Concurrent(calls) => calls.context_of(&tasks),
     }
 }
 

@@ -23,6 +23,13 @@ pub use call::Call;
 /// A refusal is stored as the link's status, and calls over the link fail with it.
 ///
 /// A provider that needs neither config nor bindings implements [`Stateless`] instead.
+///
+/// # Blocking
+/// Handlers should not block their thread: sleep, compute for long, wait for a lock or read files
+/// without awaiting. One that does delays no call to its neighbours, and its host keeps answering other
+/// hosts, but it takes a thread of the runtime, and a host with one thread does nothing else meanwhile.
+/// Such code belongs into `tokio::task::spawn_blocking`. A component that blocks for longer than 100 ms
+/// is named in the log.
 pub trait Provider: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated. It requires the trait of every interface that the
     /// WIT world exports.

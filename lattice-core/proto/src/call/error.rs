@@ -43,21 +43,22 @@ impl fmt::Display for Ran {
 /// | no link grants the call | [`NotLinked`] | at once | no | put the link that the message shows |
 /// | the target's provider rejected the link's config | [`LinkRejected`] | at once | no | correct the config and put the link again |
 /// | the target's host hasn't received the link yet | [`LinkTableBehind`] | within 1 s | no | nothing: it is tried on another replica; if it still fails, call again |
-/// | no host serves the component | [`NotServed`] | at once, or after 1 s if no host replies | no | start it, or wait with `lattice.served(..)` |
+/// | no host serves the component | [`NotServed`] | within 50 ms, or after 1 s if no host replies | no | start it, or wait with `lattice.served(..)` |
 /// | caller and callee were built against different WIT | [`NotExported`], [`SchemaMismatch`] | at once | no | build both against the same WIT |
 /// | arguments or result exceed the limit | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
 /// | the component's queue is full | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
 /// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |
-/// | a host is killed, and the call had reached it | [`HostLost`] | with the next call to it, or 100 ms later | maybe | retry idempotent calls |
-/// | a host is killed, and the call had not reached it | [`HostGone`] | when the bus reports it | no | nothing: it is tried on another replica |
+/// | a host is killed, and the call was sent to it | [`HostLost`] | 25 ms after the bus reports it: with the next call to it, or 100 ms later | maybe | retry idempotent calls |
+/// | a host is killed, and the call was not sent yet | [`HostGone`] | when its death is noticed | no | nothing: it is tried on another replica |
 /// | a host hangs, or is cut off | [`HostLost`] | 700 ms after its last message | maybe | retry idempotent calls |
 /// | the NATS server dies, and the call was handed to it | [`Disconnected`] | within 100 ms | maybe | retry idempotent calls; local calls continue |
 /// | the NATS server is away, and the call was not handed to it | [`Disconnected`] | at once | no | call again when it is back; the client reconnects by itself |
 /// | a guest traps, or a provider panics | [`CalleeFailed`] | at once | yes | read the reason; its neighbours continue |
 /// | a guest uses too much CPU, memory or stack | [`LimitExceeded`] | when it does | yes; over the wall-time limit: maybe | do less in one call, or raise the limit |
 /// | another call ended a shared instance | [`InstanceLost`] | at once | maybe | retry idempotent calls |
+/// | the caller's own host is taken for dead by the callee's | [`InstanceLost`] | after three missed heartbeats | maybe | retry idempotent calls |
 /// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry idempotent calls |
-/// | links form a loop | [`TooManyHops`] | after 32 hops | no | look for the loop in the links |
+/// | links form a loop | [`TooManyHops`] | after 32 hops, or when all calls that a component may run at once wait for this one | no | look for the loop in the links |
 /// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |
 ///
 /// Three further failures concern the store and the key:
@@ -182,7 +183,8 @@ pub enum CallError {
         /// `No` if the call was still queued, otherwise `Maybe`.
         ran: Ran,
     },
-    /// The chain of calls is longer than the limit: most likely a loop of links. Did not run.
+    /// The chain of calls is longer than the limit: most likely a loop of links. The limit is that of
+    /// hops, or, in a loop, the number of calls that a component runs at once. Did not run.
     #[error("a chain of calls is longer than {limit} hops; look for a loop in the links")]
     TooManyHops {
         /// The limit.
@@ -221,9 +223,9 @@ pub enum CallError {
         /// The host.
         host: HostId,
     },
-    /// The host was gone before the call reached it. Did not run.
+    /// The host was gone before the call was sent. Did not run.
     #[error(
-        "host `{host}` is gone and the call did not reach it; try again, another host may serve it"
+        "host `{host}` is gone and the call was not sent to it; try again, another host may serve it"
     )]
     HostGone {
         /// The host.

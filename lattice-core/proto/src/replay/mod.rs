@@ -11,6 +11,7 @@
 //! ```
 
 mod boots;
+mod forgotten;
 
 pub use boots::{BootGuard, Seen};
 
@@ -19,6 +20,7 @@ use crate::{
     name::HostId,
     wire::{Frame, Kind, Lane},
 };
+use forgotten::Forgotten;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
@@ -29,10 +31,12 @@ use std::{
 /// one subject, in order, so only a bus that reconnects can reorder them. A send queue never has
 /// this many in flight.
 pub const WINDOW: u64 = 1024;
-/// Most senders remembered. Beyond it, the one that was silent for longest is forgotten. Most
-/// senders have a few series of 150 bytes each, which makes some 40 MiB in all; one that used all
+/// Most senders remembered. Beyond it, the one that was silent for longest is forgotten, and refused
+/// from then on. Most senders have a few series of 150 bytes each, which makes some 40 MiB in all; one that used all
 /// kinds, lanes and targets would take 5 KiB.
 const MAX_SENDERS: usize = 65_536;
+/// So many forgotten boots are remembered for each sender, at 8 to 16 bytes each.
+const FORGOTTEN: usize = 16;
 const WORDS: usize = WINDOW as usize / 64;
 
 /// Distinguishes fresh frames from replayed, duplicated and out-of-date ones, for one receiver.
@@ -44,6 +48,7 @@ pub struct ReplayGuard {
     /// is corrected when it is popped.
     silent: BinaryHeap<Reverse<(Instant, HostId)>>,
     max_senders: usize,
+    forgotten: Forgotten,
 }
 
 /// Kind, lane, and whether the frame is for all members. The receiver is one host, so nothing else
@@ -69,6 +74,7 @@ impl ReplayGuard {
             senders: HashMap::new(),
             silent: BinaryHeap::new(),
             max_senders,
+            forgotten: Forgotten::with_capacity(max_senders * FORGOTTEN),
         }
     }
 
@@ -106,6 +112,20 @@ impl ReplayGuard {
         }
     }
 
+    /// Keeps a boot of a host from being forgotten because it is silent here: it is known to be live.
+    pub fn keep(&mut self, boot: &Origin, now: Instant) {
+        match self.senders.get_mut(&boot.host) {
+            Some(known) => known.heard = known.heard.max(now),
+            None if self.forgotten.contains(boot) => {}
+            None => drop(self.admit(boot, now)),
+        }
+    }
+
+    /// Whether this boot was forgotten, so that all of its frames are refused.
+    pub fn has_forgotten(&self, boot: &Origin) -> bool {
+        !self.senders.contains_key(&boot.host) && self.forgotten.contains(boot)
+    }
+
     /// Whether a later boot of the same host was seen.
     pub fn is_outdated(&self, sender: &Origin) -> bool {
         let known = self.senders.get(&sender.host);
@@ -115,6 +135,7 @@ impl ReplayGuard {
     fn fresh_in(&mut self, sender: &Origin, series: Series, sequence: u64, now: Instant) -> bool {
         let known = match self.senders.get_mut(&sender.host) {
             Some(known) => known,
+            None if self.forgotten.contains(sender) => return false,
             None => self.admit(sender, now),
         };
         if sender.epoch < known.epoch {
@@ -150,10 +171,12 @@ impl ReplayGuard {
         while let Some(Reverse((at, host))) = self.silent.pop() {
             match self.senders.get(&host) {
                 Some(known) if known.heard > at => self.silent.push(Reverse((known.heard, host))),
-                _ => {
-                    self.senders.remove(&host);
-                    return;
+                Some(known) => {
+                    let boot = Origin::new(host, known.epoch);
+                    self.senders.remove(&boot.host);
+                    return self.forgotten.add(&boot);
                 }
+                None => return,
             }
         }
     }
@@ -318,15 +341,54 @@ mod tests {
         for host in ["a", "c", "d"] {
             assert!(!fresh(host, 1, 12), "{host} is remembered");
         }
-        assert!(fresh("b", 1, 13), "b was forgotten");
+        for number in [1, 2, 1_000] {
+            assert!(!fresh("b", number, 13), "b was forgotten");
+        }
+        assert!(guard.has_forgotten(&origin("b", 1)));
+        let again = guard.fresh_in(&origin("b", 2), CALLS, 1, start + Duration::from_secs(14));
+        assert!(again, "it has started again");
+    }
+
+    #[test]
+    fn a_sender_that_is_known_to_live_is_not_forgotten() {
+        let mut guard = ReplayGuard::with_capacity(3);
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        assert!(guard.fresh_in(&origin("live", 1), CALLS, 1, at(0)));
+        guard.keep(&origin("listens", 1), at(0));
+        for second in 1..100 {
+            for live in ["live", "listens"] {
+                guard.keep(&origin(live, 1), at(second));
+            }
+            let other = origin(&format!("h{second}"), second);
+            assert!(guard.fresh_in(&other, CALLS, 1, at(second)));
+        }
+        assert!(
+            !guard.fresh_in(&origin("live", 1), CALLS, 1, at(100)),
+            "replayed"
+        );
+        assert!(guard.fresh_in(&origin("live", 1), CALLS, 2, at(100)));
+        assert!(guard.fresh_in(&origin("listens", 1), CALLS, 1, at(100)));
+        let gone = origin("h50", 50);
+        assert!(guard.has_forgotten(&gone));
+        guard.keep(&gone, at(101));
+        assert!(
+            !guard.fresh_in(&gone, CALLS, 1, at(101)),
+            "it stays forgotten"
+        );
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut guard = ReplayGuard::with_capacity(10);
-        for n in 0..1000 {
-            assert!(ask(&mut guard, &origin(&format!("h{n}"), 1), 1));
+        for n in 1..1000 {
+            assert!(ask(&mut guard, &origin(&format!("h{n}"), n), 1));
         }
         assert_eq!((guard.senders.len(), guard.silent.len()), (10, 10));
+        assert!(guard.forgotten.len() <= 10 * FORGOTTEN);
+        for n in 1..990 {
+            let replayed = ask(&mut guard, &origin(&format!("h{n}"), n), 1);
+            assert!(!replayed, "{n} was forgotten");
+        }
     }
 }

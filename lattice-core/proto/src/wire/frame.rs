@@ -78,8 +78,8 @@ impl Frame {
         let (sender_len, target_len) = (fixed.get_u8(), fixed.get_u8());
         let count = fixed.get_u16_le();
         let kind = match Kind::from_number(kind) {
-            Some(kind) if !kind.is_reserved() => kind,
-            _ => return Err(FrameError::UnsupportedKind { kind }),
+            Some(kind) => kind,
+            None => return Err(FrameError::UnsupportedKind { kind }),
         };
         let lane = Lane::from_number(lane).ok_or(FrameError::UnsupportedLane { lane })?;
         let sender = Origin::new(read_host(&mut rest, sender_len)?, sender_epoch);

@@ -62,15 +62,8 @@ kinds! {
     Logs = 0x0d, "logs";
     /// A host's heartbeat when nothing has changed since its last beat.
     KeepAlive = 0x0e, "keep-alive";
-    /// A stream is cancelled. Reserved.
+    /// Calls whose replies are no longer awaited.
     Cancel = 0x24, "cancel";
-}
-
-impl Kind {
-    /// Whether this version only reserves the number.
-    pub fn is_reserved(self) -> bool {
-        matches!(self, Self::Cancel)
-    }
 }
 
 /// A lane. Frames to one host are sent in lanes, so that a small call doesn't wait behind a large

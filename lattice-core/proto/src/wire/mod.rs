@@ -4,7 +4,7 @@
 //!
 //! | kind | envelope | file |
 //! | --- | --- | --- |
-//! | call, reply | [`CallEnvelope`], [`ReplyEnvelope`] | `call.rs`, `reply.rs` |
+//! | call, reply, cancel | [`CallEnvelope`], [`ReplyEnvelope`], [`Cancel`] | `call.rs`, `reply.rs`, `cancel.rs` |
 //! | beat, goodbye | [`Beat`], [`Goodbye`] | `presence.rs` |
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
 //! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
@@ -18,6 +18,7 @@
 mod ask;
 mod body;
 mod call;
+mod cancel;
 mod error;
 mod frame;
 mod kind;
@@ -34,6 +35,7 @@ mod writer;
 pub use ask::{Discover, Discovered, Probe, ProbeAck};
 pub use body::Body;
 pub use call::{CallEnvelope, CallParts};
+pub use cancel::Cancel;
 pub use error::EnvelopeError;
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
 pub use kind::{Kind, Lane};

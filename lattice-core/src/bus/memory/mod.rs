@@ -35,7 +35,7 @@ use std::{
     task::{Context, Poll},
 };
 use table::Table;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// The default of a NATS server, so that a payload that fits here fits there.
 const MAX_PAYLOAD: usize = 1024 * 1024;
@@ -187,6 +187,7 @@ impl MemoryBus {
             subject: to,
             reply,
             body: Body::Payload(payload),
+            received: Instant::now(),
         };
         if routes.deliver(&message) == 0
             && let Some(reply) = message.reply
@@ -203,6 +204,7 @@ impl MemoryBus {
             subject: reply,
             reply: None,
             body: Body::NoResponders,
+            received: Instant::now(),
         };
         routes.deliver_to(self.connection.id, &message);
     }

@@ -230,6 +230,7 @@ mod tests {
             subject: subject.clone(),
             reply: None,
             body: Body::NoResponders,
+            received: tokio::time::Instant::now(),
         };
         table.routes(subject).deliver(&message)
     }

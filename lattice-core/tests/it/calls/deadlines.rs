@@ -2,12 +2,22 @@
 
 use super::*;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use lattice_core::{
+    Lattice,
+    bus::{Bus, BusError, BusState, Subscription, memory::MemoryBus, memory::MemoryNetwork},
     call::{CallError, Context, MAX_HOPS, Ran},
     server::ServeLimits,
-    value::from_bytes,
+    store::MemoryStore,
+    subject::Subject,
+    value::{from_bytes, to_bytes},
 };
-use std::{num::NonZeroUsize, sync::atomic::Ordering, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::sync::watch;
 
 #[tokio::test]
 async fn a_deadline_passes_while_running_and_while_queued() {
@@ -105,4 +115,126 @@ async fn unlimited_timeouts_and_queues_do_not_panic() {
         .await
         .expect("a result");
     assert_eq!(endless, "x");
+}
+
+/// A bus that takes nothing while it is stuck, as one whose server reads nothing.
+#[derive(Debug)]
+struct StuckBus {
+    inner: MemoryBus,
+    is_stuck: watch::Sender<bool>,
+}
+
+impl Bus for StuckBus {
+    fn publish(
+        &self,
+        to: Subject,
+        reply: Option<Subject>,
+        payload: Bytes,
+    ) -> BoxFuture<'_, Result<(), BusError>> {
+        let mut is_stuck = self.is_stuck.subscribe();
+        Box::pin(async move {
+            is_stuck.wait_for(|is_stuck| !is_stuck).await.expect("ours");
+            self.inner.publish(to, reply, payload).await
+        })
+    }
+
+    fn subscribe(
+        &self,
+        subject: Subject,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
+        self.inner.subscribe(subject, capacity)
+    }
+
+    fn queue_subscribe(
+        &self,
+        subject: Subject,
+        group: &str,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
+        self.inner.queue_subscribe(subject, group, capacity)
+    }
+
+    fn state(&self) -> watch::Receiver<BusState> {
+        self.inner.state()
+    }
+
+    fn max_payload(&self) -> usize {
+        self.inner.max_payload()
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
+        self.inner.flush()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_end_by_their_deadline_while_the_bus_takes_nothing() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let stuck = Arc::new(StuckBus {
+        inner: network.connect(),
+        is_stuck: watch::Sender::new(false),
+    });
+    let on = async |bus: Arc<dyn Bus>| {
+        let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
+        lattice.await.expect("it opens")
+    };
+    let (here, there) = (
+        on(stuck.clone()).await,
+        on(Arc::new(network.connect())).await,
+    );
+    let two = Two::across(&here, &there).await;
+    // Past the time after which its host is probed.
+    let sent = begin_wait(&two.caller, Context::new(Duration::from_millis(500)));
+    two.api.started.notified().await;
+    stuck.is_stuck.send_replace(true);
+    let unsent = begin_wait(&two.caller, Context::new(Duration::from_millis(400)));
+    let unasked = here.operator().component("elsewhere");
+    let unasked = tokio::spawn(async move {
+        let call = unasked.call::<String>(API, "echo", ("x",));
+        call.timeout(Duration::from_millis(300)).await.map(text_of)
+    });
+    for call in [unasked, unsent, sent] {
+        let ended = tokio::time::timeout(Duration::from_millis(600), call).await;
+        let ended = ended.expect("in time").expect("joined");
+        assert!(ended.is_err(), "{ended:?}");
+    }
+    stuck.is_stuck.send_replace(false);
+    eventually("it is called again", async || two.say().await.is_ok()).await;
+}
+
+fn text_of(value: String) -> Bytes {
+    to_bytes(&value).expect("a string encodes")
+}
+
+#[tokio::test]
+async fn a_call_that_waited_for_room_has_no_more_time_at_its_callee() {
+    let two = two().await;
+    let large = Bytes::from(vec![0; 200_000]);
+    let caller = two.caller.clone();
+    let args = large.clone();
+    // `wait` and `left` look at no arguments.
+    let first = tokio::spawn(async move { call(&caller, &wait(), args, Context::default()).await });
+    two.api.started.notified().await;
+    let small = {
+        let caller = two.caller.clone();
+        tokio::spawn(async move {
+            loop {
+                say(&caller).await.expect("answered");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+    };
+    two.say().await.expect("answered");
+    let left = function("left", "func() -> u64");
+    let second = two.call(&left, large, Context::new(Duration::from_millis(1_000)));
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        two.api.release.notify_one();
+    };
+    let (second, ()) = tokio::join!(second, release);
+    small.abort();
+    first.await.expect("joined").expect("answered");
+    let left: u64 = from_bytes(&second.expect("answered")).expect("a number");
+    assert!(left <= 510, "{left}");
 }

@@ -42,7 +42,7 @@ async fn an_error_of_the_callee_is_returned_to_the_caller() {
 }
 
 /// Fails with the error of a call that it made itself.
-struct Nested;
+struct Nested(CallError);
 
 impl Service for Nested {
     fn types(&self) -> Arc<ComponentTypes> {
@@ -50,21 +50,49 @@ impl Service for Nested {
     }
 
     fn call(&self, _: Request) -> Answer {
-        Answer::Ready(Err(CallError::Overloaded {
-            component: id("elsewhere"),
-        }))
+        Answer::Ready(Err(self.0.clone()))
     }
 }
 
 #[tokio::test]
 async fn the_error_of_a_nested_call_does_not_claim_that_the_outer_call_did_not_run() {
-    let lattice = lattice().await;
-    let node = host(&lattice, "a").await;
-    let _serving = serve_as(&node, "callee", Nested).await;
-    link(&lattice, "caller", "callee").await;
-    let error = say(&node.caller("caller").expect("valid"))
-        .await
-        .expect_err("failed");
-    assert!(matches!(error, CallError::CalleeFailed { .. }), "{error:?}");
-    assert_eq!(error.ran(), Ran::Yes);
+    let component = id("callee");
+    for error in [
+        CallError::Overloaded {
+            component: id("elsewhere"),
+        },
+        // Of a call to itself.
+        CallError::Overloaded {
+            component: component.clone(),
+        },
+        CallError::Stopping {
+            component: component.clone(),
+        },
+        CallError::BadArguments {
+            reason: "of the nested call".to_owned(),
+        },
+        CallError::NotExported {
+            component,
+            interface: API.to_owned(),
+            function: "elsewhere".to_owned(),
+        },
+        CallError::OperatorDenied,
+        CallError::TooManyHops { limit: 1 },
+        CallError::LinkTableBehind,
+        CallError::HostGone { host: host_id("z") },
+        CallError::Disconnected { ran: Ran::No },
+    ] {
+        let lattice = lattice().await;
+        let node = host(&lattice, "a").await;
+        let _serving = serve_as(&node, "callee", Nested(error.clone())).await;
+        link(&lattice, "caller", "callee").await;
+        let failed = say(&node.caller("caller").expect("valid"))
+            .await
+            .expect_err("failed");
+        let CallError::CalleeFailed { reason } = &failed else {
+            panic!("{error:?} became {failed:?}");
+        };
+        assert_eq!(*reason, error.to_string());
+        assert_eq!(failed.ran(), Ran::Yes);
+    }
 }

@@ -2,9 +2,12 @@
 //! which they can fail.
 
 mod answers;
+mod blocking;
 mod boot;
 mod bounds;
+mod cancelled;
 mod chains;
+mod circles;
 mod deadlines;
 mod door;
 mod failures;

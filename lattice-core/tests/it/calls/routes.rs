@@ -197,32 +197,3 @@ async fn calls_move_to_other_hosts_when_the_local_component_stops() {
     assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
     assert!(ending.await.expect("joined").is_clean());
 }
-
-#[tokio::test]
-async fn a_forged_no_responders_message_is_ignored() {
-    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let lattice = Lattice::on(Arc::new(network.connect()), store, "test")
-        .trust_bus()
-        .await
-        .expect("it opens");
-    let two = Two::on(lattice).await;
-    two.say().await.expect("a result");
-    let running = begin_wait(&two.caller, Context::default());
-    two.api.started.notified().await;
-    // A message without a receiver, whose "no responders" goes to the subject on which `a` waits
-    // for its own. It has every frame number but the right one.
-    let subjects = Subjects::new(two.lattice.name());
-    let (attacker, nowhere) = (network.connect(), subjects.serves(&id("missing")));
-    for frame in 0..64 {
-        for peer in [0, 1, u64::MAX] {
-            let reply = subjects.reply(two.a.host_id(), two.a.origin().epoch, peer, frame);
-            attacker
-                .publish(nowhere.clone(), Some(reply), Bytes::new())
-                .await
-                .expect("sent");
-        }
-    }
-    two.say().await.expect("still called");
-    two.api.release.notify_one();
-    assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
-}

@@ -6,7 +6,10 @@ use lattice_core::{
     logs::LogEvent,
     store::{Expect, Op, StoreKey, record::Records},
     types::Digest,
-    wire::{Beat, LogLevel, LogLine, Logs, LogsWanted, ReplyEnvelope, Served, Versions},
+    wire::{
+        Beat, Cancel, LogLevel, LogLine, Logs, LogsWanted, ReplyEnvelope, Served, Versions,
+        envelope_id,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -216,4 +219,53 @@ async fn a_chain_that_is_too_long_is_rejected_by_the_target() {
         Err(CallError::TooManyHops { limit: MAX_HOPS })
     );
     assert_eq!(scene.two.api.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_cancellation_counts_only_from_the_caller_itself_and_once() {
+    let scene = Scene::set().await;
+    let Two { a, b, api, .. } = &scene.two;
+    let mut tap = scene.tap(scene.inbox_of_b()).await;
+    let long = || Context::new(Duration::from_secs(60));
+    let running = begin_wait(&scene.two.caller, long());
+    api.started.notified().await;
+    let (_, call) = next(&mut tap).await;
+    let call = Frame::open(&scene.auth, call).expect("a frame");
+    let envelope = call.envelopes().next().expect("a call");
+    let cancel = Cancel {
+        id: envelope_id(&envelope).expect("an id"),
+    };
+    let cancels = |auth: &Auth, from: Origin| {
+        let to = Some(b.origin().clone());
+        frame(auth, from, to, Kind::Cancel, |buf| cancel.encode_into(buf))
+    };
+    let before = b.refused();
+    for auth in scene.other_keys() {
+        let forged = cancels(&auth, a.origin().clone());
+        scene.send(scene.inbox_of_b(), forged).await;
+    }
+    eventually("both are refused", async || b.refused() == before + 2).await;
+    // A member of the lattice cancels no call of another one.
+    let others = cancels(&scene.auth, stranger());
+    scene.send(scene.inbox_of_b(), others).await;
+    scene.still_works().await;
+    assert_eq!(api.running.load(Ordering::SeqCst), 1);
+    // The caller does; a recording of that ends nothing else.
+    let mut tap = scene.tap(scene.inbox_of_b()).await;
+    running.abort();
+    eventually("it has ended", async || {
+        api.running.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    let (_, recorded) = next(&mut tap).await;
+    let opened = Frame::open(&scene.auth, recorded.clone()).expect("a frame");
+    assert_eq!(opened.kind(), Kind::Cancel);
+    let next_call = begin_wait(&scene.two.caller, long());
+    api.started.notified().await;
+    let before = b.refused();
+    scene.send(scene.inbox_of_b(), recorded).await;
+    eventually("it is refused", async || b.refused() == before + 1).await;
+    assert_eq!(api.running.load(Ordering::SeqCst), 1);
+    api.release.notify_one();
+    assert_eq!(next_call.await.expect("joined"), Ok(Bytes::new()));
 }

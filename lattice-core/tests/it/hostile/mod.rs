@@ -4,6 +4,7 @@
 mod forged;
 mod formats;
 mod garbage;
+mod notices;
 mod onlooker;
 mod replayed;
 

@@ -177,6 +177,10 @@ impl Service for ExchangeService {
         Arc::new(types)
     }
 
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         let server = self.0.clone();
         let answer = async move {

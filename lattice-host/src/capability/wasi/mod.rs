@@ -3,7 +3,7 @@
 mod output;
 
 use super::{HostCapability, Support};
-use crate::guest::{ActorContext, CapabilityState, Guest};
+use crate::guest::{ActorContext, CapabilityState, Guest, PanicText};
 use lattice_core::name::InterfaceName;
 use output::Output;
 use wasmtime::{Result, component::Linker};
@@ -67,11 +67,11 @@ fn support(import: &str, p3: bool) -> Option<Support> {
 struct WasiState(WasiCtx);
 
 impl CapabilityState for WasiState {
-    fn new(actor: &ActorContext) -> Self {
+    fn new(actor: &ActorContext, panic_text: &PanicText) -> Self {
         let mut builder = WasiCtx::builder();
         builder
             .stdout(Output::stdout(&actor.log))
-            .stderr(Output::stderr(&actor.log))
+            .stderr(Output::stderr(&actor.log, panic_text.clone()))
             .args(&actor.settings.args)
             .allow_tcp(false)
             .allow_udp(false)

@@ -1,6 +1,6 @@
 //! Standard output and error of a guest, line by line.
 
-use crate::guest::{ActorLog, MAX_LINE};
+use crate::guest::{ActorLog, MAX_LINE, PanicText};
 use bytes::Bytes;
 use lattice_core::sync::Mutex;
 use std::{
@@ -26,24 +26,32 @@ struct Lines {
     log: Arc<ActorLog>,
     stream: &'static str,
     level: Level,
+    /// Where the message of a panic goes too, if this is the standard error.
+    panic_text: Option<PanicText>,
     /// The bytes after the last end of a line.
     unfinished: Vec<u8>,
 }
 
 impl Output {
     pub(super) fn stdout(log: &Arc<ActorLog>) -> Self {
-        Self::new(log, "stdout", Level::INFO)
+        Self::new(log, "stdout", Level::INFO, None)
     }
 
-    pub(super) fn stderr(log: &Arc<ActorLog>) -> Self {
-        Self::new(log, "stderr", Level::WARN)
+    pub(super) fn stderr(log: &Arc<ActorLog>, panic_text: PanicText) -> Self {
+        Self::new(log, "stderr", Level::WARN, Some(panic_text))
     }
 
-    fn new(log: &Arc<ActorLog>, stream: &'static str, level: Level) -> Self {
+    fn new(
+        log: &Arc<ActorLog>,
+        stream: &'static str,
+        level: Level,
+        panic_text: Option<PanicText>,
+    ) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             log: log.clone(),
             stream,
             level,
+            panic_text,
             unfinished: Vec::new(),
         })))
     }
@@ -78,8 +86,11 @@ impl Lines {
 
     fn flush(&mut self) {
         let line = String::from_utf8_lossy(&self.unfinished);
-        self.log
-            .line(self.level, self.stream, line.trim_end_matches('\r'));
+        let line = line.trim_end_matches('\r');
+        self.log.line(self.level, self.stream, line);
+        if let Some(panic_text) = &self.panic_text {
+            panic_text.line(line);
+        }
         self.unfinished.clear();
     }
 }

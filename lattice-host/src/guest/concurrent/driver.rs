@@ -43,6 +43,7 @@ impl Drop for EndGuard<'_> {
         self.0.ended(InstanceEnd::Failed {
             component: self.1.context.id.clone(),
             reason,
+            is_crash: false,
             culprit: None,
         });
     }
@@ -80,6 +81,7 @@ async fn drive(
         Some(Ok(())) => InstanceEnd::Failed {
             component,
             reason: "it was retired".to_owned(),
+            is_crash: false,
             culprit: None,
         },
         Some(Err(error)) => {
@@ -87,12 +89,14 @@ async fn drive(
             InstanceEnd::Failed {
                 component,
                 reason: failure::loss(&error),
+                is_crash: true,
                 culprit: instance.running_call().map(|call| (call, error)),
             }
         }
         None => InstanceEnd::Failed {
             component,
             reason: format!("calls were still running {DRAIN:?} after it was retired"),
+            is_crash: false,
             culprit: None,
         },
     };

@@ -36,6 +36,8 @@ pub(super) enum InstanceEnd {
         component: ComponentId,
         /// Reported to all calls except the culprit.
         reason: String,
+        /// Whether the guest ended it, and not its host.
+        is_crash: bool,
         /// The call that caused it, when that is known, and its error.
         culprit: Option<(u64, CallError)>,
     },

@@ -100,6 +100,14 @@ impl InstanceEnd {
     fn for_calls_not_begun(&self) -> CallError {
         match self {
             Self::NotStarted(error) => error.clone(),
+            // Not `Stopping`: the component runs, and ends itself again and again.
+            Self::Failed {
+                reason,
+                is_crash: true,
+                ..
+            } => CallError::InstanceLost {
+                reason: format!("{ATTEMPTS} instances ended one after the other: {reason}"),
+            },
             Self::Failed { component, .. } => CallError::Stopping {
                 component: component.clone(),
             },

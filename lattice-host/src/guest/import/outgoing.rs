@@ -3,7 +3,7 @@
 use crate::guest::{
     active_calls::ActiveCalls,
     actor::ActorContext,
-    state::{Guest, running_call},
+    state::{Guest, running_context},
     usage::OutgoingPermit,
 };
 use bytes::Bytes;
@@ -32,16 +32,11 @@ impl OutgoingCall {
         mut store: StoreContextMut<'_, Guest>,
         function: &FunctionRef,
     ) -> Result<Self, CallError> {
-        let (context, link) = match &store.data().calls {
-            ActiveCalls::Single(call) => (call.context, call.link_for(function)),
-            ActiveCalls::Concurrent(_) => {
-                // After its call has ended, a guest makes calls on behalf of no call, with the
-                // default deadline.
-                let context = running_call(&mut store);
-                let context = context.map_or_else(Context::default, |call| call.context);
-                (context, LinkName::default())
-            }
+        let link = match &store.data().calls {
+            ActiveCalls::Single(call) => call.link_for(function),
+            ActiveCalls::Concurrent(_) => LinkName::default(),
         };
+        let context = running_context(&mut store);
         let guest = store.data();
         let most = guest.actor.limits.outgoing.get();
         let permit = guest.usage.try_acquire(most);

@@ -93,6 +93,38 @@ fn work(
 }
 
 #[tokio::test]
+async fn calls_to_an_actor_that_ends_itself_each_time_are_told_why() {
+    let lattice = lattice().await;
+    let open = Native::default().function(
+        GATE,
+        "wait",
+        "async func(tag: string) -> string",
+        |request| {
+            let (tag,): (String,) = from_bytes(&request.args).expect("a tag");
+            Answer::Ready(Ok(encoded(&tag)))
+        },
+    );
+    let host = Host::builder(&lattice)
+        .actor("shapes", actor("shapes").instances(Instances::warm()))
+        .provider("gate", open.serve());
+    let _host = started(host).await;
+    link(&lattice, "shapes", GATE, "gate").await;
+    for _ in 0..4 {
+        let calls: Vec<_> = (0..32)
+            .map(|_| work(&lattice, "work-then-trap", "culprit"))
+            .collect();
+        for call in calls {
+            match call.await.expect("no panic") {
+                Err(CallError::CalleeFailed { reason } | CallError::InstanceLost { reason }) => {
+                    assert!(reason.contains("unreachable"), "{reason}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_trap_ends_the_sibling_calls_with_its_reason() {
     let lattice = lattice().await;
     let gate = Gate::new();

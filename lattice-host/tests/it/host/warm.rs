@@ -227,3 +227,27 @@ async fn an_abandoned_call_retires_the_instance_and_lets_its_siblings_finish() {
         Ok(Bytes::from("next"))
     );
 }
+
+#[tokio::test]
+async fn an_actor_that_calls_itself_deeper_than_its_instances_is_refused_at_once() {
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", warm(4)).await;
+    link(&lattice, "mischief", PEER, "mischief").await;
+    let bounce = async |hops: u32| -> Result<u32, RpcError> {
+        let bounced = act(&lattice, "call-bounce", (hops,)).await;
+        bounced.expect("answered")
+    };
+    assert_eq!(
+        bounce(2).await,
+        Ok(2),
+        "one inside the other: four instances"
+    );
+    let start = std::time::Instant::now();
+    for hops in [3, 4, 31, 1_000] {
+        let (deep, other) = tokio::join!(bounce(hops), count(&lattice));
+        let (kind, ran, _, message) = deep.expect_err("it can't end");
+        assert_eq!((kind, ran), (9, 0), "{message}");
+        assert!(other > 0);
+    }
+    assert!(start.elapsed() < PATIENCE / 2, "it waited for its deadline");
+}

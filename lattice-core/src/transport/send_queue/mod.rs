@@ -7,8 +7,13 @@
 //! that a lone call costs no wake-up, or leaves the flush to the queue's own task, which first
 //! coalesces concurrent envelopes into the same frame.
 
+mod frames;
+
+pub(super) use frames::Withdrawn;
+
 use super::{
     endpoint::Endpoint,
+    fate::Fate,
     id::{FrameId, PeerToken, ReplyAddress},
 };
 use crate::{
@@ -17,9 +22,9 @@ use crate::{
     wire::{FrameWriter, Kind, Lane, MAX_COALESCED, Origin},
 };
 use bytes::{Bytes, BytesMut};
+use frames::{Frames, Next, Open, fate_of_refused};
 use futures_util::FutureExt as _;
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -28,9 +33,6 @@ use std::{
 };
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
-
-/// Most bytes that may be queued for one destination. A dead destination is detected long before.
-const MAX_WAITING: usize = 64 * 1024 * 1024;
 
 /// How often the queue's task yields to concurrent callers before it sends a frame that is less
 /// than half full.
@@ -56,8 +58,8 @@ pub(crate) enum Destination {
         /// The peer in the reply subjects, to which each frame adds its number.
         replies: PeerToken,
     },
-    /// A reply subject. The bus reports nothing about frames to it.
-    Replies(Subject),
+    /// A subject on which the bus reports nothing about the frames.
+    Unreported(Subject),
 }
 
 /// Why nothing was queued.
@@ -118,22 +120,16 @@ pub(crate) struct SendQueue {
 
 impl SendQueue {
     /// Starts a queue. `on_lost` is called for every frame that the bus did not take.
-    pub(crate) fn start(
+    pub(super) fn start(
         endpoint: Arc<Endpoint>,
         address: Address,
-        on_lost: impl Fn(FrameId, BusError) + Send + Sync + 'static,
+        on_lost: impl Fn(Lost) + Send + Sync + 'static,
     ) -> Self {
-        let first = first_number();
         let queue = Arc::new(Queue {
             endpoint,
             address,
             on_lost: OnLost(Box::new(on_lost)),
-            frames: Mutex::new(Frames {
-                newest: first,
-                handed_over: first,
-                published: first,
-                ..Frames::default()
-            }),
+            frames: Mutex::new(Frames::after(first_number())),
             wake: Notify::new(),
             sent: Notify::new(),
         });
@@ -168,27 +164,16 @@ impl SendQueue {
         self.queue.flush();
     }
 
-    /// Drops what has not been given to the bus, and returns the number of the newest frame that
-    /// has.
-    pub(crate) fn withdraw(&self, then: Then) -> u64 {
-        let mut frames = self.queue.lock();
-        frames.open = None;
-        frames.full.clear();
-        frames.refused = None;
-        frames.waiting = 0;
-        frames.closed |= then == Then::Close;
-        // For tasks that wait for an empty queue, frames that were opened and dropped count as
-        // sent.
-        frames.published = frames.newest;
-        let handed_over = frames.handed_over;
-        drop(frames);
+    /// Drops what has not been given to the bus, and returns what is certain of each frame so far.
+    pub(super) fn withdraw(&self, then: Then) -> Withdrawn {
+        let withdrawn = self.queue.lock().withdraw(then);
         self.queue.sent.notify_waiters();
-        handed_over
+        withdrawn
     }
 
     /// Waits until every frame opened so far was given to the bus.
     pub(crate) async fn sent(&self) {
-        let newest = self.queue.lock().newest;
+        let newest = self.queue.lock().newest();
         loop {
             let mut sent = std::pin::pin!(self.queue.sent.notified());
             // From here on it is notified of every frame.
@@ -202,8 +187,7 @@ impl SendQueue {
 
     /// Whether nothing is queued.
     pub(crate) fn is_idle(&self) -> bool {
-        let frames = self.queue.lock();
-        frames.open.is_none() && frames.full.is_empty() && frames.refused.is_none()
+        self.queue.lock().is_empty()
     }
 }
 
@@ -228,34 +212,6 @@ struct Queue {
     sent: Notify,
 }
 
-/// The frames that are not sent yet, and the numbers that the queue has reached.
-#[derive(Debug, Default)]
-struct Frames {
-    open: Option<Open>,
-    full: VecDeque<Open>,
-    /// Sealed, but the bus did not take it at once: goes first.
-    refused: Option<Sealed>,
-    /// Number of the newest frame opened.
-    newest: u64,
-    /// Number of the newest frame on its way to the bus: from here on its calls may have run.
-    handed_over: u64,
-    /// Number of the newest frame that the bus has taken or refused.
-    published: u64,
-    closed: bool,
-    /// Bytes of open and full frames.
-    waiting: usize,
-    /// A guard is held, or the task is about to flush.
-    flushing: bool,
-    /// The length of the last frame. The next one will be about as long.
-    usual: usize,
-}
-
-#[derive(Debug)]
-struct Open {
-    number: u64,
-    writer: FrameWriter,
-}
-
 /// A frame as the bus gets it. Cheap to clone.
 #[derive(Debug, Clone)]
 struct Sealed {
@@ -263,10 +219,20 @@ struct Sealed {
     to: Subject,
     reply: Option<Subject>,
     bytes: Bytes,
+    /// The bus was asked to take it before, and may have.
+    was_tried: bool,
+}
+
+/// A frame that the bus did not take.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) frame: FrameId,
+    pub(super) fate: Fate,
+    pub(super) error: BusError,
 }
 
 /// Called for lost frames.
-struct OnLost(Box<dyn Fn(FrameId, BusError) + Send + Sync>);
+struct OnLost(Box<dyn Fn(Lost) + Send + Sync>);
 
 impl fmt::Debug for OnLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -290,70 +256,32 @@ impl Queue {
         admit: impl FnOnce(FrameId) -> Option<T>,
         encode: impl FnOnce(&T, &mut BytesMut),
     ) -> Result<(T, bool), NotQueued> {
+        let most = self.endpoint.bus().max_payload();
         let mut frames = self.lock();
-        if frames.closed {
-            return Err(NotQueued::Closed);
-        }
-        if frames.waiting > 0 && frames.waiting + size > MAX_WAITING {
-            return Err(NotQueued::Full);
-        }
-        if let Some(full) = frames
-            .open
-            .take_if(|open| open.writer.len() + size > MAX_COALESCED)
-        {
-            frames.full.push_back(full);
-        }
-        let number = frames
-            .open
-            .as_ref()
-            .map_or(frames.newest + 1, |open| open.number);
+        let number = frames.number_for(size, most)?;
         let ticket = admit(self.frame_id(number)).ok_or(NotQueued::Full)?;
-        let mut open = match frames.open.take() {
-            Some(open) => open,
-            None => self.open(&mut frames, size),
-        };
-        let before = open.writer.len();
-        let pushed = open.writer.push(|buffer| encode(&ticket, buffer));
-        frames.waiting += open.writer.len().saturating_sub(before);
-        frames.open = Some(open);
-        pushed.map_err(|_| NotQueued::Full)?;
+        let push = |writer: &mut FrameWriter| writer.push(|buffer| encode(&ticket, buffer)).is_ok();
+        frames.append(size, |room| self.open(room), push)?;
         let is_first = !std::mem::replace(&mut frames.flushing, true);
         Ok((ticket, is_first))
     }
 
-    fn open(&self, frames: &mut Frames, size: usize) -> Open {
-        frames.newest += 1;
+    fn open(&self, room: usize) -> FrameWriter {
         let Address {
             peer, kind, lane, ..
         } = &self.address;
         let (from, peer) = (self.endpoint.origin().clone(), Some(peer.clone()));
-        let room = size.max(frames.usual);
-        Open {
-            number: frames.newest,
-            writer: FrameWriter::with_room(from, peer, *kind, *lane, room),
-        }
+        FrameWriter::with_room(from, peer, *kind, *lane, room)
     }
 
     /// Returns the next frame; from here on its calls may have run. If there is none, the queue is
     /// flushed.
     fn next(&self) -> Option<Sealed> {
-        let mut frames = self.lock();
-        if let Some(refused) = frames.refused.take() {
-            return Some(refused);
-        }
-        let Some(open) = frames.full.pop_front().or_else(|| frames.open.take()) else {
-            frames.flushing = false;
-            return None;
-        };
-        frames.handed_over = open.number;
-        frames.usual = open.writer.len();
-        if frames.open.is_none() && frames.full.is_empty() {
-            frames.waiting = 0;
-        } else {
-            frames.waiting = frames.waiting.saturating_sub(open.writer.len());
-        }
-        drop(frames);
-        Some(self.seal(open))
+        let next = self.lock().next()?;
+        Some(match next {
+            Next::Again(sealed) => sealed,
+            Next::New(open) => self.seal(open),
+        })
     }
 
     fn seal(&self, Open { number, writer }: Open) -> Sealed {
@@ -364,31 +292,30 @@ impl Queue {
                 let (subjects, me) = (self.endpoint.subjects(), self.endpoint.origin());
                 (subject.clone(), Some(reply.subject(subjects, me)))
             }
-            Destination::Replies(subject) => (subject.clone(), None),
+            Destination::Unreported(subject) => (subject.clone(), None),
         };
         Sealed {
             number,
             to,
             reply,
             bytes: self.endpoint.seal_numbered(writer, number),
+            was_tried: false,
         }
     }
 
     fn flush(&self) {
-        while let Some(frame) = self.next() {
+        while let Some(mut frame) = self.next() {
             let Sealed {
-                number,
-                to,
-                reply,
-                bytes,
+                to, reply, bytes, ..
             } = frame.clone();
             if let Some(result) = self.endpoint.bus().publish(to, reply, bytes).now_or_never() {
-                self.published(number, result);
+                self.published(&frame, result);
                 continue;
             }
             // If it was sent after all, its receiver drops the second one, since both have the same
             // number.
-            self.lock().refused = Some(frame);
+            frame.was_tried = true;
+            self.lock().keep(frame);
             return self.wake.notify_one();
         }
     }
@@ -398,9 +325,11 @@ impl Queue {
             self.wake.notified().await;
             self.coalesce().await;
             while let Some(frame) = self.next() {
-                let bus = self.endpoint.bus();
-                let sent = bus.publish(frame.to, frame.reply, frame.bytes);
-                self.published(frame.number, sent.await);
+                let Sealed {
+                    to, reply, bytes, ..
+                } = frame.clone();
+                let sent = self.endpoint.bus().publish(to, reply, bytes).await;
+                self.published(&frame, sent);
             }
         }
     }
@@ -412,7 +341,7 @@ impl Queue {
         let mut before = 0;
         for _ in 0..YIELDS {
             tokio::task::yield_now().await;
-            let waiting = self.lock().waiting;
+            let waiting = self.lock().waiting();
             if waiting == before || waiting >= MAX_COALESCED / 2 {
                 return;
             }
@@ -420,100 +349,20 @@ impl Queue {
         }
     }
 
-    fn published(&self, number: u64, result: Result<(), BusError>) {
+    fn published(&self, sealed: &Sealed, result: Result<(), BusError>) {
         if let Err(error) = result {
-            (self.on_lost.0)(self.frame_id(number), error);
+            (self.on_lost.0)(Lost {
+                frame: self.frame_id(sealed.number),
+                fate: fate_of_refused(&error, sealed.was_tried),
+                error,
+            });
         }
         let mut frames = self.lock();
-        frames.published = number.max(frames.published);
+        frames.published = sealed.number.max(frames.published);
         drop(frames);
         self.sent.notify_waiters();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        auth::Auth,
-        bus::{Bus as _, Subscription, memory::MemoryNetwork},
-        name::{HostId, LatticeName},
-        subject::Subjects,
-        transport::Medium,
-        wire::Frame,
-    };
-    use bytes::BufMut as _;
-    use futures_util::StreamExt as _;
-
-    /// A queue to one subject, and what arrives there.
-    async fn queue() -> (SendQueue, Subscription) {
-        let host = |id| Origin::new(HostId::new(id).expect("a host"), 1);
-        let bus = Arc::new(MemoryNetwork::new().connect());
-        let subject = Subject::from_wire("to");
-        let arriving = bus.subscribe(subject.clone(), 8).await.expect("subscribed");
-        let medium = Medium {
-            bus,
-            subjects: Subjects::new(&LatticeName::new("dev").expect("a name")),
-            auth: Auth::trusting(),
-        };
-        let endpoint = Endpoint::new(medium, host("a"), |_, _| true);
-        let address = Address {
-            to: Destination::Replies(subject),
-            peer: host("b"),
-            kind: Kind::Reply,
-            lane: Lane::Small,
-        };
-        let queue = SendQueue::start(Arc::new(endpoint), address, |_, _| {
-            panic!("nothing is lost")
-        });
-        (queue, arriving)
-    }
-
-    fn push(queue: &SendQueue) -> Option<FlushGuard<'_>> {
-        let encode = |(): &(), buffer: &mut BytesMut| buffer.put_u64_le(7);
-        queue.push(8, |_| Some(()), encode).expect("room").1
-    }
-
-    fn envelopes(arriving: &mut Subscription) -> Option<usize> {
-        let message = arriving.next().now_or_never()??;
-        let crate::bus::Body::Payload(bytes) = message.body else {
-            return None;
-        };
-        let frame = Frame::open(&Auth::trusting(), bytes).expect("a frame");
-        Some(frame.envelopes().count())
-    }
-
-    #[tokio::test]
-    async fn the_first_push_returns_the_guard_that_flushes_all_of_them() {
-        let (queue, mut arriving) = queue().await;
-        let guard = push(&queue).expect("it has to flush");
-        assert!(push(&queue).is_none(), "the first push flushes");
-        assert_eq!(envelopes(&mut arriving), None);
-        guard.flush();
-        assert_eq!(envelopes(&mut arriving), Some(2));
-        assert!(queue.is_idle());
-        assert!(push(&queue).is_some(), "it is flushed");
-    }
-
-    #[tokio::test]
-    async fn a_dropped_guard_leaves_the_flush_to_the_task() {
-        let (queue, mut arriving) = queue().await;
-        drop(push(&queue));
-        assert_eq!(envelopes(&mut arriving), None);
-        queue.sent().await;
-        assert_eq!(envelopes(&mut arriving), Some(1));
-    }
-
-    #[tokio::test]
-    async fn withdrawn_frames_are_never_sent_and_a_closed_queue_accepts_nothing() {
-        let (queue, mut arriving) = queue().await;
-        let guard = push(&queue);
-        let newest = queue.withdraw(Then::Close);
-        guard.expect("it has to flush").flush();
-        queue.sent().await;
-        assert_eq!(envelopes(&mut arriving), None);
-        assert_eq!(queue.queue.lock().handed_over, newest);
-        let pushed = queue.push(8, |_| Some(()), |(): &(), _| {});
-        assert!(matches!(pushed, Err(NotQueued::Closed)));
-    }
-}
+mod tests;

@@ -1,0 +1,176 @@
+//! Hosts that come, change and go.
+
+use super::*;
+use crate::wire::{Served, Versions};
+use std::{collections::BTreeMap, time::Duration};
+
+fn origin(host: &str, epoch: u64) -> Origin {
+    Origin::new(HostId::new(host).expect("valid"), epoch)
+}
+
+fn beat(components: &[&str]) -> Beat {
+    Beat {
+        components: components
+            .iter()
+            .map(|id| Served {
+                id: ComponentId::new(id).expect("valid"),
+                digest: Digest([1; 32]),
+                fence: 0,
+                replica_counts: Vec::new(),
+            })
+            .collect(),
+        sent_ms: 0,
+        interval_ms: 1_000,
+        versions: Versions::OURS,
+        incarnation: crate::store::Incarnation(1),
+        revision: crate::store::Revision(1),
+        labels: BTreeMap::new(),
+        duty: crate::wire::Duty::Works,
+    }
+}
+
+fn serving(presence: &Presence, component: &str) -> Vec<Origin> {
+    let mut hosts = presence
+        .snapshot()
+        .serving(&ComponentId::new(component).expect("valid"))
+        .to_vec();
+    hosts.sort_by(|a, b| a.host.cmp(&b.host));
+    hosts
+}
+
+#[test]
+fn a_host_comes_changes_and_goes() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    assert_eq!(
+        p.beat(&origin("a", 1), beat(&["x"]), now),
+        Change::Joined(origin("a", 1))
+    );
+    assert_eq!(p.beat(&origin("a", 1), beat(&["x"]), now), Change::None);
+    assert_eq!(
+        p.beat(&origin("a", 1), beat(&["x", "y"]), now),
+        Change::Updated
+    );
+    assert_eq!(
+        p.beat(&origin("b", 1), beat(&["y"]), now),
+        Change::Joined(origin("b", 1))
+    );
+    assert_eq!(serving(&p, "y"), [origin("a", 1), origin("b", 1)]);
+    assert_eq!(
+        p.goodbye(&origin("a", 1), now),
+        Change::Leaving(origin("a", 1))
+    );
+    assert_eq!(serving(&p, "x"), []);
+    assert_eq!(
+        p.beat(&origin("a", 1), beat(&["x"]), now),
+        Change::None,
+        "it said goodbye"
+    );
+    assert_eq!(
+        p.beat(&origin("a", 2), beat(&["x"]), now),
+        Change::Joined(origin("a", 2))
+    );
+    assert_eq!(p.lost(&origin("a", 2)), Change::Lost(origin("a", 2)));
+    assert_eq!(
+        p.beat(&origin("a", 2), beat(&["x"]), now),
+        Change::Joined(origin("a", 2)),
+        "only suspected"
+    );
+}
+
+#[test]
+fn an_older_boot_never_replaces_a_newer_one() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    p.beat(&origin("a", 5), beat(&["x"]), now);
+    assert_eq!(p.beat(&origin("a", 4), beat(&["y"]), now), Change::None);
+    assert_eq!(p.goodbye(&origin("a", 4), now), Change::None);
+    assert_eq!(serving(&p, "x"), [origin("a", 5)]);
+}
+
+#[test]
+fn of_those_that_hold_a_lease_only_the_last_one_serves() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    let once = ComponentId::new("once").expect("valid");
+    let under = |fence| {
+        let mut beat = beat(&["once", "other"]);
+        beat.components[0].fence = fence;
+        beat
+    };
+    p.beat(&origin("a", 1), under(7), now);
+    p.beat(&origin("b", 1), under(9), now);
+    assert_eq!(serving(&p, "once"), [origin("b", 1)]);
+    assert_eq!(p.snapshot().fenced(&once).1, Fence::new(9));
+    assert_eq!(serving(&p, "other"), [origin("a", 1), origin("b", 1)]);
+    p.beat(&origin("a", 1), under(12), now);
+    assert_eq!(serving(&p, "once"), [origin("a", 1)]);
+    p.goodbye(&origin("a", 1), now);
+    assert_eq!(serving(&p, "once"), [origin("b", 1)]);
+}
+
+#[test]
+fn whoever_reads_no_frame_of_ours_is_not_called() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    let ours = Versions::OURS.max;
+    let reads = |min, max| Beat {
+        versions: Versions { min, max },
+        ..beat(&["x"])
+    };
+    p.beat(&origin("later", 1), reads(ours + 1, ours + 2), now);
+    assert_eq!(serving(&p, "x"), []);
+    p.beat(&origin("both", 1), reads(ours, ours + 1), now);
+    assert_eq!(serving(&p, "x"), [origin("both", 1)]);
+    assert!(p.snapshot().contains(&origin("later", 1)), "it is there");
+    // The holder of the lease can't be called. Then no host is called, least of all the
+    // previous holder.
+    let mut holds = reads(ours + 1, ours + 1);
+    holds.components[0].fence = 9;
+    p.beat(&origin("later", 1), holds, now);
+    assert_eq!(serving(&p, "x"), []);
+}
+
+#[test]
+fn silence_for_three_intervals_is_death_and_the_bus_coming_back_starts_over() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    p.beat(&origin("a", 1), beat(&["x"]), now);
+    assert_eq!(p.tick(now + Duration::from_millis(3_000)), Change::None);
+    p.reconnected(now + Duration::from_millis(3_000));
+    assert_eq!(p.tick(now + Duration::from_millis(6_000)), Change::None);
+    assert_eq!(
+        p.tick(now + Duration::from_millis(6_001)),
+        Change::Left(vec![origin("a", 1)])
+    );
+    let later = now + Duration::from_secs(9);
+    assert_eq!(
+        p.beat(&origin("a", 1), beat(&["x"]), later),
+        Change::Joined(origin("a", 1))
+    );
+}
+
+#[test]
+fn replicas_are_counted_and_not_hosts() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    let id = ComponentId::new("x").expect("valid");
+    p.beat(&origin("by-hand", 1), beat(&["x"]), now);
+    let mut kept = beat(&["x"]);
+    let tally = |generation, serving| crate::wire::ReplicaCount {
+        generation,
+        serving,
+        kept: serving,
+    };
+    kept.components[0].replica_counts = vec![tally(1, 2), tally(2, 3)];
+    p.beat(&origin("kept", 1), kept, now);
+    assert_eq!(p.snapshot().replicas(&id), 6);
+    p.lost(&origin("kept", 1));
+    assert_eq!(p.snapshot().replicas(&id), 1);
+}
+
+#[test]
+fn tombstones_are_bounded() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    for n in 0..TOMBSTONES + 10 {
+        p.goodbye(
+            &origin(&format!("h{n}"), 1),
+            now + Duration::from_millis(n as u64),
+        );
+    }
+    assert_eq!(p.tombstones.len(), TOMBSTONES);
+}

@@ -1,0 +1,202 @@
+//! Frames that were read and whose calls are still to be run, in the order of their arrival, and the
+//! runner that does so.
+
+use super::super::{Server, component::RunningComponent};
+use crate::{
+    sync::Mutex,
+    transport::reply_path::{ReplyFlush, ReplyPath},
+    wire::{Envelopes, Frame, Kind, Names},
+};
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// Calls that are run before their replies are flushed.
+const BATCH: usize = 256;
+/// Frames that may wait. The calls in further ones are refused as not run.
+const MOST: usize = 16_384;
+
+pub(super) struct Backlog {
+    pub(super) server: Arc<Server>,
+    frames: Mutex<VecDeque<WaitingFrame>>,
+    /// Replies that were queued and have to be flushed.
+    due: Mutex<Vec<ReplyFlush>>,
+    work: Notify,
+    /// The number of the runner that takes the next call.
+    current: AtomicU64,
+    /// Whether the watch looks at the runner, or will before long.
+    is_watched: AtomicBool,
+    busy: Notify,
+}
+
+struct WaitingFrame {
+    kind: Kind,
+    path: Arc<ReplyPath>,
+    /// Those that are still to be taken.
+    envelopes: Envelopes,
+    received: Instant,
+}
+
+/// One envelope of a frame.
+pub(super) struct Arrived {
+    pub(super) kind: Kind,
+    pub(super) path: Arc<ReplyPath>,
+    pub(super) envelope: Bytes,
+    /// When its frame reached this process.
+    pub(super) received: Instant,
+}
+
+/// Runs calls one after the other, each as far as it goes without waiting.
+#[derive(Default)]
+pub(super) struct Runner {
+    number: u64,
+    /// Grows when a call begins and when it ends: odd while one runs.
+    pub(super) steps: AtomicU64,
+    /// Whose code runs.
+    pub(super) runs: Mutex<Option<Arc<RunningComponent>>>,
+}
+
+impl Backlog {
+    pub(super) fn new(server: Arc<Server>) -> Self {
+        Self {
+            server,
+            frames: Mutex::default(),
+            due: Mutex::default(),
+            work: Notify::new(),
+            current: AtomicU64::new(0),
+            is_watched: AtomicBool::new(true),
+            busy: Notify::new(),
+        }
+    }
+
+    /// Adds a frame of calls or cancellations, which reached this process at `received`.
+    pub(super) fn push(&self, frame: &Frame, received: Instant) {
+        let kind = frame.kind();
+        if kind == Kind::Call {
+            self.server.frames.fetch_add(1, Ordering::Relaxed);
+        }
+        let path = self.server.transport.reply_path(frame.sender());
+        let waiting = WaitingFrame {
+            kind,
+            path,
+            envelopes: frame.envelopes(),
+            received,
+        };
+        let mut frames = self.frames.lock();
+        if frames.len() < MOST {
+            frames.push_back(waiting);
+            return;
+        }
+        drop(frames);
+        if kind == Kind::Call {
+            let due = waiting.envelopes.filter_map(|envelope| {
+                let path = &waiting.path;
+                self.server.refuse_call(path, envelope)
+            });
+            drop(due.collect::<Vec<_>>());
+        }
+    }
+
+    /// Has the runner look at the frames.
+    pub(super) fn wake(&self) {
+        self.work.notify_one();
+    }
+
+    fn next(&self) -> Option<Arrived> {
+        let mut frames = self.frames.lock();
+        loop {
+            let first = frames.front_mut()?;
+            match first.envelopes.next() {
+                Some(envelope) => {
+                    return Some(Arrived {
+                        kind: first.kind,
+                        path: first.path.clone(),
+                        envelope,
+                        received: first.received,
+                    });
+                }
+                None => {
+                    let done = frames.pop_front();
+                    if done.is_some_and(|done| done.kind == Kind::Call) {
+                        self.server.handled.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the replies that are due.
+    pub(super) fn flush(&self) {
+        for reply in self.due.lock().drain(..) {
+            reply.flush();
+        }
+    }
+
+    /// Waits until a runner that has made so many steps makes another one.
+    pub(super) async fn until_busy(&self, runner: &Runner, steps: u64) {
+        self.is_watched.store(false, Ordering::SeqCst);
+        if runner.steps.load(Ordering::SeqCst) == steps {
+            self.busy.notified().await;
+        }
+        self.is_watched.store(true, Ordering::SeqCst);
+    }
+
+    fn is_current(&self, runner: &Runner) -> bool {
+        self.current.load(Ordering::Acquire) == runner.number
+    }
+
+    /// Replaces the runner. The one before takes no further call.
+    pub(super) fn next_runner(&self) -> Runner {
+        Runner {
+            number: self.current.fetch_add(1, Ordering::AcqRel) + 1,
+            ..Runner::default()
+        }
+    }
+}
+
+impl Runner {
+    /// Runs calls until it is replaced.
+    pub(super) async fn run(self: Arc<Self>, backlog: Arc<Backlog>) {
+        let mut names = Names::default();
+        loop {
+            for _ in 0..BATCH {
+                if !backlog.is_current(&self) {
+                    break;
+                }
+                let Some(arrived) = backlog.next() else {
+                    break;
+                };
+                self.take(&backlog, arrived, &mut names);
+            }
+            backlog.flush();
+            if !backlog.is_current(&self) {
+                // It may have been woken in place of its successor.
+                return backlog.wake();
+            }
+            if backlog.frames.lock().is_empty() {
+                backlog.work.notified().await;
+            } else {
+                // What the replies have woken goes first: the code of the next call may block.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn take(&self, backlog: &Backlog, arrived: Arrived, names: &mut Names) {
+        self.steps.fetch_add(1, Ordering::SeqCst);
+        if !backlog.is_watched.load(Ordering::SeqCst) {
+            backlog.busy.notify_one();
+        }
+        let due = backlog.server.take_envelope(arrived, names, self);
+        if let Some(due) = due {
+            backlog.due.lock().push(due);
+        }
+        self.steps.fetch_add(1, Ordering::Release);
+    }
+}

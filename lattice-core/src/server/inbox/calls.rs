@@ -1,0 +1,175 @@
+//! One call from another host: decoded, admitted, run, and answered.
+
+use super::{
+    super::{Server, admission::Admitted, blocking, component::Progress, queue::QueueSlot},
+    backlog::{Arrived, Runner},
+};
+use crate::{
+    call::{CallError, Context, Ran},
+    link::Link,
+    serve::Request,
+    transport::{
+        CallResult,
+        reply_path::{ReplyFlush, ReplyPath, RunningReply},
+    },
+    wire::{CallEnvelope, Cancel, EnvelopeError, Kind, Names, envelope_id},
+};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, future::BoxFuture};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+impl Server {
+    /// Takes one call or cancellation. Returns what has to be flushed, if a call has ended.
+    pub(super) fn take_envelope(
+        self: &Arc<Self>,
+        arrived: Arrived,
+        names: &mut Names,
+        runner: &Runner,
+    ) -> Option<ReplyFlush> {
+        let Arrived { path, envelope, .. } = arrived;
+        if arrived.kind == Kind::Cancel {
+            match Cancel::decode(&envelope) {
+                Ok(cancel) => path.cancel(cancel.id),
+                Err(error) => self.transport.endpoint.refuse(&error.to_string()),
+            }
+            return None;
+        }
+        let id = envelope_id(&envelope);
+        match CallEnvelope::decode_with(envelope, names) {
+            Ok(call) => self.take_call(&path, call, arrived.received, runner),
+            Err(error) => self.refuse_unreadable(&path, id, &error),
+        }
+    }
+
+    /// A newer caller uses something that this version doesn't know. It need not wait to learn that.
+    fn refuse_unreadable(
+        &self,
+        path: &Arc<ReplyPath>,
+        id: Option<u64>,
+        error: &EnvelopeError,
+    ) -> Option<ReplyFlush> {
+        let message = error.to_string();
+        self.transport.endpoint.refuse(&message);
+        let error = CallError::Unrecognised {
+            ran: Ran::No,
+            message,
+        };
+        self.transport.reply(path, id?, Err(error))
+    }
+
+    /// Refuses a call for which this host has no room.
+    pub(super) fn refuse_call(&self, path: &Arc<ReplyPath>, envelope: Bytes) -> Option<ReplyFlush> {
+        let id = envelope_id(&envelope);
+        match CallEnvelope::decode(envelope) {
+            Ok(call) => {
+                let component = call.target;
+                let overloaded = CallError::Overloaded { component };
+                self.transport.reply(path, call.id, Err(overloaded))
+            }
+            Err(error) => self.refuse_unreadable(path, id, &error),
+        }
+    }
+
+    /// Runs a call as far as it goes without waiting. Returns what has to be flushed, if it has
+    /// ended.
+    fn take_call(
+        self: &Arc<Self>,
+        path: &Arc<ReplyPath>,
+        call: CallEnvelope,
+        received: Instant,
+        runner: &Runner,
+    ) -> Option<ReplyFlush> {
+        let id = call.id;
+        let admitted = match self.admit(call, &path.caller, received) {
+            Ok(admitted) => admitted,
+            Err(error) => return self.transport.reply(path, id, Err(error)),
+        };
+        if admitted.component.blocking.runs_apart() {
+            self.run_apart(path, admitted, true);
+            return None;
+        }
+        if !self.has_seen_link(&admitted.call) {
+            self.run_apart(path, admitted, false);
+            return None;
+        }
+        let link = match self.granted(&admitted.component, &admitted.call) {
+            Ok(link) => link,
+            Err(error) => return self.transport.reply(path, id, Err(error)),
+        };
+        let Admitted {
+            component,
+            slot,
+            call,
+            context,
+        } = admitted;
+        let now = Instant::now();
+        *runner.runs.lock() = Some(component.clone());
+        let progress = component.begin(request(call, link, context), now);
+        *runner.runs.lock() = None;
+        component.blocking.kept_runner(&component.id, now.elapsed());
+        match progress {
+            Progress::Done(result) => self.transport.reply(path, id, result),
+            progress => {
+                let work = async move { component.finish(progress).await };
+                self.spawn(path, id, slot, work.boxed());
+                None
+            }
+        }
+    }
+
+    /// Runs all of a call in a task of its own.
+    fn run_apart(self: &Arc<Self>, path: &Arc<ReplyPath>, admitted: Admitted, may_block: bool) {
+        let Admitted {
+            component,
+            slot,
+            call,
+            context,
+        } = admitted;
+        let (server, id) = (self.clone(), call.id);
+        let work = async move {
+            server.wait_for_link(&call, context.deadline).await?;
+            let link = server.granted(&component, &call)?;
+            component
+                .run(request(call, link, context), Instant::now())
+                .await
+        };
+        let work = if may_block {
+            blocking::apart(work).boxed()
+        } else {
+            work.boxed()
+        };
+        self.spawn(path, id, slot, work);
+    }
+
+    /// Runs `work` in a task of its own, which then replies.
+    fn spawn(
+        self: &Arc<Self>,
+        path: &Arc<ReplyPath>,
+        id: u64,
+        slot: QueueSlot,
+        work: BoxFuture<'static, CallResult>,
+    ) {
+        let server = self.clone();
+        let run = |running: RunningReply| {
+            self.tasks.spawn(async move {
+                running.reply(&server.transport, work.await);
+                // Only now is the call over: a drain that waits for the last one may flush the
+                // replies next.
+                drop(slot);
+            })
+        };
+        path.run(id, run);
+    }
+}
+
+fn request(call: CallEnvelope, link: Option<Arc<Link>>, context: Context) -> Request {
+    Request {
+        component: call.target,
+        function: call.function,
+        source: call.source,
+        link,
+        args: call.args,
+        context,
+    }
+}

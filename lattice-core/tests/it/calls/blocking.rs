@@ -1,0 +1,109 @@
+//! Components that block their thread, and calls that wait behind them.
+
+use super::*;
+use bytes::Bytes;
+use lattice_core::{
+    call::{CallError, Context},
+    serve::{Answer, Request, Service},
+    types::ComponentTypes,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Sleeps with its thread, before its first await or after it.
+struct Blocks {
+    time: Duration,
+    is_late: bool,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Service for Blocks {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::new(types(&[("echo", ECHO)]))
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let (time, args) = (self.time, request.args);
+        if !self.is_late {
+            std::thread::sleep(time);
+            return Answer::Ready(Ok(args));
+        }
+        Answer::Later(Box::pin(async move {
+            tokio::task::yield_now().await;
+            std::thread::sleep(time);
+            Ok(args)
+        }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_component_that_blocks_delays_no_other_call_and_loses_no_host() {
+    for is_late in [false, true] {
+        let two = two().await;
+        let blocks = Blocks {
+            time: Duration::from_millis(1_500),
+            is_late,
+            calls: Arc::default(),
+        };
+        let _blocks = serve_as(&two.b, "blocks", blocks).await;
+        link(&two.lattice, "blocked", "blocks").await;
+        let running = begin_wait(&two.caller, Context::new(Duration::from_secs(20)));
+        two.api.started.notified().await;
+        let blocked = two.a.caller(id("blocked"));
+        // Before its first await: more than there are threads, one after the other.
+        let mut calls = Vec::new();
+        for _ in 0..if is_late { 2 } else { 6 } {
+            let caller = blocked.clone();
+            let context = Context::new(Duration::from_secs(20));
+            calls.push(tokio::spawn(async move {
+                call(&caller, &echo(), text("slow"), context).await
+            }));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (start, mut slowest) = (Instant::now(), Duration::ZERO);
+        while start.elapsed() < Duration::from_millis(1_200) {
+            let before = Instant::now();
+            two.say().await.expect("a neighbour is served");
+            slowest = slowest.max(before.elapsed());
+        }
+        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+        assert!(!running.is_finished(), "its host is not lost");
+        for call in calls {
+            assert_eq!(call.await.expect("joined"), Ok(text("slow")));
+        }
+        two.api.release.notify_one();
+        assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
+    }
+}
+
+#[tokio::test]
+async fn what_waited_past_its_deadline_behind_a_component_that_blocks_does_not_run() {
+    let two = two().await;
+    let blocks = Blocks {
+        time: Duration::from_millis(300),
+        is_late: false,
+        calls: Arc::default(),
+    };
+    let _blocks = serve_as(&two.b, "blocks", blocks).await;
+    link(&two.lattice, "blocked", "blocks").await;
+    let blocked = two.a.caller(id("blocked"));
+    // From another host, in a frame of its own.
+    let other = host(&two.lattice, "c").await.caller(id("caller"));
+    let echo = echo();
+    let slow = call(&blocked, &echo, text("slow"), Context::default());
+    let context = Context::new(Duration::from_millis(100));
+    // Both are sent before the one thread gets to run either.
+    let (slow, late) = tokio::join!(slow, call(&other, &echo, text("x"), context));
+    slow.expect("answered");
+    let late = late.expect_err("it was too late");
+    assert!(matches!(late, CallError::DeadlineExceeded { .. }), "{late}");
+    two.say().await.expect("answered");
+    assert_eq!(two.api.calls.load(Ordering::SeqCst), 1, "only the last one");
+}
