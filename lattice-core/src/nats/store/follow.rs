@@ -42,7 +42,9 @@ impl Follower {
             if let Some(session) = &mut self.session {
                 match session.next().await {
                     Ok(event) => {
-                        self.told_lost = false;
+                        if std::mem::take(&mut self.told_lost) {
+                            tracing::info!("the lattice's store is back");
+                        }
                         self.pause = FIRST_PAUSE;
                         return Some(event);
                     }
@@ -71,6 +73,11 @@ impl Follower {
 
     fn lost(&mut self) -> Option<WatchEvent> {
         let told = std::mem::replace(&mut self.told_lost, true);
+        if !told {
+            tracing::warn!(
+                "the lattice's store is out of reach: what is known of it stays, and changes fail until it is back"
+            );
+        }
         (!told).then_some(WatchEvent::Lost)
     }
 }
