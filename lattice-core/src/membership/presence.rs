@@ -11,13 +11,17 @@ pub use peers::{Peer, Peers};
 
 use crate::{
     entropy::HashState,
-    id::{Fence, Incarnation},
+    id::Fence,
     liveness::{MAX_INTERVAL, MIN_INTERVAL, MISSED},
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Origin},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Departed hosts whose last epoch is remembered, so that a late beat doesn't bring them back.

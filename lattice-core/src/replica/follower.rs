@@ -102,9 +102,6 @@ impl Follower {
     fn take(&mut self, event: WatchEvent) {
         if event == WatchEvent::Lost {
             if self.reach == Reach::Live {
-                tracing::warn!(
-                    "the lattice's store is out of reach: this process keeps what it knows of it, and changes fail until it is back"
-                );
                 self.reach = Reach::Lost;
             }
             return;
@@ -144,9 +141,6 @@ impl Follower {
     /// Detects a store that is not the one seen before.
     fn compare(&mut self, incarnation: Incarnation, revision: Revision) {
         let known = (self.table.incarnation(), self.table.revision());
-        if self.reach == Reach::Lost && known != Default::default() {
-            tracing::info!("the lattice's store is back");
-        }
         self.reach = Reach::Live;
         if known == (Incarnation::default(), Revision::default()) {
             return;

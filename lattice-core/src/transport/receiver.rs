@@ -132,7 +132,7 @@ impl Receiver<ReplayGuard> {
     /// Keeps senders from being forgotten.
     pub(crate) fn keep<'o>(&self, live: impl Iterator<Item = &'o Origin>) {
         let now = tokio::time::Instant::now().into_std();
-        let mut guard = self.lock();
+        let mut guard = self.guard.lock();
         live.for_each(|boot| guard.keep(boot, now));
     }
 }

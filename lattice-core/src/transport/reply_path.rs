@@ -108,7 +108,7 @@ impl ReplyPath {
         Self {
             caller: caller.clone(),
             queues,
-            running: sync::Mutex::default(),
+            running: Mutex::default(),
             used: AtomicBool::new(true),
         }
     }

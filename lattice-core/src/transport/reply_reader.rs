@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     bus::{Body as Carried, Message, Subscription},
-    wire::{Body as _, Discovered, EnvelopeError, Kind, ProbeAck, ReplyEnvelope},
+    wire::{Body as _, Discovered, EnvelopeError, Frame, Kind, ProbeAck, ReplyEnvelope},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};

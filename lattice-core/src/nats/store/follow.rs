@@ -45,7 +45,9 @@ impl Follower {
             if let Some(session) = &mut self.session {
                 match session.next().await {
                     Ok(event) => {
-                        self.reported_lost = false;
+                        if std::mem::take(&mut self.reported_lost) {
+                            tracing::info!("the lattice's store is back");
+                        }
                         self.failures = 0;
                         return Some(event);
                     }
@@ -74,6 +76,11 @@ impl Follower {
 
     fn lost(&mut self) -> Option<WatchEvent> {
         let reported = std::mem::replace(&mut self.reported_lost, true);
+        if !reported {
+            tracing::warn!(
+                "the lattice's store is out of reach: this process keeps what it knows of it, and changes fail until it is back"
+            );
+        }
         (!reported).then_some(WatchEvent::Lost)
     }
 }
