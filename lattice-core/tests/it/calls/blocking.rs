@@ -56,7 +56,7 @@ async fn a_component_that_blocks_delays_no_other_call_and_loses_no_host() {
         link(&two.lattice, "blocked", "blocks").await;
         let running = begin_wait(&two.caller, Context::new(Duration::from_secs(20)));
         two.api.started.notified().await;
-        let blocked = two.a.caller(id("blocked"));
+        let blocked = two.a.caller("blocked").expect("valid");
         // Before its first await: more than there are threads, one after the other.
         let mut calls = Vec::new();
         for _ in 0..if is_late { 2 } else { 6 } {
@@ -93,9 +93,12 @@ async fn what_waited_past_its_deadline_behind_a_component_that_blocks_does_not_r
     };
     let _blocks = serve_as(&two.b, "blocks", blocks).await;
     link(&two.lattice, "blocked", "blocks").await;
-    let blocked = two.a.caller(id("blocked"));
+    let blocked = two.a.caller("blocked").expect("valid");
     // From another host, in a frame of its own.
-    let other = host(&two.lattice, "c").await.caller(id("caller"));
+    let other = host(&two.lattice, "c")
+        .await
+        .caller("caller")
+        .expect("valid");
     let echo = echo();
     let slow = call(&blocked, &echo, text("slow"), Context::default());
     let context = Context::new(Duration::from_millis(100));

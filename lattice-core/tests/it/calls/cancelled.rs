@@ -21,7 +21,7 @@ fn long() -> Context {
 async fn a_dropped_call_ends_at_its_callee_wherever_it_runs() {
     let two = two().await;
     for node in [&two.b, &two.a] {
-        let caller = node.caller(id("caller"));
+        let caller = node.caller("caller").expect("valid");
         let (dropped, kept) = (begin_wait(&caller, long()), begin_wait(&caller, long()));
         eventually("both run", async || {
             two.api.running.load(Ordering::SeqCst) == 2

@@ -53,12 +53,12 @@ impl Scene {
         let node = host(&lattice, "a").await;
         let limits = NonZeroUsize::new(concurrent).expect("not zero");
         let limits = ServeLimits::default().concurrent(limits).queued(64);
-        let service = Arc::new(Bouncer(node.caller(id("bouncer"))));
+        let service = Arc::new(Bouncer(node.caller("bouncer").expect("valid")));
         let serving = node.serve(id("bouncer"), service, limits).await;
         link(&lattice, "bouncer", "bouncer").await;
         link(&lattice, "caller", "bouncer").await;
         Self {
-            caller: node.caller(id("caller")),
+            caller: node.caller("caller").expect("valid"),
             _node: node,
             _serving: serving.expect("it serves"),
         }

@@ -246,7 +246,7 @@ async fn a_cancellation_counts_only_from_the_caller_itself_and_once() {
     }
     eventually("both are refused", async || b.refused() == before + 2).await;
     // A member of the lattice cancels no call of another one.
-    let others = cancels(&scene.auth, stranger());
+    let others = cancels(&scene.auth, unknown_host());
     scene.send(scene.inbox_of_b(), others).await;
     scene.still_works().await;
     assert_eq!(api.running.load(Ordering::SeqCst), 1);
