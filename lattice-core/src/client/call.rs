@@ -98,17 +98,15 @@ impl Client {
         let mut tried: Vec<Origin> = Vec::new();
         let mut failed: Option<CallError> = None;
         for attempt in 0..ATTEMPTS {
-            let route = match self.choose(&mut call, &tried, now) {
-                Some(route) => route,
-                None => match failed {
-                    Some(error) => return Err(error),
-                    None => {
-                        let found = Box::pin(self.find(&mut call, now)).await?;
-                        // The question took its time.
-                        now = Instant::now();
-                        found
-                    }
-                },
+            let route = if let Some(route) = self.choose(&mut call, &tried, now) {
+                route
+            } else if let Some(error) = failed {
+                return Err(error);
+            } else {
+                let found = Box::pin(self.find(&mut call, now)).await?;
+                // Discovery takes time.
+                now = Instant::now();
+                found
             };
             let result = match &route {
                 Route::Here(component) => self.call_component(component, &call, now).await,

@@ -39,15 +39,15 @@ impl RunningComponent {
         match error {
             CallError::BadArguments { .. }
             | CallError::NotExported { .. }
-            | CallError::OperatorDenied => true,
+            | CallError::OperatorDenied
+            // Of a pool of instances, see `Turns`.
+            | CallError::TooManyHops { .. } => true,
             CallError::Overloaded { component } | CallError::Stopping { component } => {
                 *component == self.id
             }
             CallError::LinkRejected { source_id, .. } => {
                 link.is_some_and(|link| link.source == *source_id)
             }
-            // Of a pool of instances, see `Turns`.
-            CallError::TooManyHops { .. } => true,
             _ => false,
         }
     }

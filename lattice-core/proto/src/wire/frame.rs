@@ -77,10 +77,7 @@ impl Frame {
         let (sender_epoch, target_epoch) = (fixed.get_u64_le(), fixed.get_u64_le());
         let (sender_len, target_len) = (fixed.get_u8(), fixed.get_u8());
         let count = fixed.get_u16_le();
-        let kind = match Kind::from_number(kind) {
-            Some(kind) => kind,
-            None => return Err(FrameError::UnsupportedKind { kind }),
-        };
+        let kind = Kind::from_number(kind).ok_or(FrameError::UnsupportedKind { kind })?;
         let lane = Lane::from_number(lane).ok_or(FrameError::UnsupportedLane { lane })?;
         let sender = Origin::new(read_host(&mut rest, sender_len)?, sender_epoch);
         let target = match (target_len, target_epoch) {

@@ -112,21 +112,17 @@ impl Backlog {
         let mut frames = self.frames.lock();
         loop {
             let first = frames.front_mut()?;
-            match first.envelopes.next() {
-                Some(envelope) => {
-                    return Some(Arrived {
-                        kind: first.kind,
-                        path: first.path.clone(),
-                        envelope,
-                        received: first.received,
-                    });
-                }
-                None => {
-                    let done = frames.pop_front();
-                    if done.is_some_and(|done| done.kind == Kind::Call) {
-                        self.server.handled.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+            if let Some(envelope) = first.envelopes.next() {
+                return Some(Arrived {
+                    kind: first.kind,
+                    path: first.path.clone(),
+                    envelope,
+                    received: first.received,
+                });
+            }
+            let done = frames.pop_front();
+            if done.is_some_and(|done| done.kind == Kind::Call) {
+                self.server.handled.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

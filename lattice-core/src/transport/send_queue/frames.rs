@@ -85,16 +85,13 @@ impl Frames {
         create: impl FnOnce(usize) -> FrameWriter,
         push: impl FnOnce(&mut FrameWriter) -> bool,
     ) -> Result<(), NotQueued> {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => {
-                self.newest += 1;
-                Open {
-                    number: self.newest,
-                    writer: create(size.max(self.usual)),
-                }
+        let mut open = self.open.take().unwrap_or_else(|| {
+            self.newest += 1;
+            Open {
+                number: self.newest,
+                writer: create(size.max(self.usual)),
             }
-        };
+        });
         let before = open.writer.len();
         let pushed = push(&mut open.writer);
         self.waiting += open.writer.len().saturating_sub(before);
