@@ -105,7 +105,7 @@ fn invalid_images_return_an_error_with_a_correction() {
         ("exam ple.com/a:1", "`exam ple.com` is not a registry"),
         (
             "user@example.com/a:1",
-            "`user@example.com` is not a registry",
+            "the name of an image has no user and no password",
         ),
         ("example..com/a:1", "`example..com` is not a registry"),
         ("-example.com/a:1", "`-example.com` is not a registry"),

@@ -104,7 +104,7 @@ interface = "wasi:keyvalue/store@0.2.0"
         "app.toml:7:36: actors.greeter.limits.cpu: `2 weeks` isn't a valid time; write a whole number of ms, s, m or h, such as `10s`",
         "app.toml:7:56: actors.greeter.limits.memory: a size is not negative",
         "app.toml:8:12: actors.greeter.replicas: unknown value `per-hots`, did you mean `per-host`?",
-        "app.toml:9:9: actors.Cart: invalid component id `Cart`: use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or a digit",
+        "app.toml:9:9: actors.Cart: invalid component id `Cart`: use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or a digit; `cart` would do",
         "app.toml:11:1: actors.till: the field `image` is missing; add it",
         "app.toml:12:16: actors.till.config.a: this is a list, but it must be a text, a number or a boolean",
         "app.toml:15:9: providers.kv.image: a provider is either `builtin` or an `image`; remove one of them",

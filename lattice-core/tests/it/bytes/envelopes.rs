@@ -257,7 +257,7 @@ fn a_long_reason_is_truncated() {
     long.components[0].reason = Some("é".repeat(MAX_REASON));
     let read = Report::decode(long.encode().expect("in bounds")).expect("a report");
     let reason = read.components[0].reason.as_deref().expect("a reason");
-    assert!(reason.len() <= MAX_REASON && reason.ends_with('…'));
+    assert!(reason.len() <= MAX_REASON && reason.contains('…'));
 }
 
 #[test]

@@ -95,10 +95,8 @@ async fn what_waited_past_its_deadline_behind_a_component_that_blocks_does_not_r
     link(&two.lattice, "blocked", "blocks").await;
     let blocked = two.a.caller("blocked").expect("valid");
     // From another host, in a frame of its own.
-    let other = host(&two.lattice, "c")
-        .await
-        .caller("caller")
-        .expect("valid");
+    let third = host(&two.lattice, "c").await;
+    let other = third.caller("caller").expect("valid");
     let echo = echo();
     let slow = call(&blocked, &echo, text("slow"), Context::default());
     let context = Context::new(Duration::from_millis(100));

@@ -141,7 +141,7 @@ fn key() -> LatticeKey {
 }
 
 fn unknown_host() -> Origin {
-    Origin::new(host_id("unknown_host"), 7)
+    Origin::new(host_id("unknown-host"), 7)
 }
 
 /// Returns a call of `echo` in the name of `source`.

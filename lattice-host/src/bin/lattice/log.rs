@@ -132,7 +132,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> OptionalWriter<Self> {
-        let is_said_twice = event.target() == "lattice_core::replica"
+        let is_said_twice = event.target().starts_with("lattice_core::replica")
             && *event.level() == Level::ERROR
             && !JOINED.load(Ordering::Relaxed);
         if is_said_twice {
