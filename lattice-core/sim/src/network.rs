@@ -321,14 +321,13 @@ impl State {
         }
     }
 
-    fn land(&mut self, mut flight: Flight) {
+    fn land(&mut self, flight: Flight) {
         let Some(subscriber) = self.subscribers.get(&flight.to) else {
             return;
         };
         let arrives = self.way(flight.from, subscriber.host) == Path::Open
             && self.state(subscriber.host) == BusState::Connected;
         if arrives && let Some(inlet) = &subscriber.inlet {
-            flight.message.received = Instant::now();
             inlet.push(flight.message);
         }
     }
@@ -372,7 +371,12 @@ impl Stream for Reader {
     type Item = Message;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        Pin::new(&mut self.outlet).poll_next(cx)
+        let message = std::task::ready!(Pin::new(&mut self.outlet).poll_next(cx));
+        // Only the reader's own runtime has the simulated time.
+        Poll::Ready(message.map(|message| Message {
+            received: Instant::now(),
+            ..message
+        }))
     }
 }
 

@@ -47,7 +47,7 @@ const PHRASES: [(&str, &str); 15] = [
         "; add it with `HostBuilder::builtin`,",
         "; add it to the host's program,",
     ),
-    ("; `components()` lists what it serves", ""),
+    ("; `components()` returns the components that it serves", ""),
 ];
 
 /// Most characters of a quoted part. Some types have a hundred thousand.

@@ -244,8 +244,12 @@ async fn a_host_with_a_wrong_map_is_left_out() {
             asked: asked.clone(),
         };
         let id = ComponentId::new("artifacts").unwrap();
-        liar.serve_host_rpc(id, Arc::new(service), ServeLimits::default());
-        liars.push(liar);
+        let service = Arc::new(service);
+        liar.serve_host_rpc(id, service.clone(), ServeLimits::default());
+        // A node that serves a component is known to the others.
+        let limits = ServeLimits::default();
+        let serving = liar.serve(name, service, limits).await.unwrap();
+        liars.push((liar, serving));
     }
     let _has = host(&lattice, "has", keeping(&here)).await;
     let _wants = host(&lattice, "wants", keeping(&there)).await;

@@ -32,19 +32,18 @@ async fn a_host_works_on_without_a_reader_of_its_log() {
     assert!(is_up, "its log ends before");
     drop(log);
 
-    let broken = scene.file("broken.wasm", b"no component");
-    let app =
-        |image: &str| format!("name = \"shop\"\n[actors.greeter]\nimage = \"file:{image}\"\n");
+    let broken = format!("oci:127.0.0.1:1/shop/greeter@sha256:{}", "0".repeat(64));
+    let app = |image: &str| format!("name = \"shop\"\n[actors.greeter]\nimage = \"{image}\"\n");
     let file = scene.file("app.toml", app(&broken).as_bytes());
     scene.prints(&["apply", &file]);
     let begun = Instant::now();
     while !scene
         .prints(&["explain", "component", "greeter"])
-        .contains("not a WebAssembly component")
+        .contains("refused")
     {
         assert!(begun.elapsed() < PATIENCE, "it says nothing");
     }
-    scene.settle(&app(&greeter().display().to_string()));
+    scene.settle(&app(&format!("file:{}", greeter().display())));
 
     signal(host.0.id(), "TERM");
     assert!(ended(&mut host.0, "the host").success());

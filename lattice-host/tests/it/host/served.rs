@@ -78,8 +78,8 @@ async fn an_exported_interface_without_a_package_leaves_the_rest_served() {
         .iter()
         .map(|part| (part.side, &*part.name))
         .collect();
-    assert_eq!(names, [(Side::Export, "core"), (Side::Export, "bare")]);
-    let reason = &check.unserved[0].reason;
+    assert_eq!(names, [(Side::Export, "bare"), (Side::Export, "core")]);
+    let reason = &check.unserved[1].reason;
     assert!(reason.contains("`namespace:package/core`"), "{reason}");
     let (lattice, _host) = start(&bytes).await.expect("it starts");
     serves_seven(&lattice).await;
