@@ -238,7 +238,7 @@ impl Scene {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         let to = [None, Some(a), Some(b), Some(reader)][dice.below(4)].cloned();
         let lane = Lane::ALL[dice.below(2)];
-        let from = Origin::new(host_id(&format!("unknown_host-{}", number % 100)), 7);
+        let from = Origin::new(host_id(&format!("unknown-host-{}", number % 100)), 7);
         let mut writer = FrameWriter::new(from, to, kind, lane);
         for envelope in envelopes {
             writer
