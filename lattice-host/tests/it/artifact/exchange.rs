@@ -202,6 +202,19 @@ async fn a_host_delivers_only_what_is_assigned_to_the_requesting_host() {
     );
 }
 
+/// A component without functions.
+struct Silent;
+
+impl Service for Silent {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::default()
+    }
+
+    fn call(&self, _: Request) -> Answer {
+        Answer::Ready(Ok(Bytes::new()))
+    }
+}
+
 /// A node that sends a wrong map of everything, at once, and no ranges.
 struct Liar {
     size: usize,
@@ -210,7 +223,16 @@ struct Liar {
 
 impl Service for Liar {
     fn types(&self) -> Arc<ComponentTypes> {
-        Arc::default()
+        let mut types = ComponentTypes::default();
+        let interface = InterfaceName::new("lattice:host/artifacts@0.1.0").unwrap();
+        let functions = &mut types.exports.entry(interface).or_default().functions;
+        for (name, signature) in [
+            ("map", "func(ask: ask) -> option<range-map>"),
+            ("range", "func(ask: ask) -> option<list<u8>>"),
+        ] {
+            functions.insert(FunctionName::new(name).unwrap(), signature.to_owned());
+        }
+        Arc::new(types)
     }
 
     fn call(&self, request: Request) -> Answer {
@@ -244,11 +266,10 @@ async fn a_host_with_a_wrong_map_is_left_out() {
             asked: asked.clone(),
         };
         let id = ComponentId::new("artifacts").unwrap();
-        let service = Arc::new(service);
-        liar.serve_host_rpc(id, service.clone(), ServeLimits::default());
+        liar.serve_host_rpc(id, Arc::new(service), ServeLimits::default());
         // A node that serves a component is known to the others.
         let limits = ServeLimits::default();
-        let serving = liar.serve(name, service, limits).await.unwrap();
+        let serving = liar.serve(name, Arc::new(Silent), limits).await.unwrap();
         liars.push((liar, serving));
     }
     let _has = host(&lattice, "has", keeping(&here)).await;
