@@ -6,6 +6,7 @@
 //! from the store and takes a higher one. A random id needs none of this.
 
 use crate::{
+    backoff::Backoff,
     entropy,
     name::HostId,
     store::{
@@ -22,6 +23,8 @@ use tokio::time::{Instant, error::Elapsed, timeout};
 
 /// How long the store may take. Without it a host starts all the same.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Pauses between attempts to record the epoch.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_millis(500));
 
 /// Why the last epoch is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +56,7 @@ pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
 /// be called with a timeout: two hosts with one id may conflict with each other for a while.
 async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Result<(), Unknown> {
     let (store, key) = (records.store(), StoreKey::host(host));
-    let mut rewrite = Rewrite::until(Instant::now() + TIMEOUT);
+    let mut rewrite = Rewrite::until(Instant::now() + TIMEOUT).pausing(PAUSES);
     loop {
         let incarnation = store.incarnation().await?;
         let entry = store.read(key.clone()).await?;
