@@ -280,8 +280,9 @@ impl LeaseTask {
 
     /// Writes the lease. Returns its revision if this host certainly holds it for a term.
     ///
-    /// This is no rewrite: the value has a term, a conflict means that another host holds the lease,
-    /// and the time of the next attempt follows from the term.
+    /// This isn't a [`Rewrite`](crate::store::rewrite::Rewrite): the value has a term, a conflict
+    /// means that another host holds the lease, and the time of the next attempt follows from the
+    /// term.
     async fn take(&self, expect: Expect) -> Option<Revision> {
         let sent = self.until.now();
         let key = StoreKey::lease(&self.component);

@@ -46,7 +46,7 @@ pub enum ConnectError {
     /// The lattice's name breaks its rule.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// There is no key. On NATS, every client of the server could forge calls and links.
+    /// No key was given. Without one, every client of the NATS server could forge calls and links.
     #[error(
         "lattice `{lattice}` is on a bus and has no key; give it one with `.key(LatticeKey::from_env(\"LATTICE_KEY\")?)`, or call `.trust_bus()` if every client of that bus may call anything"
     )]

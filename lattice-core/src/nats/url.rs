@@ -191,7 +191,7 @@ mod tests {
         let servers: Vec<_> = servers.iter().map(ServerAddr::as_url_str).collect();
         assert_eq!(servers, ["nats://a:1", "nats://b:2", "tls://c:3"]);
         assert!(matches!(login, Login::Token(ref token) if **token == "t"));
-        // Given one by one, there is no doubt.
+        // Servers that are given one by one are unambiguous.
         let options = NatsOptions::new("a:1").server("t@b:2");
         assert!(servers_and_login(&options).is_ok());
         let wrong = servers_and_login(&NatsOptions::from("nats://a:1,t@b:2"));

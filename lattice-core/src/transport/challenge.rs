@@ -1,15 +1,14 @@
 //! Challenges: a probe whose answer proves that a boot of a host is there now.
 //!
-//! Whoever has recorded the broadcasts of a host can play them to a process that has not heard them.
-//! An answer to a random number of this process can't be recorded in advance.
+//! A client of the bus that has recorded the broadcasts of a host can replay them to a process that
+//! has not received them. A reply to a random number of this process can't be recorded in advance.
 
 use super::{Transport, id::ReplyAddress};
-use crate::wire::{Origin, Probe};
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use crate::{
+    sync::Mutex,
+    wire::{Origin, Probe},
 };
+use std::{collections::HashMap, sync::MutexGuard, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
 /// How long an answer may take. A host that is asked again is asked with another number.
@@ -24,7 +23,7 @@ pub(super) struct Challenges(Mutex<Unanswered>);
 
 impl Challenges {
     fn lock(&self) -> MutexGuard<'_, Unanswered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes an answer from a host.

@@ -3,7 +3,8 @@
 //! A Rust guest writes the message of a panic to its standard error and aborts with a trap. The trap
 //! itself knows only that, in some frames of the standard library.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use lattice_core::sync::Mutex;
+use std::sync::{Arc, MutexGuard};
 
 /// Most bytes that are kept.
 const MOST: usize = 1_024;
@@ -25,7 +26,7 @@ struct Written {
 
 impl PanicText {
     fn lock(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes a line of the standard error.

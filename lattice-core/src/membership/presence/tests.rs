@@ -39,7 +39,7 @@ fn serving(presence: &Presence, component: &str) -> Vec<Origin> {
 }
 
 #[test]
-fn a_host_comes_changes_and_goes() {
+fn a_host_joins_changes_and_leaves() {
     let (mut p, now) = (Presence::default(), Instant::now());
     assert_eq!(
         p.beat(&origin("a", 1), beat(&["x"]), now),
@@ -87,7 +87,7 @@ fn an_older_boot_never_replaces_a_newer_one() {
 }
 
 #[test]
-fn of_those_that_hold_a_lease_only_the_last_one_serves() {
+fn only_the_newest_lease_holder_serves() {
     let (mut p, now) = (Presence::default(), Instant::now());
     let once = ComponentId::new("once").expect("valid");
     let under = |fence| {
@@ -107,7 +107,7 @@ fn of_those_that_hold_a_lease_only_the_last_one_serves() {
 }
 
 #[test]
-fn whoever_reads_no_frame_of_ours_is_not_called() {
+fn a_host_that_reads_none_of_our_frame_versions_is_not_called() {
     let (mut p, now) = (Presence::default(), Instant::now());
     let ours = Versions::OURS.max;
     let reads = |min, max| Beat {
@@ -128,7 +128,7 @@ fn whoever_reads_no_frame_of_ours_is_not_called() {
 }
 
 #[test]
-fn silence_for_three_intervals_is_death_and_the_bus_coming_back_starts_over() {
+fn a_host_that_is_silent_for_three_intervals_is_removed_and_a_reconnect_restarts_the_timeout() {
     let (mut p, now) = (Presence::default(), Instant::now());
     p.beat(&origin("a", 1), beat(&["x"]), now);
     assert_eq!(p.tick(now + Duration::from_millis(3_000)), Change::None);
@@ -146,17 +146,17 @@ fn silence_for_three_intervals_is_death_and_the_bus_coming_back_starts_over() {
 }
 
 #[test]
-fn replicas_are_counted_and_not_hosts() {
+fn replicas_are_counted_instead_of_hosts() {
     let (mut p, now) = (Presence::default(), Instant::now());
     let id = ComponentId::new("x").expect("valid");
     p.beat(&origin("by-hand", 1), beat(&["x"]), now);
     let mut kept = beat(&["x"]);
-    let tally = |generation, serving| crate::wire::ReplicaCount {
+    let count = |generation, serving| crate::wire::ReplicaCount {
         generation,
         serving,
         kept: serving,
     };
-    kept.components[0].replica_counts = vec![tally(1, 2), tally(2, 3)];
+    kept.components[0].replica_counts = vec![count(1, 2), count(2, 3)];
     p.beat(&origin("kept", 1), kept, now);
     assert_eq!(p.snapshot().replicas(&id), 6);
     p.lost(&origin("kept", 1));

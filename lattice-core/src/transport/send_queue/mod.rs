@@ -19,6 +19,7 @@ use super::{
 use crate::{
     bus::BusError,
     subject::Subject,
+    sync::Mutex,
     wire::{FrameWriter, Kind, Lane, MAX_COALESCED, Origin},
 };
 use bytes::{Bytes, BytesMut};
@@ -27,7 +28,7 @@ use futures_util::FutureExt as _;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -242,7 +243,7 @@ impl fmt::Debug for OnLost {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Frames> {
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+        self.frames.lock()
     }
 
     fn frame_id(&self, number: u64) -> FrameId {

@@ -58,7 +58,7 @@ fn envelopes(arriving: &mut Subscription) -> Option<usize> {
 #[tokio::test]
 async fn the_first_push_is_obliged_to_flush_and_takes_the_others_along() {
     let (queue, mut arriving) = queue().await;
-    let guard = push(&queue).expect("nobody else flushes");
+    let guard = push(&queue).expect("no other push flushes");
     assert!(push(&queue).is_none(), "the first one does");
     assert_eq!(envelopes(&mut arriving), None);
     guard.flush();

@@ -18,8 +18,8 @@ async fn host(lattice: &Lattice, label: &str, value: &str) -> Node {
 async fn labels_without_a_matching_host_are_a_warning() {
     let lattice = Lattice::in_memory("dev").await.expect("it opens");
     let rules = app(&format!(
-        "name = \"shop\"\nexternal = [\"nobody\", \"caller\"]\n[actors.a]\nimage = \"{IMAGE}\"\nrequire = {{ zone = \"eu\", zoen = \"eu\" }}\nspread = [{{ label = \"zone\", weights = {{ eu = 1, mars = 1 }} }}, {{ label = \"rack\" }}]\n\
-         [[links]]\nfrom = \"a\"\nto = \"nobody\"\ninterface = \"a:b/c@1.0.0\"\n\
+        "name = \"shop\"\nexternal = [\"unserved\", \"caller\"]\n[actors.a]\nimage = \"{IMAGE}\"\nrequire = {{ zone = \"eu\", zoen = \"eu\" }}\nspread = [{{ label = \"zone\", weights = {{ eu = 1, mars = 1 }} }}, {{ label = \"rack\" }}]\n\
+         [[links]]\nfrom = \"a\"\nto = \"unserved\"\ninterface = \"a:b/c@1.0.0\"\n\
          [[links]]\nfrom = \"caller\"\nto = \"a\"\ninterface = \"a:b/c@1.0.0\"\n"
     ));
     let plan = lattice.plan(&rules).await.expect("planned");
@@ -57,7 +57,7 @@ async fn labels_without_a_matching_host_are_a_warning() {
     };
     assert_eq!(label_warnings, [label("rack"), label("zoen"), value]);
     assert!(
-        others.contains(&Warning::UnknownExternal { id: id("nobody") }),
+        others.contains(&Warning::UnknownExternal { id: id("unserved") }),
         "{others:?}"
     );
     let caller = Warning::UnknownExternal { id: id("caller") };

@@ -168,9 +168,9 @@ async fn missing_rejected_and_unserved_links_are_explained() {
     );
 
     link(&lattice, "front", "callee").await;
-    let nobody = why_link(&lattice, &key).await;
-    fault(&nobody, "`callee` is neither declared nor served");
-    fault(&nobody, "no host of `callee` has accepted the link");
+    let unserved = why_link(&lattice, &key).await;
+    fault(&unserved, "`callee` is neither declared nor served");
+    fault(&unserved, "no host of `callee` has accepted the link");
 
     let b = host(&lattice, "b").await;
     let (api, serving) = serve(&b, "callee").await;

@@ -49,10 +49,10 @@ async fn a_host_that_reads_none_of_our_frame_versions_is_reported_and_not_called
     })
     .await;
     let refused = within(Duration::from_secs(5)).await;
-    let nobody = CallError::NotServed {
+    let not_served = CallError::NotServed {
         component: id("later"),
     };
-    assert_eq!(refused, Err(nobody));
+    assert_eq!(refused, Err(not_served));
     let why = lattice.explain(&About::Component(id("later"))).await;
     let says = why.to_string();
     assert!(

@@ -11,16 +11,13 @@ use crate::artifact::{
     settings::{DockerConfig, Settings},
 };
 use data_encoding::BASE64;
+use lattice_core::sync::Mutex;
 use reqwest::{
     Method, Response, StatusCode, Url,
     header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
 };
 use serde::Deserialize;
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 /// The largest answer of a token service. Tokens have a few KiB.
 const MAX_TOKEN: usize = 64 << 10;
@@ -103,7 +100,7 @@ impl Authority {
 
     /// Returns the header that was last accepted for such a request.
     fn known(&self, request: &Request<'_>) -> Option<HeaderValue> {
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = self.accepted.lock();
         accepted
             .get(&(request.registry(), request.scope()))
             .cloned()
@@ -111,7 +108,7 @@ impl Authority {
 
     /// Records a header, to be sent with the next such request.
     fn remember(&self, request: &Request<'_>, header: HeaderValue) {
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepted = self.accepted.lock();
         accepted.insert((request.registry(), request.scope()), header);
     }
 

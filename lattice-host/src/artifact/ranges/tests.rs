@@ -304,7 +304,7 @@ proptest! {
     /// Whatever all hosts except one honest host do, in any order, the artifact is assembled, and
     /// is right.
     #[test]
-    fn it_comes_together_whoever_misbehaves(size in 1_usize..1_500_000, deeds in deeds(), backwards in any::<bool>()) {
+    fn a_range_map_is_assembled_whichever_hosts_misbehave(size in 1_usize..1_500_000, deeds in deeds(), backwards in any::<bool>()) {
         const HONEST: u8 = 0;
         let bytes = artifact(size);
         let mut assembly = assembly(&bytes, 5);

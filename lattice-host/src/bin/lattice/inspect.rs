@@ -164,7 +164,7 @@ impl Inspected {
         found.map(|unserved| &*unserved.reason)
     }
 
-    /// Returns what serves an import: the host, a link or nobody. `None` for one that is only
+    /// Returns what serves an import: the host, a link or nothing. `None` for one that is only
     /// types, or in a component that no host starts.
     fn answered_by(&self, name: &str) -> Option<&'static str> {
         let check = self.check.as_ref().ok()?;
@@ -175,7 +175,7 @@ impl Inspected {
         if is(&check.by_link) {
             return Some("link");
         }
-        self.advice(Side::Import, name).map(|_| "nobody")
+        self.advice(Side::Import, name).map(|_| "nothing")
     }
 
     fn text(&self) -> String {

@@ -207,7 +207,7 @@ async fn what_can_not_be_served_is_told_and_the_rest_is_served() {
     }
     let json = scene.prints(&["inspect", &file, "-o", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(json["imports"][0]["answered_by"], "nobody");
+    assert_eq!(json["imports"][0]["answered_by"], "nothing");
     let advice = json["imports"][0]["advice"].as_str().expect("advice");
     assert!(advice.contains("disableFeatures"), "{advice}");
     assert_eq!(json["imports"][1]["answered_by"], "host");
