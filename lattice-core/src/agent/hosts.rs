@@ -7,6 +7,7 @@ use super::{
     strays::Strays,
 };
 use crate::{
+    id::Incarnation,
     membership::MemberEvent,
     name::HostId,
     node::NodeParts,
@@ -16,8 +17,15 @@ use crate::{
     },
     wire::{Beat, Duty, Origin},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
+
+/// Hosts that are remembered beyond twice the live ones.
+const SPARE: usize = 64;
 
 /// The live hosts, and whether they take work.
 pub(super) struct HostTable {
@@ -86,6 +94,7 @@ impl HostTable {
     pub(super) fn receive(&mut self, event: &MemberEvent) -> Option<Vec<LiveHost>> {
         match event {
             MemberEvent::Beat(from, beat) => {
+                self.forget_gone();
                 let duty = self.duties.insert(from.host.clone(), beat.duty);
                 let has_strayed = self.has_strayed(from, beat);
                 let changed = has_strayed || duty != Some(beat.duty);
@@ -105,12 +114,28 @@ impl HostTable {
         }
     }
 
+    /// Forgets hosts that left without ever having counted, once there are many of them.
+    fn forget_gone(&mut self) {
+        let peers = self.node.connection.presence.peers();
+        if self.duties.len().max(self.strays.len()) > 2 * peers.iter().count() + SPARE {
+            let live: BTreeSet<_> = peers.iter().map(|peer| &peer.origin.host).collect();
+            self.duties.retain(|host, _| live.contains(host));
+            self.strays.retain(|host| live.contains(host));
+        }
+    }
+
     /// Returns whether a host has begun to use another store than this one, or no longer does.
     fn has_strayed(&mut self, from: &Origin, beat: &Beat) -> bool {
         if from.host == self.node.membership.origin().host {
             return false;
         }
-        let ours = self.node.connection.replica.health().incarnation;
+        let health = self.node.connection.replica.health();
+        // A process that doesn't follow the store can't tell which one the others see.
+        let ours = if health.state.is_live() {
+            health.incarnation
+        } else {
+            Incarnation::default()
+        };
         self.strays
             .heard(from, beat.incarnation, ours, Instant::now())
     }

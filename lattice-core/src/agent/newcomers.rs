@@ -42,6 +42,13 @@ impl Newcomers {
             MemberEvent::OlderBeat(..) => return true,
             MemberEvent::Goodbye(who) => {
                 self.proved.remove(who);
+                if self
+                    .asked
+                    .get(&who.host)
+                    .is_some_and(|event| event.origin() == who)
+                {
+                    self.asked.remove(&who.host);
+                }
                 return true;
             }
         };
@@ -71,6 +78,8 @@ impl Newcomers {
                 return std::future::pending().await;
             };
             let Ok((host, is_there)) = answer else {
+                // Which one is unknown. All are asked again with their next heartbeats.
+                self.asked.clear();
                 continue;
             };
             let asked = self.asked.get(&host.host);

@@ -244,5 +244,10 @@ async fn start(
     node.server
         .serve(component, service, limits, IfServing::Replace { fence })
         .await
-        .map_err(|error| RuntimeError::of(&error))
+        .map_err(|error| {
+            let is_outage = error.is_outage();
+            let error = RuntimeError::of(&error);
+            // It says nothing about what was to be started.
+            if is_outage { error.image_away() } else { error }
+        })
 }

@@ -2,26 +2,30 @@
 //! them, whatever fails later and whichever processes are left.
 
 use crate::{
+    backoff::Backoff,
     desired::{Body, Desired, ServedGenerations},
+    entropy,
     membership::ReplicaCounts,
     name::ComponentId,
     node::NodeParts,
     place::plan::Generation,
-    store::{Expect, Op, StoreKey, record::RecordError},
+    store::{CommitError, Expect, Op, StoreKey, record::RecordError},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 /// The most records in one commit.
 const AT_ONCE: usize = 64;
-/// The pause after a write. By then its result, or that of another host, has arrived.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Pauses after writes, longer while they fail. After the first one, a result has arrived.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(30));
 
 /// Writes the records of this host.
 pub(super) struct ServedRecorder {
     node: Arc<NodeParts>,
     /// At most one write at a time.
-    writes: JoinSet<()>,
+    writes: JoinSet<Result<(), CommitError>>,
+    /// Writes in a row that failed.
+    failures: u32,
     again: Option<Instant>,
 }
 
@@ -30,16 +34,24 @@ impl ServedRecorder {
         Self {
             node,
             writes: JoinSet::new(),
+            failures: 0,
             again: None,
         }
     }
 
     /// Waits until a write has ended. Returns `None` if no write is under way.
     pub(super) async fn written(&mut self) -> Option<()> {
-        if let Err(error) = self.writes.join_next().await? {
-            tracing::error!(%error, "a write of what serves ended unexpectedly");
+        match self.writes.join_next().await? {
+            Ok(Ok(())) => self.failures = 0,
+            Ok(Err(error)) => {
+                self.failures = self.failures.saturating_add(1);
+                tracing::debug!(%error, "this host did not record which versions serve");
+            }
+            Err(error) => tracing::error!(%error, "a write of what serves ended unexpectedly"),
         }
-        self.again = Some(Instant::now() + PAUSE);
+        // Hosts that start together don't write together for long.
+        let pause = PAUSES.with_equal_jitter(self.failures, entropy::share());
+        self.again = Some(Instant::now() + pause);
         Some(())
     }
 
@@ -61,11 +73,13 @@ impl ServedRecorder {
             return;
         }
         let missing = runs.iter().filter_map(|(id, counts)| {
-            desired.actors.get(id)?;
+            let actor = desired.actors.get(id)?;
             let serving = counts.iter().filter(|count| count.serving > 0);
             let generations = serving.map(|count| count.generation);
             let new: Vec<Generation> = generations
                 .filter(|generation| !desired.has_served(id, *generation))
+                // A rejection that was committed stands, also where the generation came up late.
+                .filter(|generation| actor.spec.rejected != Some(*generation))
                 .collect();
             (!new.is_empty()).then_some((id, new))
         });
@@ -77,7 +91,9 @@ impl ServedRecorder {
             })
             .ok()?
         });
-        let ops: Vec<Op> = ops.take(AT_ONCE).collect();
+        // One record that another host has written fails the whole commit.
+        let at_once = if self.failures == 0 { AT_ONCE } else { 1 };
+        let ops: Vec<Op> = ops.take(at_once).collect();
         if ops.is_empty() {
             return;
         }
@@ -85,9 +101,7 @@ impl ServedRecorder {
         self.writes.spawn(async move {
             // This ends within the store's own timeout. A conflict means that another host was
             // first. What is missing then is written with the next call.
-            if let Err(error) = records.store().commit(ops).await {
-                tracing::debug!(%error, "this host did not record which versions serve");
-            }
+            records.store().commit(ops).await.map(drop)
         });
     }
 }

@@ -65,6 +65,16 @@ impl Strays {
         self.0.get(host).is_some_and(|seen| seen.is_stray)
     }
 
+    /// Returns of how many hosts something is known.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets the hosts that are not to be kept.
+    pub(super) fn retain(&mut self, keep: impl Fn(&HostId) -> bool) {
+        self.0.retain(|host, _| keep(host));
+    }
+
     /// Forgets a host that is gone.
     pub(super) fn forget(&mut self, host: &HostId) {
         self.0.remove(host);

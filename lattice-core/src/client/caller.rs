@@ -77,8 +77,8 @@ impl Caller {
     /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) says otherwise.
     ///
     /// # Cancel safety
-    /// Dropping the future frees everything on this side, and ends the call at its callee, which may have
-    /// run by then.
+    /// Dropping the future frees everything on this side. The callee is told, and ends the call unless
+    /// it has run by then; if the message is lost, the call's deadline ends it.
     pub fn call<R: Decode>(
         &self,
         interface: impl IntoName<InterfaceName>,
@@ -114,8 +114,8 @@ impl Caller {
     /// A [`CallError`], by the context's deadline.
     ///
     /// # Cancel safety
-    /// Dropping the future frees everything on this side, and ends the call at its callee, which may have
-    /// run by then.
+    /// Dropping the future frees everything on this side. The callee is told, and ends the call unless
+    /// it has run by then; if the message is lost, the call's deadline ends it.
     pub async fn invoke(
         &self,
         function: &FunctionRef,

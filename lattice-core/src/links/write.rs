@@ -211,7 +211,7 @@ impl Attempts {
         let deadline = Instant::now() + PATIENCE;
         Self {
             deadline,
-            rewrite: Rewrite::until(deadline).pausing(PAUSES),
+            rewrite: Rewrite::until(deadline, PAUSES),
         }
     }
 

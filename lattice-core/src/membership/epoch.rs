@@ -56,7 +56,7 @@ pub(crate) async fn epoch(records: &Records, chosen: Option<&HostId>) -> u64 {
 /// be called with a timeout: two hosts with one id may conflict with each other for a while.
 async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Result<(), Unknown> {
     let (store, key) = (records.store(), StoreKey::host(host));
-    let mut rewrite = Rewrite::until(Instant::now() + TIMEOUT).pausing(PAUSES);
+    let mut rewrite = Rewrite::until(Instant::now() + TIMEOUT, PAUSES);
     loop {
         let incarnation = store.incarnation().await?;
         let entry = store.read(key.clone()).await?;

@@ -88,10 +88,15 @@ impl Membership {
             }
         };
         // While the bus takes nothing, callers on this connection still get the next beat.
-        let Ok(sent) = timeout(interval, send).await else {
+        let result = timeout(interval, send).await;
+        if !matches!(result, Ok(Ok(()))) {
+            // The next beat is sent whole.
+            *sent = SentBeats::default();
+        }
+        let Ok(result) = result else {
             return tracing::debug!("the bus did not take a beat in time");
         };
-        match sent {
+        match result {
             Ok(()) => {}
             Err(SendError::Encode(error)) => tracing::error!(
                 %error,

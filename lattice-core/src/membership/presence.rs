@@ -31,7 +31,8 @@ const TOMBSTONES: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     peers: Peers,
-    last_beats: HashMap<HostId, (Instant, Duration), HashState>,
+    /// The epoch, the time and the interval of the last beat of each host.
+    last_beats: HashMap<HostId, (u64, Instant, Duration), HashState>,
     /// Highest epoch of each host that said goodbye, and when.
     tombstones: HashMap<HostId, (u64, Instant)>,
 }
@@ -76,7 +77,8 @@ impl Presence {
             return Change::None;
         }
         let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
-        self.last_beats.insert(from.host.clone(), (now, interval));
+        self.last_beats
+            .insert(from.host.clone(), (from.epoch, now, interval));
         let fences = beat.components.iter().filter_map(|served| {
             let fence = Fence::new(served.fence)?;
             Some((served.id.clone(), fence))
@@ -152,9 +154,11 @@ impl Presence {
         }
         let mut peer = known.map_or_else(|| Peer::bare(host.clone()), |peer| Peer::clone(peer));
         peer.components.insert(component.clone(), digest);
-        self.last_beats
-            .entry(host.host.clone())
-            .or_insert((now, Duration::from_secs(1)));
+        self.last_beats.entry(host.host.clone()).or_insert((
+            host.epoch,
+            now,
+            Duration::from_secs(1),
+        ));
         let change = if known.is_some() {
             Change::Updated
         } else {
@@ -185,7 +189,7 @@ impl Presence {
             return Change::None;
         }
         self.peers.hosts.remove(&who.host);
-        self.last_beats.remove(&who.host);
+        // Its silence is still watched: its own calls end when it is silent for too long.
         self.peers.index();
         Change::Lost(who.clone())
     }
@@ -195,8 +199,10 @@ impl Presence {
         let silent: Vec<Origin> = self
             .last_beats
             .iter()
-            .filter(|(_, (at, interval))| now.saturating_duration_since(*at) > *interval * MISSED)
-            .filter_map(|(host, _)| self.peers.hosts.get(host).map(|peer| peer.origin.clone()))
+            .filter(|(_, (_, at, interval))| {
+                now.saturating_duration_since(*at) > *interval * MISSED
+            })
+            .map(|(host, (epoch, ..))| Origin::new(host.clone(), *epoch))
             .collect();
         if silent.is_empty() {
             return Change::None;
@@ -211,7 +217,7 @@ impl Presence {
 
     /// The bus is back: the silence of every host is counted from now.
     pub(crate) fn reconnected(&mut self, now: Instant) {
-        for (at, _) in self.last_beats.values_mut() {
+        for (_, at, _) in self.last_beats.values_mut() {
             *at = now;
         }
     }

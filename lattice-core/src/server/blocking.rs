@@ -23,6 +23,8 @@ const SLOW: Duration = Duration::from_millis(20);
 pub(super) const TELL: Duration = Duration::from_millis(100);
 /// So many calls of a component run apart after one of them has blocked.
 const ISOLATE: u32 = 4_096;
+/// So many calls of a component run apart while one of them may be blocking.
+const SUSPECT: u32 = 64;
 
 /// What is known of the blocking of one component.
 #[derive(Debug, Default)]
@@ -55,6 +57,12 @@ impl Blocking {
             self.isolate();
         }
         self.noticed(component, time);
+    }
+
+    /// Runs the next few calls apart: one of them may be blocking. A pause of the whole process looks
+    /// the same.
+    pub(super) fn suspect(&self) {
+        self.apart.fetch_max(SUSPECT, Ordering::Relaxed);
     }
 
     /// Runs its calls apart from now on.

@@ -56,6 +56,21 @@ pub enum ServeError {
     },
 }
 
+impl ServeError {
+    /// Returns whether the bus or the store was away, so that another attempt may succeed.
+    #[cfg(feature = "apps")]
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Bus { .. } => true,
+            Self::Publish { source, .. } => matches!(
+                source,
+                PublishError::Store { .. } | PublishError::Contended { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// The action if a component with the same id is in service already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfServing {

@@ -62,9 +62,9 @@ pub(crate) enum Current<T> {
 }
 
 impl Rewrite {
-    /// Allows attempts until this time.
-    pub(crate) fn until(deadline: Instant) -> Self {
-        Self::within(Bound::Deadline(deadline))
+    /// Allows attempts until this time, with pauses between them.
+    pub(crate) fn until(deadline: Instant, pauses: Backoff) -> Self {
+        Self::within(Bound::Deadline(deadline)).pausing(pauses)
     }
 
     /// Allows this many attempts.

@@ -114,7 +114,7 @@ impl PeerConn {
     }
 
     /// Tells the peer that no one waits for the reply to this call any more. Cancellations share
-    /// frames; they are sent by the queue's own task, after the calls that were queued before.
+    /// frames, which are sent by the queue's own task. One that overtakes its call has no effect.
     pub(crate) fn cancel(&self, id: u64) {
         let cancel = Cancel { id };
         let encode = |(): &(), buffer: &mut BytesMut| cancel.encode_into(buffer);

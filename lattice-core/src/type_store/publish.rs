@@ -2,6 +2,7 @@
 
 use super::cache::Cache;
 use crate::{
+    backoff::Backoff,
     name::ComponentId,
     replica::{OtherKey, Replica},
     store::{
@@ -13,11 +14,13 @@ use crate::{
     types::{ComponentTypes, Digest},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Most attempts to publish. Hosts that start the same component at once write the same types, so a
 /// second attempt is enough unless they start different versions of it.
 const MAX_ATTEMPTS: u32 = 16;
+/// Pauses between them.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(5), Duration::from_millis(200));
 
 /// The published types of a lattice. Cheap to clone.
 ///
@@ -197,7 +200,7 @@ impl Types {
             });
         }
         let digest = types.digest();
-        let mut rewrite = Rewrite::at_most(MAX_ATTEMPTS);
+        let mut rewrite = Rewrite::at_most(MAX_ATTEMPTS).pausing(PAUSES);
         loop {
             let failed = |error| PublishError::of(component, error);
             let incarnation = self.incarnation().await;

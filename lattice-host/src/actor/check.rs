@@ -48,8 +48,9 @@ impl ComponentCheck {
         Validator::new_with_features(Engine::features())
             .validate_all(component)
             .map_err(|error| invalid(error.to_string()))?;
-        let skeleton = skeleton::of(component)
-            .ok_or_else(|| invalid("its sections can't be read".to_owned()))?;
+        let skeleton = skeleton::of(component).ok_or_else(|| {
+            invalid("its sections can't be read, or it is nested too deeply".to_owned())
+        })?;
         let refused = |error: wasmtime::Error| ActorError::invalid(&error);
         let engine = Engine::to_check().map_err(refused)?;
         let compiled = Component::from_binary(&engine, &skeleton).map_err(refused)?;

@@ -13,8 +13,16 @@ const NESTED_COMPONENT: u8 = 4;
 /// The body of a function without locals that does nothing but trap, with its length.
 const TRAP: &[u8] = &[3, 0, 0x00, 0x0b];
 
-/// Returns the component with functions that only trap. `None` for bytes that aren't a valid binary.
+/// How deep components may be nested. Tools nest them a few levels deep.
+const MAX_DEPTH: usize = 100;
+
+/// Returns the component with functions that only trap. `None` for bytes that aren't a valid binary,
+/// or in which components are nested more than [`MAX_DEPTH`] deep.
 pub(super) fn of(binary: &[u8]) -> Option<Vec<u8>> {
+    nested(binary, MAX_DEPTH)
+}
+
+fn nested(binary: &[u8], depth: usize) -> Option<Vec<u8>> {
     let (header, mut rest) = binary.split_at_checked(HEADER)?;
     let is_component = header == COMPONENT;
     let mut out = header.to_vec();
@@ -24,7 +32,7 @@ pub(super) fn of(binary: &[u8]) -> Option<Vec<u8>> {
         rest = after;
         let made = match (is_component, id) {
             (_, CUSTOM) => continue,
-            (true, CORE_MODULE | NESTED_COMPONENT) => Some(of(section)?),
+            (true, CORE_MODULE | NESTED_COMPONENT) => Some(nested(section, depth.checked_sub(1)?)?),
             (false, CODE) => {
                 let (functions, _) = number(section)?;
                 // Each function has at least two bytes, so the count is bounded by the section.
@@ -68,5 +76,30 @@ fn push(out: &mut Vec<u8>, mut value: u32) {
             return;
         }
         out.push(byte | 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component in which components are nested this deep.
+    fn deep(depth: usize) -> Vec<u8> {
+        let mut component = COMPONENT.to_vec();
+        for _ in 0..depth {
+            let mut outer = COMPONENT.to_vec();
+            outer.push(NESTED_COMPONENT);
+            push(&mut outer, u32::try_from(component.len()).expect("small"));
+            outer.extend_from_slice(&component);
+            component = outer;
+        }
+        component
+    }
+
+    #[test]
+    fn components_may_be_nested_a_hundred_deep_and_no_deeper() {
+        assert_eq!(of(&deep(MAX_DEPTH)), Some(deep(MAX_DEPTH)));
+        assert_eq!(of(&deep(MAX_DEPTH + 1)), None);
+        assert_eq!(of(&deep(20_000)), None);
     }
 }

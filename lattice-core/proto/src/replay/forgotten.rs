@@ -8,14 +8,16 @@
 
 use crate::id::Origin;
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
 };
 
 /// Boots that are remembered as forgotten.
 #[derive(Debug)]
 pub(super) struct Forgotten {
-    boots: HashSet<u64>,
+    /// The highest forgotten epoch of each host, by the hash of the host. The boots before it were
+    /// outdated when it was forgotten.
+    boots: HashMap<u64, u64>,
     most: usize,
     hasher: RandomState,
     /// The highest epoch in `boots`.
@@ -26,7 +28,7 @@ pub(super) struct Forgotten {
 impl Forgotten {
     pub(super) fn with_capacity(most: usize) -> Self {
         Self {
-            boots: HashSet::new(),
+            boots: HashMap::new(),
             most,
             hasher: RandomState::new(),
             highest: 0,
@@ -40,13 +42,18 @@ impl Forgotten {
             self.boots.clear();
             self.floor = self.highest;
         }
-        self.boots.insert(self.hasher.hash_one(boot));
+        let epoch = self
+            .boots
+            .entry(self.hasher.hash_one(&boot.host))
+            .or_default();
+        *epoch = boot.epoch.max(*epoch);
         self.highest = self.highest.max(boot.epoch);
     }
 
     /// Whether a boot that isn't known now was forgotten, or may have been.
     pub(super) fn contains(&self, boot: &Origin) -> bool {
-        boot.epoch <= self.floor || self.boots.contains(&self.hasher.hash_one(boot))
+        let of_host = self.boots.get(&self.hasher.hash_one(&boot.host));
+        boot.epoch <= self.floor || of_host.is_some_and(|epoch| boot.epoch <= *epoch)
     }
 
     #[cfg(test)]

@@ -350,6 +350,27 @@ mod tests {
     }
 
     #[test]
+    fn the_boots_before_a_forgotten_one_are_refused_too() {
+        let mut guard = ReplayGuard::with_capacity(2);
+        for epoch in [4, 5] {
+            assert!(ask(&mut guard, &origin("h", epoch), 1));
+        }
+        for other in ["a", "b", "c"] {
+            assert!(ask(&mut guard, &origin(other, 1), 1));
+        }
+        // The earlier one must not be admitted, and then make way for the later one.
+        for epoch in [4, 5] {
+            for number in [1, 2] {
+                assert!(
+                    !ask(&mut guard, &origin("h", epoch), number),
+                    "{epoch} {number}"
+                );
+            }
+        }
+        assert!(ask(&mut guard, &origin("h", 6), 1));
+    }
+
+    #[test]
     fn a_sender_that_is_known_to_live_is_not_forgotten() {
         let mut guard = ReplayGuard::with_capacity(3);
         let start = Instant::now();

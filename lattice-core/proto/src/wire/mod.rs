@@ -9,7 +9,6 @@
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
 //! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
 //! | logs, logs wanted | [`Logs`], [`LogsWanted`] | `logs.rs` |
-//! | cancel | a reserved number, refused by [`Frame::open`] as unknown ones are | `kind.rs` |
 //!
 //! Integers are little endian. Names are length-prefixed text and are checked against their rule.
 //! Decoders accept any bytes: they fail with a typed error, take memory for at most twice their

@@ -69,7 +69,9 @@ impl LateStore {
                     tracing::warn!(%error, "the lattice's store can't be opened yet");
                     match StoreError::from(error) {
                         // It may be usable later, so it is not refused for good.
-                        StoreError::Unsupported(reason) => StoreError::Unavailable(reason),
+                        StoreError::Unsupported(reason) | StoreError::Forbidden(reason) => {
+                            StoreError::Unavailable(reason)
+                        }
                         error => error,
                     }
                 })

@@ -100,6 +100,7 @@ impl Backlog {
                 self.server.refuse_call(path, envelope)
             });
             drop(due.collect::<Vec<_>>());
+            self.server.handled.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
 use backlog::Backlog;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::sync::Arc;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Frames that are read before the runner is woken.
 const BATCH: usize = 64;
@@ -30,11 +31,10 @@ const BATCH: usize = 64;
 /// Takes calls and probes for as long as the node lives.
 pub(crate) async fn run(server: Arc<Server>, inbox: Subscription) {
     let backlog = Arc::new(Backlog::new(server));
-    tokio::select! {
-        biased;
-        () = read(&backlog, inbox) => {}
-        () = watch::run(&backlog) => {}
-    }
+    // A task of its own, so that a full inbox can't keep it from running.
+    let watched = backlog.clone();
+    let _watch = AbortOnDropHandle::new(tokio::spawn(async move { watch::run(&watched).await }));
+    read(&backlog, inbox).await;
 }
 
 async fn read(backlog: &Backlog, mut inbox: Subscription) {

@@ -51,7 +51,7 @@ pub(super) async fn run(backlog: &Arc<Backlog>) {
         }
         let component = current.runs.lock().clone();
         if let Some(component) = component {
-            component.blocking.isolate();
+            component.blocking.suspect();
             blocked.push(Blocked {
                 runner: current,
                 component,

@@ -96,7 +96,7 @@ async fn of_writers_at_the_same_time_none_overwrites_another() {
     let pauses = Backoff::doubling(Duration::from_millis(4), Duration::from_millis(200));
     let added = join_all((0..16).map(async |_| {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let mut rewrite = Rewrite::until(deadline).pausing(pauses);
+        let mut rewrite = Rewrite::until(deadline, pauses);
         add(&records, &mut rewrite).await
     }));
     let added = added.await;
@@ -112,7 +112,7 @@ async fn attempts_end_at_their_bound() {
 
     let begun = Instant::now();
     let pauses = Backoff::constant(Duration::from_millis(10));
-    let mut second = Rewrite::until(begun + Duration::from_secs(1)).pausing(pauses);
+    let mut second = Rewrite::until(begun + Duration::from_secs(1), pauses);
     while second.again().await.is_ok() {}
     let took = begun.elapsed().as_millis();
     assert!((1_000..=1_012).contains(&took), "{took}");

@@ -55,14 +55,20 @@ impl Authority {
         call: &Call,
     ) -> Result<Response, RegistryError> {
         let known = self.known(request);
-        let response = http.send(call, known.as_ref()).await;
-        let response = response.map_err(|error| request.unanswered(error))?;
+        let send = async |authorization| {
+            let response = http.send(call, authorization).await;
+            response.map_err(|error| request.unanswered(error))
+        };
+        let mut response = send(known.as_ref()).await?;
         if response.status() == StatusCode::FORBIDDEN && known.is_some() {
+            // Some registries say so of a login that has expired. Without it, they ask for another.
+            self.forget(request);
+            response = send(None).await?;
             // The error names their user.
             self.credentials(request).await?;
         }
         // Only the registry itself may ask for credentials, not a place to which it redirects.
-        let is_own = response.url().origin() == call.url.origin();
+        let is_own = response.url().origin() == call.owner.origin();
         if response.status() != StatusCode::UNAUTHORIZED || !is_own {
             return Ok(response);
         }
@@ -74,9 +80,11 @@ impl Authority {
         let Some(authorization) = self.authorize(http, request, challenge).await? else {
             return Ok(response);
         };
-        self.remember(request, authorization.clone());
-        let response = http.send(call, Some(&authorization)).await;
-        response.map_err(|error| request.unanswered(error))
+        let response = send(Some(&authorization)).await?;
+        if !matches!(response.status().as_u16(), 401 | 403) {
+            self.remember(request, authorization);
+        }
+        Ok(response)
     }
 
     /// Returns the credentials for requests of the registry.
@@ -104,6 +112,12 @@ impl Authority {
         accepted
             .get(&(request.registry(), request.scope()))
             .cloned()
+    }
+
+    /// Drops the header that was accepted before.
+    fn forget(&self, request: &Request<'_>) {
+        let mut accepted = self.accepted.lock();
+        accepted.remove(&(request.registry(), request.scope()));
     }
 
     /// Records a header, to be sent with the next such request.

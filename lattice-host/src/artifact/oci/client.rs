@@ -98,7 +98,9 @@ impl Client {
                 // The digest decides whether the bytes are right, however the connection ends.
                 Ok(None) | Err(_) if received.is_whole(layer) => return Ok(()),
                 Err(error) => {
-                    return Err(request.broken(received.size(), io::Error::other(error)));
+                    return Err(
+                        request.broken(received.size(), io::Error::other(error.without_url()))
+                    );
                 }
                 Ok(None) => {
                     return Err(
@@ -107,6 +109,10 @@ impl Client {
                 }
             }
             seen(received.size());
+            // A server may keep the connection open after the last byte.
+            if received.is_whole(layer) {
+                return Ok(());
+            }
         }
     }
 
@@ -209,6 +215,7 @@ impl Client {
         url.query_pairs_mut()
             .append_pair("digest", &digest.to_string());
         let mut call = Call::new(Method::PUT, url);
+        call.owner = start.owner;
         let kind = HeaderValue::from_static("application/octet-stream");
         call.headers.insert(CONTENT_TYPE, kind);
         call.body = Some(bytes);

@@ -29,6 +29,9 @@ pub(super) struct Http {
 /// A request that can be sent again.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
+    /// The server that may get the credentials, which isn't always the one that is called: a registry
+    /// chooses where uploads go.
+    pub(super) owner: Url,
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
@@ -48,9 +51,17 @@ pub(super) enum HttpError {
     Tls(RegistryError),
 }
 
+impl HttpError {
+    /// The URL is left out: the place to which a registry redirects may be signed in its query.
+    fn library(error: reqwest::Error) -> Self {
+        Self::Library(error.without_url())
+    }
+}
+
 impl Call {
     pub(super) fn new(method: Method, url: Url) -> Self {
         Self {
+            owner: url.clone(),
             method,
             url,
             headers: HeaderMap::new(),
@@ -105,7 +116,7 @@ impl Http {
     ) -> Result<Response, HttpError> {
         let mut url = call.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let own = authorization.filter(|_| url.origin() == call.url.origin());
+            let own = authorization.filter(|_| url.origin() == call.owner.origin());
             let response = self.send_once(call, url.clone(), own).await?;
             let follows = matches!(call.method, Method::GET | Method::HEAD)
                 && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
@@ -151,12 +162,12 @@ impl Http {
         let sending = request.send();
         if is_large {
             // How long this takes says nothing about the server. The caller has a deadline.
-            return sending.await.map_err(HttpError::Library);
+            return sending.await.map_err(HttpError::library);
         }
         timeout(self.silence, sending)
             .await
             .map_err(|_| HttpError::Silent(self.silence))?
-            .map_err(HttpError::Library)
+            .map_err(HttpError::library)
     }
 
     /// Reads a body, and at most one byte more than `limit`, which shows that it is longer.
@@ -170,7 +181,7 @@ impl Http {
         while body.len() < most {
             let chunk = timeout(self.silence, response.chunk()).await;
             let chunk = chunk.map_err(|_| HttpError::Silent(self.silence))?;
-            let Some(chunk) = chunk.map_err(HttpError::Library)? else {
+            let Some(chunk) = chunk.map_err(HttpError::library)? else {
                 break;
             };
             let room = most - body.len();

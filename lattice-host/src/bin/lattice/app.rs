@@ -4,7 +4,7 @@ use crate::{
     failure::Failure,
     images,
     options::{LatticeOptions, hear_hosts},
-    output::{Format, print_json, print_text},
+    output::{Format, note, print_json, print_text},
     registry::{Registries, spinner},
 };
 use clap::Args;
@@ -54,7 +54,7 @@ impl Plan {
         // Everything that can be checked without the lattice is checked first.
         let app = App::load(&file)?;
         let lattice = options.open().await?;
-        let app = pinned(app, &registries.artifacts(None)?).await?;
+        let app = pinned(app, &registries.artifacts(None)?, note).await?;
         hear_hosts(&lattice).await;
         show(&lattice.plan(&app).await?, output)
     }
@@ -70,7 +70,7 @@ impl Apply {
         let app = App::load(&file)?;
         let lattice = options.open().await?;
         hear_hosts(&lattice).await;
-        let plan = apply(&lattice, app, &registries.artifacts(None)?).await?;
+        let plan = apply(&lattice, app, &registries.artifacts(None)?, note).await?;
         show(&plan, output)
     }
 }
@@ -83,18 +83,19 @@ impl Delete {
     }
 }
 
-/// Applies an app, with every tag resolved to its current image.
+/// Applies an app, with every tag resolved to its current image. `tell` gets notes about its images.
 pub(crate) async fn apply(
     lattice: &Lattice,
     app: App,
     artifacts: &Artifacts,
+    tell: impl Fn(&str),
 ) -> Result<app::Plan, Failure> {
-    let app = pinned(app, artifacts).await?;
+    let app = pinned(app, artifacts, tell).await?;
     Ok(lattice.apply(&app).await?.plan)
 }
 
 /// Resolves the tags that may move, and checks the images.
-async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
+async fn pinned(mut app: App, artifacts: &Artifacts, tell: impl Fn(&str)) -> Result<App, Failure> {
     for reference in app.unpinned() {
         let spinner = spinner(&format!("resolving {reference}"));
         let resolved = artifacts.resolve(&Image::Oci(reference.clone())).await;
@@ -108,7 +109,9 @@ async fn pinned(mut app: App, artifacts: &Artifacts) -> Result<App, Failure> {
             app = app.pin(reference, manifest);
         }
     }
-    images::check(&app, artifacts).await?;
+    for note in images::check(&app, artifacts).await? {
+        tell(&note);
+    }
     Ok(app)
 }
 

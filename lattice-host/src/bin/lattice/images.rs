@@ -2,20 +2,29 @@
 
 use crate::{
     failure::Failure,
-    output::note,
     registry::{bar, show},
 };
-use lattice_core::{app::App, error::chain, name::ComponentId};
+use lattice_core::{app::App, error::chain};
 use lattice_host::{
-    ByteSize, ComponentCheck,
+    ActorError, ByteSize, ComponentCheck,
     artifact::{Artifact, Artifacts, FetchError, Image},
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-/// Refuses an app with a component that no host would start, and names what of the others can't be
-/// served. An image that can't be fetched here is not checked, because hosts may reach it.
-pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<(), Failure> {
+/// How long one image is fetched for a check, which must not delay an apply for long.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Refuses an app with a component that no host would start. Returns notes: what of the other
+/// components can't be served, and which were not checked, because hosts may reach an image that this
+/// command can't reach, and may be built with more than this command.
+pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<Vec<String>, Failure> {
     let mut checked: BTreeMap<Image, Option<ComponentCheck>> = BTreeMap::new();
+    // Each is waited for once.
+    let mut out_of_reach = BTreeSet::new();
+    let mut notes = Vec::new();
     for (actor, manifest) in &app.manifest().actors {
         let image = app.fetched(&manifest.image);
         let refused = |reason: String| {
@@ -24,11 +33,34 @@ pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<(), Failur
         let check = if let Some(known) = checked.get(&image) {
             known.clone()
         } else {
-            let check = match fetch(&image, artifacts).await {
-                Ok(artifact) => Some(of(artifact).await.map_err(refused)?),
-                Err(error) => not_fetched(actor, error)?,
+            let registry = registry_of(&image);
+            let fetched = match &registry {
+                Some(registry) if out_of_reach.contains(registry) => Err(Unchecked::Note(format!(
+                    "registry {registry} can't be reached"
+                ))),
+                _ => fetch(&image, artifacts).await.map_err(|error| {
+                    out_of_reach.extend(registry);
+                    Unchecked::of(error)
+                }),
             };
-            note_unserved(actor, check.as_ref());
+            let found = match fetched {
+                Ok(artifact) => of(artifact).await,
+                Err(unchecked) => Err(unchecked),
+            };
+            let check = match found {
+                Ok(check) => Some(check),
+                Err(Unchecked::Refused(reason)) => return Err(refused(reason)),
+                Err(Unchecked::Reported) => None,
+                Err(Unchecked::Note(reason)) => {
+                    notes.push(format!("actor `{actor}` is not checked: {reason}"));
+                    None
+                }
+            };
+            for unserved in check.iter().flat_map(|check| &check.unserved) {
+                notes.push(format!(
+                    "a part of actor `{actor}` can't be served: {unserved}"
+                ));
+            }
             checked.insert(image.clone(), check.clone());
             check
         };
@@ -39,45 +71,64 @@ pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<(), Failur
                 .map_err(|error| refused(error.to_string()))?;
         }
     }
-    Ok(())
+    Ok(notes)
+}
+
+/// Why there is no check of an image.
+enum Unchecked {
+    /// No host starts it.
+    Refused(String),
+    /// A host may start it although this command can't tell.
+    Note(String),
+    /// It is reported elsewhere: a file that can't be read, with its place in the manifest.
+    Reported,
+}
+
+impl Unchecked {
+    fn of(error: FetchError) -> Self {
+        let text = chain(&error);
+        match error {
+            FetchError::File { .. } => Self::Reported,
+            // The host's limit counts.
+            FetchError::TooLarge { .. } => Self::Note(text),
+            error => match Failure::from(error) {
+                Failure::Refused(reason) => Self::Refused(reason),
+                _ => Self::Note(format!("its image can't be fetched here: {text}")),
+            },
+        }
+    }
+}
+
+fn registry_of(image: &Image) -> Option<String> {
+    match image {
+        Image::Oci(reference) => Some(reference.registry().to_owned()),
+        _ => None,
+    }
 }
 
 async fn fetch(image: &Image, artifacts: &Artifacts) -> Result<Artifact, FetchError> {
     let bar = bar("checking");
-    let fetched = artifacts
-        .fetch_with(image, None, |progress| show(&bar, progress))
-        .await;
+    let fetching = artifacts.fetch_with(image, None, |progress| show(&bar, progress));
+    let fetched = tokio::time::timeout(WITHIN, fetching).await;
     bar.finish_and_clear();
-    fetched
+    fetched.unwrap_or_else(|_| {
+        Err(FetchError::Deadline {
+            image: image.to_string(),
+            after: WITHIN,
+        })
+    })
 }
 
 /// Checks a component on a thread that may block.
-async fn of(artifact: Artifact) -> Result<ComponentCheck, String> {
-    let check = move || ComponentCheck::of(&artifact.bytes).map_err(|error| chain(&error));
-    let checked = tokio::task::spawn_blocking(check).await;
-    checked.unwrap_or_else(|lost| Err(format!("the check ended unexpectedly: {lost}")))
-}
-
-/// Fails for an image that is there and isn't a component. Otherwise it stays unchecked.
-fn not_fetched(actor: &ComponentId, error: FetchError) -> Result<Option<ComponentCheck>, Failure> {
-    // A file that can't be read is reported with its place in the manifest.
-    if matches!(error, FetchError::File { .. }) {
-        return Ok(None);
-    }
-    let text = chain(&error);
-    if let Failure::Refused(reason) = Failure::from(error) {
-        return Err(Failure::Refused(format!("actor `{actor}`: {reason}")));
-    }
-    note(&format!(
-        "actor `{actor}` is not checked, because its image can't be fetched here: {text}"
-    ));
-    Ok(None)
-}
-
-fn note_unserved(actor: &ComponentId, check: Option<&ComponentCheck>) {
-    for unserved in check.iter().flat_map(|check| &check.unserved) {
-        note(&format!(
-            "a part of actor `{actor}` can't be served: {unserved}"
-        ));
+async fn of(artifact: Artifact) -> Result<ComponentCheck, Unchecked> {
+    let check = move || ComponentCheck::of(&artifact.bytes);
+    match tokio::task::spawn_blocking(check).await {
+        Ok(Ok(check)) => Ok(check),
+        // Hosts with other features may have it.
+        Ok(Err(error @ ActorError::Missing { .. })) => Err(Unchecked::Note(chain(&error))),
+        Ok(Err(error)) => Err(Unchecked::Refused(chain(&error))),
+        Err(lost) => Err(Unchecked::Note(format!(
+            "the check ended unexpectedly: {lost}"
+        ))),
     }
 }

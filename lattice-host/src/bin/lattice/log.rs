@@ -19,6 +19,8 @@ use tracing_subscriber::{
 
 /// Most lines that wait for a reader of stderr that is slow.
 const WAITING: usize = 4096;
+/// The name of the thread that writes.
+const THREAD: &str = "log";
 /// How long the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -56,7 +58,7 @@ impl Log {
         };
         // Without the thread there is no log, and every line counts as lost.
         let _ = thread::Builder::new()
-            .name("log".to_owned())
+            .name(THREAD.to_owned())
             .spawn(move || write_all(&waiting, &lost));
         tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -68,6 +70,10 @@ impl Log {
         let for_panics = log.clone();
         std::panic::set_hook(Box::new(move |panic| {
             for_panics.line(format!("{panic}\n").into_bytes());
+            // The program may end before the thread of the log has written it.
+            if thread::current().name() != Some(THREAD) {
+                for_panics.flush();
+            }
         }));
         log
     }

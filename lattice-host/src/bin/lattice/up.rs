@@ -67,7 +67,7 @@ impl Up {
         let applied = match app {
             None => Ok(()),
             Some(app) => tokio::select! {
-                plan = apply(&lattice, app, &artifacts) => plan.map(|plan| tracing::info!("{plan}")),
+                plan = apply(&lattice, app, &artifacts, |note| tracing::warn!("{note}")) => plan.map(|plan| tracing::info!("{plan}")),
                 () = stop.asked() => Ok(()),
             },
         };

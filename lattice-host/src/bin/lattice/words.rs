@@ -56,10 +56,19 @@ const LONGEST_QUOTE: usize = 400;
 /// Returns the text for a terminal, on as many lines as it has.
 pub(crate) fn for_terminal(text: &str) -> String {
     let text = harmless(&in_commands(text));
-    let parts = text.split('`').enumerate();
-    let parts = parts.map(|(at, part)| match at % 2 {
+    let lines: Vec<_> = text.split('\n').map(with_short_quotes).collect();
+    lines.join("\n")
+}
+
+/// Returns a line in which the parts in backticks are short. One backtick too many changes nothing.
+fn with_short_quotes(line: &str) -> String {
+    let parts: Vec<_> = line.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return line.to_owned();
+    }
+    let parts = parts.iter().enumerate().map(|(at, part)| match at % 2 {
         1 => shortened(part, LONGEST_QUOTE),
-        _ => part.to_owned(),
+        _ => (*part).to_owned(),
     });
     parts.collect::<Vec<_>>().join("`")
 }

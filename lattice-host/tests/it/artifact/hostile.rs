@@ -8,7 +8,13 @@ use lattice_host::{
     ByteSize,
     artifact::{Credentials, FetchError, ImageDigest, RegistryError},
 };
-use std::num::NonZeroU32;
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 async fn fetch(fake: &Fake, name: &str) -> FetchError {
     let name = image(&format!("oci:{}/a{name}", fake.address()));
@@ -381,6 +387,41 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
     known(fake.address()).fetch(&tag, None).await.unwrap_err();
     assert!(greedy.asked("GET /token").is_empty());
 
+    // To a place at which the registry wants an upload.
+    let elsewhere = Fake::start(|_| Answer::status(201)).await;
+    let to = format!("http://{}/upload", elsewhere.address());
+    let fake = Fake::start(move |asked| {
+        if !asked.headers.contains_key("authorization") {
+            let basic = "Basic realm=\"tests\"".to_owned();
+            return Answer::Content {
+                status: 401,
+                headers: vec![("www-authenticate", basic)],
+                body: Vec::new(),
+            };
+        }
+        match asked.what.split(' ').next() {
+            Some("HEAD") => Answer::status(404),
+            Some("POST") => Answer::Content {
+                status: 202,
+                headers: vec![("location", to.clone())],
+                body: Vec::new(),
+            },
+            _ => Answer::status(201),
+        }
+    })
+    .await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let pushed = known(fake.address()).push(component("a"), &tag).await;
+    pushed.expect("pushed");
+    let asked = elsewhere.asked("PUT ");
+    assert!(!asked.is_empty());
+    assert!(
+        asked
+            .iter()
+            .all(|asked| !asked.headers.contains_key("authorization")),
+        "{asked:?}"
+    );
+
     // In circles.
     let fake = Fake::start(|asked| Answer::Content {
         status: 302,
@@ -393,6 +434,36 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
         matches!(error, FetchError::Registry(RegistryError::Protocol { .. })),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_login_that_was_refused_after_it_was_accepted_is_made_again() {
+    let (contents, has_expired) = (Contents::of(&component("a")), AtomicBool::new(false));
+    let expired = Arc::new(has_expired);
+    let expires = expired.clone();
+    let fake = Fake::start(move |asked| {
+        if !asked.headers.contains_key("authorization") {
+            expired.store(false, Ordering::SeqCst);
+            let basic = "Basic realm=\"tests\"".to_owned();
+            return Answer::Content {
+                status: 401,
+                headers: vec![("www-authenticate", basic)],
+                body: Vec::new(),
+            };
+        }
+        if expired.load(Ordering::SeqCst) {
+            return Answer::status(403);
+        }
+        contents.answer(asked)
+    })
+    .await;
+    let tag = image(&format!("oci:{}/a:1", fake.address()));
+    let artifacts = plain(fake.address())
+        .credentials(fake.address(), Credentials::basic("captain", "open sesame"))
+        .build();
+    artifacts.fetch(&tag, None).await.unwrap();
+    expires.store(true, Ordering::SeqCst);
+    artifacts.fetch(&tag, None).await.unwrap();
 }
 
 #[tokio::test]
