@@ -66,6 +66,8 @@ pub enum ActorError {
         import: String,
         /// The remedy, as the end of the message.
         advice: &'static str,
+        /// The feature of this crate with which hosts have the interface.
+        feature: Option<&'static str>,
     },
     /// A function has a type that isn't supported between components yet.
     #[error("{reason}")]

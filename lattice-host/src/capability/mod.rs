@@ -54,10 +54,12 @@ pub(crate) enum Support {
     Native,
     /// Function by function, from wire bytes, as if by a link.
     Transcoded,
-    /// Not at all. Another build of the host would serve it.
+    /// Not at all.
     Missing {
         /// What to do about it.
         advice: &'static str,
+        /// The feature with which this crate serves it.
+        feature: Option<&'static str>,
     },
 }
 

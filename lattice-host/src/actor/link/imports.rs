@@ -76,10 +76,11 @@ impl<'c> Imports<'c> {
                 }
                 return Ok(());
             }
-            Some((_, Support::Missing { advice })) => {
+            Some((_, Support::Missing { advice, feature })) => {
                 return Err(ActorError::Missing {
                     import: name.to_owned(),
                     advice,
+                    feature,
                 });
             }
             Some((capability, Support::Transcoded)) => Some(capability),

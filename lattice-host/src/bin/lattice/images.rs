@@ -124,8 +124,12 @@ async fn of(artifact: Artifact) -> Result<ComponentCheck, Unchecked> {
     let check = move || ComponentCheck::of(&artifact.bytes);
     match tokio::task::spawn_blocking(check).await {
         Ok(Ok(check)) => Ok(check),
-        // Hosts with other features may have it.
-        Ok(Err(error @ ActorError::Missing { .. })) => Err(Unchecked::Note(chain(&error))),
+        // Hosts may be built with the feature.
+        Ok(Err(
+            error @ ActorError::Missing {
+                feature: Some(_), ..
+            },
+        )) => Err(Unchecked::Note(chain(&error))),
         Ok(Err(error)) => Err(Unchecked::Refused(chain(&error))),
         Err(lost) => Err(Unchecked::Note(format!(
             "the check ended unexpectedly: {lost}"

@@ -60,7 +60,8 @@ fn support(import: &str, p3: bool) -> Option<Support> {
     } else {
         "build the component for `wasm32-wasip2`"
     };
-    Some(Support::Missing { advice })
+    let feature = (is_0_3 && !p3).then_some("p3");
+    Some(Support::Missing { advice, feature })
 }
 
 /// WASI's state of an instance.
@@ -98,9 +99,10 @@ mod tests {
     fn without_wasi_0_3_the_advice_names_the_feature() {
         let newer = "wasi:clocks/monotonic-clock@0.3.0";
         assert_eq!(support(newer, true), Some(Support::Native));
-        let Some(Support::Missing { advice }) = support(newer, false) else {
+        let Some(Support::Missing { advice, feature }) = support(newer, false) else {
             panic!("it is not built in");
         };
         assert!(advice.contains("feature `p3`"), "{advice}");
+        assert_eq!(feature, Some("p3"));
     }
 }
