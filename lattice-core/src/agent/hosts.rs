@@ -31,7 +31,7 @@ const SPARE: usize = 64;
 pub(super) struct HostTable {
     node: Arc<NodeParts>,
     members: Members,
-    /// Hosts that have not proved yet that they are there. Their heartbeats are passed on later.
+    /// Hosts that have not yet proved that they are live. Their heartbeats are passed on later.
     pub(super) newcomers: Newcomers,
     /// Hosts that use another store.
     strays: Strays,

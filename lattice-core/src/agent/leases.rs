@@ -361,7 +361,7 @@ impl Service for Leased {
         self.service.types()
     }
 
-    /// Those of the service are checked here.
+    /// The errors of the wrapped service are checked here.
     fn errors_are_its_own(&self) -> bool {
         true
     }

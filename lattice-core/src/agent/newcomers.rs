@@ -1,6 +1,7 @@
-//! Newcomers: hosts that were heard and have not proved yet that they are there. Recorded heartbeats
-//! of a host that is gone look like its own to a process that has not heard them. So a host counts
-//! for placement once it has answered a challenge of this process.
+//! Newcomers: hosts that send heartbeats and have not yet proved that they are live. An attacker
+//! can replay recorded heartbeats of a host that has left, and a process that has never received
+//! them can't distinguish them from new ones. So a host counts for placement only after it has
+//! answered a challenge of this process.
 
 use crate::{membership::MemberEvent, name::HostId, node::NodeParts, wire::Origin};
 use std::{
@@ -9,16 +10,16 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// The most challenges at a time. Further hosts are asked with their next heartbeats.
+/// The most challenges at a time. Further hosts are challenged at their next heartbeats.
 const AT_ONCE: usize = 256;
-/// Proofs that are kept of hosts that may be gone.
+/// How many proofs of hosts that may have left are kept.
 const SPARE: usize = 64;
 
-/// Which hosts have proved that they are there.
+/// The hosts that have proved that they are live.
 pub(super) struct Newcomers {
     node: Arc<NodeParts>,
     proved: HashSet<Origin>,
-    /// The latest heartbeats of hosts that are being asked.
+    /// The latest heartbeats of hosts that are being challenged.
     asked: HashMap<HostId, MemberEvent>,
     challenges: JoinSet<(Origin, bool)>,
 }
@@ -33,12 +34,12 @@ impl Newcomers {
         }
     }
 
-    /// Returns whether an event counts now. If its host has not proved yet that it is there, the
-    /// host is asked, and [`proved`](Self::proved) returns the event later.
+    /// Returns whether an event counts now. If its host has not yet proved that it is live, this
+    /// challenges the host, and [`proved`](Self::proved) returns the event later.
     pub(super) fn admits(&mut self, heard: &MemberEvent) -> bool {
         let from = match heard {
             MemberEvent::Beat(from, _) | MemberEvent::Alive(from, _) => from,
-            // It counts only beside a later boot that has proved to be there.
+            // It counts only in addition to a later boot that has proved to be live.
             MemberEvent::OlderBeat(..) => return true,
             MemberEvent::Goodbye(who) => {
                 self.proved.remove(who);
@@ -63,22 +64,22 @@ impl Newcomers {
         if !is_asked && self.challenges.len() < AT_ONCE {
             let (transport, host) = (self.node.transport.clone(), from.clone());
             self.challenges.spawn(async move {
-                let is_there = transport.challenge(&host).await;
-                (host, is_there)
+                let is_live = transport.challenge(&host).await;
+                (host, is_live)
             });
         }
         false
     }
 
-    /// Waits until a host has proved that it is there. Returns its latest heartbeat. Waits without
-    /// end if no host is being asked.
+    /// Waits until a host has proved that it is live. Returns its latest heartbeat. Never returns
+    /// if no host is being challenged.
     pub(super) async fn proved(&mut self) -> MemberEvent {
         loop {
             let Some(answer) = self.challenges.join_next().await else {
                 return std::future::pending().await;
             };
-            let Ok((host, is_there)) = answer else {
-                // Which one is unknown. All are asked again with their next heartbeats.
+            let Ok((host, is_live)) = answer else {
+                // The host is unknown. All hosts are challenged again at their next heartbeats.
                 self.asked.clear();
                 continue;
             };
@@ -87,8 +88,8 @@ impl Newcomers {
                 continue;
             }
             let event = self.asked.remove(&host.host);
-            if !is_there {
-                tracing::debug!(host = %host.host, "a host sends heartbeats and has not answered; it does not count yet");
+            if !is_live {
+                tracing::debug!(host = %host.host, "a host sends heartbeats but did not answer a challenge; it does not count for placement yet");
                 continue;
             }
             self.prove(host);

@@ -89,19 +89,19 @@ impl Rejections {
         let seen = connection.replica.links().revision();
         let number = desired.revision.0.max(seen.0);
         let value = records.encode(desired.incarnation, &key, number, &Body(&spec));
-        // Fails if another host has recorded in the meantime that the generation serves.
+        // Fails if another host has recorded since that the generation serves.
         let unserved = served::op(&self.node, desired, (component, &[]), number);
         let (component, expect) = (component.clone(), Expect::At(actor.revision));
         let (value, unserved) = match (value, unserved) {
             (Ok(value), Ok(Some(unserved))) => (value, unserved),
             (Ok(_), Ok(None)) => {
-                return tracing::warn!(%component, "an update did not come up and is not rolled back, because a newer version of Lattice recorded what has served; correct it and apply again, or update this host");
+                return tracing::warn!(%component, "an update failed to start and is not rolled back, because a newer version of Lattice recorded what has served; correct it and apply again, or update this host");
             }
             (Err(error), _) | (_, Err(error)) => {
                 return tracing::error!(%component, %error, "an update could not be rolled back");
             }
         };
-        tracing::warn!(%component, "an update did not come up and is rolled back; correct it and apply again");
+        tracing::warn!(%component, "an update failed to start and is rolled back; correct it and apply again");
         self.writes.spawn(async move {
             // One commit, which ends within the store's own timeout, and no rewrite: a conflict
             // means that another host has already rejected the generation, or that the actor was

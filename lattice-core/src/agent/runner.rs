@@ -102,7 +102,7 @@ impl Runner {
         let (node, runtime, named) = (self.node.clone(), runtime.clone(), name.clone());
         let starts = self.work.spawn(async move {
             let started = timeout(START_WITHIN, start(&node, &*runtime, item, guard)).await;
-            let late = || RuntimeError::new(format!("it did not come up within {START_WITHIN:?}"));
+            let late = || RuntimeError::new(format!("it did not start within {START_WITHIN:?}"));
             TaskEnd::Started(named, number, started.unwrap_or_else(|_| Err(late())))
         });
         let entry = RunningGeneration {
@@ -200,10 +200,10 @@ impl Runner {
 
     fn did_not_start(&mut self, name: GenerationKey, error: &RuntimeError) -> TaskOutcome {
         let event = if error.is_image_away() {
-            tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component can't be started because its image is away; it is tried again");
+            tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component can't be started because its image is unavailable; it is tried again");
             Event::Delayed
         } else {
-            tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component did not come up");
+            tracing::warn!(component = %name.0, generation = short(name.1), %error, "a component failed to start");
             Event::Failed
         };
         let replicas = self.running.remove(&name).map(|entry| entry.replicas);
@@ -247,7 +247,7 @@ async fn start(
         .map_err(|error| {
             let is_outage = error.is_outage();
             let error = RuntimeError::of(&error);
-            // It says nothing about what was to be started.
+            // The outage doesn't count against the component.
             if is_outage { error.image_away() } else { error }
         })
 }

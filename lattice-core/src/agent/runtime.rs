@@ -10,9 +10,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Prepares a component, so that it can be called. None of its code runs before the first call.
     /// The agent drops the future if it takes too long.
     ///
-    /// # Errors
-    /// Fails with [`RuntimeError`] if the component can't be prepared. The agent tries again, after
-    /// longer and longer pauses.
+    /// # Errors Fails with [`RuntimeError`] if the component can't be prepared. The agent tries
+    /// again, with growing pauses.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -52,8 +51,8 @@ impl RuntimeError {
         }
     }
 
-    /// Marks it as the error of a start for which the image could not be had. Such a start is tried
-    /// again for as long as it takes, and never counts against the version that was to be started.
+    /// Marks this error as caused by an unavailable image. Such a start is retried without limit,
+    /// and never counts against the version.
     #[must_use]
     pub fn image_away(self) -> Self {
         Self {
@@ -62,7 +61,7 @@ impl RuntimeError {
         }
     }
 
-    /// Returns whether the image could not be had.
+    /// Returns whether the start failed because the image was unavailable.
     pub fn is_image_away(&self) -> bool {
         self.is_image_away
     }

@@ -1,5 +1,5 @@
-//! Generations that have served. They are recorded in the store, so that no host ever rejects one of
-//! them, whatever fails later and whichever processes are left.
+//! Generations that have served. They are recorded in the store, so that no host ever rejects one
+//! of them, regardless of later failures and restarts.
 
 use crate::{
     backoff::Backoff,
@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 /// The most records in one commit.
 const AT_ONCE: usize = 64;
-/// Pauses after writes, longer while they fail. After the first one, a result has arrived.
+/// Pauses after writes. They grow while writes fail.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(30));
 
 /// Writes the records of this host.
@@ -39,15 +39,15 @@ impl ServedRecorder {
         }
     }
 
-    /// Waits until a write has ended. Returns `None` if no write is under way.
+    /// Waits until a write has ended. Returns `None` if no write is in progress.
     pub(super) async fn written(&mut self) -> Option<()> {
         match self.writes.join_next().await? {
             Ok(Ok(())) => self.failures = 0,
             Ok(Err(error)) => {
                 self.failures = self.failures.saturating_add(1);
-                tracing::debug!(%error, "this host did not record which versions serve");
+                tracing::debug!(%error, "this host could not record which versions serve");
             }
-            Err(error) => tracing::error!(%error, "a write of what serves ended unexpectedly"),
+            Err(error) => tracing::error!(%error, "the write that records which versions serve ended unexpectedly"),
         }
         // Hosts that start together don't write together for long.
         let pause = PAUSES.with_equal_jitter(self.failures, entropy::share());
@@ -55,20 +55,20 @@ impl ServedRecorder {
         Some(())
     }
 
-    /// Returns when [`record`](Self::record) is to be called again.
+    /// Returns when to call [`record`](Self::record) again.
     pub(super) fn wake(&self) -> Option<Instant> {
         self.again
     }
 
     /// Records generations that serve here, if the store has no record of them yet. Nothing is
-    /// recorded in a store that was replaced or went back until that is accepted.
+    /// recorded in a store that was replaced or rolled back until that state is accepted.
     pub(super) fn record(&mut self, desired: &Desired, runs: &ReplicaCounts, is_stale: bool) {
         let now = Instant::now();
         if !self.writes.is_empty() || self.again.is_some_and(|again| now < again) {
             return;
         }
         self.again = None;
-        // While the store is away, this is called again with each heartbeat.
+        // While the store is unavailable, this is called again at each heartbeat.
         if is_stale || !self.node.connection.replica.health().state.is_live() {
             return;
         }
@@ -78,7 +78,7 @@ impl ServedRecorder {
             let generations = serving.map(|count| count.generation);
             let new: Vec<Generation> = generations
                 .filter(|generation| !desired.has_served(id, *generation))
-                // A rejection that was committed stands, also where the generation came up late.
+                // A committed rejection stays in effect, even if the generation started late here.
                 .filter(|generation| actor.spec.rejected != Some(*generation))
                 .collect();
             (!new.is_empty()).then_some((id, new))
@@ -87,11 +87,11 @@ impl ServedRecorder {
         let ops = missing.filter_map(|(id, new)| {
             let op = op(&self.node, desired, (id, &new), number);
             op.inspect_err(|error| {
-                tracing::error!(component = %id, %error, "it could not be recorded that a version serves");
+                tracing::error!(component = %id, %error, "the record that a version serves could not be encoded");
             })
             .ok()?
         });
-        // One record that another host has written fails the whole commit.
+        // A single record that another host has changed fails the whole commit.
         let at_once = if self.failures == 0 { AT_ONCE } else { 1 };
         let ops: Vec<Op> = ops.take(at_once).collect();
         if ops.is_empty() {
@@ -100,21 +100,21 @@ impl ServedRecorder {
         let records = self.node.connection.records.clone();
         self.writes.spawn(async move {
             // This ends within the store's own timeout. A conflict means that another host was
-            // first. What is missing then is written with the next call.
+            // first. The next call writes the records that are still missing.
             records.store().commit(ops).await.map(drop)
         });
     }
 }
 
-/// Returns the number of a write that follows everything that this process has seen.
+/// Returns a revision for a write that is newer than everything that this process has seen.
 fn number(node: &NodeParts, desired: &Desired) -> u64 {
     let seen = node.connection.replica.links().revision();
     desired.revision.max(seen).0
 }
 
 /// Returns the operation that adds generations to an actor's record, and that fails if the record
-/// has changed. With none to add, it only checks that. Returns `None` if a newer version of Lattice
-/// wrote the record.
+/// has changed. Without any to add, the operation only checks that the record is unchanged. Returns
+/// `None` if a newer version of Lattice wrote the record.
 pub(super) fn op(
     node: &NodeParts,
     desired: &Desired,

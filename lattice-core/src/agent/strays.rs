@@ -6,11 +6,11 @@ use crate::{name::HostId, store::Incarnation, wire::Origin};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// How long a host that has seen the same store may be on another one before it is left out. When a
-/// store is created again, hosts find that out within seconds of each other.
+/// How long a host that used the same store may use another one before it is excluded. When a store
+/// is re-created, hosts notice it within seconds of each other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is known of the stores of hosts.
+/// The stores that hosts use, as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct Strays(HashMap<HostId, Seen>);
 
@@ -24,8 +24,8 @@ struct Seen {
 }
 
 impl Strays {
-    /// Takes the store that a heartbeat names. Returns whether the host has become a stray or is one
-    /// no longer.
+    /// Handles the store that a heartbeat names. Returns whether the host has become a stray or has
+    /// stopped being one.
     pub(super) fn heard(
         &mut self,
         from: &Origin,
@@ -65,17 +65,17 @@ impl Strays {
         self.0.get(host).is_some_and(|seen| seen.is_stray)
     }
 
-    /// Returns of how many hosts something is known.
+    /// Returns the number of known hosts.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Forgets the hosts that are not to be kept.
+    /// Removes the hosts for which `keep` returns false.
     pub(super) fn retain(&mut self, keep: impl Fn(&HostId) -> bool) {
         self.0.retain(|host, _| keep(host));
     }
 
-    /// Forgets a host that is gone.
+    /// Removes a host that has left.
     pub(super) fn forget(&mut self, host: &HostId) {
         self.0.remove(host);
     }
@@ -95,7 +95,7 @@ mod tests {
         let boot = |epoch| Origin::new(host.clone(), epoch);
         assert!(!strays.heard(&boot(1), Incarnation::default(), OURS, now));
         assert!(strays.heard(&boot(1), OTHER, OURS, now));
-        assert!(!strays.heard(&boot(1), OTHER, OURS, now), "told once");
+        assert!(!strays.heard(&boot(1), OTHER, OURS, now), "reported once");
         assert!(strays.contains(&host));
         assert!(strays.heard(&boot(2), OURS, OURS, now));
         assert!(!strays.contains(&host));

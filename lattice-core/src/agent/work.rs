@@ -62,7 +62,7 @@ impl WorkItems {
     /// started.
     ///
     /// A component whose record was never read is left out. One that refers to a configuration that
-    /// was never read is frozen: what was accepted for it before stays.
+    /// was never read is frozen: its last accepted version stays.
     pub(super) fn of(desired: &Desired) -> (Self, Snapshot) {
         let mut items = Self::default();
         let mut wanted = BTreeMap::new();

@@ -36,7 +36,7 @@ struct Notes {
 pub enum Trouble {
     /// It can't be fetched.
     Away,
-    /// It is at hand and doesn't come up.
+    /// It is available but fails to start.
     Broken,
 }
 

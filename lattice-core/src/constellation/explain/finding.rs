@@ -173,7 +173,7 @@ pub enum Finding {
     },
     /// A host gave up the component's last version.
     #[error(
-        "the last version of `{component}` did not come up on host `{host}`{} and was rolled back; apply one that starts",
+        "the last version of `{component}` failed to start on host `{host}`{} and was rolled back; apply one that starts",
         Because(reason)
     )]
     Rejected {
@@ -186,7 +186,7 @@ pub enum Finding {
     },
     /// The component's last version was rolled back everywhere.
     #[error(
-        "the last version of `{component}` did not come up{} and was rolled back, and {} runs; apply one that starts, or apply the last one again to try it again",
+        "the last version of `{component}` failed to start{} and was rolled back, and {} runs; apply one that starts, or apply the last one again to try it again",
         Because(reason),
         runs.as_deref().unwrap_or("the one before")
     )]

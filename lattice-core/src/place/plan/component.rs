@@ -21,10 +21,10 @@ const PROVEN: Duration = Duration::from_secs(5);
 /// Why a replica failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// It did not come up with its image at hand, or it crashed.
+    /// It failed to start although its image was available, or it crashed.
     Itself,
-    /// Its image was away, which says nothing about its generation.
-    ImageAway,
+    /// Its image was unavailable, which doesn't count against its generation.
+    ImageUnavailable,
 }
 
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub(super) struct ComponentReconciler {
     /// Replicas beyond this host's share that keep serving until other hosts serve.
     owed: usize,
     pub(super) failures: Failures,
-    /// Failures of the generation before, while it stands in for the wanted one.
-    pub(super) stand_in_failures: Failures,
+    /// Failures of the previous generation, while it runs in place of the wanted one.
+    pub(super) fallback_failures: Failures,
     /// Whether the wanted generation has started here.
     proven: bool,
     pub(super) lease: LeaseState,
@@ -74,7 +74,7 @@ impl ComponentReconciler {
             replicas: Vec::new(),
             owed: 0,
             failures: Failures::default(),
-            stand_in_failures: Failures::default(),
+            fallback_failures: Failures::default(),
             proven: false,
             lease: LeaseState::default(),
             turn: None,
@@ -94,7 +94,7 @@ impl ComponentReconciler {
         self.wanted = wanted;
         if self.generation() != before {
             self.failures.forget();
-            self.stand_in_failures.forget();
+            self.fallback_failures.forget();
             self.proven = false;
             self.others.begin();
         }
@@ -156,10 +156,10 @@ impl ComponentReconciler {
                 ReplicaState::Draining | ReplicaState::Stopping => None,
             });
         let again = self.failures.again(context.now);
-        let stand_in = self.stand_in_failures.again(context.now);
+        let fallback = self.fallback_failures.again(context.now);
         let lease = self.lease.again(context.now);
         ages.chain(again)
-            .chain(stand_in)
+            .chain(fallback)
             .chain(lease)
             .chain(self.turn)
             .min()
@@ -207,7 +207,7 @@ impl ComponentReconciler {
         if context.leave {
             return;
         }
-        self.start_stand_ins(context.now, effects);
+        self.start_fallbacks(context.now, effects);
         if self.failures.again(context.now).is_some() {
             return;
         }
@@ -322,14 +322,14 @@ impl ComponentReconciler {
 
     fn stop_needless_starts(&mut self, wanted: Generation, effects: &mut Effects) {
         let mut spare = self.need().saturating_sub(self.serving_of(wanted));
-        let stand_in = self.stand_in();
+        let fallback = self.fallback();
         for replica in &mut self.replicas {
             if !matches!(replica.state, ReplicaState::Starting { .. }) {
                 continue;
             }
             if replica.generation == wanted && spare > 0 {
                 spare -= 1;
-            } else if Some(replica.generation) != stand_in {
+            } else if Some(replica.generation) != fallback {
                 replica.stop(effects);
             }
         }
@@ -346,7 +346,7 @@ impl ComponentReconciler {
         }
     }
 
-    /// Counts a failure, if it is one of the wanted generation or of the one that stands in for it.
+    /// Counts a failure, if it is one of the wanted generation or of its fallback.
     fn blame(&mut self, failed: Replica, why: Failed, jitter: f64, now: Instant) {
         let ending = matches!(
             failed.state,
@@ -356,12 +356,12 @@ impl ComponentReconciler {
             return;
         }
         if Some(failed.generation) != self.generation() {
-            if Some(failed.generation) == self.stand_in() {
-                self.stand_in_failures.add(jitter, now);
+            if Some(failed.generation) == self.fallback() {
+                self.fallback_failures.add(jitter, now);
             }
             return;
         }
-        if why == Failed::ImageAway {
+        if why == Failed::ImageUnavailable {
             return self.failures.delay(jitter, now);
         }
         if let ReplicaState::Serving { since } = failed.state {

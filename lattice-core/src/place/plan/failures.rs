@@ -17,7 +17,8 @@ pub(super) const HEALTHY: Duration = Duration::from_mins(1);
 pub(super) struct Failures {
     /// Failures of the generation itself.
     count: u32,
-    /// Starts that failed because the image was away, which says nothing about the generation.
+    /// Starts that failed because the image was unavailable. They don't count against the
+    /// generation.
     delays: u32,
     again: Option<Instant>,
 }
@@ -30,7 +31,7 @@ impl Failures {
         self.wait(jitter, now);
     }
 
-    /// Counts a start that failed because the image was away.
+    /// Counts a start that failed because the image was unavailable.
     pub(super) fn delay(&mut self, jitter: f64, now: Instant) {
         self.delays = self.delays.saturating_add(1);
         self.wait(jitter, now);
@@ -53,7 +54,7 @@ impl Failures {
         self.count.saturating_add(self.delays)
     }
 
-    /// Returns whether the image has been away for some time.
+    /// Returns whether the image has been unavailable for several starts in a row.
     pub(super) fn is_delayed(&self) -> bool {
         self.delays >= LOOP
     }

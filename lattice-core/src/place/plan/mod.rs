@@ -15,8 +15,8 @@
 //!   when all slots before it have served the new generation for five seconds, and the old one
 //!   drains when the new one has served as long.
 //! * **What fails** is started again, after longer and longer pauses. A new generation is rejected
-//!   if it fails three times with its image at hand, has never served anywhere, and there is a
-//!   generation to go back to. An image that is away only delays a start.
+//!   if it fails three times although its image is available, has never served anywhere, and there
+//!   is a previous generation. An unavailable image only delays a start.
 //! * **What runs once** starts when its lease is held and stops when the lease is lost. It moves
 //!   break before make: the lease is given back when nothing runs under it any more.
 //! * **A store that was replaced or went back** changes nothing until the apps are applied again:
@@ -28,13 +28,13 @@
 
 mod component;
 mod desired;
+mod fallback;
 mod failures;
 mod once;
 mod report;
 mod roll;
 #[cfg(test)]
 mod sim;
-mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -97,11 +97,11 @@ pub enum Event {
     },
     /// A replica that was starting serves now.
     Serves(ReplicaId),
-    /// A replica failed to start although its image was at hand, or it crashed. It doesn't run any
-    /// more.
+    /// A replica failed to start although its image was available, or it crashed. It no longer
+    /// runs.
     Failed(ReplicaId),
-    /// A replica did not come up because its image was away. It is gone, and that says nothing about
-    /// its generation.
+    /// A replica failed to start because its image was unavailable. It no longer runs, and the
+    /// failure doesn't count against its generation.
     Delayed(ReplicaId),
     /// A replica that was drained or stopped is gone.
     Ended(ReplicaId),
@@ -278,7 +278,7 @@ impl Reconciler {
             }
             Event::Serves(replica) => self.of(replica, |entry| entry.serves(replica, now)),
             Event::Failed(replica) => self.failed(replica, Failed::Itself, now),
-            Event::Delayed(replica) => self.failed(replica, Failed::ImageAway, now),
+            Event::Delayed(replica) => self.failed(replica, Failed::ImageUnavailable, now),
             Event::Ended(replica) => {
                 self.of(replica, |entry| entry.ended(replica));
                 self.owners.remove(&replica);

@@ -134,7 +134,7 @@ async fn a_version_is_rolled_back_only_for_its_own_failure() {
     mesh.until("it is rejected", || because("fix it")).await;
     mesh.apply(&greeter("endless:3", 1)).await;
     sleep(Duration::from_mins(15)).await;
-    mesh.until("it is rejected too", || because("did not come up within"))
+    mesh.until("it is rejected too", || because("did not start within"))
         .await;
 }
 

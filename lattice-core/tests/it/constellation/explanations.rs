@@ -125,7 +125,7 @@ async fn each_phase_has_its_own_explanation() {
         ),
         (
             Phase::Rejected,
-            "the last version of `greeter` did not come up on host `a` (out of memory) and was rolled back; apply one that starts",
+            "the last version of `greeter` failed to start on host `a` (out of memory) and was rolled back; apply one that starts",
         ),
         (
             Phase::Updating,

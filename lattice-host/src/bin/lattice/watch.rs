@@ -122,7 +122,7 @@ fn unsettled(view: &View) -> Option<String> {
         if component.is_rolled_back {
             let why = component.rollback_reason.as_deref();
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            return Some(format!("the new version of `{id}` did not come up{why}"));
+            return Some(format!("the new version of `{id}` failed to start{why}"));
         }
         if assignment.unplaced(id).is_some() {
             return Some(format!("no host may run `{id}`"));

@@ -1,4 +1,4 @@
-//! What an outage must not undo.
+//! Changes that an outage must not undo.
 
 use super::*;
 
@@ -48,7 +48,7 @@ impl Bench {
 }
 
 #[test]
-fn an_image_that_is_away_rejects_nothing_and_the_old_version_serves_on() {
+fn an_unavailable_image_rejects_nothing_and_the_old_version_keeps_serving() {
     let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
     bench.serves(1);
     assert_eq!(bench.new_version(false), ["start 2 of 2"]);
@@ -68,7 +68,7 @@ fn a_version_that_has_served_is_never_rejected_whatever_fails() {
 }
 
 #[test]
-fn where_nothing_serves_the_version_before_stands_in_for_one_that_is_away() {
+fn the_previous_version_runs_while_the_image_of_the_new_one_is_unavailable() {
     // The host starts while the store has a version that was never seen to serve.
     let (mut bench, _) = Bench::new(&[], Replicas::Exactly(1));
     bench.new_version(false);
@@ -87,7 +87,7 @@ fn where_nothing_serves_the_version_before_stands_in_for_one_that_is_away() {
 }
 
 #[test]
-fn a_version_that_stands_in_and_fails_is_tried_again_later_each_time() {
+fn a_failing_fallback_is_retried_with_growing_backoff() {
     let (mut bench, _) = Bench::new(&[], Replicas::Exactly(1));
     bench.new_version(false);
     bench.hosts(&["a"]);
@@ -118,7 +118,7 @@ fn a_version_that_stands_in_and_fails_is_tried_again_later_each_time() {
 }
 
 #[test]
-fn what_is_frozen_is_neither_stopped_nor_started() {
+fn a_frozen_component_is_neither_stopped_nor_started() {
     let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
     bench.serves(1);
     let wanted = std::mem::take(&mut bench.wanted);
@@ -128,7 +128,7 @@ fn what_is_frozen_is_neither_stopped_nor_started() {
     assert_eq!(bench.fails(1), NOTHING);
     assert_eq!(bench.wake().1, ["start 2 of 1"], "its share is kept");
     bench.serves(2);
-    // A host that has never read it knows nothing to start.
+    // A host that has never read it starts nothing.
     let (mut fresh, _) = Bench::new(&[], Replicas::Exactly(1));
     fresh.wanted.clear();
     fresh.frozen.insert(actor());
