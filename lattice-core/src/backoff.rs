@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// How long to pause after a number of failures in a row.
+/// Computes how long to pause after a number of failures in a row.
 ///
 /// The pause after the first failure is doubled for each further one, up to a longest pause. Where
 /// several processes may fail at the same time, a random number keeps them from trying again

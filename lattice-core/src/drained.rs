@@ -1,8 +1,8 @@
-//! How an orderly shutdown ended.
+//! The result of an orderly shutdown.
 
-/// Whether the calls under way finished before the grace period was over.
+/// Whether the running calls finished before the grace period ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "it says whether calls were cut off"]
+#[must_use = "it reports whether calls were cut off"]
 pub enum Drained {
     /// Every call finished.
     Clean,

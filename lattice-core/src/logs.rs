@@ -42,8 +42,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How long a host keeps sending without another request.
 const LEASE: Duration = Duration::from_secs(10);
-/// How often hosts are asked. A request may be lost, and a host that has just joined should reply
-/// soon.
+/// How often hosts receive a request. A request may be lost, and a host that has just joined should
+/// reply soon.
 const ASK: Duration = Duration::from_secs(2);
 /// Most messages that are queued for the reader.
 const WAITING: usize = 1_024;
@@ -122,7 +122,7 @@ impl LogReader {
         component: Option<ComponentId>,
         recent: u32,
     ) -> Result<Self, BusError> {
-        // Subscribes before the request is sent, so that no answer is lost.
+        // Subscribes before the request is sent, so that no response is lost.
         let endpoint = Endpoint::observer(connection.medium(), |kind, _| kind == Kind::Logs);
         let subject = endpoint.subjects().logs();
         let lines = endpoint.subscribe(subject, WAITING).await?;
@@ -176,7 +176,7 @@ impl LogReader {
     fn take(&mut self, message: Message) -> Result<(), String> {
         let frame = match self.endpoint.try_open(message) {
             Ok((frame, _)) => frame,
-            // This includes answers to another reader.
+            // This includes lines that were sent for another reader.
             Err(Refused::NoPayload | Refused::OtherReceiver) => return Ok(()),
             Err(refused) => return Err(refused.to_string()),
         };

@@ -4,8 +4,8 @@
 //! transport, membership, a server for its components, a client for its calls, and telemetry. This
 //! module joins them and runs their tasks.
 //!
-//! States: *live* → *leaving* (has said goodbye, finishes what it has) → gone. A node that is
-//! dropped without [`shutdown`](Node::shutdown) vanishes without notice, as after a power cut.
+//! States: *live* → *leaving* (it has sent its goodbye and finishes its calls) → gone. A node that
+//! is dropped without [`shutdown`](Node::shutdown) vanishes without notice, as after a power cut.
 
 use crate::{
     bus::BusError,
@@ -120,13 +120,13 @@ impl Node {
         &self.origin().host
     }
 
-    /// Which boot of which host it is.
+    /// The host id and the epoch of this boot.
     pub fn origin(&self) -> &Origin {
         self.0.parts.transport.origin()
     }
 
     /// Puts a component into service on this node: its types are published, calls that its links
-    /// grant reach it, and other hosts learn of it with the next beat, which is sent at once.
+    /// grant reach it, and a beat that is sent at once announces it to other hosts.
     ///
     /// # Errors
     /// [`ServeError`]; nothing is served then.

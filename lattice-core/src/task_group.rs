@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct TaskGroup(CancellationToken);
 
 impl TaskGroup {
-    /// Runs `work` in a separate task until it is done or the group is cancelled. The handle ends it
-    /// earlier; dropping the handle has no effect.
+    /// Runs `work` in a separate task until it is done or the group is cancelled. The handle can
+    /// end it earlier; dropping the handle has no effect.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         tokio::spawn(self.0.clone().run_until_cancelled_owned(work)).abort_handle()
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch::Receiver;
 /// [`Stream`] it returns the state at once the first time, then whenever it has changed.
 ///
 /// A slow reader may miss states in between, but never the latest one, and nothing is queued for
-/// it. The stream ends when the state no longer changes, because what it is about was closed.
+/// it. The stream ends when the state can no longer change, because its source was closed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -34,7 +34,7 @@ use tokio::sync::watch::Receiver;
 #[must_use = "a watch does nothing unless it is read"]
 pub struct Watch<T> {
     current: Box<dyn Fn() -> T + Send + Sync>,
-    /// In a lock only so that a watch is `Sync`; it is never locked.
+    /// The lock only makes a watch `Sync`; it is never locked.
     states: Mutex<BoxStream<'static, T>>,
 }
 

@@ -79,7 +79,7 @@
 //! An import that no link can serve (outside of any interface, without a package, or with resources
 //! or streams) traps the actor when the actor calls it. The rest of the actor is served.
 //! [`ComponentCheck`] lists what can't be served, before the actor is started, and so does the log
-//! when it is started. It fails to start if nothing of it can be called
+//! when it is started. It fails to start if none of its exports can be called
 //! ([`NothingToCall`](ActorError::NothingToCall)).
 //!
 //! A host publishes the types and the WIT of the components that it runs. Tools get them with

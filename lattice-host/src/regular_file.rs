@@ -1,4 +1,4 @@
-//! Opens files without waiting for anybody.
+//! Opens files without blocking on pipes or devices.
 
 use std::{
     fs::File,
@@ -7,8 +7,8 @@ use std::{
     path::Path,
 };
 
-/// Opens a regular file. Opening a pipe returns only when somebody writes to it, and reading a pipe
-/// or a device might never end, so what the path leads to is looked at first.
+/// Opens a regular file. Checks the kind of the file first, because opening a pipe blocks until a
+/// writer opens it, and reading a pipe or a device might never end.
 ///
 /// # Errors
 /// Fails when there is no file, it isn't a regular one, or it may not be read.

@@ -6,7 +6,7 @@ const MAGIC: &[u8] = b"\0asm";
 /// Version and layer, which follow the magic number in a component.
 const COMPONENT: &[u8] = &[0x0d, 0x00, 0x01, 0x00];
 
-/// What a WIT package is, in words that can follow "is".
+/// The description of a WIT package, in words that can follow "is".
 pub(crate) const WIT_PACKAGE: &str = "a WIT package, which has interfaces and no code";
 
 /// The kind of a binary.
@@ -24,8 +24,8 @@ impl WasmKind {
     /// sections.
     ///
     /// # Errors
-    /// Fails with what the bytes are instead, in words that can follow "is". One of them is a WIT
-    /// package, which has the header of a component.
+    /// Fails with a description of the bytes, in words that can follow "is". A WIT package is also
+    /// refused, although it has the header of a component.
     pub fn of(bytes: &[u8]) -> Result<Self, &'static str> {
         match bytes.strip_prefix(MAGIC) {
             Some(_) if is_wit_package(bytes) => Err(WIT_PACKAGE),

@@ -24,7 +24,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Hosts that are remembered beyond twice the live ones.
+/// How many hosts are kept beyond twice the number of live ones.
 const SPARE: usize = 64;
 
 /// The live hosts, and whether they take work.
@@ -61,7 +61,7 @@ impl HostTable {
         let me = &self.node.membership.origin().host;
         let Some(labels) = hosts.get_mut(me) else {
             if !hosts.is_empty() {
-                tracing::warn!(host = %me, "the last snapshot does not contain this host, so it runs nothing while the bus is away; give it the same id at each start");
+                tracing::warn!(host = %me, "the last snapshot does not contain this host, so it runs nothing while the bus is disconnected; give it the same id at each start");
             }
             return;
         };
@@ -114,7 +114,7 @@ impl HostTable {
         }
     }
 
-    /// Forgets hosts that left without ever having counted, once there are many of them.
+    /// Removes hosts that left without ever having counted, once there are many of them.
     fn forget_gone(&mut self) {
         let peers = self.node.connection.presence.peers();
         if self.duties.len().max(self.strays.len()) > 2 * peers.iter().count() + SPARE {
@@ -130,7 +130,7 @@ impl HostTable {
             return false;
         }
         let health = self.node.connection.replica.health();
-        // A process that doesn't follow the store can't tell which one the others see.
+        // A process that doesn't follow the store can't compare its store with that of others.
         let ours = if health.state.is_live() {
             health.incarnation
         } else {

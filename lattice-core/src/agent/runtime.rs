@@ -10,7 +10,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Prepares a component, so that it can be called. None of its code runs before the first call.
     /// The agent drops the future if it takes too long.
     ///
-    /// # Errors Fails with [`RuntimeError`] if the component can't be prepared. The agent tries
+    /// # Errors
+    /// Fails with [`RuntimeError`] if the component can't be prepared. The agent tries
     /// again, with growing pauses.
     ///
     /// # Cancel safety

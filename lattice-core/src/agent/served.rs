@@ -47,7 +47,9 @@ impl ServedRecorder {
                 self.failures = self.failures.saturating_add(1);
                 tracing::debug!(%error, "this host could not record which versions serve");
             }
-            Err(error) => tracing::error!(%error, "the write that records which versions serve ended unexpectedly"),
+            Err(error) => {
+                tracing::error!(%error, "the write that records which versions serve ended unexpectedly")
+            }
         }
         // Hosts that start together don't write together for long.
         let pause = PAUSES.with_equal_jitter(self.failures, entropy::share());

@@ -28,8 +28,8 @@ pub(super) struct Draft {
     pub(super) links: Vec<(ManifestPath, Link)>,
     puts: Vec<(StoreKey, Record, Expect)>,
     deletes: Vec<(StoreKey, Expect)>,
-    /// Records that hosts keep of what is deleted: the status of a link, the generations of an
-    /// actor that have served.
+    /// Records that hosts wrote about deleted resources: the status of a link, and the generations
+    /// of an actor that have served.
     statuses: Vec<StoreKey>,
     /// The number of records that the app has after the commit.
     size: usize,
@@ -52,7 +52,8 @@ enum Standing {
 
 impl Present<'_> {
     fn standing(self, resource: &ResourceRef) -> Standing {
-        // What was last read at a key that is unreadable now is not what the store has there.
+        // If the key is unreadable now, the value that was last read there isn't the store's
+        // current value.
         match self.desired.unreadable.get(&resource.key()) {
             None => match resource.find(self.desired, self.links) {
                 Some((revision, record)) => {
@@ -65,7 +66,7 @@ impl Present<'_> {
         }
     }
 
-    /// Returns how a version that was rejected shows in the plan when it is applied again.
+    /// Returns how the plan shows that a rejected version is applied again.
     fn tried_again(
         self,
         id: &ComponentId,

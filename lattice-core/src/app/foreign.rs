@@ -1,4 +1,4 @@
-//! Recognizes manifests of other tools, and tells what to write instead.
+//! Recognizes manifests of other tools, and returns advice on what to write instead.
 
 use super::{
     load::{self, LoadError},
@@ -6,7 +6,7 @@ use super::{
 };
 use std::{fmt, path::Path};
 
-/// A file that is made for another tool.
+/// A file for another tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Foreign {
@@ -74,7 +74,7 @@ fn named(api: Option<&str>, has: impl Fn(&str) -> bool) -> Option<Foreign> {
     }
 }
 
-/// Returns the error for a YAML file. Its top-level fields tell what it is.
+/// Returns the error for a YAML file. Its top-level fields show which tool it is for.
 pub(super) fn yaml(path: &Path) -> LoadError {
     let text = match load::read(path) {
         Ok(text) => text,

@@ -23,8 +23,8 @@ use std::{
 /// The largest manifest, in bytes. It has room for more than a thousand records.
 pub const MAX_MANIFEST: usize = 4 * 1024 * 1024;
 
-/// A manifest that is ready to be planned and applied, and that knows where it came from. Cheap to
-/// clone.
+/// A manifest that is ready to be planned and applied, with the path that it was loaded from. Cheap
+/// to clone.
 ///
 /// ```
 /// use lattice_core::app::App;
@@ -73,7 +73,7 @@ pub enum LoadError {
         /// Its path.
         path: PathBuf,
     },
-    /// The file is made for another tool.
+    /// The file is for another tool.
     #[error("`{}` is {found}: {}", path.display(), found.advice())]
     Foreign {
         /// Its path.

@@ -143,8 +143,8 @@ impl Difference {
     }
 }
 
-/// Returns a record with its fields as a manifest has them: those of `placement` are the
-/// component's own, and a number of replicas is a number.
+/// Returns a record in the form of a manifest: the fields of `placement` are moved into the
+/// component, and the number of replicas is a number.
 fn as_in_manifest(record: &Value) -> Value {
     let mut record = record.clone();
     let Some(fields) = record.as_object_mut() else {

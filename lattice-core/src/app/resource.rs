@@ -137,7 +137,7 @@ impl Record {
     }
 
     /// Copies the fields that newer versions added to the record that this one replaces. For an
-    /// actor, `is_proven` tells whether that one's version has served.
+    /// actor, `is_proven` is whether the version of `before` has served.
     pub(super) fn keep_extra(&mut self, before: &Self, is_proven: bool) {
         match (self, before) {
             (Self::App(new), Self::App(old)) => new.extra = old.extra.clone(),

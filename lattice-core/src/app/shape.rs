@@ -100,8 +100,9 @@ fn is_consequence(error: &Misshapen, cut: &BTreeSet<ManifestPath>) -> bool {
     }
 }
 
-/// Returns whether the error is about a name that was found to be wrong before: a component or a
-/// configuration is declared in one place, and named in others.
+/// Returns whether the error repeats one about the same invalid name. A component or a
+/// configuration is declared in one place and named in others, so one wrong name causes several
+/// errors.
 fn is_known(error: &Misshapen, found: &[Misshapen]) -> bool {
     let is_name = |reason: &str| {
         ["invalid component id `", "invalid config name `"]
@@ -323,7 +324,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misshapen> {
         let Some((key, value)) = self.value.take() else {
-            return Err(Misshapen::custom("a value was asked for before its key"));
+            return Err(Misshapen::custom("a value was requested before its key"));
         };
         seed.deserialize(value)
             .map_err(|error| error.inside(Step::Field(key.text.clone())))

@@ -1,4 +1,4 @@
-//! A manifest's text as a tree in which each part knows its place in the text.
+//! A manifest's text as a tree in which each part has its position in the text.
 
 use super::problem::{ManifestPath, Step};
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub(super) enum Value {
     Table(Vec<(Key, Node)>),
 }
 
-/// A number, and how the text writes it.
+/// A number, and its text in the manifest.
 #[derive(Debug, Clone)]
 pub(super) struct Number {
     pub(super) text: String,
@@ -42,8 +42,8 @@ pub(super) enum NumberValue {
 }
 
 impl Number {
-    /// Returns the text of the number if its value is written in only this way. `1.10`, `0x1F` and
-    /// `1e3` have another text when they are written again.
+    /// Returns the text of the number if this is the only way to write its value. `1.10`, `0x1F`
+    /// and `1e3` would change when they are written again.
     pub(super) fn kept(&self) -> Option<&str> {
         let again = match self.value {
             NumberValue::Integer(value) => value.to_string(),

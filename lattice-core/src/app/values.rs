@@ -146,12 +146,12 @@ pub(super) mod locality {
     }
 }
 
-/// The name under which a configuration value asks for its text.
+/// The name of the newtype with which a configuration value requests its original text.
 pub(super) const SCALAR: &str = "lattice configuration value";
 
-/// A configuration value. A number or a boolean without quotes counts as a text, too, if it has no
-/// other text when it is written again. A manifest's own reader knows the text of a number; from
-/// any other reader, only integers are taken.
+/// A configuration value. A number or a boolean without quotes is accepted as a text if it keeps
+/// this text when it is written again. The manifest's own reader provides the text of a number;
+/// from any other deserializer, only integers are accepted.
 struct Scalar(String);
 
 impl<'de> Deserialize<'de> for Scalar {

@@ -1,4 +1,4 @@
-//! The records that a manifest asks for.
+//! The records that a manifest declares.
 
 use super::{
     ActorManifest, App, AppManifest, LimitsManifest, LinkManifest, ProviderManifest,
@@ -19,17 +19,17 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// A record and the part of the manifest that asks for it.
+/// A record and the part of the manifest that declares it.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) record: Record,
     pub(super) path: ManifestPath,
 }
 
-/// Everything that a manifest asks for.
+/// Everything that a manifest declares.
 pub(super) type Wants = BTreeMap<ResourceRef, Wanted>;
 
-/// Returns what `app` asks for and the problems that were found. Files have their present digests;
+/// Returns what `app` declares and the problems that were found. Files have their present digests;
 /// tags have the digests that they are pinned to, or had before.
 pub(super) fn wants(app: &App, files: &Files, desired: &Desired) -> (Wants, Vec<Found>) {
     let manifest = app.manifest();

@@ -69,17 +69,17 @@ pub enum Warning {
         /// The problem of the value.
         reason: String,
     },
-    /// Hosts run another version of an actor than the declared one.
+    /// Hosts run a version of an actor that isn't the declared one.
     #[error("actor `{id}`: hosts run {runs}, beside or instead of the declared version")]
     OtherVersion {
         /// The actor.
         id: ComponentId,
-        /// What they run.
+        /// The version that they run.
         runs: String,
     },
 }
 
-/// Returns which of these actors run in another version than the declared one.
+/// Returns a warning for each of these actors that runs in a version other than the declared one.
 pub(super) fn of_versions<'a>(
     unchanged: impl IntoIterator<Item = &'a ResourceRef>,
     desired: &Desired,
@@ -104,7 +104,7 @@ type Labels<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers) -> Vec<Warning> {
     let mut warnings = BTreeSet::new();
     for id in &manifest.external {
-        // A component that only calls has no need to be served.
+        // A component that only makes calls doesn't have to be served.
         if manifest.links.iter().all(|link| link.to != *id) {
             continue;
         }

@@ -65,8 +65,9 @@ impl Writing<'_> {
     /// Commits, and commits again while the result is lost. If a lost commit was written, the next
     /// one conflicts with it.
     ///
-    /// This isn't a [`Rewrite`](crate::store::rewrite::Rewrite): the operations are those of the plan
-    /// that the caller was shown, so a conflict is an error, and they are not decided again.
+    /// This isn't a [`Rewrite`](crate::store::rewrite::Rewrite): the operations are those of the
+    /// plan that was shown to the caller, so a conflict is an error, and they are not computed
+    /// again.
     async fn commit(&self) -> Result<Written, ApplyError> {
         let deadline = Instant::now() + PATIENCE;
         let mut may_hold = false;

@@ -54,8 +54,8 @@ impl Context {
 
     /// The context of the call that the calling code serves; `None` outside of any call.
     ///
-    /// It is there while a [`Service`](crate::serve::Service) is called and while the future that
-    /// it returned is polled, but not in tasks that it spawned.
+    /// It is set while a [`Service`](crate::serve::Service) is called and while the future that it
+    /// returned is polled, but not in tasks that it spawned.
     pub fn current() -> Option<Self> {
         CURRENT.try_get().ok()
     }
@@ -70,7 +70,7 @@ impl Context {
     }
 
     /// Runs `work` as part of the call that this is the context of: [`current`](Self::current)
-    /// returns it meanwhile. For services that forward calls to their own code.
+    /// returns it until `work` returns. For services that forward calls to their own code.
     pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self, work)
     }
@@ -81,8 +81,8 @@ impl Context {
         self
     }
 
-    /// The context of work that goes on after its call has ended: it keeps the deadline and the hops,
-    /// and holds nothing that others could wait for.
+    /// The context of work that continues after its call has ended. It keeps the deadline and the
+    /// hops, but no longer counts as part of the call's chain of [turns](super::Turns).
     pub fn outlived(mut self) -> Self {
         self.turn = TurnId::NONE;
         self

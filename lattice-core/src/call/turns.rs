@@ -1,11 +1,12 @@
-//! Turns: how many calls of one kind run at once, so that no chain of calls waits for itself.
+//! Turns limit how many calls of one kind run at once, and refuse chains of calls that would
+//! deadlock.
 //!
 //! A call holds its turn until it has ended, and so do the calls that it is nested in. If a nested
 //! call waits for a turn, each turn of the same kind above it in its chain ends only after it. When
-//! all turns are held like that, none will ever be free: the call that would complete the circle is
-//! refused at once, and the others go on.
+//! all turns are held by such chains, none of them can become free. The call that would complete
+//! this cycle is refused at once, and the others continue.
 //!
-//! A chain is known within one process. The ids of turns form it: each nested turn remembers the one
+//! A chain is tracked within one process: a table has, for each nested turn, the id of the turn
 //! that it is nested in.
 
 use super::{CallError, Context};
@@ -20,7 +21,7 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Parts of the table of nested turns, each with a lock of its own.
+/// The number of parts of the table of nested turns. Each part has its own lock.
 const SHARDS: usize = 16;
 /// Longest chain that is followed. Each hop takes two turns at most.
 const LONGEST: usize = 128;
@@ -36,7 +37,7 @@ static KINDS: AtomicU32 = AtomicU32::new(0);
 pub(super) struct TurnId(u64);
 
 impl TurnId {
-    /// No turn was taken yet.
+    /// The id of a call chain that has not taken a turn yet.
     pub(super) const NONE: Self = Self(0);
 
     fn new(kind: u32, number: u32) -> Self {
@@ -87,7 +88,7 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    /// So many turns.
+    /// Creates `most` turns.
     pub fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         Self {
@@ -159,10 +160,10 @@ impl Turns {
         for turn in &own {
             *stuck.entry(*turn).or_default() += 1;
         }
-        let is_circle = !own.is_empty() && stuck.len() >= self.most;
+        let is_cycle = !own.is_empty() && stuck.len() >= self.most;
         drop(stuck);
         let waiting = Waiting { turns: self, own };
-        if is_circle {
+        if is_cycle {
             return Err(CallError::Overloaded {
                 component: component.clone(),
             });
@@ -217,13 +218,19 @@ mod tests {
         assert_eq!(refused, Some(CallError::TooManyHops { limit: 3 }));
         let mut outside = Context::default();
         let mut waits = Box::pin(turns.take(&component, &mut outside));
-        assert!((&mut waits).now_or_never().is_none(), "another one waits");
+        assert!(
+            (&mut waits).now_or_never().is_none(),
+            "a call of another chain waits"
+        );
         drop(held);
-        assert!((&mut waits).now_or_never().is_some(), "and is served");
+        assert!(
+            (&mut waits).now_or_never().is_some(),
+            "and then takes a turn"
+        );
     }
 
     #[test]
-    fn of_several_chains_that_wait_for_each_other_the_last_one_is_refused() {
+    fn the_last_of_several_chains_that_wait_for_each_other_is_refused() {
         let (component, turns) = (component(), Turns::new(2));
         let (mut one, mut two) = (Context::default(), Context::default());
         let first = turns.try_take(&mut one).expect("a free turn");
@@ -246,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn branches_of_a_call_that_share_their_chain_are_no_circle() {
+    fn concurrent_nested_calls_of_one_chain_are_not_a_cycle() {
         let (component, turns) = (component(), Turns::new(2));
         let mut root = Context::default();
         let _held = turns.try_take(&mut root).expect("a free turn");

@@ -69,12 +69,12 @@ impl Caller {
     /// Calls a function with the tuple of its arguments: `("Ada",)` for one, `()` for none. Returns
     /// its result, which is `()` for a function without one. A WIT `result` is a Rust `Result`.
     ///
-    /// The link says which component is called. The Rust types must be those of the function: they
-    /// are checked by what they encode to. Inside a call that this process serves, the deadline and
-    /// the hops of that call are inherited, see [`Context::current`].
+    /// The link determines which component is called. The Rust types must be those of the function:
+    /// they are checked by what they encode to. Inside a call that this process serves, the
+    /// deadline and the hops of that call are inherited, see [`Context::current`].
     ///
     /// # Errors
-    /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) says otherwise.
+    /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) sets another limit.
     ///
     /// # Cancel safety
     /// Dropping the future frees everything on this side. The callee is told, and ends the call unless

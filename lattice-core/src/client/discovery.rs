@@ -1,8 +1,9 @@
-//! Asking the lattice which hosts serve a component, when no beat has named any.
+//! Discovery: finds the hosts that serve a component with a request to all hosts, when no beat has
+//! named any.
 //!
-//! One question per component is in flight at a time, however many callers wait for its answer. A
-//! notice of the bus that no one received it is a hint, because any client of the bus can send one:
-//! a host that did receive it has a moment left to answer.
+//! One request per component is in flight at a time, however many callers wait for its result. If
+//! the bus reports that the request had no receivers, that is only a hint, because any client of
+//! the bus can send such a report. Discovery then waits a moment longer for a response.
 
 use super::Client;
 use crate::{
@@ -24,14 +25,14 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-/// How long a question waits for an answer.
+/// How long a request waits for a response.
 const ASK: Duration = Duration::from_secs(1);
-/// How long it still waits after a hint that no one received it.
+/// How long a request still waits after a hint that it had no receivers.
 const DOUBT: Duration = Duration::from_millis(50);
-/// Questions that may wait at once.
+/// The most requests in flight at once.
 const MAX_QUESTIONS: usize = 4_096;
 
-/// The outcome of a question.
+/// The result of a request.
 #[derive(Debug, Clone)]
 enum Answer {
     /// These hosts serve it; none, if empty.
@@ -40,7 +41,7 @@ enum Answer {
     NotSent,
 }
 
-/// Questions that wait for their answer.
+/// Requests that wait for their response.
 #[derive(Debug, Default)]
 pub(super) struct Questions(Mutex<HashMap<ComponentId, Question>>);
 
@@ -50,7 +51,7 @@ struct Question {
     answer: Arc<PendingAnswer>,
 }
 
-/// The future answer. Waiting callers continue in their order of arrival.
+/// A result that has not arrived yet. Waiting callers continue in their order of arrival.
 #[derive(Debug, Default)]
 struct PendingAnswer {
     answer: OnceLock<Answer>,
@@ -61,7 +62,8 @@ struct PendingAnswer {
 impl PendingAnswer {
     async fn get(&self) -> &Answer {
         loop {
-            // Before the check: an answer from here on ends the wait below.
+            // Created before the check, so that a result that arrives after the check ends the wait
+            // below.
             let answered = self.answered.notified();
             if let Some(answer) = self.answer.get() {
                 return answer;
@@ -70,8 +72,8 @@ impl PendingAnswer {
         }
     }
 
-    /// Waits as long as there is hope for an answer.
-    async fn hope(&self) {
+    /// Waits until the result has arrived, or until no response is expected any more.
+    async fn settled(&self) {
         let doubt = async {
             self.doubted.notified().await;
             sleep(DOUBT).await;
@@ -102,7 +104,7 @@ impl Questions {
         }
     }
 
-    /// Question `id` may have had no receivers.
+    /// Handles a hint that request `id` had no receivers.
     pub(super) fn doubt(&self, id: u64) {
         let questions = self.lock();
         if let Some(question) = questions.values().find(|question| question.id == id) {
@@ -112,7 +114,7 @@ impl Questions {
 }
 
 impl Client {
-    /// Asks the lattice which hosts serve `component`. None do if the answer is empty.
+    /// Returns the hosts that serve `component`. The list is empty if none do.
     pub(super) async fn discover(
         self: &Arc<Self>,
         component: &ComponentId,
@@ -126,7 +128,8 @@ impl Client {
         }
     }
 
-    /// Returns the answer to the question about `component` that is in flight, or to a new one.
+    /// Returns the pending result of the request for `component` that is in flight, or of a new
+    /// one.
     fn question(
         self: &Arc<Self>,
         component: &ComponentId,
@@ -140,7 +143,7 @@ impl Client {
                 component: component.clone(),
             });
         }
-        // Not to be guessed by others on the bus.
+        // Random, so that other clients of the bus can't guess it.
         let id = entropy::number().unwrap_or_else(|| self.transport.endpoint.next_sequence());
         let answer = Arc::<PendingAnswer>::default();
         let question = Question {
@@ -149,8 +152,8 @@ impl Client {
         };
         questions.insert(component.clone(), question);
         drop(questions);
-        // Not in the caller's own future, which may be dropped while others wait for the same
-        // answer.
+        // This doesn't run in the caller's own future, which may be dropped while others wait for
+        // the same result.
         let (client, component) = (self.clone(), component.clone());
         let asked = answer.clone();
         self.server
@@ -172,13 +175,13 @@ impl Client {
         if !matches!(sent, Ok(Ok(()))) {
             return self.questions.answer(&component, id, Answer::NotSent);
         }
-        answer.hope().await;
-        // Changes nothing if there is an answer.
+        answer.settled().await;
+        // This has no effect if a response has arrived.
         let none = Answer::Hosts(Vec::new());
         self.questions.answer(&component, id, none);
     }
 
-    /// An answer arrived.
+    /// Handles a response.
     pub(super) fn found(&self, found: Discovered) {
         self.presence.found(&found.component, &found.hosts);
         let hosts = found.hosts.into_iter().map(|(origin, _)| origin).collect();

@@ -101,8 +101,8 @@ impl Client {
     }
 }
 
-/// A call that waits for its reply. If it is dropped before it has ended, its caller was dropped, and
-/// the callee is told.
+/// A call that waits for its reply. If it is dropped before it has ended, the caller has dropped
+/// the call, and this sends a cancellation to the callee.
 struct WaitingCall<'p> {
     peer: &'p PeerConn,
     id: u64,

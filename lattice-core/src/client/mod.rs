@@ -8,7 +8,7 @@
 //! | `route` | the pure rules: which replica, whether again |
 //! | `routing`, `cooldown`, `same_process` | knowledge about the replicas |
 //! | `exchange` | a call to one replica: here, or on another host |
-//! | `discovery` | asking which hosts serve a component, and with which types |
+//! | `discovery` | discovering which hosts serve a component, and with which types |
 //! | `host_rpc` | calls to hosts, not components |
 
 mod builder;

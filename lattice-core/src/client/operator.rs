@@ -64,7 +64,7 @@ impl Component {
     /// The Rust types must be those of the function: they are checked by what they encode to.
     ///
     /// # Errors
-    /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) says otherwise.
+    /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) sets another limit.
     ///
     /// # Cancel safety
     /// Dropping the future frees everything on this side. The callee is told, and ends the call unless

@@ -112,7 +112,7 @@ impl Client {
             found = self.discover(call.target, call.context.deadline).await?;
             found.retain(|origin| origin != self.origin());
         }
-        // The answer may name more than one host.
+        // The result may contain more than one host.
         self.choose(call, &[], now)
             .or_else(|| Some(Route::Remote(self.transport.peer(found.first()?))))
             .ok_or_else(|| CallError::NotServed {

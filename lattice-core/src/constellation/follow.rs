@@ -26,7 +26,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-/// Most reports that are queued: those of a thousand hosts that were all asked at once.
+/// The most queued reports: enough for a thousand hosts that receive a request at the same time.
 const WAITING: usize = 4_096;
 /// Batches of changes that a reader may be behind before it gets a snapshot.
 const BEHIND: usize = 256;
@@ -83,7 +83,7 @@ impl SharedView {
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Applies what the replica knows.
+    /// Applies the current contents of the replica.
     fn refresh(&self, connection: &Connection) {
         let replica = &connection.replica;
         // Read in the reverse order of publication.
@@ -147,7 +147,7 @@ impl Listener {
         }
     }
 
-    /// Subscribes, if it has not yet, and asks every host for a report.
+    /// Subscribes, if it has not yet, and requests a report from every host.
     async fn listen(&mut self) {
         if self.reports.is_some() {
             return;

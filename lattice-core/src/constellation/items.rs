@@ -28,7 +28,7 @@ pub struct StoreView {
     pub state: StoreState,
     /// The incarnation of the store that is known.
     pub incarnation: Incarnation,
-    /// The last write that this process has seen.
+    /// The revision of the last write that this process has received.
     pub revision: Revision,
 }
 
@@ -44,7 +44,7 @@ pub enum StoreState {
     Lost,
     /// The store was not reached yet; the copy is one that an earlier process made.
     Snapshot,
-    /// It follows the store, and keeps links of another store that was there before.
+    /// It follows the store, and keeps links of the store that this one has replaced.
     Replaced,
     /// It follows the store, and keeps links that the store had before it went back.
     WentBack,
@@ -78,8 +78,8 @@ pub struct ComponentView {
     pub rollback_reason: Option<String>,
     /// The version that hosts run in place of the declared one, if it was rolled back.
     pub runs: Option<String>,
-    /// The records that can't be read and because of which it is frozen: what was known of it stays,
-    /// and what was never known is neither started nor stopped.
+    /// The unreadable records because of which the component is frozen: its last known state stays,
+    /// and without one, nothing is started or stopped for it.
     #[serde(serialize_with = "texts")]
     pub frozen_by: Vec<StoreKey>,
 }
@@ -197,8 +197,8 @@ pub struct HostView {
     pub is_apart: bool,
     /// The incarnation of the store that its last heartbeat names.
     pub store: Incarnation,
-    /// Whether that is another store than this process has, so that it takes no share of what this
-    /// one declares.
+    /// Whether the host uses a different store than this process, so that it runs nothing of what
+    /// this store declares.
     pub is_astray: bool,
     /// The epoch of another live host with the same id.
     pub rival: Option<u64>,
@@ -215,9 +215,9 @@ pub struct HostLoad {
     pub in_flight: u32,
     /// Resident memory of its process in bytes, where it is known.
     pub memory: Option<u64>,
-    /// The incarnation of the store that it sees.
+    /// The incarnation of the store that it follows.
     pub incarnation: Incarnation,
-    /// The last write to the store that it has seen.
+    /// The revision of the last write to the store that it has received.
     pub revision: Revision,
     /// Whether it reaches the store.
     pub follows_store: bool,

@@ -60,8 +60,9 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Least time that hosts get to report: the time between two heartbeats, and some round trips across
-/// the world. So every host has been heard, also one that is too busy to report at once.
+/// The least time that hosts get to report: the time between two heartbeats, and some round trips
+/// across the world. It ensures that a heartbeat of every host has arrived, including hosts that
+/// are too busy to report at once.
 const LISTEN: Duration = Duration::from_millis(1_300);
 /// How long to wait for a host that sends heartbeats but no report: twice the time between two
 /// heartbeats.

@@ -46,7 +46,7 @@ pub(crate) fn number() -> Option<u64> {
 }
 
 /// Returns a random number from 0 to 1, or 1 when the operating system provides no randomness. A
-/// pause for such a share of a time is then as long as it can be.
+/// pause that is multiplied by it then has its full length.
 #[doc(hidden)]
 pub fn share() -> f64 {
     number().map_or(1.0, |number| number as f64 / u64::MAX as f64)

@@ -258,7 +258,7 @@ async fn over_nats_or_from(
     options: NatsOptions,
     bucket: NatsStoreOptions,
 ) -> Result<(Arc<dyn Bus>, Arc<dyn Store>), ConnectError> {
-    let options = options.subscribing_while_away();
+    let options = options.subscribing_while_disconnected();
     let known = last.incarnation().is_some();
     let connection = match options.connect().await {
         Err(error) if error.is_away() && known => {

@@ -188,7 +188,8 @@ impl<B: AsMut<Remote>> Connect<B> {
     /// by default. A rejected login or a wrong certificate remains an error.
     ///
     /// Contents that were not written with the lattice's key are ignored. A user who can write the
-    /// file can restore an earlier state of it, whose links are used until the store is reached.
+    /// file can restore an earlier state of it, and the links of that state are used until the
+    /// store is reached.
     ///
     /// ```no_run
     /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {

@@ -98,7 +98,7 @@ impl NatsBus {
             }
             .map_err(subscribe_error)
         };
-        let patient = self.connection.keeps_subscriptions_while_away();
+        let patient = self.connection.keeps_subscriptions_while_disconnected();
         let source = if patient {
             self.connection.in_time(subscribe).await?
         } else {

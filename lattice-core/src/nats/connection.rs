@@ -152,9 +152,9 @@ impl NatsConnection {
         }
     }
 
-    /// Returns whether `subscribe` succeeds while no server is connected. The server learns of the
+    /// Returns whether `subscribe` succeeds while no server is connected. The server receives the
     /// subscription once it is.
-    pub(crate) fn keeps_subscriptions_while_away(&self) -> bool {
+    pub(crate) fn keeps_subscriptions_while_disconnected(&self) -> bool {
         self.shared.when_away != WhenAway::Refused
     }
 

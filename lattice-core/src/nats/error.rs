@@ -12,8 +12,8 @@ pub enum ConnectError {
         "`{url}` isn't a valid NATS URL; write it as nats://host:4222, tls://host:4222 or host:4222, and in a user, a password or a token write `%2C` for a comma, `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for `@` and `%25` for `%`"
     )]
     BadUrl {
-        /// The URL's scheme, and which one of a list it is. The rest isn't repeated, because any
-        /// part of it may be a part of a password.
+        /// The URL's scheme, and its position in a list. The rest isn't repeated, because any part
+        /// of it may be a part of a password.
         url: String,
         /// The problem.
         source: io::Error,
@@ -61,7 +61,7 @@ pub enum ConnectError {
     },
     /// No server responded in time.
     #[error(
-        "no NATS server at {servers} answered within {limit:?}; check the address and the network, or raise the connect timeout"
+        "no NATS server at {servers} responded within {limit:?}; check the address and the network, or raise the connect timeout"
     )]
     TimedOut {
         /// The servers that were tried, without users and passwords.

@@ -182,7 +182,7 @@ impl NatsOptions {
     /// itself.
     ///
     /// # Errors
-    /// Fails with a [`ConnectError`] that says what to do.
+    /// Fails with a [`ConnectError`], whose message states what to do.
     ///
     /// # Cancel safety
     /// Dropping the future leaves no connection.
@@ -220,7 +220,7 @@ impl From<&String> for NatsOptions {
 #[cfg(feature = "disk")]
 impl NatsOptions {
     /// Makes subscriptions even while no server is connected.
-    pub(crate) fn subscribing_while_away(mut self) -> Self {
+    pub(crate) fn subscribing_while_disconnected(mut self) -> Self {
         self.when_away = WhenAway::Kept;
         self
     }

@@ -27,7 +27,7 @@ const RECONNECT: Backoff = Backoff::constant(Duration::from_millis(100));
 /// Delay of an attempt after the server refused the login. Only a person can fix that, and every
 /// attempt is work for the server.
 const REFUSED_DELAY: Duration = Duration::from_secs(1);
-/// Server errors that are kept for a `subscribe` that waits to learn whether it was refused.
+/// Server errors that are kept for a `subscribe` that waits for the server's verdict.
 const ERRORS_KEPT: usize = 64;
 
 /// The records of the client's callbacks.

@@ -1,14 +1,14 @@
-//! The URLs of servers: parsed, with the login taken out, and shown without what could be a secret.
+//! Parses the URLs of servers, separates the login from them, and formats them without secrets.
 //!
-//! A character that a URL gives a meaning (`,`, `/`, `?` or `#`) may stand in a password by
-//! mistake. The URL then ends early, and what follows looks like a host, a port or a path. So a
-//! text that can't be used is never repeated: any part of it may be a part of a secret.
+//! A password may contain an unescaped character that has a meaning in a URL (`,`, `/`, `?` or
+//! `#`). The password then ends early, and the rest of it looks like a host, a port or a path. So
+//! no message repeats a text that isn't a valid URL: any part of it may be a part of a secret.
 
 use super::{ConnectError, NatsOptions, options::Login};
 use async_nats::ServerAddr;
 use std::io;
 
-/// Schemes that may be repeated.
+/// Schemes that messages may show.
 const SCHEMES: [&str; 8] = ["nats", "tls", "ws", "wss", "http", "https", "amqp", "redis"];
 
 /// A server's address without a login, and the login that its URL had.
@@ -42,7 +42,7 @@ pub(super) fn servers_and_login(
     Ok((addresses, login))
 }
 
-/// Returns the servers of `options` as they may be shown.
+/// Returns the servers of `options` without secrets, for messages.
 pub(super) fn shown(options: &NatsOptions) -> Vec<String> {
     let count = options.servers.len();
     let servers = options.servers.iter().enumerate();
@@ -54,8 +54,8 @@ pub(super) fn shown(options: &NatsOptions) -> Vec<String> {
     shown.collect()
 }
 
-/// Returns which server of a list, split at its commas, may be the end of a login that was split
-/// too.
+/// Returns the index of a server in a list, if it may be the rest of a login that the list's commas
+/// have split.
 fn split_login(options: &NatsOptions) -> Option<usize> {
     let is_end = |text: &String| text.contains('@') && !text.contains("://");
     let mut later = options.servers.iter().skip(1);
@@ -86,7 +86,7 @@ fn parse(text: &str) -> io::Result<Server> {
     Ok(Server { address, login })
 }
 
-/// Returns all that may be shown of a URL that can't be used: its scheme, and its place in a list.
+/// Returns what a message may show of an invalid URL: its scheme, and its position in a list.
 fn hidden(text: &str, at: usize, count: usize) -> String {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let shown = match scheme {
@@ -136,7 +136,7 @@ mod tests {
     use lattice_proto::error::chain;
 
     #[test]
-    fn a_login_in_a_url_is_taken_out_of_it() {
+    fn the_login_of_a_url_is_removed_from_it_and_used() {
         let options = NatsOptions::new("nats://joe:p%40ss@h:1").server("nats://h2:2/");
         let (servers, login) = servers_and_login(&options).expect("valid");
         assert_eq!(servers[0].as_url_str(), "nats://h:1");
@@ -150,10 +150,10 @@ mod tests {
         assert!(matches!(login, Login::Token(ref token) if **token == "s3cret"));
     }
 
-    /// Every character that a password may have, raw, in every place of it: what can be used is
-    /// used whole, and what can't is refused without a part of it.
+    /// Tests every character at every position of a password, unescaped. A valid URL is used with
+    /// the whole password, and an invalid one is refused without showing a part of it.
     #[test]
-    fn no_part_of_a_password_is_shown_whatever_was_not_escaped() {
+    fn no_part_of_an_unescaped_password_is_shown() {
         let odd = (' '..='~').chain(['é', '\u{1b}', '\u{9b}']);
         let heads = ["SECR", "4", "12", ""];
         for (odd, head) in odd.flat_map(|odd| heads.map(|head| (odd, head))) {
@@ -164,7 +164,7 @@ mod tests {
                 format!("joe:{password}@127.0.0.1"),
                 format!("nats://a:1,nats://joe:{password}@127.0.0.1:4222"),
                 format!("nat://joe:{password}@127.0.0.1:4222"),
-                // Without a host; the two that read like one or two hosts are left out.
+                // URLs without a host. The two texts that look like one or two hosts are left out.
                 format!("nats://joe:{password}").replace([',', '@'], "/"),
             ] {
                 let options = NatsOptions::from(url.as_str());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_servers_between_its_commas() {
+    fn a_list_of_servers_is_split_at_its_commas() {
         let options = NatsOptions::from(" nats://a:1, b:2 ,tls://t@c:3,");
         let (servers, login) = servers_and_login(&options).expect("valid");
         let servers: Vec<_> = servers.iter().map(ServerAddr::as_url_str).collect();

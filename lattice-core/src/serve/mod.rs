@@ -26,19 +26,20 @@ pub trait Service: Send + Sync + 'static {
     /// A panic in it, or in the future that it returns, ends this call as
     /// [`CallError::CalleeFailed`].
     ///
-    /// Neither this function nor the future should block: compute for long, lock for long, sleep, or
-    /// read files, without awaiting. Blocking delays other calls and replies to other hosts by at
-    /// most some 20 ms, but it takes a thread of the runtime; where there is only one, everything
-    /// waits. Move such code into `tokio::task::spawn_blocking`. A component that blocks for longer
-    /// than 100 ms is named in the log.
+    /// Neither this function nor the future should block the thread: compute, hold a lock, sleep or
+    /// read files for a long time without awaiting. Blocking delays other calls and replies to
+    /// other hosts by about 20 ms at most, but it occupies a thread of the runtime. On a runtime
+    /// with one thread, everything else waits. Move such code into `tokio::task::spawn_blocking`. A
+    /// component that blocks for longer than 100 ms is named in the log.
     fn call(&self, request: Request) -> Answer;
 
-    /// Whether this service returns an error that says "did not run" only for a call of its own that
-    /// did not run, and never passes on that of a call which it made itself.
+    /// Returns whether an error with [`Ran::No`] from this service always means that the call to
+    /// this service did not run. False for a service that may pass on such an error of a call that
+    /// it made itself.
     ///
-    /// Unless it returns true, such an error becomes [`CallError::CalleeFailed`], because the
-    /// service has run. Services whose errors are made by a framework, and not by the code of a
-    /// component, return true.
+    /// If this returns false, such an error becomes [`CallError::CalleeFailed`], because the
+    /// service has run. Return true only where a framework makes the errors, and not the code of a
+    /// component.
     fn errors_are_its_own(&self) -> bool {
         false
     }
@@ -56,11 +57,11 @@ pub trait Service: Send + Sync + 'static {
         future::ready(Ok(())).boxed()
     }
 
-    /// A link to this component is gone.
+    /// Called when a link to this component was deleted.
     fn unlinked(&self, _link: &LinkKey) {}
 }
 
-/// Checks the result that `service` has returned: an error that says "did not run" counts only from a
+/// Checks the result that `service` has returned. An error with [`Ran::No`] is kept only from a
 /// service whose [errors are its own](Service::errors_are_its_own).
 pub(crate) fn checked(
     service: &dyn Service,
@@ -74,7 +75,8 @@ pub(crate) fn checked(
     }
 }
 
-/// Returns the error of a call that ran, for any error of a call that it made itself.
+/// Converts the error of a call that a component made into the error of the component's own call,
+/// which ran.
 pub(crate) fn ran_and_failed(error: &CallError) -> CallError {
     CallError::CalleeFailed {
         reason: error.to_string(),
@@ -110,7 +112,7 @@ impl IntoService for Arc<dyn Service> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Request {
-    /// Which component was called: one service may stand for several.
+    /// The component that was called. One service may serve several.
     pub component: ComponentId,
     /// Which function; one of those in [`Service::types`].
     pub function: FunctionKey,
@@ -126,7 +128,7 @@ pub struct Request {
 
 /// A callee's result: available at once, or later.
 pub enum Answer {
-    /// The encoded result is there.
+    /// The encoded result, without waiting.
     Ready(Result<Bytes, CallError>),
     /// It takes time. Dropping the future cancels the call.
     Later(BoxFuture<'static, Result<Bytes, CallError>>),

@@ -173,8 +173,8 @@ impl Types {
         self
     }
 
-    /// Reads from `last` while the store is away, so that types published before can still be
-    /// served and called.
+    /// Reads from `last` while the store is unavailable, so that types published before can still
+    /// be served and called.
     pub(crate) fn falling_back_on(mut self, last: Option<Arc<dyn LastKnown>>) -> Self {
         self.last = last;
         self

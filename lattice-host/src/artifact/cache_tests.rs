@@ -26,7 +26,7 @@ fn age(cache: &Cache, digest: ImageDigest, seconds: u64) {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn written_artifacts_are_read_back() {
     let (_folder, cache) = cache(MAX);
     let digest = ImageDigest::of(b"one");
     assert_eq!(cache.read(digest, MAX), None);
@@ -37,7 +37,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn what_is_damaged_is_dropped() {
+fn damaged_artifacts_are_deleted() {
     let (_folder, cache) = cache(MAX);
     for damage in [&b"onf"[..], b"", b"one and more"] {
         let digest = put(&cache, b"one");
@@ -48,7 +48,7 @@ fn what_is_damaged_is_dropped() {
 }
 
 #[test]
-fn what_was_used_longest_ago_goes_first() {
+fn the_least_recently_used_artifact_is_deleted_first() {
     // Three files of one block each fit.
     let (_folder, cache) = cache(ByteSize::bytes(3 * BLOCK));
     let [first, second, third] = [b"1", b"2", b"3"].map(|bytes| put(&cache, bytes));
@@ -64,7 +64,7 @@ fn what_was_used_longest_ago_goes_first() {
 }
 
 #[test]
-fn what_can_never_fit_is_refused_and_drops_nothing() {
+fn an_artifact_over_the_limit_is_refused_and_deletes_nothing() {
     let (_folder, cache) = cache(ByteSize::bytes(2 * BLOCK));
     let small = put(&cache, b"small");
     let large = vec![0; 3 * BLOCK as usize];
@@ -77,7 +77,7 @@ fn what_can_never_fit_is_refused_and_drops_nothing() {
 }
 
 #[test]
-fn tags_are_remembered_and_garbage_is_not_believed() {
+fn tags_are_stored_and_invalid_ones_are_ignored() {
     let (_folder, cache) = cache(MAX);
     let tag = |text: &str| text.parse::<OciReference>().unwrap();
     let digest = ImageDigest::of(b"manifest");
@@ -89,7 +89,7 @@ fn tags_are_remembered_and_garbage_is_not_believed() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_swept() {
+fn files_left_by_a_killed_process_are_deleted() {
     let (_folder, cache) = cache(MAX);
     put(&cache, b"one");
     let [old, new] = ["old", "new"].map(|name| cache.folder.join("tmp").join(name));
@@ -104,7 +104,7 @@ fn what_a_killed_process_left_is_swept() {
 }
 
 #[test]
-fn a_folder_that_is_none_is_told() {
+fn a_path_that_is_not_a_folder_returns_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();

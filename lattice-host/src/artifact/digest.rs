@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_pieces_is_that_of_the_whole() {
+    fn the_digest_of_pieces_equals_the_digest_of_the_whole() {
         let mut hasher = Hasher::default();
         hasher.update(b"one ");
         hasher.update(b"two");

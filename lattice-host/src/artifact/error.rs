@@ -31,7 +31,7 @@ pub enum FetchError {
     TooLarge {
         /// The image that was requested.
         image: String,
-        /// Its size, or as much of it as was seen.
+        /// Its size, or the part of it that was read.
         size: ByteSize,
         /// The limit.
         limit: ByteSize,
@@ -43,7 +43,7 @@ pub enum FetchError {
     NotWasm {
         /// The image that was requested.
         image: String,
-        /// What it is instead.
+        /// The content that it has instead.
         found: String,
     },
     /// The content doesn't match its digest.
@@ -63,7 +63,7 @@ pub enum FetchError {
     Manifest {
         /// The image that was requested.
         image: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// It is an index of several images, and no entry is clearly the right one.
@@ -151,7 +151,7 @@ pub enum RegistryError {
         /// The user of the credentials, or the fact that they are a token.
         user: String,
     },
-    /// It asks for credentials at a place to which they would travel in clear.
+    /// It requires credentials at a URL to which they would be sent unencrypted.
     #[error(
         "registry {registry} wants credentials at `{realm}`, which isn't HTTPS: correct the realm in its configuration"
     )]
@@ -341,7 +341,7 @@ pub enum PushError {
         image: String,
         /// Digest of the manifest that was pushed.
         expected: ImageDigest,
-        /// Digest of the manifest that is there.
+        /// Digest of the manifest in the registry.
         found: ImageDigest,
     },
 }

@@ -51,7 +51,7 @@ pub enum Credentials {
     Basic {
         /// Name of the user.
         user: String,
-        /// Password of the user, or a token that stands for it.
+        /// Password of the user, or a token in place of it.
         password: String,
     },
     /// A token that the registry itself accepts.
@@ -173,8 +173,8 @@ impl ArtifactsBuilder {
         self
     }
 
-    /// Trusts registries whose certificates were issued by this authority (PEM), in addition to
-    /// those that this host trusts.
+    /// Trusts certificates of registries that this authority (PEM) has issued, in addition to those
+    /// that this host trusts.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.settings.roots.push(pem.into());
         self

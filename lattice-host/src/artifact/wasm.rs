@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_component_and_its_own_names() {
+    fn the_names_of_a_component_are_read() {
         let bytes = wat::parse_str(
             r#"(component
                 (import "example:clock/now@1.0.0" (instance))
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn a_module() {
+    fn a_module_is_recognized() {
         let bytes = wat::parse_str(r#"(module (func (export "f")))"#).unwrap();
         assert_eq!(WasmKind::of(&bytes), Ok(WasmKind::Module));
         assert_eq!(Names::of(&bytes), Some(Names::default()));
     }
 
     #[test]
-    fn what_made_it() {
+    fn the_producers_are_read() {
         let bytes = wat::parse_str(
             r#"(component (core module (@producers (language "Rust" "2024") (processed-by "rustc" "1.95.0"))))"#,
         );
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none() {
+    fn other_bytes_are_refused() {
         for (bytes, found) in [
             (&b""[..], "nothing at all"),
             (b"\x1f\x8b\x08", "gzip"),

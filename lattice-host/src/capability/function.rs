@@ -16,8 +16,8 @@ use wasmtime::{Error, StoreContextMut};
 /// A capability that consists of one interface, whose functions the host serves from wire bytes.
 pub(super) struct HostInterface {
     /// The names of the interface, without a version. Every version is served, because drafts have
-    /// been published under several. A component that expects another signature is refused when it
-    /// is loaded.
+    /// been published under several versions. A component that expects another signature is refused
+    /// when it is loaded.
     pub(super) names: &'static [&'static str],
     pub(super) functions: &'static [HostFunction],
 }

@@ -54,7 +54,7 @@ pub(crate) enum Support {
     Native,
     /// Function by function, from wire bytes, as if by a link.
     Transcoded,
-    /// Not at all.
+    /// The interface isn't served.
     Missing {
         /// What to do about it.
         advice: &'static str,

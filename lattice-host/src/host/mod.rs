@@ -29,8 +29,8 @@ use std::{
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
 ///
-/// When the last handle is dropped, the host stops immediately, as in a power failure: nothing of
-/// it is left in this process, and other hosts have to detect its failure. Use
+/// When the last handle is dropped, the host stops immediately, as in a power failure: none of its
+/// components run in this process any more, and other hosts have to detect its failure. Use
 /// [`shutdown`](Self::shutdown) to stop it in an orderly way.
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
@@ -96,7 +96,7 @@ impl Host {
     }
 
     /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
-    /// Calls that are still running then are cut off.
+    /// Calls that are still running after that are cut off.
     ///
     /// # Errors
     /// Fails with [`HostError::NotHere`] when this host does not serve it.

@@ -1,4 +1,5 @@
-//! Runs what desired state assigns to a host: images become actors, names become providers.
+//! Runs the components that desired state assigns to a host: actors from images, and providers by
+//! name.
 
 use super::launcher::{Launcher, serve_limits};
 use crate::{
@@ -30,8 +31,8 @@ use tokio::time::timeout;
 /// When fetching an image takes longer than this, the host also requests it from other hosts.
 const SLOW: Duration = Duration::from_secs(3);
 
-/// How long a start waits for its image. This ends before the agent gives the start up, so that an
-/// image that does not arrive is told apart from a component that does not come up.
+/// How long a start waits for its image. This is shorter than the agent's limit for a start, so
+/// that an unavailable image is distinguished from a component that fails to start.
 const FETCH_WITHIN: Duration = Duration::from_secs(270);
 
 /// Creates a provider from its configuration.
@@ -76,7 +77,7 @@ impl HostRuntime {
         let fetch = self.bytes(&job.component, image, *digest);
         let late = || {
             let reason = format!(
-                "{image} was not fetched within {FETCH_WITHIN:?}; check the network and where it comes from"
+                "{image} was not fetched within {FETCH_WITHIN:?}; check the network and the image's source"
             );
             RuntimeError::new(reason).image_away()
         };
@@ -200,8 +201,8 @@ impl HostRuntime {
     }
 }
 
-/// Marks the error of a start for which the image was not to be had. What was fetched and can't be
-/// used is at fault itself.
+/// Marks the error of a start that failed because its image was unavailable. An image that was
+/// fetched and can't be used counts as a failure of the component.
 fn not_fetched(why: &FetchError, error: RuntimeError) -> RuntimeError {
     match why {
         FetchError::NotWasm { .. }
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_image_that_was_at_hand_counts_against_its_version() {
+    fn only_an_available_image_counts_against_its_version() {
         let image = || "file:a.wasm".to_owned();
         let is_away =
             |error: &FetchError| not_fetched(error, RuntimeError::of(error)).is_image_away();

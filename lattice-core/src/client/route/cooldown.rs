@@ -1,6 +1,6 @@
 //! Hosts to avoid for a moment: they have reported that they can't take calls to one component,
-//! because they are overloaded or no longer serve it, and the beat that says so is on its way. Such
-//! a host replies at once, and so would look the least busy of all.
+//! because they are overloaded or no longer serve it, and the beat that reports this may not have
+//! arrived yet. Such a host replies at once, and so would look the least busy of all.
 
 use crate::{name::ComponentId, wire::Origin};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// How long such a host is avoided if there is another one: about the time in which a full queue
 /// gets shorter, and far more than a beat takes.
 pub(crate) const COOLDOWN: Duration = Duration::from_millis(100);
-/// Most that are remembered; then the oldest is forgotten.
+/// The most entries. Beyond that, the oldest is removed.
 const MOST: usize = 256;
 
 /// Which hosts are avoided for which component, and until when, the oldest first.

@@ -39,7 +39,7 @@ impl Inquiry<'_> {
                 });
             }
         } else {
-            // Where a component that was never read should run is not known.
+            // It is unknown where a component should run if its record was never read.
             if component.placement.is_some() {
                 self.placed(&component);
             }

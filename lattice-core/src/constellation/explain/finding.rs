@@ -234,7 +234,7 @@ pub enum Finding {
         /// The id.
         host: HostId,
     },
-    /// A host sees another store than this process.
+    /// A host uses a different store than this process.
     #[error(
         "host `{host}` uses another store, so it takes no share of what is declared here, and what is applied there is not seen here; start it with the bus and the JetStream domain of this lattice's store"
     )]

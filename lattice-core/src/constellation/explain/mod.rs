@@ -100,7 +100,7 @@ struct Inquiry<'a> {
 }
 
 impl Inquiry<'_> {
-    /// Adds a finding, unless it is there already: several parts of the answer may share it.
+    /// Adds a finding, unless it was added before: several parts of the explanation may share it.
     fn found(&mut self, finding: Finding) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);

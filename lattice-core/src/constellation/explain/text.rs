@@ -71,7 +71,7 @@ impl Display for HeldBy<'_> {
     }
 }
 
-/// What an unreadable record means in the meantime.
+/// Displays the effect of an unreadable record until it is corrected.
 pub(super) struct Meanwhile<'a>(pub(super) &'a StoreKey);
 
 impl Display for Meanwhile<'_> {

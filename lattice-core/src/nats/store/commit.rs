@@ -1,8 +1,8 @@
 //! Writes: a single message, or an atomic batch of them.
 //!
 //! The members of a batch are sent one after the other without waiting. Only the last one requests
-//! an answer, and nothing is written until it has arrived. When a commit is dropped, or its
-//! connection breaks, before the last member is sent, the server forgets it.
+//! a response, and nothing is written until it has arrived. When a commit is dropped, or its
+//! connection breaks, before the last member is sent, the server discards it.
 //!
 //! The server compares the last sequence of each key. A deleted key has one too, that of its
 //! marker. So [`Expect::Absent`] is first sent as 0, and when that is refused and the key holds a
@@ -50,7 +50,7 @@ pub(super) struct Attempt<'a> {
     ttl: Option<u64>,
 }
 
-/// The server's answer to a write.
+/// The server's response to a write.
 enum Answer {
     Done(Revision),
     /// A key is not as expected.
@@ -59,7 +59,7 @@ enum Answer {
     Busy,
     /// Nothing was written.
     Refused(StoreError),
-    /// No answer came.
+    /// No response arrived.
     Lost,
 }
 
@@ -71,7 +71,7 @@ impl Inner {
     ) -> Result<Revision, CommitError> {
         let begun = Instant::now();
         let deadline = begun + self.timeout;
-        // The rest of the time is for reading back after a lost answer.
+        // The rest of the time is for reading back after a lost response.
         let answer_by = begun + self.timeout * 3 / 5;
         let _permit = self.batch_permit(ops, answer_by).await?;
         let mut expected: Vec<_> = ops.iter().map(|op| first_guess(op.expect)).collect();
@@ -116,7 +116,7 @@ impl Inner {
         }
     }
 
-    /// Sends one write and waits for the answer.
+    /// Sends one write and waits for the response.
     async fn attempt(&self, attempt: &Attempt<'_>, inbox: String, answer_by: Instant) -> Answer {
         let connects = self.connection.connects();
         let mut complaints = self.connection.server_errors();
@@ -278,5 +278,5 @@ fn read_answer(payload: &[u8], stream: &str) -> Answer {
 }
 
 fn too_late() -> StoreError {
-    StoreError::Unavailable("no answer in time; nothing was written".into())
+    StoreError::Unavailable("no response in time; nothing was written".into())
 }

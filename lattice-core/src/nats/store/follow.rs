@@ -39,7 +39,7 @@ impl Follower {
         }))
     }
 
-    /// Waits for the next event. Returns `None` when the connection was closed for good.
+    /// Waits for the next event. Returns `None` when the connection was closed by this process.
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
             if let Some(session) = &mut self.session {
@@ -78,7 +78,7 @@ impl Follower {
         let reported = std::mem::replace(&mut self.reported_lost, true);
         if !reported {
             tracing::warn!(
-                "the lattice's store is out of reach: this process keeps what it knows of it, and changes fail until it is back"
+                "the lattice's store is out of reach: this process uses its last known contents, and changes fail until it is back"
             );
         }
         (!reported).then_some(WatchEvent::Lost)

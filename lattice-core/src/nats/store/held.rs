@@ -1,9 +1,9 @@
-//! The changes of a commit, held back until all of them have been received. Pure.
+//! Holds the changes of a commit until all of them have been received. Pure.
 
 use crate::store::{MAX_OPS, WatchEvent};
 use std::collections::VecDeque;
 
-/// The changes received of one commit, and earlier commits that are whole.
+/// The received changes of an incomplete commit, and earlier complete commits.
 #[derive(Debug, Default)]
 pub(super) struct HeldCommit {
     batch: Option<String>,
@@ -19,32 +19,33 @@ impl HeldCommit {
         batch: Option<String>,
         within_commit: bool,
     ) {
-        // The changes of a commit follow each other. So when one of another commit comes, the last
-        // one of this commit has been overwritten since.
+        // The changes of a commit are contiguous. So if a change of another commit arrives, the
+        // last change of this commit has been overwritten since.
         if self.batch != batch {
             self.end();
         }
         self.part.extend(change);
         self.batch = batch;
-        // No commit has more. What is held has a bound whatever another writer does.
+        // A commit has at most this many changes. The check bounds the memory, also if another
+        // writer breaks this rule.
         if !within_commit || self.part.len() >= MAX_OPS {
             self.end();
         }
     }
 
-    /// Ends the commit: no more of it follows.
+    /// Ends the commit: no more changes of it follow.
     pub(super) fn end(&mut self) {
         self.batch = None;
         let part = std::mem::take(&mut self.part);
         self.whole.extend(WatchEvent::of_commit(part));
     }
 
-    /// Returns whether a part of a commit is held.
+    /// Returns whether an incomplete commit is held.
     pub(super) fn is_partial(&self) -> bool {
         !self.part.is_empty()
     }
 
-    /// Returns the next whole commit.
+    /// Returns the next complete commit.
     pub(super) fn whole(&mut self) -> Option<WatchEvent> {
         self.whole.pop_front()
     }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_has_a_bound() {
+    fn held_changes_are_bounded() {
         let mut held = HeldCommit::default();
         for revision in 0..MAX_OPS as u64 {
             assert!(held.whole().is_none());

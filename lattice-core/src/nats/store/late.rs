@@ -15,8 +15,8 @@ use tokio::{
     time::Instant,
 };
 
-/// How long a store that could not be opened counts as away without another attempt. An attempt may
-/// take seconds, and callers have other ways to go on.
+/// How long calls fail without another attempt after the store could not be opened. An attempt may
+/// take seconds, and callers can continue without the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A [`NatsStore`] that is out of reach until it can be opened. Calls try that while a server is
@@ -36,7 +36,7 @@ impl LateStore {
             connection,
             options,
             store: OnceCell::new(),
-            // It is created after an attempt that failed.
+            // A `LateStore` is created after a failed attempt.
             failed: Mutex::new(Instant::now()),
         }
     }
@@ -68,7 +68,7 @@ impl LateStore {
                 opened.map_err(|error| {
                     tracing::warn!(%error, "the lattice's store can't be opened yet");
                     match StoreError::from(error) {
-                        // It may be usable later, so it is not refused for good.
+                        // It may become usable later, so this error isn't permanent.
                         StoreError::Unsupported(reason) | StoreError::Forbidden(reason) => {
                             StoreError::Unavailable(reason)
                         }

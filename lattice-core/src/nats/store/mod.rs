@@ -2,10 +2,10 @@
 //!
 //! The bucket is a stream named `KV_LATTICE_<lattice>`, with one message per key (the last),
 //! readable with any NATS key-value tool. Lattice creates the stream itself, because a bucket
-//! created by such a tool lacks what atomic commits need; [`OpenError`] says so.
+//! created by such a tool lacks what atomic commits need. [`OpenError`] reports that.
 //!
 //! The requests and their failures are described in separate files: `commit.rs` for writes,
-//! `settle.rs` for lost answers, `session.rs` for the watch.
+//! `settle.rs` for lost responses, `session.rs` for the watch.
 
 mod bucket;
 mod commit;
@@ -53,7 +53,7 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// Longest wait for the store by default, including the time to read back after a lost answer.
+/// Longest wait for the store by default, including the time to read back after a lost response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How many servers of a cluster keep a bucket by default.
 const REPLICAS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
@@ -116,7 +116,7 @@ struct Inner {
     stream: stream::Stream<()>,
     bucket: Bucket,
     replicated: AtomicBool,
-    /// A permit for each batch that may be under way.
+    /// A permit for each batch that may be in progress.
     batches: Semaphore,
     timeout: Duration,
 }
@@ -125,7 +125,7 @@ impl NatsStore {
     /// Opens the bucket, or creates it, in the `JetStream` domain of the connection.
     ///
     /// # Errors
-    /// Fails with [`OpenError`], which says what to change.
+    /// Fails with [`OpenError`], which states what to change.
     ///
     /// # Cancel safety
     /// Dropping the future may leave an empty bucket.
@@ -280,7 +280,7 @@ impl Inner {
             done = work => done,
             error = self.connection.lost(connects) => Err(out_of_reach(error)),
             () = tokio::time::sleep(self.timeout) => {
-                Err(StoreError::Unavailable("no answer in time".into()))
+                Err(StoreError::Unavailable("no response in time".into()))
             }
         }
     }

@@ -156,7 +156,8 @@ impl Bucket {
         opened.map_err(|error| self.named(client, error))
     }
 
-    /// Names the stream and the server in an error that says only what did not come.
+    /// Adds the names of the stream and the server to a timeout or another error that doesn't have
+    /// them.
     fn named(&self, client: &Client, error: OpenError) -> OpenError {
         let OpenError::Unavailable { reason } = error else {
             return error;
@@ -164,7 +165,7 @@ impl Bucket {
         let server = client.server_info().server_name;
         OpenError::Unavailable {
             reason: format!(
-                "stream `{}` did not answer through NATS server `{server}`: {reason}; start the server that keeps it again, or wait until its cluster has a leader",
+                "stream `{}` did not respond through NATS server `{server}`: {reason}; start the server that keeps it again, or wait until its cluster has a leader",
                 self.name
             ),
         }
@@ -193,7 +194,7 @@ impl Bucket {
     }
 
     /// Checks the server before anything is created: an old server would create a bucket and ignore
-    /// the settings that it does not know.
+    /// the settings that it doesn't recognize.
     async fn check_server(&self, client: &Client, jetstream: &Context) -> Result<(), OpenError> {
         let account = match jetstream.query_account().await {
             Ok(account) => account,

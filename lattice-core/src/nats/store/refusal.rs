@@ -1,10 +1,11 @@
-//! What a server's refusal means: a limit that was reached is not an outage, and says what to raise.
+//! Classifies a server's refusals. A reached limit isn't an outage, and its error states what to
+//! raise.
 
 use super::OpenError;
 use crate::store::StoreError;
 use async_nats::jetstream::{Error, ErrorCode};
 
-/// Returns what to do about an error that stands for a reached limit; `None` for any other.
+/// Returns what to do about a reached limit; `None` for any other error.
 fn advice(error: &Error, stream: &str) -> Option<String> {
     let text = error.to_string();
     let has = |part: &str| text.contains(part);

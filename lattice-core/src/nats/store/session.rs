@@ -8,7 +8,7 @@
 //! in each message shows when the snapshot is whole. A consumer of a bucket that was deleted, or of
 //! a server that is gone, is just silent. So it sends heartbeats, and a session ends when they
 //! stop, when the connection was made again, when a message is missing in the consumer's own count,
-//! or when the stream is no longer the one that was there at first.
+//! or when the stream is no longer the one of the session's start.
 
 use super::{
     Inner,

@@ -1,10 +1,10 @@
-//! Finds out whether a write happened whose answer was lost.
+//! Finds out whether a write took effect when its response was lost.
 //!
 //! A lost write may still be on its way: in the client, on the wire, or in the stream's own queue.
-//! So a marker is written first, with no expectation on its key. It takes the same way behind the
-//! lost write, and when it is answered, the write has either happened or never will. The exception
-//! is a write sent through a server that this connection has lost since, when that server holds it
-//! back from the stream for longer than the new way takes.
+//! So this writes a marker first, with no expectation on its key. The marker takes the same route
+//! after the lost write. When the server has confirmed it, the write has either happened or never
+//! will. The exception is a write sent through a server that this connection has lost since, when
+//! that server holds it back from the stream for longer than the new way takes.
 //!
 //! Then the keys show what happened: stored messages keep the id of their write.
 
@@ -19,11 +19,11 @@ use tokio::time::Instant;
 
 /// The key of the markers. Watches skip it.
 pub(super) const FENCE: &str = "fence";
-/// A fence is not read any more after its answer.
+/// A fence isn't needed any more once the server has confirmed it.
 const FENCE_TTL: u64 = 1;
-/// Longest wait for the answer to one fence before it is written again.
+/// Longest wait for the response to one fence before it is written again.
 const FENCE_WAIT: Duration = Duration::from_secs(1);
-/// Pause before that, when the answer was a refusal or the connection is down.
+/// Pause before that, when the server refused the fence or the connection is down.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Inner {
@@ -80,7 +80,7 @@ impl Inner {
             }
             if attempt.expected[at] == Some(sequence) {
                 return Err(StoreError::Unavailable(
-                    "the answer was lost; nothing was written".into(),
+                    "the response was lost; nothing was written".into(),
                 )
                 .into());
             }

@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long a death counts, and how long a late beat can't bring back a boot that said goodbye.
+/// How long a death counts, and how long a late beat can't bring back a boot that sent a goodbye.
 const REMEMBERED: Duration = Duration::from_mins(10);
 /// The most deaths that are recorded for one host. With this many, it needs the most beats anyway.
 const DEATHS: usize = 5;
@@ -56,7 +56,7 @@ impl History {
         others.any(|host| self.deaths(host, now) > 0)
     }
 
-    /// Returns whether this boot said goodbye.
+    /// Returns whether this boot sent a goodbye.
     pub(super) fn has_left(&self, who: &Origin) -> bool {
         let history = self.hosts.get(&who.host);
         history.is_some_and(|history| history.left == Some(who.epoch))

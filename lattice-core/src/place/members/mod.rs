@@ -17,8 +17,8 @@
 //! * A host that has just started counts others after their first beat, because they may have been
 //!   running for long. It should act only after it has listened for a while:
 //!   [`Members::is_settled`].
-//! * A host that starts while the bus is away continues with the hosts that an earlier boot of it
-//!   knew, if it was one of them. It does so after as long as it would have listened:
+//! * A host that starts while the bus is disconnected continues with the hosts that an earlier boot
+//!   of it knew, if it was one of them. It does so after as long as it would have listened:
 //!   [`Members::recall`]. When the bus is back, every host gets a full round to send a beat.
 //! * Of two boots with the same host id, the one with the higher epoch counts as long as it beats.
 //!   When both continue to beat, two hosts have the same id, which is reported as
@@ -71,7 +71,7 @@ pub enum Event {
         /// Its labels.
         labels: Labels,
     },
-    /// A host said goodbye.
+    /// A host sent a goodbye.
     Goodbye(Origin),
     /// The connection to the bus changed.
     Bus(BusState),
@@ -105,7 +105,7 @@ pub enum MembershipChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Departure {
-    /// It said goodbye.
+    /// It sent a goodbye.
     Goodbye,
     /// It was silent for three intervals.
     Silence,
@@ -128,7 +128,7 @@ pub struct Members {
 /// Whether this host receives anything.
 #[derive(Debug)]
 enum Reception {
-    /// The bus is away.
+    /// The bus is disconnected.
     Away,
     /// The bus is connected, but nothing has been received yet.
     Nothing,
@@ -161,9 +161,9 @@ impl Members {
         }
     }
 
-    /// Sets the hosts that an earlier boot of this host knew last. They count if the bus stays away
-    /// and this host is one of them. Then this host keeps running its share until it receives beats
-    /// of others.
+    /// Sets the hosts that an earlier boot of this host knew last. They count if the bus stays
+    /// disconnected and this host is one of them. Then this host keeps running its share until it
+    /// receives beats of others.
     pub fn recall(&mut self, hosts: BTreeMap<HostId, Labels>) {
         self.recalled = hosts;
     }
@@ -382,7 +382,7 @@ impl Members {
         None
     }
 
-    /// Ends the initial listening while the bus is away, or returns when it will end.
+    /// Ends the initial listening while the bus is disconnected, or returns when it will end.
     fn settle_alone(
         &mut self,
         now: Instant,

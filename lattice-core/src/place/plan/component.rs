@@ -279,13 +279,13 @@ impl ComponentReconciler {
             .replicas
             .iter()
             .filter(|replica| replica.generation == generation);
-        let comes_up = self.proven
+        let has_started = self.proven
             || wanted.has_served
             || self.others.serve(generation)
             || here
                 .into_iter()
                 .any(|replica| replica.has_served(PROVEN, now));
-        if self.failures.count() < LOOP || comes_up || wanted.fallback.is_none() {
+        if self.failures.count() < LOOP || has_started || wanted.fallback.is_none() {
             return false;
         }
         effects.act(Action::Reject {

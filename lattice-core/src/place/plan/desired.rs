@@ -17,7 +17,7 @@ use std::{
 pub struct Wanted {
     /// The generation that should run. If the latest one was rejected, this is the one before it.
     pub generation: Generation,
-    /// The generation that ran before. If this one is rejected, hosts go back to it.
+    /// The previous generation. If this one is rejected, hosts return to it.
     pub fallback: Option<Generation>,
     /// Whether the store has a record that this generation has served. Then it is never rejected.
     pub has_served: bool,
@@ -30,9 +30,9 @@ pub struct Wanted {
 /// Whether several replicas of a component may run at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
-    /// As many replicas run as its placement asks for.
+    /// As many replicas run as its placement declares.
     Replicas,
-    /// One runs in the whole lattice, under a lease. Its placement asks for one.
+    /// One runs in the whole lattice, under a lease. Its placement declares one.
     Once,
 }
 
@@ -49,8 +49,8 @@ pub struct Snapshot {
     pub revision: Revision,
     /// The components that should run.
     pub wanted: Arc<BTreeMap<ComponentId, Arc<Wanted>>>,
-    /// The components of which it is unknown what should run, because a configuration that they
-    /// refer to can't be read. What was accepted for them before stays.
+    /// The components whose desired version is unknown, because a configuration that they refer to
+    /// can't be read. Their last accepted version stays.
     pub frozen: Arc<BTreeSet<ComponentId>>,
 }
 
@@ -97,7 +97,7 @@ impl Accepted {
         false
     }
 
-    /// Takes over what was accepted before for components that are frozen now.
+    /// Keeps the last accepted version of components that are frozen now.
     fn keep_frozen(&self, snapshot: &mut Snapshot) {
         let Some(current) = &self.current else { return };
         for id in snapshot.frozen.iter() {

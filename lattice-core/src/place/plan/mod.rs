@@ -28,8 +28,8 @@
 
 mod component;
 mod desired;
-mod fallback;
 mod failures;
+mod fallback;
 mod once;
 mod report;
 mod roll;
@@ -332,8 +332,8 @@ impl Reconciler {
             .filter_map(|(id, entry)| Some((id, entry.reported()?)))
     }
 
-    /// Returns whether nothing runs here and no lease is held, so that a host that leaves can say
-    /// goodbye.
+    /// Returns whether nothing runs here and no lease is held, so that a host that leaves can send
+    /// its goodbye.
     pub fn is_idle(&self) -> bool {
         self.components.is_empty()
     }

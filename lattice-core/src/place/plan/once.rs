@@ -8,18 +8,18 @@ use crate::{backoff::Backoff, name::ComponentId};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest pause before a host asks again for a lease that was refused or lost.
+/// The longest pause before a host requests again a lease that was refused or lost.
 const RETRY: Backoff = Backoff::constant(Duration::from_secs(1));
 
 /// The state of a component's lease on this host.
 #[derive(Debug, Default)]
 pub(super) enum LeaseState {
-    /// The host does not hold the lease and has not asked for it.
+    /// The host does not hold the lease and has not requested it.
     #[default]
     None,
-    /// The lease was refused or lost. The host asks again at this time.
+    /// The lease was refused or lost. The host requests it again at this time.
     Later(Instant),
-    /// The host has asked for the lease.
+    /// The host has requested the lease.
     Asked,
     /// The host holds the lease.
     Held { fence: u64 },

@@ -45,7 +45,7 @@ pub(crate) enum ExchangeError {
     /// No other host has it.
     #[error("none of the {asked} other hosts that received a request sent {digest}")]
     NoHost {
-        /// What was requested.
+        /// The requested digest.
         digest: ImageDigest,
         /// Number of hosts that received the request.
         asked: usize,
@@ -55,7 +55,7 @@ pub(crate) enum ExchangeError {
     Broken {
         /// What was requested.
         digest: ImageDigest,
-        /// What was wrong with it.
+        /// The problem.
         reason: String,
     },
     /// It arrived complete, but isn't a component.
@@ -101,8 +101,8 @@ impl ExchangeClient {
         Err(ExchangeError::NotWasm { digest })
     }
 
-    /// Fetches one artifact. A map can be wrong, which shows at last. Then the hosts that sent it are
-    /// left out, and the others are asked.
+    /// Fetches one artifact. A wrong map is only detected at the end. The hosts that sent it are
+    /// then excluded, and the artifact is requested from the others.
     async fn get(
         &self,
         component: &ComponentId,
@@ -120,12 +120,12 @@ impl ExchangeClient {
             };
             let same = maps.into_iter().filter(|(_, other)| *other == map);
             let hosts: Vec<Origin> = same.map(|(host, _)| host).collect();
-            // Each time, this leaves out at least one of a few hosts.
+            // Each round excludes at least one of a few hosts.
             left_out.extend(hosts.iter().cloned());
             match self.assemble(component, digest, map, hosts).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => {
-                    tracing::warn!(%component, %digest, %error, "hosts that sent an artifact wrong are left out");
+                    tracing::warn!(%component, %digest, %error, "hosts that sent a wrong artifact are excluded");
                     last = error;
                 }
             }

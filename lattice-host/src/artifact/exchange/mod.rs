@@ -1,12 +1,11 @@
-//! Transfers artifacts from one host to another when the place that an image names can't be
-//! reached.
+//! Transfers artifacts from one host to another when the source of an image can't be reached.
 //!
 //! ```text
 //! client (a host that needs it)                      server (a host that may have it)
 //!   "map of D for component C" ────────────────────►  is C, made of D, assigned to that host?  does this one have D?
 //!   checks the map, uses several hosts  ◄───────────  digests of D's ranges
 //!   "range n of D for C" ──────────────────────────►  the same checks
-//!   checks the range; at last the whole ◄───────────  256 KiB
+//!   checks ranges, and then the whole  ◄────────────  256 KiB
 //! ```
 //! A request is always for the digest that desired state has, so nothing else can be delivered. For
 //! an image in a registry, this is the digest of its manifest, which names the component's bytes by
@@ -28,7 +27,7 @@ use serde::{Deserialize, Serialize};
 /// Documents between the digest of an image and its component: an index, and a manifest.
 const MAX_DOCUMENTS: usize = 2;
 
-/// What one host requests from another.
+/// A request of one host to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ExchangeRequest {
     /// The component that is assigned to the requesting host.

@@ -73,8 +73,8 @@ impl ArtifactServer {
         Ok(())
     }
 
-    /// Returns the map of the artifact, and the actor that is made of it, if the artifact is here and
-    /// the requesting host is to run the actor.
+    /// Returns the map of the artifact, and the actor that is made of it, if this host has the
+    /// artifact and the actor is assigned to the requesting host.
     async fn find(
         &self,
         from: &HostId,
@@ -102,18 +102,19 @@ impl ArtifactServer {
             if digest == wanted {
                 return self.map(spec, digest).await;
             }
-            // Anything larger is the component, which leads nowhere.
+            // Anything larger is the component itself, which names no other artifact.
             let document = self.artifacts.cached_small(digest, MAX_DOCUMENT).await?;
             digest = named_by(&document)?;
         }
         None
     }
 
-    /// Returns the map of the artifact, and keeps it for a while, because ranges of it will be
-    /// requested. The artifact is read as a whole only when it has no map.
+    /// Returns the map of the artifact, and keeps it for some time, because requests for its ranges
+    /// will follow. The whole artifact is read only when there is no map of it.
     async fn map(&self, spec: &ActorSpec, digest: ImageDigest) -> Option<Arc<RangeMap>> {
         self.expire_later();
-        // One at a time, so that many requests don't read many artifacts, or one many times.
+        // One at a time, so that many requests don't read many artifacts at once, or one artifact
+        // many times.
         let mut recent = self.recent.lock().await;
         if let Some(map) = recent.iter().find(|map| map.digest == digest) {
             return Some(map.clone());
@@ -130,7 +131,7 @@ impl ArtifactServer {
         Some(map)
     }
 
-    /// Returns a range of an artifact. A file that has changed since its map was made has none.
+    /// Returns a range of an artifact, or `None` if its file has changed since the map was made.
     async fn range(&self, map: &RangeMap, image: &Image, range: u32) -> Option<Bytes> {
         let digest = map.digests.get(usize::try_from(range).ok()?)?;
         let part = self.artifacts.part(image, map.digest, map.span(range)?);

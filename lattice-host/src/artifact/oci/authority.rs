@@ -1,4 +1,4 @@
-//! Credentials for a registry, and the tokens that its token service gives for them.
+//! Credentials for a registry, and the tokens that its token service issues for them.
 
 use super::{
     challenge::Challenge,
@@ -19,9 +19,9 @@ use reqwest::{
 use serde::Deserialize;
 use std::{collections::BTreeMap, io, sync::Arc};
 
-/// The largest answer of a token service. Tokens have a few KiB.
+/// The largest accepted response of a token service. Tokens have a few KiB.
 const MAX_TOKEN: usize = 64 << 10;
-/// The name under which this client asks for tokens.
+/// The name with which this client requests tokens.
 const CLIENT: &str = "lattice";
 
 /// Authenticates requests.
@@ -31,7 +31,7 @@ pub(super) struct Authority {
     accepted: Mutex<BTreeMap<(String, String), HeaderValue>>,
 }
 
-/// The answer of a token service, which may have the token in either field.
+/// The response of a token service, which may have the token in either field.
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
@@ -46,8 +46,8 @@ impl Authority {
         }
     }
 
-    /// Sends a request, with what the registry last accepted. If the registry then asks for
-    /// credentials, sends it once more with new ones.
+    /// Sends a request with the header that the registry last accepted. If the registry then
+    /// requires credentials, sends it once more with new ones.
     pub(super) async fn send(
         &self,
         http: &Http,
@@ -61,13 +61,14 @@ impl Authority {
         };
         let mut response = send(known.as_ref()).await?;
         if response.status() == StatusCode::FORBIDDEN && known.is_some() {
-            // Some registries say so of a login that has expired. Without it, they ask for another.
+            // Some registries respond like this to an expired login. Without it, they require a new
+            // one.
             self.forget(request);
             response = send(None).await?;
             // The error names their user.
             self.credentials(request).await?;
         }
-        // Only the registry itself may ask for credentials, not a place to which it redirects.
+        // Only the registry itself may require credentials, not a server to which it redirects.
         let is_own = response.url().origin() == call.owner.origin();
         if response.status() != StatusCode::UNAUTHORIZED || !is_own {
             return Ok(response);
@@ -126,7 +127,7 @@ impl Authority {
         accepted.insert((request.registry(), request.scope()), header);
     }
 
-    /// Returns what answers a challenge. `None` when these credentials can't.
+    /// Returns the header that answers a challenge. `None` when these credentials can't answer it.
     async fn authorize(
         &self,
         http: &Http,
@@ -156,7 +157,7 @@ impl Authority {
     }
 
     /// Returns the URL of a token service. The registry chooses it, so it must not be one to which
-    /// credentials travel in clear, unless they do so to the registry.
+    /// credentials are sent unencrypted, unless the registry itself uses plain HTTP.
     fn realm(&self, request: &Request<'_>, realm: &str) -> Result<Url, RegistryError> {
         let url = Url::parse(realm);
         let url = url.map_err(|error| request.protocol(io::Error::other(error)))?;
@@ -245,7 +246,7 @@ mod tests {
     use crate::artifact::{Artifacts, oci::request::Action};
 
     #[test]
-    fn a_token_service_is_not_reached_less_safely_than_the_registry() {
+    fn a_token_service_without_tls_is_refused_unless_its_registry_uses_plain_http() {
         let builder = Artifacts::builder().plain_http("plain.example:5000");
         let authority = Authority::new(Arc::new(builder.settings));
         for (registry, realm, is_taken) in [

@@ -1,8 +1,8 @@
-//! What a registry asks for when a request has no credentials.
+//! The credentials that a registry requires, as its responses state them.
 
 use std::collections::BTreeMap;
 
-/// The ways to authenticate that this client knows.
+/// The supported ways to authenticate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// With user and password.
@@ -11,7 +11,7 @@ pub(super) enum Challenge {
     Bearer {
         /// URL of the token service.
         realm: String,
-        /// The name that the token service has for the registry.
+        /// The name of the registry at the token service.
         service: Option<String>,
     },
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_as_registries_write_them() {
+    fn challenges_of_real_registries_are_parsed() {
         for (headers, expected) in [
             (
                 &[
@@ -135,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(header in "[Bb]?[ -~é]{0,60}") {
+        fn any_header_is_parsed_without_a_panic(header in "[Bb]?[ -~é]{0,60}") {
             let _ = Challenge::read([&*header].into_iter());
         }
     }

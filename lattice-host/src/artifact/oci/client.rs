@@ -17,7 +17,7 @@ use reqwest::{
 use std::{io, sync::Arc};
 use tokio::time::timeout;
 
-/// The most that is read of the body of an error.
+/// The most bytes that are read of the body of an error.
 const MAX_ERROR: usize = 16 << 10;
 
 /// A client for registries.
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// Fetches the document that this image names, and its digest, which is the image's if it has
-    /// one. Of a document that is too large, it returns only as much as shows that.
+    /// one. Of a document that is too large, it returns only one byte more than the limit.
     pub(super) async fn manifest(
         &self,
         image: &OciReference,
@@ -237,7 +237,7 @@ impl Client {
         let status = response.status().as_u16();
         match self.http.body(response, MAX_ERROR).await {
             Ok(body) => request.status(status, body.get(..MAX_ERROR).unwrap_or(&body)),
-            // The status is known, and says more than that its explanation can't be read.
+            // The status is known, and is more useful than the error of reading its explanation.
             Err(_) => request.status(status, b""),
         }
     }
@@ -250,7 +250,7 @@ impl Client {
         } else {
             "https"
         };
-        // Docker Hub's registry has another name than its images.
+        // The host of Docker Hub's registry isn't the one in the names of its images.
         let host = match registry {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
             other => other,
@@ -268,7 +268,7 @@ fn said_digest(request: &Request<'_>, header: &HeaderValue) -> Result<ImageDiges
     })
 }
 
-/// Returns whether a part of a body starts at this byte, as far as the registry says.
+/// Returns whether a part of a body starts at this byte, according to the registry.
 fn starts_at(response: &Response, offset: u64) -> bool {
     let Some(range) = response.headers().get(CONTENT_RANGE) else {
         return true;

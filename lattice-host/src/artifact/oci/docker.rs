@@ -44,7 +44,7 @@ struct Config {
     cred_helpers: BTreeMap<String, String>,
 }
 
-/// What a file has for one registry. Empty when the credentials are in a program.
+/// The entry of a file for one registry. It is empty when a program has the credentials.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct Login {
@@ -74,8 +74,8 @@ enum FileError {
     Login { path: PathBuf, key: String },
 }
 
-/// Returns the credentials for a repository. There are none without a file. Programs get as much
-/// time as a registry.
+/// Returns the credentials for a repository, which are anonymous without a file. The timeout of a
+/// credential helper is that of a registry.
 pub(super) async fn credentials(
     registry: &str,
     repository: &str,
@@ -115,7 +115,7 @@ pub(super) async fn credentials(
     Ok(Credentials::Anonymous)
 }
 
-/// Returns the files to look in. A file that is named by a variable is the only one.
+/// Returns the files to look in. If a variable names a file, that is the only one.
 fn files() -> Vec<PathBuf> {
     let variable = |name| {
         var_os(name)
@@ -152,7 +152,7 @@ fn read(path: &Path) -> Result<Option<Config>, FileError> {
     };
     let mut text = Vec::new();
     file.take(MAX_FILE).read_to_end(&mut text).map_err(failed)?;
-    // `touch` makes such a file, and docker accepts it.
+    // An empty file, as `touch` creates it. Docker accepts it, too.
     if text.trim_ascii().is_empty() {
         return Ok(Some(Config::default()));
     }
@@ -209,7 +209,7 @@ impl Wanted {
     }
 }
 
-/// Returns the one name of a registry.
+/// Returns the canonical name of a registry.
 fn known_as(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     if HUB_ALIASES.contains(&&*host) {
@@ -220,7 +220,8 @@ fn known_as(host: &str) -> String {
 }
 
 impl Config {
-    /// Returns the program that has the credentials, without the beginning of its name.
+    /// Returns the program that has the credentials, without the `docker-credential-` in front of
+    /// its name.
     fn program(&self, wanted: &Wanted) -> Option<&str> {
         let own = wanted.best(&self.cred_helpers).map(|(_, name)| name);
         let program = own.or(self.creds_store.as_ref())?;
@@ -265,7 +266,7 @@ impl Login {
             let decoded = BASE64_NOPAD.decode(auth.as_bytes()).map_err(drop)?;
             let text = String::from_utf8(decoded).map_err(drop)?;
             let (user, password) = text.split_once(':').ok_or(())?;
-            // Old clients pad the password.
+            // Old clients pad the password with zeros.
             let password = password.trim_end_matches('\0');
             return Ok(Some(Credentials::basic(user, password)));
         }

@@ -114,7 +114,7 @@ fn every_form_of_a_login_is_read() {
 }
 
 #[test]
-fn a_program_is_asked_for_the_names_that_tools_store() {
+fn a_helper_is_called_with_the_names_that_tools_store() {
     let store = config(r#"{"credsStore":"desktop","auths":{"https://r.example/v2/":{}}}"#);
     let hub = Wanted::new("docker.io", "shop/greeter");
     assert_eq!(store.program(&hub), Some("desktop"));

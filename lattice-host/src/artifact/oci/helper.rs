@@ -13,12 +13,12 @@ use tokio::{
     time::timeout,
 };
 
-/// What a helper prints when it has no login for a registry. Nothing else distinguishes that from a
+/// The output of a helper that has no login for a registry. Nothing else distinguishes that from a
 /// failure.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 /// The user name with which a helper returns an identity token.
 const TOKEN_USER: &str = "<token>";
-/// The largest answer that is read.
+/// The largest accepted output.
 const MAX_ANSWER: u64 = 64 << 10;
 
 /// A helper failed. Its output isn't shown, because it may contain a secret.
@@ -40,7 +40,7 @@ pub(super) enum HelperError {
     Failed { program: String, name: String },
 }
 
-/// The answer of a helper.
+/// The output of a helper.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
@@ -48,8 +48,8 @@ struct Answer {
     secret: String,
 }
 
-/// Asks a helper for the login that it has under a name. `None` if it has none. It is killed when it
-/// takes longer than `within`.
+/// Runs a helper to get its login for a name. Returns `None` if it has none. The helper is killed
+/// when it takes longer than `within`.
 pub(super) async fn get(
     helper: &str,
     name: &str,
@@ -72,7 +72,7 @@ pub(super) async fn get(
     }
     match serde_json::from_slice(&answer) {
         Ok(Answer { username, secret }) if status.success() => Ok(match &*username {
-            // Some helpers return an empty answer when they have none.
+            // Some helpers print an empty login when they have none.
             "" if secret.is_empty() => None,
             TOKEN_USER => Some(Credentials::Identity { token: secret }),
             _ => Some(Credentials::basic(username, secret)),
@@ -93,7 +93,7 @@ async fn run(program: &str, name: &str) -> io::Result<(ExitStatus, Vec<u8>)> {
         .kill_on_drop(true)
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
-        // A helper that doesn't read its input is not wrong yet.
+        // A helper that doesn't read its input may still succeed.
         let _ = input.write_all(name.as_bytes()).await;
     }
     let mut answer = Vec::new();

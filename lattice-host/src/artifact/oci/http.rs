@@ -1,4 +1,4 @@
-//! HTTP with bounds: on the time without an answer, on bodies, and on redirects.
+//! HTTP with bounds: on the time without a response, on bodies, and on redirects.
 
 use crate::artifact::{RegistryError, settings::Settings};
 use bytes::{Bytes, BytesMut};
@@ -21,7 +21,7 @@ const LARGE: usize = 64 << 10;
 /// go to another server.
 pub(super) struct Http {
     plain: Client,
-    /// The client for HTTPS, or why this host can't have one.
+    /// The client for HTTPS, or the reason that this host can't have one.
     tls: Result<Client, RegistryError>,
     silence: Duration,
 }
@@ -45,14 +45,15 @@ pub(super) enum HttpError {
     Silent(Duration),
     /// The library failed.
     Library(reqwest::Error),
-    /// The server redirects to a place that isn't followed.
+    /// The server redirects to a URL that isn't followed.
     Redirect(String),
     /// This host can't do HTTPS.
     Tls(RegistryError),
 }
 
 impl HttpError {
-    /// The URL is left out: the place to which a registry redirects may be signed in its query.
+    /// The URL is left out, because the query of a URL to which a registry redirects may contain a
+    /// signature.
     fn library(error: reqwest::Error) -> Self {
         Self::Library(error.without_url())
     }
@@ -73,7 +74,7 @@ impl Call {
 impl Http {
     /// Creates the clients. Reads this host's certificates, which takes a few milliseconds.
     pub(super) fn new(settings: &Settings) -> Result<Self, RegistryError> {
-        // This fails when the program has chosen another provider, which is kept.
+        // This fails when the program has installed another provider, which then stays in use.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut roots = Vec::new();
         for pem in &settings.roots {
@@ -108,7 +109,8 @@ impl Http {
     }
 
     /// Sends a request with these credentials, and returns the head of the response. Only `GET` and
-    /// `HEAD` follow redirects. Another server doesn't get the credentials, and HTTPS is never left.
+    /// `HEAD` follow redirects. Credentials are not sent to another server, and a redirect from
+    /// HTTPS to plain HTTP is refused.
     pub(super) async fn send(
         &self,
         call: &Call,
@@ -161,7 +163,8 @@ impl Http {
         }
         let sending = request.send();
         if is_large {
-            // How long this takes says nothing about the server. The caller has a deadline.
+            // The upload time doesn't show whether the server is silent, so this has no timeout.
+            // The caller has a deadline.
             return sending.await.map_err(HttpError::library);
         }
         timeout(self.silence, sending)

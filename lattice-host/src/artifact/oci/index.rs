@@ -1,7 +1,8 @@
-//! Chooses the image of a component among those of an index.
+//! Selects the image of a component in an index.
 //!
-//! Tools write its platform in many ways: `wasm`, `wasi/wasm32`, `wasip1/wasm`, `wasip2/wasm`,
-//! `js/wasm`, or not at all. Builders add entries that describe other entries, such as attestations.
+//! Tools write the platform of a component in many ways: `wasm`, `wasi/wasm32`, `wasip1/wasm`,
+//! `wasip2/wasm`, `js/wasm`, or not at all. Builders add entries that describe other entries, such
+//! as attestations.
 
 use super::manifest::{LayoutError, brief, malformed, some_of};
 use crate::artifact::ImageDigest;
@@ -30,12 +31,12 @@ struct Platform {
     os: String,
 }
 
-/// How likely an entry is the component. The most likely is the greatest.
+/// How likely an entry is the component, the least likely first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     /// Is for another platform.
     Other,
-    /// Doesn't say what it is for.
+    /// Has no platform.
     Unknown,
     /// Is WebAssembly for a browser.
     Browser,
@@ -54,7 +55,7 @@ pub(super) fn entry(entries: &[Entry]) -> Result<ImageDigest, LayoutError> {
     let best = images.iter().map(|(fit, _)| *fit).max();
     let mut fitting = images.iter().filter(|(fit, _)| Some(*fit) == best);
     let chosen = match (fitting.next(), fitting.next()) {
-        // Nothing else is there, whatever it says.
+        // It is the only entry, so its platform doesn't matter.
         (Some((_, entry)), None) if images.len() == 1 => entry,
         (Some((fit, entry)), None) if *fit > Fit::Other => entry,
         _ => return Err(LayoutError::Platforms(names(entries))),
@@ -98,7 +99,7 @@ impl Entry {
     }
 }
 
-/// Returns the entries as a message names them.
+/// Formats the entries for a message.
 fn names(entries: &[Entry]) -> String {
     some_of(entries.iter().map(|entry| {
         let platform = match &entry.platform {

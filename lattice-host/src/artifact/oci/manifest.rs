@@ -49,7 +49,7 @@ struct Descriptor {
     size: u64,
 }
 
-/// What a document describes.
+/// The item that a document describes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Layout {
     /// The bytes of a component.
@@ -73,7 +73,7 @@ pub(super) enum LayoutError {
     Malformed(String),
     /// The content is something else, as named here.
     NotWasm(String),
-    /// No entry of the index is clearly the right one. These are its entries.
+    /// No entry of the index is clearly the right one. The entries are listed here.
     Platforms(String),
 }
 
@@ -93,7 +93,7 @@ impl Layout {
                 document.schema_version
             )));
         }
-        // Some tools write an empty list of what a document doesn't have.
+        // Some tools write an empty list for parts that a document doesn't have.
         let has_both = document
             .layers
             .as_ref()
@@ -163,7 +163,7 @@ fn types_of(layers: &[Descriptor]) -> String {
     )
 }
 
-/// Returns the first few texts, so that a message stays short.
+/// Joins the first few texts, so that a message stays short.
 pub(super) fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 4;
     let more = all.len().saturating_sub(SHOWN);

@@ -31,7 +31,7 @@ fn index(platforms: &[Option<(&str, &str)>]) -> Value {
 }
 
 #[test]
-fn the_layer_of_every_kind_of_image_of_wasm() {
+fn layers_of_all_wasm_media_types_are_found() {
     for media_types in [
         &[WASM][..],
         &["application/vnd.oci.image.layer.v1.tar+gzip", WASM],
@@ -50,7 +50,7 @@ fn the_layer_of_every_kind_of_image_of_wasm() {
 }
 
 #[test]
-fn what_is_no_wasm_says_what_it_is() {
+fn errors_for_other_images_name_their_content() {
     for (media_types, found) in [
         (&[][..], "an image without content"),
         (&[WASM, WASM], "several of them in one image"),
@@ -72,7 +72,7 @@ fn what_is_no_wasm_says_what_it_is() {
 }
 
 #[test]
-fn an_index_leads_to_the_image_for_wasm_or_to_its_only_one() {
+fn the_wasm_image_or_the_only_image_of_an_index_is_selected() {
     let chosen = |at: &str| Ok(Layout::Index(ImageDigest::of(at.as_bytes())));
     let unknown = Some(("unknown", "unknown"));
     for (platforms, at) in [
@@ -113,7 +113,7 @@ fn an_index_leads_to_the_image_for_wasm_or_to_its_only_one() {
 }
 
 #[test]
-fn what_describes_an_entry_is_not_the_image() {
+fn entries_that_describe_other_entries_are_skipped() {
     let mut two = index(&[None, None]);
     let reference = json!({"vnd.docker.reference.type": "attestation-manifest"});
     two["manifests"][1]["annotations"] = reference;
@@ -126,7 +126,7 @@ fn what_describes_an_entry_is_not_the_image() {
 }
 
 #[test]
-fn an_empty_list_of_what_a_document_does_not_have_is_ignored() {
+fn empty_lists_are_ignored() {
     let mut both = image(&[WASM]);
     both["manifests"] = json!([]);
     assert!(matches!(read(&both), Ok(Layout::Image(_))));
@@ -136,7 +136,7 @@ fn an_empty_list_of_what_a_document_does_not_have_is_ignored() {
 }
 
 #[test]
-fn what_is_no_manifest_is_refused() {
+fn documents_that_are_not_manifests_are_refused() {
     let mut wrong_digest = image(&[WASM]);
     wrong_digest["layers"][0]["digest"] = json!("sha512:12");
     let mut negative = image(&[WASM]);
@@ -166,7 +166,7 @@ fn what_is_no_manifest_is_refused() {
 }
 
 #[test]
-fn what_is_written_is_read_and_always_the_same() {
+fn written_documents_are_read_back_and_deterministic() {
     let names = || {
         Some(Component {
             imports: vec!["a:b/c@1.0.0".into()],
@@ -201,19 +201,19 @@ fn what_is_written_is_read_and_always_the_same() {
 }
 
 #[test]
-fn a_foreign_text_becomes_fit_for_a_message() {
+fn untrusted_texts_are_cleaned_and_shortened_for_messages() {
     assert_eq!(brief(" a\u{1b}[31m\r\nb "), "a [31m  b");
     assert_eq!(brief(&"é".repeat(300)).chars().count(), 201);
 }
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Layout::read(&bytes);
     }
 
     #[test]
-    fn no_damage_to_a_manifest_makes_it_panic(at in 0_usize..150, byte in any::<u8>()) {
+    fn a_damaged_manifest_is_read_without_a_panic(at in 0_usize..150, byte in any::<u8>()) {
         let mut bytes = image(&[WASM]).to_string().into_bytes();
         let at = at % bytes.len();
         bytes[at] = byte;

@@ -9,14 +9,15 @@ use serde::Deserialize;
 use std::{error::Error, io, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
-/// A request to a registry: the image, and the credentials once they were needed. Errors name both.
+/// A request to a registry: the image, and the credentials after they were first needed. Errors
+/// name both.
 pub(super) struct Request<'a> {
     pub(super) image: &'a OciReference,
     pub(super) action: Action,
     pub(super) credentials: OnceCell<Credentials>,
 }
 
-/// What the credentials have to permit.
+/// The permissions that the credentials need.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Action {
     Pull,
@@ -50,7 +51,7 @@ impl<'a> Request<'a> {
         self.image.registry().into()
     }
 
-    /// Returns what a token has to permit, as token services name it.
+    /// Returns the scope that a token needs, in the form that token services use.
     pub(super) fn scope(&self) -> String {
         let actions = match self.action {
             Action::Pull => "pull",

@@ -19,8 +19,8 @@ impl Attempts {
         Self { failures: 0, most }
     }
 
-    /// Waits until the next attempt. Returns the error when there are no more. The caller has the
-    /// deadline.
+    /// Waits until the next attempt. Returns the error when no attempts are left. The caller
+    /// enforces the deadline.
     pub(super) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.failures += 1;
         if !error.is_transient() || self.failures >= self.most.get() {
@@ -50,7 +50,7 @@ mod tests {
     const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_tried_so_often_with_growing_pauses() {
+    async fn transient_errors_are_retried_with_growing_pauses_up_to_the_limit() {
         let mut attempts = Attempts::new(FIVE);
         for failed in 0..4 {
             let since = Instant::now();
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_stays_wrong_is_not_tried_again() {
+    async fn permanent_errors_are_not_retried() {
         let since = Instant::now();
         let ended = Attempts::new(FIVE).after(RegistryError::NoRoots).await;
         assert!(matches!(ended, Err(RegistryError::NoRoots)));

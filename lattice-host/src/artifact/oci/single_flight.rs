@@ -94,7 +94,7 @@ mod tests {
     fn nothing(_: Progress) {}
 
     #[tokio::test]
-    async fn those_who_wait_for_the_same_share_it() {
+    async fn callers_with_the_same_key_share_the_work() {
         let single_flight = SingleFlight::<u8, usize>::default();
         let started = AtomicUsize::new(0);
         let go = Arc::new(Notify::new());
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_goes_on_without_the_one_who_started_it_and_ends_without_all() {
+    async fn the_work_continues_without_its_first_caller_and_ends_with_its_last() {
         struct Ended(Arc<AtomicUsize>);
         impl Drop for Ended {
             fn drop(&mut self) {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everyone_sees_how_far_it_is() {
+    async fn every_caller_receives_the_progress() {
         let single_flight = SingleFlight::<u8, ()>::default();
         let start = |progress: watch::Sender<Progress>| {
             async move {

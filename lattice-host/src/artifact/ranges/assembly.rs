@@ -72,12 +72,12 @@ pub enum RangeError<H: Debug> {
         "host {from:?} sent wrong bytes for range {range}: it is no longer used; check its disk"
     )]
     Wrong {
-        /// Who sent it.
+        /// The host that sent it.
         from: H,
         /// Number of the range.
         range: u32,
     },
-    /// There is no range of this number. The host is no longer used.
+    /// The artifact has no range with this number. The host is no longer used.
     #[error(
         "host {from:?} sent range {range}, which the artifact doesn't have: it is no longer used"
     )]
@@ -120,7 +120,7 @@ pub enum AssemblyError<H: Debug> {
         expected: ImageDigest,
         /// The digest of the assembled bytes.
         found: ImageDigest,
-        /// Who sent the map.
+        /// The host that sent the map.
         mapper: H,
     },
 }
@@ -247,7 +247,7 @@ impl<H: Clone + Ord + Debug> Assembly<H> {
     ///
     /// # Errors
     ///
-    /// Each error names the host, whose ranges are then requested from others.
+    /// Each error names the host. Its ranges are then requested from others.
     pub fn receive(
         &mut self,
         from: &H,

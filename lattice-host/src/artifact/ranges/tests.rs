@@ -25,7 +25,7 @@ fn range(artifact: &[u8], range: u32) -> &[u8] {
 }
 
 #[test]
-fn a_map_covers_everything_once() {
+fn a_map_covers_every_byte_once() {
     let one = RANGE_BYTES as usize;
     for size in [0, 1, one - 1, one, one + 1, 3 * one, 3 * one + 5] {
         let artifact = artifact(size);
@@ -47,7 +47,7 @@ fn a_map_covers_everything_once() {
 }
 
 #[test]
-fn a_map_that_does_not_add_up_is_refused() {
+fn an_inconsistent_map_is_refused() {
     let bytes = artifact(1_000_000);
     let (digest, map) = (ImageDigest::of(&bytes), RangeMap::of(&bytes));
     let new = |map| Assembly::new(digest, map, 0_u8, ByteSize::mib(1)).map(drop);
@@ -131,7 +131,7 @@ fn several_hosts_share_the_work() {
 }
 
 #[test]
-fn a_wrong_range_names_its_sender_and_others_are_asked() {
+fn a_wrong_range_names_its_sender_and_is_requested_from_others() {
     let bytes = artifact(4 * RANGE_BYTES as usize);
     let mut wrong = range(&bytes, 0).to_vec();
     wrong[7] ^= 1;
@@ -176,7 +176,7 @@ fn a_wrong_range_names_its_sender_and_others_are_asked() {
 }
 
 #[test]
-fn what_is_late_is_asked_of_another_and_taken_all_the_same() {
+fn a_late_range_is_requested_from_another_host_and_still_accepted() {
     let bytes = artifact(2 * RANGE_BYTES as usize);
     let mut assembly = assembly(&bytes, 2);
     let start = Instant::now();
@@ -213,7 +213,7 @@ fn what_is_late_is_asked_of_another_and_taken_all_the_same() {
 }
 
 #[test]
-fn who_never_answers_is_asked_no_more() {
+fn a_host_that_never_replies_gets_no_more_requests() {
     let bytes = artifact(RANGE_BYTES as usize);
     let mut assembly = assembly(&bytes, 1);
     let mut now = Instant::now();
@@ -228,7 +228,7 @@ fn who_never_answers_is_asked_no_more() {
 }
 
 #[test]
-fn a_host_that_goes_leaves_its_work_to_others() {
+fn the_ranges_of_a_removed_host_are_requested_from_others() {
     let bytes = artifact(2 * RANGE_BYTES as usize);
     let mut assembly = assembly(&bytes, 2);
     let now = Instant::now();
@@ -249,7 +249,7 @@ fn hosts_are_bounded() {
 }
 
 #[test]
-fn a_wrong_map_is_found_out_and_names_its_maker() {
+fn a_wrong_map_is_detected_and_names_its_sender() {
     let (wanted, given) = (artifact(600_000), vec![1; 600_000]);
     let map = RangeMap {
         digest: ImageDigest::of(&wanted),
@@ -278,7 +278,7 @@ fn a_wrong_map_is_found_out_and_names_its_maker() {
 }
 
 #[test]
-fn what_is_incomplete_is_no_artifact() {
+fn an_incomplete_artifact_is_not_returned() {
     let assembly = assembly(&artifact(600_000), 1);
     assert!(matches!(
         assembly.finish(),
@@ -286,7 +286,7 @@ fn what_is_incomplete_is_no_artifact() {
     ));
 }
 
-/// What a host does with a request.
+/// How a host responds to a request.
 #[derive(Debug, Clone, Copy)]
 enum Does {
     Answers,
@@ -304,7 +304,7 @@ proptest! {
     /// Whatever all hosts except one honest host do, in any order, the artifact is assembled, and
     /// is right.
     #[test]
-    fn a_range_map_is_assembled_whichever_hosts_misbehave(size in 1_usize..1_500_000, deeds in deeds(), backwards in any::<bool>()) {
+    fn an_artifact_is_assembled_despite_misbehaving_hosts(size in 1_usize..1_500_000, deeds in deeds(), backwards in any::<bool>()) {
         const HONEST: u8 = 0;
         let bytes = artifact(size);
         let mut assembly = assembly(&bytes, 5);

@@ -26,7 +26,7 @@ struct Lines {
     log: Arc<ActorLog>,
     stream: &'static str,
     level: Level,
-    /// Where the message of a panic goes too, if this is the standard error.
+    /// The place where the message of a panic is kept, if this is the standard error.
     panic_text: Option<PanicText>,
     /// The bytes after the last end of a line.
     unfinished: Vec<u8>,
