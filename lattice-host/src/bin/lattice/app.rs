@@ -83,19 +83,24 @@ impl Delete {
     }
 }
 
-/// Applies an app, with every tag resolved to its current image. `tell` gets notes about its images.
+/// Applies an app, with every tag resolved to its current image. Passes notes about its images to
+/// `report`.
 pub(crate) async fn apply(
     lattice: &Lattice,
     app: App,
     artifacts: &Artifacts,
-    tell: impl Fn(&str),
+    report: impl Fn(&str),
 ) -> Result<app::Plan, Failure> {
-    let app = pinned(app, artifacts, tell).await?;
+    let app = pinned(app, artifacts, report).await?;
     Ok(lattice.apply(&app).await?.plan)
 }
 
 /// Resolves the tags that may move, and checks the images.
-async fn pinned(mut app: App, artifacts: &Artifacts, tell: impl Fn(&str)) -> Result<App, Failure> {
+async fn pinned(
+    mut app: App,
+    artifacts: &Artifacts,
+    report: impl Fn(&str),
+) -> Result<App, Failure> {
     for reference in app.unpinned() {
         let spinner = spinner(&format!("resolving {reference}"));
         let resolved = artifacts.resolve(&Image::Oci(reference.clone())).await;
@@ -110,7 +115,7 @@ async fn pinned(mut app: App, artifacts: &Artifacts, tell: impl Fn(&str)) -> Res
         }
     }
     for note in images::check(&app, artifacts).await? {
-        tell(&note);
+        report(&note);
     }
     Ok(app)
 }

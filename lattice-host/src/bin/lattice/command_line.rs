@@ -25,7 +25,7 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
         let words = env::args_os().skip(1);
         let words = words.map(|word| word.to_string_lossy().into_owned());
         let text = without_secrets(&text, words);
-        // Colours are only there on a terminal, and values have been quoted by then.
+        // Colours are only used on a terminal, and values are already quoted here.
         let text = if is_terminal {
             text
         } else {
@@ -34,13 +34,13 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
         // If stderr can't be written to, the error can't be reported.
         let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
     } else {
-        // Nothing is left to do when the reader has left.
+        // If the reader has closed its end, nothing is left to do.
         let _ = output::print(&text);
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// Returns the text without those words of the command line that may hold a secret.
+/// Returns the text without the words of the command line that may contain a secret.
 fn without_secrets(text: &str, words: impl Iterator<Item = String>) -> String {
     let mut text = text.to_owned();
     for word in words {

@@ -28,7 +28,7 @@ pub(crate) enum Failure {
     /// The lattice can't be reached.
     #[error("{0}")]
     Unreachable(String),
-    /// It can't be reached now, and may be without any change here.
+    /// It can't be reached now, but may be reachable later without any change here.
     #[error("{0}")]
     Away(String),
     /// The function returned `err(...)`, which has been printed.
@@ -43,9 +43,9 @@ pub(crate) enum Failure {
     /// The function ran, and failed.
     #[error("{0}")]
     RanAndFailed(String),
-    /// The reader of the output has closed its end, as `head` does. The command ends, and that is
-    /// no failure.
-    #[error("the reader of the output has left")]
+    /// The reader of the output has closed its end, as `head` does. The command then ends
+    /// successfully.
+    #[error("the reader of the output has closed its end")]
     ReaderLeft,
 }
 
@@ -59,7 +59,7 @@ impl Failure {
         ExitCode::from(self.code())
     }
 
-    /// Returns the message as it is shown, or `None` if there is nothing to say.
+    /// Returns the message to show, or `None` if there is none.
     pub(crate) fn message(&self) -> Option<String> {
         match self {
             Self::ReaderLeft => None,
@@ -92,7 +92,7 @@ impl Failure {
         self
     }
 
-    /// Creates the failure that an error of the store stands for.
+    /// Converts an error of the store.
     fn of_store(error: &StoreError, text: String) -> Self {
         match error {
             StoreError::Unavailable(_) | StoreError::Closed => Self::Unreachable(text),
@@ -230,7 +230,8 @@ fn is_url(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.contains("://"))
 }
 
-/// Returns a URL without its user and its password, and without what could be a part of them.
+/// Returns a URL without its user and password, and without everything that could be a part of
+/// them.
 fn without_login(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -247,7 +248,7 @@ mod tests {
     use lattice_core::app::App;
 
     #[test]
-    fn problems_are_refused_and_say_where() {
+    fn problems_are_refused_with_their_position() {
         let text =
             "name = \"shop\"\n[actors.greeter]\nimage = \"ghcr.io/shop/greeter:1\"\nreplica = 3\n";
         let failure = Failure::from(App::from_toml("shop.toml", text).expect_err("has a typo"));
@@ -259,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_no_refusal() {
+    fn a_missing_file_is_not_a_refusal() {
         let failure = Failure::from(App::load("no/such/shop.toml").expect_err("is not there"));
         assert_eq!(failure.code(), 1);
         assert!(failure.to_string().contains("No such file"), "{failure}");
     }
 
     #[test]
-    fn a_url_is_no_manifest_and_its_password_stays_hidden() {
+    fn a_url_is_refused_as_a_manifest_and_its_password_is_not_shown() {
         let error = App::load("https://joe:s3cret@shop.example/app.toml").expect_err("a URL");
         let failure = Failure::from(error);
         assert_eq!(failure.code(), 2);
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_refuses_is_not_out_of_reach() {
+    fn a_refusing_store_is_not_unreachable() {
         let app: lattice_core::name::AppName = "shop".parse().expect("a name");
         for (source, code) in [
             (StoreError::Limit("maximum bytes exceeded".to_owned()), 3),
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_does_nothing_to_the_terminal() {
+    fn messages_cannot_control_the_terminal() {
         let failure = Failure::from(CallError::CalleeFailed {
             reason: "\u{1b}]0;owned\u{7}\u{9b}2J".to_owned(),
         });
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_key_is_a_matter_of_the_command_line() {
+    async fn a_missing_key_is_a_command_line_error() {
         let error = lattice_core::Lattice::connect("nats://127.0.0.1:1", "dev").await;
         let failure = Failure::from(error.expect_err("has no key"));
         assert_eq!(failure.code(), 2);

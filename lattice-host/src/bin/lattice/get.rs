@@ -82,7 +82,7 @@ fn hosts(lattice: &Lattice) -> Listing {
     (&["host", "labels", "serves", "note"], rows)
 }
 
-/// What is shown of a component that can't be read.
+/// The note for a component whose record can't be read.
 const FROZEN: &str = "unreadable: frozen";
 
 fn actors(lattice: &Lattice) -> Listing {
@@ -145,7 +145,7 @@ fn providers(lattice: &Lattice) -> Listing {
     )
 }
 
-/// Returns whether a record that decides what runs of a component can't be read.
+/// Returns whether the record or a configuration of a component can't be read.
 fn is_frozen(desired: &Desired, own: &StoreKey, configs: &[ConfigName]) -> bool {
     let is_unreadable = |key: &StoreKey| desired.unreadable.contains_key(key);
     is_unreadable(own)
@@ -255,7 +255,7 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn what_was_declared_is_listed() {
+    async fn declared_resources_are_listed() {
         let lattice = Lattice::in_memory("dev").await.expect("in memory");
         let manifest = "name = \"shop\"\nversion = \"7\"\n[actors.greeter]\nimage = \"oci:ghcr.io/shop/greeter@sha256:0000000000000000000000000000000000000000000000000000000000000000\"\nreplicas = 3\n";
         let app = App::from_toml("shop.toml", manifest).expect("a manifest");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_can_not_be_read_is_listed_as_frozen() {
+    async fn unreadable_components_are_listed_as_frozen() {
         let store = MemoryStore::new();
         let bus = Arc::new(MemoryNetwork::new().connect());
         let lattice = Lattice::on(bus, Arc::new(store.clone()), "dev").trust_bus();

@@ -1,4 +1,4 @@
-//! Checks the images of an app before it is applied, as a host does that starts them.
+//! Checks the images of an app before it is applied, in the same way as a host that starts them.
 
 use crate::{
     failure::Failure,
@@ -14,15 +14,16 @@ use std::{
     time::Duration,
 };
 
-/// How long one image is fetched for a check, which must not delay an apply for long.
+/// How long one image is fetched for a check. It is short, so that a check doesn't delay an apply
+/// for long.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Refuses an app with a component that no host would start. Returns notes: what of the other
-/// components can't be served, and which were not checked, because hosts may reach an image that this
-/// command can't reach, and may be built with more than this command.
+/// Fails if the app has a component that no host would start. Returns notes about parts of the
+/// other components that can't be served, and about components that were not checked, because hosts
+/// may reach an image that this command can't reach, and may be built with more features.
 pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<Vec<String>, Failure> {
     let mut checked: BTreeMap<Image, Option<ComponentCheck>> = BTreeMap::new();
-    // Each is waited for once.
+    // Each image is fetched once.
     let mut out_of_reach = BTreeSet::new();
     let mut notes = Vec::new();
     for (actor, manifest) in &app.manifest().actors {
@@ -74,13 +75,13 @@ pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<Vec<String
     Ok(notes)
 }
 
-/// Why there is no check of an image.
+/// The reason that an image was not checked successfully.
 enum Unchecked {
     /// No host starts it.
     Refused(String),
-    /// A host may start it although this command can't tell.
+    /// It could not be checked here, and a host may start it.
     Note(String),
-    /// It is reported elsewhere: a file that can't be read, with its place in the manifest.
+    /// The problem is reported elsewhere: an unreadable file, with its position in the manifest.
     Reported,
 }
 
@@ -89,7 +90,7 @@ impl Unchecked {
         let text = chain(&error);
         match error {
             FetchError::File { .. } => Self::Reported,
-            // The host's limit counts.
+            // The limit of the host is the one that matters.
             FetchError::TooLarge { .. } => Self::Note(text),
             error => match Failure::from(error) {
                 Failure::Refused(reason) => Self::Refused(reason),
@@ -124,7 +125,7 @@ async fn of(artifact: Artifact) -> Result<ComponentCheck, Unchecked> {
     let check = move || ComponentCheck::of(&artifact.bytes);
     match tokio::task::spawn_blocking(check).await {
         Ok(Ok(check)) => Ok(check),
-        // Hosts may be built with the feature.
+        // Hosts may have the feature that this command lacks.
         Ok(Err(
             error @ ActorError::Missing {
                 feature: Some(_), ..

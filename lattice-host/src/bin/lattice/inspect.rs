@@ -46,7 +46,7 @@ struct Inspected {
     made_by: BTreeMap<String, BTreeSet<String>>,
     exports: Vec<Interface>,
     imports: Vec<Interface>,
-    /// What a host does with it, or why it refuses it.
+    /// How a host would serve it, or the reason that it refuses it.
     check: Result<ComponentCheck, ActorError>,
 }
 
@@ -148,7 +148,7 @@ impl Inspected {
         })
     }
 
-    /// Returns what can't be served.
+    /// Returns the parts that can't be served.
     fn unserved(&self) -> &[Unserved] {
         match &self.check {
             Ok(check) => &check.unserved,
@@ -157,7 +157,7 @@ impl Inspected {
         }
     }
 
-    /// Returns why an import or an export can't be served.
+    /// Returns the reason that an import or an export can't be served.
     fn advice(&self, side: Side, name: &str) -> Option<&str> {
         let mut unserved = self.unserved().iter();
         let found = unserved.find(|unserved| unserved.side == side && unserved.name == name);
@@ -207,7 +207,7 @@ impl Inspected {
         let by_host = answered_by("host");
         names(&mut out, "imports that its host serves", by_host);
         if !self.unserved().is_empty() {
-            let _ = writeln!(out, "\nwhat can't be served");
+            let _ = writeln!(out, "\nparts that can't be served");
         }
         for unserved in self.unserved() {
             let _ = writeln!(out, "  {}", on_one_line(&unserved.to_string()));

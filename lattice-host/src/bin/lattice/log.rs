@@ -1,5 +1,5 @@
 //! The log of this process on stderr. It never stops the process: a line that can't be written is
-//! lost, and one that finds no room is counted.
+//! lost, and a line that doesn't fit into the full queue is counted.
 
 use std::{
     io::{self, Write as _},
@@ -17,18 +17,18 @@ use tracing_subscriber::{
     fmt::{MakeWriter, writer::OptionalWriter},
 };
 
-/// Most lines that wait for a reader of stderr that is slow.
+/// The most lines that are queued for a slow reader of stderr.
 const WAITING: usize = 4096;
 /// The name of the thread that writes.
 const THREAD: &str = "log";
 /// How long the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Whether the lattice was joined. Until then, what the replica says of a wrong key is the error that
-/// the command ends with, and is printed as that.
+/// Whether the lattice was joined. Until then, the replica's error about a wrong key is also the
+/// error of the command, so only that is printed.
 static JOINED: AtomicBool = AtomicBool::new(false);
 
-/// Notes that the lattice was joined.
+/// Records that the lattice was joined.
 pub(crate) fn joined() {
     JOINED.store(true, Ordering::Relaxed);
 }
@@ -43,12 +43,12 @@ pub(crate) struct Log {
 #[derive(Debug)]
 enum Entry {
     Line(Vec<u8>),
-    /// Reports that everything before it was written.
+    /// Signals that all lines before it were written.
     Flush(SyncSender<()>),
 }
 
 impl Log {
-    /// Starts the thread, and sends the events of the program there that pass the filter.
+    /// Starts the thread, and sends it the program's events that pass the filter.
     pub(crate) fn start(filter: EnvFilter) -> Self {
         let (lines, waiting) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
@@ -88,7 +88,7 @@ impl Log {
         }
     }
 
-    /// Waits until everything is written, but not for a reader that doesn't read.
+    /// Waits until all lines are written, with a limit in case nothing reads them.
     pub(crate) fn flush(&self) {
         let (done, written) = sync_channel(1);
         if self.lines.try_send(Entry::Flush(done)).is_ok() {
@@ -101,7 +101,7 @@ impl Log {
 
 fn write_all(waiting: &Receiver<Entry>, lost: &AtomicU64) {
     while let Ok(entry) = waiting.recv() {
-        // A line that can't be written is lost: there is no other place to say so.
+        // A line that can't be written is lost, because the error can't be reported anywhere else.
         let _ = match entry {
             Entry::Line(line) => io::stderr().lock().write_all(&line),
             Entry::Flush(done) => {
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_without_a_reader_are_counted_and_nothing_waits() {
+    fn lines_without_a_reader_are_counted_and_do_not_block() {
         let (lines, _waiting) = sync_channel(2);
         let log = Log {
             lines,

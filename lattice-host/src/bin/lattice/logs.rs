@@ -113,17 +113,17 @@ impl Logs {
         }
     }
 
-    /// Says that there was nothing, and where to look.
+    /// Prints that there were no lines, and how to find out why.
     fn nothing(&self) -> String {
         match &self.component {
             Some(component) => format!(
-                "no live host has a line of `{component}`; `lattice explain component {component}` tells whether it runs"
+                "no live host has a line of `{component}`; `lattice explain component {component}` shows whether it runs"
             ),
             None => "no live host has a line of any component".to_owned(),
         }
     }
 
-    /// Returns whether it was a line that is shown.
+    /// Returns whether a line was printed.
     fn show(&self, event: &LogEvent) -> Result<bool, Failure> {
         match event {
             LogEvent::Line { host, line } if line.level >= self.level.into() => {

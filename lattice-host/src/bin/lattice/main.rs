@@ -57,7 +57,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs a host until it is told to stop
+    /// Runs a host until it receives SIGTERM or ctrl-c
     Up(up::Up),
     /// Creates keys
     #[command(subcommand)]
@@ -130,7 +130,7 @@ fn main() -> ExitCode {
     code
 }
 
-/// Returns which events are logged: what `RUST_LOG` says, or else what suits the command.
+/// Returns the filter of the log: `RUST_LOG`, or else the default of the command.
 fn filter(command: &Command) -> Result<EnvFilter, Failure> {
     let by_default = match command {
         // The client's own lines repeat what this program logs.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn common_options_stand_before_and_after_the_command() {
+    fn common_options_are_accepted_before_and_after_the_command() {
         for line in [
             ["lattice", "--lattice", "prod", "get", "hosts"],
             ["lattice", "get", "hosts", "--lattice", "prod"],
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn two_places_for_one_lattice_are_refused() {
+    fn two_locations_of_one_lattice_are_refused() {
         let line = ["lattice", "--nats", "a", "--data", "b", "get", "hosts"];
         let error = Cli::try_parse_from(line).expect_err("refused");
         assert_eq!(error.exit_code(), 2);

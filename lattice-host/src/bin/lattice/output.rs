@@ -31,7 +31,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Prints a text of the library, which may have words of guests and peers in it.
+/// Prints a text of the library, which may contain text of guests and peers.
 pub(crate) fn print_text(text: &str) -> Result<(), Failure> {
     print(&for_terminal(text))
 }
@@ -41,16 +41,16 @@ pub(crate) fn print_json(json: &impl fmt::Display) -> Result<(), Failure> {
     print(&format!("{}\n", harmless_json(&json.to_string())))
 }
 
-/// Waits until the reader of stdout has left. Nothing else notices that while there is nothing to
-/// print. Never returns where that can't be known, such as for a file.
+/// Waits until the reader of stdout has closed its end. Without this, a command with nothing to
+/// print would not notice it. Never returns where it can't be detected, such as for a file.
 pub(crate) async fn reader_left() {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd as _;
         use tokio::{io::Interest, net::unix::pipe::Sender};
         let out = io::stdout().as_fd().try_clone_to_owned();
-        // A file can't be waited for, and has no reader that leaves. Nothing is written here, so the
-        // descriptor may stay one that blocks.
+        // A file can't be polled, and has no reader that closes its end. Nothing is written here,
+        // so the descriptor may stay in blocking mode.
         if let Ok(out) = out.and_then(Sender::from_owned_fd_unchecked)
             && out.ready(Interest::ERROR).await.is_ok()
         {
@@ -60,12 +60,12 @@ pub(crate) async fn reader_left() {
     std::future::pending().await
 }
 
-/// Prints a note to stderr. What can't be written there is lost, and the command goes on.
+/// Prints a note to stderr. If it can't be written there, it is lost and the command continues.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", for_terminal(text));
 }
 
-/// The widest cell that the other cells of its column are aligned to. A wider one moves only the
+/// The widest cell to which the other cells of its column are aligned. A wider cell shifts only the
 /// rest of its own row.
 const WIDEST: usize = 100;
 
@@ -181,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned_and_control_characters_do_nothing() {
+    fn columns_are_aligned_and_control_characters_are_removed() {
         let expected = "NAME     COUNT\ngröße    1\na        -\nb [2J    3\n";
         assert_eq!(table(&["name", "count"], &rows()), expected);
     }
 
     #[test]
-    fn a_cell_of_any_width_moves_only_its_own_row() {
+    fn a_wide_cell_shifts_only_its_own_row() {
         for width in [WIDEST + 1, 70_000, 1 << 20] {
             let wide = "x".repeat(width);
             let rows = [["a", "1"], [&wide, "2"]].map(|row| row.map(str::to_owned).to_vec());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn json_holds_every_cell_as_it_is() {
+    fn json_has_every_cell_unchanged() {
         let text = json(&["name", "count"], &rows());
         let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(read[0]["name"], "größe");

@@ -70,7 +70,7 @@ fn there_is_one(file: &Path) -> Failure {
     ))
 }
 
-/// Writes the whole file or nothing, because a part of a component could be mistaken for all of it.
+/// Writes the whole file or nothing, because a part of a component could be mistaken for the whole.
 fn write(file: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
     let mut part = file.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
@@ -88,7 +88,7 @@ fn write(file: &Path, bytes: &[u8], force: bool) -> io::Result<()> {
         }
     });
     if moved.is_err() {
-        // The rest of the file is useless, and the first error is the one to report.
+        // A partial file is useless, so it is deleted. The first error is the one to report.
         let _ = fs::remove_file(&part);
     }
     moved
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_written_whole_and_over_another_only_when_told() {
+    fn a_file_is_written_completely_and_replaces_another_only_with_force() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("greeter.wasm");
         write(&file, b"one", false).expect("writes");

@@ -1,4 +1,4 @@
-//! How commands reach registries, and how they show progress.
+//! Options for reaching registries, and the display of progress.
 
 use crate::{
     failure::Failure,
@@ -17,11 +17,11 @@ const PASSWORD: &str = "LATTICE_REGISTRY_PASSWORD";
 /// Interval between two updates of a spinner.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How registries are reached.
+/// Options for reaching registries.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct Registries {
-    /// A registry that speaks plain HTTP, such as `localhost:5000`. May be repeated
+    /// A registry that uses plain HTTP, such as `localhost:5000`. May be repeated
     #[arg(long, value_name = "HOST:PORT")]
     plain_http: Vec<String>,
     /// File with certificates (PEM) of an authority to trust, in addition to those that this

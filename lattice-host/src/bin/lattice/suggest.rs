@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_that_is_most_alike_comes_first() {
+    fn the_most_similar_name_is_suggested() {
         let hinted = hint(
             "functions",
             "greet-asinc",
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_ends() {
+    fn a_long_list_is_cut() {
         let names: Vec<String> = (0..50).map(|at| format!("n{at}")).collect();
         let hinted = hint("functions", "x", names.iter().map(String::as_str));
         assert!(hinted.ends_with("and 30 more"));

@@ -23,7 +23,7 @@ pub(crate) struct Up {
     /// File for the last snapshot of the store. The host starts from it while the server is down
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     snapshot: Option<PathBuf>,
-    /// How long calls may take to finish when the host is told to stop, in seconds
+    /// How long calls may take to finish when the host stops, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
     #[command(flatten)]
@@ -43,7 +43,7 @@ impl Up {
         check_labels(labels.map(|(name, value)| (&**name, &**value)))
             .map_err(|error| wrong(&error).in_front("--label: "))?;
         let app = self.app.map(App::load).transpose()?;
-        // Listens before anything is started that would have to be stopped.
+        // Listens for signals before it starts anything that would have to be stopped.
         let mut stop = StopSignal::listen()
             .map_err(|error| Failure::failed("can't listen for signals", &error))?;
         let artifacts = self.registries.artifacts(self.cache)?;

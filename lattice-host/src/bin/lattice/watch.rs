@@ -21,8 +21,8 @@ const EXAMPLES: &str = "Examples:
 Lines start with `+` for new things, `~` for changed ones and `-` for removed ones. As JSON, the first
 object is a snapshot of everything, and each later one is a change.";
 
-/// Longest interval between two checks whether the lattice has settled, because views change with
-/// each report.
+/// Longest interval between two checks of whether the lattice has settled. Views change with each
+/// report.
 const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ pub(crate) struct Watch {
     /// wait
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Ends when this is the case. Fails when it isn't in time
+    /// Ends when this is the case. Fails if it isn't within the time
     #[arg(long, value_enum)]
     until: Option<Until>,
     /// How to print changes
@@ -161,7 +161,7 @@ struct Printer {
     paint: Paint,
     /// The current view, to find what a new snapshot changes.
     view: View,
-    /// The last line for each thing. Load changes constantly, so no line has it.
+    /// The last line for each thing. Lines don't contain load, because it changes constantly.
     lines: HashMap<String, String>,
 }
 
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_tells_what_came_changed_and_went_and_no_load() {
+    async fn lines_show_added_changed_and_removed_things_without_load() {
         let lattice = Lattice::in_memory("dev").await.expect("in memory");
         let constellation = lattice.constellation();
         let mut changes = constellation.watch();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_no_host_may_run_is_not_settled() {
+    async fn a_component_that_no_host_may_run_is_not_settled() {
         let lattice = Lattice::in_memory("dev").await.expect("in memory");
         let view = lattice.constellation().settled().await;
         assert_eq!(unsettled(&view), None, "nothing is declared");

@@ -1,7 +1,7 @@
-//! Texts of the library, of hosts, guests and peers as they are shown at a terminal: they name the
-//! command's options in place of the library's methods, and can't control the terminal.
+//! Prepares texts of the library, hosts, guests and peers for a terminal: names of the library's
+//! methods are replaced by the command's options, and control characters are removed.
 
-/// What texts of the library say to programs, and what that is on the command line.
+/// Phrases of the library that name its API, each with the phrase for the command line.
 const PHRASES: [(&str, &str); 15] = [
     (
         "; give this one a name of its own with `Link::named`, or put it with `replace`",
@@ -50,17 +50,18 @@ const PHRASES: [(&str, &str); 15] = [
     ("; `components()` returns the components that it serves", ""),
 ];
 
-/// Most characters of a quoted part. Some types have a hundred thousand.
+/// The most characters of a quoted part. Some types have a hundred thousand.
 const LONGEST_QUOTE: usize = 400;
 
-/// Returns the text for a terminal, on as many lines as it has.
+/// Returns the text for a terminal, with its line breaks.
 pub(crate) fn for_terminal(text: &str) -> String {
     let text = harmless(&in_commands(text));
     let lines: Vec<_> = text.split('\n').map(with_short_quotes).collect();
     lines.join("\n")
 }
 
-/// Returns a line in which the parts in backticks are short. One backtick too many changes nothing.
+/// Returns a line in which the parts in backticks are shortened. An unmatched backtick has no
+/// effect.
 fn with_short_quotes(line: &str) -> String {
     let parts: Vec<_> = line.split('`').collect();
     if parts.len().is_multiple_of(2) {
@@ -91,7 +92,7 @@ pub(crate) fn is_control(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns JSON whose strings have no such characters, only their escapes.
+/// Returns JSON in which such characters in strings are replaced by their escapes.
 pub(crate) fn harmless_json(json: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(json.len());
@@ -107,7 +108,7 @@ pub(crate) fn harmless_json(json: &str) -> String {
     out
 }
 
-/// Returns the start of a text that is too long to be read, such as the type of a large interface.
+/// Returns the start of a very long text, such as the type of a large interface.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
@@ -153,7 +154,7 @@ fn with_link_command(text: &str) -> String {
     out
 }
 
-/// Returns the name of the link that the sentence before is about, unless it is the usual one.
+/// Returns the name of the link that the sentence before is about, unless it is the default name.
 fn link_name(before: &str) -> Option<&str> {
     let (_, name) = before.rsplit_once("has no link `")?;
     let (name, _) = name.split_once('`')?;
@@ -179,7 +180,7 @@ mod tests {
     use lattice_core::{app::App, call::CallError};
     use lattice_host::artifact::{FetchError, RegistryError};
 
-    /// What belongs to Rust and not to a command line.
+    /// Names of Rust items that a message for the command line must not contain.
     fn rust_in(text: &str) -> Option<&'static str> {
         let words = [
             "::",
@@ -206,7 +207,7 @@ mod tests {
             text.ends_with("add one with `lattice link add web a:b/c@1.0.0 TARGET --name second`"),
             "{text}"
         );
-        // As a reason inside of another error, with the quotes escaped once.
+        // The message is also tested as the reason of another error, with the quotes escaped once.
         let nested = format!("{not_linked:?}: {:?}", not_linked.to_string());
         let text = for_terminal(&nested);
         assert!(
@@ -230,9 +231,10 @@ mod tests {
         }
     }
 
-    /// Every phrase is one that the library has: another wording would pass here unnoticed.
+    /// Every phrase occurs in the library's sources. Without this test, a changed wording there
+    /// would go unnoticed.
     #[test]
-    fn every_phrase_is_said_somewhere() {
+    fn every_phrase_occurs_in_the_sources() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let files = [
             "lattice-core/src/links/api.rs",
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_controls_the_terminal() {
+    fn control_characters_are_removed() {
         let text = "a\u{1b}[2J\u{9b}31m\u{202e}b\r\nc\u{7f}\u{7}";
         let shown = for_terminal(text);
         assert_eq!(shown, "a [2J 31m b \nc  ");

@@ -199,7 +199,7 @@ async fn what_can_not_be_served_is_told_and_the_rest_is_served() {
     let file = scene.file("js.wasm", &bytes);
     let inspected = scene.prints(&["inspect", &file]);
     for part in [
-        "\nwhat can't be served\n  import `wasi:http/types@0.2.3`",
+        "\nparts that can't be served\n  import `wasi:http/types@0.2.3`",
         "disableFeatures",
         "\nimports that its host serves\n  wasi:logging/logging\n",
     ] {

@@ -19,7 +19,7 @@ const LONGEST_TYPE: usize = 400;
 /// Most characters of a line of arguments that a message shows on each side of the error.
 const AROUND: usize = 100;
 
-/// Why a text can't be parsed as the arguments of a function: where, and what was expected.
+/// The error of a text that can't be parsed as the arguments of a function.
 #[derive(Debug)]
 pub(crate) struct ArgumentError {
     /// Range in bytes of the text.
@@ -87,7 +87,7 @@ fn reason(error: &ParserError) -> String {
 }
 
 impl ArgumentError {
-    /// Returns a message that shows the place in the text and what is wrong there.
+    /// Returns a message that shows the position in the text and the problem.
     pub(crate) fn show(&self, text: &str, function: &str, signature: &str) -> String {
         let before = text.get(..self.span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -96,7 +96,7 @@ impl ArgumentError {
         let column = before[line_start..].chars().count();
         let covered = text.get(self.span.clone()).unwrap_or_default();
         let width = covered.lines().next().unwrap_or_default().chars().count();
-        // A long line is shown around the place.
+        // Only the part of a long line around the error is shown.
         let skipped = column.saturating_sub(AROUND);
         let line: String = line.chars().skip(skipped).take(2 * AROUND).collect();
         let width = width.clamp(1, AROUND);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_pointed_at() {
+    fn errors_are_shown_at_their_position() {
         let shown = mismatch("\"Ada\", \"old\"");
         assert!(shown.contains("`age` is a u8"), "{shown}");
         assert!(shown.contains("at column 8:"), "{shown}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_and_arguments_of_any_length_are_a_short_message() {
+    fn messages_about_long_types_and_arguments_are_short() {
         let cases: Vec<String> = (0..9_000).map(|at| format!("case-{at}")).collect();
         let type_text = format!("func(c: enum {{ {} }}, d: u8)", cases.join(", "));
         let signature = Signature::parse(&type_text).expect("a signature");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_given_is_answered() {
+    fn any_text_is_parsed_or_refused() {
         for text in [
             "",
             "\"Ada\"",

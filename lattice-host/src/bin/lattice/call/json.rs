@@ -11,7 +11,7 @@ use wasm_wave::{value::Value, wasm::WasmValue as _};
 ///
 /// An option is its value or `null`. An option of an option would have two values that are `null`,
 /// so its outer `some` is an object: `none` is `null`, `some(none)` is `{"some": null}`, and
-/// `some(some(7))` is `{"some": 7}`. So different values of one type are never the same JSON.
+/// `some(some(7))` is `{"some": 7}`. So different values of one type always have different JSON.
 pub(crate) fn json(ty: &Type, value: &Value) -> Json {
     match ty {
         Type::Bool => value.unwrap_bool().into(),
@@ -93,7 +93,7 @@ mod tests {
     use wasm_wave::from_str;
 
     #[test]
-    fn values_are_what_programs_expect() {
+    fn values_become_conventional_json() {
         for (ty, text, expected) in [
             ("u64", "18446744073709551615", json!(u64::MAX)),
             ("f64", "nan", json!("nan")),

@@ -58,7 +58,7 @@ pub(crate) struct Call {
     #[arg(short, long, value_enum, default_value_t)]
     output: ValueFormat,
     /// File for the last snapshot of the store. With one from an earlier call, calls work while the
-    /// store is away and the hosts are not. One process can use it at a time
+    /// store is unavailable, if the hosts can be reached. One process can use it at a time
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     snapshot: Option<PathBuf>,
 }
@@ -131,7 +131,8 @@ impl Target {
         })
     }
 
-    /// Returns the published signature of the function. Fails with the names that exist instead.
+    /// Returns the published signature of the function. If there is none, fails with the existing
+    /// names.
     fn signature<'t>(&self, published: &'t ComponentTypes) -> Result<&'t str, Failure> {
         let Self {
             component,
@@ -198,7 +199,7 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
         ValueFormat::Json => output::print_json(&format!("{:#}", json::json(&ty.wit, &value))),
     };
     match printed {
-        // Whether the call succeeded doesn't depend on who reads its result.
+        // The exit code is that of the call, even if nothing reads its result.
         Ok(()) | Err(Failure::ReaderLeft) if is_err(ty, &value) => Err(Failure::AnsweredErr),
         printed => printed,
     }

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_of_the_grammar_is_read() {
+    fn every_type_of_the_grammar_is_parsed() {
         for ty in [
             "bool",
             "string",
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_text_is_named() {
+    fn a_type_without_a_text_form_is_named_in_the_error() {
         for ty in ["own<a:b/c/d>", "stream<u8>", "error-context", "record {}"] {
             let text = format!("func(a: {ty})");
             let error = Signature::parse(&text).expect_err(ty);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_where_it_begins() {
+    fn invalid_text_is_refused_with_its_position() {
         let nested = format!("func() -> {}u8", "list<".repeat(100_000));
         for (text, at) in [
             ("", 0),

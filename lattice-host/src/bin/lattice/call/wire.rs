@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_those_of_the_wire() {
+    fn values_have_the_bytes_of_the_wire() {
         for (type_text, text, bytes) in [
             ("bool", "true", &b"\x01"[..]),
             ("u8", "200", b"\xc8"),
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_take_what_their_labels_need() {
+    fn flags_have_the_size_that_their_labels_need() {
         for (labels, bytes) in [
             (8, &b"\x80"[..]),
             (9, b"\x80\x02"),

@@ -1,4 +1,4 @@
-//! Errors of connecting, with the options that help.
+//! Adds options that may help to errors of connecting.
 
 use crate::failure::Failure;
 use lattice_core::{
@@ -6,7 +6,8 @@ use lattice_core::{
     nats::{ConnectError as NatsError, OpenError},
 };
 
-/// Returns the failure, with the options that may help, and what named the servers if it is wrong.
+/// Returns the failure, with the options that may help, and with the option or variable of the
+/// servers if they are wrong.
 pub(super) fn with_options(error: ConnectError, named_by: Option<&str>) -> Failure {
     let options = options(&error);
     let is_url = matches!(error, ConnectError::Nats(NatsError::BadUrl { .. }));
@@ -35,7 +36,7 @@ fn options(error: &ConnectError) -> Option<&'static str> {
             Some("--jetstream-domain NAME")
         }
         ConnectError::Open(OpenError::Unavailable { .. }) => Some(
-            "--snapshot FILE lets `lattice up` and `lattice call` start from what an earlier run with it has seen",
+            "--snapshot FILE lets `lattice up` and `lattice call` start from the store's contents at an earlier run",
         ),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! The options that select a lattice and say how to connect to it.
+//! The options that select a lattice and determine how to connect to it.
 
 mod hints;
 mod nats;
@@ -53,7 +53,8 @@ impl LatticeOptions {
         self.open_from(None).await
     }
 
-    /// Joins the lattice. While its store is away, it is as in the file with the last snapshot.
+    /// Joins the lattice. While its store is unavailable, the contents are those of the file with
+    /// the last snapshot.
     pub(crate) async fn open_from(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
         let lattice = match self.location()? {
             Some(StoreLocation::File(path)) => {
@@ -67,7 +68,7 @@ impl LatticeOptions {
                 )));
             }
         };
-        self.tell_of_refused(&lattice);
+        self.warn_about_refused(&lattice);
         Ok(lattice)
     }
 
@@ -136,7 +137,7 @@ impl LatticeOptions {
     }
 
     /// Prints a warning when values in the store are refused, because they are ignored.
-    fn tell_of_refused(&self, lattice: &Lattice) {
+    fn warn_about_refused(&self, lattice: &Lattice) {
         match lattice.replica().health().refused {
             0 => {}
             refused => note(&format!(
@@ -173,7 +174,7 @@ impl LatticeOptions {
     }
 }
 
-/// Says which option or variable has the wrong key. A path is repeated only if there is a file.
+/// Names the option or variable with the wrong key. A path is repeated only if there is a file.
 fn bad_key(named_by: &str, error: &KeyError) -> Failure {
     match error {
         KeyError::Unreadable { source, .. } => variable::unreadable(named_by, source),
@@ -181,13 +182,14 @@ fn bad_key(named_by: &str, error: &KeyError) -> Failure {
     }
 }
 
-/// Where the bus and the store of a lattice are.
+/// The location of a lattice's bus and store.
 enum StoreLocation {
     File(PathBuf),
     Nats(Box<Servers>),
 }
 
-/// Waits until the live hosts have sent their heartbeats. A process that has just joined knows none.
+/// Waits until the live hosts have sent their heartbeats. A process that has just joined has
+/// received none.
 pub(crate) async fn hear_hosts(lattice: &Lattice) {
     if !lattice.is_in_process() {
         lattice.constellation().settled().await;

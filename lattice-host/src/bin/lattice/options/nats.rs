@@ -1,4 +1,4 @@
-//! How to reach the NATS servers of a lattice. Each option has an environment variable, which counts
+//! The options for the NATS servers of a lattice. Each has an environment variable, which is used
 //! when the option isn't given.
 
 use super::{
@@ -61,8 +61,8 @@ pub(crate) struct NatsArguments {
     /// a leaf node [env: `LATTICE_JETSTREAM_DOMAIN`]
     #[arg(long, global = true, value_name = "NAME")]
     jetstream_domain: Option<String>,
-    /// How long to try to connect, 5 s by default. A host waits so long for a server that isn't up
-    /// yet [env: `LATTICE_CONNECT_TIMEOUT`]
+    /// How long to try to connect, 5 s by default. A host waits up to this long for a server that
+    /// isn't running yet [env: `LATTICE_CONNECT_TIMEOUT`]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
 }
@@ -96,7 +96,7 @@ pub(crate) struct StoreArguments {
     store_max_bytes: Option<ByteSize>,
 }
 
-/// NATS servers, and which option or variable named them.
+/// NATS servers, and the option or variable that named them.
 pub(crate) struct Servers {
     pub(crate) options: NatsOptions,
     pub(crate) named_by: &'static str,
@@ -123,7 +123,7 @@ impl NatsArguments {
         Ok(Some(Servers { options, named_by }))
     }
 
-    /// Fails if an option is given that only counts for a server.
+    /// Fails if an option is given that has an effect only with a server.
     fn without_servers(&self) -> Result<(), Failure> {
         let given = [
             ("--creds", self.creds.is_some()),
@@ -257,7 +257,7 @@ fn path(
     })
 }
 
-/// Returns what an option holds, or else the variable of this name.
+/// Returns the value of an option, or else of the variable with this name.
 fn parsed<T>(
     given: Option<T>,
     name: &str,

@@ -1,5 +1,5 @@
-//! Values from the environment and from files: an empty variable counts as unset, and no message
-//! repeats a value, because it may be a secret in the wrong place.
+//! Values from the environment and from files. An empty variable counts as unset, and no message
+//! repeats a value, because it may be a misplaced secret.
 
 use crate::failure::Failure;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Most bytes of a file with a secret.
+/// The most bytes that a file with a secret may have.
 const MAX_SECRET: u64 = 64 * 1024;
 
 /// Returns the value of a variable; `None` if it is unset, or has only white space.
@@ -23,7 +23,7 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Returns whether a variable is switched on.
+/// Returns whether a variable is set to `1` or a synonym of it.
 pub(crate) fn switch(name: &str) -> Result<bool, Failure> {
     let value = variable(name)?.unwrap_or_default();
     match value.trim().to_ascii_lowercase().as_str() {
@@ -35,7 +35,7 @@ pub(crate) fn switch(name: &str) -> Result<bool, Failure> {
     }
 }
 
-/// Reads a secret in a file that `option` names, without the line end behind it.
+/// Reads a secret from a file that `option` names, without the line end after it.
 pub(crate) fn secret_in(option: &str, file: &Path) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     fs::File::open(file)
@@ -65,7 +65,7 @@ pub(crate) fn readable(option: &str, file: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The path isn't repeated: it is a secret if somebody gave that in its place.
+/// The path isn't repeated, because a secret may have been given in its place by mistake.
 pub(crate) fn unreadable(option: &str, error: &io::Error) -> Failure {
     Failure::Usage(format!(
         "the file given with {option} can't be read: {error}; give the path of a file"
